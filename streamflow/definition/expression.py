@@ -1,0 +1,299 @@
+"""CEL expressions: compiled once, evaluated to plain JSON data, the same in every process (design law 2 and section 6).
+
+Kept out on purpose: texts of CEL errors (only the codes of `ERRORS` leave this module), the order of maps (see `over_lists`), the
+time-zone database of the machine, and step ids that are only known while running.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import math
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
+
+from streamflow.definition.expression_tree import Tree, builds_list, children, constant_text
+from streamflow.definition.plan import ExpressionError
+from streamflow.errors import DefinitionError, Problem
+
+VARIABLES = ("event", "trigger", "steps", "run", "now")
+
+ERRORS = {
+    "missing_field": "a field, key or index that is read is not there; ask first with has(...) or use .?field.orValue(...)",
+    "no_overload": "an operator or function does not take values of these types, such as text compared with a number",
+    "division_by_zero": "a number is divided by zero",
+    "out_of_range": "a number, a position or a time is too large or too small",
+    "invalid_value": "a text cannot be read as what it is converted to, such as a timestamp",
+    "not_boolean": "a condition gives something else than true or false",
+    "not_json": "the value has no place in JSON, such as infinity, a type or an optional without orValue",
+    "too_costly": "the expression takes too many steps",
+    "failed": "any other failure",
+}
+
+_CAUSES = (
+    ("NOT_FOUND:", "missing_field"),
+    ("UNKNOWN: Index error: index", "missing_field"),
+    ("UNKNOWN: No value with name", "missing_field"),
+    ("FAILED_PRECONDITION: optional.none()", "missing_field"),
+    ("UNKNOWN: No matching overloads", "no_overload"),
+    ("UNKNOWN: Index error: expected", "no_overload"),
+    ("INVALID_ARGUMENT: Applying SELECT", "no_overload"),
+    ("INVALID_ARGUMENT: divide by zero", "division_by_zero"),
+    ("INVALID_ARGUMENT: modulus by zero", "division_by_zero"),
+    ("OUT_OF_RANGE:", "out_of_range"),
+    ("INTERNAL: Iteration budget exceeded", "too_costly"),
+)
+_CAUSE_PARTS = (
+    (" is greater than <string>.size()", "out_of_range"),
+    ("cannot convert", "invalid_value"),
+    ("conversion failed", "invalid_value"),
+    ("invalid base64", "invalid_value"),
+    ("malformed UTF-8", "invalid_value"),
+    ("invalid regular expression", "invalid_value"),
+    ("clause can only be used on", "no_overload"),
+)
+_OPTIONAL_CALLS = frozenset({"_?._", "_[?_]", "optional.of", "optional.none", "optional.ofNonZeroValue"})
+_ZONED = frozenset({f"get{part}" for part in ("FullYear", "Month", "DayOfYear", "DayOfMonth", "Date", "DayOfWeek", "Hours", "Minutes", "Seconds", "Milliseconds")})
+_FIXED_ZONE = re.compile(r"UTC|[+-]?[0-9]{2}:[0-9]{2}")
+_INT64 = 2**63
+
+
+def extensions() -> list[Any]:
+    """The extensions of CEL that expressions may use; all are deterministic."""
+    return [ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional(), ext_encoders.ExtEncoders(), ext_bindings.ExtBindings()]
+
+
+@lru_cache(maxsize=1)
+def _environment() -> cel.Env:
+    anything = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+    variables = {name: anything for name in VARIABLES} | {"now": cel.Type.TIMESTAMP}
+    return cel.NewEnv(variables=variables, extensions=extensions())
+
+
+def code_of(text: str) -> str:
+    """Our code for the text of a CEL error."""
+    for start, code in _CAUSES:
+        if text.startswith(start):
+            return code
+    return next((code for part, code in _CAUSE_PARTS if part in text), "failed")
+
+
+class Expression:
+    """A compiled expression (`plan.Compiled`). Safe to keep as long as the process lives; equal to none but itself."""
+
+    __slots__ = ("_optionals", "_program", "_strict", "_wanted", "names", "source", "steps")
+
+    def __init__(self, source: str, program: cel.Expression, strict: cel.Expression | None, names: frozenset[str], steps: frozenset[str], optionals: bool) -> None:
+        self.source = source
+        self.names = names
+        self.steps = steps
+        self._program = program
+        self._strict = strict
+        self._optionals = optionals
+        self._wanted = tuple(name for name in VARIABLES if name in names)
+
+    def evaluate(self, variables: Mapping[str, Any]) -> Any:
+        """The value as plain JSON data: timestamps as RFC 3339 text in UTC, durations as text of seconds, bytes as base64 text.
+
+        Raises ExpressionError with one of the codes of `ERRORS`."""
+        value = self._value(variables)
+        return _plain(_unwrapped(value) if self._optionals else value.plain_value())
+
+    def holds(self, variables: Mapping[str, Any]) -> bool:
+        """The value of a condition. Raises ExpressionError, with `not_boolean` when the value is neither true nor false."""
+        value = self._value(variables)
+        if value.type() != cel.Type.BOOL:
+            raise ExpressionError("not_boolean")
+        return bool(value.value())
+
+    def _value(self, variables: Mapping[str, Any]) -> Any:
+        data = {name: variables[name] for name in self._wanted if name in variables}
+        value, code = _run(self._program, data)
+        if code and self._strict is not None:
+            # Over a map, which of several errors comes first depends on the map's order; over lists only, it does not.
+            code = _run(self._strict, data)[1] or code
+        if code:
+            raise ExpressionError(code)
+        return value
+
+    def __repr__(self) -> str:
+        return f"Expression({self.source!r})"
+
+
+def _run(program: cel.Expression, data: dict[str, Any]) -> tuple[Any, str]:
+    try:
+        value = program.eval(data=data)
+    except RuntimeError as error:  # what CEL raises instead of returning, such as a used-up budget
+        return None, code_of(str(error))
+    if value.type() == cel.Type.ERROR:
+        return None, code_of(str(value.value()))
+    return value, ""
+
+
+def compile_expression(source: str) -> Expression:
+    """`source` compiled for the run-time environment, where all variables but `now` are maps of anything.
+
+    Raises DefinitionError with every problem found; pointers in it are empty."""
+    try:
+        program = _environment().compile(source)
+    except (RuntimeError, ValueError) as error:
+        raise DefinitionError(syntax_problems(str(error))) from None
+    tree = Tree(program.serialize())
+    problems = order_problems(tree)
+    names, steps = _reads(tree, problems)
+    _refuse_named_zones(tree, problems)
+    if problems:
+        raise DefinitionError(problems)
+    open_ranges = [node for node in tree.comprehensions() if tree.kind(node.comprehension_expr.iter_range) != "list"]
+    builders = [node for node in open_ranges if builds_list(node)]
+    main = _environment().deserialize(tree.over_lists(builders)) if builders else program
+    strict = _environment().deserialize(tree.over_lists(open_ranges)) if len(builders) < len(open_ranges) else None
+    optionals = any(node.WhichOneof("kind") == "call_expr" and node.call_expr.function in _OPTIONAL_CALLS for node in tree.nodes())
+    return Expression(source, main, strict, names, steps, optionals)
+
+
+def order_problems(tree: Tree) -> list[Problem]:
+    """The lists that would be made in the order of a map, which differs between processes."""
+    return [
+        Problem(
+            "SF263",
+            "",
+            "map and filter go through a list, but here they go through a map, whose order is not defined.",
+            "Use all, exists or exists_one, or name the fields that you need.",
+        )
+        for node in tree.comprehensions()
+        if builds_list(node) and tree.kind(node.comprehension_expr.iter_range) == "map"
+    ]
+
+
+def _reads(tree: Tree, problems: list[Problem]) -> tuple[frozenset[str], frozenset[str]]:
+    """The variables and steps that the expression reads."""
+    names: set[str] = set()
+    steps: set[str] = set()
+    bound: set[str] = set()
+    named_by: set[int] = set()  # nodes `steps` whose id is a literal
+    for node in tree.nodes():
+        kind = node.WhichOneof("kind")
+        if kind == "comprehension_expr":
+            bound.update(filter(None, (node.comprehension_expr.iter_var, node.comprehension_expr.iter_var2, node.comprehension_expr.accu_var)))
+        elif kind == "select_expr" and _is_steps(node.select_expr.operand):
+            steps.add(node.select_expr.field)
+            named_by.add(node.select_expr.operand.id)
+        elif kind == "call_expr" and node.call_expr.function in ("_[_]", "_?._", "_[?_]") and _is_steps(node.call_expr.args[0]):
+            step = constant_text(node.call_expr.args[1])
+            if step is not None:
+                steps.add(step)
+                named_by.add(node.call_expr.args[0].id)
+        elif kind == "ident_expr":
+            names.add(node.ident_expr.name)
+            if _is_steps(node) and node.id not in named_by:
+                problems.append(
+                    Problem("SF262", "", "expected the id of a step after `steps` but found something that is only known while running.", "Write steps.<id>.")
+                )
+    problems += [
+        Problem("SF264", "", f"`{name}` is a variable of every expression but is used here as the name in a macro.", "Choose another name.")
+        for name in VARIABLES
+        if name in bound
+    ]
+    return frozenset(names & set(VARIABLES)), frozenset(steps)
+
+
+def _is_steps(node: Any) -> bool:
+    return bool(node.WhichOneof("kind") == "ident_expr" and node.ident_expr.name == "steps")
+
+
+def _refuse_named_zones(tree: Tree, problems: list[Problem]) -> None:
+    for node in tree.nodes():
+        if node.WhichOneof("kind") != "call_expr" or node.call_expr.function not in _ZONED or not node.call_expr.args:
+            continue
+        zone = constant_text(node.call_expr.args[0])
+        if zone is None or not _FIXED_ZONE.fullmatch(zone):
+            problems.append(
+                Problem(
+                    "SF265",
+                    "",
+                    "expected a fixed time zone but found one that depends on the rules installed on a machine.",
+                    'Write "UTC" or an offset such as "+01:00".',
+                )
+            )
+
+
+_MESSAGE = re.compile(r"ERROR: [^:]*:(\d+):(\d+): (.*)")
+
+
+def syntax_problems(text: str) -> list[Problem]:
+    """Problems in our words for the text of a CEL compile error."""
+    found = []
+    for line, column, message in _MESSAGE.findall(text) or [("1", "1", text.split("\n")[0])]:
+        place = f"at column {int(column)}" + (f" of line {line}" if line != "1" else "")
+        found.append(_worded(message, place))
+    return found
+
+
+def _worded(message: str, place: str) -> Problem:
+    if match := re.match(r"undeclared reference to '([^']*)'", message):
+        return Problem(
+            "SF261",
+            "",
+            f"`{match[1]}` {place} is no variable or function of an expression.",
+            f"The variables are {', '.join(VARIABLES)}; a text is written in quotes.",
+        )
+    if match := re.match(r"undefined field '([^']*)'", message):
+        return Problem("SF270", "", f"there is no field `{match[1]}` ({place}).")
+    if match := re.match(r"found no matching overload for '([^']*)' applied to '([^']*)'", message):
+        return Problem("SF271", "", f"`{match[1].strip('_').replace('_', ' ') or match[1]}` does not take {match[2]} ({place}).", "Convert one side, for example with string(...), int(...) or double(...).")
+    return Problem("SF260", "", f"the expression cannot be read {place}: {message.removeprefix('Syntax error: ')}.")
+
+
+def _unwrapped(value: Any) -> Any:
+    """`value` as Python data. Part by part, because the library's own conversion crashes the process on an optional inside a list or map."""
+    name = value.type().name()
+    if name.startswith("LIST"):
+        return [_unwrapped(item) for item in value.value()]
+    if name.startswith("MAP"):
+        return {key: _unwrapped(item) for key, item in value.value().items()}
+    try:
+        return value.plain_value()
+    except TypeError:
+        raise ExpressionError("not_json") from None
+
+
+def _plain(value: Any) -> Any:
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is int:
+        return value
+    if kind is float:
+        if not math.isfinite(value):
+            raise ExpressionError("not_json")
+        return value
+    if kind is list:
+        return [_plain(item) for item in value]
+    if kind is dict:
+        if any(type(key) is not str for key in value):
+            raise ExpressionError("not_json")
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, datetime.datetime):
+        return _timestamp(value)
+    if isinstance(value, datetime.timedelta):
+        return _seconds(value)
+    if isinstance(value, bytes | bytearray):
+        return base64.b64encode(value).decode()
+    raise ExpressionError("not_json")
+
+
+def _timestamp(value: datetime.datetime) -> str:
+    utc = value.astimezone(datetime.UTC)
+    return utc.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0") + (f".{utc.microsecond // 1000:03}" if utc.microsecond // 1000 else "") + "Z"
+
+
+def _seconds(value: datetime.timedelta) -> str:
+    micros = value // datetime.timedelta(microseconds=1)
+    whole, part = divmod(abs(micros), 1_000_000)
+    return ("-" if micros < 0 else "") + str(whole) + (f".{part:06}".rstrip("0") if part else "") + "s"

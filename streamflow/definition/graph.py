@@ -1,0 +1,74 @@
+"""The graph of a definition: which step needs which, in what order they stand in the plan, and what lies before each."""
+
+from __future__ import annotations
+
+import heapq
+
+from streamflow.definition.model import KINDS, Definition, Step
+
+
+def kind_of(step: Step) -> str:
+    """The kind of work of `step`: the first of KINDS that is given, or empty."""
+    return next((kind for kind in KINDS if getattr(step, kind) is not None), "")
+
+
+def outcomes_of(step: Step) -> tuple[str, ...]:
+    """The outcomes that a need may name: the events of a wait and `timeout`, the branches of a choose; other kinds have none to name."""
+    if step.wait is not None:
+        return tuple(clause.id for clause in step.wait.events) + (("timeout",) if step.wait.within is not None else ())
+    if step.choose is not None:
+        return tuple(branch.id for branch in step.choose)
+    return ()
+
+
+class Graph:
+    """The needs of a definition, also of a faulty one: needs of unknown steps are left out, and a second step with an id is ignored.
+
+    `order` holds all step ids topologically, ties as written (steps in a cycle come last); `needs` the ids of the steps that each
+    needs; `dependents` those that need it, in plan order; `ancestors` all steps before it; `cycle` the ids around one cycle, or empty."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.steps: dict[str, Step] = {}
+        for step in definition.steps:
+            self.steps.setdefault(step.id, step)
+        self.needs = {id_: tuple(dict.fromkeys(need.partition(".")[0] for need in step.needs if need.partition(".")[0] in self.steps)) for id_, step in self.steps.items()}
+        self.order = self._ordered()
+        place = {id_: index for index, id_ in enumerate(self.order)}
+        below: dict[str, list[str]] = {id_: [] for id_ in self.order}
+        for id_ in self.order:
+            for need in self.needs[id_]:
+                below[need].append(id_)
+        self.dependents = {id_: tuple(sorted(ids, key=place.__getitem__)) for id_, ids in below.items()}
+        self.ancestors: dict[str, frozenset[str]] = {}
+        for id_ in self.order:
+            self.ancestors[id_] = frozenset(self.needs[id_]).union(*(self.ancestors.get(need, frozenset()) for need in self.needs[id_]))
+
+    def _ordered(self) -> tuple[str, ...]:
+        written = {id_: index for index, id_ in enumerate(self.steps)}
+        missing = {id_: len(needs) for id_, needs in self.needs.items()}
+        below: dict[str, list[str]] = {id_: [] for id_ in self.steps}
+        for id_, needs in self.needs.items():
+            for need in needs:
+                below[need].append(id_)
+        ready = [(written[id_], id_) for id_, count in missing.items() if count == 0]
+        heapq.heapify(ready)
+        order: list[str] = []
+        while ready:
+            id_ = heapq.heappop(ready)[1]
+            order.append(id_)
+            for dependent in below[id_]:
+                missing[dependent] -= 1
+                if missing[dependent] == 0:
+                    heapq.heappush(ready, (written[dependent], dependent))
+        self.cycle = self._cycle_among([id_ for id_ in self.steps if id_ not in set(order)])
+        return (*order, *(id_ for id_ in self.steps if id_ not in set(order)))
+
+    def _cycle_among(self, rest: list[str]) -> tuple[str, ...]:
+        if not rest:
+            return ()
+        path = [rest[0]]  # every step left over needs another one that is left over, so following needs must come round
+        while True:
+            following = next(need for need in self.needs[path[-1]] if need in rest)
+            if following in path:
+                return tuple(reversed(path[path.index(following) :]))
+            path.append(following)
