@@ -1,0 +1,60 @@
+"""The catalog: what each event is called, where it is found, how it is told from others, and what it holds.
+
+So plain JSON from somebody else's system needs no change there. Data only; matching is done by `wire.decoding`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from streamflow.definition.model import EventName, Expression, Part
+
+Topic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+Path = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]  # dotted, into the payload: `order.id`
+
+
+class Location(Part):
+    """Where one value of an event is: in its payload or in a record header. Exactly one is given."""
+
+    path: Path | None = None
+    header: str | None = None
+
+
+class Match(Part):
+    """How an event is told from others in the same topic; all that is given must hold.
+
+    `type` is the CloudEvents type. `header` or `path` is compared with `equals`. `expr` is CEL over `event` (the payload)."""
+
+    type: str | None = None
+    header: str | None = None
+    path: Path | None = None
+    equals: str | int | bool | None = None
+    expr: Expression | None = None
+
+
+class EventSpec(Part):
+    """One kind of event. Without `match`, its CloudEvents type is its name. `id`, `time` and `key` default to the CloudEvents id, the
+    CloudEvents time or else the record's timestamp, and the record's key."""
+
+    name: EventName
+    title: str | None = None
+    description: str | None = None
+    topics: list[Topic] = Field(min_length=1)
+    start: Literal["now", "earliest"] = "now"  # where reading begins in a topic that was never read before
+    match: Match | None = None
+    id: Location | None = None
+    time: Location | None = None
+    key: Location | None = None
+    schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")  # JSON Schema of the payload
+
+
+class Catalog(Part):
+    """All events that definitions may name."""
+
+    events: list[EventSpec] = Field(default_factory=list)
+
+    def event(self, name: str) -> EventSpec | None:
+        """The event called `name`, or None."""
+        return next((spec for spec in self.events if spec.name == name), None)

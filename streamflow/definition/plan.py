@@ -1,0 +1,149 @@
+"""The plan: a definition compiled to what a worker runs. Immutable; holds compiled expressions and the graph by step id.
+
+`compile_plan` in `compile` makes it; the engine only reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+NO_OUTCOME = ("timeout", "failure")  # outcomes that a plain need does not accept
+
+
+class ExpressionError(Exception):
+    """An expression that failed while it ran. `code` is one of ours; the text of the CEL library is never kept (design section 6)."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Compiled(Protocol):
+    """A compiled expression."""
+
+    source: str
+    steps: frozenset[str]  # ids of the steps whose outputs it reads (`steps.<id>`)
+    names: frozenset[str]  # the top-level variables it reads: event, trigger, steps, run, now (given as epoch milliseconds)
+
+    def evaluate(self, variables: Mapping[str, Any]) -> Any:
+        """The value, as plain JSON data (timestamps as RFC 3339 text). Raises ExpressionError."""
+
+    def holds(self, variables: Mapping[str, Any]) -> bool:
+        """The value of a condition. Raises ExpressionError, also when the value is no boolean."""
+
+    def instant_ms(self, variables: Mapping[str, Any]) -> int:
+        """The value as a point in time, a timestamp or RFC 3339 text, in epoch milliseconds. Raises ExpressionError."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedPlan:
+    """One need: a step, and the outcome it must end with (None: any outcome but those of NO_OUTCOME)."""
+
+    step: str
+    outcome: str | None
+
+    def accepts(self, outcome: str) -> bool:
+        return outcome == self.outcome if self.outcome is not None else outcome not in NO_OUTCOME
+
+
+@dataclass(frozen=True, slots=True)
+class ClausePlan:
+    """One event of a wait, or one trigger."""
+
+    id: str
+    event: str
+    where: Compiled | None
+    key: Compiled | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitPlan:
+    """A wait. `topics` are those that its events come from: its limit does not fire while ingress is behind in one of them."""
+
+    clauses: tuple[ClausePlan, ...]
+    within_ms: int | None  # None: forever
+    keep_ms: int
+    topics: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BranchPlan:
+    id: str
+    condition: Compiled | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChoosePlan:
+    branches: tuple[BranchPlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetPlan:
+    values: tuple[tuple[str, Compiled], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EmitPlan:
+    event: str
+    topic: str
+    data: tuple[tuple[str, Compiled], ...]
+    key: Compiled | None
+
+
+@dataclass(frozen=True, slots=True)
+class DelayPlan:
+    for_ms: int | None
+    until: Compiled | None
+
+
+@dataclass(frozen=True, slots=True)
+class PrintPlan:
+    text: Compiled
+
+
+Work = WaitPlan | ChoosePlan | SetPlan | EmitPlan | DelayPlan | PrintPlan
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """A step's place in the graph and its work. `dependents` are the ids of the steps that need it, in plan order."""
+
+    id: str
+    title: str
+    needs: tuple[NeedPlan, ...]
+    join_all: bool
+    condition: Compiled | None
+    work: Work
+    dependents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole definition. `steps` are in plan order (topological, ties as written); `waits` maps an event's name to the waiting
+    steps and clauses that it may satisfy, in plan order; `emitted` are events with an `emit` step."""
+
+    sha: str
+    name: str
+    version: str
+    policy: str  # many | one | join
+    triggers: tuple[ClausePlan, ...]
+    steps: Mapping[str, StepPlan]
+    waits: Mapping[str, tuple[tuple[str, ClausePlan], ...]]
+    sequence: tuple[StepPlan, ...] = field(init=False)
+    order: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sequence", tuple(self.steps.values()))
+        object.__setattr__(self, "order", {step: place for place, step in enumerate(self.steps)})
+
+    def describe(self) -> str:
+        """The plan as text, one line a step: what a reviewer compares."""
+        lines = [f"{self.name}@{self.version} {self.policy}"]
+        lines += [f"on {t.id}: {t.event}" + (f" where {t.where.source}" if t.where else "") + (f" key {t.key.source}" if t.key else "") for t in self.triggers]
+        for step in self.steps.values():
+            needs = (" and " if step.join_all else " or ").join(n.step + (f".{n.outcome}" if n.outcome else "") for n in step.needs) or "start"
+            condition = f" if {step.condition.source}" if step.condition else ""
+            lines.append(f"{step.id} <- {needs}{condition}: {type(step.work).__name__.removesuffix('Plan').lower()}")
+        return "\n".join(lines)

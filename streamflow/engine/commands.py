@@ -1,0 +1,131 @@
+"""Commands: requests to the engine, imperative. Everything that can change a run is one of these, a record in `commands` (law 1).
+
+Each is a frozen msgspec struct with a tag `kind`, so that one pass decodes it (1 us for a start, measured; frozen dataclasses took
+five times that). A command's time is not in it: it is the timestamp that the broker gave its record.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+REVISION = "1+cel-expr-python-0.1.3"  # names everything that could change a decision; raised when any of it does
+KNOWN_REVISIONS = frozenset({REVISION})
+
+
+class Event(Struct, frozen=True):
+    """A business fact as ingress read it. `time_ms` is its source time."""
+
+    name: str
+    id: str
+    time_ms: int
+    data: Any
+
+
+class Origin(Struct, frozen=True):
+    """The source record that ingress made a command of. `topic_id` survives no re-creation of the topic. `offset` is the record's own,
+    `committed` the group's committed offset (the next to read) when the command was made: everything below it is a duplicate.
+    `tag` tells apart the commands that one record gives."""
+
+    topic_id: str
+    partition: int
+    offset: int
+    committed: int
+    tag: str
+
+
+class Start(Struct, frozen=True):
+    """What a start names: the content's sha256, the offset in `definitions` at or below which that content was read (law 7), and the
+    revision of the engine that is to run it (design section 6)."""
+
+    sha: str
+    at: int
+    revision: str = REVISION
+
+
+class StartRun(Struct, frozen=True, tag_field="kind"):
+    """Start a run of `definition` for `key`, because of `event` (by `trigger`), or by a caller's request (then `trigger` is empty)."""
+
+    id: str
+    definition: str
+    key: str
+    start: Start
+    trigger: str
+    event: Event
+    origin: Origin | None = None
+    trace: str | None = None
+
+
+class DeliverEvent(Struct, frozen=True, tag_field="kind"):
+    """Offer `event` to every open run of `definition` and `key`, oldest first."""
+
+    id: str
+    definition: str
+    key: str
+    event: Event
+    origin: Origin | None = None
+    trace: str | None = None
+
+
+class FireTimer(Struct, frozen=True, tag_field="kind"):
+    """The time `due_ms` of a timer of `run` has come, says the host of its partition."""
+
+    id: str
+    run: str
+    step: str
+    due_ms: int
+
+
+class Continue(Struct, frozen=True, tag_field="kind"):
+    """Advance `run` further: its last decision reached the limit of transitions. `seq` is the run's when it was asked for."""
+
+    id: str
+    run: str
+    seq: int
+
+
+class CancelRun(Struct, frozen=True, tag_field="kind"):
+    """End `run`, asked for by a caller."""
+
+    id: str
+    run: str
+    reason: str = ""
+
+
+class RetryStep(Struct, frozen=True, tag_field="kind"):
+    """Try the parked `step` of `run` again."""
+
+    id: str
+    run: str
+    step: str
+
+
+class SkipStep(Struct, frozen=True, tag_field="kind"):
+    """Treat the parked `step` of `run` as skipped."""
+
+    id: str
+    run: str
+    step: str
+
+
+class FailRun(Struct, frozen=True, tag_field="kind"):
+    """End the parked `run` as failed."""
+
+    id: str
+    run: str
+    reason: str = ""
+
+
+class AdvanceWatermark(Struct, frozen=True, tag_field="kind"):
+    """All records of `topic` that were appended before `at_ms[p]` in partition p are read and their commands are in `commands`.
+
+    `partitions` is how many the topic has; a partition that no one reported yet holds the topic back."""
+
+    id: str
+    topic: str
+    partitions: int
+    at_ms: dict[str, int]
+
+
+Command = StartRun | DeliverEvent | FireTimer | Continue | CancelRun | RetryStep | SkipStep | FailRun | AdvanceWatermark

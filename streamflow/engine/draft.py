@@ -1,0 +1,129 @@
+"""The draft of one decision: reads through to the state, collects what would change, and touches nothing.
+
+`RunDraft` is the part for one run: each fact recorded in it is evolved at once, so the next question is asked of the state after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamflow.definition.plan import Compiled, Plan
+from streamflow.engine.effects import Effect
+from streamflow.engine.evolve import evolve, finished, records_of
+from streamflow.engine.state import Expiry, KeyRecord, RunState, StateView, done_key, expiry_key, key_key, out_key, run_key
+from streamflow.engine.transitions import ENDINGS, Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds one decision: counts, and bytes of encoded records."""
+
+    transitions: int = 256
+    kept_events: int = 100
+    window_ms: int = 7 * 86_400_000
+    record_bytes: int = 900_000
+
+
+@dataclass(slots=True)
+class Draft:
+    """Changes by key (None deletes), transitions and effects of one command, in order."""
+
+    view: StateView
+    now_ms: int
+    cause: str
+    limits: Limits
+    trace: str | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    transitions: list[Transition] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+
+    def get(self, key: str) -> Any:
+        """The record under `key` as it is after this draft."""
+        return self.changes[key] if key in self.changes else self.view.get(key)
+
+    def put(self, key: str, record: Any) -> None:
+        self.changes[key] = record
+
+
+class RunDraft:
+    """One run in a draft: its head so far, its plan, and the recording of facts."""
+
+    __slots__ = ("draft", "plan", "state")
+
+    def __init__(self, draft: Draft, plan: Plan, state: RunState | None) -> None:
+        self.draft = draft
+        self.plan = plan
+        self.state = state
+
+    @property
+    def head(self) -> RunState:
+        if self.state is None:
+            raise LookupError("the run has not started")
+        return self.state
+
+    @property
+    def full(self) -> bool:
+        """Whether this command has made as many transitions as one may."""
+        return len(self.draft.transitions) >= self.draft.limits.transitions
+
+    def record(self, data: Any, step: str | None = None, *, run: str = "", key: str = "") -> Transition:
+        """Record a fact. `run` and `key` are given for the first one only."""
+        before, draft, plan = self.state, self.draft, self.plan
+        transition = Transition(
+            run=before.run if before else run,
+            definition=plan.name,
+            version=plan.version,
+            key=before.key if before else key,
+            seq=before.seq + 1 if before else 1,
+            at_ms=draft.now_ms,
+            cause=draft.cause,
+            data=data,
+            step=step,
+        )
+        draft.transitions.append(transition)
+        after = self.state = evolve(before, transition)
+        for name, record in records_of(before, transition):
+            draft.put(name, record)
+        if type(data) in ENDINGS:
+            self._close(after, transition)
+        else:
+            draft.put(run_key(after.run), after)
+        return transition
+
+    def _close(self, state: RunState, transition: Transition) -> None:
+        draft, index = self.draft, key_key(state.definition, state.key)
+        known: KeyRecord = draft.get(index)
+        expires = transition.at_ms + draft.limits.window_ms
+        draft.put(run_key(state.run), None)
+        draft.put(done_key(state.run), finished(state, transition))
+        draft.put(expiry_key(expires, state.run), Expiry(state.run))
+        draft.put(index, KeyRecord(tuple(r for r in known.open if r != state.run), (*known.finished, state.run)))
+
+    def variables(self, expression: Compiled, event: Any = None) -> Mapping[str, Any]:
+        """The values that `expression` reads, and no others: converting them is most of its cost."""
+        names, draft, head = expression.names, self.draft, self.head
+        values: dict[str, Any] = {}
+        if "event" in names:
+            values["event"] = event
+        if "trigger" in names:
+            values["trigger"] = draft.get(out_key(head.run, ""))
+        if "steps" in names:
+            values["steps"] = {
+                step: draft.get(out_key(head.run, step))
+                for step in sorted(expression.steps)
+                if (state := head.steps.get(step)) is not None and state.status == "done" and state.outcome != "timeout"
+            }
+        if "run" in names:
+            values["run"] = {
+                "id": head.run,
+                "key": head.key,
+                "definition": head.definition,
+                "version": head.version,
+                "started_ms": head.started_ms,
+                "trigger": head.trigger,
+            }
+        if "now" in names:
+            values["now"] = draft.now_ms
+        return values

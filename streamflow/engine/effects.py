@@ -1,0 +1,59 @@
+"""Effects: what a decision asks of the host, as data. The list is closed; the host performs each at least once, with the same content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from streamflow.engine.commands import Command
+
+
+@dataclass(frozen=True, slots=True)
+class AppendCommand:
+    """Append `command` to `commands` under the business key `key`."""
+
+    key: str
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class PublishEvent:
+    """Publish an event to a topic of the users. `id` is `<run>/<seq>`, so that a copy is known as one."""
+
+    topic: str
+    key: str
+    id: str
+    type: str
+    at_ms: int
+    data: dict[str, Any]
+    run: str
+    trace: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PrintLine:
+    run: str
+    step: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRejection:
+    """Tell whoever sent the command that it was refused: a record in `dead-letters` with the command's id and the current state."""
+
+    command_id: str
+    code: str
+    message: str
+    run: str | None
+    state: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Keep the command's record, as it came, in `dead-letters`."""
+
+    reason: str
+    message: str
+
+
+Effect = AppendCommand | PublishEvent | PrintLine | RecordRejection | DeadLetter

@@ -1,0 +1,187 @@
+"""Evolving: (state, transition) -> state. Never refuses a recorded fact, never looks at a plan.
+
+`records_of` gives the records beside the head that a transition writes or deletes: outputs and timers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from streamflow.engine.state import FinishedRun, KeptEvent, RunState, StepState, Timer, out_key, timer_key
+from streamflow.engine.transitions import (
+    ENDINGS,
+    BranchChosen,
+    DelayElapsed,
+    DelayStarted,
+    EventEmitted,
+    EventKept,
+    LinePrinted,
+    RunStarted,
+    StepParked,
+    StepRetried,
+    StepsSkipped,
+    Transition,
+    ValuesSet,
+    WaitSatisfied,
+    WaitStarted,
+    WaitTimedOut,
+)
+
+DONE = StepState("done", "done")
+SKIPPED = StepState("skipped")
+PARKED = StepState("parked")
+
+
+def evolve(state: RunState | None, transition: Transition) -> RunState:
+    """The head of the run after `transition`; `state` is None before a RunStarted."""
+    data = transition.data
+    if state is None:
+        return RunState(
+            run=transition.run,
+            definition=transition.definition,
+            version=transition.version,
+            sha=data.sha,
+            revision=data.revision,
+            key=transition.key,
+            seq=transition.seq,
+            started_ms=transition.at_ms,
+            trigger=data.trigger,
+            steps={},
+            seen=(data.event.id,),
+        )
+    steps, seen, kept = _EVOLVE[type(data)](state, transition, data)
+    return RunState(
+        state.run,
+        state.definition,
+        state.version,
+        state.sha,
+        state.revision,
+        state.key,
+        transition.seq,
+        state.started_ms,
+        state.trigger,
+        steps,
+        seen,
+        kept,
+    )
+
+
+Evolved = tuple[dict[str, StepState], tuple[str, ...], tuple[KeptEvent, ...]]
+
+
+def _step(state: RunState, transition: Transition, step: StepState) -> Evolved:
+    return {**state.steps, transition.step or "": step}, state.seen, state.kept
+
+
+def _done(state: RunState, transition: Transition, data: Any) -> Evolved:
+    return _step(state, transition, DONE)
+
+
+def _branch_chosen(state: RunState, transition: Transition, data: BranchChosen) -> Evolved:
+    return _step(state, transition, StepState("done", data.branch or "none"))
+
+
+def _wait_started(state: RunState, transition: Transition, data: WaitStarted) -> Evolved:
+    steps = {**state.steps, transition.step or "": StepState("waiting", None, data.due_ms)}
+    kept = tuple(k for k in state.kept if k.until_ms is None or k.until_ms >= transition.at_ms)
+    return steps, state.seen, kept
+
+
+def _wait_satisfied(state: RunState, transition: Transition, data: WaitSatisfied) -> Evolved:
+    steps = {**state.steps, transition.step or "": StepState("done", data.outcome)}
+    event = data.event.id
+    if event in state.seen:  # it was kept
+        return steps, state.seen, tuple(k for k in state.kept if k.event.id != event)
+    return steps, (*state.seen, event), state.kept
+
+
+def _wait_timed_out(state: RunState, transition: Transition, data: WaitTimedOut) -> Evolved:
+    return _step(state, transition, StepState("done", "timeout"))
+
+
+def _event_kept(state: RunState, transition: Transition, data: EventKept) -> Evolved:
+    return state.steps, (*state.seen, data.event.id), (*state.kept, KeptEvent(data.event, data.until_ms))
+
+
+def _delay_started(state: RunState, transition: Transition, data: DelayStarted) -> Evolved:
+    return _step(state, transition, StepState("delaying", None, data.until_ms))
+
+
+def _steps_skipped(state: RunState, transition: Transition, data: StepsSkipped) -> Evolved:
+    return {**state.steps, **dict.fromkeys(data.steps, SKIPPED)}, state.seen, state.kept
+
+
+def _step_parked(state: RunState, transition: Transition, data: StepParked) -> Evolved:
+    return _step(state, transition, PARKED)
+
+
+def _step_retried(state: RunState, transition: Transition, data: StepRetried) -> Evolved:
+    return {name: step for name, step in state.steps.items() if name != transition.step}, state.seen, state.kept
+
+
+def _ended(state: RunState, transition: Transition, data: Any) -> Evolved:
+    return state.steps, state.seen, ()
+
+
+_EVOLVE: dict[type, Callable[[RunState, Transition, Any], Evolved]] = {
+    WaitStarted: _wait_started,
+    WaitSatisfied: _wait_satisfied,
+    WaitTimedOut: _wait_timed_out,
+    EventKept: _event_kept,
+    BranchChosen: _branch_chosen,
+    ValuesSet: _done,
+    EventEmitted: _done,
+    DelayStarted: _delay_started,
+    DelayElapsed: _done,
+    LinePrinted: _done,
+    StepsSkipped: _steps_skipped,
+    StepParked: _step_parked,
+    StepRetried: _step_retried,
+    **dict.fromkeys(ENDINGS, _ended),
+}
+
+_OUTPUTS: dict[type, Callable[[Any], Any]] = {
+    WaitSatisfied: lambda d: {"event": d.event.name, "id": d.event.id, "time_ms": d.event.time_ms, "data": d.event.data},
+    BranchChosen: lambda d: {"branch": d.branch},
+    ValuesSet: lambda d: d.values,
+    EventEmitted: lambda d: {"id": d.id, "topic": d.topic},
+    DelayElapsed: lambda d: {"until_ms": d.until_ms},
+    LinePrinted: lambda d: {"text": d.text},
+}
+
+
+def records_of(before: RunState | None, transition: Transition) -> Iterator[tuple[str, Any]]:
+    """(key, record or None to delete) for the outputs and timers that `transition` writes beside the head of its run."""
+    data, run, step = transition.data, transition.run, transition.step or ""
+    kind = type(data)
+    if kind is RunStarted:
+        yield out_key(run, ""), data.event.data
+    elif output := _OUTPUTS.get(kind):
+        yield out_key(run, step), output(data)
+    if kind is WaitStarted and data.due_ms is not None:
+        yield timer_key(data.due_ms, run, step), Timer(run, step, data.due_ms)
+    elif kind is DelayStarted:
+        yield timer_key(data.until_ms, run, step), Timer(run, step, data.until_ms)
+    elif before is not None and kind in _DISARMING and (armed := before.steps[step].due_ms) is not None:
+        yield timer_key(armed, run, step), None
+    if kind in ENDINGS and before is not None:
+        yield from forgotten(before)
+
+
+_DISARMING = frozenset({WaitSatisfied, WaitTimedOut, DelayElapsed})
+
+
+def forgotten(state: RunState) -> Iterator[tuple[str, None]]:
+    """The deletion of every record of a run that ends, but its head."""
+    yield out_key(state.run, ""), None
+    for name, step in state.steps.items():
+        if step.status == "done" and step.outcome != "timeout":
+            yield out_key(state.run, name), None
+        elif step.due_ms is not None:
+            yield timer_key(step.due_ms, state.run, name), None
+
+
+def finished(state: RunState, transition: Transition) -> FinishedRun:
+    """What is remembered of a run after its last transition."""
+    return FinishedRun(state.definition, state.key, transition.seq, transition.type, transition.at_ms, state.seen)

@@ -1,0 +1,178 @@
+"""The state of one partition: records under text keys, the same in memory, in the store and in the changelog.
+
+Many small records rather than one blob a run: a record is written when it changes (one blob a run rewrote 164 MB for 400 items, measured).
+
+    own                          the partition itself: applied offset, partition time, counts, watermarks
+    content/<sha>                a definition that a start named (law 7)
+    mark/<topic id>/<partition>  what has been applied of one source partition
+    key/<definition>/<key>       the open and the remembered runs of a business key
+    run/<run>                    the head of an open run
+    out/<run>/<step>             the output of a step, written once; step `` is the event that started the run
+    timer/<due ms>/<run>/<step>  an armed timer, in the order they fall due
+    done/<run>                   a finished run, remembered for a window
+    expiry/<ms>/<run>            when it is forgotten
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+from streamflow.engine.commands import Event
+
+OWN = "own"
+
+
+def content_key(sha: str) -> str:
+    return f"content/{sha}"
+
+
+def mark_key(topic_id: str, partition: int) -> str:
+    return f"mark/{topic_id}/{partition}"
+
+
+def key_key(definition: str, key: str) -> str:
+    return f"key/{definition}/{key}"
+
+
+def run_key(run: str) -> str:
+    return f"run/{run}"
+
+
+def out_key(run: str, step: str) -> str:
+    return f"out/{run}/{step}"
+
+
+def timer_key(due_ms: int, run: str, step: str) -> str:
+    return f"timer/{due_ms:015d}/{run}/{step}"
+
+
+def done_key(run: str) -> str:
+    return f"done/{run}"
+
+
+def expiry_key(at_ms: int, run: str) -> str:
+    return f"expiry/{at_ms:015d}/{run}"
+
+
+class StepState(Struct, frozen=True, omit_defaults=True):
+    """How far a step is; a step that has not begun has none. `due_ms` is its armed timer."""
+
+    status: Literal["waiting", "delaying", "parked", "done", "skipped"]
+    outcome: str | None = None
+    due_ms: int | None = None
+
+
+class KeptEvent(Struct, frozen=True, omit_defaults=True):
+    event: Event
+    until_ms: int | None = None
+
+
+class RunState(Struct, frozen=True, omit_defaults=True):
+    """The head of an open run. `seen` are the ids of the events that started it, that it consumed or that it keeps."""
+
+    run: str
+    definition: str
+    version: str
+    sha: str
+    revision: str
+    key: str
+    seq: int
+    started_ms: int
+    trigger: str
+    steps: dict[str, StepState]
+    seen: tuple[str, ...]
+    kept: tuple[KeptEvent, ...] = ()
+
+    @property
+    def parked(self) -> bool:
+        return any(step.status == "parked" for step in self.steps.values())
+
+
+class KeyRecord(Struct, frozen=True):
+    """Runs of one business key: open ones, oldest first, and finished ones that are still remembered."""
+
+    open: tuple[str, ...]
+    finished: tuple[str, ...]
+
+
+class FinishedRun(Struct, frozen=True):
+    definition: str
+    key: str
+    seq: int
+    ended: str
+    at_ms: int
+    seen: tuple[str, ...]
+
+
+class SourceMark(Struct, frozen=True):
+    """Below `committed` everything is applied; above it, what `applied` lists by (offset, tag)."""
+
+    committed: int
+    applied: tuple[tuple[int, str], ...]
+
+
+class Timer(Struct, frozen=True):
+    run: str
+    step: str
+    due_ms: int
+
+
+class Expiry(Struct, frozen=True):
+    run: str
+
+
+class Counts(Struct, frozen=True):
+    """Outcomes of all commands of the partition: read = applied + rejected + duplicate + dead (law 5)."""
+
+    read: int = 0
+    applied: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+    dead: int = 0
+
+
+class Watermark(Struct, frozen=True):
+    partitions: int
+    at_ms: dict[str, int]
+
+    def reached(self) -> int:
+        """The time before which everything is read in all partitions; 0 while one of them was never reported."""
+        return min(self.at_ms.values()) if len(self.at_ms) >= self.partitions else 0
+
+
+class Own(Struct, frozen=True):
+    """The partition's own record. `applied` is the offset of the last command in this state, `reasons` counts rejections by code."""
+
+    applied: int = -1
+    time_ms: int = 0
+    counts: Counts = Counts()
+    reasons: dict[str, int] = {}
+    watermarks: dict[str, Watermark] = {}
+    parked: int = 0
+    topic_id: str = ""
+
+
+KINDS: dict[str, Any] = {
+    "own": Own,
+    "content": str,
+    "mark": SourceMark,
+    "key": KeyRecord,
+    "run": RunState,
+    "out": Any,
+    "timer": Timer,
+    "done": FinishedRun,
+    "expiry": Expiry,
+}
+
+
+class StateView(Protocol):
+    """What a decision may read. Nothing else exists for it."""
+
+    def get(self, key: str) -> Any:
+        """The record under `key`, decoded, or None."""
+
+    def due(self, prefix: str, until_ms: int, changes: Mapping[str, Any]) -> str | None:
+        """The smallest key `<prefix><ms>/...` with a time up to `until_ms` that `changes` does not delete, or None."""

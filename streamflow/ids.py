@@ -1,0 +1,52 @@
+"""Identifiers, all derived and never drawn, so that the same commands give the same names everywhere (design law 2)."""
+
+from __future__ import annotations
+
+import hashlib
+
+_MASK = 0xFFFFFFFF
+
+
+def murmur2(data: bytes) -> int:
+    """Kafka's murmur2 of `data` as an unsigned 32-bit number (org.apache.kafka.common.utils.Utils.murmur2)."""
+    length = len(data)
+    h = (0x9747B28C ^ length) & _MASK
+    for i in range(0, length - length % 4, 4):
+        k = (int.from_bytes(data[i : i + 4], "little") * 0x5BD1E995) & _MASK
+        k ^= k >> 24
+        h = ((h * 0x5BD1E995) ^ (k * 0x5BD1E995)) & _MASK
+    rest = data[length - length % 4 :]
+    if rest:
+        h = ((h ^ int.from_bytes(rest, "little")) * 0x5BD1E995) & _MASK
+    h = ((h ^ (h >> 13)) * 0x5BD1E995) & _MASK
+    return h ^ (h >> 15)
+
+
+def slot(key: str) -> int:
+    """The place of a business key before it is divided among partitions: murmur2 without its sign bit."""
+    return murmur2(key.encode()) & 0x7FFFFFFF
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition that Kafka's default partitioner gives to `key` in a topic of `partitions` partitions."""
+    return slot(key) % partitions
+
+
+def run_id(definition: str, key: str, cause: str) -> str:
+    """The id of the run that `cause` (an event id or a command id) starts: slot in hex, then a digest.
+
+    It names the definition without its version, so an event that is matched again by a newer version finds its run."""
+    digest = hashlib.blake2b(f"{definition}\0{key}\0{cause}".encode(), digest_size=10).hexdigest()
+    return f"{slot(key):08x}-{digest}"
+
+
+def partition_of_run(run: str, partitions: int) -> int:
+    """The partition that a run lives in, from its id alone.
+
+    Raises ValueError if `run` does not begin with a slot."""
+    return int(run[:8], 16) % partitions
+
+
+def tag(*parts: str) -> str:
+    """A short digest of `parts`, to remember what has been applied without keeping the parts."""
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=6).hexdigest()

@@ -1,0 +1,111 @@
+"""The one tree of settings: read by entry points only, validated at start, frozen afterwards, documented from here.
+
+Environment variables are `STREAMFLOW_<SECTION>__<FIELD>`; a YAML file named by `STREAMFLOW_CONFIG` comes below them. Unknown keys are refused.
+Secrets are references (`env:NAME` or `file:/path`), resolved when they are used.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+
+class Section(BaseModel):
+    """A closed, frozen part of the tree."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SecretRef = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
+
+
+class Kafka(Section):
+    """Where the broker is and how to speak to it."""
+
+    bootstrap_servers: str | None = Field(default=None, description="host:port[,host:port]; unset: streamflow starts Kafka itself (`dev`, `demo`, tests)")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(default="PLAINTEXT", description="Kafka's own name of the protocol")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(default=None, description="SASL mechanism")
+    sasl_username: str | None = Field(default=None, description="SASL user")
+    sasl_password: SecretRef | None = Field(default=None, description="reference to the SASL password: env:NAME or file:/path")
+    ssl_ca: Path | None = Field(default=None, description="PEM file of the certificate authorities that signed the brokers' certificates")
+
+
+class Topics(Section):
+    """The fixed set of topics."""
+
+    prefix: str = Field(default="streamflow.", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="put before every topic name, group and transactional id")
+    partitions: int = Field(default=12, ge=1, le=1000, description="partitions of commands, runs, tasks and state; never changed afterwards")
+    replication_factor: int = Field(default=1, ge=1, le=7, description="replicas of every topic; 3 in production")
+    min_insync_replicas: int = Field(default=1, ge=1, le=7, description="replicas that must have a record before it counts as written; 2 in production")
+    commands_retention_hours: int = Field(default=168, ge=1, description="hours that commands are kept; at least as long as the sources")
+    runs_retention_hours: int = Field(default=2160, ge=1, description="hours that transitions of runs are kept")
+    dead_letters_retention_hours: int = Field(default=672, ge=1, description="hours that dead letters are kept")
+    tombstone_retention_hours: int = Field(default=24, ge=1, description="hours that deletions stay in the changelog; an older local store is thrown away")
+
+
+class Engine(Section):
+    """The engine worker."""
+
+    instance_id: str | None = Field(default=None, description="static group membership: a name that stays the same over restarts (a pod's ordinal)")
+    session_timeout_s: float = Field(default=10.0, ge=1, description="seconds without a heartbeat after which the group gives a worker's partitions away")
+    checkpoint_s: float = Field(default=0.5, gt=0, description="seconds between checkpoints while there is work")
+    checkpoint_idle_s: float = Field(default=5.0, gt=0, description="seconds between checkpoints when little happens")
+    checkpoint_bytes: int = Field(default=8_000_000, ge=10_000, description="bytes of unsaved input after which a checkpoint is due at once")
+    batch_records: int = Field(default=2000, ge=1, description="records of one fetch at most")
+    store_write_buffer_bytes: int = Field(default=16 << 20, ge=1 << 16, description="RocksDB memtable of one partition")
+    store_block_cache_bytes: int = Field(default=32 << 20, ge=1 << 16, description="RocksDB block cache of one partition")
+
+
+class Ingress(Section):
+    """The ingress worker."""
+
+    commit_s: float = Field(default=0.5, gt=0, description="seconds between commits of source offsets")
+    watermark_s: float = Field(default=1.0, gt=0, description="seconds between watermarks")
+    max_engine_lag: int = Field(default=500_000, ge=1, description="commands the engine may be behind before ingress pauses")
+    session_timeout_s: float = Field(default=10.0, ge=1, description="seconds without a heartbeat after which the group gives a worker's partitions away")
+    instance_id: str | None = Field(default=None, description="static group membership, as for the engine")
+
+
+class Limits(Section):
+    """Sizes and counts, checked before anything is written."""
+
+    event_bytes: int = Field(default=512_000, ge=1000, description="bytes of one event's payload")
+    definition_bytes: int = Field(default=400_000, ge=1000, description="bytes of a definition with its catalog entries")
+    record_bytes: int = Field(default=900_000, ge=1000, description="bytes of any record that the engine writes")
+    transitions_per_command: int = Field(default=256, ge=1, description="transitions of one decision, after which the run goes on in a command of its own")
+    kept_events: int = Field(default=100, ge=1, description="events that one run keeps ahead of its waits")
+    window_hours: int = Field(default=168, ge=1, description="hours that a finished run is remembered, so that its events are known as duplicates")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(env_prefix="STREAMFLOW_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    kafka: Kafka = Kafka()
+    topics: Topics = Topics()
+    engine: Engine = Engine()
+    ingress: Ingress = Ingress()
+    limits: Limits = Limits()
+    state_dir: Path = Field(default=Path("var/state"), description="folder of the workers' local stores; may be deleted, at the price of a restore")
+    broker_dir: Path = Field(default=Path("var/broker"), description="data folder of the Kafka that streamflow starts itself")
+    log_format: Literal["console", "json"] = Field(default="console", description="how log lines are written")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least severe level that is logged")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources = [init_settings, env_settings]
+        if path := os.environ.get("STREAMFLOW_CONFIG"):
+            sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=Path(path)))
+        return tuple(sources)
