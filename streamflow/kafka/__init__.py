@@ -1,0 +1,1 @@
+"""Everything that speaks to Kafka's administration or starts a Kafka: topics, connection, definitions log, embedded broker."""

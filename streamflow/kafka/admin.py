@@ -1,0 +1,227 @@
+"""Desired topics against actual ones: `plan` tells, `apply` changes what is safe to change, `require_topics` refuses to start on anything else.
+
+Nothing here takes data away: no partition is added to a keyed topic, no cleanup policy is changed, no retention is shortened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+
+from streamflow.errors import OperationError
+from streamflow.kafka.connection import confluent_config, log_client_error
+from streamflow.kafka.topics import Need, Topic, holds, topics
+from streamflow.settings import Settings
+
+_TIMEOUT_S = 30.0
+
+# Changing these on a topic that holds records could take some of them away, or put keys in other places.
+_NEVER_CHANGED = frozenset({"partitions", "replication", "cleanup.policy"})
+
+
+# librdkafka's own codes for a broker that does not answer.
+_CUT_OFF = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})  # noqa: SLF001
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One way in which a topic is not as it must be.
+
+    `kind` is `missing` (the topic is not there), `breaks` (a promise of ours does not hold) or `advice`; `fixable` says that `apply` mends it."""
+
+    topic: str
+    kind: str
+    setting: str
+    wanted: str
+    actual: str
+    fixable: bool
+
+    def __str__(self) -> str:
+        if self.kind == "missing":
+            return f"{self.topic}: missing; {self.wanted}"
+        mend = "apply sets it" if self.fixable else "not changed on an existing topic"
+        return f"{self.topic}: {self.setting} is {self.actual} but {self.wanted} is wanted ({self.kind}; {mend})"
+
+    def facts(self) -> dict[str, Any]:
+        """The finding as JSON would have it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ActualTopic:
+    """One topic as the broker describes it."""
+
+    name: str
+    id: str
+    partitions: int
+    replication_factor: int
+    config: dict[str, str]
+
+
+class Admin:
+    """The cluster's administration, with answers that are waited for and errors in our words."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._last_error: KafkaError | None = None
+        self._client = AdminClient(confluent_config(settings, "admin", on_error=self._remember))
+
+    def _remember(self, error: KafkaError) -> None:
+        self._last_error = error
+        log_client_error(error)
+
+    def describe(self, names: Iterable[str]) -> dict[str, ActualTopic]:
+        """Those of the named topics that exist, with their configuration.
+
+        Raises OperationError if the broker does not answer."""
+        found: dict[str, ActualTopic] = {}
+        wanted = list(names)
+        if not wanted:
+            return found
+        self._reach()
+        for name, future in self._client.describe_topics(TopicCollection(wanted), request_timeout=_TIMEOUT_S).items():
+            try:
+                described = future.result(_TIMEOUT_S)
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    continue
+                raise self._failed(f"a description of {name}", error) from error
+            replicas = min((len(partition.replicas) for partition in described.partitions), default=0)
+            found[name] = ActualTopic(name, str(described.topic_id), len(described.partitions), replicas, {})
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in found]
+        if resources:
+            for resource, future in self._client.describe_configs(resources, request_timeout=_TIMEOUT_S).items():
+                entries = self._wait(future, f"the configuration of {resource.name}")
+                found[resource.name].config.update({name: entry.value for name, entry in entries.items()})
+        return found
+
+    def create(self, wanted: Sequence[Topic]) -> None:
+        """Creates the topics; one that somebody else creates at the same moment is fine.
+
+        Raises OperationError."""
+        if not wanted:
+            return
+        new = [NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=topic.replication_factor, config=topic.config) for topic in wanted]
+        for name, future in self._client.create_topics(new, request_timeout=_TIMEOUT_S).items():
+            try:
+                future.result(_TIMEOUT_S)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise self._failed(f"the topic {name} to be created", error) from error
+
+    def alter(self, changes: Sequence[Finding]) -> None:
+        """Sets the configuration entries that the findings want.
+
+        Raises OperationError."""
+        by_topic: dict[str, list[ConfigEntry]] = {}
+        for change in changes:
+            entry = ConfigEntry(change.setting, change.wanted, incremental_operation=AlterConfigOpType.SET)
+            by_topic.setdefault(change.topic, []).append(entry)
+        resources = [ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries) for name, entries in by_topic.items()]
+        if resources:
+            for resource, future in self._client.incremental_alter_configs(resources, request_timeout=_TIMEOUT_S).items():
+                self._wait(future, f"the configuration of {resource.name} to be changed")
+
+    def topic_ids(self, names: Iterable[str]) -> dict[str, str]:
+        """The ids of those of the named topics that exist: a topic that is deleted and created again has another.
+
+        Raises OperationError if the broker does not answer."""
+        return {name: topic.id for name, topic in self.describe(names).items()}
+
+    def _reach(self) -> None:
+        try:
+            self._client.list_topics(timeout=10)
+        except KafkaException as error:
+            raise self._failed("the broker to answer", error) from error
+
+    def _wait(self, future: Future[Any], expected: str) -> Any:
+        try:
+            return future.result(_TIMEOUT_S)
+        except KafkaException as error:
+            raise self._failed(expected, error) from error
+
+    def _failed(self, expected: str, error: KafkaException) -> OperationError:
+        cause: KafkaError = error.args[0]
+        cut_off = cause.code() in _CUT_OFF
+        # A call that was cut off just times out: the cause (a wrong password, say) has reached only the callback.
+        said = self._last_error if cut_off and self._last_error is not None else cause
+        return OperationError(
+            "broker_unreachable" if cut_off else "broker_refused",
+            f"expected {expected} but {said.name()}: {said.str()}; do check the broker and the kafka settings",
+            retryable=cut_off or bool(cause.retriable()),
+        )
+
+
+def findings(wanted: Iterable[Topic], actual: dict[str, ActualTopic]) -> list[Finding]:
+    """Every deviation of the actual topics from the wanted ones, in the order of the wanted ones. Pure."""
+    found: list[Finding] = []
+    for topic in wanted:
+        seen = actual.get(topic.name)
+        if seen is None:
+            kept = f"{topic.partitions} partition(s), {topic.config['cleanup.policy']}"
+            found.append(Finding(topic.name, "missing", "topic", kept, "", fixable=True))
+            continue
+        if seen.partitions != topic.partitions:
+            found.append(Finding(topic.name, "breaks", "partitions", str(topic.partitions), str(seen.partitions), fixable=False))
+        if seen.replication_factor < topic.replication_factor:
+            found.append(Finding(topic.name, "advice", "replication", str(topic.replication_factor), str(seen.replication_factor), fixable=False))
+        for setting in topic.settings:
+            if not holds(setting, seen.config):
+                kind = "advice" if setting.need is Need.ADVICE else "breaks"
+                fixable = setting.name not in _NEVER_CHANGED
+                found.append(Finding(topic.name, kind, setting.name, setting.value, seen.config.get(setting.name, ""), fixable))
+    return found
+
+
+def plan(settings: Settings, admin: Admin | None = None, extra: Sequence[Topic] = ()) -> list[Finding]:
+    """What differs between the topics that the settings want (and `extra` ones, such as lanes) and the broker's.
+
+    Raises OperationError if the broker does not answer."""
+    wanted = [*topics(settings), *extra]
+    return findings(wanted, (admin or Admin(settings)).describe(topic.name for topic in wanted))
+
+
+def apply(settings: Settings, admin: Admin | None = None, extra: Sequence[Topic] = ()) -> list[Finding]:
+    """Creates missing topics and mends what can be mended without loss; returns what was found before. May be repeated.
+
+    Raises OperationError if a promise would still not hold, after everything that could be mended has been."""
+    admin = admin or Admin(settings)
+    wanted = [*topics(settings), *extra]
+    found = findings(wanted, admin.describe(topic.name for topic in wanted))
+    missing = {finding.topic for finding in found if finding.kind == "missing"}
+    admin.create([topic for topic in wanted if topic.name in missing])
+    admin.alter([finding for finding in found if finding.fixable and finding.kind != "missing"])
+    _refuse([finding for finding in found if finding.kind == "breaks" and not finding.fixable])
+    return found
+
+
+def verify(settings: Settings, admin: Admin | None = None, extra: Sequence[Topic] = ()) -> list[Finding]:
+    """As `plan`, but raises OperationError if a topic is missing or a promise does not hold; returns the advice that is left."""
+    found = plan(settings, admin, extra)
+    _refuse([finding for finding in found if finding.kind != "advice"])
+    return found
+
+
+def require_topics(settings: Settings, extra: Sequence[Topic] = ()) -> dict[str, str]:
+    """What a worker calls before it starts: the ids of all topics, by name.
+
+    Raises OperationError if a topic is missing or not as our promises need it."""
+    admin = Admin(settings)
+    verify(settings, admin, extra)
+    return admin.topic_ids(topic.name for topic in (*topics(settings), *extra))
+
+
+def _refuse(found: Sequence[Finding]) -> None:
+    if not found:
+        return
+    lines = "\n".join(f"  {finding}" for finding in found)
+    if all(finding.fixable for finding in found):
+        remedy = "do run `streamflow topics apply`"
+    else:
+        remedy = "do give the settings the topics' own values, or a new prefix (a new generation of topics); `streamflow topics apply` mends the rest"
+    code = "topics_missing" if all(finding.kind == "missing" for finding in found) else "topics_differ"
+    raise OperationError(code, f"expected the topics as the settings want them but found\n{lines}\n{remedy}", retryable=False)

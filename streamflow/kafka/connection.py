@@ -1,0 +1,107 @@
+"""One set of connection settings, said to both clients: librdkafka (`confluent_config`) and aiokafka (`aiokafka_config`).
+
+Secrets are references and are resolved here, when a client is made. Client ids are `streamflow-<role>`.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError
+
+from streamflow.errors import OperationError
+from streamflow.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+# What Kafka adds to a record's own bytes in a batch of one, with room for headers; and Kafka's default limit of a batch.
+_BATCH_OVERHEAD_BYTES = 100_000
+_DEFAULT_BATCH_BYTES = 1_048_588
+
+
+def max_batch_bytes(settings: Settings) -> int:
+    """The largest batch, in bytes, that our topics take and our producers send: Kafka's default, or more if our records may be larger."""
+    return max(_DEFAULT_BATCH_BYTES, settings.limits.record_bytes + _BATCH_OVERHEAD_BYTES)
+
+
+def resolve_secret(reference: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The secret that `env:NAME` or `file:/path` refers to; a file's last line end is dropped.
+
+    Raises OperationError if it is not there."""
+    kind, _, place = reference.partition(":")
+    if kind == "env":
+        if place not in environ:
+            raise OperationError("secret_missing", f"expected a secret in the environment variable {place} but it is not set; do set it", retryable=False)
+        return environ[place]
+    try:
+        return Path(place).read_text().removesuffix("\n")
+    except OSError as error:
+        raise OperationError("secret_missing", f"expected a secret in the file {place} but {error.strerror}; do provide it", retryable=False) from error
+
+
+def bootstrap_servers(settings: Settings) -> str:
+    """The brokers to ask first.
+
+    Raises OperationError if the settings name none."""
+    if not settings.kafka.bootstrap_servers:
+        raise OperationError(
+            "broker_unset",
+            "expected the address of a Kafka but none is set; do set STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS or pass --bootstrap host:port",
+            retryable=False,
+        )
+    return settings.kafka.bootstrap_servers
+
+
+def log_client_error(error: KafkaError) -> None:
+    """librdkafka's view of the connection, logged: a wrong password is told here and nowhere else."""
+    _log.warning("kafka_client_error", code=error.name(), error=error.str(), fatal=error.fatal())
+
+
+def confluent_config(settings: Settings, role: str, *, on_error: Callable[[KafkaError], None] = log_client_error) -> dict[str, Any]:
+    """What every librdkafka client of ours starts from: where, how and as whom; partitioner and batch limit of producers included."""
+    kafka = settings.kafka
+    config: dict[str, Any] = {
+        "bootstrap.servers": bootstrap_servers(settings),
+        "client.id": f"streamflow-{role}",
+        "security.protocol": kafka.security_protocol,
+        "error_cb": on_error,
+        # The errors come through error_cb; librdkafka would print them to stderr too.
+        "log_level": 0,
+        "message.max.bytes": max_batch_bytes(settings),
+    }
+    if kafka.sasl_mechanism:
+        config["sasl.mechanism"] = kafka.sasl_mechanism
+        config["sasl.username"] = kafka.sasl_username or ""
+        config["sasl.password"] = resolve_secret(kafka.sasl_password) if kafka.sasl_password else ""
+    if kafka.ssl_ca:
+        config["ssl.ca.location"] = str(kafka.ssl_ca)
+    return config
+
+
+def confluent_producer_config(settings: Settings, role: str, *, on_error: Callable[[KafkaError], None] = log_client_error) -> dict[str, Any]:
+    """As `confluent_config`, for producers: idempotent, placed as Kafka's default partitioner does."""
+    return confluent_config(settings, role, on_error=on_error) | {"partitioner": "murmur2_random", "enable.idempotence": True, "acks": "all"}
+
+
+def aiokafka_config(settings: Settings, role: str) -> dict[str, Any]:
+    """The connection arguments of every aiokafka consumer, producer and admin client of ours.
+
+    Producers add `max_request_size=max_batch_bytes(settings)`; aiokafka's default partitioner is Kafka's."""
+    kafka = settings.kafka
+    config: dict[str, Any] = {
+        "bootstrap_servers": bootstrap_servers(settings),
+        "client_id": f"streamflow-{role}",
+        "security_protocol": kafka.security_protocol,
+    }
+    if kafka.sasl_mechanism:
+        config["sasl_mechanism"] = kafka.sasl_mechanism
+        config["sasl_plain_username"] = kafka.sasl_username or ""
+        config["sasl_plain_password"] = resolve_secret(kafka.sasl_password) if kafka.sasl_password else ""
+    if kafka.security_protocol in ("SSL", "SASL_SSL"):
+        config["ssl_context"] = ssl.create_default_context(cafile=str(kafka.ssl_ca) if kafka.ssl_ca else None)
+    return config

@@ -1,0 +1,129 @@
+"""The fixed set of topics as data (design section 2): names, partitions and every setting that our promises rest on.
+
+Every topic has LogAppendTime: partition time in `commands` must be the broker's, and a broker refuses records whose producer has a wrong clock otherwise.
+A definition adds no topic; lanes are configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from streamflow.kafka.connection import max_batch_bytes
+from streamflow.settings import Settings
+
+DEFINITIONS = "definitions"
+COMMANDS = "commands"
+RUNS = "runs"
+STATE = "state"
+DEAD_LETTERS = "dead-letters"
+AUDIT = "audit"
+
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
+
+
+class Need(StrEnum):
+    """How an actual value must compare to the wanted one, for our promises to hold."""
+
+    EQUAL = "equal"
+    AT_LEAST = "at least"
+    ADVICE = "advice"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSetting:
+    """One configuration entry of a topic: Kafka's own name, the value we create it with, and what a deviation means."""
+
+    name: str
+    value: str
+    need: Need
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic as it must be."""
+
+    role: str
+    name: str
+    partitions: int
+    replication_factor: int
+    settings: tuple[TopicSetting, ...]
+
+    @property
+    def config(self) -> dict[str, str]:
+        """What the topic is created with."""
+        return {setting.name: setting.value for setting in self.settings}
+
+
+def topic_name(settings: Settings, role: str) -> str:
+    """The full name of the topic of a role, such as `commands`: the prefix and the role."""
+    return settings.topics.prefix + role
+
+
+def lane_topic_name(settings: Settings, lane: str) -> str:
+    """The full name of the topic of a lane's tasks."""
+    return topic_name(settings, f"tasks.{lane}")
+
+
+def topics(settings: Settings) -> tuple[Topic, ...]:
+    """The fixed topics as these settings want them. Lanes are not among them (see `lane_topic`)."""
+    wanted = settings.topics
+    many = wanted.partitions
+    return (
+        # One partition: everything authors publish has one total order. Small segments, so that what was replaced goes soon.
+        # Deletions stay a week: a worker that was cut off for less than that sees every one of them.
+        _topic(settings, DEFINITIONS, 1, _compacted(7 * _DAY_MS, segment_ms=_HOUR_MS, segment_bytes=16 << 20)),
+        _topic(settings, COMMANDS, many, _deleted(wanted.commands_retention_hours * _HOUR_MS)),
+        _topic(settings, RUNS, many, _deleted(wanted.runs_retention_hours * _HOUR_MS)),
+        # Segments are restored whole; 64 MiB keeps what compaction cannot touch (the active one) small.
+        _topic(settings, STATE, many, _compacted(wanted.tombstone_retention_hours * _HOUR_MS, segment_ms=_DAY_MS, segment_bytes=64 << 20)),
+        # One partition each: operators and auditors read them in one order, and 20,000 records a second are plenty for both.
+        _topic(settings, DEAD_LETTERS, 1, _deleted(wanted.dead_letters_retention_hours * _HOUR_MS)),
+        _topic(settings, AUDIT, 1, _deleted(5 * 365 * _DAY_MS)),
+    )
+
+
+def lane_topic(settings: Settings, lane: str) -> Topic:
+    """The topic of a lane's tasks: as many partitions as `commands`, kept as long."""
+    return _topic(settings, f"tasks.{lane}", settings.topics.partitions, _deleted(settings.topics.commands_retention_hours * _HOUR_MS))
+
+
+def _topic(settings: Settings, role: str, partitions: int, kept: tuple[TopicSetting, ...]) -> Topic:
+    common = (
+        TopicSetting("message.timestamp.type", "LogAppendTime", Need.EQUAL),
+        TopicSetting("max.message.bytes", str(max_batch_bytes(settings)), Need.AT_LEAST),
+        TopicSetting("min.insync.replicas", str(settings.topics.min_insync_replicas), Need.AT_LEAST),
+    )
+    return Topic(role, topic_name(settings, role), partitions, settings.topics.replication_factor, kept + common)
+
+
+def _deleted(retention_ms: int) -> tuple[TopicSetting, ...]:
+    return (
+        TopicSetting("cleanup.policy", "delete", Need.EQUAL),
+        TopicSetting("retention.ms", str(retention_ms), Need.AT_LEAST),
+        # A limit of bytes would delete records before their time.
+        TopicSetting("retention.bytes", "-1", Need.EQUAL),
+    )
+
+
+def _compacted(tombstones_ms: int, *, segment_ms: int, segment_bytes: int) -> tuple[TopicSetting, ...]:
+    return (
+        TopicSetting("cleanup.policy", "compact", Need.EQUAL),
+        TopicSetting("delete.retention.ms", str(tombstones_ms), Need.AT_LEAST),
+        TopicSetting("min.cleanable.dirty.ratio", "0.1", Need.ADVICE),
+        TopicSetting("segment.ms", str(segment_ms), Need.ADVICE),
+        TopicSetting("segment.bytes", str(segment_bytes), Need.ADVICE),
+    )
+
+
+def holds(setting: TopicSetting, actual: Mapping[str, str]) -> bool:
+    """Whether a topic's actual configuration gives what `setting` asks for. Kafka's -1 means without limit."""
+    found = actual.get(setting.name, "")
+    if setting.need is Need.AT_LEAST:
+        try:
+            return int(found) == -1 or int(found) >= int(setting.value)
+        except ValueError:
+            return False
+    return found == setting.value

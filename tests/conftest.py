@@ -1,0 +1,82 @@
+"""Fixtures for everybody: a broker for the whole session, settings with a prefix of their own, and waiting for conditions instead of sleeping."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from streamflow.kafka import admin
+from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.jars import cache_folder
+from streamflow.settings import Kafka, Settings, Topics
+
+T = TypeVar("T")
+
+
+def eventually(condition: Callable[[], T], timeout: float = 20.0, every: float = 0.02) -> T:
+    """The first true value of `condition`, tried again until the deadline; fails with its last value."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"expected a true value within {timeout} s but the last one was {value!r}")
+        time.sleep(every)
+    return value
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """One Kafka for all tests. Do not stop or pause it; a test of outages starts its own."""
+    needs_broker()
+    with EmbeddedBroker(tmp_path_factory.mktemp("broker"), config={"log.cleaner.backoff.ms": "200"}) as running:
+        yield running
+
+
+def needs_broker() -> None:
+    """Skips the test on a laptop that cannot run Kafka; in CI it goes on, and fails."""
+    if os.environ.get("CI"):
+        return
+    if shutil.which("java") is None or (shutil.which("mvn") is None and not cache_folder().exists()):
+        pytest.skip("no Java and Maven here; set CI=true to make this a failure")
+
+
+@pytest.fixture(scope="session")
+def bootstrap(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where the session's Kafka is: our own process, or a container if STREAMFLOW_TEST_CONTAINERS=1."""
+    if os.environ.get("STREAMFLOW_TEST_CONTAINERS") == "1":
+        from testcontainers.kafka import KafkaContainer
+
+        with KafkaContainer("apache/kafka:4.3.1").with_kraft() as container:
+            yield container.get_bootstrap_server()
+    else:
+        yield request.getfixturevalue("broker").bootstrap_servers
+
+
+@pytest.fixture
+def settings(bootstrap: str, tmp_path: Path) -> Settings:
+    """Settings of one test: the session's broker, a prefix of its own, two partitions, stores in a temporary folder. No topic exists yet."""
+    return make_settings(bootstrap, tmp_path)
+
+
+def make_settings(bootstrap: str, tmp_path: Path, **changes: Any) -> Settings:
+    """Settings for a test with a fresh prefix; `changes` replace whole sections."""
+    values: dict[str, Any] = {
+        "kafka": Kafka(bootstrap_servers=bootstrap),
+        "topics": Topics(prefix=f"t{uuid.uuid4().hex[:8]}.", partitions=2),
+        "state_dir": tmp_path / "state",
+        "broker_dir": tmp_path / "broker",
+    }
+    return Settings(**(values | changes))
+
+
+@pytest.fixture
+def topics(settings: Settings) -> Settings:
+    """As `settings`, with all fixed topics created."""
+    admin.apply(settings)
+    return settings

@@ -1,0 +1,148 @@
+"""The topics as the broker has them: planned, created, verified, and never changed in a way that loses records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from streamflow.errors import OperationError
+from streamflow.kafka import admin
+from streamflow.kafka.topics import lane_topic, topic_name, topics
+from streamflow.settings import Kafka, Limits, Settings, Topics
+
+pytestmark = pytest.mark.broker
+
+
+def test_apply_creates_every_topic_as_the_table_says(settings: Settings) -> None:
+    assert {finding.kind for finding in admin.plan(settings)} == {"missing"}
+
+    admin.apply(settings)
+
+    assert admin.plan(settings) == []
+    described = admin.Admin(settings).describe(topic.name for topic in topics(settings))
+    for topic in topics(settings):
+        actual = described[topic.name]
+        assert actual.partitions == topic.partitions
+        assert {name: actual.config[name] for name in topic.config} == topic.config
+    assert described[topic_name(settings, "commands")].config["message.timestamp.type"] == "LogAppendTime"
+    assert described[topic_name(settings, "state")].config["cleanup.policy"] == "compact"
+
+
+def test_apply_may_be_repeated(settings: Settings) -> None:
+    admin.apply(settings)
+    ids = admin.require_topics(settings)
+
+    assert admin.apply(settings) == []
+    assert admin.require_topics(settings) == ids
+
+
+def test_a_lane_is_created_beside_the_fixed_topics(settings: Settings) -> None:
+    lane = lane_topic(settings, "slow-partner")
+    admin.apply(settings, extra=[lane])
+
+    assert admin.require_topics(settings, extra=[lane])[lane.name]
+
+
+def test_a_worker_does_not_start_without_topics(settings: Settings) -> None:
+    with pytest.raises(OperationError) as caught:
+        admin.require_topics(settings)
+
+    assert caught.value.code == "topics_missing"
+    assert "streamflow topics apply" in caught.value.message
+    assert not caught.value.retryable
+
+
+def test_another_number_of_partitions_is_refused_and_left_alone(topics: Settings) -> None:
+    more = with_topics(topics, partitions=4)
+    with pytest.raises(OperationError) as caught:
+        admin.apply(more)
+
+    assert caught.value.code == "topics_differ"
+    assert "partitions is 2 but 4 is wanted" in caught.value.message
+    assert admin.plan(topics) == []
+
+
+@pytest.mark.parametrize(
+    ("role", "setting", "value", "kind"),
+    [
+        ("commands", "message.timestamp.type", "CreateTime", "breaks"),
+        ("commands", "retention.ms", "3600000", "breaks"),
+        ("commands", "retention.bytes", "1000000000", "breaks"),
+        ("state", "cleanup.policy", "delete", "breaks"),
+        ("state", "delete.retention.ms", "1000", "breaks"),
+        ("runs", "max.message.bytes", "100000", "breaks"),
+        ("definitions", "segment.ms", "7200000", "advice"),
+    ],
+)
+def test_drift_is_told_by_what_it_breaks(topics: Settings, role: str, setting: str, value: str, kind: str) -> None:
+    alter(topics, role, setting, value)
+
+    assert [(finding.kind, finding.setting, finding.actual) for finding in admin.plan(topics)] == [(kind, setting, value)]
+    if kind == "advice":
+        assert len(admin.verify(topics)) == 1
+    else:
+        with pytest.raises(OperationError) as caught:
+            admin.require_topics(topics)
+        assert caught.value.code == "topics_differ"
+
+
+def test_apply_mends_what_loses_nothing(topics: Settings) -> None:
+    alter(topics, "commands", "message.timestamp.type", "CreateTime")
+    alter(topics, "runs", "retention.ms", "1000")
+
+    admin.apply(topics)
+
+    assert admin.plan(topics) == []
+
+
+def test_apply_never_changes_a_cleanup_policy(topics: Settings) -> None:
+    alter(topics, "state", "cleanup.policy", "delete")
+
+    with pytest.raises(OperationError) as caught:
+        admin.apply(topics)
+
+    assert "not changed on an existing topic" in caught.value.message
+    assert admin.Admin(topics).describe([topic_name(topics, "state")])[topic_name(topics, "state")].config["cleanup.policy"] == "delete"
+
+
+def test_longer_retention_and_larger_messages_are_fine(topics: Settings) -> None:
+    alter(topics, "commands", "retention.ms", "-1")
+    alter(topics, "runs", "max.message.bytes", "5000000")
+
+    assert admin.verify(topics) == []
+
+
+def test_larger_records_need_larger_messages(topics: Settings) -> None:
+    larger = topics.model_copy(update={"limits": Limits(record_bytes=2_000_000)})
+
+    assert {finding.setting for finding in admin.plan(larger)} == {"max.message.bytes"}
+
+
+def test_a_topic_that_is_created_again_has_another_id(topics: Settings) -> None:
+    name = topic_name(topics, "audit")
+    before = admin.require_topics(topics)[name]
+    client = AdminClient({"bootstrap.servers": topics.kafka.bootstrap_servers})
+    client.delete_topics([name])[name].result(30)
+    admin.apply(topics)
+
+    assert admin.require_topics(topics)[name] != before
+
+
+def test_a_broker_that_is_not_there_is_named_as_the_cause(tmp_path: Path) -> None:
+    nowhere = Settings(kafka=Kafka(bootstrap_servers="127.0.0.1:1"))
+    with pytest.raises(OperationError) as caught:
+        admin.plan(nowhere)
+
+    assert caught.value.code == "broker_unreachable"
+    assert caught.value.retryable
+
+
+def alter(settings: Settings, role: str, name: str, value: str) -> None:
+    finding = admin.Finding(topic_name(settings, role), "breaks", name, value, "", fixable=True)
+    admin.Admin(settings).alter([finding])
+
+
+def with_topics(settings: Settings, **changes: object) -> Settings:
+    return settings.model_copy(update={"topics": Topics(**(settings.topics.model_dump() | changes))})
