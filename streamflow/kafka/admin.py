@@ -105,7 +105,10 @@ class Admin:
         Raises OperationError."""
         if not wanted:
             return
-        new = [NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=topic.replication_factor, config=topic.config) for topic in wanted]
+        new = [
+            NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=topic.replication_factor, config=topic.config)
+            for topic in wanted
+        ]
         for name, future in self._client.create_topics(new, request_timeout=_TIMEOUT_S).items():
             try:
                 future.result(_TIMEOUT_S)

@@ -36,12 +36,14 @@ def resolve_secret(reference: str, environ: Mapping[str, str] = os.environ) -> s
     kind, _, place = reference.partition(":")
     if kind == "env":
         if place not in environ:
-            raise OperationError("secret_missing", f"expected a secret in the environment variable {place} but it is not set; do set it", retryable=False)
+            expected = f"expected a secret in the environment variable {place}"
+            raise OperationError("secret_missing", f"{expected} but it is not set; do set it", retryable=False)
         return environ[place]
     try:
         return Path(place).read_text().removesuffix("\n")
     except OSError as error:
-        raise OperationError("secret_missing", f"expected a secret in the file {place} but {error.strerror}; do provide it", retryable=False) from error
+        expected = f"expected a secret in the file {place}"
+        raise OperationError("secret_missing", f"{expected} but {error.strerror}; do provide it", retryable=False) from error
 
 
 def bootstrap_servers(settings: Settings) -> str:

@@ -67,10 +67,8 @@ class Distribution:
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """The per-user folder of this Kafka version: below `STREAMFLOW_CACHE`, else `XDG_CACHE_HOME`, else `~/.cache`."""
-    if own := environ.get("STREAMFLOW_CACHE"):
-        root = Path(own)
-    else:
-        root = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamflow"
+    own = environ.get("STREAMFLOW_CACHE")
+    root = Path(own) if own else Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamflow"
     return root.expanduser().absolute() / f"kafka-{KAFKA_VERSION}"
 
 
@@ -112,7 +110,7 @@ def _fetch(folder: Path, progress: Progress) -> None:
         command += ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={building / 'lib'}"]
         _run(command, "kafka_fetch_failed", "expected Maven to fetch Apache Kafka", _FETCH_TIMEOUT_S, progress)
         if not any((building / "lib").glob("kafka_2.13-*.jar")):
-            raise OperationError("kafka_fetch_failed", "expected Maven to copy Kafka's jars but none is there; do run it again and read Maven's output")
+            raise OperationError("kafka_fetch_failed", "expected Maven to copy Kafka's jars but none is there; do run it again")
         if folder.exists():
             shutil.rmtree(folder)
         building.rename(folder)
@@ -130,7 +128,8 @@ def _run(command: list[str], code: str, expected: str, timeout_s: float, progres
                 except subprocess.TimeoutExpired:
                     waited = time.monotonic() - started
                     if waited > timeout_s:
-                        raise OperationError(code, f"{expected} within {timeout_s:.0f} s but it did not; do check the network and try again") from None
+                        found = f"it did not within {timeout_s:.0f} s"
+                        raise OperationError(code, f"{expected} but {found}; do check the network and try again") from None
                     progress(f"  ... {waited:.0f} s")
         finally:
             if process.poll() is None:
@@ -150,11 +149,11 @@ def _java() -> tuple[str, str]:
     if java is None:
         raise OperationError("java_missing", f"expected Java to start Kafka with but found no `java` on the PATH; {remedy}", retryable=False)
     text = _version_text([java, "-version"])
-    found = re.search(r'version "([^"]+)"', text)
-    version = found.group(1) if found else ""
-    major = int((re.match(r"\d+", version) or re.match(r"\d", "0")).group())  # type: ignore[union-attr]
-    if major < _JAVA_AT_LEAST:
-        raise OperationError("java_too_old", f"expected Java {_JAVA_AT_LEAST} or newer but {java} is {version or text.strip()!r}; {remedy}", retryable=False)
+    named = re.search(r'version "((\d+)[^"]*)"', text)
+    version = named.group(1) if named else ""
+    if named is None or int(named.group(2)) < _JAVA_AT_LEAST:
+        found = f"{java} is {version or text.strip()!r}"
+        raise OperationError("java_too_old", f"expected Java {_JAVA_AT_LEAST} or newer but {found}; {remedy}", retryable=False)
     return java, version
 
 
@@ -163,9 +162,10 @@ def _maven() -> str:
     remedy = "do install Maven 3.6 or newer, or name a running Kafka in STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS"
     if maven is None:
         raise OperationError("maven_missing", f"expected Maven to fetch Kafka with but found no `mvn` on the PATH; {remedy}", retryable=False)
-    found = re.search(r"Apache Maven (\d+)\.(\d+)", _version_text([maven, "--version"]))
-    if found is None or (int(found.group(1)), int(found.group(2))) < _MAVEN_AT_LEAST:
-        raise OperationError("maven_too_old", f"expected Maven 3.6 or newer but found {found.group() if found else 'an unknown one'}; {remedy}", retryable=False)
+    named = re.search(r"Apache Maven (\d+)\.(\d+)", _version_text([maven, "--version"]))
+    if named is None or (int(named.group(1)), int(named.group(2))) < _MAVEN_AT_LEAST:
+        found = named.group() if named else "an unknown one"
+        raise OperationError("maven_too_old", f"expected Maven 3.6 or newer but found {found}; {remedy}", retryable=False)
     return maven
 
 
@@ -173,5 +173,6 @@ def _version_text(command: list[str]) -> str:
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise OperationError("java_broken", f"expected `{' '.join(command)}` to answer but {error}; do repair the installation", retryable=False) from error
+        asked = f"expected `{' '.join(command)}` to answer"
+        raise OperationError("java_broken", f"{asked} but {error}; do repair the installation", retryable=False) from error
     return done.stdout + done.stderr

@@ -1,6 +1,7 @@
 """The fixed set of topics as data (design section 2): names, partitions and every setting that our promises rest on.
 
-Every topic has LogAppendTime: partition time in `commands` must be the broker's, and a broker refuses records whose producer has a wrong clock otherwise.
+Every topic has LogAppendTime: partition time in `commands` must be the broker's, and a broker that took the producers' times would refuse
+the records of a producer with a wrong clock.
 A definition adds no topic; lanes are configuration.
 """
 

@@ -38,11 +38,11 @@ def main(arguments: list[str]) -> int:
     """Runs the command and returns its exit code; what it was killed by counts as 128 + signal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # PDEATHSIG is bound to the thread that forks: this is the main thread, and no other exists yet.
-    process = subprocess.Popen(  # noqa: S603 - the command is the caller's own list
+    process = subprocess.Popen(
         arguments[1:],
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509
+        preexec_fn=_die_with_parent,
     )
     os.write(1, f"{process.pid}\n".encode())
     threading.Thread(target=_stop_when_input_ends, args=(process, float(arguments[0])), daemon=True).start()
