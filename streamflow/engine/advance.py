@@ -190,7 +190,7 @@ def _emit(run: RunDraft, step: StepPlan, work: EmitPlan) -> None:
     event_id = f"{head.run}/{head.seq + 1}"
     run.record(EventEmitted(work.event, work.topic, event_id, str(key), data), step.id)
     draft = run.draft
-    draft.effects.append(PublishEvent(work.topic, str(key), event_id, work.event, draft.now_ms, data, head.run, draft.trace))
+    draft.effects.append(PublishEvent(work.topic, str(key), event_id, work.event, draft.now_ms, data, head.definition, head.run, draft.trace))
 
 
 def _delay(run: RunDraft, step: StepPlan, work: DelayPlan) -> None:

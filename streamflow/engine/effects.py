@@ -26,6 +26,7 @@ class PublishEvent:
     type: str
     at_ms: int
     data: dict[str, Any]
+    definition: str
     run: str
     trace: str | None
 

@@ -44,6 +44,7 @@ class Failure(NamedTuple):
 
     code: str
     message: str
+    event: str
     definition: str = ""
     version: str = ""
     trigger: str = ""
@@ -87,16 +88,8 @@ class Matcher:
 
     def limited_topics(self) -> frozenset[str]:
         """The topics of events that some wait with a limit is for: where its clock is a watermark."""
-        limited = {
-            (live.plan.name, live.plan.version, clause.event)
-            for live in self.published
-            for step in live.plan.steps.values()
-            if isinstance(step.work, WaitPlan) and step.work.within_ms is not None
-            for clause in step.work.clauses
-        }
-        return frozenset(
-            topic for live in self.published for name, spec in live.specs.items() if (live.plan.name, live.plan.version, name) in limited for topic in spec.topics
-        )
+        works = (step.work for live in self.published for step in live.plan.steps.values())
+        return frozenset(topic for work in works if isinstance(work, WaitPlan) and work.within_ms is not None for topic in work.topics)
 
     def published_ms(self, topic: str) -> int | None:
         """When the oldest version that reads `topic` was published, or None when no version does."""
@@ -150,7 +143,7 @@ def _first(plan: Plan, event: Event, key: str | None) -> tuple[ClausePlan | None
             found = trigger.key.evaluate(variables) if trigger.key is not None else key
         except ExpressionError as error:
             message = f"expected the where and key of the trigger to have values but one failed ({error.code}); correct the definition or the event"
-            raise _StartFailed(Failure("expression_failed", message, plan.name, plan.version, trigger.id)) from error
+            raise _StartFailed(Failure("expression_failed", message, event.name, plan.name, plan.version, trigger.id)) from error
         run_key = _key_text(found)
         if run_key:
             return trigger, run_key
@@ -161,7 +154,7 @@ def _first(plan: Plan, event: Event, key: str | None) -> tuple[ClausePlan | None
 def _missing_key(event: str, plan: Plan | None = None, trigger: ClausePlan | None = None) -> Failure:
     where = f"the key of trigger {trigger.id}" if trigger else "the place that the catalog declares"
     message = f"expected the key of {event} as text or a whole number in {where} but found none; correct the record, the catalog or the definition"
-    return Failure("missing_key", message, plan.name if plan else "", plan.version if plan else "", trigger.id if trigger else "")
+    return Failure("missing_key", message, event, plan.name if plan else "", plan.version if plan else "", trigger.id if trigger else "")
 
 
 def _key_text(value: Any) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from streamflow.engine.state import KINDS, OWN, Own
 
 META = "!"  # store keys that begin with it are the host's own and not part of the state
+_NEVER = 1 << 62
 _WRITTEN_ONCE = ("out/", "timer/")
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -75,17 +76,17 @@ class Overlay:
         if prefix == "expiry/" and until_ms < self._first_expiry:
             return None
         first = next((key for key in self.keys(prefix) if changes.get(key, key) is not None), None)
-        found_ms = int(first[len(prefix) : len(prefix) + 15]) if first else until_ms + 1
+        found_ms = int(first[len(prefix) : len(prefix) + 15]) if first else _NEVER
         if prefix == "expiry/":
             self._first_expiry = found_ms
         return first if found_ms <= until_ms else None
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Keys of records that begin with `prefix`, in order."""
+    def keys(self, prefix: str, start: str = "") -> Iterator[str]:
+        """Keys of records that begin with `prefix` and are not below `start`, in order."""
         layers = {**self.saving, **self.dirty}
-        pending = sorted(key for key in layers if key.startswith(prefix))
+        pending = sorted(key for key in layers if key.startswith(prefix) and key >= start)
         place = 0
-        for key, _ in self.store.scan(prefix):
+        for key, _ in self.store.scan(prefix, start):
             while place < len(pending) and pending[place] < key:
                 if layers[pending[place]] is not None:
                     yield pending[place]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import faust
 from faust.transport.drivers import aiokafka as driver
@@ -18,14 +18,23 @@ from faust.types import TP
 FETCH_WAIT_MS = 100  # Faust's 1500 ms keeps new data of one partition waiting behind a long poll for the others
 
 
+class Fetched(NamedTuple):
+    """Records of one partition, in order, and the epoch of the partition when they were asked for."""
+
+    epoch: int
+    records: list[Any]
+
+
 class BatchConsumer(driver.Consumer):
     """A consumer of one topic. Records of a partition that is not released are neither fetched nor delivered."""
 
-    released: dict[TP, int]
+    released: dict[TP, int]  # where delivery begins after the next seek of all
+    epochs: dict[TP, int]  # how often a partition has been released: a batch fetched before the last time is known by its epoch
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.released = {}
+        self.epochs = {}
 
     async def perform_seek(self) -> None:
         """Called by Faust whenever it wants positions: released partitions go to their offset, the others are held."""
@@ -48,6 +57,7 @@ class BatchConsumer(driver.Consumer):
             return
         self.released[tp] = offset
         await self._in_thread(self._release, tp, offset)
+        self.epochs[tp] = self.epochs.get(tp, 0) + 1  # aiokafka returns nothing from before a seek after it
         self._read_offset[tp] = offset or None
         self.resume_partitions({tp})
 
@@ -70,6 +80,7 @@ class BatchConsumer(driver.Consumer):
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
             while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                epochs = dict(self.epochs)
                 records, active = await self._wait_next_records(1.0)
                 generation = self.app.consumer_generation_id
                 await asyncio.sleep(0)
@@ -78,7 +89,7 @@ class BatchConsumer(driver.Consumer):
                 if not self.flow_active:
                     await self.perform_seek()
                     continue
-                await self.wait_first(self._deliver(records, active, generation), self.suspend_flow.wait())
+                await self.wait_first(self._deliver(records, active, generation, epochs), self.suspend_flow.wait())
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
                 raise
@@ -86,7 +97,7 @@ class BatchConsumer(driver.Consumer):
             if not self.transport.app.should_stop:
                 raise
 
-    async def _deliver(self, records: Any, active: Any, generation: int) -> None:
+    async def _deliver(self, records: Any, active: Any, generation: int, epochs: dict[TP, int]) -> None:
         for partition, fetched in records.items():
             tp = TP(partition.topic, partition.partition)
             if active is not None and tp not in active and tp not in self._buffered_partitions:
@@ -94,7 +105,7 @@ class BatchConsumer(driver.Consumer):
             if self.app.consumer_generation_id != generation:
                 return
             message = self._to_message(tp, fetched[-1])
-            message.key, message.value = None, fetched
+            message.key, message.value = None, Fetched(epochs.get(tp, 0), fetched)
             await self.callback(message)
             self._read_offset[tp] = fetched[-1].offset
 

@@ -1,0 +1,30 @@
+"""The engine: commands in, transitions out.
+
+    commands -> [decide, evolve] -> runs, commands, the users' topics, dead-letters
+                      |
+                    state (changelog of RocksDB)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from streamflow.runtime.app import create_app, serve
+from streamflow.runtime.engine import EngineHost
+from streamflow.runtime.transport import BatchSchema
+from streamflow.settings import Settings
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """One engine worker, until `stop` is set."""
+    host = EngineHost(settings)
+    app = create_app(settings, host)
+    commands = app.topic(host.commands, schema=BatchSchema(), acks=False)
+
+    @app.agent(commands, name="engine")  # type: ignore[untyped-decorator]
+    async def engine(batches: Any) -> None:
+        async for batch in batches.noack().events():
+            host.feed(batch.message.partition, batch.value)
+
+    await serve(app, host, stop)

@@ -1,0 +1,87 @@
+"""The Faust app of the engine: life-cycle, group membership and assignment. What it hosts is in `engine`; what we change in it in `transport`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import faust
+import structlog
+from yarl import URL
+
+from streamflow.errors import EngineFault
+from streamflow.kafka.connection import bootstrap_servers
+from streamflow.runtime.engine import EngineHost, engine_group
+from streamflow.runtime.transport import BatchTransport
+from streamflow.settings import Settings
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings, host: EngineHost) -> faust.App:
+    """An app whose group gives `host` its partitions. Nothing is read before `host` has opened them."""
+    broker = [URL(f"kafka://{server}") for server in bootstrap_servers(settings).split(",")]
+    optional = {"consumer_group_instance_id": settings.engine.instance_id} if settings.engine.instance_id else {}
+    app = faust.App(
+        engine_group(settings),
+        broker=broker,
+        datadir=str(settings.state_dir / "faust"),
+        store="memory://",
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=1,  # 0 would swap in an assignor that does not keep partitions together
+        cython_optimizations=True,
+        broker_credentials=_credentials(settings),
+        broker_max_poll_records=settings.engine.batch_records,
+        consumer_max_fetch_size=1 << 20,
+        consumer_auto_offset_reset="earliest",  # never used: every partition is released at an offset of its own
+        broker_session_timeout=settings.engine.session_timeout_s,
+        broker_heartbeat_interval=settings.engine.session_timeout_s / 4,
+        stream_wait_empty=False,
+        **optional,
+    )
+    app.transport = BatchTransport(broker, app)
+
+    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
+    async def revoked(app: faust.App, revoked: Any, **kwargs: Any) -> None:
+        await host.revoke(tp.partition for tp in revoked if tp.topic == host.commands)
+
+    @app.on_rebalance_complete.connect  # type: ignore[untyped-decorator]
+    async def assigned(app: faust.App, **kwargs: Any) -> None:
+        host.attach(app.consumer)
+        await host.assign(tp.partition for tp in app.consumer.assignment() if tp.topic == host.commands)
+
+    return app
+
+
+def _credentials(settings: Settings) -> Any:
+    kafka = settings.kafka
+    if kafka.security_protocol == "PLAINTEXT":
+        return None
+    from streamflow.kafka.connection import aiokafka_config
+
+    config = aiokafka_config(settings, "engine")
+    context = config.get("ssl_context")
+    if kafka.sasl_mechanism:
+        return faust.SASLCredentials(
+            username=config["sasl_plain_username"], password=config["sasl_plain_password"], mechanism=kafka.sasl_mechanism, ssl_context=context
+        )
+    return faust.SSLCredentials(context)
+
+
+async def serve(app: faust.App, host: EngineHost, stop: asyncio.Event) -> None:
+    """Run until `stop` is set. Raises EngineFault when Faust gave up, so that the process ends and is started again."""
+    await host.start()
+    await app.start()
+    try:
+        while not stop.is_set():
+            try:
+                await asyncio.wait_for(stop.wait(), 0.5)
+            except TimeoutError:
+                if app.crashed or app.crash_reason is not None:
+                    reason = app.crash_reason
+                    raise EngineFault("faust_crashed", f"expected Faust to go on but it stopped with {reason!r}; the worker must be started again") from reason
+    finally:
+        await host.stop()
+        await app.stop()

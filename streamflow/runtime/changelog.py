@@ -1,0 +1,159 @@
+"""The changelog of one partition: restoring the store from it, and writing a cut to it in one fenced transaction (laws 3 and 4).
+
+Order of an opening: fence (init_transactions), age of the store, restore with the offset written last. Order of a checkpoint: outputs
+acknowledged, transaction (changed records and the input offset), store.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from streamflow.engine.overlay import META, Store
+from streamflow.errors import OperationError
+
+log = structlog.get_logger()
+POSITION = f"{META}changelog"  # the next offset of the changelog that the store lacks
+WRITTEN = f"{META}written_ms"  # when the store was last written
+TOPIC_ID = f"{META}topic_id"  # of the changelog; another id is another changelog
+_CHUNK_BYTES = 4_000_000
+BATCH_BYTES = 512 * 1024
+
+
+class Changelog:
+    """One partition of `state`, for its owner. `connection` are aiokafka's settings, `group` the engine's consumer group."""
+
+    def __init__(
+        self,
+        connection: Mapping[str, Any],
+        *,
+        topic: str,
+        topic_id: str,
+        commands: str,
+        partition: int,
+        group: str,
+        transactional_id: str,
+        tombstone_retention_ms: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._connection = connection
+        self._tp = TopicPartition(topic, partition)
+        self._input = TopicPartition(commands, partition)
+        self._topic_id = topic_id
+        self._group = group
+        self._transactional_id = transactional_id
+        self._tombstone_retention_ms = tombstone_retention_ms
+        self._clock = clock
+        self._producer: AIOKafkaProducer | None = None
+
+    async def fence(self) -> None:
+        """Take over: from here on no earlier owner can commit a checkpoint."""
+        self._producer = AIOKafkaProducer(
+            **self._connection,
+            transactional_id=self._transactional_id,
+            acks="all",
+            linger_ms=0,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=2 * 1024 * 1024,
+            retry_backoff_ms=20,
+            transaction_timeout_ms=30_000,
+        )
+        await self._producer.start()
+
+    async def restore(self, store: Store) -> int:
+        """Bring `store` to the end of the changelog; the number of records read. A store too old to know of deletions is thrown away."""
+        consumer = AIOKafkaConsumer(
+            **self._connection, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=100,
+            max_partition_fetch_bytes=4 << 20,
+        )
+        await consumer.start()
+        try:
+            consumer.assign([self._tp])
+            while True:
+                began = self._clock()
+                count = await self._restore_once(consumer, store)
+                if (self._clock() - began) * 1000 < self._tombstone_retention_ms:
+                    return count
+                log.warning("restore_again", partition=self._tp.partition, consequence="it took longer than deletions are kept, and starts from nothing")
+                store.clear()
+        finally:
+            await consumer.stop()
+
+    async def _restore_once(self, consumer: AIOKafkaConsumer, store: Store) -> int:
+        end = (await consumer.end_offsets([self._tp]))[self._tp]
+        start = self._start(store, end)
+        first = (await consumer.beginning_offsets([self._tp]))[self._tp]
+        consumer.seek(self._tp, max(start, first))
+        count = 0
+        chunk: dict[str, bytes | None] = {}
+        size = 0
+        while await consumer.position(self._tp) < end:
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                for record in records:
+                    chunk[record.key.decode()] = record.value
+                    size += len(record.value or b"")
+                    count += 1
+            if size > _CHUNK_BYTES:
+                store.write(chunk)
+                chunk, size = {}, 0
+        store.write({**chunk, **self._meta(end)})  # the offset last: half a restore is begun again
+        return count
+
+    def _start(self, store: Store, end: int) -> int:
+        """The offset to restore from, after throwing away a store that cannot be brought up to date."""
+        position, written = store.get(POSITION), store.get(WRITTEN)
+        if position is None or written is None:
+            store.clear()
+            return 0
+        if (store.get(TOPIC_ID) or b"").decode() != self._topic_id:
+            log.warning("store_thrown_away", partition=self._tp.partition, reason="it belongs to another changelog")
+            store.clear()
+            return 0
+        if int(position) > end:
+            raise OperationError(
+                "changelog_truncated",
+                f"expected the changelog to reach offset {int(position)} but it ends at {end}; restore the topic, or delete the local store to accept the loss",
+                topic=self._tp.topic,
+                partition=self._tp.partition,
+            )
+        age_ms = self._clock() * 1000 - int(written)
+        if int(position) < end and age_ms > self._tombstone_retention_ms:
+            log.warning("store_thrown_away", partition=self._tp.partition, reason="it is older than deletions are kept", age_s=int(age_ms / 1000))
+            store.clear()
+            return 0
+        return int(position)
+
+    def _meta(self, position: int) -> dict[str, bytes | None]:
+        return {POSITION: b"%d" % position, WRITTEN: b"%d" % int(self._clock() * 1000), TOPIC_ID: self._topic_id.encode()}
+
+    async def write(self, store: Store, cut: Mapping[str, bytes | None], applied: int) -> None:
+        """Commit `cut` and the input offset `applied` + 1 in one transaction, then the same to `store`. Any error: the owner closes."""
+        producer = self._producer
+        if producer is None:
+            raise OperationError("not_fenced", "expected a fenced changelog but it is not open; open the partition first")
+        sent: list[tuple[Any, int]] = []  # acknowledgements of batches, and how many records each has
+        async with producer.transaction():
+            batch = producer.create_batch()
+            for key, value in cut.items():
+                if batch.append(key=key.encode(), value=value, timestamp=None) is None:
+                    sent.append(await self._send(producer, batch))
+                    batch = producer.create_batch()
+                    batch.append(key=key.encode(), value=value, timestamp=None)  # the first record of a batch always fits
+            sent.append(await self._send(producer, batch))
+            await producer.send_offsets_to_transaction({self._input: OffsetAndMetadata(applied + 1, "")}, self._group)
+        position = max([(await future).offset + count for future, count in sent])
+        store.write({**cut, **self._meta(position)})
+
+    async def _send(self, producer: AIOKafkaProducer, batch: Any) -> tuple[Any, int]:
+        batch.close()
+        return await producer.send_batch(batch, self._tp.topic, partition=self._tp.partition), batch.record_count()
+
+    async def close(self) -> None:
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            await producer.stop()

@@ -1,0 +1,245 @@
+"""The engine's host: opens the partitions that Faust's group gives this worker, feeds them, and opens them again when one fails.
+
+Partitions open in parallel and each starts when it is ready; every new assignment opens anew, also a partition held before (law 3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from faust.types import TP
+
+from streamflow.engine.draft import Limits
+from streamflow.kafka import topics
+from streamflow.kafka.admin import require_topics
+from streamflow.kafka.connection import aiokafka_config, max_batch_bytes
+from streamflow.kafka.definitions import DefinitionsLog
+from streamflow.runtime.changelog import Changelog
+from streamflow.runtime.outputs import BATCH_BYTES, Emitter, Names, Outputs
+from streamflow.runtime.partition import Partition, is_final
+from streamflow.runtime.plans import Plans
+from streamflow.runtime.store import RocksStore
+from streamflow.runtime.transport import BatchConsumer, Fetched
+from streamflow.settings import Settings
+
+log = structlog.get_logger()
+REOPEN_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+REMIND_S = 60.0
+
+
+def engine_group(settings: Settings) -> str:
+    """The consumer group of the engine."""
+    return f"{settings.topics.prefix}engine"
+
+
+def decision_limits(settings: Settings) -> Limits:
+    """The limits that decisions use."""
+    limits = settings.limits
+    return Limits(limits.transitions_per_command, limits.kept_events, limits.window_hours * 3_600_000, limits.record_bytes)
+
+
+class EngineHost:
+    """All partitions of this worker. Made before the Faust app starts; `start` needs the broker and the fixed topics."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.commands = topics.topic_name(settings, topics.COMMANDS)
+        self.definitions = DefinitionsLog(settings)
+        self.partitions: dict[int, Partition] = {}
+        self._owned: set[int] = set()
+        self._consumer: BatchConsumer | None = None
+        self._producer: AIOKafkaProducer | None = None
+        self._emitter: Emitter | None = None
+        self._openings: dict[int, asyncio.Task[None]] = {}
+        self._topic_ids: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Check the topics, read the definitions, connect. Raises OperationError when a topic is missing or has drifted."""
+        self._topic_ids = await asyncio.to_thread(require_topics, self.settings)
+        await self.definitions.start()
+        self._plans = Plans(self.definitions)
+        await self._connect()
+
+    async def stop(self) -> None:
+        """Close every partition with a last checkpoint."""
+        await self.revoke(self._owned)
+        await self._disconnect()
+        await self.definitions.stop()
+
+    async def _connect(self) -> None:
+        names = topics.topic_name
+        settings = self.settings
+        self._producer = AIOKafkaProducer(
+            **aiokafka_config(settings, "engine"),
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=0,
+            max_batch_size=max(BATCH_BYTES, settings.limits.record_bytes + 50_000),
+            max_request_size=2 * max_batch_bytes(settings),
+            retry_backoff_ms=20,
+        )
+        await self._producer.start()
+        self._names = Names(self.commands, names(settings, topics.RUNS), names(settings, topics.DEAD_LETTERS))
+        self._emitter = Emitter(self._producer, self._names)
+        for name in self._names:  # metadata now, not at the first run
+            await self._producer.partitions_for(name)
+
+    async def _disconnect(self) -> None:
+        if self._emitter is not None:
+            self._emitter.close()
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            try:
+                await asyncio.wait_for(producer.stop(), 5)
+            except Exception as error:
+                log.warning("producer_close_failed", error=repr(error))
+
+    # -- what Faust tells
+
+    def attach(self, consumer: Any) -> None:
+        """The consumer that feeds the agent; known once Faust has started."""
+        self._consumer = consumer
+
+    def feed(self, partition: int, fetched: Fetched) -> None:
+        """A fetched batch of a partition, from the agent."""
+        if owned := self.partitions.get(partition):
+            owned.feed(fetched)
+
+    async def revoke(self, partitions: Iterable[int]) -> None:
+        """These partitions are taken away: close them, after a last checkpoint, all at once."""
+        gone = sorted(set(partitions))
+        self._owned.difference_update(gone)
+        openings = [self._openings.pop(p) for p in gone if p in self._openings]
+        for opening in openings:
+            opening.cancel()
+        await asyncio.gather(*openings, return_exceptions=True)
+        closing = [self.partitions.pop(p) for p in gone if p in self.partitions]
+        await asyncio.gather(*(partition.close(save=True) for partition in closing))
+
+    async def assign(self, partitions: Iterable[int]) -> None:
+        """These partitions are ours now: begin to open them. Returns at once."""
+        wanted = sorted(set(partitions))
+        await self.revoke(self._owned)
+        self._owned = set(wanted)
+        log.info("partitions_assigned", partitions=wanted)
+        for number in wanted:
+            self._begin_opening(number, delay_s=0.0)
+
+    # -- opening
+
+    def _begin_opening(self, number: int, delay_s: float) -> None:
+        self._openings[number] = asyncio.create_task(self._open(number, delay_s), name=f"open-{number}")
+
+    async def _open(self, number: int, delay_s: float) -> None:
+        attempt = 0
+        await asyncio.sleep(delay_s)
+        while number in self._owned:
+            partition = self._make(number)
+            try:
+                await partition.open()
+            except asyncio.CancelledError:
+                await partition.close(save=False)
+                raise
+            except Exception as error:
+                await partition.close(save=False)
+                if is_final(error):
+                    await self._stay_stopped(number, error)
+                    return
+                wait_s = REOPEN_S[min(attempt, len(REOPEN_S) - 1)]
+                attempt += 1
+                log.warning("partition_open_failed", partition=number, error=str(error) or repr(error), again_in_s=wait_s)
+                await asyncio.sleep(wait_s)
+            else:
+                self.partitions[number] = partition
+                self._openings.pop(number, None)
+                return
+
+    def _make(self, number: int) -> Partition:
+        settings = self.settings
+        if self._producer is None or self._emitter is None:
+            raise RuntimeError("the host is not connected")
+        state = topics.topic_name(settings, topics.STATE)
+        changelog = Changelog(
+            aiokafka_config(settings, f"engine-{number}"),
+            topic=state,
+            topic_id=self._topic_ids[state],
+            commands=self.commands,
+            partition=number,
+            group=engine_group(settings),
+            transactional_id=f"{engine_group(settings)}-{number}",
+            tombstone_retention_ms=settings.topics.tombstone_retention_hours * 3_600_000,
+        )
+        return Partition(
+            number,
+            settings,
+            topic_id=self._topic_ids[self.commands],
+            limits=decision_limits(settings),
+            store=lambda: RocksStore(
+                settings.state_dir / f"{settings.topics.prefix}{number}",
+                write_buffer_bytes=settings.engine.store_write_buffer_bytes,
+                block_cache_bytes=settings.engine.store_block_cache_bytes,
+            ),
+            changelog=changelog,
+            outputs=Outputs(self._producer, self._emitter, settings, self._names, number),
+            plans=self._plans,
+            source=self,
+            failed=self._failed,
+        )
+
+    def _failed(self, number: int, error: BaseException) -> None:
+        log.error("partition_failed", partition=number, error=str(error) or repr(error), exc_info=error, consequence="it is closed and opened again")
+        asyncio.get_running_loop().create_task(self._recover(number, error))
+
+    async def _recover(self, number: int, error: BaseException) -> None:
+        """Close what failed, and everything that shared its producer if that is what broke."""
+        if number not in self._owned:
+            return
+        broken = self._producer is None or self._producer._sender.sender_task is None or self._producer._sender.sender_task.done()
+        numbers = sorted(self.partitions) if broken else [number]
+        closing = [self.partitions.pop(n) for n in numbers if n in self.partitions]
+        await asyncio.gather(*(partition.close(save=False) for partition in closing))
+        if broken:
+            await self._disconnect()
+            await self._connect()
+        for partition in closing:
+            if partition.number not in self._owned:
+                continue
+            if partition.number == number and is_final(error):
+                self._openings[number] = asyncio.create_task(self._stay_stopped(number, error))
+            else:
+                self._begin_opening(partition.number, REOPEN_S[0])
+
+    async def _stay_stopped(self, number: int, error: BaseException) -> None:
+        while number in self._owned:
+            log.error("partition_stopped", partition=number, error=str(error), consequence="its runs wait until a person acts; other partitions go on")
+            await asyncio.sleep(REMIND_S)
+
+    # -- how a partition steers its input
+
+    def _tp(self, number: int) -> TP:
+        return TP(self.commands, number)
+
+    def _source(self) -> BatchConsumer:
+        if self._consumer is None:
+            raise RuntimeError("the consumer is not attached")
+        return self._consumer
+
+    async def release(self, partition: int, offset: int) -> None:
+        await self._source().release(self._tp(partition), offset)
+
+    def epoch(self, partition: int) -> int:
+        return self._source().epochs.get(self._tp(partition), 0)
+
+    def pause(self, partition: int) -> None:
+        self._source().pause_partitions({self._tp(partition)})
+
+    def resume(self, partition: int) -> None:
+        self._source().resume_partitions({self._tp(partition)})
+
+    async def first_offset(self, partition: int) -> int:
+        offsets = await self._source().earliest_offsets(self._tp(partition))
+        return offsets[self._tp(partition)]

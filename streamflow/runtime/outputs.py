@@ -1,0 +1,202 @@
+"""What decisions send: transitions, commands, dead letters and emitted events, through one idempotent producer of the process.
+
+Records of one topic partition leave in the order they were given (law 2 needs no more). `Outputs` belongs to one engine partition;
+`flush` returns when everything that it was given is acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from typing import Any, NamedTuple
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from streamflow.engine.commands import Command
+from streamflow.engine.effects import AppendCommand, DeadLetter, PrintLine, PublishEvent, RecordRejection
+from streamflow.engine.decide import Decision
+from streamflow.errors import OperationError
+from streamflow.ids import partition_of
+from streamflow.settings import Settings
+from streamflow.wire.codec import encode_command
+from streamflow.wire.dead_letter import dead_letter
+from streamflow.wire.decoding import Record
+from streamflow.wire.rejection import rejection
+from streamflow.wire.transitions import encode_event, encode_transition
+
+log = structlog.get_logger()
+BATCH_BYTES = 512 * 1024
+MISSING_TOPIC_WAIT_S = 5.0  # for the metadata of a topic that an `emit` names
+MISSING_TOPIC_KNOWN_S = 30.0  # how long a missing topic is not asked for again
+
+
+class Addressed(NamedTuple):
+    """Records go to a partition that we choose."""
+
+    topic: str
+    partition: int
+
+
+class Names(NamedTuple):
+    """Names of the topics that the engine writes."""
+
+    commands: str
+    runs: str
+    dead_letters: str
+
+
+class Emitter:
+    """Publishes to the users' topics, each topic in order, none of them waiting for another. One for all partitions of the process."""
+
+    def __init__(self, producer: AIOKafkaProducer, names: Names) -> None:
+        self._producer = producer
+        self._names = names
+        self._queues: dict[str, asyncio.Queue[tuple[PublishEvent, asyncio.Future[None]]]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._missing: dict[str, float] = {}
+
+    def emit(self, event: PublishEvent) -> asyncio.Future[None]:
+        """A future that is done when the event, or its dead letter, is acknowledged."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        if event.topic not in self._queues:
+            self._queues[event.topic] = asyncio.Queue()
+            self._tasks.append(loop.create_task(self._serve(event.topic)))
+        self._queues[event.topic].put_nowait((event, done))
+        return done
+
+    async def _serve(self, topic: str) -> None:
+        queue = self._queues[topic]
+        while True:
+            event, done = await queue.get()
+            try:
+                key, value, headers = encode_event(event)
+                if await self._exists(topic):
+                    sent = await self._producer.send(topic, value, key=key, headers=headers)
+                else:
+                    letter = dead_letter(
+                        Record(topic, -1, -1, event.at_ms, key, value, tuple(headers)),
+                        "undeliverable",
+                        f"expected topic {topic} but it does not exist; create it and replay this record",
+                        "emit",
+                        run=event.run,
+                        event=event.type,
+                        id=event.id,
+                    )
+                    sent = await self._producer.send(self._names.dead_letters, letter.value, key=letter.key, headers=list(letter.headers))
+            except Exception as error:  # handed to whoever waits for this event
+                done.set_exception(error)
+            else:
+                sent.add_done_callback(lambda future, done=done: _hand_over(future, done))
+
+    async def _exists(self, topic: str) -> bool:
+        now = asyncio.get_running_loop().time()
+        if self._missing.get(topic, 0.0) > now:
+            return False
+        try:
+            await asyncio.wait_for(self._producer.partitions_for(topic), MISSING_TOPIC_WAIT_S)
+        except (TimeoutError, KafkaError):
+            self._missing[topic] = now + MISSING_TOPIC_KNOWN_S
+            log.warning("topic_missing", topic=topic, consequence="events for it become dead letters until it exists")
+            return False
+        self._missing.pop(topic, None)
+        return True
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+def _hand_over(sent: Any, done: asyncio.Future[None]) -> None:
+    if done.done():
+        return
+    if error := sent.exception():
+        done.set_exception(error)
+    else:
+        done.set_result(None)
+
+
+class Outputs:
+    """The outgoing records of one engine partition."""
+
+    def __init__(self, producer: AIOKafkaProducer, emitter: Emitter, settings: Settings, names: Names, partition: int) -> None:
+        self._producer = producer
+        self._emitter = emitter
+        self._names = names
+        self._partitions = settings.topics.partitions
+        self._limit = settings.limits.record_bytes
+        self._partition = partition
+        self._queued: dict[Addressed, list[tuple[bytes | None, bytes | None, Any]]] = defaultdict(list)
+        self._unacked: deque[Any] = deque()
+        self.broker_ms = 0  # the latest time that the broker showed in an acknowledgement of `commands`
+
+    def add(self, decision: Decision, record: Any, trace: str | None) -> None:
+        """Queue what `decision` on `record` sends; `send` sends it."""
+        if decision.transitions:
+            queued = self._queued[Addressed(self._names.runs, self._partition)]
+            queued.extend(encode_transition(transition, trace) for transition in decision.transitions)
+        for effect in decision.effects:
+            if isinstance(effect, AppendCommand):
+                self.append(effect.command, effect.key)
+            elif isinstance(effect, PublishEvent):
+                self._unacked.append(self._emitter.emit(effect))
+            elif isinstance(effect, PrintLine):
+                log.info("print", run=effect.run, step=effect.step, text=effect.text)
+            elif isinstance(effect, RecordRejection):
+                self._dead_letter(rejection(_as_record(record), effect))
+            elif isinstance(effect, DeadLetter):
+                self._dead_letter(dead_letter(_as_record(record), effect.reason, effect.message, "engine", limit_bytes=self._limit))
+
+    def append(self, command: Command, key: str) -> None:
+        """Queue a command of the engine's own."""
+        target = Addressed(self._names.commands, partition_of(key, self._partitions))
+        self._queued[target].append((key.encode(), encode_command(command), ()))
+
+    def append_here(self, command: Command) -> None:
+        """Queue a command for this very partition."""
+        self._queued[Addressed(self._names.commands, self._partition)].append((b"", encode_command(command), ()))
+
+    def _dead_letter(self, letter: Any) -> None:
+        self._queued[Addressed(self._names.dead_letters, 0)].append((letter.key, letter.value, letter.headers))
+
+    async def send(self) -> None:
+        """Hand everything queued to the producer, in order. Acknowledgements come later."""
+        queued, self._queued = self._queued, defaultdict(list)
+        for target, records in queued.items():
+            batch = self._producer.create_batch()
+            for key, value, headers in records:
+                if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                    await self._submit(batch, target)
+                    batch = self._producer.create_batch()
+                    if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                        raise OperationError("record_refused", f"expected a record that fits a batch but one for {target.topic} does not; lower the limits")
+            await self._submit(batch, target)
+
+    async def _submit(self, batch: Any, target: Addressed) -> None:
+        batch.close()
+        future = await self._producer.send_batch(batch, target.topic, partition=target.partition)
+        if target.topic == self._names.commands:
+            future.add_done_callback(self._acked_command)
+        self._unacked.append(future)
+
+    def _acked_command(self, future: Any) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self.broker_ms = max(self.broker_ms, future.result().timestamp or 0)
+
+    @property
+    def unacked(self) -> int:
+        """How many batches and events wait for their acknowledgement; failed ones stay until `flush` raises them."""
+        while self._unacked and self._unacked[0].done() and not self._unacked[0].cancelled() and self._unacked[0].exception() is None:
+            self._unacked.popleft()
+        return len(self._unacked)
+
+    async def flush(self) -> None:
+        """Return when everything sent so far is acknowledged. Raises what the producer raised."""
+        for future in list(self._unacked):
+            await future
+
+
+def _as_record(record: Any) -> Record:
+    return Record(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers))

@@ -1,0 +1,345 @@
+"""One owned partition of `commands`: its input, its state and its outputs, from opening to closing (laws 1 to 5).
+
+Opening:  1 fence  2 open the store  3 restore  4 release the input at applied + 1.
+A batch:  1 decode  2 decide  3 apply to memory  4 send outputs (acknowledged later).
+A checkpoint:  1 capture the cut  2 its outputs are acknowledged  3 one transaction: changes and input offset  4 the same to the store.
+Any error closes the partition; its host opens it again through a restore.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import structlog
+
+from streamflow.engine.commands import KNOWN_REVISIONS, AdvanceWatermark, Command, FireTimer, StartRun
+from streamflow.engine.decide import Decision, decide, undecidable
+from streamflow.engine.draft import Limits
+from streamflow.engine.overlay import Overlay, Store
+from streamflow.engine.state import OWN, Own, content_key
+from streamflow.errors import EngineFault, OperationError
+from streamflow.ids import partition_of, partition_of_run
+from streamflow.runtime.changelog import Changelog
+from streamflow.runtime.outputs import Outputs
+from streamflow.runtime.plans import Plans
+from streamflow.runtime.timers import Timers
+from streamflow.runtime.transport import Fetched
+from streamflow.settings import Settings
+from streamflow.wire.codec import DecodeError, decode_command
+
+log = structlog.get_logger()
+SLICE = 200  # records decided before others get their turn
+UNACKED = 64  # batches on their way to the broker
+QUEUED_RECORDS, QUEUED_BYTES = 16_000, 16 << 20  # above either, fetching pauses: two seconds of work, so that no pause is felt
+DEFINITIONS_WAIT_S = 30.0
+QUIET_RECORDS = 20  # fewer since the last checkpoint: the longer interval applies
+WATERMARKS_ONLY_S = 60.0  # a cut that holds nothing but watermarks may wait; replaying them is cheap
+
+
+class Input(Protocol):
+    """How a partition steers its input."""
+
+    async def release(self, partition: int, offset: int) -> None:
+        """Deliver from `offset` on, under a new epoch."""
+
+    def epoch(self, partition: int) -> int: ...
+
+    def pause(self, partition: int) -> None: ...
+
+    def resume(self, partition: int) -> None: ...
+
+    async def first_offset(self, partition: int) -> int:
+        """The oldest offset that `commands` still has."""
+
+
+class Partition:
+    """Partition `number`, for as long as this process owns it. `failed` is called once, with the error that closed it."""
+
+    def __init__(
+        self,
+        number: int,
+        settings: Settings,
+        *,
+        topic_id: str,
+        limits: Limits,
+        store: Callable[[], Store],
+        changelog: Changelog,
+        outputs: Outputs,
+        plans: Plans,
+        source: Input,
+        failed: Callable[[int, BaseException], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.number = number
+        self._settings = settings
+        self._topic_id = topic_id
+        self._limits = limits
+        self._open_store = store
+        self._changelog = changelog
+        self._outputs = outputs
+        self._plans = plans
+        self._source = source
+        self._failed = failed
+        self._clock = clock
+        self._queue: deque[Fetched] = deque()
+        self._queued_records = self._queued_bytes = 0
+        self._arrived = asyncio.Event()
+        self._timer_moved = asyncio.Event()
+        self._checkpoint_due = asyncio.Event()
+        self._deciding = asyncio.Lock()  # held from deciding a slice until its outputs are with the producer
+        self._saving = asyncio.Lock()
+        self._paused = False
+        self._hole_at = -1
+        self._unsaved_bytes = self._unsaved_records = 0
+        self._saved_at = clock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._store: Store | None = None
+        self.ready = False
+
+    # -- life
+
+    async def open(self) -> None:
+        """Steps 1 to 4. Raises what went wrong; `close` is needed all the same."""
+        began = time.perf_counter()
+        await self._changelog.fence()
+        self._store = await asyncio.to_thread(self._open_store)
+        restored = await self._changelog.restore(self._store)
+        self.overlay = Overlay(self._store)
+        own = self.overlay.own
+        if own.topic_id and own.topic_id != self._topic_id:
+            raise EngineFault(
+                "commands_recreated",
+                "expected the topic of commands that this state was made from but it is another one; restore it, or delete `state` and its local stores too",
+                partition=self.number,
+            )
+        first = await self._source.first_offset(self.number)
+        if first > own.applied + 1:
+            raise self._gap(own.applied + 1, first)
+        self.timers = Timers(self.overlay, self._now_ms())
+        await self._source.release(self.number, own.applied + 1)
+        self.ready = True
+        for work in (self._serve_input, self._serve_timers, self._serve_checkpoints):
+            self._tasks.append(asyncio.create_task(self._guard(work), name=f"{work.__name__}-{self.number}"))
+        log.info("partition_open", partition=self.number, applied=own.applied, restored=restored, seconds=round(time.perf_counter() - began, 3))
+
+    async def close(self, *, save: bool) -> None:
+        """Stop; with `save`, after a last checkpoint."""
+        was_ready, self.ready = self.ready, False
+        for task in self._tasks[:2]:
+            task.cancel()
+        if save and was_ready:
+            try:
+                await asyncio.wait_for(self.checkpoint(), self._settings.engine.session_timeout_s * 0.5)
+            except Exception as error:  # the next owner replays what was not saved
+                log.warning("last_checkpoint_failed", partition=self.number, error=repr(error), consequence="at most one interval is replayed")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await asyncio.wait_for(self._changelog.close(), 5)
+        except Exception as error:
+            log.warning("changelog_close_failed", partition=self.number, error=repr(error))
+        if self._store is not None:
+            self._store.close()
+        log.info("partition_closed", partition=self.number, saved=save and was_ready)
+
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            if self.ready:
+                self.ready = False
+                self._failed(self.number, error)
+
+    # -- input
+
+    def feed(self, fetched: Fetched) -> None:
+        """Take a fetched batch; never blocks. One from before the last seek is dropped: its records come again."""
+        if not self.ready or fetched.epoch != self._source.epoch(self.number):
+            return
+        self._queue.append(fetched)
+        self._queued_records += len(fetched.records)
+        self._queued_bytes += sum(len(record.value or b"") for record in fetched.records)
+        self._arrived.set()
+        if not self._paused and (self._queued_records > QUEUED_RECORDS or self._queued_bytes > QUEUED_BYTES):
+            self._paused = True
+            self._source.pause(self.number)
+
+    async def _serve_input(self) -> None:
+        while True:
+            while self._queue:
+                fetched = self._queue.popleft()
+                self._queued_records -= len(fetched.records)
+                self._queued_bytes -= sum(len(record.value or b"") for record in fetched.records)
+                if self._paused and self._queued_records < QUEUED_RECORDS // 2 and self._queued_bytes < QUEUED_BYTES // 2:
+                    self._paused = False
+                    self._source.resume(self.number)
+                if fetched.epoch == self._source.epoch(self.number):
+                    await self._take(fetched.records)
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def _take(self, records: list[Any]) -> None:
+        applied = self.overlay.own.applied
+        if records[0].offset <= applied:
+            records = [record for record in records if record.offset > applied]
+        if not records:
+            return
+        if records[0].offset != applied + 1 and not await self._hole(applied + 1, records[0].offset):
+            return
+        for place in range(0, len(records), SLICE):
+            async with self._deciding:
+                for record in records[place : place + SLICE]:
+                    await self._one(record)
+                await self._outputs.send()
+            if self._unsaved_bytes > self._settings.engine.checkpoint_bytes:
+                self._checkpoint_due.set()
+            if self._outputs.unacked > UNACKED:
+                await self._outputs.flush()
+            await asyncio.sleep(0)
+
+    async def _hole(self, expected: int, found: int) -> bool:
+        """Whether a batch that begins at `found` instead of `expected` may be taken: only if the log itself has nothing in between."""
+        first = await self._source.first_offset(self.number)
+        if first > expected:
+            raise self._gap(expected, first)
+        if self._hole_at == expected:
+            log.warning("offsets_without_records", partition=self.number, expected=expected, found=found, reason="transaction markers of another producer")
+            return True
+        self._hole_at = expected
+        self._queue.clear()
+        self._queued_records = self._queued_bytes = 0
+        log.warning("input_hole", partition=self.number, expected=expected, found=found, consequence="reads again from what was expected")
+        await self._source.release(self.number, expected)
+        return False
+
+    def _gap(self, expected: int, first: int) -> EngineFault:
+        return EngineFault(
+            "input_gap",
+            f"expected command {expected} next but the topic begins at {first}, so commands were deleted unread; "
+            f"restore them, or accept the loss with `streamflow commands skip {self.number} {first}`",
+            partition=self.number,
+            offset=expected,
+        )
+
+    async def _one(self, record: Any) -> None:
+        decision, command = await self._decide(record)
+        self.overlay.apply(decision.changes)
+        if self.timers.note(decision.changes):
+            self._timer_moved.set()
+        self._outputs.add(decision, record, getattr(command, "trace", None))
+        self._unsaved_bytes += len(record.value or b"") + 100
+        if isinstance(command, AdvanceWatermark):
+            self.timers.unblock(self.overlay.own.watermarks[command.topic].reached(), self._now_ms())
+            self._timer_moved.set()
+            return
+        self._unsaved_records += 1
+        if isinstance(command, FireTimer) and decision.outcome == "rejected":
+            behind_ms = max(1, command.due_ms - self.overlay.own.time_ms)  # what our clock is ahead of the broker's
+            self.timers.refused(command, decision.reason, self._now_ms() + behind_ms)
+            self._timer_moved.set()
+
+    async def _decide(self, record: Any) -> tuple[Decision, Command | None]:
+        own = self.overlay.own
+        if not own.topic_id:
+            own = Own(own.applied, own.time_ms, own.counts, own.reasons, own.watermarks, own.parked, self._topic_id)
+        value = record.value or b""
+        if len(value) > self._limits.record_bytes:
+            return undecidable(own, record.timestamp, record.offset, "too_large", f"expected at most {self._limits.record_bytes} bytes"), None
+        try:
+            command = decode_command(value)
+        except DecodeError as error:
+            return undecidable(own, record.timestamp, record.offset, error.code, error.message), None
+        if not self._belongs(command):
+            message = "expected a command of this partition but its key belongs to another; send it with Kafka's default partitioner (murmur2)"
+            return undecidable(own, record.timestamp, record.offset, "misrouted", message), command
+        if isinstance(command, StartRun):
+            await self._content(command)
+        return decide(self.overlay, self._plans, own, command, record.timestamp, record.offset, self._limits), command
+
+    def _belongs(self, command: Command) -> bool:
+        partitions = self._settings.topics.partitions
+        if isinstance(command, AdvanceWatermark):
+            return True
+        if (key := getattr(command, "key", None)) is not None:
+            return partition_of(key, partitions) == self.number
+        try:
+            return partition_of_run(command.run, partitions) == self.number  # type: ignore[union-attr]
+        except ValueError:
+            return False
+
+    async def _content(self, command: StartRun) -> None:
+        start = command.start
+        if start.revision not in KNOWN_REVISIONS:
+            raise EngineFault(
+                "unknown_revision",
+                f"expected a revision of the engine that this worker knows but a start names {start.revision}; run a newer worker",
+                partition=self.number,
+            )
+        if not self._plans.readable(start) and self.overlay.get(content_key(start.sha)) is None:
+            await self._outputs.send()
+            await self._plans.wait(start, DEFINITIONS_WAIT_S)
+
+    # -- timers
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+    async def _serve_timers(self) -> None:
+        while True:
+            if commands := self.timers.due(self._now_ms()):
+                async with self._deciding:
+                    for command in commands:
+                        self._outputs.append_here(command)
+                    await self._outputs.send()
+            self._timer_moved.clear()
+            wait_s = (self.timers.next_ms(self._now_ms()) - self._now_ms()) / 1000
+            if wait_s > 0:
+                try:
+                    await asyncio.wait_for(self._timer_moved.wait(), wait_s)
+                except TimeoutError:
+                    continue
+
+    # -- checkpoints
+
+    async def _serve_checkpoints(self) -> None:
+        engine = self._settings.engine
+        while True:
+            try:
+                await asyncio.wait_for(self._checkpoint_due.wait(), engine.checkpoint_s)
+            except TimeoutError:
+                age_s = self._clock() - self._saved_at
+                if OWN not in self.overlay.dirty:
+                    continue
+                if self._unsaved_records == 0 and age_s < WATERMARKS_ONLY_S:
+                    continue
+                if self._unsaved_records < QUIET_RECORDS and age_s < engine.checkpoint_idle_s:
+                    continue
+            self._checkpoint_due.clear()
+            await self.checkpoint()
+
+    async def checkpoint(self) -> None:
+        """Write everything decided so far: one cut, in the order of law 3."""
+        async with self._saving:
+            async with self._deciding:
+                await self._outputs.send()
+                if OWN not in self.overlay.dirty or self._store is None:
+                    return
+                applied = self.overlay.own.applied
+                cut = self.overlay.capture()
+                self._unsaved_bytes = self._unsaved_records = 0
+            await self._outputs.flush()
+            await self._changelog.write(self._store, cut, applied)
+            self.overlay.saved()
+            self._saved_at = self._clock()
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether opening the partition again cannot help: a person must act first."""
+    return isinstance(error, EngineFault) or (isinstance(error, OperationError) and error.code == "changelog_truncated")

@@ -1,0 +1,91 @@
+"""The timers of one partition: when the next one is due, by this machine's clock, and which have been fired.
+
+Timers live in the partition's state in the order they fall due; only those of the next minute are held here. A fired timer stays armed
+until its command is decided: one refused as early (a fast clock) or as behind (ingress has not come so far) is fired again.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from typing import Any
+
+from streamflow.engine.commands import FireTimer
+from streamflow.engine.overlay import Overlay
+from streamflow.engine.state import Timer
+
+PREFIX = "timer/"
+HORIZON_MS = 60_000
+FIRED_AT_ONCE = 500
+
+
+def _due_ms(key: str) -> int:
+    return int(key[len(PREFIX) : len(PREFIX) + 15])
+
+
+class Timers:
+    """Due timers of an overlay. Times are epoch milliseconds, given by the caller."""
+
+    def __init__(self, overlay: Overlay, now_ms: int) -> None:
+        self._overlay = overlay
+        self._heap: list[tuple[int, str]] = []
+        self._fired: set[str] = set()
+        self._blocked: set[str] = set()
+        self._horizon_ms = 0
+        self.extend(now_ms)
+
+    def extend(self, now_ms: int) -> None:
+        """Take in the timers of the next minute. Cheap; called when half a minute has passed."""
+        until = now_ms + HORIZON_MS
+        for key in self._overlay.keys(PREFIX, f"{PREFIX}{self._horizon_ms:015d}"):
+            if _due_ms(key) > until:
+                break
+            heapq.heappush(self._heap, (_due_ms(key), key))
+        self._horizon_ms = until + 1
+
+    def note(self, changes: Mapping[str, Any]) -> bool:
+        """Take notice of armed and disarmed timers; True if the next one may be due earlier than before."""
+        sooner = False
+        for key, record in changes.items():
+            if not key.startswith(PREFIX):
+                continue
+            if record is None:
+                self._fired.discard(key)
+                self._blocked.discard(key)
+            elif _due_ms(key) < self._horizon_ms:
+                sooner |= not self._heap or _due_ms(key) < self._heap[0][0]
+                heapq.heappush(self._heap, (_due_ms(key), key))
+        return sooner
+
+    def next_ms(self, now_ms: int) -> int:
+        """When to ask for due timers again."""
+        extend_ms = self._horizon_ms - HORIZON_MS // 2
+        return min(self._heap[0][0], extend_ms) if self._heap else extend_ms
+
+    def due(self, now_ms: int) -> list[FireTimer]:
+        """Commands for timers that are due and not fired yet, a bounded number at a time."""
+        if now_ms >= self._horizon_ms - HORIZON_MS // 2:
+            self.extend(now_ms)
+        commands = []
+        while self._heap and self._heap[0][0] <= now_ms and len(commands) < FIRED_AT_ONCE:
+            _, key = heapq.heappop(self._heap)
+            timer: Timer | None = self._overlay.get(key)
+            if timer is not None and key not in self._fired:
+                self._fired.add(key)
+                commands.append(FireTimer(f"timer/{timer.run}/{timer.step}/{timer.due_ms}", timer.run, timer.step, timer.due_ms))
+        return commands
+
+    def refused(self, command: FireTimer, reason: str, again_ms: int) -> None:
+        """`command` was refused: fire it again at `again_ms` if it was early, or after the next watermark if ingress is behind."""
+        key = f"{PREFIX}{command.due_ms:015d}/{command.run}/{command.step}"
+        self._fired.discard(key)
+        if reason == "early":
+            heapq.heappush(self._heap, (again_ms, key))
+        elif reason == "behind":
+            self._blocked.add(key)
+
+    def unblock(self, reached_ms: int, now_ms: int) -> None:
+        """A watermark has come to `reached_ms`: blocked timers up to it may be fired again."""
+        for key in [k for k in self._blocked if _due_ms(k) <= reached_ms]:
+            self._blocked.discard(key)
+            heapq.heappush(self._heap, (now_ms, key))

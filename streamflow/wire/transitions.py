@@ -1,0 +1,84 @@
+"""The records of `runs` and of emitted events: CloudEvents in binary mode, JSON values with sorted keys (design section 2).
+
+The contract that strangers build on. `decode_transition` is for our own readers; the checker of the proofs has one of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from streamflow.engine.effects import PublishEvent
+from streamflow.engine.transitions import FACTS, Transition
+from streamflow.wire.codec import DecodeError
+
+Headers = list[tuple[str, bytes]]
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_raw = msgspec.json.Decoder(Transition)
+_CONTENT_TYPE = ("content-type", b"application/json")
+_SPECVERSION = ("ce_specversion", b"1.0")
+
+
+@lru_cache(maxsize=4096)
+def rfc3339(at_ms: int) -> bytes:
+    """A point in time, epoch milliseconds, as CloudEvents write it: `2026-11-21T17:53:40.123Z`."""
+    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
+
+
+@lru_cache(maxsize=1024)
+def _source(definition: str) -> bytes:
+    return f"/streamflow/definitions/{definition}".encode()
+
+
+_TYPES = {fact: f"streamflow.{name}".encode() for name, fact in FACTS.items()}
+
+
+def encode_transition(transition: Transition, trace: str | None) -> tuple[bytes, bytes, Headers]:
+    """(key, value, headers) of a transition's record."""
+    headers = [
+        ("ce_id", f"{transition.run}/{transition.seq}".encode()),
+        ("ce_source", _source(transition.definition)),
+        _SPECVERSION,
+        ("ce_time", rfc3339(transition.at_ms)),
+        ("ce_type", _TYPES[type(transition.data)]),
+        _CONTENT_TYPE,
+    ]
+    if trace:
+        headers.append(("traceparent", trace.encode()))
+    return transition.key.encode(), _encoder.encode(transition), headers
+
+
+def decode_transition(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Transition:
+    """The transition in a record of `runs`. Raises DecodeError (`bad_transition`)."""
+    named = dict(headers)
+    fact = FACTS.get(named.get("ce_type", b"").decode("utf-8", "replace").removeprefix("streamflow."))
+    if fact is None:
+        raise DecodeError("bad_transition", "expected a ce_type of streamflow but it is another or none; only the engine writes this topic")
+    try:
+        raw = _raw.decode(value)
+        data: Any = msgspec.convert(raw.data, fact)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise DecodeError("bad_transition", "expected a transition but the value is none; only the engine writes this topic") from error
+    return Transition(raw.run, raw.definition, raw.version, raw.key, raw.seq, raw.at_ms, raw.cause, data, raw.step, raw.attempt)
+
+
+def encode_event(effect: PublishEvent) -> tuple[bytes, bytes, Headers]:
+    """(key, value, headers) of an event that a run emits."""
+    headers = [
+        ("ce_id", effect.id.encode()),
+        ("ce_source", _source(effect.definition)),
+        _SPECVERSION,
+        ("ce_streamflowrun", effect.run.encode()),
+        ("ce_time", rfc3339(effect.at_ms)),
+        ("ce_type", effect.type.encode()),
+        _CONTENT_TYPE,
+    ]
+    if effect.trace:
+        headers.append(("traceparent", effect.trace.encode()))
+    return effect.key.encode(), _encoder.encode(effect.data), headers
