@@ -1,0 +1,18 @@
+"""Ingress: the users' topics in, commands out.
+
+    users' topics -> [decode, match triggers and waits] -> commands
+                                    |
+                              dead-letters
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from streamflow.runtime.ingress import serve_ingress
+from streamflow.settings import Settings
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """One ingress worker, until `stop` is set."""
+    await serve_ingress(settings, stop)

@@ -1,0 +1,45 @@
+"""The bytes of our own records: JSON with sorted keys, so that the same record always gives the same bytes (design law 2).
+
+One encoder and one decoder per kind of record, made once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from streamflow.engine.commands import Command
+from streamflow.errors import OperationError
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+
+
+class DecodeError(OperationError):
+    """Bytes from outside that are not what they should be. Never worth a second try; the record becomes a dead letter."""
+
+    def __init__(self, code: str, message: str, **facts: Any) -> None:
+        super().__init__(code, message, retryable=False, **facts)
+
+
+def encode_command(command: Command) -> bytes:
+    """The value of `command`'s record in `commands`.
+
+    Raises DecodeError (`event_unusable`) when the event in it holds what JSON cannot carry to the engine: a whole number beyond 64 bits,
+    or nesting beyond the interpreter's limit."""
+    try:
+        return _encoder.encode(command)
+    except (OverflowError, RecursionError, ValueError, TypeError) as error:
+        message = f"expected an event that can be written as JSON but {type(error).__name__} was raised; send whole numbers of at most 64 bits and flatter data"
+        raise DecodeError("event_unusable", message) from error
+
+
+def decode_command(data: bytes) -> Command:
+    """The command in the value of a record of `commands`. Raises DecodeError (`bad_command`); its text names the place, never the content."""
+    try:
+        return _command_decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        place = str(error).rsplit(" - at ", 1)[1] if " - at " in str(error) else "the top"
+        message = f"expected the JSON of a command but {type(error).__name__} was raised at {place}; only Streamflow's own processes write this topic"
+        raise DecodeError("bad_command", message) from error

@@ -1,0 +1,69 @@
+"""The record of a dead letter: what could not be read or placed, with its original bytes, so that it can be looked at and sent again.
+
+The original key, value and headers come first and untouched; ours follow. A record that is too large is cut, and says so. A sender of the
+original strips headers that begin with `streamflow.dlq.` or `__streams.errors.`. Messages never hold payloads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from streamflow.wire.decoding import Headers, Record
+
+PREFIX = "streamflow.dlq."
+KEPT_BYTES = 65_536  # of a value that is too large
+KEPT_KEY_BYTES = 1024
+
+
+class DeadLetter(NamedTuple):
+    """A record for `dead-letters`, ready to be sent."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def dead_letter(
+    record: Record,
+    reason: str,
+    message: str,
+    stage: str,
+    *,
+    topic_id: str = "",
+    limit_bytes: int = 900_000,
+    **facts: str | int | None,
+) -> DeadLetter:
+    """The dead letter of `record`: `reason` is a stable code, `stage` the part of Streamflow that refused it, `facts` what else is known
+    (definition, version, run, step, trigger, event, ...; None is left out). Its id is derived from the record's place, so the same refusal has the same id.
+
+    Above `limit_bytes` in all only the first 64 KiB of the value are kept, with its sha256 and size; longer keys and the headers go."""
+    place = f"{topic_id or record.topic}/{record.partition}/{record.offset}"
+    known = {name: str(value) for name, value in facts.items() if value not in (None, "")}
+    discriminator = "/".join(known.get(name, "") for name in ("definition", "version", "event", "trigger", "run", "step"))
+    own: dict[str, str] = {
+        f"{PREFIX}id": f"{place}/{hashlib.blake2b(f'{stage}/{reason}/{discriminator}'.encode(), digest_size=6).hexdigest()}",
+        f"{PREFIX}reason": reason,
+        f"{PREFIX}message": message,
+        f"{PREFIX}stage": stage,
+        **{f"{PREFIX}{name}": value for name, value in known.items()},
+        f"{PREFIX}topic": record.topic,
+        f"{PREFIX}partition": str(record.partition),
+        f"{PREFIX}offset": str(record.offset),
+        "__streams.errors.exception": reason,  # the six names of Kafka Streams (KIP-1034), for tools that know them
+        "__streams.errors.message": message,
+        "__streams.errors.stacktrace": stage,
+        "__streams.errors.topic": record.topic,
+        "__streams.errors.partition": str(record.partition),
+        "__streams.errors.offset": str(record.offset),
+    }
+    if topic_id:
+        own[f"{PREFIX}topic_id"] = topic_id
+    key, value, headers = record.key, record.value, tuple(record.headers)
+    size = len(key or b"") + len(value or b"") + sum(len(name) + len(content or b"") for name, content in headers)
+    if size > limit_bytes:
+        own[f"{PREFIX}truncated"] = "true"
+        own[f"{PREFIX}size"] = str(len(value or b""))
+        own[f"{PREFIX}sha256"] = hashlib.sha256(value or b"").hexdigest()
+        key, value, headers = key and key[:KEPT_KEY_BYTES], value and value[:KEPT_BYTES], ()
+    return DeadLetter(key, value, headers + tuple((name, text.encode()) for name, text in own.items()))

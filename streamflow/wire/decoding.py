@@ -1,0 +1,102 @@
+"""A user's record to data: which decoder a record needs is chosen by its content type, one look at a time and only as far as it is asked.
+
+`attributes` of a record costs a look at its headers, `data` one pass of JSON; a record that no event of its topic can be never gets that far.
+A format with a schema registry is one more entry in `DECODERS`, or a test of its magic byte in `Decoded.data`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from streamflow.wire import cloudevents
+from streamflow.wire.cloudevents import NO_ATTRIBUTES, Attributes
+from streamflow.wire.codec import DecodeError
+
+MAX_DEPTH = 64  # arrays and objects within each other; expressions and encoders recurse, and the interpreter allows about 1000
+
+Headers = tuple[tuple[str, bytes], ...]
+NO_HEADERS: dict[str, bytes] = {}
+_json = msgspec.json.Decoder()
+
+
+class Record(NamedTuple):
+    """A record of a source topic, as it lies there. `timestamp_ms` is the topic's: its producer's or its broker's."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Decoded:
+    """What a record says, read on demand. A record without a value has the data None."""
+
+    __slots__ = ("_data", "_read", "attributes", "headers", "record")
+
+    def __init__(self, record: Record) -> None:
+        """Reads the headers, and the value when it is a structured CloudEvent. Raises DecodeError."""
+        self.record = record
+        self.headers: Mapping[str, bytes] = NO_HEADERS
+        self.attributes: Attributes = NO_ATTRIBUTES
+        self._read = False
+        self._data: Any = None
+        if record.headers:
+            self.headers = {name: value for name, value in record.headers if value is not None}
+            self.attributes = cloudevents.binary(self.headers)
+            if self.attributes.content_type == cloudevents.STRUCTURED:
+                self._unfold()
+
+    @property
+    def data(self) -> Any:
+        """The payload. Raises DecodeError (`not_json`, `unsupported_content_type`)."""
+        if not self._read:
+            value = self.record.value
+            self._data = None if value is None else _decoder(self.attributes.content_type)(value)
+            self._read = True
+        return self._data
+
+    def _unfold(self) -> None:
+        if self.record.value is None:
+            raise DecodeError("bad_cloudevent", "expected a structured CloudEvent but the record has no value; send the envelope as the value")
+        self.attributes, data = cloudevents.structured(decode_json(self.record.value), self.attributes.trace)
+        self._data = _decoder(self.attributes.content_type)(data) if isinstance(data, bytes) else data
+        self._read = True
+
+
+def decode_json(value: bytes) -> Any:
+    """The data in `value`. Raises DecodeError (`not_json`, `too_deep`)."""
+    try:
+        data = _json.decode(value)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise DecodeError("not_json", "expected JSON in UTF-8 but found other bytes; send JSON, or set the header content-type to what it is") from error
+    if value.count(b"[") + value.count(b"{") > MAX_DEPTH and deeper(data, MAX_DEPTH):  # counting bytes spares nearly every record the walk
+        raise DecodeError("too_deep", f"expected arrays and objects at most {MAX_DEPTH} deep but found more; send flatter data")
+    return data
+
+
+def deeper(data: Any, levels: int) -> bool:
+    """Whether `data` has more than `levels` arrays and objects within each other."""
+    row = [data]
+    for _ in range(levels):
+        row = [item for part in row if isinstance(part, dict | list) for item in (part.values() if isinstance(part, dict) else part)]
+        if not row:
+            return False
+    return any(isinstance(part, dict | list) for part in row)
+
+
+DECODERS: dict[str, Callable[[bytes], Any]] = {"": decode_json, "application/json": decode_json, "text/json": decode_json}
+
+
+def _decoder(content_type: str) -> Callable[[bytes], Any]:
+    decoder = DECODERS.get(content_type)
+    if decoder is None and content_type.endswith("+json"):
+        decoder = decode_json
+    if decoder is None:
+        raise DecodeError("unsupported_content_type", "expected JSON but the header content-type names another format; send JSON, or correct the header")
+    return decoder

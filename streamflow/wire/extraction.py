@@ -1,0 +1,266 @@
+"""A user's record to the catalog's events: which of them it is, and its id, time, key and payload.
+
+Everything is chosen once, when definitions change: a `TopicReader` has the events of one topic in dictionaries by the value that tells them apart,
+and each event's locations as closures. `TopicReader.read` is the inner loop of ingress: a record that is none of the events costs one JSON pass
+and a look-up for each distinct place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import jsonschema_rs
+
+from streamflow.definition.catalog import EventSpec, Location
+from streamflow.definition.plan import Compiled, ExpressionError
+from streamflow.engine.commands import Event
+from streamflow.wire.codec import DecodeError
+from streamflow.wire.decoding import Decoded, Record
+
+CompileExpression = Callable[[str], Compiled]
+Get = Callable[[Decoded], Any]  # None: not there
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+_SECONDS_BELOW = 100_000_000_000  # an epoch number below it is in seconds: as milliseconds it would lie before March 1973
+_NOT_HERE = "missing_field"  # a `match` expression reads what other events of the topic do not have
+
+
+class Occurrence(NamedTuple):
+    """A record that is the event `spec` (an index into the specs the reader was made of). `key` is None when the record has none."""
+
+    spec: int
+    event: Event
+    key: str | None
+    trace: str | None
+
+
+class Refusal(NamedTuple):
+    """Why a record gives nothing for one event (`event` empty: for any), as a dead letter says it. No payload in `message`."""
+
+    reason: str
+    message: str
+    event: str = ""
+    definition: str = ""
+    version: str = ""
+    trigger: str = ""
+
+
+class TopicReader:
+    """Reads the records of one topic. `specs` are (index, spec) of the events that may be in it.
+
+    Raises ValueError when a schema or an expression of a spec cannot be compiled."""
+
+    def __init__(self, specs: Iterable[tuple[int, EventSpec]], compile_expression: CompileExpression) -> None:
+        self._by_type: dict[str, list[_Rule]] = {}
+        self._by_header: dict[str, dict[bytes, list[_Rule]]] = {}
+        self._by_path: dict[str, tuple[Get, dict[tuple[type, Any], list[_Rule]]]] = {}
+        self._others: list[_Rule] = []
+        for index, spec in specs:
+            self._add(_Rule(index, spec, compile_expression), spec)
+        self._paths = tuple(self._by_path.values())
+        self._needs_data = bool(self._paths or self._others)
+
+    def _add(self, rule: _Rule, spec: EventSpec) -> None:
+        match = spec.match
+        if match is None or match.type is not None:
+            self._by_type.setdefault(spec.name if match is None or match.type is None else match.type, []).append(rule)
+        elif match.header is not None and match.equals is not None:
+            self._by_header.setdefault(match.header, {}).setdefault(_text(match.equals).encode(), []).append(rule)
+        elif match.path is not None and match.equals is not None:
+            _, values = self._by_path.setdefault(match.path, (_at_path(match.path), {}))
+            values.setdefault((type(match.equals), match.equals), []).append(rule)
+        else:
+            self._others.append(rule)
+
+    def read(self, record: Record, topic_id: str) -> tuple[list[Occurrence], list[Refusal]]:
+        """What `record` is: nothing at all when no event of the topic is in it. Never raises for what a record holds."""
+        occurrences: list[Occurrence] = []
+        refusals: list[Refusal] = []
+        try:
+            decoded = Decoded(record)
+            rules = self._candidates(decoded)
+        except DecodeError as error:
+            return occurrences, [Refusal(error.code, error.message)]
+        for rule in rules:
+            try:
+                if rule.matches(decoded):
+                    occurrences.append(rule.occurrence(decoded, topic_id))
+            except DecodeError as error:
+                refusals.append(Refusal(error.code, error.message, rule.name))
+        return occurrences, refusals
+
+    def _candidates(self, decoded: Decoded) -> Sequence[_Rule]:
+        rules: list[_Rule] = []
+        if self._by_type and decoded.attributes.type is not None:
+            rules += self._by_type.get(decoded.attributes.type, ())
+        for header, values in self._by_header.items():
+            if (found := decoded.headers.get(header)) is not None:
+                rules += values.get(found, ())
+        if self._needs_data and decoded.record.value is not None:
+            decoded.data  # noqa: B018  bytes that cannot be read may be any of the events, so this raises
+            for get, by_value in self._paths:
+                value = get(decoded)
+                if value.__class__ in _SCALARS:
+                    rules += by_value.get((value.__class__, value), ())
+            rules += self._others
+        return rules
+
+
+_SCALARS = frozenset({str, int, bool})
+
+
+class _Rule:
+    """One event of the catalog, compiled."""
+
+    __slots__ = ("_checks", "_id", "_key", "_spec", "_time", "_validator", "name")
+
+    def __init__(self, index: int, spec: EventSpec, compile_expression: CompileExpression) -> None:
+        self.name = spec.name
+        self._spec = index
+        self._checks = _checks(spec, compile_expression)
+        self._id = _location(spec.id) if spec.id else None
+        self._time = _location(spec.time) if spec.time else None
+        self._key = _location(spec.key) if spec.key else _record_key
+        self._validator = jsonschema_rs.validator_for(spec.schema_, retriever=_no_retrieval) if spec.schema_ else None
+
+    def matches(self, decoded: Decoded) -> bool:
+        return all(check(decoded) for check in self._checks)
+
+    def occurrence(self, decoded: Decoded, topic_id: str) -> Occurrence:
+        record, attributes = decoded.record, decoded.attributes
+        data = decoded.data
+        if self._validator is not None:
+            self._validate(data)
+        if self._id is not None:
+            id_ = _scalar_text(self._id(decoded))
+            if not id_:
+                raise DecodeError("missing_id", "expected text or a whole number where the catalog says that the event's id is but found neither; correct the record or the catalog")
+        else:
+            id_ = attributes.id or f"{topic_id}/{record.partition}/{record.offset}"
+        if self._time is not None:
+            time_ms = epoch_ms(self._time(decoded))
+        else:
+            time_ms = record.timestamp_ms if attributes.time is None else epoch_ms(attributes.time)
+        return Occurrence(self._spec, Event(self.name, id_, time_ms, data), _scalar_text(self._key(decoded)) or None, attributes.trace)
+
+    def _validate(self, data: Any) -> None:
+        assert self._validator is not None
+        try:
+            if self._validator.is_valid(data):
+                return
+            error = next(iter(self._validator.iter_errors(data)))
+            where, keyword = "/".join(map(str, error.instance_path)), "/".join(map(str, error.schema_path))
+        except (ValueError, TypeError, RecursionError):  # data that the validator's own types cannot hold
+            where, keyword = "", "type"
+        raise DecodeError("schema_mismatch", f"expected a payload that satisfies the event's schema but /{where} fails its {keyword}; correct the record or the catalog's schema")
+
+
+def _checks(spec: EventSpec, compile_expression: CompileExpression) -> tuple[Callable[[Decoded], bool], ...]:
+    """What must hold beside the look-up that found the rule; everything for a rule that no look-up finds."""
+    match = spec.match
+    if match is None:
+        return ()
+    checks: list[Callable[[Decoded], bool]] = []
+    if match.header is not None:
+        checks.append(_equals(_at_header(match.header), None if match.equals is None else _text(match.equals)))
+    if match.path is not None:
+        checks.append(_equals(_at_path(match.path), match.equals))
+    if match.expr is not None:
+        checks.append(_holds(compile_expression(match.expr)))
+    indexed = match.type is None and match.equals is not None and (match.header is not None or match.path is not None)
+    return tuple(checks[1:] if indexed else checks)
+
+
+def _equals(get: Get, wanted: str | int | bool | None) -> Callable[[Decoded], bool]:
+    if wanted is None:
+        return lambda decoded: get(decoded) is not None
+
+    def check(decoded: Decoded) -> bool:
+        value = get(decoded)
+        return value.__class__ is wanted.__class__ and bool(value == wanted)  # True is not 1 here
+
+    return check
+
+
+def _holds(expression: Compiled) -> Callable[[Decoded], bool]:
+    def check(decoded: Decoded) -> bool:
+        try:
+            return expression.holds({"event": decoded.data})
+        except ExpressionError as error:
+            if error.code == _NOT_HERE:
+                return False
+            raise DecodeError("expression_failed", f"expected the catalog's match expression to give true or false but it failed ({error.code}); correct it") from error
+
+    return check
+
+
+def _location(location: Location) -> Get:
+    if location.header is not None:
+        return _at_header(location.header)
+    assert location.path is not None
+    return _at_path(location.path)
+
+
+def _at_header(name: str) -> Get:
+    def get(decoded: Decoded) -> Any:
+        value = decoded.headers.get(name)
+        return None if value is None else value.decode(errors="replace")
+
+    return get
+
+
+def _at_path(path: str) -> Get:
+    first, *rest = path.split(".")
+
+    def shallow(decoded: Decoded) -> Any:
+        data = decoded.data
+        return data.get(first) if data.__class__ is dict else None
+
+    def deep(decoded: Decoded) -> Any:
+        value = shallow(decoded)
+        for part in rest:
+            value = value.get(part) if value.__class__ is dict else None
+        return value
+
+    return deep if rest else shallow
+
+
+def _record_key(decoded: Decoded) -> str | None:
+    key = decoded.record.key
+    try:
+        return None if key is None else key.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _text(value: str | int | bool) -> str:
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+
+
+def _scalar_text(value: Any) -> str:
+    """Text and whole numbers as text; empty for everything else."""
+    if value.__class__ is str:
+        return str(value)
+    return str(value) if value.__class__ is int else ""
+
+
+def epoch_ms(value: Any) -> int:
+    """The milliseconds since 1970 of an RFC 3339 time or an epoch number in seconds or milliseconds (also as text). Raises DecodeError (`bad_time`)."""
+    try:
+        if isinstance(value, str):
+            if "T" in value or " " in value or "t" in value:
+                return (datetime.fromisoformat(value) - _EPOCH) // _MS
+            value = float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("no time")
+        return int(value * 1000) if abs(value) < _SECONDS_BELOW else int(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        text = "expected a time as RFC 3339 with its offset, or as seconds or milliseconds since 1970, but found something else; correct the record or the catalog"
+        raise DecodeError("bad_time", text) from error
+
+
+def _no_retrieval(uri: str) -> Any:
+    raise ValueError(f"expected a schema that stands alone but it refers to {uri}; copy that part into the schema")
