@@ -7,7 +7,7 @@ time-zone database of the machine, and step ids that are only known while runnin
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import math
 import re
 from collections.abc import Mapping
@@ -17,11 +17,10 @@ from typing import Any
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
 
-from streamflow.definition.expression_tree import Tree, builds_list, children, constant_text
+from streamflow.definition.expression_faults import VARIABLES, syntax_problems
+from streamflow.definition.expression_tree import Tree, builds_list, constant_text
 from streamflow.definition.plan import ExpressionError
 from streamflow.errors import DefinitionError, Problem
-
-VARIABLES = ("event", "trigger", "steps", "run", "now")
 
 ERRORS = {
     "missing_field": "a field, key or index that is read is not there; ask first with has(...) or use .?field.orValue(...)",
@@ -29,6 +28,7 @@ ERRORS = {
     "division_by_zero": "a number is divided by zero",
     "out_of_range": "a number, a position or a time is too large or too small",
     "invalid_value": "a text cannot be read as what it is converted to, such as a timestamp",
+    "not_a_time": "a point in time is needed, but the value is neither a timestamp nor RFC 3339 text with Z or an offset",
     "not_boolean": "a condition gives something else than true or false",
     "not_json": "the value has no place in JSON, such as infinity, a type or an optional without orValue",
     "too_costly": "the expression takes too many steps",
@@ -58,9 +58,13 @@ _CAUSE_PARTS = (
     ("clause can only be used on", "no_overload"),
 )
 _OPTIONAL_CALLS = frozenset({"_?._", "_[?_]", "optional.of", "optional.none", "optional.ofNonZeroValue"})
-_ZONED = frozenset({f"get{part}" for part in ("FullYear", "Month", "DayOfYear", "DayOfMonth", "Date", "DayOfWeek", "Hours", "Minutes", "Seconds", "Milliseconds")})
+_ZONED = frozenset(
+    {f"get{part}" for part in ("FullYear", "Month", "DayOfYear", "DayOfMonth", "Date", "DayOfWeek", "Hours", "Minutes", "Seconds", "Milliseconds")}
+)
 _FIXED_ZONE = re.compile(r"UTC|[+-]?[0-9]{2}:[0-9]{2}")
-_INT64 = 2**63
+_RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MILLISECOND = dt.timedelta(milliseconds=1)
 
 
 def extensions() -> list[Any]:
@@ -71,7 +75,7 @@ def extensions() -> list[Any]:
 @lru_cache(maxsize=1)
 def _environment() -> cel.Env:
     anything = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
-    variables = {name: anything for name in VARIABLES} | {"now": cel.Type.TIMESTAMP}
+    variables = dict.fromkeys(VARIABLES, anything) | {"now": cel.Type.TIMESTAMP}
     return cel.NewEnv(variables=variables, extensions=extensions())
 
 
@@ -88,7 +92,9 @@ class Expression:
 
     __slots__ = ("_optionals", "_program", "_strict", "_wanted", "names", "source", "steps")
 
-    def __init__(self, source: str, program: cel.Expression, strict: cel.Expression | None, names: frozenset[str], steps: frozenset[str], optionals: bool) -> None:
+    def __init__(
+        self, source: str, program: cel.Expression, strict: cel.Expression | None, names: frozenset[str], steps: frozenset[str], optionals: bool
+    ) -> None:
         self.source = source
         self.names = names
         self.steps = steps
@@ -101,8 +107,7 @@ class Expression:
         """The value as plain JSON data: timestamps as RFC 3339 text in UTC, durations as text of seconds, bytes as base64 text.
 
         Raises ExpressionError with one of the codes of `ERRORS`."""
-        value = self._value(variables)
-        return _plain(_unwrapped(value) if self._optionals else value.plain_value())
+        return _plain(self._python(variables))
 
     def holds(self, variables: Mapping[str, Any]) -> bool:
         """The value of a condition. Raises ExpressionError, with `not_boolean` when the value is neither true nor false."""
@@ -111,8 +116,27 @@ class Expression:
             raise ExpressionError("not_boolean")
         return bool(value.value())
 
+    def instant_ms(self, variables: Mapping[str, Any]) -> int:
+        """The value as a point in time in epoch milliseconds, rounded down. Raises ExpressionError: `not_a_time` for what is neither
+        a timestamp nor RFC 3339 text with an offset."""
+        value = self._python(variables)
+        if isinstance(value, str) and _RFC3339.fullmatch(value):
+            try:
+                value = dt.datetime.fromisoformat(value.upper())
+            except ValueError:
+                raise ExpressionError("not_a_time") from None
+        if not isinstance(value, dt.datetime):
+            raise ExpressionError("not_a_time")
+        return (value - _EPOCH) // _MILLISECOND
+
+    def _python(self, variables: Mapping[str, Any]) -> Any:
+        value = self._value(variables)
+        return _unwrapped(value) if self._optionals else value.plain_value()
+
     def _value(self, variables: Mapping[str, Any]) -> Any:
         data = {name: variables[name] for name in self._wanted if name in variables}
+        if "now" in data:
+            data["now"] = _EPOCH + data["now"] * _MILLISECOND
         value, code = _run(self._program, data)
         if code and self._strict is not None:
             # Over a map, which of several errors comes first depends on the map's order; over lists only, it does not.
@@ -193,7 +217,12 @@ def _reads(tree: Tree, problems: list[Problem]) -> tuple[frozenset[str], frozens
             names.add(node.ident_expr.name)
             if _is_steps(node) and node.id not in named_by:
                 problems.append(
-                    Problem("SF262", "", "expected the id of a step after `steps` but found something that is only known while running.", "Write steps.<id>.")
+                    Problem(
+                        "SF262",
+                        "",
+                        "expected the id of a step after `steps` but found something that is only known while running.",
+                        "Write steps.<id>.",
+                    )
                 )
     problems += [
         Problem("SF264", "", f"`{name}` is a variable of every expression but is used here as the name in a macro.", "Choose another name.")
@@ -221,33 +250,6 @@ def _refuse_named_zones(tree: Tree, problems: list[Problem]) -> None:
                     'Write "UTC" or an offset such as "+01:00".',
                 )
             )
-
-
-_MESSAGE = re.compile(r"ERROR: [^:]*:(\d+):(\d+): (.*)")
-
-
-def syntax_problems(text: str) -> list[Problem]:
-    """Problems in our words for the text of a CEL compile error."""
-    found = []
-    for line, column, message in _MESSAGE.findall(text) or [("1", "1", text.split("\n")[0])]:
-        place = f"at column {int(column)}" + (f" of line {line}" if line != "1" else "")
-        found.append(_worded(message, place))
-    return found
-
-
-def _worded(message: str, place: str) -> Problem:
-    if match := re.match(r"undeclared reference to '([^']*)'", message):
-        return Problem(
-            "SF261",
-            "",
-            f"`{match[1]}` {place} is no variable or function of an expression.",
-            f"The variables are {', '.join(VARIABLES)}; a text is written in quotes.",
-        )
-    if match := re.match(r"undefined field '([^']*)'", message):
-        return Problem("SF270", "", f"there is no field `{match[1]}` ({place}).")
-    if match := re.match(r"found no matching overload for '([^']*)' applied to '([^']*)'", message):
-        return Problem("SF271", "", f"`{match[1].strip('_').replace('_', ' ') or match[1]}` does not take {match[2]} ({place}).", "Convert one side, for example with string(...), int(...) or double(...).")
-    return Problem("SF260", "", f"the expression cannot be read {place}: {message.removeprefix('Syntax error: ')}.")
 
 
 def _unwrapped(value: Any) -> Any:
@@ -279,21 +281,21 @@ def _plain(value: Any) -> Any:
         if any(type(key) is not str for key in value):
             raise ExpressionError("not_json")
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, dt.datetime):
         return _timestamp(value)
-    if isinstance(value, datetime.timedelta):
+    if isinstance(value, dt.timedelta):
         return _seconds(value)
     if isinstance(value, bytes | bytearray):
         return base64.b64encode(value).decode()
     raise ExpressionError("not_json")
 
 
-def _timestamp(value: datetime.datetime) -> str:
-    utc = value.astimezone(datetime.UTC)
+def _timestamp(value: dt.datetime) -> str:
+    utc = value.astimezone(dt.UTC)
     return utc.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0") + (f".{utc.microsecond // 1000:03}" if utc.microsecond // 1000 else "") + "Z"
 
 
-def _seconds(value: datetime.timedelta) -> str:
-    micros = value // datetime.timedelta(microseconds=1)
+def _seconds(value: dt.timedelta) -> str:
+    micros = value // dt.timedelta(microseconds=1)
     whole, part = divmod(abs(micros), 1_000_000)
     return ("-" if micros < 0 else "") + str(whole) + (f".{part:06}".rstrip("0") if part else "") + "s"

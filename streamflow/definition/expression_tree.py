@@ -14,7 +14,8 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 # message -> fields "name number type"; `*` marks a repeated field, an unknown type name is a message of this table
 _LAYOUT = {
-    "Constant": "null_value 1 int64, bool_value 2 bool, int64_value 3 int64, uint64_value 4 uint64, double_value 5 double, string_value 6 string, bytes_value 7 bytes",
+    "Constant": "null_value 1 int64, bool_value 2 bool, int64_value 3 int64, uint64_value 4 uint64, double_value 5 double, string_value 6 string, "
+    "bytes_value 7 bytes",
     "Ident": "name 1 string",
     "Select": "operand 1 Expr, field 2 string, test_only 3 bool",
     "Call": "target 1 Expr, function 2 string, args 3 Expr*",
@@ -81,7 +82,7 @@ class Tree:
 
     def kind(self, node: Any) -> str:
         """The static type of `node`: list, map, optional or another word; `dyn` when only the run can tell."""
-        declared = self._types.get(node.id)
+        declared: Any = self._types.get(node.id)
         which = declared.WhichOneof("kind") if declared is not None else None
         if which == "abstract_type":
             return "optional" if declared.abstract_type.name == "optional_type" else "other"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 
 from streamflow.definition.model import KINDS, Definition, Step
 
@@ -25,13 +26,16 @@ class Graph:
     """The needs of a definition, also of a faulty one: needs of unknown steps are left out, and a second step with an id is ignored.
 
     `order` holds all step ids topologically, ties as written (steps in a cycle come last); `needs` the ids of the steps that each
-    needs; `dependents` those that need it, in plan order; `ancestors` all steps before it; `cycle` the ids around one cycle, or empty."""
+    needs; `dependents` those that need it, in plan order; `ancestors` all steps before it; `cycles` the ids around each cycle, separate ones only."""
 
     def __init__(self, definition: Definition) -> None:
         self.steps: dict[str, Step] = {}
         for step in definition.steps:
             self.steps.setdefault(step.id, step)
-        self.needs = {id_: tuple(dict.fromkeys(need.partition(".")[0] for need in step.needs if need.partition(".")[0] in self.steps)) for id_, step in self.steps.items()}
+        self.needs = {
+            id_: tuple(dict.fromkeys(need.partition(".")[0] for need in step.needs if need.partition(".")[0] in self.steps))
+            for id_, step in self.steps.items()
+        }
         self.order = self._ordered()
         place = {id_: index for index, id_ in enumerate(self.order)}
         below: dict[str, list[str]] = {id_: [] for id_ in self.order}
@@ -60,15 +64,22 @@ class Graph:
                 missing[dependent] -= 1
                 if missing[dependent] == 0:
                     heapq.heappush(ready, (written[dependent], dependent))
-        self.cycle = self._cycle_among([id_ for id_ in self.steps if id_ not in set(order)])
-        return (*order, *(id_ for id_ in self.steps if id_ not in set(order)))
+        rest = {id_: None for id_ in self.steps if missing[id_] > 0}
+        self.cycles = tuple(self._cycles(dict(rest)))
+        return (*order, *rest)
 
-    def _cycle_among(self, rest: list[str]) -> tuple[str, ...]:
-        if not rest:
-            return ()
-        path = [rest[0]]  # every step left over needs another one that is left over, so following needs must come round
+    def _cycles(self, rest: dict[str, None]) -> Iterator[tuple[str, ...]]:
+        """One circle, then those that are left without its steps, until no step needs another that is left."""
         while True:
-            following = next(need for need in self.needs[path[-1]] if need in rest)
-            if following in path:
-                return tuple(reversed(path[path.index(following) :]))
-            path.append(following)
+            while free := [id_ for id_ in rest if not any(need in rest for need in self.needs[id_])]:
+                for id_ in free:
+                    del rest[id_]
+            if not rest:
+                return
+            path = [next(iter(rest))]
+            while (following := next(need for need in self.needs[path[-1]] if need in rest)) not in path:
+                path.append(following)
+            circle = tuple(reversed(path[path.index(following) :]))
+            yield circle
+            for id_ in circle:
+                del rest[id_]

@@ -1,0 +1,116 @@
+"""The compiler's messages about an expression, in words for its author."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+
+from streamflow.errors import Problem
+
+VARIABLES = ("event", "trigger", "steps", "run", "now")
+
+_MESSAGE = re.compile(r"ERROR: [^:]*:(-?\d+):(-?\d+): (.*)")
+_SIGNS = {"_&&_": "&&", "_||_": "||", "!_": "!", "-_": "-", "_?_:_": "? :", "_[_]": "[...]", "@in": "in", "_?._": ".?", "_[?_]": "[?...]"}
+_KINDS = {
+    "string": "a text",
+    "int": "a whole number",
+    "uint": "a whole number (uint)",
+    "double": "a number with a point",
+    "bool": "true or false",
+    "null_type": "null",
+    "bytes": "bytes",
+    "dyn": "anything",
+    "google.protobuf.Timestamp": "a timestamp",
+    "google.protobuf.Duration": "a duration",
+}
+
+
+def syntax_problems(text: str, fields: Callable[[str], Iterable[str]] = lambda _struct: ()) -> list[Problem]:
+    """Problems for the text of a compile error. `fields` gives the property names of a message type; pointers are empty."""
+    found = _MESSAGE.findall(text) or [("1", "1", text.split("\n")[0])]
+    problems = [_worded(message, _place(int(line), int(column)), fields) for line, column, message in found if "'*error*'" not in message]
+    return list(dict.fromkeys(problems))[:3]  # the compiler repeats itself; what comes after three is mostly a consequence
+
+
+def _place(line: int, column: int) -> str:
+    return f"at column {max(column, 1)}" + (f" of line {line}" if line > 1 else "")
+
+
+def _worded(message: str, place: str, fields: Callable[[str], Iterable[str]]) -> Problem:
+    if match := re.match(r"undeclared reference to '([^']*)'", message):
+        fix = f"The variables are {', '.join(VARIABLES)}; a text is written in quotes."
+        return Problem("SF261", "", f"`{match[1]}` {place} is no variable or function of an expression.", fix)
+    if match := re.match(r"undefined field '([^']*)' not found in struct '([^']*)'", message):
+        return _no_field(property_name(match[1]), place, list(fields(match[2])))
+    if match := re.match(r"found no matching overload for '([^']*)' applied to '([^']*)'", message):
+        return _no_overload(match[1], match[2], place)
+    return Problem("SF260", "", f"the expression cannot be read {place}: {_detail(message)}.", "Look for a missing bracket, quote or operator there.")
+
+
+def _detail(message: str) -> str:
+    message = message.removeprefix("Syntax error: ")
+    if "<EOF>" in message:
+        return "it ends too early"
+    if match := re.match(r"token recognition error at: '(.*)'$", message):
+        return f"{match[1]} is no part of an expression"
+    if match := re.match(r"missing (\S+) at (\S+)", message):
+        return f"{match[1]} is missing before {match[2]}"
+    if match := re.match(r"(?:mismatched|extraneous) input '(.*?)' expecting|no viable alternative at input '(.*)'$", message):
+        return f"{match[1] or match[2]} is not expected there"
+    return message
+
+
+def _no_field(name: str, place: str, known: list[str]) -> Problem:
+    near = next(iter(get_close_matches(name, known, n=1)), "")
+    fix = f"Did you mean `{near}`?" if near else f"The fields are {', '.join(known[:20])}." if known else ""
+    return Problem("SF270", "", f"there is no field `{name}` ({place}).", fix)
+
+
+def property_name(field: str) -> str:
+    """The property name that `schema_types.field_name` made `field` of."""
+    if not re.fullmatch(r"x_([0-9a-f]{2})+", field):
+        return field
+    try:
+        return bytes.fromhex(field[2:]).decode()
+    except UnicodeDecodeError:
+        return field
+
+
+def _no_overload(function: str, types: str, place: str) -> Problem:
+    sign = _SIGNS.get(function, function.strip("_"))
+    kinds = [_kind(part) for part in _split(types.strip("()"))]
+    told = " and ".join(kinds)
+    if set(kinds) == {"a number with a point", "a whole number"}:
+        fix = "Write the whole number with a point, such as 10.0, or convert with double(...)."
+    elif "null" in kinds:
+        fix = "Only a field that may be null compares with null; ask with has(...) whether one is there."
+    elif sign == "in" and kinds[-1] == "a group of fields":
+        fix = "Ask with has(x.field) whether a field is there."
+    elif sign in ("&&", "||", "!", "? :"):
+        fix = "Write a comparison, which is true or false."
+    else:
+        fix = "Convert one side, for example with string(...), int(...), double(...) or timestamp(...)."
+    return Problem("SF271", "", f"`{sign}` does not take {told} ({place}).", fix)
+
+
+def _split(types: str) -> list[str]:
+    parts, depth, start = [], 0, 0
+    for index, letter in enumerate(types):
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            parts.append(types[start:index].strip())
+            start = index + 1
+    return [*parts, types[start:].strip()]
+
+
+def _kind(name: str) -> str:
+    if name.startswith("wrapper("):
+        return _KINDS.get(name[8:-1], name[8:-1]) + " or null"
+    if name.startswith("list("):
+        return "a list"
+    if name.startswith(("map(", "streamflow.T")):
+        return "a group of fields"
+    if name.startswith("optional_type("):
+        return "an optional value (end it with orValue)"
+    return _KINDS.get(name, name)

@@ -1,0 +1,280 @@
+"""JSON Schemas as CEL types, so that a misspelt field is a mistake before anything runs. Only `check` needs them.
+
+An object with declared properties becomes a message type, and reading any other field of it is a problem, also where the schema
+leaves `additionalProperties` open: what is not declared is far more often misspelt than meant. A JSON number may be whole or not, so it is
+`google.protobuf.Value`, which compares with both. What a schema leaves open (oneOf, anyOf, no type, several types) is `dyn`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+from cel_expr_python import cel
+from google.protobuf import descriptor_pb2, descriptor_pool, struct_pb2, wrappers_pb2
+
+from streamflow.definition.expression import extensions
+
+Schema = Mapping[str, Any]
+
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEYWORDS = frozenset({"in", "true", "false", "null"})
+_DEPTH = 12  # levels of objects that are typed; what lies deeper, or inside itself, is dyn
+_MESSAGES = 2000  # objects that are typed in one check; no schema may make it slow
+
+ANYTHING: Schema = {}
+TEXT: Schema = {"type": "string"}
+WHOLE: Schema = {"type": "integer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The type of a field: a protobuf scalar, or a message by name; perhaps many of them."""
+
+    scalar: int = 0
+    message: str = ""
+    many: bool = False
+
+
+_DYN = Kind(message="google.protobuf.Value")
+_LIST = Kind(message="google.protobuf.ListValue")
+_OBJECT = Kind(message="google.protobuf.Struct")
+_SCALARS = {"string": Kind(_FIELD.TYPE_STRING), "integer": Kind(_FIELD.TYPE_INT64), "boolean": Kind(_FIELD.TYPE_BOOL)}
+_NULLABLE = {"string": "StringValue", "integer": "Int64Value", "boolean": "BoolValue"}
+
+
+def schema_fault(schema: Schema) -> str | None:
+    """Why `schema` is no JSON Schema, or None."""
+    try:
+        jsonschema_rs.meta.validate(dict(schema))
+    except (jsonschema_rs.ValidationError, ValueError) as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def field_name(name: str) -> str:
+    """The name that a property has as a field of a message: itself, or an encoding if it is no identifier."""
+    return name if _IDENTIFIER.fullmatch(name) and name not in _KEYWORDS else "x_" + name.encode().hex()
+
+
+def resolve(schema: Any, root: Schema) -> Schema:
+    """`schema` with local references followed and `allOf` merged; the empty schema (anything) where that is not possible."""
+    return _resolved(schema, root, _DEPTH)
+
+
+def _resolved(schema: Any, root: Schema, depth: int) -> Schema:
+    if not isinstance(schema, Mapping) or depth == 0:
+        return ANYTHING
+    if "$ref" in schema:
+        return _resolved(_pointed(schema["$ref"], root), root, depth - 1)
+    if not isinstance(schema.get("allOf"), list):
+        return schema
+    merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
+    for part in schema["allOf"]:
+        found = _resolved(part, root, depth - 1)
+        merged = {**found, **merged, "properties": {**found.get("properties", {}), **merged.get("properties", {})}}
+        merged["required"] = sorted({*found.get("required", ()), *merged.get("required", ())})
+    return merged if merged.get("properties") else {key: value for key, value in merged.items() if key != "properties"}
+
+
+def _pointed(reference: Any, root: Schema) -> Any:
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        return ANYTHING
+    target: Any = root
+    for part in filter(None, reference[1:].split("/")):
+        target = target.get(part.replace("~1", "/").replace("~0", "~"), ANYTHING) if isinstance(target, Mapping) else ANYTHING
+    return target
+
+
+def json_types(schema: Schema) -> frozenset[str]:
+    """The JSON types that `schema` allows by `type`, `const` or `enum`; empty when it does not say."""
+    declared = schema.get("type")
+    if isinstance(declared, str):
+        return frozenset({declared})
+    if isinstance(declared, list):
+        return frozenset(str(item) for item in declared)
+    if any(key in schema for key in ("oneOf", "anyOf", "not")):
+        return frozenset()
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    if isinstance(values, list) and values:
+        return frozenset(_type_of(value) for value in values)
+    return frozenset({"object"}) if "properties" in schema else frozenset()
+
+
+def _type_of(value: Any) -> str:
+    names: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null", list: "array", dict: "object"}
+    return names.get(type(value), "")
+
+
+def common(schemas: list[Schema]) -> Schema:
+    """What can be said of a value that follows one of `schemas`: their properties, typed where all declare the same."""
+    resolved = [resolve(schema, schema) for schema in schemas]
+    if len(resolved) == 1:
+        return schemas[0]
+    if not all(json_types(schema) == {"object"} and schema.get("properties") for schema in resolved):
+        return ANYTHING
+    names = dict.fromkeys(name for schema in resolved for name in schema["properties"])
+    declared = {name: [_inlined(s["properties"].get(name), s) for s in resolved] for name in names}
+    return {
+        "type": "object",
+        "properties": {name: found[0] if all(item == found[0] for item in found) else ANYTHING for name, found in declared.items()},
+    }
+
+
+def _inlined(schema: Any, root: Schema) -> Any:
+    return resolve(schema, root) if schema is not None else None
+
+
+class Types:
+    """Message types made from schemas, in a descriptor pool of their own. Grows as types are added; one per check."""
+
+    def __init__(self) -> None:
+        self.pool = descriptor_pool.DescriptorPool()
+        for module in (struct_pb2, wrappers_pb2):
+            known = descriptor_pb2.FileDescriptorProto()
+            module.DESCRIPTOR.CopyToProto(known)
+            self.pool.Add(known)
+        self.properties: dict[str, tuple[str, ...]] = {}  # message name -> the property names of its object
+        self._files: dict[str, str] = {}
+
+    def kind(self, schema: Schema) -> Kind:
+        """The field type for values that follow `schema`."""
+        return self._kind(schema, schema, ())
+
+    def message(self, fields: Iterable[tuple[str, Kind]]) -> Kind:
+        """A new message type with `fields` by property name."""
+        fields = list({field_name(name): (name, kind) for name, kind in fields}.values())
+        name = f"streamflow.T{len(self.properties)}"
+        file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package="streamflow", syntax="proto2")
+        file.dependency.extend(["google/protobuf/struct.proto", "google/protobuf/wrappers.proto"])
+        file.dependency.extend(dict.fromkeys(f"{kind.message}.proto" for _, kind in fields if kind.message.startswith("streamflow.")))
+        message = file.message_type.add(name=name.removeprefix("streamflow."))
+        message.options.deprecated_legacy_json_field_conflicts = True  # `a_b` may stand beside `aB`
+        for number, (field, kind) in enumerate(fields, 1):
+            declared: Any = message.field.add(name=field_name(field), number=number if number < 19000 else number + 1000, json_name=f"f{number}")
+            declared.label = _FIELD.LABEL_REPEATED if kind.many else _FIELD.LABEL_OPTIONAL
+            declared.type = _FIELD.TYPE_MESSAGE if kind.message else kind.scalar
+            if kind.message:
+                declared.type_name = "." + kind.message
+        self.pool.Add(file)
+        self.properties[name] = tuple(field for field, _ in fields)
+        return Kind(message=name)
+
+    def result(self, returned: cel.Type) -> Kind:
+        """The field type for the plain JSON data of a value whose CEL type is `returned`."""
+        name = returned.name()
+        if name in self.properties:
+            return Kind(message=name)
+        if name in ("STRING", "TIMESTAMP", "DURATION", "BYTES"):
+            return _SCALARS["string"]
+        if name.startswith("LIST<"):
+            inner = self.result_named(name[5:-1])
+            return Kind(inner.scalar, inner.message, many=True) if not inner.many else Kind(message=_LIST.message, many=True)
+        return self.result_named(name)
+
+    def result_named(self, name: str) -> Kind:
+        """As `result`, for the name of a type; a double is dyn because the whole numbers it is compared with are no doubles."""
+        if name in self.properties:
+            return Kind(message=name)
+        if name.startswith("MAP<"):
+            return _OBJECT
+        if name.startswith("LIST<"):
+            return Kind(message=_DYN.message, many=True)
+        known = {
+            "STRING": "string",
+            "TIMESTAMP": "string",
+            "DURATION": "string",
+            "BYTES": "string",
+            "INT": "integer",
+            "UINT": "integer",
+            "BOOL": "boolean",
+        }
+        return _SCALARS[known[name]] if name in known else _DYN
+
+    def environment(self, variables: Mapping[str, Kind]) -> cel.Env:
+        """The environment in which `variables` have these types; `now` is a timestamp whatever is given for it."""
+        declared = {name: cel.Type.TIMESTAMP if name == "now" else _variable(kind) for name, kind in variables.items()}
+        return cel.NewEnv(self.pool, variables=declared, extensions=extensions())
+
+    def _kind(self, schema: Any, root: Schema, within: tuple[Any, ...]) -> Kind:
+        reference = schema.get("$ref") if isinstance(schema, Mapping) else None
+        if len(within) > _DEPTH or len(self.properties) > _MESSAGES or (reference is not None and reference in within):
+            return _DYN
+        within = (*within, reference)
+        schema = resolve(schema, root)
+        types = json_types(schema)
+        if any(key in schema for key in ("oneOf", "anyOf")):
+            return _DYN
+        single = next(iter(types - {"null"})) if len(types - {"null"}) == 1 else ""
+        nullable = "null" in types
+        if single in _SCALARS:
+            return Kind(message=f"google.protobuf.{_NULLABLE[single]}") if nullable else _SCALARS[single]
+        if single == "object":
+            properties = schema.get("properties")
+            if not isinstance(properties, Mapping) or not properties:
+                return _OBJECT if not nullable else _DYN
+            return self.message((name, self._kind(part, root, within)) for name, part in properties.items())
+        if single == "array" and not nullable:
+            if "items" not in schema:
+                return _LIST
+            inner = self._kind(schema["items"], root, within)
+            return Kind(inner.scalar, inner.message, many=True) if not inner.many else Kind(message=_LIST.message, many=True)
+        return _DYN
+
+
+def _variable(kind: Kind) -> cel.Type:
+    if kind == _OBJECT:
+        return cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+    if kind.message.startswith("streamflow.") and not kind.many:
+        return cel.Type(kind.message)
+    return cel.Type.DYN
+
+
+def typed_environment(variables: Mapping[str, Schema]) -> tuple[cel.Env, Types]:
+    """The environment in which each variable follows its JSON Schema, and the types made for it. `now` is a timestamp."""
+    types = Types()
+    return types.environment({name: types.kind(schema) for name, schema in variables.items()}), types
+
+
+_TOKENS = re.compile(
+    r"""(?P<comment>//[^\n]*)
+      | (?P<string>(?:[rR][bB]?|[bB][rR])(?:\"{3}[\s\S]*?\"{3}|'{3}[\s\S]*?'{3}|"[^"\n]*"|'[^'\n]*')
+        |[bB]?(?:\"{3}(?:\\[\s\S]|[^\\])*?\"{3}|'{3}(?:\\[\s\S]|[^\\])*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))
+      | (?P<quoted>`[^`\n]*`)
+      | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
+      | (?P<space>\s+)
+      | (?P<other>.)""",
+    re.X,
+)
+_SIMPLE = re.compile(r"""(["'])([^"'\\\n]*)\1""")
+
+
+def with_fields(source: str) -> str:
+    """`source` with `x["name"]` written as the field `x.name`, which is how message types are read. For checking only: a map is read
+    the same way by both. As long as before where the name is an identifier, so places in messages stay right."""
+    tokens = [(match.lastgroup or "", match.group()) for match in _TOKENS.finditer(source)]
+    written: list[str] = []
+    operand, at = False, 0
+    while at < len(tokens):
+        group, text = tokens[at]
+        ahead = [token for token in range(at + 1, min(at + 8, len(tokens))) if tokens[token][0] not in ("space", "comment")][:3]
+        optional = bool(ahead) and tokens[ahead[0]][1] == "?"
+        ahead = ahead[1:] if optional else ahead[:2]
+        literal = _SIMPLE.fullmatch(tokens[ahead[0]][1]) if group == "other" and text == "[" and operand and len(ahead) == 2 else None
+        if literal is not None and tokens[ahead[1]][1] == "]":
+            replaced = (".?" if optional else ".") + field_name(literal[2])
+            written.append(replaced.ljust(sum(len(token[1]) for token in tokens[at : ahead[1] + 1])))
+            at = ahead[1] + 1
+            operand = True
+            continue
+        if group == "quoted":
+            text = field_name(text[1:-1])
+        written.append(text)
+        if group not in ("space", "comment"):
+            operand = (group == "word" and text != "in") or group == "quoted" or text in (")", "]")
+        at += 1
+    return "".join(written)

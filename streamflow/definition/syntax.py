@@ -1,0 +1,225 @@
+"""YAML or JSON text to a definition or a catalog, and back. All faults of shape are reported at once, in words for the author."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from streamflow.definition import duration, model
+from streamflow.definition.catalog import Catalog
+from streamflow.definition.model import Definition
+from streamflow.errors import DefinitionError, Problem
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+_FORMS = {
+    str(get_args(model.Id)[1].pattern): "small letters, digits and _, beginning with a letter, at most 64",
+    str(get_args(model.Name)[1].pattern): "small letters, digits and -, beginning with a letter, at most 100",
+    str(get_args(model.EventName)[1].pattern): "letters, digits and . _ -, beginning with a letter",
+    str(get_args(model.Version)[1].pattern): 'letters, digits, . and -, at most 40, in quotes, such as "1.0.0"',
+    str(get_args(model.Need)[1].pattern): "the id of a step, or of a step and its outcome, such as paid.timeout",
+    duration.PATTERN: "a length of time such as 30s, 24h, 1h30m or 7d",
+}
+_TEXT = 1_000_000  # characters; a definition may take 400 kB as content, and YAML is wider
+_VALUES = 100_000
+_LEVELS = 60
+_TYPES = {
+    "string_type": "a text",
+    "list_type": "a list",
+    "model_type": "a group of fields",
+    "model_attributes_type": "a group of fields",
+    "dict_type": "a group of fields",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+}
+
+
+def parse_definition(text: str) -> Definition:
+    """The definition that `text` (YAML 1.2 or JSON) holds. Raises DefinitionError with every problem of its shape."""
+    return _validated(Definition, _loaded(text))
+
+
+def parse_catalog(text: str) -> Catalog:
+    """The catalog that `text` (YAML 1.2 or JSON) holds. Raises DefinitionError with every problem of its shape."""
+    return _validated(Catalog, _loaded(text))
+
+
+def to_yaml(definition: Definition) -> str:
+    """`definition` as YAML that `parse_definition` reads back to an equal one; what has its default is left out."""
+    writer = YAML(typ="rt", pure=True)
+    writer.default_flow_style = False
+    writer.width = 1000
+    writer.indent(mapping=2, sequence=4, offset=2)
+    value = definition.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    target = io.StringIO()
+    writer.dump({"streamflow": definition.streamflow, **value}, target)
+    return target.getvalue()
+
+
+def _loaded(text: str) -> Any:
+    if len(text) > _TEXT:
+        _refuse("SF231", f"expected a text of at most {_TEXT} characters but found {len(text)}.", "Split it up.")
+    reader = YAML(typ="safe", pure=True)
+    reader.version = "1.2"
+    try:
+        value = reader.load(text)
+    except DuplicateKeyError as error:
+        key = re.search(r'duplicate key "([^"]*)"', str(error.problem))
+        _refuse("SF107", f"expected each key once but found {key[1] if key else 'a key'} twice {_place(error)}.", "Remove one of the two.")
+    except MarkedYAMLError as error:
+        _refuse(
+            "SF100",
+            f"the text cannot be read {_place(error)}: {error.problem or error.context}.",
+            "Look at the indentation, quotes and colons there.",
+        )
+    except (YAMLError, ValueError, RecursionError) as error:
+        _refuse(
+            "SF100", f"the text cannot be read: {str(error).splitlines()[0] if str(error) else 'it is nested too deep'}.", "Write plain YAML or JSON."
+        )
+
+    problems: list[Problem] = []
+    _look_through(value, (), problems, [_VALUES])
+    if problems:
+        raise DefinitionError(problems)
+    return value
+
+
+def _look_through(value: Any, path: tuple[str | int, ...], problems: list[Problem], left: list[int]) -> None:
+    """Report what YAML can say and JSON cannot. `left` counts down the values still allowed, so that aliases of aliases stay harmless."""
+    left[0] -= 1
+    if left[0] < 0 or len(path) > _LEVELS:
+        _refuse("SF231", f"expected at most {_VALUES} values, {_LEVELS} deep, but found more.", "Split the text up, and write aliases out.")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                problems.append(
+                    Problem(
+                        "SF103",
+                        pointer((*path, str(key))),
+                        f"expected a text as the name of a field but found {_found(key)}.",
+                        "Put quotes around it.",
+                    )
+                )
+            _look_through(item, (*path, str(key)), problems, left)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _look_through(item, (*path, index), problems, left)
+    elif isinstance(value, str):
+        if not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            problems.append(Problem("SF100", pointer(path), "the text holds half of a character (a lone surrogate).", "Write the character itself."))
+    elif not (value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))):
+        problems.append(
+            Problem("SF103", pointer(path), f"expected a text, a number, true, false or a list but found {_found(value)}.", "Put quotes around it.")
+        )
+
+
+def _place(error: MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    return f"at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else "somewhere"
+
+
+def _refuse(code: str, message: str, fix: str) -> NoReturn:
+    raise DefinitionError([Problem(code, "", message, fix)]) from None
+
+
+def _validated(kind: type[_Model], value: Any) -> _Model:
+    if not isinstance(value, Mapping):
+        _refuse(
+            "SF103",
+            f"expected fields such as {', '.join(list(kind.model_fields)[:3])} but found {_found(value)}.",
+            "Write one field a line: name: value.",
+        )
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        found = [_problem(kind, value, dict(fault)) for fault in error.errors(include_url=False)]
+        raise DefinitionError(tuple(dict.fromkeys(found))) from None
+
+
+def pointer(path: Iterable[str | int]) -> str:
+    """The JSON pointer of `path`."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Of `names` the one that `name` is most likely meant to be, or empty."""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)), "")
+
+
+def _problem(kind: type[BaseModel], value: Any, fault: dict[str, Any]) -> Problem:
+    path, what, context = tuple(fault["loc"]), str(fault["type"]), fault.get("ctx", {})
+    place, name = pointer(path), str(path[-1]) if path else ""
+    if what == "extra_forbidden":
+        fields = _fields_at(kind, path[:-1])
+        near = nearest(name, fields)
+        fix = f"Did you mean `{near}`?" if near else f"The fields are {', '.join(fields)}."
+        if not re.fullmatch(r"[\w-]+", name):
+            fix = "Put the text before it in quotes: between { and } a comma ends a value."
+        return Problem("SF101", place, f"there is no field `{name}` here.", fix)
+    if what == "missing":
+        return Problem("SF102", place, f"the field `{name}` is missing.", f"Add `{name}`.")
+    if what == "string_pattern_mismatch":
+        form = _FORMS.get(context.get("pattern", ""), f"a text like {context.get('pattern')}")
+        return Problem("SF104", place, f"expected {form} but found {_found(fault['input'])}.", _spelled(fault["input"], str(context.get("pattern"))))
+    if what == "literal_error":
+        allowed = str(context.get("expected", ""))
+        near = nearest(str(fault["input"]), re.findall(r"'([^']*)'", allowed))
+        return Problem("SF105", place, f"expected {allowed} but found {_found(fault['input'])}.", f"Did you mean {near}?" if near else "")
+    if what in ("too_short", "too_long", "string_too_short", "string_too_long"):
+        limit = context.get("min_length", context.get("max_length"))
+        measure = "characters" if what.startswith("string") else "items"
+        return Problem("SF106", place, f"expected at {'least' if what.endswith('short') else 'most'} {limit} {measure} in `{name}`.")
+    if what in _TYPES:
+        fix = "Put quotes around it." if what == "string_type" and isinstance(fault["input"], int | float) else ""
+        return Problem("SF103", place, f"expected {_TYPES[what]} but found {_found(fault['input'])}.", fix)
+    return Problem("SF109", place, f"{str(fault['msg'])[:1].lower()}{str(fault['msg'])[1:]}.")
+
+
+def _spelled(value: Any, pattern: str) -> str:
+    """A fix for an id that is only spelled wrong, such as `Wait for payment`."""
+    if not isinstance(value, str):
+        return ""
+    for joint in ("_", "-"):
+        spelled = re.sub(r"[^a-z0-9]+", joint, value.lower()).strip("_-")
+        if re.fullmatch(pattern, spelled):
+            return f"For example `{spelled}`."
+    return ""
+
+
+def _found(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return "a group of fields"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "a list"
+    text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _fields_at(kind: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
+    """The names of the fields that the model at `path` has."""
+    current: Any = kind
+    for part in path:
+        if isinstance(part, int):
+            continue
+        fields = current.model_fields if isinstance(current, type) and issubclass(current, BaseModel) else {}
+        field = next((item for name, item in fields.items() if part in (name, item.alias)), None)
+        current = _model_in(field.annotation) if field is not None else None
+    return [item.alias or name for name, item in current.model_fields.items()] if current is not None else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
