@@ -25,7 +25,7 @@ _NEVER_CHANGED = frozenset({"partitions", "replication", "cleanup.policy"})
 
 
 # librdkafka's own codes for a broker that does not answer.
-_CUT_OFF = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})  # noqa: SLF001
+_CUT_OFF = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})
 
 
 @dataclass(frozen=True, slots=True)

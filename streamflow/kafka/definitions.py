@@ -1,0 +1,289 @@
+"""The log of everything authors publish: the topic `definitions`, one partition, compacted, in one total order.
+
+| key | value |
+|---|---|
+| `definition/<sha256>` | canonical content, bytes; written once, so that its offset stays what start commands name |
+| `version/<name>@<version>` | which content a version is, and whether it is retired |
+| `name/<name>` | the version that starts use: the one published last of those not retired |
+| `event/<name>` | the catalog entry of an event, as published last |
+
+A missing value deletes. Other keys belong to later versions of this program and are passed over. Only `publication` writes here, in transactions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from streamflow.errors import OperationError
+from streamflow.kafka.connection import aiokafka_config
+from streamflow.kafka.topics import DEFINITIONS, topic_name
+from streamflow.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+_POLL_MS = 1000
+# Until the end is reached: a poll that finds only a transaction's marker moves the position but does not return.
+_FIRST_POLL_MS = 50
+_FIRST_BACKOFF_S = 0.1
+_LONGEST_BACKOFF_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """A published version: its content's sha256, when it was published, whether it is retired, and this record's offset."""
+
+    sha: str
+    retired: bool
+    published_ms: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class NameRecord:
+    """The version of a definition that starts use."""
+
+    version: str
+    sha: str
+
+
+class _Version(msgspec.Struct):
+    sha: str
+    published_ms: int
+    retired: bool = False
+
+
+class _Name(msgspec.Struct):
+    version: str
+    sha: str
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What the log says up to `position` (exclusive): contents by sha with their offsets, versions by (name, version), and so on."""
+
+    contents: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    versions: dict[tuple[str, str], VersionRecord] = field(default_factory=dict)
+    names: dict[str, NameRecord] = field(default_factory=dict)
+    events: dict[str, dict[str, Any]] = field(default_factory=dict)
+    position: int = 0
+    malformed: int = 0
+
+    def read(self, key: bytes | None, value: bytes | None, offset: int) -> None:
+        """Takes one record in. One that cannot be understood is logged, counted in `malformed` and otherwise left out."""
+        try:
+            kind, _, name = (key or b"").decode().partition("/")
+            if take := _TAKERS.get(kind):
+                take(self, name, value, offset)
+            elif not name:
+                raise ValueError("the key has no kind")
+        except (ValueError, msgspec.DecodeError) as error:
+            self.malformed += 1
+            _log.warning("definitions_record_malformed", key=repr(key)[:200], offset=offset, error=str(error)[:200])
+        self.position = offset + 1
+
+    def newest(self, name: str, *, without: str | None = None) -> str | None:
+        """The version of `name` published last among those not retired, `without` one: None if none is left."""
+        candidates = ((record, version) for (named, version), record in self.versions.items() if named == name and version != without)
+        left = [(record.offset, version) for record, version in candidates if not record.retired]
+        return max(left)[1] if left else None
+
+
+def _take_content(log: Snapshot, sha: str, value: bytes | None, offset: int) -> None:
+    if value is None:
+        log.contents.pop(sha, None)
+    elif hashlib.sha256(value).hexdigest() != sha:
+        raise ValueError("the content is not what its key says")
+    else:
+        log.contents[sha] = (value, offset)
+
+
+def _take_version(log: Snapshot, reference: str, value: bytes | None, offset: int) -> None:
+    name, at, version = reference.partition("@")
+    if not (name and at and version):
+        raise ValueError("the key is not name@version")
+    if value is None:
+        log.versions.pop((name, version), None)
+    else:
+        record = msgspec.json.decode(value, type=_Version)
+        log.versions[name, version] = VersionRecord(record.sha, record.retired, record.published_ms, offset)
+
+
+def _take_name(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
+    if value is None:
+        log.names.pop(name, None)
+    else:
+        record = msgspec.json.decode(value, type=_Name)
+        log.names[name] = NameRecord(record.version, record.sha)
+
+
+def _take_event(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
+    if value is None:
+        log.events.pop(name, None)
+    else:
+        log.events[name] = msgspec.json.decode(value, type=dict[str, Any])
+
+
+_TAKERS: dict[str, Callable[[Snapshot, str, bytes | None, int], None]] = {
+    "definition": _take_content,
+    "version": _take_version,
+    "name": _take_name,
+    "event": _take_event,
+}
+
+
+class DefinitionsLog:
+    """A worker's view of the log: read to its end by `start()`, followed in the background until `stop()`.
+
+    It belongs to one event loop and no consumer group. While the broker is away it keeps what it has and tries again for ever."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._partition = TopicPartition(topic_name(settings, DEFINITIONS), 0)
+        self._snapshot = Snapshot()
+        self._task: asyncio.Task[None] | None = None
+        self._caught_up = asyncio.Event()
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._subscribers: list[Callable[[], None]] = []
+
+    @property
+    def contents(self) -> dict[str, tuple[bytes, int]]:
+        """Content and its offset, by sha256."""
+        return self._snapshot.contents
+
+    @property
+    def versions(self) -> dict[tuple[str, str], VersionRecord]:
+        """Every version, by name and version; retired ones too."""
+        return self._snapshot.versions
+
+    @property
+    def names(self) -> dict[str, NameRecord]:
+        """The version that starts use, by name."""
+        return self._snapshot.names
+
+    @property
+    def events(self) -> dict[str, dict[str, Any]]:
+        """The catalog entries, by name of the event."""
+        return self._snapshot.events
+
+    @property
+    def position(self) -> int:
+        """The offset up to which the log has been read, exclusive."""
+        return self._snapshot.position
+
+    @property
+    def malformed(self) -> int:
+        """Records that could not be understood and were left out."""
+        return self._snapshot.malformed
+
+    def subscribe(self, callback: Callable[[], None]) -> None:
+        """Has `callback` called in the event loop after every batch of records that was read."""
+        self._subscribers.append(callback)
+
+    async def start(self) -> None:
+        """Returns when everything is read that was committed when the reader first reached the broker; waits for a broker that is away."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._follow(), name="definitions log")
+        reached = asyncio.create_task(self._caught_up.wait())
+        try:
+            await asyncio.wait({reached, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reached.cancel()
+        if not self._caught_up.is_set():
+            await self._task
+
+    async def stop(self) -> None:
+        """Stops following; what was read stays readable."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def wait_position(self, position: int, timeout_s: float) -> None:
+        """Returns when everything below `position` has been read: to see the record at an offset, wait for offset + 1.
+
+        Raises OperationError if that takes longer than `timeout_s`."""
+        if self.position >= position:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (position, waiter)
+        self._waiters.append(entry)
+        try:
+            await asyncio.wait_for(waiter, timeout_s)
+        except TimeoutError:
+            found = f"it is read to {self.position} after {timeout_s} s"
+            raise OperationError(
+                "definitions_behind",
+                f"expected the definitions log to be read to offset {position} but {found}; do check the broker",
+                topic=self._partition.topic,
+            ) from None
+        finally:
+            with contextlib.suppress(ValueError):
+                self._waiters.remove(entry)
+
+    async def _follow(self) -> None:
+        backoff = _FIRST_BACKOFF_S
+        while True:
+            before = self.position
+            try:
+                await self._read()
+            except OffsetOutOfRangeError:
+                # The topic was made anew: what we have of the old one is no longer published.
+                _log.exception("definitions_log_replaced", topic=self._partition.topic, position=self.position)
+                self._snapshot = Snapshot()
+            except (KafkaError, OSError) as error:
+                _log.warning("definitions_log_unreachable", error=repr(error), next_try_s=backoff)
+            backoff = _FIRST_BACKOFF_S if self.position != before else min(backoff * 2, _LONGEST_BACKOFF_S)
+            await asyncio.sleep(backoff)
+
+    async def _read(self) -> None:
+        """Reads from our position until an error. The broker answers a waiting fetch as soon as a transaction is committed."""
+        consumer = AIOKafkaConsumer(
+            **aiokafka_config(self._settings, "definitions"),
+            group_id=None,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            fetch_max_wait_ms=500,
+        )
+        try:
+            await consumer.start()
+            consumer.assign([self._partition])
+            if self.position:
+                consumer.seek(self._partition, self.position)
+            else:
+                await consumer.seek_to_beginning(self._partition)
+            end = (await consumer.end_offsets([self._partition]))[self._partition]
+            while True:
+                if self.position >= end:
+                    self._caught_up.set()
+                batches = await consumer.getmany(self._partition, timeout_ms=_POLL_MS if self._caught_up.is_set() else _FIRST_POLL_MS)
+                for record in batches.get(self._partition, ()):
+                    self._snapshot.read(record.key, record.value, record.offset)
+                # Past the last record too: markers of transactions have offsets of their own.
+                self._snapshot.position = max(self._snapshot.position, await consumer.position(self._partition))
+                self._announce(changed=bool(batches))
+        finally:
+            await consumer.stop()
+
+    def _announce(self, *, changed: bool) -> None:
+        for position, waiter in self._waiters:
+            if position <= self.position and not waiter.done():
+                waiter.set_result(None)
+        if not changed:
+            return
+        for callback in self._subscribers:
+            try:
+                callback()
+            except Exception:  # noqa: BLE001 - a subscriber's fault is its own; publishing goes on for the others
+                _log.exception("definitions_subscriber_failed")

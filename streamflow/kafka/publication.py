@@ -1,0 +1,248 @@
+"""Publishing to the definitions log, so that the first writer of a version wins.
+
+Compaction keeps the *last* of two records with one key, so a second record of a version must never be committed. Every publisher uses the
+same transactional id: it begins by fencing whoever else is publishing and ending that transaction, then reads the log to its end, then
+writes everything in one transaction. Who was fenced starts over, and finds what the other one committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from streamflow.errors import OperationError, Rejected
+from streamflow.kafka.connection import confluent_config, confluent_producer_config
+from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.topics import DEFINITIONS, topic_name
+from streamflow.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+_ATTEMPTS = 30
+_LONGEST_BACKOFF_S = 2.0
+_TIMEOUT_S = 30.0
+# A publisher that died in the middle holds readers up no longer than this.
+_TRANSACTION_TIMEOUT_MS = 20_000
+
+Records = dict[str, bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of a publication: `offset` is the content's own, which start commands name with `sha`; `acknowledged` is the offset
+    of the last record written (of the version's record if nothing was: `already` published, the same content)."""
+
+    name: str
+    version: str
+    sha: str
+    offset: int
+    acknowledged: int
+    already: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """What became of a retirement: the version that starts use now, if any, and the offset of the last record written."""
+
+    name: str
+    version: str
+    current: str | None
+    acknowledged: int
+    already: bool
+
+
+def publish(settings: Settings, *, name: str, version: str, content: bytes, events: Mapping[str, Mapping[str, Any]]) -> Published:
+    """Publishes `content` as `name@version` with the catalog entries of `events`; starts use it from now on. The same again is a success.
+
+    Raises Rejected (`version_taken`, `version_retired`, `definition_too_large`) or OperationError."""
+    limit = settings.limits.definition_bytes
+    if len(content) > limit:
+        size = f"{len(content)} bytes"
+        raise Rejected("definition_too_large", f"expected at most {limit} bytes but the definition with its events has {size}; do split it")
+    sha = hashlib.sha256(content).hexdigest()
+
+    def records(log: Snapshot) -> Records:
+        taken = log.versions.get((name, version))
+        if taken is not None:
+            _refuse_another(name, version, sha, taken.sha, retired=taken.retired)
+            return {}
+        wanted: Records = {} if sha in log.contents else {f"definition/{sha}": content}
+        wanted |= {f"event/{event}": _json(entry) for event, entry in sorted(events.items()) if log.events.get(event) != entry}
+        wanted[f"version/{name}@{version}"] = _version(sha, retired=False, published_ms=time.time_ns() // 1_000_000)
+        wanted[f"name/{name}"] = _json({"version": version, "sha": sha})
+        return wanted
+
+    log, offsets = _write(settings, records)
+    key = f"definition/{sha}"
+    offset = offsets[key] if key in offsets else log.contents[sha][1]
+    acknowledged = max(offsets.values()) if offsets else log.versions[name, version].offset
+    return Published(name, version, sha, offset, acknowledged, already=not offsets)
+
+
+def retire(settings: Settings, *, name: str, version: str) -> Retired:
+    """Takes `name@version` out of use: no new run starts on it, runs on it go on. Starts use the newest version that is left.
+
+    Raises Rejected (`version_unknown`) or OperationError."""
+    current: list[str | None] = [None]
+
+    def records(log: Snapshot) -> Records:
+        known = log.versions.get((name, version))
+        if known is None:
+            raise Rejected("version_unknown", f"expected a published version but {name}@{version} is not; do look at the published versions")
+        wanted: Records = {}
+        if not known.retired:
+            wanted[f"version/{name}@{version}"] = _version(known.sha, retired=True, published_ms=known.published_ms)
+        left = log.newest(name, without=version)
+        current[0] = left
+        pointer = log.names.get(name)
+        if pointer is not None and pointer.version != left:
+            wanted[f"name/{name}"] = _json({"version": left, "sha": log.versions[name, left].sha}) if left else None
+        return wanted
+
+    log, offsets = _write(settings, records)
+    acknowledged = max(offsets.values()) if offsets else log.versions[name, version].offset
+    return Retired(name, version, current[0], acknowledged, already=not offsets)
+
+
+def read_log(settings: Settings) -> Snapshot:
+    """All that is committed in the definitions log now.
+
+    Raises OperationError."""
+    errors: list[KafkaError] = []
+    config = confluent_config(settings, "publisher", on_error=errors.append) | {
+        # The client wants a name; no group is joined and no offset committed.
+        "group.id": f"{settings.topics.prefix}definitions-reader",
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+        "fetch.wait.max.ms": 20,
+    }
+    consumer = Consumer(config)
+    snapshot = Snapshot()
+    deadline = time.monotonic() + _TIMEOUT_S
+    try:
+        consumer.assign([TopicPartition(topic_name(settings, DEFINITIONS), 0, OFFSET_BEGINNING)])
+        while True:
+            message = consumer.poll(1.0)
+            error = message.error() if message is not None else None
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                return snapshot
+            if error is not None and not error.retriable():
+                raise _failed("to read the definitions log", error)
+            if message is not None and error is None:
+                offset = message.offset()
+                assert offset is not None
+                snapshot.read(message.key(), message.value(), offset)
+                deadline = time.monotonic() + _TIMEOUT_S
+            elif time.monotonic() > deadline:
+                said = errors[0].str() if errors else f"nothing came for {_TIMEOUT_S:.0f} s"
+                raise OperationError("definitions_unreadable", f"expected to read the definitions log but {said}; do check the broker")
+    finally:
+        consumer.close()
+
+
+class _Again(Exception):
+    """Another publisher was faster, or the broker could not finish: the whole of it must be done again."""
+
+
+def _write(settings: Settings, records: Callable[[Snapshot], Records]) -> tuple[Snapshot, dict[str, int]]:
+    """Writes what `records` makes of the log, in one transaction nothing can come between; returns that log, and offsets by key."""
+    backoff = 0.05
+    last: Exception | None = None
+    for _ in range(_ATTEMPTS):
+        try:
+            return _attempt(settings, records)
+        except _Again as again:
+            last = again
+            _log.info("publication_again", reason=str(again), next_try_s=round(backoff, 2))
+        # Jitter: two publishers that fence each other in step would do so for ever.
+        time.sleep(backoff * random.uniform(0.5, 1.5))
+        backoff = min(backoff * 1.5, _LONGEST_BACKOFF_S)
+    raise OperationError("publication_failed", f"expected to publish but {last}, {_ATTEMPTS} times over; do try again later") from last
+
+
+def _attempt(settings: Settings, records: Callable[[Snapshot], Records]) -> tuple[Snapshot, dict[str, int]]:
+    topic = topic_name(settings, DEFINITIONS)
+    errors: list[KafkaError] = []
+    producer = Producer(
+        confluent_producer_config(settings, "publisher", on_error=errors.append)
+        | {
+            "transactional.id": f"{settings.topics.prefix}publisher",
+            "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
+            "delivery.timeout.ms": _TRANSACTION_TIMEOUT_MS,
+            "linger.ms": 0,
+        }
+    )
+    offsets: dict[str, int] = {}
+
+    def delivered(error: KafkaError | None, message: Message) -> None:
+        key, offset = message.key(), message.offset()
+        if error is None and key is not None and offset is not None:
+            offsets[key.decode() if isinstance(key, bytes) else key] = offset
+
+    try:
+        producer.init_transactions(_TIMEOUT_S)
+        log = read_log(settings)
+        wanted = records(log)
+        if not wanted:
+            return log, {}
+        producer.begin_transaction()
+        for key, value in wanted.items():
+            producer.produce(topic, key=key.encode(), value=value, partition=0, on_delivery=delivered)
+        producer.commit_transaction(_TIMEOUT_S)
+    except KafkaException as error:
+        raise _judged(error.args[0], errors) from error
+    return log, offsets
+
+
+# librdkafka's own codes for a broker that does not answer; and for a publisher that was fenced or whose transaction was ended.
+_CUT_OFF = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN})
+_TO_REPEAT = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError._STATE,
+        KafkaError._PURGE_QUEUE,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.INVALID_PRODUCER_ID_MAPPING,
+        KafkaError.INVALID_TXN_STATE,
+        KafkaError.CONCURRENT_TRANSACTIONS,
+    }
+)
+
+
+def _judged(cause: KafkaError, errors: list[KafkaError]) -> Exception:
+    """What a failure means. Starting over is always safe: what was left open is ended by the next `init_transactions`."""
+    if cause.code() in _CUT_OFF:
+        said = errors[0].str() if errors else cause.str()
+        return OperationError("broker_unreachable", f"expected the broker to take a publication but {said}; do check it and publish again")
+    if cause.code() in _TO_REPEAT or cause.retriable() or cause.txn_requires_abort():
+        return _Again(cause.str())
+    return _failed("to publish", cause)
+
+
+def _failed(expected: str, cause: KafkaError) -> OperationError:
+    return OperationError("broker_refused", f"expected {expected} but {cause.name()}: {cause.str()}; do check the topics and the rights")
+
+
+def _refuse_another(name: str, version: str, sha: str, taken: str, *, retired: bool) -> None:
+    if taken != sha:
+        raise Rejected("version_taken", f"expected {name}@{version} to be free but other content has it; do choose another version", sha=taken)
+    if retired:
+        raise Rejected("version_retired", f"expected {name}@{version} to be new but it is retired; do publish under another version")
+
+
+def _version(sha: str, *, retired: bool, published_ms: int) -> bytes:
+    return _json({"sha": sha, "retired": retired, "published_ms": published_ms})
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="deterministic")
