@@ -1,8 +1,8 @@
 """The engine: commands in, transitions out.
 
-    commands -> [decide, evolve] -> runs, commands, the users' topics, dead-letters
-                      |
-                    state (changelog of RocksDB)
+commands -> [decide, evolve] -> runs, commands, the users' topics, dead-letters
+                  |
+                state (changelog of RocksDB)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     app = create_app(settings, host)
     commands = app.topic(host.commands, schema=BatchSchema(), acks=False)
 
-    @app.agent(commands, name="engine")  # type: ignore[untyped-decorator]
+    @app.agent(commands, name="engine")
     async def engine(batches: Any) -> None:
         async for batch in batches.noack().events():
             host.feed(batch.message.partition, batch.value)

@@ -10,7 +10,7 @@ import structlog
 from yarl import URL
 
 from streamflow.errors import EngineFault
-from streamflow.kafka.connection import bootstrap_servers
+from streamflow.kafka.connection import aiokafka_config, bootstrap_servers
 from streamflow.runtime.engine import EngineHost, engine_group
 from streamflow.runtime.transport import BatchTransport
 from streamflow.settings import Settings
@@ -20,8 +20,8 @@ log = structlog.get_logger()
 
 def create_app(settings: Settings, host: EngineHost) -> faust.App:
     """An app whose group gives `host` its partitions. Nothing is read before `host` has opened them."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
     broker = [URL(f"kafka://{server}") for server in bootstrap_servers(settings).split(",")]
-    optional = {"consumer_group_instance_id": settings.engine.instance_id} if settings.engine.instance_id else {}
     app = faust.App(
         engine_group(settings),
         broker=broker,
@@ -39,15 +39,15 @@ def create_app(settings: Settings, host: EngineHost) -> faust.App:
         broker_session_timeout=settings.engine.session_timeout_s,
         broker_heartbeat_interval=settings.engine.session_timeout_s / 4,
         stream_wait_empty=False,
-        **optional,
+        consumer_group_instance_id=settings.engine.instance_id,
     )
     app.transport = BatchTransport(broker, app)
 
-    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
+    @app.on_partitions_revoked.connect  # type: ignore[arg-type]
     async def revoked(app: faust.App, revoked: Any, **kwargs: Any) -> None:
         await host.revoke(tp.partition for tp in revoked if tp.topic == host.commands)
 
-    @app.on_rebalance_complete.connect  # type: ignore[untyped-decorator]
+    @app.on_rebalance_complete.connect  # type: ignore[arg-type]
     async def assigned(app: faust.App, **kwargs: Any) -> None:
         host.attach(app.consumer)
         await host.assign(tp.partition for tp in app.consumer.assignment() if tp.topic == host.commands)
@@ -59,8 +59,6 @@ def _credentials(settings: Settings) -> Any:
     kafka = settings.kafka
     if kafka.security_protocol == "PLAINTEXT":
         return None
-    from streamflow.kafka.connection import aiokafka_config
-
     config = aiokafka_config(settings, "engine")
     context = config.get("ssl_context")
     if kafka.sasl_mechanism:

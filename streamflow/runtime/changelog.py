@@ -68,7 +68,11 @@ class Changelog:
     async def restore(self, store: Store) -> int:
         """Bring `store` to the end of the changelog; the number of records read. A store too old to know of deletions is thrown away."""
         consumer = AIOKafkaConsumer(
-            **self._connection, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=100,
+            **self._connection,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=100,
             max_partition_fetch_bytes=4 << 20,
         )
         await consumer.start()

@@ -198,7 +198,7 @@ class EngineHost:
         """Close what failed, and everything that shared its producer if that is what broke."""
         if number not in self._owned:
             return
-        broken = self._producer is None or self._producer._sender.sender_task is None or self._producer._sender.sender_task.done()
+        broken = self._producer is None or _ended(self._producer)
         numbers = sorted(self.partitions) if broken else [number]
         closing = [self.partitions.pop(n) for n in numbers if n in self.partitions]
         await asyncio.gather(*(partition.close(save=False) for partition in closing))
@@ -243,3 +243,9 @@ class EngineHost:
     async def first_offset(self, partition: int) -> int:
         offsets = await self._source().earliest_offsets(self._tp(partition))
         return offsets[self._tp(partition)]
+
+
+def _ended(producer: AIOKafkaProducer) -> bool:
+    """Whether a producer has given up: after a fatal error aiokafka's sender ends, and every later send fails."""
+    task = producer._sender.sender_task  # noqa: SLF001 - there is no public way to ask
+    return task is None or task.done()

@@ -50,8 +50,10 @@ class Intake:
         self.topics = frozenset(self._readers)
         self.limited_topics = self.matcher.limited_topics()
         self.first = {
-            topic: FirstPosition(any(spec.start == "earliest" for _, spec in specs), self.matcher.published_ms(topic) or 0) for topic, specs in by_topic.items()
+            topic: FirstPosition(any(spec.start == "earliest" for _, spec in specs), self.matcher.published_ms(topic) or 0)
+            for topic, specs in by_topic.items()
         }
+        self._told: set[tuple[str, Refusal]] = set()
 
     def take(self, record: Record, topic_id: str, committed: int) -> Taken:
         """What `record` gives. Never raises for what a record holds: at worst it becomes a dead letter."""
@@ -81,7 +83,8 @@ class Intake:
                 refusals.append(Refusal(error.code, error.message, command.event.name, command.definition))
                 continue
             if len(value) > self._limits.record_bytes:
-                message = f"expected a command of at most {self._limits.record_bytes} bytes but found {len(value)}; send less, or raise limits.record_bytes"
+                limit = self._limits.record_bytes
+                message = f"expected a command of at most {limit} bytes but found {len(value)}; send less, or raise limits.record_bytes"
                 refusals.append(Refusal("event_too_large", message, command.event.name, command.definition))
             else:
                 commands.append((command.key, value))
@@ -90,7 +93,10 @@ class Intake:
     def _dead(self, record: Record, topic_id: str, refusal: Refusal, limit_bytes: int | None = None) -> DeadLetter:
         facts = {"event": refusal.event, "definition": refusal.definition, "version": refusal.version, "trigger": refusal.trigger}
         limit = self._limits.record_bytes if limit_bytes is None else limit_bytes
-        log.warning("dead_letter", reason=refusal.reason, topic=record.topic, partition=record.partition, offset=record.offset, **facts)
+        # The first of a kind is told, the others are counted: a source that turns bad would fill the log.
+        tell = log.debug if (record.topic, refusal) in self._told else log.warning
+        self._told.add((record.topic, refusal))
+        tell("dead_letter", reason=refusal.reason, topic=record.topic, partition=record.partition, offset=record.offset, **facts)
         return dead_letter(record, refusal.reason, refusal.message, STAGE, topic_id=topic_id, limit_bytes=limit, **facts)
 
 

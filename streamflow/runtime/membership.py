@@ -2,8 +2,8 @@
 
 - Committed offsets come with their metadata (`AIOKafkaConsumer.committed` drops it).
 - A commit fails instead of trying for ever: aiokafka repeats one for a deleted topic until that topic is made again, and all others wait.
-- A static member leaves the group before it joins and when it stops in order. Kafka gives a static member that comes back its old assignment without a
-  look at what it subscribes to now, and aiokafka ends for good when that assignment names a topic it no longer reads.
+- A static member leaves the group before it joins and when it stops in order. Kafka gives a static member that comes back its old assignment
+  without a look at what it subscribes to now, and aiokafka ends for good when that assignment names a topic it no longer reads.
 """
 
 from __future__ import annotations
@@ -74,6 +74,11 @@ class Membership:
             error = for_code(code)
             if error is not NoError and code != _UNKNOWN_MEMBER_ID:
                 raise error()
+
+    async def close(self) -> None:
+        """Ends the membership in order, static or not. Raises KafkaError."""
+        await self._coordinator.close()
+        await self.leave()
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Position]:
         """The committed offsets with their metadata; partitions without one are left out. Raises KafkaError."""

@@ -37,7 +37,9 @@ class Outbox:
         self._dead += letters
 
     async def flush(self) -> None:
-        """Sends everything and returns when the broker has all of it. Raises KafkaError: then nobody knows what is written, and the producer is done for."""
+        """Sends everything and returns when the broker has all of it.
+
+        Raises KafkaError: then nobody knows what is written, and the producer is done for."""
         batches, self._batches = self._batches, {}
         dead, self._dead = self._dead, []
         await asyncio.gather(*(self._send(partition, builders) for partition, builders in batches.items()), self._bury(dead))

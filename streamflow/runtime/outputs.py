@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from streamflow.engine.commands import Command
-from streamflow.engine.effects import AppendCommand, DeadLetter, PrintLine, PublishEvent, RecordRejection
 from streamflow.engine.decide import Decision
+from streamflow.engine.effects import AppendCommand, DeadLetter, PrintLine, PublishEvent, RecordRejection
 from streamflow.errors import OperationError
 from streamflow.ids import partition_of
 from streamflow.settings import Settings
@@ -152,14 +152,14 @@ class Outputs:
     def append(self, command: Command, key: str) -> None:
         """Queue a command of the engine's own."""
         target = Addressed(self._names.commands, partition_of(key, self._partitions))
-        self._queued[target].append((key.encode(), encode_command(command), ()))
+        self._queued[target].append((key.encode(), encode_command(command), []))
 
     def append_here(self, command: Command) -> None:
         """Queue a command for this very partition."""
-        self._queued[Addressed(self._names.commands, self._partition)].append((b"", encode_command(command), ()))
+        self._queued[Addressed(self._names.commands, self._partition)].append((b"", encode_command(command), []))
 
     def _dead_letter(self, letter: Any) -> None:
-        self._queued[Addressed(self._names.dead_letters, 0)].append((letter.key, letter.value, letter.headers))
+        self._queued[Addressed(self._names.dead_letters, 0)].append((letter.key, letter.value, list(letter.headers)))
 
     async def send(self) -> None:
         """Hand everything queued to the producer, in order. Acknowledgements come later."""

@@ -2,13 +2,13 @@
 
 **Counts.** A partition's counts travel in the metadata of its committed offset, so that offset and counts are one cut, whoever reads next (law 5).
 
-**Where reading begins.** At the committed offset, if it belongs to the topic that is there now. A topic that was deleted and made again has another id: it is
-read from its beginning, with fresh counts. Without a committed offset, `start: earliest` begins at the beginning; `start: now` at the end as it was
-when the partition was assigned, or before that at the first record that was appended after the oldest version naming the topic was published.
-So an event that is produced after the acknowledgement of a publication is read, however long ingress takes to notice the publication.
+**Where reading begins.** At the committed offset, if it belongs to the topic that is there now. A topic that was deleted and made again has
+another id: it is read from its beginning, with fresh counts. Without a committed offset, `start: earliest` begins at the beginning; `start: now` at
+the end as it was when the partition was assigned, or before that at the first record that was appended after the oldest version naming the topic
+was published. So an event produced after the acknowledgement of a publication is read, however long ingress takes to notice the publication.
 
-A topic made again is noticed within a second, or at once if it is shorter than what was read of the old one. Records of the new topic that are read in
-between count, and are matched, once under each id.
+A topic made again is noticed within a second, or at once if it is shorter than what was read of the old one. Records of the new topic that are
+read in between count, and are matched, once under each id.
 """
 
 from __future__ import annotations
@@ -142,17 +142,19 @@ async def open_partitions(
         counts = counts_of(metadata)
         old_id = counts["topic_id"] if counts else known.get(tp.topic, topic_id) if offset < 0 else topic_id
         if old_id != topic_id:
-            log.warning("source_topic_made_again", topic=tp.topic, partition=tp.partition, offset=offset, old_id=old_id, topic_id=topic_id, begins_at=0)
+            log.warning("source_topic_made_again", topic=tp.topic, partition=tp.partition, old_id=old_id, topic_id=topic_id, begins_at=0)
             begin.add(tp)
         elif offset >= 0:
             opened[tp] = SourcePartition(tp.topic, tp.partition, topic_id, offset, offset)
             if counts is None:
-                log.warning("source_counts_lost", topic=tp.topic, partition=tp.partition, offset=offset, reason="the offset was committed without them")
+                reason = "the offset was committed without them"
+                log.warning("source_counts_lost", topic=tp.topic, partition=tp.partition, offset=offset, reason=reason)
             else:
                 opened[tp] = SourcePartition(tp.topic, tp.partition, next=offset, committed=offset, **counts)
         elif first.get(tp.topic, FirstPosition(False, 0)).earliest:
             begin.add(tp)
-    fresh = await _first_offsets(consumer, begin, {tp: first[tp.topic].published_ms for tp in tps if tp not in opened and tp not in begin and tp.topic in first})
+    now = {tp: first[tp.topic].published_ms for tp in tps if tp not in opened and tp not in begin and tp.topic in first}
+    fresh = await _first_offsets(consumer, begin, now)
     for tp, offset in fresh.items():
         opened[tp] = SourcePartition(tp.topic, tp.partition, topics[tp.topic].id, offset, offset)
         log.info("source_begins", topic=tp.topic, partition=tp.partition, offset=offset)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+
 
 class RocksStore:
     """The store on disk. Raises OSError-like errors of RocksDB as they come: whoever owns the partition closes it."""
@@ -37,7 +39,8 @@ class RocksStore:
 
     def scan(self, prefix: str, start: str = "") -> Iterator[tuple[str, bytes]]:
         wanted = prefix.encode()
-        for key, value in self._db.items(from_key=max(prefix, start).encode()):
+        found: Any = self._db.items(from_key=max(prefix, start).encode())
+        for key, value in found:
             if not key.startswith(wanted):
                 return
             yield key.decode(), value

@@ -66,7 +66,7 @@ class Timers:
         """Commands for timers that are due and not fired yet, a bounded number at a time."""
         if now_ms >= self._horizon_ms - HORIZON_MS // 2:
             self.extend(now_ms)
-        commands = []
+        commands: list[FireTimer] = []
         while self._heap and self._heap[0][0] <= now_ms and len(commands) < FIRED_AT_ONCE:
             _, key = heapq.heappop(self._heap)
             timer: Timer | None = self._overlay.get(key)

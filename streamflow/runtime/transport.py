@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import faust
+from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -65,23 +66,23 @@ class BatchConsumer(driver.Consumer):
         await self._thread.call_thread(call, *args)
 
     async def _hold(self, tp: TP) -> None:
-        consumer = self._thread._ensure_consumer()
-        if tp in consumer.assignment():
-            consumer.seek(tp, 0)  # any valid position, so that aiokafka does not look for one of its own
-            consumer.pause(tp)
+        consumer, partition = self._thread._ensure_consumer(), TopicPartition(tp.topic, tp.partition)
+        if partition in consumer.assignment():
+            consumer.seek(partition, 0)  # any valid position, so that aiokafka does not look for one of its own
+            consumer.pause(partition)
 
     async def _release(self, tp: TP, offset: int) -> None:
-        consumer = self._thread._ensure_consumer()
+        consumer, partition = self._thread._ensure_consumer(), TopicPartition(tp.topic, tp.partition)
         consumer._fetcher._fetch_max_wait_ms = FETCH_WAIT_MS
-        if tp in consumer.assignment():
-            consumer.seek(tp, offset)
-            consumer.resume(tp)
+        if partition in consumer.assignment():
+            consumer.seek(partition, offset)
+            consumer.resume(partition)
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
             while not (self._stopped.is_set() or fetcher._stopped.is_set()):
                 epochs = dict(self.epochs)
-                records, active = await self._wait_next_records(1.0)
+                records, _ = await self._wait_next_records(1.0)
                 generation = self.app.consumer_generation_id
                 await asyncio.sleep(0)
                 if not records or self.should_stop:
@@ -89,7 +90,7 @@ class BatchConsumer(driver.Consumer):
                 if not self.flow_active:
                     await self.perform_seek()
                     continue
-                await self.wait_first(self._deliver(records, active, generation, epochs), self.suspend_flow.wait())
+                await self.wait_first(self._deliver(records, generation, epochs), self.suspend_flow.wait())
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
                 raise
@@ -97,14 +98,12 @@ class BatchConsumer(driver.Consumer):
             if not self.transport.app.should_stop:
                 raise
 
-    async def _deliver(self, records: Any, active: Any, generation: int, epochs: dict[TP, int]) -> None:
+    async def _deliver(self, records: Any, generation: int, epochs: dict[TP, int]) -> None:
         for partition, fetched in records.items():
             tp = TP(partition.topic, partition.partition)
-            if active is not None and tp not in active and tp not in self._buffered_partitions:
-                continue
             if self.app.consumer_generation_id != generation:
                 return
-            message = self._to_message(tp, fetched[-1])
+            message: Any = self._to_message(tp, fetched[-1])
             message.key, message.value = None, Fetched(epochs.get(tp, 0), fetched)
             await self.callback(message)
             self._read_offset[tp] = fetched[-1].offset
@@ -116,7 +115,7 @@ class BatchTransport(driver.Transport):
     Consumer = BatchConsumer
 
 
-class BatchSchema(faust.Schema):
+class BatchSchema(faust.Schema[Any, Any]):
     """Passes the fetched records through as the event's value; the partition decodes them."""
 
     def compile(self, app: Any, **kwargs: Any) -> Any:
