@@ -150,7 +150,8 @@ class Admin:
     def _failed(self, expected: str, error: KafkaException) -> OperationError:
         cause: KafkaError = error.args[0]
         cut_off = cause.code() in _CUT_OFF
-        # A call that was cut off just times out: the cause (a wrong password, say) has reached only the callback.
+        # A call that was cut off just times out: the cause (a wrong password, say) reaches only the callback, which is called here.
+        self._client.poll(0)
         said = self._last_error if cut_off and self._last_error is not None else cause
         return OperationError(
             "broker_unreachable" if cut_off else "broker_refused",

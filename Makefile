@@ -1,0 +1,61 @@
+# Everything a person does with this repository. `make help` lists it; every target does its own set-up.
+# Needed: make, Python 3.11 or newer with venv, Java 17 or newer, Maven 3.6 or newer (or a Kafka of your own, see docs/settings.md).
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test unit lint types bench proof docs format lock clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Install everything into .venv, exactly as requirements.lock says (again only when that changed)
+
+$(READY): requirements.lock pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "expected Python 3.11 or newer but $(PYTHON) is older; do name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --strict requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+demo: setup ## See it run: a Kafka, workers, a definition, events and their histories
+	$(BIN)/streamflow demo
+
+test: lint types ## Check everything: style, types, layers, and all tests against a real Kafka
+	$(BIN)/python -m pytest
+
+unit: setup ## Only the tests that need no Kafka (seconds)
+	$(BIN)/python -m pytest tests/unit
+
+lint: setup ## Style and layers
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: setup ## Types
+	$(BIN)/mypy
+
+bench: setup ## Measure throughput and latency on this machine
+	$(BIN)/python -m tests.bench
+
+proof: setup ## Crash workers under load and check every history
+	$(BIN)/python -m tests.proof
+
+docs: setup ## Write the documents that are made from code
+	$(BIN)/streamflow settings docs > docs/settings.md
+
+format: setup ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix --quiet .
+
+lock: setup ## Resolve the dependencies anew into requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--extra dev --extra containers pyproject.toml --output-file requirements.lock
+
+clean: ## Remove what was built here (not the Kafka in the per-user cache)
+	rm -rf $(VENV) build dist var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

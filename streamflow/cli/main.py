@@ -1,0 +1,155 @@
+"""The entry point `streamflow`: global options, the list of nouns, and errors as exit codes.
+
+Exit codes: 0 done, 2 the author's error, 3 the caller's (wrong options too), 4 the outside world's, 70 ours, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from streamflow.cli.session import EXIT_CALLER, EXIT_OURS, Session
+from streamflow.errors import Rejected, StreamflowError
+
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """One word of the command line, and the module that is loaded when it is used: its `app` is a typer.Typer."""
+
+    name: str
+    module: str
+    help: str
+
+
+NOUNS: tuple[Noun, ...] = (
+    Noun("definitions", "streamflow.cli.definitions", "What authors wrote: check, publish, list, show, diff, retire, diagram."),
+    Noun("events", "streamflow.cli.events", "Send events as the catalog says, and watch topics."),
+    Noun("runs", "streamflow.cli.runs", "Look at runs, start them, and help parked ones on."),
+    Noun("dead-letters", "streamflow.cli.dead_letters", "What could not be read, placed or done, and why."),
+    Noun("lag", "streamflow.cli.lag", "How far the workers are behind."),
+    Noun("worker", "streamflow.cli.worker", "Run one worker: the engine or ingress."),
+    Noun("topics", "streamflow.cli.topics", "The fixed topics: plan, apply, verify."),
+    Noun("settings", "streamflow.cli.settings", "What can be set, and what is set."),
+)
+
+
+class _LazyGroup(typer.core.TyperGroup):
+    """Loads a noun's module when the noun is used, so that help and completion do not wait for Kafka's clients."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [noun.name for noun in NOUNS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        noun = next((noun for noun in NOUNS if noun.name == cmd_name), None)
+        return None if noun is None else typer.main.get_command(importlib.import_module(noun.module).app)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(noun.name, noun.help) for noun in NOUNS])
+
+
+app = typer.Typer(
+    cls=_LazyGroup,
+    name="streamflow",
+    help="Business processes on your own Kafka. Global options may stand anywhere on the line.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(version("streamflow-kafka"))
+        except PackageNotFoundError:
+            typer.echo("not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    bootstrap: Annotated[str | None, typer.Option(help="Kafka to use, host:port[,host:port]; over STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS")] = None,
+    prefix: Annotated[str | None, typer.Option(help="put before every topic name; over STREAMFLOW_TOPICS__PREFIX")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings; over STREAMFLOW_CONFIG")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="answers and errors as JSON")] = False,
+    _version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="the version, and nothing else")] = False,
+) -> None:
+    session: Session = ctx.obj
+    session.bootstrap, session.prefix, session.config, session.json = bootstrap, prefix, config, as_json
+
+
+# The global options, and whether a value follows.
+_GLOBAL = {"--bootstrap": True, "--prefix": True, "--config": True, "--json": False}
+
+
+def _globals_first(arguments: Sequence[str]) -> list[str]:
+    """The same line with its global options in front, where they are read: people write `topics plan --json`."""
+    front: list[str] = []
+    rest: list[str] = []
+    left = list(arguments)
+    while left:
+        one = left.pop(0)
+        if one == "--":
+            rest += [one, *left]
+            break
+        name, _, value = one.partition("=")
+        if name not in _GLOBAL:
+            rest.append(one)
+        else:
+            front.append(one)
+            if _GLOBAL[name] and not value and left:
+                front.append(left.pop(0))
+    return front + rest
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line (this process's own by default) and returns its exit code."""
+    line = _globals_first(sys.argv[1:] if arguments is None else arguments)
+    session = Session(json="--json" in line)
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=line, prog_name="streamflow", standalone_mode=False, obj=session)
+        return code if isinstance(code, int) else 0
+    except StreamflowError as error:
+        return session.show_error(error)
+    except typer.Exit as left:
+        return left.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("interrupted", err=True)
+        return _INTERRUPTED
+    except typer.TyperException as error:
+        return _show_usage(error.format_message(), as_json=session.json)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last frame: whatever comes here is a fault of ours
+        traceback.print_exception(error)
+        return EXIT_OURS
+
+
+def _show_usage(said: str, *, as_json: bool) -> int:
+    """A command line that cannot be read is the caller's error; one that stops at a noun is answered with that noun's help."""
+    if not as_json and said.startswith("Usage:"):
+        typer.echo(said, err=True)
+    else:
+        message = f"expected a command line that fits but {said.rstrip('.')}; do see --help"
+        Session(json=as_json).show_error(Rejected("usage", message))
+    return EXIT_CALLER
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""`streamflow settings`: the tree of settings, as it is and as it is documented."""
+
+from __future__ import annotations
+
+import typer
+
+from streamflow.cli.session import session_of
+from streamflow.cli.settings_docs import entries, markdown
+
+app = typer.Typer(help="What can be set, and what is set.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def show(ctx: typer.Context) -> None:
+    """Shows every setting with its value. Secrets are shown as the references they are."""
+    session = session_of(ctx)
+    values = session.settings.model_dump(mode="json")
+    lines = []
+    for entry in entries():
+        value = values
+        for part in entry.path:
+            value = value[part]
+        lines.append(f"{'.'.join(entry.path)}: {value}")
+    session.show(values, "\n".join(lines))
+
+
+@app.command()
+def docs(ctx: typer.Context) -> None:
+    """Shows the reference of all settings, as in docs/settings.md."""
+    documented = [{"name": ".".join(entry.path), "variable": entry.variable, "default": entry.default, "what": entry.what} for entry in entries()]
+    session_of(ctx).show(documented, markdown().rstrip("\n"))

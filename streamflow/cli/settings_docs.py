@@ -1,0 +1,97 @@
+"""The reference of settings, made from the tree itself: docs/settings.md is this text, and a test compares them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from streamflow.settings import Settings
+
+_HEAD = """# Settings
+
+Generated from `streamflow/settings.py` by `streamflow settings docs`; do not edit.
+
+Environment variables come first, then the YAML file that `STREAMFLOW_CONFIG` (or `--config`) names, then the defaults.
+Unknown names in the file are refused. Secrets are references, `env:NAME` or `file:/path`, and are read when they are used.
+"""
+
+_ROW = "| `{variable}` | {default} | {limits} | {what} |\n"
+_TABLE = "| variable | default | limits | what |\n|---|---|---|---|\n"
+_SIGNS = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One setting: its path in the tree (and in the YAML file), its environment variable, default, limits, and what it is."""
+
+    path: tuple[str, ...]
+    variable: str
+    default: str
+    limits: str
+    what: str
+
+
+def entries() -> list[Entry]:
+    """All settings, in the order of the tree."""
+    return list(_walk(Settings, ()))
+
+
+def markdown() -> str:
+    """The whole reference."""
+    text = _HEAD
+    alone = [entry for entry in entries() if len(entry.path) == 1]
+    for name, field in Settings.model_fields.items():
+        section = _section(field)
+        if section is not None:
+            text += f"\n## {name}\n\n{inspect.getdoc(section)}\n\n" + _table([entry for entry in entries() if entry.path[0] == name])
+    return text + "\n## Others\n\n" + _table(alone)
+
+
+def _table(rows: list[Entry]) -> str:
+    return _TABLE + "".join(_ROW.format(variable=row.variable, default=row.default, limits=row.limits, what=row.what.replace("|", "\\|")) for row in rows)
+
+
+def _walk(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[Entry]:
+    for name, field in model.model_fields.items():
+        path = (*above, name)
+        section = _section(field)
+        if section is not None:
+            yield from _walk(section, path)
+        else:
+            yield Entry(path, "STREAMFLOW_" + "__".join(path).upper(), _default(field), _limits(field), field.description or "")
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _default(field: FieldInfo) -> str:
+    value: Any = field.default
+    return "none" if value is None else f"`{value}`"
+
+
+def _limits(field: FieldInfo) -> str:
+    choices = _choices(field.annotation)
+    limits = [f"{_SIGNS[type(one)]} {_value(one)}" for one in field.metadata if type(one) in _SIGNS]
+    return ", ".join(limits or [f"`{choice}`" for choice in choices])
+
+
+def _value(limit: Any) -> Any:
+    return next(getattr(limit, name) for name in ("ge", "gt", "le", "lt") if hasattr(limit, name))
+
+
+def _choices(kind: Any) -> list[str]:
+    found: list[str] = []
+    for one in getattr(kind, "__args__", ()):
+        if isinstance(one, str):
+            found.append(one)
+        elif one is not type(None):
+            found += _choices(one)
+    return found

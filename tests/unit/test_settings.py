@@ -1,0 +1,53 @@
+"""The tree of settings: closed, frozen, from the environment and a file, and documented from itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from streamflow.cli.settings_docs import entries, markdown
+from streamflow.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_reference_is_what_the_tree_says() -> None:
+    assert (ROOT / "docs/settings.md").read_text() == markdown(), "do run: .venv/bin/streamflow settings docs > docs/settings.md"
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert [entry.variable for entry in entries() if not entry.what] == []
+
+
+def test_the_environment_comes_before_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("topics: {prefix: from-file., partitions: 3}\n")
+    monkeypatch.setenv("STREAMFLOW_CONFIG", str(file))
+    monkeypatch.setenv("STREAMFLOW_TOPICS__PREFIX", "from-environment.")
+    settings = Settings()
+
+    assert (settings.topics.prefix, settings.topics.partitions) == ("from-environment.", 3)
+
+
+def test_unknown_names_in_the_file_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("topics: {partition: 3}\n")
+    monkeypatch.setenv("STREAMFLOW_CONFIG", str(file))
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+
+    assert "partition" in str(caught.value)
+
+
+def test_nothing_changes_after_the_start() -> None:
+    settings = Settings()
+    with pytest.raises(ValidationError):
+        settings.topics.prefix = "other."
+
+
+@pytest.mark.parametrize("reference", ["swordfish", "env:", "file:", "env:with space"])
+def test_a_secret_is_never_a_value(reference: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"kafka": {"sasl_password": reference}})
