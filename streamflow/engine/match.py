@@ -63,7 +63,7 @@ class Matcher:
     def __init__(self, published: Iterable[Published]) -> None:
         self.published = tuple(sorted(published, key=lambda live: (not live.newest, -live.at, live.plan.name, live.plan.version)))
         specs: dict[str, tuple[int, EventSpec]] = {}
-        waits: list[list[str]] = []
+        waits: list[dict[str, int]] = []
         starts: list[list[Published]] = []
         for live in self.published:
             for name in dict.fromkeys([trigger.event for trigger in live.plan.triggers if live.newest] + list(live.plan.waits)):
@@ -71,15 +71,15 @@ class Matcher:
                 identity = spec.model_dump_json(by_alias=True)
                 if identity not in specs:
                     specs[identity] = (len(specs), spec)
-                    waits.append([])
+                    waits.append({})
                     starts.append([])
                 index = specs[identity][0]
-                if name in live.plan.waits and live.plan.name not in waits[index]:
-                    waits[index].append(live.plan.name)
+                if name in live.plan.waits:
+                    waits[index][live.plan.name] = max(_keep_ms(live.plan, name), waits[index].get(live.plan.name, 0))
                 if live.newest and any(trigger.event == name for trigger in live.plan.triggers):
                     starts[index].append(live)
         self.specs: tuple[EventSpec, ...] = tuple(spec for _, spec in specs.values())
-        self._waits = [tuple(names) for names in waits]
+        self._waits = [tuple(names.items()) for names in waits]
         self._starts = [tuple(versions) for versions in starts]
 
     def topics(self) -> frozenset[str]:
@@ -105,9 +105,9 @@ class Matcher:
             if key is None and self._waits[index]:
                 failures.append(_missing_key(event.name))
             elif key is not None:
-                for name in self._waits[index]:
+                for name, keep_ms in self._waits[index]:
                     tag = ids.tag("deliver", name, event.name, key)
-                    offers.setdefault(tag, DeliverEvent(_id(source, tag), name, key, event, _origin(source, tag), source.trace))
+                    offers.setdefault(tag, DeliverEvent(_id(source, tag), name, key, event, _origin(source, tag), source.trace, keep_ms))
             for live in self._starts[index]:
                 if (live.plan.name, event.name) in started:
                     continue
@@ -161,6 +161,12 @@ def _key_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def _keep_ms(plan: Plan, event: str) -> int:
+    """How long `event` is kept before a run of `plan` starts: as long as the most patient of its waits says."""
+    works = [plan.steps[step].work for step, _ in plan.waits[event]]
+    return max(work.keep_ms or 0 for work in works if isinstance(work, WaitPlan))
 
 
 def _names(live: Published) -> Iterable[str]:

@@ -31,7 +31,7 @@ _BACKOFF_S = (0.2, 5.0)
 
 
 class Ingress(Service):
-    """Reads, matches and appends until it is stopped. Stopping commits and leaves the group; it takes some seconds at most, whatever the broker does."""
+    """Reads, matches and appends until it is stopped. Stopping commits, leaves the group, and takes some seconds at most."""
 
     abstract = False
 

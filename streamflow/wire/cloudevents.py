@@ -51,13 +51,14 @@ def structured(envelope: Any, trace: str | None) -> tuple[Attributes, Any]:
 
     Raises DecodeError (`bad_cloudevent`) when `envelope` lacks a required attribute or one is no text. `data_base64` gives bytes."""
     if not isinstance(envelope, dict):
-        raise DecodeError("bad_cloudevent", f"expected a CloudEvent as a JSON object but found a {type(envelope).__name__}; send the attributes and data in one object")
+        found = type(envelope).__name__
+        raise DecodeError("bad_cloudevent", f"expected a CloudEvent as a JSON object but found a {found}; send attributes and data in one object")
     for name in ("specversion", "id", "source", "type"):
         if not isinstance(envelope.get(name), str) or not envelope[name]:
-            raise DecodeError("bad_cloudevent", f"expected the CloudEvents attribute {name} as text but it is missing or something else; set it")
+            raise DecodeError("bad_cloudevent", f"expected the attribute {name} as text but it is missing or something else; set it")
     time, content = envelope.get("time"), envelope.get("datacontenttype", "application/json")
     if not (time is None or isinstance(time, str)) or not isinstance(content, str):
-        raise DecodeError("bad_cloudevent", "expected the CloudEvents attributes time and datacontenttype as text but one is something else; send text or leave them out")
+        raise DecodeError("bad_cloudevent", "expected time and datacontenttype as text but one is something else; send text or leave them out")
     data = envelope.get("data")
     if "data_base64" in envelope:
         try:

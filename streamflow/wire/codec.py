@@ -24,15 +24,12 @@ class DecodeError(OperationError):
 
 
 def encode_command(command: Command) -> bytes:
-    """The value of `command`'s record in `commands`.
-
-    Raises DecodeError (`event_unusable`) when the event in it holds what JSON cannot carry to the engine: a whole number beyond 64 bits,
-    or nesting beyond the interpreter's limit."""
+    """The value of `command`'s record in `commands`. Raises DecodeError (`event_unusable`) when the event in it holds what JSON cannot carry."""
     try:
         return _encoder.encode(command)
     except (OverflowError, RecursionError, ValueError, TypeError) as error:
-        message = f"expected an event that can be written as JSON but {type(error).__name__} was raised; send whole numbers of at most 64 bits and flatter data"
-        raise DecodeError("event_unusable", message) from error
+        name = type(error).__name__
+        raise DecodeError("event_unusable", f"expected an event that can be written as JSON but {name} was raised; send plain data") from error
 
 
 def decode_command(data: bytes) -> Command:

@@ -35,7 +35,7 @@ def dead_letter(
     **facts: str | int | None,
 ) -> DeadLetter:
     """The dead letter of `record`: `reason` is a stable code, `stage` the part of Streamflow that refused it, `facts` what else is known
-    (definition, version, run, step, trigger, event, ...; None is left out). Its id is derived from the record's place, so the same refusal has the same id.
+    (definition, version, run, step, trigger, event, ...; None is left out). Its id comes from the record's place: the same refusal has the same id.
 
     Above `limit_bytes` in all only the first 64 KiB of the value are kept, with its sha256 and size; longer keys and the headers go."""
     place = f"{topic_id or record.topic}/{record.partition}/{record.offset}"
@@ -66,4 +66,6 @@ def dead_letter(
         own[f"{PREFIX}size"] = str(len(value or b""))
         own[f"{PREFIX}sha256"] = hashlib.sha256(value or b"").hexdigest()
         key, value, headers = key and key[:KEPT_KEY_BYTES], value and value[:KEPT_BYTES], ()
+    if key is None and value is None:
+        value = b""  # the clients refuse to send neither
     return DeadLetter(key, value, headers + tuple((name, text.encode()) for name, text in own.items()))

@@ -74,8 +74,9 @@ def decode_json(value: bytes) -> Any:
     try:
         data = _json.decode(value)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise DecodeError("not_json", "expected JSON in UTF-8 but found other bytes; send JSON, or set the header content-type to what it is") from error
-    if value.count(b"[") + value.count(b"{") > MAX_DEPTH and deeper(data, MAX_DEPTH):  # counting bytes spares nearly every record the walk
+        raise DecodeError("not_json", "expected JSON in UTF-8 but found other bytes; send JSON, or name its format in content-type") from error
+    # Counting bytes spares nearly every record the walk.
+    if value.count(b"[") + value.count(b"{") > MAX_DEPTH and deeper(data, MAX_DEPTH):
         raise DecodeError("too_deep", f"expected arrays and objects at most {MAX_DEPTH} deep but found more; send flatter data")
     return data
 
@@ -98,5 +99,5 @@ def _decoder(content_type: str) -> Callable[[bytes], Any]:
     if decoder is None and content_type.endswith("+json"):
         decoder = decode_json
     if decoder is None:
-        raise DecodeError("unsupported_content_type", "expected JSON but the header content-type names another format; send JSON, or correct the header")
+        raise DecodeError("unsupported_content_type", "expected JSON but content-type names another format; send JSON, or correct the header")
     return decoder

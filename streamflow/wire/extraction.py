@@ -25,6 +25,7 @@ Get = Callable[[Decoded], Any]  # None: not there
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _SECONDS_BELOW = 100_000_000_000  # an epoch number below it is in seconds: as milliseconds it would lie before March 1973
+_YEAR_9999_MS = 253_370_764_800_000
 _NOT_HERE = "missing_field"  # a `match` expression reads what other events of the topic do not have
 
 
@@ -137,7 +138,7 @@ class _Rule:
         if self._id is not None:
             id_ = _scalar_text(self._id(decoded))
             if not id_:
-                raise DecodeError("missing_id", "expected text or a whole number where the catalog says that the event's id is but found neither; correct the record or the catalog")
+                raise DecodeError("missing_id", "expected the event's id where the catalog says but found none; correct the record or the catalog")
         else:
             id_ = attributes.id or f"{topic_id}/{record.partition}/{record.offset}"
         if self._time is not None:
@@ -155,7 +156,8 @@ class _Rule:
             where, keyword = "/".join(map(str, error.instance_path)), "/".join(map(str, error.schema_path))
         except (ValueError, TypeError, RecursionError):  # data that the validator's own types cannot hold
             where, keyword = "", "type"
-        raise DecodeError("schema_mismatch", f"expected a payload that satisfies the event's schema but /{where} fails its {keyword}; correct the record or the catalog's schema")
+        message = f"expected a payload that satisfies the event's schema but /{where} fails its {keyword}; correct the record or the schema"
+        raise DecodeError("schema_mismatch", message)
 
 
 def _checks(spec: EventSpec, compile_expression: CompileExpression) -> tuple[Callable[[Decoded], bool], ...]:
@@ -192,7 +194,8 @@ def _holds(expression: Compiled) -> Callable[[Decoded], bool]:
         except ExpressionError as error:
             if error.code == _NOT_HERE:
                 return False
-            raise DecodeError("expression_failed", f"expected the catalog's match expression to give true or false but it failed ({error.code}); correct it") from error
+            message = f"expected the catalog's match expression to give true or false but it failed ({error.code}); correct it"
+            raise DecodeError("expression_failed", message) from error
 
     return check
 
@@ -248,17 +251,19 @@ def _scalar_text(value: Any) -> str:
 
 
 def epoch_ms(value: Any) -> int:
-    """The milliseconds since 1970 of an RFC 3339 time or an epoch number in seconds or milliseconds (also as text). Raises DecodeError (`bad_time`)."""
+    """The milliseconds since 1970 of an RFC 3339 time, or of an epoch number in seconds or milliseconds (also as text).
+
+    Raises DecodeError (`bad_time`)."""
     try:
         if isinstance(value, str):
             if "T" in value or " " in value or "t" in value:
                 return (datetime.fromisoformat(value) - _EPOCH) // _MS
             value = float(value)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _YEAR_9999_MS:
             raise ValueError("no time")
         return int(value * 1000) if abs(value) < _SECONDS_BELOW else int(value)
     except (ValueError, TypeError, OverflowError) as error:
-        text = "expected a time as RFC 3339 with its offset, or as seconds or milliseconds since 1970, but found something else; correct the record or the catalog"
+        text = "expected a time as RFC 3339 with its offset, or seconds or milliseconds since 1970, but found something else; correct the record"
         raise DecodeError("bad_time", text) from error
 
 

@@ -1,0 +1,109 @@
+"""The published versions as ingress matches them: from the definitions log, each compiled once.
+
+**How new they are.** `read_to_end` asks for the end of the log and returns when the log is read up to there. A publication is a transaction, and
+its acknowledgement may come before the broker's marker that makes it readable: so the end that is asked for includes open transactions, and their
+ends are waited for. A publisher that dies inside one would hold up everything, so that wait is short and is done once for each such end; markers
+of acknowledged publications follow within milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+from pydantic import ValidationError
+
+from streamflow.definition.compile import plan_of
+from streamflow.definition.content import read_content
+from streamflow.engine.match import Published
+from streamflow.errors import DefinitionError, OperationError
+from streamflow.kafka.connection import aiokafka_config
+from streamflow.kafka.definitions import DefinitionsLog
+from streamflow.kafka.topics import DEFINITIONS, topic_name
+from streamflow.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_OPEN_TRANSACTION_S = 0.5
+
+
+class Versions(Protocol):
+    """The published versions as ingress needs them."""
+
+    @property
+    def revision(self) -> int:
+        """Grows with every change."""
+
+    def published(self) -> Sequence[Published]:
+        """All versions that are served."""
+
+    async def read_to_end(self) -> None:
+        """Returns when every publication is known that was acknowledged before the call. Raises KafkaError or OperationError."""
+
+
+class PublishedVersions:
+    """`Versions` from a started DefinitionsLog. `start` and `stop` it within one event loop."""
+
+    def __init__(self, settings: Settings, definitions: DefinitionsLog) -> None:
+        self.revision = 0
+        self._definitions = definitions
+        self._partition = TopicPartition(topic_name(settings, DEFINITIONS), 0)
+        self._settings = settings
+        self._asker: AIOKafkaConsumer | None = None
+        self._given_up = -1
+        self._compiled: dict[str, Published | None] = {}
+        definitions.subscribe(self._changed)
+
+    async def start(self) -> None:
+        """Connects. Raises KafkaError."""
+        asker = AIOKafkaConsumer(**aiokafka_config(self._settings, "ingress-definitions"), group_id=None, isolation_level="read_uncommitted")
+        await asker.start()
+        self._asker = asker
+
+    async def stop(self) -> None:
+        """Disconnects."""
+        if self._asker is not None:
+            await self._asker.stop()
+
+    async def read_to_end(self) -> None:
+        if self._asker is None:
+            raise OperationError("definitions_behind", "expected a started reader of the definitions but it is not; call start first")
+        end = (await self._asker.end_offsets([self._partition]))[self._partition]
+        if end <= max(self._definitions.position, self._given_up):
+            return
+        try:
+            await self._definitions.wait_position(end, _OPEN_TRANSACTION_S)
+        except OperationError:
+            self._given_up = end
+            log.warning("publication_open", position=self._definitions.position, end=end, consequence="matching goes on with what is committed")
+
+    def published(self) -> Sequence[Published]:
+        found = []
+        for (name, version), record in self._definitions.versions.items():
+            if record.retired:
+                continue
+            if record.sha not in self._compiled:
+                self._compiled[record.sha] = self._compile(record.sha, name, version)
+            live = self._compiled[record.sha]
+            if live is not None:
+                current = self._definitions.names.get(name)
+                newest = current is not None and current.version == version
+                found.append(Published(live.plan, live.specs, live.at, newest, record.published_ms))
+        return found
+
+    def _compile(self, sha: str, name: str, version: str) -> Published | None:
+        content = self._definitions.contents.get(sha)
+        try:
+            if content is None:
+                raise ValueError("its content is not in the log")
+            _, catalog = read_content(content[0])
+            return Published(plan_of(content[0]), {spec.name: spec for spec in catalog.events}, content[1], newest=False)
+        except (ValueError, ValidationError, DefinitionError) as error:
+            log.error("version_unusable", definition=name, version=version, sha=sha, error=str(error), consequence="it is not matched; others are")
+            return None
+
+    def _changed(self) -> None:
+        self.revision += 1

@@ -1,0 +1,165 @@
+"""Events to commands: who starts, who is offered an event, under which key, and what fails beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamflow import ids
+from streamflow.definition.catalog import Catalog
+from streamflow.definition.compile import compile_plan
+from streamflow.definition.model import Definition
+from streamflow.engine.commands import DeliverEvent, Event, Origin, Start, StartRun
+from streamflow.engine.match import Matched, Matcher, Published, Source
+
+SOURCE = Source("T", 2, 7, 5, "00-trace")
+
+
+def spec(name: str, **fields: Any) -> dict[str, Any]:
+    return {"name": name, "topics": ["orders"], **fields}
+
+
+def published(
+    name: str = "loan",
+    version: str = "1",
+    *,
+    on: tuple[dict[str, Any], ...] = ({"id": "t", "event": "submitted"},),
+    waits: tuple[str, ...] = ("accepted",),
+    specs: tuple[dict[str, Any], ...] = (spec("submitted"), spec("accepted")),
+    newest: bool = True,
+    at: int = 3,
+    within: str | None = None,
+    published_ms: int = 0,
+) -> Published:
+    limit = {"within": within} if within else {"forever": True}
+    steps = [{"id": f"w{place}", "wait": {"events": [{"id": "ok", "event": event}], **limit}} for place, event in enumerate(waits)]
+    definition = Definition.model_validate(
+        {"name": name, "version": version, "on": list(on), "steps": steps or [{"id": "p", "print": {"text": "'x'"}}]},
+    )
+    catalog = Catalog.model_validate({"events": list(specs)})
+    plan = compile_plan(definition, catalog, f"sha-{name}-{version}")
+    return Published(plan, {found.name: found for found in catalog.events}, at, newest, published_ms)
+
+
+def match(matcher: Matcher, name: str, key: str | None = "k", data: Any = None, id_: str = "e-1") -> Matched:
+    event = Event(name, id_, 1, {} if data is None else data)
+    return matcher.match([(index, event, key) for index, spec in enumerate(matcher.specs) if spec.name == name], SOURCE)
+
+
+def summary(matched: Matched) -> list[tuple[str, str, str]]:
+    return [("start" if isinstance(command, StartRun) else "deliver", command.definition, command.key) for command in matched.commands]
+
+
+def test_a_trigger_starts_a_run_that_names_the_content_and_its_origin() -> None:
+    matched = match(Matcher([published()]), "submitted")
+    tag = ids.tag("start", "loan", "submitted", "k")
+    origin = Origin("T", 2, 7, 5, tag)
+    assert matched.commands == [StartRun(f"T/2/7/{tag}", "loan", "k", Start("sha-loan-1", 3), "t", Event("submitted", "e-1", 1, {}), origin, "00-trace")]
+    assert not matched.failures
+
+
+def test_a_wait_is_offered_the_event_under_the_catalogs_key() -> None:
+    matched = match(Matcher([published()]), "accepted")
+    tag = ids.tag("deliver", "loan", "accepted", "k")
+    assert matched.commands == [DeliverEvent(f"T/2/7/{tag}", "loan", "k", Event("accepted", "e-1", 1, {}), Origin("T", 2, 7, 5, tag), "00-trace")]
+
+
+def test_an_event_that_nobody_wants_gives_nothing() -> None:
+    matcher = Matcher([published()])
+    assert match(matcher, "declined") == Matched([], [])
+    assert [one.name for one in matcher.specs] == ["submitted", "accepted"]
+
+
+def test_only_the_newest_version_starts_runs_but_every_served_version_waits() -> None:
+    old = published(version="1", newest=False, at=3, waits=("accepted", "paid"), specs=(spec("submitted"), spec("accepted"), spec("paid")))
+    new = published(version="2", newest=True, at=9)
+    matcher = Matcher([old, new])
+    started = match(matcher, "submitted").commands
+    assert [command.start for command in started if isinstance(command, StartRun)] == [Start("sha-loan-2", 9)]
+    assert summary(match(matcher, "accepted")) == [("deliver", "loan", "k")]
+    assert summary(match(matcher, "paid")) == [("deliver", "loan", "k")]
+
+
+def test_two_versions_that_read_an_event_differently_are_each_offered_it_as_they_read_it() -> None:
+    old = published(version="1", newest=False, specs=(spec("submitted"), spec("accepted", key={"path": "old"})))
+    new = published(version="2", specs=(spec("submitted"), spec("accepted", key={"path": "new"})))
+    matcher = Matcher([old, new])
+    places = [index for index, one in enumerate(matcher.specs) if one.name == "accepted"]
+    assert len(places) == 2
+    event = Event("accepted", "e-1", 1, {})
+    both = matcher.match([(places[0], event, "a"), (places[1], event, "b")], SOURCE)
+    assert summary(both) == [("deliver", "loan", "a"), ("deliver", "loan", "b")]
+    same = matcher.match([(places[0], event, "a"), (places[1], event, "a")], SOURCE)
+    assert summary(same) == [("deliver", "loan", "a")]
+
+
+def test_the_same_event_in_many_catalogs_is_read_once() -> None:
+    assert len(Matcher([published("a"), published("b"), published("c")]).specs) == 2
+
+
+def test_offers_come_before_starts() -> None:
+    one = published("a", waits=("submitted",), specs=(spec("submitted"),))
+    two = published("b", waits=("submitted",), specs=(spec("submitted"),))
+    assert [kind for kind, _, _ in summary(match(Matcher([one, two]), "submitted"))] == ["deliver", "deliver", "start", "start"]
+
+
+def test_the_first_trigger_that_fits_starts_the_run_and_only_that_one() -> None:
+    on = (
+        {"id": "large", "event": "submitted", "where": "event.amount > 100"},
+        {"id": "any", "event": "submitted", "where": "event.amount > 0"},
+        {"id": "rest", "event": "submitted", "where": "event.amount > -10"},
+    )
+    matcher = Matcher([published(on=on)])
+    for amount, trigger in ((200, "large"), (50, "any"), (-5, "rest")):
+        (command,) = match(matcher, "submitted", data={"amount": amount}).commands
+        assert isinstance(command, StartRun)
+        assert command.trigger == trigger
+    assert match(matcher, "submitted", data={"amount": -50}) == Matched([], [])
+
+
+def test_a_trigger_with_a_key_of_its_own_needs_none_from_the_catalog() -> None:
+    matcher = Matcher([published(on=({"id": "t", "event": "submitted", "key": "event.customer"},))])
+    assert summary(match(matcher, "submitted", key=None, data={"customer": 17})) == [("start", "loan", "17")]
+
+
+def test_a_missing_key_is_one_failure_for_the_event() -> None:
+    matcher = Matcher([published("a"), published("b", waits=("submitted",))])
+    matched = match(matcher, "submitted", key=None)
+    assert not matched.commands
+    assert [(failure.code, failure.event, failure.definition) for failure in matched.failures] == [("missing_key", "submitted", "")]
+
+
+def test_an_expression_that_fails_takes_its_definition_and_no_other() -> None:
+    on = ({"id": "t", "event": "submitted", "where": "event.amount > 100"},)
+    matcher = Matcher([published("a", on=on), published("b"), published("c", on=({"id": "t", "event": "submitted", "key": "event.customer"},))])
+    matched = match(matcher, "submitted", data={"amount": "a secret"})
+    assert summary(matched) == [("start", "b", "k")]
+    found = {(failure.code, failure.definition, failure.version, failure.trigger) for failure in matched.failures}
+    assert found == {("expression_failed", "a", "1", "t"), ("expression_failed", "c", "1", "t")}
+    assert not any("secret" in failure.message for failure in matched.failures)
+
+
+def test_a_key_expression_that_gives_no_text_is_a_missing_key() -> None:
+    matcher = Matcher([published(on=({"id": "t", "event": "submitted", "key": "event.customer"},))])
+    for value in (1.5, True, "", [], {}):
+        (failure,) = match(matcher, "submitted", data={"customer": value}).failures
+        assert (failure.code, failure.trigger) == ("missing_key", "t")
+
+
+def test_the_conditions_of_waits_are_left_to_the_engine() -> None:
+    live = published()
+    assert "accepted" in live.plan.waits
+    assert summary(match(Matcher([live]), "accepted", data={"anything": 1})) == [("deliver", "loan", "k")]
+
+
+def test_ids_are_the_same_whenever_a_record_is_matched_again() -> None:
+    first, second = (match(Matcher([published()]), "submitted") for _ in range(2))
+    assert first == second
+
+
+def test_a_matcher_knows_its_topics_those_with_a_clock_and_since_when() -> None:
+    old = published(version="1", newest=False, within="1d", published_ms=10, specs=(spec("submitted"), {"name": "accepted", "topics": ["a", "b"]}))
+    new = published(version="2", published_ms=20, waits=(), specs=({"name": "submitted", "topics": ["c"]},))
+    matcher = Matcher([old, new])
+    assert matcher.topics() == {"a", "b", "c"}
+    assert matcher.limited_topics() == {"a", "b"}
+    assert (matcher.published_ms("a"), matcher.published_ms("c"), matcher.published_ms("orders")) == (10, 20, None)

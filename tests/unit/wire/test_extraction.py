@@ -1,0 +1,201 @@
+"""Records to the events of a catalog: which event, its id, time, key, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from streamflow.definition.catalog import EventSpec
+from streamflow.definition.expression import compile_expression
+from streamflow.wire.codec import DecodeError
+from streamflow.wire.decoding import Record
+from streamflow.wire.extraction import TopicReader, epoch_ms
+
+AT = 1_700_000_000_000
+
+
+def record(data: Any, *, key: bytes | None = b"record-key", headers: dict[str, str] | None = None, raw: bytes | None = None) -> Record:
+    value = raw if raw is not None else json.dumps(data).encode()
+    return Record("orders", 2, 7, AT, key, value, tuple((name, text.encode()) for name, text in (headers or {}).items()))
+
+
+def spec(name: str = "order.created", **fields: Any) -> EventSpec:
+    return EventSpec.model_validate({"name": name, "topics": ["orders"], **fields})
+
+
+def reader(*specs: EventSpec) -> TopicReader:
+    return TopicReader(enumerate(specs), compile_expression)
+
+
+def names(specs: tuple[EventSpec, ...], data: Any, **record_fields: Any) -> list[str]:
+    occurrences, refusals = reader(*specs).read(record(data, **record_fields), "T")
+    assert not refusals
+    return [found.event.name for found in occurrences]
+
+
+def reason(one: EventSpec, data: Any = None, **record_fields: Any) -> str:
+    occurrences, refusals = reader(one).read(record(data, **record_fields), "T")
+    assert not occurrences
+    assert [refusal.event for refusal in refusals] in (["order.created"], [""])
+    return refusals[0].reason
+
+
+ALL = {"match": {"expr": "true"}}
+
+
+def test_without_a_match_the_cloudevents_type_is_the_name() -> None:
+    assert names((spec(),), {}, headers={"ce_type": "order.created"}) == ["order.created"]
+    assert names((spec(),), {}, headers={"ce_type": "order.changed"}) == []
+    assert names((spec(),), {}) == []
+
+
+def test_events_are_told_apart_by_type_header_path_and_expression() -> None:
+    specs = (
+        spec("by-type", match={"type": "T1"}),
+        spec("by-header", match={"header": "kind", "equals": "created"}),
+        spec("by-path", match={"path": "order.state", "equals": "new"}),
+        spec("by-expr", match={"expr": "event.amount > 10"}),
+    )
+    assert names(specs, {"amount": 1}, headers={"ce_type": "T1"}) == ["by-type"]
+    assert names(specs, {"amount": 1}, headers={"kind": "created"}) == ["by-header"]
+    assert names(specs, {"amount": 1, "order": {"state": "new"}}) == ["by-path"]
+    assert names(specs, {"amount": 11}) == ["by-expr"]
+    assert names(specs, {"amount": 1, "order": {"state": "old"}}, headers={"kind": "x", "ce_type": "T2"}) == []
+
+
+def test_everything_that_a_match_says_must_hold() -> None:
+    whole = (spec(match={"type": "T1", "path": "a", "equals": 1, "expr": "event.b == 2"}),)
+    assert names(whole, {"a": 1, "b": 2}, headers={"ce_type": "T1"}) == ["order.created"]
+    assert names(whole, {"a": 2, "b": 2}, headers={"ce_type": "T1"}) == []
+    assert names(whole, {"a": 1, "b": 3}, headers={"ce_type": "T1"}) == []
+    assert names(whole, {"a": 1, "b": 2}) == []
+    both = (spec(match={"header": "h", "path": "a", "equals": "x"}),)
+    assert names(both, {"a": "x"}, headers={"h": "x"}) == ["order.created"]
+    assert names(both, {"a": "y"}, headers={"h": "x"}) == []
+
+
+def test_true_is_not_one_and_a_number_is_not_its_text() -> None:
+    assert names((spec(match={"path": "a", "equals": 1}),), {"a": True}) == []
+    assert names((spec(match={"path": "a", "equals": True}),), {"a": 1}) == []
+    assert names((spec(match={"path": "a", "equals": "1"}),), {"a": 1}) == []
+    assert names((spec(match={"path": "a", "equals": True}),), {"a": True}) == ["order.created"]
+    assert names((spec(match={"header": "h", "equals": True}),), {}, headers={"h": "true"}) == ["order.created"]
+
+
+def test_one_record_may_be_several_events() -> None:
+    specs = (spec("a", match={"path": "x", "equals": 1}), spec("b", match={"path": "y", "equals": 1}))
+    assert names(specs, {"x": 1, "y": 1}) == ["a", "b"]
+
+
+def test_an_expression_that_reads_what_a_record_does_not_have_is_another_event() -> None:
+    assert names((spec(match={"expr": "event.order.state == 'new'"}),), {"other": 1}) == []
+
+
+def test_an_expression_that_fails_otherwise_is_refused() -> None:
+    assert reason(spec(match={"expr": "event.amount > 10"}), {"amount": "eleven"}) == "expression_failed"
+
+
+@pytest.mark.parametrize("data", [[1, 2], "text", 3, None])
+def test_a_payload_that_is_no_object_matches_no_path(data: Any) -> None:
+    assert names((spec(match={"path": "a.b", "equals": 1}),), data) == []
+
+
+def test_id_time_and_key_come_from_where_the_catalog_says() -> None:
+    one = spec(id={"path": "meta.id"}, time={"header": "at"}, key={"path": "order"}, **ALL)
+    occurrences, _ = reader(one).read(record({"meta": {"id": 17}, "order": 4711}, headers={"at": "2026-01-01T01:00:00+01:00"}), "T")
+    (found,) = occurrences
+    assert (found.event.id, found.event.time_ms, found.key) == ("17", 1_767_225_600_000, "4711")
+
+
+def test_id_time_and_key_default_to_cloudevents_and_the_records_key() -> None:
+    headers = {"ce_type": "order.created", "ce_id": "e-1", "ce_time": "2026-01-01T00:00:00.250Z", "traceparent": "00-t"}
+    occurrences, _ = reader(spec()).read(record({}, headers=headers), "T")
+    (found,) = occurrences
+    assert (found.event.id, found.event.time_ms, found.key, found.trace) == ("e-1", 1_767_225_600_250, "record-key", "00-t")
+
+
+def test_without_any_id_or_time_they_are_the_records_place_and_timestamp() -> None:
+    occurrences, _ = reader(spec(**ALL)).read(record({}), "T")
+    assert (occurrences[0].event.id, occurrences[0].event.time_ms) == ("T/2/7", AT)
+
+
+@pytest.mark.parametrize("data", [{}, {"order": None}, {"order": ""}, {"order": 1.5}, {"order": True}, {"order": {}}])
+def test_a_key_that_is_no_text_or_whole_number_is_missing(data: Any) -> None:
+    occurrences, refusals = reader(spec(key={"path": "order"}, **ALL)).read(record(data), "T")
+    assert occurrences[0].key is None
+    assert not refusals
+
+
+@pytest.mark.parametrize("key", [None, b"\xff"])
+def test_a_record_key_that_is_no_text_is_missing(key: bytes | None) -> None:
+    occurrences, _ = reader(spec(**ALL)).read(record({}, key=key), "T")
+    assert occurrences[0].key is None
+
+
+@pytest.mark.parametrize(
+    ("value", "ms"),
+    [
+        ("2026-01-01T00:00:00Z", 1_767_225_600_000),
+        ("2026-01-01T00:00:00.123456+00:00", 1_767_225_600_123),
+        ("2011-10-01T00:38:44.546+02:00", 1_317_422_324_546),
+        ("1969-12-31T23:59:59.999Z", -1),
+        (1_767_225_600, 1_767_225_600_000),
+        (1_767_225_600.25, 1_767_225_600_250),
+        (1_767_225_600_123, 1_767_225_600_123),
+        ("1767225600", 1_767_225_600_000),
+    ],
+)
+def test_times_are_rfc_3339_or_epoch_seconds_or_milliseconds(value: Any, ms: int) -> None:
+    assert epoch_ms(value) == ms
+
+
+@pytest.mark.parametrize("value", ["", "yesterday", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", True, None, [], "nan", "inf", 10**400])
+def test_what_is_no_time_is_refused(value: Any) -> None:
+    with pytest.raises(DecodeError) as caught:
+        epoch_ms(value)
+    assert caught.value.code == "bad_time"
+
+
+def test_a_bad_or_missing_time_or_id_is_refused() -> None:
+    assert reason(spec(time={"path": "at"}, **ALL), {"at": "soon"}) == "bad_time"
+    assert reason(spec(time={"path": "at"}, **ALL), {}) == "bad_time"
+    assert reason(spec(id={"path": "id"}, **ALL), {}) == "missing_id"
+
+
+def test_bytes_that_are_no_json_are_refused_where_they_could_be_an_event() -> None:
+    assert reason(spec(match={"path": "a", "equals": 1}), raw=b"\xff") == "not_json"
+    assert reason(spec(), raw=b"\xff", headers={"ce_type": "order.created"}) == "not_json"
+    assert names((spec(),), None, raw=b"\xff") == []  # told apart by a header that it does not have
+
+
+def test_a_payload_against_the_schema_is_refused_with_the_place_and_without_the_value() -> None:
+    one = spec(schema={"type": "object", "required": ["amount"], "properties": {"amount": {"type": "number"}}}, **ALL)
+    assert names((one,), {"amount": 1}) == ["order.created"]
+    _, refusals = reader(one).read(record({"amount": "a secret"}), "T")
+    assert refusals[0].reason == "schema_mismatch"
+    assert "/amount" in refusals[0].message
+    assert "secret" not in refusals[0].message
+    assert reason(one, {"amount": None}) == "schema_mismatch"
+    assert reason(one, {}) == "schema_mismatch"
+
+
+def test_a_schema_never_fetches_anything() -> None:
+    with pytest.raises(ValueError, match="stands alone"):
+        reader(spec(schema={"$ref": "https://example.com/schema.json"}, **ALL))
+
+
+def test_one_event_that_is_refused_does_not_take_another_with_it() -> None:
+    specs = (spec("order.created", id={"path": "id"}, **ALL), spec("b", **ALL))
+    occurrences, refusals = reader(*specs).read(record({}), "T")
+    assert [found.event.name for found in occurrences] == ["b"]
+    assert [refusal.event for refusal in refusals] == ["order.created"]
+
+
+def test_a_record_without_a_value_is_no_event_unless_its_headers_say_so() -> None:
+    tombstone = Record("orders", 0, 1, AT, b"k", None)
+    assert reader(spec(match={"path": "a", "equals": 1}), spec(**ALL)).read(tombstone, "T") == ([], [])
+    typed = tombstone._replace(headers=(("ce_type", b"order.created"),))
+    occurrences, _ = reader(spec()).read(typed, "T")
+    assert occurrences[0].event.data is None
