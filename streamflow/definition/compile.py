@@ -88,7 +88,7 @@ def _work(step: Step, catalog: Catalog) -> Work:
         within = parse_ms(step.wait.within) if step.wait.within is not None else None
         specs = [catalog.event(clause.event) for clause in step.wait.events]
         topics = sorted({topic for spec in specs if spec is not None for topic in spec.topics})
-        return WaitPlan(tuple(_clause(clause) for clause in step.wait.events), within, parse_ms(step.wait.keep), tuple(topics))
+        return WaitPlan(tuple(_clause(clause) for clause in step.wait.events), within, parse_ms(step.wait.keep) if step.wait.keep else None, tuple(topics))
     if step.choose is not None:
         return ChoosePlan(tuple(BranchPlan(branch.id, _optional(branch.if_)) for branch in step.choose))
     if step.set is not None:

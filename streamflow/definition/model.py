@@ -58,7 +58,7 @@ class Wait(Part):
     events: list[WaitEvent] = Field(min_length=1)
     within: Duration | None = None
     forever: bool = False
-    keep: Duration = "1d"  # how long an event that is ahead of this wait is kept for it
+    keep: Duration | None = None  # how long an event ahead of this wait is kept, also before its run; absent: while its run is open
 
 
 class Branch(Part):

@@ -64,7 +64,7 @@ class WaitPlan:
 
     clauses: tuple[ClausePlan, ...]
     within_ms: int | None  # None: forever
-    keep_ms: int
+    keep_ms: int | None  # how long an event is kept ahead of the wait, also before its run starts; None: while its run is open
     topics: tuple[str, ...]
 
 

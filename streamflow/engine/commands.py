@@ -58,7 +58,8 @@ class StartRun(Struct, frozen=True, tag_field="kind"):
 
 
 class DeliverEvent(Struct, frozen=True, tag_field="kind"):
-    """Offer `event` to every open run of `definition` and `key`, oldest first."""
+    """Offer `event` to every open run of `definition` and `key`, oldest first. When there is none, it is kept for `keep_ms` for the next:
+    events of different topics come in any order, also before the one that starts their run."""
 
     id: str
     definition: str
@@ -66,6 +67,7 @@ class DeliverEvent(Struct, frozen=True, tag_field="kind"):
     event: Event
     origin: Origin | None = None
     trace: str | None = None
+    keep_ms: int = 0
 
 
 class FireTimer(Struct, frozen=True, tag_field="kind"):

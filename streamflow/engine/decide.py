@@ -21,6 +21,7 @@ from streamflow.engine.state import (
     Counts,
     Expiry,
     FinishedRun,
+    KeptEvent,
     KeyRecord,
     Own,
     RunState,
@@ -29,6 +30,8 @@ from streamflow.engine.state import (
     Watermark,
     content_key,
     done_key,
+    early_key,
+    expiry_key,
     key_key,
     mark_key,
     run_key,
@@ -177,6 +180,7 @@ def _start_run(draft: Draft, contents: Contents, own: Own, command: c.StartRun) 
     draft.put(key_key(command.definition, command.key), KeyRecord((*known.open, run), known.finished))
     drafted = RunDraft(draft, plan, None)
     drafted.record(RunStarted(command.trigger, command.event, command.start.sha, command.start.revision), run=run, key=command.key)
+    _take_early(drafted)
     advance(drafted)
 
 
@@ -195,10 +199,44 @@ def _plan_of_start(draft: Draft, contents: Contents, start: c.Start) -> Plan:
 
 def _deliver_event(draft: Draft, contents: Contents, own: Own, command: c.DeliverEvent) -> None:
     _refuse_known_origin(draft, command.origin)
-    known: KeyRecord | None = draft.get(key_key(command.definition, command.key))
-    if known is None:
-        raise _Refused("rejected", "unclaimed")
-    _offer(draft, contents, known, command.event)
+    known: KeyRecord = draft.get(key_key(command.definition, command.key)) or KeyRecord((), ())
+    if known.open or not command.keep_ms:
+        _offer(draft, contents, known, command.event)
+    else:
+        _keep_early(draft, known, command)
+
+
+def _keep_early(draft: Draft, known: KeyRecord, command: c.DeliverEvent) -> None:
+    """Keep an event for the next run of its key."""
+    event, index = command.event, early_key(command.definition, command.key)
+    kept: tuple[KeptEvent, ...] = draft.get(index) or ()
+    if any(event.id == k.event.id for k in kept) or any(event.id in _finished(draft, run).seen for run in known.finished):
+        raise _Refused("duplicate", "event_seen")
+    if _is_full(draft, kept, event):
+        raise _Refused("dead", "too_many_kept", f"expected few events ahead of a run of {command.definition} but this key has too many; shorten `keep`")
+    until = draft.now_ms + command.keep_ms
+    draft.put(index, (*kept, KeptEvent(event, until)))
+    draft.put(expiry_key(until, index), Expiry(early=index))
+
+
+def _is_full(draft: Draft, kept: tuple[KeptEvent, ...], event: c.Event) -> bool:
+    limits = draft.limits
+    return len(kept) >= limits.kept_events or len(_encoder.encode((kept, event))) > limits.record_bytes // 2
+
+
+def _take_early(run: RunDraft) -> None:
+    """Keep in a run that begins what was kept for its key, as far as it waits for it."""
+    draft, head = run.draft, run.head
+    index = early_key(head.definition, head.key)
+    kept: tuple[KeptEvent, ...] = draft.get(index) or ()
+    rest = []
+    for early in kept:
+        if early.event.name not in run.plan.waits:
+            rest.append(early)
+        elif early.event.id not in run.head.seen and (early.until_ms or 0) >= draft.now_ms:
+            run.record(EventKept(early.event, early.until_ms))
+    if kept:
+        draft.put(index, tuple(rest) or None)
 
 
 def _offer(draft: Draft, contents: Contents, known: KeyRecord, event: c.Event) -> None:
@@ -234,10 +272,9 @@ def _offer_to(run: RunDraft, event: c.Event) -> str:
             result = found or result
     if ahead is None:
         return result
-    limits = run.draft.limits
-    if len(head.kept) >= limits.kept_events or len(_encoder.encode((head.kept, event))) > limits.record_bytes // 2:
+    if _is_full(run.draft, head.kept, event):
         return "too_many_kept"
-    run.record(EventKept(event, None if head.parked else run.draft.now_ms + ahead.keep_ms))
+    run.record(EventKept(event, None if head.parked or ahead.keep_ms is None else run.draft.now_ms + ahead.keep_ms))
     return "taken"
 
 
@@ -384,11 +421,15 @@ def _forget(draft: Draft) -> None:
         if key is None:
             return
         expiry: Expiry = draft.get(key)
+        draft.put(key, None)
+        if expiry.early:
+            kept: tuple[KeptEvent, ...] = draft.get(expiry.early) or ()
+            draft.put(expiry.early, tuple(k for k in kept if (k.until_ms or 0) > draft.now_ms) or None)
+            continue
         done = _finished(draft, expiry.run)
         index = key_key(done.definition, done.key)
         known: KeyRecord = draft.get(index)
         left = tuple(run for run in known.finished if run != expiry.run)
-        draft.put(key, None)
         draft.put(done_key(expiry.run), None)
         draft.put(index, KeyRecord(known.open, left) if known.open or left else None)
 

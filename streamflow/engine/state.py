@@ -9,8 +9,9 @@ Many small records rather than one blob a run: a record is written when it chang
     run/<run>                    the head of an open run
     out/<run>/<step>             the output of a step, written once; step `` is the event that started the run
     timer/<due ms>/<run>/<step>  an armed timer, in the order they fall due
+    early/<definition>/<key>     events that are kept for the next run of a business key
     done/<run>                   a finished run, remembered for a window
-    expiry/<ms>/<run>            when it is forgotten
+    expiry/<ms>/<run or early>   when it is forgotten
 """
 
 from __future__ import annotations
@@ -53,8 +54,12 @@ def done_key(run: str) -> str:
     return f"done/{run}"
 
 
-def expiry_key(at_ms: int, run: str) -> str:
-    return f"expiry/{at_ms:015d}/{run}"
+def early_key(definition: str, key: str) -> str:
+    return f"early/{definition}/{key}"
+
+
+def expiry_key(at_ms: int, what: str) -> str:
+    return f"expiry/{at_ms:015d}/{what}"
 
 
 class StepState(Struct, frozen=True, omit_defaults=True):
@@ -120,8 +125,11 @@ class Timer(Struct, frozen=True):
     due_ms: int
 
 
-class Expiry(Struct, frozen=True):
-    run: str
+class Expiry(Struct, frozen=True, omit_defaults=True):
+    """What is forgotten at its time: a finished run, or (by its key) the events kept for a business key."""
+
+    run: str = ""
+    early: str = ""
 
 
 class Counts(Struct, frozen=True):
@@ -164,6 +172,7 @@ KINDS: dict[str, Any] = {
     "out": Any,
     "timer": Timer,
     "done": FinishedRun,
+    "early": tuple[KeptEvent, ...],
     "expiry": Expiry,
 }
 
