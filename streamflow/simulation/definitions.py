@@ -1,0 +1,66 @@
+"""The definitions log of a simulation, and each worker's view of it: how far it has read, so that a worker may lag."""
+
+from __future__ import annotations
+
+from streamflow.definition import content as contents
+from streamflow.definition.catalog import Catalog
+from streamflow.definition.compile import plan_of
+from streamflow.definition.model import Definition
+from streamflow.definition.plan import Plan
+from streamflow.engine.commands import Start
+from streamflow.engine.match import Published
+
+
+class Definitions:
+    """What was published, in order. Offsets are places in it."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, tuple[str, int]] = {}  # by sha: content, offset
+        self.plans: dict[str, Plan] = {}
+        self._served: list[Published] = []
+        self.end = 0
+
+    def publish(self, definition: Definition, catalog: Catalog, now_ms: int) -> str:
+        """Publish a version; its sha256. Raises ValueError if the version is there with other content, DefinitionError if it does not compile."""
+        content = contents.canonical(definition, catalog)
+        sha = contents.sha256_of(content)
+        plan = self.plans[sha] = plan_of(content)
+        specs = {spec.name: spec for spec in contents.read_content(content)[1].events}
+        for live in self._served:
+            if (live.plan.name, live.plan.version) == (plan.name, plan.version) and live.plan.sha != sha:
+                raise ValueError(f"expected {plan.name}@{plan.version} to be new but it is published with other content; raise the version")
+        if sha not in self.contents:
+            self.contents[sha] = (content.decode(), self.end)
+            self.end += 1
+            older = [Published(p.plan, p.specs, p.at, p.newest and p.plan.name != plan.name, p.published_ms) for p in self._served]
+            self._served = [*older, Published(plan, specs, self.contents[sha][1], True, now_ms)]
+        return sha
+
+    def published(self) -> tuple[Published, ...]:
+        """Every version that is served."""
+        return tuple(self._served)
+
+
+class Reader:
+    """One worker's view (`engine.decide.Contents`). Lags when `position` is set below the log's end."""
+
+    def __init__(self, log: Definitions) -> None:
+        self._log = log
+        self.position = 0
+
+    def catch_up(self) -> None:
+        self.position = self._log.end
+
+    def readable(self, start: Start) -> bool:
+        """Whether the log has been read past the offset that `start` names."""
+        return self.position > start.at
+
+    def content(self, start: Start) -> str | None:
+        found = self._log.contents.get(start.sha)
+        return found[0] if found is not None and found[1] <= start.at else None
+
+    def plan(self, sha: str, content: str) -> Plan:
+        plan = self._log.plans.get(sha)
+        if plan is None:
+            plan = self._log.plans[sha] = plan_of(content.encode())
+        return plan

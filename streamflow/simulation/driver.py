@@ -1,0 +1,233 @@
+"""A whole Streamflow in memory: the same plans, matching, decisions and state as in production, in virtual time and without a broker.
+
+    simulation = Simulation()
+    simulation.publish(definition, catalog)
+    simulation.send("order.placed", {"id": "o1"}, key="o1")
+    simulation.advance("1d")
+    simulation.history(simulation.runs()[0])
+
+What takes part is at hand (`log`, `ingress`, `workers`), so that tests may drive it step by step and break it in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from streamflow.definition.catalog import Catalog, EventSpec
+from streamflow.definition.duration import parse_ms
+from streamflow.definition.model import Definition
+from streamflow.engine.commands import AdvanceWatermark, CancelRun, Command, Event, FailRun, RetryStep, SkipStep, Start, StartRun
+from streamflow.engine.draft import Limits
+from streamflow.engine.effects import PrintLine
+from streamflow.engine.state import Own, RunState, run_key
+from streamflow.engine.transitions import Transition
+from streamflow.ids import partition_of, partition_of_run, run_id
+from streamflow.simulation.clock import START_MS, Clock
+from streamflow.simulation.definitions import Definitions, Reader
+from streamflow.simulation.ingress import Ingress
+from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, Log, Outgoing, Stored
+from streamflow.simulation.worker import Partition, Worker
+from streamflow.wire.codec import encode_command
+from streamflow.wire.transitions import decode_transition, rfc3339
+
+TOMBSTONE_RETENTION_MS = 86_400_000
+MAX_ROUNDS = 10_000  # of `run_until_quiet`: more is a definition that feeds itself
+
+
+class Simulation:
+    """One installation. `partitions` are those of `commands`, `source_partitions` those of the users' topics."""
+
+    def __init__(
+        self,
+        *,
+        partitions: int = 1,
+        source_partitions: int = 1,
+        workers: Sequence[str] = ("worker",),
+        limits: Limits | None = None,
+        now_ms: int = START_MS,
+        partition: Callable[[int, Worker], Partition] = Partition,
+    ) -> None:
+        self.clock = Clock(now_ms)
+        self.log = Log(self.clock, partitions, source_partitions)
+        self.definitions = Definitions()
+        self.ingress = Ingress(self.log)
+        self.limits = limits or Limits()
+        self.printed: list[PrintLine] = []
+        self.workers = {
+            name: Worker(
+                name,
+                self.log,
+                Reader(self.definitions),
+                self.limits,
+                tombstone_retention_ms=TOMBSTONE_RETENTION_MS,
+                printed=self.printed.append,
+                partition=partition,
+            )
+            for name in workers
+        }
+        names = list(self.workers)
+        self.owners = {number: names[number % len(names)] for number in range(partitions)}
+        self._specs: dict[str, EventSpec] = {}
+        self._sent = 0
+
+    # -- what people and their systems do
+
+    def publish(self, definition: Definition, catalog: Catalog) -> str:
+        """Publish a version, served from now on; its sha256. Raises ValueError if the version is there with other content."""
+        sha = self.definitions.publish(definition, catalog, self.clock.now_ms)
+        self._specs.update({spec.name: spec for spec in catalog.events})
+        self.ingress.serve(self.definitions.published())
+        return sha
+
+    def send(self, event: str, data: Any, *, key: str, id: str | None = None, time_ms: int | None = None, topic: str | None = None) -> Stored:
+        """Produce an event of the catalog, as a CloudEvent, to `topic` (its first one). `time_ms` is its source time (now), `id` its own (a new one)."""
+        spec = self._specs[event]
+        self._sent += 1
+        match = spec.match
+        headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_id", (id or f"event-{self._sent}").encode()),
+            ("ce_type", (match.type if match is not None and match.type is not None else event).encode()),
+            ("ce_time", rfc3339(self.clock.now_ms if time_ms is None else time_ms)),
+            ("content-type", b"application/json"),
+        ]
+        if match is not None and match.header is not None and match.equals is not None:
+            headers.append((match.header, str(match.equals).encode()))
+        return self.produce(topic or spec.topics[0], msgspec.json.encode(data), key=key.encode(), headers=tuple(headers))
+
+    def produce(self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: tuple[tuple[str, bytes], ...] = ()) -> Stored:
+        """Append a record to a user's topic, as it is."""
+        partitions = len(self.log.topic(topic).partitions)
+        number = partition_of(key.decode(errors="replace"), partitions) if key is not None else 0
+        return self.log.append(Outgoing(topic, number, key, value, headers))
+
+    def start(self, definition: str, data: Any, *, key: str, id: str) -> str:
+        """Ask for a run of the newest version of `definition`, as a caller of the API does; the id that the run will have."""
+        live = next(found for found in self.definitions.published() if found.plan.name == definition and found.newest)
+        event = Event(live.plan.triggers[0].event, id, self.clock.now_ms, data)
+        self.append(StartRun(f"start/{id}", definition, key, Start(live.plan.sha, live.at), "", event))
+        return run_id(definition, key, id)
+
+    def cancel(self, run: str, reason: str = "") -> None:
+        self.append(CancelRun(f"cancel/{run}", run, reason))
+
+    def retry(self, run: str, step: str) -> None:
+        self.append(RetryStep(f"retry/{run}/{step}", run, step))
+
+    def skip(self, run: str, step: str) -> None:
+        self.append(SkipStep(f"skip/{run}/{step}", run, step))
+
+    def fail(self, run: str, reason: str = "") -> None:
+        self.append(FailRun(f"fail/{run}", run, reason))
+
+    def append(self, command: Command) -> Stored:
+        """Append a command where it belongs, a watermark to every partition."""
+        value = encode_command(command)
+        if isinstance(command, AdvanceWatermark):
+            return [self.log.append(Outgoing(COMMANDS, number, b"", value)) for number in range(self.log.partitions)][-1]
+        key = getattr(command, "key", None)
+        number = partition_of(key, self.log.partitions) if key is not None else partition_of_run(command.run, self.log.partitions)  # type: ignore[union-attr]
+        return self.log.append(Outgoing(COMMANDS, number, (key or "").encode(), value))
+
+    # -- time
+
+    def advance(self, duration: str) -> None:
+        """Let `duration` (`30s`, `1d`) pass; everything that falls due on the way happens at its time."""
+        until = self.clock.now_ms + parse_ms(duration)
+        self.run_until_quiet()
+        while (due := self._next_timer_ms()) is not None and due <= until:
+            self.clock.move_to(max(due, self.clock.now_ms))
+            self.run_until_quiet()
+        self.clock.move_to(until)
+        self.run_until_quiet()
+
+    def run_until_quiet(self) -> None:
+        """Do all there is to do at this time, checkpoints included. Raises RuntimeError when it does not end."""
+        for _ in range(MAX_ROUNDS):
+            busy = self.ingress.read()
+            self.ingress.commit()
+            busy += self.ingress.advance_watermarks()
+            for partition in self.open_partitions():
+                partition.worker.definitions.catch_up()
+                busy += partition.take(partition.fetch())
+                partition.fire()
+                busy += partition.send()
+            if not busy:
+                self.checkpoint()
+                return
+        raise RuntimeError(f"expected an end within {MAX_ROUNDS} rounds but there is more to do; look for a definition that starts itself")
+
+    def checkpoint(self) -> None:
+        """A whole checkpoint of every partition that changed."""
+        for partition in self.open_partitions():
+            if partition.cut is None and partition.dirty:
+                partition.send()
+                partition.capture()
+            if partition.cut is not None:
+                partition.send()
+                if partition.cut.position is None:
+                    partition.commit()
+                partition.save()
+
+    def open_partitions(self) -> list[Partition]:
+        """The partition of every owner, opened if it is not."""
+        found = []
+        for number, name in self.owners.items():
+            worker = self.workers[name]
+            partition = worker.partitions.get(number)
+            if partition is None or partition.closed:
+                partition = worker.begin(number)
+            if not partition.open:
+                partition.fence()
+                partition.restore()
+            found.append(partition)
+        return found
+
+    def assign(self, number: int, worker: str) -> None:
+        """The group gives partition `number` to `worker`. Who had it goes on until it notices."""
+        self.owners[number] = worker
+
+    def _next_timer_ms(self) -> int | None:
+        times = [due - partition.worker.fast_ms for partition in self.open_partitions() if (due := partition.next_timer_ms()) is not None]
+        return min(times, default=None)
+
+    # -- what there is to see
+
+    def transitions(self) -> list[Transition]:
+        """All transitions as a reader of `runs` has them: the first of each `seq`, run by run in the order of their starts."""
+        seen: dict[str, dict[int, Transition]] = {}
+        for record in self.log.topics[RUNS].records():
+            transition = decode_transition(record.value or b"", record.headers)
+            seen.setdefault(transition.run, {}).setdefault(transition.seq, transition)
+        return [transition for run in seen.values() for transition in run.values()]
+
+    def history(self, run: str) -> list[Transition]:
+        """The transitions of one run."""
+        return [transition for transition in self.transitions() if transition.run == run]
+
+    def runs(self) -> list[str]:
+        """Ids of all runs that ever started."""
+        return list(dict.fromkeys(transition.run for transition in self.transitions()))
+
+    def head(self, run: str) -> RunState | None:
+        """The head of an open run, or None."""
+        number = partition_of_run(run, self.log.partitions)
+        found: RunState | None = self.open_partitions()[number].overlay.get(run_key(run))
+        return found
+
+    def own(self, number: int = 0) -> Own:
+        """The own record of a partition: counts, time, watermarks."""
+        return self.open_partitions()[number].overlay.own
+
+    def published_events(self, topic: str) -> list[Stored]:
+        """The records of a user's topic."""
+        return self.log.topic(topic).records()
+
+    def dead_letters(self) -> list[dict[str, str]]:
+        """The dead letters and rejections, each as its headers without their prefix (`reason`, `message`, `code`, ...)."""
+        prefix = "streamflow.dlq."
+        letters = self.log.topics[DEAD_LETTERS].records()
+        return [{name.removeprefix(prefix): text.decode() for name, text in letter.headers if name.startswith(prefix)} for letter in letters]

@@ -1,0 +1,127 @@
+"""The broker of a simulation: topics as lists, which stamp what is appended, and a changelog for each partition of `commands`.
+
+A changelog is compacted at once, the hardest case: only the newest record of a key is there. A deletion stays until `expire`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from streamflow.errors import OperationError
+from streamflow.simulation.clock import Clock
+
+Headers = tuple[tuple[str, bytes], ...]
+COMMANDS, RUNS, DEAD_LETTERS = "commands", "runs", "dead-letters"
+
+
+class Stored(NamedTuple):
+    """A record where it lies. `timestamp_ms` is the broker's."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Outgoing(NamedTuple):
+    """A record on its way to the broker."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Change(NamedTuple):
+    """The newest record of a key in a changelog; no value is a deletion."""
+
+    position: int
+    at_ms: int
+    value: bytes | None
+
+
+class Changelog:
+    """One partition of `state`, with the committed input offset that its transactions carry (law 3)."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Change] = {}
+        self.end = 0
+        self.epoch = 0
+        self.committed = 0
+
+    def fence(self) -> int:
+        """A new epoch: no earlier owner can commit any more."""
+        self.epoch += 1
+        return self.epoch
+
+    def commit(self, epoch: int, cut: Mapping[str, bytes | None], applied: int, now_ms: int) -> int:
+        """Write `cut` and the offset in one transaction; the position after it. Raises OperationError (`fenced`)."""
+        if epoch != self.epoch:
+            raise OperationError("fenced", f"expected epoch {self.epoch} but the producer has {epoch}; close the partition, another worker owns it")
+        for key, value in cut.items():
+            self.records[key] = Change(self.end, now_ms, value)
+            self.end += 1
+        self.committed = applied + 1
+        return self.end
+
+    def since(self, position: int) -> dict[str, bytes | None]:
+        """What a restore from `position` reads, in order."""
+        changes = sorted((change.position, key, change.value) for key, change in self.records.items() if change.position >= position)
+        return {key: value for _, key, value in changes}
+
+    def expire(self, before_ms: int) -> int:
+        """Let go of deletions that were written before `before_ms`; how many."""
+        gone = [key for key, change in self.records.items() if change.value is None and change.at_ms < before_ms]
+        for key in gone:
+            del self.records[key]
+        return len(gone)
+
+
+class Topic:
+    """One topic. `id` is another one when it is made again."""
+
+    def __init__(self, name: str, topic_id: str, partitions: int) -> None:
+        self.name = name
+        self.id = topic_id
+        self.partitions: list[list[Stored]] = [[] for _ in range(partitions)]
+
+    def records(self) -> list[Stored]:
+        """All records, partition by partition."""
+        return [record for partition in self.partitions for record in partition]
+
+
+class Log:
+    """All topics and changelogs. User topics come into being when they are first written to."""
+
+    def __init__(self, clock: Clock, partitions: int, source_partitions: int) -> None:
+        self.clock = clock
+        self.partitions = partitions
+        self._source_partitions = source_partitions
+        self.topics: dict[str, Topic] = {}
+        self._made = 0
+        self.make(COMMANDS, partitions)
+        self.make(RUNS, partitions)
+        self.make(DEAD_LETTERS, 1)
+        self.changelogs = [Changelog() for _ in range(partitions)]
+
+    def make(self, name: str, partitions: int | None = None) -> Topic:
+        """A new, empty topic, in the place of one that has the name."""
+        self._made += 1
+        self.topics[name] = Topic(name, f"topic-{self._made}", partitions or self._source_partitions)
+        return self.topics[name]
+
+    def topic(self, name: str) -> Topic:
+        """The topic, made if it is not there."""
+        return self.topics.get(name) or self.make(name)
+
+    def append(self, record: Outgoing) -> Stored:
+        """Append `record`; as it lies there afterwards."""
+        place = self.topic(record.topic).partitions[record.partition]
+        stored = Stored(record.topic, record.partition, len(place), self.clock.now_ms, record.key, record.value, record.headers)
+        place.append(stored)
+        return stored
