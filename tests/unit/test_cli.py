@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,14 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failing_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = type(sys)("failing")
-    module.app = typer.Typer()  # type: ignore[attr-defined]
+    app = typer.Typer()
 
-    @module.app.command()  # type: ignore[attr-defined, untyped-decorator]
+    @app.command()
     def fail() -> None:
         raise error
 
+    module = types.ModuleType("failing")
+    module.__dict__["app"] = app
     monkeypatch.setitem(sys.modules, "failing", module)
     monkeypatch.setattr(cli, "NOUNS", (cli.Noun("fail", "failing", "Fails."),))
 
