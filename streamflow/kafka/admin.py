@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config, log_client_error
+from streamflow.kafka.publication import fix_limits
 from streamflow.kafka.topics import Need, Topic, holds, topics
 from streamflow.settings import Settings
 
@@ -200,6 +201,7 @@ def apply(settings: Settings, admin: Admin | None = None, extra: Sequence[Topic]
     admin.create([topic for topic in wanted if topic.name in missing])
     admin.alter([finding for finding in found if finding.fixable and finding.kind != "missing"])
     _refuse([finding for finding in found if finding.kind == "breaks" and not finding.fixable])
+    fix_limits(settings)
     return found
 
 

@@ -6,6 +6,8 @@
 | `version/<name>@<version>` | which content a version is, and whether it is retired |
 | `name/<name>` | the version that starts use: the one published last of those not retired |
 | `event/<name>` | the catalog entry of an event, as published last |
+| `engine/limits` | the limits that decisions use, fixed with the topics: the same for every worker and for ever |
+| `engine/skip/<partition>` | the command at which a person lets a partition go on whose unread commands were deleted |
 
 A missing value deletes. Other keys belong to later versions of this program and are passed over. Only `publication` writes here, in transactions.
 """
@@ -75,6 +77,7 @@ class Snapshot:
     versions: dict[tuple[str, str], VersionRecord] = field(default_factory=dict)
     names: dict[str, NameRecord] = field(default_factory=dict)
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
+    engine: dict[str, dict[str, Any]] = field(default_factory=dict)
     position: int = 0
     malformed: int = 0
 
@@ -133,11 +136,19 @@ def _take_event(log: Snapshot, name: str, value: bytes | None, _offset: int) -> 
         log.events[name] = msgspec.json.decode(value, type=dict[str, Any])
 
 
+def _take_engine(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
+    if value is None:
+        log.engine.pop(name, None)
+    else:
+        log.engine[name] = msgspec.json.decode(value, type=dict[str, Any])
+
+
 _TAKERS: dict[str, Callable[[Snapshot, str, bytes | None, int], None]] = {
     "definition": _take_content,
     "version": _take_version,
     "name": _take_name,
     "event": _take_event,
+    "engine": _take_engine,
 }
 
 
@@ -174,6 +185,11 @@ class DefinitionsLog:
     def events(self) -> dict[str, dict[str, Any]]:
         """The catalog entries, by name of the event."""
         return self._snapshot.events
+
+    @property
+    def engine(self) -> dict[str, dict[str, Any]]:
+        """What is fixed or allowed for the engine: `limits`, `skip/<partition>`."""
+        return self._snapshot.engine
 
     @property
     def position(self) -> int:

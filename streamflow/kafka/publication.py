@@ -112,6 +112,36 @@ def retire(settings: Settings, *, name: str, version: str) -> Retired:
     return Retired(name, version, current[0], acknowledged, already=not offsets)
 
 
+def fix_limits(settings: Settings) -> dict[str, Any]:
+    """The limits that decisions use: those of `settings` if none were fixed before, else the ones that were. They are never changed
+    afterwards, because the same commands must give the same decisions in every worker.
+
+    Raises OperationError."""
+    fixed: dict[str, Any] = settings.limits.model_dump()
+
+    def records(log: Snapshot) -> Records:
+        if known := log.engine.get("limits"):
+            fixed.clear()
+            fixed.update(known)
+            return {}
+        return {"engine/limits": _json(fixed)}
+
+    _write(settings, records)
+    return fixed
+
+
+def skip_commands(settings: Settings, *, partition: int, offset: int, why: str) -> int:
+    """Lets `partition` go on at command `offset` although the ones before were deleted unread; the offset of the record that says so.
+
+    Raises OperationError."""
+
+    def records(_log: Snapshot) -> Records:
+        return {f"engine/skip/{partition}": _json({"offset": offset, "why": why, "asked_ms": time.time_ns() // 1_000_000})}
+
+    _, offsets = _write(settings, records)
+    return max(offsets.values())
+
+
 def read_log(settings: Settings) -> Snapshot:
     """All that is committed in the definitions log now.
 

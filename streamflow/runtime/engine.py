@@ -13,7 +13,6 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
-from streamflow.engine.draft import Limits
 from streamflow.kafka import topics
 from streamflow.kafka.admin import require_topics
 from streamflow.kafka.connection import aiokafka_config, max_batch_bytes
@@ -36,12 +35,6 @@ def engine_group(settings: Settings) -> str:
     return f"{settings.topics.prefix}engine"
 
 
-def decision_limits(settings: Settings) -> Limits:
-    """The limits that decisions use."""
-    limits = settings.limits
-    return Limits(limits.transitions_per_command, limits.kept_events, limits.window_hours * 3_600_000, limits.record_bytes)
-
-
 class EngineHost:
     """All partitions of this worker. Made before the Faust app starts; `start` needs the broker and the fixed topics."""
 
@@ -62,6 +55,7 @@ class EngineHost:
         self._topic_ids = await asyncio.to_thread(require_topics, self.settings)
         await self.definitions.start()
         self._plans = Plans(self.definitions)
+        self._plans.limits()
         await self._connect()
 
     async def stop(self) -> None:
@@ -177,7 +171,7 @@ class EngineHost:
             number,
             settings,
             topic_id=self._topic_ids[self.commands],
-            limits=decision_limits(settings),
+            limits=self._plans.limits(),
             store=lambda: RocksStore(
                 settings.state_dir / f"{settings.topics.prefix}{number}",
                 write_buffer_bytes=settings.engine.store_write_buffer_bytes,

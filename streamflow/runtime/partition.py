@@ -118,13 +118,23 @@ class Partition:
             )
         first = await self._source.first_offset(self.number)
         if first > own.applied + 1:
-            raise self._gap(own.applied + 1, first)
+            self._skip(own, first)
         self.timers = Timers(self.overlay, self._now_ms())
-        await self._source.release(self.number, own.applied + 1)
+        await self._source.release(self.number, self.overlay.own.applied + 1)
         self.ready = True
         for work in (self._serve_input, self._serve_timers, self._serve_checkpoints):
             self._tasks.append(asyncio.create_task(self._guard(work), name=f"{work.__name__}-{self.number}"))
         log.info("partition_open", partition=self.number, applied=own.applied, restored=restored, seconds=round(time.perf_counter() - began, 3))
+
+    def _skip(self, own: Own, first: int) -> None:
+        """Go on after deleted commands, if a person said so. Raises EngineFault if no one did."""
+        allowed = self._plans.skip(self.number)
+        if allowed is None or allowed[0] < first:
+            raise self._gap(own.applied + 1, first)
+        offset, why = allowed
+        self.overlay.apply({OWN: Own(offset - 1, own.time_ms, own.counts, own.reasons, own.watermarks, own.parked, self._topic_id)})
+        self._unsaved_records += 1
+        log.warning("commands_skipped", partition=self.number, first=own.applied + 1, next=offset, why=why)
 
     async def close(self, *, save: bool) -> None:
         """Stop; with `save`, after a last checkpoint."""

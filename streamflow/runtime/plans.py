@@ -5,6 +5,8 @@ from __future__ import annotations
 from streamflow.definition.compile import plan_of
 from streamflow.definition.plan import Plan
 from streamflow.engine.commands import Start
+from streamflow.engine.draft import Limits
+from streamflow.errors import OperationError
 from streamflow.kafka.definitions import DefinitionsLog
 
 
@@ -27,6 +29,18 @@ class Plans:
         """The content of `start.sha`, if it was published at or below `start.at`: the same answer whenever it is asked."""
         found = self._log.contents.get(start.sha)
         return found[0].decode() if found is not None and found[1] <= start.at else None
+
+    def limits(self) -> Limits:
+        """The limits that were fixed with the topics. Raises OperationError when they were not."""
+        fixed = self._log.engine.get("limits")
+        if fixed is None:
+            raise OperationError("limits_missing", "expected the limits of decisions in definitions but they are not there; run `streamflow topics apply`")
+        return Limits(fixed["transitions_per_command"], fixed["kept_events"], fixed["window_hours"] * 3_600_000, fixed["record_bytes"])
+
+    def skip(self, partition: int) -> tuple[int, str] | None:
+        """Where a person lets `partition` go on after a gap, and why; None if no one does."""
+        found = self._log.engine.get(f"skip/{partition}")
+        return (found["offset"], found["why"]) if found else None
 
     def plan(self, sha: str, content: str) -> Plan:
         plan = self._plans.get(sha)
