@@ -39,6 +39,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("dead-letters", "streamflow.cli.dead_letters", "What could not be read, placed or done, and why."),
     Noun("lag", "streamflow.cli.lag", "How far the workers are behind."),
     Noun("worker", "streamflow.cli.worker", "Run one worker: the engine or ingress."),
+    Noun("commands", "streamflow.cli.commands", "What an operator may do to the engine's input: skip."),
     Noun("topics", "streamflow.cli.topics", "The fixed topics: plan, apply, verify."),
     Noun("settings", "streamflow.cli.settings", "What can be set, and what is set."),
 )
