@@ -1,0 +1,195 @@
+"""`streamflow definitions`: check, publish, look at, compare and retire what authors wrote."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streamflow.cli import output, sources
+from streamflow.cli.output import examples
+from streamflow.cli.session import EXIT_AUTHOR, session_of
+from streamflow.cli.sources import Checked
+from streamflow.definition.catalog import Catalog
+from streamflow.definition.content import canonical, event_names, read_content
+from streamflow.definition.model import Definition
+from streamflow.definition.syntax import to_yaml
+from streamflow.errors import Rejected
+from streamflow.kafka.admin import Admin
+from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.publication import publish as publish_content
+from streamflow.kafka.publication import read_log
+from streamflow.kafka.publication import retire as retire_version
+from streamflow.kafka.topics import DEFINITIONS, Topic, topic_name
+from streamflow.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, publish and look at definitions.")
+
+Paths = Annotated[list[Path], typer.Argument(metavar="FILE|FOLDER...", help="definition files, folders with a definition.yaml, or folders of such folders")]
+CatalogFile = Annotated[Path | None, typer.Option("--catalog", help="catalog file; else catalog.yaml beside the definition")]
+Reference = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="a published definition; without a version the one that starts use")]
+
+
+@app.command(epilog=examples("definitions check definitions", "definitions check my-definition.yaml --catalog events.yaml"))
+def check(ctx: typer.Context, paths: Paths, catalog: CatalogFile = None) -> None:
+    """Tells everything that is wrong, with place and fix. Needs no broker."""
+    found = [sources.load(source) for path in paths for source in sources.find(path, catalog)]
+    _tell(ctx, found)
+    if not all(each.ok for each in found):
+        raise typer.Exit(EXIT_AUTHOR)
+
+
+@app.command(epilog=examples("definitions publish definitions/order-fulfilment --create-topics"))
+def publish(
+    ctx: typer.Context,
+    paths: Paths,
+    catalog: CatalogFile = None,
+    create_topics: Annotated[bool, typer.Option("--create-topics", help="create topics of the catalog that do not exist, to try things out")] = False,
+) -> None:
+    """Checks definitions and publishes them: from then on, matching events start runs. A version is published once and for all.
+
+    Without a catalog file the events are those already published."""
+    session = session_of(ctx)
+    settings = session.settings
+    found = [sources.load(source, lambda: _published_catalog(settings)) for path in paths for source in sources.find(path, catalog)]
+    if not all(each.ok for each in found):
+        _tell(ctx, found)
+        raise typer.Exit(EXIT_AUTHOR)
+    answers, lines = [], []
+    for each in found:
+        definition, events = each.definition, each.catalog
+        assert definition is not None
+        assert events is not None
+        for placed in each.problems:
+            output.warn(str(placed))
+        missing = _provide_topics(settings, definition, events, create=create_topics)
+        entries = {name: _entry(events, name) for name in event_names(definition)}
+        done = publish_content(settings, name=definition.name, version=definition.version, content=canonical(definition, events), events=entries)
+        answers.append(asdict(done) | {"missing_topics": missing})
+        what = "was already published" if done.already else "published"
+        lines.append(f"{done.name}@{done.version} {what}: sha256 {done.sha[:12]}, offset {done.offset} in {topic_name(settings, DEFINITIONS)}")
+    session.show(answers, "\n".join(lines))
+
+
+@app.command("list")
+def list_(ctx: typer.Context) -> None:
+    """Lists what is published, newest first within a name."""
+    session = session_of(ctx)
+    log = read_log(session.settings)
+    facts: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "version": version,
+            "state": "retired" if record.retired else "starts runs" if _current(log, name) == version else "serves its runs",
+            "published_ms": record.published_ms,
+            "sha": record.sha,
+        }
+        for (name, version), record in sorted(log.versions.items(), key=lambda item: (item[0][0], -item[1].offset))
+    ]
+    rows = [(f["name"], f["version"], f["state"], output.local_time(f["published_ms"]), f["sha"][:12]) for f in facts]
+    empty = "nothing is published yet; `streamflow definitions publish FOLDER` does it"
+    session.show(facts, output.table(("definition", "version", "state", "published", "sha256"), rows, empty))
+
+
+@app.command(epilog=examples("definitions show order-fulfilment", "definitions show order-fulfilment@1 --json"))
+def show(ctx: typer.Context, reference: Reference) -> None:
+    """Shows a published definition as YAML; with --json its catalog too."""
+    session = session_of(ctx)
+    log = read_log(session.settings)
+    name, version = _resolve(log, reference)
+    record = log.versions[name, version]
+    content, offset = log.contents[record.sha]
+    definition, catalog = read_content(content)
+    facts = {"name": name, "version": version, "sha": record.sha, "offset": offset, "retired": record.retired, "published_ms": record.published_ms}
+    dumped = {part: model.model_dump(mode="json", by_alias=True, exclude_none=True) for part, model in (("definition", definition), ("catalog", catalog))}
+    session.show(facts | dumped, to_yaml(definition).rstrip())
+
+
+@app.command(epilog=examples("definitions diff order-fulfilment@1 definitions/order-fulfilment"))
+def diff(
+    ctx: typer.Context,
+    old: Annotated[str, typer.Argument(metavar="A", help="a file, a folder, or NAME[@VERSION]")],
+    new: Annotated[str, typer.Argument(metavar="B", help="the same")],
+) -> None:
+    """Tells what differs between two definitions, files or published ones."""
+    before, after = (_either(ctx, reference) for reference in (old, new))
+    lines = list(difflib.unified_diff(to_yaml(before).splitlines(), to_yaml(after).splitlines(), old, new, lineterm=""))
+    session_of(ctx).show({"same": not lines, "diff": lines}, "\n".join(lines) or "both say the same")
+
+
+@app.command(epilog=examples("definitions retire order-fulfilment@1"))
+def retire(ctx: typer.Context, reference: Annotated[str, typer.Argument(metavar="NAME@VERSION")]) -> None:
+    """Takes a version out of use: no new run starts on it, its open runs go on."""
+    name, at, version = reference.partition("@")
+    if not at:
+        raise Rejected("version_unnamed", f"expected name@version but found {reference}; do say which version to retire")
+    session = session_of(ctx)
+    done = retire_version(session.settings, name=name, version=version)
+    then = f"runs start on {name}@{done.current} now" if done.current else f"no event starts a run of {name} any more"
+    session.show(asdict(done), f"{name}@{version} {'was retired before' if done.already else 'is retired'}; {then}")
+
+
+def _tell(ctx: typer.Context, found: list[Checked]) -> None:
+    facts, lines = [], []
+    for checked in found:
+        problems = [placed.problem for placed in checked.problems]
+        errors = sum(problem.severity == "error" for problem in problems)
+        facts.append({"file": str(checked.source.definition), "ok": checked.ok, "problems": [placed.facts() for placed in checked.problems]})
+        lines += [str(placed) for placed in checked.problems]
+        if checked.ok and checked.definition is not None:
+            named = f"{checked.definition.name}@{checked.definition.version}"
+            warnings = f", {len(problems)} warning(s)" if problems else ""
+            lines.append(f"{checked.source.definition}: {named} can run ({len(checked.definition.steps)} steps{warnings})")
+        else:
+            lines.append(f"{checked.source.definition}: {errors} error(s), so it cannot run")
+    session_of(ctx).show(facts, "\n".join(lines))
+
+
+def _published_catalog(settings: Settings) -> Catalog:
+    return sources.catalog_of(read_log(settings).events.values())
+
+
+def _entry(catalog: Catalog, name: str) -> dict[str, Any]:
+    spec = catalog.event(name)
+    assert spec is not None
+    return spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _provide_topics(settings: Settings, definition: Definition, catalog: Catalog, *, create: bool) -> list[str]:
+    """The topics of `definition` that do not exist, told; created instead when asked."""
+    names = {topic for name in event_names(definition) if (spec := catalog.event(name)) is not None for topic in spec.topics}
+    admin = Admin(settings)
+    missing = sorted(names - admin.describe(sorted(names)).keys())
+    if create:
+        admin.create([Topic("", name, settings.topics.partitions, settings.topics.replication_factor, ()) for name in missing])
+        for name in missing:
+            output.note(f"topic {name} created with {settings.topics.partitions} partitions")
+        return []
+    for name in missing:
+        output.warn(f"the topic {name} does not exist: its events start nothing until it does, and emitted ones become dead letters")
+    return missing
+
+
+def _current(log: Snapshot, name: str) -> str | None:
+    return log.names[name].version if name in log.names else None
+
+
+def _resolve(log: Snapshot, reference: str) -> tuple[str, str]:
+    """The name and version that `reference` means. Raises Rejected if it is not published."""
+    name, _, version = reference.partition("@")
+    version = version or _current(log, name) or log.newest(name) or ""
+    if (name, version) not in log.versions:
+        known = ", ".join(sorted(f"{n}@{v}" for n, v in log.versions)) or "nothing yet"
+        raise Rejected("version_unknown", f"expected a published definition but {reference} is not; published: {known}")
+    return name, version
+
+
+def _either(ctx: typer.Context, reference: str) -> Definition:
+    if Path(reference).exists():
+        return sources.read_definition(Path(reference))
+    log = read_log(session_of(ctx).settings)
+    name, version = _resolve(log, reference)
+    return read_content(log.contents[log.versions[name, version].sha][0])[0]

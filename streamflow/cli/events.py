@@ -1,0 +1,210 @@
+"""`streamflow events`: send events as the catalog says, and watch topics."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import time
+from collections.abc import Iterator
+from itertools import repeat
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END
+
+from streamflow.cli import output, sources
+from streamflow.cli.output import examples
+from streamflow.cli.session import session_of
+from streamflow.definition.catalog import Catalog, EventSpec
+from streamflow.definition.content import read_content
+from streamflow.definition.expression import compile_expression
+from streamflow.definition.syntax import nearest
+from streamflow.errors import Rejected
+from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.publication import read_log
+from streamflow.ops.produce import Outgoing, Sent, at_path, event_record, send
+from streamflow.ops.reading import Reading
+from streamflow.wire.decoding import Record
+from streamflow.wire.extraction import TopicReader
+
+app = typer.Typer(help="Send events as the catalog says, and watch topics.", no_args_is_help=True, rich_markup_mode=None)
+
+_decoder = msgspec.json.Decoder()
+
+
+@app.command(
+    "send",
+    epilog=examples(
+        """events send order.placed --key A-1 --data '{"quantity": 2, "price_cents": 4500, "fragile": false}'""",
+        "events send order.placed --data @order.json",
+        "events send --topic loan-applications --file loan-events.jsonl.gz --key-path application",
+    ),
+)
+def send_(
+    ctx: typer.Context,
+    event: Annotated[str | None, typer.Argument(metavar="[EVENT]", help="an event of the published catalog (or of --catalog)")] = None,
+    topic: Annotated[str | None, typer.Option(help="send the data as it is to this topic, whatever the catalog says")] = None,
+    data: Annotated[str | None, typer.Option(help="the payload: JSON, @file, or - for stdin")] = None,
+    file: Annotated[Path | None, typer.Option(help="a file with one payload a line (.jsonl or .jsonl.gz)")] = None,
+    key: Annotated[str | None, typer.Option(help="the business key, put where the catalog says if it is not there")] = None,
+    key_path: Annotated[str | None, typer.Option(help="with --topic: where in the payload the key is, such as order.id")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="events a second at most")] = None,
+    repeat_each: Annotated[int, typer.Option(min=1, help="send each one so many times in a row, as some producers do")] = 1,
+    catalog: Annotated[Path | None, typer.Option(help="catalog file instead of the published one")] = None,
+) -> None:
+    """Sends events. With EVENT, what the catalog reads (what tells it from others, id, time, key) is added where it is missing."""
+    if (event is None) == (topic is None):
+        raise Rejected("event_or_topic", "expected an EVENT or --topic but found both or neither; do give one of them")
+    if data is not None and file is not None:
+        raise Rejected("data_or_file", "expected --data or --file but found both; do give one of them")
+    session = session_of(ctx)
+    log = read_log(session.settings)
+    events = sources.read_catalog(catalog) if catalog is not None else sources.catalog_of(log.events.values())
+    if event is not None:
+        spec = _spec(events, event)
+        target = spec.topics[0]
+        records: Iterator[Outgoing] = (event_record(spec, payload, key) for payload in _payloads(data, file))
+        for warning in _unwanted(log, event):
+            output.warn(warning)
+        records = _looked_at(records, spec, target)
+    else:
+        assert topic is not None
+        target = topic
+        path = key_path or (_common_key_path(events, topic) if key is None else None)
+        records = (_plain(line, key, path) for line in _lines(data, file))
+        if not any(topic in each.topics for each in events.events):
+            output.warn(f"no event of the catalog is in the topic {topic}: nothing will happen with what is sent there")
+    if repeat_each > 1:
+        records = (copy for record in records for copy in repeat(record, repeat_each))
+    last = Sent()
+    for last in send(session.settings, target, records, rate=rate):
+        if last.records and sys.stderr.isatty():
+            sys.stderr.write(f"\r{last.records} sent")
+    if sys.stderr.isatty() and last.records:
+        sys.stderr.write("\r\033[K")
+    place: dict[str, Any] = {"topic": target, "sent": last.records}
+    text = f"{last.records} sent to {target}"
+    if last.records == 1 and last.last is not None:
+        place |= {"partition": last.last.partition(), "offset": last.last.offset()}
+        text = f"sent to {target}, partition {last.last.partition()}, offset {last.last.offset()}"
+    session.show(place, text)
+
+
+def _spec(catalog: Catalog, event: str) -> EventSpec:
+    spec = catalog.event(event)
+    if spec is None:
+        names = [each.name for each in catalog.events]
+        near = nearest(event, names)
+        fix = f"did you mean {near}?" if near else f"the catalog has {', '.join(sorted(names)[:10]) or 'none yet; publish a definition first'}"
+        raise Rejected("event_unknown", f"expected an event of the catalog but {event} is not; {fix}")
+    return spec
+
+
+def _lines(data: str | None, file: Path | None) -> Iterator[bytes]:
+    try:
+        if file is not None:
+            with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
+                yield from (line.rstrip(b"\r\n") for line in lines if line.strip())
+        elif data == "-":
+            yield sys.stdin.buffer.read()
+        elif data is not None and data.startswith("@"):
+            yield Path(data[1:]).read_bytes()
+        else:
+            yield (data or "{}").encode()
+    except OSError as error:
+        raise Rejected("file_unreadable", f"expected to read {error.filename} but {error.strerror}; do check the path") from error
+
+
+def _payloads(data: str | None, file: Path | None) -> Iterator[Any]:
+    for number, line in enumerate(_lines(data, file), 1):
+        try:
+            yield _decoder.decode(line)
+        except msgspec.DecodeError as error:
+            where = f"line {number} of {file}" if file else "--data"
+            raise Rejected("data_not_json", f"expected JSON in {where} but {error}; do correct it, or send it as it is with --topic") from error
+
+
+def _plain(line: bytes, key: str | None, path: str | None) -> Outgoing:
+    if key is None and path is not None:
+        try:
+            found = at_path(_decoder.decode(line), path)
+        except msgspec.DecodeError:
+            found = None  # sent as it is: what is wrong with it is for the reader to say
+        key = None if found is None else str(found)
+    return Outgoing(None if key is None else key.encode(), line)
+
+
+def _common_key_path(catalog: Catalog, topic: str) -> str | None:
+    """Where the events of `topic` have their key, if they agree."""
+    paths = {spec.key.path if spec.key is not None else None for spec in catalog.events if topic in spec.topics}
+    return paths.pop() if len(paths) == 1 else None
+
+
+def _unwanted(log: Snapshot, event: str) -> Iterator[str]:
+    """What to tell when no published definition starts by the event or waits for it."""
+    for record in log.versions.values():
+        if record.retired:
+            continue
+        definition, _catalog = read_content(log.contents[record.sha][0])
+        waited = {clause.event for step in definition.steps if step.wait is not None for clause in step.wait.events}
+        if event in waited or any(trigger.event == event for trigger in definition.on):
+            return
+    yield f"no published definition starts by {event} or waits for it: it is sent, and ignored"
+
+
+def _looked_at(records: Iterator[Outgoing], spec: EventSpec, topic: str) -> Iterator[Outgoing]:
+    """The same records; the first is read as ingress will read it, and what is wrong with it is told."""
+    reader = TopicReader([(0, spec)], compile_expression)
+    for number, record in enumerate(records):
+        if number == 0:
+            found, refusals = reader.read(Record(topic, 0, 0, 0, record.key, record.value, record.headers), "")
+            for refusal in refusals:
+                output.warn(f"this will become a dead letter ({refusal.reason}): {refusal.message}")
+            if not found and not refusals:
+                output.warn(f"this will not be taken for {spec.name}: what tells it from other events does not hold")
+            if found and found[0].key is None:
+                output.warn("this has no key: a trigger without a key of its own makes a dead letter of it; give one with --key")
+        yield record
+
+
+@app.command(epilog=examples("events tail shipping", "events tail order.shipped --from-beginning --limit 5 --json"))
+def tail(
+    ctx: typer.Context,
+    what: Annotated[str, typer.Argument(metavar="TOPIC|EVENT", help="a topic, or an event of the published catalog")],
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="begin with the oldest record that is kept")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="end after so many")] = None,
+    wait_s: Annotated[float | None, typer.Option("--wait", min=0, help="end when nothing came for so many seconds")] = None,
+) -> None:
+    """Shows records as they come, until Ctrl-C. For an event, only the records that are it, as ingress reads them."""
+    session = session_of(ctx)
+    catalog = sources.catalog_of(read_log(session.settings).events.values())
+    spec = catalog.event(what)
+    topic, readers = (what, None) if spec is None else (spec.topics[0], TopicReader([(0, spec)], compile_expression))
+    left, heard = limit, time.monotonic()
+    with Reading(session.settings, topic, start=OFFSET_BEGINNING if from_beginning else OFFSET_END) as reading:
+        output.note(f"reading {topic} ({len(reading.partitions)} partitions); Ctrl-C ends")
+        while left is None or left > 0:
+            for record in reading.follow():
+                heard = time.monotonic()
+                if readers is not None and not readers.read(record, "")[0]:
+                    continue
+                _show_record(record, as_json=session.json)
+                left = None if left is None else left - 1
+                if left == 0:
+                    return
+            if wait_s is not None and time.monotonic() - heard > wait_s:
+                return
+
+
+def _show_record(record: Record, *, as_json: bool) -> None:
+    key = None if record.key is None else record.key.decode("utf-8", "backslashreplace")
+    value = None if record.value is None else record.value.decode("utf-8", "backslashreplace")
+    headers = {name: (text or b"").decode("utf-8", "backslashreplace") for name, text in record.headers}
+    if as_json:
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "timestamp_ms": record.timestamp_ms}
+        output.say_json(place | {"key": key, "headers": headers, "value": value}, line=True)
+        return
+    kind = f" {headers['ce_type']}" if "ce_type" in headers else ""
+    output.say(f"{output.local_time(record.timestamp_ms)} {record.partition}/{record.offset} {key}{kind} {value}")

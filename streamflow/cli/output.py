@@ -1,0 +1,109 @@
+"""What people and programs read: tables and progress for people, JSON for programs. Answers go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from streamflow.ops.reading import Progress as Report
+
+_QUIET_S = 2.0  # how long work may take before its progress is worth a line
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: command lines to copy, without the word `streamflow`."""
+    return "\b\nExamples:\n" + "\n".join(f"  streamflow {line}" for line in lines)
+
+
+def err() -> Console:
+    """The console of warnings and progress."""
+    return Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """A line of an answer, as it is."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def say_json(value: Any, *, line: bool = False) -> None:
+    """`value` as JSON; on one line where many follow each other."""
+    say(json.dumps(value, indent=None if line else 2, ensure_ascii=False, default=str))
+
+
+def warn(text: str) -> None:
+    """A line to stderr that the person should not miss."""
+    err().print(f"[yellow]warning:[/] {escape(text)}")
+
+
+def note(text: str) -> None:
+    """A line to stderr about what is going on."""
+    err().print(f"[dim]{escape(text)}[/]")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> str:
+    """A table as text, or the line `empty` when there are no rows. Columns may end in `>` to be aligned to the right."""
+    if not rows:
+        return empty
+    names = [column.rstrip(">") for column in columns]
+    widths = [max(len(name), *(len(row[place]) for row in rows)) for place, name in enumerate(names)]
+
+    def line(cells: Sequence[str]) -> str:
+        parts = (cell.rjust(width) if column.endswith(">") else cell.ljust(width) for cell, width, column in zip(cells, widths, columns, strict=True))
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line([name.upper() for name in names]), *(line(row) for row in rows)])
+
+
+def local_time(ms: int) -> str:
+    """A point in time as this machine's people write it, to the millisecond."""
+    return datetime.fromtimestamp(ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S.") + f"{ms % 1000:03d}"
+
+
+def length(ms: int) -> str:
+    """A length of time in its two largest units: `0.41 s`, `3 min 20 s`, `2 d 4 h`."""
+    if ms < 60_000:
+        return f"{ms / 1000:.2f} s" if ms < 10_000 else f"{ms / 1000:.0f} s"
+    minutes, seconds = divmod(ms // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+@contextmanager
+def reading(what: str) -> Iterator[Report]:
+    """Progress of work that counts records: a bar at a terminal, now and then a line elsewhere, nothing when it is quick."""
+    console = err()
+    began = said = time.monotonic()
+    bar: Progress | None = None
+
+    def report(done: int, total: int) -> None:
+        nonlocal said, bar
+        now = time.monotonic()
+        if console.is_terminal:
+            if bar is None and now - began > _QUIET_S / 4:
+                bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=True)
+                bar.start()
+                bar.add_task(what, total=total)
+            if bar is not None:
+                bar.update(bar.task_ids[0], completed=done, total=total)
+        elif now - said > _QUIET_S:
+            said = now
+            console.print(f"{what}: {done} of {total} records")
+
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.stop()

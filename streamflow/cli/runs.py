@@ -1,0 +1,89 @@
+"""`streamflow runs`: what the topic `runs` tells, and the requests that people have."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from streamflow.cli import output
+from streamflow.cli.output import examples
+from streamflow.cli.session import session_of
+from streamflow.cli.timeline import told
+from streamflow.engine.transitions import Transition
+from streamflow.errors import Rejected
+from streamflow.ops.history import STATUSES, RunSummary, read_history, read_runs
+from streamflow.wire.transitions import encode_transition
+
+app = typer.Typer(help="Look at runs, start them, and help parked ones on.", no_args_is_help=True, rich_markup_mode=None)
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="a run id, as `runs list` shows it")]
+Named = Annotated[str | None, typer.Option("--definition", help="only runs of this definition")]
+
+
+@app.command("list", epilog=examples("runs list", "runs list --definition order-fulfilment --status parked", "runs list --key A-1 --json"))
+def list_(
+    ctx: typer.Context,
+    definition: Named = None,
+    status: Annotated[str | None, typer.Option(help=f"only runs that are {', '.join(STATUSES)}")] = None,
+    key: Annotated[str | None, typer.Option(help="only runs of this business key; reads one partition only")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="at most so many, the ones that moved last")] = 50,
+) -> None:
+    """Lists runs, the ones that moved last first, and counts all that fit."""
+    if status is not None and status not in STATUSES:
+        raise Rejected("status_unknown", f"expected one of {', '.join(STATUSES)} but found {status}; do choose one of them")
+    session = session_of(ctx)
+    with output.reading("reading runs") as progress:
+        runs = read_runs(session.settings, key=key, progress=progress)
+    fit = [
+        run
+        for run in runs.by_id.values()
+        if (definition is None or run.definition == definition) and (status is None or run.status == status) and (key is None or run.key == key)
+    ]
+    fit.sort(key=lambda run: (run.last_ms, run.run), reverse=True)
+    shown = fit[:limit]
+    counts = {each: sum(run.status == each for run in fit) for each in STATUSES}
+    rows = [(run.run, f"{run.definition}@{run.version}", run.key, run.status, _where(run), str(run.seq), output.local_time(run.last_ms)) for run in shown]
+    text = output.table(("run", "definition", "key", "status", "where", "seq>", "last moved"), rows, "no run fits")
+    session.show(
+        {"runs": [run.facts() for run in shown], "counts": counts, "total": len(fit)},
+        text + "\n\n" + f"{len(fit)} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count) if fit else text,
+    )
+
+
+def _where(run: RunSummary) -> str:
+    return run.ended if not run.at and run.status not in ("open", "parked") else ", ".join(f"{step} ({how})" for step, how in run.at.items())
+
+
+@app.command(epilog=examples("runs show 4f2a91c0-5d0c7a1b2c3d4e5f6071", "runs show 4f2a91c0-5d0c7a1b2c3d4e5f6071 --json"))
+def show(ctx: typer.Context, run: RunId) -> None:
+    """Shows everything that happened in a run, in order."""
+    session = session_of(ctx)
+    with output.reading("reading runs") as progress:
+        history = read_history(session.settings, run, progress)
+    session.show([as_written(transition) for transition in history], timeline(history))
+
+
+def as_written(transition: Transition) -> dict[str, Any]:
+    """A transition as its record in `runs` has it, with its type."""
+    _key, value, _headers = encode_transition(transition, None)
+    written: dict[str, Any] = msgspec.json.decode(value)
+    return {"type": transition.type} | written
+
+
+def timeline(history: list[Transition]) -> str:
+    """A run's transitions as people read them: when, which step, what."""
+    first, summary = history[0], RunSummary(history[0].run, history[0].definition, history[0].version, history[0].key)
+    for transition in history:
+        summary.take(transition)
+    lines = [f"run         {first.run}", f"definition  {first.definition}@{first.version}", f"key         {first.key}"]
+    lines += [f"status      {summary.status}" + (f": {_where(summary)}" if _where(summary) else "")]
+    lines += [f"took        {output.length(summary.last_ms - summary.started_ms)} from {output.local_time(summary.started_ms)}", ""]
+    if first.seq > 1:
+        lines += [f"(the first {first.seq - 1} transitions are no longer kept)", ""]
+    width = max(len(transition.step or "") for transition in history)
+    for transition in history:
+        since = output.length(transition.at_ms - first.at_ms)
+        lines.append(f"{transition.seq:>4}  +{since:<12} {transition.step or '':<{width}}  {told(transition)}".rstrip())
+    return "\n".join(lines)

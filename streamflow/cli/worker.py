@@ -1,0 +1,89 @@
+"""`streamflow worker`: one process, one role, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+import structlog
+import typer
+
+from streamflow.cli.output import examples
+from streamflow.cli.session import session_of
+from streamflow.errors import OperationError
+from streamflow.kafka.admin import require_topics
+from streamflow.ops.log import configure_log
+from streamflow.settings import Settings
+
+app = typer.Typer(help="Run one worker. SIGTERM or Ctrl-C ends it in order, a second one at once.", no_args_is_help=True, rich_markup_mode=None)
+log = structlog.get_logger(__name__)
+
+ROLES = ("engine", "ingress")
+Run = Callable[[Settings, asyncio.Event], Awaitable[None]]
+
+
+@app.command(epilog=examples("worker engine", "worker engine --bootstrap kafka-1:9092,kafka-2:9092"))
+def engine(ctx: typer.Context) -> None:
+    """Decides commands and moves runs on. Start as many as you like, up to the partitions; they share them."""
+    _run(session_of(ctx).settings, "engine")
+
+
+@app.command(epilog=examples("worker ingress"))
+def ingress(ctx: typer.Context) -> None:
+    """Reads the topics that definitions name and turns events into commands."""
+    _run(session_of(ctx).settings, "ingress")
+
+
+def _run(settings: Settings, role: str) -> None:
+    configure_log(settings, role=role)
+    require_topics(settings)
+    serve = _entry(role)
+    runner = asyncio.Runner(loop_factory=_loop_factory())
+    with runner:
+        runner.run(_until_stopped(serve, settings, role))
+
+
+def _entry(role: str) -> Run:
+    """What serves `role`. Loaded by name: `agents` stands above the command line, and shows how the system hangs together."""
+    try:
+        run: Run = importlib.import_module(f"agents.{role}").run
+    except ModuleNotFoundError as error:
+        if error.name not in ("agents", f"agents.{role}"):
+            raise
+        where = "expected the package agents beside streamflow but it is not there"
+        raise OperationError("agents_missing", f"{where}; do start the worker in the project's folder or its image", retryable=False) from error
+    return run
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ModuleNotFoundError:  # not made for Windows
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def _until_stopped(serve: Run, settings: Settings, role: str) -> None:
+    stop = asyncio.Event()
+
+    def asked(signum: int) -> None:
+        if stop.is_set():
+            log.warning("worker_stops_at_once", signal=signal.Signals(signum).name, consequence="what is not saved is done again at the next start")
+            os._exit(128 + signum)
+        log.info("worker_stopping", signal=signal.Signals(signum).name)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, asked, signum)
+    log.info("worker_started", pid=os.getpid(), prefix=settings.topics.prefix)
+    try:
+        await serve(settings, stop)
+    finally:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(signum)
+    log.info("worker_stopped")

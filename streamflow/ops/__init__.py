@@ -1,0 +1,1 @@
+"""The operators' side: what the topics say, without any access to a worker or its store."""

@@ -1,0 +1,161 @@
+"""Runs as the topic `runs` tells them: transitions without copies, and what they say about a run, without asking any worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from confluent_kafka import OFFSET_BEGINNING
+
+from streamflow.engine.transitions import (
+    DelayStarted,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    StepParked,
+    StepsSkipped,
+    Transition,
+    WaitStarted,
+)
+from streamflow.errors import Rejected
+from streamflow.ids import partition_of, partition_of_run
+from streamflow.kafka.topics import RUNS, topic_name
+from streamflow.ops.reading import Progress, Reading
+from streamflow.settings import Settings
+from streamflow.wire.decoding import Record
+from streamflow.wire.transitions import decode_transition
+
+Status = Literal["open", "parked", "completed", "failed", "cancelled"]
+STATUSES: tuple[Status, ...] = ("open", "parked", "completed", "failed", "cancelled")
+
+_ENDINGS: dict[type, Status] = {RunCompleted: "completed", RunFailed: "failed", RunCancelled: "cancelled"}
+_BEGUN = (WaitStarted, DelayStarted)
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """Where a run is, as its transitions say. `at` are the steps that wait or are parked, `ended` what its last transition says."""
+
+    run: str
+    definition: str
+    version: str
+    key: str
+    status: Status = "open"
+    seq: int = 0
+    started_ms: int = 0
+    last_ms: int = 0
+    ended: str = ""
+    at: dict[str, str] = field(default_factory=dict)
+    copies: int = 0
+    gaps: int = 0
+
+    def take(self, transition: Transition) -> bool:
+        """Takes the next transition in; False for a copy of one that it has."""
+        if transition.seq <= self.seq:
+            self.copies += 1
+            return False
+        # The beginning of an old run may have left the topic; a hole after the first one seen is never right.
+        if self.seq and transition.seq != self.seq + 1:
+            self.gaps += 1
+        self.seq = transition.seq
+        self.started_ms = self.started_ms or transition.at_ms
+        self.last_ms = transition.at_ms
+        data, step = transition.data, transition.step or ""
+        if isinstance(data, _BEGUN):
+            self.at[step] = "waiting" if isinstance(data, WaitStarted) else "delayed"
+        elif isinstance(data, StepParked):
+            self.at[step] = f"parked: {data.code}"
+        elif isinstance(data, StepsSkipped):
+            for skipped in data.steps:
+                self.at.pop(skipped, None)
+        elif type(data) in _ENDINGS:
+            self.at.clear()
+            self.ended = ", ".join(data.ended) if isinstance(data, RunCompleted) else data.reason
+        elif step:
+            self.at.pop(step, None)
+        if type(data) in _ENDINGS:
+            self.status = _ENDINGS[type(data)]
+        else:
+            self.status = "parked" if any(text.startswith("parked") for text in self.at.values()) else "open"
+        return True
+
+    def facts(self) -> dict[str, Any]:
+        """The summary as JSON would have it."""
+        return {
+            "run": self.run,
+            "definition": self.definition,
+            "version": self.version,
+            "key": self.key,
+            "status": self.status,
+            "seq": self.seq,
+            "started_ms": self.started_ms,
+            "last_ms": self.last_ms,
+            "ended": self.ended,
+            "at": self.at,
+        }
+
+
+class Runs:
+    """Summaries of the runs whose transitions it is given, by run id, in the order of their first transition."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, RunSummary] = {}
+
+    def take(self, transition: Transition) -> RunSummary | None:
+        """The run's summary after `transition`; None for a copy."""
+        run = self.by_id.get(transition.run)
+        if run is None:
+            run = self.by_id[transition.run] = RunSummary(transition.run, transition.definition, transition.version, transition.key)
+        return run if run.take(transition) else None
+
+    def counts(self) -> dict[Status, int]:
+        """How many runs there are in each status."""
+        counts: dict[Status, int] = dict.fromkeys(STATUSES, 0)
+        for run in self.by_id.values():
+            counts[run.status] += 1
+        return counts
+
+
+def open_runs(settings: Settings, *, run: str | None = None, key: str | None = None, start: int = OFFSET_BEGINNING) -> Reading:
+    """A reading of `runs`: of the only partition that a known run, or a known business key, can be in, or of all.
+
+    Raises Rejected if `run` is no run id, OperationError if the topic cannot be read."""
+    partitions = None
+    if run is not None:
+        try:
+            partitions = [partition_of_run(run, settings.topics.partitions)]
+        except ValueError as error:
+            raise Rejected("no_run_id", f"expected a run id such as 4f2a91c0-5d0c... but found {run!r}; `streamflow runs list` shows them") from error
+    elif key is not None:
+        partitions = [partition_of(key, settings.topics.partitions)]
+    return Reading(settings, topic_name(settings, RUNS), partitions, start)
+
+
+def transitions(records: Iterable[Record]) -> Iterator[Transition]:
+    """The transitions in records of `runs`. Raises DecodeError for a record that is none."""
+    for record in records:
+        yield decode_transition(record.value or b"", record.headers)
+
+
+def read_runs(settings: Settings, *, key: str | None = None, progress: Progress | None = None) -> Runs:
+    """All runs that the topic tells of, or those in the partition of `key`."""
+    runs = Runs()
+    with open_runs(settings, key=key) as reading:
+        for transition in transitions(reading.to_end(progress)):
+            runs.take(transition)
+    return runs
+
+
+def read_history(settings: Settings, run: str, progress: Progress | None = None) -> list[Transition]:
+    """The transitions of one run in order, each once.
+
+    Raises Rejected (`run_unknown`) if the topic has none."""
+    found: dict[int, Transition] = {}
+    with open_runs(settings, run=run) as reading:
+        for transition in transitions(reading.to_end(progress)):
+            if transition.run == run:
+                found.setdefault(transition.seq, transition)
+    if not found:
+        raise Rejected("run_unknown", f"expected transitions of {run} in runs but there are none; `streamflow runs list` shows the runs that are there")
+    return [found[seq] for seq in sorted(found)]

@@ -1,0 +1,137 @@
+"""Reading topics as a stranger does: no group, nothing committed, from an offset to the end as it was, or on and on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streamflow.errors import OperationError
+from streamflow.kafka.connection import confluent_config
+from streamflow.settings import Settings
+from streamflow.wire.decoding import Record
+
+Progress = Callable[[int, int], None]  # records read, records to read
+
+_ANSWER_S = 10.0
+_BATCH = 1000
+
+
+class Reading:
+    """Some partitions of one topic. A context manager; used by one thread.
+
+    `start` is where each partition begins: `OFFSET_BEGINNING`, `OFFSET_END`, or an offset by partition.
+    Raises OperationError (`topic_missing`, `broker_unreachable`) when it is made."""
+
+    def __init__(self, settings: Settings, topic: str, partitions: Sequence[int] | None = None, start: int | Mapping[int, int] = OFFSET_BEGINNING) -> None:
+        self.topic = topic
+        self._last_error: KafkaError | None = None
+        self._consumer = Consumer(
+            confluent_config(settings, "reader", on_error=self._remember)
+            | {
+                "group.id": f"{settings.topics.prefix}reader",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 100,
+                "queued.max.messages.kbytes": 16_384,
+            }
+        )
+        try:
+            self.partitions = tuple(partitions) if partitions is not None else self._all_partitions()
+            self._begin = {number: start if isinstance(start, int) else start.get(number, OFFSET_END) for number in self.partitions}
+            self.bounds = {number: self._bounds(number) for number in self.partitions}
+            for number, at in self._begin.items():
+                low, high = self.bounds[number]
+                self._begin[number] = low if at == OFFSET_BEGINNING else high if at == OFFSET_END else min(max(at, low), high)
+            self._consumer.assign([TopicPartition(topic, number, at) for number, at in self._begin.items()])
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Reading:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def to_end(self, progress: Progress | None = None) -> Iterator[Record]:
+        """Every record up to the end as it was when the reading was made, in order within a partition. May be followed by `follow`."""
+        left = {number for number in self.partitions if self._begin[number] < self.bounds[number][1]}
+        total = sum(self.bounds[number][1] - self._begin[number] for number in left)
+        at = dict(self._begin)
+        while left:
+            messages = self._consumer.consume(_BATCH, timeout=1.0)
+            if not messages:
+                self._require_answer()
+            for message in messages:
+                number, offset = message.partition() or 0, message.offset() or 0
+                ended = self._ended(message)
+                at[number] = offset if ended else offset + 1
+                if ended or at[number] >= self.bounds[number][1]:
+                    left.discard(number)
+                if not ended:
+                    yield _record(message)
+            if progress is not None:
+                progress(min(total, sum(at.values()) - sum(self._begin.values())), total)
+
+    def follow(self, timeout_s: float = 0.2) -> list[Record]:
+        """The records that come next; none when none came within `timeout_s`. Waits on while the broker is away."""
+        messages = self._consumer.consume(_BATCH, timeout=0) or self._consumer.consume(1, timeout=timeout_s)
+        return [_record(message) for message in messages if not self._ended(message)]
+
+    def _ended(self, message: Message) -> bool:
+        """Whether this is no record but the end of a partition. Raises OperationError for an error of the broker's."""
+        error = message.error()
+        if error is None:
+            return False
+        if error.code() == KafkaError._PARTITION_EOF:
+            return True
+        raise OperationError("topic_unreadable", f"expected to read {self.topic} but {error.name()}: {error.str()}; check the broker and its permissions")
+
+    def _all_partitions(self) -> tuple[int, ...]:
+        try:
+            found = self._consumer.list_topics(self.topic, timeout=_ANSWER_S).topics[self.topic]
+        except KafkaException as error:
+            raise self._unreachable(error) from error
+        if found.error is not None or not found.partitions:
+            raise OperationError(
+                "topic_missing", f"expected the topic {self.topic} but it does not exist; do run `streamflow topics apply`, or check its name", retryable=False
+            )
+        return tuple(sorted(found.partitions))
+
+    def _bounds(self, number: int) -> tuple[int, int]:
+        try:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=_ANSWER_S)
+        except KafkaException as error:
+            if error.args[0].code() in (KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART):  # noqa: SLF001
+                found = f"{self.topic} has no partition {number}"
+                raise OperationError("topic_missing", f"expected the topic as the settings say but {found}; do check `streamflow topics plan`") from error
+            raise self._unreachable(error) from error
+        return low, high
+
+    def _require_answer(self) -> None:
+        try:
+            self._consumer.list_topics(self.topic, timeout=_ANSWER_S)
+        except KafkaException as error:
+            raise self._unreachable(error) from error
+
+    def _remember(self, error: KafkaError) -> None:
+        self._last_error = error
+
+    def _unreachable(self, error: KafkaException) -> OperationError:
+        said = self._last_error or error.args[0]
+        text = f"expected the broker to answer but {said.name()}: {said.str()}; do check the broker and the kafka settings"
+        return OperationError("broker_unreachable", text)
+
+
+def _record(message: Message) -> Record:
+    headers: Any = message.headers() or ()
+    return Record(
+        message.topic() or "", message.partition() or 0, message.offset() or 0, message.timestamp()[1], message.key(), message.value(), tuple(headers)
+    )

@@ -1,0 +1,93 @@
+"""Asking the engine for something, and hearing its answer: a command is appended, its outcome is read from `runs` or `dead-letters`.
+
+A command is answered by the transitions that name it as their cause, or by a dead letter that names it or its record.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message, Producer
+
+from streamflow.engine.commands import Command
+from streamflow.engine.transitions import Transition
+from streamflow.errors import OperationError, Rejected
+from streamflow.kafka.connection import confluent_producer_config
+from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, RUNS, topic_name
+from streamflow.ops.dead_letters import facts_of
+from streamflow.ops.reading import Reading
+from streamflow.settings import Settings
+from streamflow.wire.codec import encode_command
+from streamflow.wire.decoding import Record
+from streamflow.wire.transitions import decode_transition
+
+ANSWER_S = 10.0
+_SETTLE_S = 0.05  # transitions of one command arrive together; those of the next fetch belong to it too
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a command: its transitions, in order."""
+
+    command: str
+    transitions: tuple[Transition, ...]
+
+
+def new_id() -> str:
+    """An id for a command. Drawn, not derived: two requests of a person are two requests."""
+    return f"request/{uuid.uuid4()}"
+
+
+def ask(settings: Settings, command: Command, *, key: str, partition: int, timeout_s: float = ANSWER_S) -> Answer:
+    """Appends `command` to `partition` under the business key `key` (empty if it is not known) and waits for what becomes of it.
+
+    Raises Rejected with the engine's own code when the command was refused; OperationError `unanswered` when nothing was heard in time
+    (the command stays, and may still be done), or when the broker does not take it."""
+    with (
+        Reading(settings, topic_name(settings, RUNS), [partition], OFFSET_END) as runs,
+        Reading(settings, topic_name(settings, DEAD_LETTERS), [0], OFFSET_END) as dead,
+    ):
+        offset = _append(settings, command, key, partition)
+        deadline = time.monotonic() + timeout_s
+        found: list[Transition] = []
+        while True:
+            for letter in dead.follow(0.0):
+                _refuse(settings, command, letter, partition, offset)
+            told = (decode_transition(record.value or b"", record.headers) for record in runs.follow(_SETTLE_S))
+            heard = [transition for transition in told if transition.cause == command.id]
+            found += heard
+            if found and not heard:
+                return Answer(command.id, tuple({t.seq: t for t in found}.values()))
+            if not found and time.monotonic() > deadline:
+                text = f"expected an answer within {timeout_s:g} s but there is none; the command stays in commands (is an engine worker running?)"
+                raise OperationError("unanswered", text, command=command.id, partition=partition, offset=offset)
+
+
+def _append(settings: Settings, command: Command, key: str, partition: int) -> int:
+    """The offset of the command's record, once the broker has it."""
+    answers: list[tuple[KafkaError | None, Message]] = []
+    producer = Producer(confluent_producer_config(settings, "requests") | {"message.timeout.ms": 15_000})
+    topic = topic_name(settings, COMMANDS)
+    try:
+        producer.produce(topic, encode_command(command), key.encode(), partition, on_delivery=lambda error, message: answers.append((error, message)))
+        producer.flush(20)
+    except (KafkaException, BufferError) as error:
+        raise OperationError("broker_refused", f"expected {topic} to take the command but {error}; do check the broker and its permissions") from error
+    if not answers or answers[0][0] is not None:
+        said = answers[0][0].str() if answers and answers[0][0] is not None else "it did not answer"
+        raise OperationError("broker_refused", f"expected {topic} to take the command but {said}; do check the broker and its permissions")
+    return int(answers[0][1].offset() or 0)
+
+
+def _refuse(settings: Settings, command: Command, letter: Record, partition: int, offset: int) -> None:
+    """Raises Rejected if the dead letter is the answer to `command`."""
+    facts = facts_of(letter)
+    record = (facts.get("topic"), facts.get("partition"), facts.get("offset"))
+    if facts.get("command") != command.id and record != (topic_name(settings, COMMANDS), str(partition), str(offset)):
+        return
+    state: dict[str, Any] = msgspec.json.decode(facts["state"]) if facts.get("state") else {}
+    raise Rejected(facts.get("code") or facts.get("reason") or "rejected", facts.get("message", "the engine refused the command"), **state)
