@@ -187,6 +187,8 @@ def _emit(run: RunDraft, step: StepPlan, work: EmitPlan) -> None:
     key = head.key if work.key is None else _evaluate(run, work.key.evaluate, work.key, "emit/key")
     if isinstance(key, bool) or not isinstance(key, str | int):
         raise _Parked("not_a_key", "emit/key")
+    if len(str(key).encode()) > run.draft.limits.name_bytes:
+        raise _Parked("too_large", "emit/key")
     event_id = f"{head.run}/{head.seq + 1}"
     run.record(EventEmitted(work.event, work.topic, event_id, str(key), data), step.id)
     draft = run.draft

@@ -160,6 +160,7 @@ def _has_caller(command: c.Command) -> bool:
 
 def _start_run(draft: Draft, contents: Contents, own: Own, command: c.StartRun) -> None:
     _refuse_known_origin(draft, command.origin)
+    _refuse_long_names(draft, command)
     run = run_id(command.definition, command.key, command.event.id)
     if draft.get(run_key(run)) is not None or draft.get(done_key(run)) is not None:
         raise _Refused("duplicate", "run_exists")
@@ -174,9 +175,15 @@ def _start_run(draft: Draft, contents: Contents, own: Own, command: c.StartRun) 
             f"expected no open run of {command.definition} for this key but {known.open[0]} is open; wait for it or cancel it",
             {"run": known.open[0]},
         )
-    if known.open and plan.policy == "join":
-        _offer(draft, contents, known, command.event)
-        return
+    if plan.policy == "join":
+        if known.open:
+            _offer(draft, contents, known, command.event)
+            return
+        if _consumed_before(draft, known, command.event):
+            raise _Refused("duplicate", "event_seen")
+    if len(known.open) >= draft.limits.open_runs:
+        message = f"expected fewer than {draft.limits.open_runs} open runs of {command.definition} for this key; choose a narrower key, or end some"
+        raise _Refused("rejected", "too_many_open", message, {"open": len(known.open)})
     draft.put(key_key(command.definition, command.key), KeyRecord((*known.open, run), known.finished))
     drafted = RunDraft(draft, plan, None)
     drafted.record(RunStarted(command.trigger, command.event, command.start.sha, command.start.revision), run=run, key=command.key)
@@ -199,6 +206,7 @@ def _plan_of_start(draft: Draft, contents: Contents, start: c.Start) -> Plan:
 
 def _deliver_event(draft: Draft, contents: Contents, own: Own, command: c.DeliverEvent) -> None:
     _refuse_known_origin(draft, command.origin)
+    _refuse_long_names(draft, command)
     known: KeyRecord = draft.get(key_key(command.definition, command.key)) or KeyRecord((), ())
     if known.open or not command.keep_ms:
         _offer(draft, contents, known, command.event)
@@ -210,7 +218,7 @@ def _keep_early(draft: Draft, known: KeyRecord, command: c.DeliverEvent) -> None
     """Keep an event for the next run of its key."""
     event, index = command.event, early_key(command.definition, command.key)
     kept: tuple[KeptEvent, ...] = draft.get(index) or ()
-    if any(event.id == k.event.id for k in kept) or any(event.id in _finished(draft, run).seen for run in known.finished):
+    if any(event.id == k.event.id for k in kept) or _consumed_before(draft, known, event):
         raise _Refused("duplicate", "event_seen")
     if _is_full(draft, kept, event):
         raise _Refused("dead", "too_many_kept", f"expected few events ahead of a run of {command.definition} but this key has too many; shorten `keep`")
@@ -240,16 +248,23 @@ def _take_early(run: RunDraft) -> None:
 
 
 def _offer(draft: Draft, contents: Contents, known: KeyRecord, event: c.Event) -> None:
-    """Offer `event` to every open run of a key, oldest first."""
+    """Offer `event` to every open run of a key, oldest first. What one run cannot read, the others take all the same."""
     results = [_offer_to(_open(draft, contents, run), event) for run in known.open]
+    failed = next((result for result in results if result not in ("taken", "seen", "late", "unclaimed")), None)
+    if failed is not None:
+        message = f"expected event {event.name} to be taken by a run but {failed}; correct the event or the definition, and replay it"
+        if "taken" not in results:
+            raise _Refused("dead", failed, message)
+        draft.effects.append(DeadLetter(failed, message))
     if "taken" in results:
         return
-    if "seen" in results or any(event.id in _finished(draft, run).seen for run in known.finished):
+    if "seen" in results or _consumed_before(draft, known, event):
         raise _Refused("duplicate", "event_seen")
-    for result in results:
-        if result not in ("late", "unclaimed"):
-            raise _Refused("dead", result, f"expected event {event.name} to be taken by a run but {result}; correct the event or the definition, and replay it")
     raise _Refused("rejected", "late" if "late" in results else "unclaimed")
+
+
+def _consumed_before(draft: Draft, known: KeyRecord, event: c.Event) -> bool:
+    return any(event.id in _finished(draft, run).seen for run in known.finished)
 
 
 def _offer_to(run: RunDraft, event: c.Event) -> str:
@@ -272,7 +287,7 @@ def _offer_to(run: RunDraft, event: c.Event) -> str:
             result = found or result
     if ahead is None:
         return result
-    if _is_full(run.draft, head.kept, event):
+    if _is_full(run.draft, tuple(k for k in head.kept if k.lasts(run.draft.now_ms)), event):
         return "too_many_kept"
     run.record(EventKept(event, None if head.parked or ahead.keep_ms is None else run.draft.now_ms + ahead.keep_ms))
     return "taken"
@@ -308,6 +323,8 @@ def _advance_watermark(watermarks: dict[str, Watermark], command: c.AdvanceWater
     times = dict(known.at_ms) if known else {}
     for partition, at_ms in command.at_ms.items():
         times[partition] = max(at_ms, times.get(partition, 0))
+    if len(times) > command.partitions:  # the topic was made again, with fewer
+        times = {partition: at_ms for partition, at_ms in times.items() if partition.isdecimal() and int(partition) < command.partitions}
     return {**watermarks, command.topic: Watermark(command.partitions, times)}
 
 
@@ -396,6 +413,14 @@ def _refuse_known_origin(draft: Draft, origin: c.Origin | None) -> None:
         raise _Refused("duplicate", "source_applied")
 
 
+def _refuse_long_names(draft: Draft, command: c.StartRun | c.DeliverEvent) -> None:
+    """Keys and ids of events are in many records, so their share of a record's size is kept small."""
+    limit = draft.limits.name_bytes
+    for name, text in (("key", command.key), ("event id", command.event.id)):
+        if len(text) * 4 > limit and len(text.encode()) > limit:
+            raise _Refused("dead", "name_too_long", f"expected the {name} in at most {limit} bytes but it has more; send a shorter one")
+
+
 def _mark(draft: Draft, origin: c.Origin) -> None:
     """Remember that this source record's command has been decided, and forget what the committed offset covers."""
     key = mark_key(origin.topic_id, origin.partition)
@@ -415,9 +440,9 @@ def _mark(draft: Draft, origin: c.Origin) -> None:
 
 
 def _forget(draft: Draft) -> None:
-    """Forget finished runs whose window has passed, by the partition's time and a few at a time."""
+    """Forget finished runs whose window has passed and early events, by the partition's time and a few at a time."""
     for _ in range(EXPIRIES_PER_COMMAND):
-        key = draft.view.due("expiry/", draft.now_ms, draft.changes)
+        key = draft.view.expired(draft.now_ms, draft.changes)
         if key is None:
             return
         expiry: Expiry = draft.get(key)
@@ -428,10 +453,11 @@ def _forget(draft: Draft) -> None:
             continue
         done = _finished(draft, expiry.run)
         index = key_key(done.definition, done.key)
-        known: KeyRecord = draft.get(index)
-        left = tuple(run for run in known.finished if run != expiry.run)
+        known: KeyRecord | None = draft.get(index)
         draft.put(done_key(expiry.run), None)
-        draft.put(index, KeyRecord(known.open, left) if known.open or left else None)
+        if known is not None and expiry.run in known.finished:
+            left = tuple(run for run in known.finished if run != expiry.run)
+            draft.put(index, KeyRecord(known.open, left) if known.open or left else None)
 
 
 _DECIDE: dict[type, Callable[[Draft, Contents, Own, Any], None]] = {

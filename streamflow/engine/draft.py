@@ -12,18 +12,22 @@ from typing import Any
 from streamflow.definition.plan import Compiled, Plan
 from streamflow.engine.effects import Effect
 from streamflow.engine.evolve import evolve, finished, records_of
-from streamflow.engine.state import Expiry, KeyRecord, RunState, StateView, done_key, expiry_key, key_key, out_key, run_key
+from streamflow.engine.state import WRITTEN_ONCE, Expiry, KeyRecord, RunState, StateView, done_key, expiry_key, key_key, out_key, run_key
 from streamflow.engine.transitions import ENDINGS, Transition
+
+FINISHED_PER_KEY = 20  # remembered by their key, which is how an event they consumed is known again; each start is known by its own run
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds one decision: counts, and bytes of encoded records."""
+    """What bounds one decision: counts, and bytes of encoded records. `name_bytes` is for a business key and for an event's id."""
 
     transitions: int = 256
     kept_events: int = 100
     window_ms: int = 7 * 86_400_000
     record_bytes: int = 900_000
+    open_runs: int = 1000
+    name_bytes: int = 1000
 
 
 @dataclass(slots=True)
@@ -44,7 +48,10 @@ class Draft:
         return self.changes[key] if key in self.changes else self.view.get(key)
 
     def put(self, key: str, record: Any) -> None:
-        self.changes[key] = record
+        if record is None and self.changes.get(key) is not None and key.startswith(WRITTEN_ONCE):
+            del self.changes[key]  # came and went within this decision
+        else:
+            self.changes[key] = record
 
 
 class RunDraft:
@@ -99,7 +106,7 @@ class RunDraft:
         draft.put(run_key(state.run), None)
         draft.put(done_key(state.run), finished(state, transition))
         draft.put(expiry_key(expires, state.run), Expiry(state.run))
-        draft.put(index, KeyRecord(tuple(r for r in known.open if r != state.run), (*known.finished, state.run)))
+        draft.put(index, KeyRecord(tuple(r for r in known.open if r != state.run), (*known.finished, state.run)[-FINISHED_PER_KEY:]))
 
     def variables(self, expression: Compiled, event: Any = None) -> Mapping[str, Any]:
         """The values that `expression` reads, and no others: converting them is most of its cost."""

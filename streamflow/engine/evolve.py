@@ -83,9 +83,7 @@ def _branch_chosen(state: RunState, transition: Transition, data: BranchChosen) 
 
 
 def _wait_started(state: RunState, transition: Transition, data: WaitStarted) -> Evolved:
-    steps = {**state.steps, transition.step or "": StepState("waiting", None, data.due_ms)}
-    kept = tuple(k for k in state.kept if k.until_ms is None or k.until_ms >= transition.at_ms)
-    return steps, state.seen, kept
+    return {**state.steps, transition.step or "": StepState("waiting", None, data.due_ms)}, *_still_kept(state, transition.at_ms)
 
 
 def _wait_satisfied(state: RunState, transition: Transition, data: WaitSatisfied) -> Evolved:
@@ -101,7 +99,16 @@ def _wait_timed_out(state: RunState, transition: Transition, data: WaitTimedOut)
 
 
 def _event_kept(state: RunState, transition: Transition, data: EventKept) -> Evolved:
-    return state.steps, (*state.seen, data.event.id), (*state.kept, KeptEvent(data.event, data.until_ms))
+    seen, kept = _still_kept(state, transition.at_ms)
+    return state.steps, (*seen, data.event.id), (*kept, KeptEvent(data.event, data.until_ms))
+
+
+def _still_kept(state: RunState, at_ms: int) -> tuple[tuple[str, ...], tuple[KeptEvent, ...]]:
+    """`seen` and `kept` without the events whose time is over; nobody consumed those, so they need not be known again."""
+    gone = {k.event.id for k in state.kept if not k.lasts(at_ms)}
+    if not gone:
+        return state.seen, state.kept
+    return tuple(id_ for id_ in state.seen if id_ not in gone), tuple(k for k in state.kept if k.event.id not in gone)
 
 
 def _delay_started(state: RunState, transition: Transition, data: DelayStarted) -> Evolved:
@@ -113,7 +120,8 @@ def _steps_skipped(state: RunState, transition: Transition, data: StepsSkipped) 
 
 
 def _step_parked(state: RunState, transition: Transition, data: StepParked) -> Evolved:
-    return _step(state, transition, PARKED)
+    seen, kept = _still_kept(state, transition.at_ms)  # what is kept now outlasts the trouble
+    return {**state.steps, transition.step or "": PARKED}, seen, tuple(KeptEvent(k.event) for k in kept)
 
 
 def _step_retried(state: RunState, transition: Transition, data: StepRetried) -> Evolved:

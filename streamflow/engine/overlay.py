@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
 
-from streamflow.engine.state import KINDS, OWN, Own
+from streamflow.engine.state import KINDS, OWN, WRITTEN_ONCE, Own
 
 META = "!"  # store keys that begin with it are the host's own and not part of the state
-_NEVER = 1 << 62
-_WRITTEN_ONCE = ("out/", "timer/")
+_EXPIRY = "expiry/"
+_NEAR = 512  # expiries held in memory; a scan for each would cost a pass over all that changed
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _DECODERS = {kind: msgspec.json.Decoder(form) for kind, form in KINDS.items()}
@@ -56,7 +58,9 @@ class Overlay:
         self.saving: dict[str, Any] = {}
         self._absent: set[str] = set()  # looked for in the store in this interval, and not there
         self._fresh: set[str] = set()  # written in this interval and not in the store: a deletion leaves nothing to write
-        self._first_expiry: int = 0  # no expiry is due before this time
+        self._contents: dict[str, Any] = {}  # they never change, and every command on a run needs one
+        self._near: list[str] = []  # keys of all expiries below `_beyond`, in order
+        self._beyond: str | None = _EXPIRY  # None: there are no others
         self.own: Own = self.get(OWN) or Own()
 
     def get(self, key: str) -> Any:
@@ -65,21 +69,49 @@ class Overlay:
             return self.dirty[key]
         if key in self.saving:
             return self.saving[key]
+        if key in self._contents:
+            return self._contents[key]
         value = self.store.get(key)
         if value is None:
             self._absent.add(key)
             return None
-        return decode_record(key, value)
+        record = decode_record(key, value)
+        if key.startswith("content/"):
+            self._contents[key] = record
+        return record
 
-    def due(self, prefix: str, until_ms: int, changes: Mapping[str, Any]) -> str | None:
-        """The smallest key `<prefix><ms>/...` with a time up to `until_ms` that `changes` does not delete, or None."""
-        if prefix == "expiry/" and until_ms < self._first_expiry:
-            return None
-        first = next((key for key in self.keys(prefix) if changes.get(key, key) is not None), None)
-        found_ms = int(first[len(prefix) : len(prefix) + 15]) if first else _NEVER
-        if prefix == "expiry/":
-            self._first_expiry = found_ms
-        return first if found_ms <= until_ms else None
+    def expired(self, until_ms: int, changes: Mapping[str, Any]) -> str | None:
+        """The first `expiry/<ms>/<run>` with a time up to `until_ms` that `changes` does not delete, or None."""
+        place = 0
+        while place < len(self._near) or self._look_beyond():
+            key = self._near[place]
+            if int(key[7:22]) > until_ms:
+                return None
+            if changes.get(key, key) is not None:
+                return key
+            place += 1
+        return None
+
+    def _look_beyond(self) -> bool:
+        if self._beyond is None:
+            return False
+        found = list(islice(self.keys(_EXPIRY, self._beyond), _NEAR + 1))
+        self._near += found[:_NEAR]
+        self._beyond = found[_NEAR] if len(found) > _NEAR else None
+        return bool(found)
+
+    def _note_expiry(self, key: str, record: Any) -> None:
+        if self._beyond is not None and key >= self._beyond:
+            return
+        place = bisect_left(self._near, key)
+        if place < len(self._near) and self._near[place] == key:
+            if record is None:
+                del self._near[place]
+        elif record is not None:
+            self._near.insert(place, key)
+        if len(self._near) > 2 * _NEAR:
+            self._beyond = self._near[_NEAR]
+            del self._near[_NEAR:]
 
     def keys(self, prefix: str, start: str = "") -> Iterator[str]:
         """Keys of records that begin with `prefix` and are not below `start`, in order."""
@@ -102,16 +134,16 @@ class Overlay:
         dirty, fresh, absent = self.dirty, self._fresh, self._absent
         for key, record in changes.items():
             if record is not None:
-                if key not in dirty and (key in absent or key.startswith(_WRITTEN_ONCE)) and key not in self.saving:
+                if key not in dirty and (key in absent or key.startswith(WRITTEN_ONCE)) and key not in self.saving:
                     fresh.add(key)
-                if key.startswith("expiry/"):
-                    self._first_expiry = min(self._first_expiry, int(key[7:22]))
                 dirty[key] = record
             elif key in fresh:
                 fresh.discard(key)
                 del dirty[key]
-            else:
+            elif key in dirty or key in self.saving or key not in absent:
                 dirty[key] = None
+            if key.startswith(_EXPIRY):
+                self._note_expiry(key, record)
         self.own = dirty[OWN]
 
     def capture(self) -> dict[str, bytes | None]:

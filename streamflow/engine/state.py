@@ -24,6 +24,7 @@ from msgspec import Struct
 from streamflow.engine.commands import Event
 
 OWN = "own"
+WRITTEN_ONCE = ("out/", "timer/")  # never written again under the same key before they are deleted
 
 
 def content_key(sha: str) -> str:
@@ -71,8 +72,13 @@ class StepState(Struct, frozen=True, omit_defaults=True):
 
 
 class KeptEvent(Struct, frozen=True, omit_defaults=True):
+    """An event ahead of its wait. Without `until_ms` it is kept until the run ends: the run was parked, which no clock counts."""
+
     event: Event
     until_ms: int | None = None
+
+    def lasts(self, at_ms: int) -> bool:
+        return self.until_ms is None or self.until_ms >= at_ms
 
 
 class RunState(Struct, frozen=True, omit_defaults=True):
@@ -97,7 +103,7 @@ class RunState(Struct, frozen=True, omit_defaults=True):
 
 
 class KeyRecord(Struct, frozen=True):
-    """Runs of one business key: open ones, oldest first, and finished ones that are still remembered."""
+    """Runs of one business key: open ones, oldest first, and the latest finished ones that are still remembered."""
 
     open: tuple[str, ...]
     finished: tuple[str, ...]
@@ -148,7 +154,7 @@ class Watermark(Struct, frozen=True):
 
     def reached(self) -> int:
         """The time before which everything is read in all partitions; 0 while one of them was never reported."""
-        return min(self.at_ms.values()) if len(self.at_ms) >= self.partitions else 0
+        return min(self.at_ms.values(), default=0) if len(self.at_ms) >= self.partitions else 0
 
 
 class Own(Struct, frozen=True):
@@ -183,5 +189,5 @@ class StateView(Protocol):
     def get(self, key: str) -> Any:
         """The record under `key`, decoded, or None."""
 
-    def due(self, prefix: str, until_ms: int, changes: Mapping[str, Any]) -> str | None:
-        """The smallest key `<prefix><ms>/...` with a time up to `until_ms` that `changes` does not delete, or None."""
+    def expired(self, until_ms: int, changes: Mapping[str, Any]) -> str | None:
+        """The first `expiry/<ms>/<run>` with a time up to `until_ms` that `changes` does not delete, or None."""

@@ -38,7 +38,7 @@ class WaitTimedOut(Struct, frozen=True):
 
 
 class EventKept(Struct, frozen=True):
-    """`event` came ahead of its wait, and is kept until `until_ms` (None: as long as the run is parked)."""
+    """`event` came ahead of its wait, and is kept until `until_ms` (None: the run is parked, and a wait after that may have it)."""
 
     event: Event
     until_ms: int | None
@@ -83,7 +83,8 @@ class StepsSkipped(Struct, frozen=True):
 
 
 class StepParked(Struct, frozen=True):
-    """The step cannot go on; a person retries it, skips it, or fails the run. `at` names the part of the step that failed."""
+    """The step cannot go on; a person retries it, skips it, or fails the run. `at` names the part of the step that failed.
+    What the run keeps is kept for as long as that takes."""
 
     code: str
     at: str
