@@ -63,11 +63,18 @@ class Intake:
         if record.value is not None and len(record.value) > self._limits.event_bytes:
             message = f"expected at most {self._limits.event_bytes} bytes but found {len(record.value)}; send less, or raise limits.event_bytes"
             return Taken([], [self._dead(record, topic_id, Refusal("event_too_large", message), limit_bytes=0)])
-        occurrences, refusals = reader.read(record, topic_id)
-        if not occurrences and not refusals:
-            return NOTHING
-        commands, failures = self._commands(record, topic_id, committed, occurrences)
-        return Taken(commands, [self._dead(record, topic_id, refusal) for refusal in (*refusals, *failures)])
+        commands: list[tuple[str, bytes]] = []
+        try:
+            occurrences, refusals = reader.read(record, topic_id)
+            if not occurrences and not refusals:
+                return NOTHING
+            commands, failures = self._commands(record, topic_id, committed, occurrences)
+            refusals += failures
+        except Exception as error:  # noqa: BLE001  a fault of ours that one record brings out must not stop all that come after it
+            log.exception("matching_failed", topic=record.topic, partition=record.partition, offset=record.offset)
+            name = type(error).__name__
+            refusals = [Refusal("matching_failed", f"expected to match the record but {name} was raised; this is a fault of Streamflow's")]
+        return Taken(commands, [self._dead(record, topic_id, refusal) for refusal in refusals])
 
     def _commands(
         self, record: Record, topic_id: str, committed: int, occurrences: list[Occurrence]
@@ -96,7 +103,8 @@ class Intake:
         # The first of a kind is told, the others are counted: a source that turns bad would fill the log.
         tell = log.debug if (record.topic, refusal) in self._told else log.warning
         self._told.add((record.topic, refusal))
-        tell("dead_letter", reason=refusal.reason, topic=record.topic, partition=record.partition, offset=record.offset, **facts)
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        tell("dead_letter", reason=refusal.reason, message=refusal.message, definition=refusal.definition or None, name=refusal.event or None, **place)
         return dead_letter(record, refusal.reason, refusal.message, STAGE, topic_id=topic_id, limit_bytes=limit, **facts)
 
 

@@ -38,7 +38,7 @@ class Versions(Protocol):
         """Grows with every change."""
 
     def published(self) -> Sequence[Published]:
-        """All versions that are served."""
+        """All versions that are served, and those that are retired: no run starts by them, but their runs go on and wait."""
 
     async def read_to_end(self) -> None:
         """Returns when every publication is known that was acknowledged before the call. Raises KafkaError or OperationError."""
@@ -83,14 +83,12 @@ class PublishedVersions:
     def published(self) -> Sequence[Published]:
         found = []
         for (name, version), record in self._definitions.versions.items():
-            if record.retired:
-                continue
             if record.sha not in self._compiled:
                 self._compiled[record.sha] = self._compile(record.sha, name, version)
             live = self._compiled[record.sha]
             if live is not None:
                 current = self._definitions.names.get(name)
-                newest = current is not None and current.version == version
+                newest = current is not None and current.version == version and not record.retired
                 found.append(Published(live.plan, live.specs, live.at, newest, record.published_ms))
         return found
 

@@ -141,10 +141,9 @@ class _Rule:
                 raise DecodeError("missing_id", "expected the event's id where the catalog says but found none; correct the record or the catalog")
         else:
             id_ = attributes.id or f"{topic_id}/{record.partition}/{record.offset}"
-        if self._time is not None:
-            time_ms = epoch_ms(self._time(decoded))
-        else:
-            time_ms = record.timestamp_ms if attributes.time is None else epoch_ms(attributes.time)
+        time_ms = record.timestamp_ms
+        if self._time is not None or attributes.time is not None:
+            time_ms = epoch_ms(attributes.time if self._time is None else self._time(decoded))
         return Occurrence(self._spec, Event(self.name, id_, time_ms, data), _scalar_text(self._key(decoded)) or None, attributes.trace)
 
     def _validate(self, data: Any) -> None:

@@ -140,7 +140,8 @@ def test_an_expression_that_fails_takes_its_definition_and_no_other() -> None:
 
 def test_a_key_expression_that_gives_no_text_is_a_missing_key() -> None:
     matcher = Matcher([published(on=({"id": "t", "event": "submitted", "key": "event.customer"},))])
-    for value in (1.5, True, "", [], {}):
+    values: tuple[Any, ...] = (1.5, True, "", [], {})
+    for value in values:
         (failure,) = match(matcher, "submitted", data={"customer": value}).failures
         assert (failure.code, failure.trigger) == ("missing_key", "t")
 

@@ -30,8 +30,8 @@ def test_the_original_is_untouched_and_ours_follows() -> None:
 
 
 def test_the_same_refusal_of_the_same_record_has_the_same_id_and_another_has_another() -> None:
-    def identity(**facts: str) -> str:
-        return headers(dead_letter(RECORD, facts.pop("reason", "r"), "m", "ingress", topic_id="T", **facts))["streamflow.dlq.id"]
+    def identity(reason: str = "r", definition: str | None = None) -> str:
+        return headers(dead_letter(RECORD, reason, "m", "ingress", topic_id="T", definition=definition))["streamflow.dlq.id"]
 
     assert identity() == identity()
     assert identity().startswith("T/2/7/")

@@ -42,7 +42,7 @@ def reason(one: EventSpec, data: Any = None, **record_fields: Any) -> str:
     return refusals[0].reason
 
 
-ALL = {"match": {"expr": "true"}}
+ALL: dict[str, Any] = {"match": {"expr": "true"}}
 
 
 def test_without_a_match_the_cloudevents_type_is_the_name() -> None:

@@ -1,0 +1,471 @@
+"""Ingress as a process of its own, on a real broker: what comes in comes out, once and counted, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from streamflow.definition.catalog import Catalog
+from streamflow.definition.content import canonical, sha256_of
+from streamflow.definition.model import Definition
+from streamflow.engine.commands import AdvanceWatermark, Command, DeliverEvent, StartRun
+from streamflow.kafka import admin, publication
+from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.settings import Ingress, Settings
+from streamflow.wire.codec import decode_command
+from tests.conftest import eventually, make_settings, needs_broker
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+
+RUNNER = """
+import asyncio, signal
+from agents.ingress import run
+from streamflow.settings import Settings
+async def main():
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await run(Settings(), stop)
+asyncio.run(main())
+"""
+
+
+class Worker:
+    """An ingress process."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.log = folder / f"ingress-{uuid.uuid4().hex[:6]}.log"
+        own = {
+            "KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers or "",
+            "TOPICS__PREFIX": settings.topics.prefix,
+            "TOPICS__PARTITIONS": str(settings.topics.partitions),
+            "LIMITS__EVENT_BYTES": str(settings.limits.event_bytes),
+            "INGRESS__COMMIT_S": str(settings.ingress.commit_s),
+            "INGRESS__WATERMARK_S": str(settings.ingress.watermark_s),
+            "INGRESS__MAX_ENGINE_LAG": str(settings.ingress.max_engine_lag),
+        }
+        if settings.ingress.instance_id:
+            own["INGRESS__INSTANCE_ID"] = settings.ingress.instance_id
+        environ = os.environ | {f"STREAMFLOW_{name}": value for name, value in own.items()}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([sys.executable, "-c", RUNNER], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(20)
+
+    def says(self, text: str) -> bool:
+        assert self.process.poll() is None, self.log.read_text()[-3000:]
+        return text in self.log.read_text()
+
+
+class Bench:
+    """One test's topics, publications and readings."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.servers = {"bootstrap.servers": settings.kafka.bootstrap_servers or "", "log_level": 0}
+        self.admin = AdminClient(self.servers)
+        self.producer = Producer(self.servers | {"linger.ms": 5})
+        self.workers: list[Worker] = []
+
+    def worker(self, settings: Settings | None = None) -> Worker:
+        self.workers.append(Worker(settings or self.settings, self.folder))
+        return self.workers[-1]
+
+    def topic(self, partitions: int = 2) -> str:
+        name = f"src-{uuid.uuid4().hex[:8]}"
+        self.create(name, partitions)
+        return name
+
+    def create(self, name: str, partitions: int = 2) -> None:
+        def created() -> bool:
+            for future in self.admin.create_topics([NewTopic(name, partitions)]).values():
+                future.result()
+            return True
+
+        def attempt() -> bool:
+            with contextlib.suppress(Exception):  # a deletion of the same name may not be through yet
+                return created()
+            return False
+
+        eventually(attempt)
+        eventually(lambda: name in self.admin.list_topics(timeout=5).topics)
+
+    def delete(self, name: str) -> None:
+        for future in self.admin.delete_topics([name]).values():
+            future.result()
+        eventually(lambda: name not in self.admin.list_topics(timeout=5).topics)
+
+    def send(self, topic: str, *values: Any, key: str = "k", headers: dict[str, str] | None = None) -> None:
+        for value in values:
+            data = value if isinstance(value, bytes) else json.dumps(value).encode()
+            pairs: list[tuple[str, str | bytes | None]] = [(name, text) for name, text in (headers or {}).items()]
+            while True:
+                try:
+                    self.producer.produce(topic, data, key.encode(), headers=pairs)
+                    break
+                except BufferError:
+                    self.producer.poll(0.1)
+        assert self.producer.flush(30) == 0
+
+    def publish(self, name: str, version: str, *, on: str, waits: tuple[str, ...] = (), within: str | None = None, **events: dict[str, Any]) -> str:
+        catalog = Catalog.model_validate({"events": [{"name": event, **fields} for event, fields in events.items()]})
+        limit: dict[str, Any] = {"within": within} if within else {"forever": True}
+        steps: list[dict[str, Any]] = [{"id": f"w{n}", "wait": {"events": [{"id": "ok", "event": event}], **limit}} for n, event in enumerate(waits)]
+        whole = {"name": name, "version": version, "on": [{"id": "t", "event": on}], "steps": steps or [{"id": "p", "print": {"text": "'x'"}}]}
+        content = canonical(Definition.model_validate(whole), catalog)
+        publication.publish(self.settings, name=name, version=version, content=content, events={})
+        return sha256_of(content)
+
+    def records(self, role: str) -> list[Message]:
+        """Everything in one of our topics."""
+        return read_all(self.servers, self.settings.topics.prefix + role)
+
+    def commands(self) -> list[Command]:
+        return [decode_command(record.value() or b"") for record in self.records("commands")]
+
+    def counts(self, topic: str) -> dict[str, int]:
+        """The sum of what is committed for all partitions: offsets and counts."""
+        total: Counter[str] = Counter()
+        for tp, found in asyncio.run(committed(self.settings)).items():
+            if tp.topic == topic and found.offset >= 0:
+                counts = json.loads(found.metadata)
+                total.update({name: counts[name] for name in ("read", "matched", "ignored", "dead")} | {"offset": found.offset})
+        return {name: total[name] for name in ("offset", "read", "matched", "ignored", "dead")}
+
+    def read(self, topic: str, count: int) -> dict[str, int]:
+        return eventually(lambda: found if (found := self.counts(topic))["read"] >= count else None, timeout=20) or {}
+
+
+async def committed(settings: Settings) -> dict[Any, Any]:
+    """What the ingress group has committed (confluent-kafka 2.16 gives metadata with bytes of other memory behind it)."""
+    client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
+    await client.start()
+    try:
+        return dict(await client.list_consumer_group_offsets(f"{settings.topics.prefix}ingress"))
+    finally:
+        await client.close()
+
+
+def read_all(servers: dict[str, Any], topic: str) -> list[Message]:
+    consumer = Consumer(servers | {"group.id": "test", "enable.auto.commit": False})
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10) for p in partitions}
+        consumer.assign([TopicPartition(topic, p, low) for p, (low, high) in ends.items()])
+        found: list[Message] = []
+        left = sum(high - low for low, high in ends.values())
+        while len(found) < left:
+            found += [record for record in consumer.consume(1000, 1.0) if record.error() is None]
+        return found
+    finally:
+        consumer.close()
+
+
+def by_path(topic: str, name: str, **fields: Any) -> dict[str, Any]:
+    return {"topics": [topic], "start": "earliest", "match": {"path": "kind", "equals": name}, "key": {"path": "order"}, **fields}
+
+
+def starts(commands: list[Command]) -> list[StartRun]:
+    return [command for command in commands if isinstance(command, StartRun)]
+
+
+def applied(commands: list[Message]) -> list[tuple[str, str, str]]:
+    """What an engine applies of `commands`, by the marks of its law on duplicates: (kind, definition, event id), in order of each partition."""
+    marks: dict[tuple[str, int, int], int] = {}
+    seen: set[tuple[str, int, int, str]] = set()
+    out = []
+    for record in sorted(commands, key=lambda message: (message.partition() or 0, message.offset() or 0)):
+        command = decode_command(record.value() or b"")
+        if not isinstance(command, StartRun | DeliverEvent):
+            continue
+        origin = command.origin
+        assert origin is not None
+        assert origin.committed <= origin.offset
+        place = (origin.topic_id, origin.partition, record.partition() or 0)
+        mark = marks[place] = max(marks.get(place, 0), origin.committed)
+        identity = (origin.topic_id, origin.partition, origin.offset, origin.tag)
+        if origin.offset < mark or identity in seen:
+            continue
+        seen.add(identity)
+        out.append((type(command).__name__, command.definition, command.event.id))
+    return out
+
+
+@pytest.fixture
+def bench(topics: Settings, tmp_path: Path) -> Iterator[Bench]:
+    found = Bench(topics, tmp_path)
+    yield found
+    for worker in found.workers:
+        if worker.process.poll() is None:
+            worker.kill()
+
+
+def test_plain_json_and_cloudevents_come_in_and_commands_and_dead_letters_go_out(bench: Bench) -> None:
+    plain, cloud = bench.topic(), bench.topic()
+    schema = {"type": "object", "properties": {"amount": {"type": "number"}}}
+    bench.publish("plain", "1", on="created", waits=("paid",), created=by_path(plain, "created", id={"path": "id"}, schema=schema), paid=by_path(plain, "paid"))
+    bench.publish("cloud", "1", on="order.created", **{"order.created": {"topics": [cloud], "start": "earliest"}})
+    bench.send(plain, {"kind": "created", "order": "a", "id": "e-1", "amount": 3})
+    bench.send(plain, {"kind": "paid", "order": "a"}, {"kind": "else"}, {"kind": "else", "order": 1})
+    bench.send(plain, b"{", {"kind": "created", "order": "a", "id": "e-2", "amount": "x"}, {"kind": "created", "id": "e-3"}, b'"' + b"x" * 600_000 + b'"')
+    headers = {"ce_specversion": "1.0", "ce_id": "c-1", "ce_source": "/s", "ce_type": "order.created", "ce_time": "2026-01-01T00:00:00Z"}
+    bench.send(cloud, {"n": 1}, key="b", headers=headers)
+    envelope = {"specversion": "1.0", "id": "c-2", "source": "/s", "type": "order.created", "data": {"n": 2}}
+    bench.send(cloud, envelope, key="b", headers={"content-type": "application/cloudevents+json"})
+    bench.send(cloud, {"n": 3}, key="b", headers=headers | {"ce_type": "order.changed"})
+    worker = bench.worker()
+    assert bench.read(plain, 8) == {"offset": 8, "read": 8, "matched": 2, "ignored": 2, "dead": 4}
+    assert bench.read(cloud, 3) == {"offset": 3, "read": 3, "matched": 2, "ignored": 1, "dead": 0}
+    commands = bench.commands()
+    found = sorted((command.definition, command.key, command.event.id, command.event.data["n"]) for command in starts(commands) if command.definition == "cloud")
+    assert found == [("cloud", "b", "c-1", 1), ("cloud", "b", "c-2", 2)]
+    assert [(command.key, command.event.id) for command in starts(commands) if command.definition == "plain"] == [("a", "e-1")]
+    assert [command.key for command in commands if isinstance(command, DeliverEvent)] == ["a"]
+    letters = {dict(letter.headers() or [])["streamflow.dlq.reason"]: letter for letter in bench.records("dead-letters")}
+    assert letters.keys() == {b"not_json", b"schema_mismatch", b"missing_key", b"event_too_large"}
+    assert letters[b"not_json"].value() == b"{"
+    assert len(letters[b"event_too_large"].value() or b"") == 65_536
+    assert worker.stop() == 0
+
+
+def test_nothing_is_lost_doubled_or_miscounted_when_ingress_is_killed_again_and_again(bench: Bench) -> None:
+    seed = random.randrange(10**6)
+    chance = random.Random(seed)
+    source = bench.topic(3)
+    bench.publish("loan", "1", on="created", waits=("paid",), created=by_path(source, "created", id={"path": "id"}), paid=by_path(source, "paid", id={"path": "id"}))
+    kinds = ["created", "paid", "else", "broken"]
+    events = [(chance.choice(kinds), chance.randrange(200), f"e-{n}") for n in range(30_000)]
+    for kind, order, id_ in events:
+        value = b"{" if kind == "broken" else json.dumps({"kind": kind, "order": f"o-{order}", "id": id_}).encode()
+        bench.producer.produce(source, value, f"o-{order}")
+        bench.producer.poll(0)
+    bench.producer.flush()
+    settings = bench.settings.model_copy(update={"ingress": Ingress(instance_id="one", commit_s=0.05)})
+    for _ in range(6):
+        worker = bench.worker(settings)
+        eventually(lambda worker=worker: worker.says("sources_assigned"))
+        deadline = time.monotonic() + chance.random() * 0.4
+        eventually(lambda deadline=deadline: time.monotonic() > deadline)
+        worker.kill()
+    bench.worker(settings)
+    expected = Counter(kind for kind, _, _ in events)
+    wanted = {"matched": expected["created"] + expected["paid"], "ignored": expected["else"], "dead": expected["broken"]}
+    assert bench.read(source, len(events)) == {"offset": len(events), "read": len(events), **wanted}, f"seed {seed}"
+    done = applied(bench.records("commands"))
+    names = {"created": "StartRun", "paid": "DeliverEvent"}
+    assert Counter(done) == Counter((names[kind], "loan", id_) for kind, _, id_ in events if kind in names), f"seed {seed}"
+    letters = {dict(letter.headers() or [])["streamflow.dlq.id"] for letter in bench.records("dead-letters")}
+    assert len(letters) == expected["broken"], f"seed {seed}"
+
+
+def test_two_workers_share_the_sources_and_one_that_leaves_loses_nothing(bench: Bench) -> None:
+    source = bench.topic(4)
+    bench.publish("loan", "1", on="created", created=by_path(source, "created", id={"path": "id"}))
+    sent = 0
+
+    def send(count: int) -> None:
+        nonlocal sent
+        for n in range(sent, sent + count):
+            bench.producer.produce(source, json.dumps({"kind": "created", "order": f"o-{n % 97}", "id": f"e-{n}"}), f"o-{n % 97}")
+        assert bench.producer.flush(30) == 0
+        sent += count
+
+    first = bench.worker()
+    send(3000)
+    eventually(lambda: first.says("sources_assigned"))
+    second = bench.worker()
+    send(3000)
+    eventually(lambda: second.says("sources_assigned"))
+    send(3000)
+    assert first.stop() == 0
+    send(3000)
+    assert bench.read(source, sent) == {"offset": sent, "read": sent, "matched": sent, "ignored": 0, "dead": 0}
+    assert Counter(applied(bench.records("commands"))) == Counter(("StartRun", "loan", f"e-{n}") for n in range(sent))
+    assert second.stop() == 0
+
+
+def test_a_missing_topic_is_waited_for_while_others_go_on(bench: Bench) -> None:
+    there, missing = bench.topic(), f"missing-{uuid.uuid4().hex[:8]}"
+    bench.publish("there", "1", on="created", created=by_path(there, "created"))
+    bench.publish("later", "1", on="created", created=by_path(missing, "created", start="now"))
+    worker = bench.worker()
+    bench.send(there, {"kind": "created", "order": "a"})
+    bench.read(there, 1)
+    assert worker.says("source_topic_missing")
+    bench.create(missing)
+    bench.send(missing, {"kind": "created", "order": "b"})
+    assert bench.read(missing, 1)["matched"] == 1
+    assert [command.key for command in starts(bench.commands()) if command.definition == "later"] == ["b"]
+
+
+def test_a_topic_that_is_made_again_is_read_from_its_beginning_with_fresh_counts(bench: Bench) -> None:
+    source, other = bench.topic(1), bench.topic(1)
+    bench.publish("loan", "1", on="created", created=by_path(source, "created"))
+    bench.publish("other", "1", on="created", created=by_path(other, "created"))
+    bench.worker()
+    bench.send(source, *({"kind": "created", "order": f"old-{n}"} for n in range(5)))
+    bench.read(source, 5)
+    bench.delete(source)
+    bench.send(other, {"kind": "created", "order": "meanwhile"})
+    bench.read(other, 1)
+    bench.create(source, 1)
+    bench.send(source, {"kind": "created", "order": "new-0"}, {"kind": "created", "order": "new-1"})
+    eventually(lambda: {"new-0", "new-1"} <= {command.key for command in starts(bench.commands())})
+    assert eventually(lambda: found if (found := bench.counts(source))["offset"] == 2 else None) == {
+        "offset": 2,
+        "read": 2,
+        "matched": 2,
+        "ignored": 0,
+        "dead": 0,
+    }
+    origins = {command.origin.topic_id for command in starts(bench.commands()) if command.origin and command.definition == "loan"}
+    assert len(origins) == 2
+    assert len({(command.origin, command.key) for command in starts(bench.commands())}) == 8
+
+
+def test_every_event_after_an_acknowledged_publication_is_matched_by_it(bench: Bench) -> None:
+    source = bench.topic(1)
+    shas = [bench.publish("loan", "v0", on="created", created=by_path(source, "created", id={"path": "id"}))]
+    worker = bench.worker()
+    eventually(lambda: worker.says("sources_assigned"))
+    waited = []
+    for n in range(1, 21):
+        shas.append(bench.publish("loan", f"v{n}", on="created", created=by_path(source, "created", id={"path": "id"})))
+        begun = time.monotonic()
+        bench.send(source, {"kind": "created", "order": "a", "id": f"e-{n}"})
+        eventually(lambda n=n: len(starts(bench.commands())) >= n, every=0.005)
+        waited.append(time.monotonic() - begun)
+    assert [command.start.sha for command in starts(bench.commands())] == shas[1:]
+    print(f"publication to command: worst of 20 {max(waited) * 1000:.0f} ms")
+    assert max(waited) < 2
+
+
+def test_a_topic_named_while_ingress_runs_is_read_from_the_publication_on(bench: Bench) -> None:
+    old, new = bench.topic(1), bench.topic(2)
+    bench.publish("old", "1", on="created", created=by_path(old, "created"))
+    worker = bench.worker()
+    eventually(lambda: worker.says("sources_assigned"))
+    bench.send(old, *({"kind": "created", "order": f"o-{n}"} for n in range(200)))
+    bench.send(new, {"kind": "created", "order": "before"})
+    bench.publish("new", "1", on="created", created=by_path(new, "created", start="now"))
+    begun = time.monotonic()
+    bench.send(new, {"kind": "created", "order": "after"})
+    bench.send(old, *({"kind": "created", "order": f"p-{n}"} for n in range(200)))
+    eventually(lambda: any(command.definition == "new" for command in starts(bench.commands())))
+    print(f"publication to first command of a new topic: {(time.monotonic() - begun) * 1000:.0f} ms")
+    assert bench.read(old, 400)["matched"] == 400
+    assert bench.read(new, 1)["read"] == 1
+    assert [command.key for command in starts(bench.commands()) if command.definition == "new"] == ["after"]
+
+
+def test_retired_versions_start_nothing_but_their_runs_still_get_their_events(bench: Bench) -> None:
+    source = bench.topic(1)
+    bench.publish("loan", "1", on="created", waits=("paid",), created=by_path(source, "created"), paid=by_path(source, "paid"))
+    bench.worker()
+    bench.send(source, {"kind": "created", "order": "a"})
+    bench.read(source, 1)
+    publication.retire(bench.settings, name="loan", version="1")
+    bench.send(source, {"kind": "created", "order": "b"}, {"kind": "paid", "order": "a"})
+    assert bench.read(source, 3) == {"offset": 3, "read": 3, "matched": 2, "ignored": 1, "dead": 0}
+    assert [(type(command).__name__, command.key) for command in bench.commands() if isinstance(command, StartRun | DeliverEvent)] == [
+        ("StartRun", "a"),
+        ("DeliverEvent", "a"),
+    ]
+
+
+def test_a_watermark_goes_to_every_partition_when_a_wait_has_a_limit(bench: Bench) -> None:
+    source, unlimited = bench.topic(2), bench.topic(1)
+    bench.publish("loan", "1", on="created", waits=("paid",), within="1d", created=by_path(unlimited, "created"), paid=by_path(source, "paid"))
+    before = int(time.time() * 1000)
+    bench.worker(bench.settings.model_copy(update={"ingress": Ingress(watermark_s=0.2)}))
+
+    def everywhere() -> bool:
+        told: dict[int, dict[str, int]] = {}
+        for record in bench.records("commands"):
+            command = decode_command(record.value() or b"")
+            assert isinstance(command, AdvanceWatermark)
+            assert (command.topic, command.partitions) == (source, 2)
+            told.setdefault(record.partition() or 0, {}).update(command.at_ms)
+        return len(told) == bench.settings.topics.partitions and all(len(at) == 2 and min(at.values()) > before for at in told.values())
+
+    assert eventually(everywhere, every=0.2)
+
+
+def test_ingress_pauses_while_the_engine_is_far_behind_and_goes_on_when_it_has_caught_up(bench: Bench) -> None:
+    source = bench.topic(1)
+    bench.publish("loan", "1", on="created", created=by_path(source, "created"))
+    worker = bench.worker(bench.settings.model_copy(update={"ingress": Ingress(max_engine_lag=50)}))
+    bench.send(source, *({"kind": "created", "order": f"o-{n}"} for n in range(60)))
+    bench.read(source, 60)
+    eventually(lambda: worker.says("engine_behind"))
+    bench.send(source, *({"kind": "created", "order": f"o-{n}"} for n in range(10)))
+    group, topic = f"{bench.settings.topics.prefix}engine", f"{bench.settings.topics.prefix}commands"
+    ends = Counter(record.partition() for record in bench.records("commands"))
+    assert sum(ends.values()) == 60
+    offsets = [TopicPartition(topic, partition or 0, count) for partition, count in ends.items()]
+    bench.admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, offsets)])[group].result()
+    assert bench.read(source, 70)["matched"] == 70
+
+
+def test_sigterm_ends_ingress_soon_with_everything_committed(bench: Bench) -> None:
+    source = bench.topic(1)
+    bench.publish("loan", "1", on="created", created=by_path(source, "created"))
+    worker = bench.worker(bench.settings.model_copy(update={"ingress": Ingress(commit_s=60, instance_id="one")}))
+    eventually(lambda: worker.says("sources_assigned"))
+    bench.send(source, {"kind": "created", "order": "a"})
+    eventually(bench.commands)
+    begun = time.monotonic()
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.process.wait(10) == 0
+    assert time.monotonic() - begun < 5
+    assert bench.counts(source)["offset"] == 1
+    group = f"{bench.settings.topics.prefix}ingress"
+    assert eventually(lambda: not bench.admin.describe_consumer_groups([group])[group].result().members or None)
+
+
+def test_a_broker_that_goes_away_is_waited_for_and_nothing_is_lost(tmp_path: Path) -> None:
+    needs_broker()
+    with EmbeddedBroker(tmp_path / "outage") as broker:
+        settings = make_settings(broker.bootstrap_servers, tmp_path)
+        admin.apply(settings)
+        bench = Bench(settings, tmp_path)
+        source = bench.topic(2)
+        bench.publish("loan", "1", on="created", created=by_path(source, "created", id={"path": "id"}))
+        worker = bench.worker()
+        try:
+            bench.send(source, *({"kind": "created", "order": f"o-{n}", "id": f"e-{n}"} for n in range(3000)))
+            outage: Callable[[], None] = broker.kill
+            eventually(lambda: worker.says("sources_assigned"))
+            outage()
+            eventually(lambda: worker.says("Connect") or worker.says("interrupted") or worker.says("rror"))
+            broker.start()
+            bench.send(source, *({"kind": "created", "order": f"o-{n}", "id": f"e-{n}"} for n in range(3000, 4000)))
+            assert bench.read(source, 4000) == {"offset": 4000, "read": 4000, "matched": 4000, "ignored": 0, "dead": 0}
+            assert Counter(applied(bench.records("commands"))) == Counter(("StartRun", "loan", f"e-{n}") for n in range(4000))
+            assert worker.stop() == 0
+        finally:
+            if worker.process.poll() is None:
+                worker.kill()
