@@ -70,9 +70,7 @@ def _references(definition: Definition, catalog: Catalog) -> Iterator[Problem]:
         if name not in names:
             near = nearest(name, names)
             known = ", ".join(sorted(names)[:10]) or "none yet"
-            yield Problem(
-                "SF201", at, f"the event `{name}` is not in the catalog.", f"Did you mean `{near}`?" if near else f"The catalog has {known}."
-            )
+            yield Problem("SF201", at, f"the event `{name}` is not in the catalog.", f"Did you mean `{near}`?" if near else f"The catalog has {known}.")
     for name in event_names(definition):
         at = next(place for other, place in named if other == name)
         if names.count(name) > 1:

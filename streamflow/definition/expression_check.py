@@ -155,11 +155,7 @@ class ExpressionCheck:
             self.problems.append(Problem("SF242", at, f'`{name}` of the event {event} cannot be "{text}".', fix))
             return
         given = _json_type(found[0].name(), self.types) or _type_read(found[1].expr, scope)
-        fits = (
-            given in allowed
-            or (given == "integer" and "number" in allowed)
-            or (given == "number" and "integer" in allowed and found[0].name() == "DYN")
-        )
+        fits = given in allowed or (given == "integer" and "number" in allowed) or (given == "number" and "integer" in allowed and found[0].name() == "DYN")
         if given and allowed and not fits:
             message = f"`{name}` of the event {event} must be of type {' or '.join(sorted(allowed))} but this is of type {given}."
             self.problems.append(Problem("SF242", at, message, "Convert it, for example with string(...), int(...) or double(...)."))
@@ -190,9 +186,7 @@ class ExpressionCheck:
         elif expected[1] and returned.name() not in expected[1]:
             told = _json_type(returned.name(), self.types) or returned.name().lower()
             problems.append(
-                Problem(
-                    "SF272", "", f"expected {expected[0]} but the result is of type {told}.", "Write a comparison." if expected is CONDITION else ""
-                )
+                Problem("SF272", "", f"expected {expected[0]} but the result is of type {told}.", "Write a comparison." if expected is CONDITION else "")
             )
         self._add(problems, at)
         self._add(_uncertain(tree, scope), at)

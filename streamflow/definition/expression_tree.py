@@ -92,27 +92,39 @@ class Tree:
         """The macros that go through a range (`map`, `filter`, `all`, `exists`, `exists_one`), not those that only bind a name."""
         return (node for node in self.nodes() if node.WhichOneof("kind") == "comprehension_expr" and not _only_binds(node))
 
-    def over_lists(self, nodes: list[Any]) -> bytes:
-        """The serialized expression in which the ranges of the comprehensions `nodes` must be lists: `range + []`, which fails for a map.
+    def in_no_order(self, nodes: list[Any], lists: list[Any]) -> bytes:
+        """The serialized expression in which nothing depends on the order that the ranges of the comprehensions `nodes` may have.
 
-        Evaluated in C++ and without a copy of the list, so it costs nothing that can be measured."""
+        Those among `lists` must be given a list: their range becomes `range + []`, which fails for a map (and copies no list). `all` and
+        `exists` visit every item, in `pred && result` instead of `result && pred`, so that the budget they use has no order either."""
         tree = Tree(self._envelope.SerializeToString())
-        wanted = {node.id for node in nodes}
+        open_ids, list_ids = {node.id for node in nodes}, {node.id for node in lists}
         fresh = max(max(tree._types, default=0), *(node.id for node in tree.nodes())) + 1
-        for node in [n for n in tree.nodes() if n.id in wanted]:
-            comprehension = node.comprehension_expr
-            inner = type(tree.expr)()
-            inner.CopyFrom(comprehension.iter_range)
-            comprehension.iter_range.Clear()
-            comprehension.iter_range.id = fresh
-            comprehension.iter_range.call_expr.function = "_+_"
-            comprehension.iter_range.call_expr.args.add().CopyFrom(inner)
-            empty = comprehension.iter_range.call_expr.args.add(id=fresh + 1)
-            empty.list_expr.SetInParent()
-            reference = tree._checked.reference_map.add(key=fresh)
-            reference.value.name = "_+_"
-            reference.value.overload_id.append("add_list")
-            fresh += 2
+        for node in reversed([n for n in tree.nodes() if n.id in open_ids]):  # inner ones first: ranges are copied with what is in them
+            part = node.comprehension_expr
+            step = part.loop_step
+            if step.call_expr.function in ("_&&_", "_||_"):
+                result, predicate = (type(step)() for _ in range(2))
+                result.CopyFrom(step.call_expr.args[0])
+                predicate.CopyFrom(step.call_expr.args[1])
+                step.call_expr.args[0].CopyFrom(predicate)
+                step.call_expr.args[1].CopyFrom(result)
+                part.loop_condition.Clear()
+                part.loop_condition.id = fresh
+                part.loop_condition.const_expr.bool_value = True
+                fresh += 1
+            if node.id in list_ids:
+                inner = type(step)()
+                inner.CopyFrom(part.iter_range)
+                part.iter_range.Clear()
+                part.iter_range.id = fresh
+                part.iter_range.call_expr.function = "_+_"
+                part.iter_range.call_expr.args.add().CopyFrom(inner)
+                part.iter_range.call_expr.args.add(id=fresh + 1).list_expr.SetInParent()
+                reference = tree._checked.reference_map.add(key=fresh)
+                reference.value.name = "_+_"
+                reference.value.overload_id.append("add_list")
+                fresh += 2
         envelope = AnyMessage(type_url=self._envelope.type_url, value=tree._checked.SerializeToString())
         return bytes(envelope.SerializeToString())
 

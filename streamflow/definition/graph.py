@@ -33,8 +33,7 @@ class Graph:
         for step in definition.steps:
             self.steps.setdefault(step.id, step)
         self.needs = {
-            id_: tuple(dict.fromkeys(need.partition(".")[0] for need in step.needs if need.partition(".")[0] in self.steps))
-            for id_, step in self.steps.items()
+            id_: tuple(dict.fromkeys(need.partition(".")[0] for need in step.needs if need.partition(".")[0] in self.steps)) for id_, step in self.steps.items()
         }
         self.order = self._ordered()
         place = {id_: index for index, id_ in enumerate(self.order)}

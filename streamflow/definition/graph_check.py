@@ -13,9 +13,9 @@ from streamflow.definition.syntax import nearest
 from streamflow.errors import Problem
 
 LONGEST_MS = 10 * 365 * 86_400_000  # ten years: what is longer is a mistake, and timers stay far from the largest integer
-RESERVED = frozenset(
-    ("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop")
-    + ("package", "namespace", "null", "return", "true", "var", "void", "while")
+RESERVED = frozenset(  # words of CEL
+    {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop", "package", "namespace"}
+    | {"null", "return", "true", "var", "void", "while"}
 )
 _ENDED = frozenset({"*done"})  # the one outcome of the kinds that have none to name
 
@@ -30,9 +30,7 @@ def graph_problems(definition: Definition, graph: Graph) -> Iterator[Problem]:
     for circle in graph.cycles:
         index = next(index for index, step in enumerate(definition.steps) if step.id == circle[0])
         around = " -> ".join((*circle, circle[0]))
-        yield Problem(
-            "SF213", f"/steps/{index}/needs", f"these steps wait for each other and can never begin: {around}.", "Take one of the needs away."
-        )
+        yield Problem("SF213", f"/steps/{index}/needs", f"these steps wait for each other and can never begin: {around}.", "Take one of the needs away.")
     if not graph.cycles:
         yield from _joins(definition, graph)
         yield from _unfollowed(definition)
@@ -96,9 +94,7 @@ def _work(step: Step, at: str) -> Iterator[Problem]:
     if step.delay is not None:
         if (step.delay.duration is None) == (step.delay.until is None):
             found = "neither" if step.delay.until is None else "both"
-            yield Problem(
-                "SF216", at + "/delay", f"expected either `for` or `until` but found {found}.", "Write for: 2h, or until: with a point in time."
-            )
+            yield Problem("SF216", at + "/delay", f"expected either `for` or `until` but found {found}.", "Write for: 2h, or until: with a point in time.")
         yield from _length(step.delay.duration, at + "/delay/for")
 
 
@@ -134,9 +130,7 @@ def _needs(step: Step, at: str, graph: Graph, triggers: set[str]) -> Iterator[Pr
             if id_ in triggers:
                 yield Problem("SF211", place, f"`{id_}` is a trigger, not a step.", "A step without needs begins with the run; remove this need.")
             else:
-                yield Problem(
-                    "SF211", place, f"there is no step `{id_}`.", f"Did you mean `{near}`?" if near else f"The steps are {', '.join(graph.steps)}."
-                )
+                yield Problem("SF211", place, f"there is no step `{id_}`.", f"Did you mean `{near}`?" if near else f"The steps are {', '.join(graph.steps)}.")
             continue
         outcomes = outcomes_of(target)
         if outcome and outcome not in outcomes:

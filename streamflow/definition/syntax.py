@@ -82,11 +82,10 @@ def _loaded(text: str) -> Any:
             f"the text cannot be read {_place(error)}: {error.problem or error.context}.",
             "Look at the indentation, quotes and colons there.",
         )
-    except (YAMLError, ValueError, RecursionError) as error:
-        _refuse(
-            "SF100", f"the text cannot be read: {str(error).splitlines()[0] if str(error) else 'it is nested too deep'}.", "Write plain YAML or JSON."
-        )
-
+    except RecursionError:
+        _refuse("SF100", "the text cannot be read: it is nested too deep.", "Write it flatter.")
+    except (YAMLError, ValueError) as error:
+        _refuse("SF100", f"the text cannot be read: {str(error).splitlines()[0]}.", "Write plain YAML or JSON.")
     problems: list[Problem] = []
     _look_through(value, (), problems, [_VALUES])
     if problems:

@@ -1,0 +1,116 @@
+"""A definition as a Mermaid flowchart. Always made from the definition and never read back as truth.
+
+Nothing an author wrote is ever syntax: node ids are `n0`, `n1`, ..., and every text stands in quotes with what Mermaid or HTML would
+read as its own escaped. The same definition gives the same text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from streamflow.definition.catalog import Catalog
+from streamflow.definition.content import canonical, sha256_of
+from streamflow.definition.graph import Graph, kind_of
+from streamflow.definition.model import Definition, Step
+
+STATES = ("done", "waiting", "skipped", "parked", "failed")
+
+_LABEL = 80  # characters of one line; a diagram is for looking, the definition for reading
+_SHAPES = {
+    "wait": ("{{", "}}"),
+    "choose": ("{", "}"),
+    "emit": ("[/", "/]"),
+    "delay": ("([", "])"),
+    "set": ("[", "]"),
+    "print": (">", "]"),
+    "": ("[", "]"),
+}
+_STYLES = {
+    "done": "fill:#d7f0dd,stroke:#2e7d4f,color:#10301d",
+    "waiting": "fill:#fff3cd,stroke:#a67c00,color:#3d2e00",
+    "skipped": "fill:#eeeeee,stroke:#9e9e9e,color:#616161,stroke-dasharray:4 3",
+    "parked": "fill:#fde2c8,stroke:#c75b12,color:#4a2000",
+    "failed": "fill:#f9d6d5,stroke:#b3261e,color:#410e0b",
+}
+
+
+def mermaid(definition: Definition, catalog: Catalog | None = None, *, overlay: Mapping[str, str] | None = None) -> str:
+    """The flowchart of `definition`, as text that ends with a newline.
+
+    `catalog` gives events their titles, and the comment with the content hash, by which a diagram is known again. `overlay` maps ids of
+    steps to one of STATES, to show a run; other states and ids are left out."""
+    graph = Graph(definition)
+    nodes = {step.id: f"n{index}" for index, step in enumerate(graph.steps.values(), len(definition.on))}
+    lines = ["flowchart TD", f"  %% streamflow:definition={definition.name}@{definition.version}"]
+    if catalog is not None:
+        lines.append(f"  %% streamflow:sha256={sha256_of(canonical(definition, catalog))}")
+    for index, trigger in enumerate(definition.on):
+        lines += [f"  %% streamflow:trigger={trigger.id}", f"  n{index}([{_quoted('When', _event(trigger.event, catalog), trigger.where or '')}])"]
+    for step in graph.steps.values():
+        left, right = _SHAPES[kind_of(step)]
+        lines += [f"  %% streamflow:step={step.id}", f"  {nodes[step.id]}{left}{_quoted(*_words(step, catalog))}{right}"]
+    end = f"n{len(definition.on) + len(graph.steps)}"
+    lines += ["  %% streamflow:end", f'  {end}((("End")))']
+    lines += _edges(definition, graph, nodes, end)
+    lines += _classes(nodes, overlay or {})
+    return "\n".join(lines) + "\n"
+
+
+def _edges(definition: Definition, graph: Graph, nodes: Mapping[str, str], end: str) -> list[str]:
+    lines = []
+    for step in graph.steps.values():
+        if not graph.needs[step.id]:
+            lines += [f"  n{index} --> {nodes[step.id]}" for index in range(len(definition.on))]
+        arrow = "-.->" if step.join == "any" and len(step.needs) > 1 else "-->"
+        for need in dict.fromkeys(step.needs):
+            before, _, outcome = need.partition(".")
+            if before in nodes:
+                label = f"|{_quoted(outcome)}|" if outcome else ""
+                lines.append(f"  {nodes[before]} {arrow}{label} {nodes[step.id]}")
+    return lines + [f"  {nodes[id_]} --> {end}" for id_ in graph.steps if not graph.dependents[id_]]
+
+
+def _classes(nodes: Mapping[str, str], overlay: Mapping[str, str]) -> list[str]:
+    lines = []
+    for state in STATES:
+        shown = [node for id_, node in nodes.items() if overlay.get(id_) == state]
+        if shown:
+            lines += [f"  classDef {state} {_STYLES[state]}", f"  class {','.join(shown)} {state}"]
+    return lines
+
+
+def _event(name: str, catalog: Catalog | None) -> str:
+    spec = catalog.event(name) if catalog is not None else None
+    return spec.title or name if spec is not None else name
+
+
+def _words(step: Step, catalog: Catalog | None) -> list[str]:
+    """The lines of a step's label: its title, what it does, and its condition."""
+    lines = [step.title or step.id]
+    if step.wait is not None:
+        lines.append("wait for " + " or ".join(_event(clause.event, catalog) for clause in step.wait.events))
+        lines.append(f"at most {step.wait.within}" if step.wait.within is not None else "without limit")
+    elif step.choose is not None:
+        lines += [f"{branch.id}: {branch.if_}" if branch.if_ is not None else f"{branch.id}: otherwise" for branch in step.choose]
+    elif step.emit is not None:
+        lines.append("emit " + _event(step.emit.event, catalog))
+    elif step.delay is not None:
+        lines.append(f"after {step.delay.duration}" if step.delay.duration is not None else f"until {step.delay.until}")
+    elif step.set is not None:
+        lines.append("set " + ", ".join(value.name for value in step.set))
+    elif step.print is not None:
+        lines.append(f"print {step.print.text}")
+    return [*lines, f"if {step.if_}"] if step.if_ is not None else lines
+
+
+_ESCAPES = {'"': "#quot;", "#": "#35;", "<": "#lt;", ">": "#gt;", "&": "#amp;", "`": "#96;", "\\": "#92;", "%": "#37;", "{": "#123;", "}": "#125;"}
+_ESCAPES |= {"*": "#42;", "_": "#95;", "$": "#36;", "|": "#124;", ";": "#59;", ":": "#58;", "@": "#64;"}
+_INVISIBLE = re.compile(r"[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ud800-\udfff\ufeff\ufff0-\uffff]+")
+
+
+def _quoted(*lines: str) -> str:
+    """`lines` as one quoted label."""
+    shown = [" ".join(_INVISIBLE.sub(" ", line).split()) for line in lines]
+    cut = [line if len(line) <= _LABEL else line[: _LABEL - 1] + "…" for line in shown]
+    return '"' + ("<br/>".join("".join(_ESCAPES.get(letter, letter) for letter in line) for line in cut if line) or " ") + '"'
