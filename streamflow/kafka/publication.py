@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
@@ -153,13 +153,15 @@ def read_log(settings: Settings) -> Snapshot:
         "enable.auto.commit": False,
         "isolation.level": "read_committed",
         "enable.partition.eof": True,
+        "auto.offset.reset": "earliest",
         "fetch.wait.max.ms": 20,
     }
     consumer = Consumer(config)
     snapshot = Snapshot()
     deadline = time.monotonic() + _TIMEOUT_S
     try:
-        consumer.assign([TopicPartition(topic_name(settings, DEFINITIONS), 0, OFFSET_BEGINNING)])
+        # Offset 0 and not OFFSET_BEGINNING, which the client looks up only after a pause of 0.5 s.
+        consumer.assign([TopicPartition(topic_name(settings, DEFINITIONS), 0, 0)])
         while True:
             message = consumer.poll(1.0)
             error = message.error() if message is not None else None

@@ -20,8 +20,9 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.kafka.definitions import DefinitionsLog, NameRecord
-from streamflow.kafka.publication import publish, read_log, retire
+from streamflow.kafka.publication import fix_limits, publish, read_log, retire, skip_commands
 from streamflow.kafka.topics import DEFINITIONS, topic_name
+from streamflow.kafka.topics import topics as wanted_topics
 from streamflow.settings import Limits, Settings
 from tests.conftest import eventually, make_settings, needs_broker
 
@@ -60,9 +61,11 @@ def test_what_is_published_is_read_by_a_fresh_reader(topics: Settings) -> None:
     assert not published.already
 
 
-def test_an_empty_log_is_ready_at_once(topics: Settings) -> None:
+def test_an_empty_log_is_ready_at_once(settings: Settings) -> None:
+    admin.Admin(settings).create(wanted_topics(settings))
+
     async def check() -> None:
-        async with asyncio.timeout(10), following(topics) as log:
+        async with asyncio.timeout(10), following(settings) as log:
             assert log.position == 0
             assert log.contents == {}
 
@@ -140,12 +143,31 @@ def test_retiring_what_was_never_published_is_refused(topics: Settings) -> None:
 
 
 def test_a_definition_that_is_too_large_is_refused_before_anything_is_written(topics: Settings) -> None:
+    before = read_log(topics).position
     small = topics.model_copy(update={"limits": Limits(definition_bytes=1000)})
     with pytest.raises(Rejected) as caught:
         publish(small, name="loan", version="1", content=b"x" * 1001, events={})
 
     assert caught.value.code == "definition_too_large"
-    assert read_log(topics).position == 0
+    assert read_log(topics).position == before
+
+
+def test_the_limits_of_decisions_are_those_of_the_first_apply_for_ever(topics: Settings) -> None:
+    later = topics.model_copy(update={"limits": Limits(transitions_per_command=7)})
+    admin.apply(later)
+
+    assert fix_limits(later) == topics.limits.model_dump()
+    assert read_log(topics).engine["limits"] == topics.limits.model_dump()
+
+
+def test_a_persons_leave_to_skip_commands_reaches_the_workers(topics: Settings) -> None:
+    async def check() -> None:
+        async with following(topics) as log:
+            written = await asyncio.to_thread(skip_commands, topics, partition=1, offset=42, why="retention was too short")
+            await log.wait_position(written + 1, 10)
+            assert log.engine["skip/1"]["offset"] == 42
+
+    asyncio.run(check())
 
 
 def test_of_two_publishers_of_one_version_exactly_one_wins_also_after_compaction(topics: Settings) -> None:
@@ -228,7 +250,7 @@ def test_waiting_for_what_does_not_come_ends_with_an_error(topics: Settings) -> 
     async def check() -> None:
         async with following(topics) as log:
             with pytest.raises(OperationError) as caught:
-                await log.wait_position(1, 0.05)
+                await log.wait_position(log.position + 1, 0.05)
             assert caught.value.code == "definitions_behind"
 
     asyncio.run(check())
