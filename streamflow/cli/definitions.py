@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,13 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from streamflow.cli import output, sources
+from streamflow.cli.outline import outline
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.cli.sources import Checked
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import canonical, event_names, read_content
+from streamflow.definition.diff import diff as differences
+from streamflow.definition.diff import sentences
+from streamflow.definition.mermaid import mermaid
 from streamflow.definition.model import Definition
 from streamflow.definition.syntax import to_yaml
+from streamflow.engine.transitions import RunStarted, Transition
 from streamflow.errors import Rejected
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.definitions import Snapshot
@@ -24,6 +28,7 @@ from streamflow.kafka.publication import publish as publish_content
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.publication import retire as retire_version
 from streamflow.kafka.topics import DEFINITIONS, Topic, topic_name
+from streamflow.ops.history import read_history, step_states
 from streamflow.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, publish and look at definitions.")
@@ -115,9 +120,39 @@ def diff(
     new: Annotated[str, typer.Argument(metavar="B", help="the same")],
 ) -> None:
     """Tells what differs between two definitions, files or published ones."""
-    before, after = (_either(ctx, reference) for reference in (old, new))
-    lines = list(difflib.unified_diff(to_yaml(before).splitlines(), to_yaml(after).splitlines(), old, new, lineterm=""))
-    session_of(ctx).show({"same": not lines, "diff": lines}, "\n".join(lines) or "both say the same")
+    before, after = (_either(ctx, reference)[0] for reference in (old, new))
+    changes = differences(before, after)
+    told = sentences(changes)
+    session_of(ctx).show({"same": not changes, "changes": told}, "\n".join(told) or "both mean the same")
+
+
+@app.command(
+    epilog=examples(
+        "definitions diagram definitions/order-fulfilment",
+        "definitions diagram order-fulfilment --text",
+        "definitions diagram --run 4f2a91c0-5d0c7a1b2c3d4e5f6071",
+    )
+)
+def diagram(
+    ctx: typer.Context,
+    reference: Annotated[str | None, typer.Argument(metavar="[FILE|FOLDER|NAME[@VERSION]]", help="what to draw; not with --run")] = None,
+    run: Annotated[str | None, typer.Option(help="draw the definition of this run, and how far the run is")] = None,
+    as_text: Annotated[bool, typer.Option("--text", help="an outline for the terminal instead of Mermaid")] = False,
+) -> None:
+    """Draws a definition as Mermaid text: paste it at mermaid.live, in GitHub or in any Markdown that draws Mermaid."""
+    session = session_of(ctx)
+    if (reference is None) == (run is None):
+        raise Rejected("definition_or_run", "expected a definition or --run but found both or neither; do give one of them")
+    states: dict[str, str] | None = None
+    if run is not None:
+        history = read_history(session.settings, run)
+        states = step_states(history)
+        definition, catalog = _content(read_log(session.settings), history)
+    else:
+        assert reference is not None
+        definition, catalog = _either(ctx, reference)
+    drawn = outline(definition, catalog, states) if as_text else mermaid(definition, catalog, overlay=states).rstrip()
+    session.show({"name": definition.name, "version": definition.version, "diagram": drawn}, drawn)
 
 
 @app.command(epilog=examples("definitions retire order-fulfilment@1"))
@@ -187,9 +222,25 @@ def _resolve(log: Snapshot, reference: str) -> tuple[str, str]:
     return name, version
 
 
-def _either(ctx: typer.Context, reference: str) -> Definition:
-    if Path(reference).exists():
-        return sources.read_definition(Path(reference))
+def _either(ctx: typer.Context, reference: str) -> tuple[Definition, Catalog]:
+    """The definition that `reference` means, a file or a published one, and its catalog."""
+    path = Path(reference)
+    if path.exists():
+        source = sources.find(path)[0]
+        return sources.read_definition(source.definition), sources.read_catalog(source.catalog) if source.catalog is not None else Catalog()
     log = read_log(session_of(ctx).settings)
     name, version = _resolve(log, reference)
-    return read_content(log.contents[log.versions[name, version].sha][0])[0]
+    return read_content(log.contents[log.versions[name, version].sha][0])
+
+
+def _content(log: Snapshot, history: list[Transition]) -> tuple[Definition, Catalog]:
+    """What the run of `history` runs. Raises Rejected if that is no longer published."""
+    first = history[0]
+    sha = (
+        first.data.sha
+        if isinstance(first.data, RunStarted)
+        else next((record.sha for (name, version), record in log.versions.items() if (name, version) == (first.definition, first.version)), "")
+    )
+    if sha not in log.contents:
+        raise Rejected("version_unknown", f"expected {first.definition}@{first.version} among the published definitions but it is not there any more")
+    return read_content(log.contents[sha][0])

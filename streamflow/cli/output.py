@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -29,6 +30,11 @@ def err() -> Console:
     return Console(stderr=True, soft_wrap=True, highlight=False)
 
 
+def screen() -> Console:
+    """The console of live pictures: stdout."""
+    return Console(highlight=False)
+
+
 def say(text: str) -> None:
     """A line of an answer, as it is."""
     sys.stdout.write(f"{text}\n")
@@ -38,6 +44,12 @@ def say(text: str) -> None:
 def say_json(value: Any, *, line: bool = False) -> None:
     """`value` as JSON; on one line where many follow each other."""
     say(json.dumps(value, indent=None if line else 2, ensure_ascii=False, default=str))
+
+
+def plain(record: Any) -> dict[str, Any]:
+    """A frozen record of ours as JSON would have it, fields that have their default left out."""
+    built: dict[str, Any] = msgspec.to_builtins(record)
+    return built
 
 
 def warn(text: str) -> None:

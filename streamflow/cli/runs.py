@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
 
-from streamflow.cli import output
+from streamflow.cli import output, run_requests
 from streamflow.cli.output import examples
+from streamflow.cli.runs_watch import watch
 from streamflow.cli.session import session_of
 from streamflow.cli.timeline import told
 from streamflow.engine.transitions import Transition
 from streamflow.errors import Rejected
 from streamflow.ops.history import STATUSES, RunSummary, read_history, read_runs
-from streamflow.wire.transitions import encode_transition
 
 app = typer.Typer(help="Look at runs, start them, and help parked ones on.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -62,14 +61,7 @@ def show(ctx: typer.Context, run: RunId) -> None:
     session = session_of(ctx)
     with output.reading("reading runs") as progress:
         history = read_history(session.settings, run, progress)
-    session.show([as_written(transition) for transition in history], timeline(history))
-
-
-def as_written(transition: Transition) -> dict[str, Any]:
-    """A transition as its record in `runs` has it, with its type."""
-    _key, value, _headers = encode_transition(transition, None)
-    written: dict[str, Any] = msgspec.json.decode(value)
-    return {"type": transition.type} | written
+    session.show([{"type": transition.type} | output.plain(transition) for transition in history], timeline(history))
 
 
 def timeline(history: list[Transition]) -> str:
@@ -87,3 +79,7 @@ def timeline(history: list[Transition]) -> str:
         since = output.length(transition.at_ms - first.at_ms)
         lines.append(f"{transition.seq:>4}  +{since:<12} {transition.step or '':<{width}}  {told(transition)}".rstrip())
     return "\n".join(lines)
+
+
+app.command("watch", epilog=examples("runs watch", "runs watch --definition order-fulfilment --all"))(watch)
+run_requests.add_to(app)

@@ -14,6 +14,7 @@ from streamflow.engine.transitions import (
     RunCompleted,
     RunFailed,
     StepParked,
+    StepRetried,
     StepsSkipped,
     Transition,
     WaitStarted,
@@ -117,16 +118,21 @@ class Runs:
         return counts
 
 
+def partition_of_known_run(settings: Settings, run: str) -> int:
+    """The partition of `runs` and `commands` that a run is in, from its id. Raises Rejected (`no_run_id`)."""
+    try:
+        return partition_of_run(run, settings.topics.partitions)
+    except ValueError as error:
+        raise Rejected("no_run_id", f"expected a run id such as 4f2a91c0-5d0c7a1b2c3d4e5f6071 but found {run!r}; `runs list` shows them") from error
+
+
 def open_runs(settings: Settings, *, run: str | None = None, key: str | None = None, start: int = OFFSET_BEGINNING) -> Reading:
     """A reading of `runs`: of the only partition that a known run, or a known business key, can be in, or of all.
 
     Raises Rejected if `run` is no run id, OperationError if the topic cannot be read."""
     partitions = None
     if run is not None:
-        try:
-            partitions = [partition_of_run(run, settings.topics.partitions)]
-        except ValueError as error:
-            raise Rejected("no_run_id", f"expected a run id such as 4f2a91c0-5d0c... but found {run!r}; `streamflow runs list` shows them") from error
+        partitions = [partition_of_known_run(settings, run)]
     elif key is not None:
         partitions = [partition_of(key, settings.topics.partitions)]
     return Reading(settings, topic_name(settings, RUNS), partitions, start)
@@ -147,15 +153,36 @@ def read_runs(settings: Settings, *, key: str | None = None, progress: Progress 
     return runs
 
 
-def read_history(settings: Settings, run: str, progress: Progress | None = None) -> list[Transition]:
-    """The transitions of one run in order, each once.
-
-    Raises Rejected (`run_unknown`) if the topic has none."""
+def find_history(settings: Settings, run: str, progress: Progress | None = None) -> list[Transition]:
+    """The transitions of one run in order, each once; empty if the topic has none."""
     found: dict[int, Transition] = {}
     with open_runs(settings, run=run) as reading:
         for transition in transitions(reading.to_end(progress)):
             if transition.run == run:
                 found.setdefault(transition.seq, transition)
-    if not found:
-        raise Rejected("run_unknown", f"expected transitions of {run} in runs but there are none; `streamflow runs list` shows the runs that are there")
     return [found[seq] for seq in sorted(found)]
+
+
+def read_history(settings: Settings, run: str, progress: Progress | None = None) -> list[Transition]:
+    """As `find_history`, but raises Rejected (`run_unknown`) if the topic has none."""
+    found = find_history(settings, run, progress)
+    if not found:
+        raise Rejected("run_unknown", f"expected transitions of {run} in runs but there are none; `runs list` shows the runs that are there")
+    return found
+
+
+def step_states(history: Iterable[Transition]) -> dict[str, str]:
+    """How far each step of a run is: done, waiting, skipped, parked or failed; steps that have not begun are left out."""
+    steps: dict[str, str] = {}
+    for transition in history:
+        data, step = transition.data, transition.step or ""
+        if isinstance(data, StepsSkipped):
+            steps.update(dict.fromkeys(data.steps, "skipped"))
+        elif isinstance(data, RunFailed | RunCancelled):
+            ended = {name: "failed" if isinstance(data, RunFailed) else "skipped" for name, state in steps.items() if state in ("parked", "waiting")}
+            steps.update(ended)
+        elif isinstance(data, StepRetried):
+            steps.pop(step, None)
+        elif step:
+            steps[step] = "waiting" if isinstance(data, _BEGUN) else "parked" if isinstance(data, StepParked) else "done"
+    return steps
