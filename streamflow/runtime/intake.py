@@ -70,7 +70,7 @@ class Intake:
                 return NOTHING
             commands, failures = self._commands(record, topic_id, committed, occurrences)
             refusals += failures
-        except Exception as error:  # noqa: BLE001  a fault of ours that one record brings out must not stop all that come after it
+        except Exception as error:  # a fault of ours that one record brings out must not stop all that come after it
             log.exception("matching_failed", topic=record.topic, partition=record.partition, offset=record.offset)
             name = type(error).__name__
             refusals = [Refusal("matching_failed", f"expected to match the record but {name} was raised; this is a fault of Streamflow's")]
