@@ -42,6 +42,7 @@ from streamflow.engine.transitions import (
     RunCancelled,
     RunFailed,
     RunStarted,
+    StepParked,
     StepRetried,
     StepsSkipped,
     Transition,
@@ -138,10 +139,13 @@ def _account(own: Own, draft: Draft, outcome: Outcome, reason: str, now: int, of
         n.dead + (outcome == "dead"),
     )
     reasons = {**own.reasons, reason: own.reasons.get(reason, 0) + 1} if reason else own.reasons
-    return Own(offset, now, counts, reasons, watermarks, own.parked + _parked_change(draft), own.topic_id)
+    return Own(offset, now, counts, reasons, watermarks, own.parked + _parked_change(draft, own.parked), own.topic_id)
 
 
-def _parked_change(draft: Draft) -> int:
+def _parked_change(draft: Draft, parked: int) -> int:
+    """How many more runs are parked after the draft, when `parked` were before."""
+    if not parked and not any(type(t.data) is StepParked for t in draft.transitions):
+        return 0
     change = 0
     for run in {t.run for t in draft.transitions}:
         before: RunState | None = draft.view.get(run_key(run))
