@@ -95,8 +95,9 @@ class EngineHost:
     # -- what Faust tells
 
     def attach(self, consumer: Any) -> None:
-        """The consumer that feeds the agent; known once Faust has started."""
+        """The consumer that feeds the agent; known once Faust has started. No partition of a new assignment is released yet."""
         self._consumer = consumer
+        consumer.released.clear()
 
     def feed(self, partition: int, fetched: Fetched) -> None:
         """A fetched batch of a partition, from the agent."""

@@ -93,7 +93,6 @@ class Partition:
         self._deciding = asyncio.Lock()  # held from deciding a slice until its outputs are with the producer
         self._saving = asyncio.Lock()
         self._paused = False
-        self._hole_at = -1
         self._unsaved_bytes = self._unsaved_records = 0
         self._saved_at = clock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -191,17 +190,17 @@ class Partition:
                     self._paused = False
                     self._source.resume(self.number)
                 if fetched.epoch == self._source.epoch(self.number):
-                    await self._take(fetched.records)
+                    await self._take(fetched)
             self._arrived.clear()
             await self._arrived.wait()
 
-    async def _take(self, records: list[Any]) -> None:
-        applied = self.overlay.own.applied
+    async def _take(self, fetched: Fetched) -> None:
+        applied, records = self.overlay.own.applied, fetched.records
         if records[0].offset <= applied:
             records = [record for record in records if record.offset > applied]
         if not records:
             return
-        if records[0].offset != applied + 1 and not await self._hole(applied + 1, records[0].offset):
+        if records[0].offset != applied + 1 and not await self._hole(applied + 1, records[0].offset, fetched.sought):
             return
         for place in range(0, len(records), SLICE):
             async with self._deciding:
@@ -214,15 +213,15 @@ class Partition:
                 await self._outputs.flush()
             await asyncio.sleep(0)
 
-    async def _hole(self, expected: int, found: int) -> bool:
-        """Whether a batch that begins at `found` instead of `expected` may be taken: only if the log itself has nothing in between."""
+    async def _hole(self, expected: int, found: int, sought: int | None) -> bool:
+        """Whether a batch that begins at `found` instead of `expected` may be taken: only if the log itself has nothing in between, which
+        the first batch after a seek to `expected` shows."""
         first = await self._source.first_offset(self.number)
         if first > expected:
             raise self._gap(expected, first)
-        if self._hole_at == expected:
+        if sought == expected:
             log.warning("offsets_without_records", partition=self.number, expected=expected, found=found, reason="transaction markers of another producer")
             return True
-        self._hole_at = expected
         self._queue.clear()
         self._queued_records = self._queued_bytes = 0
         log.warning("input_hole", partition=self.number, expected=expected, found=found, consequence="reads again from what was expected")

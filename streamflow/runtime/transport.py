@@ -20,10 +20,21 @@ FETCH_WAIT_MS = 100  # Faust's 1500 ms keeps new data of one partition waiting b
 
 
 class Fetched(NamedTuple):
-    """Records of one partition, in order, and the epoch of the partition when they were asked for."""
+    """Records of one partition, in order, and the epoch of the partition when aiokafka gave them out. `sought` is where the fetch began if it
+    was the first one after a release: what is missing between it and the first record is missing in the log itself."""
 
     epoch: int
     records: list[Any]
+    sought: int | None = None
+
+
+class BatchThread(driver.AIOKafkaConsumerThread):
+    """The thread of aiokafka's loop. Seeks and fetches are in this one loop, so here, and only here, is known which came first."""
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
+        consumer: BatchConsumer = self.consumer
+        fetched = await super()._fetch_records(*args, **kwargs)
+        return {tp: Fetched(consumer.epochs.get(tp, 0), records, consumer.sought.pop(tp, None)) for tp, records in fetched.items()}
 
 
 class BatchConsumer(driver.Consumer):
@@ -31,11 +42,21 @@ class BatchConsumer(driver.Consumer):
 
     released: dict[TP, int]  # where delivery begins after the next seek of all
     epochs: dict[TP, int]  # how often a partition has been released: a batch fetched before the last time is known by its epoch
+    sought: dict[TP, int]  # where a released partition begins, until its first batch is fetched
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.released = {}
         self.epochs = {}
+        self.sought = {}
+        self._resumed = asyncio.Event()
+
+    def _new_consumer_thread(self) -> BatchThread:
+        return BatchThread(self, loop=self.loop, beacon=self.beacon)
+
+    def resume_partitions(self, tps: Any) -> None:
+        super().resume_partitions(tps)
+        self._resumed.set()
 
     async def perform_seek(self) -> None:
         """Called by Faust whenever it wants positions: released partitions go to their offset, the others are held."""
@@ -58,7 +79,6 @@ class BatchConsumer(driver.Consumer):
             return
         self.released[tp] = offset
         await self._in_thread(self._release, tp, offset)
-        self.epochs[tp] = self.epochs.get(tp, 0) + 1  # aiokafka returns nothing from before a seek after it
         self._read_offset[tp] = offset or None
         self.resume_partitions({tp})
 
@@ -75,13 +95,17 @@ class BatchConsumer(driver.Consumer):
         consumer, partition = self._thread._ensure_consumer(), TopicPartition(tp.topic, tp.partition)
         consumer._fetcher._fetch_max_wait_ms = FETCH_WAIT_MS
         if partition in consumer.assignment():
-            consumer.seek(partition, offset)
+            consumer.seek(partition, offset)  # aiokafka gives out nothing from before a seek after it
+            self.epochs[tp] = self.epochs.get(tp, 0) + 1
+            self.sought[tp] = offset
             consumer.resume(partition)
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
             while not (self._stopped.is_set() or fetcher._stopped.is_set()):
-                epochs = dict(self.epochs)
+                if self.flow_active and not self._get_active_partitions():
+                    await self._wait_resumed()
+                    continue
                 records, _ = await self._wait_next_records(1.0)
                 generation = self.app.consumer_generation_id
                 await asyncio.sleep(0)
@@ -90,7 +114,7 @@ class BatchConsumer(driver.Consumer):
                 if not self.flow_active:
                     await self.perform_seek()
                     continue
-                await self.wait_first(self._deliver(records, generation, epochs), self.suspend_flow.wait())
+                await self.wait_first(self._deliver(records, generation), self.suspend_flow.wait())
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
                 raise
@@ -98,15 +122,24 @@ class BatchConsumer(driver.Consumer):
             if not self.transport.app.should_stop:
                 raise
 
-    async def _deliver(self, records: Any, generation: int, epochs: dict[TP, int]) -> None:
+    async def _wait_resumed(self) -> None:
+        """Return when a partition may be active again. Faust sleeps for a second here, which every start of a worker would wait out."""
+        self._resumed.clear()
+        try:
+            await asyncio.wait_for(self._resumed.wait(), 1.0)
+        except TimeoutError:
+            return
+
+    async def _deliver(self, records: dict[Any, Fetched], generation: int) -> None:
         for partition, fetched in records.items():
             tp = TP(partition.topic, partition.partition)
             if self.app.consumer_generation_id != generation:
                 return
-            message: Any = self._to_message(tp, fetched[-1])
-            message.key, message.value = None, Fetched(epochs.get(tp, 0), fetched)
+            last = fetched.records[-1]
+            message: Any = self._to_message(tp, last)
+            message.key, message.value = None, fetched
             await self.callback(message)
-            self._read_offset[tp] = fetched[-1].offset
+            self._read_offset[tp] = last.offset
 
 
 class BatchTransport(driver.Transport):

@@ -1,0 +1,324 @@
+"""A bench for engine workers: topics with a prefix of their own, real worker processes, commands in, and what comes out read by a foreign client."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import pytest
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from rocksdict import Options, Rdict
+
+from streamflow.definition.content import canonical, event_names
+from streamflow.definition.syntax import parse_catalog, parse_definition
+from streamflow.engine import commands as c
+from streamflow.ids import partition_of, partition_of_run, run_id
+from streamflow.kafka import admin
+from streamflow.kafka.publication import publish
+from streamflow.settings import Engine, Settings
+from streamflow.wire.codec import encode_command
+from tests.conftest import make_settings
+from tests.proof.reader import DeadLetter, Stranger
+from tests.proof.world import Worker
+
+T = TypeVar("T")
+
+FAST = Engine(session_timeout_s=6, checkpoint_s=0.1, checkpoint_idle_s=0.2)
+
+CATALOG = """
+events:
+  - {name: order.placed, topics: [orders], key: {path: id}, schema: {type: object, properties: {id: {type: string}, total: {type: integer}}}}
+  - {name: order.paid, topics: [payments], key: {path: id}, schema: {type: object, properties: {id: {type: string}, amount: {type: integer}}}}
+  - {name: order.shipped, topics: [TOPIC], key: {path: id}, schema: {type: object, properties: {id: {type: string}}}}
+"""
+
+# Ends as soon as the payment is there: three steps that say all about order, conditions and values.
+PAYMENT = """
+name: payment
+version: "1"
+on: [{id: placed, event: order.placed}]
+steps:
+  - id: double
+    set: [{name: total, expr: trigger.total * 2}]
+  - id: paid
+    needs: [double]
+    wait: {events: [{id: paid, event: order.paid, where: event.amount >= steps.double.total}], forever: true}
+  - id: bye
+    needs: [paid]
+    print: {text: '"paid " + run.key'}
+"""
+
+
+class Transition(NamedTuple):
+    """A record of `runs` as a stranger sees it."""
+
+    partition: int
+    offset: int
+    key: bytes
+    headers: list[tuple[str, bytes]]
+    value: bytes
+
+    @property
+    def name(self) -> str:
+        return dict(self.headers)["ce_type"].decode().removeprefix("streamflow.")
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = json.loads(self.value)
+        return fields
+
+
+class Bench:
+    """A context manager; leaving it ends every worker that it started."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
+        self.prefix = settings.topics.prefix
+        self.partitions = settings.topics.partitions
+        self.folder = folder
+        self.servers = {"bootstrap.servers": settings.kafka.bootstrap_servers or "", "log_level": 0}
+        self.admin = AdminClient(self.servers)
+        self.stranger = Stranger(self.servers["bootstrap.servers"], self.prefix)  # type: ignore[arg-type]
+        self.producer = Producer(self.servers | {"enable.idempotence": True, "linger.ms": 1})
+        self.workers: list[Worker] = []
+        self._tail = Consumer(self.servers | {"group.id": "a-watcher", "enable.auto.commit": False, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20})
+        self._read: list[Message] = []
+        self._assigned = False
+        self._sent = 0
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.end()
+        self._tail.close()
+
+    # -- what is in it
+
+    def topic(self, role: str) -> str:
+        return f"{self.prefix}{role}"
+
+    def publish(self, definition: str = PAYMENT, *, shipped_to: str = "shipments") -> c.Start:
+        """Publishes a definition; what starts it."""
+        parsed, events = parse_definition(definition), parse_catalog(CATALOG.replace("TOPIC", shipped_to))
+        entries = {spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in events.events if spec.name in event_names(parsed)}
+        published = publish(self.settings, name=parsed.name, version=parsed.version, content=canonical(parsed, events), events=entries)
+        return c.Start(published.sha, published.offset)
+
+    def worker(self, name: str = "engine", **options: Any) -> Worker:
+        """Starts an engine worker, with static membership under its name; `options` are settings of the engine."""
+        engine = {**self.settings.engine.model_dump(exclude_none=True), "instance_id": name, **options}
+        environment = {
+            "STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS": self.servers["bootstrap.servers"],
+            "STREAMFLOW_TOPICS__PREFIX": self.prefix,
+            "STREAMFLOW_TOPICS__PARTITIONS": str(self.partitions),
+            "STREAMFLOW_LOG_FORMAT": "json",
+            "PYTHONASYNCIODEBUG": "",
+            "PYTHONWARNINGS": "default::ResourceWarning,default::RuntimeWarning",
+            **{f"STREAMFLOW_ENGINE__{option.upper()}": str(value) for option, value in engine.items() if value is not None},
+        }
+        self.workers.append(Worker("engine", name, self.folder, environment))  # type: ignore[arg-type]
+        return self.workers[-1].start()
+
+    # -- what goes in
+
+    def send(self, *commands: c.Command) -> None:
+        """Appends commands, each to its partition (watermarks to all), and waits for the broker."""
+        for command in commands:
+            key = getattr(command, "key", "")
+            if isinstance(command, c.AdvanceWatermark):
+                places = list(range(self.partitions))
+            elif key:
+                places = [partition_of(key, self.partitions)]
+            else:
+                places = [partition_of_run(command.run, self.partitions)]  # type: ignore[union-attr]
+            for place in places:
+                self.append(place, encode_command(command), key.encode())
+        self.flush()
+
+    def append(self, partition: int, value: bytes | None, key: bytes = b"") -> None:
+        """Queues any bytes for a partition of `commands`."""
+        while True:
+            try:
+                self.producer.produce(self.topic("commands"), value, key, partition=partition)
+                return
+            except BufferError:
+                self.producer.poll(0.1)
+
+    def flush(self) -> None:
+        assert self.producer.flush(60) == 0
+
+    def start(self, start: c.Start, key: str, definition: str = "payment", **data: Any) -> str:
+        """Appends a start by event; the id of the run."""
+        event = c.Event("order.placed", f"placed-{key}", 1, {"id": key, "total": 5, **data})
+        self.send(c.StartRun(f"start-{key}", definition, key, start, "placed", event, c.Origin("source", 0, self._next(), 0, "t")))
+        return run_id(definition, key, event.id)
+
+    def deliver(self, key: str, definition: str = "payment", *, name: str = "order.paid", event_id: str = "", time_ms: int = 1, **data: Any) -> None:
+        """Appends the delivery of an event."""
+        event = c.Event(name, event_id or f"{name}-{key}-{self._next()}", time_ms, {"id": key, "amount": 10, **data})
+        self.send(c.DeliverEvent(f"deliver-{event.id}", definition, key, event))
+
+    def key_of(self, partition: int, nth: int = 0) -> str:
+        """A key that lives in `partition`."""
+        found = (f"k{number}" for number in range(100_000) if partition_of(f"k{number}", self.partitions) == partition)
+        for _ in range(nth):
+            next(found)
+        return next(found)
+
+    def _next(self) -> int:
+        self._sent += 1
+        return self._sent
+
+    # -- what comes out
+
+    def wait(self, condition: Callable[[], T], what: str, timeout_s: float = 30.0) -> T:
+        """The first true value of `condition`; a worker that ended by itself, or the deadline, fails the test with its log."""
+        deadline = time.monotonic() + timeout_s
+        while not (value := condition()):
+            for worker in self.workers:
+                worker.check()
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"-- {worker.name}\n{worker.tail()}" for worker in self.workers)
+                pytest.fail(f"expected {what} within {timeout_s} s but the last value was {value!r}\n{logs}")
+            time.sleep(0.02)
+        return value
+
+    def transitions(self, run: str | None = None) -> list[Transition]:
+        """What has come to `runs` so far, copies included, in the order of each partition."""
+        found = [
+            Transition(m.partition() or 0, m.offset() or 0, m.key() or b"", [(k, bytes(v or b"")) for k, v in m.headers() or []], m.value() or b"")
+            for m in self._messages("runs")
+        ]
+        return [t for t in found if run is None or t.fields["run"] == run]
+
+    def history(self, run: str) -> list[str]:
+        """The names of a run's transitions, without copies."""
+        return list({t.fields["seq"]: t.name for t in self.transitions(run)}.values())
+
+    def wait_history(self, run: str, *names: str, timeout_s: float = 30.0) -> list[str]:
+        """Waits until the run's history ends with `names`."""
+        return self.wait(lambda: self.history(run)[-len(names) :] == list(names) and self.history(run), f"{run} to come to {names}", timeout_s)  # type: ignore[return-value]
+
+    def letters(self, reason: str | None = None) -> list[DeadLetter]:
+        """What has come to `dead-letters` so far."""
+        found = [
+            DeadLetter(m.key(), m.value(), {name: (value or b"").decode(errors="replace") for name, value in m.headers() or []})
+            for m in self._messages("dead-letters")
+        ]
+        return [letter for letter in found if reason is None or letter.reason == reason]
+
+    def wait_letter(self, reason: str, **facts: str) -> DeadLetter:
+        """The first dead letter of a reason whose headers hold `facts`."""
+
+        def found() -> list[DeadLetter]:
+            return [m for m in self.letters(reason) if all(m.headers.get(f"streamflow.dlq.{name}") == fact for name, fact in facts.items())]
+
+        return self.wait(found, f"a dead letter {reason} {facts}")[0]
+
+    def _messages(self, role: str) -> list[Message]:
+        if not self._assigned:
+            places = [TopicPartition(self.topic("runs"), p, 0) for p in range(self.partitions)] + [TopicPartition(self.topic("dead-letters"), 0, 0)]
+            self._tail.assign(places)
+            self._assigned = True
+        while batch := self._tail.consume(1000, 0.05):
+            self._read += [message for message in batch if message.error() is None]
+        return [message for message in self._read if message.topic() == self.topic(role)]
+
+    def committed(self) -> dict[int, int]:
+        """The engine's committed offset of each partition: its checkpoints."""
+        return self.stranger.committed(f"{self.prefix}engine", self.topic("commands"))
+
+    def ends(self) -> dict[int, int]:
+        """The next offset of each partition of `commands`."""
+        return {partition: high for partition, (_, high) in self.stranger.ends(self.topic("commands")).items()}
+
+    def wait_saved(self, partitions: Sequence[int] | None = None, timeout_s: float = 30.0) -> None:
+        """Waits until everything in `commands` is decided and in a checkpoint, twice over: what was appended by it too."""
+        chosen = range(self.partitions) if partitions is None else partitions
+
+        def saved() -> bool:
+            try:
+                ends, committed = self.ends(), self.committed()
+            except KafkaException:  # the broker is away: part of the test
+                return False
+            return all(ends[p] == max(0, committed[p]) for p in chosen)
+
+        self.wait(saved, "everything to be decided and saved", timeout_s)
+
+    def own(self) -> dict[int, dict[str, Any]]:
+        """The partitions' own records, from the changelog."""
+        return {partition: json.loads(records[b"own"]) for partition, records in self.stranger.state().items() if b"own" in records}
+
+    def reasons(self) -> Counter[str]:
+        """Why commands were not applied, over all partitions."""
+        total: Counter[str] = Counter()
+        for own in self.own().values():
+            total.update(own.get("reasons", {}))
+        return total
+
+    def check_exact(self) -> None:
+        """Conservation and exactness: each command has one counted outcome, histories have no gap, and copies are identical."""
+        held = Counter(message.partition() for message in self.stranger.messages(self.topic("commands")))
+        own = self.own()
+        for partition in range(self.partitions):
+            counts = own[partition]["counts"] if partition in own else Counter[str]()
+            assert counts.get("read", 0) == held[partition], f"partition {partition}: {counts} of {held[partition]} commands"
+            assert counts.get("read", 0) == sum(counts.get(outcome, 0) for outcome in ("applied", "rejected", "duplicate", "dead"))
+        assert self.stranger.runs().faults == []
+
+    def check_stores(self, *workers: Worker) -> None:
+        """The store of each partition in the folders of these (ended) workers equals its changelog, key by key."""
+        state = self.stranger.state()
+        for worker in workers:
+            for folder in sorted(worker.state.glob(f"{self.prefix}[0-9]*")):
+                assert store_of(folder) == state[int(folder.name.removeprefix(self.prefix))], f"{folder.name} differs from its changelog"
+
+    def lines(self, worker: Worker, event: str | None = None, **facts: Any) -> list[dict[str, Any]]:
+        """The structured log lines of a worker; those of one event that hold `facts`."""
+        found = [json.loads(line) for line in worker.log.read_text(errors="replace").splitlines() if line.startswith("{")]
+        return [line for line in found if (event is None or line["event"] == event) and all(line.get(name) == fact for name, fact in facts.items())]
+
+    def wait_line(self, worker: Worker, event: str, timeout_s: float = 30.0, **facts: Any) -> dict[str, Any]:
+        """The first log line of an event with these facts."""
+        return self.wait(lambda: self.lines(worker, event, **facts), f"a log line {event} {facts} of {worker.name}", timeout_s)[0]
+
+    def wait_open(self, worker: Worker, *partitions: int, times: int = 1) -> None:
+        """Waits until a worker has opened these partitions (all), so many times."""
+        for partition in partitions or range(self.partitions):
+            self.wait(lambda p=partition: len(self.lines(worker, "partition_open", partition=p)) >= times, f"{worker.name} to open {partition}")  # type: ignore[misc]
+
+
+def complaints(worker: Worker) -> list[str]:
+    """What Python itself complained about in a worker's log: tasks and exceptions that nobody took, things left open."""
+    told = ("Task exception was never", "was never awaited", "Task was destroyed", "ResourceWarning", "Unclosed", "Traceback (most recent")
+    return [line for line in worker.log.read_text(errors="replace").splitlines() if any(text in line for text in told)]
+
+
+def store_of(folder: Path) -> dict[bytes, bytes]:
+    """The records of a closed store, without the host's own."""
+    store = Rdict(str(folder), Options(raw_mode=True))
+    try:
+        return {key: value for key, value in store.items() if not key.startswith(b"!")}
+    finally:
+        store.close()
+
+
+def make_bench(bootstrap: str, folder: Path, **changes: Any) -> Bench:
+    """A bench with its fixed topics created; checkpoints come quickly."""
+    settings = make_settings(bootstrap, folder, engine=FAST, **changes)
+    admin.apply(settings)
+    return Bench(settings, folder)
+
+
+@pytest.fixture
+def bench(bootstrap: str, tmp_path: Path) -> Iterator[Bench]:
+    """A bench for one test."""
+    with make_bench(bootstrap, tmp_path) as made:
+        yield made
