@@ -52,33 +52,38 @@ class PublishedVersions:
         self._definitions = definitions
         self._partition = TopicPartition(topic_name(settings, DEFINITIONS), 0)
         self._settings = settings
-        self._asker: AIOKafkaConsumer | None = None
+        self._askers: dict[str, AIOKafkaConsumer] = {}
         self._given_up = -1
         self._compiled: dict[str, Published | None] = {}
         definitions.subscribe(self._changed)
 
     async def start(self) -> None:
         """Connects. Raises KafkaError."""
-        asker = AIOKafkaConsumer(**aiokafka_config(self._settings, "ingress-definitions"), group_id=None, isolation_level="read_uncommitted")
-        await asker.start()
-        self._asker = asker
+        for level in ("read_uncommitted", "read_committed"):
+            asker = AIOKafkaConsumer(**aiokafka_config(self._settings, "ingress-definitions"), group_id=None, isolation_level=level)
+            self._askers[level] = asker
+            await asker.start()
 
     async def stop(self) -> None:
         """Disconnects."""
-        if self._asker is not None:
-            await self._asker.stop()
+        for asker in self._askers.values():
+            await asker.stop()
 
     async def read_to_end(self) -> None:
-        if self._asker is None:
-            raise OperationError("definitions_behind", "expected a started reader of the definitions but it is not; call start first")
-        end = (await self._asker.end_offsets([self._partition]))[self._partition]
-        if end <= max(self._definitions.position, self._given_up):
-            return
-        try:
-            await self._definitions.wait_position(end, _OPEN_TRANSACTION_S)
-        except OperationError:
-            self._given_up = end
-            log.warning("publication_open", position=self._definitions.position, end=end, consequence="matching goes on with what is committed")
+        end = await self._end("read_uncommitted")
+        while end > max(self._definitions.position, self._given_up):
+            try:
+                await self._definitions.wait_position(end, _OPEN_TRANSACTION_S)
+            except OperationError:
+                position, committed = self._definitions.position, await self._end("read_committed")
+                if position >= committed:
+                    self._given_up = end
+                    log.warning("publication_open", position=position, end=end, consequence="matching goes on with what is committed")
+                else:
+                    log.warning("definitions_behind", position=position, end=committed, consequence="nothing is matched until they are read")
+
+    async def _end(self, level: str) -> int:
+        return int((await self._askers[level].end_offsets([self._partition]))[self._partition])
 
     def published(self) -> Sequence[Published]:
         found = []

@@ -283,6 +283,35 @@ def test_nothing_is_lost_doubled_or_miscounted_when_ingress_is_killed_again_and_
     assert len(letters) == expected["broken"], f"seed {seed}"
 
 
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_sources_may_be_compressed(bench: Bench, codec: str) -> None:
+    source = bench.topic(1)
+    bench.publish("loan", "1", on="created", created=by_path(source, "created"))
+    bench.producer = Producer(bench.servers | {"compression.type": codec, "linger.ms": 50})
+    bench.send(source, *({"kind": "created", "order": f"o-{n}"} for n in range(100)))
+    bench.worker()
+    assert bench.read(source, 100)["matched"] == 100
+
+
+def test_what_a_transaction_took_back_is_no_event_and_its_marks_hold_nothing_up(bench: Bench) -> None:
+    source = bench.topic(1)
+    bench.publish("loan", "1", on="created", waits=("paid",), within="1d", created=by_path(source, "created"), paid=by_path(source, "paid"))
+    worker = bench.worker(bench.settings.model_copy(update={"ingress": Ingress(watermark_s=0.2)}))
+    producer = Producer(bench.servers | {"transactional.id": f"tx-{uuid.uuid4().hex}"})
+    producer.init_transactions(30)
+    for order, end in (("kept", producer.commit_transaction), ("taken-back", producer.abort_transaction), ("kept-too", producer.commit_transaction)):
+        producer.begin_transaction()
+        producer.produce(source, json.dumps({"kind": "created", "order": order}), "k")
+        producer.flush(30)
+        end(30)
+    assert bench.read(source, 2)["read"] == 2
+    last = int(time.time() * 1000)
+    eventually(lambda: any(isinstance(command, AdvanceWatermark) and command.at_ms["0"] > last for command in bench.commands()), every=0.2)
+    assert [command.key for command in starts(bench.commands())] == ["kept", "kept-too"]
+    assert worker.stop() == 0
+    assert bench.counts(source) == {"offset": 6, "read": 2, "matched": 2, "ignored": 0, "dead": 0}
+
+
 def test_two_workers_share_the_sources_and_one_that_leaves_loses_nothing(bench: Bench) -> None:
     source = bench.topic(4)
     bench.publish("loan", "1", on="created", created=by_path(source, "created", id={"path": "id"}))
