@@ -69,6 +69,7 @@ class Graph:
 
     def _cycles(self, rest: dict[str, None]) -> Iterator[tuple[str, ...]]:
         """One circle, then those that are left without its steps, until no step needs another that is left."""
+        written = list(self.steps)
         while True:
             while free := [id_ for id_ in rest if not any(need in rest for need in self.needs[id_])]:
                 for id_ in free:
@@ -79,6 +80,7 @@ class Graph:
             while (following := next(need for need in self.needs[path[-1]] if need in rest)) not in path:
                 path.append(following)
             circle = tuple(reversed(path[path.index(following) :]))
-            yield circle
+            first = min(range(len(circle)), key=lambda index: written.index(circle[index]))
+            yield (*circle[first:], *circle[:first])
             for id_ in circle:
                 del rest[id_]

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from streamflow.definition.diff import Added, Changed, Moved, Removed, diff, sentences
+from streamflow.definition.syntax import parse_definition
+from tests.unit.definition.examples import GOOD
+
+BEFORE = parse_definition(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("within: 24h", "within: 48h", ["`within` of `wait` of step `paid` changed from `24h` to `48h`."]),
+        ('version: "1.0.0"', 'version: "2"', ["`version` changed from `1.0.0` to `2`."]),
+        ("    title: Wait for the payment\n", "", ["`title` of step `paid` was removed (it was `Wait for the payment`)."]),
+        ("  - id: late\n", "  - id: late\n    if: 'true'\n", ["`if` of step `late` was set to `true`."]),
+        ("needs: [size.small]", "needs: [size.small, paid]", ["The need `paid` was added to step `rest`."]),
+        ("needs: [size.small]", "needs: []", ["The need `size.small` was removed from step `rest`."]),
+        (
+            "where: event.order_id == trigger.id",
+            "where: 'true'",
+            ["`where` of event `captured` of `wait` of step `paid` changed from `event.order_id == trigger.id` to `true`."],
+        ),
+        ("{name: id, expr: trigger.id}, ", "", ["The field `id` was removed from `emit` of step `release`."]),
+        (
+            "delay: {for: 2h}",
+            "print: {text: '1'}",
+            ['`delay` of step `rest` was removed (it was `{"for": "2h"}`).', '`print` of step `rest` was set to `{"text": "1"}`.'],
+        ),
+        ("on:\n", "on:\n  - {id: other, event: raw}\n", ["The trigger `other` was added."]),
+        ("  - id: late\n", "  - {id: more, print: {text: '1'}}\n  - id: late\n", ["The step `more` was added."]),
+        ("id: rest", "id: remainder", ["The step `rest` was removed.", "The step `remainder` was added."]),
+    ],
+)
+def test_each_change_is_a_sentence(old: str, new: str, told: list[str]) -> None:
+    assert old in GOOD
+    assert sentences(diff(BEFORE, parse_definition(GOOD.replace(old, new, 1)))) == told
+
+
+def test_the_same_meaning_has_no_changes() -> None:
+    assert diff(BEFORE, parse_definition(GOOD + "\n# a remark\n")) == ()
+    steps = list(BEFORE.steps)
+    assert diff(BEFORE, BEFORE.model_copy(update={"steps": steps[::-1]})) == ()
+
+
+def test_the_order_of_branches_is_a_change() -> None:
+    after = parse_definition(
+        GOOD.replace("[{id: large, if: steps.total.amount > 100}, {id: small}]", "[{id: small}, {id: large, if: steps.total.amount > 100}]")
+    )
+    changes = diff(BEFORE, after)
+    assert changes == (Moved(("steps", "size", "choose"), ("large", "small"), ("small", "large")),)
+    assert sentences(changes) == ["The order of the branches of step `size` is now small, large."]
+
+
+def test_changes_are_data() -> None:
+    after = parse_definition(GOOD.replace("within: 24h", "within: 48h").replace("id: rest", "id: remainder"))
+    assert [type(change) for change in diff(BEFORE, after)] == [Removed, Changed, Added]
