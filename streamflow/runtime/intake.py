@@ -6,6 +6,7 @@ Made new for every change of the published versions, and never changed: a batch 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 import structlog
@@ -13,7 +14,6 @@ import structlog
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.expression import compile_expression
 from streamflow.engine.match import Matcher, Published, Source
-from streamflow.errors import DefinitionError
 from streamflow.runtime.sources import FirstPosition
 from streamflow.settings import Limits
 from streamflow.wire.codec import DecodeError, encode_command
@@ -24,6 +24,13 @@ from streamflow.wire.extraction import Occurrence, Refusal, TopicReader
 log = structlog.get_logger(__name__)
 
 STAGE = "ingress"
+
+_compile = lru_cache(maxsize=4096)(compile_expression)  # a publication makes everything new, and most of it is as it was
+
+
+def readable(specs: Iterable[EventSpec]) -> None:
+    """Raises ValueError or DefinitionError if a schema or expression of `specs` cannot be compiled."""
+    TopicReader(enumerate(specs), _compile)
 
 
 class Taken(NamedTuple):
@@ -37,16 +44,16 @@ NOTHING = Taken([], [])
 
 
 class Intake:
-    """Takes in records for the versions in `published`. A version whose catalog cannot be compiled is left out, and logged: the others go on."""
+    """Takes in records for the versions in `published`, whose catalogs `readable` has found usable."""
 
     def __init__(self, published: Iterable[Published], limits: Limits) -> None:
-        self.matcher = Matcher(live for live in published if _usable(live))
+        self.matcher = Matcher(published)
         self._limits = limits
         by_topic: dict[str, list[tuple[int, EventSpec]]] = {}
         for index, spec in enumerate(self.matcher.specs):
             for topic in spec.topics:
                 by_topic.setdefault(topic, []).append((index, spec))
-        self._readers = {topic: TopicReader(specs, compile_expression) for topic, specs in by_topic.items()}
+        self._readers = {topic: TopicReader(specs, _compile) for topic, specs in by_topic.items()}
         self.topics = frozenset(self._readers)
         self.limited_topics = self.matcher.limited_topics()
         self.first = {
@@ -106,12 +113,3 @@ class Intake:
         place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
         tell("dead_letter", reason=refusal.reason, message=refusal.message, definition=refusal.definition or None, name=refusal.event or None, **place)
         return dead_letter(record, refusal.reason, refusal.message, STAGE, topic_id=topic_id, limit_bytes=limit, **facts)
-
-
-def _usable(live: Published) -> bool:
-    try:
-        TopicReader(enumerate(live.specs.values()), compile_expression)
-    except (ValueError, DefinitionError) as error:
-        log.error("version_unusable", definition=live.plan.name, version=live.plan.version, error=str(error))
-        return False
-    return True

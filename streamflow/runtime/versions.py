@@ -23,6 +23,7 @@ from streamflow.errors import DefinitionError, OperationError
 from streamflow.kafka.connection import aiokafka_config
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.topics import DEFINITIONS, topic_name
+from streamflow.runtime.intake import readable
 from streamflow.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -103,6 +104,7 @@ class PublishedVersions:
             if content is None:
                 raise ValueError("its content is not in the log")
             _, catalog = read_content(content[0])
+            readable(catalog.events)
             return Published(plan_of(content[0]), {spec.name: spec for spec in catalog.events}, content[1], newest=False)
         except (ValueError, ValidationError, DefinitionError) as error:
             log.error("version_unusable", definition=name, version=version, sha=sha, error=str(error), consequence="it is not matched; others are")

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from streamflow.definition.catalog import Catalog
+from streamflow.definition.catalog import Catalog, EventSpec
 from streamflow.definition.compile import compile_plan
 from streamflow.definition.model import Definition
 from streamflow.engine.match import Published
-from streamflow.runtime.intake import Intake, Taken
+from streamflow.errors import DefinitionError
+from streamflow.runtime.intake import Intake, Taken, readable
 from streamflow.settings import Limits
 from streamflow.wire.codec import decode_command
 from streamflow.wire.decoding import Record
@@ -75,9 +76,12 @@ def test_a_definition_that_fails_leaves_the_others_their_commands() -> None:
     assert (len(taken.commands), reasons(taken)) == (1, ["expression_failed"])
 
 
-def test_a_version_whose_schema_cannot_be_used_is_left_out_and_the_others_work() -> None:
-    intake = Intake([published("a", schema={"type": "nonsense"}), published("b")], Limits())
-    assert len(take(intake, {"kind": "s", "order": "k"}).commands) == 1
+@pytest.mark.parametrize(
+    "fields", [{"schema": {"type": "nonsense"}}, {"schema": {"$ref": "https://example.com/a.json"}}, {"match": {"expr": "event."}}]
+)
+def test_a_catalog_that_cannot_be_used_is_told_before_it_is_used(fields: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, DefinitionError)):
+        readable([EventSpec.model_validate({"name": "a", "topics": ["orders"], **fields})])
 
 
 def test_a_fault_of_ours_is_a_dead_letter_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
