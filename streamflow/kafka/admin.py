@@ -20,6 +20,7 @@ from streamflow.kafka.topics import Need, Topic, holds, topics
 from streamflow.settings import Settings
 
 _TIMEOUT_S = 30.0
+_REACH_S = 5.0
 
 # Changing these on a topic that holds records could take some of them away, or put keys in other places.
 _NEVER_CHANGED = frozenset({"partitions", "replication", "cleanup.policy"})
@@ -138,7 +139,7 @@ class Admin:
 
     def _reach(self) -> None:
         try:
-            self._client.list_topics(timeout=10)
+            self._client.list_topics(timeout=_REACH_S)
         except KafkaException as error:
             raise self._failed("the broker to answer", error) from error
 

@@ -1,0 +1,112 @@
+"""The connection settings as a broker with passwords sees them, through both clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError, Producer
+
+from streamflow.errors import OperationError
+from streamflow.kafka import admin
+from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.connection import aiokafka_config, confluent_config, confluent_producer_config, max_batch_bytes
+from streamflow.kafka.definitions import DefinitionsLog
+from streamflow.kafka.node import free_ports, keep_ports
+from streamflow.kafka.topics import topic_name
+from streamflow.settings import Kafka, Limits, Settings
+from tests.conftest import make_settings, needs_broker
+
+pytestmark = pytest.mark.broker
+
+JAAS = 'org.apache.kafka.common.security.plain.PlainLoginModule required username="worker" password="swordfish" user_worker="swordfish";'
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a broker's listener that wants a password; its other listener is the one that tells when it is ready."""
+    needs_broker()
+    folder = tmp_path_factory.mktemp("guarded")
+    plain, other = free_ports(), free_ports()
+    keep_ports(folder / "ports.json", plain)
+    listeners = f"PLAINTEXT://127.0.0.1:{plain.client},GUARDED://127.0.0.1:{other.client}"
+    config = {
+        "listeners": f"{listeners},CONTROLLER://127.0.0.1:{plain.controller}",
+        "advertised.listeners": listeners,
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,GUARDED:SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.guarded.plain.sasl.jaas.config": JAAS,
+    }
+    with EmbeddedBroker(folder, config=config):
+        yield f"127.0.0.1:{other.client}"
+
+
+def with_password(address: str, tmp_path: Path, password: str) -> Settings:
+    secret = tmp_path / "password"
+    secret.write_text(f"{password}\n")
+    kafka = Kafka(
+        bootstrap_servers=address,
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="PLAIN",
+        sasl_username="worker",
+        sasl_password=f"file:{secret}",
+    )
+    return make_settings(address, tmp_path, kafka=kafka)
+
+
+def test_both_clients_get_in_with_the_password_of_a_file(guarded: str, tmp_path: Path) -> None:
+    settings = with_password(guarded, tmp_path, "swordfish")
+    admin.apply(settings)
+    assert admin.plan(settings) == []
+
+    async def read() -> int:
+        log = DefinitionsLog(settings)
+        try:
+            async with asyncio.timeout(30):
+                await log.start()
+            return log.position
+        finally:
+            await log.stop()
+
+    assert asyncio.run(read()) > 0
+
+
+def test_a_wrong_password_is_named_as_the_cause(guarded: str, tmp_path: Path) -> None:
+    with pytest.raises(OperationError) as caught:
+        admin.plan(with_password(guarded, tmp_path, "wrong"))
+
+    assert caught.value.code == "broker_unreachable"
+    assert "authentication" in caught.value.message.lower()
+    assert "wrong" not in caught.value.message
+
+
+def test_the_largest_record_that_the_limits_allow_is_taken(bootstrap: str, tmp_path: Path) -> None:
+    settings = make_settings(bootstrap, tmp_path, limits=Limits(record_bytes=3_000_000))
+    admin.apply(settings)
+    failed: list[KafkaError] = []
+    producer = Producer(confluent_producer_config(settings, "test"))
+    producer.produce(topic_name(settings, "runs"), b"x" * 3_000_000, key=b"key", on_delivery=lambda error, _: failed.append(error) if error else None)
+
+    assert producer.flush(30) == 0
+    assert failed == []
+
+
+def test_a_secret_of_the_environment_is_read_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    kafka = Kafka(bootstrap_servers="k:1", sasl_mechanism="SCRAM-SHA-512", sasl_username="u", sasl_password="env:BROKER_PASSWORD")
+    settings = Settings(kafka=kafka)
+    monkeypatch.delenv("BROKER_PASSWORD", raising=False)
+    with pytest.raises(OperationError) as caught:
+        confluent_config(settings, "test")
+    assert caught.value.code == "secret_missing"
+
+    monkeypatch.setenv("BROKER_PASSWORD", "swordfish")
+    assert confluent_config(settings, "test")["sasl.password"] == "swordfish"
+    assert aiokafka_config(settings, "test")["sasl_plain_password"] == "swordfish"
+    assert confluent_config(settings, "test")["client.id"] == aiokafka_config(settings, "test")["client_id"] == "streamflow-test"
+
+
+def test_records_never_need_more_than_the_topics_take() -> None:
+    assert max_batch_bytes(Settings()) == 1_048_588
+    assert max_batch_bytes(Settings(limits=Limits(record_bytes=5_000_000))) > 5_000_000
