@@ -28,7 +28,6 @@ from aiokafka.structs import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streamflow.engine.match import Published
-from streamflow.errors import OperationError
 from streamflow.kafka.connection import aiokafka_config, max_batch_bytes
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, topic_name
 from streamflow.runtime.backpressure import EngineLag
@@ -252,9 +251,13 @@ class Session(ConsumerRebalanceListener):
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """The group takes partitions away: what is on its way is finished and committed first."""
-        async with self._busy:
-            await self._commit()
-            self._owned = {}
+        try:
+            async with self._busy:
+                await self._commit()
+                self._owned = {}
+        except Exception as error:
+            self._failure = error  # aiokafka only logs it
+            raise
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """The group has given out partitions: they are opened from what the group knows of them."""
@@ -263,8 +266,9 @@ class Session(ConsumerRebalanceListener):
                 first = self._taking.first
                 self._owned = await open_partitions(self._consumer, self._membership, assigned, self._subscribed, first, self._known)
                 log.info("sources_assigned", partitions=len(self._owned), topics=sorted({tp.topic for tp in self._owned}))
-        except (KafkaError, OperationError, OSError, TimeoutError) as error:
-            self._failure = error  # aiokafka would only log it
+        except Exception as error:
+            self._failure = error
+            raise
 
     async def _commit_now(self) -> None:
         async with self._busy:

@@ -158,7 +158,7 @@ class Bench:
         return {name: total[name] for name in ("offset", "read", "matched", "ignored", "dead")}
 
     def read(self, topic: str, count: int) -> dict[str, int]:
-        return eventually(lambda: found if (found := self.counts(topic))["read"] >= count else None, timeout=20) or {}
+        return eventually(lambda: found if (found := self.counts(topic))["read"] >= count else None, timeout=60, every=0.2) or {}
 
 
 async def committed(settings: Settings) -> dict[Any, Any]:
