@@ -1,0 +1,276 @@
+"""What is done to the system while the log runs through it. Each scenario is a function of a case: a world, a log and seeded choices.
+
+The log is sent in parts: a part is let go when the trouble before it has happened, so that every kill finds work on its way. Kills
+come when a topic has grown by a number of records from the seed, not after a time.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.proof.disk import open_transaction
+from tests.proof.loans import Line
+from tests.proof.world import Failed, Worker, World, wait
+
+_PAUSE_S = 30.0
+
+
+@dataclass
+class Case:
+    """A world with its log. `kills` counts what was done to it; `expected` are the outcomes by key; `facts` go into the report."""
+
+    world: World
+    log: Sequence[Line]
+    chosen: random.Random
+    expected: Mapping[str, str]
+    kills: int = 0
+    faults: list[str] = field(default_factory=list)
+    facts: dict[str, object] = field(default_factory=dict)
+
+    def kill(self, worker: Worker) -> None:
+        worker.kill()
+        self.kills += 1
+        self.world.say(f"killed {worker.name} ({self.kills})")
+
+
+@dataclass
+class Gate:
+    """Lets a log go in `parts`, one after another."""
+
+    total: int
+    parts: int
+    open: int = 1
+
+    def __call__(self, sent: int) -> bool:
+        return self.open >= self.parts or sent < self.total * self.open / self.parts
+
+    def next(self) -> None:
+        self.open += 1
+
+    def reached(self, sent: int) -> bool:
+        """Whether everything that may go has gone."""
+        return sent >= self.total if self.open >= self.parts else not self(-(-sent // 1000) * 1000)
+
+
+def plain(case: Case) -> None:
+    """The whole log once."""
+    _start(case.world)
+    case.world.send(case.log)
+    case.world.drain()
+
+
+def twice(case: Case) -> None:
+    """The whole log, and when it is done the whole log again."""
+    _start(case.world)
+    for _ in range(2):
+        case.world.send(case.log)
+        case.world.drain()
+
+
+def doubled(case: Case) -> None:
+    """Each event twice in a row."""
+    _start(case.world)
+    case.world.send([line for line in case.log for _ in range(2)])
+    case.world.drain()
+
+
+def kills_static(case: Case) -> None:
+    """Engine and ingress killed five times each, static members: they are back at once."""
+    world = case.world
+    world.publish_loans()
+    ingress, engine = world.worker("ingress", instance_id="ingress"), world.worker("engine", instance_id="engine")
+    _kill_often(case, [ingress] * 5 + [engine] * 5)
+
+
+def kills_two_engines(case: Case) -> None:
+    """Two engines, static members, killed six times between them; ingress five times; each event twice in a row."""
+    world = case.world
+    world.publish_loans()
+    ingress = world.worker("ingress", instance_id="ingress")
+    engines = [world.worker("engine", f"engine-{n}", instance_id=f"engine-{n}") for n in range(2)]
+    case.log = [line for line in case.log for _ in range(2)]
+    _kill_often(case, [ingress] * 5 + engines * 3)
+
+
+def kills_dynamic(case: Case) -> None:
+    """Two engines without instance ids, killed six times between them; ingress five times: partitions wander with every kill."""
+    world = case.world
+    world.publish_loans()
+    ingress = world.worker("ingress", session_timeout_s="3")
+    engines = [world.worker("engine", f"engine-{n}", session_timeout_s="3") for n in range(2)]
+    _kill_often(case, [ingress] * 5 + engines * 3)
+
+
+def state_deleted(case: Case) -> None:
+    """The engine killed in mid-run, its state folder deleted, and started again."""
+    world, gate = case.world, Gate(len(case.log), 2)
+    _, engine = _start(world)
+    world.send(case.log, gate)
+    _wait_growth(case, "runs", 20_000)
+    case.kill(engine)
+    engine.delete_state()
+    engine.restart()
+    gate.next()
+    world.drain()
+
+
+def empty_takeover(case: Case) -> None:
+    """A killed and restarted on its own disk, left to save, killed again; B takes over on an empty folder."""
+    world, gate = case.world, Gate(len(case.log), 3)
+    world.publish_loans()
+    world.worker("ingress")
+    a = world.worker("engine", "engine-a", session_timeout_s="3")
+    world.send(case.log, gate)
+    _wait_growth(case, "runs", 15_000)
+    case.kill(a)
+    before = world.progress().decided
+    a.restart()
+    gate.next()
+    world.wait_progress(lambda progress: progress.decided > before, "a checkpoint of the restarted worker")
+    _wait_growth(case, "runs", 15_000)
+    case.kill(a)
+    world.worker("engine", "engine-b", session_timeout_s="3")
+    gate.next()
+    world.drain()
+
+
+def broker_killed(case: Case) -> None:
+    """The broker killed three times in mid-run and started again on its data."""
+    world, parts = case.world, 4
+    gate = Gate(len(case.log), parts)
+    _start(world, engines=2)
+    world.send(case.log, gate)
+    for _ in range(parts - 1):
+        _wait_growth(case, "runs", 15_000)
+        world.broker.kill()
+        case.kills += 1
+        gate.next()
+        at = world.broker.bootstrap_servers
+        world.broker.start()
+        if world.broker.bootstrap_servers != at:
+            raise Failed(f"expected the broker back at {at} but somebody took its port in between; run this again")
+        world.say("the broker is back")
+    world.drain()
+
+
+def broker_paused(case: Case) -> None:
+    """The broker stopped for 30 s while a checkpoint's transaction is open: proven by what its disk holds then."""
+    world, gate = case.world, Gate(len(case.log), 2)
+    _start(world, engines=2)
+    world.send(case.log, gate)
+    _wait_growth(case, "runs", 15_000)
+    deadline = time.monotonic() + 60
+    while True:
+        world.broker.pause()
+        if found := open_transaction(world.broker.data_dir, f"{world.prefix}state"):
+            break
+        world.broker.resume()
+        world.check()
+        if time.monotonic() > deadline:
+            raise Failed("expected to meet the broker with an open transaction but in 60 s there was none")
+        time.sleep(case.chosen.uniform(0.001, 0.05))
+    world.say(f"the broker is paused for {_PAUSE_S:.0f} s with an open transaction in {found}")
+    case.kills += 1
+    case.facts["open_transactions"] = found
+    gate.next()
+    time.sleep(_PAUSE_S)
+    world.broker.resume()
+    world.drain()
+
+
+def zombie(case: Case) -> None:
+    """An engine stopped past its session's end; the other takes over; the first goes on, and believes for a while that it still owns its half."""
+    world, gate = case.world, Gate(len(case.log), 4)
+    _, first, _ = _start(world, engines=2)
+    world.send(case.log, gate)
+    for _ in range(2):
+        _wait_growth(case, "runs", 10_000)
+        first.pause()
+        case.kills += 1
+        world.say(f"paused {first.name}")
+        gate.next()
+        held = world.wait_progress(lambda progress: gate.reached(progress.sent) and progress.drained, "the other worker to take over and finish its part")
+        world.say(f"{first.name} goes on; the other has decided {held.decided}")
+        first.resume()
+    gate.next()
+    world.drain()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`own_broker`: what happens to the broker must not happen to others."""
+
+    run: Callable[[Case], None]
+    own_broker: bool = False
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "plain": Scenario(plain),
+    "twice": Scenario(twice),
+    "doubled": Scenario(doubled),
+    "kills-static": Scenario(kills_static),
+    "kills-two-engines": Scenario(kills_two_engines),
+    "kills-dynamic": Scenario(kills_dynamic),
+    "state-deleted": Scenario(state_deleted),
+    "empty-takeover": Scenario(empty_takeover),
+    "broker-killed": Scenario(broker_killed, own_broker=True),
+    "broker-paused": Scenario(broker_paused, own_broker=True),
+    "zombie": Scenario(zombie),
+}
+
+
+def _start(world: World, engines: int = 1) -> list[Worker]:
+    world.publish_loans()
+    return [world.worker("ingress"), *(world.worker("engine", f"engine-{number}") for number in range(engines))]
+
+
+def _wait_growth(case: Case, topic: str, most: int, gate: Gate | None = None) -> None:
+    """Waits until a topic of ours has grown by a number of records up to `most`, from the seed; or until there is nothing left to do."""
+    world, wanted = case.world, case.chosen.randrange(1, most)
+    name = f"{world.prefix}{topic}"
+    begin = world.stranger.held(name)
+    asked = time.monotonic()
+
+    def reached() -> bool:
+        nonlocal asked
+        world.check()
+        if world.stranger.held(name) - begin >= wanted:
+            return True
+        if gate is None or time.monotonic() - asked < 1:
+            return False
+        asked = time.monotonic()
+        progress = world.progress()
+        return progress.drained and gate.reached(progress.sent)
+
+    wait(reached, f"{topic} to grow by {wanted}", timeout_s=120, every_s=0.005)
+
+
+def _kill_often(case: Case, victims: Sequence[Worker]) -> None:
+    """Kills the victims in an order from the seed, each at work; three in ten stay down until the next one has been killed too."""
+    world, order = case.world, list(victims)
+    case.chosen.shuffle(order)
+    gate = Gate(len(case.log), len(order) + 1)
+    commands, runs = len(case.expected) // 4, len(case.expected) // 2
+    world.send(case.log, gate)
+    down: Worker | None = None
+    for victim in order:
+        if down is None:
+            _wait_growth(case, "commands" if victim.kind == "ingress" else "runs", commands if victim.kind == "ingress" else runs, gate)
+        if victim is not down:
+            case.kill(victim)
+        gate.next()
+        if down is not None:
+            down.restart()
+            if victim is down:
+                continue
+            down = None
+        if case.chosen.random() < 0.3:
+            down = victim
+        else:
+            victim.restart()
+    if down is not None:
+        down.restart()
+    world.drain()
