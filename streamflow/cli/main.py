@@ -33,6 +33,8 @@ class Noun:
 
 
 NOUNS: tuple[Noun, ...] = (
+    Noun("demo", "streamflow.cli.demo", "See it run: two minutes, nothing stays behind."),
+    Noun("dev", "streamflow.cli.dev", "Kafka, topics and all workers on this machine, until Ctrl-C."),
     Noun("definitions", "streamflow.cli.definitions", "What authors wrote: check, publish, list, show, diff, retire, diagram."),
     Noun("events", "streamflow.cli.events", "Send events as the catalog says, and watch topics."),
     Noun("runs", "streamflow.cli.runs", "Look at runs, start them, and help parked ones on."),

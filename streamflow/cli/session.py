@@ -40,6 +40,15 @@ class Session:
 
     @cached_property
     def settings(self) -> Settings:
+        """As `given`; when no Kafka is named, that of a `streamflow dev` which runs in this folder."""
+        from streamflow.cli.dev_address import running
+
+        given = self.given
+        found = running(given) if given.kafka.bootstrap_servers is None else None
+        return given if found is None else given.model_copy(update={"kafka": given.kafka.model_copy(update={"bootstrap_servers": found})})
+
+    @cached_property
+    def given(self) -> Settings:
         """The settings: global options over the environment over the YAML file.
 
         Raises Rejected (`settings_invalid`, `config_missing`)."""

@@ -7,11 +7,13 @@ import importlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 
 import structlog
 import typer
 
 from streamflow.cli.output import examples
+from streamflow.cli.processes import die_with_parent
 from streamflow.cli.session import session_of
 from streamflow.errors import OperationError
 from streamflow.kafka.admin import require_topics
@@ -21,24 +23,26 @@ from streamflow.settings import Settings
 app = typer.Typer(help="Run one worker. SIGTERM or Ctrl-C ends it in order, a second one at once.", no_args_is_help=True, rich_markup_mode=None)
 log = structlog.get_logger(__name__)
 
-ROLES = ("engine", "ingress")
+Parent = Annotated[int | None, typer.Option(hidden=True, help="end when this process, which started us, does")]
 Run = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
 
 @app.command(epilog=examples("worker engine", "worker engine --bootstrap kafka-1:9092,kafka-2:9092"))
-def engine(ctx: typer.Context) -> None:
+def engine(ctx: typer.Context, parent: Parent = None) -> None:
     """Decides commands and moves runs on. Start as many as you like, up to the partitions; they share them."""
-    _run(session_of(ctx).settings, "engine")
+    _run(session_of(ctx).settings, "engine", parent)
 
 
 @app.command(epilog=examples("worker ingress"))
-def ingress(ctx: typer.Context) -> None:
+def ingress(ctx: typer.Context, parent: Parent = None) -> None:
     """Reads the topics that definitions name and turns events into commands."""
-    _run(session_of(ctx).settings, "ingress")
+    _run(session_of(ctx).settings, "ingress", parent)
 
 
-def _run(settings: Settings, role: str) -> None:
-    configure_log(settings, role=role)
+def _run(settings: Settings, role: str, parent: int | None) -> None:
+    if parent is not None:
+        die_with_parent(parent)
+    configure_log(settings, **({} if settings.log_format == "console" else {"role": role}))
     require_topics(settings)
     serve = _entry(role)
     runner = asyncio.Runner(loop_factory=_loop_factory())
@@ -74,16 +78,16 @@ async def _until_stopped(serve: Run, settings: Settings, role: str) -> None:
         if stop.is_set():
             log.warning("worker_stops_at_once", signal=signal.Signals(signum).name, consequence="what is not saved is done again at the next start")
             os._exit(128 + signum)
-        log.info("worker_stopping", signal=signal.Signals(signum).name)
+        log.info("worker_stopping", role=role, signal=signal.Signals(signum).name)
         stop.set()
 
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, asked, signum)
-    log.info("worker_started", pid=os.getpid(), prefix=settings.topics.prefix)
+    log.info("worker_started", role=role, pid=os.getpid(), prefix=settings.topics.prefix)
     try:
         await serve(settings, stop)
     finally:
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(signum)
-    log.info("worker_stopped")
+    log.info("worker_stopped", role=role)

@@ -20,7 +20,7 @@ def configure_log(settings: Settings, **always: Any) -> None:
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=settings.log_format == "json"),
+        structlog.processors.TimeStamper(fmt="iso", utc=True) if settings.log_format == "json" else structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
     ]
     last: list[Any] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(sort_keys=True)]

@@ -66,7 +66,7 @@ class Reading:
         total = sum(self.bounds[number][1] - self._begin[number] for number in left)
         at = dict(self._begin)
         while left:
-            messages = self._consumer.consume(_BATCH, timeout=1.0)
+            messages = self._next(1.0)
             if not messages:
                 self._require_answer()
             for message in messages:
@@ -82,8 +82,11 @@ class Reading:
 
     def follow(self, timeout_s: float = 0.2) -> list[Record]:
         """The records that come next; none when none came within `timeout_s`. Waits on while the broker is away."""
-        messages = self._consumer.consume(_BATCH, timeout=0) or self._consumer.consume(1, timeout=timeout_s)
-        return [_record(message) for message in messages if not self._ended(message)]
+        return [_record(message) for message in self._next(timeout_s) if not self._ended(message)]
+
+    def _next(self, timeout_s: float) -> list[Message]:
+        """What is there; waits for one message if nothing is. (librdkafka itself would wait for a full batch.)"""
+        return self._consumer.consume(_BATCH, timeout=0) or self._consumer.consume(1, timeout=timeout_s)
 
     def _ended(self, message: Message) -> bool:
         """Whether this is no record but the end of a partition. Raises OperationError for an error of the broker's."""

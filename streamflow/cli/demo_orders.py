@@ -1,0 +1,57 @@
+"""The customers of the demo: who orders what and when, who pays, and how each order must end. Nothing is drawn: every demo is the same."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+
+from streamflow.definition.catalog import Catalog
+from streamflow.ops.produce import Outgoing, event_record
+
+AT_ONCE, REMINDED, NEVER = "pays at once", "pays when reminded", "never pays"
+
+_EVERY_S = 0.02  # between two orders
+_PAYS_AFTER_S = {AT_ONCE: 0.8, REMINDED: 4.5}  # the definition reminds after 3 s and gives up after 3 more
+_HABITS = (AT_ONCE, AT_ONCE, AT_ONCE, REMINDED, AT_ONCE, AT_ONCE, NEVER, AT_ONCE)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Due:
+    """A record to be sent to `topic` at `at_s`, seconds from the beginning of a wave."""
+
+    at_s: float
+    number: int
+    topic: str = field(compare=False)
+    record: Outgoing = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Orders that come one after the other. `ends` says which step each order's run must end with."""
+
+    due: tuple[Due, ...]
+    ends: dict[str, str]
+
+    @property
+    def lasts_s(self) -> float:
+        """Until its last record, in seconds."""
+        return self.due[-1].at_s
+
+
+def wave(catalog: Catalog, name: str, orders: int) -> Wave:
+    """`orders` orders with their payments; their numbers begin with `name`."""
+    placed, paid = catalog.event("order.placed"), catalog.event("payment.received")
+    assert placed is not None
+    assert paid is not None
+    due: list[Due] = []
+    ends: dict[str, str] = {}
+    for number in range(orders):
+        order, habit, at_s = f"{name}-{number:03d}", _HABITS[number % len(_HABITS)], number * _EVERY_S
+        quantity, price = 1 + number % 4, 4_900 + 2_500 * (number % 7)
+        data = {"id": f"order-{order}", "order": order, "quantity": quantity, "price_cents": price, "fragile": number % 5 == 0}
+        heapq.heappush(due, Due(at_s, number, placed.topics[0], event_record(placed, data)))
+        if habit in _PAYS_AFTER_S:
+            money = {"id": f"payment-{order}", "order": order, "amount_cents": quantity * price}
+            heapq.heappush(due, Due(at_s + _PAYS_AFTER_S[habit], number, paid.topics[0], event_record(paid, money)))
+        ends[order] = "give_up" if habit == NEVER else "ship"
+    return Wave(tuple(heapq.heappop(due) for _ in range(len(due))), ends)

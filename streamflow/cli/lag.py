@@ -1,0 +1,41 @@
+"""`streamflow lag`: how far the workers are behind."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from streamflow.cli import output
+from streamflow.cli.output import examples
+from streamflow.cli.session import session_of
+from streamflow.kafka.publication import read_log
+from streamflow.ops.lag import measure_lag, totals
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command(epilog=examples("lag", "lag --partitions", "lag --json"))
+def lag(ctx: typer.Context, partitions: Annotated[bool, typer.Option("--partitions", help="a line for each partition")] = False) -> None:
+    """Shows how far the engine is behind in commands, and ingress in the users' topics: records, and seconds since the first unread one came."""
+    session = session_of(ctx)
+    found = measure_lag(session.settings, read_log(session.settings))
+    if partitions:
+        rows = [
+            (
+                each.role,
+                each.topic,
+                str(each.partition),
+                "never" if each.committed is None else str(each.committed),
+                str(each.end),
+                str(each.records),
+                f"{each.seconds:.1f}",
+            )
+            for each in found
+        ]
+        text = output.table(("worker", "topic", "partition>", "committed>", "end>", "records>", "seconds>"), rows, "no topic is read yet")
+    else:
+        summed = [(role, topic, str(records), f"{seconds:.1f}") for (role, topic), (records, seconds) in totals(found).items()]
+        text = output.table(("worker", "topic", "records>", "seconds>"), summed, "no topic is read yet")
+    session.show([asdict(each) for each in found], text)

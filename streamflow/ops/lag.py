@@ -1,0 +1,127 @@
+"""How far the workers are behind: records between what a group has committed and the end, and how old the first of them is.
+
+The engine's position is in its state; its committed offsets follow with every checkpoint, so up to a checkpoint interval of what is shown is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from streamflow.definition.content import read_content
+from streamflow.errors import OperationError
+from streamflow.kafka.admin import Admin
+from streamflow.kafka.connection import confluent_config
+from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.topics import COMMANDS, topic_name
+from streamflow.ops.reading import Reading
+from streamflow.settings import Settings
+
+_ANSWER_S = 10.0
+_FIRST_S = 2.0  # for the first unread records to come
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLag:
+    """One partition: `committed` is None when the group never committed there; `seconds` the age of the first unread record, 0 if all is read."""
+
+    role: str
+    topic: str
+    partition: int
+    committed: int | None
+    end: int
+    records: int
+    seconds: float
+
+
+def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
+    """The lag of the engine on `commands` and of ingress on the topics that the versions in `log` read, by role, topic and partition.
+
+    Raises OperationError when the broker does not answer."""
+    admin = Admin(settings)
+    prefix = settings.topics.prefix
+    wanted = {f"{prefix}engine": ("engine", [topic_name(settings, COMMANDS)]), f"{prefix}ingress": ("ingress", sorted(source_topics(log)))}
+    found: list[PartitionLag] = []
+    client = AdminClient(confluent_config(settings, "lag"))
+    for group, (role, names) in wanted.items():
+        described = admin.describe(names)
+        partitions = [TopicPartition(topic.name, number) for topic in described.values() for number in range(topic.partitions)]
+        if not partitions:
+            continue
+        committed = _committed(client, group, partitions)
+        begins, ends = _offsets(client, partitions, _EARLIEST), _offsets(client, partitions, _LATEST)
+        unread = {place: max(committed.get(place, -1), begins[place]) for place in ends}
+        ages = _ages(settings, {place: at for place, at in unread.items() if at < ends[place]})
+        found += [
+            PartitionLag(role, topic, number, committed.get((topic, number)), end, max(0, end - unread[topic, number]), ages.get((topic, number), 0.0))
+            for (topic, number), end in sorted(ends.items())
+        ]
+    return found
+
+
+def source_topics(log: Snapshot) -> set[str]:
+    """The topics that ingress reads: those of the events that versions in use start by or wait for."""
+    topics: set[str] = set()
+    for record in log.versions.values():
+        if record.retired or record.sha not in log.contents:
+            continue
+        definition, catalog = read_content(log.contents[record.sha][0])
+        waited = {clause.event for step in definition.steps if step.wait is not None for clause in step.wait.events}
+        for name in waited | {trigger.event for trigger in definition.on}:
+            spec = catalog.event(name)
+            topics.update(spec.topics if spec is not None else ())
+    return topics
+
+
+Place = tuple[str, int]
+
+
+def _committed(client: AdminClient, group: str, partitions: list[TopicPartition]) -> dict[Place, int]:
+    answer = _wait(client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, partitions)], request_timeout=_ANSWER_S)[group])
+    return {(found.topic, found.partition): found.offset for found in answer.topic_partitions if found.error is None and found.offset >= 0}
+
+
+def _offsets(client: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[Place, int]:
+    futures = client.list_offsets(dict.fromkeys(partitions, spec), request_timeout=_ANSWER_S)
+    return {(place.topic, place.partition): _wait(future).offset for place, future in futures.items()}
+
+
+def _ages(settings: Settings, unread: dict[Place, int]) -> dict[Place, float]:
+    """How old the first unread record of each place is, in seconds; places whose record did not come in time are left out."""
+    ages: dict[Place, float] = {}
+    for topic in sorted({topic for topic, _ in unread}):
+        offsets = {number: at for (name, number), at in unread.items() if name == topic}
+        deadline = time.monotonic() + _FIRST_S
+        with Reading(settings, topic, sorted(offsets), offsets) as reading:
+            left = set(offsets)
+            while left and time.monotonic() < deadline:
+                for record in reading.follow(0.1):
+                    if record.partition in left:
+                        left.discard(record.partition)
+                        ages[topic, record.partition] = max(0.0, time.time() - record.timestamp_ms / 1000)
+    return ages
+
+
+def _wait(future: Future[Any]) -> Any:
+    try:
+        return future.result(_ANSWER_S)
+    except KafkaException as error:
+        text = f"expected the broker to tell offsets but {error.args[0].str()}; do check the broker and its permissions"
+        raise OperationError("broker_unreachable", text) from error
+
+
+def totals(lags: Iterable[PartitionLag]) -> dict[tuple[str, str], tuple[int, float]]:
+    """Records (summed) and seconds (the worst) by role and topic."""
+    found: dict[tuple[str, str], tuple[int, float]] = {}
+    for lag in lags:
+        records, seconds = found.get((lag.role, lag.topic), (0, 0.0))
+        found[lag.role, lag.topic] = records + lag.records, max(seconds, lag.seconds)
+    return found
