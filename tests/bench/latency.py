@@ -1,0 +1,73 @@
+"""From the append of an event to the append of its run's last transition, through ingress and engine, at three rates; CPU of every process."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+
+from tests.bench.meter import Meter
+from tests.bench.report import Row
+from tests.bench.stage import Stage, answer, drained, percentile, pid_of, program, stored, wait_ready
+from tests.bench.workload import ONE_EVENT, catalog
+from tests.proof.world import Failed, World
+
+RATES = (10, 200, 2000)
+_SOURCE = "arrivals"
+_WARM_UP = ("warm", 50, 2.0)  # name, rate, seconds: told apart, and not counted among the others
+
+
+def measure(stage: Stage) -> list[Row]:
+    """Raises Failed when an event gave no run."""
+    rows: list[Row] = []
+    with stage.world("latency", [_SOURCE]) as world:
+        world.publish(ONE_EVENT, catalog(world.sources[0]))
+        engine, ingress = world.worker("engine"), world.worker("ingress")
+        wait_ready(world, engine, ingress)
+        pids = {"engine": pid_of(engine), "ingress": pid_of(ingress), "broker": world.broker.pid}
+        _send(world, *_WARM_UP)
+        drained(world)
+        used: dict[int, dict[str, float]] = {}
+        for rate in RATES:
+            stage.say(f"{rate} events/s for {stage.seconds:.0f} s")
+            with Meter(pids) as meter:
+                said = _send(world, f"r{rate}", rate, stage.seconds)
+            thousands = said["sent"] / 1000
+            used[rate] = {name: meter.used_s(name, said["began_ms"], said["ended_ms"]) / thousands for name in pids}
+            drained(world)
+        idle_s = 3.0 if stage.quick else 15.0
+        stage.say(f"nothing for {idle_s:.0f} s")
+        with Meter(pids) as meter:
+            began = time.time()
+            time.sleep(idle_s)
+            ended = time.time()
+        idle = {name: meter.used_s(name, began * 1000, ended * 1000) / (ended - began) * 100 for name in pids}
+        taken = _latencies(world)
+        for worker in (engine, ingress):
+            worker.stop()
+    rows.append(Row("latency", "worst of the first 100 events after a start", max(taken[_WARM_UP[0]]), "ms", better="less"))
+    for rate in RATES:
+        values = taken[f"r{rate}"]
+        rows += [Row("latency", f"p{share * 100:.0f} at {rate}/s", percentile(values, share), "ms", better="less") for share in (0.5, 0.99)]
+        rows.append(Row("latency", f"max at {rate}/s", max(values), "ms", better="less"))
+        rows += [Row("latency", f"CPU of {name} per 1,000 events at {rate}/s", cpu, "s", better="less") for name, cpu in used[rate].items()]
+        rows.append(Row("latency", f"CPU of all per 1,000 events at {rate}/s", sum(used[rate].values()), "s", better="less"))
+    rows += [Row("latency", f"CPU of {name} when idle", share, "% of a core", better="less") for name, share in idle.items()]
+    return rows
+
+
+def _send(world: World, name: str, rate: float, seconds: float) -> dict[str, float]:
+    return answer(program("paced", world.broker.bootstrap_servers, world.sources[0], rate, seconds, name), seconds + 60)
+
+
+def _latencies(world: World) -> dict[str, list[float]]:
+    """Milliseconds of every event, by the name of its series."""
+    arrived = {record.key: record.at_ms for record in stored(world, _SOURCE)}
+    last: dict[str, int] = defaultdict(int)
+    for record in stored(world, "runs"):
+        last[record.key] = max(last[record.key], record.at_ms)
+    if missing := arrived.keys() - last.keys():
+        raise Failed(f"expected a run of every event but {len(missing)} of {len(arrived)} have none, such as {min(missing)}")
+    taken: dict[str, list[float]] = defaultdict(list)
+    for key, at_ms in arrived.items():
+        taken[key.partition("-")[0]].append(last[key] - at_ms)
+    return taken
