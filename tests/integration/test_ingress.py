@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -17,203 +12,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 
-from streamflow.definition.catalog import Catalog
-from streamflow.definition.content import canonical, sha256_of
-from streamflow.definition.model import Definition
-from streamflow.engine.commands import AdvanceWatermark, Command, DeliverEvent, StartRun
+from streamflow.engine.commands import AdvanceWatermark, DeliverEvent, StartRun
 from streamflow.kafka import admin, publication
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.settings import Ingress, Settings
 from streamflow.wire.codec import decode_command
 from tests.conftest import eventually, make_settings, needs_broker
+from tests.integration.ingress_bench import Bench, applied, by_path, starts
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
-
-RUNNER = """
-import asyncio, signal
-from agents.ingress import run
-from streamflow.settings import Settings
-async def main():
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await run(Settings(), stop)
-asyncio.run(main())
-"""
-
-
-class Worker:
-    """An ingress process."""
-
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self.log = folder / f"ingress-{uuid.uuid4().hex[:6]}.log"
-        own = {
-            "KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers or "",
-            "TOPICS__PREFIX": settings.topics.prefix,
-            "TOPICS__PARTITIONS": str(settings.topics.partitions),
-            "LIMITS__EVENT_BYTES": str(settings.limits.event_bytes),
-            "INGRESS__COMMIT_S": str(settings.ingress.commit_s),
-            "INGRESS__WATERMARK_S": str(settings.ingress.watermark_s),
-            "INGRESS__MAX_ENGINE_LAG": str(settings.ingress.max_engine_lag),
-        }
-        if settings.ingress.instance_id:
-            own["INGRESS__INSTANCE_ID"] = settings.ingress.instance_id
-        environ = os.environ | {f"STREAMFLOW_{name}": value for name, value in own.items()}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen([sys.executable, "-c", RUNNER], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-
-    def stop(self) -> int:
-        self.process.terminate()
-        return self.process.wait(20)
-
-    def says(self, text: str) -> bool:
-        assert self.process.poll() is None, self.log.read_text()[-3000:]
-        return text in self.log.read_text()
-
-
-class Bench:
-    """One test's topics, publications and readings."""
-
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self.settings = settings
-        self.folder = folder
-        self.servers: dict[str, Any] = {"bootstrap.servers": settings.kafka.bootstrap_servers or "", "log_level": 0}
-        self.admin = AdminClient(self.servers)
-        self.producer = Producer(self.servers | {"linger.ms": 5})
-        self.workers: list[Worker] = []
-
-    def worker(self, settings: Settings | None = None) -> Worker:
-        self.workers.append(Worker(settings or self.settings, self.folder))
-        return self.workers[-1]
-
-    def topic(self, partitions: int = 2) -> str:
-        name = f"src-{uuid.uuid4().hex[:8]}"
-        self.create(name, partitions)
-        return name
-
-    def create(self, name: str, partitions: int = 2) -> None:
-        def created() -> bool:
-            for future in self.admin.create_topics([NewTopic(name, partitions)]).values():
-                future.result()
-            return True
-
-        def attempt() -> bool:
-            with contextlib.suppress(Exception):  # a deletion of the same name may not be through yet
-                return created()
-            return False
-
-        eventually(attempt)
-        eventually(lambda: name in self.admin.list_topics(timeout=5).topics)
-
-    def delete(self, name: str) -> None:
-        for future in self.admin.delete_topics([name]).values():
-            future.result()
-        eventually(lambda: name not in self.admin.list_topics(timeout=5).topics)
-
-    def send(self, topic: str, *values: Any, key: str = "k", headers: dict[str, str] | None = None) -> None:
-        for value in values:
-            data = value if isinstance(value, bytes) else json.dumps(value).encode()
-            pairs: list[tuple[str, str | bytes | None]] = [(name, text) for name, text in (headers or {}).items()]
-            while True:
-                try:
-                    self.producer.produce(topic, data, key.encode(), headers=pairs)
-                    break
-                except BufferError:
-                    self.producer.poll(0.1)
-        assert self.producer.flush(30) == 0
-
-    def publish(self, name: str, version: str, *, on: str, waits: tuple[str, ...] = (), within: str | None = None, **events: dict[str, Any]) -> str:
-        catalog = Catalog.model_validate({"events": [{"name": event, **fields} for event, fields in events.items()]})
-        limit: dict[str, Any] = {"within": within} if within else {"forever": True}
-        steps: list[dict[str, Any]] = [{"id": f"w{n}", "wait": {"events": [{"id": "ok", "event": event}], **limit}} for n, event in enumerate(waits)]
-        whole = {"name": name, "version": version, "on": [{"id": "t", "event": on}], "steps": steps or [{"id": "p", "print": {"text": "'x'"}}]}
-        content = canonical(Definition.model_validate(whole), catalog)
-        publication.publish(self.settings, name=name, version=version, content=content, events={})
-        return sha256_of(content)
-
-    def records(self, role: str) -> list[Message]:
-        """Everything in one of our topics."""
-        return read_all(self.servers, self.settings.topics.prefix + role)
-
-    def commands(self) -> list[Command]:
-        return [decode_command(record.value() or b"") for record in self.records("commands")]
-
-    def counts(self, topic: str) -> dict[str, int]:
-        """The sum of what is committed for all partitions: offsets and counts."""
-        total: Counter[str] = Counter()
-        for tp, found in asyncio.run(committed(self.settings)).items():
-            if tp.topic == topic and found.offset >= 0:
-                counts = json.loads(found.metadata)
-                total.update({name: counts[name] for name in ("read", "matched", "ignored", "dead")} | {"offset": found.offset})
-        return {name: total[name] for name in ("offset", "read", "matched", "ignored", "dead")}
-
-    def read(self, topic: str, count: int) -> dict[str, int]:
-        return eventually(lambda: found if (found := self.counts(topic))["read"] >= count else None, timeout=60, every=0.2) or {}
-
-
-async def committed(settings: Settings) -> dict[Any, Any]:
-    """What the ingress group has committed (confluent-kafka 2.16 gives metadata with bytes of other memory behind it)."""
-    client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
-    await client.start()
-    try:
-        return dict(await client.list_consumer_group_offsets(f"{settings.topics.prefix}ingress"))
-    finally:
-        await client.close()
-
-
-def read_all(servers: dict[str, Any], topic: str) -> list[Message]:
-    consumer = Consumer(servers | {"group.id": "test", "enable.auto.commit": False})
-    try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10) for p in partitions}
-        consumer.assign([TopicPartition(topic, p, low) for p, (low, high) in ends.items()])
-        found: list[Message] = []
-        left = sum(high - low for low, high in ends.values())
-        while len(found) < left:
-            found += [record for record in consumer.consume(1000, 1.0) if record.error() is None]
-        return found
-    finally:
-        consumer.close()
-
-
-def by_path(topic: str, name: str, **fields: Any) -> dict[str, Any]:
-    return {"topics": [topic], "start": "earliest", "match": {"path": "kind", "equals": name}, "key": {"path": "order"}, **fields}
-
-
-def starts(commands: list[Command]) -> list[StartRun]:
-    return [command for command in commands if isinstance(command, StartRun)]
-
-
-def applied(commands: list[Message]) -> list[tuple[str, str, str]]:
-    """What an engine applies of `commands`, by the marks of its law on duplicates: (kind, definition, event id), in order of each partition."""
-    marks: dict[tuple[str, int, int], int] = {}
-    seen: set[tuple[str, int, int, str]] = set()
-    out = []
-    for record in sorted(commands, key=lambda message: (message.partition() or 0, message.offset() or 0)):
-        command = decode_command(record.value() or b"")
-        if not isinstance(command, StartRun | DeliverEvent):
-            continue
-        origin = command.origin
-        assert origin is not None
-        assert origin.committed <= origin.offset
-        place = (origin.topic_id, origin.partition, record.partition() or 0)
-        mark = marks[place] = max(marks.get(place, 0), origin.committed)
-        identity = (origin.topic_id, origin.partition, origin.offset, origin.tag)
-        if origin.offset < mark or identity in seen:
-            continue
-        seen.add(identity)
-        out.append((type(command).__name__, command.definition, command.event.id))
-    return out
 
 
 @pytest.fixture
