@@ -6,6 +6,7 @@ acknowledged, transaction (changed records and the input offset), store.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +15,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from streamflow.engine.overlay import META, Store
+from streamflow.engine.overlay import META, Store, decode_record
+from streamflow.engine.state import OWN
 from streamflow.errors import OperationError
 
 log = structlog.get_logger()
@@ -23,6 +25,7 @@ WRITTEN = f"{META}written_ms"  # when the store was last written
 TOPIC_ID = f"{META}topic_id"  # of the changelog; another id is another changelog
 _CHUNK_BYTES = 4_000_000
 BATCH_BYTES = 512 * 1024
+STOP_S = 2.0  # for a producer's last records
 
 
 class Changelog:
@@ -35,6 +38,7 @@ class Changelog:
         topic: str,
         topic_id: str,
         commands: str,
+        commands_id: str,
         partition: int,
         group: str,
         transactional_id: str,
@@ -45,6 +49,7 @@ class Changelog:
         self._tp = TopicPartition(topic, partition)
         self._input = TopicPartition(commands, partition)
         self._topic_id = topic_id
+        self._commands_id = commands_id
         self._group = group
         self._transactional_id = transactional_id
         self._tombstone_retention_ms = tombstone_retention_ms
@@ -115,6 +120,15 @@ class Changelog:
             store.clear()
             return 0
         if (store.get(TOPIC_ID) or b"").decode() != self._topic_id:
+            own = store.get(OWN)
+            if own is not None and decode_record(OWN, own).topic_id == self._commands_id:
+                raise OperationError(
+                    "changelog_recreated",
+                    "expected the changelog that the local store was made from but the topic is another one, and the store may be all that is left; "
+                    "restore the topic, or delete the local store to begin anew from commands",
+                    topic=self._tp.topic,
+                    partition=self._tp.partition,
+                )
             log.warning("store_thrown_away", partition=self._tp.partition, reason="it belongs to another changelog")
             store.clear()
             return 0
@@ -136,20 +150,23 @@ class Changelog:
         return {POSITION: b"%d" % position, WRITTEN: b"%d" % int(self._clock() * 1000), TOPIC_ID: self._topic_id.encode()}
 
     async def write(self, store: Store, cut: Mapping[str, bytes | None], applied: int) -> None:
-        """Commit `cut` and the input offset `applied` + 1 in one transaction, then the same to `store`. Any error: the owner closes."""
+        """Commit `cut` and the input offset `applied` + 1 in one transaction, then the same to `store`. Any error: the owner closes.
+
+        A transaction that failed is left open: aborting it would wait for a broker that may be away, and the next owner's fence ends it."""
         producer = self._producer
         if producer is None:
             raise OperationError("not_fenced", "expected a fenced changelog but it is not open; open the partition first")
         sent: list[tuple[Any, int]] = []  # acknowledgements of batches, and how many records each has
-        async with producer.transaction():
-            batch = producer.create_batch()
-            for key, value in cut.items():
-                if batch.append(key=key.encode(), value=value, timestamp=None) is None:
-                    sent.append(await self._send(producer, batch))
-                    batch = producer.create_batch()
-                    batch.append(key=key.encode(), value=value, timestamp=None)  # the first record of a batch always fits
-            sent.append(await self._send(producer, batch))
-            await producer.send_offsets_to_transaction({self._input: OffsetAndMetadata(applied + 1, "")}, self._group)
+        await producer.begin_transaction()
+        batch = producer.create_batch()
+        for key, value in cut.items():
+            if batch.append(key=key.encode(), value=value, timestamp=None) is None:
+                sent.append(await self._send(producer, batch))
+                batch = producer.create_batch()
+                batch.append(key=key.encode(), value=value, timestamp=None)  # the first record of a batch always fits
+        sent.append(await self._send(producer, batch))
+        await producer.send_offsets_to_transaction({self._input: OffsetAndMetadata(applied + 1, "")}, self._group)
+        await producer.commit_transaction()
         position = max([(await future).offset + count for future, count in sent])
         store.write({**cut, **self._meta(position)})
 
@@ -160,4 +177,18 @@ class Changelog:
     async def close(self) -> None:
         if self._producer is not None:
             producer, self._producer = self._producer, None
-            await producer.stop()
+            await stop_producer(producer)
+
+
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Stop `producer`, by force if the broker does not let it: aiokafka's waits for its records to be taken, however long."""
+    stopping = asyncio.ensure_future(producer.stop())
+    await asyncio.wait({stopping}, timeout=STOP_S)
+    if not stopping.done():
+        ending = {stopping, producer._sender.sender_task} - {None}  # noqa: SLF001 - there is no public way to end it
+        while not all(task.done() for task in ending):
+            for task in ending - {stopping}:
+                task.cancel()  # once to end its loop, again to end what the loop waits for
+            await asyncio.wait(ending, timeout=0.1)
+    if not stopping.cancelled() and (error := stopping.exception()) is not None:
+        log.warning("producer_close_failed", error=repr(error))

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from itertools import chain, repeat
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
+from streamflow.errors import OperationError
 from streamflow.kafka import topics
 from streamflow.kafka.admin import require_topics
 from streamflow.kafka.connection import aiokafka_config, max_batch_bytes
 from streamflow.kafka.definitions import DefinitionsLog
-from streamflow.runtime.changelog import Changelog
-from streamflow.runtime.outputs import BATCH_BYTES, Emitter, Names, Outputs
+from streamflow.runtime.changelog import Changelog, stop_producer
+from streamflow.runtime.outputs import BATCH_BYTES, UNSENT, Emitter, Names, Outputs
 from streamflow.runtime.partition import Partition, is_final
 from streamflow.runtime.plans import Plans
 from streamflow.runtime.store import RocksStore
@@ -48,6 +50,9 @@ class EngineHost:
         self._producer: AIOKafkaProducer | None = None
         self._emitter: Emitter | None = None
         self._openings: dict[int, asyncio.Task[None]] = {}
+        self._connected = asyncio.Event()
+        self._recovering = asyncio.Lock()
+        self._recoveries: set[asyncio.Task[None]] = set()
         self._topic_ids: dict[str, str] = {}
 
     async def start(self) -> None:
@@ -61,6 +66,9 @@ class EngineHost:
     async def stop(self) -> None:
         """Close every partition with a last checkpoint."""
         await self.revoke(self._owned)
+        for recovery in self._recoveries:
+            recovery.cancel()
+        await asyncio.gather(*self._recoveries, return_exceptions=True)
         await self._disconnect()
         await self.definitions.stop()
 
@@ -78,19 +86,39 @@ class EngineHost:
         )
         await self._producer.start()
         self._names = Names(self.commands, names(settings, topics.RUNS), names(settings, topics.DEAD_LETTERS))
-        self._emitter = Emitter(self._producer, self._names)
+        self._emitter = Emitter(self._producer, self._user_producer(), self._names)
+        await self._emitter.start()
         for name in self._names:  # metadata now, not at the first run
             await self._producer.partitions_for(name)
+        self._connected.set()
+
+    def _user_producer(self) -> AIOKafkaProducer:
+        """For the users' topics. Not idempotent: after one record that the broker refuses, an idempotent producer of aiokafka has a gap in its
+        sequence and is refused ever after. A copy after a retry is harmless (law 2), and aiokafka keeps the order of a partition."""
+        return AIOKafkaProducer(
+            **aiokafka_config(self.settings, "engine-emit"), acks="all", linger_ms=0, max_request_size=2 * max_batch_bytes(self.settings), retry_backoff_ms=20
+        )
 
     async def _disconnect(self) -> None:
-        if self._emitter is not None:
-            self._emitter.close()
-        if self._producer is not None:
-            producer, self._producer = self._producer, None
+        self._connected.clear()
+        emitter, self._emitter = self._emitter, None
+        producer, self._producer = self._producer, None
+        if emitter is not None:
+            await emitter.close()
+        if producer is not None:
+            await stop_producer(producer)
+
+    async def _reconnect(self) -> None:
+        """Replace the producers, for as long as it takes."""
+        for wait_s in chain(REOPEN_S, repeat(REOPEN_S[-1])):
+            await self._disconnect()
             try:
-                await asyncio.wait_for(producer.stop(), 5)
+                await self._connect()
             except Exception as error:
-                log.warning("producer_close_failed", error=repr(error))
+                log.warning("not_connected", error=str(error) or repr(error), again_in_s=wait_s, consequence="no partition is served until it is")
+                await asyncio.sleep(wait_s)
+            else:
+                return
 
     # -- what Faust tells
 
@@ -133,6 +161,7 @@ class EngineHost:
         attempt = 0
         await asyncio.sleep(delay_s)
         while number in self._owned:
+            await self._connected.wait()
             partition = self._make(number)
             try:
                 await partition.open()
@@ -163,6 +192,7 @@ class EngineHost:
             topic=state,
             topic_id=self._topic_ids[state],
             commands=self.commands,
+            commands_id=self._topic_ids[self.commands],
             partition=number,
             group=engine_group(settings),
             transactional_id=f"{engine_group(settings)}-{number}",
@@ -187,26 +217,28 @@ class EngineHost:
 
     def _failed(self, number: int, error: BaseException) -> None:
         log.error("partition_failed", partition=number, error=str(error) or repr(error), exc_info=error, consequence="it is closed and opened again")
-        asyncio.get_running_loop().create_task(self._recover(number, error))
+        recovery = asyncio.get_running_loop().create_task(self._recover(self.partitions.get(number), error))
+        self._recoveries.add(recovery)
+        recovery.add_done_callback(self._recoveries.discard)
 
-    async def _recover(self, number: int, error: BaseException) -> None:
-        """Close what failed, and everything that shared its producer if that is what broke."""
-        if number not in self._owned:
-            return
-        broken = self._producer is None or _ended(self._producer)
-        numbers = sorted(self.partitions) if broken else [number]
-        closing = [self.partitions.pop(n) for n in numbers if n in self.partitions]
-        await asyncio.gather(*(partition.close(save=False) for partition in closing))
-        if broken:
-            await self._disconnect()
-            await self._connect()
-        for partition in closing:
-            if partition.number not in self._owned:
-                continue
-            if partition.number == number and is_final(error):
-                self._openings[number] = asyncio.create_task(self._stay_stopped(number, error))
-            else:
-                self._begin_opening(partition.number, REOPEN_S[0])
+    async def _recover(self, failed: Partition | None, error: BaseException) -> None:
+        """Close what failed, and everything that shared its producer if that is what broke. One at a time: many fail together."""
+        async with self._recovering:
+            if failed is None or self.partitions.get(failed.number) is not failed:
+                return  # revoked, or closed by the recovery before
+            broken = self._producer is None or _ended(self._producer) or (isinstance(error, OperationError) and error.code == UNSENT)
+            closing = [self.partitions.pop(n) for n in (sorted(self.partitions) if broken else [failed.number])]
+            await asyncio.gather(*(partition.close(save=False) for partition in closing))
+            if broken:
+                await self._reconnect()
+            for partition in closing:
+                number = partition.number
+                if number not in self._owned or number in self._openings:
+                    continue  # assigned elsewhere or anew meanwhile
+                if partition is failed and is_final(error):
+                    self._openings[number] = asyncio.create_task(self._stay_stopped(number, error))
+                else:
+                    self._begin_opening(number, REOPEN_S[0])
 
     async def _stay_stopped(self, number: int, error: BaseException) -> None:
         while number in self._owned:

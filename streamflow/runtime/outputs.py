@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InvalidTopicError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError
 
 from streamflow.engine.commands import Command
 from streamflow.engine.decide import Decision
 from streamflow.engine.effects import AppendCommand, DeadLetter, PrintLine, PublishEvent, RecordRejection
 from streamflow.errors import OperationError
 from streamflow.ids import partition_of
+from streamflow.runtime.changelog import stop_producer
 from streamflow.settings import Settings
 from streamflow.wire.codec import encode_command
 from streamflow.wire.dead_letter import dead_letter
@@ -29,6 +30,8 @@ from streamflow.wire.transitions import encode_event, encode_transition
 log = structlog.get_logger()
 BATCH_BYTES = 512 * 1024
 MISSING_TOPIC_WAIT_S = 5.0  # for the metadata of a topic that an `emit` names
+REFUSED = (InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)  # by a user's topic, for good
+UNSENT = "outputs_unsent"
 MISSING_TOPIC_KNOWN_S = 30.0  # how long a missing topic is not asked for again
 
 
@@ -48,14 +51,20 @@ class Names(NamedTuple):
 
 
 class Emitter:
-    """Publishes to the users' topics, each topic in order, none of them waiting for another. One for all partitions of the process."""
+    """Publishes to the users' topics by a producer of its own, each topic in order, none of them waiting for another. One for all partitions of
+    the process. What such a topic does not take becomes a dead letter, by the process's `producer`."""
 
-    def __init__(self, producer: AIOKafkaProducer, names: Names) -> None:
+    def __init__(self, producer: AIOKafkaProducer, user_producer: AIOKafkaProducer, names: Names) -> None:
         self._producer = producer
+        self._user_producer = user_producer
         self._names = names
         self._queues: dict[str, asyncio.Queue[tuple[PublishEvent, asyncio.Future[None]]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._missing: dict[str, float] = {}
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError."""
+        await self._user_producer.start()
 
     def emit(self, event: PublishEvent) -> asyncio.Future[None]:
         """A future that is done when the event, or its dead letter, is acknowledged."""
@@ -73,30 +82,44 @@ class Emitter:
             event, done = await queue.get()
             try:
                 key, value, headers = encode_event(event)
-                if await self._exists(topic):
-                    sent = await self._producer.send(topic, value, key=key, headers=headers)
-                else:
-                    letter = dead_letter(
-                        Record(topic, -1, -1, event.at_ms, key, value, tuple(headers)),
-                        "undeliverable",
-                        f"expected topic {topic} but it does not exist; create it and replay this record",
-                        "emit",
-                        run=event.run,
-                        event=event.type,
-                        id=event.id,
-                    )
-                    sent = await self._producer.send(self._names.dead_letters, letter.value, key=letter.key, headers=list(letter.headers))
-            except Exception as error:  # handed to whoever waits for this event
-                done.set_exception(error)
+                if not await self._exists(topic):
+                    await self._give_up(event, f"expected topic {topic} but it does not exist; create it and replay this record", done)
+                    continue
+                sent = await self._user_producer.send(topic, value, key=key, headers=headers)
+            except REFUSED as error:
+                await self._give_up(event, _refusal(topic, error), done)
+            except Exception as error:
+                _settle(done, error)
             else:
-                sent.add_done_callback(lambda future, done=done: _hand_over(future, done))
+                sent.add_done_callback(lambda future, event=event, done=done: self._acked(future, event, done))
+
+    def _acked(self, sent: asyncio.Future[Any], event: PublishEvent, done: asyncio.Future[None]) -> None:
+        if sent.cancelled():
+            done.cancel()
+        elif isinstance(error := sent.exception(), REFUSED):
+            self._tasks.append(asyncio.get_running_loop().create_task(self._give_up(event, _refusal(event.topic, error), done)))
+        else:
+            _settle(done, error)
+
+    async def _give_up(self, event: PublishEvent, message: str, done: asyncio.Future[None]) -> None:
+        """Make `event` a dead letter."""
+        try:
+            key, value, headers = encode_event(event)
+            record = Record(event.topic, -1, -1, event.at_ms, key, value, tuple(headers))
+            letter = dead_letter(record, "undeliverable", message, "emit", run=event.run, event=event.type, id=event.id)
+            sent = await self._producer.send(self._names.dead_letters, letter.value, key=letter.key, headers=list(letter.headers))
+            await sent
+        except Exception as error:
+            _settle(done, error)
+        else:
+            _settle(done, None)
 
     async def _exists(self, topic: str) -> bool:
         now = asyncio.get_running_loop().time()
         if self._missing.get(topic, 0.0) > now:
             return False
         try:
-            await asyncio.wait_for(self._producer.partitions_for(topic), MISSING_TOPIC_WAIT_S)
+            await asyncio.wait_for(self._user_producer.partitions_for(topic), MISSING_TOPIC_WAIT_S)
         except (TimeoutError, KafkaError):
             self._missing[topic] = now + MISSING_TOPIC_KNOWN_S
             log.warning("topic_missing", topic=topic, consequence="events for it become dead letters until it exists")
@@ -104,18 +127,26 @@ class Emitter:
         self._missing.pop(topic, None)
         return True
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Stop. Whoever still waits for an event is told that it was cancelled."""
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stop_producer(self._user_producer)
 
 
-def _hand_over(sent: Any, done: asyncio.Future[None]) -> None:
+def _refusal(topic: str, error: BaseException | None) -> str:
+    return f"expected topic {topic} to take this record but {type(error).__name__} came back; correct the topic or the rights, and replay this record"
+
+
+def _settle(done: asyncio.Future[None], error: BaseException | None) -> None:
+    """Tell whoever waits for an event, if anybody still does."""
     if done.done():
         return
-    if error := sent.exception():
-        done.set_exception(error)
-    else:
+    if error is None:
         done.set_result(None)
+    else:
+        done.set_exception(error)
 
 
 class Outputs:
@@ -193,9 +224,13 @@ class Outputs:
         return len(self._unacked)
 
     async def flush(self) -> None:
-        """Return when everything sent so far is acknowledged. Raises what the producer raised."""
+        """Return when everything sent so far is acknowledged. Raises OperationError (`outputs_unsent`): the producer must be replaced, for
+        aiokafka's is refused ever after by a partition that has refused it once."""
         for future in list(self._unacked):
-            await future
+            try:
+                await future
+            except KafkaError as error:
+                raise OperationError(UNSENT, f"expected the broker to take all outputs but {error!r}; they are made and sent again") from error
 
 
 def _as_record(record: Any) -> Record:

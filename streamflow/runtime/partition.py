@@ -141,17 +141,16 @@ class Partition:
         for task in self._tasks[:2]:
             task.cancel()
         if save and was_ready:
-            try:
-                await asyncio.wait_for(self.checkpoint(), self._settings.engine.session_timeout_s * 0.5)
-            except Exception as error:  # the next owner replays what was not saved
+            last = asyncio.create_task(self.checkpoint())
+            await asyncio.wait({last}, timeout=self._settings.engine.session_timeout_s * 0.5)
+            last.cancel()
+            (error,) = await asyncio.gather(last, return_exceptions=True)
+            if error is not None:  # the next owner replays what was not saved
                 log.warning("last_checkpoint_failed", partition=self.number, error=repr(error), consequence="at most one interval is replayed")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        try:
-            await asyncio.wait_for(self._changelog.close(), 5)
-        except Exception as error:
-            log.warning("changelog_close_failed", partition=self.number, error=repr(error))
+        await self._changelog.close()
         if self._store is not None:
             self._store.close()
         log.info("partition_closed", partition=self.number, saved=save and was_ready)
@@ -351,4 +350,4 @@ class Partition:
 
 def is_final(error: BaseException) -> bool:
     """Whether opening the partition again cannot help: a person must act first."""
-    return isinstance(error, EngineFault) or (isinstance(error, OperationError) and error.code == "changelog_truncated")
+    return isinstance(error, EngineFault) or (isinstance(error, OperationError) and error.code in ("changelog_truncated", "changelog_recreated"))

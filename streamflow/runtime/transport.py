@@ -32,7 +32,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     """The thread of aiokafka's loop. Seeks and fetches are in this one loop, so here, and only here, is known which came first."""
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
-        consumer: BatchConsumer = self.consumer
+        consumer: Any = self.consumer
         fetched = await super()._fetch_records(*args, **kwargs)
         return {tp: Fetched(consumer.epochs.get(tp, 0), records, consumer.sought.pop(tp, None)) for tp, records in fetched.items()}
 
@@ -130,7 +130,8 @@ class BatchConsumer(driver.Consumer):
         except TimeoutError:
             return
 
-    async def _deliver(self, records: dict[Any, Fetched], generation: int) -> None:
+    async def _deliver(self, records: Any, generation: int) -> None:
+        fetched: Fetched
         for partition, fetched in records.items():
             tp = TP(partition.topic, partition.partition)
             if self.app.consumer_generation_id != generation:
