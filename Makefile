@@ -47,6 +47,7 @@ proof: setup ## Crash workers under load and check every history
 
 docs: setup ## Write the documents that are made from code
 	$(BIN)/streamflow settings docs > docs/settings.md
+	$(BIN)/python -m streamflow.wire.schemas schemas
 
 format: setup ## Format the code
 	$(BIN)/ruff format .
