@@ -1,7 +1,7 @@
 """The bare loop: what aiokafka and RocksDB give for the same bytes, without any engine. The ceiling that ours is measured against.
 
-    loop BOOTSTRAP TOPIC OUT STATE COMMANDS OUTPUTS OUTPUT_BYTES RECORDS RECORD_BYTES FOLDER
-    consume BOOTSTRAP TOPIC RECORDS
+    loop BOOTSTRAP GROUP TOPIC OUT STATE COMMANDS OUTPUTS OUTPUT_BYTES RECORDS RECORD_BYTES FOLDER
+    consume BOOTSTRAP GROUP TOPIC RECORDS
 
 `loop` reads commands, decodes each, and for each gets and puts RECORDS keys in a RocksDB of the partition and produces OUTPUTS records
 to OUT and RECORDS to STATE (averages, so they may be fractions), of these sizes; then it commits. Batches of all partitions run at the same time.
@@ -87,11 +87,11 @@ class _Partition:
             self._acks.append(await self._producer.send_batch(batch, topic, partition=self._number))
 
 
-async def _consumer(bootstrap: str, topic: str) -> AIOKafkaConsumer:
+async def _consumer(bootstrap: str, group: str, topic: str) -> AIOKafkaConsumer:
     consumer = AIOKafkaConsumer(
         topic,
         bootstrap_servers=bootstrap,
-        group_id="bare",
+        group_id=group,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         fetch_max_wait_ms=100,
@@ -110,11 +110,13 @@ async def _fetch(consumer: AIOKafkaConsumer) -> dict[TopicPartition, list[Any]]:
     return batches
 
 
-async def loop(bootstrap: str, topic: str, out: tuple[str, float, int], state: tuple[str, float, int], count: int, folder: Path) -> dict[str, float]:
+async def loop(
+    bootstrap: str, group: str, topic: str, out: tuple[str, float, int], state: tuple[str, float, int], count: int, folder: Path
+) -> dict[str, float]:
     """Takes `count` commands. `out` and `state` are (topic, records per command, bytes of each)."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, acks="all", linger_ms=0, max_batch_size=_BATCH_BYTES)
     await producer.start()
-    consumer = await _consumer(bootstrap, topic)
+    consumer = await _consumer(bootstrap, group, topic)
     partitions: dict[int, _Partition] = {}
     taken = 0
     while taken < count:
@@ -130,9 +132,9 @@ async def loop(bootstrap: str, topic: str, out: tuple[str, float, int], state: t
     return {"records": taken}
 
 
-async def consume(bootstrap: str, topic: str, count: int) -> dict[str, float]:
+async def consume(bootstrap: str, group: str, topic: str, count: int) -> dict[str, float]:
     """Reads `count` records; the time counts from the first batch."""
-    consumer = await _consumer(bootstrap, topic)
+    consumer = await _consumer(bootstrap, group, topic)
     taken, began, before = 0, 0.0, 0.0
     while taken < count:
         batches = await _fetch(consumer)
@@ -146,13 +148,13 @@ async def consume(bootstrap: str, topic: str, count: int) -> dict[str, float]:
 
 def main(mode: str, *given: str) -> int:
     if mode == "consume":
-        bootstrap, topic, count = given
-        said = uvloop.run(consume(bootstrap, topic, int(count)))
+        bootstrap, group, topic, count = given
+        said = uvloop.run(consume(bootstrap, group, topic, int(count)))
     else:
-        bootstrap, topic, out, state, count, outputs, output_bytes, records, record_bytes, folder = given
+        bootstrap, group, topic, out, state, count, outputs, output_bytes, records, record_bytes, folder = given
         Path(folder).mkdir(parents=True)
         outward, stored = (out, float(outputs), int(output_bytes)), (state, float(records), int(record_bytes))
-        said = uvloop.run(loop(bootstrap, topic, outward, stored, int(count), Path(folder)))
+        said = uvloop.run(loop(bootstrap, group, topic, outward, stored, int(count), Path(folder)))
     print(json.dumps(said))
     return 0
 

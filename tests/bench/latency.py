@@ -13,7 +13,8 @@ from tests.proof.world import Failed, World
 
 RATES = (10, 200, 2000)
 _SOURCE = "arrivals"
-_WARM_UP = ("warm", 50, 2.0)  # name, rate, seconds: told apart, and not counted among the others
+_FIRST = ("first", 50, 2.0)  # name, rate, seconds: the first events after a start
+_WARM_UP = ("warm", 2000, 5.0)  # a broker that has just started takes much longer for everything
 
 
 def measure(stage: Stage) -> list[Row]:
@@ -24,8 +25,9 @@ def measure(stage: Stage) -> list[Row]:
         engine, ingress = world.worker("engine"), world.worker("ingress")
         wait_ready(world, engine, ingress)
         pids = {"engine": pid_of(engine), "ingress": pid_of(ingress), "broker": world.broker.pid}
-        _send(world, *_WARM_UP)
-        drained(world)
+        for series in (_FIRST, _WARM_UP):
+            _send(world, *series)
+            drained(world)
         used: dict[int, dict[str, float]] = {}
         for rate in RATES:
             stage.say(f"{rate} events/s for {stage.seconds:.0f} s")
@@ -44,7 +46,7 @@ def measure(stage: Stage) -> list[Row]:
         taken = _latencies(world)
         for worker in (engine, ingress):
             worker.stop()
-    rows.append(Row("latency", "worst of the first 100 events after a start", max(taken[_WARM_UP[0]]), "ms", better="less"))
+    rows.append(Row("latency", "worst of the first 100 events after a start", max(taken[_FIRST[0]]), "ms", better="less"))
     for rate in RATES:
         values = taken[f"r{rate}"]
         rows += [Row("latency", f"p{share * 100:.0f} at {rate}/s", percentile(values, share), "ms", better="less") for share in (0.5, 0.99)]
