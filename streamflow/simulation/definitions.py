@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from streamflow.definition import content as contents
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.compile import plan_of
@@ -9,6 +11,8 @@ from streamflow.definition.model import Definition
 from streamflow.definition.plan import Plan
 from streamflow.engine.commands import Start
 from streamflow.engine.match import Published
+
+compiled = lru_cache(maxsize=256)(plan_of)  # plans never change, so all simulations of a process may share them
 
 
 class Definitions:
@@ -24,7 +28,7 @@ class Definitions:
         """Publish a version; its sha256. Raises ValueError if the version is there with other content, DefinitionError if it does not compile."""
         content = contents.canonical(definition, catalog)
         sha = contents.sha256_of(content)
-        plan = self.plans[sha] = plan_of(content)
+        plan = self.plans[sha] = compiled(content)
         specs = {spec.name: spec for spec in contents.read_content(content)[1].events}
         for live in self._served:
             if (live.plan.name, live.plan.version) == (plan.name, plan.version) and live.plan.sha != sha:
@@ -62,5 +66,5 @@ class Reader:
     def plan(self, sha: str, content: str) -> Plan:
         plan = self._log.plans.get(sha)
         if plan is None:
-            plan = self._log.plans[sha] = plan_of(content.encode())
+            plan = self._log.plans[sha] = compiled(content.encode())
         return plan

@@ -24,6 +24,7 @@ from streamflow.engine.draft import Limits
 from streamflow.engine.effects import PrintLine
 from streamflow.engine.state import Own, RunState, run_key
 from streamflow.engine.transitions import Transition
+from streamflow.errors import OperationError
 from streamflow.ids import partition_of, partition_of_run, run_id
 from streamflow.simulation.clock import START_MS, Clock
 from streamflow.simulation.definitions import Definitions, Reader
@@ -155,22 +156,22 @@ class Simulation:
                 busy += partition.take(partition.fetch())
                 partition.fire()
                 busy += partition.send()
-            if not busy:
-                self.checkpoint()
+            if not busy and self.checkpoint():
                 return
         raise RuntimeError(f"expected an end within {MAX_ROUNDS} rounds but there is more to do; look for a definition that starts itself")
 
-    def checkpoint(self) -> None:
-        """A whole checkpoint of every partition that changed."""
+    def checkpoint(self) -> bool:
+        """A whole checkpoint of every partition that changed. False if one was fenced: it is closed, and has to be opened again."""
         for partition in self.open_partitions():
-            if partition.cut is None and partition.dirty:
-                partition.send()
-                partition.capture()
-            if partition.cut is not None:
-                partition.send()
-                if partition.cut.position is None:
-                    partition.commit()
-                partition.save()
+            partition.send()
+            try:
+                while partition.checkpoint_further():
+                    pass
+            except OperationError as error:
+                if error.code != "fenced":
+                    raise
+                return False
+        return True
 
     def open_partitions(self) -> list[Partition]:
         """The partition of every owner, opened if it is not."""
@@ -180,14 +181,14 @@ class Simulation:
             partition = worker.partitions.get(number)
             if partition is None or partition.closed:
                 partition = worker.begin(number)
-            if not partition.open:
-                partition.fence()
-                partition.restore()
+            while not partition.open:
+                partition.open_further()
             found.append(partition)
         return found
 
     def assign(self, number: int, worker: str) -> None:
-        """The group gives partition `number` to `worker`. Who had it goes on until it notices."""
+        """The group gives partition `number` to `worker`, which opens it anew. Another that had it goes on until it notices."""
+        self.workers[worker].crash(number)
         self.owners[number] = worker
 
     def _next_timer_ms(self) -> int | None:

@@ -4,6 +4,8 @@
     fence, restore               opening
     fetch, take, send            a batch: read, decided, its outputs sent one by one
     capture, commit, save        a checkpoint: the cut, the transaction once its outputs are acknowledged, the store
+
+`open_further` and `checkpoint_further` do the next of their row.
 """
 
 from __future__ import annotations
@@ -67,6 +69,12 @@ class Partition:
         return self.overlay.own.applied
 
     # -- opening
+
+    def open_further(self) -> None:
+        if self.epoch < 0:
+            self.fence()
+        elif not self.open:
+            self.restore()
 
     def fence(self) -> None:
         self.epoch = self.changelog.fence()
@@ -193,6 +201,20 @@ class Partition:
         return sent
 
     # -- a checkpoint
+
+    def checkpoint_further(self) -> bool:
+        """False if nothing changed since the last cut, or its outputs are still to be acknowledged. Raises as `commit` does."""
+        if self.cut is None:
+            if not self.dirty:
+                return False
+            self.capture()
+        elif self.cut.position is None:
+            if not self.acknowledged:
+                return False
+            self.commit()
+        else:
+            self.save()
+        return True
 
     @property
     def dirty(self) -> bool:

@@ -1,0 +1,64 @@
+"""Builders for tests: a definition, a plan, a command, each with a default for everything that a test does not care about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from streamflow.definition.catalog import Catalog
+from streamflow.definition.content import canonical, sha256_of
+from streamflow.definition.model import Definition
+from streamflow.definition.plan import Plan
+from streamflow.engine.commands import DeliverEvent, Event, Origin, Start, StartRun
+from streamflow.simulation.definitions import compiled
+
+NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+
+
+def a_catalog(*names: str, topics: Mapping[str, str] | None = None) -> Catalog:
+    """A catalog of plain CloudEvents, each in a topic of its own unless `topics` says otherwise."""
+    return Catalog.model_validate({"events": [{"name": name, "topics": [(topics or {}).get(name, f"{name}s")]} for name in names]})
+
+
+def a_definition(*steps: dict[str, Any], name: str = "order", version: str = "1", runs: str = "many", on: Sequence[dict[str, Any]] = ()) -> Definition:
+    """A definition that starts by `placed` and has these steps."""
+    triggers = list(on) or [{"id": "placed", "event": "placed"}]
+    return Definition.model_validate({"name": name, "version": version, "runs": runs, "on": triggers, "steps": list(steps)})
+
+
+def events_of(definition: Definition) -> list[str]:
+    """The names of the events in `definition`, each once."""
+    names = [trigger.event for trigger in definition.on]
+    for step in definition.steps:
+        names += [clause.event for clause in step.wait.events] if step.wait else []
+        names += [step.emit.event] if step.emit else []
+    return list(dict.fromkeys(names))
+
+
+def a_plan(definition: Definition, catalog: Catalog | None = None) -> tuple[Plan, str]:
+    """The plan of `definition`, and its content."""
+    content = canonical(definition, catalog or a_catalog(*events_of(definition)))
+    return compiled(content), content.decode()
+
+
+def an_event(name: str = "placed", id: str = "e1", data: Any = None, time_ms: int = NOW_MS) -> Event:
+    return Event(name, id, time_ms, {} if data is None else data)
+
+
+def an_origin(offset: int, committed: int = 0, *, topic_id: str = "topic", partition: int = 0, tag: str = "tag") -> Origin:
+    return Origin(topic_id, partition, offset, committed, tag)
+
+
+def a_start(
+    plan: Plan, event: Event | None = None, *, key: str = "k1", origin: Origin | None = None, id: str | None = None, at: int = 0, trigger: str = "placed"
+) -> StartRun:
+    event = event or an_event()
+    return StartRun(id or f"start/{event.id}", plan.name, key, Start(plan.sha, at), trigger, event, origin)
+
+
+def an_offer(event: Event, *, definition: str = "order", key: str = "k1", origin: Origin | None = None, keep_ms: int = 0) -> DeliverEvent:
+    return DeliverEvent(f"deliver/{event.id}", definition, key, event, origin, None, keep_ms)
+
+
+def a_sha(definition: Definition) -> str:
+    return sha256_of(canonical(definition, a_catalog(*events_of(definition))))

@@ -1,0 +1,213 @@
+"""The laws of design section 1 as checks on a simulation, made against a fold of the log from scratch. A broken one raises LawBroken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from streamflow.engine.commands import AdvanceWatermark
+from streamflow.engine.draft import Limits
+from streamflow.engine.evolve import evolve
+from streamflow.engine.overlay import META, Overlay, encode_record
+from streamflow.engine.state import OWN, Own, RunState
+from streamflow.engine.transitions import DelayElapsed, DelayStarted, RunStarted, WaitStarted, WaitTimedOut
+from streamflow.simulation.definitions import Reader
+from streamflow.simulation.driver import Simulation
+from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, Headers, Outgoing, Stored
+from streamflow.simulation.store import MemoryStore
+from streamflow.simulation.worker import Partition, Worker
+from streamflow.wire.codec import decode_command
+from streamflow.wire.transitions import decode_transition
+
+State = dict[str, bytes]
+Copy = tuple[str, bytes | None, bytes | None, Headers]
+
+
+class LawBroken(AssertionError):
+    """`law` is the part of the design that does not hold."""
+
+    def __init__(self, law: str, detail: str = "") -> None:
+        super().__init__(f"{law}: {detail}")
+        self.law = law
+
+
+class Fold:
+    """What one partition of `commands` means: the state after each offset and all outputs, decided once, without crashes or checkpoints."""
+
+    def __init__(self, number: int, simulation: Simulation, limits: Limits) -> None:
+        worker = Worker("fold", simulation.log, Reader(simulation.definitions), limits, tombstone_retention_ms=1 << 62, printed=lambda line: None)
+        self._partition = Partition(number, worker)
+        self._partition.overlay = Overlay(MemoryStore())
+        self._records = simulation.log.topics[COMMANDS].partitions[number]
+        self.states: list[State] = [{}]
+        self.outputs: list[Outgoing] = []
+        self.sent: set[Copy] = set()
+        self.heads: dict[str, RunState] = {}
+        self.seqs: dict[str, int] = {}
+        self.applied: Counter[str] = Counter()
+
+    def follow(self) -> None:
+        """Take in what was appended since."""
+        partition = self._partition
+        partition.worker.definitions.catch_up()
+        for record in self._records[len(self.states) - 1 :]:
+            before = partition.overlay.own.counts.applied
+            if partition.take([record]) != 1:
+                raise LawBroken("everything is decided", f"offset {record.offset}")
+            self._evolve(partition.outbox)
+            self.outputs += partition.outbox
+            self.sent |= {(output.topic, output.key, output.value, output.headers) for output in partition.outbox}
+            partition.outbox.clear()
+            self.states.append({key: encode_record(value) for key, value in partition.overlay.dirty.items() if value is not None})
+            if partition.overlay.own.counts.applied > before:
+                self._count(record)
+
+    def _evolve(self, outputs: Iterable[Outgoing]) -> None:
+        for output in outputs:
+            if output.topic != RUNS:
+                continue
+            transition = decode_transition(output.value or b"", output.headers)
+            began = isinstance(transition.data, RunStarted)  # also again, by an event that comes after its run is forgotten
+            head = self.heads[transition.run] = evolve(None if began else self.heads[transition.run], transition)
+            before = 0 if began else self.seqs.get(transition.run, 0)
+            self.seqs[transition.run] = transition.seq
+            if head.seq != before + 1:
+                raise LawBroken("seq has no gap", transition.run)
+        for run, head in self.heads.items():
+            stored = self._partition.overlay.get(f"run/{run}")
+            if stored is not None and encode_record(stored) != encode_record(head):
+                raise LawBroken("the head is the fold of its transitions", run)
+
+    def _count(self, record: Stored) -> None:
+        command = decode_command(record.value or b"")
+        if isinstance(command, AdvanceWatermark):
+            return
+        self.applied[command.id] += 1
+        if self.applied[command.id] > 1:
+            raise LawBroken("no command is applied twice", command.id)
+
+    def own(self) -> Own:
+        return self._partition.overlay.own
+
+    def armed_up_to(self, at_ms: int) -> list[str]:
+        return [key for key in self.states[-1] if key.startswith("timer/") and int(key[6:21]) <= at_ms]
+
+
+def memory_of(partition: Partition) -> State:
+    """What a partition in a worker's hands would answer, all of it."""
+    overlay = partition.overlay
+    found: dict[str, bytes | None] = {key: value for key, value in partition.store.scan("") if not key.startswith(META)}
+    for layer in (overlay.saving, overlay.dirty):
+        found |= {key: None if record is None else encode_record(record) for key, record in layer.items()}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def differences(one: State, other: State) -> str:
+    keys = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
+    return "; ".join(f"{key}: {one.get(key)!r} but {other.get(key)!r}" for key in keys[:4])
+
+
+class Referee:
+    """Watches a simulation. `check` after every step, `check_rest` when nothing but faults could still happen."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._log = simulation.log
+        self.folds = [Fold(number, simulation, simulation.limits) for number in range(simulation.log.partitions)]
+        self._read: dict[tuple[str, int], int] = {}
+        self._copies: dict[bytes, Copy] = {}
+        self._seen: set[Copy] = set()
+        self._last_seq: dict[str, int] = {}
+        self._due: dict[tuple[str, str], int] = {}
+
+    def check(self) -> None:
+        for fold in self.folds:
+            fold.follow()
+        self._check_readers()
+        for number, fold in enumerate(self.folds):
+            self._check_changelog(number, fold)
+            for worker in self._simulation.workers.values():
+                partition = worker.partitions.get(number)
+                if partition is not None and partition.open:
+                    self._check_memory(partition, fold)
+                if (store := worker.stores.get(number)) is not None:
+                    self._check_store(number, store)
+
+    def _check_readers(self) -> None:
+        for topic in list(self._log.topics.values()):
+            if topic.name == COMMANDS:
+                continue
+            for number, records in enumerate(topic.partitions):
+                for record in records[self._read.get((topic.name, number), 0) :]:
+                    self._read_one(record)
+                self._read[topic.name, number] = len(records)
+
+    def _read_one(self, record: Stored) -> None:
+        headers = dict(record.headers)
+        identity = headers.get("streamflow.dlq.id") if record.topic == DEAD_LETTERS else headers.get("ce_id")
+        if record.topic not in (DEAD_LETTERS, RUNS) and "ce_streamflowrun" not in headers:
+            return  # not ours
+        copy = (record.topic, record.key, record.value, record.headers)
+        if headers.get("streamflow.dlq.stage") == b"ingress":
+            if self._copies.setdefault(identity or b"", copy) != copy:
+                raise LawBroken("copies are identical", str(record))
+        elif not any(copy in fold.sent for fold in self.folds):
+            raise LawBroken("copies are identical", f"the log gives no {record}")
+        elif record.topic == RUNS and copy not in self._seen:
+            self._read_transition(record)
+        self._seen.add(copy)
+
+    def _read_transition(self, record: Stored) -> None:
+        transition = decode_transition(record.value or b"", record.headers)
+        if transition.seq != 1 and transition.seq != self._last_seq.get(transition.run, 0) + 1:
+            raise LawBroken("a reader sees no gap", f"{transition.run}/{transition.seq}")
+        self._last_seq[transition.run] = transition.seq
+        place = (transition.run, transition.step or "")
+        if isinstance(transition.data, WaitStarted):
+            self._due[place] = transition.data.due_ms or 0
+        elif isinstance(transition.data, DelayStarted):
+            self._due[place] = transition.data.until_ms
+        elif isinstance(transition.data, WaitTimedOut | DelayElapsed) and transition.at_ms < self._due[place]:
+            raise LawBroken("a timer is never early", str(transition))
+
+    def _check_changelog(self, number: int, fold: Fold) -> None:
+        changelog = self._log.changelogs[number]
+        content = {key: change.value for key, change in changelog.records.items() if change.value is not None}
+        if content != fold.states[changelog.committed]:
+            raise LawBroken("the changelog alone is the fold up to the committed offset", differences(content, fold.states[changelog.committed]))
+
+    def _check_memory(self, partition: Partition, fold: Fold) -> None:
+        memory = memory_of(partition)
+        if partition.applied + 1 >= len(fold.states) or memory != fold.states[partition.applied + 1]:
+            wanted = fold.states[partition.applied + 1] if partition.applied + 1 < len(fold.states) else {}
+            raise LawBroken("memory is the fold up to the applied offset", differences(memory, wanted))
+        counts = partition.overlay.own.counts
+        if counts.read != partition.applied + 1 or counts.read != counts.applied + counts.rejected + counts.duplicate + counts.dead:
+            raise LawBroken("the counts add up", str(counts))
+
+    def _check_store(self, number: int, store: MemoryStore) -> None:
+        own = store.get(OWN)
+        if own is not None and msgspec.json.decode(own)["applied"] >= self._log.changelogs[number].committed:
+            raise LawBroken("the store is never ahead of the changelog", f"partition {number}")
+
+    def check_rest(self, started_once: Iterable[tuple[str, str, str]]) -> None:
+        """`started_once`: (definition, key, event id) of events sent once, that start a run each."""
+        self.check()
+        have = {Outgoing(r.topic, r.partition, r.key, r.value, r.headers) for topic in self._log.topics.values() for r in topic.records()}
+        for number, fold in enumerate(self.folds):
+            for output in fold.outputs:
+                if output not in have:
+                    raise LawBroken("no output is lost", str(output))
+            if armed := fold.armed_up_to(self._log.clock.now_ms):
+                raise LawBroken("a timer is never lost", armed[0])
+            if self._log.changelogs[number].committed != len(fold.states) - 1:
+                raise LawBroken("nothing is stuck", f"partition {number}")
+        starts: Counter[tuple[str, str, str]] = Counter()
+        for transition in self._simulation.transitions():
+            if isinstance(transition.data, RunStarted):
+                starts[transition.definition, transition.key, transition.data.event.id] += 1
+        for place in started_once:
+            if starts[place] != 1:
+                raise LawBroken("an event starts its run once", f"{place} started {starts[place]}")

@@ -1,0 +1,308 @@
+"""The protocol under faults: a state machine that sends events and requests, and stops, crashes, replaces and deceives workers between any two steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from streamflow.engine.commands import CancelRun, Command, RetryStep, SkipStep
+from streamflow.engine.draft import Limits
+from streamflow.errors import OperationError
+from streamflow.simulation.driver import TOMBSTONE_RETENTION_MS, Simulation
+from streamflow.simulation.log import Outgoing, Stored
+from streamflow.simulation.store import MemoryStore
+from streamflow.simulation.worker import Partition, Worker
+from tests.builders import a_catalog, a_definition
+from tests.property.laws import Referee
+
+CATALOG = a_catalog("placed", "paid", "shipped", "visited")
+PAYMENT = {"events": [{"id": "full", "event": "paid", "where": "event.amount >= 5"}, {"id": "part", "event": "paid"}], "within": "30s", "keep": "20s"}
+SUMS = [{"name": "z", "expr": "{'b': 1, 'a': [trigger.who]}"}, {"name": "half", "expr": "steps.pay.data.amount / 2.0"}]
+ORDER = a_definition(
+    {"id": "pay", "wait": PAYMENT},
+    {"id": "sum", "needs": ["pay.full"], "set": SUMS},
+    {"id": "ship", "needs": ["sum"], "emit": {"event": "shipped", "data": [{"name": "who", "expr": "trigger.who"}, {"name": "all", "expr": "steps.sum.z"}]}},
+    {"id": "remind", "needs": ["pay.timeout", "pay.part"], "join": "any", "print": {"text": "run.key"}},
+)
+CHECKS = a_definition(
+    {"id": "first", "set": [{"name": "x", "expr": "trigger.who"}]},
+    {"id": "risky", "needs": ["first"], "set": [{"name": "x", "expr": "trigger.must"}]},
+    {"id": "pause", "needs": ["first"], "delay": {"for": "10s"}},
+    {"id": "way", "needs": ["first"], "choose": [{"id": "a", "if": "trigger.who == 'a'"}, {"id": "b", "if": "trigger.who == 'b'"}]},
+    {"id": "paid", "needs": ["risky", "pause"], "wait": {"events": [{"id": "paid", "event": "paid"}], "within": "15s", "keep": "60s"}},
+    {"id": "end", "needs": ["way.a", "paid.paid"], "join": "any", "print": {"text": "'end'"}},
+    name="checks",
+)
+CHECKS_2 = CHECKS.model_copy(update={"version": "2", "steps": CHECKS.steps[:4]})
+VISITS = a_definition(
+    {"id": "again", "wait": {"events": [{"id": "visited", "event": "visited"}], "forever": True}},
+    name="visits",
+    runs="join",
+    on=[{"id": "visited", "event": "visited"}],
+)
+SHIPMENTS = a_definition(
+    {"id": "note", "print": {"text": "'shipped ' + trigger.who"}}, name="shipments", runs="one", on=[{"id": "shipped", "event": "shipped"}]
+)
+
+LIMITS = Limits(transitions=4, kept_events=3, window_ms=60_000)
+KEYS = ("k1", "k2", "k3")
+PARTITIONS = st.sampled_from((0, 1))
+WORKERS = st.sampled_from(("a", "b"))
+COUNTS = st.sampled_from((1, 2, None))
+DATA = {"placed": ({"who": "a", "must": 1}, {"who": "b"}), "paid": ({"amount": 5}, {"amount": 2}, {}), "visited": ({}, {"x": {"b": 1, "a": 2}})}
+
+
+class Protocol(RuleBasedStateMachine):
+    """Two partitions, two workers, five definitions. `partition` is what a mutant replaces."""
+
+    partition: ClassVar[Callable[[int, Worker], Partition]] = Partition
+
+    @initialize()
+    def begin(self) -> None:
+        self.simulation = Simulation(partitions=2, source_partitions=2, workers=("a", "b"), limits=LIMITS, partition=type(self).partition)
+        for definition in (ORDER, CHECKS, VISITS, SHIPMENTS):
+            self.simulation.publish(definition, CATALOG)
+        self.referee = Referee(self.simulation)
+        self.sent: list[tuple[str, str, str]] = []  # event, key, id
+        self.held: dict[tuple[str, int], list[Stored]] = {}
+        self.snapshots: dict[tuple[str, int], dict[str, bytes]] = {}
+        self.in_flight: list[Outgoing] = []
+        self.requests = 0
+
+    # -- the world
+
+    @rule(event=st.sampled_from(("placed", "placed", "paid", "paid", "visited")), key=st.sampled_from(KEYS), data=st.integers(0, 2))
+    def send(self, event: str, key: str, data: int) -> None:
+        variants = DATA[event]
+        id_ = f"{event}-{len(self.sent)}"
+        self.sent.append((event, key, id_))
+        self.simulation.send(event, variants[data % len(variants)], key=key, id=id_)
+
+    @rule(place=st.integers(0, 20))
+    def producer_sends_again(self, place: int) -> None:
+        if self.sent:
+            event, key, id_ = self.sent[place % len(self.sent)]
+            self.sent.append((event, key, id_))
+            self.simulation.send(event, DATA[event][0], key=key, id=id_)
+
+    @rule(count=COUNTS)
+    def ingress_reads(self, count: int | None) -> None:
+        self.simulation.ingress.read(count)
+
+    @rule()
+    def ingress_reads_all(self) -> None:
+        self.simulation.ingress.read()
+
+    @rule()
+    def ingress_commits(self) -> None:
+        self.simulation.ingress.commit()
+
+    @rule()
+    def ingress_restarts(self) -> None:
+        self.simulation.ingress.restart()
+
+    @rule()
+    def ingress_tells_watermarks(self) -> None:
+        self.simulation.ingress.advance_watermarks()
+
+    @rule()
+    def new_version(self) -> None:
+        self.simulation.publish(CHECKS_2, CATALOG)
+
+    @rule(seconds=st.sampled_from((1, 10, 10, 31, 61, 2 * 86_400)))
+    def time_passes(self, seconds: int) -> None:
+        self.simulation.clock.now_ms += seconds * 1000
+
+    @rule()
+    def deletions_expire(self) -> None:
+        for changelog in self.simulation.log.changelogs:
+            changelog.expire(self.simulation.clock.now_ms - TOMBSTONE_RETENTION_MS)
+
+    @rule(place=st.integers(0, 10), what=st.sampled_from(("cancel", "retry", "skip", "skip")), number=PARTITIONS)
+    def someone_asks(self, place: int, what: str, number: int) -> None:
+        heads = sorted(self.referee.folds[number].heads.items())
+        if not heads:
+            return
+        run, head = heads[place % len(heads)]
+        step = next((name for name, state in sorted(head.steps.items()) if state.status == "parked"), "risky")
+        self.requests += 1
+        id_ = f"request-{self.requests}"
+        requests: dict[str, Command] = {"cancel": CancelRun(id_, run, "asked"), "retry": RetryStep(id_, run, step), "skip": SkipStep(id_, run, step)}
+        self.simulation.append(requests[what])
+
+    # -- workers at work
+
+    def partition_of(self, worker: str, number: int) -> Partition | None:
+        found = self.simulation.workers[worker].partitions.get(number)
+        return found if found is not None and found.open else None
+
+    @rule(worker=WORKERS, number=PARTITIONS)
+    def opens_further(self, worker: str, number: int) -> None:
+        hands = self.simulation.workers[worker]
+        found = hands.partitions.get(number)
+        if self.simulation.owners[number] == worker and (found is None or found.closed):
+            found = hands.begin(number)
+        if found is not None and not found.closed:
+            found.open_further()
+
+    @rule(number=PARTITIONS)
+    def owner_opens(self, number: int) -> None:
+        self.simulation.open_partitions()
+
+    def everyone(self) -> list[Partition]:
+        """Every open partition, also those in the hands of workers that were replaced."""
+        return [partition for worker in self.simulation.workers.values() for partition in list(worker.partitions.values()) if partition.open]
+
+    @rule(worker=WORKERS, number=PARTITIONS, count=COUNTS)
+    def one_takes(self, worker: str, number: int, count: int | None) -> None:
+        if partition := self.partition_of(worker, number):
+            partition.take(partition.fetch(count))
+
+    @rule(count=COUNTS)
+    def all_take(self, count: int | None) -> None:
+        for partition in self.everyone():
+            partition.take(partition.fetch(count))
+
+    @rule(worker=WORKERS, number=PARTITIONS, count=COUNTS)
+    def one_sends(self, worker: str, number: int, count: int | None) -> None:
+        if partition := self.partition_of(worker, number):
+            partition.send(count)
+
+    @rule(worker=WORKERS)
+    def one_worker_checkpoints_further(self, worker: str) -> None:
+        for partition in self.everyone():
+            if partition.worker.name == worker:
+                self.checkpoint_further(partition)
+
+    @rule()
+    def all_checkpoint_further(self) -> None:
+        for partition in self.everyone():
+            self.checkpoint_further(partition)
+
+    def checkpoint_further(self, partition: Partition) -> None:
+        try:
+            partition.checkpoint_further()
+        except OperationError as error:
+            assert error.code == "fenced"
+            assert partition.closed
+
+    @rule()
+    def all_fire(self) -> None:
+        for partition in self.everyone():
+            partition.fire()
+            partition.send()
+
+    @rule(worker=WORKERS)
+    def reads_definitions(self, worker: str) -> None:
+        self.simulation.workers[worker].definitions.catch_up()
+
+    @rule(rounds=st.integers(1, 3), sends=st.booleans(), checkpoints=st.integers(0, 3), ahead_ms=st.sampled_from((0, 60_000)))
+    def goes_well(self, rounds: int, sends: bool, checkpoints: int, ahead_ms: int) -> None:
+        """Some work without trouble, so that stories get somewhere; a checkpoint may be left half done, and clocks may be fast."""
+        self.simulation.ingress.read()
+        for worker in self.simulation.workers.values():
+            worker.fast_ms = ahead_ms
+        for _ in range(rounds):
+            for partition in self.simulation.open_partitions():
+                partition.worker.definitions.catch_up()
+                partition.take(partition.fetch())
+                partition.fire()
+                if sends:
+                    partition.send()
+        for _ in range(checkpoints):
+            self.all_checkpoint_further()
+
+    # -- trouble
+
+    @rule(worker=WORKERS, number=PARTITIONS, late=st.booleans())
+    def crashes(self, worker: str, number: int, late: bool) -> None:
+        queued = self.simulation.workers[worker].crash(number)
+        if late:
+            self.in_flight += queued
+
+    @rule()
+    def what_was_in_flight_arrives(self) -> None:
+        for output in self.in_flight:
+            self.simulation.log.append(output)
+        self.in_flight = []
+
+    @rule(number=PARTITIONS, worker=WORKERS)
+    def owner_changes(self, number: int, worker: str) -> None:
+        self.simulation.assign(number, worker)
+
+    @rule(worker=WORKERS, number=PARTITIONS, count=COUNTS)
+    def fetches_but_waits(self, worker: str, number: int, count: int | None) -> None:
+        if partition := self.partition_of(worker, number):
+            self.held[worker, number] = partition.fetch(count)
+
+    @rule(worker=WORKERS, number=PARTITIONS)
+    def takes_what_waited(self, worker: str, number: int) -> None:
+        if partition := self.partition_of(worker, number):
+            partition.take(self.held.pop((worker, number), []))
+
+    @rule(worker=WORKERS, number=PARTITIONS)
+    def store_is_lost(self, worker: str, number: int) -> None:
+        if self.partition_of(worker, number) is None:
+            self.simulation.workers[worker].crash(number)
+            self.simulation.workers[worker].lose_store(number)
+
+    @rule(worker=WORKERS, number=PARTITIONS)
+    def store_is_copied(self, worker: str, number: int) -> None:
+        if (store := self.simulation.workers[worker].stores.get(number)) is not None:
+            self.snapshots[worker, number] = dict(store.scan(""))
+
+    @rule(worker=WORKERS, number=PARTITIONS)
+    def store_is_an_old_one(self, worker: str, number: int) -> None:
+        if self.partition_of(worker, number) is None and (worker, number) in self.snapshots:
+            self.simulation.workers[worker].crash(number)
+            self.simulation.workers[worker].stores[number] = MemoryStore(self.snapshots[worker, number])
+
+    @rule(after=st.booleans())
+    def transactions_fail(self, after: bool) -> None:
+        for partition in self.everyone():
+            if partition.cut is None or partition.cut.position is not None or not partition.acknowledged:
+                continue
+            if after:
+                self.checkpoint_further(partition)
+            if partition.open:
+                self.fail_checkpoint(partition)
+
+    def fail_checkpoint(self, partition: Partition) -> None:
+        partition.close()
+
+    # -- the laws
+
+    @invariant()
+    def laws_hold(self) -> None:
+        if hasattr(self, "referee"):
+            self.referee.check()
+
+    @rule()
+    def comes_to_rest(self) -> None:
+        """The trouble ends, the owners finish, and everything must be done. Watermarks that hold nothing back need two rounds of time."""
+        for worker in self.simulation.workers.values():
+            worker.fast_ms = 0
+        clock = self.simulation.clock
+        for _ in range(8):
+            self.simulation.run_until_quiet()
+            self.referee.check()
+            soon = [int(key[6:21]) for fold in self.referee.folds for key in fold.armed_up_to(clock.now_ms + 60_000)]
+            if not soon:
+                break
+            clock.now_ms = max(clock.now_ms, *soon)
+        self.simulation.run_until_quiet()
+        sent = list(self.sent)
+        names = {"placed": ("order", "checks")}
+        self.referee.check_rest((name, key, id_) for event, key, id_ in sent if sent.count((event, key, id_)) == 1 for name in names.get(event, ()))
+
+    def teardown(self) -> None:
+        if hasattr(self, "referee"):
+            self.comes_to_rest()
+
+
+def a_mutant(partition: type[Partition], **members: Any) -> type[Protocol]:
+    """The same machine with another kind of partition."""
+    return type(f"{partition.__name__}Protocol", (Protocol,), {"partition": partition, **members})
