@@ -193,24 +193,30 @@ class Outputs:
         self._queued[Addressed(self._names.dead_letters, 0)].append((letter.key, letter.value, list(letter.headers)))
 
     async def send(self) -> None:
-        """Hand everything queued to the producer, in order. Acknowledgements come later."""
-        queued, self._queued = self._queued, defaultdict(list)
-        for target, records in queued.items():
-            batch = self._producer.create_batch()
-            for key, value, headers in records:
-                if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                    await self._submit(batch, target)
-                    batch = self._producer.create_batch()
-                    if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                        raise OperationError("record_refused", f"expected a record that fits a batch but one for {target.topic} does not; lower the limits")
-            await self._submit(batch, target)
+        """Hand everything queued to the producer, in order. Acknowledgements come later. Cancelled, it leaves in the queue what the producer did
+        not take: a checkpoint that follows must not save a decision whose outputs were dropped."""
+        while self._queued:
+            target, records = next(iter(self._queued.items()))
+            while records:
+                taken = await self._submit(target, records)
+                del records[:taken]
+            del self._queued[target]
 
-    async def _submit(self, batch: Any, target: Addressed) -> None:
+    async def _submit(self, target: Addressed, records: list[tuple[bytes | None, bytes | None, Any]]) -> int:
+        """Send the first of `records`, as many as a batch takes; how many those are."""
+        batch = self._producer.create_batch()
+        for key, value, headers in records:
+            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                break
+        count: int = batch.record_count()
+        if not count:
+            raise OperationError("record_refused", f"expected a record that fits a batch but one for {target.topic} does not; lower the limits")
         batch.close()
         future = await self._producer.send_batch(batch, target.topic, partition=target.partition)
         if target.topic == self._names.commands:
             future.add_done_callback(self._acked_command)
         self._unacked.append(future)
+        return count
 
     def _acked_command(self, future: Any) -> None:
         if not future.cancelled() and future.exception() is None:
