@@ -23,12 +23,17 @@ def list_(
     ctx: typer.Context,
     reason: Annotated[str | None, typer.Option(help="only those with this reason")] = None,
     limit: Annotated[int, typer.Option(min=1, help="at most so many, the newest")] = 50,
+    ids_only: Annotated[bool, typer.Option("--ids", help="only their numbers, one a line")] = False,
 ) -> None:
     """Lists dead letters, the newest first, and counts all by reason."""
     session = session_of(ctx)
     with output.reading("reading dead letters") as progress:
         letters = [letter for letter in read_dead_letters(session.settings, progress) if reason in (None, facts_of(letter).get("reason"))]
     shown = list(reversed(letters[-limit:]))
+    if ids_only and not session.json:
+        for letter in shown:
+            output.say(str(letter.offset))
+        return
     counts = dict(Counter(facts_of(letter).get("reason", "") for letter in letters).most_common())
     rows = []
     for letter in shown:

@@ -16,8 +16,6 @@ from confluent_kafka import OFFSET_END, Producer
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
-from rich.padding import Padding
-from rich.syntax import Syntax
 from rich.text import Text
 
 import streamflow
@@ -97,7 +95,7 @@ class _Show:
         self._title("1  Kafka, topics, an engine and an ingress worker")
         self._start(catalog)
         self._title("2  A definition: what shall happen with an order")
-        self._console.print(escape(outline(definition, catalog)), soft_wrap=True)
+        self._lines(outline(definition, catalog))
         self._diagram(definition, catalog)
         self._publish(definition, catalog, place)
         self._title(f"3  {orders} orders come in, most are paid")
@@ -149,7 +147,11 @@ class _Show:
     def _diagram(self, definition: Definition, catalog: Catalog) -> None:
         self._console.print("\n  The same as Mermaid text; paste it at https://mermaid.live or into any Markdown that draws Mermaid:\n")
         text = "\n".join(line for line in mermaid(definition, catalog).splitlines() if not line.lstrip().startswith("%%"))
-        self._console.print(Padding(Syntax(text, "text", background_color="default", word_wrap=False), (0, 4)))
+        self._lines(text)
+
+    def _lines(self, text: str) -> None:
+        """Text as it is, set in a little; lines that are too long for the terminal go on below, so that they can be copied whole."""
+        self._console.print(Text("\n".join(f"    {line}" for line in text.splitlines())), soft_wrap=True)
 
     def _publish(self, definition: Definition, catalog: Catalog, place: Path) -> None:
         entries = {spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in catalog.events if spec.name in event_names(definition)}
@@ -215,7 +217,7 @@ class _Show:
         if run is None:
             return
         self._console.print(f"\n  What happened to order {key}, whose customer had to be reminded:\n\n  [bold]$ streamflow runs show {run.run}[/]")
-        self._console.print(Padding(Text(timeline(read_history(self._settings, run.run))), (0, 4)))
+        self._lines(timeline(read_history(self._settings, run.run)))
 
     def _asked(self) -> bool:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):

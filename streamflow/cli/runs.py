@@ -14,10 +14,11 @@ from streamflow.cli.timeline import told
 from streamflow.engine.transitions import Transition
 from streamflow.errors import Rejected
 from streamflow.ops.history import STATUSES, RunSummary, read_history, read_runs
+from streamflow.ops.reading import Progress
+from streamflow.settings import Settings
 
 app = typer.Typer(help="Look at runs, start them, and help parked ones on.", no_args_is_help=True, rich_markup_mode=None)
 
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="a run id, as `runs list` shows it")]
 Named = Annotated[str | None, typer.Option("--definition", help="only runs of this definition")]
 
 
@@ -28,6 +29,7 @@ def list_(
     status: Annotated[str | None, typer.Option(help=f"only runs that are {', '.join(STATUSES)}")] = None,
     key: Annotated[str | None, typer.Option(help="only runs of this business key; reads one partition only")] = None,
     limit: Annotated[int, typer.Option(min=1, help="at most so many, the ones that moved last")] = 50,
+    ids_only: Annotated[bool, typer.Option("--ids", help="only the run ids, one a line")] = False,
 ) -> None:
     """Lists runs, the ones that moved last first, and counts all that fit."""
     if status is not None and status not in STATUSES:
@@ -42,6 +44,10 @@ def list_(
     ]
     fit.sort(key=lambda run: (run.last_ms, run.run), reverse=True)
     shown = fit[:limit]
+    if ids_only and not session.json:
+        for run in shown:
+            output.say(run.run)
+        return
     counts = {each: sum(run.status == each for run in fit) for each in STATUSES}
     rows = [(run.run, f"{run.definition}@{run.version}", run.key, run.status, _where(run), str(run.seq), output.local_time(run.last_ms)) for run in shown]
     text = output.table(("run", "definition", "key", "status", "where", "seq>", "last moved"), rows, "no run fits")
@@ -55,13 +61,30 @@ def _where(run: RunSummary) -> str:
     return run.ended if not run.at and run.status not in ("open", "parked") else ", ".join(f"{step} ({how})" for step, how in run.at.items())
 
 
-@app.command(epilog=examples("runs show 4f2a91c0-5d0c7a1b2c3d4e5f6071", "runs show 4f2a91c0-5d0c7a1b2c3d4e5f6071 --json"))
-def show(ctx: typer.Context, run: RunId) -> None:
+@app.command(epilog=examples("runs show 4f2a91c0-5d0c7a1b2c3d4e5f6071", "runs show --key A-1", "runs show --key A-1 --json"))
+def show(
+    ctx: typer.Context,
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="a run id, as `runs list` shows it")] = None,
+    key: Annotated[str | None, typer.Option(help="instead of a run id: the run of this business key that moved last")] = None,
+    definition: Named = None,
+) -> None:
     """Shows everything that happened in a run, in order."""
+    if (run is None) == (key is None):
+        raise Rejected("run_or_key", "expected a run id or --key but found both or neither; do give one of them")
     session = session_of(ctx)
     with output.reading("reading runs") as progress:
+        if run is None:
+            assert key is not None
+            run = _newest(session.settings, key, definition, progress)
         history = read_history(session.settings, run, progress)
     session.show([{"type": transition.type} | output.plain(transition) for transition in history], timeline(history))
+
+
+def _newest(settings: Settings, key: str, definition: str | None, progress: Progress) -> str:
+    runs = [run for run in read_runs(settings, key=key, progress=progress).by_id.values() if run.key == key and definition in (None, run.definition)]
+    if not runs:
+        raise Rejected("run_unknown", f"expected a run of {key} but there is none; `runs list` shows the runs that are there")
+    return max(runs, key=lambda run: (run.last_ms, run.run)).run
 
 
 def timeline(history: list[Transition]) -> str:

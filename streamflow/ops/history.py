@@ -59,8 +59,9 @@ class RunSummary:
         # The beginning of an old run may have left the topic; a hole after the first one seen is never right.
         if self.seq and transition.seq != self.seq + 1:
             self.gaps += 1
+        if not self.seq:
+            self.started_ms = transition.at_ms
         self.seq = transition.seq
-        self.started_ms = self.started_ms or transition.at_ms
         self.last_ms = transition.at_ms
         data, step = transition.data, transition.step or ""
         if isinstance(data, _BEGUN):

@@ -1,0 +1,152 @@
+"""Every command in README and docs does what the page says: the console blocks are run, in order, against a `streamflow dev` of their own.
+
+In a block, `$ ` begins a command and the lines below are what it writes (stdout and stderr). `...` stands for any text. A here-document goes on to its end.
+Commands that only look are repeated until they show what the page says, for a few seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import eventually, needs_broker
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+
+PROJECT = Path(__file__).parents[2]
+PAGES = (
+    "README.md",
+    "docs/operations.md",
+    "docs/quickstart.md",
+    "definitions/order-fulfilment/README.md",
+    "definitions/loan-application/README.md",
+    "docs/bad-input.md",
+)
+LOOKS = re.compile(r"^streamflow (runs (list|show|watch)|dead-letters|lag|events tail|definitions (list|show|diagram))\b")
+ELSEWHERE = {"make demo": "test_demo.py", "make test": "this very run", "streamflow dev": "the fixture `dev`"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of a page and what it is to write."""
+
+    line: int
+    command: str
+    expected: str
+
+
+def steps_of(page: Path) -> list[Step]:
+    steps: list[Step] = []
+    lines = iter(enumerate(page.read_text().splitlines(), 1))
+    inside = False
+    for number, line in lines:
+        if line.startswith("```"):
+            inside = line == "```console"
+            continue
+        if not inside:
+            continue
+        if line.startswith("$ "):
+            command = line[2:]
+            if here := re.search(r"<<'(\w+)'", command):
+                for _, more in lines:
+                    command += "\n" + more
+                    if more == here[1]:
+                        break
+            steps.append(Step(number, command, ""))
+        elif steps:
+            last = steps[-1]
+            steps[-1] = Step(last.line, last.command, last.expected + line + "\n")
+    return steps
+
+
+def matches(expected: str, actual: str) -> bool:
+    pattern = ".*?".join(re.escape(part) for part in expected.strip().split("..."))
+    return re.fullmatch(pattern, actual.strip(), re.DOTALL) is not None
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which `streamflow dev` runs, with the project's examples in it."""
+    needs_broker()
+    folder = tmp_path_factory.mktemp("docs")
+    shutil.copytree(PROJECT / "definitions", folder / "definitions")
+    shim = folder / "bin" / "streamflow"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\nPYTHONPATH="{PROJECT}" exec "{sys.executable}" -m streamflow.cli.main "$@"\n')
+    shim.chmod(0o755)
+    log = folder / "dev.log"
+    with log.open("wb") as written:
+        process = subprocess.Popen([shim, "dev"], cwd=folder, env=environment(folder), stdout=written, stderr=subprocess.STDOUT)
+        try:
+            eventually(lambda: process.poll() is not None or log.read_text().count("partition_open") >= 12, timeout=90)
+            assert process.poll() is None, log.read_text()
+            yield folder
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0, log.read_text()[-4000:]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("STREAMFLOW_") or name == "STREAMFLOW_CACHE"}
+    return own | {"PATH": f"{folder / 'bin'}{os.pathsep}{own['PATH']}", "COLUMNS": "200", "TZ": "UTC"}
+
+
+def run(command: str, folder: Path) -> str:
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=90,
+    )
+    return done.stdout
+
+
+def played(step: Step, folder: Path) -> str:
+    """What the command wrote; one that looks is asked again until it shows what is expected."""
+    written: list[str] = []
+
+    def shown() -> bool:
+        written.append(run(step.command, folder))
+        return matches(step.expected, written[-1]) or not LOOKS.match(step.command)
+
+    try:
+        eventually(shown, timeout=20, every=0.3)
+    except pytest.fail.Exception:
+        pass  # the comparison that follows says it better
+    return written[-1]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_says_what_its_commands_do(page: str, dev: Path) -> None:
+    steps = steps_of(PROJECT / page)
+    assert steps, "a page without a console block needs no place in PAGES"
+    for step in steps:
+        if step.command in ELSEWHERE:
+            continue
+        actual = played(step, dev)
+        assert matches(step.expected, actual), f"{page}:{step.line}\n$ {step.command}\n--- the page says\n{step.expected}--- it wrote\n{actual}"
+
+
+def test_every_page_with_commands_is_played() -> None:
+    written = [page for page in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("definitions/*/README.md")) if steps_of(page)]
+
+    assert sorted(str(page.relative_to(PROJECT)) for page in written) == sorted(PAGES)
+
+
+def test_the_commands_of_make_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+
+    assert {command.removeprefix("make ") for command in ELSEWHERE if command.startswith("make ")} <= targets

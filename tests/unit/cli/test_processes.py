@@ -1,0 +1,52 @@
+"""Child processes: how they end is told, and dev's address is known only while it runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from streamflow.cli.dev_address import announced, running
+from streamflow.cli.processes import ended, environment
+from streamflow.cli.session import Session
+from streamflow.settings import Settings, Topics
+
+
+def test_the_end_of_a_process_has_words() -> None:
+    assert ended(-9) == "ended by SIGKILL"
+    assert ended(4) == "ended with exit code 4"
+
+
+def test_children_have_the_settings_of_their_parent(tmp_path: Path) -> None:
+    env = environment(Settings(topics=Topics(prefix="x.", partitions=3), state_dir=tmp_path), "127.0.0.1:9")
+
+    assert env["STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS"] == "127.0.0.1:9"
+    assert (env["STREAMFLOW_TOPICS__PREFIX"], env["STREAMFLOW_TOPICS__PARTITIONS"]) == ("x.", "3")
+    assert env["STREAMFLOW_STATE_DIR"] == str(tmp_path)
+
+
+def test_dev_is_found_by_others_in_its_folder_while_it_runs(tmp_path: Path) -> None:
+    settings = Settings(broker_dir=tmp_path / "broker")
+
+    assert running(settings) is None
+    with announced(settings, "127.0.0.1:9"):
+        assert running(settings) == "127.0.0.1:9"
+    assert running(settings) is None
+
+
+def test_what_a_killed_dev_left_behind_is_not_believed(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / "dev.json").write_text(json.dumps({"bootstrap_servers": "127.0.0.1:9", "pid": gone.pid}))
+
+    assert running(Settings(broker_dir=tmp_path)) is None
+
+
+def test_a_command_beside_dev_needs_no_address(tmp_path: Path) -> None:
+    session = Session()
+    session.__dict__["given"] = Settings(broker_dir=tmp_path)
+
+    with announced(session.given, "127.0.0.1:9"):
+        assert session.settings.kafka.bootstrap_servers == "127.0.0.1:9"
+        assert session.given.kafka.bootstrap_servers is None

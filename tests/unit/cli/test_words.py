@@ -1,0 +1,102 @@
+"""Every transition has words, tables stand in columns, lengths of time read well, and outlines show every way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamflow.cli import output, sources
+from streamflow.cli.outline import outline
+from streamflow.cli.runs import timeline
+from streamflow.cli.timeline import _TOLD, told
+from streamflow.engine import transitions as t
+from streamflow.engine.commands import Event
+from streamflow.engine.transitions import FACTS, Transition
+
+EXAMPLES = Path(__file__).parents[3] / "definitions"
+EVENT = Event("payment.received", "e", 0, {"amount": 5})
+FACT: dict[type, Any] = {
+    t.RunStarted: t.RunStarted("placed", EVENT, "sha", "1"),
+    t.WaitStarted: t.WaitStarted(("payment.received",), None),
+    t.WaitSatisfied: t.WaitSatisfied("paid", EVENT),
+    t.WaitTimedOut: t.WaitTimedOut(0),
+    t.EventKept: t.EventKept(EVENT, None),
+    t.BranchChosen: t.BranchChosen("large"),
+    t.ValuesSet: t.ValuesSet({"total": 5}),
+    t.EventEmitted: t.EventEmitted("order.shipped", "shipping", "r/1", "A-1", {"order": "A-1"}),
+    t.DelayStarted: t.DelayStarted(0),
+    t.DelayElapsed: t.DelayElapsed(0),
+    t.LinePrinted: t.LinePrinted("hello\nworld"),
+    t.StepsSkipped: t.StepsSkipped(("a", "b")),
+    t.StepParked: t.StepParked("division_by_zero", "set/each"),
+    t.StepRetried: t.StepRetried(),
+    t.RunCompleted: t.RunCompleted(("ship", "payment.paid")),
+    t.RunFailed: t.RunFailed("no stock"),
+    t.RunCancelled: t.RunCancelled(""),
+}
+
+
+def fact(data: Any, seq: int = 1, step: str | None = None, at_ms: int = 0) -> Transition:
+    return Transition("00000001-a", "order", "1", "A-1", seq, at_ms, "c", data, step)
+
+
+def test_every_kind_of_transition_has_words() -> None:
+    assert set(_TOLD) == set(FACTS.values()) == set(FACT)
+
+
+@pytest.mark.parametrize("data", FACT.values(), ids=lambda data: type(data).__name__)
+def test_words_are_one_line(data: Any) -> None:
+    assert told(fact(data))
+    assert "\n" not in told(fact(data))
+
+
+def test_long_data_is_cut() -> None:
+    assert len(told(fact(t.ValuesSet({"text": "x" * 1000})))) < 200
+
+
+def test_a_timeline_counts_time_from_the_start() -> None:
+    lines = timeline([fact(FACT[t.RunStarted]), fact(t.ValuesSet({}), 2, "totals", 1500), fact(t.RunCompleted(("totals",)), 3, None, 61_000)]).splitlines()
+
+    assert lines[3] == "status      completed: totals"
+    assert "took        1 min 1 s" in lines[4]
+    assert lines[-3].startswith("   1  +0.00 s")
+    assert lines[-2].split() == ["2", "+1.50", "s", "totals", "set", "{}"]
+
+
+def test_a_timeline_says_that_its_beginning_is_gone() -> None:
+    assert "(the first 4 transitions are no longer kept)" in timeline([fact(t.ValuesSet({}), 5, "totals")])
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [(0, "0.00 s"), (9_994, "9.99 s"), (12_000, "12 s"), (200_000, "3 min 20 s"), (7_260_000, "2 h 1 min"), (180_000_000, "2 d 2 h")],
+)
+def test_lengths_of_time(ms: int, text: str) -> None:
+    assert output.length(ms) == text
+
+
+def test_a_table_stands_in_columns() -> None:
+    assert output.table(("name", "count>"), [("a", "1"), ("bcd", "200")], "nothing") == "NAME  COUNT\na         1\nbcd     200"
+    assert output.table(("name",), [], "nothing") == "nothing"
+
+
+def test_an_outline_shows_every_step_and_every_way() -> None:
+    definition, catalog = sources.read_definition(EXAMPLES / "order-fulfilment"), sources.read_catalog(EXAMPLES / "order-fulfilment")
+
+    text = outline(definition, catalog)
+
+    assert all(f"  {step.id}: {step.title}" in text for step in definition.steps)
+    assert "├─ timeout ─► remind" in text
+    assert "└─ paid ─► size (whichever comes first)" in text
+
+
+def test_an_outline_of_a_run_marks_its_steps() -> None:
+    definition, catalog = sources.read_definition(EXAMPLES / "loan-application"), sources.read_catalog(EXAMPLES / "loan-application")
+
+    text = outline(definition, catalog, {"preaccepted": "done", "accepted": "waiting"})
+
+    assert "✓ preaccepted" in text
+    assert "… accepted" in text
+    assert "    approved" in text
