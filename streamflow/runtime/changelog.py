@@ -24,6 +24,7 @@ POSITION = f"{META}changelog"  # the next offset of the changelog that the store
 WRITTEN = f"{META}written_ms"  # when the store was last written
 TOPIC_ID = f"{META}topic_id"  # of the changelog; another id is another changelog
 _CHUNK_BYTES = 4_000_000
+_POLL_MS = 20  # short: a poll that finds only the marks of transactions moves the position but does not return
 BATCH_BYTES = 512 * 1024
 STOP_S = 2.0  # for a producer's last records
 
@@ -102,7 +103,7 @@ class Changelog:
         chunk: dict[str, bytes | None] = {}
         size = 0
         while await consumer.position(self._tp) < end:
-            for records in (await consumer.getmany(timeout_ms=500)).values():
+            for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
                 for record in records:
                     chunk[record.key.decode()] = record.value
                     size += len(record.value or b"")
@@ -167,7 +168,7 @@ class Changelog:
         sent.append(await self._send(producer, batch))
         await producer.send_offsets_to_transaction({self._input: OffsetAndMetadata(applied + 1, "")}, self._group)
         await producer.commit_transaction()
-        position = max([(await future).offset + count for future, count in sent])
+        position = max([(await future).offset + count for future, count in sent]) + 1  # behind the mark of the transaction
         store.write({**cut, **self._meta(position)})
 
     async def _send(self, producer: AIOKafkaProducer, batch: Any) -> tuple[Any, int]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 
 from streamflow.engine import commands as c
-from streamflow.ids import partition_of
+from streamflow.ids import partition_of, run_id
+from streamflow.wire.codec import encode_command
 from tests.integration.workers import Bench, bench, complaints
 
 __all__ = ["bench"]
@@ -44,3 +47,172 @@ def test_a_run_from_start_to_end_is_told_in_runs_as_the_contract_says(bench: Ben
     bench.check_exact()
     bench.check_stores(worker)
     assert complaints(worker) == []
+
+
+def test_a_killed_worker_goes_on_from_its_disk_and_a_stopped_one_has_nothing_to_do_again(bench: Bench) -> None:
+    start = bench.publish()
+    worker = bench.worker(checkpoint_s=0.3)
+    keys = [f"order-{number}" for number in range(600)]
+    runs = {key: bench.start(start, key, flush=False) for key in keys}
+    bench.flush()
+    bench.wait(lambda: len(bench.transitions()) > 300, "some transitions")
+    worker.kill()
+    for key in keys:
+        bench.deliver(key, flush=False)
+    bench.flush()
+    worker.start()
+    bench.wait_saved()
+    worker.stop()
+    bench.check_exact()
+    bench.check_stores(worker)
+    told = bench.stranger.runs().runs
+    assert {run: told[run].ended for run in runs.values()} == dict.fromkeys(runs.values(), "bye")
+    ends = bench.stranger.ends(bench.topic("runs"))
+    worker.start()
+    bench.wait_open(worker, times=3)
+    for partition in range(bench.partitions):
+        line = bench.lines(worker, "partition_open", partition=partition)[-1]
+        assert line["restored"] == 0
+        assert line["applied"] == bench.ends()[partition] - 1
+    worker.stop()
+    assert bench.stranger.ends(bench.topic("runs")) == ends
+    assert complaints(worker) == []
+
+
+def test_a_deleted_store_and_a_stale_one_are_brought_up_to_date_from_the_changelog_alone(bench: Bench) -> None:
+    start = bench.publish()
+    worker = bench.worker()
+    runs = [bench.start(start, bench.key_of(nth % 2, nth)) for nth in range(20)]
+    bench.wait_history(runs[-1], "WaitStarted")
+    bench.wait_saved()
+    worker.stop()
+    stale, gone = worker.state / f"{bench.prefix}0", worker.state / f"{bench.prefix}1"
+    earlier = bench.folder / "earlier"
+    shutil.copytree(stale, earlier)
+    worker.start()
+    for nth in range(10):
+        bench.deliver(bench.key_of(nth % 2, nth))
+    bench.wait_history(runs[9], "RunCompleted")
+    bench.wait_saved()
+    worker.kill()
+    shutil.rmtree(gone)
+    shutil.rmtree(stale)
+    shutil.move(earlier, stale)
+    worker.start()
+    for nth in range(10, 20):
+        bench.deliver(bench.key_of(nth % 2, nth))
+    bench.wait_history(runs[19], "RunCompleted")
+    bench.wait_saved()
+    worker.stop()
+    restored = {p: bench.lines(worker, "partition_open", partition=p)[-1]["restored"] for p in range(2)}
+    assert 0 < restored[0] < restored[1]  # what came after the copy was made; everything
+    bench.check_exact()
+    bench.check_stores(worker)
+    assert {run.ended for run in bench.stranger.runs().runs.values()} == {"bye"}
+
+
+def test_a_worker_that_was_stopped_in_its_tracks_cannot_save_after_another_took_over(bench: Bench) -> None:
+    start = bench.publish()
+    zombie = bench.worker("zombie", session_timeout_s=2, checkpoint_s=1.5, checkpoint_idle_s=1.5)
+    first = bench.start(start, "first")
+    bench.wait_history(first, "WaitStarted")
+    runs = [bench.start(start, f"order-{number}") for number in range(20)]
+    bench.wait(lambda: all(bench.history(run) for run in runs), "the starts to be decided, and not saved")
+    zombie.pause()
+    heir = bench.worker("heir", session_timeout_s=2)
+    bench.wait_open(heir)
+    for number in range(20):
+        bench.deliver(f"order-{number}")
+    bench.wait_history(runs[-1], "RunCompleted")
+    zombie.resume()
+    bench.wait(lambda: any("Fenced" in str(line.get("error")) for line in bench.lines(zombie)), "the zombie to be fenced")
+    late = [bench.start(start, f"late-{number}") for number in range(6)]
+    for number in range(6):
+        bench.deliver(f"late-{number}")
+    for run in late:
+        bench.wait_history(run, "RunCompleted")
+    bench.wait(lambda: len(bench.lines(zombie, "partitions_assigned")) > 1, "the zombie to join again")
+    bench.wait_saved()
+    assert bench.stranger.runs().copies > 0  # of what the zombie had sent and not saved
+    heir.stop()
+    zombie.stop()
+    bench.check_exact()
+
+
+def test_a_killed_worker_of_a_known_name_has_its_partitions_back_and_the_other_never_stops(bench: Bench) -> None:
+    start = bench.publish()
+    one, two = bench.worker("one", session_timeout_s=20), bench.worker("two", session_timeout_s=20)
+
+    def shares() -> list[list[int]]:
+        return [lines[-1]["partitions"] if (lines := bench.lines(worker, "partitions_assigned")) else [] for worker in (one, two)]
+
+    bench.wait(lambda: sorted(shares()) == [[0], [1]], "both to have a partition")
+    before = shares()
+    one.kill()
+    one.start()
+    runs = [bench.start(start, bench.key_of(partition)) for partition in range(2)]
+    bench.wait(lambda: all(bench.history(run) for run in runs), "both partitions to be served", timeout_s=12)
+    assert shares() == before
+    assert len(bench.lines(two, "partitions_assigned")) <= 2
+    assert bench.lines(two, "partitions_assigned")[-1] == bench.lines(two, "partitions_assigned", partitions=before[1])[0]
+    bench.wait_saved()
+    one.stop()
+    two.stop()
+    bench.check_exact()
+
+
+def test_the_input_position_is_the_states_whatever_the_group_says(bench: Bench) -> None:
+    start = bench.publish()
+    worker = bench.worker()
+    runs = [bench.start(start, bench.key_of(nth % 2, nth)) for nth in range(8)]
+    bench.wait_saved()
+    worker.stop()
+    ends = bench.stranger.ends(bench.topic("runs"))
+    group, commands = f"{bench.prefix}engine", bench.topic("commands")
+    wrong = [TopicPartition(commands, 0, 1), TopicPartition(commands, 1, 3)]
+
+    def moved() -> bool:
+        try:
+            return bool(bench.admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, wrong)])[group].result())
+        except KafkaException:  # the member that left is still known for a moment
+            return False
+
+    bench.wait(moved, "the group's offsets to be moved")
+    worker.start()
+    bench.wait_open(worker, times=2)
+    for nth in range(8):
+        bench.deliver(bench.key_of(nth % 2, nth))
+    for run in runs:
+        bench.wait_history(run, "RunCompleted")
+    bench.wait_saved()
+    worker.stop()
+    held = bench.stranger.ends(bench.topic("runs"))
+    assert sum(high for _, high in held.values()) - sum(high for _, high in ends.values()) == 8 * 3  # nothing was decided again
+    bench.check_exact()
+
+
+def test_marks_of_foreign_transactions_in_commands_are_no_records_and_hold_nothing_up(bench: Bench) -> None:
+    start = bench.publish()
+    worker = bench.worker()
+    foreign = Producer(bench.servers | {"transactional.id": f"{bench.prefix}foreign"})
+    foreign.init_transactions(10)
+    for nth in range(4):
+        key = bench.key_of(0, nth)
+        event = c.Event("order.placed", f"placed-{key}", 1, {"id": key, "total": 5})
+        command = c.StartRun(f"start-{nth}", "payment", key, start, "placed", event, c.Origin("source", 0, nth, 0, "t"))
+        foreign.begin_transaction()
+        foreign.produce(bench.topic("commands"), encode_command(command), key.encode(), partition=0)
+        foreign.flush(10)
+        if nth == 2:
+            foreign.abort_transaction(10)
+        else:
+            foreign.commit_transaction(10)
+    for nth in (0, 1, 3):
+        key = bench.key_of(0, nth)
+        bench.deliver(key)
+        bench.wait_history(run_id("payment", key, f"placed-{key}"), "RunCompleted")
+    bench.wait_saved()
+    worker.stop()
+    held = [m for m in bench.stranger.messages(bench.topic("commands"), committed=False) if m.partition() == 0]
+    assert bench.own()[0]["counts"]["read"] == len(held)
+    assert bench.stranger.runs().faults == []

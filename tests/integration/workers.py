@@ -128,7 +128,7 @@ class Bench:
 
     # -- what goes in
 
-    def send(self, *commands: c.Command) -> None:
+    def send(self, *commands: c.Command, flush: bool = True) -> None:
         """Appends commands, each to its partition (watermarks to all), and waits for the broker."""
         for command in commands:
             key = getattr(command, "key", "")
@@ -140,7 +140,8 @@ class Bench:
                 places = [partition_of_run(command.run, self.partitions)]  # type: ignore[union-attr]
             for place in places:
                 self.append(place, encode_command(command), key.encode())
-        self.flush()
+        if flush:
+            self.flush()
 
     def append(self, partition: int, value: bytes | None, key: bytes = b"") -> None:
         """Queues any bytes for a partition of `commands`."""
@@ -154,16 +155,18 @@ class Bench:
     def flush(self) -> None:
         assert self.producer.flush(60) == 0
 
-    def start(self, start: c.Start, key: str, definition: str = "payment", **data: Any) -> str:
+    def start(self, start: c.Start, key: str, definition: str = "payment", *, flush: bool = True, **data: Any) -> str:
         """Appends a start by event; the id of the run."""
         event = c.Event("order.placed", f"placed-{key}", 1, {"id": key, "total": 5, **data})
-        self.send(c.StartRun(f"start-{key}", definition, key, start, "placed", event, c.Origin("source", 0, self._next(), 0, "t")))
+        self.send(c.StartRun(f"start-{key}", definition, key, start, "placed", event, c.Origin("source", 0, self._next(), 0, "t")), flush=flush)
         return run_id(definition, key, event.id)
 
-    def deliver(self, key: str, definition: str = "payment", *, name: str = "order.paid", event_id: str = "", time_ms: int = 1, **data: Any) -> None:
+    def deliver(
+        self, key: str, definition: str = "payment", *, name: str = "order.paid", event_id: str = "", time_ms: int = 1, flush: bool = True, **data: Any
+    ) -> None:
         """Appends the delivery of an event."""
         event = c.Event(name, event_id or f"{name}-{key}-{self._next()}", time_ms, {"id": key, "amount": 10, **data})
-        self.send(c.DeliverEvent(f"deliver-{event.id}", definition, key, event))
+        self.send(c.DeliverEvent(f"deliver-{event.id}", definition, key, event), flush=flush)
 
     def key_of(self, partition: int, nth: int = 0) -> str:
         """A key that lives in `partition`."""

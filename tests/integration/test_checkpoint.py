@@ -1,0 +1,219 @@
+"""Changelog and RocksDB store together, against a real broker: fencing, one cut, restoring, and what is thrown away (laws 3 and 4)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaError
+from confluent_kafka import Producer
+
+from streamflow.engine.overlay import encode_record
+from streamflow.engine.state import OWN, Own
+from streamflow.errors import OperationError
+from streamflow.kafka.admin import Admin
+from streamflow.kafka.connection import aiokafka_config
+from streamflow.kafka.topics import COMMANDS, STATE, topic_name
+from streamflow.runtime.changelog import Changelog
+from streamflow.runtime.engine import engine_group
+from streamflow.runtime.store import RocksStore
+from streamflow.settings import Settings
+from tests.integration.workers import store_of
+from tests.proof.reader import Stranger
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]
+HOUR_S = 3600.0
+
+
+class Cutter:
+    """One partition of the changelog, as an owner has it; each `changelog()` is a new owner."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.now_s = 1_700_000_000.0
+        self.ids = Admin(settings).topic_ids([topic_name(settings, STATE), topic_name(settings, COMMANDS)])
+        self.stranger = Stranger(settings.kafka.bootstrap_servers or "", settings.topics.prefix)
+
+    def changelog(self, **changes: Any) -> Changelog:
+        names = {role: topic_name(self.settings, role) for role in (STATE, COMMANDS)}
+        wanted: dict[str, Any] = {
+            "topic": names[STATE],
+            "topic_id": self.ids[names[STATE]],
+            "commands": names[COMMANDS],
+            "commands_id": self.ids[names[COMMANDS]],
+            "partition": 1,
+            "group": engine_group(self.settings),
+            "transactional_id": f"{engine_group(self.settings)}-1",
+            "tombstone_retention_ms": int(HOUR_S * 1000),
+            "clock": lambda: self.now_s,
+        }
+        return Changelog(aiokafka_config(self.settings, "test"), **wanted | changes)
+
+    @contextmanager
+    def store(self, name: str = "store") -> Iterator[RocksStore]:
+        opened = RocksStore(self.folder / name, write_buffer_bytes=1 << 20, block_cache_bytes=1 << 20)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    def run(self, work: Callable[[Changelog], Awaitable[Any]], **changes: Any) -> Any:
+        """Does `work` with a fenced changelog."""
+
+        async def owned() -> Any:
+            changelog = self.changelog(**changes)
+            try:
+                await changelog.fence()
+                return await work(changelog)
+            finally:
+                await changelog.close()
+
+        return asyncio.run(owned())
+
+    def write(self, store: RocksStore, *cuts: Mapping[str, bytes | None]) -> None:
+        async def all_of_them(changelog: Changelog) -> None:
+            for applied, cut in enumerate(cuts):
+                await changelog.write(store, cut, applied)
+
+        self.run(all_of_them)
+
+    def restore(self, store: RocksStore, **changes: Any) -> int:
+        count: int = self.run(lambda changelog: changelog.restore(store), **changes)
+        return count
+
+    def contents(self, name: str = "store") -> dict[bytes, bytes]:
+        return store_of(self.folder / name)
+
+
+@pytest.fixture
+def cutter(topics: Settings, tmp_path: Path) -> Cutter:
+    return Cutter(topics, tmp_path)
+
+
+def test_a_cut_is_in_the_changelog_the_offset_and_the_store_alike(cutter: Cutter) -> None:
+    with cutter.store() as store:
+        cutter.write(store, {"a": b"1", "b": b"2"}, {"a": None, "c": b"3"})
+    assert cutter.contents() == {b"b": b"2", b"c": b"3"} == cutter.stranger.state()[1]
+    assert cutter.stranger.committed(engine_group(cutter.settings), topic_name(cutter.settings, COMMANDS))[1] == 2
+
+
+def test_an_empty_store_is_restored_from_the_changelog_alone_and_a_current_one_reads_nothing(cutter: Cutter) -> None:
+    with cutter.store() as store:
+        cutter.write(store, {f"k{number}": b"x" * 50_000 for number in range(40)}, {"k0": None})  # several batches
+        assert cutter.restore(store) == 0
+    with cutter.store("other") as other:
+        assert cutter.restore(other) == 41
+        assert cutter.restore(other) == 0
+    assert cutter.contents("other") == cutter.contents()
+
+
+def test_a_record_of_the_largest_size_goes_into_a_cut_among_small_ones(cutter: Cutter) -> None:
+    limit = cutter.settings.limits.record_bytes
+    with cutter.store() as store:
+        cutter.write(store, {"a": b"1", "big": b"x" * limit, "bigger": b"y" * limit, "z": b"2"})
+    assert cutter.contents() == cutter.stranger.state()[1]
+    assert len(cutter.contents()) == 4
+
+
+def test_an_owner_that_was_replaced_can_write_neither_changelog_nor_store(cutter: Cutter) -> None:
+    async def replaced(old: Changelog) -> None:
+        await old.write(store, {"a": b"1"}, 0)
+        heir = cutter.changelog()
+        await heir.fence()
+        with pytest.raises(KafkaError):
+            await old.write(store, {"a": b"2", "b": b"2"}, 1)
+        await heir.close()
+
+    with cutter.store() as store:
+        cutter.run(replaced)
+    assert cutter.contents() == {b"a": b"1"} == cutter.stranger.state()[1]
+    assert cutter.stranger.committed(engine_group(cutter.settings), topic_name(cutter.settings, COMMANDS))[1] == 1
+
+
+def test_a_transaction_that_an_owner_left_open_holds_up_no_restore_and_is_not_in_it(cutter: Cutter) -> None:
+    with cutter.store() as store:
+        cutter.write(store, {"a": b"1"})
+    foreign = Producer({"bootstrap.servers": cutter.settings.kafka.bootstrap_servers or "", "transactional.id": f"{engine_group(cutter.settings)}-1"})
+    foreign.init_transactions(10)
+    foreign.begin_transaction()
+    foreign.produce(topic_name(cutter.settings, STATE), b"never", b"a", partition=1)
+    foreign.flush(10)
+    with cutter.store("other") as other:
+        assert cutter.restore(other) == 1
+    assert cutter.contents("other") == {b"a": b"1"}
+    del foreign
+
+
+def test_half_a_restore_is_begun_again(cutter: Cutter) -> None:
+    with cutter.store() as store:
+        cutter.write(store, {"a": b"1", "b": b"2"}, {"b": None})
+    with cutter.store("half") as half:
+        half.write({"b": b"2"})  # the first chunk was written and no offset
+        assert cutter.restore(half) == 3
+    assert cutter.contents("half") == {b"a": b"1"}
+
+
+def test_a_store_that_missed_deletions_for_too_long_is_thrown_away_but_one_that_missed_nothing_stays(cutter: Cutter) -> None:
+    with cutter.store() as store, cutter.store("behind") as behind:
+        cutter.write(store, {"a": b"1", "b": b"2"})
+        cutter.restore(behind)
+        cutter.write(store, {"b": None})
+        cutter.now_s += 2 * HOUR_S
+        assert cutter.restore(store) == 0
+        assert cutter.restore(behind) == 3
+    assert cutter.contents("behind") == {b"a": b"1"} == cutter.contents()
+
+
+def test_a_store_ahead_of_its_changelog_is_told_and_left_alone(cutter: Cutter) -> None:
+    with cutter.store() as store:
+        cutter.write(store, {"a": b"1"})
+        store.write({"!changelog": b"1000"})
+        with pytest.raises(OperationError) as caught:
+            cutter.restore(store)
+    assert caught.value.code == "changelog_truncated"
+    assert cutter.contents() == {b"a": b"1"}
+
+
+def test_a_store_of_an_older_generation_of_topics_is_thrown_away(cutter: Cutter) -> None:
+    with cutter.store() as store:
+        cutter.write(store, {"a": b"1", OWN: encode_record(Own(topic_id="another"))})
+        assert cutter.restore(store, topic_id="new") == 2
+    assert cutter.contents().keys() == {b"a", OWN.encode()}
+
+
+def test_a_store_whose_changelog_alone_was_made_anew_is_kept_and_told(cutter: Cutter) -> None:
+    own = encode_record(Own(topic_id=cutter.ids[topic_name(cutter.settings, COMMANDS)]))
+    with cutter.store() as store:
+        cutter.write(store, {"a": b"1", OWN: own})
+        with pytest.raises(OperationError) as caught:
+            cutter.restore(store, topic_id="new")
+    assert caught.value.code == "changelog_recreated"
+    assert cutter.contents() == {b"a": b"1", OWN.encode(): own}
+
+
+def test_a_restore_that_takes_longer_than_deletions_are_kept_starts_again_from_nothing(cutter: Cutter, monkeypatch: pytest.MonkeyPatch) -> None:
+    readings: list[float] = []
+    cleared: list[dict[bytes, bytes]] = []
+
+    def clock() -> float:  # the second look at it is late, once
+        readings.append(cutter.now_s + (2 * HOUR_S if len(readings) in (1, 2) else 0))
+        return readings[-1]
+
+    with cutter.store() as store:
+        cutter.write(store, {"a": b"1"})
+    with cutter.store("slow") as slow:
+        clear = slow.clear
+
+        def noted() -> None:
+            cleared.append({key.encode(): value for key, value in slow.scan("a")})
+            clear()
+
+        monkeypatch.setattr(slow, "clear", noted)
+        assert cutter.restore(slow, clock=clock) == 1
+    assert cleared == [{}, {b"a": b"1"}, {}]  # there was nothing; what was restored too slowly; and there is nothing again
+    assert cutter.contents("slow") == {b"a": b"1"}

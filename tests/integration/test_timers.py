@@ -1,0 +1,127 @@
+"""Timers on a real broker: they fire when their time has come by the broker's clock, never before, and also after a restart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from streamflow.engine import commands as c
+from tests.integration.workers import Bench, Worker, make_bench
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]
+
+DELAYS = """
+name: delays
+version: "1"
+on: [{id: placed, event: order.placed}]
+steps:
+  - id: pause
+    delay: {for: 700ms}
+  - id: bye
+    needs: [pause]
+    print: {text: '"bye"'}
+"""
+
+LIMITS = """
+name: limits
+version: "1"
+on: [{id: placed, event: order.placed}]
+steps:
+  - id: paid
+    wait: {within: 600ms, events: [{id: paid, event: order.paid}]}
+  - id: thanks
+    needs: [paid.paid]
+    print: {text: '"thanks"'}
+  - id: remind
+    needs: [paid.timeout]
+    print: {text: '"where is it?"'}
+"""
+
+
+class Running(NamedTuple):
+    bench: Bench
+    worker: Worker
+    delays: c.Start
+    limits: c.Start
+
+    def watermark(self, at_ms: int) -> None:
+        """Ingress has read everything of the payments that was appended before `at_ms`."""
+        self.bench.send(c.AdvanceWatermark(f"watermark/payments/{at_ms}", "payments", 1, {"0": at_ms}))
+
+
+@pytest.fixture(scope="module")
+def running(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with make_bench(bootstrap, tmp_path_factory.mktemp("timers")) as bench:
+        delays, limits = bench.publish(DELAYS), bench.publish(LIMITS)
+        running = Running(bench, bench.worker(), delays, limits)
+        yield running
+        bench.wait_saved()
+        bench.workers[0].stop()
+        bench.check_exact()
+        bench.check_stores(bench.workers[0])
+
+
+def times(bench: Bench, run: str) -> dict[str, dict[str, Any]]:
+    """The fields of each transition, by its name."""
+    return {transition.name: transition.fields for transition in bench.transitions(run)}
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def test_a_delay_elapses_when_its_time_has_come_and_never_before(running: Running) -> None:
+    bench = running.bench
+    runs = [bench.start(running.delays, f"delay-{number}", "delays") for number in range(6)]
+    for run in runs:
+        bench.wait_history(run, "RunCompleted")
+        told = times(bench, run)
+        due = told["DelayStarted"]["data"]["until_ms"]
+        assert due == told["RunStarted"]["at_ms"] + 700
+        assert told["DelayElapsed"]["at_ms"] >= due
+
+
+def test_a_delay_elapses_in_time_although_the_worker_was_killed_and_started_meanwhile(running: Running) -> None:
+    bench = running.bench
+    run = bench.start(running.delays, "over-a-restart", "delays")
+    bench.wait_history(run, "DelayStarted")
+    running.worker.kill()
+    running.worker.start()
+    bench.wait_history(run, "DelayElapsed", "LinePrinted", "RunCompleted")
+    told = times(bench, run)
+    assert told["DelayElapsed"]["at_ms"] >= told["DelayStarted"]["data"]["until_ms"]
+
+
+def test_a_limit_does_not_fire_while_ingress_is_behind_it_and_fires_when_it_has_come_there(running: Running) -> None:
+    bench = running.bench
+    running.watermark(now_ms())
+    run = bench.start(running.limits, "quiet", "limits")
+    bench.wait_history(run, "WaitStarted")
+    due = times(bench, run)["WaitStarted"]["data"]["due_ms"]
+    bench.wait(lambda: bench.reasons()["behind"] > 0, "the timer to be refused because ingress is behind")
+    assert bench.history(run) == ["RunStarted", "WaitStarted"]
+    running.watermark(due - 1)
+    running.watermark(due)
+    bench.wait_history(run, "RunCompleted")
+    assert times(bench, run)["WaitTimedOut"]["at_ms"] >= due
+
+
+def test_an_event_that_happened_in_time_satisfies_a_wait_although_it_came_late(running: Running) -> None:
+    bench = running.bench
+    running.watermark(now_ms())
+    in_time, too_late = (bench.start(running.limits, key, "limits") for key in ("in-time", "too-late"))
+    for run in (in_time, too_late):
+        bench.wait_history(run, "WaitStarted")
+    due = {run: times(bench, run)["WaitStarted"]["data"]["due_ms"] for run in (in_time, too_late)}
+    bench.wait(lambda: now_ms() > max(due.values()), "the limits to pass")
+    bench.deliver("in-time", "limits", time_ms=due[in_time])
+    bench.deliver("too-late", "limits", time_ms=due[too_late] + 1)
+    running.watermark(max(due.values()) + 1)
+    assert "WaitSatisfied" in bench.wait_history(in_time, "RunCompleted")
+    assert "WaitTimedOut" in bench.wait_history(too_late, "RunCompleted")
+    assert times(bench, in_time)["WaitSatisfied"]["at_ms"] > due[in_time]
+    bench.wait_saved()
+    assert bench.reasons()["late"] == 1
