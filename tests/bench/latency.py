@@ -7,12 +7,11 @@ from collections import defaultdict
 
 from tests.bench.meter import Meter
 from tests.bench.report import Row
-from tests.bench.stage import Stage, answer, drained, percentile, pid_of, program, stored, wait_ready
+from tests.bench.stage import ARRIVALS, Stage, answer, drained, percentile, pid_of, program, stored, wait_ready
 from tests.bench.workload import ONE_EVENT, catalog
 from tests.proof.world import Failed, World
 
 RATES = (10, 200, 2000)
-_SOURCE = "arrivals"
 _FIRST = ("first", 50, 2.0)  # name, rate, seconds: the first events after a start
 _WARM_UP = ("warm", 2000, 5.0)  # a broker that has just started takes much longer for everything
 
@@ -20,8 +19,8 @@ _WARM_UP = ("warm", 2000, 5.0)  # a broker that has just started takes much long
 def measure(stage: Stage) -> list[Row]:
     """Raises Failed when an event gave no run."""
     rows: list[Row] = []
-    with stage.world("latency", [_SOURCE]) as world:
-        world.publish(ONE_EVENT, catalog(world.sources[0]))
+    with stage.world("latency") as world:
+        world.publish(ONE_EVENT, catalog(world.source))
         engine, ingress = world.worker("engine"), world.worker("ingress")
         wait_ready(world, engine, ingress)
         pids = {"engine": pid_of(engine), "ingress": pid_of(ingress), "broker": world.broker.pid}
@@ -58,12 +57,12 @@ def measure(stage: Stage) -> list[Row]:
 
 
 def _send(world: World, name: str, rate: float, seconds: float) -> dict[str, float]:
-    return answer(program("paced", world.broker.bootstrap_servers, world.sources[0], rate, seconds, name), seconds + 60)
+    return answer(program("paced", world.broker.bootstrap_servers, world.source, rate, seconds, name), seconds + 60)
 
 
 def _latencies(world: World) -> dict[str, list[float]]:
     """Milliseconds of every event, by the name of its series."""
-    arrived = {record.key: record.at_ms for record in stored(world, _SOURCE)}
+    arrived = {record.key: record.at_ms for record in stored(world, ARRIVALS)}
     last: dict[str, int] = defaultdict(int)
     for record in stored(world, "runs"):
         last[record.key] = max(last[record.key], record.at_ms)

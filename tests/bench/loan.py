@@ -21,7 +21,7 @@ def measure(stage: Stage) -> list[Row]:
     if not real:
         stage.say("a generated log: quick, or the real one is not there")
     log = loans.real_log() if real else loans.generated_log(_SEED, stage.size(40_000))
-    with stage.world("loan", [loans.TOPIC]) as world:
+    with stage.world("loan", loans.TOPIC) as world:
         world.publish_loans()
         engine, ingress = world.worker("engine"), world.worker("ingress")
         wait_ready(world, engine, ingress)
@@ -36,7 +36,7 @@ def measure(stage: Stage) -> list[Row]:
         arrived, produced = span(stored(world, loans.TOPIC)), stored(world, "runs")
         whole = Span(arrived.first_ms, span(produced).last_ms)
         _check(Counter(record.type for record in produced), loans.expected(log))
-        beside = answer(program("bare", "consume", world.broker.bootstrap_servers, "bare", world.sources[0], len(log)), 120)
+        beside = answer(program("bare", "consume", world.broker.bootstrap_servers, "bare", world.source, len(log)), 120)
     name = "real log" if real else "generated log"
     rows = [
         Row("loan", f"{name}, {len(log):,} events", whole.seconds, "s", beside=beside["seconds"], aim=AIM_S if real else None, better="less"),

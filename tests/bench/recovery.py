@@ -10,7 +10,6 @@ from tests.bench.workload import ONE_EVENT, TWO_COMMANDS, append, catalog, deliv
 from tests.proof.world import PARTITIONS, World, wait
 
 RATE = 200
-_SOURCE = "arrivals"
 _LONGEST_S = 120.0
 _SETTLED_S = 3.0  # of load before the kill: past the first checkpoints
 _IN_FLIGHT_MS = 50  # what the dead process had sent may still arrive; no new one moves a run so soon
@@ -26,12 +25,12 @@ def measure(stage: Stage) -> list[Row]:
 
 def _after_kill(stage: Stage, static: bool) -> list[Row]:
     kind = "static member" if static else "dynamic member"
-    with stage.world(f"kill-{kind.partition(' ')[0]}", [_SOURCE]) as world:
-        world.publish(ONE_EVENT, catalog(world.sources[0]))
+    with stage.world(f"kill-{kind.partition(' ')[0]}") as world:
+        world.publish(ONE_EVENT, catalog(world.source))
         options = {"instance_id": "bench"} if static else {}
         engine, ingress = world.worker("engine", **options), world.worker("ingress")
         wait_ready(world, engine, ingress)
-        sender = program("paced", world.broker.bootstrap_servers, world.sources[0], RATE, _LONGEST_S, "r")
+        sender = program("paced", world.broker.bootstrap_servers, world.source, RATE, _LONGEST_S, "r")
         try:
             wait(lambda: world.stranger.held(f"{world.prefix}runs"), "the first transition")
             time.sleep(_SETTLED_S)

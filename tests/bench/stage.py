@@ -20,6 +20,7 @@ from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
 from tests.proof.world import PARTITIONS, ROOT, Failed, Say, Worker, World, wait
 
+ARRIVALS = "arrivals"  # the source topic, without its prefix
 _PATIENCE_S = 120.0
 
 
@@ -48,20 +49,19 @@ class Stage:
         return max(1, whole // 10) if self.quick else whole
 
     @contextlib.contextmanager
-    def world(self, name: str, sources: Sequence[str] = ()) -> Iterator[World]:
-        """A fresh broker, with the fixed topics and source topics whose records carry the time of their append."""
+    def world(self, name: str, source: str = ARRIVALS) -> Iterator[World]:
+        """A fresh broker, with the fixed topics and a source topic whose records carry the time of their append."""
         folder = self.folder / name
-        with EmbeddedBroker(folder / "broker") as broker, TimedWorld(broker, folder / "world", self.say, sources) as world:
+        with EmbeddedBroker(folder / "broker") as broker, TimedWorld(broker, folder / "world", self.say, source) as world:
             yield world
 
 
 class TimedWorld(World):
-    """A world whose source topics tell when a record was appended."""
+    """A world whose source topic tells when a record was appended."""
 
     def __enter__(self) -> TimedWorld:
         admin.apply(self.settings)
-        for source in self.sources:
-            make_topic(self, source)
+        make_topic(self, self.source)
         return self
 
 
