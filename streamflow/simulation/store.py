@@ -15,8 +15,7 @@ class MemoryStore:
         return self._records.get(key)
 
     def scan(self, prefix: str, start: str = "") -> Iterator[tuple[str, bytes]]:
-        for key in sorted(k for k in self._records if k.startswith(prefix) and k >= start):
-            yield key, self._records[key]
+        yield from sorted((key, value) for key, value in self._records.items() if key.startswith(prefix) and key >= start)
 
     def write(self, records: Mapping[str, bytes | None]) -> None:
         for key, value in records.items():

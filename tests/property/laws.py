@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from streamflow.engine.commands import AdvanceWatermark
+from streamflow.engine.commands import AdvanceWatermark, Continue
 from streamflow.engine.draft import Limits
 from streamflow.engine.evolve import evolve
 from streamflow.engine.overlay import META, Overlay, encode_record
@@ -82,8 +82,8 @@ class Fold:
 
     def _count(self, record: Stored) -> None:
         command = decode_command(record.value or b"")
-        if isinstance(command, AdvanceWatermark):
-            return
+        if isinstance(command, AdvanceWatermark | Continue):
+            return  # idempotent by themselves: a copy of a Continue does what is left to do, which may be the share of the next
         self.applied[command.id] += 1
         if self.applied[command.id] > 1:
             raise LawBroken("no command is applied twice", command.id)

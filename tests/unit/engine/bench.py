@@ -1,0 +1,143 @@
+"""A partition of one definition under test: given some commands, when another, then exactly this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+from typing import Any
+
+from streamflow.definition.model import Definition
+from streamflow.definition.plan import Plan
+from streamflow.engine.commands import Command, Continue, Event, Start
+from streamflow.engine.decide import Decision, decide
+from streamflow.engine.draft import Limits
+from streamflow.engine.effects import AppendCommand
+from streamflow.engine.evolve import evolve
+from streamflow.engine.overlay import Overlay, encode_record
+from streamflow.engine.state import Own, RunState, run_key
+from streamflow.engine.transitions import RunStarted, Transition
+from streamflow.ids import run_id
+from streamflow.simulation.store import MemoryStore
+from tests.builders import NOW_MS, a_plan, a_start, an_event, an_offer
+
+
+class Bench:
+    """Decides commands at `now_ms`, one offset after the other, and keeps what they gave."""
+
+    def __init__(self, *definitions: Definition, limits: Limits | None = None) -> None:
+        self.plans: dict[str, Plan] = {}
+        self.contents: dict[str, str] = {}
+        for definition in definitions:
+            plan, content = a_plan(definition)
+            self.plans[plan.sha], self.contents[plan.sha] = plan, content
+        self.plan = next(iter(self.plans.values()))
+        self.limits = limits or Limits()
+        self.store = MemoryStore()
+        self.overlay = Overlay(self.store)
+        self.now_ms = NOW_MS
+        self.offset = 0
+        self.transitions: list[Transition] = []
+
+    # the contents that a decision may ask for
+
+    def content(self, start: Start) -> str | None:
+        return self.contents.get(start.sha)
+
+    def plan_of(self, name: str, version: str = "1") -> Plan:
+        return next(plan for plan in self.plans.values() if (plan.name, plan.version) == (name, version))
+
+    def plan_for(self, sha: str, content: str) -> Plan:
+        assert self.contents[sha] == content
+        return self.plans[sha]
+
+    # deciding
+
+    def consider(self, command: Command) -> Decision:
+        """Decide without taking anything over."""
+        return decide(self.overlay, _Contents(self), self.overlay.own, command, self.now_ms, self.offset, self.limits)
+
+    def take(self, command: Command) -> Decision:
+        decision = self.consider(command)
+        self.overlay.apply(decision.changes)
+        self.transitions += decision.transitions
+        self.offset += 1
+        return decision
+
+    def take_all(self, command: Command) -> list[Decision]:
+        """As `take`, and every `Continue` that follows."""
+        decisions = [self.take(command)]
+        while following := [e.command for e in decisions[-1].effects if isinstance(e, AppendCommand) and isinstance(e.command, Continue)]:
+            decisions.append(self.take(following[0]))
+        return decisions
+
+    def start(self, data: Any = None, *, id: str = "e1", key: str = "k1", plan: Plan | None = None, time_ms: int | None = None) -> Decision:
+        event = an_event((plan or self.plan).triggers[0].event, id, data, NOW_MS if time_ms is None else time_ms)
+        return self.take(a_start(plan or self.plan, event, key=key))
+
+    def offer(self, name: str, data: Any = None, *, id: str | None = None, key: str = "k1", time_ms: int | None = None, keep_ms: int = 0) -> Decision:
+        event = Event(name, id or f"{name}-{self.offset}", self.now_ms if time_ms is None else time_ms, {} if data is None else data)
+        return self.take(an_offer(event, definition=self.plan.name, key=key, keep_ms=keep_ms))
+
+    def checkpoint(self) -> dict[str, bytes | None]:
+        """A whole checkpoint; the cut."""
+        cut = self.overlay.capture()
+        self.store.write(cut)
+        self.overlay.saved()
+        return cut
+
+    # looking
+
+    def run(self, id: str = "e1", key: str = "k1") -> str:
+        return run_id(self.plan.name, key, id)
+
+    def head(self, id: str = "e1", key: str = "k1") -> RunState | None:
+        found: RunState | None = self.overlay.get(run_key(self.run(id, key)))
+        return found
+
+    def statuses(self, id: str = "e1") -> dict[str, str]:
+        head = self.head(id)
+        assert head is not None
+        return {name: step.status if step.outcome is None else f"{step.status}:{step.outcome}" for name, step in head.steps.items()}
+
+    def own(self) -> Own:
+        return self.overlay.own
+
+    def state(self) -> dict[str, bytes]:
+        """All records, as they would be stored."""
+        keys = list(self.overlay.keys(""))
+        return {key: encode_record(self.overlay.get(key)) for key in keys}
+
+    def kinds(self) -> set[str]:
+        return {key.partition("/")[0] for key in self.state()}
+
+    def assert_heads_are_folds(self) -> None:
+        """The head of every open run is the fold of its transitions, and their seq has no gap."""
+        by_run: dict[str, list[Transition]] = {}
+        for transition in self.transitions:
+            by_run.setdefault(transition.run, []).append(transition)
+        for run, transitions in by_run.items():
+            assert [t.seq for t in transitions] == list(range(1, len(transitions) + 1))
+            head = fold(transitions)
+            stored = self.overlay.get(run_key(run))
+            assert stored is None or stored == head
+
+
+class _Contents:
+    def __init__(self, bench: Bench) -> None:
+        self.content = bench.content
+        self.plan = bench.plan_for
+
+
+def fold(transitions: Iterable[Transition]) -> RunState:
+    first, *rest = transitions
+    assert isinstance(first.data, RunStarted)
+    return reduce(evolve, rest, evolve(None, first))
+
+
+def facts(decision: Decision) -> list[Any]:
+    """What happened, as (type, step) pairs, or the type alone."""
+    return [(t.type, t.step) if t.step else t.type for t in decision.transitions]
+
+
+def outcome(decision: Decision) -> tuple[str, str]:
+    return decision.outcome, decision.reason

@@ -1,0 +1,203 @@
+"""What each kind of step does when it begins, and what follows from how it ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streamflow.engine.commands import FireTimer, RetryStep, SkipStep
+from streamflow.engine.draft import Limits
+from streamflow.engine.effects import AppendCommand, PrintLine, PublishEvent
+from streamflow.engine.transitions import BranchChosen, EventEmitted, LinePrinted, RunCompleted, StepParked, StepsSkipped, ValuesSet
+from tests.builders import NOW_MS, a_definition, a_start
+from tests.unit.engine.bench import Bench, facts, outcome
+
+PRINT = {"print": {"text": "'x'"}}
+
+
+def one(decision: Any, kind: type) -> Any:
+    (found,) = [t.data for t in decision.transitions if isinstance(t.data, kind)]
+    return found
+
+
+def test_a_run_of_steps_without_outside_effects_is_one_decision() -> None:
+    bench = Bench(
+        a_definition(
+            {"id": "a", "set": [{"name": "n", "expr": "trigger.n + 1"}]},
+            {"id": "b", "needs": ["a"], "print": {"text": "'n is ' + string(steps.a.n)"}},
+        )
+    )
+    decision = bench.start({"n": 1})
+    assert outcome(decision) == ("applied", "")
+    assert facts(decision) == ["RunStarted", ("ValuesSet", "a"), ("LinePrinted", "b"), "RunCompleted"]
+    assert one(decision, ValuesSet).values == {"n": 2}
+    assert decision.effects == [PrintLine(bench.run(), "b", "n is 2")]
+    assert one(decision, RunCompleted).ended == ("b",)
+    assert [t.seq for t in decision.transitions] == [1, 2, 3, 4]
+    assert {t.cause for t in decision.transitions} == {"start/e1"}
+    assert {t.at_ms for t in decision.transitions} == {NOW_MS}
+
+
+def test_an_emit_publishes_under_the_id_of_its_transition() -> None:
+    bench = Bench(a_definition({"id": "tell", "emit": {"event": "told", "data": [{"name": "who", "expr": "run.key"}]}}))
+    decision = bench.start()
+    fact = one(decision, EventEmitted)
+    assert fact.id == f"{bench.run()}/2"
+    assert (fact.topic, fact.key, fact.data) == ("tolds", "k1", {"who": "k1"})
+    assert decision.effects == [PublishEvent("tolds", "k1", fact.id, "told", NOW_MS, {"who": "k1"}, "order", bench.run(), None)]
+
+
+def test_an_emit_may_have_a_key_of_its_own() -> None:
+    bench = Bench(a_definition({"id": "tell", "emit": {"event": "told", "key": "trigger.n"}}))
+    assert one(bench.start({"n": 7}), EventEmitted).key == "7"
+    assert one(bench.start({"n": True}, id="e2"), StepParked) == StepParked("not_a_key", "emit/key")
+    assert one(bench.start({"n": "x" * 1001}, id="e3"), StepParked) == StepParked("too_large", "emit/key")
+
+
+def test_a_choose_takes_the_first_branch_that_holds_and_the_others_die() -> None:
+    bench = Bench(
+        a_definition(
+            {"id": "c", "choose": [{"id": "big", "if": "trigger.n > 5"}, {"id": "some", "if": "trigger.n > 1"}, {"id": "rest"}]},
+            {"id": "x", "needs": ["c.big"], **PRINT},
+            {"id": "y", "needs": ["c.some"], **PRINT},
+            {"id": "z", "needs": ["c.rest"], **PRINT},
+        )
+    )
+    decision = bench.start({"n": 3})
+    assert one(decision, BranchChosen).branch == "some"
+    skipped = [step for t in decision.transitions if isinstance(t.data, StepsSkipped) for step in t.data.steps]
+    assert skipped == ["x", "z"]
+    assert one(decision, RunCompleted).ended == ("y",)
+
+
+def test_a_choose_without_a_branch_that_holds_ends_with_none() -> None:
+    bench = Bench(
+        a_definition(
+            {"id": "c", "choose": [{"id": "big", "if": "trigger.n > 5"}]},
+            {"id": "x", "needs": ["c.big"], **PRINT},
+            {"id": "after", "needs": ["c"], **PRINT},
+        )
+    )
+    decision = bench.start({"n": 3})
+    assert one(decision, BranchChosen).branch is None
+    assert one(decision, StepsSkipped).steps == ("x",)
+    assert one(decision, RunCompleted).ended == ("after",)
+
+
+def test_dead_paths_are_skipped_to_their_end() -> None:
+    bench = Bench(
+        a_definition(
+            {"id": "a", "if": "false", **PRINT},
+            {"id": "b", "needs": ["a"], **PRINT},
+            {"id": "c", "needs": ["b"], **PRINT},
+            {"id": "d", **PRINT},
+            {"id": "e", "needs": ["c", "d"], "join": "any", **PRINT},
+            {"id": "f", "needs": ["c", "d"], **PRINT},
+        )
+    )
+    decision = bench.start()
+    assert facts(decision) == ["RunStarted", "StepsSkipped", ("LinePrinted", "d"), ("LinePrinted", "e"), "StepsSkipped", "RunCompleted"]
+    skipped = [step for t in decision.transitions if isinstance(t.data, StepsSkipped) for step in t.data.steps]
+    assert sorted(skipped) == ["a", "b", "c", "f"]
+    assert one(decision, RunCompleted).ended == ("e",)
+
+
+def test_a_join_of_all_waits_for_all_and_a_join_of_any_for_the_first() -> None:
+    bench = Bench(
+        a_definition(
+            {"id": "one", "wait": {"events": [{"id": "a", "event": "a"}], "forever": True}},
+            {"id": "two", "wait": {"events": [{"id": "b", "event": "b"}], "forever": True}},
+            {"id": "all", "needs": ["one", "two"], **PRINT},
+            {"id": "any", "needs": ["one", "two"], "join": "any", **PRINT},
+        )
+    )
+    assert facts(bench.start()) == ["RunStarted", ("WaitStarted", "one"), ("WaitStarted", "two")]
+    assert facts(bench.offer("a")) == [("WaitSatisfied", "one"), ("LinePrinted", "any")]
+    assert facts(bench.offer("b")) == [("WaitSatisfied", "two"), ("LinePrinted", "all"), "RunCompleted"]
+    bench.assert_heads_are_folds()
+
+
+def test_a_plain_need_does_not_accept_a_timeout() -> None:
+    bench = Bench(
+        a_definition(
+            {"id": "w", "wait": {"events": [{"id": "a", "event": "a"}], "within": "10s"}},
+            {"id": "then", "needs": ["w"], **PRINT},
+            {"id": "late", "needs": ["w.timeout"], **PRINT},
+        )
+    )
+    bench.start()
+    bench.now_ms += 10_000
+    assert outcome(bench.take(FireTimer("t", bench.run(), "w", NOW_MS + 10_000))) == ("rejected", "behind")
+
+
+def test_a_delay_goes_on_at_its_time_and_one_in_the_past_at_once() -> None:
+    bench = Bench(a_definition({"id": "d", "delay": {"for": "10s"}}, {"id": "p", "needs": ["d"], **PRINT}))
+    assert facts(bench.start()) == ["RunStarted", ("DelayStarted", "d")]
+    assert "timer" in bench.kinds()
+    bench.now_ms += 10_000
+    assert facts(bench.take(FireTimer("t", bench.run(), "d", NOW_MS + 10_000))) == [("DelayElapsed", "d"), ("LinePrinted", "p"), "RunCompleted"]
+    assert "timer" not in bench.kinds()
+
+    past = Bench(a_definition({"id": "d", "delay": {"until": "trigger.at"}}))
+    assert facts(past.start({"at": "2020-01-01T00:00:00Z"})) == ["RunStarted", ("DelayStarted", "d"), ("DelayElapsed", "d"), "RunCompleted"]
+    assert not any(key.startswith("timer/") for key in past.overlay.dirty)
+
+
+@pytest.mark.parametrize(
+    ("step", "data", "code", "at"),
+    [
+        ({"set": [{"name": "v", "expr": "trigger.none"}]}, {}, "missing_field", "set/v"),
+        ({"set": [{"name": "v", "expr": "1 / trigger.n"}]}, {"n": 0}, "division_by_zero", "set/v"),
+        ({"if": "trigger.n", "print": {"text": "'x'"}}, {"n": 1}, "not_boolean", "if"),
+        ({"choose": [{"id": "a", "if": "trigger.none > 1"}]}, {}, "missing_field", "choose/a"),
+        ({"print": {"text": "trigger.none"}}, {}, "missing_field", "print/text"),
+        ({"delay": {"until": "trigger.n"}}, {"n": "soon"}, "not_a_time", "delay/until"),
+        ({"emit": {"event": "told", "data": [{"name": "v", "expr": "trigger.none"}]}}, {}, "missing_field", "emit/v"),
+    ],
+)
+def test_an_expression_that_fails_parks_the_step_and_says_where(step: dict[str, Any], data: Any, code: str, at: str) -> None:
+    bench = Bench(a_definition({"id": "s", **step}))
+    decision = bench.start(data)
+    assert facts(decision) == ["RunStarted", ("StepParked", "s")]
+    assert decision.transitions[-1].data == StepParked(code, at)
+    assert bench.own().parked == 1
+    assert decision.effects == []
+
+
+def test_a_value_too_large_for_a_record_parks_the_step() -> None:
+    bench = Bench(a_definition({"id": "s", "set": [{"name": "v", "expr": "trigger.t + trigger.t"}]}), limits=Limits(record_bytes=1000))
+    assert one(bench.start({"t": "x" * 600}), StepParked) == StepParked("too_large", "set")
+
+
+def test_a_parked_run_goes_on_elsewhere_and_ends_only_when_the_step_is_skipped_or_done() -> None:
+    bench = Bench(
+        a_definition({"id": "bad", "set": [{"name": "v", "expr": "trigger.none"}]}, {"id": "good", **PRINT}, {"id": "after", "needs": ["bad"], **PRINT})
+    )
+    assert facts(bench.start()) == ["RunStarted", ("StepParked", "bad"), ("LinePrinted", "good")]
+    assert facts(bench.take(RetryStep("r", bench.run(), "bad"))) == [("StepRetried", "bad"), ("StepParked", "bad")]
+    assert bench.own().parked == 1
+    decision = bench.take(SkipStep("s", bench.run(), "bad"))
+    assert facts(decision) == ["StepsSkipped", "StepsSkipped", "RunCompleted"]
+    assert one(decision, RunCompleted).ended == ("good",)
+    assert bench.own().parked == 0
+    bench.assert_heads_are_folds()
+
+
+def test_a_line_is_cut_and_a_value_is_printed_as_json() -> None:
+    bench = Bench(a_definition({"id": "p", "print": {"text": "trigger"}}))
+    assert one(bench.start({"b": 1, "a": "é" * 5000}), LinePrinted).text[:8] == '{"a":"éé'
+    assert len(one(bench.start({"a": "x" * 5000}, id="e2"), LinePrinted).text) == 4000
+
+
+def test_a_decision_stops_at_its_limit_and_goes_on_in_a_command_of_its_own() -> None:
+    steps: list[dict[str, Any]] = [{"id": f"s{n}", **PRINT} for n in range(10)]
+    bench = Bench(a_definition(*steps, {"id": "end", "needs": ["s9"], **PRINT}), limits=Limits(transitions=4))
+    decisions = bench.take_all(a_start(bench.plan))
+    assert [len(d.transitions) for d in decisions] == [4, 4, 5]
+    first = decisions[0].effects[-1]
+    assert isinstance(first, AppendCommand)
+    assert (first.key, first.command.id) == ("k1", f"continue/{bench.run()}/4")
+    assert bench.transitions[-1].type == "RunCompleted"
+    assert [t.step for t in bench.transitions if t.step] == [*(f"s{n}" for n in range(10)), "end"]
+    bench.assert_heads_are_folds()
