@@ -1,0 +1,115 @@
+"""The engine worker while its broker does not answer, is killed, or comes back: nothing is lost, nothing is doubled, and nothing hangs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamflow.engine import commands as c
+from streamflow.kafka.broker import EmbeddedBroker
+from tests.conftest import needs_broker
+from tests.integration.workers import Bench, complaints, make_bench
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(90)]
+
+
+@pytest.fixture(scope="module")
+def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """A broker that tests may pause and kill."""
+    needs_broker()
+    with EmbeddedBroker(tmp_path_factory.mktemp("own-broker")) as running:
+        yield running
+
+
+@pytest.fixture
+def outage(own_broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Bench]:
+    with make_bench(own_broker.bootstrap_servers, tmp_path) as made:
+        yield made
+
+
+def load(bench: Bench, start: c.Start, numbers: range) -> list[str]:
+    """Appends runs that end by themselves as soon as everything is decided."""
+    runs = [bench.start(start, f"order-{number}", flush=False) for number in numbers]
+    for number in numbers:
+        bench.deliver(f"order-{number}", flush=False)
+    bench.flush()
+    return runs
+
+
+def all_ended(bench: Bench, runs: list[str]) -> None:
+    bench.wait_saved(timeout_s=60)
+    told = bench.stranger.runs()
+    assert told.faults == []
+    assert {told.runs[run].ended for run in runs} == {"bye"}
+    assert len(told.runs) == len(runs)
+
+
+def test_a_broker_that_stops_answering_in_the_middle_of_checkpoints_costs_nothing_but_time(own_broker: EmbeddedBroker, outage: Bench) -> None:
+    bench = outage
+    start = bench.publish()
+    worker = bench.worker(checkpoint_s=0.05, checkpoint_idle_s=0.05)
+    bench.wait_open(worker)
+    runs: list[str] = []
+    for nth in range(4):
+        runs += load(bench, start, range(nth * 300, nth * 300 + 300))
+        own_broker.pause()
+        time.sleep(3 if nth == 3 else 0.3)  # the length of the outage
+        own_broker.resume()
+    all_ended(bench, runs)
+    worker.stop()
+    bench.check_exact()
+    bench.check_stores(worker)
+    assert complaints(worker) == []
+
+
+def test_a_broker_that_is_killed_and_comes_back_loses_and_doubles_nothing(own_broker: EmbeddedBroker, outage: Bench) -> None:
+    bench = outage
+    start = bench.publish()
+    worker = bench.worker(checkpoint_s=0.05)
+    bench.wait_open(worker)
+    runs = load(bench, start, range(400))
+    own_broker.kill()
+    own_broker.start()
+    runs += load(bench, start, range(400, 500))
+    all_ended(bench, runs)
+    worker.stop()
+    bench.check_exact()
+    bench.check_stores(worker)
+    assert complaints(worker) == []
+
+
+def test_a_worker_that_is_told_to_stop_while_its_broker_is_away_ends_all_the_same(own_broker: EmbeddedBroker, outage: Bench) -> None:
+    bench = outage
+    start = bench.publish()
+    worker = bench.worker(session_timeout_s=3, checkpoint_s=0.5, checkpoint_idle_s=0.5)
+    runs = load(bench, start, range(50))
+    bench.wait_history(runs[-1], "RunCompleted")
+    own_broker.pause()
+    try:
+        worker._running().terminate()
+        began = time.monotonic()
+        worker._running().wait(45)
+        assert time.monotonic() - began < 15, worker.tail()
+    finally:
+        own_broker.resume()
+    worker.end()
+    worker.start()
+    all_ended(bench, runs)
+    worker.stop()
+    bench.check_exact()
+
+
+def test_a_worker_that_is_started_while_its_broker_is_away_ends_with_a_clear_error(own_broker: EmbeddedBroker, outage: Bench) -> None:
+    bench = outage
+    own_broker.pause()
+    try:
+        worker = bench.worker()
+        assert worker._running().wait(40) not in (0, None)
+    finally:
+        own_broker.resume()
+    worker._process = None
+    assert "broker_unreachable" in worker.tail()
+    assert "Traceback" not in worker.tail()
