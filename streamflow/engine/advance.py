@@ -198,10 +198,9 @@ def _emit(run: RunDraft, step: StepPlan, work: EmitPlan) -> None:
 def _delay(run: RunDraft, step: StepPlan, work: DelayPlan) -> None:
     if work.for_ms is not None:
         until = run.draft.now_ms + work.for_ms
-    elif work.until is not None:
-        until = _evaluate(run, work.until.instant_ms, work.until, "delay/until")
     else:
-        until = run.draft.now_ms
+        assert work.until is not None
+        until = _evaluate(run, work.until.instant_ms, work.until, "delay/until")
     run.record(DelayStarted(until), step.id)
     if until <= run.draft.now_ms:
         run.record(DelayElapsed(until), step.id)

@@ -278,8 +278,7 @@ def _offer_to(run: RunDraft, event: c.Event) -> str:
     result, ahead = "unclaimed", None
     for step_id, _clause in run.plan.waits.get(event.name, ()):
         step, state = run.plan.steps[step_id], head.steps.get(step_id)
-        if not isinstance(step.work, WaitPlan):
-            continue
+        assert isinstance(step.work, WaitPlan)
         if state is None or state.status == "parked":
             ahead = ahead or step.work
         elif state.status == "waiting":

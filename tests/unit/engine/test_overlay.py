@@ -208,3 +208,12 @@ def test_the_store_after_all_cuts_is_what_memory_said(moves: list[tuple[str, str
     written |= final
     for content in (dict(store.scan("")), {key: value for key, value in written.items() if value is not None}):
         assert {key: value for key, value in content.items() if key != OWN} == {key: encode_record(record) for key, record in expected.items()}
+
+
+def test_an_expiry_that_is_written_again_is_one() -> None:
+    overlay = Overlay(MemoryStore())
+    assert overlay.expired(100, {}) is None
+    for _ in range(2):
+        change(overlay, expiry_key(10, "early/order/k1"), Expiry(early="early/order/k1"))
+    change(overlay, expiry_key(10, "early/order/k1"), None)
+    assert overlay.expired(100, {}) is None

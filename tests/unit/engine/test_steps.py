@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamflow.engine.commands import FireTimer, RetryStep, SkipStep
-from streamflow.engine.draft import Limits
+from streamflow.engine.draft import Draft, Limits, RunDraft
 from streamflow.engine.effects import AppendCommand, PrintLine, PublishEvent
 from streamflow.engine.transitions import BranchChosen, EventEmitted, LinePrinted, RunCompleted, StepParked, StepsSkipped, ValuesSet
 from tests.builders import NOW_MS, a_definition, a_start
@@ -37,6 +37,17 @@ def test_a_run_of_steps_without_outside_effects_is_one_decision() -> None:
     assert [t.seq for t in decision.transitions] == [1, 2, 3, 4]
     assert {t.cause for t in decision.transitions} == {"start/e1"}
     assert {t.at_ms for t in decision.transitions} == {NOW_MS}
+
+
+def test_an_expression_sees_the_time_of_the_decision_and_the_run() -> None:
+    bench = Bench(a_definition({"id": "s", "set": [{"name": "now", "expr": "now"}, {"name": "run", "expr": "run.trigger + run.id"}]}))
+    assert one(bench.start(), ValuesSet).values == {"now": "2026-01-01T00:00:00Z", "run": "placed" + bench.run()}
+
+
+def test_a_head_is_asked_for_after_the_start() -> None:
+    bench = Bench(a_definition({"id": "s", **PRINT}))
+    with pytest.raises(LookupError):
+        RunDraft(Draft(bench.overlay, NOW_MS, "cause", bench.limits), bench.plan, None).head  # noqa: B018
 
 
 def test_an_emit_publishes_under_the_id_of_its_transition() -> None:

@@ -155,6 +155,19 @@ def test_an_event_ahead_of_its_run_is_kept_when_the_offer_says_so() -> None:
     bench.assert_heads_are_folds()
 
 
+def test_an_event_ahead_of_its_run_waits_for_a_version_that_takes_it() -> None:
+    waiting = a_definition(a_wait("w", keep="10s"), version="2")
+    bench = Bench(a_definition({"id": "p", **PRINT}), waiting)
+    bench.offer("paid", id="p1", keep_ms=10_000)
+    bench.offer("paid", id="e2", keep_ms=10_000)
+    assert facts(bench.start()) == ["RunStarted", ("LinePrinted", "p"), "RunCompleted"]
+    assert "early" in bench.kinds()
+    newer = bench.plan_of("order", "2")
+    bench.now_ms += 9_000
+    assert [t.data.event.id for t in bench.start(id="e2", plan=newer).transitions if isinstance(t.data, EventKept)] == ["p1"]
+    assert "early" not in bench.kinds()
+
+
 def test_an_event_ahead_of_its_run_is_forgotten_in_time() -> None:
     bench = Bench(a_definition(a_wait("w", keep="10s")), limits=Limits(window_ms=20_000))
     bench.offer("paid", id="p1", keep_ms=10_000)
