@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
-from tests.bench.meter import Meter
+from tests.bench.meter import JIT, Meter
 from tests.bench.report import Row
 from tests.bench.stage import Span, Stage, Stored, answer, drained, make_topic, pid_of, program, span, stored
 from tests.bench.workload import TRANSITIONS_PER_RUN, TWO_COMMANDS, append, catalog, commands
@@ -50,6 +50,7 @@ def measure(stage: Stage) -> list[Row]:
         Row("backlog", "commands/s", count / ours.seconds, "1/s", beside=count / theirs.seconds, aim=AIM),
         Row("backlog", "engine CPU per command", each_us(meter.used_s("engine", *ours)), "us", each_us(beside.used_s("bare", *theirs)), better="less"),
         Row("backlog", "broker CPU per command", each_us(meter.used_s("broker", *ours)), "us", each_us(beside.used_s("broker", *theirs)), better="less"),
+        Row("backlog", f"of it, {JIT}", each_us(meter.used_s(JIT, *ours)), "us", each_us(beside.used_s(JIT, *theirs)), better="less"),
         Row("backlog", "transitions per command", len(produced) / count, ""),
         Row("backlog", "bytes of transitions per command", _bytes(produced) / count, "B"),
         Row("backlog", "changelog records per command", len(saved) / count, ""),
