@@ -11,7 +11,7 @@ from streamflow.ops.produce import Outgoing, event_record
 AT_ONCE, REMINDED, NEVER = "pays at once", "pays when reminded", "never pays"
 
 _EVERY_S = 0.02  # between two orders
-_PAYS_AFTER_S = {AT_ONCE: 0.8, REMINDED: 4.5}  # the definition reminds after 3 s and gives up after 3 more
+_PAYS_AFTER_S = {AT_ONCE: 0.8, REMINDED: 6.5}  # the definition reminds after 5 s and gives up after 5 more
 _HABITS = (AT_ONCE, AT_ONCE, AT_ONCE, REMINDED, AT_ONCE, AT_ONCE, NEVER, AT_ONCE)
 
 

@@ -1,0 +1,89 @@
+"""The demo as a newcomer runs it, without a terminal: it kills its engine, loses nothing, says so, and leaves nothing running."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import eventually, needs_broker
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+
+PROJECT = Path(__file__).parents[2]
+
+
+def demo(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
+    needs_broker()
+    own = {name: value for name, value in os.environ.items() if not name.startswith("STREAMFLOW_") or name == "STREAMFLOW_CACHE"}
+    command = [sys.executable, "-m", "streamflow.cli.main", "demo", *options]
+    env = own | {"PYTHONPATH": str(PROJECT), "TMPDIR": str(tmp_path)}
+    return subprocess.Popen(command, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def left_running(folder: Path) -> list[str]:
+    """Processes that were started with anything in `folder`, or with the folder for temporary files that the demo had."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:  # it has ended, or is another user's
+            continue
+        if str(folder).encode() in words and int(process.name) != os.getpid():
+            found.append(process.name)
+    return found
+
+
+def holds(text: str, claims: Sequence[str]) -> None:
+    assert "  NO " not in text
+    for claim in claims:
+        assert re.search(f"yes +{claim}", text), text
+
+
+def test_the_demo_kills_its_engine_and_nothing_is_lost(tmp_path: Path) -> None:
+    process = demo(tmp_path, "--orders", "60")
+    text, _ = process.communicate(timeout=150)
+
+    assert process.returncode == 0, text
+    assert re.search(r"kill -9 \d+ +the engine is dead; [1-9]\d* orders are on their way", text), text
+    assert re.search(r"back after \d+\.\d s", text), text
+    assert "flowchart TD" in text
+    assert re.search(r"remind +emitted payment.reminded to shipping", text), text
+    holds(
+        text, ["120 orders started 120 runs, one each", "120 started = 120 completed \\+ 0 open", "every run ended as it had to", "\\d+ transitions, numbered"]
+    )
+    assert "Nothing was lost." in text
+    assert left_running(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
+    process = demo(tmp_path)
+    try:
+        eventually(lambda: len(left_running(tmp_path)) > 3, timeout=60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+        process.communicate()
+
+    assert left_running(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_demo_leaves_no_process(tmp_path: Path) -> None:
+    process = demo(tmp_path)
+    eventually(lambda: len(left_running(tmp_path)) > 3, timeout=60)
+
+    process.kill()
+    process.communicate()
+
+    deadline = time.monotonic() + 60
+    eventually(lambda: left_running(tmp_path) == [], timeout=max(1.0, deadline - time.monotonic()))
