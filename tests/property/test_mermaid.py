@@ -9,70 +9,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamflow.definition.mermaid import mermaid
-from streamflow.definition.model import Branch, Definition, Print, Step, Trigger, Wait, WaitEvent
+from streamflow.definition.model import Definition
 
 ENGINE = merman.Merman()
 
-NASTY = st.sampled_from(
-    [
-        "end",
-        "graph",
-        "subgraph x",
-        "click n0 call f()",
-        "A---oB",
-        "A e1@--> B",
-        "%%{init: {}}%%",
-        "%% x",
-        "```",
-        "`md`",
-        "**b**",
-        "<b>",
-        "</b>",
-        "&lt;",
-        "#quot;",
-        "#35;",
-    ]
-    + [
-        '"',
-        '"]',
-        "|",
-        "||",
-        "]]",
-        "}}",
-        "))",
-        "\\",
-        "\\n",
-        "\n",
-        "\r\n",
-        "\t",
-        "\x00",
-        "\u2028",
-        "\u202e",
-        "$$x$$",
-        "style n0 fill:red",
-        "class n0 x",
-        ";",
-        ":::x",
-        "@{shape: x}",
-        "-->",
-    ]
-)
+WORDS = "end | graph | click n0 call f() | A---oB | A e1@--> B | %%{init: {}}%% | ``` | `md` | **b** | <b> | </b> | &lt; | #quot; | #35; | $$x$$ | --> | :::x"
+SIGNS = ['"', '"]', "|", "]]", "}}", "))", ";", "\\", "\n", "\r\n", "\t", "\x00", "\u2028", "\u202e", "style n0 fill:red", "@{shape: x}", "%% x"]
+NASTY = st.sampled_from([*WORDS.split(" | "), *SIGNS])
 TEXTS = st.lists(st.one_of(NASTY, st.text(max_size=20)), min_size=1, max_size=5).map("".join).map(lambda text: text[:200] or "x")
 
 
 @settings(max_examples=200, deadline=None)
 @given(title=TEXTS, where=TEXTS, condition=TEXTS, words=TEXTS)
 def test_any_text_gives_valid_mermaid_with_the_same_graph(title: str, where: str, condition: str, words: str) -> None:
-    definition = Definition(
-        name="a",
-        version="1",
-        on=[Trigger(id="t", event="order.placed", where=where)],
-        steps=[
-            Step(id="w", title=title, wait=Wait(events=[WaitEvent(id="x", event="end")], within="1h")),
-            Step(id="end", title=title, needs=["w.timeout"], choose=[Branch(id="graph", if_=condition), Branch(id="o")]),
-            Step(id="p", title=words, needs=["w", "end.graph"], join="any", if_=condition, print=Print(text=words)),
-        ],
-    )
+    wait = {"events": [{"id": "x", "event": "end"}], "within": "1h"}
+    choice = [{"id": "graph", "if": condition}, {"id": "o"}]
+    steps = [
+        {"id": "w", "title": title, "wait": wait},
+        {"id": "end", "title": title, "needs": ["w.timeout"], "choose": choice},
+        {"id": "p", "title": words, "needs": ["w", "end.graph"], "join": "any", "if": condition, "print": {"text": words}},
+    ]
+    on = [{"id": "t", "event": "order.placed", "where": where}]
+    definition = Definition.model_validate({"name": "a", "version": "1", "on": on, "steps": steps})
     text = mermaid(definition, overlay={"w": "done", "p": "failed"})
     text.encode()
     assert ENGINE.validate(text, None).valid, text

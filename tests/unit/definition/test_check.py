@@ -179,7 +179,8 @@ def test_good_expressions_have_no_problems(source: str) -> None:
 
 
 def test_types_flow_from_set_to_later_steps() -> None:
-    steps = "- {id: a, set: [{name: at, expr: now}, {name: who, expr: trigger.customer}, {name: n, expr: trigger.quantity * 2}, {name: all, expr: 'trigger.lines.map(l, l.sku)'}]}\n"
+    values = {"at": "now", "who": "trigger.customer", "n": "trigger.quantity * 2", "all": "trigger.lines.map(l, l.sku)"}
+    steps = "- id: a\n  set: [" + ", ".join(f"{{name: {name}, expr: '{source}'}}" for name, source in values.items()) + "]\n"
     assert codes(steps + "- {id: b, needs: [a], print: {text: 'steps.a.at + steps.a.who.email + string(steps.a.n + 1) + steps.a.all[0]'}}") == []
     for wrong in ("steps.a.att", "steps.a.who.mail", "steps.a.n + 'x'", "steps.a.all[0] + 1", "steps.a.at + duration('1h')"):
         assert codes(steps + f'- {{id: b, needs: [a], print: {{text: "{wrong}"}}}}') != [], wrong
