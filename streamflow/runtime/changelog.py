@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import ProducerClosed
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streamflow.engine.overlay import META, Store, decode_record
@@ -186,6 +187,7 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
     stopping = asyncio.ensure_future(producer.stop())
     await asyncio.wait({stopping}, timeout=STOP_S)
     if not stopping.done():
+        producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - or it would wait for them, for ever and without us
         ending = {stopping, producer._sender.sender_task} - {None}  # noqa: SLF001 - there is no public way to end it
         while not all(task.done() for task in ending):
             for task in ending - {stopping}:

@@ -53,6 +53,7 @@ class EngineHost:
         self._connected = asyncio.Event()
         self._recovering = asyncio.Lock()
         self._recoveries: set[asyncio.Task[None]] = set()
+        self._failures: dict[int, tuple[int, int]] = {}  # by partition: where it failed last, and how often there in a row
         self._topic_ids: dict[str, str] = {}
 
     async def start(self) -> None:
@@ -216,8 +217,16 @@ class EngineHost:
         )
 
     def _failed(self, number: int, error: BaseException) -> None:
-        log.error("partition_failed", partition=number, error=str(error) or repr(error), exc_info=error, consequence="it is closed and opened again")
-        recovery = asyncio.get_running_loop().create_task(self._recover(self.partitions.get(number), error))
+        failed = self.partitions.get(number)
+        log.error(
+            "partition_failed",
+            partition=number,
+            applied=failed.overlay.own.applied if failed else None,
+            error=str(error) or repr(error),
+            exc_info=error,
+            consequence="it is closed and opened again after the last checkpoint; other partitions go on",
+        )
+        recovery = asyncio.get_running_loop().create_task(self._recover(failed, error))
         self._recoveries.add(recovery)
         recovery.add_done_callback(self._recoveries.discard)
 
@@ -238,7 +247,15 @@ class EngineHost:
                 if partition is failed and is_final(error):
                     self._openings[number] = asyncio.create_task(self._stay_stopped(number, error))
                 else:
-                    self._begin_opening(number, REOPEN_S[0])
+                    self._begin_opening(number, self._pause(partition))
+
+    def _pause(self, partition: Partition) -> float:
+        """Seconds before an opening: more each time that a partition fails at the same command, for that may be what fails it."""
+        applied = partition.overlay.own.applied
+        before, times = self._failures.get(partition.number, (-1, 0))
+        times = times + 1 if applied == before else 0
+        self._failures[partition.number] = (applied, times)
+        return REOPEN_S[min(times, len(REOPEN_S) - 1)]
 
     async def _stay_stopped(self, number: int, error: BaseException) -> None:
         while number in self._owned:

@@ -181,6 +181,23 @@ def test_an_event_for_a_topic_that_does_not_exist_becomes_a_dead_letter_and_hold
     assert letter.headers["ce_type"] == "order.shipped"
 
 
+def test_an_event_that_its_topic_refuses_becomes_a_dead_letter_and_the_next_one_is_published(running: Running) -> None:
+    bench = running.bench
+    narrow = f"{bench.prefix}narrow"
+    for future in bench.admin.create_topics([NewTopic(narrow, 1, config={"max.message.bytes": "2000"})]).values():
+        future.result()
+    start = bench.publish(SHIPPING.replace("name: shipping", "name: narrow").replace("run.key}", "trigger.id}"), shipped_to=narrow)
+    big, small = bench.key_of(0, 13), bench.key_of(0, 14)
+    runs = [bench.start(start, big, "narrow", id="x" * 5000), bench.start(start, small, "narrow")]
+    for run in runs:
+        bench.wait_history(run, "EventEmitted", "RunCompleted")
+    letter = bench.wait_letter("undeliverable", run=runs[0])
+    assert json.loads(letter.value or b"") == {"id": "x" * 5000}
+    assert [json.loads(m.value() or b"") for m in bench.wait(lambda: list(bench.stranger.messages(narrow)), "the small event")] == [{"id": small}]
+    bench.wait_saved()
+    assert bench.lines(running.worker, "partition_failed") == []
+
+
 def test_an_event_that_nobody_waits_for_is_counted_and_no_dead_letter(running: Running) -> None:
     bench = running.bench
     bench.deliver(bench.key_of(0, 11), event_id="unwanted")

@@ -51,7 +51,7 @@ class Watched:
 
     async def until(self, condition: Callable[[], Any], timeout_s: float = 20.0) -> None:
         async with asyncio.timeout(timeout_s):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - many conditions, one look
                 await asyncio.sleep(0.01)
 
 
@@ -106,8 +106,7 @@ def test_faust_and_aiokafka_still_have_what_the_transport_changes_and_uses() -> 
     assert "await self.sleep(1)" in inspect.getsource(FaustConsumer._wait_next_records), "Faust no longer sleeps while nothing is active"
     assert "seek_to_committed" in inspect.getsource(FaustConsumer.perform_seek), "Faust's own seek goes elsewhere now"
     assert BatchTransport.Consumer is BatchConsumer
-    assert isinstance(faust.App.crashed, property)
-    assert isinstance(faust.App.crash_reason, property)
+    assert {"crashed", "crash_reason"} <= set(dir(faust.App)), "how Faust says that it gave up has changed"
 
 
 def test_nothing_is_delivered_before_its_partition_is_released_and_then_from_there_in_whole_batches(filled: Settings) -> None:

@@ -26,6 +26,8 @@ from tests.conftest import make_settings
 from tests.proof.reader import DeadLetter, Stranger
 from tests.proof.world import Worker
 
+__all__ = ["Bench", "Transition", "Worker", "bench", "complaints", "make_bench", "store_of"]
+
 T = TypeVar("T")
 
 FAST = Engine(session_timeout_s=6, checkpoint_s=0.1, checkpoint_idle_s=0.2)
@@ -81,9 +83,9 @@ class Bench:
         self.prefix = settings.topics.prefix
         self.partitions = settings.topics.partitions
         self.folder = folder
-        self.servers = {"bootstrap.servers": settings.kafka.bootstrap_servers or "", "log_level": 0}
+        self.servers: dict[str, Any] = {"bootstrap.servers": settings.kafka.bootstrap_servers or "", "log_level": 0}
         self.admin = AdminClient(self.servers)
-        self.stranger = Stranger(self.servers["bootstrap.servers"], self.prefix)  # type: ignore[arg-type]
+        self.stranger = Stranger(self.servers["bootstrap.servers"], self.prefix)
         self.producer = Producer(self.servers | {"enable.idempotence": True, "linger.ms": 1})
         self.workers: list[Worker] = []
         self._tail = Consumer(self.servers | {"group.id": "a-watcher", "enable.auto.commit": False, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20})
@@ -123,7 +125,7 @@ class Bench:
             "PYTHONWARNINGS": "default::ResourceWarning,default::RuntimeWarning",
             **{f"STREAMFLOW_ENGINE__{option.upper()}": str(value) for option, value in engine.items() if value is not None},
         }
-        self.workers.append(Worker("engine", name, self.folder, environment))  # type: ignore[arg-type]
+        self.workers.append(Worker("engine", name, self.folder, environment))
         return self.workers[-1].start()
 
     # -- what goes in
@@ -195,10 +197,7 @@ class Bench:
 
     def transitions(self, run: str | None = None) -> list[Transition]:
         """What has come to `runs` so far, copies included, in the order of each partition."""
-        found = [
-            Transition(m.partition() or 0, m.offset() or 0, m.key() or b"", [(k, bytes(v or b"")) for k, v in m.headers() or []], m.value() or b"")
-            for m in self._messages("runs")
-        ]
+        found = [Transition(m.partition() or 0, m.offset() or 0, _bytes(m.key()), _headers(m), _bytes(m.value())) for m in self._messages("runs")]
         return [t for t in found if run is None or t.fields["run"] == run]
 
     def history(self, run: str) -> list[str]:
@@ -207,14 +206,12 @@ class Bench:
 
     def wait_history(self, run: str, *names: str, timeout_s: float = 30.0) -> list[str]:
         """Waits until the run's history ends with `names`."""
-        return self.wait(lambda: self.history(run)[-len(names) :] == list(names) and self.history(run), f"{run} to come to {names}", timeout_s)  # type: ignore[return-value]
+        self.wait(lambda: self.history(run)[-len(names) :] == list(names), f"{run} to come to {names}", timeout_s)
+        return self.history(run)
 
     def letters(self, reason: str | None = None) -> list[DeadLetter]:
         """What has come to `dead-letters` so far."""
-        found = [
-            DeadLetter(m.key(), m.value(), {name: (value or b"").decode(errors="replace") for name, value in m.headers() or []})
-            for m in self._messages("dead-letters")
-        ]
+        found = [DeadLetter(m.key(), m.value(), {name: value.decode(errors="replace") for name, value in _headers(m)}) for m in self._messages("dead-letters")]
         return [letter for letter in found if reason is None or letter.reason == reason]
 
     def wait_letter(self, reason: str, **facts: str) -> DeadLetter:
@@ -304,11 +301,21 @@ def complaints(worker: Worker) -> list[str]:
     return [line for line in worker.log.read_text(errors="replace").splitlines() if any(text in line for text in told)]
 
 
+def _bytes(value: str | bytes | None) -> bytes:
+    return value.encode() if isinstance(value, str) else value or b""
+
+
+def _headers(message: Message) -> list[tuple[str, bytes]]:
+    headers: Any = message.headers() or []
+    return [(name, _bytes(value)) for name, value in headers]
+
+
 def store_of(folder: Path) -> dict[bytes, bytes]:
     """The records of a closed store, without the host's own."""
     store = Rdict(str(folder), Options(raw_mode=True))
     try:
-        return {key: value for key, value in store.items() if not key.startswith(b"!")}
+        records: Any = store.items()
+        return {key: value for key, value in records if not key.startswith(b"!")}
     finally:
         store.close()
 
