@@ -18,7 +18,7 @@ from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
 
 from streamflow.definition.expression_faults import VARIABLES, syntax_problems
-from streamflow.definition.expression_tree import Tree, builds_list, constant_text
+from streamflow.definition.expression_tree import Paths, Tree, builds_list, constant_text, paths_read
 from streamflow.definition.plan import ExpressionError
 from streamflow.errors import DefinitionError, Problem
 
@@ -86,9 +86,6 @@ def code_of(text: str) -> str:
         if text.startswith(start):
             return code
     return next((code for part, code in _CAUSE_PARTS if part in text), "failed")
-
-
-Paths = dict[str, Any]  # field -> the paths read below it; empty: all that is there is read
 
 
 class Expression:
@@ -199,52 +196,7 @@ def compile_expression(source: str) -> Expression:
     main = _environment().deserialize(tree.in_no_order(open_ranges, builders)) if open_ranges else program
     strict = _environment().deserialize(tree.in_no_order(open_ranges, open_ranges)) if len(builders) < len(open_ranges) else None
     optionals = any(node.WhichOneof("kind") == "call_expr" and node.call_expr.function in _OPTIONAL_CALLS for node in tree.nodes())
-    return Expression(source, main, strict, names, steps, _paths(tree), optionals)
-
-
-def _paths(tree: Tree) -> dict[str, Paths]:
-    """What is read of each variable: chains of fields from it. A variable that is used in any other way is read whole."""
-    found: dict[str, Paths] = {}
-    whole: set[str] = set()
-    inner: set[int] = set()  # nodes that are the beginning of a longer chain
-    for node in tree.nodes():
-        if node.id in inner:
-            continue
-        chain: list[str] = []
-        first = node
-        while (step := _field_of(first)) is not None:
-            field, first = step
-            chain.append(field)
-            inner.add(first.id)
-        if first.WhichOneof("kind") != "ident_expr":
-            continue
-        name = first.ident_expr.name
-        if chain:
-            _add(found.setdefault(name, {}), chain[::-1])
-        else:
-            whole.add(name)
-    return {name: {} if name in whole else paths for name, paths in found.items()}
-
-
-def _add(paths: Paths, chain: list[str]) -> None:
-    for place, field in enumerate(chain):
-        if paths.get(field) == {}:
-            return  # it is read whole already
-        if place == len(chain) - 1:
-            paths[field] = {}
-        else:
-            paths = paths.setdefault(field, {})
-
-
-def _field_of(node: Any) -> tuple[str, Any] | None:
-    """The field that `node` reads and the node it reads it of, or None."""
-    kind = node.WhichOneof("kind")
-    if kind == "select_expr":
-        return node.select_expr.field, node.select_expr.operand
-    if kind == "call_expr" and node.call_expr.function == "_[_]":
-        field = constant_text(node.call_expr.args[1])
-        return (field, node.call_expr.args[0]) if field is not None else None
-    return None
+    return Expression(source, main, strict, names, steps, paths_read(tree), optionals)
 
 
 def order_problems(tree: Tree) -> list[Problem]:

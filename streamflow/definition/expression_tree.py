@@ -168,3 +168,51 @@ def _nodes(root: Any) -> Iterator[Any]:
         node = pending.pop()
         yield node
         pending.extend(reversed(children(node)))
+
+
+Paths = dict[str, Any]  # field -> the paths read below it; empty: all that is there is read
+
+
+def paths_read(tree: Tree) -> dict[str, Paths]:
+    """What is read of each variable: chains of fields from it. A variable that is used in any other way is read whole."""
+    found: dict[str, Paths] = {}
+    whole: set[str] = set()
+    inner: set[int] = set()  # nodes that are the beginning of a longer chain
+    for node in tree.nodes():
+        if node.id in inner:
+            continue
+        chain: list[str] = []
+        first = node
+        while (step := _field_of(first)) is not None:
+            field, first = step
+            chain.append(field)
+            inner.add(first.id)
+        if first.WhichOneof("kind") != "ident_expr":
+            continue
+        name = first.ident_expr.name
+        if chain:
+            _add(found.setdefault(name, {}), chain[::-1])
+        else:
+            whole.add(name)
+    return {name: {} if name in whole else paths for name, paths in found.items()}
+
+
+def _add(paths: Paths, chain: list[str]) -> None:
+    for place, field in enumerate(chain):
+        if paths.get(field) == {}:
+            return  # it is read whole already
+        if place == len(chain) - 1:
+            paths[field] = {}
+        else:
+            paths = paths.setdefault(field, {})
+
+
+def _field_of(node: Any) -> tuple[str, Any] | None:
+    """The field that `node` reads and the node it reads it of, or None."""
+    kind = node.WhichOneof("kind")
+    if kind == "select_expr":
+        return node.select_expr.field, node.select_expr.operand
+    if kind == "call_expr" and node.call_expr.function == "_[_]":
+        field = constant_text(node.call_expr.args[1])
+        return (field, node.call_expr.args[0]) if field is not None else None
+    return None
