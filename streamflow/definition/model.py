@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from streamflow.definition import duration
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,99}$")]
 EventName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,199}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.-]{0,39}$")]
@@ -28,9 +29,9 @@ class Part(BaseModel):
 
 
 class Mapping(Part):
-    """One named value, computed by a CEL expression."""
+    """One named value, computed by a CEL expression. The name is a field of somebody's event, so it may be spelt as they spell it."""
 
-    name: Id
+    name: FieldName
     expr: Expression
 
 
