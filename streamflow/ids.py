@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 _MASK = 0xFFFFFFFF
 
@@ -22,6 +23,7 @@ def murmur2(data: bytes) -> int:
     return h ^ (h >> 15)
 
 
+@lru_cache(maxsize=1 << 14)  # 3.7 us without; a key comes several times in a row
 def slot(key: str) -> int:
     """The place of a business key before it is divided among partitions: murmur2 without its sign bit."""
     return murmur2(key.encode()) & 0x7FFFFFFF
