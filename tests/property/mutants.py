@@ -222,12 +222,6 @@ class RestoreGoesOnBehind(Partition):
     _contiguous = NotContiguous._contiguous
 
 
-def dropped(self: Protocol, partition: Partition) -> None:
-    """Law 3: a failed checkpoint is forgotten, and work goes on."""
-    partition.overlay.saved()
-    partition.cut = None
-
-
 class ReopenedWithoutRestore(Partition):
     """Law 4: a fenced owner takes a new producer and goes on with its memory."""
 
@@ -240,29 +234,42 @@ class ReopenedWithoutRestore(Partition):
             super().commit()
 
 
-MUTANTS = {
-    kind.__name__: a_mutant(kind)
-    for kind in (
-        StoreBeforeTransaction,
-        OutputsNotAwaited,
-        OverlayDropped,
-        LiveValues,
-        LabelIsLive,
-        NotContiguous,
-        HolesIgnored,
-        NotFenced,
-        FencedTooLate,
-        ReopenedWithoutRestore,
-        CountsInMemory,
-        UnsortedMapping,
-        SeqDropped,
-        OwnClock,
-        NewestDefinition,
-        ContentNotAwaited,
-        TimerSentOnce,
-        TimerEarly,
-        StoreOfAnyAge,
-        TombstonesNotWritten,
-        RestoreGoesOnBehind,
-    )
-} | {"FailedCheckpointDropped": a_mutant(Partition, fail_checkpoint=dropped)}
+OWNERS = ("owner_changes", "opens_further", "opens_further", "all_take", "one_worker_checkpoints_further", "one_worker_checkpoints_further")
+CRASHES = ("crashes", "owner_opens", "all_take", "all_checkpoint_further")
+TIMERS = ("all_fire", "time_passes", "ingress_tells_watermarks")
+STALE = ("fetches_but_waits", "takes_what_waited", "one_takes")
+
+STORIES: dict[type[Partition], tuple[str, ...]] = {
+    StoreBeforeTransaction: CRASHES,
+    OutputsNotAwaited: CRASHES,
+    OverlayDropped: (),
+    LiveValues: ("all_take",),
+    LabelIsLive: ("all_take",),
+    NotContiguous: STALE,
+    HolesIgnored: STALE,
+    NotFenced: OWNERS,
+    FencedTooLate: OWNERS,
+    ReopenedWithoutRestore: OWNERS,
+    CountsInMemory: CRASHES,
+    UnsortedMapping: OWNERS,
+    SeqDropped: (),
+    OwnClock: (*CRASHES, *TIMERS),
+    NewestDefinition: ("new_version", "reads_definitions", "ingress_reads_all", "all_take"),
+    ContentNotAwaited: ("new_version", "owner_opens", "ingress_reads_all", "all_take"),
+    TimerSentOnce: TIMERS,
+    TimerEarly: TIMERS,
+    StoreOfAnyAge: ("owner_changes", "time_passes", "time_passes", "deletions_expire"),
+    TombstonesNotWritten: ("time_passes",),
+    RestoreGoesOnBehind: OWNERS,
+}
+
+
+def dropped(self: Protocol, partition: Partition) -> None:
+    """Law 3: a failed checkpoint is forgotten, and work goes on."""
+    partition.overlay.saved()
+    partition.cut = None
+
+
+MUTANTS: dict[str, tuple[type[Protocol], tuple[str, ...]]] = {kind.__name__: (a_mutant(kind), story) for kind, story in STORIES.items()} | {
+    "FailedCheckpointDropped": (a_mutant(Partition, fail_checkpoint=dropped), ("transactions_fail", "all_checkpoint_further"))
+}

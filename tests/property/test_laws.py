@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -9,6 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.property.laws import LawBroken
 from tests.property.mutants import MUTANTS
 from tests.property.protocol import Protocol
+from tests.property.walk import walk
 
 
 def explore(machine: type[Protocol], examples: int, steps: int = 60) -> None:
@@ -30,7 +33,18 @@ def test_laws_hold_whatever_happens() -> None:
     explore(Protocol, 100)
 
 
+def walk_on(machine: type[Protocol], story: Sequence[str], seeds: range) -> None:
+    for seed in seeds:
+        walk(machine, seed, 60, story)
+
+
 @pytest.mark.parametrize("name", sorted(MUTANTS))
 def test_a_planted_bug_breaks_a_law(name: str) -> None:
+    machine, story = MUTANTS[name]
     with pytest.raises(LawBroken):
-        explore(MUTANTS[name], 300)
+        walk_on(machine, story, range(1000))
+
+
+def test_the_walks_that_find_bugs_break_no_law_without_one() -> None:
+    for _, story in MUTANTS.values():
+        walk_on(Protocol, story, range(10))
