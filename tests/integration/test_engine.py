@@ -11,7 +11,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Produc
 from streamflow.engine import commands as c
 from streamflow.ids import partition_of, run_id
 from streamflow.wire.codec import encode_command
-from tests.integration.workers import Bench, bench, complaints
+from tests.integration.workers import Bench, Worker, bench, complaints
 
 __all__ = ["bench"]
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]
@@ -119,7 +119,7 @@ def test_a_worker_that_was_stopped_in_its_tracks_cannot_save_after_another_took_
     runs = [bench.start(start, f"order-{number}") for number in range(20)]
     bench.wait(lambda: all(bench.history(run) for run in runs), "the starts to be decided, and not saved")
     zombie.pause()
-    heir = bench.worker("heir", session_timeout_s=2)
+    heir = bench.worker("heir", kind=Worker, session_timeout_s=2)  # with a hash seed of its own
     bench.wait_open(heir)
     for number in range(20):
         bench.deliver(f"order-{number}")
