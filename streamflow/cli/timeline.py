@@ -35,7 +35,7 @@ def _waits(data: t.WaitStarted) -> str:
 
 
 def _kept(data: t.EventKept) -> str:
-    until = "as long as the run is parked" if data.until_ms is None else f"until {local_time(data.until_ms)}"
+    until = "as long as the run is open" if data.until_ms is None else f"until {local_time(data.until_ms)}"
     return f"{data.event.name} came ahead of its wait, kept {until}"
 
 
