@@ -33,7 +33,7 @@ class Noun:
 
 
 NOUNS: tuple[Noun, ...] = (
-    Noun("demo", "streamflow.cli.demo", "See it run: two minutes, nothing stays behind."),
+    Noun("demo", "streamflow.cli.demo", "See it run: under a minute, nothing stays behind."),
     Noun("dev", "streamflow.cli.dev", "Kafka, topics and all workers on this machine, until Ctrl-C."),
     Noun("definitions", "streamflow.cli.definitions", "What authors wrote: check, publish, list, show, diff, retire, diagram."),
     Noun("events", "streamflow.cli.events", "Send events as the catalog says, and watch topics."),
