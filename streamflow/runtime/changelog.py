@@ -27,6 +27,7 @@ TOPIC_ID = f"{META}topic_id"  # of the changelog; another id is another changelo
 _CHUNK_BYTES = 4_000_000
 _POLL_MS = 20  # short: a poll that finds only the marks of transactions moves the position but does not return
 BATCH_BYTES = 512 * 1024
+TRANSACTION_S = 30.0  # then the broker ends it, so waiting longer is in vain; aiokafka would, for ever when it lost a connection in the middle
 STOP_S = 2.0  # for a producer's last records
 
 
@@ -68,7 +69,7 @@ class Changelog:
             max_batch_size=BATCH_BYTES,
             max_request_size=2 * 1024 * 1024,
             retry_backoff_ms=20,
-            transaction_timeout_ms=30_000,
+            transaction_timeout_ms=int(TRANSACTION_S * 1000),
         )
         await self._producer.start()
 
@@ -158,6 +159,20 @@ class Changelog:
         producer = self._producer
         if producer is None:
             raise OperationError("not_fenced", "expected a fenced changelog but it is not open; open the partition first")
+        try:
+            async with asyncio.timeout(TRANSACTION_S):
+                position = await self._commit(producer, cut, applied)
+        except TimeoutError as error:
+            raise OperationError(
+                "checkpoint_stuck",
+                f"expected the broker to take a checkpoint within {TRANSACTION_S:.0f} s but it did not; it is made again",
+                topic=self._tp.topic,
+                partition=self._tp.partition,
+            ) from error
+        store.write({**cut, **self._meta(position)})
+
+    async def _commit(self, producer: AIOKafkaProducer, cut: Mapping[str, bytes | None], applied: int) -> int:
+        """The position behind the transaction."""
         sent: list[tuple[Any, int]] = []  # acknowledgements of batches, and how many records each has
         await producer.begin_transaction()
         batch = producer.create_batch()
@@ -169,8 +184,7 @@ class Changelog:
         sent.append(await self._send(producer, batch))
         await producer.send_offsets_to_transaction({self._input: OffsetAndMetadata(applied + 1, "")}, self._group)
         await producer.commit_transaction()
-        position = max([(await future).offset + count for future, count in sent]) + 1  # behind the mark of the transaction
-        store.write({**cut, **self._meta(position)})
+        return max([(await future).offset + count for future, count in sent]) + 1  # and its mark
 
     async def _send(self, producer: AIOKafkaProducer, batch: Any) -> tuple[Any, int]:
         batch.close()

@@ -6,8 +6,10 @@ Partitions open in parallel and each starts when it is ready; every new assignme
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterable
 from itertools import chain, repeat
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -23,7 +25,7 @@ from streamflow.runtime.changelog import Changelog, stop_producer
 from streamflow.runtime.outputs import BATCH_BYTES, UNSENT, Emitter, Names, Outputs
 from streamflow.runtime.partition import Partition, is_final
 from streamflow.runtime.plans import Plans
-from streamflow.runtime.store import RocksStore
+from streamflow.runtime.store import STORE_FAILED, RocksStore
 from streamflow.runtime.transport import BatchConsumer, Fetched
 from streamflow.settings import Settings
 
@@ -171,6 +173,7 @@ class EngineHost:
                 raise
             except Exception as error:
                 await partition.close(save=False)
+                self._discard_if_failed(number, error)
                 if is_final(error):
                     await self._stay_stopped(number, error)
                     return
@@ -205,7 +208,7 @@ class EngineHost:
             topic_id=self._topic_ids[self.commands],
             limits=self._plans.limits(),
             store=lambda: RocksStore(
-                settings.state_dir / f"{settings.topics.prefix}{number}",
+                self._folder(number),
                 write_buffer_bytes=settings.engine.store_write_buffer_bytes,
                 block_cache_bytes=settings.engine.store_block_cache_bytes,
             ),
@@ -215,6 +218,15 @@ class EngineHost:
             source=self,
             failed=self._failed,
         )
+
+    def _folder(self, number: int) -> Path:
+        return self.settings.state_dir / f"{self.settings.topics.prefix}{number}"
+
+    def _discard_if_failed(self, number: int, error: BaseException) -> None:
+        """Delete a local store that cannot be read or written; the changelog has all of it."""
+        if isinstance(error, OperationError) and error.code == STORE_FAILED:
+            shutil.rmtree(self._folder(number), ignore_errors=True)
+            log.warning("store_thrown_away", partition=number, reason=error.message)
 
     def _failed(self, number: int, error: BaseException) -> None:
         failed = self.partitions.get(number)
@@ -238,6 +250,7 @@ class EngineHost:
             broken = self._producer is None or _ended(self._producer) or (isinstance(error, OperationError) and error.code == UNSENT)
             closing = [self.partitions.pop(n) for n in (sorted(self.partitions) if broken else [failed.number])]
             await asyncio.gather(*(partition.close(save=False) for partition in closing))
+            self._discard_if_failed(failed.number, error)
             if broken:
                 await self._reconnect()
             for partition in closing:

@@ -32,6 +32,7 @@ BATCH_BYTES = 512 * 1024
 MISSING_TOPIC_WAIT_S = 5.0  # for the metadata of a topic that an `emit` names
 REFUSED = (InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)  # by a user's topic, for good
 UNSENT = "outputs_unsent"
+STUCK_S = 60.0  # for acknowledgements; aiokafka's idempotent producer would try for ever
 MISSING_TOPIC_KNOWN_S = 30.0  # how long a missing topic is not asked for again
 
 
@@ -232,11 +233,18 @@ class Outputs:
     async def flush(self) -> None:
         """Return when everything sent so far is acknowledged. Raises OperationError (`outputs_unsent`): the producer must be replaced, for
         aiokafka's is refused ever after by a partition that has refused it once."""
-        for future in list(self._unacked):
-            try:
-                await future
-            except KafkaError as error:
-                raise OperationError(UNSENT, f"expected the broker to take all outputs but {error!r}; they are made and sent again") from error
+        try:
+            async with asyncio.timeout(STUCK_S):
+                for future in list(self._unacked):
+                    await future
+        except (KafkaError, TimeoutError) as error:
+            raise OperationError(UNSENT, f"expected the broker to take all outputs but {error!r}; they are made and sent again") from error
+
+    def close(self) -> None:
+        """Forget what is on its way: the next owner of the partition sends it again."""
+        for future in self._unacked:
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._unacked.clear()
 
 
 def _as_record(record: Any) -> Record:

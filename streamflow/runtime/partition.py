@@ -21,7 +21,7 @@ from streamflow.engine.decide import Decision, decide, undecidable
 from streamflow.engine.draft import Limits
 from streamflow.engine.overlay import Overlay, Store
 from streamflow.engine.state import OWN, Own, content_key
-from streamflow.errors import EngineFault, OperationError
+from streamflow.errors import EngineFault, OperationError, StreamflowError
 from streamflow.ids import partition_of, partition_of_run
 from streamflow.runtime.changelog import Changelog
 from streamflow.runtime.outputs import Outputs
@@ -150,6 +150,7 @@ class Partition:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._outputs.close()
         await self._changelog.close()
         if self._store is not None:
             self._store.close()
@@ -269,7 +270,14 @@ class Partition:
             return undecidable(own, record.timestamp, record.offset, "misrouted", message), command
         if isinstance(command, StartRun):
             await self._content(command)
-        return decide(self.overlay, self._plans, own, command, record.timestamp, record.offset, self._limits), command
+        try:
+            return decide(self.overlay, self._plans, own, command, record.timestamp, record.offset, self._limits), command
+        except (StreamflowError, MemoryError):
+            raise
+        except Exception as error:  # a bug of ours in a pure function fails every time: one command is put aside, not all runs of the partition
+            log.exception("decision_failed", partition=self.number, offset=record.offset, command=command.id, consequence="it becomes a dead letter")
+            message = f"expected a decision but the engine failed with {type(error).__name__}; report it, and replay this record when it is mended"
+            return undecidable(own, record.timestamp, record.offset, "decision_failed", message), None
 
     def _belongs(self, command: Command) -> bool:
         partitions = self._settings.topics.partitions

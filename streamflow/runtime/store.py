@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
+from streamflow.errors import OperationError
+
+STORE_FAILED = "store_failed"
+
+
+@contextmanager
+def _told(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # rocksdict has no class for what RocksDB refuses
+        message = f"expected the local store to {what} but {error}; it is thrown away and restored from the changelog"
+        raise OperationError(STORE_FAILED, message, path=str(path)) from error
+
 
 class RocksStore:
-    """The store on disk. Raises OSError-like errors of RocksDB as they come: whoever owns the partition closes it."""
+    """The store on disk. Raises OperationError (`store_failed`) for whatever RocksDB or the disk refuse: it holds nothing that the changelog
+    does not, so its owner deletes it and restores."""
 
     def __init__(self, path: Path, *, write_buffer_bytes: int, block_cache_bytes: int) -> None:
         self.path = path
         self._write_buffer_bytes = write_buffer_bytes
         self._block_cache_bytes = block_cache_bytes
-        self._open()
+        with _told(path, "open"):
+            self._open()
 
     def _open(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -34,16 +50,21 @@ class RocksStore:
         self._db = Rdict(str(self.path), options)
 
     def get(self, key: str) -> bytes | None:
-        value: bytes | None = self._db.get(key.encode())
+        try:
+            value: bytes | None = self._db.get(key.encode())
+        except Exception as error:
+            message = f"expected to read the local store but {error}; it is thrown away and restored from the changelog"
+            raise OperationError(STORE_FAILED, message, path=str(self.path)) from error
         return value
 
     def scan(self, prefix: str, start: str = "") -> Iterator[tuple[str, bytes]]:
         wanted = prefix.encode()
-        found: Any = self._db.items(from_key=max(prefix, start).encode())
-        for key, value in found:
-            if not key.startswith(wanted):
-                return
-            yield key.decode(), value
+        with _told(self.path, "be read"):
+            found: Any = self._db.items(from_key=max(prefix, start).encode())
+            for key, value in found:
+                if not key.startswith(wanted):
+                    return
+                yield key.decode(), value
 
     def write(self, records: Mapping[str, bytes | None]) -> None:
         batch = WriteBatch(raw_mode=True)
@@ -52,12 +73,14 @@ class RocksStore:
                 batch.delete(key.encode())
             else:
                 batch.put(key.encode(), value)
-        self._db.write(batch)
+        with _told(self.path, "be written"):
+            self._db.write(batch)
 
     def clear(self) -> None:
-        self._db.close()
-        shutil.rmtree(self.path)
-        self._open()
+        with _told(self.path, "be cleared"):
+            self._db.close()
+            shutil.rmtree(self.path)
+            self._open()
 
     def close(self) -> None:
         self._db.close()

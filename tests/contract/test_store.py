@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from streamflow.engine.overlay import Store
-from streamflow.runtime.store import RocksStore
+from streamflow.errors import OperationError
+from streamflow.runtime.store import STORE_FAILED, RocksStore
 from streamflow.simulation.store import MemoryStore
 
 MAKERS: dict[str, Callable[[Path], Store]] = {
@@ -81,3 +82,14 @@ def test_the_store_on_disk_is_there_when_it_is_opened_again(tmp_path: Path) -> N
         assert store.get("a") == expected
         store.write({"a": b"1"})
         store.close()
+
+
+def test_a_damaged_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
+    made = MAKERS["rocks"](tmp_path)
+    made.write({"a": b"1"})
+    made.close()
+    (tmp_path / "store" / "CURRENT").write_text("nothing of RocksDB's\n")
+    with pytest.raises(OperationError) as refused:
+        MAKERS["rocks"](tmp_path)
+    assert refused.value.code == STORE_FAILED
+    assert refused.value.facts == {"path": str(tmp_path / "store")}
