@@ -83,8 +83,8 @@ class Changelog:
             fetch_max_wait_ms=100,
             max_partition_fetch_bytes=4 << 20,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             consumer.assign([self._tp])
             while True:
                 began = self._clock()
@@ -184,7 +184,8 @@ class Changelog:
         sent.append(await self._send(producer, batch))
         await producer.send_offsets_to_transaction({self._input: OffsetAndMetadata(applied + 1, "")}, self._group)
         await producer.commit_transaction()
-        return max([(await future).offset + count for future, count in sent]) + 1  # and its mark
+        position: int = max([(await future).offset + count for future, count in sent]) + 1  # and its mark
+        return position
 
     async def _send(self, producer: AIOKafkaProducer, batch: Any) -> tuple[Any, int]:
         batch.close()

@@ -141,7 +141,7 @@ def test_a_worker_that_was_stopped_in_its_tracks_cannot_save_after_another_took_
 
 def test_a_killed_worker_of_a_known_name_has_its_partitions_back_and_the_other_never_stops(bench: Bench) -> None:
     start = bench.publish()
-    one, two = bench.worker("one", session_timeout_s=20), bench.worker("two", session_timeout_s=20)
+    one, two = bench.worker("one", session_timeout_s=8), bench.worker("two", session_timeout_s=8)
 
     def shares() -> list[list[int]]:
         return [lines[-1]["partitions"] if (lines := bench.lines(worker, "partitions_assigned")) else [] for worker in (one, two)]
@@ -151,7 +151,7 @@ def test_a_killed_worker_of_a_known_name_has_its_partitions_back_and_the_other_n
     one.kill()
     one.start()
     runs = [bench.start(start, bench.key_of(partition)) for partition in range(2)]
-    bench.wait(lambda: all(bench.history(run) for run in runs), "both partitions to be served", timeout_s=12)
+    bench.wait(lambda: all(bench.history(run) for run in runs), "both partitions to be served")
     assert shares() == before
     assert len(bench.lines(two, "partitions_assigned")) <= 2
     assert bench.lines(two, "partitions_assigned")[-1] == bench.lines(two, "partitions_assigned", partitions=before[1])[0]
