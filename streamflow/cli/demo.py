@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import tempfile
 import time
@@ -62,6 +63,7 @@ def demo(
     """Shows Streamflow at work in less than a minute: a definition, events, runs, and an engine that is killed in the middle.
 
     Needs Java; starts its own Kafka in a temporary folder and takes it away again. The exit code tells whether nothing was lost."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the clean-up is for both
     with tempfile.TemporaryDirectory(prefix="streamflow-demo-") as folder, contextlib.ExitStack() as stack:
         show = _Show(stack, Path(folder))
         try:

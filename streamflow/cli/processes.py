@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -71,8 +71,9 @@ class Workers:
 
     def start(self, name: str, role: str, **env: str) -> Worker:
         """Starts a worker of `role` under a name of its own."""
-        process = self._launch(name, role, env)
-        worker = self.workers[name] = Worker(name, role, env, process, time.monotonic())
+        with _undisturbed():
+            process = self._launch(name, role, env)
+            worker = self.workers[name] = Worker(name, role, env, process, time.monotonic())
         return worker
 
     def tend(self) -> None:
@@ -85,7 +86,8 @@ class Workers:
                 worker.again_at = now + wait_s
                 self.hear(worker.name, f"{ended(code)}; it starts again in {wait_s:g} s")
             if worker.again_at is not None and now >= worker.again_at:
-                worker.process = self._launch(worker.name, worker.role, worker.env)
+                with _undisturbed():
+                    worker.process = self._launch(worker.name, worker.role, worker.env)
                 worker.began, worker.again_at = now, None
                 worker.starts += 1
 
@@ -134,6 +136,23 @@ class Workers:
         with lines:
             for line in lines:
                 self.hear(name, line.rstrip("\n"))
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait for the end of the block: a child that is started but not yet known could not be ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    previous = {number: signal.signal(number, lambda number, _frame: caught.append(number)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        for asked in caught:
+            signal.raise_signal(asked)
 
 
 def ended(code: int) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from streamflow.cli.dev_address import announced, running
-from streamflow.cli.processes import ended, environment
+from streamflow.cli.processes import _undisturbed, ended, environment
 from streamflow.cli.session import Session
 from streamflow.settings import Settings, Topics
 
@@ -50,3 +53,17 @@ def test_a_command_beside_dev_needs_no_address(tmp_path: Path) -> None:
     with announced(session.given, "127.0.0.1:9"):
         assert session.settings.kafka.bootstrap_servers == "127.0.0.1:9"
         assert session.given.kafka.bootstrap_servers is None
+
+
+def test_an_interrupt_waits_until_a_new_child_is_known() -> None:
+    known = []
+
+    def start() -> None:
+        with _undisturbed():
+            signal.raise_signal(signal.SIGINT)
+            known.append("child")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+
+    assert known == ["child"]
