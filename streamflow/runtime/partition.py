@@ -37,7 +37,7 @@ UNACKED = 64  # batches on their way to the broker
 QUEUED_RECORDS, QUEUED_BYTES = 16_000, 16 << 20  # above either, fetching pauses: two seconds of work, so that no pause is felt
 DEFINITIONS_WAIT_S = 30.0
 QUIET_RECORDS = 20  # fewer since the last checkpoint: the longer interval applies
-WATERMARKS_ONLY_S = 60.0  # a cut that holds nothing but watermarks may wait; replaying them is cheap
+WATERMARKS_ONLY_S = 10.0  # a cut that holds nothing but watermarks may wait; replaying them is cheap, but lag is read from what is committed
 
 
 class Input(Protocol):
