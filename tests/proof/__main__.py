@@ -17,8 +17,9 @@ from typing import Any
 
 from streamflow.kafka.broker import EmbeddedBroker
 from tests.proof import loans
+from tests.proof.case import Case
 from tests.proof.judge import judge
-from tests.proof.scenarios import SCENARIOS, Case
+from tests.proof.scenarios import SCENARIOS
 from tests.proof.world import World
 
 
@@ -43,7 +44,7 @@ class Row:
 
 def prove(name: str, seed: int, shared: EmbeddedBroker, log: Sequence[loans.Line], folder: Path) -> Row:
     """One run of a scenario and its verdict. Never raises for what the system does."""
-    row, began = Row(name, seed), time.monotonic()
+    scenario, row, began = SCENARIOS[name], Row(name, seed), time.monotonic()
 
     def say(text: str) -> None:
         print(f"[{name} {time.monotonic() - began:6.1f} s] {text}", file=sys.stderr, flush=True)
@@ -51,14 +52,14 @@ def prove(name: str, seed: int, shared: EmbeddedBroker, log: Sequence[loans.Line
     say(f"begins, seed {seed}")
     case: Case | None = None
     try:
-        with _broker(shared, folder, own=SCENARIOS[name].own_broker) as broker, World(broker, folder / "world", say) as world:
+        with _broker(shared, folder, own=scenario.own_broker) as broker, World(broker, folder / "world", say, scenario.source) as world:
             case = Case(world, log, random.Random(f"{name}/{seed}"), loans.expected(log))
-            SCENARIOS[name].run(case)
+            scenario.run(case)
             row.seconds = time.monotonic() - began
             say("stops the workers")
             folders = world.stop()
             say("judges")
-            verdict = judge(world.stranger, world.sources, folders, case.expected)
+            verdict = judge(world.stranger, world.source, folders, case.expected)
         row.counts_ok, row.conservation_ok, row.state_ok = not verdict.counts, not verdict.conservation, not verdict.state
         row.faults, row.facts = case.faults + verdict.faults, case.facts | verdict.facts
     except Exception as error:  # noqa: BLE001 - it is a finding, and the other scenarios go on
@@ -104,8 +105,8 @@ def main() -> int:
         folder = asked.keep or Path(temporary)
         with EmbeddedBroker(folder / "broker") as broker:
             for run in range(asked.runs):
-                for name in asked.only or SCENARIOS:
-                    rows.append(prove(name, asked.seed + run, broker, log, folder / f"{name}-{asked.seed + run}"))
+                seed = asked.seed + run
+                rows += [prove(name, seed, broker, log, folder / f"{name}-{seed}") for name in asked.only or SCENARIOS]
     print(json.dumps([asdict(row) | {"ok": row.ok} for row in rows], indent=2) if asked.json else table(rows))
     return 0 if all(row.ok for row in rows) else 1
 

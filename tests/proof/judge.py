@@ -1,6 +1,6 @@
 """The verdict on one run of the system, from what the broker and the workers' folders hold. Nothing of streamflow is imported here.
 
-Conservation: ingress read = matched + ignored + dead = what the sources hold; engine read = applied + rejected + duplicate + dead = what
+Conservation: ingress read = matched + ignored + dead = what its source holds; engine read = applied + rejected + duplicate + dead = what
 `commands` holds. State: the store of each partition's last owner equals its changelog key by key, no store is ahead of the changelog, and
 the changelog tells the same of every run as `runs` does.
 """
@@ -8,7 +8,6 @@ the changelog tells the same of every run as `runs` does.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,13 +34,13 @@ class Verdict:
         return [*self.counts, *self.conservation, *self.state]
 
 
-def judge(stranger: Stranger, sources: Iterable[str], folders: Iterable[Path], expected: Mapping[str, str]) -> Verdict:
+def judge(stranger: Stranger, source: str, folders: Iterable[Path], expected: Mapping[str, str]) -> Verdict:
     """Judge what happened under a prefix. `folders` are the state folders of all workers, which have stopped; `expected` outcomes by key."""
     verdict = Verdict()
     runs = stranger.runs()
     state = stranger.state()
     _judge_runs(verdict, runs, expected)
-    _judge_conservation(verdict, stranger, list(sources), state)
+    _judge_conservation(verdict, stranger, source, state)
     _judge_stores(verdict, state, stores(folders, stranger.prefix))
     _judge_heads(verdict, state, runs)
     return verdict
@@ -57,14 +56,12 @@ def _judge_runs(verdict: Verdict, runs: Runs, expected: Mapping[str, str]) -> No
     verdict.facts["transitions"] = {"records": runs.records, "copies": runs.copies}
 
 
-def _judge_conservation(verdict: Verdict, stranger: Stranger, sources: list[str], state: Mapping[int, Mapping[bytes, bytes]]) -> None:
-    ingress: Counter[str] = Counter()
-    for source in sources:
-        ingress.update(stranger.ingress_counts(source))
-    engine, held = engine_counts(state), stranger.held(f"{stranger.prefix}commands")
+def _judge_conservation(verdict: Verdict, stranger: Stranger, source: str, state: Mapping[int, Mapping[bytes, bytes]]) -> None:
+    ingress, engine = stranger.ingress_counts(source), engine_counts(state)
+    held = stranger.held(f"{stranger.prefix}commands")
     letters = stranger.dead_letters()
     dead = {stage: len({letter.place for letter in letters if letter.stage == stage and letter.reason != "rejected"}) for stage in ("ingress", "engine")}
-    _equal(verdict, "ingress read", ingress["read"], "the sources hold", sum(map(stranger.held, sources)))
+    _equal(verdict, "ingress read", ingress["read"], "its source holds", stranger.held(source))
     _equal(verdict, "ingress read", ingress["read"], "its outcomes add up to", ingress["matched"] + ingress["ignored"] + ingress["dead"])
     _equal(verdict, "engine read", engine["read"], "commands holds", held)
     outcomes = engine["applied"] + engine["rejected"] + engine["duplicate"] + engine["dead"]

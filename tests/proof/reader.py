@@ -6,23 +6,25 @@ and no order but its own, and nothing follows an ending.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tests.proof import offsets
 
 ENDINGS = ("RunCompleted", "RunFailed", "RunCancelled")
 _SILENCE_S = 60.0
-_ANSWER_S = 30.0
+_ANSWER_S = 10.0
 _SHOWN = 5
 
+T = TypeVar("T")
 Headers = list[tuple[str, bytes]]
 
 
@@ -95,27 +97,43 @@ class Stranger:
         self.prefix = prefix
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
         self._known: dict[str, list[TopicPartition]] = {}
+        self._groups: dict[str, Consumer] = {}
 
     # -- what the topics hold
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         """First and next offset of each partition: also what lies in transactions that are still open."""
         if topic not in self._known:
-            found = self._admin.list_topics(topic, timeout=_ANSWER_S).topics[topic]
+            found = self._answered(lambda: self._admin.list_topics(topic, timeout=_ANSWER_S)).topics[topic]
             if found.error is not None:
                 raise KafkaException(found.error)
             self._known[topic] = [TopicPartition(topic, partition) for partition in sorted(found.partitions)]
+        return self._answered(lambda: self._ends(topic))
+
+    def _ends(self, topic: str) -> dict[int, tuple[int, int]]:
         answers = []
         for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):  # type: ignore[no-untyped-call]
             futures = self._admin.list_offsets(dict.fromkeys(self._known[topic], spec), request_timeout=_ANSWER_S)
             answers.append({tp.partition: future.result().offset for tp, future in futures.items()})
         return {partition: (low, answers[1][partition]) for partition, low in answers[0].items()}
 
+    def _answered(self, ask: Callable[[], T]) -> T:
+        """What the broker answers, asked again while it is away or has just come back."""
+        deadline = time.monotonic() + _SILENCE_S
+        while True:
+            try:
+                return ask()
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+                with contextlib.suppress(KafkaException):
+                    self._admin.list_topics(timeout=1)  # brings the client's picture of the broker up to date
+
     def held(self, topic: str) -> int:
         """How many offsets a topic holds. Only for topics without transactions: their marks count."""
         return sum(high - low for low, high in self.ends(topic).values())
 
-    def messages(self, topic: str, committed: bool = False) -> Iterator[Message]:
+    def messages(self, topic: str, committed: bool = False) -> Iterator[Any]:
         """Every record up to the end as it is now; with `committed`, only those of ended transactions."""
         consumer = self._consumer("read_committed" if committed else "read_uncommitted")
         try:
@@ -123,7 +141,7 @@ class Stranger:
             consumer.assign([TopicPartition(topic, partition, low) for partition, low in left.items()])
             heard = time.monotonic()
             while left:
-                batch = consumer.consume(5000, 0.1)
+                batch: list[Any] = consumer.consume(5000, 0.1)
                 if batch:
                     heard = time.monotonic()
                 elif time.monotonic() - heard > _SILENCE_S:
@@ -167,8 +185,12 @@ class Stranger:
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """The offset that `group` has committed for each partition of `topic`, or -1."""
         partitions = [TopicPartition(topic, partition) for partition in self.ends(topic)]
-        answer = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, partitions)], request_timeout=_ANSWER_S)[group].result()
-        return {tp.partition: max(tp.offset, -1) for tp in answer.topic_partitions}
+        if group not in self._groups:
+            # A consumer that joins nothing: AdminClient.list_consumer_group_offsets ends the process (librdkafka 2.16) when the coordinator moves.
+            self._groups[group] = self._consumer("read_uncommitted", group)
+        consumer = self._groups[group]
+        found = self._answered(lambda: consumer.committed(partitions, timeout=_ANSWER_S))
+        return {tp.partition: max(tp.offset, -1) for tp in found}
 
     def ingress_counts(self, topic: str) -> Counter[str]:
         """read, matched, ignored and dead of ingress over all partitions of a source topic."""
@@ -178,11 +200,11 @@ class Stranger:
             total.update({name: counts[name] for name in ("read", "matched", "ignored", "dead")})
         return total
 
-    def _consumer(self, isolation: str) -> Consumer:
+    def _consumer(self, isolation: str, group: str = "a-stranger") -> Consumer:
         return Consumer(
             {
                 "bootstrap.servers": self.bootstrap,
-                "group.id": "a-stranger",
+                "group.id": group,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "isolation.level": isolation,
@@ -211,7 +233,7 @@ def reasons(state: Mapping[int, Mapping[bytes, bytes]]) -> Counter[str]:
     return total
 
 
-def read_runs(messages: Iterable[Message], definition: str | None = None) -> Runs:
+def read_runs(messages: Iterable[Any], definition: str | None = None) -> Runs:
     """Judges the records of `runs`, in the order in which each partition holds them."""
     found = Runs()
     first: dict[tuple[str, int], tuple[bytes, Headers]] = {}

@@ -6,53 +6,15 @@ come when a topic has grown by a number of records from the seed, not after a ti
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
+from tests.proof import hot
+from tests.proof.case import Case, Gate, Scenario
 from tests.proof.disk import open_transaction
-from tests.proof.loans import Line
 from tests.proof.world import Failed, Worker, World, wait
 
 _PAUSE_S = 30.0
-
-
-@dataclass
-class Case:
-    """A world with its log. `kills` counts what was done to it; `expected` are the outcomes by key; `facts` go into the report."""
-
-    world: World
-    log: Sequence[Line]
-    chosen: random.Random
-    expected: Mapping[str, str]
-    kills: int = 0
-    faults: list[str] = field(default_factory=list)
-    facts: dict[str, object] = field(default_factory=dict)
-
-    def kill(self, worker: Worker) -> None:
-        worker.kill()
-        self.kills += 1
-        self.world.say(f"killed {worker.name} ({self.kills})")
-
-
-@dataclass
-class Gate:
-    """Lets a log go in `parts`, one after another."""
-
-    total: int
-    parts: int
-    open: int = 1
-
-    def __call__(self, sent: int) -> bool:
-        return self.open >= self.parts or sent < self.total * self.open / self.parts
-
-    def next(self) -> None:
-        self.open += 1
-
-    def reached(self, sent: int) -> bool:
-        """Whether everything that may go has gone."""
-        return sent >= self.total if self.open >= self.parts else not self(-(-sent // 1000) * 1000)
 
 
 def plain(case: Case) -> None:
@@ -183,7 +145,7 @@ def broker_paused(case: Case) -> None:
 
 def zombie(case: Case) -> None:
     """An engine stopped past its session's end; the other takes over; the first goes on, and believes for a while that it still owns its half."""
-    world, gate = case.world, Gate(len(case.log), 4)
+    world, gate = case.world, Gate(len(case.log), 5)
     _, first, _ = _start(world, engines=2)
     world.send(case.log, gate)
     for _ in range(2):
@@ -194,17 +156,9 @@ def zombie(case: Case) -> None:
         gate.next()
         held = world.wait_progress(lambda progress: gate.reached(progress.sent) and progress.drained, "the other worker to take over and finish its part")
         world.say(f"{first.name} goes on; the other has decided {held.decided}")
+        gate.next()
         first.resume()
-    gate.next()
     world.drain()
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """`own_broker`: what happens to the broker must not happen to others."""
-
-    run: Callable[[Case], None]
-    own_broker: bool = False
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -219,6 +173,7 @@ SCENARIOS: dict[str, Scenario] = {
     "broker-killed": Scenario(broker_killed, own_broker=True),
     "broker-paused": Scenario(broker_paused, own_broker=True),
     "zombie": Scenario(zombie),
+    "hot-publishing": Scenario(hot.hot_publishing, source=hot.TOPIC),
 }
 
 
@@ -255,22 +210,19 @@ def _kill_often(case: Case, victims: Sequence[Worker]) -> None:
     gate = Gate(len(case.log), len(order) + 1)
     commands, runs = len(case.expected) // 4, len(case.expected) // 2
     world.send(case.log, gate)
-    down: Worker | None = None
+    down: list[Worker] = []
     for victim in order:
-        if down is None:
+        if not down:
             _wait_growth(case, "commands" if victim.kind == "ingress" else "runs", commands if victim.kind == "ingress" else runs, gate)
-        if victim is not down:
-            case.kill(victim)
-        gate.next()
-        if down is not None:
-            down.restart()
-            if victim is down:
-                continue
-            down = None
-        if case.chosen.random() < 0.3:
-            down = victim
-        else:
+        if victim in down:
             victim.restart()
-    if down is not None:
-        down.restart()
+            down.remove(victim)
+        case.kill(victim)
+        down.append(victim)
+        gate.next()
+        if len(down) > 1 or case.chosen.random() < 0.7:
+            while down:
+                down.pop().restart()
+    for victim in down:
+        victim.restart()
     world.drain()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -14,7 +15,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
-from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streamflow.definition.content import canonical, event_names
@@ -35,20 +35,27 @@ LOANS = ROOT / "definitions" / "loan-application"
 PARTITIONS = 12
 STALLED_S = 90.0  # without any progress
 _LOG_TAIL = 4000
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Failed(Exception):
     """The system did not do what a scenario waited for."""
 
 
-def wait(condition: Callable[[], T], what: str, timeout_s: float = 60.0, every_s: float = 0.05) -> T:
+def wait(condition: Callable[[], T | None], what: str, timeout_s: float = 60.0, every_s: float = 0.05) -> T:
     """The first true value of `condition`. Raises Failed at the deadline."""
     deadline = time.monotonic() + timeout_s
-    while not (value := condition()):
+    while True:
+        if value := condition():
+            return value
         if time.monotonic() > deadline:
             raise Failed(f"expected {what} within {timeout_s:.0f} s; last seen {value!r}")
         time.sleep(every_s)
-    return value
 
 
 class Worker:
@@ -69,9 +76,13 @@ class Worker:
         return self._process is not None
 
     def start(self) -> Worker:
+        if self._process is not None:
+            raise RuntimeError(f"{self.name} is running already")
         command = [sys.executable, "-m", "streamflow.cli.main", "worker", self.kind]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(
+                command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent
+            )
         return self
 
     def check(self) -> None:
@@ -145,7 +156,7 @@ class Progress(NamedTuple):
 class World:
     """A context manager; leaving it ends every worker."""
 
-    def __init__(self, broker: EmbeddedBroker, folder: Path, say: Say, sources: Sequence[str] = (loans.TOPIC,)) -> None:
+    def __init__(self, broker: EmbeddedBroker, folder: Path, say: Say, source: str = loans.TOPIC) -> None:
         self.broker = broker
         self.say = say
         self.prefix = f"p{uuid.uuid4().hex[:8]}."
@@ -155,15 +166,14 @@ class World:
             kafka=Kafka(bootstrap_servers=broker.bootstrap_servers), topics=Topics(prefix=self.prefix, partitions=PARTITIONS), state_dir=folder / "unused"
         )
         self.stranger = Stranger(broker.bootstrap_servers, self.prefix)
-        self.sources = [f"{self.prefix}{source}" for source in sources]
+        self.source = f"{self.prefix}{source}"
         self.workers: dict[str, Worker] = {}
         self._senders: list[_Sender] = []
 
     def __enter__(self) -> World:
         admin.apply(self.settings)
         client = AdminClient({"bootstrap.servers": self.broker.bootstrap_servers})
-        for future in client.create_topics([NewTopic(source, PARTITIONS, 1) for source in self.sources]).values():
-            future.result()
+        client.create_topics([NewTopic(self.source, PARTITIONS, 1)])[self.source].result()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -180,7 +190,7 @@ class World:
 
     def publish_loans(self) -> None:
         """Publishes the loan application, for the topic of this world."""
-        catalog = (LOANS / "catalog.yaml").read_text().replace(f"[{loans.TOPIC}]", f"[{self.sources[0]}]")
+        catalog = (LOANS / "catalog.yaml").read_text().replace(f"[{loans.TOPIC}]", f"[{self.source}]")
         self.publish((LOANS / "definition.yaml").read_text(), catalog)
 
     def worker(self, kind: Kind, name: str = "", **options: str) -> Worker:
@@ -200,22 +210,17 @@ class World:
 
     def send(self, lines: Sequence[loans.Line], allowed: Callable[[int], bool] = lambda sent: True) -> _Sender:
         """Begins to send in the background; `drain` waits for its end."""
-        sender = _Sender(self.broker.bootstrap_servers, lines, self.sources[0], allowed)
+        sender = _Sender(self.broker.bootstrap_servers, lines, self.source, allowed)
         self._senders.append(sender)
         return sender
 
     def progress(self) -> Progress:
         stranger = self.stranger
-        sent = {source: stranger.ends(source) for source in self.sources}
-        read = {source: stranger.committed(f"{self.prefix}ingress", source) for source in self.sources}
-        decided = stranger.committed(f"{self.prefix}engine", f"{self.prefix}commands")
-        commands = stranger.ends(f"{self.prefix}commands")
-        return Progress(
-            sum(high for ends in sent.values() for _, high in ends.values()),
-            sum(max(0, offset) for offsets in read.values() for offset in offsets.values()),
-            sum(high for _, high in commands.values()),
-            sum(max(0, offset) for offset in decided.values()),
-        )
+        ends = (stranger.ends(self.source), stranger.ends(f"{self.prefix}commands"))
+        done = (stranger.committed(f"{self.prefix}ingress", self.source), stranger.committed(f"{self.prefix}engine", f"{self.prefix}commands"))
+        sent, commands = (sum(high for _, high in of.values()) for of in ends)
+        read, decided = (sum(max(0, offset) for offset in of.values()) for of in done)
+        return Progress(sent, read, commands, decided)
 
     def check(self) -> None:
         """Raises Failed when a worker or a sender gave up."""
@@ -229,11 +234,7 @@ class World:
         last, moved, told = None, time.monotonic(), time.monotonic()
         while True:
             self.check()
-            try:
-                progress = self.progress()
-            except KafkaException as error:  # the broker is away: part of the plan
-                self.say(f"no answer: {error.args[0].name()}")
-                progress = last or Progress(0, 0, 0, 0)
+            progress = self.progress()
             if reached(progress):
                 return progress
             now = time.monotonic()
@@ -267,7 +268,7 @@ class World:
 
 class _Sender:
     def __init__(self, bootstrap: str, lines: Sequence[loans.Line], topic: str, allowed: Callable[[int], bool]) -> None:
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, args=(bootstrap, lines, topic, allowed), daemon=True)
         self._thread.start()
 
@@ -282,5 +283,5 @@ class _Sender:
     def _run(self, *arguments: object) -> None:
         try:
             loans.send(*arguments)  # type: ignore[arg-type]
-        except BaseException as error:  # handed to whoever waits
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits
             self._error = error
