@@ -12,7 +12,7 @@ from yarl import URL
 from streamflow.errors import EngineFault
 from streamflow.kafka.connection import aiokafka_config, bootstrap_servers
 from streamflow.runtime.engine import EngineHost, engine_group
-from streamflow.runtime.transport import BatchTransport
+from streamflow.runtime.transport import BatchTransport, NoTables
 from streamflow.settings import Settings
 
 log = structlog.get_logger()
@@ -32,6 +32,7 @@ def create_app(settings: Settings, host: EngineHost) -> faust.App:
         topic_disable_leader=True,
         table_standby_replicas=1,  # 0 would swap in an assignor that does not keep partitions together
         cython_optimizations=True,
+        TableManager=NoTables,
         broker_credentials=_credentials(settings),
         broker_max_poll_records=settings.engine.batch_records,
         consumer_max_fetch_size=1 << 20,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import faust
 from aiokafka import TopicPartition
+from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -141,6 +142,14 @@ class BatchConsumer(driver.Consumer):
             message.key, message.value = None, fetched
             await self.callback(message)
             self._read_offset[tp] = last.offset
+
+
+class NoTables(TableManager):
+    """There are none, so the second in which Faust waits for more of them to be declared is saved at every start."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class BatchTransport(driver.Transport):

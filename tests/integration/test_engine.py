@@ -60,7 +60,7 @@ def test_a_killed_worker_goes_on_from_its_disk_and_a_stopped_one_has_nothing_to_
     for key in keys:
         bench.deliver(key, flush=False)
     bench.flush()
-    worker.start()
+    bench.restart(worker)
     bench.wait_saved()
     worker.stop()
     bench.check_exact()
@@ -68,8 +68,8 @@ def test_a_killed_worker_goes_on_from_its_disk_and_a_stopped_one_has_nothing_to_
     told = bench.stranger.runs().runs
     assert {run: told[run].ended for run in runs.values()} == dict.fromkeys(runs.values(), "bye")
     ends = bench.stranger.ends(bench.topic("runs"))
-    worker.start()
-    bench.wait_open(worker, times=3)
+    bench.restart(worker)
+    bench.wait_open(worker)
     for partition in range(bench.partitions):
         line = bench.lines(worker, "partition_open", partition=partition)[-1]
         assert line["restored"] == 0
@@ -89,7 +89,7 @@ def test_a_deleted_store_and_a_stale_one_are_brought_up_to_date_from_the_changel
     stale, gone = worker.state / f"{bench.prefix}0", worker.state / f"{bench.prefix}1"
     earlier = bench.folder / "earlier"
     shutil.copytree(stale, earlier)
-    worker.start()
+    bench.restart(worker)
     for nth in range(10):
         bench.deliver(bench.key_of(nth % 2, nth))
     bench.wait_history(runs[9], "RunCompleted")
@@ -98,7 +98,7 @@ def test_a_deleted_store_and_a_stale_one_are_brought_up_to_date_from_the_changel
     shutil.rmtree(gone)
     shutil.rmtree(stale)
     shutil.move(earlier, stale)
-    worker.start()
+    bench.restart(worker)
     for nth in range(10, 20):
         bench.deliver(bench.key_of(nth % 2, nth))
     bench.wait_history(runs[19], "RunCompleted")
@@ -149,7 +149,7 @@ def test_a_killed_worker_of_a_known_name_has_its_partitions_back_and_the_other_n
     bench.wait(lambda: sorted(shares()) == [[0], [1]], "both to have a partition")
     before = shares()
     one.kill()
-    one.start()
+    bench.restart(one)
     runs = [bench.start(start, bench.key_of(partition)) for partition in range(2)]
     bench.wait(lambda: all(bench.history(run) for run in runs), "both partitions to be served")
     assert shares() == before
@@ -178,8 +178,8 @@ def test_the_input_position_is_the_states_whatever_the_group_says(bench: Bench) 
             return False
 
     bench.wait(moved, "the group's offsets to be moved")
-    worker.start()
-    bench.wait_open(worker, times=2)
+    bench.restart(worker)
+    bench.wait_open(worker)
     for nth in range(8):
         bench.deliver(bench.key_of(nth % 2, nth))
     for run in runs:

@@ -240,7 +240,7 @@ def test_commands_deleted_unread_stop_their_partition_until_a_person_skips_them(
     bench.wait_saved([1])
     skip_commands(bench.settings, partition=0, offset=2, why="they were a test")
     worker.stop()
-    worker.start()
+    bench.restart(worker)
     bench.wait_history(run_id("payment", bench.key_of(0, 2), f"placed-{bench.key_of(0, 2)}"), "WaitStarted")
     assert bench.wait_line(worker, "commands_skipped", partition=0)["why"] == "they were a test"
     bench.wait_saved()
@@ -256,7 +256,7 @@ def test_commands_made_anew_under_an_old_state_stop_the_partitions(bench: Bench)
     bench.wait_saved([0])
     worker.stop()
     recreate(bench, "commands")
-    worker.start()
+    bench.restart(worker)
     line = bench.wait_line(worker, "partition_stopped", partition=0)
     assert "commands_recreated" in line["error"]
     fresh = bench.start(start, bench.key_of(1))
@@ -272,12 +272,12 @@ def test_a_changelog_that_lost_its_end_stops_the_partition_rather_than_the_runs_
     bench.wait_saved([0])
     worker.stop()
     recreate(bench, "state")
-    worker.start()
+    bench.restart(worker)
     line = bench.wait_line(worker, "partition_stopped", partition=0)
     assert "changelog_recreated" in line["error"]
     worker.stop()
     shutil.rmtree(worker.state)  # a person accepts it: commands are all there, so nothing is lost
-    worker.start()
+    bench.restart(worker)
     bench.deliver(bench.key_of(0))
     bench.wait_history(run, "RunCompleted")
     bench.wait_saved()

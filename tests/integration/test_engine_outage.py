@@ -96,7 +96,7 @@ def test_a_worker_that_is_told_to_stop_while_its_broker_is_away_ends_all_the_sam
     finally:
         own_broker.resume()
     worker.end()
-    worker.start()
+    bench.restart(worker)
     all_ended(bench, runs)
     worker.stop()
     bench.check_exact()

@@ -11,6 +11,7 @@ import faust
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from faust.tables import TableManager
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -105,6 +106,7 @@ def test_faust_and_aiokafka_still_have_what_the_transport_changes_and_uses() -> 
     assert "consumer" in inspect.signature(driver.AIOKafkaConsumerThread._fetch_records).parameters
     assert "await self.sleep(1)" in inspect.getsource(FaustConsumer._wait_next_records), "Faust no longer sleeps while nothing is active"
     assert "seek_to_committed" in inspect.getsource(FaustConsumer.perform_seek), "Faust's own seek goes elsewhere now"
+    assert "await self.sleep(1.0)" in inspect.getsource(TableManager.on_start), "Faust no longer waits for tables"
     assert BatchTransport.Consumer is BatchConsumer
     assert {"crashed", "crash_reason"} <= set(dir(faust.App)), "how Faust says that it gave up has changed"
 

@@ -117,22 +117,18 @@ class _Child:
 
 
 class Transition(NamedTuple):
-    """A record of `runs` as a stranger sees it."""
+    """A record of `runs` as a stranger sees it; `fields` are its value, parsed."""
 
     partition: int
     offset: int
     key: bytes
     headers: list[tuple[str, bytes]]
     value: bytes
+    fields: dict[str, Any]
 
     @property
     def name(self) -> str:
         return dict(self.headers)["ce_type"].decode().removeprefix("streamflow.")
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        fields: dict[str, Any] = json.loads(self.value)
-        return fields
 
 
 class Bench:
@@ -149,9 +145,11 @@ class Bench:
         self.producer = Producer(self.servers | {"enable.idempotence": True, "linger.ms": 1})
         self.workers: list[Worker] = []
         self._tail = Consumer(self.servers | {"group.id": "a-watcher", "enable.auto.commit": False, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20})
-        self._read: list[Message] = []
+        self._runs: dict[str, list[Transition]] = {}
+        self._letters: list[DeadLetter] = []
         self._assigned = False
         self._sent = 0
+        self._starts: Counter[str] = Counter()  # of each worker, as its log will tell them
 
     def __enter__(self) -> Bench:
         return self
@@ -185,7 +183,9 @@ class Bench:
             "PYTHONWARNINGS": "default::ResourceWarning,default::RuntimeWarning",
             **{f"STREAMFLOW_ENGINE__{option.upper()}": str(value) for option, value in engine.items() if value is not None},
         }
-        self.workers.append(Worker("engine", name, self.folder, environment))
+        self.workers.append(kind("engine", name, self.folder, environment))
+        self.workers[-1].log.touch()
+        self._starts[name] += 1
         return self.workers[-1].start()
 
     # -- what goes in
@@ -252,13 +252,13 @@ class Bench:
             if time.monotonic() > deadline:
                 logs = "\n".join(f"-- {worker.name}\n{worker.tail()}" for worker in self.workers)
                 pytest.fail(f"expected {what} within {timeout_s} s but the last value was {value!r}\n{logs}")
-            time.sleep(0.02)
+            time.sleep(0.05)
         return value
 
     def transitions(self, run: str | None = None) -> list[Transition]:
         """What has come to `runs` so far, copies included, in the order of each partition."""
-        found = [Transition(m.partition() or 0, m.offset() or 0, _bytes(m.key()), _headers(m), _bytes(m.value())) for m in self._messages("runs")]
-        return [t for t in found if run is None or t.fields["run"] == run]
+        self._look()
+        return self._runs.get(run, []) if run is not None else [transition for told in self._runs.values() for transition in told]
 
     def history(self, run: str) -> list[str]:
         """The names of a run's transitions, without copies."""
@@ -271,8 +271,8 @@ class Bench:
 
     def letters(self, reason: str | None = None) -> list[DeadLetter]:
         """What has come to `dead-letters` so far."""
-        found = [DeadLetter(m.key(), m.value(), {name: value.decode(errors="replace") for name, value in _headers(m)}) for m in self._messages("dead-letters")]
-        return [letter for letter in found if reason is None or letter.reason == reason]
+        self._look()
+        return [letter for letter in self._letters if reason is None or letter.reason == reason]
 
     def wait_letter(self, reason: str, **facts: str) -> DeadLetter:
         """The first dead letter of a reason whose headers hold `facts`."""
@@ -282,14 +282,22 @@ class Bench:
 
         return self.wait(found, f"a dead letter {reason} {facts}")[0]
 
-    def _messages(self, role: str) -> list[Message]:
+    def _look(self) -> None:
         if not self._assigned:
             places = [TopicPartition(self.topic("runs"), p, 0) for p in range(self.partitions)] + [TopicPartition(self.topic("dead-letters"), 0, 0)]
             self._tail.assign(places)
             self._assigned = True
-        while batch := self._tail.consume(1000, 0.05):
-            self._read += [message for message in batch if message.error() is None]
-        return [message for message in self._read if message.topic() == self.topic(role)]
+        while batch := self._tail.consume(1000, 0.01):
+            for m in batch:
+                if m.error() is not None:
+                    continue
+                headers, value = _headers(m), _bytes(m.value())
+                if m.topic() == self.topic("runs"):
+                    fields = json.loads(value)
+                    told = Transition(m.partition() or 0, m.offset() or 0, _bytes(m.key()), headers, value, fields)
+                    self._runs.setdefault(fields["run"], []).append(told)
+                else:
+                    self._letters.append(DeadLetter(m.key(), m.value(), {name: content.decode(errors="replace") for name, content in headers}))
 
     def committed(self) -> dict[int, int]:
         """The engine's committed offset of each partition: its checkpoints."""
@@ -349,10 +357,21 @@ class Bench:
         """The first log line of an event with these facts."""
         return self.wait(lambda: self.lines(worker, event, **facts), f"a log line {event} {facts} of {worker.name}", timeout_s)[0]
 
-    def wait_open(self, worker: Worker, *partitions: int, times: int = 1) -> None:
-        """Waits until a worker has opened these partitions (all), so many times."""
-        for partition in partitions or range(self.partitions):
-            self.wait(lambda p=partition: len(self.lines(worker, "partition_open", partition=p)) >= times, f"{worker.name} to open {partition}")  # type: ignore[misc]
+    def wait_open(self, worker: Worker) -> None:
+        """Waits until a worker, as it was started last, has opened all partitions."""
+
+        def opened() -> bool:
+            lines = self.lines(worker)
+            starts = [place for place, line in enumerate(lines) if line["event"] == "worker_started"]
+            since = lines[starts[-1] :] if len(starts) == self._starts[worker.name] else []
+            return {line["partition"] for line in since if line["event"] == "partition_open"} == set(range(self.partitions))
+
+        self.wait(opened, f"{worker.name} to open all partitions")
+
+    def restart(self, worker: Worker) -> None:
+        """Starts a worker again that was stopped or killed."""
+        self._starts[worker.name] = len(self.lines(worker, "worker_started")) + 1
+        worker.start()
 
 
 def complaints(worker: Worker) -> list[str]:
