@@ -95,6 +95,7 @@ class Partition:
         self._paused = False
         self._unsaved_bytes = self._unsaved_records = 0
         self._saved_at = clock()
+        self._unsavable: Exception | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._store: Store | None = None
         self.ready = False
@@ -341,8 +342,11 @@ class Partition:
             await self.checkpoint()
 
     async def checkpoint(self) -> None:
-        """Write everything decided so far: one cut, in the order of law 3."""
+        """Write everything decided so far: one cut, in the order of law 3. After a failure every later call raises the same: only a restore
+        knows what was written."""
         async with self._saving:
+            if self._unsavable is not None:
+                raise self._unsavable
             async with self._deciding:
                 await self._outputs.send()
                 if OWN not in self.overlay.dirty or self._store is None:
@@ -350,8 +354,12 @@ class Partition:
                 applied = self.overlay.own.applied
                 cut = self.overlay.capture()
                 self._unsaved_bytes = self._unsaved_records = 0
-            await self._outputs.flush()
-            await self._changelog.write(self._store, cut, applied)
+            try:
+                await self._outputs.flush()
+                await self._changelog.write(self._store, cut, applied)
+            except Exception as error:
+                self._unsavable = error
+                raise
             self.overlay.saved()
             self._saved_at = self._clock()
 
