@@ -5,6 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TEST_PROCESSES := 3 # each has a Kafka of its own; they mostly wait
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test unit lint types bench proof docs format lock clean
@@ -27,7 +28,7 @@ demo: setup ## See it run: a Kafka, workers, a definition, events and their hist
 	$(BIN)/streamflow demo
 
 test: lint types ## Check everything: style, types, layers, and all tests against a real Kafka
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 unit: setup ## Only the tests that need no Kafka (seconds)
 	$(BIN)/python -m pytest tests/unit
