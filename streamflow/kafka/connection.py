@@ -5,6 +5,7 @@ Secrets are references and are resolved here, when a client is made. Client ids 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from aiokafka import AIOKafkaConsumer
 from confluent_kafka import KafkaError
 
 from streamflow.errors import OperationError
@@ -22,6 +24,7 @@ _log = structlog.get_logger(__name__)
 # What Kafka adds to a record's own bytes in a batch of one, with room for headers; and Kafka's default limit of a batch.
 _BATCH_OVERHEAD_BYTES = 100_000
 _DEFAULT_BATCH_BYTES = 1_048_588
+_STOP_S = 3.0
 
 
 def max_batch_bytes(settings: Settings) -> int:
@@ -107,3 +110,23 @@ def aiokafka_config(settings: Settings, role: str) -> dict[str, Any]:
     if kafka.security_protocol in ("SSL", "SASL_SSL"):
         config["ssl_context"] = ssl.create_default_context(cafile=str(kafka.ssl_ca) if kafka.ssl_ca else None)
     return config
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Stops `consumer`, by force if it does not end within some seconds. Raises nothing of its own.
+
+    aiokafka's `stop` cancels its tasks and waits for them, so while a broker is away it raises CancelledError at whoever called it, and
+    leaves its connections open."""
+    stopping = asyncio.ensure_future(consumer.stop())
+    await asyncio.wait({stopping}, timeout=_STOP_S)
+    if not stopping.done():
+        stopping.cancel()
+        await asyncio.wait({stopping}, timeout=_STOP_S)
+    if stopping.done() and not stopping.cancelled() and stopping.exception() is None:
+        return
+    _log.debug("consumer_stopped_by_force", client=consumer._client._client_id)  # noqa: SLF001 - there is no public way to end it
+    if consumer._fetcher is not None:  # noqa: SLF001
+        for task in consumer._fetcher._pending_tasks:  # noqa: SLF001
+            task.cancel()
+    closing = asyncio.ensure_future(consumer._client.close())  # noqa: SLF001
+    await asyncio.wait({closing}, timeout=_STOP_S)

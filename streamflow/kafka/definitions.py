@@ -27,7 +27,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from streamflow.errors import OperationError
-from streamflow.kafka.connection import aiokafka_config
+from streamflow.kafka.connection import aiokafka_config, stop_consumer
 from streamflow.kafka.topics import DEFINITIONS, topic_name
 from streamflow.settings import Settings
 
@@ -290,7 +290,7 @@ class DefinitionsLog:
                 self._snapshot.position = max(self._snapshot.position, await consumer.position(self._partition))
                 self._announce(changed=bool(batches))
         finally:
-            await consumer.stop()
+            await stop_consumer(consumer)
 
     def _announce(self, *, changed: bool) -> None:
         for position, waiter in self._waiters:

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streamflow.definition.content import read_content
@@ -19,6 +19,7 @@ from streamflow.errors import OperationError
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.groups import GroupOffsets, Place
 from streamflow.kafka.topics import COMMANDS, topic_name
 from streamflow.ops.reading import Reading
 from streamflow.settings import Settings
@@ -56,7 +57,8 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
         partitions = [TopicPartition(topic.name, number) for topic in described.values() for number in range(topic.partitions)]
         if not partitions:
             continue
-        committed = _committed(client, group, partitions)
+        with GroupOffsets(settings, group) as offsets:
+            committed = offsets.committed((place.topic, place.partition) for place in partitions)
         begins, ends = _offsets(client, partitions, _EARLIEST), _offsets(client, partitions, _LATEST)
         unread = {place: max(committed.get(place, -1), begins[place]) for place in ends}
         ages = _ages(settings, {place: at for place, at in unread.items() if at < ends[place]})
@@ -79,14 +81,6 @@ def source_topics(log: Snapshot) -> set[str]:
             spec = catalog.event(name)
             topics.update(spec.topics if spec is not None else ())
     return topics
-
-
-Place = tuple[str, int]
-
-
-def _committed(client: AdminClient, group: str, partitions: list[TopicPartition]) -> dict[Place, int]:
-    answer = _wait(client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, partitions)], request_timeout=_ANSWER_S)[group])
-    return {(found.topic, found.partition): found.offset for found in answer.topic_partitions if found.error is None and found.offset >= 0}
 
 
 def _offsets(client: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[Place, int]:

@@ -19,6 +19,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from streamflow.engine.overlay import META, Store, decode_record
 from streamflow.engine.state import OWN
 from streamflow.errors import OperationError
+from streamflow.kafka.connection import stop_consumer
 
 log = structlog.get_logger()
 POSITION = f"{META}changelog"  # the next offset of the changelog that the store lacks
@@ -94,7 +95,7 @@ class Changelog:
                 log.warning("restore_again", partition=self._tp.partition, consequence="it took longer than deletions are kept, and starts from nothing")
                 store.clear()
         finally:
-            await consumer.stop()
+            await stop_consumer(consumer)
 
     async def _restore_once(self, consumer: AIOKafkaConsumer, store: Store) -> int:
         end = (await consumer.end_offsets([self._tp]))[self._tp]

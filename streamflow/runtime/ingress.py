@@ -20,6 +20,7 @@ from streamflow.errors import OperationError
 from streamflow.kafka.admin import require_topics
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import DefinitionsLog
+from streamflow.kafka.groups import GroupOffsets
 from streamflow.runtime.intake import Intake
 from streamflow.runtime.session import CLOSE_S, Session
 from streamflow.runtime.versions import PublishedVersions, Versions
@@ -57,13 +58,17 @@ class Ingress(Service):
     async def _serve(self) -> None:
         try:
             admin = AdminClient(confluent_config(self._settings, "ingress"))
+            engine = GroupOffsets(self._settings, f"{self._settings.topics.prefix}engine")  # closed with the process: a thread may be asking
             low, high = _BACKOFF_S
             backoff = low
             while not self._stop_asked.is_set():
-                session = Session(self._settings, self._versions, self._intake, admin, self._known)
+                session = Session(self._settings, self._versions, self._intake, admin, engine, self._known)
                 try:
                     await session.run(self._stop_asked)
-                except (KafkaError, OperationError, OSError, TimeoutError) as error:
+                except (KafkaError, OperationError, OSError, TimeoutError, asyncio.CancelledError) as error:
+                    if (task := asyncio.current_task()) is not None and task.cancelling():
+                        raise
+                    # A cancellation that nobody asked this task for comes from a task of aiokafka's: that must not end ingress without a word.
                     backoff = low if session.worked else min(high, backoff * 2)
                     log.warning("ingress_interrupted", error=repr(error), again_in_s=backoff, consequence="it begins again at the committed offsets")
                     await self.sleep(backoff)

@@ -28,9 +28,11 @@ from aiokafka.structs import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streamflow.engine.match import Published
-from streamflow.kafka.connection import aiokafka_config, max_batch_bytes
+from streamflow.kafka.connection import aiokafka_config, max_batch_bytes, stop_consumer
+from streamflow.kafka.groups import GroupOffsets
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, topic_name
 from streamflow.runtime.backpressure import EngineLag
+from streamflow.runtime.changelog import stop_producer
 from streamflow.runtime.intake import NOTHING, Intake
 from streamflow.runtime.membership import Membership
 from streamflow.runtime.outbox import Outbox
@@ -56,7 +58,13 @@ class Session(ConsumerRebalanceListener):
     """`run` it once. `known` are the ids of source topics that this process has seen, kept over sessions; `worked` says that it did something."""
 
     def __init__(
-        self, settings: Settings, versions: Versions, intake: Callable[[Iterable[Published]], Intake], admin: AdminClient, known: dict[str, str]
+        self,
+        settings: Settings,
+        versions: Versions,
+        intake: Callable[[Iterable[Published]], Intake],
+        admin: AdminClient,
+        engine: GroupOffsets,
+        known: dict[str, str],
     ) -> None:
         self.worked = False
         self._settings = settings
@@ -65,7 +73,6 @@ class Session(ConsumerRebalanceListener):
         self._known = known
         self._sources = SourceTopics(admin)
         commands, partitions = topic_name(settings, COMMANDS), settings.topics.partitions
-        self._lag = EngineLag(admin, f"{settings.topics.prefix}engine", commands, partitions)
         config = aiokafka_config(settings, "ingress")
         self._producer = AIOKafkaProducer(
             **config,
@@ -95,6 +102,7 @@ class Session(ConsumerRebalanceListener):
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),
         )
         self._group = group
+        self._lag = EngineLag(engine, self._consumer, commands, partitions)
         self._outbox = Outbox(self._producer, commands, partitions, topic_name(settings, DEAD_LETTERS))
         self._marks = Watermarks()
         self._membership: Membership
@@ -352,12 +360,12 @@ class Session(ConsumerRebalanceListener):
 
     async def _close(self, orderly: bool) -> None:
         """Commits, leaves the group, closes. What a broken broker does not answer in time is left to the next session."""
-        jobs: list[tuple[str, Callable[[], Any]]] = [("consumer", self._consumer.stop), ("producer", self._producer.stop)]
-        if orderly:
-            jobs = [("commit", self._commit_now), ("membership", self._membership.close), *jobs]
+        jobs: list[tuple[str, Callable[[], Any]]] = [("commit", self._commit_now), ("membership", self._membership.close)] if orderly else []
         for name, job in jobs:
             try:
                 async with asyncio.timeout(CLOSE_S / 3):
                     await job()
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("close_failed", what=name, error=repr(error), consequence="the broker finds out by itself")
+        await stop_consumer(self._consumer)
+        await stop_producer(self._producer)

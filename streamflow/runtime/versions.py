@@ -20,7 +20,7 @@ from streamflow.definition.compile import plan_of
 from streamflow.definition.content import read_content
 from streamflow.engine.match import Published
 from streamflow.errors import DefinitionError, OperationError
-from streamflow.kafka.connection import aiokafka_config
+from streamflow.kafka.connection import aiokafka_config, stop_consumer
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.topics import DEFINITIONS, topic_name
 from streamflow.runtime.intake import readable
@@ -68,7 +68,7 @@ class PublishedVersions:
     async def stop(self) -> None:
         """Disconnects."""
         for asker in self._askers.values():
-            await asker.stop()
+            await stop_consumer(asker)
 
     async def read_to_end(self) -> None:
         end = await self._end("read_uncommitted")

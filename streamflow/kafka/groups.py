@@ -1,0 +1,47 @@
+"""What a consumer group has committed, asked from outside of it.
+
+By a consumer that joins nothing, and not by librdkafka's admin client: that one ends the whole process when the group's coordinator goes away
+while it asks (an assertion or a null pointer; librdkafka 2.16, every time in a test that kills the broker).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from streamflow.errors import OperationError
+from streamflow.kafka.connection import confluent_config
+from streamflow.settings import Settings
+
+_ANSWER_S = 10.0
+
+Place = tuple[str, int]
+
+
+class GroupOffsets:
+    """The offsets of `group`. Asking blocks; not for several threads at once. Close it, or use it as a context manager."""
+
+    def __init__(self, settings: Settings, group: str) -> None:
+        self._group = group
+        self._consumer = Consumer({**confluent_config(settings, "offsets"), "group.id": group, "enable.auto.commit": False})
+
+    def __enter__(self) -> GroupOffsets:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def committed(self, places: Iterable[Place]) -> dict[Place, int]:
+        """The committed offset of each (topic, partition) that has one. Raises OperationError when the broker does not answer."""
+        try:
+            found = self._consumer.committed([TopicPartition(*place) for place in places], timeout=_ANSWER_S)
+        except KafkaException as error:
+            name = error.args[0].name()
+            text = f"expected the committed offsets of group {self._group} but {name}; check the broker and its permissions"
+            raise OperationError("broker_unreachable", text, group=self._group) from error
+        return {(one.topic, one.partition): one.offset for one in found if one.error is None and one.offset >= 0}
+
+    def close(self) -> None:
+        self._consumer.close()
