@@ -30,6 +30,15 @@ def eventually(condition: Callable[[], T], timeout: float = 20.0, every: float =
     return value
 
 
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """What a test does to the environment ends with it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     """One Kafka for all tests. Do not stop or pause it; a test of outages starts its own."""

@@ -56,11 +56,11 @@ class Session:
 
         from streamflow.settings import Settings
 
-        if self.config is not None:
-            os.environ["STREAMFLOW_CONFIG"] = str(self.config)
-        named = os.environ.get("STREAMFLOW_CONFIG")
+        named = str(self.config) if self.config is not None else os.environ.get("STREAMFLOW_CONFIG")
         if named and not Path(named).is_file():
             raise Rejected("config_missing", f"expected a settings file but there is no {named}; do name one that exists")
+        if named:
+            os.environ["STREAMFLOW_CONFIG"] = named  # for the workers that this process starts, too
         own: dict[str, Any] = {}
         if self.bootstrap is not None:
             own["kafka"] = {"bootstrap_servers": self.bootstrap}

@@ -31,6 +31,7 @@ from streamflow.settings import Settings
 
 _JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-Dfile.encoding=UTF-8")
 _START_TIMEOUT_S = 120.0
+_PAUSE_TIMEOUT_S = 5.0
 _STOP_GRACE_S = 20.0
 _LOG_TAIL_BYTES = 2048
 
@@ -109,8 +110,11 @@ class EmbeddedBroker:
         self.stop()
 
     def pause(self) -> None:
-        """Keeps the broker from running without ending it: connections stay open and nothing answers."""
+        """Keeps the broker from running without ending it: connections stay open and nothing answers, from the return of this call on."""
         os.kill(self._java_pid, signal.SIGSTOP)
+        deadline = time.monotonic() + _PAUSE_TIMEOUT_S
+        while not _stopped(self._java_pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def resume(self) -> None:
         """Lets a paused broker go on."""
@@ -277,6 +281,12 @@ def _has_brokers(admin: AdminClient) -> bool:
         return bool(admin.list_topics(timeout=1).brokers)
     except KafkaException:
         return False
+
+
+def _stopped(pid: int) -> bool:
+    """Whether every thread of a process stands still; the signal reaches them one by one. True where no /proc tells."""
+    threads = Path(f"/proc/{pid}/task")
+    return all(stat.read_text().rpartition(")")[2].split()[0] in "TZ" for stat in threads.glob("*/stat"))
 
 
 def _alive(pid: int) -> bool:

@@ -56,7 +56,7 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     # A killed process whose parent has not looked yet is no longer alive either.
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
 
