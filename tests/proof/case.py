@@ -48,10 +48,13 @@ class Gate:
         return sent >= self.total if self.open >= self.parts else not self(-(-sent // 1000) * 1000)
 
 
+Run = Callable[[Case], None]
+
+
 @dataclass(frozen=True)
 class Scenario:
     """`own_broker`: what happens to the broker must not happen to others. `source` is the topic that its events are sent to."""
 
-    run: Callable[[Case], None]
+    run: Run
     own_broker: bool = False
     source: str = loans.TOPIC

@@ -39,14 +39,14 @@ def judge(stranger: Stranger, source: str, folders: Iterable[Path], expected: Ma
     verdict = Verdict()
     runs = stranger.runs()
     state = stranger.state()
-    _judge_runs(verdict, runs, expected)
-    _judge_conservation(verdict, stranger, source, state)
-    _judge_stores(verdict, state, stores(folders, stranger.prefix))
-    _judge_heads(verdict, state, runs)
+    judge_runs(verdict, runs, expected)
+    judge_conservation(verdict, stranger, source, state)
+    judge_stores(verdict, state, stores(folders, stranger.prefix))
+    judge_heads(verdict, state, runs)
     return verdict
 
 
-def _judge_runs(verdict: Verdict, runs: Runs, expected: Mapping[str, str]) -> None:
+def judge_runs(verdict: Verdict, runs: Runs, expected: Mapping[str, str]) -> None:
     verdict.counts += runs.faults
     outcomes = runs.outcomes()
     wrong = [f"{key}: expected {expected.get(key)} but {outcomes.get(key)}" for key in sorted({*expected, *outcomes}) if expected.get(key) != outcomes.get(key)]
@@ -56,7 +56,7 @@ def _judge_runs(verdict: Verdict, runs: Runs, expected: Mapping[str, str]) -> No
     verdict.facts["transitions"] = {"records": runs.records, "copies": runs.copies}
 
 
-def _judge_conservation(verdict: Verdict, stranger: Stranger, source: str, state: Mapping[int, Mapping[bytes, bytes]]) -> None:
+def judge_conservation(verdict: Verdict, stranger: Stranger, source: str, state: Mapping[int, Mapping[bytes, bytes]]) -> None:
     ingress, engine = stranger.ingress_counts(source), engine_counts(state)
     held = stranger.held(f"{stranger.prefix}commands")
     letters = stranger.dead_letters()
@@ -90,7 +90,7 @@ def stores(folders: Iterable[Path], prefix: str) -> dict[int, dict[Path, dict[by
     return found
 
 
-def _judge_stores(verdict: Verdict, state: Mapping[int, Mapping[bytes, bytes]], found: Mapping[int, Mapping[Path, Mapping[bytes, bytes]]]) -> None:
+def judge_stores(verdict: Verdict, state: Mapping[int, Mapping[bytes, bytes]], found: Mapping[int, Mapping[Path, Mapping[bytes, bytes]]]) -> None:
     compared = 0
     for partition, changelog in sorted(state.items()):
         places = found.get(partition, {})
@@ -120,7 +120,7 @@ def _applied(records: Mapping[bytes, bytes]) -> int:
     return int(json.loads(own)["applied"]) if own else -1
 
 
-def _judge_heads(verdict: Verdict, state: Mapping[int, Mapping[bytes, bytes]], runs: Runs) -> None:
+def judge_heads(verdict: Verdict, state: Mapping[int, Mapping[bytes, bytes]], runs: Runs) -> None:
     """The changelog's heads and remembered endings against the last transition of every run."""
     heads: dict[str, tuple[bool, int]] = {}
     for records in state.values():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Literal
 
 from tests.proof import hot
 from tests.proof.case import Case, Gate, Scenario
@@ -47,6 +48,13 @@ def kills_static(case: Case) -> None:
     _kill_often(case, [ingress] * 5 + [engine] * 5)
 
 
+def one_kill_each(case: Case) -> None:
+    """Ingress and engine killed once each, static members."""
+    world = case.world
+    world.publish_loans()
+    _kill_often(case, [world.worker("ingress", instance_id="ingress"), world.worker("engine", instance_id="engine")])
+
+
 def kills_two_engines(case: Case) -> None:
     """Two engines, static members, killed six times between them; ingress five times; each event twice in a row."""
     world = case.world
@@ -69,9 +77,11 @@ def kills_dynamic(case: Case) -> None:
 def state_deleted(case: Case) -> None:
     """The engine killed in mid-run, its state folder deleted, and started again."""
     world, gate = case.world, Gate(len(case.log), 2)
-    _, engine = _start(world)
+    world.publish_loans()
+    world.worker("ingress")
+    engine = world.worker("engine", instance_id="engine")
     world.send(case.log, gate)
-    _wait_growth(case, "runs", 20_000)
+    _wait_growth(case, "runs", 0.2)
     case.kill(engine)
     engine.delete_state()
     engine.restart()
@@ -86,13 +96,13 @@ def empty_takeover(case: Case) -> None:
     world.worker("ingress")
     a = world.worker("engine", "engine-a", session_timeout_s="3")
     world.send(case.log, gate)
-    _wait_growth(case, "runs", 15_000)
+    _wait_growth(case, "runs", 0.15)
     case.kill(a)
     before = world.progress().decided
     a.restart()
     gate.next()
     world.wait_progress(lambda progress: progress.decided > before, "a checkpoint of the restarted worker")
-    _wait_growth(case, "runs", 15_000)
+    _wait_growth(case, "runs", 0.15)
     case.kill(a)
     world.worker("engine", "engine-b", session_timeout_s="3")
     gate.next()
@@ -106,7 +116,7 @@ def broker_killed(case: Case) -> None:
     _start(world, engines=2)
     world.send(case.log, gate)
     for _ in range(parts - 1):
-        _wait_growth(case, "runs", 15_000)
+        _wait_growth(case, "runs", 0.15)
         world.broker.kill()
         case.kills += 1
         gate.next()
@@ -123,7 +133,7 @@ def broker_paused(case: Case) -> None:
     world, gate = case.world, Gate(len(case.log), 2)
     _start(world, engines=2)
     world.send(case.log, gate)
-    _wait_growth(case, "runs", 15_000)
+    _wait_growth(case, "runs", 0.15)
     deadline = time.monotonic() + 60
     while True:
         world.broker.pause()
@@ -149,7 +159,7 @@ def zombie(case: Case) -> None:
     _, first, _ = _start(world, engines=2)
     world.send(case.log, gate)
     for _ in range(2):
-        _wait_growth(case, "runs", 10_000)
+        _wait_growth(case, "runs", 0.1)
         first.pause()
         case.kills += 1
         world.say(f"paused {first.name}")
@@ -182,9 +192,11 @@ def _start(world: World, engines: int = 1) -> list[Worker]:
     return [world.worker("ingress"), *(world.worker("engine", f"engine-{number}") for number in range(engines))]
 
 
-def _wait_growth(case: Case, topic: str, most: int, gate: Gate | None = None) -> None:
-    """Waits until a topic of ours has grown by a number of records up to `most`, from the seed; or until there is nothing left to do."""
-    world, wanted = case.world, case.chosen.randrange(1, most)
+def _wait_growth(case: Case, topic: Literal["commands", "runs"], most: float, gate: Gate | None = None) -> None:
+    """Waits until `topic` has grown by a number of records from the seed, up to the share `most` of all it will hold; or until there is nothing
+    left to do."""
+    world, per_run = case.world, {"commands": 3, "runs": 6}[topic]
+    wanted = case.chosen.randrange(1, int(len(case.expected) * per_run * most))
     name = f"{world.prefix}{topic}"
     begin = world.stranger.held(name)
     asked = time.monotonic()
@@ -208,12 +220,11 @@ def _kill_often(case: Case, victims: Sequence[Worker]) -> None:
     world, order = case.world, list(victims)
     case.chosen.shuffle(order)
     gate = Gate(len(case.log), len(order) + 1)
-    commands, runs = len(case.expected) // 4, len(case.expected) // 2
     world.send(case.log, gate)
     down: list[Worker] = []
     for victim in order:
         if not down:
-            _wait_growth(case, "commands" if victim.kind == "ingress" else "runs", commands if victim.kind == "ingress" else runs, gate)
+            _wait_growth(case, "commands" if victim.kind == "ingress" else "runs", 1 / gate.parts, gate)
         if victim in down:
             victim.restart()
             down.remove(victim)
