@@ -81,7 +81,7 @@ def state_deleted(case: Case) -> None:
     world.worker("ingress")
     engine = world.worker("engine", instance_id="engine")
     world.send(case.log, gate)
-    _wait_growth(case, "runs", 0.2)
+    _wait_growth(case, "runs", 0.2, gate)
     case.kill(engine)
     engine.delete_state()
     engine.restart()
@@ -96,13 +96,13 @@ def empty_takeover(case: Case) -> None:
     world.worker("ingress")
     a = world.worker("engine", "engine-a", session_timeout_s="3")
     world.send(case.log, gate)
-    _wait_growth(case, "runs", 0.15)
+    _wait_growth(case, "runs", 0.15, gate)
     case.kill(a)
     before = world.progress().decided
     a.restart()
     gate.next()
     world.wait_progress(lambda progress: progress.decided > before, "a checkpoint of the restarted worker")
-    _wait_growth(case, "runs", 0.15)
+    _wait_growth(case, "runs", 0.15, gate)
     case.kill(a)
     world.worker("engine", "engine-b", session_timeout_s="3")
     gate.next()
@@ -116,7 +116,7 @@ def broker_killed(case: Case) -> None:
     _start(world, engines=2)
     world.send(case.log, gate)
     for _ in range(parts - 1):
-        _wait_growth(case, "runs", 0.15)
+        _wait_growth(case, "runs", 0.15, gate)
         world.broker.kill()
         case.kills += 1
         gate.next()
@@ -133,7 +133,7 @@ def broker_paused(case: Case) -> None:
     world, gate = case.world, Gate(len(case.log), 2)
     _start(world, engines=2)
     world.send(case.log, gate)
-    _wait_growth(case, "runs", 0.15)
+    _wait_growth(case, "runs", 0.15, gate)
     deadline = time.monotonic() + 60
     while True:
         world.broker.pause()
@@ -159,7 +159,7 @@ def zombie(case: Case) -> None:
     _, first, _ = _start(world, engines=2)
     world.send(case.log, gate)
     for _ in range(2):
-        _wait_growth(case, "runs", 0.1)
+        _wait_growth(case, "runs", 0.1, gate)
         first.pause()
         case.kills += 1
         world.say(f"paused {first.name}")
@@ -192,7 +192,7 @@ def _start(world: World, engines: int = 1) -> list[Worker]:
     return [world.worker("ingress"), *(world.worker("engine", f"engine-{number}") for number in range(engines))]
 
 
-def _wait_growth(case: Case, topic: Literal["commands", "runs"], most: float, gate: Gate | None = None) -> None:
+def _wait_growth(case: Case, topic: Literal["commands", "runs"], most: float, gate: Gate) -> None:
     """Waits until `topic` has grown by a number of records from the seed, up to the share `most` of all it will hold; or until there is nothing
     left to do."""
     world, per_run = case.world, {"commands": 3, "runs": 6}[topic]
@@ -206,7 +206,7 @@ def _wait_growth(case: Case, topic: Literal["commands", "runs"], most: float, ga
         world.check()
         if world.stranger.held(name) - begin >= wanted:
             return True
-        if gate is None or time.monotonic() - asked < 1:
+        if time.monotonic() - asked < 1:
             return False
         asked = time.monotonic()
         progress = world.progress()
