@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+START = ""  # in the place of a step's id: the event that started the run
 NO_OUTCOME = ("timeout", "failure")  # outcomes that a plain need does not accept
 
 
@@ -133,10 +134,18 @@ class Plan:
     waits: Mapping[str, tuple[tuple[str, ClausePlan], ...]]
     sequence: tuple[StepPlan, ...] = field(init=False)
     order: Mapping[str, int] = field(init=False)
+    reads: frozenset[str] = field(init=False)  # the steps whose outputs an expression reads, and START for the event that started the run
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sequence", tuple(self.steps.values()))
         object.__setattr__(self, "order", {step: place for place, step in enumerate(self.steps)})
+        read: set[str] = set()
+        for step in self.steps.values():
+            for expression in _expressions(step):
+                read |= expression.steps
+                if "trigger" in expression.names:
+                    read.add(START)
+        object.__setattr__(self, "reads", frozenset(read))
 
     def describe(self) -> str:
         """The plan as text, one line a step: what a reviewer compares."""
@@ -147,3 +156,22 @@ class Plan:
             condition = f" if {step.condition.source}" if step.condition else ""
             lines.append(f"{step.id} <- {needs}{condition}: {type(step.work).__name__.removesuffix('Plan').lower()}")
         return "\n".join(lines)
+
+
+def _expressions(step: StepPlan) -> Iterator[Compiled]:
+    """Every expression of a step."""
+    work = step.work
+    found: list[Compiled | None] = [step.condition]
+    if isinstance(work, WaitPlan):
+        found += [expression for clause in work.clauses for expression in (clause.where, clause.key)]
+    elif isinstance(work, ChoosePlan):
+        found += [branch.condition for branch in work.branches]
+    elif isinstance(work, SetPlan):
+        found += [expression for _, expression in work.values]
+    elif isinstance(work, EmitPlan):
+        found += [work.key, *(expression for _, expression in work.data)]
+    elif isinstance(work, DelayPlan):
+        found.append(work.until)
+    else:
+        found.append(work.text)
+    return (expression for expression in found if expression is not None)

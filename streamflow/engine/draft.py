@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamflow.definition.plan import Compiled, Plan
+from streamflow.definition.plan import START, Compiled, Plan
 from streamflow.engine.effects import Effect
 from streamflow.engine.evolve import evolve, finished, records_of
 from streamflow.engine.state import WRITTEN_ONCE, Expiry, KeyRecord, RunState, StateView, done_key, expiry_key, key_key, out_key, run_key
@@ -78,20 +78,14 @@ class RunDraft:
     def record(self, data: Any, step: str | None = None, *, run: str = "", key: str = "") -> Transition:
         """Record a fact. `run` and `key` are given for the first one only."""
         before, draft, plan = self.state, self.draft, self.plan
-        transition = Transition(
-            run=before.run if before else run,
-            definition=plan.name,
-            version=plan.version,
-            key=before.key if before else key,
-            seq=before.seq + 1 if before else 1,
-            at_ms=draft.now_ms,
-            cause=draft.cause,
-            data=data,
-            step=step,
-        )
+        if before is None:
+            seq = 1
+        else:
+            run, key, seq = before.run, before.key, before.seq + 1
+        transition = Transition(run, plan.name, plan.version, key, seq, draft.now_ms, draft.cause, data, step)
         draft.transitions.append(transition)
         after = self.state = evolve(before, transition)
-        for name, record in records_of(before, transition):
+        for name, record in records_of(before, transition, plan.reads):
             draft.put(name, record)
         if type(data) in ENDINGS:
             self._close(after, transition)
@@ -115,7 +109,7 @@ class RunDraft:
         if "event" in names:
             values["event"] = event
         if "trigger" in names:
-            values["trigger"] = draft.get(out_key(head.run, ""))
+            values["trigger"] = draft.get(out_key(head.run, START))
         if "steps" in names:
             values["steps"] = {
                 step: draft.get(out_key(head.run, step))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from streamflow.definition.plan import START
 from streamflow.engine.state import FinishedRun, KeptEvent, RunState, StepState, Timer, out_key, timer_key
 from streamflow.engine.transitions import (
     ENDINGS,
@@ -159,33 +160,41 @@ _OUTPUTS: dict[type, Callable[[Any], Any]] = {
 }
 
 
-def records_of(before: RunState | None, transition: Transition) -> Iterator[tuple[str, Any]]:
-    """(key, record or None to delete) for the outputs and timers that `transition` writes beside the head of its run."""
-    data, run, step = transition.data, transition.run, transition.step or ""
+def records_of(before: RunState | None, transition: Transition, reads: frozenset[str]) -> list[tuple[str, Any]]:
+    """(key, record or None to delete) for the outputs and timers that `transition` writes beside the head of its run. Outputs that no
+    expression of the plan reads (`reads`) are in `runs` only."""
+    data, run, step = transition.data, transition.run, transition.step or START
     kind = type(data)
-    if kind is RunStarted:
-        yield out_key(run, ""), data.event.data
-    elif output := _OUTPUTS.get(kind):
-        yield out_key(run, step), output(data)
-    if kind is WaitStarted and data.due_ms is not None:
-        yield timer_key(data.due_ms, run, step), Timer(run, step, data.due_ms)
+    records: list[tuple[str, Any]] = []
+    if step in reads:
+        if kind is RunStarted:
+            records.append((out_key(run, START), data.event.data))
+        elif output := _OUTPUTS.get(kind):
+            records.append((out_key(run, step), output(data)))
+    if kind is WaitStarted:
+        if data.due_ms is not None:
+            records.append((timer_key(data.due_ms, run, step), Timer(run, step, data.due_ms)))
     elif kind is DelayStarted:
-        yield timer_key(data.until_ms, run, step), Timer(run, step, data.until_ms)
-    elif before is not None and kind in _DISARMING and (armed := before.steps[step].due_ms) is not None:
-        yield timer_key(armed, run, step), None
-    if kind in ENDINGS and before is not None:
-        yield from forgotten(before)
+        records.append((timer_key(data.until_ms, run, step), Timer(run, step, data.until_ms)))
+    elif before is not None and kind in _DISARMING:
+        if (armed := before.steps[step].due_ms) is not None:
+            records.append((timer_key(armed, run, step), None))
+    elif before is not None and kind in ENDINGS:
+        records += forgotten(before, reads)
+    return records
 
 
 _DISARMING = frozenset({WaitSatisfied, WaitTimedOut, DelayElapsed})
 
 
-def forgotten(state: RunState) -> Iterator[tuple[str, None]]:
+def forgotten(state: RunState, reads: frozenset[str]) -> Iterator[tuple[str, None]]:
     """The deletion of every record of a run that ends, but its head."""
-    yield out_key(state.run, ""), None
+    if START in reads:
+        yield out_key(state.run, START), None
     for name, step in state.steps.items():
-        if step.status == "done" and step.outcome != "timeout":
-            yield out_key(state.run, name), None
+        if step.status == "done":
+            if name in reads and step.outcome != "timeout":
+                yield out_key(state.run, name), None
         elif step.due_ms is not None:
             yield timer_key(step.due_ms, state.run, name), None
 
