@@ -21,6 +21,7 @@ from streamflow.kafka import topics
 from streamflow.kafka.admin import require_topics
 from streamflow.kafka.connection import aiokafka_config, max_batch_bytes
 from streamflow.kafka.definitions import DefinitionsLog
+from streamflow.runtime.cancellation import is_asked_for
 from streamflow.runtime.changelog import Changelog, stop_producer
 from streamflow.runtime.outputs import BATCH_BYTES, UNSENT, Emitter, Names, Outputs
 from streamflow.runtime.partition import Partition, is_final
@@ -117,7 +118,9 @@ class EngineHost:
             await self._disconnect()
             try:
                 await self._connect()
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if is_asked_for(error):
+                    raise
                 log.warning("not_connected", error=str(error) or repr(error), again_in_s=wait_s, consequence="no partition is served until it is")
                 await asyncio.sleep(wait_s)
             else:
@@ -168,11 +171,10 @@ class EngineHost:
             partition = self._make(number)
             try:
                 await partition.open()
-            except asyncio.CancelledError:
+            except (Exception, asyncio.CancelledError) as error:
                 await partition.close(save=False)
-                raise
-            except Exception as error:
-                await partition.close(save=False)
+                if is_asked_for(error):
+                    raise
                 self._discard_if_failed(number, error)
                 if is_final(error):
                     await self._stay_stopped(number, error)

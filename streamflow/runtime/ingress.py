@@ -21,6 +21,7 @@ from streamflow.kafka.admin import require_topics
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.groups import GroupOffsets
+from streamflow.runtime.cancellation import is_asked_for
 from streamflow.runtime.intake import Intake
 from streamflow.runtime.session import CLOSE_S, Session
 from streamflow.runtime.versions import PublishedVersions, Versions
@@ -66,9 +67,8 @@ class Ingress(Service):
                 try:
                     await session.run(self._stop_asked)
                 except (KafkaError, OperationError, OSError, TimeoutError, asyncio.CancelledError) as error:
-                    if (task := asyncio.current_task()) is not None and task.cancelling():
+                    if is_asked_for(error):
                         raise
-                    # A cancellation that nobody asked this task for comes from a task of aiokafka's: that must not end ingress without a word.
                     backoff = low if session.worked else min(high, backoff * 2)
                     log.warning("ingress_interrupted", error=repr(error), again_in_s=backoff, consequence="it begins again at the committed offsets")
                     await self.sleep(backoff)

@@ -23,6 +23,7 @@ from streamflow.engine.overlay import Overlay, Store
 from streamflow.engine.state import OWN, Own, content_key
 from streamflow.errors import EngineFault, OperationError, StreamflowError
 from streamflow.ids import partition_of, partition_of_run
+from streamflow.runtime.cancellation import is_asked_for
 from streamflow.runtime.changelog import Changelog
 from streamflow.runtime.outputs import Outputs
 from streamflow.runtime.plans import Plans
@@ -95,7 +96,7 @@ class Partition:
         self._paused = False
         self._unsaved_bytes = self._unsaved_records = 0
         self._saved_at = clock()
-        self._unsavable: Exception | None = None
+        self._unsavable: BaseException | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._store: Store | None = None
         self.ready = False
@@ -160,9 +161,9 @@ class Partition:
     async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
+            if is_asked_for(error):
+                raise
             if self.ready:
                 self.ready = False
                 self._failed(self.number, error)
@@ -357,7 +358,7 @@ class Partition:
             try:
                 await self._outputs.flush()
                 await self._changelog.write(self._store, cut, applied)
-            except Exception as error:
+            except BaseException as error:
                 self._unsavable = error
                 raise
             self.overlay.saved()

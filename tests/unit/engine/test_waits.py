@@ -299,7 +299,8 @@ def test_a_timer_of_a_satisfied_wait_is_gone() -> None:
 
 
 def test_a_run_that_ends_leaves_no_timer_output_or_head() -> None:
-    bench = Bench(a_definition(a_wait(within="10s"), {"id": "s", "set": [{"name": "v", "expr": "has(trigger.v) ? 1 : 2"}]}, {"id": "d", "delay": {"for": "1h"}}))
+    reading = {"id": "s", "set": [{"name": "v", "expr": "has(trigger.v) ? 1 : 2"}]}
+    bench = Bench(a_definition(a_wait(within="10s"), reading, {"id": "d", "delay": {"for": "1h"}}))
     bench.start()
     bench.checkpoint()
     assert {"timer", "out", "run"} <= bench.kinds()

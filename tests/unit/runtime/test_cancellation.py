@@ -1,0 +1,43 @@
+"""A cancellation that leaked from somebody else's task is told from one that was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from streamflow.runtime.cancellation import is_asked_for
+
+
+async def _waits_for(other: asyncio.Future[None]) -> bool:
+    try:
+        await other
+    except asyncio.CancelledError as error:
+        return is_asked_for(error)
+    return False
+
+
+def test_the_cancellation_of_what_a_task_waits_for_is_not_its_own() -> None:
+    async def main() -> bool:
+        inner: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = asyncio.create_task(_waits_for(inner))
+        await asyncio.sleep(0)
+        inner.cancel()
+        return await waiting
+
+    assert asyncio.run(main()) is False
+
+
+def test_the_cancellation_of_the_task_itself_is() -> None:
+    async def main() -> bool:
+        waiting = asyncio.create_task(_waits_for(asyncio.get_running_loop().create_future()))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        return await waiting
+
+    assert asyncio.run(main()) is True
+
+
+def test_another_error_is_none() -> None:
+    async def main() -> bool:
+        return is_asked_for(ValueError())
+
+    assert asyncio.run(main()) is False
