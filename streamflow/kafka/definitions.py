@@ -27,6 +27,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from streamflow.errors import OperationError
+from streamflow.kafka.cancellation import is_asked_for
 from streamflow.kafka.connection import aiokafka_config, stop_consumer
 from streamflow.kafka.topics import DEFINITIONS, topic_name
 from streamflow.settings import Settings
@@ -257,7 +258,9 @@ class DefinitionsLog:
                 # The topic was made anew: what we have of the old one is no longer published.
                 _log.exception("definitions_log_replaced", topic=self._partition.topic, position=self.position)
                 self._snapshot = Snapshot()
-            except (KafkaError, OSError) as error:
+            except (KafkaError, OSError, asyncio.CancelledError) as error:
+                if is_asked_for(error):
+                    raise
                 _log.warning("definitions_log_unreachable", error=repr(error), next_try_s=backoff)
             backoff = _FIRST_BACKOFF_S if self.position != before else min(backoff * 2, _LONGEST_BACKOFF_S)
             await asyncio.sleep(backoff)

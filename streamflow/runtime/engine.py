@@ -19,9 +19,9 @@ from faust.types import TP
 from streamflow.errors import OperationError
 from streamflow.kafka import topics
 from streamflow.kafka.admin import require_topics
+from streamflow.kafka.cancellation import is_asked_for
 from streamflow.kafka.connection import aiokafka_config, max_batch_bytes
 from streamflow.kafka.definitions import DefinitionsLog
-from streamflow.runtime.cancellation import is_asked_for
 from streamflow.runtime.changelog import Changelog, stop_producer
 from streamflow.runtime.outputs import BATCH_BYTES, UNSENT, Emitter, Names, Outputs
 from streamflow.runtime.partition import Partition, is_final

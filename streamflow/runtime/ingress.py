@@ -18,10 +18,10 @@ from mode import Service
 from streamflow.engine.match import Published
 from streamflow.errors import OperationError
 from streamflow.kafka.admin import require_topics
+from streamflow.kafka.cancellation import is_asked_for
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.groups import GroupOffsets
-from streamflow.runtime.cancellation import is_asked_for
 from streamflow.runtime.intake import Intake
 from streamflow.runtime.session import CLOSE_S, Session
 from streamflow.runtime.versions import PublishedVersions, Versions

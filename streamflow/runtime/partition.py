@@ -23,7 +23,7 @@ from streamflow.engine.overlay import Overlay, Store
 from streamflow.engine.state import OWN, Own, content_key
 from streamflow.errors import EngineFault, OperationError, StreamflowError
 from streamflow.ids import partition_of, partition_of_run
-from streamflow.runtime.cancellation import is_asked_for
+from streamflow.kafka.cancellation import is_asked_for
 from streamflow.runtime.changelog import Changelog
 from streamflow.runtime.outputs import Outputs
 from streamflow.runtime.plans import Plans

@@ -28,6 +28,7 @@ from aiokafka.structs import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streamflow.engine.match import Published
+from streamflow.kafka.cancellation import is_asked_for
 from streamflow.kafka.connection import aiokafka_config, max_batch_bytes, stop_consumer
 from streamflow.kafka.groups import GroupOffsets
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, topic_name
@@ -365,7 +366,9 @@ class Session(ConsumerRebalanceListener):
             try:
                 async with asyncio.timeout(CLOSE_S / 3):
                     await job()
-            except (KafkaError, OSError, TimeoutError) as error:
+            except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as error:
+                if is_asked_for(error):
+                    raise
                 log.warning("close_failed", what=name, error=repr(error), consequence="the broker finds out by itself")
         await stop_consumer(self._consumer)
         await stop_producer(self._producer)

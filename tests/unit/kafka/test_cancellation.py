@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from streamflow.runtime.cancellation import is_asked_for
+from streamflow.kafka.cancellation import is_asked_for
 
 
 async def _waits_for(other: asyncio.Future[None]) -> bool:
