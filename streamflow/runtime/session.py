@@ -275,7 +275,7 @@ class Session(ConsumerRebalanceListener):
                 first = self._taking.first
                 self._owned = await open_partitions(self._consumer, self._membership, assigned, self._subscribed, first, self._known)
                 log.info("sources_assigned", partitions=len(self._owned), topics=sorted({tp.topic for tp in self._owned}))
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             self._failure = error
             raise
 
