@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidTopicError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError
 
 from streamflow.engine.commands import Command
-from streamflow.engine.decide import Decision
 from streamflow.engine.effects import AppendCommand, DeadLetter, PrintLine, PublishEvent, RecordRejection
+from streamflow.engine.outcome import Decision
 from streamflow.errors import OperationError
 from streamflow.ids import partition_of
 from streamflow.runtime.changelog import stop_producer

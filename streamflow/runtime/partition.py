@@ -17,8 +17,9 @@ from typing import Any, Protocol
 import structlog
 
 from streamflow.engine.commands import KNOWN_REVISIONS, AdvanceWatermark, Command, FireTimer, StartRun
-from streamflow.engine.decide import Decision, decide, undecidable
+from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.draft import Limits
+from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import Overlay, Store
 from streamflow.engine.state import OWN, Own, content_key
 from streamflow.errors import EngineFault, OperationError, StreamflowError

@@ -46,7 +46,7 @@ class Definitions:
 
 
 class Reader:
-    """One worker's view (`engine.decide.Contents`). Lags when `position` is set below the log's end."""
+    """One worker's view (`engine.outcome.Contents`). Lags when `position` is set below the log's end."""
 
     def __init__(self, log: Definitions) -> None:
         self._log = log

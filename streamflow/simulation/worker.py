@@ -14,9 +14,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from streamflow.engine.commands import AdvanceWatermark, Command, FireTimer, StartRun
-from streamflow.engine.decide import Decision, decide, undecidable
+from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.draft import Limits
 from streamflow.engine.effects import AppendCommand, DeadLetter, PrintLine, PublishEvent, RecordRejection
+from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import META, Overlay
 from streamflow.engine.state import OWN, Own, Timer, content_key
 from streamflow.errors import OperationError

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from streamflow.engine.commands import Command, StartRun
-from streamflow.engine.decide import Decision, decide
+from streamflow.engine.decide import decide
 from streamflow.engine.effects import DeadLetter
+from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import encode_record
 from streamflow.engine.state import OWN, Counts, Own
 from streamflow.errors import OperationError

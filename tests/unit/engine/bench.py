@@ -9,10 +9,11 @@ from typing import Any
 from streamflow.definition.model import Definition
 from streamflow.definition.plan import Plan
 from streamflow.engine.commands import Command, Continue, Event, Start
-from streamflow.engine.decide import Decision, decide
+from streamflow.engine.decide import decide
 from streamflow.engine.draft import Limits
 from streamflow.engine.effects import AppendCommand
 from streamflow.engine.evolve import evolve
+from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import Overlay, encode_record
 from streamflow.engine.state import Own, RunState, run_key
 from streamflow.engine.transitions import RunStarted, Transition

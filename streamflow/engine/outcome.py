@@ -1,0 +1,46 @@
+"""What a decision is, what it may ask for content, and how a command is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from streamflow.definition.plan import Plan
+from streamflow.engine import commands as c
+from streamflow.engine.effects import Effect
+from streamflow.engine.transitions import Transition
+
+Outcome = Literal["applied", "rejected", "duplicate", "dead"]
+
+
+class Contents(Protocol):
+    """Where the content that a start names comes from the first time, and the plans of contents."""
+
+    def content(self, start: c.Start) -> str | None:
+        """The content of `start.sha`, if it was published at or below `start.at`; the host has waited for that offset."""
+
+    def plan(self, sha: str, content: str) -> Plan:
+        """The plan of a content. The same content gives the same plan, whenever and wherever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one command does. `changes` are records by key (None deletes), the partition's own record among them."""
+
+    outcome: Outcome
+    reason: str
+    transitions: list[Transition]
+    effects: list[Effect]
+    changes: dict[str, Any]
+
+
+class Refused(Exception):
+    """The command does not fit; nothing of its draft is kept."""
+
+    def __init__(self, outcome: Outcome, reason: str, message: str = "", state: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+        self.reason = reason
+        self.message = message
+        self.state = dict(state or {})

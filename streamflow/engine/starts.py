@@ -1,0 +1,58 @@
+"""Starting runs: which content, and what the definition says of runs that are open already."""
+
+from __future__ import annotations
+
+from streamflow.definition.plan import Plan
+from streamflow.engine import commands as c
+from streamflow.engine.advance import advance
+from streamflow.engine.draft import Draft, RunDraft
+from streamflow.engine.marks import refuse_known_origin, refuse_long_names
+from streamflow.engine.offers import consumed_before, offer, take_early
+from streamflow.engine.outcome import Contents, Refused
+from streamflow.engine.state import KeyRecord, Own, content_key, done_key, key_key, run_key
+from streamflow.engine.transitions import RunStarted
+from streamflow.ids import run_id
+
+
+def start_run(draft: Draft, contents: Contents, own: Own, command: c.StartRun) -> None:
+    """Start a run, or offer the event to the open one, as the definition says. Raises Refused."""
+    refuse_known_origin(draft, command.origin)
+    refuse_long_names(draft, command)
+    run = run_id(command.definition, command.key, command.event.id)
+    if draft.get(run_key(run)) is not None or draft.get(done_key(run)) is not None:
+        raise Refused("duplicate", "run_exists")
+    if command.origin is None and draft.now_ms - command.event.time_ms > draft.limits.window_ms:
+        raise Refused("rejected", "too_old", "expected a start asked for within the window that runs are remembered but it is older; ask again")
+    known: KeyRecord = draft.get(key_key(command.definition, command.key)) or KeyRecord((), ())
+    plan = _plan_of_start(draft, contents, command.start)
+    if known.open and plan.policy == "one":
+        raise Refused(
+            "rejected",
+            "run_open",
+            f"expected no open run of {command.definition} for this key but {known.open[0]} is open; wait for it or cancel it",
+            {"run": known.open[0]},
+        )
+    if plan.policy == "join":
+        if known.open:
+            offer(draft, contents, known, command.event)
+            return
+        if consumed_before(draft, known, command.event):
+            raise Refused("duplicate", "event_seen")
+    if len(known.open) >= draft.limits.open_runs:
+        message = f"expected fewer than {draft.limits.open_runs} open runs of {command.definition} for this key; choose a narrower key, or end some"
+        raise Refused("rejected", "too_many_open", message, {"open": len(known.open)})
+    draft.put(key_key(command.definition, command.key), KeyRecord((*known.open, run), known.finished))
+    drafted = RunDraft(draft, plan, None)
+    drafted.record(RunStarted(command.trigger, command.event, command.start.sha, command.start.revision), run=run, key=command.key)
+    take_early(drafted)
+    advance(drafted)
+
+
+def _plan_of_start(draft: Draft, contents: Contents, start: c.Start) -> Plan:
+    content: str | None = draft.get(content_key(start.sha))
+    if content is None:
+        content = contents.content(start)
+        if content is None:
+            raise Refused("dead", "unknown_definition", f"expected content {start.sha[:12]} in definitions but it is not there; publish it again")
+        draft.put(content_key(start.sha), content)
+    return contents.plan(start.sha, content)
