@@ -27,7 +27,12 @@ def check(definition: Definition, catalog: Catalog) -> tuple[Problem, ...]:
     if too_large:
         return tuple(too_large)
     graph = Graph(definition)
-    problems = [*_references(definition, catalog), *graph_problems(definition, graph), *ExpressionCheck(definition, catalog, graph).run()]
+    problems = [
+        *_references(definition, catalog),
+        *_early(definition, catalog),
+        *graph_problems(definition, graph),
+        *ExpressionCheck(definition, catalog, graph).run(),
+    ]
     return tuple(sorted(dict.fromkeys(problems), key=_place))
 
 
@@ -79,3 +84,20 @@ def _references(definition: Definition, catalog: Catalog) -> Iterator[Problem]:
         reason = schema_fault(spec.schema_) if spec is not None else None
         if reason is not None:
             yield Problem("SF202", at, f"the schema of the event `{name}` is no JSON Schema: {reason}.", "Correct the catalog.")
+
+
+def _early(definition: Definition, catalog: Catalog) -> Iterator[Problem]:
+    """Waits for events that may be read before the event that starts their run: topics have no order among each other."""
+    starting = {topic for trigger in definition.on if (spec := catalog.event(trigger.event)) for topic in spec.topics}
+    kept = {clause.event for step in definition.steps if step.wait is not None and step.wait.keep is not None for clause in step.wait.events}
+    for index, step in enumerate(definition.steps):
+        for place, clause in enumerate(step.wait.events if step.wait is not None else ()):
+            spec = catalog.event(clause.event)
+            if spec is not None and clause.event not in kept and starting and not starting.intersection(spec.topics):
+                yield Problem(
+                    "SF225",
+                    f"/steps/{index}/wait/events/{place}/event",
+                    f"`{clause.event}` comes from another topic than what starts a run, so it may be read before its run has begun, and be lost.",
+                    "Add `keep` to the wait, such as keep: 1h.",
+                    "warning",
+                )

@@ -33,6 +33,7 @@ CHECKED = {
     "SF222": "A time limit that nothing follows (warning)",
     "SF223": "A name or a need that is written twice in one place",
     "SF224": "A wait for an event under another key",
+    "SF225": "An event that may come before its run (warning)",
     "SF230": "Too many steps",
     "SF231": "A definition that is too large",
     "SF232": "A length of time that is zero or too long",

@@ -28,7 +28,7 @@ events:
       $defs:
         line: {type: object, properties: {sku: {type: string}, count: {type: integer}, parts: {type: array, items: {$ref: "#/$defs/line"}}}}
   - name: payment.captured
-    topics: [payments, payments.old]
+    topics: [payments, payments.old, orders]
     schema: {type: object, properties: {order_id: {type: string}, amount: {type: number}}}
   - name: order.released
     topics: [released, copies]
@@ -37,7 +37,7 @@ events:
       required: [id, total]
       additionalProperties: false
       properties: {id: {type: string}, total: {type: number}, count: {type: integer}, status: {enum: [paid, free]}}
-  - {name: raw, topics: [raw]}
+  - {name: raw, topics: [raw, orders]}
 """)
 
 GOOD = """

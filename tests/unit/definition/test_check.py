@@ -253,3 +253,14 @@ def test_the_largest_definition_has_no_problem() -> None:
     steps = "".join(f"- {{id: s{n}, needs: [{f's{n - 1}' if n else ''}], set: [{{name: a, expr: 'trigger.quantity + {n}'}}]}}\n" for n in range(STEPS))
     definition = parse_definition(HEAD + steps)
     assert check(definition, CATALOG) == ()
+
+
+ELSEWHERE = "events: [{name: order.placed, topics: [orders]}, {name: parcel.sent, topics: [parcels]}]"
+
+
+@pytest.mark.parametrize(("keep", "expected"), [("", [("SF225", "/steps/0/wait/events/0/event")]), (", keep: 1h", [])])
+def test_an_event_of_another_topic_may_come_before_its_run(keep: str, expected: list[tuple[str, str]]) -> None:
+    steps = f"- {{id: sent, wait: {{events: [{{id: sent, event: parcel.sent}}], forever: true{keep}}}}}\n"
+    found = check(parse_definition("name: x\nversion: '1'\non: [{id: placed, event: order.placed}]\nsteps:\n" + steps), parse_catalog(ELSEWHERE))
+    assert [(problem.code, problem.pointer) for problem in found] == expected
+    assert all(problem.severity == "warning" for problem in found)

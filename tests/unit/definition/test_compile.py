@@ -44,7 +44,7 @@ def test_each_kind_of_work_is_compiled() -> None:
     paid, total, release, rest = (PLAN.steps[id_].work for id_ in ("paid", "total", "release", "rest"))
     assert isinstance(paid, WaitPlan)
     assert paid.within_ms == 86_400_000
-    assert paid.topics == ("payments", "payments.old")
+    assert paid.topics == ("orders", "payments", "payments.old")
     assert isinstance(total, SetPlan)
     assert total.values[0][1].steps == {"paid"}
     assert isinstance(release, EmitPlan)
