@@ -36,6 +36,7 @@ class Row:
     state_ok: bool = False
     faults: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -61,7 +62,7 @@ def prove(name: str, seed: int, shared: EmbeddedBroker, log: Sequence[loans.Line
             say("judges")
             verdict = judge(world.stranger, world.source, folders, case.expected)
         row.counts_ok, row.conservation_ok, row.state_ok = not verdict.counts, not verdict.conservation, not verdict.state
-        row.faults, row.facts = case.faults + verdict.faults, case.facts | verdict.facts
+        row.faults, row.facts, row.notes = case.faults + verdict.faults, case.facts | verdict.facts, case.notes
     except Exception as error:  # noqa: BLE001 - it is a finding, and the other scenarios go on
         row.faults.append("".join(traceback.format_exception(error)))
     row.kills = case.kills if case else 0
@@ -87,7 +88,8 @@ def table(rows: Sequence[Row]) -> str:
         (row.scenario, str(row.seed), str(row.kills), f"{row.seconds:.1f}", word[row.counts_ok], word[row.conservation_ok], word[row.state_ok]) for row in rows
     ]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    shown = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join(shown + [f"{row.scenario} {row.seed}: {note}" for row in rows for note in row.notes])
 
 
 def main() -> int:
@@ -99,6 +101,9 @@ def main() -> int:
     options.add_argument("--json", action="store_true", help="the report as JSON, with all counts")
     options.add_argument("--keep", type=Path, help="work in this folder, and keep it: logs, stores and the broker's data")
     asked = options.parse_args()
+    if not loans.REAL_LOG.exists():
+        print(f"expected the real log at {loans.REAL_LOG} but it is not there; do put it there, as its README says", file=sys.stderr)
+        return 1
     log = loans.real_log()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="streamflow-proof-") as temporary:

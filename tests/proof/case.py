@@ -13,7 +13,8 @@ from tests.proof.world import Worker, World
 
 @dataclass
 class Case:
-    """A world with its log. `kills` counts what was done to it; `expected` are the outcomes by key; `facts` go into the report."""
+    """A world with its log. `kills` counts what was done to it; `expected` are the outcomes by key; `facts` go into the report, `notes` below its
+    table."""
 
     world: World
     log: Sequence[Line]
@@ -22,6 +23,7 @@ class Case:
     kills: int = 0
     faults: list[str] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def kill(self, worker: Worker) -> None:
         worker.kill()

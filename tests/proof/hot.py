@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import statistics
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -185,9 +186,14 @@ def hot_publishing(case: Case) -> None:
     case.expected = {key: "closed.closed" if key in load.closed else "waiting.closed" for key in load.opened}
     case.faults += faults(publications, load.opened, world.stranger.runs().runs.values())
     under_load = [publication.delay_ms for publication in publications if not publication.during_restart]
+    away = [publication.delay_ms for publication in publications if publication.during_restart]
+    case.notes.append(
+        f"from the acknowledgement of a publication to its first run, {EVENTS_PER_S} events/s: worst of {len(under_load)} {max(under_load):.0f} ms, "
+        f"median {statistics.median(under_load):.0f} ms; while ingress was starting again {', '.join(f'{delay:.0f} ms' for delay in away)}"
+    )
     case.facts |= {
         "publish_to_first_run_ms": {"worst": round(max(under_load), 1), "all": [round(delay, 1) for delay in sorted(under_load)]},
-        "while_ingress_was_away_ms": [round(publication.delay_ms, 1) for publication in publications if publication.during_restart],
+        "while_ingress_was_away_ms": [round(delay, 1) for delay in away],
         "events_per_s": EVENTS_PER_S,
     }
 
