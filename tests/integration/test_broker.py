@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streamflow.errors import OperationError
@@ -110,8 +110,9 @@ def test_a_paused_broker_answers_again_when_it_goes_on(tmp_path: Path) -> None:
         client = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
         assert client.list_topics(timeout=10).brokers
         broker.pause()
-        with pytest.raises(Exception, match=r"(?i)timed out"):
+        with pytest.raises(KafkaException) as unanswered:
             client.list_topics(timeout=0.5)
+        assert unanswered.value.args[0].code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
         broker.resume()
         assert client.list_topics(timeout=10).brokers
         broker.pause()
