@@ -130,3 +130,5 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
             task.cancel()
     closing = asyncio.ensure_future(consumer._client.close())  # noqa: SLF001
     await asyncio.wait({closing}, timeout=_STOP_S)
+    if closing.done() and not closing.cancelled() and (error := closing.exception()) is not None:
+        _log.debug("connection_closed_already", error=repr(error))

@@ -17,6 +17,9 @@ from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streamflow.kafka.connection import stop_consumer
+
+ENDING_ROUNDS = 10
 FETCH_WAIT_MS = 100  # Faust's 1500 ms keeps new data of one partition waiting behind a long poll for the others
 
 
@@ -36,6 +39,23 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         consumer: Any = self.consumer
         fetched = await super()._fetch_records(*args, **kwargs)
         return {tp: Fetched(consumer.epochs.get(tp, 0), records, consumer.sought.pop(tp, None)) for tp, records in fetched.items()}
+
+    async def on_thread_stop(self) -> None:
+        """Ends in bounded time. After a broker has gone and come back, aiokafka's `stop` may wait for ever for a task that waits for a future
+        that nobody sets, and with it the process would never end."""
+        await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()  # the method queue
+        if self._consumer is not None:
+            await stop_consumer(self._consumer)
+
+    async def _gather_remaining_tasks(self) -> None:
+        """As mode's, but a task that survives one cancellation is cancelled again, and none is waited for without end."""
+        for _ in range(ENDING_ROUNDS):
+            left = {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+            if not left:
+                return
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=0.2)
 
 
 class BatchConsumer(driver.Consumer):
