@@ -70,6 +70,45 @@ class Ingress(Section):
     instance_id: str | None = Field(default=None, description="static group membership, as for the engine")
 
 
+class Lane(Section):
+    """A lane: a kind of work with a topic, a consumer group and a scale of its own."""
+
+    in_flight: int = Field(default=100, ge=1, le=10_000, description="attempts that one worker makes at the same time")
+    session_timeout_s: float = Field(default=10.0, ge=1, description="seconds without a heartbeat after which the group gives a worker's partitions away")
+
+
+class Connection(Section):
+    """Something outside that operations name. What `url` and `options` mean is the operation's to say; secrets are references."""
+
+    kind: Literal["postgres", "s3", "folder", "nats", "http"] = Field(description="what is there")
+    url: str = Field(description="where it is, without secrets")
+    user: str | None = Field(default=None, description="user name or access key")
+    password: SecretRef | None = Field(default=None, description="reference to the password or secret key: env:NAME or file:/path")
+    headers: dict[str, SecretRef] = Field(default_factory=dict, description="headers of every HTTP request, each a reference to its value")
+    options: dict[str, str] = Field(default_factory=dict, description="what else its kind understands, such as a region")
+
+
+class Tasks(Section):
+    """Task workers and what they may reach."""
+
+    lanes: dict[str, Lane] = Field(default={"default": Lane()}, description="the lanes, by name")
+    instance_id: str | None = Field(default=None, description="static group membership, as for the engine")
+    drain_s: float = Field(default=20.0, ge=0, description="seconds that attempts may still take when a worker is stopped or loses a partition")
+    connections: dict[str, Connection] = Field(default_factory=dict, description="what operations may name, by name")
+    allow_hosts: list[str] = Field(default_factory=list, description="host[:port] that http operations may reach although they are private or unusual")
+    callback_url: str | None = Field(default=None, description="address under which others reach the sidecar, for callbacks")
+    callback_secret: SecretRef | None = Field(default=None, description="reference to the key that signs callback addresses")
+    output_bytes: int = Field(default=256_000, ge=1000, description="bytes of one operation's output")
+
+
+class Sidecar(Section):
+    """The HTTP process for people and plugins."""
+
+    host: str = Field(default="127.0.0.1", description="address it listens on")
+    port: int = Field(default=8484, ge=0, le=65535, description="port it listens on; 0: any free one")
+    token: SecretRef | None = Field(default=None, description="reference to the bearer token that every request but callbacks must carry; unset: none is asked for")
+
+
 class Limits(Section):
     """Sizes and counts, checked before anything is written."""
 
@@ -78,6 +117,8 @@ class Limits(Section):
     record_bytes: int = Field(default=900_000, ge=1000, description="bytes of any record that the engine writes")
     transitions_per_command: int = Field(default=256, ge=1, description="transitions of one decision, after which the run goes on in a command of its own")
     kept_events: int = Field(default=100, ge=1, description="events that one run keeps ahead of its waits")
+    lost_attempt_s: int = Field(default=60, ge=1, description="seconds after its queue and attempt limits that an unanswered attempt is held to be lost")
+    items: int = Field(default=10_000, ge=1, description="items of one list that a step is done for")
     window_hours: int = Field(default=168, ge=1, description="hours that a finished run is remembered, so that its events are known as duplicates")
 
 
@@ -90,6 +131,8 @@ class Settings(BaseSettings):
     topics: Topics = Topics()
     engine: Engine = Engine()
     ingress: Ingress = Ingress()
+    tasks: Tasks = Tasks()
+    sidecar: Sidecar = Sidecar()
     limits: Limits = Limits()
     state_dir: Path = Field(default=Path("var/state"), description="folder of the workers' local stores; may be deleted, at the price of a restore")
     broker_dir: Path = Field(default=Path("var/broker"), description="data folder of the Kafka that streamflow starts itself")

@@ -6,7 +6,7 @@ Whether the parts fit together is `check`'s business; this module only knows the
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -20,6 +20,10 @@ Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.-]{0
 Need = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}(\.[a-z][a-z0-9_]{0,63})?$")]
 Duration = Annotated[str, StringConstraints(pattern=duration.PATTERN)]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+OperationName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,49}(\.[a-z][a-z0-9_-]{0,49}){0,3}$")]
+Lane = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,49}$")]
+ErrorCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Who = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
 class Part(BaseModel):
@@ -90,8 +94,79 @@ class Print(Part):
     text: Expression
 
 
+class RetryCode(Part):
+    """Attempts for one error code, in the place of the step's: `id` is the code, `attempts: 1` means that it is never tried again."""
+
+    id: ErrorCode
+    attempts: int = Field(ge=1, le=1000)
+    backoff: Duration | None = None
+
+
+class Retry(Part):
+    """How often a call is attempted, the first time included, and the pauses between: `backoff`, then `factor` times as long each time, up to
+    `longest`, less up to a half (a jitter that is derived from ids). An error that says when to come back is not asked before."""
+
+    attempts: int = Field(default=5, ge=1, le=1000)
+    backoff: Duration = "1s"
+    factor: int = Field(default=2, ge=1, le=10)
+    longest: Duration = "5m"
+    codes: list[RetryCode] = Field(default_factory=list)
+
+
+class Call(Part):
+    """Have an operation done by a task worker, at least once, under a stable idempotency key.
+
+    Three separate limits: `timeout` is for one attempt, counted by the worker from its start; `queue` for an attempt's waiting in its lane before
+    that; `within` for the step as a whole. Without `lane`, `timeout`, `queue` and `retry` the operation's own hold."""
+
+    operation: OperationName
+    with_: list[Mapping] = Field(default_factory=list, alias="with")
+    lane: Lane | None = None
+    retry: Retry | None = None
+    timeout: Duration | None = None
+    queue: Duration | None = None
+    within: Duration | None = None
+
+
+class ChildRun(Part):
+    """Start a run of a published definition and wait for its end. Its version is fixed when this definition is published, so a definition can only
+    start what was published before it, and never itself."""
+
+    definition: Name
+    version: Version
+    key: Expression | None = None  # absent: the run's own business key
+    with_: list[Mapping] = Field(default_factory=list, alias="with")
+    within: Duration | None = None
+
+
+class Each(Part):
+    """Do the step's work once for every item of a list (`item` and `index` in its expressions), `at_once` of them at a time. Every item has its own
+    attempts; when all have ended and one of them failed, so has the step. Its output is the list of their outputs, null for those that failed."""
+
+    items: Expression
+    at_once: int = Field(default=10, ge=1, le=100)
+
+
+class Approval(Part):
+    """Ask people. `who` are the names or groups of those who may decide, `form` is the JSON Schema of what they fill in.
+    One of `within` and `forever` is required."""
+
+    text: Expression
+    who: list[Who] = Field(min_length=1)
+    form: dict[str, Any] | None = None
+    within: Duration | None = None
+    forever: bool = False
+
+
+class Fail(Part):
+    """End the run as failed, after what is to be undone."""
+
+    reason: Expression
+
+
 class Step(Part):
-    """A node of the graph: when it may begin (`needs`, `join`, `if`) and exactly one kind of work.
+    """A node of the graph: when it may begin (`needs`, `join`, `if`) and exactly one kind of work. `each` (with `call` or `run`) does the work for
+    every item of a list. `undo` is called when the run is cancelled or fails after this step was done, or begun: last step first.
 
     A need is `step` (it ended with any outcome but `timeout` and `failure`) or `step.outcome`. A step whose needs can no longer be met
     is skipped, and so is one whose `if` does not hold. Without needs it begins with the run."""
@@ -107,13 +182,20 @@ class Step(Part):
     emit: Emit | None = None
     delay: Delay | None = None
     print: Print | None = None
+    call: Call | None = None
+    run: ChildRun | None = None
+    approval: Approval | None = None
+    fail: Fail | None = None
+    each: Each | None = None
+    undo: Call | None = None
 
 
-KINDS = ("wait", "choose", "set", "emit", "delay", "print")
+KINDS = ("wait", "choose", "set", "emit", "delay", "print", "call", "run", "approval", "fail")
 
 
 class Definition(Part):
-    """A business process. `runs` says what a second start for a key does while a run of it is open: `many` starts another,
+    """A business process. `input` is the JSON Schema of what a request or a parent starts it with (`on` may then be empty), `output` the step whose
+    output is the run's. `runs` says what a second start for a key does while a run of it is open: `many` starts another,
     `one` refuses it, `join` offers the event to the open run."""
 
     streamflow: Literal["1"] = "1"
@@ -121,6 +203,8 @@ class Definition(Part):
     version: Version
     title: str | None = Field(default=None, max_length=200)
     description: str | None = Field(default=None, max_length=4000)
-    on: list[Trigger] = Field(min_length=1)
+    on: list[Trigger] = Field(default_factory=list)
+    input: dict[str, Any] | None = None
+    output: Id | None = None
     runs: Literal["many", "one", "join"] = "many"
     steps: list[Step] = Field(min_length=1)

@@ -25,8 +25,8 @@ class Compiled(Protocol):
     """A compiled expression."""
 
     source: str
-    steps: frozenset[str]  # ids of the steps whose outputs it reads (`steps.<id>`)
-    names: frozenset[str]  # the top-level variables it reads: event, trigger, steps, run, now (given as epoch milliseconds)
+    steps: frozenset[str]  # ids of the steps whose outputs or errors it reads (`steps.<id>`, `errors.<id>`)
+    names: frozenset[str]  # the top-level variables it reads: event, trigger, steps, errors, item, index, run, now (given as epoch milliseconds)
 
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
         """The value, as plain JSON data (timestamps as RFC 3339 text). Raises ExpressionError."""
@@ -104,12 +104,69 @@ class PrintPlan:
     text: Compiled
 
 
-Work = WaitPlan | ChoosePlan | SetPlan | EmitPlan | DelayPlan | PrintPlan
+@dataclass(frozen=True, slots=True)
+class RetryPlan:
+    """Attempts and pauses (milliseconds) of a call; `codes` gives both for single error codes."""
+
+    attempts: int
+    backoff_ms: int
+    factor: int
+    longest_ms: int
+    codes: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """A call. `timeout_ms` and `queue_ms` are one attempt's, `within_ms` the step's (None: no limit)."""
+
+    operation: str
+    lane: str
+    values: tuple[tuple[str, Compiled], ...]
+    retry: RetryPlan
+    timeout_ms: int
+    queue_ms: int
+    within_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPlan:
+    """A child run; `sha` and `at` are what its start names."""
+
+    definition: str
+    version: str
+    sha: str
+    at: int
+    key: Compiled | None
+    values: tuple[tuple[str, Compiled], ...]
+    within_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalPlan:
+    text: Compiled
+    who: tuple[str, ...]
+    form: Mapping[str, Any] | None
+    within_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailPlan:
+    reason: Compiled
+
+
+@dataclass(frozen=True, slots=True)
+class EachPlan:
+    items: Compiled
+    at_once: int
+
+
+Work = WaitPlan | ChoosePlan | SetPlan | EmitPlan | DelayPlan | PrintPlan | CallPlan | ChildPlan | ApprovalPlan | FailPlan
 
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """A step's place in the graph and its work. `dependents` are the ids of the steps that need it, in plan order."""
+    """A step's place in the graph and its work. `dependents` are the ids of the steps that need it, in plan order; `handled` those outcomes of
+    NO_OUTCOME that one of them needs; `undo` what undoes it, a step of its own with the id `<id>.undo`."""
 
     id: str
     title: str
@@ -118,6 +175,9 @@ class StepPlan:
     condition: Compiled | None
     work: Work
     dependents: tuple[str, ...]
+    each: EachPlan | None = None
+    handled: frozenset[str] = frozenset()
+    undo: StepPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,20 +192,26 @@ class Plan:
     triggers: tuple[ClausePlan, ...]
     steps: Mapping[str, StepPlan]
     waits: Mapping[str, tuple[tuple[str, ClausePlan], ...]]
+    output: str | None = None  # the step whose output is the run's
     sequence: tuple[StepPlan, ...] = field(init=False)
     order: Mapping[str, int] = field(init=False)
-    reads: frozenset[str] = field(init=False)  # the steps whose outputs an expression reads, and START for the event that started the run
+    reads: frozenset[str] = field(init=False)  # the steps whose outputs an expression or the run's output reads, and START for what started the run
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sequence", tuple(self.steps.values()))
         object.__setattr__(self, "order", {step: place for place, step in enumerate(self.steps)})
-        read: set[str] = set()
-        for step in self.steps.values():
+        read: set[str] = {self.output} if self.output else set()
+        for step in (*self.steps.values(), *(step.undo for step in self.steps.values() if step.undo)):
             for expression in _expressions(step):
                 read |= expression.steps
                 if "trigger" in expression.names:
                     read.add(START)
         object.__setattr__(self, "reads", frozenset(read))
+
+    def step(self, id_: str) -> StepPlan | None:
+        """The step, or the undoing of a step (`<id>.undo`), of this id."""
+        found = self.steps.get(id_.removesuffix(".undo"))
+        return found.undo if found is not None and id_.endswith(".undo") else found
 
     def describe(self) -> str:
         """The plan as text, one line a step: what a reviewer compares."""
@@ -161,7 +227,7 @@ class Plan:
 def _expressions(step: StepPlan) -> Iterator[Compiled]:
     """Every expression of a step."""
     work = step.work
-    found: list[Compiled | None] = [step.condition]
+    found: list[Compiled | None] = [step.condition, step.each.items if step.each else None]
     if isinstance(work, WaitPlan):
         found += [expression for clause in work.clauses for expression in (clause.where, clause.key)]
     elif isinstance(work, ChoosePlan):
@@ -172,6 +238,12 @@ def _expressions(step: StepPlan) -> Iterator[Compiled]:
         found += [work.key, *(expression for _, expression in work.data)]
     elif isinstance(work, DelayPlan):
         found.append(work.until)
+    elif isinstance(work, CallPlan):
+        found += [expression for _, expression in work.values]
+    elif isinstance(work, ChildPlan):
+        found += [work.key, *(expression for _, expression in work.values)]
+    elif isinstance(work, FailPlan):
+        found.append(work.reason)
     else:
         found.append(work.text)
     return (expression for expression in found if expression is not None)

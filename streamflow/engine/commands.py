@@ -6,11 +6,11 @@ five times that). A command's time is not in it: it is the timestamp that the br
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
-REVISION = "1+cel-expr-python-0.1.3"  # names everything that could change a decision; raised when any of it does
+REVISION = "2+cel-expr-python-0.1.3"  # names everything that could change a decision; raised when any of it does
 KNOWN_REVISIONS = frozenset({REVISION})
 
 
@@ -44,8 +44,18 @@ class Start(Struct, frozen=True):
     revision: str = REVISION
 
 
+class Parent(Struct, frozen=True, omit_defaults=True):
+    """The step (and its item) of the run that a child run answers to when it ends."""
+
+    run: str
+    key: str
+    step: str
+    attempt: int
+    item: int | None = None
+
+
 class StartRun(Struct, frozen=True, tag_field="kind"):
-    """Start a run of `definition` for `key`, because of `event` (by `trigger`), or by a caller's request (then `trigger` is empty)."""
+    """Start a run of `definition` for `key`, because of `event` (by `trigger`), or by a request of a caller or of `parent` (then `trigger` is empty)."""
 
     id: str
     definition: str
@@ -55,6 +65,7 @@ class StartRun(Struct, frozen=True, tag_field="kind"):
     event: Event
     origin: Origin | None = None
     trace: str | None = None
+    parent: Parent | None = None
 
 
 class DeliverEvent(Struct, frozen=True, tag_field="kind"):
@@ -77,6 +88,54 @@ class FireTimer(Struct, frozen=True, tag_field="kind"):
     run: str
     step: str
     due_ms: int
+    item: int | None = None
+
+
+class CompleteAttempt(Struct, frozen=True, tag_field="kind"):
+    """The attempt has had its effect and gave `output`, says a task worker, a callback, or a child run."""
+
+    id: str
+    run: str
+    step: str
+    attempt: int
+    output: Any
+    item: int | None = None
+
+
+class FailAttempt(Struct, frozen=True, tag_field="kind"):
+    """The attempt failed with `code`. `retry_after_ms` is how long the other side asks to be left alone."""
+
+    id: str
+    run: str
+    step: str
+    attempt: int
+    code: str
+    message: str
+    retryable: bool = True
+    retry_after_ms: int | None = None
+    item: int | None = None
+
+
+class SuspendAttempt(Struct, frozen=True, tag_field="kind"):
+    """The attempt has been handed over to somebody who will call back; no worker holds it any more. After `for_ms` it is given up."""
+
+    id: str
+    run: str
+    step: str
+    attempt: int
+    for_ms: int
+    item: int | None = None
+
+
+class Decide(Struct, frozen=True, tag_field="kind"):
+    """A person's answer to an approval: `approved` or `rejected`, by whom, and what they filled in."""
+
+    id: str
+    run: str
+    step: str
+    decision: Literal["approved", "rejected"]
+    by: str
+    data: Any = None
 
 
 class Continue(Struct, frozen=True, tag_field="kind"):
@@ -130,4 +189,18 @@ class AdvanceWatermark(Struct, frozen=True, tag_field="kind"):
     at_ms: dict[str, int]
 
 
-Command = StartRun | DeliverEvent | FireTimer | Continue | CancelRun | RetryStep | SkipStep | FailRun | AdvanceWatermark
+Command = (
+    StartRun
+    | DeliverEvent
+    | FireTimer
+    | CompleteAttempt
+    | FailAttempt
+    | SuspendAttempt
+    | Decide
+    | Continue
+    | CancelRun
+    | RetryStep
+    | SkipStep
+    | FailRun
+    | AdvanceWatermark
+)

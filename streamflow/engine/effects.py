@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamflow.engine.commands import Command
+from streamflow.engine.tasks import CancelTask, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,14 @@ class PublishEvent:
     definition: str
     run: str
     trace: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SendTask:
+    """Append `task` to `tasks.<lane>` under its business key."""
+
+    lane: str
+    task: Task | CancelTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +66,4 @@ class DeadLetter:
     message: str
 
 
-Effect = AppendCommand | PublishEvent | PrintLine | RecordRejection | DeadLetter
+Effect = AppendCommand | PublishEvent | SendTask | PrintLine | RecordRejection | DeadLetter

@@ -8,7 +8,10 @@ Many small records rather than one blob a run: a record is written when it chang
     key/<definition>/<key>       the open and the remembered runs of a business key
     run/<run>                    the head of an open run
     out/<run>/<step>             the output of a step, written once; step `` is the event that started the run
-    timer/<due ms>/<run>/<step>  an armed timer, in the order they fall due
+    out/<run>/<step>/<item>      the output of one item of a list
+    list/<run>/<step>/<n>        a hundred items of a list
+    item/<run>/<step>/<item>     an item that has begun and not succeeded
+    timer/<due ms>/<run>/<step>  an armed timer (with /<item>: of an item), in the order they fall due
     early/<definition>/<key>     events that are kept for the next run of a business key
     done/<run>                   a finished run, remembered for a window
     expiry/<ms>/<run or early>   when it is forgotten
@@ -21,10 +24,11 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from streamflow.engine.commands import Event
+from streamflow.engine.commands import Event, Parent
 
 OWN = "own"
-WRITTEN_ONCE = ("out/", "timer/")  # never written again under the same key before they are deleted
+LIST_CHUNK = 100  # items of a list in one record: reading one item decodes a chunk
+WRITTEN_ONCE = ("out/", "timer/", "list/")  # never written again under the same key before they are deleted
 
 
 def content_key(sha: str) -> str:
@@ -47,8 +51,20 @@ def out_key(run: str, step: str) -> str:
     return f"out/{run}/{step}"
 
 
-def timer_key(due_ms: int, run: str, step: str) -> str:
-    return f"timer/{due_ms:015d}/{run}/{step}"
+def timer_key(due_ms: int, run: str, step: str, item: int | None = None) -> str:
+    return f"timer/{due_ms:015d}/{run}/{step}" if item is None else f"timer/{due_ms:015d}/{run}/{step}/{item}"
+
+
+def item_key(run: str, step: str, item: int) -> str:
+    return f"item/{run}/{step}/{item}"
+
+
+def item_out_key(run: str, step: str, item: int) -> str:
+    return f"out/{run}/{step}/{item}"
+
+
+def list_key(run: str, step: str, chunk: int) -> str:
+    return f"list/{run}/{step}/{chunk}"
 
 
 def done_key(run: str) -> str:
@@ -63,12 +79,40 @@ def expiry_key(at_ms: int, what: str) -> str:
     return f"expiry/{at_ms:015d}/{what}"
 
 
-class StepState(Struct, frozen=True, omit_defaults=True):
-    """How far a step is; a step that has not begun has none. `due_ms` is its armed timer."""
+class Items(Struct, frozen=True, omit_defaults=True):
+    """The items of a list: how many there are, were begun, have ended, and failed. `again` is set while failed ones are begun once more: where to
+    look for the next."""
 
-    status: Literal["waiting", "delaying", "parked", "done", "skipped"]
+    total: int
+    begun: int = 0
+    ended: int = 0
+    failed: int = 0
+    again: int | None = None
+
+
+Status = Literal["waiting", "delaying", "calling", "retrying", "suspended", "listing", "approving", "parked", "done", "skipped"]
+
+
+class StepState(Struct, frozen=True, omit_defaults=True):
+    """How far a step is; a step that has not begun has none. `due_ms` is its armed timer, `deadline_ms` the end of all its attempts. A parked step
+    that was called keeps its `attempt` and its `items`, so that a retry goes on from there."""
+
+    status: Status
     outcome: str | None = None
     due_ms: int | None = None
+    attempt: int = 0
+    deadline_ms: int | None = None
+    items: Items | None = None
+    child: str | None = None  # the run that it waits for
+
+
+class ItemState(Struct, frozen=True, omit_defaults=True):
+    """An item that has begun and not succeeded, as StepState."""
+
+    status: Literal["calling", "retrying", "suspended", "failed"]
+    attempt: int
+    due_ms: int | None = None
+    child: str | None = None
 
 
 class KeptEvent(Struct, frozen=True, omit_defaults=True):
@@ -81,8 +125,17 @@ class KeptEvent(Struct, frozen=True, omit_defaults=True):
         return self.until_ms is None or self.until_ms >= at_ms
 
 
+class Ending(Struct, frozen=True, omit_defaults=True):
+    """How a run that is stopping will end, and the steps that are still to be undone."""
+
+    ending: str
+    reason: str
+    undo: tuple[str, ...]
+
+
 class RunState(Struct, frozen=True, omit_defaults=True):
-    """The head of an open run. `seen` are the ids of the events that started it, that it consumed or that it keeps."""
+    """The head of an open run. `seen` are the ids of the events that started it, that it consumed or that it keeps; `to_undo` the steps with an
+    `undo` that were begun, in that order."""
 
     run: str
     definition: str
@@ -96,6 +149,9 @@ class RunState(Struct, frozen=True, omit_defaults=True):
     steps: dict[str, StepState]
     seen: tuple[str, ...]
     kept: tuple[KeptEvent, ...] = ()
+    parent: Parent | None = None
+    stopping: Ending | None = None
+    to_undo: tuple[str, ...] = ()
 
     @property
     def parked(self) -> bool:
@@ -125,10 +181,11 @@ class SourceMark(Struct, frozen=True):
     applied: tuple[tuple[int, str], ...]
 
 
-class Timer(Struct, frozen=True):
+class Timer(Struct, frozen=True, omit_defaults=True):
     run: str
     step: str
     due_ms: int
+    item: int | None = None
 
 
 class Expiry(Struct, frozen=True, omit_defaults=True):
@@ -176,6 +233,8 @@ KINDS: dict[str, Any] = {
     "key": KeyRecord,
     "run": RunState,
     "out": Any,
+    "list": tuple[Any, ...],
+    "item": ItemState,
     "timer": Timer,
     "done": FinishedRun,
     "early": tuple[KeptEvent, ...],

@@ -9,14 +9,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from streamflow.engine.commands import Event
+from streamflow.engine.commands import Event, Parent
 
 
-class RunStarted(Struct, frozen=True):
+class RunStarted(Struct, frozen=True, omit_defaults=True):
     trigger: str
     event: Event
     sha: str
     revision: str
+    parent: Parent | None = None
 
 
 class WaitStarted(Struct, frozen=True):
@@ -76,6 +77,98 @@ class LinePrinted(Struct, frozen=True):
     text: str
 
 
+class ItemsListed(Struct, frozen=True):
+    """The step's work is to be done for each of `items`, by `deadline_ms` (None: no limit)."""
+
+    items: tuple[Any, ...]
+    deadline_ms: int | None
+
+
+class CallRequested(Struct, frozen=True, omit_defaults=True):
+    """An attempt of a call is on its way to `lane`, or of one `item` of a list. It is lost when nothing is heard of it until `due_ms`.
+    `deadline_ms` is the end of the step (or item) as a whole. The attempt's number is the transition's `attempt`."""
+
+    operation: str
+    lane: str
+    input: Any
+    due_ms: int
+    deadline_ms: int | None = None
+    item: int | None = None
+
+
+class ChildRequested(Struct, frozen=True, omit_defaults=True):
+    """A run of another definition is asked for. `due_ms`: the end of the step (None: no limit)."""
+
+    child: str
+    definition: str
+    version: str
+    key: str
+    input: Any
+    due_ms: int | None = None
+    item: int | None = None
+
+
+class AttemptSuspended(Struct, frozen=True, omit_defaults=True):
+    """Somebody outside was given the attempt and calls back, until `due_ms`. `armed_ms` is the timer that this ends, of an item."""
+
+    due_ms: int
+    item: int | None = None
+    armed_ms: int | None = None
+
+
+class AttemptSucceeded(Struct, frozen=True, omit_defaults=True):
+    output: Any
+    item: int | None = None
+    armed_ms: int | None = None
+
+
+class AttemptFailed(Struct, frozen=True, omit_defaults=True):
+    """`retry_ms`: when it is tried again (or given up for its deadline). Without it the step ends with `outcome` (`failure` or `timeout`), is
+    parked by the next transition, or, of a list, this item has failed."""
+
+    code: str
+    message: str
+    retry_ms: int | None = None
+    outcome: str | None = None
+    item: int | None = None
+    armed_ms: int | None = None
+
+
+class ItemsEnded(Struct, frozen=True):
+    """All items have ended, `failed` of them in vain. `outcome`: `done`, `failure`, `timeout`, or None when the step is parked next."""
+
+    total: int
+    failed: int
+    outcome: str | None
+
+
+class ApprovalRequested(Struct, frozen=True):
+    text: str
+    who: tuple[str, ...]
+    form: Any
+    due_ms: int | None
+
+
+class ApprovalGiven(Struct, frozen=True):
+    """`decision`: approved or rejected."""
+
+    decision: str
+    by: str
+    data: Any
+
+
+class ApprovalExpired(Struct, frozen=True):
+    due_ms: int
+
+
+class RunStopping(Struct, frozen=True):
+    """The run ends as `ending` (`failed` or `cancelled`) once the steps in `undo` are undone, in this order. Nothing else of it goes on."""
+
+    ending: str
+    reason: str
+    undo: tuple[str, ...]
+
+
 class StepsSkipped(Struct, frozen=True):
     """These steps can no longer begin, or their `if` did not hold."""
 
@@ -94,10 +187,12 @@ class StepRetried(Struct, frozen=True):
     pass
 
 
-class RunCompleted(Struct, frozen=True):
-    """`ended`: the last steps that were done, each with its outcome (`accepted.declined`), in plan order."""
+class RunCompleted(Struct, frozen=True, omit_defaults=True):
+    """`ended`: the last steps that were done, each with its outcome (`accepted.declined`), in plan order. `output`: of the step that the
+    definition names for it."""
 
     ended: tuple[str, ...]
+    output: Any = None
 
 
 class RunFailed(Struct, frozen=True):
@@ -120,6 +215,17 @@ Fact = (
     | DelayStarted
     | DelayElapsed
     | LinePrinted
+    | ItemsListed
+    | CallRequested
+    | ChildRequested
+    | AttemptSuspended
+    | AttemptSucceeded
+    | AttemptFailed
+    | ItemsEnded
+    | ApprovalRequested
+    | ApprovalGiven
+    | ApprovalExpired
+    | RunStopping
     | StepsSkipped
     | StepParked
     | StepRetried

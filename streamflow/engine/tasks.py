@@ -1,0 +1,49 @@
+"""Tasks: what the engine asks of task workers, the records of `tasks.<lane>`.
+
+A task is one attempt. Its `idempotency_key` is the same for all attempts of a step (and item), its `id` tells them apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class Task(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="call"):
+    """Do `operation` with `input`, and answer with CompleteAttempt, FailAttempt or SuspendAttempt under `run`, `step`, `attempt` and `item`.
+
+    `timeout_ms` counts from the worker's start of the attempt. When the record is older than `queue_ms` before that, or `deadline_ms` (broker's
+    time) has passed, it is not started but answered as `queue_expired` or `deadline_passed`."""
+
+    id: str  # <run>/<step>[/<item>]/<attempt>
+    idempotency_key: str  # <run>/<step>[/<item>]
+    run: str
+    definition: str
+    version: str
+    key: str
+    step: str
+    attempt: int
+    operation: str
+    input: Any
+    timeout_ms: int
+    queue_ms: int
+    deadline_ms: int | None = None
+    item: int | None = None
+    trace: str | None = None
+
+
+class CancelTask(Struct, frozen=True, tag_field="kind", tag="cancel"):
+    """Nobody wants the result of task `id` any more: it is not started, or cancelled where it runs. A courtesy; its result is refused anyway."""
+
+    id: str
+    key: str
+
+
+def idempotency_key(run: str, step: str, item: int | None) -> str:
+    """What is the same for all attempts (law 6)."""
+    return f"{run}/{step}" if item is None else f"{run}/{step}/{item}"
+
+
+def task_id(run: str, step: str, item: int | None, attempt: int) -> str:
+    return f"{idempotency_key(run, step, item)}/{attempt}"

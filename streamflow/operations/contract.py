@@ -1,0 +1,71 @@
+"""The contract of operations: what one is, what it is given, and the ways in which an attempt may end.
+
+An operation is done at least once: after a crash the same attempt may be made again, and a retry is made under the same idempotency key. It
+ends by returning its output, by `Pending` (somebody will call back), or by raising OperationError with one of its declared codes. Cancelling
+the coroutine cancels the attempt. Secrets come from `Attempt.connection` and `Attempt.secret`, never from the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from streamflow.definition.catalog import OperationSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt, as an operation sees it. `timeout_s` is what is left of its time at its start; the worker enforces it.
+
+    `callback_url(for_s)` makes an address at which this attempt may be answered within `for_s` seconds by whoever holds it. It raises
+    OperationError (`callbacks_off`) when no sidecar address is configured. `secret` resolves a reference (`env:NAME`, `file:/path`) and
+    `connection` gives the settings of a configured connection; both raise OperationError (`secret_missing`, `connection_unknown`)."""
+
+    id: str
+    idempotency_key: str
+    run: str
+    definition: str
+    version: str
+    key: str
+    step: str
+    attempt: int
+    item: int | None
+    timeout_s: float
+    trace: str | None
+    callback_url: Callable[[float], str]
+    secret: Callable[[str], str]
+    connection: Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Not done yet: whoever was given the attempt's `callback_url` answers within `for_s` seconds. No worker holds it meanwhile."""
+
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether an operation could be done now, and what stands in the way."""
+
+    ok: bool
+    detail: str = ""
+
+
+class Operation(Protocol):
+    """One kind of work. One object serves all its attempts in a worker, many at the same time in one event loop."""
+
+    spec: OperationSpec
+
+    async def start(self) -> None:
+        """Called once before the first attempt. Connections are better made when they are first needed."""
+
+    async def run(self, input: Any, attempt: Attempt) -> Any | Pending:
+        """Do it. `input` fits `spec.input`; what is returned must fit `spec.output`. Raises OperationError."""
+
+    async def health(self) -> Health:
+        """Whether an attempt would find what it needs. Cheap; asked every minute or so."""
+
+    async def close(self) -> None:
+        """Called once, when nothing of it runs any more."""
