@@ -28,7 +28,8 @@ from streamflow.kafka.publication import publish as publish_content
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.publication import retire as retire_version
 from streamflow.kafka.topics import DEFINITIONS, Topic, topic_name
-from streamflow.ops.history import read_history, step_states
+from streamflow.ops.history import read_history
+from streamflow.ops.steps import step_states
 from streamflow.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, publish and look at definitions.")

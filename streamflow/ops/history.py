@@ -8,21 +8,12 @@ from typing import Any, Literal
 
 from confluent_kafka import OFFSET_BEGINNING
 
-from streamflow.engine.transitions import (
-    DelayStarted,
-    RunCancelled,
-    RunCompleted,
-    RunFailed,
-    StepParked,
-    StepRetried,
-    StepsSkipped,
-    Transition,
-    WaitStarted,
-)
+from streamflow.engine.transitions import RunCancelled, RunCompleted, RunFailed, RunStopping, Transition
 from streamflow.errors import Rejected
 from streamflow.ids import partition_of, partition_of_run
 from streamflow.kafka.topics import RUNS, topic_name
 from streamflow.ops.reading import Progress, Reading
+from streamflow.ops.steps import OPEN, StepProgress, take
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 from streamflow.wire.transitions import decode_transition
@@ -31,12 +22,12 @@ Status = Literal["open", "parked", "completed", "failed", "cancelled"]
 STATUSES: tuple[Status, ...] = ("open", "parked", "completed", "failed", "cancelled")
 
 _ENDINGS: dict[type, Status] = {RunCompleted: "completed", RunFailed: "failed", RunCancelled: "cancelled"}
-_BEGUN = (WaitStarted, DelayStarted)
 
 
 @dataclass(slots=True)
 class RunSummary:
-    """Where a run is, as its transitions say. `at` are the steps that wait or are parked, `ended` what its last transition says."""
+    """Where a run is, as its transitions say. `open` are the steps that have begun and not ended, `ended` what its last transition says.
+    `stopping`: it ends as `failed` or `cancelled` when what is to be undone is undone."""
 
     run: str
     definition: str
@@ -47,7 +38,8 @@ class RunSummary:
     started_ms: int = 0
     last_ms: int = 0
     ended: str = ""
-    at: dict[str, str] = field(default_factory=dict)
+    stopping: str = ""
+    open: dict[str, StepProgress] = field(default_factory=dict)
     copies: int = 0
     gaps: int = 0
 
@@ -63,24 +55,23 @@ class RunSummary:
             self.started_ms = transition.at_ms
         self.seq = transition.seq
         self.last_ms = transition.at_ms
-        data, step = transition.data, transition.step or ""
-        if isinstance(data, _BEGUN):
-            self.at[step] = "waiting" if isinstance(data, WaitStarted) else "delayed"
-        elif isinstance(data, StepParked):
-            self.at[step] = f"parked: {data.code}"
-        elif isinstance(data, StepsSkipped):
-            for skipped in data.steps:
-                self.at.pop(skipped, None)
-        elif type(data) in _ENDINGS:
-            self.at.clear()
-            self.ended = ", ".join(data.ended) if isinstance(data, RunCompleted) else data.reason
-        elif step:
-            self.at.pop(step, None)
+        data = transition.data
+        take(self.open, transition)
+        self.open = {name: step for name, step in self.open.items() if step.state in OPEN}
+        if isinstance(data, RunStopping):
+            self.stopping = data.ending
         if type(data) in _ENDINGS:
+            self.open.clear()
             self.status = _ENDINGS[type(data)]
+            self.ended = ", ".join(data.ended) if isinstance(data, RunCompleted) else data.reason
         else:
-            self.status = "parked" if any(text.startswith("parked") for text in self.at.values()) else "open"
+            self.status = "parked" if any(step.state == "parked" for step in self.open.values()) else "open"
         return True
+
+    @property
+    def at(self) -> dict[str, str]:
+        """The open steps, each in a few words."""
+        return {name: step.words() for name, step in self.open.items()}
 
     def facts(self) -> dict[str, Any]:
         """The summary as JSON would have it."""
@@ -170,20 +161,3 @@ def read_history(settings: Settings, run: str, progress: Progress | None = None)
     if not found:
         raise Rejected("run_unknown", f"expected transitions of {run} in runs but there are none; `runs list` shows the runs that are there")
     return found
-
-
-def step_states(history: Iterable[Transition]) -> dict[str, str]:
-    """How far each step of a run is: done, waiting, skipped, parked or failed; steps that have not begun are left out."""
-    steps: dict[str, str] = {}
-    for transition in history:
-        data, step = transition.data, transition.step or ""
-        if isinstance(data, StepsSkipped):
-            steps.update(dict.fromkeys(data.steps, "skipped"))
-        elif isinstance(data, RunFailed | RunCancelled):
-            ended = {name: "failed" if isinstance(data, RunFailed) else "skipped" for name, state in steps.items() if state in ("parked", "waiting")}
-            steps.update(ended)
-        elif isinstance(data, StepRetried):
-            steps.pop(step, None)
-        elif step:
-            steps[step] = "waiting" if isinstance(data, _BEGUN) else "parked" if isinstance(data, StepParked) else "done"
-    return steps

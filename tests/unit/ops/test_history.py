@@ -7,7 +7,8 @@ from typing import Any
 from streamflow.engine import transitions as t
 from streamflow.engine.commands import Event
 from streamflow.engine.transitions import Transition
-from streamflow.ops.history import Runs, RunSummary, step_states
+from streamflow.ops.history import Runs, RunSummary
+from streamflow.ops.steps import step_states
 
 EVENT = Event("order.placed", "e1", 0, {})
 STARTED = t.RunStarted("placed", EVENT, "sha", "1")
