@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from streamflow.definition import content as contents
-from streamflow.definition.catalog import Catalog
+from streamflow.definition.catalog import Catalog, OperationSpec
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.expression import compile_expression
 from streamflow.definition.graph import Graph
-from streamflow.definition.model import Definition, Mapping, Step, Trigger, WaitEvent
+from streamflow.definition.model import Approval, Call, ChildRun, Definition, Mapping, Step, Trigger, Wait, WaitEvent
 from streamflow.definition.plan import (
+    NO_OUTCOME,
+    ApprovalPlan,
     BranchPlan,
+    CallPlan,
+    ChildPlan,
     ChoosePlan,
     ClausePlan,
     Compiled,
     DelayPlan,
+    EachPlan,
     EmitPlan,
+    FailPlan,
     NeedPlan,
     Plan,
     PrintPlan,
+    RetryPlan,
     SetPlan,
     StepPlan,
     WaitPlan,
@@ -37,7 +44,8 @@ def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
     """The plan of `definition`, which `check` found without errors, under the content hash `sha`."""
     graph = Graph(definition)
     steps = {step.id: step for step in definition.steps}
-    compiled = {id_: _step(steps[id_], graph, catalog) for id_ in graph.order}
+    needed = {need for step in definition.steps for need in step.needs}
+    compiled = {id_: _step(steps[id_], graph, catalog, needed) for id_ in graph.order}
     waits: dict[str, list[tuple[str, ClausePlan]]] = {}
     for id_, step in compiled.items():
         if isinstance(step.work, WaitPlan):
@@ -51,18 +59,23 @@ def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
         triggers=tuple(_clause(trigger) for trigger in definition.on),
         steps=compiled,
         waits={event: tuple(clauses) for event, clauses in waits.items()},
+        output=definition.output,
     )
 
 
-def _step(step: Step, graph: Graph, catalog: Catalog) -> StepPlan:
+def _step(step: Step, graph: Graph, catalog: Catalog, needed: set[str]) -> StepPlan:
+    title = step.title or step.id
     return StepPlan(
         id=step.id,
-        title=step.title or step.id,
+        title=title,
         needs=tuple(_need(need) for need in step.needs),
         join_all=step.join == "all",
         condition=_optional(step.if_),
         work=_work(step, catalog),
         dependents=graph.dependents[step.id],
+        each=EachPlan(compile_expression(step.each.items), step.each.at_once) if step.each is not None else None,
+        handled=frozenset(outcome for outcome in NO_OUTCOME if f"{step.id}.{outcome}" in needed),
+        undo=StepPlan(f"{step.id}.undo", f"undo {title}", (), True, None, _call(step.undo, step, catalog), ()) if step.undo is not None else None,
     )
 
 
@@ -85,10 +98,7 @@ def _values(mappings: list[Mapping]) -> tuple[tuple[str, Compiled], ...]:
 
 def _work(step: Step, catalog: Catalog) -> Work:
     if step.wait is not None:
-        within = parse_ms(step.wait.within) if step.wait.within is not None else None
-        specs = [catalog.event(clause.event) for clause in step.wait.events]
-        topics = sorted({topic for spec in specs if spec is not None for topic in spec.topics})
-        return WaitPlan(tuple(_clause(clause) for clause in step.wait.events), within, parse_ms(step.wait.keep) if step.wait.keep else None, tuple(topics))
+        return _wait(step.wait, catalog)
     if step.choose is not None:
         return ChoosePlan(tuple(BranchPlan(branch.id, _optional(branch.if_)) for branch in step.choose))
     if step.set is not None:
@@ -96,10 +106,67 @@ def _work(step: Step, catalog: Catalog) -> Work:
     if step.emit is not None:
         event = catalog.event(step.emit.event)
         if event is None:
-            raise ValueError(f"expected the event {step.emit.event} in the catalog of step {step.id} but it is not there; check the definition first")
+            raise _unknown(f"the event {step.emit.event}", step)
         return EmitPlan(event.name, event.topics[0], _values(step.emit.data), _optional(step.emit.key))
     if step.delay is not None:
         return DelayPlan(parse_ms(step.delay.duration) if step.delay.duration is not None else None, _optional(step.delay.until))
     if step.print is not None:
         return PrintPlan(compile_expression(step.print.text))
+    if step.call is not None:
+        return _call(step.call, step, catalog)
+    if step.run is not None:
+        return _child(step.run, step, catalog)
+    if step.approval is not None:
+        return _approval(step.approval)
+    if step.fail is not None:
+        return FailPlan(compile_expression(step.fail.reason))
     raise ValueError(f"expected a kind of work in step {step.id} but there is none; check the definition first")
+
+
+def _unknown(what: str, step: Step) -> ValueError:
+    return ValueError(f"expected {what} in the catalog of step {step.id} but it is not there; check the definition first")
+
+
+def _ms(text: str | None) -> int | None:
+    return parse_ms(text) if text is not None else None
+
+
+def _wait(wait: Wait, catalog: Catalog) -> WaitPlan:
+    specs = [catalog.event(clause.event) for clause in wait.events]
+    topics = sorted({topic for spec in specs if spec is not None for topic in spec.topics})
+    return WaitPlan(tuple(_clause(clause) for clause in wait.events), _ms(wait.within), _ms(wait.keep), tuple(topics))
+
+
+def _call(call: Call, step: Step, catalog: Catalog) -> CallPlan:
+    spec = catalog.operation(call.operation)
+    if spec is None:
+        raise _unknown(f"the operation {call.operation}", step)
+    return CallPlan(
+        operation=call.operation,
+        lane=call.lane or spec.lane,
+        values=_values(call.with_),
+        retry=_retry(call, spec),
+        timeout_ms=parse_ms(call.timeout or spec.timeout),
+        queue_ms=parse_ms(call.queue or spec.queue),
+        within_ms=_ms(call.within),
+    )
+
+
+def _retry(call: Call, spec: OperationSpec) -> RetryPlan:
+    """The retries of `call`. A declared error that is not retryable is attempted once, unless the step says otherwise."""
+    retry = call.retry or spec.retry
+    backoff = parse_ms(retry.backoff)
+    once = {error.id: (1, backoff) for error in spec.errors if not error.retryable}
+    said = {code.id: (code.attempts, parse_ms(code.backoff) if code.backoff is not None else backoff) for code in retry.codes}
+    return RetryPlan(retry.attempts, backoff, retry.factor, parse_ms(retry.longest), once | said)
+
+
+def _child(run: ChildRun, step: Step, catalog: Catalog) -> ChildPlan:
+    spec = catalog.definition(run.definition, run.version)
+    if spec is None:
+        raise _unknown(f"the definition {run.definition}@{run.version}", step)
+    return ChildPlan(spec.name, spec.version, spec.sha, spec.at, _optional(run.key), _values(run.with_), _ms(run.within))
+
+
+def _approval(approval: Approval) -> ApprovalPlan:
+    return ApprovalPlan(compile_expression(approval.text), tuple(approval.who), approval.form, _ms(approval.within))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 import msgspec
 
 from streamflow.definition.catalog import Catalog
-from streamflow.definition.model import Definition
+from streamflow.definition.model import Definition, Part
 
 
 def event_names(definition: Definition) -> tuple[str, ...]:
@@ -22,17 +23,39 @@ def event_names(definition: Definition) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def canonical(definition: Definition, catalog: Catalog) -> bytes:
-    """The content as compact JSON with sorted keys. Of `catalog` only the events that `definition` names, sorted by name.
+def operation_names(definition: Definition) -> tuple[str, ...]:
+    """The names of all operations that `definition` calls, also to undo something: sorted, each once."""
+    calls = (call for step in definition.steps for call in (step.call, step.undo))
+    return tuple(sorted({call.operation for call in calls if call is not None}))
 
-    The same meaning gives the same bytes, in every process and whatever the order of keys in the author's text."""
-    named = event_names(definition)
-    events = sorted((spec for spec in catalog.events if spec.name in named), key=lambda spec: spec.name)
+
+def child_names(definition: Definition) -> tuple[tuple[str, str], ...]:
+    """Name and version of all definitions that `definition` starts: sorted, each once."""
+    return tuple(sorted({(step.run.definition, step.run.version) for step in definition.steps if step.run is not None}))
+
+
+def canonical(definition: Definition, catalog: Catalog) -> bytes:
+    """The content as compact JSON with sorted keys. Of `catalog` only what `definition` names, sorted by name.
+
+    The same meaning gives the same bytes, in every process and whatever the order of keys in the author's text. Without operations or child runs
+    there is no list of them, so that the content is what it was before there were any."""
+    events, operations, children = event_names(definition), operation_names(definition), child_names(definition)
+    entries: dict[str, list[dict[str, Any]]] = {
+        "events": [_dump(spec) for spec in sorted(catalog.events, key=lambda spec: spec.name) if spec.name in events],
+        "operations": [_dump(spec) for spec in sorted(catalog.operations, key=lambda spec: spec.name) if spec.name in operations],
+        "definitions": [
+            _dump(spec) for spec in sorted(catalog.definitions, key=lambda spec: (spec.name, spec.version)) if (spec.name, spec.version) in children
+        ],
+    }
     value = {
-        "catalog": {"events": [spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in events]},
-        "definition": definition.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "catalog": {kind: specs for kind, specs in entries.items() if specs or kind == "events"},
+        "definition": _dump(definition),
     }
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _dump(part: Part) -> dict[str, Any]:
+    return part.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def sha256_of(content: bytes) -> str:

@@ -10,7 +10,7 @@ import base64
 import datetime as dt
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -62,6 +62,7 @@ _OPTIONAL_CALLS = frozenset({"_?._", "_[?_]", "optional.of", "optional.none", "o
 _ZONED = frozenset(
     {f"get{part}" for part in ("FullYear", "Month", "DayOfYear", "DayOfMonth", "Date", "DayOfWeek", "Hours", "Minutes", "Seconds", "Milliseconds")}
 )
+_MAY_HIDE = frozenset({"errors", "item", "index"})  # younger than published definitions that call a macro's variable so; `check` looks at new ones
 _FIXED_ZONE = re.compile(r"UTC|[+-]?[0-9]{2}:[0-9]{2}")
 _RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -76,7 +77,7 @@ def extensions() -> list[Any]:
 @lru_cache(maxsize=1)
 def _environment() -> cel.Env:
     anything = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
-    variables = dict.fromkeys(VARIABLES, anything) | {"now": cel.Type.TIMESTAMP}
+    variables = dict.fromkeys(VARIABLES, anything) | {"now": cel.Type.TIMESTAMP, "item": cel.Type.DYN, "index": cel.Type.INT}
     return cel.NewEnv(variables=variables, extensions=extensions())
 
 
@@ -214,44 +215,45 @@ def order_problems(tree: Tree) -> list[Problem]:
 
 
 def _reads(tree: Tree, problems: list[Problem]) -> tuple[frozenset[str], frozenset[str]]:
-    """The variables and steps that the expression reads."""
+    """The variables that the expression reads, and the steps whose outputs or errors it reads."""
     names: set[str] = set()
     steps: set[str] = set()
-    bound: set[str] = set()
-    named_by: set[int] = set()  # nodes `steps` whose id is a literal
-    for node in tree.nodes():
+    named_by: set[int] = set()  # nodes `steps` and `errors` whose id is a literal
+    for node, bound in tree.scoped_nodes():
         kind = node.WhichOneof("kind")
-        if kind == "comprehension_expr":
-            bound.update(filter(None, (node.comprehension_expr.iter_var, node.comprehension_expr.iter_var2, node.comprehension_expr.accu_var)))
-        elif kind == "select_expr" and _is_steps(node.select_expr.operand):
+        if kind == "select_expr" and _is_by_step(node.select_expr.operand, bound):
             steps.add(node.select_expr.field)
             named_by.add(node.select_expr.operand.id)
-        elif kind == "call_expr" and node.call_expr.function in ("_[_]", "_?._", "_[?_]") and _is_steps(node.call_expr.args[0]):
+        elif kind == "call_expr" and node.call_expr.function in ("_[_]", "_?._", "_[?_]") and _is_by_step(node.call_expr.args[0], bound):
             step = constant_text(node.call_expr.args[1])
             if step is not None:
                 steps.add(step)
                 named_by.add(node.call_expr.args[0].id)
-        elif kind == "ident_expr":
+        elif kind == "ident_expr" and node.ident_expr.name not in bound:
             names.add(node.ident_expr.name)
-            if _is_steps(node) and node.id not in named_by:
+            if _is_by_step(node, bound) and node.id not in named_by:
                 problems.append(
                     Problem(
                         "SF262",
                         "",
-                        "expected the id of a step after `steps` but found something that is only known while running.",
-                        "Write steps.<id>.",
+                        f"expected the id of a step after `{node.ident_expr.name}` but found something that is only known while running.",
+                        f"Write {node.ident_expr.name}.<id>.",
                     )
                 )
-    problems += [
-        Problem("SF264", "", f"`{name}` is a variable of every expression but is used here as the name in a macro.", "Choose another name.")
-        for name in VARIABLES
-        if name in bound
-    ]
+    hidden = tree.bound()
+    problems += hidden_problems(name for name in VARIABLES if name in hidden and name not in _MAY_HIDE)
     return frozenset(names & set(VARIABLES)), frozenset(steps)
 
 
-def _is_steps(node: Any) -> bool:
-    return bool(node.WhichOneof("kind") == "ident_expr" and node.ident_expr.name == "steps")
+def hidden_problems(names: Iterable[str]) -> list[Problem]:
+    """Problems for the variables `names`, which a macro hides."""
+    return [
+        Problem("SF264", "", f"`{name}` is a variable of every expression but is used here as the name in a macro.", "Choose another name.") for name in names
+    ]
+
+
+def _is_by_step(node: Any, bound: frozenset[str]) -> bool:
+    return bool(node.WhichOneof("kind") == "ident_expr" and node.ident_expr.name in ("steps", "errors") and node.ident_expr.name not in bound)
 
 
 def _refuse_named_zones(tree: Tree, problems: list[Problem]) -> None:

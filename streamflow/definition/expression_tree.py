@@ -80,6 +80,25 @@ class Tree:
         """Every node, parents first, as written."""
         return _nodes(self.expr)
 
+    def scoped_nodes(self) -> Iterator[tuple[Any, frozenset[str]]]:
+        """Every node, parents first, with the names that macros have bound where it stands."""
+        pending: list[tuple[Any, frozenset[str]]] = [(self.expr, frozenset())]
+        while pending:
+            node, bound = pending.pop()
+            yield node, bound
+            if node.WhichOneof("kind") == "comprehension_expr":
+                part = node.comprehension_expr
+                result = bound | {part.accu_var}
+                inside = result | {name for name in (part.iter_var, part.iter_var2) if name}
+                pending += [(part.result, result), (part.loop_step, inside), (part.loop_condition, inside), (part.accu_init, bound), (part.iter_range, bound)]
+            else:
+                pending += [(child, bound) for child in reversed(children(node))]
+
+    def bound(self) -> frozenset[str]:
+        """The names that macros bind anywhere in the expression."""
+        parts = [node.comprehension_expr for node in self.nodes() if node.WhichOneof("kind") == "comprehension_expr"]
+        return frozenset(name for part in parts for name in (part.iter_var, part.iter_var2, part.accu_var) if name)
+
     def kind(self, node: Any) -> str:
         """The static type of `node`: list, map, optional or another word; `dyn` when only the run can tell."""
         declared: Any = self._types.get(node.id)

@@ -14,11 +14,16 @@ def kind_of(step: Step) -> str:
 
 
 def outcomes_of(step: Step) -> tuple[str, ...]:
-    """The outcomes that a need may name: the events of a wait and `timeout`, the branches of a choose; other kinds have none to name."""
+    """The outcomes that a need may name: the events of a wait and `timeout`, the branches of a choose, the decisions of an approval and
+    `timeout`, `failure` and `timeout` of a call or a child run; other kinds have none to name."""
     if step.wait is not None:
         return tuple(clause.id for clause in step.wait.events) + (("timeout",) if step.wait.within is not None else ())
     if step.choose is not None:
         return tuple(branch.id for branch in step.choose)
+    if step.approval is not None:
+        return ("approved", "rejected", *(("timeout",) if step.approval.within is not None else ()))
+    if step.call is not None or step.run is not None:
+        return ("failure", "timeout")
     return ()
 
 
