@@ -26,6 +26,7 @@ from streamflow.wire.decoding import Record
 from streamflow.wire.transitions import decode_transition
 
 ANSWER_S = 10.0
+_DELIVERY_S = 20.0
 _SETTLE_S = 0.05  # transitions of one command arrive together; those of the next fetch belong to it too
 
 
@@ -51,12 +52,14 @@ def ask(settings: Settings, command: Command, *, key: str, partition: int, timeo
         Reading(settings, topic_name(settings, RUNS), [partition], OFFSET_END) as runs,
         Reading(settings, topic_name(settings, DEAD_LETTERS), [0], OFFSET_END) as dead,
     ):
-        offset = _append(settings, command, key, partition)
+        offset = append(settings, producer(settings), command, key, partition)
         deadline = time.monotonic() + timeout_s
         found: list[Transition] = []
         while True:
             for letter in dead.follow(0.0):
-                _refuse(settings, command, letter, partition, offset)
+                named, place, rejected = refusal(settings, letter)
+                if named == command.id or place == (str(partition), str(offset)):
+                    raise rejected
             told = (decode_transition(record.value or b"", record.headers) for record in runs.follow(_SETTLE_S))
             heard = [transition for transition in told if transition.cause == command.id]
             found += heard
@@ -67,14 +70,20 @@ def ask(settings: Settings, command: Command, *, key: str, partition: int, timeo
                 raise OperationError("unanswered", text, command=command.id, partition=partition, offset=offset)
 
 
-def _append(settings: Settings, command: Command, key: str, partition: int) -> int:
-    """The offset of the command's record, once the broker has it."""
+def producer(settings: Settings) -> Producer:
+    """A producer of commands. Raises OperationError (`broker_unset`)."""
+    return Producer(confluent_producer_config(settings, "requests") | {"message.timeout.ms": 15_000})
+
+
+def append(settings: Settings, made: Producer, command: Command, key: str, partition: int) -> int:
+    """The offset of the command's record, once the broker has it. Raises OperationError (`broker_refused`)."""
     answers: list[tuple[KafkaError | None, Message]] = []
-    producer = Producer(confluent_producer_config(settings, "requests") | {"message.timeout.ms": 15_000})
     topic = topic_name(settings, COMMANDS)
     try:
-        producer.produce(topic, encode_command(command), key.encode(), partition, on_delivery=lambda error, message: answers.append((error, message)))
-        producer.flush(20)
+        made.produce(topic, encode_command(command), key.encode(), partition, on_delivery=lambda error, message: answers.append((error, message)))
+        deadline = time.monotonic() + _DELIVERY_S
+        while not answers and time.monotonic() < deadline:
+            made.poll(0.005)  # another thread may be served our answer
     except (KafkaException, BufferError) as error:
         raise OperationError("broker_refused", f"expected {topic} to take the command but {error}; do check the broker and its permissions") from error
     if not answers or answers[0][0] is not None:
@@ -83,11 +92,10 @@ def _append(settings: Settings, command: Command, key: str, partition: int) -> i
     return int(answers[0][1].offset() or 0)
 
 
-def _refuse(settings: Settings, command: Command, letter: Record, partition: int, offset: int) -> None:
-    """Raises Rejected if the dead letter is the answer to `command`."""
+def refusal(settings: Settings, letter: Record) -> tuple[str | None, tuple[str, str] | None, Rejected]:
+    """What a dead letter answers: the id of the command, or the (partition, offset) of its record in `commands`, and the refusal."""
     facts = facts_of(letter)
-    record = (facts.get("topic"), facts.get("partition"), facts.get("offset"))
-    if facts.get("command") != command.id and record != (topic_name(settings, COMMANDS), str(partition), str(offset)):
-        return
     state: dict[str, Any] = msgspec.json.decode(facts["state"]) if facts.get("state") else {}
-    raise Rejected(facts.get("code") or facts.get("reason") or "rejected", facts.get("message", "the engine refused the command"), **state)
+    code = facts.get("code") or facts.get("reason") or "rejected"
+    place = (facts.get("partition", ""), facts.get("offset", "")) if facts.get("topic") == topic_name(settings, COMMANDS) else None
+    return facts.get("command"), place, Rejected(code, facts.get("message", "the engine refused the command"), **state)

@@ -1,0 +1,86 @@
+"""Asking for a run without an event: which version, for which key, with what input, checked before anything is appended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+
+from streamflow.definition.catalog import Catalog
+from streamflow.definition.content import read_content
+from streamflow.definition.model import Definition
+from streamflow.engine.commands import Event, Start, StartRun
+from streamflow.errors import Rejected
+from streamflow.ids import run_id
+from streamflow.kafka.definitions import Snapshot
+from streamflow.ops.requests import new_id
+
+REQUEST = "request"  # what a start without an event is called, in the place of the event's name
+_LONGEST_NAME = 400  # bytes; the engine refuses longer ones
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A start that may be appended: its command, the id that its run will have, and the version that it names."""
+
+    command: StartRun
+    run: str
+    version: str
+
+
+def request(log: Snapshot, reference: str, *, key: str, data: Any, id: str | None = None, event: str | None = None) -> Request:
+    """A start of `reference` (`name` or `name@version`) for `key` with `data`. Asked for twice with one `id` (within its definition and key), only one
+    run starts. `event` is the trigger's event that `data` stands for; without it `data` is the definition's input, or that of its first trigger.
+
+    Raises Rejected (`version_unknown`, `version_retired`, `event_unknown`, `schema_mismatch`, `key_missing`, `id_too_long`)."""
+    if not key:
+        raise Rejected("key_missing", "expected a business key but it is empty; do name what the run is about")
+    if len(key.encode()) > _LONGEST_NAME or (id is not None and len(id.encode()) > _LONGEST_NAME):
+        raise Rejected("id_too_long", f"expected a key and an id of at most {_LONGEST_NAME} bytes but one is longer; do shorten it")
+    name, version, sha = _published(log, reference)
+    content, offset = log.contents[sha]
+    stands_for = _checked(*read_content(content), event, data)
+    command_id = f"request/{id}" if id is not None else new_id()
+    command = StartRun(command_id, name, key, Start(sha, offset), "", Event(stands_for, command_id, time.time_ns() // 1_000_000, data))
+    return Request(command, run_id(name, key, command_id), version)
+
+
+def _published(log: Snapshot, reference: str) -> tuple[str, str, str]:
+    """Name, version and sha256 of what is to be started. Raises Rejected."""
+    name, _, version = reference.partition("@")
+    if not version and name in log.names:
+        version = log.names[name].version
+    record = log.versions.get((name, version))
+    if record is None:
+        known = ", ".join(sorted(log.names)) or "nothing yet"
+        raise Rejected("version_unknown", f"expected a published definition but {reference} is not; runs can be started of {known}")
+    if record.retired:
+        raise Rejected("version_retired", f"expected a version that is in use but {name}@{version} is retired; do start another one")
+    return name, version, record.sha
+
+
+def _checked(definition: Definition, catalog: Catalog, event: str | None, data: Any) -> str:
+    """What a start stands for; `data` must be what expressions were checked against. Raises Rejected."""
+    names = [trigger.event for trigger in definition.on]
+    if event is None and (definition.input is not None or not names):
+        check_schema(definition.input, data, f"input of {definition.name}")
+        return REQUEST
+    chosen = event or names[0]
+    spec = catalog.event(chosen)
+    if chosen not in names or spec is None:
+        known = ", ".join(names) or "none"
+        raise Rejected("event_unknown", f"expected an event that starts {definition.name} but {chosen} does not; it has {known}")
+    check_schema(spec.schema_, data, f"payload of {chosen}")
+    return chosen
+
+
+def check_schema(schema: Any, data: Any, what: str) -> None:
+    """Raises Rejected (`schema_mismatch`) if `data` does not fit the JSON Schema; without one, everything does."""
+    if not schema:
+        return
+    wrong = next(iter(jsonschema_rs.validator_for(schema).iter_errors(data)), None)
+    if wrong is not None:
+        place = "/".join(map(str, wrong.instance_path))
+        raise Rejected("schema_mismatch", f"expected {what} but /{place}: {wrong.message}; do correct it", pointer=f"/{place}" if place else "")
