@@ -6,10 +6,8 @@ Secrets are references and are resolved here, when a client is made. Client ids 
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -17,6 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from confluent_kafka import KafkaError
 
 from streamflow.errors import OperationError
+from streamflow.secrets import resolve_secret
 from streamflow.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -30,23 +29,6 @@ _STOP_S = 3.0
 def max_batch_bytes(settings: Settings) -> int:
     """The largest batch, in bytes, that our topics take and our producers send: Kafka's default, or more if our records may be larger."""
     return max(_DEFAULT_BATCH_BYTES, settings.limits.record_bytes + _BATCH_OVERHEAD_BYTES)
-
-
-def resolve_secret(reference: str, environ: Mapping[str, str] = os.environ) -> str:
-    """The secret that `env:NAME` or `file:/path` refers to; a file's last line end is dropped.
-
-    Raises OperationError if it is not there."""
-    kind, _, place = reference.partition(":")
-    if kind == "env":
-        if place not in environ:
-            expected = f"expected a secret in the environment variable {place}"
-            raise OperationError("secret_missing", f"{expected} but it is not set; do set it", retryable=False)
-        return environ[place]
-    try:
-        return Path(place).read_text().removesuffix("\n")
-    except OSError as error:
-        expected = f"expected a secret in the file {place}"
-        raise OperationError("secret_missing", f"{expected} but {error.strerror}; do provide it", retryable=False) from error
 
 
 def bootstrap_servers(settings: Settings) -> str:

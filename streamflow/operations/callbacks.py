@@ -1,0 +1,112 @@
+"""Signed addresses at which a pending attempt is answered: made by task workers, read by the sidecar.
+
+A token names its attempt and when it ends, and is signed with HMAC-SHA256, so nothing has to be kept about it: `<claims>.<signature>`, both in
+base64url. Whoever holds one may answer that attempt, once; a second answer is refused by the engine as any late result is.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from typing import Annotated, Any
+
+import msgspec
+
+from streamflow.errors import OperationError, Rejected
+
+_LONGEST_TOKEN = 4000
+# What is signed is told apart from anything else that the same secret may sign.
+_PURPOSE = b"streamflow callback 1\0"
+
+
+class Callback(msgspec.Struct, frozen=True, array_like=True):
+    """The attempt that a token answers, its business key, and until when (ms since the epoch)."""
+
+    run: str
+    key: str
+    step: str
+    item: int | None
+    attempt: int
+    expires_ms: int
+
+
+def make_token(secret: str, callback: Callback) -> str:
+    """A token for `callback`, safe in URLs."""
+    claims = msgspec.json.encode(callback)
+    return f"{_base64(claims)}.{_base64(_signature(secret, claims))}"
+
+
+def read_token(secret: str, token: str, now_ms: int) -> Callback:
+    """What `token` stands for.
+
+    Raises Rejected: `callback_forged` when it was not made with `secret` or has been changed, `callback_expired` when its time is over."""
+    forged = Rejected("callback_forged", "expected a callback address that we made but this is none; do use it as it was given")
+    if len(token) > _LONGEST_TOKEN:
+        raise forged
+    first, _, second = token.partition(".")
+    try:
+        claims, signature = _bytes(first), _bytes(second)
+    except (binascii.Error, ValueError):
+        raise forged from None
+    # One spelling for each token: base64 with other last bits would be read as the same.
+    if not hmac.compare_digest(_signature(secret, claims), signature) or f"{_base64(claims)}.{_base64(signature)}" != token:
+        raise forged
+    try:
+        callback = msgspec.json.decode(claims, type=Callback)
+    except msgspec.DecodeError:
+        raise forged from None
+    if now_ms >= callback.expires_ms:
+        late = (now_ms - callback.expires_ms) / 1000
+        raise Rejected("callback_expired", f"expected an answer in time but it comes {late:.0f} s late; do nothing, the step has gone on", run=callback.run)
+    return callback
+
+
+def callback_url(base: str, token: str) -> str:
+    """Where `token` is sent to, under the address of the sidecar."""
+    return f"{base.rstrip('/')}/callbacks/{token}"
+
+
+def read_answer(body: bytes) -> Any:
+    """The output in `{"output": ...}`, as plugins and callbacks answer.
+
+    Raises OperationError with the code that `{"error": {"code", "message", "retryable", "retry_after_s"}}` names, or Rejected (`answer_invalid`)
+    when it is neither."""
+    try:
+        answer = msgspec.json.decode(body, type=_Answer)
+    except msgspec.DecodeError as error:
+        raise _invalid(str(error)) from error
+    if (answer.output is msgspec.UNSET) == (answer.error is msgspec.UNSET):
+        raise _invalid("it has both or neither")
+    if isinstance(said := answer.error, _Error):
+        raise OperationError(said.code, said.message, retryable=said.retryable, retry_after_s=said.retry_after_s)
+    return answer.output
+
+
+def _invalid(found: str) -> Rejected:
+    return Rejected("answer_invalid", f'expected {{"output": ...}} or {{"error": {{"code", "message"}}}} but {found[:300]}; do see docs/plugins.md')
+
+
+class _Error(msgspec.Struct, forbid_unknown_fields=True):
+    code: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
+    message: Annotated[str, msgspec.Meta(max_length=2000)] = ""
+    retryable: bool = True
+    retry_after_s: Annotated[float, msgspec.Meta(ge=0, le=86_400 * 7)] | None = None
+
+
+class _Answer(msgspec.Struct, forbid_unknown_fields=True):
+    output: Any = msgspec.UNSET
+    error: _Error | msgspec.UnsetType = msgspec.UNSET
+
+
+def _signature(secret: str, claims: bytes) -> bytes:
+    return hmac.new(secret.encode(), _PURPOSE + claims, hashlib.sha256).digest()
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -1,0 +1,203 @@
+"""The one way out for HTTP: connects only to the address it has judged, follows redirects by judging again, and never reads more than it may.
+
+Names are resolved here and the connection is made to exactly those addresses, so a name that resolves otherwise a moment later changes nothing.
+No proxy, no cookies, nothing from the environment. One `Egress` has one policy, and so its kept connections are never used under another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from streamflow.errors import OperationError
+from streamflow.operations.address import Policy, check_address, check_url, parse_url, refused
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+REDIRECTS = 5
+_CONNECT_S = 10.0
+_KEEP_ALIVE_S = 15.0
+_CHUNK_BYTES = 64 << 10
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# What a request to another host still says.
+_CARRIED = frozenset({"accept", "accept-language", "content-type", "user-agent", "traceparent"})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked: `headers` are sent to the host of `url` only. `redirects` is how many are followed, `limit_bytes` what may come back."""
+
+    method: str
+    url: URL
+    headers: Mapping[str, str]
+    body: bytes | None
+    timeout_s: float
+    limit_bytes: int
+    redirects: int = REDIRECTS
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: header names in lower case, the last of several values apart by commas."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+async def _system(host: str, port: int) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class _Resolver(AbstractResolver):
+    """Names to addresses that the policy allows: all of them or none, so that no order of answers matters."""
+
+    def __init__(self, policy: Policy, resolve: Resolve) -> None:
+        self._policy = policy
+        self._resolve = resolve
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
+        """As aiohttp asks for it. Raises OperationError (`url_refused`), or OSError when the name is unknown."""
+        results: list[ResolveResult] = []
+        for text in await self._resolve(host, port):
+            address = ipaddress.ip_address(text)
+            check_address(address, self._policy, host.lower().rstrip("."), port)
+            kind = socket.AF_INET if address.version == 4 else socket.AF_INET6
+            flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+            results.append({"hostname": host, "host": str(address), "port": port, "family": kind, "proto": 0, "flags": flags})
+        if not results:
+            raise OSError(f"no address of {host}")
+        return results
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Egress:
+    """HTTP requests under one policy. Belongs to one event loop; makes its connections when they are first needed."""
+
+    def __init__(self, policy: Policy, *, resolve: Resolve = _system) -> None:
+        self._policy = policy
+        self._resolve = resolve
+        self._session: aiohttp.ClientSession | None = None
+
+    async def request(self, request: Request) -> Answer:
+        """The answer, whatever its status.
+
+        Raises OperationError: `url_refused`, `http_unreachable`, `http_certificate`, `http_timeout`, `http_broken_off`, `http_redirects`,
+        `response_too_large`."""
+        check_url(request.url, self._policy)
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                return await self._follow(request)
+        except TimeoutError:
+            raise OperationError("http_timeout", f"expected an answer of {shown(request.url)} within {request.timeout_s:g} s but none came") from None
+
+    async def close(self) -> None:
+        """Closes its connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _follow(self, request: Request) -> Answer:
+        method, url, headers, body = request.method, request.url, dict(request.headers), request.body
+        for _ in range(request.redirects + 1):
+            answer = await self._once(method, url, headers, body, request.limit_bytes)
+            place = answer.headers.get("location")
+            if request.redirects == 0 or answer.status not in _REDIRECTS or place is None:
+                return answer
+            target = _target(url, place)
+            check_url(target, self._policy)
+            if target.origin() != url.origin():
+                headers = {name: value for name, value in headers.items() if name.lower() in _CARRIED}
+            if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
+                method, body = ("HEAD" if method == "HEAD" else "GET"), None
+                headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+            url = target
+        text = f"expected at most {request.redirects} redirects but {shown(request.url)} has more; do ask the final address"
+        raise OperationError("http_redirects", text, retryable=False)
+
+    async def _once(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None, limit: int) -> Answer:
+        place = shown(url)
+        try:
+            async with self._opened().request(method, url, headers=headers, data=body, allow_redirects=False) as response:
+                merged = {name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers}
+                if response.status in _REDIRECTS and "location" in merged:
+                    return Answer(response.status, merged, b"")
+                return Answer(response.status, merged, await _read(response, limit, place))
+        except aiohttp.ClientConnectorCertificateError as error:
+            text = f"expected a certificate of {place} that can be trusted but {error.certificate_error}; do check it"
+            raise OperationError("http_certificate", text, retryable=False) from error
+        except (aiohttp.ClientConnectorError, ssl.SSLError, aiohttp.ConnectionTimeoutError) as error:
+            raise OperationError("http_unreachable", f"expected {place} to take a connection but {_said(error)}") from error
+        except (aiohttp.InvalidURL, ValueError) as error:
+            raise refused("a request that can be sent", _said(error)) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise OperationError("http_broken_off", f"expected a whole answer of {place} but {_said(error)}") from error
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(resolver=_Resolver(self._policy, self._resolve), use_dns_cache=False, limit=0, keepalive_timeout=_KEEP_ALIVE_S),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # What is compressed could be a hundred thousand times as large as what came.
+                auto_decompress=False,
+                headers={"User-Agent": "streamflow", "Accept-Encoding": "identity"},
+                trust_env=False,
+            )
+        return self._session
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int, place: str) -> bytes:
+    """The body, up to `limit` bytes; what is longer is refused without reading on."""
+    coding = response.headers.get("Content-Encoding", "identity").lower()
+    if coding not in ("identity", ""):
+        text = f"expected an answer of {place} that is not compressed but its encoding is {coding}; do have it heed Accept-Encoding"
+        raise OperationError("response_invalid", text, retryable=False)
+    length = response.content_length
+    if length is not None and length > limit and response.method != "HEAD":
+        raise _too_large(place, limit, f"it announces {length}")
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+        size += len(chunk)
+        if size > limit:
+            # Leaving with an unfinished answer closes the connection: nothing more is read.
+            raise _too_large(place, limit, "more came")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _too_large(place: str, limit: int, found: str) -> OperationError:
+    return OperationError("response_too_large", f"expected at most {limit} bytes of {place} but {found}; do ask for less", retryable=False)
+
+
+def _target(url: URL, place: str) -> URL:
+    try:
+        joined = url.join(URL(place))
+    except ValueError as error:
+        raise refused("a redirect to a URL", f"{shown(url)} redirects to something else") from error
+    target = parse_url(str(joined))
+    if url.scheme == "https" and target.scheme != "https":
+        raise refused("a redirect that stays with https", f"{shown(url)} redirects to {target.scheme}")
+    return target
+
+
+def shown(url: URL) -> str:
+    """`url` as messages name it: without its query, which may hold what is not for everybody."""
+    return str(url.with_query(None).with_fragment(None))
+
+
+def _said(error: BaseException) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
