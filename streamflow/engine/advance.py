@@ -9,20 +9,29 @@ from typing import Any
 import msgspec
 
 from streamflow.definition.plan import (
+    NO_OUTCOME,
+    ApprovalPlan,
+    CallPlan,
+    ChildPlan,
     ChoosePlan,
     ClausePlan,
     DelayPlan,
     EmitPlan,
     ExpressionError,
+    FailPlan,
     PrintPlan,
     SetPlan,
     StepPlan,
     WaitPlan,
 )
+from streamflow.engine.calls import begin_call, begin_list
 from streamflow.engine.commands import Continue, Event
 from streamflow.engine.draft import RunDraft
 from streamflow.engine.effects import AppendCommand, PrintLine, PublishEvent
+from streamflow.engine.evaluation import Parked, Place
+from streamflow.engine.stopping import stop
 from streamflow.engine.transitions import (
+    ApprovalRequested,
     BranchChosen,
     DelayElapsed,
     DelayStarted,
@@ -36,20 +45,11 @@ from streamflow.engine.transitions import (
     WaitStarted,
 )
 
-_encoder = msgspec.json.Encoder()
-
-
-class _Parked(Exception):
-    """The step cannot go on: `code` says why, `at` which part of it."""
-
-    def __init__(self, code: str, at: str) -> None:
-        super().__init__(code)
-        self.code = code
-        self.at = at
-
 
 def advance(run: RunDraft, begin_with: Iterable[str] | None = None) -> None:
     """Begin every step that can begin. `begin_with` are the steps to look at first (None: all that have not begun)."""
+    if run.is_over():
+        return
     plan, order = run.plan, run.plan.order
     queue = [order[step] for step in (plan.steps if begin_with is None else begin_with)]
     heapify(queue)
@@ -70,6 +70,8 @@ def advance(run: RunDraft, begin_with: Iterable[str] | None = None) -> None:
             _flush(run, skipped)
             if not _begin(run, step):
                 skipped.append(step.id)
+            if run.is_over():
+                return
         else:
             skipped.append(step.id)
         if step.id in skipped or run.head.steps[step.id].status == "done":
@@ -78,7 +80,20 @@ def advance(run: RunDraft, begin_with: Iterable[str] | None = None) -> None:
     _flush(run, skipped)
     steps = run.head.steps
     if len(steps) == len(plan.steps) and all(s.status in ("done", "skipped") for s in steps.values()):
-        run.record(RunCompleted(_ended(run)))
+        run.record(RunCompleted(_ended(run), _output(run)))
+
+
+def _output(run: RunDraft) -> Any:
+    """The output of the run: that of the step the definition names, or None if it has none, or one that no record takes."""
+    step = run.plan.output
+    if step is None or run.head.steps[step].status != "done" or run.head.steps[step].outcome in NO_OUTCOME:
+        return None
+    output = run.output(step)
+    try:
+        Place(run).fits(output, "output")
+    except Parked:
+        return None
+    return output
 
 
 def _flush(run: RunDraft, skipped: list[str]) -> None:
@@ -119,26 +134,15 @@ def _ended(run: RunDraft) -> tuple[str, ...]:
 def _begin(run: RunDraft, step: StepPlan) -> bool:
     """Begin `step`; False if its `if` does not hold, so that it is to be skipped."""
     try:
-        if step.condition is not None and not _evaluate(run, step.condition.holds, step.condition, "if"):
+        if step.condition is not None and not Place(run).evaluate(step.condition.holds, step.condition, "if"):
             return False
-        _BEGIN[type(step.work)](run, step, step.work)
-    except _Parked as parked:
+        if step.each is not None:
+            begin_list(run, step, step.each)
+        else:
+            _BEGIN[type(step.work)](run, step, step.work)
+    except Parked as parked:
         run.record(StepParked(parked.code, parked.at), step.id)
     return True
-
-
-def _evaluate(run: RunDraft, call: Callable[..., Any], expression: Any, at: str, event: Any = None) -> Any:
-    try:
-        return call(run.variables(expression, event))
-    except ExpressionError as error:
-        raise _Parked(error.code, at) from None
-
-
-def _values(run: RunDraft, mappings: Iterable[tuple[str, Any]], at: str) -> dict[str, Any]:
-    values = {name: _evaluate(run, expression.evaluate, expression, f"{at}/{name}") for name, expression in mappings}
-    if len(_encoder.encode(values)) > run.draft.limits.record_bytes:
-        raise _Parked("too_large", at)
-    return values
 
 
 def _wait(run: RunDraft, step: StepPlan, work: WaitPlan) -> None:
@@ -172,27 +176,23 @@ def claim(run: RunDraft, work: WaitPlan, event: Event, due_ms: int | None) -> Cl
 
 def _choose(run: RunDraft, step: StepPlan, work: ChoosePlan) -> None:
     for branch in work.branches:
-        if branch.condition is None or _evaluate(run, branch.condition.holds, branch.condition, f"choose/{branch.id}"):
+        if branch.condition is None or Place(run).evaluate(branch.condition.holds, branch.condition, f"choose/{branch.id}"):
             run.record(BranchChosen(branch.id), step.id)
             return
     run.record(BranchChosen(None), step.id)
 
 
 def _set(run: RunDraft, step: StepPlan, work: SetPlan) -> None:
-    run.record(ValuesSet(_values(run, work.values, "set")), step.id)
+    run.record(ValuesSet(Place(run).values(work.values, "set")), step.id)
 
 
 def _emit(run: RunDraft, step: StepPlan, work: EmitPlan) -> None:
-    head, data = run.head, _values(run, work.data, "emit")
-    key = head.key if work.key is None else _evaluate(run, work.key.evaluate, work.key, "emit/key")
-    if isinstance(key, bool) or not isinstance(key, str | int):
-        raise _Parked("not_a_key", "emit/key")
-    if len(str(key).encode()) > run.draft.limits.name_bytes:
-        raise _Parked("too_large", "emit/key")
+    head, place = run.head, Place(run)
+    data, key = place.values(work.data, "emit"), place.key(work.key, "emit/key")
     event_id = f"{head.run}/{head.seq + 1}"
-    run.record(EventEmitted(work.event, work.topic, event_id, str(key), data), step.id)
+    run.record(EventEmitted(work.event, work.topic, event_id, key, data), step.id)
     draft = run.draft
-    draft.effects.append(PublishEvent(work.topic, str(key), event_id, work.event, draft.now_ms, data, head.definition, head.run, draft.trace))
+    draft.effects.append(PublishEvent(work.topic, key, event_id, work.event, draft.now_ms, data, head.definition, head.run, draft.trace))
 
 
 def _delay(run: RunDraft, step: StepPlan, work: DelayPlan) -> None:
@@ -200,14 +200,26 @@ def _delay(run: RunDraft, step: StepPlan, work: DelayPlan) -> None:
         until = run.draft.now_ms + work.for_ms
     else:
         assert work.until is not None
-        until = _evaluate(run, work.until.instant_ms, work.until, "delay/until")
+        until = Place(run).evaluate(work.until.instant_ms, work.until, "delay/until")
     run.record(DelayStarted(until), step.id)
     if until <= run.draft.now_ms:
         run.record(DelayElapsed(until), step.id)
 
 
+def _approval(run: RunDraft, step: StepPlan, work: ApprovalPlan) -> None:
+    value = Place(run).evaluate(work.text.evaluate, work.text, "approval/text")
+    text = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
+    due = None if work.within_ms is None else run.draft.now_ms + work.within_ms
+    run.record(ApprovalRequested(text[:4000], work.who, work.form, due), step.id)
+
+
+def _fail(run: RunDraft, step: StepPlan, work: FailPlan) -> None:
+    reason = Place(run).evaluate(work.reason.evaluate, work.reason, "fail/reason")
+    stop(run, "failed", reason if isinstance(reason, str) else msgspec.json.encode(reason, order="sorted").decode(), step.id)
+
+
 def _print(run: RunDraft, step: StepPlan, work: PrintPlan) -> None:
-    value = _evaluate(run, work.text.evaluate, work.text, "print/text")
+    value = Place(run).evaluate(work.text.evaluate, work.text, "print/text")
     text = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
     run.record(LinePrinted(text[:4000]), step.id)
     run.draft.effects.append(PrintLine(run.head.run, step.id, text[:4000]))
@@ -220,4 +232,8 @@ _BEGIN: dict[type, Callable[[RunDraft, StepPlan, Any], None]] = {
     EmitPlan: _emit,
     DelayPlan: _delay,
     PrintPlan: _print,
+    CallPlan: begin_call,
+    ChildPlan: begin_call,
+    ApprovalPlan: _approval,
+    FailPlan: _fail,
 }

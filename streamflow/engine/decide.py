@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from streamflow.engine import commands as c
+from streamflow.engine.approvals import decide_approval
 from streamflow.engine.draft import Draft, Limits
 from streamflow.engine.effects import DeadLetter, RecordRejection
 from streamflow.engine.expiry import forget
@@ -17,7 +18,8 @@ from streamflow.engine.marks import mark
 from streamflow.engine.offers import deliver_event
 from streamflow.engine.outcome import Contents, Decision, Outcome, Refused
 from streamflow.engine.requests import cancel_run, continue_run, fail_run, retry_step, skip_step
-from streamflow.engine.starts import start_run
+from streamflow.engine.results import complete_attempt, fail_attempt, suspend_attempt
+from streamflow.engine.starts import answer_parent, start_run
 from streamflow.engine.state import OWN, Counts, Own, RunState, StateView, Watermark, run_key
 from streamflow.engine.timing import advance_watermark, fire_timer
 from streamflow.engine.transitions import StepParked
@@ -39,6 +41,8 @@ def decide(view: StateView, contents: Contents, own: Own, command: c.Command, at
         draft = Draft(view, now, command.id, limits)
         if outcome == "dead":
             draft.effects.append(DeadLetter(reason, refused.message))
+        if isinstance(command, c.StartRun) and command.parent is not None and outcome != "duplicate":
+            draft.effects.append(answer_parent(command.parent, command.id, reason, refused.message))
         elif outcome == "rejected" and _has_caller(command):
             draft.effects.append(RecordRejection(command.id, reason, refused.message, getattr(command, "run", None), refused.state))
     origin = getattr(command, "origin", None)
@@ -91,13 +95,17 @@ def _parked_change(draft: Draft, parked: int) -> int:
 
 def _has_caller(command: c.Command) -> bool:
     """Whether somebody waits for an answer. An event that no run takes is no request, and its record stays in its own topic."""
-    return isinstance(command, c.CancelRun | c.RetryStep | c.SkipStep | c.FailRun | c.StartRun)
+    return isinstance(command, c.CancelRun | c.RetryStep | c.SkipStep | c.FailRun | c.StartRun | c.Decide)
 
 
 _DECIDE: dict[type, Callable[[Draft, Contents, Own, Any], None]] = {
     c.StartRun: start_run,
     c.DeliverEvent: deliver_event,
     c.FireTimer: fire_timer,
+    c.CompleteAttempt: complete_attempt,
+    c.FailAttempt: fail_attempt,
+    c.SuspendAttempt: suspend_attempt,
+    c.Decide: decide_approval,
     c.Continue: continue_run,
     c.CancelRun: cancel_run,
     c.FailRun: fail_run,

@@ -9,11 +9,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamflow.definition.plan import START, Compiled, Plan
-from streamflow.engine.effects import Effect
+from streamflow.definition.plan import NO_OUTCOME, START, Compiled, Plan
+from streamflow.engine.commands import CompleteAttempt, FailAttempt, Parent
+from streamflow.engine.effects import AppendCommand, Effect
 from streamflow.engine.evolve import evolve, finished, records_of
-from streamflow.engine.state import WRITTEN_ONCE, Expiry, KeyRecord, RunState, StateView, done_key, expiry_key, key_key, out_key, run_key
-from streamflow.engine.transitions import ENDINGS, Transition
+from streamflow.engine.state import (
+    WRITTEN_ONCE,
+    Expiry,
+    KeyRecord,
+    RunState,
+    StateView,
+    done_key,
+    expiry_key,
+    item_out_key,
+    key_key,
+    out_key,
+    run_key,
+)
+from streamflow.engine.transitions import ENDINGS, RunCompleted, RunFailed, Transition
 
 FINISHED_PER_KEY = 20  # remembered by their key, which is how an event they consumed is known again; each start is known by its own run
 
@@ -28,6 +41,8 @@ class Limits:
     record_bytes: int = 900_000
     open_runs: int = 1000
     name_bytes: int = 1000
+    items: int = 10_000
+    lost_ms: int = 60_000
 
 
 @dataclass(slots=True)
@@ -57,12 +72,17 @@ class Draft:
 class RunDraft:
     """One run in a draft: its head so far, its plan, and the recording of facts."""
 
-    __slots__ = ("draft", "plan", "state")
+    __slots__ = ("closed", "draft", "plan", "state")
 
     def __init__(self, draft: Draft, plan: Plan, state: RunState | None) -> None:
         self.draft = draft
         self.plan = plan
         self.state = state
+        self.closed = False
+
+    def is_over(self) -> bool:
+        """Whether no step begins any more: the run has ended, or is stopping."""
+        return self.closed or self.head.stopping is not None
 
     @property
     def head(self) -> RunState:
@@ -75,14 +95,14 @@ class RunDraft:
         """Whether this command has made as many transitions as one may."""
         return len(self.draft.transitions) >= self.draft.limits.transitions
 
-    def record(self, data: Any, step: str | None = None, *, run: str = "", key: str = "") -> Transition:
+    def record(self, data: Any, step: str | None = None, *, attempt: int | None = None, run: str = "", key: str = "") -> Transition:
         """Record a fact. `run` and `key` are given for the first one only."""
         before, draft, plan = self.state, self.draft, self.plan
         if before is None:
             seq = 1
         else:
             run, key, seq = before.run, before.key, before.seq + 1
-        transition = Transition(run, plan.name, plan.version, key, seq, draft.now_ms, draft.cause, data, step)
+        transition = Transition(run, plan.name, plan.version, key, seq, draft.now_ms, draft.cause, data, step, attempt)
         draft.transitions.append(transition)
         after = self.state = evolve(before, transition)
         for name, record in records_of(before, transition, plan.reads):
@@ -94,6 +114,7 @@ class RunDraft:
         return transition
 
     def _close(self, state: RunState, transition: Transition) -> None:
+        self.closed = True
         draft, index = self.draft, key_key(state.definition, state.key)
         known: KeyRecord = draft.get(index)
         expires = transition.at_ms + draft.limits.window_ms
@@ -101,9 +122,12 @@ class RunDraft:
         draft.put(done_key(state.run), finished(state, transition))
         draft.put(expiry_key(expires, state.run), Expiry(state.run))
         draft.put(index, KeyRecord(tuple(r for r in known.open if r != state.run), (*known.finished, state.run)[-FINISHED_PER_KEY:]))
+        if state.parent is not None:
+            draft.effects.append(AppendCommand(state.parent.key, _answer(state.parent, state.run, transition.data)))
 
-    def variables(self, expression: Compiled, event: Any = None) -> Mapping[str, Any]:
-        """The values that `expression` reads, and no others: converting them is most of its cost."""
+    def variables(self, expression: Compiled, event: Any = None, *, item: tuple[int, Any] | None = None, now_ms: int | None = None) -> Mapping[str, Any]:
+        """The values that `expression` reads, and no others: converting them is most of its cost. `item` is (index, item) of a list, `now_ms` the
+        time to give for `now` instead of the command's."""
         names, draft, head = expression.names, self.draft, self.head
         values: dict[str, Any] = {}
         if "event" in names:
@@ -112,10 +136,18 @@ class RunDraft:
             values["trigger"] = draft.get(out_key(head.run, START))
         if "steps" in names:
             values["steps"] = {
+                step: self.output(step)
+                for step in sorted(expression.steps)
+                if (state := head.steps.get(step)) is not None and state.status == "done" and state.outcome not in NO_OUTCOME
+            }
+        if "errors" in names:
+            values["errors"] = {
                 step: draft.get(out_key(head.run, step))
                 for step in sorted(expression.steps)
-                if (state := head.steps.get(step)) is not None and state.status == "done" and state.outcome != "timeout"
+                if (state := head.steps.get(step)) is not None and state.outcome in NO_OUTCOME and state.attempt
             }
+        if item is not None:
+            values["index"], values["item"] = item
         if "run" in names:
             values["run"] = {
                 "id": head.run,
@@ -126,5 +158,22 @@ class RunDraft:
                 "trigger": head.trigger,
             }
         if "now" in names:
-            values["now"] = draft.now_ms
+            values["now"] = draft.now_ms if now_ms is None else now_ms
         return values
+
+    def output(self, step: str) -> Any:
+        """The output of a step that is done and that an expression of the plan reads; of a list, that of every item, None for those without."""
+        head = self.head
+        items = head.steps[step].items
+        if items is None:
+            return self.draft.get(out_key(head.run, step))
+        return [self.draft.get(item_out_key(head.run, step, item)) for item in range(items.total)]
+
+
+def _answer(parent: Parent, run: str, ending: Any) -> CompleteAttempt | FailAttempt:
+    """What the end of a run is for its parent."""
+    if isinstance(ending, RunCompleted):
+        output = {"run": run, "ended": ",".join(ending.ended), "output": ending.output}
+        return CompleteAttempt(f"ended/{run}", parent.run, parent.step, parent.attempt, output, parent.item)
+    code = "child_failed" if isinstance(ending, RunFailed) else "child_cancelled"
+    return FailAttempt(f"ended/{run}", parent.run, parent.step, parent.attempt, code, f"{run}: {ending.reason}", retryable=False, item=parent.item)

@@ -9,16 +9,23 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from streamflow.definition.plan import START
-from streamflow.engine.state import FinishedRun, KeptEvent, RunState, StepState, Timer, out_key, timer_key
+from streamflow.engine.evolve_attempts import APPROVAL_FACTS, ATTEMPT_FACTS, attempt_records, parked_after, retried_after, step_after, step_forgotten
+from streamflow.engine.state import Ending, FinishedRun, KeptEvent, RunState, StepState, Timer, out_key, timer_key
 from streamflow.engine.transitions import (
     ENDINGS,
+    ApprovalExpired,
+    ApprovalGiven,
+    ApprovalRequested,
     BranchChosen,
+    CallRequested,
+    ChildRequested,
     DelayElapsed,
     DelayStarted,
     EventEmitted,
     EventKept,
     LinePrinted,
     RunStarted,
+    RunStopping,
     StepParked,
     StepRetried,
     StepsSkipped,
@@ -31,7 +38,6 @@ from streamflow.engine.transitions import (
 
 DONE = StepState("done", "done")
 SKIPPED = StepState("skipped")
-PARKED = StepState("parked")
 
 
 def evolve(state: RunState | None, transition: Transition) -> RunState:
@@ -50,8 +56,15 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
             trigger=data.trigger,
             steps={},
             seen=(data.event.id,),
+            parent=data.parent,
         )
-    steps, seen, kept = _EVOLVE[type(data)](state, transition, data)
+    kind = type(data)
+    steps, seen, kept = _EVOLVE[kind](state, transition, data)
+    stopping, called = state.stopping, state.called
+    if kind is RunStopping:
+        stopping = Ending(data.ending, data.reason, data.undo)
+    elif (kind is CallRequested or kind is ChildRequested) and stopping is None and transition.step not in called:
+        called = (*called, transition.step or "")
     return RunState(
         state.run,
         state.definition,
@@ -65,6 +78,9 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
         steps,
         seen,
         kept,
+        state.parent,
+        stopping,
+        called,
     )
 
 
@@ -122,11 +138,31 @@ def _steps_skipped(state: RunState, transition: Transition, data: StepsSkipped) 
 
 def _step_parked(state: RunState, transition: Transition, data: StepParked) -> Evolved:
     seen, kept = _still_kept(state, transition.at_ms)  # what is kept now outlasts the trouble
-    return {**state.steps, transition.step or "": PARKED}, seen, tuple(KeptEvent(k.event) for k in kept)
+    parked = parked_after(state.steps.get(transition.step or ""))
+    return {**state.steps, transition.step or "": parked}, seen, tuple(KeptEvent(k.event) for k in kept)
 
 
 def _step_retried(state: RunState, transition: Transition, data: StepRetried) -> Evolved:
+    again = retried_after(state.steps[transition.step or ""])
+    if again is not None:
+        return _step(state, transition, again)
     return {name: step for name, step in state.steps.items() if name != transition.step}, state.seen, state.kept
+
+
+def _attempt(state: RunState, transition: Transition, data: Any) -> Evolved:
+    return _step(state, transition, step_after(state.steps.get(transition.step or ""), transition))
+
+
+def _approval_requested(state: RunState, transition: Transition, data: ApprovalRequested) -> Evolved:
+    return _step(state, transition, StepState("approving", None, data.due_ms))
+
+
+def _approval_given(state: RunState, transition: Transition, data: ApprovalGiven) -> Evolved:
+    return _step(state, transition, StepState("done", data.decision))
+
+
+def _run_stopping(state: RunState, transition: Transition, data: RunStopping) -> Evolved:
+    return {name: step if step.status in ("done", "skipped") else SKIPPED for name, step in state.steps.items()}, state.seen, ()
 
 
 def _ended(state: RunState, transition: Transition, data: Any) -> Evolved:
@@ -147,6 +183,11 @@ _EVOLVE: dict[type, Callable[[RunState, Transition, Any], Evolved]] = {
     StepsSkipped: _steps_skipped,
     StepParked: _step_parked,
     StepRetried: _step_retried,
+    **dict.fromkeys(ATTEMPT_FACTS, _attempt),
+    ApprovalRequested: _approval_requested,
+    ApprovalGiven: _approval_given,
+    ApprovalExpired: _wait_timed_out,
+    RunStopping: _run_stopping,
     **dict.fromkeys(ENDINGS, _ended),
 }
 
@@ -171,7 +212,9 @@ def records_of(before: RunState | None, transition: Transition, reads: frozenset
             records.append((out_key(run, START), data.event.data))
         elif output := _OUTPUTS.get(kind):
             records.append((out_key(run, step), output(data)))
-    if kind is WaitStarted:
+    if kind in _OUTSIDE:
+        records += attempt_records(before.steps.get(step) if before is not None else None, transition, step in reads)
+    elif kind is WaitStarted:
         if data.due_ms is not None:
             records.append((timer_key(data.due_ms, run, step), Timer(run, step, data.due_ms)))
     elif kind is DelayStarted:
@@ -179,12 +222,21 @@ def records_of(before: RunState | None, transition: Transition, reads: frozenset
     elif before is not None and kind in _DISARMING:
         if (armed := before.steps[step].due_ms) is not None:
             records.append((timer_key(armed, run, step), None))
+    elif before is not None and kind is StepsSkipped:
+        for name in data.steps:
+            if (skipped := before.steps.get(name)) is not None:  # it was parked
+                records += step_forgotten(run, name, skipped, name in reads)
+    elif before is not None and kind is RunStopping:
+        for name, state in before.steps.items():
+            if state.status not in ("done", "skipped"):
+                records += step_forgotten(run, name, state, name in reads)
     elif before is not None and kind in ENDINGS:
         records += forgotten(before, reads)
     return records
 
 
 _DISARMING = frozenset({WaitSatisfied, WaitTimedOut, DelayElapsed})
+_OUTSIDE = frozenset({*ATTEMPT_FACTS, *APPROVAL_FACTS})
 
 
 def forgotten(state: RunState, reads: frozenset[str]) -> Iterator[tuple[str, None]]:
@@ -192,11 +244,7 @@ def forgotten(state: RunState, reads: frozenset[str]) -> Iterator[tuple[str, Non
     if START in reads:
         yield out_key(state.run, START), None
     for name, step in state.steps.items():
-        if step.status == "done":
-            if name in reads and step.outcome != "timeout":
-                yield out_key(state.run, name), None
-        elif step.due_ms is not None:
-            yield timer_key(step.due_ms, state.run, name), None
+        yield from step_forgotten(state.run, name, step, name in reads)
 
 
 def finished(state: RunState, transition: Transition) -> FinishedRun:

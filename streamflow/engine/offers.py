@@ -88,6 +88,8 @@ def _offer_to(run: RunDraft, event: c.Event) -> str:
     if event.id in head.seen:
         return "seen"
     result, ahead = "unclaimed", None
+    if head.stopping is not None:
+        return result
     for step_id, _clause in run.plan.waits.get(event.name, ()):
         step, state = run.plan.steps[step_id], head.steps.get(step_id)
         assert isinstance(step.work, WaitPlan)

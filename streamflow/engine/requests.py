@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from streamflow.definition.plan import StepPlan
 from streamflow.engine import commands as c
 from streamflow.engine.advance import advance
+from streamflow.engine.calls import begin_attempt, forget_items, go_on_list
 from streamflow.engine.draft import Draft, RunDraft
+from streamflow.engine.evaluation import Parked
 from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
 from streamflow.engine.state import FinishedRun, Own, done_key
-from streamflow.engine.transitions import RunCancelled, RunFailed, StepRetried, StepsSkipped
+from streamflow.engine.stopping import go_on_stopping, stop
+from streamflow.engine.transitions import StepParked, StepRetried, StepsSkipped
 
 
 def continue_run(draft: Draft, contents: Contents, own: Own, command: c.Continue) -> None:
@@ -18,48 +22,78 @@ def continue_run(draft: Draft, contents: Contents, own: Own, command: c.Continue
     run = maybe_open(draft, contents, command.run)
     if run is None:
         raise Refused("duplicate", "run_ended")
-    advance(run)
+    if run.head.stopping is None:
+        for name, state in run.head.steps.items():
+            if state.status == "listing":
+                go_on_list(run, run.plan.steps[name])
+        advance(run)
     if not draft.transitions:
         raise Refused("duplicate", "nothing_to_do")
 
 
 def cancel_run(draft: Draft, contents: Contents, own: Own, command: c.CancelRun) -> None:
-    """End a run as cancelled. Raises Refused."""
-    _asked_for(draft, contents, command).record(RunCancelled(command.reason))
+    """End a run as cancelled, after what is to be undone; if that is parked, without it. Raises Refused."""
+    run = asked_for(draft, contents, command)
+    if run.head.stopping is not None and not run.head.parked:
+        raise Refused("rejected", "run_stopping", "expected a run that goes on but it is being stopped already; wait for its end", describe(run))
+    stop(run, "cancelled", command.reason)
 
 
 def fail_run(draft: Draft, contents: Contents, own: Own, command: c.FailRun) -> None:
-    """End a parked run as failed. Raises Refused."""
-    run = _asked_for(draft, contents, command)
+    """End a parked run as failed, after what is to be undone; if that is parked, without it. Raises Refused."""
+    run = asked_for(draft, contents, command)
     if not run.head.parked:
-        raise Refused("rejected", "not_parked", "expected a parked run but it is not; cancel it instead", _describe(run))
-    run.record(RunFailed(command.reason))
+        raise Refused("rejected", "not_parked", "expected a parked run but it is not; cancel it instead", describe(run))
+    stop(run, "failed", command.reason)
 
 
 def retry_step(draft: Draft, contents: Contents, own: Own, command: c.RetryStep) -> None:
-    """Try a parked step again. Raises Refused."""
-    run = _parked_step(draft, contents, command)
-    run.record(StepRetried(), command.step)
-    advance(run, (command.step,))
+    """Try a parked step again: a call with as many attempts as at first, a list with the items that failed. Raises Refused."""
+    run, step = _parked_step(draft, contents, command)
+    run.record(StepRetried(), step.id)
+    state = run.head.steps.get(step.id)
+    if state is None:
+        _begin_again(run, step)
+    elif state.status == "listing":
+        go_on_list(run, step)
+    else:
+        try:
+            begin_attempt(run, step, state.attempt + 1, spent=state.attempt)
+        except Parked as parked:
+            run.record(StepParked(parked.code, parked.at), step.id)
+
+
+def _begin_again(run: RunDraft, step: StepPlan) -> None:
+    if run.head.stopping is not None:
+        go_on_stopping(run)
+    else:
+        advance(run, (step.id,))
 
 
 def skip_step(draft: Draft, contents: Contents, own: Own, command: c.SkipStep) -> None:
     """Treat a parked step as skipped. Raises Refused."""
-    run = _parked_step(draft, contents, command)
-    run.record(StepsSkipped((command.step,)))
-    advance(run, run.plan.steps[command.step].dependents)
+    run, step = _parked_step(draft, contents, command)
+    items = run.head.steps[step.id].items
+    if items is not None:
+        forget_items(run, step.id, items.total)
+    run.record(StepsSkipped((step.id,)))
+    if run.head.stopping is not None:
+        go_on_stopping(run)
+    else:
+        advance(run, step.dependents)
 
 
-def _parked_step(draft: Draft, contents: Contents, command: c.RetryStep | c.SkipStep) -> RunDraft:
-    run = _asked_for(draft, contents, command)
-    state = run.head.steps.get(command.step)
-    if state is None or state.status != "parked":
+def _parked_step(draft: Draft, contents: Contents, command: c.RetryStep | c.SkipStep) -> tuple[RunDraft, StepPlan]:
+    run = asked_for(draft, contents, command)
+    state, step = run.head.steps.get(command.step), run.plan.step(command.step)
+    if step is None or state is None or state.status != "parked":
         now = state.status if state else "not begun"
-        raise Refused("rejected", "not_parked", f"expected step {command.step} to be parked but it is {now}; look at the run again", _describe(run))
-    return run
+        raise Refused("rejected", "not_parked", f"expected step {command.step} to be parked but it is {now}; look at the run again", describe(run))
+    return run, step
 
 
-def _asked_for(draft: Draft, contents: Contents, command: c.CancelRun | c.FailRun | c.RetryStep | c.SkipStep) -> RunDraft:
+def asked_for(draft: Draft, contents: Contents, command: c.CancelRun | c.FailRun | c.RetryStep | c.SkipStep | c.Decide) -> RunDraft:
+    """The open run that somebody's request is for. Raises Refused."""
     run = maybe_open(draft, contents, command.run)
     if run is not None:
         return run
@@ -69,5 +103,6 @@ def _asked_for(draft: Draft, contents: Contents, command: c.CancelRun | c.FailRu
     raise Refused("rejected", "run_unknown", "expected an open run but there is none of this id; list the runs")
 
 
-def _describe(run: RunDraft) -> dict[str, Any]:
+def describe(run: RunDraft) -> dict[str, Any]:
+    """What a refusal tells of the run as it is."""
     return {"seq": run.head.seq, "steps": {name: step.status for name, step in run.head.steps.items()}}

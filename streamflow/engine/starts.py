@@ -6,6 +6,7 @@ from streamflow.definition.plan import Plan
 from streamflow.engine import commands as c
 from streamflow.engine.advance import advance
 from streamflow.engine.draft import Draft, RunDraft
+from streamflow.engine.effects import AppendCommand
 from streamflow.engine.marks import refuse_known_origin, refuse_long_names
 from streamflow.engine.offers import consumed_before, offer, take_early
 from streamflow.engine.outcome import Contents, Refused
@@ -25,7 +26,7 @@ def start_run(draft: Draft, contents: Contents, own: Own, command: c.StartRun) -
         raise Refused("rejected", "too_old", "expected a start asked for within the window that runs are remembered but it is older; ask again")
     known: KeyRecord = draft.get(key_key(command.definition, command.key)) or KeyRecord((), ())
     plan = _plan_of_start(draft, contents, command.start)
-    if known.open and plan.policy == "one":
+    if known.open and (plan.policy == "one" or (plan.policy == "join" and command.parent is not None)):
         raise Refused(
             "rejected",
             "run_open",
@@ -43,9 +44,15 @@ def start_run(draft: Draft, contents: Contents, own: Own, command: c.StartRun) -
         raise Refused("rejected", "too_many_open", message, {"open": len(known.open)})
     draft.put(key_key(command.definition, command.key), KeyRecord((*known.open, run), known.finished))
     drafted = RunDraft(draft, plan, None)
-    drafted.record(RunStarted(command.trigger, command.event, command.start.sha, command.start.revision), run=run, key=command.key)
+    drafted.record(RunStarted(command.trigger, command.event, command.start.sha, command.start.revision, command.parent), run=run, key=command.key)
     take_early(drafted)
     advance(drafted)
+
+
+def answer_parent(parent: c.Parent, cause: str, code: str, message: str) -> AppendCommand:
+    """Tell the parent of a run that its start was refused."""
+    failed = c.FailAttempt(f"{cause}/refused", parent.run, parent.step, parent.attempt, code, message, retryable=False, item=parent.item)
+    return AppendCommand(parent.key, failed)
 
 
 def _plan_of_start(draft: Draft, contents: Contents, start: c.Start) -> Plan:

@@ -79,9 +79,14 @@ def expiry_key(at_ms: int, what: str) -> str:
     return f"expiry/{at_ms:015d}/{what}"
 
 
+class ChildRef(Struct, frozen=True):
+    run: str
+    key: str
+
+
 class Items(Struct, frozen=True, omit_defaults=True):
-    """The items of a list: how many there are, were begun, have ended, and failed. `again` is set while failed ones are begun once more: where to
-    look for the next."""
+    """How many items a list has, and how many of them were begun, have ended, and have failed. `again` is set while those that failed are begun once
+    more: where to look for the next. Before that, they are begun in their order."""
 
     total: int
     begun: int = 0
@@ -94,16 +99,19 @@ Status = Literal["waiting", "delaying", "calling", "retrying", "suspended", "lis
 
 
 class StepState(Struct, frozen=True, omit_defaults=True):
-    """How far a step is; a step that has not begun has none. `due_ms` is its armed timer, `deadline_ms` the end of all its attempts. A parked step
-    that was called keeps its `attempt` and its `items`, so that a retry goes on from there."""
+    """How far a step is; a step that has not begun has none. `due_ms` is its armed timer. Of a call, a child run or a list: `attempt` is the number
+    of the latest attempt, `spent` of those before a person's retry, `began_ms` when the first one began (its expressions are evaluated at that
+    time, so that all attempts are given the same), `deadline_ms` the end of them all, `child` the run that it waits for. A parked one keeps them."""
 
     status: Status
     outcome: str | None = None
     due_ms: int | None = None
     attempt: int = 0
+    spent: int = 0
+    began_ms: int = 0
     deadline_ms: int | None = None
     items: Items | None = None
-    child: str | None = None  # the run that it waits for
+    child: ChildRef | None = None
 
 
 class ItemState(Struct, frozen=True, omit_defaults=True):
@@ -111,8 +119,9 @@ class ItemState(Struct, frozen=True, omit_defaults=True):
 
     status: Literal["calling", "retrying", "suspended", "failed"]
     attempt: int
+    spent: int = 0
     due_ms: int | None = None
-    child: str | None = None
+    child: ChildRef | None = None
 
 
 class KeptEvent(Struct, frozen=True, omit_defaults=True):
@@ -126,7 +135,7 @@ class KeptEvent(Struct, frozen=True, omit_defaults=True):
 
 
 class Ending(Struct, frozen=True, omit_defaults=True):
-    """How a run that is stopping will end, and the steps that are still to be undone."""
+    """How a run that is stopping will end, and the steps that are undone before, in this order."""
 
     ending: str
     reason: str
@@ -134,8 +143,8 @@ class Ending(Struct, frozen=True, omit_defaults=True):
 
 
 class RunState(Struct, frozen=True, omit_defaults=True):
-    """The head of an open run. `seen` are the ids of the events that started it, that it consumed or that it keeps; `to_undo` the steps with an
-    `undo` that were begun, in that order."""
+    """The head of an open run. `seen` are the ids of the events that started it, that it consumed or that it keeps; `called` the steps that
+    called something outside, in that order."""
 
     run: str
     definition: str
@@ -151,7 +160,7 @@ class RunState(Struct, frozen=True, omit_defaults=True):
     kept: tuple[KeptEvent, ...] = ()
     parent: Parent | None = None
     stopping: Ending | None = None
-    to_undo: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
 
     @property
     def parked(self) -> bool:

@@ -86,18 +86,21 @@ class ItemsListed(Struct, frozen=True):
 
 class CallRequested(Struct, frozen=True, omit_defaults=True):
     """An attempt of a call is on its way to `lane`, or of one `item` of a list. It is lost when nothing is heard of it until `due_ms`.
-    `deadline_ms` is the end of the step (or item) as a whole. The attempt's number is the transition's `attempt`."""
+    `deadline_ms` is the end of the step as a whole. The attempt's number is the transition's `attempt`; the first `spent` of them were before a
+    person's retry. `armed_ms` is the timer that this ends, of an item."""
 
     operation: str
     lane: str
     input: Any
     due_ms: int
     deadline_ms: int | None = None
+    spent: int = 0
     item: int | None = None
+    armed_ms: int | None = None
 
 
 class ChildRequested(Struct, frozen=True, omit_defaults=True):
-    """A run of another definition is asked for. `due_ms`: the end of the step (None: no limit)."""
+    """A run of another definition is asked for. `due_ms`: when it is given up (None: never)."""
 
     child: str
     definition: str
@@ -105,15 +108,17 @@ class ChildRequested(Struct, frozen=True, omit_defaults=True):
     key: str
     input: Any
     due_ms: int | None = None
+    spent: int = 0
     item: int | None = None
 
 
 class AttemptSuspended(Struct, frozen=True, omit_defaults=True):
-    """Somebody outside was given the attempt and calls back, until `due_ms`. `armed_ms` is the timer that this ends, of an item."""
+    """Somebody outside was given the attempt and calls back, until `due_ms`. `armed_ms` and `spent` are an item's, as for CallRequested."""
 
     due_ms: int
     item: int | None = None
     armed_ms: int | None = None
+    spent: int = 0
 
 
 class AttemptSucceeded(Struct, frozen=True, omit_defaults=True):
@@ -132,6 +137,7 @@ class AttemptFailed(Struct, frozen=True, omit_defaults=True):
     outcome: str | None = None
     item: int | None = None
     armed_ms: int | None = None
+    spent: int = 0
 
 
 class ItemsEnded(Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streamflow import settings
 from streamflow.definition.compile import plan_of
 from streamflow.definition.plan import Plan
 from streamflow.engine.commands import Start
@@ -35,7 +36,15 @@ class Plans:
         fixed = self._log.engine.get("limits")
         if fixed is None:
             raise OperationError("limits_missing", "expected the limits of decisions in definitions but they are not there; run `streamflow topics apply`")
-        return Limits(fixed["transitions_per_command"], fixed["kept_events"], fixed["window_hours"] * 3_600_000, fixed["record_bytes"])
+        fixed = {**settings.Limits().model_dump(), **fixed}  # they are fixed once; what is newer than that has its default
+        return Limits(
+            transitions=fixed["transitions_per_command"],
+            kept_events=fixed["kept_events"],
+            window_ms=fixed["window_hours"] * 3_600_000,
+            record_bytes=fixed["record_bytes"],
+            items=fixed["items"],
+            lost_ms=fixed["lost_attempt_s"] * 1000,
+        )
 
     def skip(self, partition: int) -> tuple[int, str] | None:
         """Where a person lets `partition` go on after a gap, and why; None if no one does."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from streamflow.engine.commands import FireTimer
 from streamflow.engine.overlay import Overlay
-from streamflow.engine.state import Timer
+from streamflow.engine.state import Timer, timer_key
 
 PREFIX = "timer/"
 HORIZON_MS = 60_000
@@ -72,12 +72,12 @@ class Timers:
             timer: Timer | None = self._overlay.get(key)
             if timer is not None and key not in self._fired:
                 self._fired.add(key)
-                commands.append(FireTimer(f"timer/{timer.run}/{timer.step}/{timer.due_ms}", timer.run, timer.step, timer.due_ms))
+                commands.append(FireTimer(key, timer.run, timer.step, timer.due_ms, timer.item))
         return commands
 
     def refused(self, command: FireTimer, reason: str, again_ms: int) -> None:
         """`command` was refused: fire it again at `again_ms` if it was early, or after the next watermark if ingress is behind."""
-        key = f"{PREFIX}{command.due_ms:015d}/{command.run}/{command.step}"
+        key = timer_key(command.due_ms, command.run, command.step, command.item)
         self._fired.discard(key)
         if reason == "early":
             heapq.heappush(self._heap, (again_ms, key))

@@ -19,7 +19,7 @@ from streamflow.engine.draft import Limits
 from streamflow.engine.effects import AppendCommand, DeadLetter, PrintLine, PublishEvent, RecordRejection
 from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import META, Overlay
-from streamflow.engine.state import OWN, Own, Timer, content_key
+from streamflow.engine.state import OWN, Own, Timer, content_key, timer_key
 from streamflow.errors import OperationError
 from streamflow.ids import partition_of, partition_of_run
 from streamflow.simulation.definitions import Reader
@@ -260,7 +260,7 @@ class Partition:
             if timer.due_ms > self.worker.now_ms:
                 break
             if key not in self.blocked and self.fired.get(key, 0) <= self.worker.now_ms:
-                command = FireTimer(f"timer/{timer.run}/{timer.step}/{timer.due_ms}", timer.run, timer.step, timer.due_ms)
+                command = FireTimer(key, timer.run, timer.step, timer.due_ms, timer.item)
                 self.outbox.append(Outgoing(COMMANDS, self.number, b"", encode_command(command)))
                 self.fired[key] = 1 << 62
                 count += 1
@@ -286,7 +286,7 @@ class Partition:
                 self.blocked.discard(key)
                 self.fired.pop(key, None)
         elif isinstance(command, FireTimer) and decision.outcome == "rejected":
-            key = f"timer/{command.due_ms:015d}/{command.run}/{command.step}"
+            key = timer_key(command.due_ms, command.run, command.step, command.item)
             self.fired.pop(key, None)
             if decision.reason == "behind":
                 self.blocked.add(key)

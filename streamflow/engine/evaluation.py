@@ -1,0 +1,62 @@
+"""Evaluating the expressions of a step: what fails parks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from streamflow.definition.plan import Compiled, ExpressionError
+from streamflow.engine.draft import RunDraft
+
+_encoder = msgspec.json.Encoder()
+
+
+class Parked(Exception):
+    """The step cannot go on: `code` says why, `at` which part of it."""
+
+    def __init__(self, code: str, at: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.at = at
+
+
+class Place:
+    """Where the expressions of a step are evaluated: its run, the item of a list, and the time that `now` is."""
+
+    __slots__ = ("item", "now_ms", "run")
+
+    def __init__(self, run: RunDraft, item: tuple[int, Any] | None = None, now_ms: int | None = None) -> None:
+        self.run = run
+        self.item = item
+        self.now_ms = now_ms
+
+    def evaluate(self, call: Callable[..., Any], expression: Compiled, at: str) -> Any:
+        """What `call` (a method of `expression`) gives. Raises Parked."""
+        try:
+            return call(self.run.variables(expression, item=self.item, now_ms=self.now_ms))
+        except ExpressionError as error:
+            raise Parked(error.code, at) from None
+
+    def values(self, mappings: Iterable[tuple[str, Compiled]], at: str) -> dict[str, Any]:
+        """The values of `mappings`, by name. Raises Parked, also when they are too large for a record."""
+        values = {name: self.evaluate(expression.evaluate, expression, f"{at}/{name}") for name, expression in mappings}
+        self.fits(values, at)
+        return values
+
+    def fits(self, value: Any, at: str) -> None:
+        """Raises Parked when `value` is too large for a record beside what else is in it."""
+        if len(_encoder.encode(value)) > self.run.draft.limits.record_bytes:
+            raise Parked("too_large", at)
+
+    def key(self, expression: Compiled | None, at: str) -> str:
+        """A business key: the run's own without an expression. Raises Parked."""
+        if expression is None:
+            return self.run.head.key
+        key = self.evaluate(expression.evaluate, expression, at)
+        if isinstance(key, bool) or not isinstance(key, str | int):
+            raise Parked("not_a_key", at)
+        if len(str(key).encode()) > self.run.draft.limits.name_bytes:
+            raise Parked("too_large", at)
+        return str(key)

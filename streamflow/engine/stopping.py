@@ -1,0 +1,50 @@
+"""Stopping a run before its end: what is under way is called off, what was done outside is undone, last step first."""
+
+from __future__ import annotations
+
+from streamflow.engine.calls import begin_call, call_off, forget_items
+from streamflow.engine.draft import RunDraft
+from streamflow.engine.evaluation import Parked
+from streamflow.engine.transitions import RunCancelled, RunFailed, RunStopping, StepParked
+
+
+def stop(run: RunDraft, ending: str, reason: str, step: str | None = None) -> None:
+    """End a run as `failed` or `cancelled`, at once if nothing of it can be undone. Steps are undone that called something, also if the call
+    failed or has not ended: whether it had an effect cannot be known."""
+    head, plan = run.head, run.plan
+    for name, state in head.steps.items():
+        if state.status not in ("done", "skipped"):
+            planned = plan.step(name)
+            assert planned is not None
+            call_off(run, planned, state)
+            if state.items is not None:
+                forget_items(run, name, state.items.total)
+    undo = tuple(name for name in reversed(head.called) if plan.steps[name].undo is not None)
+    if head.stopping is not None or not undo:
+        _end(run, ending, reason, step)
+        return
+    run.record(RunStopping(ending, reason, undo), step)
+    go_on_stopping(run)
+
+
+def go_on_stopping(run: RunDraft) -> None:
+    """Undo the next step, or end the run when none is left."""
+    stopping = run.head.stopping
+    assert stopping is not None
+    for name in stopping.undo:
+        undo = run.plan.steps[name].undo
+        assert undo is not None
+        state = run.head.steps.get(undo.id)
+        if state is None:
+            try:
+                begin_call(run, undo, undo.work)  # type: ignore[arg-type]
+            except Parked as parked:
+                run.record(StepParked(parked.code, parked.at), undo.id)
+            return
+        if state.status not in ("done", "skipped"):
+            return
+    _end(run, stopping.ending, stopping.reason)
+
+
+def _end(run: RunDraft, ending: str, reason: str, step: str | None = None) -> None:
+    run.record(RunFailed(reason) if ending == "failed" else RunCancelled(reason), step)
