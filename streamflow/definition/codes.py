@@ -1,4 +1,4 @@
-"""Every problem that a definition or a catalog can have: its code and what it is about. Codes stay; docs are made from this table."""
+"""Every problem that a definition or a catalog can have: its code and what it is about. Codes stay; docs are held to these tables."""
 
 from __future__ import annotations
 
@@ -18,12 +18,17 @@ CHECKED = {
     "SF201": "An event that is not in the catalog",
     "SF202": "An event of the catalog whose schema is no JSON Schema",
     "SF203": "An event that the catalog names twice",
+    "SF204": "An operation that is not known",
+    "SF205": "An operation whose schema is no JSON Schema",
+    "SF206": "An operation that the catalog names twice",
+    "SF207": "A definition that is not published",
+    "SF208": "A definition that starts itself",
     "SF210": "An id that is used twice",
     "SF211": "A need of a step that does not exist",
     "SF212": "A need of an outcome that the step does not have",
     "SF213": "Steps that wait for each other in a circle",
     "SF214": "A step without a kind of work, or with several",
-    "SF215": "A wait without a limit, or with two",
+    "SF215": "A wait or an approval without a limit, or with two",
     "SF216": "A delay without a length, or with two",
     "SF217": "Needs that can never all be met",
     "SF218": "A step that can never begin",
@@ -34,12 +39,23 @@ CHECKED = {
     "SF223": "A name or a need that is written twice in one place",
     "SF224": "A wait for an event under another key",
     "SF225": "An event that may come before its run (warning)",
+    "SF226": "A step after the end of the run",
+    "SF227": "A list of what is done once",
+    "SF228": "Something to undo where nothing is done outside",
     "SF230": "Too many steps",
     "SF231": "A definition that is too large",
     "SF232": "A length of time that is zero or too long",
+    "SF233": "A length of time that never takes effect",
+    "SF234": "An error code that the operation does not have",
+    "SF235": "A form or an input that is no JSON Schema",
+    "SF236": "A definition that nothing starts",
+    "SF237": "An output that there is not",
     "SF240": "An emitted event without a field that it must have",
     "SF241": "An emitted event with a field that it does not have",
     "SF242": "An emitted field of the wrong type",
+    "SF243": "A call or a child run without a field that it must be given",
+    "SF244": "A call or a child run with a field that it does not take",
+    "SF245": "A field of the wrong type for a call or a child run",
     "SF260": "An expression that cannot be read",
     "SF261": "A name that an expression does not know",
     "SF262": "A step that is only known while running",
@@ -55,6 +71,23 @@ CHECKED = {
     "SF272": "A result of the wrong type",
     "SF273": "A result that has no place in JSON",
     "SF274": "Arithmetic with a number that may be whole or not (warning)",
+    "SF275": "An error of a step that may not have failed (warning)",
+    "SF276": "An error of a step that has none",
 }
+
+ATTEMPTS = {
+    "attempt_timeout": "the attempt took longer than `timeout`",
+    "attempt_lost": "nothing was heard of the attempt any more: its worker is gone",
+    "queue_expired": "the attempt waited in its lane for longer than `queue`",
+    "deadline_passed": "`within` was over",
+    "operation_unknown": "no worker of the lane has the operation",
+    "operation_failed": "the operation ended in a way that it does not declare",
+    "input_invalid": "what the operation was given does not fit its schema",
+    "output_invalid": "what the operation gave does not fit its schema",
+    "output_too_large": "what the operation gave is too large for a record",
+    "secret_missing": "a secret that the operation refers to is not there",
+    "connection_unknown": "a connection that the operation refers to is not configured",
+    "callbacks_off": "the operation waits for a callback, and no address for it is configured",
+}  # what an attempt may end with beside the operation's own errors
 
 CODES: dict[str, str] = SHAPE | CHECKED

@@ -92,7 +92,7 @@ def code_of(text: str) -> str:
 class Expression:
     """A compiled expression (`plan.Compiled`). Safe to keep as long as the process lives; equal to none but itself."""
 
-    __slots__ = ("_optionals", "_program", "_strict", "_wanted", "names", "source", "steps")
+    __slots__ = ("_optionals", "_program", "_strict", "_wanted", "failing", "names", "source", "steps")
 
     def __init__(
         self,
@@ -101,12 +101,14 @@ class Expression:
         strict: cel.Expression | None,
         names: frozenset[str],
         steps: frozenset[str],
+        failing: frozenset[str],
         paths: Mapping[str, Paths],
         optionals: bool,
     ) -> None:
         self.source = source
         self.names = names
         self.steps = steps
+        self.failing = failing  # of the steps, those whose errors it reads
         self._program = program
         self._strict = strict
         self._optionals = optionals
@@ -188,7 +190,7 @@ def compile_expression(source: str) -> Expression:
         raise DefinitionError(syntax_problems(str(error))) from None
     tree = Tree(program.serialize())
     problems = order_problems(tree)
-    names, steps = _reads(tree, problems)
+    names, steps, failing = _reads(tree, problems)
     _refuse_named_zones(tree, problems)
     if problems:
         raise DefinitionError(problems)
@@ -197,7 +199,7 @@ def compile_expression(source: str) -> Expression:
     main = _environment().deserialize(tree.in_no_order(open_ranges, builders)) if open_ranges else program
     strict = _environment().deserialize(tree.in_no_order(open_ranges, open_ranges)) if len(builders) < len(open_ranges) else None
     optionals = any(node.WhichOneof("kind") == "call_expr" and node.call_expr.function in _OPTIONAL_CALLS for node in tree.nodes())
-    return Expression(source, main, strict, names, steps, paths_read(tree), optionals)
+    return Expression(source, main, strict, names, steps, failing, paths_read(tree), optionals)
 
 
 def order_problems(tree: Tree) -> list[Problem]:
@@ -214,20 +216,20 @@ def order_problems(tree: Tree) -> list[Problem]:
     ]
 
 
-def _reads(tree: Tree, problems: list[Problem]) -> tuple[frozenset[str], frozenset[str]]:
-    """The variables that the expression reads, and the steps whose outputs or errors it reads."""
+def _reads(tree: Tree, problems: list[Problem]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """The variables that the expression reads, the steps whose outputs or errors it reads, and those whose errors."""
     names: set[str] = set()
-    steps: set[str] = set()
+    read: dict[str, set[str]] = {"steps": set(), "errors": set()}
     named_by: set[int] = set()  # nodes `steps` and `errors` whose id is a literal
     for node, bound in tree.scoped_nodes():
         kind = node.WhichOneof("kind")
         if kind == "select_expr" and _is_by_step(node.select_expr.operand, bound):
-            steps.add(node.select_expr.field)
+            read[node.select_expr.operand.ident_expr.name].add(node.select_expr.field)
             named_by.add(node.select_expr.operand.id)
         elif kind == "call_expr" and node.call_expr.function in ("_[_]", "_?._", "_[?_]") and _is_by_step(node.call_expr.args[0], bound):
             step = constant_text(node.call_expr.args[1])
             if step is not None:
-                steps.add(step)
+                read[node.call_expr.args[0].ident_expr.name].add(step)
                 named_by.add(node.call_expr.args[0].id)
         elif kind == "ident_expr" and node.ident_expr.name not in bound:
             names.add(node.ident_expr.name)
@@ -242,7 +244,7 @@ def _reads(tree: Tree, problems: list[Problem]) -> tuple[frozenset[str], frozens
                 )
     hidden = tree.bound()
     problems += hidden_problems(name for name in VARIABLES if name in hidden and name not in _MAY_HIDE)
-    return frozenset(names & set(VARIABLES)), frozenset(steps)
+    return frozenset(names & set(VARIABLES)), frozenset(read["steps"] | read["errors"]), frozenset(read["errors"])
 
 
 def hidden_problems(names: Iterable[str]) -> list[Problem]:

@@ -5,44 +5,34 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from cel_expr_python import cel
-
+from streamflow.definition import model
 from streamflow.definition.catalog import Catalog
-from streamflow.definition.expression import Expression, compile_expression, order_problems
-from streamflow.definition.expression_faults import property_name, syntax_problems
-from streamflow.definition.expression_tree import Tree, constant_text
-from streamflow.definition.graph import Graph
-from streamflow.definition.model import Definition, Emit, Step
-from streamflow.definition.plan import NO_OUTCOME
-from streamflow.definition.schema_types import ANYTHING, TEXT, WHOLE, Kind, Schema, Types, common, json_types, resolve, schema_fault, with_fields
+from streamflow.definition.expression import Expression, compile_expression, hidden_problems, order_problems
+from streamflow.definition.expression_faults import syntax_problems
+from streamflow.definition.expression_tree import Tree
+from streamflow.definition.fields_check import Found, Receiver, field_problems, json_type
+from streamflow.definition.graph import Graph, kind_of
+from streamflow.definition.model import Call, ChildRun, Definition, Each, Emit, Step
+from streamflow.definition.schema_types import ANYTHING, TEXT, WHOLE, Kind, Schema, Types, common, list_of, schema_fault, with_fields
+from streamflow.definition.scope import FAILING, Scope, asked, certain_steps, mixed, read_schema, uncertain
 from streamflow.definition.syntax import nearest
 from streamflow.errors import DefinitionError, Problem
 
 CONDITION = ("true or false", frozenset({"BOOL", "DYN"}))
 KEY = ("a text or a whole number", frozenset({"STRING", "INT", "UINT", "DYN"}))
 INSTANT = ("a timestamp or a text with one", frozenset({"TIMESTAMP", "STRING", "DYN"}))
+LIST = ("a list", frozenset({"LIST", "DYN"}))
 ANY_VALUE = ("a value", frozenset[str]())
 
 _RUN: Schema = {
     "type": "object",
     "properties": {"id": TEXT, "key": TEXT, "definition": TEXT, "version": TEXT, "started_ms": WHOLE, "trigger": TEXT},
 }
-_ARITHMETIC = frozenset({"_+_", "_-_", "_*_", "_/_", "_%_"})
+_ERROR: Schema = {"type": "object", "properties": {"code": TEXT, "message": TEXT, "attempts": WHOLE}}
+_EMITTED = ("SF240", "SF241", "SF242")
+_GIVEN = ("SF243", "SF244", "SF245")
 _NOT_JSON = re.compile(r"optional_type|TYPE<|MAP<(?!STRING|DYN)")
-_JSON_OF = {"STRING": "string", "TIMESTAMP": "string", "DURATION": "string", "BYTES": "string", "INT": "integer", "UINT": "integer"}
-_JSON_OF |= {"DOUBLE": "number", "BOOL": "boolean", "NULL": "null"}
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What an expression may read: variables with their types, and, where they are known, the JSON Schemas behind them."""
-
-    kinds: Mapping[str, Kind]
-    schemas: Mapping[str, Schema]
-    before: frozenset[str] = frozenset()  # steps that come before
-    certain: frozenset[str] = frozenset()  # of those, the ones that certainly have an output
 
 
 @dataclass(slots=True)
@@ -64,30 +54,46 @@ class ExpressionCheck:
             scope = Scope({"event": self.types.kind(schema)}, {"event": schema})
             self._check(trigger.where, f"/on/{index}/where", scope, CONDITION)
             self._check(trigger.key, f"/on/{index}/key", scope, KEY)
-        known = [self._schema(trigger.event) for trigger in self.definition.on if self.catalog.event(trigger.event) is not None]
-        trigger_schema = common(known) if known else ANYTHING
+        trigger_schema = self._trigger()
         kinds = {"trigger": self.types.kind(trigger_schema), "run": self.types.kind(_RUN), "now": Kind()}
-        anything = self.types.kind(ANYTHING)
-        certain = _certain(self.graph)
+        anything, error = self.types.kind(ANYTHING), self.types.kind(_ERROR)
+        certain = certain_steps(self.graph)
         index_of = {step.id: index for index, step in reversed(list(enumerate(self.definition.steps)))}
         for id_ in self.graph.order:
             before = self.graph.ancestors[id_] - {id_}
-            steps = self.types.message((other, self.outputs.get(other, anything)) for other in self.graph.order if other in before)
+            known = [other for other in self.graph.order if other in before]
+            steps = self.types.message((other, self.outputs.get(other, anything)) for other in known)
+            errors = self.types.message((other, error) for other in known if kind_of(self.graph.steps[other]) in FAILING)
             schemas = {"trigger": trigger_schema, "run": _RUN, "steps": {"type": "object", "properties": dict(self.output_schemas)}}
-            scope = Scope({**kinds, "steps": steps}, schemas, before, certain[id_])
+            scope = Scope({**kinds, "steps": steps, "errors": errors}, schemas, before, *certain[id_])
             self._step(self.graph.steps[id_], f"/steps/{index_of[id_]}", scope)
         return self.problems
 
+    def _trigger(self) -> Schema:
+        """What may have started a run: one of the events, or a request."""
+        known = [self._schema(trigger.event) for trigger in self.definition.on if self.catalog.event(trigger.event) is not None]
+        if self.definition.input is not None:
+            known.append(_valid(self.definition.input))
+        return common(known) if known else ANYTHING
+
     def _schema(self, event: str) -> Schema:
-        """The payload's schema; one that is no JSON Schema is reported elsewhere and says nothing here."""
         spec = self.catalog.event(event)
-        return spec.schema_ if spec is not None and schema_fault(spec.schema_) is None else ANYTHING
+        return _valid(spec.schema_) if spec is not None else ANYTHING
 
     def _step(self, step: Step, at: str, scope: Scope) -> None:
         condition = self._check(step.if_, at + "/if", scope, CONDITION)
         if condition is not None:
-            scope = replace(scope, certain=scope.certain | _asked(condition[1]))
+            scope = replace(scope, certain=scope.certain | asked(condition[1], "steps"), failed=scope.failed | asked(condition[1], "errors"))
         self.outputs[step.id], self.output_schemas[step.id] = self._output(step, at, scope)
+        if step.undo is not None:
+            before = (*(other for other in self.graph.order if other in scope.before), step.id)
+            steps = self.types.message((other, self.outputs[other]) for other in before)
+            failing = [other for other in before if kind_of(self.graph.steps[other]) in FAILING]
+            errors = self.types.message((other, self.types.kind(_ERROR)) for other in failing)
+            schemas = {**scope.schemas, "steps": {"type": "object", "properties": dict(self.output_schemas)}}
+            kinds = {**scope.kinds, "steps": steps, "errors": errors}
+            within = replace(scope, kinds=kinds, schemas=schemas, before=frozenset(before), undone=step.id)
+            self._call(step.undo, at + "/undo", within)
 
     def _output(self, step: Step, at: str, scope: Scope) -> tuple[Kind, Schema]:
         """Checks the work of `step` and gives the type of its output."""
@@ -115,7 +121,55 @@ class ExpressionCheck:
         if step.print is not None:
             self._check(step.print.text, at + "/print/text", scope, ANY_VALUE)
             return self._object({"text": TEXT})
-        return self.types.kind(ANYTHING), ANYTHING
+        if step.approval is not None:
+            self._check(step.approval.text, at + "/approval/text", scope, ANY_VALUE)
+            return self._object({"decision": TEXT, "by": TEXT, "data": _valid(step.approval.form or ANYTHING)})
+        if step.fail is not None:
+            self._check(step.fail.reason, at + "/fail/reason", scope, ANY_VALUE)
+        return self._outside(step, at, scope)
+
+    def _outside(self, step: Step, at: str, scope: Scope) -> tuple[Kind, Schema]:
+        """The same for a call or a child run, once or for each item of a list."""
+        kind, schema = self.types.kind(ANYTHING), ANYTHING
+        inside = self._item(step.each, at + "/each", scope) if step.each is not None else scope
+        if step.call is not None:
+            schema = self._call(step.call, at + "/call", inside)
+            kind = self.types.kind(schema)
+        elif step.run is not None:
+            self._child(step.run, at + "/run", inside)
+            kind, schema = self._object({"run": TEXT, "ended": TEXT, "output": ANYTHING})
+        return (list_of(kind), {"type": "array", "items": schema}) if step.each is not None else (kind, schema)
+
+    def _item(self, each: Each, at: str, scope: Scope) -> Scope:
+        """What is read for one item of the list."""
+        kind, schema = self.types.kind(ANYTHING), ANYTHING
+        found = self._check(each.items, at + "/items", scope, LIST)
+        if found is not None:
+            kind = self.types.element(found[0])
+            read = read_schema(found[1].expr, scope)
+            items = read[0].get("items") if read is not None else None
+            if read is not None and isinstance(items, Mapping):
+                schema = {**items, **{name: part for name, part in read[1].items() if name in ("$defs", "definitions")}}
+        kinds = {**scope.kinds, "item": kind, "index": self.types.kind(WHOLE)}
+        return replace(scope, kinds=kinds, schemas={**scope.schemas, "item": schema, "index": WHOLE})
+
+    def _call(self, call: Call, at: str, scope: Scope) -> Schema:
+        """Checks what the operation is given, and gives the schema of its output."""
+        spec = self.catalog.operation(call.operation)
+        taken = _valid(spec.input) if spec is not None else ANYTHING
+        self._given(call.with_, Receiver(f"the operation {call.operation}", taken, at + "/with", _GIVEN, strict=True), scope)
+        return _valid(spec.output) if spec is not None else ANYTHING
+
+    def _child(self, run: ChildRun, at: str, scope: Scope) -> None:
+        self._check(run.key, at + "/key", scope, KEY)
+        spec = self.catalog.definition(run.definition, run.version)
+        name = f"the definition {run.definition}@{run.version}"
+        taken = _valid(spec.input) if spec is not None else ANYTHING
+        self._given(run.with_, Receiver(name, taken, at + "/with", _GIVEN, strict=True), scope)
+
+    def _given(self, values: list[model.Mapping], receiver: Receiver, scope: Scope) -> None:
+        found = [self._check(value.expr, f"{receiver.at}/{index}/expr", scope, ANY_VALUE) for index, value in enumerate(values)]
+        self.problems += field_problems(receiver, values, found, scope, self.types)
 
     def _object(self, properties: dict[str, Schema]) -> tuple[Kind, Schema]:
         kinds = [(name, self.types.kind(schema)) for name, schema in properties.items()]
@@ -123,44 +177,9 @@ class ExpressionCheck:
 
     def _emit(self, emit: Emit, at: str, scope: Scope) -> None:
         self._check(emit.key, at + "/key", scope, KEY)
-        root = self._schema(emit.event)
-        schema = resolve(root, root)
-        declared = schema.get("properties")
-        properties: Mapping[str, Any] = declared if isinstance(declared, Mapping) else {}
-        for index, value in enumerate(emit.data):
-            found = self._check(value.expr, f"{at}/data/{index}/expr", scope, ANY_VALUE)
-            if value.name in properties:
-                if found is not None:
-                    self._fits(found, resolve(properties[value.name], root), f"{at}/data/{index}/expr", value.name, emit.event, scope)
-            elif properties:
-                closed = schema.get("additionalProperties") is False
-                near = nearest(value.name, properties)
-                if closed or near:
-                    fix = f"Did you mean `{near}`?" if near else f"Its fields are {', '.join(properties)}."
-                    where, severity = f"{at}/data/{index}/name", "error" if closed else "warning"
-                    self.problems.append(Problem("SF241", where, f"the event {emit.event} has no field `{value.name}`.", fix, severity))
-        given = {value.name for value in emit.data}
-        for name in schema.get("required", ()):
-            if name not in given:
-                fix = f"Add {{name: {name}, expr: ...}} to `data`."
-                self.problems.append(Problem("SF240", at + "/data", f"the event {emit.event} must have the field `{name}`.", fix))
+        self._given(emit.data, Receiver(f"the event {emit.event}", self._schema(emit.event), at + "/data", _EMITTED, strict=False), scope)
 
-    def _fits(self, found: tuple[cel.Type, Tree], schema: Schema, at: str, name: str, event: str, scope: Scope) -> None:
-        allowed = json_types(schema)
-        text = constant_text(found[1].expr)
-        values = schema.get("enum")
-        if text is not None and isinstance(values, list) and text not in values:
-            near = nearest(text, [item for item in values if isinstance(item, str)])
-            fix = f'Did you mean "{near}"?' if near else f"It may be {', '.join(map(str, values))}."
-            self.problems.append(Problem("SF242", at, f'`{name}` of the event {event} cannot be "{text}".', fix))
-            return
-        given = _json_type(found[0].name(), self.types) or _type_read(found[1].expr, scope)
-        fits = given in allowed or (given == "integer" and "number" in allowed) or (given == "number" and "integer" in allowed and found[0].name() == "DYN")
-        if given and allowed and not fits:
-            message = f"`{name}` of the event {event} must be of type {' or '.join(sorted(allowed))} but this is of type {given}."
-            self.problems.append(Problem("SF242", at, message, "Convert it, for example with string(...), int(...) or double(...)."))
-
-    def _check(self, source: str | None, at: str, scope: Scope, expected: tuple[str, frozenset[str]]) -> tuple[cel.Type, Tree] | None:
+    def _check(self, source: str | None, at: str, scope: Scope, expected: tuple[str, frozenset[str]]) -> Found | None:
         """The type and tree of `source`, or None if it is absent or has errors, which are then among the problems."""
         if source is None:
             return None
@@ -180,17 +199,17 @@ class ExpressionCheck:
             return None
         tree = Tree(typed.serialize())
         returned = typed.return_type()
-        problems = order_problems(tree)
+        problems = order_problems(tree) + hidden_problems(sorted(tree.bound() & set(scope.kinds)))
         if _NOT_JSON.search(returned.name()):
             problems.append(Problem("SF273", "", "the result has no place in JSON.", "End an optional with orValue(...); give a map texts as keys."))
-        elif expected[1] and returned.name() not in expected[1]:
-            told = _json_type(returned.name(), self.types) or returned.name().lower()
+        elif expected[1] and returned.name().partition("<")[0] not in expected[1]:
+            told = json_type(returned.name(), self.types) or returned.name().lower()
             problems.append(
                 Problem("SF272", "", f"expected {expected[0]} but the result is of type {told}.", "Write a comparison." if expected is CONDITION else "")
             )
         self._add(problems, at)
-        self._add(_uncertain(tree, scope), at)
-        self._add(_mixed(tree, scope), at)
+        self._add(uncertain(tree, scope), at)
+        self._add(mixed(tree, scope), at)
         return None if problems else (returned, tree)
 
     def _add(self, problems: Iterator[Problem] | list[Problem] | tuple[Problem, ...], at: str) -> None:
@@ -198,90 +217,18 @@ class ExpressionCheck:
 
     def _misplaced(self, compiled: Expression, scope: Scope) -> Iterator[Problem]:
         for name in sorted(compiled.names - set(scope.kinds)):
-            yield Problem("SF266", "", f"`{name}` is not there in this place.", f"Here you may read {', '.join(sorted(scope.kinds))}.")
+            fix = "In a step with `each`, `with` of its call or child run may read it." if name in ("item", "index") else ""
+            yield Problem("SF266", "", f"`{name}` is not there in this place.", fix or f"Here you may read {', '.join(sorted(scope.kinds))}.")
         for id_ in sorted(compiled.steps if "steps" in scope.kinds else ()):
             if id_ not in self.graph.steps:
                 near = nearest(id_, scope.before or self.graph.steps)
                 yield Problem("SF268", "", f"there is no step `{id_}`.", f"Did you mean `{near}`?" if near else "")
             elif id_ not in scope.before:
-                yield Problem("SF267", "", f"the step `{id_}` does not come before this one, so its output is not there.", f"Add `{id_}` to `needs`.")
+                yield Problem("SF267", "", f"the step `{id_}` does not come before this one, so it has left nothing to read.", f"Add `{id_}` to `needs`.")
+            elif id_ in compiled.failing and kind_of(self.graph.steps[id_]) not in FAILING:
+                yield Problem("SF276", "", f"the step `{id_}` has no errors.", "Only those of kind call and run have.")
 
 
-def _json_type(name: str, types: Types) -> str:
-    if name.startswith("LIST<"):
-        return "array"
-    return "object" if name.startswith("MAP<") or name in types.properties else _JSON_OF.get(name, "")
-
-
-def _certain(graph: Graph) -> dict[str, frozenset[str]]:
-    """For each step, the steps before it that certainly ended with an output when it begins."""
-    certain: dict[str, frozenset[str]] = {}
-    for id_ in graph.order:
-        step = graph.steps[id_]
-        ways = []
-        for need in step.needs:
-            before, _, outcome = need.partition(".")
-            known = certain.get(before, frozenset())
-            ways.append(known if outcome in NO_OUTCOME else known | {before})
-        if step.join == "all":
-            certain[id_] = frozenset[str]().union(*ways)
-        else:
-            certain[id_] = ways[0].intersection(*ways[1:]) if ways else frozenset()
-    return certain
-
-
-def _asked(tree: Tree) -> frozenset[str]:
-    """The steps that the expression asks for with `has(steps.<id>)`."""
-    return frozenset(node.select_expr.field for node in tree.nodes() if _reads_step(node) and node.select_expr.test_only)
-
-
-def _reads_step(node: Any) -> bool:
-    return bool(node.WhichOneof("kind") == "select_expr" and node.select_expr.operand.ident_expr.name == "steps")
-
-
-def _uncertain(tree: Tree, scope: Scope) -> Iterator[Problem]:
-    read = {node.select_expr.field for node in tree.nodes() if _reads_step(node) and not node.select_expr.test_only}
-    for id_ in sorted((read & scope.before) - scope.certain - _asked(tree)):
-        fix = f"Ask first: has(steps.{id_}) ? ... : ..."
-        yield Problem("SF269", "", f"the step `{id_}` may have been skipped or have timed out, and then has no output.", fix, "warning")
-
-
-def _read(node: Any, scope: Scope) -> tuple[Schema, Schema] | None:
-    """The schema of what `node` reads by fields and indexes, with the schema that its references point into; None if not known."""
-    kind = node.WhichOneof("kind")
-    if kind == "ident_expr":
-        schema = scope.schemas.get(node.ident_expr.name)
-        return (resolve(schema, schema), schema) if schema is not None else None
-    if kind == "select_expr":
-        found = _read(node.select_expr.operand, scope)
-        part = found[0].get("properties", {}).get(property_name(node.select_expr.field)) if found is not None else None
-    elif kind == "call_expr" and node.call_expr.function == "_[_]":
-        found = _read(node.call_expr.args[0], scope)
-        part = found[0].get("items") if found is not None else None
-    else:
-        return None
-    if found is None or not isinstance(part, Mapping):
-        return None
-    root = part if "$defs" in part or "definitions" in part else found[1]
-    return resolve(part, root), root
-
-
-def _type_read(node: Any, scope: Scope) -> str:
-    found = _read(node, scope)
-    types = json_types(found[0]) if found is not None else frozenset[str]()
-    return next(iter(types)) if len(types) == 1 else ""
-
-
-def _mixed(tree: Tree, scope: Scope) -> Iterator[Problem]:
-    for node in tree.nodes():
-        if node.WhichOneof("kind") == "call_expr" and node.call_expr.function in _ARITHMETIC:
-            for operand in node.call_expr.args:
-                if _type_read(operand, scope) == "number":
-                    name = property_name(operand.select_expr.field) or "it"
-                    yield Problem(
-                        "SF274",
-                        "",
-                        f"`{name}` may come as 10 or as 10.5, and arithmetic does not mix whole numbers with others.",
-                        "Write double(...) around it, and 1.0 instead of 1.",
-                        "warning",
-                    )
+def _valid(schema: Schema) -> Schema:
+    """`schema`, or anything where it is no JSON Schema, which is reported elsewhere."""
+    return schema if schema_fault(schema) is None else ANYTHING

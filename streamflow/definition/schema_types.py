@@ -129,6 +129,11 @@ def _inlined(schema: Any, root: Schema) -> Any:
     return resolve(schema, root) if schema is not None else None
 
 
+def list_of(kind: Kind) -> Kind:
+    """The type of a list of `kind`; of lists, one of anything."""
+    return Kind(kind.scalar, kind.message, many=True) if not kind.many else Kind(message=_LIST.message, many=True)
+
+
 class Types:
     """Message types made from schemas, in a descriptor pool of their own. Grows as types are added; one per check."""
 
@@ -164,6 +169,11 @@ class Types:
         self.properties[name] = tuple(field for field, _ in fields)
         return Kind(message=name)
 
+    def element(self, returned: cel.Type) -> Kind:
+        """The field type of the items of a list whose CEL type is `returned`."""
+        name = returned.name()
+        return self.result_named(name[5:-1]) if name.startswith("LIST<") else _DYN
+
     def result(self, returned: cel.Type) -> Kind:
         """The field type for the plain JSON data of a value whose CEL type is `returned`."""
         name = returned.name()
@@ -172,8 +182,7 @@ class Types:
         if name in ("STRING", "TIMESTAMP", "DURATION", "BYTES"):
             return _SCALARS["string"]
         if name.startswith("LIST<"):
-            inner = self.result_named(name[5:-1])
-            return Kind(inner.scalar, inner.message, many=True) if not inner.many else Kind(message=_LIST.message, many=True)
+            return list_of(self.result_named(name[5:-1]))
         return self.result_named(name)
 
     def result_named(self, name: str) -> Kind:
@@ -221,8 +230,7 @@ class Types:
         if single == "array" and not nullable:
             if "items" not in schema:
                 return _LIST
-            inner = self._kind(schema["items"], root, within)
-            return Kind(inner.scalar, inner.message, many=True) if not inner.many else Kind(message=_LIST.message, many=True)
+            return list_of(self._kind(schema["items"], root, within))
         return _DYN
 
 
@@ -231,7 +239,8 @@ def _variable(kind: Kind) -> cel.Type:
         return cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
     if kind.message.startswith("streamflow.") and not kind.many:
         return cel.Type(kind.message)
-    return cel.Type.DYN
+    scalars: dict[int, cel.Type] = {_FIELD.TYPE_STRING: cel.Type.STRING, _FIELD.TYPE_INT64: cel.Type.INT, _FIELD.TYPE_BOOL: cel.Type.BOOL}
+    return scalars.get(kind.scalar, cel.Type.DYN) if not kind.many else cel.Type.DYN
 
 
 def typed_environment(variables: Mapping[str, Schema]) -> tuple[cel.Env, Types]:

@@ -1,0 +1,119 @@
+"""What an expression may read where it stands: variables and their types, and which steps have certainly left what is read of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamflow.definition.expression_faults import property_name
+from streamflow.definition.expression_tree import Tree
+from streamflow.definition.graph import Graph, kind_of
+from streamflow.definition.plan import NO_OUTCOME
+from streamflow.definition.schema_types import Kind, Schema, json_types, resolve
+from streamflow.errors import Problem
+
+FAILING = ("call", "run")  # kinds of work that may end with `failure`, and then leave an error
+
+_ARITHMETIC = frozenset({"_+_", "_-_", "_*_", "_/_", "_%_"})
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an expression may read: variables with their types, and, where they are known, the JSON Schemas behind them."""
+
+    kinds: Mapping[str, Kind]
+    schemas: Mapping[str, Schema]
+    before: frozenset[str] = frozenset()  # steps that come before
+    certain: frozenset[str] = frozenset()  # of those, the ones that certainly have an output
+    failed: frozenset[str] = frozenset()  # and those that certainly have an error
+    undone: str = ""  # the step that is being undone
+
+
+def certain_steps(graph: Graph) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+    """For each step, the steps before it that certainly ended with an output when it begins, and those that certainly ended with an error."""
+    certain: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+    for id_ in graph.order:
+        step = graph.steps[id_]
+        done, failed = [], []
+        for need in step.needs:
+            before, _, outcome = need.partition(".")
+            known = certain.get(before, (frozenset[str](), frozenset[str]()))
+            lost = outcome in NO_OUTCOME
+            erring = lost and before in graph.steps and kind_of(graph.steps[before]) in FAILING
+            done.append(known[0] if lost else known[0] | {before})
+            failed.append(known[1] | {before} if erring else known[1])
+        certain[id_] = (_joined(done, step.join), _joined(failed, step.join))
+    return certain
+
+
+def _joined(ways: list[frozenset[str]], join: str) -> frozenset[str]:
+    if join == "all":
+        return frozenset[str]().union(*ways)
+    return ways[0].intersection(*ways[1:]) if ways else frozenset()
+
+
+def asked(tree: Tree, variable: str) -> frozenset[str]:
+    """The steps that the expression asks for with `has(steps.<id>)`, or of another `variable`."""
+    return frozenset(node.select_expr.field for node in tree.nodes() if _reads_step(node, variable) and node.select_expr.test_only)
+
+
+def _reads_step(node: Any, variable: str) -> bool:
+    return bool(node.WhichOneof("kind") == "select_expr" and node.select_expr.operand.ident_expr.name == variable)
+
+
+def _unasked(tree: Tree, variable: str) -> frozenset[str]:
+    read = frozenset(node.select_expr.field for node in tree.nodes() if _reads_step(node, variable) and not node.select_expr.test_only)
+    return read - asked(tree, variable)
+
+
+def uncertain(tree: Tree, scope: Scope) -> Iterator[Problem]:
+    """Outputs and errors that the expression reads and that may not be there."""
+    for id_ in sorted((_unasked(tree, "steps") & scope.before) - scope.certain):
+        how = "may not have ended when it is undone" if id_ == scope.undone else "may have been skipped, have failed or have timed out"
+        yield Problem("SF269", "", f"the step `{id_}` {how}, and then has no output.", f"Ask first: has(steps.{id_}) ? ... : ...", "warning")
+    for id_ in sorted((_unasked(tree, "errors") & scope.before) - scope.failed):
+        yield Problem("SF275", "", f"the step `{id_}` may not have failed, and then has no error.", f"Ask first: has(errors.{id_}) ? ... : ...", "warning")
+
+
+def read_schema(node: Any, scope: Scope) -> tuple[Schema, Schema] | None:
+    """The schema of what `node` reads by fields and indexes, with the schema that its references point into; None if not known."""
+    kind = node.WhichOneof("kind")
+    if kind == "ident_expr":
+        schema = scope.schemas.get(node.ident_expr.name)
+        return (resolve(schema, schema), schema) if schema is not None else None
+    if kind == "select_expr":
+        found = read_schema(node.select_expr.operand, scope)
+        part = found[0].get("properties", {}).get(property_name(node.select_expr.field)) if found is not None else None
+    elif kind == "call_expr" and node.call_expr.function == "_[_]":
+        found = read_schema(node.call_expr.args[0], scope)
+        part = found[0].get("items") if found is not None else None
+    else:
+        return None
+    if found is None or not isinstance(part, Mapping):
+        return None
+    root = part if "$defs" in part or "definitions" in part else found[1]
+    return resolve(part, root), root
+
+
+def type_read(node: Any, scope: Scope) -> str:
+    """The one JSON type that the schema of what `node` reads allows, or empty."""
+    found = read_schema(node, scope)
+    types = json_types(found[0]) if found is not None else frozenset[str]()
+    return next(iter(types)) if len(types) == 1 else ""
+
+
+def mixed(tree: Tree, scope: Scope) -> Iterator[Problem]:
+    """Arithmetic with what may be whole or not."""
+    for node in tree.nodes():
+        if node.WhichOneof("kind") == "call_expr" and node.call_expr.function in _ARITHMETIC:
+            for operand in node.call_expr.args:
+                if type_read(operand, scope) == "number":
+                    name = property_name(operand.select_expr.field) or "it"
+                    yield Problem(
+                        "SF274",
+                        "",
+                        f"`{name}` may come as 10 or as 10.5, and arithmetic does not mix whole numbers with others.",
+                        "Write double(...) around it, and 1.0 instead of 1.",
+                        "warning",
+                    )
