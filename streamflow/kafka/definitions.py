@@ -6,6 +6,8 @@
 | `version/<name>@<version>` | which content a version is, and whether it is retired |
 | `name/<name>` | the version that starts use: the one published last of those not retired |
 | `event/<name>` | the catalog entry of an event, as published last |
+| `operation/<name>` | the contract of a plugin's operation, and where the plugin is |
+| `serving/<lane>/<instance>` | which operations a task worker does, and since when; deleted when it stops in order (see `serving`) |
 | `engine/limits` | the limits that decisions use, fixed with the topics: the same for every worker and for ever |
 | `engine/skip/<partition>` | the command at which a person lets a partition go on whose unread commands were deleted |
 
@@ -78,6 +80,8 @@ class Snapshot:
     versions: dict[tuple[str, str], VersionRecord] = field(default_factory=dict)
     names: dict[str, NameRecord] = field(default_factory=dict)
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
+    operations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    serving: dict[str, dict[str, Any]] = field(default_factory=dict)
     engine: dict[str, dict[str, Any]] = field(default_factory=dict)
     position: int = 0
     malformed: int = 0
@@ -100,6 +104,9 @@ class Snapshot:
         candidates = ((record, version) for (named, version), record in self.versions.items() if named == name and version != without)
         left = [(record.offset, version) for record, version in candidates if not record.retired]
         return max(left)[1] if left else None
+
+
+Taker = Callable[[Snapshot, str, bytes | None, int], None]
 
 
 def _take_content(log: Snapshot, sha: str, value: bytes | None, offset: int) -> None:
@@ -130,26 +137,24 @@ def _take_name(log: Snapshot, name: str, value: bytes | None, _offset: int) -> N
         log.names[name] = NameRecord(record.version, record.sha)
 
 
-def _take_event(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
-    if value is None:
-        log.events.pop(name, None)
-    else:
-        log.events[name] = msgspec.json.decode(value, type=dict[str, Any])
+def _take_json(entries: Callable[[Snapshot], dict[str, dict[str, Any]]]) -> Taker:
+    def take(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
+        if value is None:
+            entries(log).pop(name, None)
+        else:
+            entries(log)[name] = msgspec.json.decode(value, type=dict[str, Any])
+
+    return take
 
 
-def _take_engine(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
-    if value is None:
-        log.engine.pop(name, None)
-    else:
-        log.engine[name] = msgspec.json.decode(value, type=dict[str, Any])
-
-
-_TAKERS: dict[str, Callable[[Snapshot, str, bytes | None, int], None]] = {
+_TAKERS: dict[str, Taker] = {
     "definition": _take_content,
     "version": _take_version,
     "name": _take_name,
-    "event": _take_event,
-    "engine": _take_engine,
+    "event": _take_json(lambda log: log.events),
+    "operation": _take_json(lambda log: log.operations),
+    "serving": _take_json(lambda log: log.serving),
+    "engine": _take_json(lambda log: log.engine),
 }
 
 
@@ -186,6 +191,11 @@ class DefinitionsLog:
     def events(self) -> dict[str, dict[str, Any]]:
         """The catalog entries, by name of the event."""
         return self._snapshot.events
+
+    @property
+    def operations(self) -> dict[str, dict[str, Any]]:
+        """The registered plugins, by name of the operation."""
+        return self._snapshot.operations
 
     @property
     def engine(self) -> dict[str, dict[str, Any]]:

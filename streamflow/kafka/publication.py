@@ -59,6 +59,14 @@ class Retired:
     already: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a registration: the offset of its record, None if nothing had to be written."""
+
+    name: str
+    offset: int | None
+
+
 def publish(settings: Settings, *, name: str, version: str, content: bytes, events: Mapping[str, Mapping[str, Any]]) -> Published:
     """Publishes `content` as `name@version` with the catalog entries of `events`; starts use it from now on. The same again is a success.
 
@@ -80,7 +88,7 @@ def publish(settings: Settings, *, name: str, version: str, content: bytes, even
         wanted[f"name/{name}"] = _json({"version": version, "sha": sha})
         return wanted
 
-    log, offsets = _write(settings, records)
+    log, offsets = write(settings, records)
     key = f"definition/{sha}"
     offset = offsets[key] if key in offsets else log.contents[sha][1]
     acknowledged = max(offsets.values()) if offsets else log.versions[name, version].offset
@@ -107,9 +115,37 @@ def retire(settings: Settings, *, name: str, version: str) -> Retired:
             wanted[f"name/{name}"] = _json({"version": left, "sha": log.versions[name, left].sha}) if left else None
         return wanted
 
-    log, offsets = _write(settings, records)
+    log, offsets = write(settings, records)
     acknowledged = max(offsets.values()) if offsets else log.versions[name, version].offset
     return Retired(name, version, current[0], acknowledged, already=not offsets)
+
+
+def register_operation(settings: Settings, *, name: str, registration: Mapping[str, Any]) -> Recorded:
+    """Registers the plugin operation `name` (its contract as `spec`, where it is as `plugin`), in the place of an earlier one of that name. Task
+    workers have it at once. The same again is a success.
+
+    Raises OperationError."""
+
+    def records(log: Snapshot) -> Records:
+        return {} if log.operations.get(name) == registration else {f"operation/{name}": _json(registration)}
+
+    _, offsets = write(settings, records)
+    return Recorded(name, max(offsets.values(), default=None))
+
+
+def unregister_operation(settings: Settings, *, name: str) -> Recorded:
+    """Takes the plugin operation `name` away. Calls of it are tried again until their attempts are used up.
+
+    Raises Rejected (`operation_unknown`) when it is not registered, or OperationError."""
+
+    def records(log: Snapshot) -> Records:
+        if name not in log.operations:
+            known = ", ".join(sorted(log.operations)) or "none"
+            raise Rejected("operation_unknown", f"expected a registered plugin but {name} is not one of them ({known}); do see `streamflow operations list`")
+        return {f"operation/{name}": None}
+
+    _, offsets = write(settings, records)
+    return Recorded(name, max(offsets.values(), default=None))
 
 
 def fix_limits(settings: Settings) -> dict[str, Any]:
@@ -126,7 +162,7 @@ def fix_limits(settings: Settings) -> dict[str, Any]:
             return {}
         return {"engine/limits": _json(fixed)}
 
-    _write(settings, records)
+    write(settings, records)
     return fixed
 
 
@@ -138,7 +174,7 @@ def skip_commands(settings: Settings, *, partition: int, offset: int, why: str) 
     def records(_log: Snapshot) -> Records:
         return {f"engine/skip/{partition}": _json({"offset": offset, "why": why, "asked_ms": time.time_ns() // 1_000_000})}
 
-    _, offsets = _write(settings, records)
+    _, offsets = write(settings, records)
     return max(offsets.values())
 
 
@@ -185,8 +221,11 @@ class _Again(Exception):
     """Another publisher was faster, or the broker could not finish: the whole of it must be done again."""
 
 
-def _write(settings: Settings, records: Callable[[Snapshot], Records]) -> tuple[Snapshot, dict[str, int]]:
-    """Writes what `records` makes of the log, in one transaction nothing can come between; returns that log, and offsets by key."""
+def write(settings: Settings, records: Callable[[Snapshot], Records]) -> tuple[Snapshot, dict[str, int]]:
+    """Writes what `records` makes of the log (None deletes), in one transaction nothing can come between; returns that log, and offsets by key.
+    `records` may be asked several times.
+
+    Raises OperationError."""
     backoff = 0.05
     last: Exception | None = None
     for _ in range(_ATTEMPTS):

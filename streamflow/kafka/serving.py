@@ -1,0 +1,147 @@
+"""Who does which operations, and since when: each task worker announces itself in the definitions log and withdraws when it stops.
+
+A worker that was killed could not withdraw. Its announcement stays, and is told from the others by its consumer group, which has no member with
+its client id any more; the announcements of those long gone are deleted by the next worker that announces itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from streamflow.errors import OperationError
+from streamflow.kafka.connection import aiokafka_config
+from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.publication import Records, write
+from streamflow.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+_ANSWER_S = 10.0
+_GONE_MS = 86_400_000
+_GROUP_ID_NOT_FOUND = 69
+
+
+class Serving(msgspec.Struct, frozen=True):
+    """One task worker of one lane: its name, where it runs, since when (ms since the epoch), and its operations with their health at that time,
+    `{"name", "ok", "detail"}` each. `client_id` is that of its consumer."""
+
+    lane: str
+    instance: str
+    client_id: str
+    host: str
+    pid: int
+    since_ms: int
+    operations: list[dict[str, Any]]
+
+
+def group_of(settings: Settings, lane: str) -> str:
+    """The consumer group of a lane's task workers."""
+    return f"{settings.topics.prefix}tasks.{lane}"
+
+
+def client_role(lane: str, instance: str) -> str:
+    """The role that a task worker gives to `aiokafka_config`, so that its client id tells which worker it is."""
+    return f"tasks-{lane}-{instance}"
+
+
+def instance_name(settings: Settings) -> str:
+    """What this process is called: the configured instance id, or its host and process id."""
+    return settings.tasks.instance_id or f"{socket.gethostname()}-{os.getpid()}"
+
+
+def announce(settings: Settings, *, lane: str, instance: str, operations: Sequence[Mapping[str, Any]]) -> Serving:
+    """Announces that this process does `operations` in `lane` from now on. Blocks for a while.
+
+    Raises OperationError."""
+    now_ms = time.time_ns() // 1_000_000
+    client_id = f"streamflow-{client_role(lane, instance)}"
+    made = Serving(lane, instance, client_id, socket.gethostname(), os.getpid(), now_ms, [dict(one) for one in operations])
+    present = clients_of(settings, [lane])[lane]
+
+    def records(log: Snapshot) -> Records:
+        wanted: Records = {}
+        for one in announced(log):
+            if one.lane == lane and one.client_id not in present and now_ms - one.since_ms > _GONE_MS:
+                wanted[_key(one.lane, one.instance)] = None
+        return wanted | {_key(lane, instance): msgspec.json.encode(made)}
+
+    write(settings, records)
+    return made
+
+
+def withdraw(settings: Settings, *, lane: str, instance: str) -> None:
+    """Takes an announcement back, if it is there. Blocks for a while.
+
+    Raises OperationError."""
+    write(settings, lambda log: {_key(lane, instance): None} if f"{lane}/{instance}" in log.serving else {})
+
+
+def announced(log: Snapshot) -> list[Serving]:
+    """All announcements in `log`, by lane and instance. One that cannot be understood is logged and left out."""
+    found = []
+    for name, value in sorted(log.serving.items()):
+        try:
+            found.append(msgspec.convert(value, Serving))
+        except msgspec.ValidationError as error:
+            _log.warning("announcement_malformed", name=name, error=str(error))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """An announcement, and whether its worker is a member of its group now."""
+
+    serving: Serving
+    present: bool
+
+
+def presence(settings: Settings, log: Snapshot) -> list[Presence]:
+    """All announcements, and which of the workers are there.
+
+    Raises OperationError when the broker does not answer."""
+    found = announced(log)
+    clients = clients_of(settings, sorted({one.lane for one in found}))
+    return [Presence(one, one.client_id in clients[one.lane]) for one in found]
+
+
+def clients_of(settings: Settings, lanes: Iterable[str]) -> dict[str, frozenset[str]]:
+    """The client ids of the members of each lane's group. For use outside of an event loop; not by librdkafka's admin client (see `groups`).
+
+    Raises OperationError when the broker does not answer."""
+    wanted = list(lanes)
+    return asyncio.run(_clients(settings, wanted)) if wanted else {}
+
+
+async def _clients(settings: Settings, lanes: Sequence[str]) -> dict[str, frozenset[str]]:
+    client = AIOKafkaAdminClient(**aiokafka_config(settings, "presence"))
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            await client.start()
+            found = {}
+            for lane in lanes:
+                (answer,) = await client.describe_consumer_groups([group_of(settings, lane)])
+                ((code, _group, _state, _kind, _protocol, members, *_),) = answer.groups
+                if code not in (0, _GROUP_ID_NOT_FOUND):
+                    raise OperationError("broker_refused", f"expected the members of lane {lane} but the broker answered {code}; do check its permissions")
+                found[lane] = frozenset(member[1] for member in members)
+            return found
+    except (KafkaError, OSError) as error:
+        text = f"expected the members of the lanes' groups but {error!r}; do check the broker"
+        raise OperationError("broker_unreachable", text) from error
+    finally:
+        await client.close()
+
+
+def _key(lane: str, instance: str) -> str:
+    return f"serving/{lane}/{instance}"
