@@ -49,6 +49,8 @@ class Moved:
 Change = Added | Removed | Changed | Moved
 
 _NOUNS = {"on": "trigger", "steps": "step", "needs": "need", "events": "event", "choose": "branch", "set": "value", "data": "field"}
+_NOUNS |= {"with": "value", "codes": "error code", "who": "person"}
+_SCHEMAS = frozenset({"input", "form"})  # their parts are told as they are, whatever they are called
 _IN_TURN = frozenset({"on", "events", "choose"})
 
 
@@ -56,7 +58,7 @@ def diff(before: Definition, after: Definition) -> tuple[Change, ...]:
     """Every change from `before` to `after`, in the order of the definition's fields; empty if they mean the same.
 
     Moving steps about is no change, because their needs alone say what comes first."""
-    return tuple(_fields(_dump(before), _dump(after), ()))
+    return tuple(_fields(_dump(before), _dump(after), (), _NOUNS))
 
 
 def sentences(changes: tuple[Change, ...]) -> list[str]:
@@ -68,15 +70,15 @@ def _dump(part: Part) -> dict[str, Any]:
     return part.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _fields(before: Mapping[str, Any], after: Mapping[str, Any], at: tuple[str, ...]) -> Iterator[Change]:
+def _fields(before: Mapping[str, Any], after: Mapping[str, Any], at: tuple[str, ...], nouns: Mapping[str, str]) -> Iterator[Change]:
     for name in dict.fromkeys((*before, *after)):
         old, new, place = before.get(name), after.get(name), (*at, name)
         if old == new:
             continue
-        if name in _NOUNS and isinstance(old or new, list):
+        if name in nouns and isinstance(old or new, list):
             yield from _items(name, old or [], new or [], place)
         elif isinstance(old, dict) and isinstance(new, dict):
-            yield from _fields(old, new, place)
+            yield from _fields(old, new, place, {} if name in _SCHEMAS else nouns)
         elif old is None:
             yield Added("", place, _written(new))
         elif new is None:
@@ -94,7 +96,7 @@ def _items(name: str, before: list[Any], after: list[Any], at: tuple[str, ...]) 
         if id_ not in old:
             yield Added(_NOUNS[name], (*at, id_), _written(item))
         elif isinstance(item, dict):
-            yield from _fields(old[id_], item, (*at, id_))
+            yield from _fields(old[id_], item, (*at, id_), _NOUNS)
     stayed = [tuple(id_ for id_ in items if id_ in old and id_ in new) for items in (old, new)]
     if name in _IN_TURN and stayed[0] != stayed[1]:
         yield Moved(at, stayed[0], stayed[1])

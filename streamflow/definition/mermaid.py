@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.graph import Graph, kind_of
-from streamflow.definition.model import Definition, Step
+from streamflow.definition.model import Call, Definition, Step
 
 STATES = ("done", "waiting", "skipped", "parked", "failed")
 
@@ -24,6 +24,11 @@ _SHAPES = {
     "delay": ("([", "])"),
     "set": ("[", "]"),
     "print": (">", "]"),
+    "call": ("(", ")"),
+    "run": ("[[", "]]"),
+    "approval": ("[\\", "/]"),
+    "fail": ("((", "))"),
+    "each": ("[/", "\\]"),
     "": ("[", "]"),
 }
 _STYLES = {
@@ -41,27 +46,37 @@ def mermaid(definition: Definition, catalog: Catalog | None = None, *, overlay: 
     `catalog` gives events their titles, and the comment with the content hash, by which a diagram is known again. `overlay` maps ids of
     steps to one of STATES, to show a run; other states and ids are left out."""
     graph = Graph(definition)
-    nodes = {step.id: f"n{index}" for index, step in enumerate(graph.steps.values(), len(definition.on))}
+    starts = [(f"trigger={on.id}", _quoted("When", _event(on.event, catalog), on.where or "")) for on in definition.on]
+    if definition.input is not None:
+        starts.append(("request", _quoted("When", "it is asked for")))
+    nodes = {step.id: f"n{index}" for index, step in enumerate(graph.steps.values(), len(starts))}
+    end = f"n{len(starts) + len(graph.steps)}"
+    undoing = {step.id: step.undo for step in graph.steps.values() if step.undo is not None}
+    nodes |= {f"{id_}.undo": f"n{index}" for index, id_ in enumerate(undoing, len(starts) + len(graph.steps) + 1)}
     lines = ["flowchart TD", f"  %% streamflow:definition={definition.name}@{definition.version}"]
     if catalog is not None:
         lines.append(f"  %% streamflow:sha256={sha256_of(canonical(definition, catalog))}")
-    for index, trigger in enumerate(definition.on):
-        lines += [f"  %% streamflow:trigger={trigger.id}", f"  n{index}([{_quoted('When', _event(trigger.event, catalog), trigger.where or '')}])"]
+    for index, (start, label) in enumerate(starts):
+        lines += [f"  %% streamflow:{start}", f"  n{index}([{label}])"]
     for step in graph.steps.values():
-        left, right = _SHAPES[kind_of(step)]
+        left, right = _SHAPES["each" if step.each is not None else kind_of(step)]
         lines += [f"  %% streamflow:step={step.id}", f"  {nodes[step.id]}{left}{_quoted(*_words(step, catalog))}{right}"]
-    end = f"n{len(definition.on) + len(graph.steps)}"
     lines += ["  %% streamflow:end", f'  {end}((("End")))']
-    lines += _edges(definition, graph, nodes, end)
+    left, right = _SHAPES["call"]
+    for id_, call in undoing.items():
+        title = graph.steps[id_].title or id_
+        lines += [f"  %% streamflow:undo={id_}", f"  {nodes[f'{id_}.undo']}{left}{_quoted(f'undo: {title}', *_call(call, catalog))}{right}"]
+    lines += _edges(len(starts), graph, nodes, end)
+    lines += [f"  {nodes[id_]} -.->|{_quoted('undo')}| {nodes[f'{id_}.undo']}" for id_ in undoing]
     lines += _classes(nodes, overlay or {})
     return "\n".join(lines) + "\n"
 
 
-def _edges(definition: Definition, graph: Graph, nodes: Mapping[str, str], end: str) -> list[str]:
+def _edges(starts: int, graph: Graph, nodes: Mapping[str, str], end: str) -> list[str]:
     lines = []
     for step in graph.steps.values():
         if not graph.needs[step.id]:
-            lines += [f"  n{index} --> {nodes[step.id]}" for index in range(len(definition.on))]
+            lines += [f"  n{index} --> {nodes[step.id]}" for index in range(starts)]
         arrow = "-.->" if step.join == "any" and len(step.needs) > 1 else "-->"
         for need in dict.fromkeys(step.needs):
             before, _, outcome = need.partition(".")
@@ -85,9 +100,33 @@ def _event(name: str, catalog: Catalog | None) -> str:
     return spec.title or name if spec is not None else name
 
 
+def _call(call: Call, catalog: Catalog | None) -> list[str]:
+    spec = catalog.operation(call.operation) if catalog is not None else None
+    lines = [f"call {spec.title or spec.name if spec is not None else call.operation}"]
+    if call.retry is not None:
+        lines.append(f"up to {call.retry.attempts} times" if call.retry.attempts > 1 else "once")
+    return [*lines, f"at most {call.within}"] if call.within is not None else lines
+
+
+def _outside(step: Step, catalog: Catalog | None) -> list[str]:
+    """What a step has others do, in words."""
+    lines = [f"for each of {step.each.items}, {step.each.at_once} at once"] if step.each is not None else []
+    if step.call is not None:
+        lines += _call(step.call, catalog)
+    elif step.run is not None:
+        lines.append(f"run {step.run.definition}@{step.run.version}")
+        lines += [f"at most {step.run.within}"] if step.run.within is not None else []
+    elif step.approval is not None:
+        lines += [f"ask {', '.join(step.approval.who)}: {step.approval.text}"]
+        lines.append(f"at most {step.approval.within}" if step.approval.within is not None else "without limit")
+    elif step.fail is not None:
+        lines.append(f"fail: {step.fail.reason}")
+    return lines
+
+
 def _words(step: Step, catalog: Catalog | None) -> list[str]:
     """The lines of a step's label: its title, what it does, and its condition."""
-    lines = [step.title or step.id]
+    lines = [step.title or step.id, *_outside(step, catalog)]
     if step.wait is not None:
         lines.append("wait for " + " or ".join(_event(clause.event, catalog) for clause in step.wait.events))
         lines.append(f"at most {step.wait.within}" if step.wait.within is not None else "without limit")

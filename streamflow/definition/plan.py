@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from streamflow.definition.duration import format_ms
+
 START = ""  # in the place of a step's id: the event that started the run
 NO_OUTCOME = ("timeout", "failure")  # outcomes that a plain need does not accept
 
@@ -220,8 +222,24 @@ class Plan:
         for step in self.steps.values():
             needs = (" and " if step.join_all else " or ").join(n.step + (f".{n.outcome}" if n.outcome else "") for n in step.needs) or "start"
             condition = f" if {step.condition.source}" if step.condition else ""
-            lines.append(f"{step.id} <- {needs}{condition}: {type(step.work).__name__.removesuffix('Plan').lower()}")
-        return "\n".join(lines)
+            each = f" each {step.each.items.source} ({step.each.at_once} at once)" if step.each else ""
+            lines.append(f"{step.id} <- {needs}{condition}:{each} {_told(step.work)}" + (f"; undo {_told(step.undo.work)}" if step.undo else ""))
+        return "\n".join([*lines, f"output {self.output}"] if self.output else lines)
+
+
+def _told(work: Work) -> str:
+    """The work in words: of what is done outside also where, how often, and how long at most."""
+    if isinstance(work, CallPlan):
+        limits = {"timeout": work.timeout_ms, "queue": work.queue_ms, "within": work.within_ms}
+        told = [f"{name} {format_ms(ms)}" for name, ms in limits.items() if ms is not None]
+        codes = [f"{code} {attempts}" for code, (attempts, _) in sorted(work.retry.codes.items())]
+        attempts = f"{work.retry.attempts} attempts" + (f" ({', '.join(codes)})" if codes else "")
+        return ", ".join([f"call {work.operation} in {work.lane}", attempts, *told])
+    if isinstance(work, ChildPlan):
+        return f"run {work.definition}@{work.version}" + (f", within {format_ms(work.within_ms)}" if work.within_ms is not None else "")
+    if isinstance(work, ApprovalPlan):
+        return f"approval by {', '.join(work.who)}, {f'within {format_ms(work.within_ms)}' if work.within_ms is not None else 'forever'}"
+    return type(work).__name__.removesuffix("Plan").lower()
 
 
 def _expressions(step: StepPlan) -> Iterator[Compiled]:
