@@ -10,11 +10,16 @@ import base64
 import binascii
 import hashlib
 import hmac
+import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
 
+from streamflow.engine.tasks import Task
 from streamflow.errors import OperationError, Rejected
+from streamflow.secrets import resolve_secret
+from streamflow.settings import Settings
 
 _LONGEST_TOKEN = 4000
 # What is signed is told apart from anything else that the same secret may sign.
@@ -22,7 +27,8 @@ _PURPOSE = b"streamflow callback 1\0"
 
 
 class Callback(msgspec.Struct, frozen=True, array_like=True):
-    """The attempt that a token answers, its business key, and until when (ms since the epoch)."""
+    """The attempt that a token answers, its business key, and until when (ms since the epoch). `definition`, `version` and `operation` are those
+    of its task: by them the contract is found that an output must fit."""
 
     run: str
     key: str
@@ -30,6 +36,9 @@ class Callback(msgspec.Struct, frozen=True, array_like=True):
     item: int | None
     attempt: int
     expires_ms: int
+    definition: str = ""
+    version: str = ""
+    operation: str = ""
 
 
 def make_token(secret: str, callback: Callback) -> str:
@@ -66,6 +75,24 @@ def read_token(secret: str, token: str, now_ms: int) -> Callback:
 def callback_url(base: str, token: str) -> str:
     """Where `token` is sent to, under the address of the sidecar."""
     return f"{base.rstrip('/')}/callbacks/{token}"
+
+
+def callback_urls(settings: Settings) -> Callable[[Task, float], str]:
+    """What makes the address at which a task may be answered for so many seconds.
+
+    It raises OperationError: `callbacks_off` when `tasks.callback_url` or `tasks.callback_secret` is not set, `secret_missing`."""
+
+    def make(task: Task, for_s: float) -> str:
+        base, reference = settings.tasks.callback_url, settings.tasks.callback_secret
+        if base is None or reference is None:
+            unset = "tasks.callback_url" if base is None else "tasks.callback_secret"
+            text = f"expected the address of a sidecar to be called back at but {unset} is not set; do set it"
+            raise OperationError("callbacks_off", text, retryable=False)
+        expires_ms = int((time.time() + for_s) * 1000)
+        callback = Callback(task.run, task.key, task.step, task.item, task.attempt, expires_ms)
+        return callback_url(base, make_token(resolve_secret(reference), callback))
+
+    return make
 
 
 def read_answer(body: bytes) -> Any:
