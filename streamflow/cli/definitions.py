@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streamflow.cli import output, sources
+from streamflow.cli import definitions_import, output, sources
 from streamflow.cli.outline import outline
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
@@ -245,3 +245,6 @@ def _content(log: Snapshot, history: list[Transition]) -> tuple[Definition, Cata
     if sha not in log.contents:
         raise Rejected("version_unknown", f"expected {first.definition}@{first.version} among the published definitions but it is not there any more")
     return read_content(log.contents[sha][0])
+
+
+definitions_import.add_to(app)

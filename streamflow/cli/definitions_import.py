@@ -1,0 +1,135 @@
+"""`streamflow definitions import`: a process that another system describes, as a definition, with a report of what became of it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from streamflow.cli import output, sources
+from streamflow.cli.output import examples
+from streamflow.cli.session import EXIT_AUTHOR, session_of
+from streamflow.definition.catalog import Catalog
+from streamflow.definition.syntax import to_yaml
+from streamflow.errors import Rejected
+from streamflow.importing.report import Imported
+from streamflow.importing.steps import Plugin
+from streamflow.importing.workflow import import_workflow
+from streamflow.operations.registry import known_operations
+
+_HEADINGS = {
+    "mapped": "mapped: it means the same",
+    "approximated": "approximated: look at these",
+    "refused": "refused: not in the definition",
+}
+
+
+def import_(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a workflow.json: steps with plugin, dependsOn and {{step.field}} templates")],
+    out: Annotated[Path | None, typer.Option("--out", help="folder to write definition.yaml and catalog.yaml to; else the definition is only shown")] = None,
+    plugins: Annotated[
+        Path | None, typer.Option("--plugins", help="YAML file: plugin: operation, or plugin: {operation: name, inputs: {theirs: ours}}")
+    ] = None,
+    catalog: Annotated[Path | None, typer.Option("--catalog", help="catalog file with contracts of operations beside those known here")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="write the rest although parts are refused; what is refused is missing in it")] = False,
+    force: Annotated[bool, typer.Option("--force", help="overwrite files in the folder")] = False,
+) -> None:
+    """Makes a definition of a JavaScript-style workflow.json, and tells what was mapped, approximated or refused. Needs no broker."""
+    session = session_of(ctx)
+    given = sources.read_catalog(catalog) if catalog is not None else Catalog()
+    known = Catalog(events=given.events, operations=[*given.operations, *(spec for spec in known_operations() if given.operation(spec.name) is None)])
+    found = import_workflow(_text(file), known=known, plugins=_plugins(plugins), fallback=_title(file))
+    written: list[Path] = []
+    if out is not None and found.definition is not None and (found.whole or partial):
+        written = _write(found, given, out, force=force)
+    shown = to_yaml(found.definition).rstrip() if found.definition is not None else None
+    facts: dict[str, Any] = {"whole": found.whole, "written": [str(path) for path in written], "definition": shown}
+    session.show(facts | found.facts(), _told(found, shown if out is None else None, file))
+    if written and not session.json:
+        output.note(f"written: {', '.join(map(str, written))}; streamflow definitions check {out}")
+    if not found.whole:
+        if out is not None and not written and not session.json:
+            output.warn("nothing is written: mend what is refused, or write the rest with --partial" if found.definition else "nothing can be written")
+        raise typer.Exit(EXIT_AUTHOR)
+
+
+def add_to(app: typer.Typer) -> None:
+    """The verb of this module, as a command of `app`."""
+    app.command("import", epilog=examples("definitions import workflow.json", "definitions import workflow.json --out my-process --plugins plugins.yaml"))(
+        import_
+    )
+
+
+def _told(found: Imported, shown: str | None, file: Path) -> str:
+    lines = [shown, ""] if shown is not None else []
+    for outcome, heading in _HEADINGS.items():
+        findings = found.of(outcome)  # type: ignore[arg-type]
+        if findings:
+            lines += [heading, *(f"  {finding}" for finding in findings)]
+    counts = ", ".join(f"{len(found.of(outcome))} {outcome}" for outcome in _HEADINGS)  # type: ignore[arg-type]
+    return "\n".join([*lines, f"{file}: {counts}"])
+
+
+def _plugins(file: Path | None) -> dict[str, Plugin]:
+    if file is None:
+        return {}
+    try:
+        value = YAML(typ="safe", pure=True).load(_text(file)) or {}
+    except (YAMLError, ValueError) as error:
+        raise Rejected("plugins_unreadable", f"expected YAML in {file} but {str(error).splitlines()[0]}; do write `plugin: operation` lines") from error
+    found = {}
+    for name, item in value.items() if isinstance(value, dict) else [(None, None)]:
+        fields = {"operation": item} if isinstance(item, str) else item
+        inputs = fields.get("inputs", {}) if isinstance(fields, dict) else None
+        if (
+            not isinstance(fields, dict)
+            or not isinstance(fields.get("operation"), str)
+            or not isinstance(inputs, dict)
+            or fields.keys() - {"operation", "inputs"}
+        ):
+            raise Rejected("plugins_invalid", f"expected `plugin: operation` in {file} but {name} is something else; do write the name of an operation")
+        found[str(name)] = Plugin(fields["operation"], {str(theirs): str(ours) for theirs, ours in inputs.items()})
+    return found
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise Rejected("file_unreadable", f"expected to read {file} but {reason}; do check the path and its encoding") from error
+
+
+def _title(file: Path) -> str:
+    """What a process without a name is called: its file, or the folder of a file that is called as they all are."""
+    stem = file.name.partition(".")[0]
+    return file.resolve().parent.name if stem in ("workflow", "") else stem
+
+
+def _write(found: Imported, given: Catalog, out: Path, *, force: bool) -> list[Path]:
+    """Writes both files. Raises Rejected if they are there."""
+    assert found.definition is not None
+    catalog = Catalog(events=given.events, operations=[*given.operations, *found.catalog.operations])
+    files = {out / sources.DEFINITION: to_yaml(found.definition), out / sources.CATALOG: _catalog_yaml(catalog)}
+    there = [path for path in files if path.exists()]
+    if there and not force:
+        raise Rejected("file_exists", f"expected a new folder but {there[0]} is there; do choose another, or overwrite it with --force")
+    out.mkdir(parents=True, exist_ok=True)
+    for path, text in files.items():
+        path.write_text(text, encoding="utf-8")
+    return list(files)
+
+
+def _catalog_yaml(catalog: Catalog) -> str:
+    writer = YAML(typ="rt", pure=True)
+    writer.indent(mapping=2, sequence=4, offset=2)
+    writer.width = 1000
+    target = io.StringIO()
+    value = catalog.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    writer.dump({"events": value.get("events", []), "operations": value.get("operations", [])}, target)
+    return target.getvalue()
