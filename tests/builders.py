@@ -15,15 +15,18 @@ from streamflow.simulation.definitions import compiled
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 
 
-def a_catalog(*names: str, topics: Mapping[str, str] | None = None) -> Catalog:
-    """A catalog of plain CloudEvents, each in a topic of its own unless `topics` says otherwise."""
-    return Catalog.model_validate({"events": [{"name": name, "topics": [(topics or {}).get(name, f"{name}s")]} for name in names]})
+def a_catalog(*names: str, topics: Mapping[str, str] | None = None, operations: Sequence[str] = ()) -> Catalog:
+    """A catalog of plain CloudEvents, each in a topic of its own unless `topics` says otherwise, and of operations that take and give anything."""
+    events = [{"name": name, "topics": [(topics or {}).get(name, f"{name}s")]} for name in names]
+    return Catalog.model_validate({"events": events, "operations": [{"name": name} for name in operations]})
 
 
-def a_definition(*steps: dict[str, Any], name: str = "order", version: str = "1", runs: str = "many", on: Sequence[dict[str, Any]] = ()) -> Definition:
+def a_definition(
+    *steps: dict[str, Any], name: str = "order", version: str = "1", runs: str = "many", on: Sequence[dict[str, Any]] = (), **more: Any
+) -> Definition:
     """A definition that starts by `placed` and has these steps."""
     triggers = list(on) or [{"id": "placed", "event": "placed"}]
-    return Definition.model_validate({"name": name, "version": version, "runs": runs, "on": triggers, "steps": list(steps)})
+    return Definition.model_validate({"name": name, "version": version, "runs": runs, "on": triggers, "steps": list(steps), **more})
 
 
 def events_of(definition: Definition) -> list[str]:
@@ -35,9 +38,15 @@ def events_of(definition: Definition) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def operations_of(definition: Definition) -> list[str]:
+    """The names of the operations in `definition`, each once."""
+    calls = [call for step in definition.steps for call in (step.call, step.undo) if call is not None]
+    return list(dict.fromkeys(call.operation for call in calls))
+
+
 def a_plan(definition: Definition, catalog: Catalog | None = None) -> tuple[Plan, str]:
     """The plan of `definition`, and its content."""
-    content = canonical(definition, catalog or a_catalog(*events_of(definition)))
+    content = canonical(definition, catalog or a_catalog(*events_of(definition), operations=operations_of(definition)))
     return compiled(content), content.decode()
 
 
@@ -61,4 +70,4 @@ def an_offer(event: Event, *, definition: str = "order", key: str = "k1", origin
 
 
 def a_sha(definition: Definition) -> str:
-    return sha256_of(canonical(definition, a_catalog(*events_of(definition))))
+    return sha256_of(canonical(definition, a_catalog(*events_of(definition), operations=operations_of(definition))))

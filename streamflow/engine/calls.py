@@ -78,7 +78,6 @@ def begin_list(run: RunDraft, step: StepPlan, each: EachPlan) -> None:
     within = step.work.within_ms if isinstance(step.work, CallPlan | ChildPlan) else None
     run.record(ItemsListed(tuple(items), None if within is None else run.draft.now_ms + within), step.id)
     go_on_list(run, step)
-    go_on_list(run, step)
 
 
 def go_on_list(run: RunDraft, step: StepPlan) -> None:

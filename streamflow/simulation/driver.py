@@ -11,15 +11,15 @@ What takes part is at hand (`log`, `ingress`, `workers`), so that tests may driv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 
 from streamflow.definition.catalog import Catalog, EventSpec
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.model import Definition
-from streamflow.engine.commands import AdvanceWatermark, CancelRun, Command, Event, FailRun, RetryStep, SkipStep, Start, StartRun
+from streamflow.engine.commands import AdvanceWatermark, CancelRun, Command, Decide, Event, FailRun, RetryStep, SkipStep, Start, StartRun
 from streamflow.engine.draft import Limits
 from streamflow.engine.effects import PrintLine
 from streamflow.engine.state import Own, RunState, run_key
@@ -30,6 +30,7 @@ from streamflow.simulation.clock import START_MS, Clock
 from streamflow.simulation.definitions import Definitions, Reader
 from streamflow.simulation.ingress import Ingress
 from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, Log, Outgoing, Stored
+from streamflow.simulation.tasks import Function, Tasks
 from streamflow.simulation.worker import Partition, Worker
 from streamflow.wire.codec import encode_command
 from streamflow.wire.transitions import decode_transition, rfc3339
@@ -39,7 +40,8 @@ MAX_ROUNDS = 10_000  # of `run_until_quiet`: more is a definition that feeds its
 
 
 class Simulation:
-    """One installation. `partitions` are those of `commands`, `source_partitions` those of the users' topics."""
+    """One installation. `partitions` are those of `commands`, `source_partitions` those of the users' topics. `operations` are functions that do
+    what is called, by name (see `tasks`)."""
 
     def __init__(
         self,
@@ -50,11 +52,13 @@ class Simulation:
         limits: Limits | None = None,
         now_ms: int = START_MS,
         partition: Callable[[int, Worker], Partition] = Partition,
+        operations: Mapping[str, Function] | None = None,
     ) -> None:
         self.clock = Clock(now_ms)
         self.log = Log(self.clock, partitions, source_partitions)
         self.definitions = Definitions()
         self.ingress = Ingress(self.log)
+        self.tasks = Tasks(self.log, operations or {})
         self.limits = limits or Limits()
         self.printed: list[PrintLine] = []
         self.workers = {
@@ -108,7 +112,7 @@ class Simulation:
     def start(self, definition: str, data: Any, *, key: str, id: str) -> str:
         """Ask for a run of the newest version of `definition`, as a caller of the API does; the id that the run will have."""
         live = next(found for found in self.definitions.published() if found.plan.name == definition and found.newest)
-        event = Event(live.plan.triggers[0].event, id, self.clock.now_ms, data)
+        event = Event("", id, self.clock.now_ms, data)
         self.append(StartRun(f"start/{id}", definition, key, Start(live.plan.sha, live.at), "", event))
         return run_id(definition, key, id)
 
@@ -120,6 +124,10 @@ class Simulation:
 
     def skip(self, run: str, step: str) -> None:
         self.append(SkipStep(f"skip/{run}/{step}", run, step))
+
+    def decide(self, run: str, step: str, decision: Literal["approved", "rejected"], by: str, data: Any = None) -> None:
+        """Answer an approval."""
+        self.append(Decide(f"decide/{run}/{step}", run, step, decision, by, data))
 
     def fail(self, run: str, reason: str = "") -> None:
         self.append(FailRun(f"fail/{run}", run, reason))
@@ -156,6 +164,7 @@ class Simulation:
                 busy += partition.take(partition.fetch())
                 partition.fire()
                 busy += partition.send()
+            busy += self.tasks.work()
             if not busy and self.checkpoint():
                 return
         raise RuntimeError(f"expected an end within {MAX_ROUNDS} rounds but there is more to do; look for a definition that starts itself")

@@ -116,8 +116,8 @@ class Log:
         return self.topics[name]
 
     def topic(self, name: str) -> Topic:
-        """The topic, made if it is not there."""
-        return self.topics.get(name) or self.make(name)
+        """The topic, made if it is not there; one of tasks has as many partitions as `commands`."""
+        return self.topics.get(name) or self.make(name, self.partitions if name.startswith("tasks.") else None)
 
     def append(self, record: Outgoing) -> Stored:
         """Append `record`; as it lies there afterwards."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from streamflow.engine.commands import AdvanceWatermark, Command, FireTimer, StartRun
 from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.draft import Limits
-from streamflow.engine.effects import AppendCommand, DeadLetter, PrintLine, PublishEvent, RecordRejection
+from streamflow.engine.effects import AppendCommand, DeadLetter, PrintLine, PublishEvent, RecordRejection, SendTask
 from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import META, Overlay
 from streamflow.engine.state import OWN, Own, Timer, content_key, timer_key
@@ -25,11 +25,13 @@ from streamflow.ids import partition_of, partition_of_run
 from streamflow.simulation.definitions import Reader
 from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, Log, Outgoing, Stored
 from streamflow.simulation.store import MemoryStore
+from streamflow.simulation.tasks import PREFIX
 from streamflow.wire.codec import DecodeError, decode_command, encode_command
 from streamflow.wire.dead_letter import DeadLetter as DeadRecord
 from streamflow.wire.dead_letter import dead_letter
 from streamflow.wire.decoding import Record
 from streamflow.wire.rejection import rejection
+from streamflow.wire.tasks import Source, encode_task, source_header
 from streamflow.wire.transitions import encode_event, encode_transition
 
 POSITION = f"{META}changelog"
@@ -173,8 +175,13 @@ class Partition:
         for transition in decision.transitions:
             key, value, headers = encode_transition(transition, trace)
             self.outbox.append(Outgoing(RUNS, self.number, key, value, tuple(headers)))
+        index = 0
         for effect in decision.effects:
-            if isinstance(effect, AppendCommand):
+            if isinstance(effect, SendTask):
+                source = source_header(Source(self.overlay.own.topic_id, record.offset, index))
+                self.outbox.append(Outgoing(PREFIX + effect.lane, self.number, effect.task.key.encode(), encode_task(effect.task), (source,)))
+                index += 1
+            elif isinstance(effect, AppendCommand):
                 target = partition_of(effect.key, self.log.partitions)
                 self.outbox.append(Outgoing(COMMANDS, target, effect.key.encode(), encode_command(effect.command)))
             elif isinstance(effect, PublishEvent):

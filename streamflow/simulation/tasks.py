@@ -1,0 +1,102 @@
+"""The task workers of a simulation: operations as functions, attempts that a test answers by hand.
+
+An operation that has a function is done as soon as its task is there. The tasks of others stay open until they are answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streamflow.engine.commands import Command, CompleteAttempt, FailAttempt, SuspendAttempt
+from streamflow.engine.tasks import CancelTask, Task
+from streamflow.errors import OperationError
+from streamflow.ids import partition_of
+from streamflow.simulation.log import COMMANDS, Log, Outgoing
+from streamflow.wire.codec import encode_command
+from streamflow.wire.tasks import Source, decode_task, source_of
+
+PREFIX = "tasks."
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What a function returns for an attempt that somebody else will answer, within `for_ms`."""
+
+    for_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """What a function returns for an attempt that is never answered."""
+
+
+Function = Callable[[Any, Task], Any]  # input, task -> output, Handed or Silent; raises OperationError
+
+
+class Tasks:
+    """All task workers. `calls` are the tasks that were done, copies left out; `open` those that wait for an answer, by id."""
+
+    def __init__(self, log: Log, operations: Mapping[str, Function]) -> None:
+        self._log = log
+        self.operations = dict(operations)
+        self.calls: list[Task] = []
+        self.open: dict[str, Task] = {}
+        self._positions: dict[tuple[str, int], int] = {}
+        self._seen: dict[tuple[str, int], Source] = {}
+        self._cancelled: set[str] = set()
+
+    def work(self) -> int:
+        """Do what is there; how many records were read."""
+        read = 0
+        for name in [name for name in self._log.topics if name.startswith(PREFIX)]:
+            for number, records in enumerate(self._log.topics[name].partitions):
+                place = (name, number)
+                while (position := self._positions.get(place, 0)) < len(records):
+                    self._positions[place] = position + 1
+                    read += 1
+                    record, source = records[position], source_of(records[position].headers)
+                    if source is not None:
+                        if place in self._seen and self._seen[place].covers(source):
+                            continue
+                        self._seen[place] = source
+                    self._take(decode_task(record.value or b""))
+        return read
+
+    def _take(self, task: Task | CancelTask) -> None:
+        if isinstance(task, CancelTask):
+            self._cancelled.add(task.id)
+            self.open.pop(task.id, None)
+            return
+        if task.id in self._cancelled:
+            return
+        function = self.operations.get(task.operation)
+        if function is None:
+            self.open[task.id] = task
+            return
+        self.calls.append(task)
+        try:
+            output = function(task.input, task)
+        except OperationError as error:
+            self.fail(task, error.code, error.message, retryable=error.retryable, after_s=error.retry_after_s)
+            return
+        if isinstance(output, Handed):
+            self.open[task.id] = task
+            self._answer(task, SuspendAttempt(f"{task.id}/suspended", task.run, task.step, task.attempt, output.for_ms, task.item))
+        elif not isinstance(output, Silent):
+            self.complete(task, output)
+
+    def complete(self, task: Task, output: Any) -> None:
+        """Answer an attempt with its output."""
+        self._answer(task, CompleteAttempt(f"{task.id}/completed", task.run, task.step, task.attempt, output, task.item))
+
+    def fail(self, task: Task, code: str, message: str = "", *, retryable: bool = True, after_s: float | None = None) -> None:
+        """Answer an attempt with an error."""
+        after_ms = None if after_s is None else int(after_s * 1000)
+        self._answer(task, FailAttempt(f"{task.id}/failed", task.run, task.step, task.attempt, code, message, retryable, after_ms, task.item))
+
+    def _answer(self, task: Task, command: Command) -> None:
+        if not isinstance(command, SuspendAttempt):
+            self.open.pop(task.id, None)
+        self._log.append(Outgoing(COMMANDS, partition_of(task.key, self._log.partitions), task.key.encode(), encode_command(command)))
