@@ -41,6 +41,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("dead-letters", "streamflow.cli.dead_letters", "What could not be read, placed or done, and why."),
     Noun("lag", "streamflow.cli.lag", "How far the workers are behind."),
     Noun("worker", "streamflow.cli.worker", "Run one worker: the engine or ingress."),
+    Noun("sidecar", "streamflow.cli.sidecar", "Run the HTTP process for people, callbacks and plugins."),
     Noun("commands", "streamflow.cli.commands", "What an operator may do to the engine's input: skip."),
     Noun("topics", "streamflow.cli.topics", "The fixed topics: plan, apply, verify."),
     Noun("settings", "streamflow.cli.settings", "What can be set, and what is set."),

@@ -112,7 +112,8 @@ class Workers:
             self.workers.clear()
 
     def _launch(self, name: str, role: str, env: Mapping[str, str]) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "streamflow.cli.main", "worker", role, "--parent", str(os.getpid())]
+        words = ["sidecar"] if role == "sidecar" else ["worker", role]
+        command = [sys.executable, "-m", "streamflow.cli.main", *words, "--parent", str(os.getpid())]
         try:
             process = subprocess.Popen(
                 command,

@@ -43,11 +43,15 @@ def ingress(ctx: typer.Context, parent: Parent = None) -> None:
 
 
 def _run(settings: Settings, role: str, parent: int | None) -> None:
+    run_process(settings, role, _entry(role), parent)
+
+
+def run_process(settings: Settings, role: str, serve: Run, parent: int | None) -> None:
+    """Runs `serve` as this process's work until a signal asks it to stop. `parent` is the process whose end is ours, if there is one."""
     if parent is not None:
         die_with_parent(parent)
     configure_log(settings, **({} if settings.log_format == "console" else {"role": role}))
     require_topics(settings)
-    serve = _entry(role)
     _use_uvloop()
     gc.freeze()  # what was imported lives as long as the process
     gc.set_threshold(*GC_THRESHOLD)

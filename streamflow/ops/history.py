@@ -148,8 +148,10 @@ def read_runs(settings: Settings, *, key: str | None = None, progress: Progress 
 def find_history(settings: Settings, run: str, progress: Progress | None = None) -> list[Transition]:
     """The transitions of one run in order, each once; empty if the topic has none."""
     found: dict[int, Transition] = {}
+    named = run.encode()
     with open_runs(settings, run=run) as reading:
-        for transition in transitions(reading.to_end(progress)):
+        # A partition holds many runs; looking for the id costs a hundredth of decoding.
+        for transition in transitions(record for record in reading.to_end(progress) if named in (record.value or b"")):
             if transition.run == run:
                 found.setdefault(transition.seq, transition)
     return [found[seq] for seq in sorted(found)]

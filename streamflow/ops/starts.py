@@ -17,7 +17,7 @@ from streamflow.ids import run_id
 from streamflow.kafka.definitions import Snapshot
 from streamflow.ops.requests import new_id
 
-REQUEST = "request"  # what a start without an event is called, in the place of the event's name
+NO_EVENT = ""  # in the place of an event's name, for a start that stands for none
 _LONGEST_NAME = 400  # bytes; the engine refuses longer ones
 
 
@@ -66,7 +66,7 @@ def _checked(definition: Definition, catalog: Catalog, event: str | None, data: 
     names = [trigger.event for trigger in definition.on]
     if event is None and (definition.input is not None or not names):
         check_schema(definition.input, data, f"input of {definition.name}")
-        return REQUEST
+        return NO_EVENT
     chosen = event or names[0]
     spec = catalog.event(chosen)
     if chosen not in names or spec is None:

@@ -1,0 +1,93 @@
+"""The sidecar as an ASGI application, and as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import structlog
+import uvicorn
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
+
+from streamflow.errors import OperationError, Rejected
+from streamflow.secrets import resolve_secret
+from streamflow.settings import Settings
+from streamflow.sidecar import approvals, callbacks, health, operations, problems, runs
+from streamflow.sidecar.guard import Guard, is_loopback
+from streamflow.sidecar.log import KafkaLog, Log
+from streamflow.sidecar.state import State
+
+_log = structlog.get_logger(__name__)
+
+_ENVELOPE_BYTES = 16_000  # what stands around the data of the largest request
+_GRACE_S = 5
+
+_DESCRIPTION = "Start runs, look at them, decide approvals, answer callbacks. Errors are problem+json (RFC 9457) with a stable `code`."
+
+
+def create_app(settings: Settings, log: Log) -> FastAPI:
+    """The application on `log`. Raises OperationError (`secret_missing`) when a secret that the settings name is not there."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await log.close()
+
+    # The pages of /docs would load programs from elsewhere.
+    app = FastAPI(title="Streamflow sidecar", version="1", description=_DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    secret = settings.tasks.callback_secret
+    app.state.streamflow = State(settings, log, resolve_secret(secret) if secret is not None else None)
+    app.state.answered = callbacks.Answered()
+    # The guard has asked for the token before; this tells readers of /openapi.json so.
+    told = [Depends(HTTPBearer(auto_error=False, description="the sidecar's token, if one is set"))]
+    for router in (runs.router, approvals.router, operations.router):
+        app.include_router(router, dependencies=told)
+    app.include_router(callbacks.router)
+    app.include_router(health.router)
+    problems.add_to(app)
+    token = resolve_secret(settings.sidecar.token) if settings.sidecar.token is not None else None
+    body_bytes = max(settings.tasks.output_bytes, settings.limits.event_bytes) + _ENVELOPE_BYTES
+    app.add_middleware(Guard, token=token, body_bytes=body_bytes)
+    return app
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to whoever runs it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Answers requests until `stop`. Raises Rejected (`token_needed`) rather than be open to others without a token, and OperationError (`port_taken`)."""
+    place = settings.sidecar
+    if place.token is None and not is_loopback(place.host):
+        expected = f"expected a token for a sidecar that listens on {place.host} but none is set"
+        raise Rejected("token_needed", f"{expected}; do set STREAMFLOW_SIDECAR__TOKEN, or listen on 127.0.0.1")
+    listening = _listen(place.host, place.port)
+    host, port = listening.getsockname()[:2]
+    app = create_app(settings, KafkaLog(settings))
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S, server_header=False)
+    server = _Server(config)
+    serving = asyncio.ensure_future(server.serve([listening]))
+    stopped = asyncio.ensure_future(stop.wait())
+    _log.info("sidecar_listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", token=place.token is not None)
+    try:
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+        server.should_exit = True
+        await serving
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise OperationError("port_taken", f"expected to listen on {host}:{port} but {found}; do set STREAMFLOW_SIDECAR__PORT to a free one") from error

@@ -1,0 +1,150 @@
+"""`POST /callbacks/{token}`: whoever was given the address answers the attempt that it stands for, once.
+
+The token is all that is asked for: it is signed, and names its attempt and when it ends. Nothing of the body is read before it has been checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections import OrderedDict
+from functools import lru_cache
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from streamflow.definition.catalog import OperationSpec
+from streamflow.definition.content import read_content
+from streamflow.engine.commands import CompleteAttempt, FailAttempt
+from streamflow.engine.transitions import AttemptFailed, AttemptSucceeded, Transition
+from streamflow.errors import OperationError, Rejected
+from streamflow.operations.callbacks import Callback, read_answer, read_token
+from streamflow.sidecar.log import Log, heard
+from streamflow.sidecar.state import State, StateOf
+
+router = APIRouter(tags=["callbacks"])
+
+_SOON_S = 0.5  # the engine's usual answer comes long before
+_ANSWER_S = 5.0
+_REMEMBERED = 10_000
+
+_ERROR = {
+    "type": "object",
+    "required": ["code"],
+    "additionalProperties": False,
+    "properties": {
+        "code": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"},
+        "message": {"type": "string", "maxLength": 2000},
+        "retryable": {"type": "boolean", "default": True},
+        "retry_after_s": {"type": "number", "minimum": 0},
+    },
+}
+_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "oneOf": [
+                    {"type": "object", "required": ["output"], "additionalProperties": False, "properties": {"output": {}}},
+                    {"type": "object", "required": ["error"], "additionalProperties": False, "properties": {"error": _ERROR}},
+                ]
+            }
+        }
+    },
+}
+
+
+@router.post("/callbacks/{token}", openapi_extra={"requestBody": _BODY})
+async def answer(token: str, request: Request, response: Response, state: StateOf) -> dict[str, Any]:
+    """Answers an attempt with `{"output": ...}` or `{"error": {"code", "message", "retryable", "retry_after_s"}}`.
+
+    200: it is taken; 202: the engine has not said so yet; 409: it was answered before, or nobody waits for it any more."""
+    if state.callback_secret is None:
+        raise Rejected("callback_forged", "expected no callbacks but one came; do set tasks.callback_secret where workers and sidecar run")
+    callback = read_token(state.callback_secret, token, time.time_ns() // 1_000_000)
+    answered: Answered = request.app.state.answered
+    answered.require_new(token)
+    command = await _command(state, callback, token, await request.body())
+    told = await state.log.ask(command, key=callback.key)
+    applied = await heard(told, _SOON_S)
+    if applied is None:
+        # The engine passes over what comes a second time without a word; then the run says who came first.
+        _require_open(await state.log.history(callback.run), callback, command.id)
+        applied = await heard(told, _ANSWER_S - _SOON_S)
+    if applied is not None:
+        answered.add(token)
+    response.status_code = 200 if applied is not None else 202
+    return {"run": callback.run, "step": callback.step, "command": command.id, "applied": applied is not None}
+
+
+class Answered:
+    """Tokens that were answered here lately, so that a second answer is known at once. Not needed for correctness: the engine takes only one."""
+
+    def __init__(self) -> None:
+        self._tokens: OrderedDict[str, None] = OrderedDict()
+
+    def add(self, token: str) -> None:
+        """Remembers that `token` was answered."""
+        self._tokens[token] = None
+        while len(self._tokens) > _REMEMBERED:
+            self._tokens.popitem(last=False)
+
+    def require_new(self, token: str) -> None:
+        """Raises Rejected (`callback_answered`) if `token` is remembered."""
+        if token in self._tokens:
+            raise _answered()
+
+
+def _answered() -> Rejected:
+    return Rejected("callback_answered", "expected the first answer of this attempt but it was answered before, or has ended; do nothing")
+
+
+async def _command(state: State, callback: Callback, token: str, body: bytes) -> CompleteAttempt | FailAttempt:
+    """The command that the body asks for. Raises Rejected."""
+    # Two answers are two commands, whatever they say: only so can the second one be told that it is.
+    command_id = f"callback/{hashlib.sha256(token.encode()).hexdigest()[:16]}/{uuid.uuid4()}"
+    try:
+        output = read_answer(body)
+    except OperationError as error:
+        after_ms = None if error.retry_after_s is None else int(error.retry_after_s * 1000)
+        return FailAttempt(command_id, callback.run, callback.step, callback.attempt, error.code, error.message, error.retryable, after_ms, item=callback.item)
+    limit = state.settings.tasks.output_bytes
+    if (size := len(msgspec.json.encode(output))) > limit:
+        raise Rejected("output_too_large", f"expected at most {limit} bytes of output but it has {size}; do have it stored and send its place")
+    spec = await _contract(state.log, callback)
+    if spec is not None and spec.output:
+        wrong = next(iter(jsonschema_rs.validator_for(spec.output).iter_errors(output)), None)
+        if wrong is not None:
+            place = "".join(f"/{part}" for part in wrong.instance_path)
+            text = f"expected output as {callback.operation} promises but {place or 'the whole'}: {wrong.message}; do correct it and answer again"
+            raise Rejected("output_invalid", text, pointer=place)
+    return CompleteAttempt(command_id, callback.run, callback.step, callback.attempt, output, callback.item)
+
+
+async def _contract(log: Log, callback: Callback) -> OperationSpec | None:
+    """The contract of the attempt's operation, as the definition was published with it."""
+    if not callback.operation:
+        return None
+    published = await log.definitions()
+    version = published.versions.get((callback.definition, callback.version))
+    if version is None or version.sha not in published.contents:
+        return None
+    return _operations(published.contents[version.sha][0]).get(callback.operation)
+
+
+@lru_cache(maxsize=256)
+def _operations(content: bytes) -> dict[str, OperationSpec]:
+    return {spec.name: spec for spec in read_content(content)[1].operations}
+
+
+def _require_open(history: list[Transition], callback: Callback, command: str) -> None:
+    """Raises Rejected if the attempt has ended by another command."""
+    for one in history:
+        ended = isinstance(one.data, AttemptSucceeded | AttemptFailed) and one.cause != command
+        if ended and (one.step, one.attempt, one.data.item) == (callback.step, callback.attempt, callback.item):
+            raise _answered()
+    if history and history[-1].type in ("RunCompleted", "RunFailed", "RunCancelled") and history[-1].cause != command:
+        raise Rejected("run_ended", "expected a run that waits for this answer but it has ended; do nothing", run=callback.run)

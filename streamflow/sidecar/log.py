@@ -1,0 +1,109 @@
+"""What routes need of Kafka, and nothing more; so that tests may put a log in memory in its place."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from typing import Protocol
+
+from streamflow.engine.commands import Command
+from streamflow.engine.transitions import Transition
+from streamflow.ids import partition_of
+from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.publication import read_log, register_operation, unregister_operation
+from streamflow.kafka.serving import Presence, presence
+from streamflow.operations.plugin import Registration
+from streamflow.ops.approvals import Approvals, OpenApproval
+from streamflow.ops.exchange import Exchange
+from streamflow.ops.history import find_history, partition_of_known_run
+from streamflow.ops.requests import Answer
+from streamflow.settings import Settings
+
+REMEMBER_S = 60.0  # for how long an answer is listened for, although nobody may ask for it
+
+
+class Log(Protocol):
+    """The topics as the sidecar sees them. Everything may raise OperationError when the broker does not do its part."""
+
+    async def ask(self, command: Command, *, key: str = "") -> Future[Answer]:
+        """Appends `command` under the business key, if it is known; what will become of it. Raises Rejected if the run in it is no run id."""
+
+    async def expect(self, command: str) -> Future[Answer]:
+        """What will become, or lately became, of the command with this id: an Answer, or the Rejected that it was refused with."""
+
+    async def history(self, run: str) -> list[Transition]:
+        """The transitions of a run in order, each once; empty if there are none. Raises Rejected if `run` is no run id."""
+
+    async def approvals(self) -> list[OpenApproval]:
+        """The approvals that are open, oldest first."""
+
+    async def definitions(self) -> Snapshot:
+        """All that is published now."""
+
+    async def register(self, registration: Registration) -> int | None:
+        """Registers a plugin; the offset of its record, None if the same was registered already."""
+
+    async def remove(self, name: str) -> None:
+        """Takes a plugin away. Raises Rejected (`operation_unknown`)."""
+
+    async def presence(self) -> list[Presence]:
+        """The task workers that announced themselves."""
+
+    async def close(self) -> None:
+        """Ends what runs in the background."""
+
+
+class KafkaLog:
+    """The log that is there."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._exchange = Exchange(settings)
+        self._approvals = Approvals()
+
+    async def ask(self, command: Command, *, key: str = "") -> Future[Answer]:
+        partition = partition_of(key, self._settings.topics.partitions) if key else partition_of_known_run(self._settings, getattr(command, "run", ""))
+        return await asyncio.to_thread(self._exchange.ask, command, key=key, partition=partition, for_s=REMEMBER_S)
+
+    async def expect(self, command: str) -> Future[Answer]:
+        return await asyncio.to_thread(self._exchange.expect, command, REMEMBER_S)
+
+    async def history(self, run: str) -> list[Transition]:
+        return await asyncio.to_thread(find_history, self._settings, run)
+
+    async def approvals(self) -> list[OpenApproval]:
+        return await asyncio.to_thread(self._approvals.read, self._settings)
+
+    async def definitions(self) -> Snapshot:
+        return await asyncio.to_thread(read_log, self._settings)
+
+    async def register(self, registration: Registration) -> int | None:
+        value = registration.model_dump(mode="json", by_alias=True, exclude_none=True)
+        recorded = await asyncio.to_thread(register_operation, self._settings, name=registration.spec.name, registration=value)
+        return recorded.offset
+
+    async def remove(self, name: str) -> None:
+        await asyncio.to_thread(unregister_operation, self._settings, name=name)
+
+    async def presence(self) -> list[Presence]:
+        return await asyncio.to_thread(lambda: presence(self._settings, read_log(self._settings)))
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._exchange.close)
+
+
+async def heard(future: Future[Answer], timeout_s: float) -> Answer | None:
+    """The answer, or None when there is none within `timeout_s`. Raises what it was refused with. Whoever else waits for it goes on waiting."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def tell(_future: Future[Answer]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(done.set)
+
+    future.add_done_callback(tell)
+    try:
+        await asyncio.wait_for(done.wait(), timeout_s)
+    except TimeoutError:
+        return None
+    return future.result()

@@ -1,0 +1,131 @@
+"""`/runs`: start one, look at one, and ask something of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from streamflow.engine.commands import CancelRun, Command, FailRun, RetryStep, SkipStep
+from streamflow.engine.transitions import RunCompleted, Transition
+from streamflow.errors import OperationError, Rejected
+from streamflow.ops.exchange import UNANSWERED
+from streamflow.ops.history import RunSummary
+from streamflow.ops.requests import new_id
+from streamflow.ops.starts import request
+from streamflow.ops.steps import progress_of
+from streamflow.sidecar.log import Log, heard
+from streamflow.sidecar.state import LogOf
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+_WAIT_S = 10.0
+_LONGEST_WAIT_S = 60.0
+
+RunId = str
+Wait = Annotated[str | None, Query(description="the id of a command: answer when it has been applied, or with why it was refused")]
+Seconds = Annotated[float, Query(ge=0, le=_LONGEST_WAIT_S, description="seconds to wait at most")]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class StartRequest(_Body):
+    """What to start. Asked for twice with one `id` (within its definition and key), only one run starts."""
+
+    definition: str = Field(min_length=1, max_length=200, description="name, or name@version; without a version the one that starts use")
+    key: str = Field(min_length=1, description="the business key")
+    input: Any = Field(default_factory=dict, description="what fits the definition's input, or the payload of its first trigger's event")
+    id: str | None = Field(default=None, min_length=1, description="the idempotency key; without one, every request is another run")
+
+
+class Asked(BaseModel):
+    """A command that is appended. `GET /runs/{run}?wait={command}` tells what became of it."""
+
+    command: str
+    run: str
+
+
+class Reason(_Body):
+    reason: str = Field(default="", max_length=2000, description="kept with the run")
+
+
+class StepOf(_Body):
+    step: str = Field(min_length=1, max_length=200, description="the parked step")
+
+
+@router.post("", status_code=202)
+async def start(body: StartRequest, log: LogOf) -> Asked:
+    """Asks for a run. Its id is known at once; it begins when the engine has applied the command."""
+    found = request(await log.definitions(), body.definition, key=body.key, data=body.input, id=body.id)
+    await log.ask(found.command, key=body.key)
+    return Asked(command=found.command.id, run=found.run)
+
+
+@router.get("/{run}")
+async def show(run: RunId, log: LogOf, wait: Wait = None, timeout_s: Seconds = _WAIT_S) -> dict[str, Any]:
+    """How far a run is, and each of its steps."""
+    return described(await _history(log, run, wait, timeout_s))
+
+
+@router.get("/{run}/transitions")
+async def transitions(run: RunId, log: LogOf, wait: Wait = None, timeout_s: Seconds = _WAIT_S) -> list[dict[str, Any]]:
+    """Everything that happened in a run, in order."""
+    return [{"type": one.type} | msgspec.to_builtins(one) for one in await _history(log, run, wait, timeout_s)]
+
+
+@router.post("/{run}/cancel", status_code=202)
+async def cancel(run: RunId, log: LogOf, body: Reason | None = None) -> Asked:
+    """Asks for the end of an open run; what is to be undone is undone first."""
+    return await _ask(log, run, CancelRun(new_id(), run, body.reason if body else ""))
+
+
+@router.post("/{run}/retry", status_code=202)
+async def retry(run: RunId, log: LogOf, body: StepOf) -> Asked:
+    """Asks to try a parked step again."""
+    return await _ask(log, run, RetryStep(new_id(), run, body.step))
+
+
+@router.post("/{run}/skip", status_code=202)
+async def skip(run: RunId, log: LogOf, body: StepOf) -> Asked:
+    """Asks to treat a parked step as skipped."""
+    return await _ask(log, run, SkipStep(new_id(), run, body.step))
+
+
+@router.post("/{run}/fail", status_code=202)
+async def fail(run: RunId, log: LogOf, body: Reason | None = None) -> Asked:
+    """Asks for the end of a parked run as failed."""
+    return await _ask(log, run, FailRun(new_id(), run, body.reason if body else ""))
+
+
+async def _ask(log: Log, run: str, command: Command) -> Asked:
+    await log.ask(command)
+    return Asked(command=command.id, run=run)
+
+
+async def _history(log: Log, run: str, wait: str | None, timeout_s: float) -> list[Transition]:
+    """The history of `run`, once the command `wait` is in it. Raises Rejected with what the command was refused with, `run_unknown`, or
+    OperationError `unanswered`."""
+    expected = await log.expect(wait) if wait is not None else None
+    found = await log.history(run)
+    if expected is not None and not any(one.cause == wait for one in found):
+        if await heard(expected, timeout_s) is None:
+            raise OperationError("unanswered", UNANSWERED, command=wait)
+        found = await log.history(run)
+    if not found:
+        raise Rejected("run_unknown", f"expected transitions of {run} in runs but there are none; do wait for the command that starts it", run=run)
+    return found
+
+
+def described(history: list[Transition]) -> dict[str, Any]:
+    """A run as JSON would have it: how far it is, its steps, and once it is complete its output."""
+    first = history[0]
+    summary = RunSummary(first.run, first.definition, first.version, first.key)
+    for transition in history:
+        summary.take(transition)
+    steps = [{"id": name} | step.facts() for name, step in progress_of(history).items()]
+    last = history[-1].data
+    return summary.facts() | {"steps": steps} | ({"output": last.output} if isinstance(last, RunCompleted) else {})
