@@ -102,7 +102,7 @@ def read_answer(body: bytes) -> Any:
     when it is neither."""
     try:
         answer = msgspec.json.decode(body, type=_Answer)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise _invalid(str(error)) from error
     if (answer.output is msgspec.UNSET) == (answer.error is msgspec.UNSET):
         raise _invalid("it has both or neither")

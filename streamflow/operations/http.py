@@ -202,7 +202,7 @@ def read_body(answer: Answer) -> Any:
         if kind == "application/json" or kind.endswith("+json"):
             return msgspec.json.decode(answer.body)
         return answer.body.decode(_charset(parameters))
-    except (msgspec.DecodeError, UnicodeDecodeError, LookupError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, LookupError) as error:
         text = f"expected {'JSON' if 'json' in kind else 'text'} as the answer says but {str(error)[:200]}; do check what answers there"
         raise OperationError("response_invalid", text, retryable=False) from error
 

@@ -1,0 +1,169 @@
+"""What HTTP operations may reach."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+
+from streamflow.errors import OperationError
+from streamflow.operations.address import Policy, check_address, check_url, parse_url
+
+PUBLIC = ("93.184.216.34", "1.1.1.1", "2606:4700:4700::1111", "2a00:1450:4001:830::200e")
+NEVER = (
+    "0.0.0.0",
+    "0.1.2.3",
+    "169.254.169.254",
+    "169.254.1.1",
+    "100.100.100.200",
+    "168.63.129.16",
+    "192.0.2.1",
+    "198.18.0.1",
+    "224.0.0.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::ffff:10.0.0.1",
+    "::ffff:93.184.216.34",
+    "::7f00:1",
+    "64:ff9b::a00:1",
+    "64:ff9b:1::a00:1",
+    "2002:a00:1::1",
+    "2001:0:a00:1::1",
+    "2001:db8::1",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fec0::1",
+    "ff02::1",
+    "fd00:ec2::254",
+)
+PRIVATE = ("127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "::1", "fc00::1", "fd12:3456::1")
+
+
+def refusal(address: str, policy: Policy) -> str | None:
+    try:
+        check_address(ipaddress.ip_address(address), policy, "some.example", 443)
+    except OperationError as error:
+        assert not error.retryable
+        return error.code
+    return None
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_a_public_address_is_reached(address: str) -> None:
+    assert refusal(address, Policy()) is None
+
+
+@pytest.mark.parametrize("address", [*NEVER, *PRIVATE])
+def test_an_address_that_is_not_public_is_refused(address: str) -> None:
+    assert refusal(address, Policy()) == "url_refused"
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_a_plugin_may_be_at_a_private_address(address: str) -> None:
+    assert refusal(address, Policy(private=True)) is None
+
+
+@pytest.mark.parametrize("address", NEVER)
+def test_a_plugin_may_not_be_at_a_clouds_metadata_or_anything_else_that_is_no_host(address: str) -> None:
+    assert refusal(address, Policy(private=True)) == "url_refused"
+
+
+def test_a_host_that_operators_allow_may_resolve_to_anything() -> None:
+    policy = Policy.of(["Some.Example"])
+
+    assert refusal("10.0.0.1", policy) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://some.example/",
+        "file:///etc/passwd",
+        "gopher://some.example/",
+        "//some.example/",
+        "/path",
+        "some.example/path",
+        "",
+        "http://",
+        "http:///path",
+        "http://user@some.example/",
+        "http://user:password@some.example/",
+        "http://:@some.example/",
+        "http://some.example@10.0.0.1/",
+        "http://some.example:99999/",
+        "http://some.example:port/",
+        "http://some.example\\@10.0.0.1/",
+        "http://some.example/\r\nHost: other",
+        "http://some.exa mple/",
+        "http://[::1/",
+        "http://some.example/" + "a" * 9000,
+    ],
+)
+def test_what_is_no_plain_http_url_is_refused(url: str) -> None:
+    with pytest.raises(OperationError) as raised:
+        check_url(parse_url(url), Policy())
+
+    assert raised.value.code == "url_refused"
+    assert not raised.value.retryable
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/",
+        "http://127.1/",
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://0x7f.1/",
+        "http://017700000001/",
+        "http://0177.0.0.1/",
+        "http://127.0.0.1./",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[0:0:0:0:0:ffff:7f00:1]/",
+        "http://[fe80::1%25eth0]/",
+        "http://①②⑦.⓪.⓪.①/",
+        "http://10.0.0.1/",
+        "http://169.254.169.254/latest/meta-data/",
+    ],
+)
+def test_an_address_in_the_url_is_judged_however_it_is_spelt(url: str) -> None:
+    with pytest.raises(OperationError) as raised:
+        check_url(parse_url(url), Policy())
+
+    assert raised.value.code == "url_refused"
+
+
+@pytest.mark.parametrize("url", ["http://some.example/", "https://some.example/", "http://some.example:8080/", "https://some.example:8443/a?b=c#d"])
+def test_usual_urls_are_taken(url: str) -> None:
+    check_url(parse_url(url), Policy())
+
+
+def test_a_fragment_is_not_sent() -> None:
+    assert str(parse_url("https://some.example/a?b=c#d")) == "https://some.example/a?b=c"
+
+
+@pytest.mark.parametrize("port", [22, 25, 5432, 6379, 9092, 9200, 65535])
+def test_unusual_ports_are_refused_and_the_message_says_what_would_allow_them(port: int) -> None:
+    url = parse_url(f"http://some.example:{port}/")
+
+    with pytest.raises(OperationError) as raised:
+        check_url(url, Policy())
+
+    assert f"some.example:{port} into tasks.allow_hosts" in raised.value.message
+    check_url(url, Policy.of([f"some.example:{port}"]))
+
+
+def test_a_host_that_is_allowed_without_a_port_is_open_on_the_usual_ones_only() -> None:
+    policy = Policy.of(["10.0.0.1"])
+
+    check_url(parse_url("http://10.0.0.1/"), policy)
+    with pytest.raises(OperationError):
+        check_url(parse_url("http://10.0.0.1:6379/"), policy)
+    with pytest.raises(OperationError):
+        check_url(parse_url("http://10.0.0.2/"), policy)
+
+
+def test_an_address_of_version_6_is_allowed_in_brackets() -> None:
+    check_url(parse_url("http://[::1]:9000/"), Policy.of(["[::1]:9000"]))
