@@ -75,6 +75,7 @@ class Lane(Section):
 
     in_flight: int = Field(default=100, ge=1, le=10_000, description="attempts that one worker makes at the same time")
     session_timeout_s: float = Field(default=10.0, ge=1, description="seconds without a heartbeat after which the group gives a worker's partitions away")
+    commit_s: float = Field(default=0.1, gt=0, description="seconds between commits; what ended since the last one is done again after a crash")
 
 
 class Connection(Section):

@@ -40,7 +40,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("runs", "streamflow.cli.runs", "Look at runs, start them, and help parked ones on."),
     Noun("dead-letters", "streamflow.cli.dead_letters", "What could not be read, placed or done, and why."),
     Noun("lag", "streamflow.cli.lag", "How far the workers are behind."),
-    Noun("worker", "streamflow.cli.worker", "Run one worker: the engine or ingress."),
+    Noun("worker", "streamflow.cli.worker", "Run one worker: the engine, ingress or tasks."),
     Noun("sidecar", "streamflow.cli.sidecar", "Run the HTTP process for people, callbacks and plugins."),
     Noun("commands", "streamflow.cli.commands", "What an operator may do to the engine's input: skip."),
     Noun("topics", "streamflow.cli.topics", "The fixed topics: plan, apply, verify."),

@@ -8,7 +8,8 @@ import importlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import structlog
 import typer
@@ -42,8 +43,18 @@ def ingress(ctx: typer.Context, parent: Parent = None) -> None:
     _run(session_of(ctx).settings, "ingress", parent)
 
 
-def _run(settings: Settings, role: str, parent: int | None) -> None:
-    run_process(settings, role, _entry(role), parent)
+@app.command(epilog=examples("worker tasks", "worker tasks --lane default", "worker tasks --lane llm --lane slow-partner"))
+def tasks(
+    ctx: typer.Context,
+    lane: Annotated[list[str] | None, typer.Option(metavar="NAME", help="serve this lane; may be given again; all configured ones by default")] = None,
+    parent: Parent = None,
+) -> None:
+    """Does what runs ask of the outside world, lane by lane. Start as many as you like, up to the partitions of a lane."""
+    _run(session_of(ctx).settings, "tasks", parent, lanes=lane or ())
+
+
+def _run(settings: Settings, role: str, parent: int | None, **options: Any) -> None:
+    run_process(settings, role, partial(_entry(role), **options), parent)
 
 
 def run_process(settings: Settings, role: str, serve: Run, parent: int | None) -> None:
@@ -58,10 +69,10 @@ def run_process(settings: Settings, role: str, serve: Run, parent: int | None) -
     asyncio.run(_until_stopped(serve, settings, role))
 
 
-def _entry(role: str) -> Run:
+def _entry(role: str) -> Callable[..., Awaitable[None]]:
     """What serves `role`. Loaded by name: `agents` stands above the command line, and shows how the system hangs together."""
     try:
-        run: Run = importlib.import_module(f"agents.{role}").run
+        run: Callable[..., Awaitable[None]] = importlib.import_module(f"agents.{role}").run
     except ModuleNotFoundError as error:
         if error.name not in ("agents", f"agents.{role}"):
             raise

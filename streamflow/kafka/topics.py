@@ -2,7 +2,7 @@
 
 Every topic has LogAppendTime: partition time in `commands` must be the broker's, and a broker that took the producers' times would refuse
 the records of a producer with a wrong clock.
-A definition adds no topic; lanes are configuration.
+A definition adds no topic; lanes are configuration, and each configured one has a topic.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def lane_topic_name(settings: Settings, lane: str) -> str:
 
 
 def topics(settings: Settings) -> tuple[Topic, ...]:
-    """The fixed topics as these settings want them. Lanes are not among them (see `lane_topic`)."""
+    """The topics as these settings want them: the fixed ones, and one for each lane."""
     wanted = settings.topics
     many = wanted.partitions
     return (
@@ -83,6 +83,7 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
         # One partition each: operators and auditors read them in one order, and 20,000 records a second are plenty for both.
         _topic(settings, DEAD_LETTERS, 1, _deleted(wanted.dead_letters_retention_hours * _HOUR_MS)),
         _topic(settings, AUDIT, 1, _deleted(5 * 365 * _DAY_MS)),
+        *(lane_topic(settings, lane) for lane in sorted(settings.tasks.lanes)),
     )
 
 

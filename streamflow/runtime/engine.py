@@ -215,7 +215,7 @@ class EngineHost:
                 block_cache_bytes=settings.engine.store_block_cache_bytes,
             ),
             changelog=changelog,
-            outputs=Outputs(self._producer, self._emitter, settings, self._names, number),
+            outputs=Outputs(self._producer, self._emitter, settings, self._names, number, self._topic_ids[self.commands]),
             plans=self._plans,
             source=self,
             failed=self._failed,

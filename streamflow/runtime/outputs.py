@@ -14,17 +14,20 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidTopicError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError
 
-from streamflow.engine.commands import Command
-from streamflow.engine.effects import AppendCommand, DeadLetter, PrintLine, PublishEvent, RecordRejection
+from streamflow.engine.commands import Command, FailAttempt
+from streamflow.engine.effects import AppendCommand, DeadLetter, PrintLine, PublishEvent, RecordRejection, SendTask
 from streamflow.engine.outcome import Decision
+from streamflow.engine.tasks import Task
 from streamflow.errors import OperationError
 from streamflow.ids import partition_of
+from streamflow.kafka.topics import lane_topic_name
 from streamflow.runtime.changelog import stop_producer
 from streamflow.settings import Settings
 from streamflow.wire.codec import encode_command
 from streamflow.wire.dead_letter import dead_letter
 from streamflow.wire.decoding import Record
 from streamflow.wire.rejection import rejection
+from streamflow.wire.tasks import Source, encode_task, source_header
 from streamflow.wire.transitions import encode_event, encode_transition
 
 log = structlog.get_logger()
@@ -151,15 +154,17 @@ def _settle(done: asyncio.Future[None], error: BaseException | None) -> None:
 
 
 class Outputs:
-    """The outgoing records of one engine partition."""
+    """The outgoing records of one engine partition. `commands_id` is the id of the topic of commands: tasks say where they were decided."""
 
-    def __init__(self, producer: AIOKafkaProducer, emitter: Emitter, settings: Settings, names: Names, partition: int) -> None:
+    def __init__(self, producer: AIOKafkaProducer, emitter: Emitter, settings: Settings, names: Names, partition: int, commands_id: str) -> None:
         self._producer = producer
         self._emitter = emitter
         self._names = names
         self._partitions = settings.topics.partitions
         self._limit = settings.limits.record_bytes
         self._partition = partition
+        self._commands_id = commands_id
+        self._lanes = {lane: lane_topic_name(settings, lane) for lane in settings.tasks.lanes}
         self._queued: dict[Addressed, list[tuple[bytes | None, bytes | None, Any]]] = defaultdict(list)
         self._unacked: deque[Any] = deque()
         self.broker_ms = 0  # the latest time that the broker showed in an acknowledgement of `commands`
@@ -169,9 +174,13 @@ class Outputs:
         if decision.transitions:
             queued = self._queued[Addressed(self._names.runs, self._partition)]
             queued.extend(encode_transition(transition, trace) for transition in decision.transitions)
+        tasks = 0
         for effect in decision.effects:
             if isinstance(effect, AppendCommand):
                 self.append(effect.command, effect.key)
+            elif isinstance(effect, SendTask):
+                self._send_task(effect, Source(self._commands_id, record.offset, tasks))
+                tasks += 1
             elif isinstance(effect, PublishEvent):
                 self._unacked.append(self._emitter.emit(effect))
             elif isinstance(effect, PrintLine):
@@ -185,6 +194,15 @@ class Outputs:
         """Queue a command of the engine's own."""
         target = Addressed(self._names.commands, partition_of(key, self._partitions))
         self._queued[target].append((key.encode(), encode_command(command), []))
+
+    def _send_task(self, effect: SendTask, source: Source) -> None:
+        """Queue a task for its lane, in the partition with our number: lanes have as many as `commands`."""
+        task, topic = effect.task, self._lanes.get(effect.lane)
+        if topic is not None:
+            self._queued[Addressed(topic, self._partition)].append((task.key.encode(), encode_task(task), [source_header(source)]))
+        elif isinstance(task, Task):
+            text = f"expected a lane of the settings ({', '.join(sorted(self._lanes))}) but {effect.lane}; do add it under tasks.lanes, or correct the step"
+            self.append_here(FailAttempt(f"{task.id}/failed", task.run, task.step, task.attempt, "lane_unknown", text, item=task.item))
 
     def append_here(self, command: Command) -> None:
         """Queue a command for this very partition."""

@@ -38,7 +38,7 @@ def test_a_cancelled_send_keeps_what_the_producer_did_not_take() -> None:
     async def scenario() -> None:
         producer: Any = SlowProducer()
         settings = Settings(topics=Topics(partitions=4))
-        outputs = Outputs(producer, producer, settings, NAMES, 0)
+        outputs = Outputs(producer, producer, settings, NAMES, 0, "the-id")
         keys = [f"k{number}" for number in range(40)]
         for key in keys:
             outputs.append(CancelRun(f"c-{key}", "00000000-0"), key)

@@ -1,0 +1,19 @@
+"""Tasks: attempts in, their results out. A consumer group for each lane.
+
+tasks.<lane> -> [an operation, many at a time] -> commands
+                      |             |
+              the outside world  dead-letters
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from streamflow.runtime.tasks import serve_tasks
+from streamflow.settings import Settings
+
+
+async def run(settings: Settings, stop: asyncio.Event, lanes: Sequence[str] = ()) -> None:
+    """One task worker of `lanes` (all that are configured, by default), until `stop` is set."""
+    await serve_tasks(settings, lanes, stop)

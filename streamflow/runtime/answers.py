@@ -1,0 +1,147 @@
+"""What a lane sends: answers of attempts to `commands`, and dead letters, each until the broker has it, over as many producers as that takes.
+
+An answer that was sent and not acknowledged is sent again by the next producer. The engine refuses the second one: its attempt has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+from streamflow.errors import OperationError
+from streamflow.ids import partition_of
+from streamflow.wire.dead_letter import DeadLetter
+
+STUCK_S = 60.0  # for an acknowledgement; aiokafka's idempotent producer would try for ever
+
+
+class Place(NamedTuple):
+    topic: str
+    partition: int
+
+
+class Sent(NamedTuple):
+    """A record, and what is to be done when the broker has it."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+    done: Callable[[], None]
+
+
+class BrokerClock:
+    """The broker's time, as its acknowledgements show it: ours, until the first one."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._ahead_ms: float | None = None  # what ours is ahead of it; too much by what the quickest acknowledgement took
+
+    def now_ms(self) -> float:
+        return self._clock() * 1000 - (self._ahead_ms or 0.0)
+
+    def seen(self, broker_ms: int) -> None:
+        """The broker wrote a record at `broker_ms`, a moment ago."""
+        ahead_ms = self._clock() * 1000 - broker_ms
+        if self._ahead_ms is None or ahead_ms < self._ahead_ms:
+            self._ahead_ms = ahead_ms
+
+    def forget(self) -> None:
+        """Another connection: clocks may have been set meanwhile."""
+        self._ahead_ms = None
+
+
+class Answers:
+    """A queue for each partition. Records of one leave in the order in which they came."""
+
+    def __init__(self, commands: str, partitions: int, dead_letters: str, clock: BrokerClock) -> None:
+        self._commands = commands
+        self._partitions = partitions
+        self._dead_letters = Place(dead_letters, 0)
+        self._clock = clock
+        self._queued: dict[Place, deque[Sent]] = {}
+        self._unacked: dict[int, tuple[Place, list[Sent]]] = {}
+        self._numbers = count()
+        self._arrived = asyncio.Event()
+        self._failed: asyncio.Future[None] | None = None
+
+    def add(self, key: str, value: bytes, done: Callable[[], None]) -> None:
+        """Queues a command under its business key."""
+        self._add(Place(self._commands, partition_of(key, self._partitions)), Sent(key.encode(), value, [], done))
+
+    def add_dead(self, letter: DeadLetter, done: Callable[[], None]) -> None:
+        self._add(self._dead_letters, Sent(letter.key, letter.value, list(letter.headers), done))
+
+    def _add(self, place: Place, sent: Sent) -> None:
+        self._queued.setdefault(place, deque()).append(sent)
+        self._arrived.set()
+
+    async def serve(self, producer: AIOKafkaProducer) -> None:
+        """Sends by `producer` until it fails: raises KafkaError or OperationError. What it did not deliver stays here."""
+        failed = self._failed = asyncio.get_running_loop().create_future()
+        sending = asyncio.ensure_future(self._send_all(producer))
+        try:
+            await asyncio.wait({sending, failed}, return_when=asyncio.FIRST_COMPLETED)
+            (failed if failed.done() else sending).result()
+        finally:
+            sending.cancel()
+            failed.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            self._take_back()
+
+    async def _send_all(self, producer: AIOKafkaProducer) -> None:
+        while True:
+            while self._queued:
+                place, queued = next(iter(self._queued.items()))
+                while queued:
+                    await self._send(producer, place, queued)
+                if not queued:
+                    del self._queued[place]
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def _send(self, producer: AIOKafkaProducer, place: Place, queued: deque[Sent]) -> None:
+        batch = producer.create_batch()
+        taken: list[Sent] = []
+        while queued and batch.append(key=queued[0].key, value=queued[0].value, timestamp=None, headers=queued[0].headers) is not None:
+            taken.append(queued.popleft())
+        batch.close()
+        number = next(self._numbers)
+        self._unacked[number] = (place, taken)
+        future = await producer.send_batch(batch, place.topic, partition=place.partition)
+        stuck = asyncio.get_running_loop().call_later(STUCK_S, self._stuck)
+        future.add_done_callback(lambda acked: self._acked(number, acked, stuck))
+
+    def _acked(self, number: int, acked: asyncio.Future[Any], stuck: asyncio.TimerHandle) -> None:
+        stuck.cancel()
+        if number not in self._unacked:
+            return  # taken back, and sent again by another producer
+        if acked.cancelled() or acked.exception() is not None:
+            error = OperationError("answers_unsent", f"expected the broker to take answers but {acked if acked.cancelled() else acked.exception()!r}")
+            self._fail(error)
+            return
+        place, taken = self._unacked.pop(number)
+        if place.topic == self._commands and acked.result().timestamp:
+            self._clock.seen(acked.result().timestamp)
+        for sent in taken:
+            sent.done()
+
+    def _stuck(self) -> None:
+        self._fail(OperationError("answers_unsent", f"expected the broker to take answers within {STUCK_S:g} s but it did not; they are sent again"))
+
+    def _fail(self, error: OperationError) -> None:
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    def _take_back(self) -> None:
+        """What was sent and is not acknowledged goes in front of what waits."""
+        for number in sorted(self._unacked, reverse=True):
+            place, taken = self._unacked.pop(number)
+            self._queued.setdefault(place, deque()).extendleft(reversed(taken))
+        if self._queued:
+            self._arrived.set()

@@ -1,0 +1,177 @@
+"""From a task to the command that answers it: one attempt at an operation, checked on both sides against the operation's contract."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+import jsonschema_rs
+import msgspec
+
+from streamflow.definition.catalog import OperationSpec
+from streamflow.engine.commands import CompleteAttempt, FailAttempt, SuspendAttempt
+from streamflow.engine.tasks import Task
+from streamflow.errors import OperationError
+from streamflow.operations.contract import Attempt, Operation, Pending
+from streamflow.secrets import resolve_secret
+from streamflow.settings import Connection, Settings
+from streamflow.wire.codec import encode_command
+
+MESSAGE_CHARS = 1000
+
+Answer = CompleteAttempt | FailAttempt | SuspendAttempt
+
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_encoder = msgspec.json.Encoder(order="sorted")
+_decoder = msgspec.json.Decoder()
+
+
+class Operations(Protocol):
+    """Where operations are found."""
+
+    def find(self, name: str) -> Operation | None:
+        """The operation called `name`, or None."""
+
+
+Callback = Callable[[Task, float], str]  # the address at which this task may be answered for so many seconds
+
+
+class _Contract(NamedTuple):
+    """An operation's schemas, compiled; None where anything goes."""
+
+    operation: Operation
+    input: Any
+    output: Any
+
+
+class Performer:
+    """Makes attempts. One for all lanes of a worker."""
+
+    def __init__(self, settings: Settings, operations: Operations, callback: Callback) -> None:
+        self._operations = operations
+        self._callback = callback
+        self._connections = settings.tasks.connections
+        self._output_bytes = settings.tasks.output_bytes
+        self._record_bytes = settings.limits.record_bytes
+        self._contracts: dict[str, _Contract] = {}
+
+    async def perform(self, task: Task) -> tuple[Answer, bytes]:
+        """One attempt: the answer, and its bytes. Whatever the operation does becomes an answer; only cancelling ends this without one."""
+        try:
+            answer = await self._attempt(task)
+            return answer, encode_command(answer)
+        except OperationError as error:
+            answer = failure(task, error.code, error.message, retryable=error.retryable, retry_after_s=error.retry_after_s)
+            return answer, encode_command(answer)
+
+    async def _attempt(self, task: Task) -> Answer:
+        operation = self._operations.find(task.operation)
+        if operation is None:
+            raise OperationError("operation_unknown", f"expected a worker that has {task.operation} but this one does not; do install or register it")
+        contract = self._contract(task.operation, operation)
+        _check(contract.input, task.input, "input_invalid", f"expected input as {task.operation} takes it")
+        try:
+            output = await operation.run(task.input, self._as_attempt(task))
+        except OperationError as error:
+            raise _as_declared(error, operation.spec) from error
+        except asyncio.CancelledError as error:
+            asked = asyncio.current_task()
+            if asked is None or asked.cancelling():
+                raise
+            raise OperationError("operation_failed", f"expected {task.operation} to end but it cancelled itself; see the worker's log") from error
+        except Exception as error:  # whatever somebody else's code does is an answer
+            text = f"expected {task.operation} to end with one of its own errors but {type(error).__name__}: {error}"
+            raise OperationError("operation_failed", text) from error
+        if isinstance(output, Pending):
+            return SuspendAttempt(f"{task.id}/suspended", task.run, task.step, task.attempt, max(1, int(output.for_s * 1000)), task.item)
+        return CompleteAttempt(f"{task.id}/completed", task.run, task.step, task.attempt, self._encoded(task, contract, output), task.item)
+
+    def _encoded(self, task: Task, contract: _Contract, output: Any) -> msgspec.Raw:
+        """The output as it is sent, which is what is checked."""
+        try:
+            encoded = _encoder.encode(output)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            text = f"expected output of {task.operation} that can be written as JSON but {type(error).__name__}; do mend the operation"
+            raise OperationError("output_invalid", text, retryable=False) from error
+        if (size := len(encoded)) > (most := min(self._output_bytes, self._record_bytes - 10_000)):
+            text = f"expected at most {most} bytes of output from {task.operation} but it gave {size}; do return a reference to what is large"
+            raise OperationError("output_too_large", text, retryable=False)
+        if contract.output is not None:
+            _check(contract.output, _decoder.decode(encoded), "output_invalid", f"expected output as the schema of {task.operation} says")
+        return msgspec.Raw(encoded)
+
+    def _as_attempt(self, task: Task) -> Attempt:
+        return Attempt(
+            task.id,
+            task.idempotency_key,
+            task.run,
+            task.definition,
+            task.version,
+            task.key,
+            task.step,
+            task.attempt,
+            task.item,
+            task.timeout_ms / 1000,
+            task.trace,
+            partial(self._callback, task),
+            resolve_secret,
+            self._connection,
+        )
+
+    def _connection(self, name: str) -> Connection:
+        found = self._connections.get(name)
+        if found is None:
+            known = ", ".join(sorted(self._connections)) or "none"
+            text = f"expected a connection of the settings ({known}) but {name}; do add it under tasks.connections"
+            raise OperationError("connection_unknown", text, retryable=False)
+        return found
+
+    def _contract(self, name: str, operation: Operation) -> _Contract:
+        known = self._contracts.get(name)
+        if known is None or known.operation is not operation:  # a plugin that was registered anew
+            known = self._contracts[name] = _Contract(operation, _compiled(name, operation.spec.input), _compiled(name, operation.spec.output))
+        return known
+
+
+def failure(task: Task, code: str, message: str, *, retryable: bool = True, retry_after_s: float | None = None) -> FailAttempt:
+    """The answer of an attempt that failed."""
+    known = code if _CODE.fullmatch(code) else "operation_failed"
+    text = message if known == code else f"{code}: {message}"
+    after_ms = None if retry_after_s is None else max(0, int(retry_after_s * 1000))
+    return FailAttempt(f"{task.id}/failed", task.run, task.step, task.attempt, known, text[:MESSAGE_CHARS], retryable, after_ms, task.item)
+
+
+def _compiled(name: str, schema: Any) -> Any:
+    if not schema:
+        return None
+    try:
+        return jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
+    except (jsonschema_rs.ValidationError, ValueError) as error:
+        text = f"expected {name} to have schemas that can be used but {type(error).__name__}; do mend the operation"
+        raise OperationError("operation_failed", text) from error
+
+
+def _no_retrieval(uri: str) -> NoReturn:
+    raise LookupError(f"schemas are not fetched from elsewhere: {uri}")
+
+
+def _check(validator: Any, value: Any, code: str, expected: str) -> None:
+    if validator is None or validator.is_valid(value):
+        return
+    wrong = next(iter(validator.iter_errors(value)))
+    text = f"{expected} but {_pointer(wrong.instance_path) or 'the whole'} breaks {_pointer(wrong.schema_path)}"
+    raise OperationError(code, text, retryable=False)
+
+
+def _pointer(path: Iterable[Any]) -> str:
+    return "".join(f"/{part}" for part in path)
+
+
+def _as_declared(error: OperationError, spec: OperationSpec) -> OperationError:
+    """An error whose code is declared as not worth a second try is none, whatever was raised."""
+    if error.retryable and any(declared.id == error.code and not declared.retryable for declared in spec.errors):
+        return OperationError(error.code, error.message, retryable=False, retry_after_s=error.retry_after_s)
+    return error

@@ -1,0 +1,92 @@
+"""Task workers: the lanes that this process serves, and the operations that it has.
+
+Each lane is read, bounded and committed for itself, so one that is slow keeps no other waiting. A lane's session ends with its first broker error
+and the next one goes on, for ever, with back-off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from streamflow.errors import OperationError
+from streamflow.kafka.admin import require_topics
+from streamflow.kafka.cancellation import is_asked_for
+from streamflow.kafka.definitions import DefinitionsLog
+from streamflow.operations.callbacks import callback_urls
+from streamflow.operations.registry import Registry
+from streamflow.runtime.lane import Lane
+from streamflow.runtime.lane_session import LaneSession
+from streamflow.runtime.performing import Performer
+from streamflow.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_BACKOFF_S = (0.2, 5.0)
+
+
+def chosen_lanes(settings: Settings, names: Sequence[str] = ()) -> tuple[str, ...]:
+    """The lanes that a worker serves: those named, or else all that are configured.
+
+    Raises OperationError (`lane_unknown`)."""
+    known = settings.tasks.lanes
+    if unknown := [name for name in names if name not in known]:
+        text = f"expected lanes of the settings ({', '.join(sorted(known))}) but {', '.join(unknown)}; do add it under tasks.lanes"
+        raise OperationError("lane_unknown", text, retryable=False)
+    return tuple(dict.fromkeys(names)) or tuple(sorted(known))
+
+
+async def serve_tasks(settings: Settings, lanes: Sequence[str], stop: asyncio.Event) -> None:
+    """Runs a task worker until `stop` is set.
+
+    Raises OperationError at once when a lane is unknown, or a topic of ours is missing or has drifted; a broker that is away later is waited for."""
+    names = chosen_lanes(settings, lanes)
+    await asyncio.to_thread(require_topics, settings)
+    registry = Registry(settings)
+    await registry.start()
+    definitions = DefinitionsLog(settings)
+    definitions.subscribe(lambda: registry.follow(definitions.operations))
+    try:
+        await definitions.start()
+        registry.follow(definitions.operations)
+        log.info("operations_ready", names=registry.names(), broken=[one.name for one in registry.broken])
+        performer = Performer(settings, registry, callback_urls(settings))
+        async with asyncio.TaskGroup() as group:
+            for name in names:
+                group.create_task(serve_lane(Lane(settings, name, performer), stop), name=f"lane-{name}")
+    finally:
+        await definitions.stop()
+        await registry.close()
+
+
+async def serve_lane(lane: Lane, stop: asyncio.Event) -> None:
+    """Serves a lane until `stop` is set, over as many sessions as that takes; then lets attempts end for as long as the settings say."""
+    low, high = _BACKOFF_S
+    backoff = low
+    try:
+        while not stop.is_set():
+            session = LaneSession(lane)
+            try:
+                await session.run(stop)
+            except (KafkaError, OperationError, OSError, TimeoutError, asyncio.CancelledError) as error:
+                if is_asked_for(error):
+                    raise
+                backoff = low if session.worked else min(high, backoff * 2)
+                log.warning(
+                    "lane_interrupted",
+                    lane=lane.name,
+                    error=str(error) or repr(error),
+                    again_in_s=backoff,
+                    running=lane.attempts.running,
+                    consequence="attempts go on, and their answers wait for the next connection",
+                )
+                try:
+                    async with asyncio.timeout(backoff):
+                        await stop.wait()
+                except TimeoutError:
+                    continue
+    finally:
+        await lane.close()
