@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,26 +12,29 @@ import typer
 from streamflow.cli import definitions_import, output, sources
 from streamflow.cli.outline import outline
 from streamflow.cli.output import examples
-from streamflow.cli.session import EXIT_AUTHOR, session_of
+from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
 from streamflow.cli.sources import Checked
-from streamflow.definition.catalog import Catalog
-from streamflow.definition.content import canonical, event_names, read_content
+from streamflow.definition.catalog import Catalog, ChildSpec
+from streamflow.definition.content import canonical, child_names, event_names, read_content, sha256_of
 from streamflow.definition.diff import diff as differences
 from streamflow.definition.diff import sentences
 from streamflow.definition.mermaid import mermaid
 from streamflow.definition.model import Definition
 from streamflow.definition.syntax import to_yaml
 from streamflow.engine.transitions import RunStarted, Transition
-from streamflow.errors import Rejected
+from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import publish as publish_content
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.publication import retire as retire_version
 from streamflow.kafka.topics import DEFINITIONS, Topic, topic_name
+from streamflow.ops.catalog import Surroundings, child_of
 from streamflow.ops.history import read_history
 from streamflow.ops.steps import step_states
 from streamflow.settings import Settings
+
+_PATIENCE_S = 5.0  # for a broker that a check could do without
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, publish and look at definitions.")
 
@@ -41,8 +45,10 @@ Reference = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="a publ
 
 @app.command(epilog=examples("definitions check definitions", "definitions check my-definition.yaml --catalog events.yaml"))
 def check(ctx: typer.Context, paths: Paths, catalog: CatalogFile = None) -> None:
-    """Tells everything that is wrong, with place and fix. Needs no broker."""
-    found = [sources.load(source) for path in paths for source in sources.find(path, catalog)]
+    """Tells everything that is wrong, with place and fix.
+
+    Needs a broker only for what a definition names and what is neither in its catalog nor installed: plugins and published definitions."""
+    found = _load(paths, catalog, Surroundings(lambda: _log_if_there(session_of(ctx))))
     _tell(ctx, found)
     if not all(each.ok for each in found):
         raise typer.Exit(EXIT_AUTHOR)
@@ -57,14 +63,16 @@ def publish(
 ) -> None:
     """Checks definitions and publishes them: from then on, matching events start runs. A version is published once and for all.
 
-    Without a catalog file the events are those already published."""
+    Without a catalog file the events are those already published. Definitions that others start are published before these."""
     session = session_of(ctx)
     settings = session.settings
-    found = [sources.load(source, lambda: _published_catalog(settings)) for path in paths for source in sources.find(path, catalog)]
+    around = Surroundings(lambda: read_log(settings))
+    found = _load(paths, catalog, around, published=around.events)
     if not all(each.ok for each in found):
         _tell(ctx, found)
         raise typer.Exit(EXIT_AUTHOR)
     answers, lines = [], []
+    published: dict[tuple[str, str], ChildSpec] = {}
     for each in found:
         definition, events = each.definition, each.catalog
         assert definition is not None
@@ -73,7 +81,10 @@ def publish(
             output.warn(str(placed))
         missing = _provide_topics(settings, definition, events, create=create_topics)
         entries = {name: _entry(events, name) for name in event_names(definition)}
-        done = publish_content(settings, name=definition.name, version=definition.version, content=canonical(definition, events), events=entries)
+        events = _as_published(events, published)
+        content, children = canonical(definition, events), [child for key in child_names(definition) if (child := events.definition(*key)) is not None]
+        done = publish_content(settings, name=definition.name, version=definition.version, content=content, events=entries, children=children)
+        published[done.name, done.version] = child_of(content, done.offset, done.sha)
         answers.append(asdict(done) | {"missing_topics": missing})
         what = "was already published" if done.already else "published"
         lines.append(f"{done.name}@{done.version} {what}: sha256 {done.sha[:12]}, offset {done.offset} in {topic_name(settings, DEFINITIONS)}")
@@ -184,8 +195,30 @@ def _tell(ctx: typer.Context, found: list[Checked]) -> None:
     session_of(ctx).show(facts, "\n".join(lines))
 
 
-def _published_catalog(settings: Settings) -> Catalog:
-    return sources.catalog_of(read_log(settings).events.values())
+def _load(paths: list[Path], catalog: Path | None, around: Surroundings, published: Callable[[], Catalog] | None = None) -> list[Checked]:
+    """Every definition at `paths`, read and checked, those first that others of them start."""
+    found = []
+    for source in sources.in_order([source for path in paths for source in sources.find(path, catalog)]):
+        checked = sources.load(source, published, around.complete)
+        found.append(checked)
+        if checked.ok and checked.definition is not None and checked.catalog is not None:
+            content = canonical(checked.definition, checked.catalog)
+            around.add(child_of(content, 0, sha256_of(content)))  # its true offset is known when it is published
+    return found
+
+
+def _log_if_there(session: Session) -> Snapshot:
+    """The definitions log; an empty one, with a warning, when there is no broker to read it from."""
+    try:
+        return read_log(session.settings, timeout_s=_PATIENCE_S)
+    except OperationError as error:
+        output.warn(f"plugins and published definitions are not known here: {error.message}")
+        return Snapshot()
+
+
+def _as_published(catalog: Catalog, published: Mapping[tuple[str, str], ChildSpec]) -> Catalog:
+    """`catalog` with the definitions of the same command as they have been published."""
+    return catalog.model_copy(update={"definitions": [published.get((spec.name, spec.version), spec) for spec in catalog.definitions]})
 
 
 def _entry(catalog: Catalog, name: str) -> dict[str, Any]:
@@ -228,7 +261,8 @@ def _either(ctx: typer.Context, reference: str) -> tuple[Definition, Catalog]:
     path = Path(reference)
     if path.exists():
         source = sources.find(path)[0]
-        return sources.read_definition(source.definition), sources.read_catalog(source.catalog) if source.catalog is not None else Catalog()
+        definition, catalog = sources.read_definition(source.definition), sources.read_catalog(source.catalog) if source.catalog is not None else Catalog()
+        return definition, Surroundings(lambda: _log_if_there(session_of(ctx))).complete(definition, catalog)
     log = read_log(session_of(ctx).settings)
     name, version = _resolve(log, reference)
     return read_content(log.contents[log.versions[name, version].sha][0])

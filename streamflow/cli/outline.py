@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.graph import Graph
-from streamflow.definition.model import Definition, Step
+from streamflow.definition.model import Call, Definition, Step
 
 _MARKS = {"done": "✓", "waiting": "…", "skipped": "-", "parked": "!", "failed": "✗"}
 
@@ -16,10 +16,14 @@ def outline(definition: Definition, catalog: Catalog, states: Mapping[str, str] 
     graph = Graph(definition)
     lines = [f"{definition.name}@{definition.version}" + (f"  {definition.title}" if definition.title else ""), ""]
     lines += [f"  when {_event(trigger.event, catalog)}" + (f", if {trigger.where}" if trigger.where else "") for trigger in definition.on]
+    lines += ["  when it is asked for"] if definition.input is not None else []
     for name in graph.order:
         step = graph.steps[name]
         mark = f"{_MARKS.get(states.get(name, ''), ' ')} " if states is not None else ""
         lines += ["", f"  {mark}{name}: {step.title or name}", f"      {_does(step, catalog)}"]
+        if step.undo is not None:
+            undone = f"{_MARKS.get(states.get(f'{name}.undo', ''), ' ')} " if states is not None else ""
+            lines.append(f"      {undone}undone by {_call(step.undo, catalog)}")
         ways = _ways(name, graph)
         lines += [f"      {'└' if place == len(ways) - 1 else '├'}─{outcome}─► {target}" for place, (outcome, target) in enumerate(ways)]
     if states is not None:
@@ -41,7 +45,8 @@ def _ways(name: str, graph: Graph) -> list[tuple[str, str]]:
 
 def _does(step: Step, catalog: Catalog) -> str:
     condition = f", if {step.if_}" if step.if_ is not None else ""
-    return _work(step, catalog) + condition
+    each = f"for each of {step.each.items}, {step.each.at_once} at once: " if step.each is not None else ""
+    return each + _work(step, catalog) + condition
 
 
 def _work(step: Step, catalog: Catalog) -> str:
@@ -56,7 +61,27 @@ def _work(step: Step, catalog: Catalog) -> str:
         return f"emit {_event(step.emit.event, catalog)}"
     if step.delay is not None:
         return f"go on after {step.delay.duration}" if step.delay.duration is not None else f"go on at {step.delay.until}"
+    if step.call is not None:
+        return _call(step.call, catalog)
+    if step.run is not None:
+        return f"run {step.run.definition}@{step.run.version}" + _limit(step.run.within)
+    if step.approval is not None:
+        limit = _limit(step.approval.within) or ", without limit"
+        return f"ask {', '.join(step.approval.who)}: {step.approval.text}{limit}"
+    if step.fail is not None:
+        return f"fail: {step.fail.reason}"
     return f"print {step.print.text}" if step.print is not None else "nothing"
+
+
+def _call(call: Call, catalog: Catalog) -> str:
+    spec = catalog.operation(call.operation)
+    name = f"{spec.title} ({spec.name})" if spec is not None and spec.title else call.operation
+    attempts = call.retry.attempts if call.retry is not None else spec.retry.attempts if spec is not None else None
+    return f"call {name}" + (f", up to {attempts} times" if attempts is not None else "") + _limit(call.within)
+
+
+def _limit(within: str | None) -> str:
+    return f", at most {within}" if within is not None else ""
 
 
 def _event(name: str, catalog: Catalog) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -13,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 
 from streamflow.definition.catalog import Catalog, EventSpec
 from streamflow.definition.check import check
+from streamflow.definition.content import child_names
 from streamflow.definition.model import Definition
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.errors import DefinitionError, Problem, Rejected
@@ -95,8 +97,29 @@ def _source(definition: Path, catalog: Path | None) -> Source:
     return Source(definition, catalog or (beside if beside.is_file() else None))
 
 
-def load(source: Source, published: Callable[[], Catalog] | None = None) -> Checked:
-    """Reads and checks `source`; without a catalog file the events come from `published`.
+def in_order(found: list[Source]) -> list[Source]:
+    """`found` with every definition after those that it starts. In a circle, whose check fails anyway, as they were."""
+    children: dict[int, set[int]] = {}
+    named: dict[tuple[str, str], int] = {}
+    started: dict[int, tuple[tuple[str, str], ...]] = {}
+    for place, source in enumerate(found):
+        try:
+            definition = read_definition(source.definition)
+        except DefinitionError:
+            continue  # `load` tells of it
+        named[definition.name, definition.version] = place
+        started[place] = child_names(definition)
+    for place in range(len(found)):
+        children[place] = {named[child] for child in started.get(place, ()) if child in named}
+    try:
+        return [found[place] for place in TopologicalSorter(children).static_order()]
+    except CycleError:
+        return found
+
+
+def load(source: Source, published: Callable[[], Catalog] | None = None, complete: Callable[[Definition, Catalog], Catalog] | None = None) -> Checked:
+    """Reads and checks `source`; without a catalog file the events come from `published`. `complete` adds to the catalog what the definition
+    may name beside it.
 
     Raises Rejected when there is no catalog at all, or a file cannot be opened."""
     problems: list[Placed] = []
@@ -108,6 +131,7 @@ def load(source: Source, published: Callable[[], Catalog] | None = None) -> Chec
     else:
         _no_catalog(source)
     if definition is not None and catalog is not None:
+        catalog = complete(definition, catalog) if complete is not None else catalog
         problems += _placed(source.definition, check(definition, catalog))
     return Checked(source, definition, catalog, tuple(problems))
 

@@ -80,6 +80,7 @@ ATTEMPTS = {
     "attempt_lost": "nothing was heard of the attempt any more: its worker is gone",
     "queue_expired": "the attempt waited in its lane for longer than `queue`",
     "deadline_passed": "`within` was over",
+    "callback_missed": "nobody called back in time",
     "operation_unknown": "no worker of the lane has the operation",
     "operation_failed": "the operation ended in a way that it does not declare",
     "input_invalid": "what the operation was given does not fit its schema",

@@ -34,6 +34,15 @@ def child_names(definition: Definition) -> tuple[tuple[str, str], ...]:
     return tuple(sorted({(step.run.definition, step.run.version) for step in definition.steps if step.run is not None}))
 
 
+def covers(catalog: Catalog, definition: Definition) -> bool:
+    """Whether `catalog` has all that `definition` names, so that the content is what would be published."""
+    return (
+        all(catalog.event(name) is not None for name in event_names(definition))
+        and all(catalog.operation(name) is not None for name in operation_names(definition))
+        and all(catalog.definition(*child) is not None for child in child_names(definition))
+    )
+
+
 def canonical(definition: Definition, catalog: Catalog) -> bytes:
     """The content as compact JSON with sorted keys. Of `catalog` only what `definition` names, sorted by name.
 

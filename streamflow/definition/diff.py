@@ -112,9 +112,10 @@ def _written(value: Any) -> str:
 
 def _place(at: tuple[str, ...]) -> str:
     """`("steps", "paid", "wait", "within")` -> ` of step paid`, without the last part, which the sentence names itself."""
-    words, index = [], 0
+    words, index, nouns = [], 0, _NOUNS
     while index < len(at) - 1:
-        noun = _NOUNS.get(at[index])
+        noun = nouns.get(at[index])
+        nouns = {} if at[index] in _SCHEMAS else nouns
         if noun is not None and index + 1 < len(at) - 1:
             words.append(f"{noun} `{at[index + 1]}`")
             index += 2

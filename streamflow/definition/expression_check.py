@@ -12,10 +12,10 @@ from streamflow.definition.expression import Expression, compile_expression, hid
 from streamflow.definition.expression_faults import syntax_problems
 from streamflow.definition.expression_tree import Tree
 from streamflow.definition.fields_check import Found, Receiver, field_problems, json_type
-from streamflow.definition.graph import Graph, kind_of
+from streamflow.definition.graph import OUTSIDE, Graph, kind_of
 from streamflow.definition.model import Call, ChildRun, Definition, Each, Emit, Step
 from streamflow.definition.schema_types import ANYTHING, TEXT, WHOLE, Kind, Schema, Types, common, list_of, schema_fault, with_fields
-from streamflow.definition.scope import FAILING, Scope, asked, certain_steps, mixed, read_schema, uncertain
+from streamflow.definition.scope import Scope, asked, certain_steps, mixed, read_schema, uncertain
 from streamflow.definition.syntax import nearest
 from streamflow.errors import DefinitionError, Problem
 
@@ -63,7 +63,7 @@ class ExpressionCheck:
             before = self.graph.ancestors[id_] - {id_}
             known = [other for other in self.graph.order if other in before]
             steps = self.types.message((other, self.outputs.get(other, anything)) for other in known)
-            errors = self.types.message((other, error) for other in known if kind_of(self.graph.steps[other]) in FAILING)
+            errors = self.types.message((other, error) for other in known if kind_of(self.graph.steps[other]) in OUTSIDE)
             schemas = {"trigger": trigger_schema, "run": _RUN, "steps": {"type": "object", "properties": dict(self.output_schemas)}}
             scope = Scope({**kinds, "steps": steps, "errors": errors}, schemas, before, *certain[id_])
             self._step(self.graph.steps[id_], f"/steps/{index_of[id_]}", scope)
@@ -88,7 +88,7 @@ class ExpressionCheck:
         if step.undo is not None:
             before = (*(other for other in self.graph.order if other in scope.before), step.id)
             steps = self.types.message((other, self.outputs[other]) for other in before)
-            failing = [other for other in before if kind_of(self.graph.steps[other]) in FAILING]
+            failing = [other for other in before if kind_of(self.graph.steps[other]) in OUTSIDE]
             errors = self.types.message((other, self.types.kind(_ERROR)) for other in failing)
             schemas = {**scope.schemas, "steps": {"type": "object", "properties": dict(self.output_schemas)}}
             kinds = {**scope.kinds, "steps": steps, "errors": errors}
@@ -225,7 +225,7 @@ class ExpressionCheck:
                 yield Problem("SF268", "", f"there is no step `{id_}`.", f"Did you mean `{near}`?" if near else "")
             elif id_ not in scope.before:
                 yield Problem("SF267", "", f"the step `{id_}` does not come before this one, so it has left nothing to read.", f"Add `{id_}` to `needs`.")
-            elif id_ in compiled.failing and kind_of(self.graph.steps[id_]) not in FAILING:
+            elif id_ in compiled.failing and kind_of(self.graph.steps[id_]) not in OUTSIDE:
                 yield Problem("SF276", "", f"the step `{id_}` has no errors.", "Only those of kind call and run have.")
 
 

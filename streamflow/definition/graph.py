@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from streamflow.definition.model import KINDS, Definition, Step
 
+OUTSIDE = ("call", "run")  # kinds of work that others do: they may fail, be done for each item of a list, and be undone
+
 
 def kind_of(step: Step) -> str:
     """The kind of work of `step`: the first of KINDS that is given, or empty."""
@@ -22,7 +24,7 @@ def outcomes_of(step: Step) -> tuple[str, ...]:
         return tuple(branch.id for branch in step.choose)
     if step.approval is not None:
         return ("approved", "rejected", *(("timeout",) if step.approval.within is not None else ()))
-    if step.call is not None or step.run is not None:
+    if kind_of(step) in OUTSIDE:
         return ("failure", "timeout")
     return ()
 

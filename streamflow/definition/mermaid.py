@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from streamflow.definition.catalog import Catalog
-from streamflow.definition.content import canonical, sha256_of
+from streamflow.definition.content import canonical, covers, sha256_of
 from streamflow.definition.graph import Graph, kind_of
 from streamflow.definition.model import Call, Definition, Step
 
@@ -43,8 +43,8 @@ _STYLES = {
 def mermaid(definition: Definition, catalog: Catalog | None = None, *, overlay: Mapping[str, str] | None = None) -> str:
     """The flowchart of `definition`, as text that ends with a newline.
 
-    `catalog` gives events their titles, and the comment with the content hash, by which a diagram is known again. `overlay` maps ids of
-    steps to one of STATES, to show a run; other states and ids are left out."""
+    `catalog` gives events and operations their titles, and, if it has all of them, the comment with the content hash, by which a diagram is
+    known again. `overlay` maps ids of steps (`<id>.undo`: of their undoing) to one of STATES, to show a run; other states and ids are left out."""
     graph = Graph(definition)
     starts = [(f"trigger={on.id}", _quoted("When", _event(on.event, catalog), on.where or "")) for on in definition.on]
     if definition.input is not None:
@@ -54,7 +54,7 @@ def mermaid(definition: Definition, catalog: Catalog | None = None, *, overlay: 
     undoing = {step.id: step.undo for step in graph.steps.values() if step.undo is not None}
     nodes |= {f"{id_}.undo": f"n{index}" for index, id_ in enumerate(undoing, len(starts) + len(graph.steps) + 1)}
     lines = ["flowchart TD", f"  %% streamflow:definition={definition.name}@{definition.version}"]
-    if catalog is not None:
+    if catalog is not None and covers(catalog, definition):
         lines.append(f"  %% streamflow:sha256={sha256_of(canonical(definition, catalog))}")
     for index, (start, label) in enumerate(starts):
         lines += [f"  %% streamflow:{start}", f"  n{index}([{label}])"]

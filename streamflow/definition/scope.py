@@ -8,12 +8,10 @@ from typing import Any
 
 from streamflow.definition.expression_faults import property_name
 from streamflow.definition.expression_tree import Tree
-from streamflow.definition.graph import Graph, kind_of
+from streamflow.definition.graph import OUTSIDE, Graph, kind_of
 from streamflow.definition.plan import NO_OUTCOME
 from streamflow.definition.schema_types import Kind, Schema, json_types, resolve
 from streamflow.errors import Problem
-
-FAILING = ("call", "run")  # kinds of work that may end with `failure`, and then leave an error
 
 _ARITHMETIC = frozenset({"_+_", "_-_", "_*_", "_/_", "_%_"})
 
@@ -40,7 +38,7 @@ def certain_steps(graph: Graph) -> dict[str, tuple[frozenset[str], frozenset[str
             before, _, outcome = need.partition(".")
             known = certain.get(before, (frozenset[str](), frozenset[str]()))
             lost = outcome in NO_OUTCOME
-            erring = lost and before in graph.steps and kind_of(graph.steps[before]) in FAILING
+            erring = lost and before in graph.steps and kind_of(graph.steps[before]) in OUTSIDE
             done.append(known[0] if lost else known[0] | {before})
             failed.append(known[1] | {before} if erring else known[1])
         certain[id_] = (_joined(done, step.join), _joined(failed, step.join))

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from streamflow.definition.duration import parse_ms
-from streamflow.definition.graph import kind_of
+from streamflow.definition.graph import OUTSIDE, kind_of
 from streamflow.definition.model import KINDS, Approval, Branch, Call, Delay, Retry, Step, Wait
 from streamflow.definition.plan import NO_OUTCOME
 from streamflow.definition.schema_types import schema_fault
 from streamflow.errors import Problem
 
 LONGEST_MS = 10 * 365 * 86_400_000  # ten years: what is longer is a mistake, and timers stay far from the largest integer
-LISTED = ("call", "run")  # kinds of work that may be done for each item of a list
-UNDONE = ("call", "run", "emit")  # kinds of work that have an effect outside
 
 
 def work_problems(step: Step, at: str) -> Iterator[Problem]:
@@ -40,13 +38,13 @@ def work_problems(step: Step, at: str) -> Iterator[Problem]:
         yield from _length(step.run.within, at + "/run/within")
     if step.approval is not None:
         yield from _approval(step.approval, at + "/approval")
-    if step.each is not None and kind_of(step) not in LISTED:
-        fix = f"Only the kinds {' and '.join(LISTED)} are; map and filter make a list in one go."
+    if step.each is not None and kind_of(step) not in OUTSIDE:
+        fix = f"Only the kinds {' and '.join(OUTSIDE)} are; map and filter make a list in one go."
         yield Problem("SF227", at + "/each", f"a step of kind {kind_of(step) or 'none'} cannot be done for each item of a list.", fix)
     if step.undo is not None:
-        if kind_of(step) not in UNDONE:
-            fix = f"Remove `undo`; the kinds {', '.join(UNDONE)} have something to undo."
-            yield Problem("SF228", at + "/undo", f"a step of kind {kind_of(step) or 'none'} has no effect outside, so there is nothing to undo.", fix)
+        if kind_of(step) not in OUTSIDE:
+            fix = f"Remove `undo`; only steps of the kinds {' and '.join(OUTSIDE)} are undone."
+            yield Problem("SF228", at + "/undo", f"a step of kind {kind_of(step) or 'none'} has nothing done outside, so there is nothing to undo.", fix)
         yield from _call(step.undo, at + "/undo")
 
 

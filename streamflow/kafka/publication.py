@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from streamflow.definition.catalog import ChildSpec
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
 from streamflow.kafka.definitions import Snapshot
@@ -67,10 +68,13 @@ class Recorded:
     offset: int | None
 
 
-def publish(settings: Settings, *, name: str, version: str, content: bytes, events: Mapping[str, Mapping[str, Any]]) -> Published:
+def publish(
+    settings: Settings, *, name: str, version: str, content: bytes, events: Mapping[str, Mapping[str, Any]], children: Iterable[ChildSpec] = ()
+) -> Published:
     """Publishes `content` as `name@version` with the catalog entries of `events`; starts use it from now on. The same again is a success.
+    `children` are the definitions that it starts.
 
-    Raises Rejected (`version_taken`, `version_retired`, `definition_too_large`) or OperationError."""
+    Raises Rejected (`version_taken`, `version_retired`, `child_unknown`, `definition_too_large`) or OperationError."""
     limit = settings.limits.definition_bytes
     if len(content) > limit:
         size = f"{len(content)} bytes"
@@ -82,6 +86,8 @@ def publish(settings: Settings, *, name: str, version: str, content: bytes, even
         if taken is not None:
             _refuse_another(name, version, sha, taken.sha, retired=taken.retired)
             return {}
+        for child in children:
+            _require_child(log, child)
         wanted: Records = {} if sha in log.contents else {f"definition/{sha}": content}
         wanted |= {f"event/{event}": _json(entry) for event, entry in sorted(events.items()) if log.events.get(event) != entry}
         wanted[f"version/{name}@{version}"] = _version(sha, retired=False, published_ms=time.time_ns() // 1_000_000)
@@ -178,8 +184,8 @@ def skip_commands(settings: Settings, *, partition: int, offset: int, why: str) 
     return max(offsets.values())
 
 
-def read_log(settings: Settings) -> Snapshot:
-    """All that is committed in the definitions log now.
+def read_log(settings: Settings, timeout_s: float = _TIMEOUT_S) -> Snapshot:
+    """All that is committed in the definitions log now. A broker that says nothing for `timeout_s` seconds is given up.
 
     Raises OperationError."""
     errors: list[KafkaError] = []
@@ -194,7 +200,7 @@ def read_log(settings: Settings) -> Snapshot:
     }
     consumer = Consumer(config)
     snapshot = Snapshot()
-    deadline = time.monotonic() + _TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     try:
         # Offset 0 and not OFFSET_BEGINNING, which the client looks up only after a pause of 0.5 s.
         consumer.assign([TopicPartition(topic_name(settings, DEFINITIONS), 0, 0)])
@@ -209,9 +215,9 @@ def read_log(settings: Settings) -> Snapshot:
                 offset = message.offset()
                 assert offset is not None
                 snapshot.read(message.key(), message.value(), offset)
-                deadline = time.monotonic() + _TIMEOUT_S
+                deadline = time.monotonic() + timeout_s
             elif time.monotonic() > deadline:
-                said = errors[0].str() if errors else f"nothing came for {_TIMEOUT_S:.0f} s"
+                said = errors[0].str() if errors else f"nothing came for {timeout_s:.0f} s"
                 raise OperationError("definitions_unreadable", f"expected to read the definitions log but {said}; do check the broker")
     finally:
         consumer.close()
@@ -309,6 +315,13 @@ def _refuse_another(name: str, version: str, sha: str, taken: str, *, retired: b
         raise Rejected("version_taken", f"expected {name}@{version} to be free but other content has it; do choose another version", sha=taken)
     if retired:
         raise Rejected("version_retired", f"expected {name}@{version} to be new but it is retired; do publish under another version")
+
+
+def _require_child(log: Snapshot, child: ChildSpec) -> None:
+    record, content = log.versions.get((child.name, child.version)), log.contents.get(child.sha)
+    if record is None or record.retired or record.sha != child.sha or content is None or content[1] > child.at:
+        reference = f"{child.name}@{child.version}"
+        raise Rejected("child_unknown", f"expected {reference} to be published as it was when this was checked but it is not; do publish it, then this again")
 
 
 def _version(sha: str, *, retired: bool, published_ms: int) -> bytes:

@@ -1,0 +1,85 @@
+"""What definitions may name beside their own catalog file: operations that are installed or registered, and definitions that are published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+
+from streamflow.definition.catalog import Catalog, ChildSpec, EventSpec, OperationSpec
+from streamflow.definition.content import child_names, operation_names, read_content
+from streamflow.definition.model import Definition
+from streamflow.errors import OperationError
+from streamflow.kafka.definitions import Snapshot
+
+
+class Surroundings:
+    """The definitions log, read once and only if something needs it, and the definitions that are checked or published together.
+
+    `read` reads the log; what it raises is raised by whatever needs the log."""
+
+    def __init__(self, read: Callable[[], Snapshot]) -> None:
+        self._read = read
+        self._beside: dict[tuple[str, str], ChildSpec] = {}
+
+    @cached_property
+    def log(self) -> Snapshot:
+        return self._read()
+
+    def add(self, child: ChildSpec) -> None:
+        """Has later definitions find `child`, in the place of what the log says of it."""
+        self._beside[child.name, child.version] = child
+
+    def events(self) -> Catalog:
+        """The published events."""
+        return Catalog(events=[EventSpec.model_validate(entry) for entry in self.log.events.values()])
+
+    def complete(self, definition: Definition, catalog: Catalog) -> Catalog:
+        """`catalog` with all that `definition` may name. What `catalog` has itself comes first; the log is only read for what is not known without."""
+        if operation_names(definition):
+            catalog = _with(catalog, operations=_installed())
+        catalog = _with(catalog, definitions=self._beside.values())
+        unknown = [name for name in operation_names(definition) if catalog.operation(name) is None]
+        if unknown or any(catalog.definition(*child) is None for child in child_names(definition)):
+            catalog = _with(catalog, operations=published_operations(self.log), definitions=published_definitions(self.log))
+        return catalog
+
+
+def published_operations(log: Snapshot) -> list[OperationSpec]:
+    """The contracts of the registered plugins, by name. One whose record cannot be read is left out."""
+    from streamflow.operations.plugin import read_record
+
+    found = []
+    for _, record in sorted(log.operations.items()):
+        try:
+            found.append(read_record(record)[0])
+        except OperationError:
+            continue  # task workers tell of it, and leave it out as well
+    return found
+
+
+def published_definitions(log: Snapshot) -> list[ChildSpec]:
+    """Every published version that is not retired, by name, and as it was published."""
+    current = [(key, record) for key, record in log.versions.items() if not record.retired and record.sha in log.contents]
+    return [child_of(*log.contents[record.sha], record.sha) for _, record in sorted(current, key=lambda item: (item[0][0], item[1].offset))]
+
+
+def child_of(content: bytes, offset: int, sha: str) -> ChildSpec:
+    """How another definition names the one in `content`, which is at `offset` in the log."""
+    definition, _ = read_content(content)
+    return ChildSpec(name=definition.name, version=definition.version, sha=sha, at=offset, input=definition.input or {})
+
+
+def _installed() -> list[OperationSpec]:
+    from streamflow.operations.registry import known_operations  # with every client there is: only for those who need it
+
+    return known_operations()
+
+
+def _with(catalog: Catalog, *, operations: Iterable[OperationSpec] = (), definitions: Iterable[ChildSpec] = ()) -> Catalog:
+    """`catalog` with those of `operations` and `definitions` that it does not have."""
+    return catalog.model_copy(
+        update={
+            "operations": [*catalog.operations, *(spec for spec in operations if catalog.operation(spec.name) is None)],
+            "definitions": [*catalog.definitions, *(spec for spec in definitions if catalog.definition(spec.name, spec.version) is None)],
+        }
+    )
