@@ -23,7 +23,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     """Schema by file name."""
     return {
         "definition.json": _written(Definition, "A definition, as authors write it"),
-        "catalog.json": _written(Catalog, "The events that definitions may name"),
+        "catalog.json": _written(Catalog, "The events and operations that definitions may name"),
         "transition.json": _transition(),
     }
 
