@@ -46,12 +46,17 @@ _TYPES = {
 
 def parse_definition(text: str) -> Definition:
     """The definition that `text` (YAML 1.2 or JSON) holds. Raises DefinitionError with every problem of its shape."""
-    return _validated(Definition, _loaded(text))
+    return parse_as(Definition, text)
 
 
 def parse_catalog(text: str) -> Catalog:
     """The catalog that `text` (YAML 1.2 or JSON) holds. Raises DefinitionError with every problem of its shape."""
-    return _validated(Catalog, _loaded(text))
+    return parse_as(Catalog, text)
+
+
+def parse_as(kind: type[_Model], text: str) -> _Model:
+    """What `text` (YAML 1.2 or JSON) holds, of the shape `kind`. Raises DefinitionError with every problem of its shape."""
+    return _validated(kind, _loaded(text))
 
 
 def to_yaml(definition: Definition) -> str:
