@@ -20,7 +20,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @asynccontextmanager
 async def http_server(handler: Handler) -> AsyncIterator[str]:
     """A server that answers everything by `handler`; yields `host:port`."""
-    runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
