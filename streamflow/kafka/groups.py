@@ -6,13 +6,16 @@ while it asks (an assertion or a null pointer; librdkafka 2.16, every time in a 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from types import TracebackType
 
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError as AIOKafkaError
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streamflow.errors import OperationError
-from streamflow.kafka.connection import confluent_config
+from streamflow.kafka.connection import aiokafka_config, confluent_config
 from streamflow.settings import Settings
 
 _ANSWER_S = 10.0
@@ -45,3 +48,28 @@ class GroupOffsets:
 
     def close(self) -> None:
         self._consumer.close()
+
+
+def positions(settings: Settings, groups: Iterable[str]) -> dict[str, dict[Place, tuple[int, str]]]:
+    """What each group has committed: offset and metadata by (topic, partition). For use outside of an event loop.
+
+    librdkafka's client for Python cannot be asked: it reads the metadata as if it ended with a zero byte, which it does not.
+    Raises OperationError when the broker does not answer."""
+    wanted = list(groups)
+    return asyncio.run(_positions(settings, wanted)) if wanted else {}
+
+
+async def _positions(settings: Settings, groups: list[str]) -> dict[str, dict[Place, tuple[int, str]]]:
+    client = AIOKafkaAdminClient(**aiokafka_config(settings, "offsets"))
+    found: dict[str, dict[Place, tuple[int, str]]] = {}
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            await client.start()
+            for group in groups:
+                committed = await client.list_consumer_group_offsets(group)
+                found[group] = {(tp.topic, tp.partition): (one.offset, one.metadata or "") for tp, one in committed.items() if one.offset >= 0}
+    except (AIOKafkaError, OSError, TimeoutError) as error:
+        raise OperationError("broker_unreachable", f"expected the committed offsets of groups but {error!r}; check the broker and its permissions") from error
+    finally:
+        await client.close()
+    return found

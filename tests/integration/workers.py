@@ -63,17 +63,17 @@ steps:
 
 
 _nursery = multiprocessing.get_context("forkserver")
-_nursery.set_forkserver_preload(["tests.integration.workers", "agents.engine", "streamflow.cli.main", "streamflow.cli.worker", "streamflow.cli.definitions"])
+_nursery.set_forkserver_preload(["tests.integration.workers", "agents.engine", "agents.tasks", "streamflow.cli.main", "streamflow.cli.worker", "streamflow.cli.definitions"])
 
 
-def _work(environment: dict[str, str], log: str) -> None:
-    """What a forked worker does: the same as `streamflow worker engine`."""
+def _work(environment: dict[str, str], log: str, line: list[str]) -> None:
+    """What a forked worker does: the same as `streamflow worker engine`, say."""
     os.environ.clear()
     os.environ.update(environment)
     place = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(place, 1)
     os.dup2(place, 2)
-    sys.exit(import_module("streamflow.cli.main").main(["worker", "engine"]))
+    sys.exit(import_module("streamflow.cli.main").main(line))
 
 
 class Forked(Worker):
@@ -82,7 +82,7 @@ class Forked(Worker):
     Forked workers share one hash seed; a plain Worker has its own."""
 
     def start(self) -> Forked:
-        process = _nursery.Process(target=_work, args=(self._environment, str(self.log)), daemon=True)
+        process = _nursery.Process(target=_work, args=(self._environment, str(self.log), ["worker", self.kind, *self.options]), daemon=True)
         process.start()
         self._process = _Child(process)  # type: ignore[assignment]
         return self
@@ -174,19 +174,27 @@ class Bench:
     def worker(self, name: str = "engine", *, kind: type[Worker] = Forked, **options: Any) -> Worker:
         """Starts an engine worker, with static membership under its name; `options` are settings of the engine."""
         engine = {**self.settings.engine.model_dump(exclude_none=True), "instance_id": name, **options}
-        environment = {
+        own = {f"STREAMFLOW_ENGINE__{option.upper()}": str(value) for option, value in engine.items() if value is not None}
+        return self.launch(kind("engine", name, self.folder, self.environment() | own))
+
+    def environment(self) -> dict[str, str]:
+        """What every worker of this bench has in its environment."""
+        return {
             "STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS": self.servers["bootstrap.servers"],
             "STREAMFLOW_TOPICS__PREFIX": self.prefix,
             "STREAMFLOW_TOPICS__PARTITIONS": str(self.partitions),
+            "STREAMFLOW_TASKS__LANES": json.dumps({lane: config.model_dump(mode="json") for lane, config in self.settings.tasks.lanes.items()}),
             "STREAMFLOW_LOG_FORMAT": "json",
             "PYTHONASYNCIODEBUG": "",
             "PYTHONWARNINGS": "default::ResourceWarning,default::RuntimeWarning",
-            **{f"STREAMFLOW_ENGINE__{option.upper()}": str(value) for option, value in engine.items() if value is not None},
         }
-        self.workers.append(kind("engine", name, self.folder, environment))
-        self.workers[-1].log.touch()
-        self._starts[name] += 1
-        return self.workers[-1].start()
+
+    def launch(self, worker: Worker) -> Worker:
+        """Starts a worker that this bench ends."""
+        self.workers.append(worker)
+        worker.log.touch()
+        self._starts[worker.name] += 1
+        return worker.start()
 
     # -- what goes in
 
@@ -361,12 +369,16 @@ class Bench:
         """Waits until a worker, as it was started last, has opened all partitions."""
 
         def opened() -> bool:
-            lines = self.lines(worker)
-            starts = [place for place, line in enumerate(lines) if line["event"] == "worker_started"]
-            since = lines[starts[-1] :] if len(starts) == self._starts[worker.name] else []
-            return {line["partition"] for line in since if line["event"] == "partition_open"} == set(range(self.partitions))
+            return {line["partition"] for line in self.told(worker, "partition_open")} == set(range(self.partitions))
 
         self.wait(opened, f"{worker.name} to open all partitions")
+
+    def told(self, worker: Worker, event: str) -> list[dict[str, Any]]:
+        """The log lines of an event since a worker was started last."""
+        lines = self.lines(worker)
+        starts = [place for place, line in enumerate(lines) if line["event"] == "worker_started"]
+        since = lines[starts[-1] :] if len(starts) == self._starts[worker.name] else []
+        return [line for line in since if line["event"] == event]
 
     def restart(self, worker: Worker) -> None:
         """Starts a worker again that was stopped or killed."""

@@ -27,7 +27,7 @@ from tests.proof import loans
 from tests.proof.reader import Stranger
 
 T = TypeVar("T")
-Kind = Literal["engine", "ingress"]
+Kind = Literal["engine", "ingress", "tasks"]
 Say = Callable[[str], None]
 
 ROOT = Path(__file__).parents[2]
@@ -61,8 +61,9 @@ def wait(condition: Callable[[], T | None], what: str, timeout_s: float = 60.0, 
 class Worker:
     """One worker process with a state folder of its own, started, killed and started again at will."""
 
-    def __init__(self, kind: Kind, name: str, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, kind: Kind, name: str, folder: Path, environment: dict[str, str], options: Sequence[str] = ()) -> None:
         self.kind = kind
+        self.options = options
         self.name = name
         self.state = folder / name
         self.log = folder / f"{name}.log"
@@ -78,7 +79,7 @@ class Worker:
     def start(self) -> Worker:
         if self._process is not None:
             raise RuntimeError(f"{self.name} is running already")
-        command = [sys.executable, "-m", "streamflow.cli.main", "worker", self.kind]
+        command = [sys.executable, "-m", "streamflow.cli.main", "worker", self.kind, *self.options]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent
