@@ -1,0 +1,109 @@
+"""What the command line and the API tell of the runs, against the fold of `runs`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from streamflow_check.experiment import Experiment
+from streamflow_check.promises import Report
+from streamflow_check.records import Topics
+from streamflow_check.told import Run
+
+_ANSWER_S = 120
+
+
+class Fact(NamedTuple):
+    """What everybody who is asked for a run must say of it."""
+
+    definition: str
+    version: str
+    key: str
+    status: str
+    seq: int
+    partition: int
+
+
+def fact(run: Run, partition: int) -> Fact:
+    return Fact(run.definition, run.version, run.key, run.status, run.seq, partition)
+
+
+def judge(topics: Topics, experiment: Experiment, facts: Mapping[str, Fact], report: Report) -> None:
+    """Ask the command line for all runs and for some histories, and the API for the same histories."""
+    if not experiment.cli and not experiment.api:
+        return
+    sample = sorted(facts, key=lambda run: run[::-1])[: experiment.sample]  # the end of an id is as good as drawn by lot
+    histories = {run: _history(topics, run, facts[run].partition) for run in sample}
+    if experiment.cli:
+        ask = _command_line(experiment.cli, topics.partitions(f"{topics.prefix}commands"))
+        _list(ask, facts, report)
+        for run, history in histories.items():
+            _compare("cli-agrees", f"runs show {run}", lambda run=run: ask("runs", "show", run), history, report)  # type: ignore[misc]
+    if experiment.api:
+        for run, history in histories.items():
+            url = experiment.api.format(run=run)
+            _compare("api-agrees", url, lambda url=url: _fetched(url), history, report)  # type: ignore[misc]
+
+
+def _list(ask: Callable[..., Any], facts: Mapping[str, Fact], report: Report) -> None:
+    try:
+        answer = ask("runs", "list", "--limit", str(max(1, len(facts))))
+        told = {run["run"]: run for run in answer["runs"]}
+    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError) as error:
+        report.broken("cli-agrees", f"runs list: expected runs as JSON but {error}")
+        return
+    report.looked("cli-agrees", len(facts))
+    for run in sorted({*told, *facts}):
+        known = facts[run]._asdict() if run in facts else {}
+        known.pop("partition", None)
+        found = {name: told[run].get(name) for name in Fact._fields if name != "partition"} if run in told else {}
+        if found != known:
+            report.broken("cli-agrees", f"runs list tells of {run} {found or 'nothing'}, runs {known or 'nothing'}")
+
+
+def _compare(promise: str, what: str, ask: Callable[[], Any], history: list[dict[str, Any]], report: Report) -> None:
+    report.looked(promise)
+    try:
+        answer = ask()
+        told = answer if isinstance(answer, list) else answer["transitions"]
+        short = [{name: transition.get(name) for name in ("type", "seq", "at_ms", "cause", "step")} for transition in told]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, subprocess.SubprocessError) as error:
+        report.broken(promise, f"{what}: expected transitions as JSON but {error}")
+        return
+    if short != history:
+        place = next((n for n, (one, other) in enumerate(zip(short, history, strict=False)) if one != other), min(len(short), len(history)))
+        report.broken(promise, f"{what} tells {short[place : place + 1]} where runs has {history[place : place + 1]}")
+
+
+def _history(topics: Topics, run: str, partition: int) -> list[dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    for record in topics.records(f"{topics.prefix}runs", partition):
+        told = record.json()
+        if isinstance(told, dict) and told.get("run") == run:
+            kind = record.header("ce_type").removeprefix("streamflow.")
+            found.setdefault(told["seq"], {"type": kind} | {name: told.get(name) for name in ("seq", "at_ms", "cause", "step")})
+    return [found[seq] for seq in sorted(found)]
+
+
+def _command_line(base: Iterable[str], partitions: int) -> Callable[..., Any]:
+    environment = {**os.environ, "STREAMFLOW_TOPICS__PARTITIONS": str(partitions)}
+
+    def ask(*words: str) -> Any:
+        done = subprocess.run([*base, *words, "--json"], env=environment, capture_output=True, timeout=_ANSWER_S, check=False)
+        if done.returncode != 0:
+            raise ValueError(f"it ended with {done.returncode}: {done.stderr.decode(errors='replace')[-300:]}")
+        return json.loads(done.stdout)
+
+    return ask
+
+
+def _fetched(url: str) -> Any:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url} is no address")
+    with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:  # noqa: S310 - checked above
+        return json.load(answer)

@@ -1,0 +1,122 @@
+"""The commands of one partition: by id, each with the partition's time at it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from streamflow_check.letters import Letters
+from streamflow_check.promises import Report
+from streamflow_check.records import Record
+from streamflow_check.told import Attempt
+
+RESULTS = frozenset({"CompleteAttempt", "FailAttempt"})
+REQUESTS = frozenset({"CancelRun", "FailRun", "RetryStep", "SkipStep"})
+REPEATABLE = frozenset({"RetryStep", "SkipStep"})  # the same request may be made again later
+UNREADABLE = ""
+
+
+class Command(NamedTuple):
+    """What the checker keeps of a command. `now_ms` is the partition's time at it: the latest broker time so far."""
+
+    id: str
+    kind: str
+    offset: int
+    now_ms: int
+    definition: str = ""
+    key: str = ""
+    event: str = ""
+    sha: str = ""
+    revision: str = ""
+    keeps: bool = False
+    run: str = ""
+    attempt: Attempt | None = None
+    due_ms: int = 0
+
+
+class Origins:
+    """The source records of which commands were made: offsets by topic id and partition, over all partitions of `commands`."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[tuple[str, int], set[int]] = {}
+
+    def add(self, origin: Mapping[str, Any]) -> None:
+        self.offsets.setdefault((origin["topic_id"], origin["partition"]), set()).add(origin["offset"])
+
+
+class Commands:
+    """All commands of a partition. `first` is where the topic begins: below it causes cannot be known. `last` is the last record's offset."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.last = first - 1
+        self.count = 0
+        self.now_ms = 0
+        self.kinds: Counter[str] = Counter()
+        self._by_id: dict[str, Command | list[Command]] = {}
+        self.offsets: list[int] = []
+
+    def take(self, record: Record, letters: Letters, origins: Origins, report: Report) -> None:
+        self.now_ms = max(self.now_ms, record.at_ms)
+        self.count += 1
+        self.last = record.offset
+        self.offsets.append(record.offset)
+        command = parsed(record, self.now_ms, origins)
+        self.kinds[command.kind] += 1
+        letter = letters.engine.get((record.partition, record.offset))
+        if letter is not None:
+            report.looked("dead-letters-whole")
+            if not letter.cut and letter.value != record.value:
+                report.broken("dead-letters-whole", f"{record.place}: its dead letter ({letter.reason}) holds other bytes than the command")
+        before = self._by_id.get(command.id)
+        if before is None:
+            self._by_id[command.id] = command
+        elif isinstance(before, list):
+            before.append(command)
+        else:
+            self._by_id[command.id] = [before, command]
+
+    def of(self, id_: str) -> list[Command]:
+        """All records of a command, in order."""
+        found = self._by_id.get(id_)
+        return [] if found is None else found if isinstance(found, list) else [found]
+
+    def __iter__(self) -> Iterator[tuple[str, list[Command]]]:
+        for id_, found in self._by_id.items():
+            yield id_, found if isinstance(found, list) else [found]
+
+    def up_to(self, offset: int) -> int:
+        """How many records lie at or below `offset`."""
+        if offset >= self.last:
+            return self.count
+        return sum(1 for known in self.offsets if known <= offset)
+
+
+def parsed(record: Record, now_ms: int, origins: Origins) -> Command:
+    """The command in a record; one of the kind UNREADABLE if there is none."""
+    told = record.json()
+    try:
+        kind, id_ = told["kind"], told["id"]
+        if (origin := told.get("origin")) is not None:
+            origins.add(origin)
+        if kind in ("StartRun", "DeliverEvent"):
+            start = told.get("start") or {}
+            return Command(
+                id_, kind, record.offset, now_ms, told["definition"], told["key"], told["event"]["id"],
+                start.get("sha", ""), start.get("revision", ""), told.get("keep_ms", 0) > 0,
+            )  # fmt: skip
+        if kind in RESULTS or kind == "SuspendAttempt":
+            attempt = Attempt(told["step"], told.get("item"), told["attempt"])
+            return Command(id_, kind, record.offset, now_ms, run=told["run"], attempt=attempt)
+        return Command(id_, kind, record.offset, now_ms, run=told.get("run", ""), due_ms=told.get("due_ms", 0))
+    except (TypeError, KeyError, AttributeError):
+        return Command(f"@{record.offset}", UNREADABLE, record.offset, now_ms)
+
+
+def read(records: Iterable[Record], first: int, letters: Letters, origins: Origins, report: Report) -> Commands:
+    """The commands of one partition."""
+    found = Commands(first)
+    for record in records:
+        found.take(record, letters, origins, report)
+    return found

@@ -1,0 +1,159 @@
+"""The judgement of a whole experiment: partition by partition, so that one of them at a time is in memory, then what goes over all of them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from streamflow_check import account, asking, chains, changelog, commands, lanes, letters, sources
+from streamflow_check.chains import MOMENT_MS, Chains, Watched
+from streamflow_check.commands import Commands, Origins
+from streamflow_check.experiment import Experiment
+from streamflow_check.promises import Report
+from streamflow_check.records import Record, Topics
+
+Say = Callable[[str], None]
+
+
+def judge(topics: Topics, experiment: Experiment, say: Say = lambda text: None) -> Report:
+    """The verdict on everything under the prefix of `topics`."""
+    return _Judge(topics, experiment, say).report
+
+
+class _Judge:
+    def __init__(self, topics: Topics, experiment: Experiment, say: Say) -> None:
+        self.report = Report()
+        self._topics, self._experiment = topics, experiment
+        self._watched, self._origins = Watched(experiment), Origins()
+        self._facts: dict[str, asking.Fact] = {}
+        names = topics.names()
+        self._lanes = [name for name in names if name.startswith(self._full("tasks."))]
+        say("reading what was published, what was committed and the dead letters")
+        named, several = sources.named(self._each("definitions"))
+        self._decided = topics.committed(self._full("engine"), self._full("commands"))
+        read = sources.positions(topics, named | {known.topic for known in experiment.inputs or () if known.topic})
+        self._letters = letters.read(self._each("dead-letters"), self._full("commands"))
+        for partition in range(topics.partitions(self._full("commands"))):
+            say(f"partition {partition}")
+            self._partition(partition)
+        say("what goes over all partitions")
+        sources.judge(topics, read, self._origins, self._letters, self.report, versions=several, at_rest=experiment.at_rest)
+        sources.inputs(topics, experiment, read, self._watched, self._origins, self._letters, self.report)
+        self._outside()
+        self._timers()
+        asking.judge(topics, experiment, self._facts, self.report)
+        for promise in experiment.without:
+            self.report.findings.pop(promise, None)
+        self._tell()
+
+    def _full(self, topic: str) -> str:
+        return f"{self._topics.prefix}{topic}"
+
+    def _each(self, topic: str) -> Iterator[Record]:
+        name = self._full(topic)
+        for partition in range(self._topics.partitions(name)):
+            yield from self._topics.records(name, partition)
+
+    def _partition(self, number: int) -> None:
+        topics, report, experiment = self._topics, self.report, self._experiment
+        state = changelog.read(topics.records(self._full("state"), number, committed=True))
+        first = topics.bounds(self._full("commands"), number)[0]
+        known = commands.read(topics.records(self._full("commands"), number), first, self._letters, self._origins, report)
+        begins = topics.bounds(self._full("runs"), number)[0]
+        told = chains.read(topics.records(self._full("runs"), number), known, begins, self._watched, report)
+        tasks = lanes.Tasks()
+        whole = begins == 0
+        for lane in self._lanes:
+            if number < topics.partitions(lane):
+                whole &= topics.bounds(lane, number)[0] == 0
+                tasks.take(lane.removeprefix(self._full("tasks.")), topics.records(lane, number), report)
+        lanes.compare(tasks, told.requested, report, whole=whole)
+        balance = account.Account(known, told, self._letters, number, state.own)
+        balance.outcomes(report)
+        if state.own or known.count:
+            balance.add_up(report)
+        if experiment.at_rest:
+            changelog.compare(state, told, experiment, report, number)
+            self._rest(number, state.own.get("applied", -1), known)
+        self._gather(number, state, known, told)
+
+    def _rest(self, number: int, applied: int, known: Commands) -> None:
+        if known.count:
+            self.report.hold("at-rest", applied >= known.last, f"commands/{number} is decided up to {applied}, but its last record is {known.last}")
+        committed = self._decided.get(number, (-1, ""))[0]
+        if applied >= 0:
+            self.report.hold("at-rest", committed == applied + 1, f"commands/{number}: the group has committed {committed}, the state {applied + 1}")
+
+    def _gather(self, number: int, state: changelog.State, known: Commands, told: Chains) -> None:
+        counts, watched = self.report.counts, self._watched
+        contents = changelog.versions(state)
+        for run in told.runs.values():
+            counts[f"runs {run.status}"] += 1
+            if (pinned := contents.get(run.sha)) is not None and pinned != (run.definition, run.version):
+                self.report.broken("pinned-version", f"{run.run} is of {run.definition}@{run.version}, its content of {'@'.join(pinned)}")
+            if not run.ended:
+                watched.due_ms.extend(int(timer[:15]) for timer in run.timers())
+            if self._experiment.cli or self._experiment.api:
+                self._facts[run.run] = asking.fact(run, number)
+        for id_ in watched.commands:
+            offsets = {command.offset for command in known.of(id_)}
+            if offsets and (id_ in told.caused or any((number, offset) in self._letters.engine for offset in offsets)):
+                watched.answered[id_] += 1
+        counts["transitions"] += told.records - told.copies
+        counts["copies"] += told.copies
+        counts["commands"] += known.count
+        counts["changelog records"] += state.count
+        for name, count in state.own.get("counts", {}).items():
+            counts[f"engine {name}"] += count
+
+    def _outside(self) -> None:
+        report, watched, ledger = self.report, self._watched, self._experiment.ledger
+        for topic, told in sorted(watched.emitted.items()):
+            there: dict[str, int] = {}
+            for partition in range(self._topics.partitions(topic)):
+                for record in self._topics.records(topic, partition):
+                    id_ = record.header("ce_id")
+                    if id_ not in told:
+                        continue
+                    report.looked("identical-copies", int(id_ in there))
+                    if there.setdefault(id_, record.print()) != record.print():
+                        report.broken("identical-copies", f"event {id_} at {record.place} differs from its first copy")
+            for id_, where in told.items():
+                report.looked("events-emitted")
+                if id_ not in there and id_ not in self._letters.emitted:
+                    report.broken("events-emitted", f"{where} emits {id_}, but {topic} does not hold it")
+        if ledger is None:
+            if watched.done:
+                report.note("ledger-complete", "calls were done, but no ledger was given")
+            return
+        for key, where in watched.done.items():
+            report.looked("ledger-complete")
+            if not ledger[key]:
+                report.broken("ledger-complete", f"{where} succeeded, but the ledger does not have {key}")
+        for key in ledger.keys() - watched.asked:
+            report.broken("ledger-complete", f"the ledger has {key}, which no run asked for")
+        report.facts["effects done more than once"] = sum(count > 1 for count in ledger.values())
+
+    def _timers(self) -> None:
+        report, watched, limit = self.report, self._watched, self._experiment.late_ms
+        if limit:
+            for late in watched.late_ms:
+                if late > limit:
+                    report.broken("timers-on-time", f"a timer fired {late} ms after its time, allowed are {limit} ms")
+            newest = max(watched.moments, default=0) * MOMENT_MS
+            overdue = [due for due in watched.due_ms if due + limit < newest]
+            if self._experiment.at_rest and overdue:
+                text = f"{len(overdue)} armed timers have not fired; the oldest is overdue by {newest - min(overdue)} ms"
+                report.broken("timers-on-time", text, len(overdue))
+        if watched.late_ms:
+            times = array("q", sorted(watched.late_ms))
+            shares = (times[min(len(times) - 1, len(times) * share // 100)] for share in (50, 99, 100))
+            report.facts["timers late by ms (half, 99 %, all)"] = tuple(shares)
+
+    def _tell(self) -> None:
+        moments = sorted(self._watched.moments)
+        if moments:
+            self.report.facts["seconds from first to last transition"] = round((moments[-1] - moments[0]) * MOMENT_MS / 1000, 1)
+            longest = max((later - earlier for earlier, later in pairwise(moments)), default=0)
+            self.report.facts["longest time without a transition, s"] = round(longest * MOMENT_MS / 1000, 1)

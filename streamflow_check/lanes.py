@@ -1,0 +1,47 @@
+"""The tasks of one partition of every lane, against the attempts that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streamflow_check.promises import Report
+from streamflow_check.records import Record
+
+
+class Tasks:
+    """Tasks by id, with their lane. The first copy counts."""
+
+    def __init__(self) -> None:
+        self.lanes: dict[str, str] = {}
+        self._prints: dict[str, int] = {}
+
+    def take(self, lane: str, records: Iterable[Record], report: Report) -> None:
+        for record in records:
+            told = record.json()
+            if not isinstance(told, dict) or "id" not in told:
+                report.broken("calls-sent", f"{record.place} is no task")
+                continue
+            kind, id_ = told.get("kind"), f"{told.get('kind')} {told['id']}"
+            print_ = record.print()
+            if id_ in self._prints:
+                report.looked("identical-copies")
+                if self._prints[id_] != print_:
+                    report.broken("identical-copies", f"task {id_} at {record.place} differs from its first copy")
+                continue
+            self._prints[id_] = print_
+            if kind == "call":
+                self.lanes[told["id"]] = lane
+
+
+def compare(tasks: Tasks, requested: dict[str, str], report: Report, *, whole: bool) -> None:
+    """Whether the tasks are the attempts that were requested. `whole`: nothing of the lanes or of `runs` has been deleted."""
+    for id_, lane in requested.items():
+        report.looked("calls-sent")
+        if id_ not in tasks.lanes:
+            if whole:
+                report.broken("calls-sent", f"attempt {id_} was requested, but lane {lane} has no task of it")
+        elif tasks.lanes[id_] != lane:
+            report.broken("calls-sent", f"attempt {id_} was requested of lane {lane}, but is in lane {tasks.lanes[id_]}")
+    for id_ in tasks.lanes.keys() - requested.keys():
+        if whole:
+            report.broken("calls-sent", f"task {id_} is in a lane, but no transition asked for it")

@@ -1,0 +1,144 @@
+"""One run as its transitions tell it, folded by the contract of `runs` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+ENDINGS = frozenset({"RunCompleted", "RunFailed", "RunCancelled"})
+_DONE = frozenset({"ValuesSet", "EventEmitted", "DelayElapsed", "LinePrinted"})
+_ATTEMPT = frozenset({"CallRequested", "ChildRequested", "AttemptSuspended", "AttemptSucceeded", "AttemptFailed"})
+ASKING = frozenset({"CallRequested", "ChildRequested"})
+RESULTS = frozenset({"AttemptSucceeded", "AttemptFailed"})
+ANY = "*"  # an outcome or status that the contract leaves to the definition
+
+
+class Step(NamedTuple):
+    """How far a step is. `due_ms` is the timer that is armed for it."""
+
+    status: str
+    outcome: str | None = None
+    due_ms: int | None = None
+
+
+class Attempt(NamedTuple):
+    step: str
+    item: int | None
+    number: int
+
+
+class Run:
+    """The fold of one run's transitions, each taken once and in order."""
+
+    __slots__ = (
+        "asked", "consumed", "definition", "ended", "ended_ms", "item_due", "key", "known", "last_ms", "prints", "results",
+        "revision", "run", "seq", "sha", "started_ms", "steps", "succeeded", "trigger", "version",
+    )  # fmt: skip
+
+    def __init__(self, run: str, definition: str, version: str, key: str) -> None:
+        self.run, self.definition, self.version, self.key = run, definition, version, key
+        self.seq = 0
+        self.sha = self.revision = self.trigger = ""
+        self.started_ms = self.last_ms = self.ended_ms = 0
+        self.ended = ""  # the name of the last transition
+        self.steps: dict[str, Step] = {}
+        self.item_due: dict[tuple[str, int], int] | None = None  # armed timers of items
+        self.known: tuple[str, ...] = ()  # ids of events that it took: started by, consumed or kept
+        self.consumed: tuple[str, ...] = ()
+        self.asked: dict[Attempt, str] = {}  # what was asked for, by which kind of transition
+        self.results: dict[Attempt, str] = {}
+        self.succeeded: set[tuple[str, int | None]] = set()
+        self.prints: list[int] = []  # of each transition; 0 for one that is missing
+
+    def take(self, kind: str, told: Mapping[str, Any]) -> None:
+        """The next transition."""
+        data, step, at_ms = told.get("data") or {}, told.get("step") or "", told["at_ms"]
+        self.seq, self.last_ms = told["seq"], at_ms
+        if kind == "RunStarted":
+            self.sha, self.revision, self.trigger = data.get("sha", ""), data.get("revision", ""), data.get("trigger", "")
+            self.started_ms = at_ms
+            self.known = (data["event"]["id"],)
+        elif kind == "StepsSkipped":
+            for name in data["steps"]:
+                self.steps[name] = Step("skipped")
+        elif kind in ENDINGS:
+            self.ended, self.ended_ms = kind, at_ms
+        elif kind in _ATTEMPT and data.get("item") is not None:
+            self._item(kind, step, data)
+        elif kind == "StepRetried":
+            self.steps.pop(step, None)
+            if any(asked.step == step for asked in self.asked):
+                self.steps[step] = Step(ANY)
+        elif kind == "RunStopping":
+            self.steps = {name: Step(ANY) for name in self.steps}
+            self.item_due = None
+        elif kind == "EventKept":
+            self.known += (data["event"]["id"],)
+        elif step:
+            self.steps[step] = self._step(kind, data)
+            if self.item_due and kind in ("ItemsEnded", "StepParked"):
+                self.item_due = {place: due for place, due in self.item_due.items() if place[0] != step}
+            if kind == "WaitSatisfied":
+                self.known += (data["event"]["id"],)
+
+    def _step(self, kind: str, data: Mapping[str, Any]) -> Step:
+        if kind in _DONE:
+            return Step("done", "done")
+        if kind == "WaitStarted":
+            return Step("waiting", None, data["due_ms"])
+        if kind == "WaitSatisfied":
+            return Step("done", data["outcome"])
+        if kind == "WaitTimedOut":
+            return Step("done", "timeout")
+        if kind == "BranchChosen":
+            return Step("done", data["branch"] or "none")
+        if kind == "DelayStarted":
+            return Step("delaying", None, data["until_ms"])
+        if kind == "StepParked":
+            return Step("parked")
+        return self._outside(kind, data)
+
+    def _outside(self, kind: str, data: Mapping[str, Any]) -> Step:
+        if kind in ASKING:
+            return Step("calling", None, data.get("due_ms"))
+        if kind == "AttemptSuspended":
+            return Step("suspended", None, data["due_ms"])
+        if kind == "AttemptSucceeded":
+            return Step("done", "done")
+        if kind == "AttemptFailed":
+            return Step("done", data["outcome"]) if data.get("outcome") is not None else Step("retrying", None, data.get("retry_ms"))
+        if kind == "ItemsListed":
+            return Step("listing", None, data["deadline_ms"])
+        if kind == "ItemsEnded":
+            return Step("done", data["outcome"]) if data["outcome"] is not None else Step("listing")
+        if kind == "ApprovalRequested":
+            return Step("approving", None, data["due_ms"])
+        return Step("done", data.get("decision", ANY))
+
+    def _item(self, kind: str, step: str, data: Mapping[str, Any]) -> None:
+        dues = self.item_due = self.item_due if self.item_due is not None else {}
+        due = data.get("retry_ms") if kind == "AttemptFailed" else data.get("due_ms") if kind != "AttemptSucceeded" else None
+        if due is None:
+            dues.pop((step, data["item"]), None)
+        else:
+            dues[step, data["item"]] = due
+
+    @property
+    def parked(self) -> bool:
+        return any(step.status == "parked" for step in self.steps.values())
+
+    def timers(self) -> set[str]:
+        """The armed timers, as `<due ms>/<run>/<step>[/<item>]`; none of a run that has ended."""
+        if self.ended:
+            return set()
+        found = {f"{step.due_ms:015d}/{self.run}/{name}" for name, step in self.steps.items() if step.due_ms is not None}
+        if self.item_due:
+            found |= {f"{due:015d}/{self.run}/{name}/{item}" for (name, item), due in self.item_due.items()}
+        return found
+
+    @property
+    def status(self) -> str:
+        """As `streamflow runs list` names it."""
+        if self.ended:
+            return self.ended.removeprefix("Run").lower()
+        return "parked" if self.parked else "open"

@@ -1,0 +1,67 @@
+"""The checker and the simulated engine: it finds nothing wrong with what comes out of any trouble, and catches the bugs of `tests.property.mutants`."""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from streamflow_check.experiment import Experiment
+from streamflow_check.judge import judge
+from streamflow_check.promises import Report
+from tests.checker.recorded import of_simulation
+from tests.property import walk
+from tests.property.mutants import MUTANTS
+from tests.property.protocol import LIMITS, Protocol
+
+CAUGHT = {
+    "StoreBeforeTransaction": "state-is-fold",
+    "OutputsNotAwaited": "one-chain",
+    "OverlayDropped": "state-is-fold",
+    "LiveValues": "state-is-fold",
+    "NotContiguous": "counts-add-up",
+    "HolesIgnored": "counts-add-up",
+    "NotFenced": "state-is-fold",
+    "ReopenedWithoutRestore": "state-is-fold",
+    "CountsInMemory": "counts-add-up",
+    "UnsortedMapping": "identical-copies",
+    "SeqDropped": "one-chain",
+    "OwnClock": "broker-time",
+    "NewestDefinition": "pinned-version",
+    "TimerEarly": "timers-on-time",
+    "TombstonesNotWritten": "state-is-fold",
+    "RestoreGoesOnBehind": "counts-add-up",
+    "FailedCheckpointDropped": "state-is-fold",
+}
+# An event that comes again after its run was forgotten starts a run of the same id; the window here is a minute.
+RULES = [rule for rule in walk.RULES if rule != "producer_sends_again"]
+
+
+def after(machine: type[Protocol], seed: int, story: Sequence[str]) -> Report:
+    """The verdict after a walk through the protocol, whatever laws break on the way."""
+    chance = random.Random(seed)
+    world = machine()
+    world.begin()
+    referee = world.referee
+    referee.check = lambda: [fold.follow() for fold in referee.folds] and None  # type: ignore[method-assign]
+    referee.check_rest = lambda started_once: None  # type: ignore[method-assign]
+    for _ in range(60):
+        rule = getattr(world, chance.choice((*story, *walk.ALWAYS) if chance.random() < 0.7 else RULES))
+        rule(**{name: chance.choice(walk.CHOICES[name]) for name in inspect.signature(rule).parameters})
+    world.comes_to_rest()
+    return judge(of_simulation(world.simulation), Experiment(late_ms=0, window_ms=LIMITS.window_ms))
+
+
+def test_what_comes_out_of_any_trouble_keeps_every_promise() -> None:
+    stories = list(dict.fromkeys(story for _, story in MUTANTS.values()))
+    for number in range(120):
+        report = after(Protocol, number, stories[number % len(stories)])
+        assert report.ok, f"seed {number}\n{report.table()}"
+
+
+@pytest.mark.parametrize("name", CAUGHT)
+def test_a_bug_in_the_engine_is_caught_and_named(name: str) -> None:
+    machine, story = MUTANTS[name]
+    assert any(CAUGHT[name] in after(machine, seed, story).broken_promises for seed in range(600))
