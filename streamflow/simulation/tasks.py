@@ -36,7 +36,8 @@ Function = Callable[[Any, Task], Any]  # input, task -> output, Handed or Silent
 
 
 class Tasks:
-    """All task workers. `calls` are the tasks that were done, copies left out; `open` those that wait for an answer, by id."""
+    """All task workers. `calls` are the tasks that were done, copies left out; `open` those that wait for an answer, by id;
+    `cancelled` are the ids of those that nobody waits for any more."""
 
     def __init__(self, log: Log, operations: Mapping[str, Function]) -> None:
         self._log = log
@@ -45,7 +46,7 @@ class Tasks:
         self.open: dict[str, Task] = {}
         self._positions: dict[tuple[str, int], int] = {}
         self._seen: dict[tuple[str, int], Source] = {}
-        self._cancelled: set[str] = set()
+        self.cancelled: set[str] = set()
 
     def work(self) -> int:
         """Do what is there; how many records were read."""
@@ -66,10 +67,10 @@ class Tasks:
 
     def _take(self, task: Task | CancelTask) -> None:
         if isinstance(task, CancelTask):
-            self._cancelled.add(task.id)
+            self.cancelled.add(task.id)
             self.open.pop(task.id, None)
             return
-        if task.id in self._cancelled:
+        if task.id in self.cancelled:
             return
         function = self.operations.get(task.operation)
         if function is None:
@@ -86,6 +87,16 @@ class Tasks:
             self._answer(task, SuspendAttempt(f"{task.id}/suspended", task.run, task.step, task.attempt, output.for_ms, task.item))
         elif not isinstance(output, Silent):
             self.complete(task, output)
+
+    def restart(self, back: int) -> None:
+        """The end of a worker that had not committed its last `back` records: they are read again, and what was done is done again."""
+        for place, position in self._positions.items():
+            records = self._log.topics[place[0]].partitions[place[1]]
+            self._positions[place] = max(0, position - back)
+            sources = [source for record in records[: self._positions[place]] if (source := source_of(record.headers)) is not None]
+            self._seen.pop(place, None)
+            if sources:
+                self._seen[place] = max(sources, key=lambda source: source[1:])
 
     def complete(self, task: Task, output: Any) -> None:
         """Answer an attempt with its output."""

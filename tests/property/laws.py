@@ -12,13 +12,15 @@ from streamflow.engine.draft import Limits
 from streamflow.engine.evolve import evolve
 from streamflow.engine.overlay import META, Overlay, encode_record
 from streamflow.engine.state import OWN, Own, RunState
-from streamflow.engine.transitions import DelayElapsed, DelayStarted, RunStarted, WaitStarted, WaitTimedOut
+from streamflow.engine.tasks import Task
+from streamflow.engine.transitions import AttemptFailed, AttemptSucceeded, DelayElapsed, DelayStarted, RunStarted, WaitStarted, WaitTimedOut
 from streamflow.simulation.definitions import Reader
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, Headers, Outgoing, Stored
 from streamflow.simulation.store import MemoryStore
 from streamflow.simulation.worker import Partition, Worker
 from streamflow.wire.codec import decode_command
+from streamflow.wire.tasks import decode_task
 from streamflow.wire.transitions import decode_transition
 
 State = dict[str, bytes]
@@ -147,7 +149,7 @@ class Referee:
     def _read_one(self, record: Stored) -> None:
         headers = dict(record.headers)
         identity = headers.get("streamflow.dlq.id") if record.topic == DEAD_LETTERS else headers.get("ce_id")
-        if record.topic not in (DEAD_LETTERS, RUNS) and "ce_streamflowrun" not in headers:
+        if record.topic not in (DEAD_LETTERS, RUNS) and not record.topic.startswith("tasks.") and "ce_streamflowrun" not in headers:
             return  # not ours
         copy = (record.topic, record.key, record.value, record.headers)
         if headers.get("streamflow.dlq.stage") == b"ingress":
@@ -195,6 +197,7 @@ class Referee:
     def check_rest(self, started_once: Iterable[tuple[str, str, str]]) -> None:
         """`started_once`: (definition, key, event id) of events sent once, that start a run each."""
         self.check()
+        results: Counter[tuple[str, str | None, int | None, int]] = Counter()
         have = {Outgoing(r.topic, r.partition, r.key, r.value, r.headers) for topic in self._log.topics.values() for r in topic.records()}
         for number, fold in enumerate(self.folds):
             for output in fold.outputs:
@@ -204,6 +207,21 @@ class Referee:
                 raise LawBroken("a timer is never lost", armed[0])
             if self._log.changelogs[number].committed != len(fold.states) - 1:
                 raise LawBroken("nothing is stuck", f"partition {number}")
+            for key in fold.states[-1]:
+                kind, _, rest = key.partition("/")
+                run = rest.split("/")[1 if kind == "timer" else 0]
+                if kind in ("out", "timer", "item", "list") and f"run/{run}" not in fold.states[-1]:
+                    raise LawBroken("a run that has ended leaves nothing behind", key)
+        done = {task.id for task in self._simulation.tasks.calls}
+        for record in have:
+            task = decode_task(record.value or b"") if record.topic.startswith("tasks.") else None
+            if isinstance(task, Task) and task.id not in done and task.id not in self._simulation.tasks.cancelled:
+                raise LawBroken("every task is done", task.id)
+        for transition in self._simulation.transitions():
+            if isinstance(transition.data, AttemptSucceeded | AttemptFailed) and transition.attempt:
+                results[transition.run, transition.step, transition.data.item, transition.attempt] += 1
+        if twice := [place for place, count in results.items() if count > 1]:
+            raise LawBroken("an attempt has one result", str(twice[0]))
         starts: Counter[tuple[str, str, str]] = Counter()
         for transition in self._simulation.transitions():
             if isinstance(transition.data, RunStarted):

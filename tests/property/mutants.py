@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from streamflow.engine.commands import Command, StartRun
+from streamflow.engine.commands import Command, CompleteAttempt, FailAttempt, StartRun, SuspendAttempt
 from streamflow.engine.decide import decide
 from streamflow.engine.effects import DeadLetter
 from streamflow.engine.outcome import Decision
@@ -16,6 +16,7 @@ from streamflow.engine.state import OWN, Counts, Own
 from streamflow.errors import OperationError
 from streamflow.simulation.log import RUNS, Outgoing, Stored
 from streamflow.simulation.worker import Partition, Worker
+from streamflow.wire.tasks import source_header, source_of
 from tests.property.protocol import Protocol, a_mutant
 
 
@@ -235,6 +236,43 @@ class ReopenedWithoutRestore(Partition):
             super().commit()
 
 
+class TasksNotCounted(Partition):
+    """Law 2: all tasks of a decision have one place in it, so a worker takes the second for a copy of the first."""
+
+    def _queue(self, decision: Decision, record: Stored, trace: str | None) -> None:
+        before = len(self.outbox)
+        super()._queue(decision, record, trace)
+        for place in range(before, len(self.outbox)):
+            output = self.outbox[place]
+            if output.topic.startswith("tasks."):
+                source = source_of(output.headers)
+                assert source is not None
+                self.outbox[place] = output._replace(headers=(source_header(source._replace(nth=0)),))
+
+
+class AnyAttempt(Partition):
+    """Law 5: a result is taken for the attempt that is pending, whichever it was for."""
+
+    def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
+        if isinstance(command, CompleteAttempt | FailAttempt):
+            head = self.overlay.get(f"run/{command.run}")
+            state = head.steps.get(command.step) if head and command.item is None else self.overlay.get(f"item/{command.run}/{command.step}/{command.item}")
+            if state is not None and state.attempt:
+                command = msgspec.structs.replace(command, attempt=state.attempt)
+        return super()._decide(own, command, record)
+
+
+class SuspendedNotDisarmed(Partition):
+    """Law 3: the timer of an attempt that was handed over stays armed beside the new one."""
+
+    def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
+        decision = super()._decide(own, command, record)
+        if isinstance(command, SuspendAttempt):
+            for key in [key for key, record in decision.changes.items() if record is None and key.startswith("timer/")]:
+                del decision.changes[key]
+        return decision
+
+
 OWNERS = ("owner_changes", "opens_further", "opens_further", "all_take", "one_worker_checkpoints_further", "one_worker_checkpoints_further")
 CRASHES = ("crashes", "owner_opens", "all_take", "all_checkpoint_further")
 TIMERS = ("all_fire", "time_passes", "ingress_tells_watermarks")
@@ -262,6 +300,9 @@ STORIES: dict[type[Partition], tuple[str, ...]] = {
     StoreOfAnyAge: ("owner_changes", "time_passes", "time_passes", "deletions_expire"),
     TombstonesNotWritten: ("time_passes",),
     RestoreGoesOnBehind: OWNERS,
+    TasksNotCounted: (),
+    AnyAttempt: ("an_answer_comes_late_or_again", "time_passes"),
+    SuspendedNotDisarmed: CRASHES,
 }
 
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from streamflow.engine.commands import CancelRun, Command, RetryStep, SkipStep
+from streamflow.definition.catalog import ChildSpec
+from streamflow.engine.commands import CancelRun, Command, Decide, RetryStep, SkipStep
 from streamflow.engine.draft import Limits
+from streamflow.engine.tasks import Task
 from streamflow.errors import OperationError
 from streamflow.simulation.driver import TOMBSTONE_RETENTION_MS, Simulation
 from streamflow.simulation.log import Outgoing, Stored
 from streamflow.simulation.store import MemoryStore
+from streamflow.simulation.tasks import Handed, Silent
 from streamflow.simulation.worker import Partition, Worker
 from tests.builders import a_catalog, a_definition
 from tests.property.laws import Referee
 
-CATALOG = a_catalog("placed", "paid", "shipped", "visited")
+CATALOG = a_catalog("placed", "paid", "shipped", "visited", operations=("pay", "unpay", "check"))
 PAYMENT = {"events": [{"id": "full", "event": "paid", "where": "event.amount >= 5"}, {"id": "part", "event": "paid"}], "within": "30s", "keep": "20s"}
 SUMS = [{"name": "z", "expr": "{'b': 1, 'a': [trigger.who]}"}, {"name": "half", "expr": "steps.pay.data.amount / 2.0"}]
 ORDER = a_definition(
@@ -47,6 +51,17 @@ SHIPMENTS = a_definition(
     {"id": "note", "print": {"text": "'shipped ' + trigger.who"}}, name="shipments", runs="one", on=[{"id": "shipped", "event": "shipped"}]
 )
 
+KIDS = a_definition({"id": "grow", "delay": {"for": "10s"}}, {"id": "say", "needs": ["grow"], "set": [{"name": "n", "expr": "1"}]}, name="kids", output="say")
+PAY = {"operation": "pay", "with": [{"name": "who", "expr": "item"}], "retry": {"attempts": 2, "backoff": "10s"}}
+PAYOUTS = a_definition(
+    {"id": "list", "each": {"items": "[trigger.who, 'x', 'y']", "at_once": 2}, "call": {**PAY, "within": "50s"}, "undo": {"operation": "unpay"}},
+    {"id": "kid", "needs": ["list"], "run": {"definition": "kids", "version": "1", "key": "run.key + 'x'", "within": "40s"}},
+    {"id": "ask", "needs": ["kid"], "approval": {"text": "string(steps.kid.output.n)", "who": ["all"], "within": "20s"}},
+    {"id": "check", "needs": ["ask.approved"], "call": {"operation": "check", "within": "30s"}, "undo": {"operation": "unpay"}},
+    {"id": "no", "needs": ["list.failure", "ask.rejected", "check.timeout"], "join": "any", "fail": {"reason": "'no'"}},
+    name="payouts",
+)
+
 LIMITS = Limits(transitions=4, kept_events=3, window_ms=60_000)
 FAST_MS = 60_000
 KEYS = ("k1", "k2", "k3")
@@ -56,16 +71,33 @@ COUNTS = st.sampled_from((1, 2, None))
 DATA = {"placed": ({"who": "a", "must": 1}, {"who": "b"}), "paid": ({"amount": 5}, {"amount": 2}, {}), "visited": ({}, {"x": {"b": 1, "a": 2}})}
 
 
+def done_outside(input: Any, task: Task) -> Any:
+    """What operations do: the same for the same attempt, and of every kind."""
+    fate = blake2b(f"{task.idempotency_key}{task.attempt}".encode(), digest_size=1).digest()[0] % 8
+    if fate == 0:
+        raise OperationError("busy", "later", retry_after_s=5.0)
+    if fate == 1:
+        raise OperationError("refused", "never", retryable=False)
+    return Silent() if fate == 2 else Handed(20_000) if fate == 3 else {"b": task.attempt, "a": input}
+
+
+OPERATIONS = {"pay": done_outside, "unpay": done_outside, "check": done_outside}
+
+
 class Protocol(RuleBasedStateMachine):
-    """Two partitions, two workers, five definitions. `partition` is what a mutant replaces."""
+    """Two partitions, two workers, seven definitions. `partition` is what a mutant replaces."""
 
     partition: ClassVar[Callable[[int, Worker], Partition]] = Partition
 
     @initialize()
     def begin(self) -> None:
-        self.simulation = Simulation(partitions=2, source_partitions=2, workers=("a", "b"), limits=LIMITS, partition=type(self).partition)
+        self.simulation = Simulation(
+            partitions=2, source_partitions=2, workers=("a", "b"), limits=LIMITS, partition=type(self).partition, operations=OPERATIONS
+        )
         for definition in (ORDER, CHECKS, VISITS, SHIPMENTS):
             self.simulation.publish(definition, CATALOG)
+        kids = ChildSpec(name="kids", version="1", sha=self.simulation.publish(KIDS, CATALOG), at=4)
+        self.simulation.publish(PAYOUTS, CATALOG.model_copy(update={"definitions": [kids]}))
         self.referee = Referee(self.simulation)
         self.sent: list[tuple[str, str, str]] = []  # event, key, id
         self.held: dict[tuple[str, int], list[list[Stored]]] = {}
@@ -133,6 +165,38 @@ class Protocol(RuleBasedStateMachine):
         id_ = f"request-{self.requests}"
         requests: dict[str, Command] = {"cancel": CancelRun(id_, run, "asked"), "retry": RetryStep(id_, run, step), "skip": SkipStep(id_, run, step)}
         self.simulation.append(requests[what])
+
+    @rule(place=st.integers(0, 10), yes=st.booleans(), number=PARTITIONS)
+    def someone_decides(self, place: int, yes: bool, number: int) -> None:
+        asked = [(run, name) for run, head in sorted(self.referee.folds[number].heads.items()) for name, s in head.steps.items() if s.status == "approving"]
+        if asked:
+            run, step = asked[place % len(asked)]
+            self.requests += 1
+            self.simulation.append(Decide(f"request-{self.requests}", run, step, "approved" if yes else "rejected", "someone"))
+
+    # -- task workers
+
+    @rule()
+    def tasks_are_done(self) -> None:
+        self.simulation.tasks.work()
+
+    @rule(back=st.integers(1, 5))
+    def task_worker_restarts(self, back: int) -> None:
+        self.simulation.tasks.restart(back)
+
+    @rule(place=st.integers(0, 10))
+    def somebody_calls_back(self, place: int) -> None:
+        if waiting := list(self.simulation.tasks.open.values()):
+            self.simulation.tasks.complete(waiting[place % len(waiting)], {"said": "so"})
+
+    @rule(place=st.integers(0, 10), fails=st.booleans())
+    def an_answer_comes_late_or_again(self, place: int, fails: bool) -> None:
+        if calls := self.simulation.tasks.calls:
+            task = calls[place % len(calls)]
+            if fails:
+                self.simulation.tasks.fail(task, "late")
+            else:
+                self.simulation.tasks.complete(task, {"late": task.attempt})
 
     # -- workers at work
 
@@ -304,7 +368,7 @@ class Protocol(RuleBasedStateMachine):
             clock.now_ms = clock.now_ms + FAST_MS if late else max(clock.now_ms, *soon)
         self.simulation.run_until_quiet()
         sent = list(self.sent)
-        names = {"placed": ("order", "checks")}
+        names = {"placed": ("order", "checks", "payouts")}
         self.referee.check_rest((name, key, id_) for event, key, id_ in sent if sent.count((event, key, id_)) == 1 for name in names.get(event, ()))
 
     def teardown(self) -> None:

@@ -24,7 +24,20 @@ def test_two_processes_with_other_hash_seeds_give_the_same_bytes() -> None:
     first, *others = [process.communicate(timeout=60)[0].splitlines() for process in running]
     assert [process.returncode for process in running] == [0, 0, 0]
     text = b"\n".join(first)
-    for wanted in (b"ValuesSet", b"StepParked", b"WaitTimedOut", b"WaitSatisfied", b"RunCancelled", b"EventEmitted", b"continue/", b"not_json", b"out/"):
+    for wanted in (
+        b"ValuesSet",
+        b"StepParked",
+        b"WaitTimedOut",
+        b"WaitSatisfied",
+        b"RunCancelled",
+        b"EventEmitted",
+        b"continue/",
+        b"not_json",
+        b"out/",
+        b"ItemsEnded",
+        b"RunStopping",
+        b"ApprovalRequested",
+    ):
         assert wanted in text
     for other in others:
         assert [(one, two) for one, two in zip(first, other, strict=True) if one != two] == []

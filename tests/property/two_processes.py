@@ -6,6 +6,8 @@ import sys
 from typing import Any
 
 from streamflow.engine.draft import Limits
+from streamflow.engine.tasks import Task
+from streamflow.errors import OperationError
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.log import Outgoing
 from tests.builders import a_catalog, a_definition, events_of
@@ -52,12 +54,29 @@ FAILS = a_definition(
     name="fails",
 )
 
+ITEM = [{"name": "item", "expr": "{'z': item, 'a': index, 'm': trigger.map}"}, {"name": "now", "expr": "now"}]
+RETRY = {"attempts": 3, "backoff": "10s", "codes": [{"id": "busy", "attempts": 2}]}
+CALLS = a_definition(
+    {"id": "list", "each": {"items": "trigger.list", "at_once": 2}, "call": {"operation": "work", "with": ITEM, "retry": RETRY}, "undo": {"operation": "work"}},
+    {"id": "gave", "needs": ["list"], "set": [{"name": "all", "expr": "steps.list"}]},
+    {"id": "ask", "needs": ["gave"], "approval": {"text": "string(size(steps.list))", "who": ["b", "a"], "form": {"type": "object"}, "within": "1h"}},
+    {"id": "stop", "needs": ["ask.timeout"], "fail": {"reason": "'nobody'"}},
+    name="calls",
+    output="gave",
+)
+
+
+def work(input: Any, task: Task) -> Any:
+    if task.attempt == 1 and task.item == 1:
+        raise OperationError("busy", "later")
+    return {"y": task.attempt, "b": input}
+
 
 def lines() -> list[bytes]:
     """Every record of every topic and of the state, in order."""
-    catalog = a_catalog(*dict.fromkeys([*events_of(VALUES), *events_of(FAILS)]))
-    simulation = Simulation(partitions=3, source_partitions=2, limits=Limits(transitions=3, window_ms=60_000))
-    for definition in (VALUES, FAILS):
+    catalog = a_catalog(*dict.fromkeys([*events_of(VALUES), *events_of(FAILS)]), operations=["work"])
+    simulation = Simulation(partitions=3, source_partitions=2, limits=Limits(transitions=3, window_ms=60_000), operations={"work": work})
+    for definition in (VALUES, FAILS, CALLS):
         simulation.publish(definition, catalog)
     keys = ["k1", "grüße", "中文"]
     for key in keys:
@@ -72,7 +91,7 @@ def lines() -> list[bytes]:
         simulation.skip(run, "other")
     state = states(simulation)
     simulation.advance("2h")
-    simulation.cancel(simulation.runs()[0])
+    simulation.cancel(next(run for run in simulation.runs() if simulation.head(run) is not None))
     simulation.run_until_quiet()
     found: list[Any] = [Outgoing(r.topic, r.partition, r.key, r.value, r.headers) for topic in simulation.log.topics.values() for r in topic.records()]
     return [repr(one).encode() for one in [*found, *state, *states(simulation), *simulation.printed]]

@@ -29,9 +29,12 @@ CHOICES: dict[str, Sequence[Any]] = {
     "ahead_ms": (0, FAST_MS),
     "late": (False, True),
     "after": (False, True),
+    "back": (1, 2, 5),
+    "yes": (False, True),
+    "fails": (False, True),
 }
 RULES = sorted(name for name, member in vars(Protocol).items() if hasattr(member, "hypothesis_stateful_rule") and name not in ("begin", "comes_to_rest"))
-ALWAYS = ("send", "goes_well", "goes_well", "all_checkpoint_further")
+ALWAYS = ("send", "goes_well", "goes_well", "all_checkpoint_further", "tasks_are_done")
 
 
 def walk(machine: type[Protocol], seed: int, steps: int, story: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -109,7 +110,7 @@ def test_a_failed_attempt_is_tried_again_after_a_growing_pause_under_the_same_ke
     assert [task.attempt for task in calls] == [1, 2, 3, 4]
     assert {task.idempotency_key for task in calls} == {f"{run}/pay"}
     at = [t.at_ms for t in simulation.history(run) if isinstance(t.data, CallRequested)]
-    pauses = [after - before for before, after in zip(at, at[1:], strict=False)]
+    pauses = [after - before for before, after in pairwise(at)]
     for pause, full in zip(pauses, (10_000, 20_000, 40_000), strict=True):
         assert full / 2 <= pause <= full
     assert pauses != [5_000, 10_000, 20_000]  # the jitter is no constant
@@ -340,7 +341,7 @@ def test_items_are_tried_again_by_themselves() -> None:
 
 
 def test_a_list_that_fails_takes_the_path_for_it() -> None:
-    steps = [a_list(), {"id": "sorry", "needs": ["each.failure"], "set": [{"name": "code", "expr": "errors.each.code + ': ' + errors.each.message"}]}]
+    steps: list[dict[str, Any]] = [a_list(), {"id": "sorry", "needs": ["each.failure"], "set": [{"name": "code", "expr": "errors.each.code + ': ' + errors.each.message"}]}]
     simulation = world(*steps, output="sorry", operations={"pay": failing(9, retryable=False)})
     run = started(simulation, {"ids": [1, 2]})
     assert ended(simulation, run).output == {"code": "items_failed: 2 of 2 items failed"}
@@ -512,7 +513,7 @@ def undone(id_: str, *needs: str, **more: Any) -> dict[str, Any]:
     return {"id": id_, "needs": list(needs), "call": {"operation": f"do_{id_}"}, "undo": {"operation": f"undo_{id_}"}, **more}
 
 
-DO = {name: (lambda input, task: {}) for name in ("do_a", "do_b", "do_c", "undo_a", "undo_b", "undo_c")}
+DO: dict[str, Callable[..., Any]] = {name: (lambda input, task: {}) for name in ("do_a", "do_b", "do_c", "undo_a", "undo_b", "undo_c")}
 
 
 def operations_called(simulation: Simulation) -> list[str]:

@@ -1,0 +1,148 @@
+"""Scenarios: what happens to a definition, told by its author, and what is expected of it. Played in the simulator, in virtual time.
+
+A scenario says what operations answer, what is done (events, requests, time passing, decisions of people), and what is to come of it. `play` tells
+every difference. An answer must fit the contract of its operation, so a scenario cannot rely on what the real one would never give.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from streamflow.definition.duration import PATTERN
+from streamflow.definition.model import Duration, ErrorCode, OperationName, Part
+from streamflow.definition.syntax import parse_as
+
+
+class Failure(Part):
+    """The error that an attempt ends with. `after` is when the other side asks to be asked again."""
+
+    code: ErrorCode
+    message: str = ""
+    retryable: bool | None = None  # absent: as the operation declares the code
+    after: Duration | None = None
+
+
+class Answer(Part):
+    """How an operation answers one call: one of `output`, `error` and `silent` (it never does).
+
+    Of the answers for its input (`when`: the fields that tell it apart) each attempt of a step takes the next one, and the last for all that follow."""
+
+    when: dict[str, Any] = Field(default_factory=dict)
+    output: Any = None
+    error: Failure | None = None
+    silent: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> Answer:
+        given = [name for name in ("output", "error", "silent") if name in self.model_fields_set]
+        if len(given) != 1:
+            raise ValueError(f"expected one of output, error and silent but found {' and '.join(given) or 'none'}")
+        return self
+
+
+class Sent(Part):
+    """An event of the catalog. Without `key` the catalog says where it is in `data`."""
+
+    event: str
+    data: Any = Field(default_factory=dict)
+    key: str | None = None
+    id: str | None = None
+
+
+class Started(Part):
+    """A run asked for without an event."""
+
+    key: str
+    input: Any = Field(default_factory=dict)
+
+
+class Decided(Part):
+    """A person's answer to an approval. `key` names the run, if there are several."""
+
+    step: str
+    decision: Literal["approved", "rejected"]
+    by: str
+    data: Any = None
+    key: str | None = None
+
+
+class Mended(Part):
+    """What is done about a run: `cancel` it, or `retry` or `skip` a parked step of it."""
+
+    run: Literal["cancel", "retry", "skip"]
+    step: str | None = None
+    key: str | None = None
+
+
+class Action(Part):
+    """One thing that happens; exactly one field is given."""
+
+    send: Sent | None = None
+    start: Started | None = None
+    wait: Annotated[str, Field(pattern=PATTERN)] | None = None
+    decide: Decided | None = None
+    mend: Mended | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Action:
+        if len(self.model_fields_set) != 1:
+            raise ValueError(f"expected one of {', '.join(type(self).model_fields)} but found {len(self.model_fields_set)}")
+        return self
+
+
+class Emitted(Part):
+    """An event that a run publishes. Of `data` only the fields that are given are compared."""
+
+    event: str
+    data: dict[str, Any] = Field(default_factory=dict)
+    key: str | None = None
+
+
+class Called(Part):
+    """An attempt of a call. Of `input` only the fields that are given are compared."""
+
+    step: str
+    operation: OperationName | None = None
+    input: dict[str, Any] = Field(default_factory=dict)
+
+
+class Expected(Part):
+    """What is to come of a run; what is not given is not compared. `key` names the run, if there are several.
+
+    `path` are the steps that ended, each as `step` or `step.outcome`, in the order in which they did. `output` is that of the run; of an object only
+    the fields that are given are compared. `events` are all that it publishes, `calls` all its attempts, in order."""
+
+    key: str | None = None
+    status: Literal["completed", "failed", "cancelled", "parked", "open"] = "completed"
+    path: list[str] | None = None
+    output: Any = None
+    events: list[Emitted] | None = None
+    calls: list[Called] | None = None
+    parked: dict[str, str] | None = None  # code by step
+
+
+class Scenario(Part):
+    """One story. `expect` is about its only run, or a list with one for each."""
+
+    name: str = Field(min_length=1, max_length=200)
+    operations: dict[str, list[Answer]] = Field(default_factory=dict)
+    do: list[Action] = Field(min_length=1)
+    expect: Expected | list[Expected]
+
+    @property
+    def expected(self) -> list[Expected]:
+        return self.expect if isinstance(self.expect, list) else [self.expect]
+
+
+class Scenarios(Part):
+    """A file of them. `operations` answer where a scenario says nothing of an operation."""
+
+    operations: dict[str, list[Answer]] = Field(default_factory=dict)
+    scenarios: list[Scenario] = Field(min_length=1)
+
+
+def parse_scenarios(text: str) -> Scenarios:
+    """The scenarios that `text` (YAML 1.2 or JSON) holds. Raises DefinitionError with every problem of its shape."""
+    return parse_as(Scenarios, text)
