@@ -204,7 +204,7 @@ def test_a_late_result_of_an_old_attempt_is_refused_and_changes_nothing() -> Non
 
 
 def test_a_step_that_is_out_of_time_takes_the_path_for_it() -> None:
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"id": "pay", "call": {**CALL, "within": "30s", "retry": {"attempts": 100, "backoff": "20s"}}},
         {"id": "late", "needs": ["pay.timeout"], "set": [{"name": "code", "expr": "errors.pay.code"}]},
         {"id": "bad", "needs": ["pay.failure"], "print": {"text": "'bad'"}},
@@ -478,7 +478,7 @@ def test_a_list_of_children() -> None:
 
 
 def test_an_approval_waits_for_a_person() -> None:
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"id": "ask", "approval": {"text": "'pay ' + string(trigger.n) + '?'", "who": ["boss"], "within": "1h"}},
         {"id": "yes", "needs": ["ask.approved"], "set": [{"name": "by", "expr": "steps.ask.by + ' ' + steps.ask.data.why"}]},
         {"id": "no", "needs": ["ask.rejected"], "print": {"text": "'no'"}},
