@@ -1,0 +1,361 @@
+"""`postgres.query` and `postgres.upsert`: rows of a PostgreSQL database, read and written.
+
+Neither can do harm by being done twice: a query runs in a read-only transaction, an upsert leaves the same rows when it is repeated. Values never
+become part of a statement's text, and names of tables and columns only as quoted identifiers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from streamflow.definition.catalog import OperationError as DeclaredError
+from streamflow.definition.catalog import OperationSpec
+from streamflow.errors import OperationError
+from streamflow.operations.contract import Attempt, Health, Operation
+from streamflow.operations.postgres_errors import ERRORS, operation_error
+from streamflow.operations.postgres_values import parameter, plain_rows
+from streamflow.operations.stores import (
+    CONNECTION_ERRORS,
+    CONNECTION_INPUT,
+    EXTRA_MISSING,
+    Clients,
+    Condition,
+    client_module,
+    connection_of,
+    invalid,
+    only_options,
+    secret_of,
+    whole_option,
+)
+from streamflow.settings import Connection, Settings
+
+if TYPE_CHECKING:
+    import psycopg
+
+_ROWS = 1000
+_MOST_ROWS = 10_000
+_POOL = 4
+_CONNECT_S = 10.0
+_IDLE_S = 60.0  # an idle connection is not trusted for longer: firewalls and servers forget it
+_SHARE = 0.95  # of what is left of the attempt; so the server ends a statement before the worker does, and says why
+
+_TABLE = r'^[^."\x00]{1,63}(\.[^."\x00]{1,63})?$'
+_COLUMN = {"type": "string", "minLength": 1, "maxLength": 63}
+_ROW = {"type": "object", "minProperties": 1}
+
+
+class Database:
+    """At most `size` connections to one database. A connection on which anything but a statement's own error happened is closed, and so are the idle
+    ones, which the same outage may have taken."""
+
+    def __init__(self, name: str, connection: Connection, password: str | None) -> None:
+        from psycopg import ProgrammingError
+        from psycopg.conninfo import conninfo_to_dict
+
+        only_options(name, connection, "pool")
+        try:
+            parts = conninfo_to_dict(connection.url)
+        except ProgrammingError as error:
+            raise invalid(name, "a url such as postgresql://host:5432/database", "it is none") from error
+        if "password" in parts:
+            raise invalid(name, "a url without a password", "there is one in it")
+        self.name = name
+        self._settings = connection
+        self._password = password
+        self._free = asyncio.Semaphore(whole_option(name, connection, "pool", _POOL))
+        self._idle: list[tuple[psycopg.AsyncConnection[Any], float]] = []
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, timeout_s: float, *, read_only: bool) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A connection in a transaction whose statements end after `timeout_s`. Committed at the end, and rolled back when an error is raised.
+        Raises OperationError for every error of the database."""
+        import psycopg
+
+        until = asyncio.get_running_loop().time() + timeout_s * _SHARE
+        async with self._free:
+            connection: psycopg.AsyncConnection[Any] | None = None
+            try:
+                connection = await self._take(timeout_s)
+                left_ms = max(1, int((until - asyncio.get_running_loop().time()) * 1000))
+                mode = "READ ONLY" if read_only else "READ WRITE"
+                await connection.execute(f"BEGIN {mode}; SET LOCAL statement_timeout = {left_ms}; SET LOCAL TimeZone = 'UTC'")
+                yield connection
+                await connection.execute("COMMIT")
+            except psycopg.Error as error:
+                lost = connection is None or connection.closed or not await _rolled_back(connection)
+                await self._give_back(connection, lost=lost)
+                raise operation_error(error, self.name, connecting=connection is None, lost=lost) from error
+            except OperationError:
+                await self._give_back(connection, lost=connection is None or not await _rolled_back(connection))
+                raise
+            except BaseException:
+                if connection is not None:
+                    await connection.close()
+                raise
+            else:
+                await self._give_back(connection, lost=False)
+
+    async def _take(self, timeout_s: float) -> psycopg.AsyncConnection[Any]:
+        import psycopg
+
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection, since = self._idle.pop()
+            if now - since <= _IDLE_S and not connection.closed:
+                return connection
+            await connection.close()
+        given: dict[str, Any] = {"user": self._settings.user, "password": self._password}
+        return await psycopg.AsyncConnection.connect(
+            self._settings.url,
+            autocommit=True,  # transactions begin and end by statements of ours
+            cursor_factory=psycopg.AsyncRawCursor,
+            connect_timeout=max(2, int(min(_CONNECT_S, timeout_s * _SHARE))),
+            application_name="streamflow",
+            **{key: value for key, value in given.items() if value is not None},
+        )
+
+    async def _give_back(self, connection: psycopg.AsyncConnection[Any] | None, *, lost: bool) -> None:
+        if lost:
+            if connection is not None:
+                await connection.close()
+            await self.close()
+        elif connection is not None:
+            self._idle.append((connection, asyncio.get_running_loop().time()))
+
+    async def close(self) -> None:
+        """Closes the connections that nobody uses."""
+        idle, self._idle = self._idle, []
+        for connection, _ in idle:
+            await connection.close()
+
+
+async def _rolled_back(connection: psycopg.AsyncConnection[Any]) -> bool:
+    import psycopg
+
+    try:
+        await connection.execute("ROLLBACK")
+    except psycopg.Error:
+        return False  # the connection is lost with its transaction; the error that led here is the one to report
+    return True
+
+
+class Databases:
+    """The databases that attempts have named, shared by both operations."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._clients: Clients[Database] = Clients(Database.close)
+        self.condition = Condition(settings, "psycopg", "postgres", ("postgres",))
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, name: str, attempt: Attempt, *, read_only: bool) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A transaction on the connection called `name`. Raises OperationError."""
+        database: Database | None = None
+        try:
+            connection = connection_of(attempt, name, "postgres")
+            password = secret_of(attempt, connection)
+
+            async def make() -> Database:
+                return Database(name, connection, password)
+
+            database = await self._clients.get(name, (connection, password), make)
+            async with database.transaction(attempt.timeout_s, read_only=read_only) as opened:
+                yield opened
+        except OperationError as error:
+            if error.code in ("database_unavailable", "database_missing", "credentials_refused", "connection_invalid", "secret_missing"):
+                self.condition.failed(name, error)
+            raise
+        else:
+            self.condition.worked(name)
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._clients.close()
+
+
+class PostgresQuery:
+    """Reads rows. Numbers of type numeric become JSON numbers (cast to text where more than 15 digits matter), times ISO 8601 in UTC, bytea base64."""
+
+    spec = OperationSpec(
+        name="postgres.query",
+        title="Query PostgreSQL",
+        description="Runs one SELECT (or WITH, VALUES) in a read-only transaction and gives its rows. More rows than `limit` are an error, so no report "
+        "is silently cut. `numeric` becomes a number, times ISO 8601 in UTC, `bytea` base64.",
+        input={
+            "type": "object",
+            "properties": {
+                "connection": CONNECTION_INPUT,
+                "sql": {"type": "string", "minLength": 1, "maxLength": 100_000, "description": "one query, with $1, $2 ... for the values"},
+                "parameters": {"type": "array", "maxItems": 1000, "description": "the values of $1, $2 ...; objects are jsonb, lists arrays"},
+                "limit": {"type": "integer", "minimum": 1, "maximum": _MOST_ROWS, "description": f"rows at most; {_ROWS} unless told"},
+            },
+            "required": ["connection", "sql"],
+            "additionalProperties": False,
+        },
+        output={
+            "type": "object",
+            "properties": {"rows": {"type": "array", "items": {"type": "object"}}, "count": {"type": "integer"}},
+            "required": ["rows", "count"],
+            "additionalProperties": False,
+        },
+        errors=[
+            *CONNECTION_ERRORS,
+            EXTRA_MISSING,
+            *ERRORS,
+            DeclaredError(id="too_many_rows", title="the query gives more rows than its limit", retryable=False),
+            DeclaredError(id="write_refused", title="the query would write", retryable=False),
+        ],
+        timeout="30s",
+    )
+
+    def __init__(self, databases: Databases) -> None:
+        self._databases = databases
+
+    async def start(self) -> None:
+        """Nothing yet: connections are made when they are needed."""
+
+    async def run(self, input: Any, attempt: Attempt) -> Any:
+        """The rows, as `{rows, count}`. Raises OperationError."""
+        client_module("psycopg", "postgres")
+        limit = input.get("limit", _ROWS)
+        values = [parameter(value) for value in input.get("parameters", ())]
+        async with self._databases.transaction(input["connection"], attempt, read_only=True) as connection:
+            # A cursor of the server's: no more rows than asked for leave it, and it takes queries only. With `binary` the statement goes by the
+            # extended protocol even without values, where a second one behind a semicolon is refused.
+            await connection.execute(f"DECLARE streamflow NO SCROLL CURSOR FOR {input['sql']}", values, binary=True)
+            cursor = await connection.execute(f"FETCH FORWARD {limit + 1} FROM streamflow")
+            rows = plain_rows([column.name for column in cursor.description or ()], await cursor.fetchall())
+        if len(rows) > limit:
+            message = f"expected at most {limit} rows but the query gives more; do narrow it, or raise limit (at most {_MOST_ROWS})"
+            raise OperationError("too_many_rows", message, retryable=False)
+        return {"rows": rows, "count": len(rows)}
+
+    async def health(self) -> Health:
+        """Whether there are databases, and what went wrong with them last."""
+        return self._databases.condition.health()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._databases.close()
+
+
+class PostgresUpsert:
+    """Writes rows: those that are there under the conflict columns are replaced, the others inserted. In one transaction."""
+
+    spec = OperationSpec(
+        name="postgres.upsert",
+        title="Upsert into PostgreSQL",
+        description="Inserts one or more rows into a table; where a row with the same conflict columns is there, its other columns are set. Done twice it "
+        "leaves the same rows as once. Columns that are not given keep their value, or get their default.",
+        input={
+            "type": "object",
+            "properties": {
+                "connection": CONNECTION_INPUT,
+                "table": {"type": "string", "pattern": _TABLE, "description": "table, or schema.table; as it is spelt in the database"},
+                "row": _ROW | {"description": "one row, values by column"},
+                "rows": {"type": "array", "items": _ROW, "maxItems": _MOST_ROWS, "description": "several rows with the same columns, in the place of row"},
+                "conflict": {"type": "array", "items": _COLUMN, "minItems": 1, "description": "columns of a unique constraint of the table"},
+                "idempotency_column": _COLUMN
+                | {"description": "a column that gets the attempt's idempotency key (and /0, /1 ... for rows), for rows with no key of their own"},
+            },
+            "required": ["connection", "table"],
+            "additionalProperties": False,
+        },
+        output={
+            "type": "object",
+            "properties": {"count": {"type": "integer", "description": "rows inserted or set"}},
+            "required": ["count"],
+            "additionalProperties": False,
+        },
+        errors=[
+            *CONNECTION_ERRORS,
+            EXTRA_MISSING,
+            *ERRORS,
+            DeclaredError(id="rows_invalid", title="the rows have different columns, repeat a key, or there is nothing to tell them by", retryable=False),
+        ],
+        timeout="30s",
+    )
+
+    def __init__(self, databases: Databases) -> None:
+        self._databases = databases
+
+    async def start(self) -> None:
+        """Nothing yet: connections are made when they are needed."""
+
+    async def run(self, input: Any, attempt: Attempt) -> Any:
+        """How many rows there were, as `{count}`. Raises OperationError."""
+        client_module("psycopg", "postgres")
+        rows, conflict = _rows(input, attempt)
+        if not rows:
+            return {"count": 0}
+        statement = upsert_statement(input["table"], sorted(rows[0]), conflict)
+        async with self._databases.transaction(input["connection"], attempt, read_only=False) as connection:
+            cursor = await connection.execute(statement, [msgspec.json.encode(rows).decode()])
+        # DO NOTHING counts no row that is there already.
+        return {"count": cursor.rowcount if set(rows[0]) > set(conflict) else len(rows)}
+
+    async def health(self) -> Health:
+        """Whether there are databases, and what went wrong with them last."""
+        return self._databases.condition.health()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._databases.close()
+
+
+def upsert_statement(table: str, columns: Sequence[str], conflict: Sequence[str]) -> str:
+    """The statement that upserts the rows of its one parameter, a JSON array. The database itself reads each value as its column's type."""
+    target = ".".join(quoted(part) for part in table.split("."))
+    names = ", ".join(quoted(column) for column in columns)
+    changed = ", ".join(f"{quoted(column)} = EXCLUDED.{quoted(column)}" for column in columns if column not in conflict)
+    return (
+        f"INSERT INTO {target} ({names}) SELECT {names} FROM jsonb_populate_recordset(NULL::{target}, $1::jsonb) "  # noqa: S608 - all of them quoted
+        f"ON CONFLICT ({', '.join(quoted(column) for column in conflict)}) DO {f'UPDATE SET {changed}' if changed else 'NOTHING'}"
+    )
+
+
+def quoted(name: str) -> str:
+    """`name` as an SQL identifier, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _rows(input: Any, attempt: Attempt) -> tuple[list[dict[str, Any]], list[str]]:
+    """The rows to write and the columns that tell them apart. Raises OperationError (`rows_invalid`)."""
+    if ("row" in input) == ("rows" in input):
+        raise _refused("either row or rows", "both are there" if "row" in input else "there is neither", "give one of them")
+    rows = [dict(row) for row in input.get("rows", [input.get("row")])]
+    column = input.get("idempotency_column")
+    conflict = input.get("conflict") or ([column] if column else [])
+    if not conflict:
+        raise _refused("columns that tell one row from another", "there is neither conflict nor idempotency_column", "name a unique constraint's columns")
+    for number, row in enumerate(rows):
+        if column is not None:
+            if column in row:
+                raise _refused(f"no value for {column}", f"row {number} has one", "leave it out: it gets the idempotency key")
+            row[column] = attempt.idempotency_key if "row" in input else f"{attempt.idempotency_key}/{number}"
+        if row.keys() != rows[0].keys():
+            raise _refused("rows with the same columns", f"row {number} and row 0 differ in {_listed(row.keys() ^ rows[0].keys())}", "give all of them")
+        if missing := set(conflict) - row.keys():
+            raise _refused("a value for every conflict column", f"row {number} has none for {_listed(missing)}", "give it")
+    return rows, list(conflict)
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _refused(expected: str, found: str, remedy: str) -> OperationError:
+    return OperationError("rows_invalid", f"expected {expected} but {found}; do {remedy}", retryable=False)
+
+
+def operations(settings: Settings) -> Sequence[Operation]:
+    """What this module has."""
+    databases = Databases(settings)
+    return (PostgresQuery(databases), PostgresUpsert(databases))
+
+
+SPECS = (PostgresQuery.spec, PostgresUpsert.spec)

@@ -1,0 +1,145 @@
+"""What operations on stores share: a connection by its name, one client for each, and an extra that is not installed."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from streamflow.definition.catalog import OperationError as DeclaredError
+from streamflow.errors import OperationError
+from streamflow.operations.contract import Attempt, Health
+from streamflow.settings import Connection, Settings
+
+_log = structlog.get_logger(__name__)
+
+C = TypeVar("C")
+
+# What any operation on a connection may end with, before it speaks to anybody.
+CONNECTION_ERRORS = (
+    DeclaredError(id="connection_unknown", title="no connection of that name is configured", retryable=False),
+    DeclaredError(id="connection_invalid", title="the connection is of another kind, or its settings cannot be used", retryable=False),
+    DeclaredError(id="secret_missing", title="the secret that the connection refers to is not there", retryable=False),
+    DeclaredError(id="credentials_refused", title="the user or the password is not accepted", retryable=False),
+    DeclaredError(id="access_denied", title="the user may not do this", retryable=False),
+)
+EXTRA_MISSING = DeclaredError(id="extra_missing", title="the worker has no client for this", retryable=False)
+
+CONNECTION_INPUT: dict[str, Any] = {"type": "string", "minLength": 1, "description": "name of the connection in `tasks.connections`"}
+
+
+def connection_of(attempt: Attempt, name: str, *kinds: str) -> Connection:
+    """The settings of the connection called `name`, which is one of `kinds`. Raises OperationError (`connection_unknown`, `connection_invalid`)."""
+    found: Connection = attempt.connection(name)
+    if found.kind not in kinds:
+        raise invalid(name, f"a connection of kind {' or '.join(kinds)}", f"it is one of kind {found.kind}")
+    return found
+
+
+def invalid(name: str, expected: str, found: str) -> OperationError:
+    """The settings of the connection called `name` cannot be used."""
+    message = f"expected {expected} under the name {name} but {found}; do correct tasks.connections.{name}"
+    return OperationError("connection_invalid", message, retryable=False, connection=name)
+
+
+def only_options(name: str, connection: Connection, *known: str) -> Mapping[str, str]:
+    """The connection's options, none of which is unknown. Raises OperationError (`connection_invalid`)."""
+    if unknown := sorted(connection.options.keys() - set(known)):
+        raise invalid(name, f"no options but {', '.join(known)}", f"there is {', '.join(unknown)}")
+    return connection.options
+
+
+def whole_option(name: str, connection: Connection, option: str, default: int) -> int:
+    """An option that is a whole number above zero. Raises OperationError (`connection_invalid`)."""
+    text = connection.options.get(option)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise invalid(name, f"a whole number above zero as its option {option}", f"it is {text!r}")
+    return int(text)
+
+
+def secret_of(attempt: Attempt, connection: Connection) -> str | None:
+    """The connection's password, if it has one. Raises OperationError (`secret_missing`)."""
+    return None if connection.password is None else attempt.secret(connection.password)
+
+
+def client_module(module: str, extra: str) -> ModuleType:
+    """The client library `module`, imported when it is first needed. Raises OperationError (`extra_missing`) when it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        message = f"expected the extra {extra} in this worker but {module} cannot be imported; do run: pip install 'streamflow-kafka[{extra}]'"
+        raise OperationError("extra_missing", message, retryable=False) from error
+
+
+class Clients(Generic[C]):
+    """One client for each of several keys (such as a connection's name), made when it is first needed. Made anew when the settings it was made
+    from are others, or after `drop`. Several attempts that need it at once wait for one making of it."""
+
+    def __init__(self, close: Callable[[C], Awaitable[None]]) -> None:
+        self._close = close
+        self._made: dict[str, tuple[object, C]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def get(self, key: str, settings: object, make: Callable[[], Awaitable[C]]) -> C:
+        """The client under `key`; raises whatever `make` raises."""
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            made = self._made.get(key)
+            if made is not None and made[0] == settings:
+                return made[1]
+            if made is not None:
+                await self.drop(made[1])
+            client = await make()
+            self._made[key] = (settings, client)
+            return client
+
+    async def drop(self, client: C) -> None:
+        """Closes `client`, which is not given again. One that does not close is logged."""
+        for key in [key for key, made in self._made.items() if made[1] is client]:
+            del self._made[key]
+        try:
+            await self._close(client)
+        except Exception:  # noqa: BLE001 - it is given up, whatever it still has to say
+            _log.exception("client_not_closed")
+
+    async def close(self) -> None:
+        """Closes all of them."""
+        for _, client in list(self._made.values()):
+            await self.drop(client)
+
+
+class Condition:
+    """How operations on connections of some kinds fare in this worker: whether their client is installed, and what went wrong last."""
+
+    def __init__(self, settings: Settings, module: str | None, extra: str, kinds: Iterable[str]) -> None:
+        # Without connections when only the contracts are wanted.
+        tasks = getattr(settings, "tasks", None)
+        self._kinds = tuple(kinds)
+        self._names = [name for name, one in (tasks.connections if tasks else {}).items() if one.kind in self._kinds]
+        self._module = module
+        self._extra = extra
+        self._trouble: dict[str, str] = {}
+
+    def failed(self, name: str, error: OperationError) -> None:
+        """Remembers that the connection called `name` could not be used."""
+        self._trouble[name] = error.message
+
+    def worked(self, name: str) -> None:
+        """The connection called `name` can be used again."""
+        self._trouble.pop(name, None)
+
+    def health(self) -> Health:
+        """What stands in the way, without asking anybody."""
+        if not self._names:
+            return Health(ok=False, detail=f"no connection of kind {' or '.join(self._kinds)} is configured")
+        if self._module is not None and importlib.util.find_spec(self._module) is None:
+            return Health(ok=False, detail=f"its client is not installed; do run: pip install 'streamflow-kafka[{self._extra}]'")
+        if self._trouble:
+            return Health(ok=False, detail="; ".join(f"{name}: {self._trouble[name]}" for name in sorted(self._trouble)))
+        return Health(ok=True)
