@@ -6,15 +6,20 @@ from typing import Annotated
 
 import typer
 
-from streamflow.cli import output, run_requests
+from streamflow.cli import output, run_approvals, run_requests
 from streamflow.cli.output import examples
+from streamflow.cli.runs_start import start
 from streamflow.cli.runs_watch import watch
 from streamflow.cli.session import session_of
 from streamflow.cli.timeline import told
-from streamflow.engine.transitions import Transition
+from streamflow.definition.content import read_content
+from streamflow.definition.mermaid import mermaid
+from streamflow.engine.transitions import RunStarted, Transition
 from streamflow.errors import Rejected
-from streamflow.ops.history import STATUSES, RunSummary, read_history, read_runs
+from streamflow.kafka.publication import read_log
+from streamflow.ops.history import STATUSES, RunSummary, described, read_history, read_runs, summary_of
 from streamflow.ops.reading import Progress
+from streamflow.ops.steps import StepProgress, progress_of, step_states
 from streamflow.settings import Settings
 
 app = typer.Typer(help="Look at runs, start them, and help parked ones on.", no_args_is_help=True, rich_markup_mode=None)
@@ -61,14 +66,18 @@ def _where(run: RunSummary) -> str:
     return run.ended if not run.at and run.status not in ("open", "parked") else ", ".join(f"{step} ({how})" for step, how in run.at.items())
 
 
-@app.command(epilog=examples("runs show 4f2a91c0-5d0c7a1b2c3d4e5f6071", "runs show --key A-1", "runs show --key A-1 --json"))
+@app.command(
+    epilog=examples("runs show 4f2a91c0-5d0c7a1b2c3d4e5f6071", "runs show --key A-1", "runs show --key A-1 --steps --json", "runs show --key A-1 --diagram")
+)
 def show(
     ctx: typer.Context,
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="a run id, as `runs list` shows it")] = None,
     key: Annotated[str | None, typer.Option(help="instead of a run id: the run of this business key that moved last")] = None,
     definition: Named = None,
+    steps: Annotated[bool, typer.Option("--steps", help="how far each step is, instead of everything that happened")] = False,
+    diagram: Annotated[bool, typer.Option("--diagram", help="the definition as Mermaid text, its steps coloured by how far they are")] = False,
 ) -> None:
-    """Shows everything that happened in a run, in order."""
+    """Shows everything that happened in a run, in order: calls with their attempts and errors, items of lists, child runs, approvals."""
     if (run is None) == (key is None):
         raise Rejected("run_or_key", "expected a run id or --key but found both or neither; do give one of them")
     session = session_of(ctx)
@@ -77,7 +86,13 @@ def show(
             assert key is not None
             run = _newest(session.settings, key, definition, progress)
         history = read_history(session.settings, run, progress)
-    session.show([{"type": transition.type} | output.plain(transition) for transition in history], timeline(history))
+    if diagram:
+        drawn = _drawn(session.settings, history)
+        session.show({"run": run, "diagram": drawn}, drawn)
+    elif steps:
+        session.show(described(history), "\n".join([*_head(history), "", *_steps(progress_of(history))]))
+    else:
+        session.show([{"type": transition.type} | output.plain(transition) for transition in history], timeline(history))
 
 
 def _newest(settings: Settings, key: str, definition: str | None, progress: Progress) -> str:
@@ -89,12 +104,13 @@ def _newest(settings: Settings, key: str, definition: str | None, progress: Prog
 
 def timeline(history: list[Transition]) -> str:
     """A run's transitions as people read them: when, which step, what."""
-    first, summary = history[0], RunSummary(history[0].run, history[0].definition, history[0].version, history[0].key)
-    for transition in history:
-        summary.take(transition)
-    lines = [f"run         {first.run}", f"definition  {first.definition}@{first.version}", f"key         {first.key}"]
-    lines += [f"status      {summary.status}" + (f": {_where(summary)}" if _where(summary) else "")]
-    lines += [f"took        {output.length(summary.last_ms - summary.started_ms)} from {output.local_time(summary.started_ms)}", ""]
+    first = history[0]
+    lines = _head(history)
+    # What happened says all of a run that only computes; attempts, items and children are better seen at once, too.
+    called = {name: step for name, step in progress_of(history).items() if step.attempts or step.children or step.total is not None or step.approval}
+    if called:
+        lines += ["", *_steps(called)]
+    lines += [""]
     if first.seq > 1:
         lines += [f"(the first {first.seq - 1} transitions are no longer kept)", ""]
     width = max(len(transition.step or "") for transition in history)
@@ -104,5 +120,63 @@ def timeline(history: list[Transition]) -> str:
     return "\n".join(lines)
 
 
+def _head(history: list[Transition]) -> list[str]:
+    first, summary = history[0], summary_of(history)
+    status = f"stopping, will be {summary.stopping}" if summary.stopping and summary.status == "open" else summary.status
+    lines = [f"run         {first.run}", f"definition  {first.definition}@{first.version}", f"key         {first.key}"]
+    lines += [f"status      {status}" + (f": {_where(summary)}" if _where(summary) else "")]
+    lines += [f"took        {output.length(summary.last_ms - summary.started_ms)} from {output.local_time(summary.started_ms)}"]
+    if isinstance(first.data, RunStarted) and first.data.parent is not None:
+        lines += [f"parent      {first.data.parent.run}, step {first.data.parent.step}"]
+    return lines
+
+
+def _steps(steps: dict[str, StepProgress]) -> list[str]:
+    rows = [(name, _state(step), str(step.attempts or ""), _more(step)) for name, step in steps.items()]
+    return output.table(("step", "state", "attempts>", "what"), rows, "no step has begun").splitlines()
+
+
+def _state(step: StepProgress) -> str:
+    return f"{step.state}, {step.outcome}" if step.state in ("done", "failed") and step.outcome not in (None, step.state) else step.words()
+
+
+def _more(step: StepProgress) -> str:
+    """What else there is to know of a step."""
+    said = []
+    if step.operation:
+        said.append(step.operation)
+    if step.total is not None and step.state != "items":
+        said.append(f"{step.done} of {step.total} items" + (f", {step.failed} failed" if step.failed else ""))
+    if step.error is not None and step.state != "done":
+        said.append(f"last error {step.error.code}: {step.error.message}" + (f" (item {step.error.item})" if step.error.item is not None else ""))
+    if step.children:
+        said.append(f"child {', '.join(step.children[-3:])}" + (f" and {len(step.children) - 3} more" if len(step.children) > 3 else ""))
+    if step.approval is not None and step.state == "approval":
+        said.append(f"{' or '.join(step.approval.who)} may decide: {step.approval.text}")
+    if step.decided is not None:
+        said.append(f"{step.decided.decision} by {step.decided.by}")
+    if step.until_ms is not None:
+        said.append(f"until {output.local_time(step.until_ms)[:19]}")
+    return "; ".join(said)
+
+
+def _drawn(settings: Settings, history: list[Transition]) -> str:
+    """The definition of a run as Mermaid text, with how far it is. Raises Rejected if it is no longer published."""
+    first, log = history[0], read_log(settings)
+    version = log.versions.get((first.definition, first.version))
+    if version is None or version.sha not in log.contents:
+        raise Rejected("version_unknown", f"expected {first.definition}@{first.version} among the published definitions but it is not there any more")
+    return mermaid(*read_content(log.contents[version.sha][0]), overlay=step_states(history)).rstrip()
+
+
+app.command(
+    "start",
+    epilog=examples(
+        "runs start january.yaml --fetch out",
+        "runs start order-fulfilment --key A-7 --data @definitions/order-fulfilment/samples/placed.json",
+        "runs start sales-report --key 2026-01 --id january --wait --timeout 60 --json",
+    ),
+)(start)
 app.command("watch", epilog=examples("runs watch", "runs watch --definition order-fulfilment --all"))(watch)
+run_approvals.add_to(app)
 run_requests.add_to(app)

@@ -13,7 +13,7 @@ from streamflow.errors import Rejected
 from streamflow.ids import partition_of, partition_of_run
 from streamflow.kafka.topics import RUNS, topic_name
 from streamflow.ops.reading import Progress, Reading
-from streamflow.ops.steps import OPEN, StepProgress, take
+from streamflow.ops.steps import OPEN, StepProgress, progress_of, take
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 from streamflow.wire.transitions import decode_transition
@@ -163,3 +163,20 @@ def read_history(settings: Settings, run: str, progress: Progress | None = None)
     if not found:
         raise Rejected("run_unknown", f"expected transitions of {run} in runs but there are none; `runs list` shows the runs that are there")
     return found
+
+
+def described(history: list[Transition]) -> dict[str, Any]:
+    """A run as JSON would have it: how far it is, its steps, and once it is complete its output."""
+    summary = summary_of(history)
+    steps = [{"id": name} | step.facts() for name, step in progress_of(history).items()]
+    last = history[-1].data
+    return summary.facts() | {"steps": steps} | ({"output": last.output} if isinstance(last, RunCompleted) else {})
+
+
+def summary_of(history: list[Transition]) -> RunSummary:
+    """Where the run of `history` is."""
+    first = history[0]
+    summary = RunSummary(first.run, first.definition, first.version, first.key)
+    for transition in history:
+        summary.take(transition)
+    return summary

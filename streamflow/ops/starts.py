@@ -23,11 +23,13 @@ _LONGEST_NAME = 400  # bytes; the engine refuses longer ones
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A start that may be appended: its command, the id that its run will have, and the version that it names."""
+    """A start that may be appended: its command, the id that its run will have, and the version that it names. `named`: it was asked for with an
+    id, so that it may have been asked for before."""
 
     command: StartRun
     run: str
     version: str
+    named: bool
 
 
 def request(log: Snapshot, reference: str, *, key: str, data: Any, id: str | None = None, event: str | None = None) -> Request:
@@ -44,7 +46,7 @@ def request(log: Snapshot, reference: str, *, key: str, data: Any, id: str | Non
     stands_for = _checked(*read_content(content), event, data)
     command_id = f"request/{id}" if id is not None else new_id()
     command = StartRun(command_id, name, key, Start(sha, offset), "", Event(stands_for, command_id, time.time_ns() // 1_000_000, data))
-    return Request(command, run_id(name, key, command_id), version)
+    return Request(command, run_id(name, key, command_id), version, id is not None)
 
 
 def _published(log: Snapshot, reference: str) -> tuple[str, str, str]:

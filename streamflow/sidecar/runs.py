@@ -9,13 +9,12 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamflow.engine.commands import CancelRun, Command, FailRun, RetryStep, SkipStep
-from streamflow.engine.transitions import RunCompleted, Transition
+from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.ops.exchange import UNANSWERED
-from streamflow.ops.history import RunSummary
+from streamflow.ops.history import described
 from streamflow.ops.requests import new_id
 from streamflow.ops.starts import request
-from streamflow.ops.steps import progress_of
 from streamflow.sidecar.log import Log, heard
 from streamflow.sidecar.state import LogOf
 
@@ -118,14 +117,3 @@ async def _history(log: Log, run: str, wait: str | None, timeout_s: float) -> li
     if not found:
         raise Rejected("run_unknown", f"expected transitions of {run} in runs but there are none; do wait for the command that starts it", run=run)
     return found
-
-
-def described(history: list[Transition]) -> dict[str, Any]:
-    """A run as JSON would have it: how far it is, its steps, and once it is complete its output."""
-    first = history[0]
-    summary = RunSummary(first.run, first.definition, first.version, first.key)
-    for transition in history:
-        summary.take(transition)
-    steps = [{"id": name} | step.facts() for name, step in progress_of(history).items()]
-    last = history[-1].data
-    return summary.facts() | {"steps": steps} | ({"output": last.output} if isinstance(last, RunCompleted) else {})

@@ -1,0 +1,185 @@
+"""`streamflow runs start`: a run by hand, from a file or from options, and if wanted its end and what it gave."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from confluent_kafka import OFFSET_END
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from streamflow.cli import objects, output
+from streamflow.cli.session import EXIT_OUTSIDE, Session, session_of
+from streamflow.cli.timeline import short, told
+from streamflow.engine.transitions import ENDINGS, ApprovalRequested, Transition
+from streamflow.errors import Rejected
+from streamflow.ids import partition_of
+from streamflow.kafka.publication import read_log
+from streamflow.ops.history import find_history, open_runs, summary_of, transitions
+from streamflow.ops.outputs import outputs_of
+from streamflow.ops.reading import Reading
+from streamflow.ops.requests import ANSWER_S, ask
+from streamflow.ops.starts import Request, request
+from streamflow.settings import Settings
+
+_END_S = 600.0
+
+
+class StartFile(BaseModel):
+    """What `runs start FILE` reads, as YAML or JSON."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    definition: str = Field(min_length=1)
+    key: str | int
+    input: Any = Field(default_factory=dict)
+    id: str | None = None
+
+
+def start(
+    ctx: typer.Context,
+    what: Annotated[str, typer.Argument(metavar="FILE|NAME[@VERSION]", help="a YAML or JSON file with definition, key, input and id; or a definition")],
+    key: Annotated[str | None, typer.Option(help="the business key of the run; over the file's")] = None,
+    data: Annotated[str | None, typer.Option(help="the input, or what triggers have as the event's payload: JSON, or @file; over the file's")] = None,
+    event: Annotated[
+        str | None, typer.Option(help="the trigger's event that the data stands for; else the definition's input, or that of its first trigger")
+    ] = None,
+    id_: Annotated[str | None, typer.Option("--id", help="asked twice with one id, only one run starts; over the file's")] = None,
+    wait: Annotated[
+        bool | None, typer.Option("--wait/--no-wait", help="wait for the end of the run, and show what it gave; a file does unless told otherwise")
+    ] = None,
+    timeout_s: Annotated[float | None, typer.Option("--timeout", min=0.1, help=f"seconds to wait: for the end {_END_S:g}, for the start {ANSWER_S:g}")] = None,
+    fetch: Annotated[Path | None, typer.Option(metavar="DIR", help="wait for the end, and download the objects that the run stored into this folder")] = None,
+) -> None:
+    """Starts a run without an event. With --wait it shows how the run goes on, and at its end what it gave.
+
+    The exit code is 0 when the run began (with --wait: when it completed)."""
+    session = session_of(ctx)
+    asked = _asked(what, key, data, id_)
+    waits = fetch is not None or (_is_file(what) if wait is None else wait)
+    found = request(read_log(session.settings), asked.definition, key=str(asked.key), data=asked.input, id=asked.id, event=event)
+    if not waits:
+        _begin(session, found, timeout_s or ANSWER_S)
+        return
+    history = _run(session, found, timeout_s or _END_S)
+    _show_end(session, found, history, fetch)
+
+
+def _is_file(what: str) -> bool:
+    return Path(what).suffix in (".yaml", ".yml", ".json") or Path(what).is_file()
+
+
+def _asked(what: str, key: str | None, data: str | None, id_: str | None) -> StartFile:
+    """What is to be started: the file's, with what the options say in its place. Raises Rejected."""
+    values: Any = _read(Path(what)) if _is_file(what) else {"definition": what}
+    given = {"key": key, "input": None if data is None else payload(data), "id": id_}
+    if not isinstance(values, dict):
+        raise Rejected("start_invalid", f"expected definition, key and input in {what} but it is no mapping; do see `streamflow runs start --help`")
+    values |= {name: value for name, value in given.items() if value is not None}
+    if values.get("key") is None:
+        raise Rejected("key_missing", "expected the business key of the run but there is none; do give --key, or `key` in the file")
+    try:
+        return StartFile.model_validate(values)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
+        raise Rejected("start_invalid", f"expected definition, key, input and id in {what} but {wrong}; do correct it") from error
+
+
+def _read(file: Path) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise Rejected("file_unreadable", f"expected to read {file} but {said}; do check the path") from error
+    except YAMLError as error:
+        raise Rejected("start_invalid", f"expected YAML or JSON in {file} but {' '.join(str(error).split())}; do correct it") from error
+
+
+def payload(data: str) -> Any:
+    """What `--data` means: JSON, or the file after `@`. Raises Rejected."""
+    try:
+        return msgspec.json.decode(Path(data[1:]).read_bytes() if data.startswith("@") else data.encode())
+    except OSError as error:
+        raise Rejected("file_unreadable", f"expected to read {error.filename} but {error.strerror}; do check the path") from error
+    except msgspec.DecodeError as error:
+        raise Rejected("data_not_json", f"expected JSON in --data but {error}; do correct it") from error
+
+
+def _begin(session: Session, found: Request, timeout_s: float) -> None:
+    """Starts it, and shows how it began."""
+    key = found.command.key
+    if known := _known(session.settings, found):
+        session.show({"run": found.run, "already": True, "version": known[0].version}, f"run {found.run} was already started with this id")
+        return
+    answer = ask(session.settings, found.command, key=key, partition=partition_of(key, session.settings.topics.partitions), timeout_s=timeout_s)
+    run, began = answer.transitions[0].run, [f"  {one.seq:>3} {one.step or '':<16} {told(one)}" for one in answer.transitions]
+    facts = {"run": run, "already": False, "version": found.version, "seq": answer.transitions[-1].seq}
+    session.show(facts, "\n".join([f"run {run} of {found.command.definition}@{found.version} for {key}", *began]))
+
+
+def _known(settings: Settings, found: Request) -> list[Transition]:
+    """The history of a run that was started with the same id before; ids of our own making are new."""
+    return find_history(settings, found.run) if found.named else []
+
+
+def _run(session: Session, found: Request, timeout_s: float) -> list[Transition]:
+    """Starts it, shows how it goes on (on stderr), and the history up to its end, or as far as it came in time. A parked run has come as far as it
+    can without a person."""
+    key, deadline = found.command.key, time.monotonic() + timeout_s
+    with open_runs(session.settings, run=found.run, start=OFFSET_END) as reading:
+        known = _known(session.settings, found)
+        if known:
+            output.note(f"run {found.run} was already started with this id")
+        else:
+            ask(session.settings, found.command, key=key, partition=partition_of(key, session.settings.topics.partitions), timeout_s=min(ANSWER_S, timeout_s))
+            output.note(f"run {found.run} of {found.command.definition}@{found.version} for {key}")
+        history: dict[int, Transition] = {}
+        for transition in _followed(reading, known, deadline):
+            if transition.run != found.run or transition.seq in history:
+                continue
+            history[transition.seq] = transition
+            _tell(transition, next(iter(history.values())).at_ms)
+            if isinstance(transition.data, ENDINGS) or summary_of(list(history.values())).status == "parked":
+                break
+    return list(history.values())
+
+
+def _followed(reading: Reading, known: list[Transition], deadline: float) -> Iterator[Transition]:
+    yield from known
+    while time.monotonic() < deadline:
+        yield from transitions(reading.follow())
+
+
+def _tell(transition: Transition, began_ms: int) -> None:
+    output.note(f"  +{output.length(transition.at_ms - began_ms):<10} {transition.step or '':<16} {told(transition)}")
+    if isinstance(transition.data, ApprovalRequested):
+        output.note(f"  it waits for {' or '.join(transition.data.who)}: streamflow runs approve {transition.run} {transition.step} --by NAME")
+
+
+def _show_end(session: Session, found: Request, history: list[Transition], fetch: Path | None) -> None:
+    """What the run gave. Leaves with the exit code of what went wrong outside unless it completed."""
+    summary = summary_of(history) if history else None
+    status = summary.status if summary is not None else "open"
+    given = outputs_of(history)
+    stored = objects.found_in(given, history)
+    fetched = {url: str(file) for url, file in objects.fetch(session.settings, stored, fetch).items()} if fetch is not None and stored else {}
+    lines = [f"run {found.run} {'goes on' if status == 'open' else status}" + (f": {summary.ended}" if summary is not None and summary.ended else "")]
+    if status == "parked" and summary is not None:
+        lines += [f"  {step} is {words}" for step, words in summary.at.items()]
+        lines += [f"  look at it: streamflow runs show {found.run}"]
+    lines += [f"  {name:<16} {short(value)}" for name, value in given.items()]
+    for place in stored:
+        lines.append(f"  object {place.key} of {place.step}: {fetched.get(place.url, place.url)}")
+    if stored and fetch is None:
+        lines.append("  (--fetch DIR downloads them)")
+    facts: dict[str, Any] = {"run": found.run, "version": found.version, "status": status, "outputs": given}
+    facts["objects"] = [place.facts() | ({"file": fetched[place.url]} if place.url in fetched else {}) for place in stored]
+    session.show(facts, "\n".join(lines))
+    if status != "completed":
+        raise typer.Exit(EXIT_OUTSIDE)
