@@ -15,7 +15,7 @@ _LONG = 160
 
 def told(transition: Transition) -> str:
     """What happened, in a few words and on one line. Attempts after the first one say which they are."""
-    said = _TOLD[type(transition.data)](transition.data)
+    said = " ".join(_TOLD[type(transition.data)](transition.data).splitlines())
     return f"attempt {transition.attempt}: {said}" if transition.attempt is not None and transition.attempt > 1 else said
 
 

@@ -29,6 +29,17 @@ FACT: dict[type, Any] = {
     t.DelayStarted: t.DelayStarted(0),
     t.DelayElapsed: t.DelayElapsed(0),
     t.LinePrinted: t.LinePrinted("hello\nworld"),
+    t.ItemsListed: t.ItemsListed((1, 2), 5),
+    t.CallRequested: t.CallRequested("http.request", "default", {"url": "https://example.org"}, 5),
+    t.ChildRequested: t.ChildRequested("00000002-b", "parcel", "1", "P-1", {}, item=3),
+    t.AttemptSuspended: t.AttemptSuspended(5),
+    t.AttemptSucceeded: t.AttemptSucceeded({"status": 200}, item=0),
+    t.AttemptFailed: t.AttemptFailed("http_unreachable", "expected an answer\nbut none came", 5),
+    t.ItemsEnded: t.ItemsEnded(3, 1, "failure"),
+    t.ApprovalRequested: t.ApprovalRequested("Pay\nit back?", ("alice", "managers"), None, None),
+    t.ApprovalGiven: t.ApprovalGiven("approved", "alice", {"limit": 5}),
+    t.ApprovalExpired: t.ApprovalExpired(0),
+    t.RunStopping: t.RunStopping("cancelled", "asked for", ("charge", "reserve")),
     t.StepsSkipped: t.StepsSkipped(("a", "b")),
     t.StepParked: t.StepParked("division_by_zero", "set/each"),
     t.StepRetried: t.StepRetried(),
@@ -50,6 +61,26 @@ def test_every_kind_of_transition_has_words() -> None:
 def test_words_are_one_line(data: Any) -> None:
     assert told(fact(data))
     assert "\n" not in told(fact(data))
+
+
+def test_an_attempt_after_the_first_says_which_it_is() -> None:
+    again = Transition("00000001-a", "order", "1", "A-1", 4, 0, "c", FACT[t.CallRequested], "charge", 2)
+
+    assert told(again).startswith("attempt 2: calls http.request")
+
+
+def test_a_run_with_calls_says_first_how_far_each_of_them_is() -> None:
+    history = [
+        fact(FACT[t.RunStarted]),
+        Transition("00000001-a", "order", "1", "A-1", 2, 0, "c", FACT[t.CallRequested], "charge", 1),
+        Transition("00000001-a", "order", "1", "A-1", 3, 0, "c", t.AttemptFailed("card_declined", "no money", None, "failure"), "charge", 1),
+        fact(FACT[t.ApprovalRequested], 4, "review"),
+    ]
+
+    lines = timeline(history).splitlines()
+
+    assert "charge  failed, failure         1  http.request; last error card_declined: no money" in lines
+    assert any(line.startswith("review  approval") and "alice or managers may decide" in line for line in lines)
 
 
 def test_long_data_is_cut() -> None:
