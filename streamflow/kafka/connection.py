@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -92,6 +93,38 @@ def aiokafka_config(settings: Settings, role: str) -> dict[str, Any]:
     if kafka.security_protocol in ("SSL", "SASL_SSL"):
         config["ssl_context"] = ssl.create_default_context(cafile=str(kafka.ssl_ca) if kafka.ssl_ca else None)
     return config
+
+
+class FetchWait:
+    """How long the broker may hold a fetch of `consumer` that finds nothing: `busy_ms` while records come, for new ones of a partition that was
+    just read wait behind a fetch for the others; `idle_ms` when none have come for some seconds, for every fetch costs the broker and us."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, *, busy_ms: int = 100, idle_ms: int = 1000, idle_after_s: float = 10.0) -> None:
+        self._consumer = consumer
+        self._busy_ms = busy_ms
+        self._idle_ms = idle_ms
+        self._idle_after_s = idle_after_s
+        self._last = time.monotonic()
+        self._set(busy_ms)
+
+    @property
+    def idle(self) -> bool:
+        return self._current == self._idle_ms
+
+    def note(self, found: bool) -> None:
+        """Take notice of a fetch that found records, or none."""
+        if found:
+            self._last = time.monotonic()
+            if self._current != self._busy_ms:
+                self._set(self._busy_ms)
+        elif self._current != self._idle_ms and time.monotonic() - self._last > self._idle_after_s:
+            self._set(self._idle_ms)
+
+    def _set(self, wait_ms: int) -> None:
+        self._current = wait_ms
+        fetcher = self._consumer._fetcher  # noqa: SLF001 - it is read anew for every fetch, and there is no public way to set it
+        if fetcher is not None:
+            fetcher._fetch_max_wait_ms = wait_ms  # noqa: SLF001
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:

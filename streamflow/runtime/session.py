@@ -29,7 +29,7 @@ from confluent_kafka.admin import AdminClient
 
 from streamflow.engine.match import Published
 from streamflow.kafka.cancellation import is_asked_for
-from streamflow.kafka.connection import aiokafka_config, max_batch_bytes, stop_consumer
+from streamflow.kafka.connection import FetchWait, aiokafka_config, max_batch_bytes, stop_consumer
 from streamflow.kafka.groups import GroupOffsets
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, topic_name
 from streamflow.runtime.backpressure import EngineLag
@@ -51,6 +51,7 @@ CLOSE_S = 10.0  # seconds that closing may take, whatever the broker does
 _ROUND_RECORDS = 5000  # records of one round at most: about 150 ms of work, after which commits and changes have their turn
 _YIELD_RECORDS = 200  # heartbeats run in this loop
 _POLL_MS = 50
+_IDLE_POLL_MS = 200  # a publication that names a new topic is seen after it
 _LOOK_S = 1.0  # between looks at source topics and at the engine's lag
 _STATS_S = 10.0
 
@@ -107,6 +108,7 @@ class Session(ConsumerRebalanceListener):
         self._outbox = Outbox(self._producer, commands, partitions, topic_name(settings, DEAD_LETTERS))
         self._marks = Watermarks()
         self._membership: Membership
+        self._fetch_wait: FetchWait
         self._revision = -1
         self._taking: Intake
         self._topics: dict[str, SourceTopic] = {}
@@ -127,6 +129,7 @@ class Session(ConsumerRebalanceListener):
         try:
             await self._producer.start()
             await self._consumer.start()
+            self._fetch_wait = FetchWait(self._consumer, idle_ms=500)
             self._membership = Membership(self._consumer, self._group, self._settings.ingress.instance_id)
             await self._membership.leave()
             await self._versions.read_to_end()
@@ -167,7 +170,9 @@ class Session(ConsumerRebalanceListener):
             return
         owned = self._owned
         try:
-            batches = await self._consumer.getmany(*owned, timeout_ms=_POLL_MS, max_records=_ROUND_RECORDS)
+            poll_ms = _IDLE_POLL_MS if self._fetch_wait.idle else _POLL_MS
+            batches = await self._consumer.getmany(*owned, timeout_ms=poll_ms, max_records=_ROUND_RECORDS)
+            self._fetch_wait.note(bool(batches))
         except NoOffsetForPartitionError:
             return  # asked for before the partition was opened, which seeks
         except OffsetOutOfRangeError as error:

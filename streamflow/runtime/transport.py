@@ -17,10 +17,9 @@ from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from streamflow.kafka.connection import stop_consumer
+from streamflow.kafka.connection import FetchWait, stop_consumer
 
 ENDING_ROUNDS = 10
-FETCH_WAIT_MS = 100  # Faust's 1500 ms keeps new data of one partition waiting behind a long poll for the others
 
 
 class Fetched(NamedTuple):
@@ -38,6 +37,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
         consumer: Any = self.consumer
         fetched = await super()._fetch_records(*args, **kwargs)
+        if consumer.fetch_wait is not None:
+            consumer.fetch_wait.note(bool(fetched))
         return {tp: Fetched(consumer.epochs.get(tp, 0), records, consumer.sought.pop(tp, None)) for tp, records in fetched.items()}
 
     async def on_thread_stop(self) -> None:
@@ -70,6 +71,7 @@ class BatchConsumer(driver.Consumer):
         self.released = {}
         self.epochs = {}
         self.sought = {}
+        self.fetch_wait: FetchWait | None = None
         self._resumed = asyncio.Event()
 
     def _new_consumer_thread(self) -> BatchThread:
@@ -114,7 +116,7 @@ class BatchConsumer(driver.Consumer):
 
     async def _release(self, tp: TP, offset: int) -> None:
         consumer, partition = self._thread._ensure_consumer(), TopicPartition(tp.topic, tp.partition)
-        consumer._fetcher._fetch_max_wait_ms = FETCH_WAIT_MS
+        self.fetch_wait = FetchWait(consumer)  # Faust's 1500 ms keeps new data of one partition waiting behind a long poll for the others
         if partition in consumer.assignment():
             consumer.seek(partition, offset)  # aiokafka gives out nothing from before a seek after it
             self.epochs[tp] = self.epochs.get(tp, 0) + 1
