@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streamflow.cli import definitions_import, output, sources
+from streamflow.cli import definitions_import, definitions_simulate, output, sources
 from streamflow.cli.outline import outline
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
@@ -282,3 +282,4 @@ def _content(log: Snapshot, history: list[Transition]) -> tuple[Definition, Cata
 
 
 definitions_import.add_to(app)
+definitions_simulate.add_to(app)

@@ -1,0 +1,111 @@
+"""`streamflow definitions simulate`: plays the scenarios beside definitions, in virtual time and without a broker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streamflow.cli import sources
+from streamflow.cli.output import examples
+from streamflow.cli.session import EXIT_AUTHOR, session_of
+from streamflow.cli.sources import Checked
+from streamflow.definition.catalog import Catalog
+from streamflow.definition.model import Definition
+from streamflow.errors import DefinitionError, Rejected
+from streamflow.kafka.definitions import Snapshot
+from streamflow.ops.catalog import Surroundings
+from streamflow.simulation.scenarios import Scenarios, parse_scenarios
+from streamflow.simulation.stage import Played, play, untaken
+
+SCENARIOS = "scenarios.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """The scenarios of one definition. `untaken` are steps and outcomes that none of them reached; it is empty when only some were played."""
+
+    file: Path
+    definition: Definition
+    played: list[Played]
+    untaken: list[str]
+
+    @property
+    def ok(self) -> bool:
+        return all(each.ok for each in self.played)
+
+
+def simulate(
+    ctx: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help=f"folders with definition.yaml and {SCENARIOS}, or folders of such folders")],
+    only: Annotated[str | None, typer.Option("--only", metavar="TEXT", help="only scenarios with this in their name")] = None,
+    histories: Annotated[bool, typer.Option("--history", help="show the history of every run, too")] = False,
+) -> None:
+    """Plays scenarios: what happens, what operations answer, and what is to come of it. Needs no broker; days pass in milliseconds."""
+    found = [simulated(source, only) for path in paths for source in sources.find(path) if (source.definition.parent / SCENARIOS).is_file() or len(paths) == 1]
+    session_of(ctx).show([_facts(each) for each in found], "\n\n".join(_told(each, histories=histories) for each in found))
+    if not all(each.ok for each in found):
+        raise typer.Exit(EXIT_AUTHOR)
+
+
+def simulated(source: sources.Source, only: str | None = None) -> Simulated:
+    """Plays the scenarios beside `source`. Raises DefinitionError, or Rejected when there are none."""
+    file = source.definition.parent / SCENARIOS
+    checked = sources.load(source, complete=Surroundings(Snapshot).complete)
+    definition, catalog = _usable(checked)
+    scenarios = _read(file)
+    chosen = [scenario for scenario in scenarios.scenarios if only is None or only.lower() in scenario.name.lower()]
+    if not chosen:
+        raise Rejected("no_scenario", f"expected a scenario with {only!r} in its name in {file} but there is none; do look at the names")
+    played = [play(scenario, definition, catalog, scenarios.operations) for scenario in chosen]
+    return Simulated(file, definition, played, untaken(definition, played) if only is None else [])
+
+
+def add_to(app: typer.Typer) -> None:
+    """The verb of this module, as a command of `app`."""
+    app.command("simulate", epilog=examples("definitions simulate definitions/fraud-detection", "definitions simulate definitions --json"))(simulate)
+
+
+def _usable(checked: Checked) -> tuple[Definition, Catalog]:
+    if not checked.ok or checked.definition is None or checked.catalog is None:
+        raise DefinitionError([placed.problem for placed in checked.problems], file=checked.source.definition)
+    return checked.definition, checked.catalog
+
+
+def _read(file: Path) -> Scenarios:
+    try:
+        return parse_scenarios(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise Rejected("scenarios_missing", f"expected scenarios in {file} but {reason}; do write one (docs/definitions.md, Scenarios)") from error
+
+
+def _facts(each: Simulated) -> dict[str, Any]:
+    return {
+        "file": str(each.file),
+        "definition": each.definition.name,
+        "version": each.definition.version,
+        "ok": each.ok,
+        "scenarios": [{"name": one.name, "ok": one.ok, "paths": one.paths, "differences": one.differences} for one in each.played],
+        "untaken": each.untaken,
+    }
+
+
+def _told(each: Simulated, *, histories: bool) -> str:
+    failed = sum(not one.ok for one in each.played)
+    width = max(len(one.name) for one in each.played)
+    lines = [f"{each.definition.name}@{each.definition.version}: {len(each.played)} scenarios, {failed or 'none'} of them failed"]
+    for one in each.played:
+        first, *more = one.paths or ((),)
+        lines.append(f"  {'ok    ' if one.ok else 'FAILED'}  {one.name:<{width}}  {' > '.join(first)}".rstrip())
+        lines += [f"{'':<{width + 12}}{' > '.join(path)}" for path in more]
+        lines += [f"          {line}" for difference in one.differences for line in difference.splitlines()]
+        if histories:
+            from streamflow.cli.runs import timeline
+
+            lines += [f"    {line}".rstrip() for history in one.histories for line in ["", *timeline(list(history)).splitlines(), ""]]
+    if each.untaken:
+        lines.append(f"  never taken: {', '.join(each.untaken)}")
+    return "\n".join(lines)
