@@ -36,6 +36,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("demo", "streamflow.cli.demo", "See it run: under a minute, nothing stays behind."),
     Noun("dev", "streamflow.cli.dev", "Kafka, topics and all workers on this machine, until Ctrl-C."),
     Noun("definitions", "streamflow.cli.definitions", "What authors wrote: check, publish, list, show, diff, retire, diagram."),
+    Noun("operations", "streamflow.cli.operations", "What may be called, who does it, and plugins: list, register, test."),
     Noun("events", "streamflow.cli.events", "Send events as the catalog says, and watch topics."),
     Noun("runs", "streamflow.cli.runs", "Look at runs, start them, and help parked ones on."),
     Noun("dead-letters", "streamflow.cli.dead_letters", "What could not be read, placed or done, and why."),

@@ -60,13 +60,13 @@ def instance_name(settings: Settings) -> str:
     return settings.tasks.instance_id or f"{socket.gethostname()}-{os.getpid()}"
 
 
-def announce(settings: Settings, *, lane: str, instance: str, operations: Sequence[Mapping[str, Any]]) -> Serving:
-    """Announces that this process does `operations` in `lane` from now on. Blocks for a while.
+def announce(settings: Settings, *, lane: str, instance: str, operations: Sequence[Mapping[str, Any]], since_ms: int | None = None) -> Serving:
+    """Announces that this process does `operations` (see `Serving`) in `lane`, from now on or since `since_ms`. Blocks for a while.
 
     Raises OperationError."""
     now_ms = time.time_ns() // 1_000_000
     client_id = f"streamflow-{client_role(lane, instance)}"
-    made = Serving(lane, instance, client_id, socket.gethostname(), os.getpid(), now_ms, [dict(one) for one in operations])
+    made = Serving(lane, instance, client_id, socket.gethostname(), os.getpid(), now_ms if since_ms is None else since_ms, [dict(one) for one in operations])
     present = clients_of(settings, [lane])[lane]
 
     def records(log: Snapshot) -> Records:

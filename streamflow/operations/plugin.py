@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, ValidationError, field_validator
 
 from streamflow.definition import duration
 from streamflow.definition.catalog import OperationSpec
@@ -24,8 +24,17 @@ from streamflow.operations.callbacks import read_answer
 from streamflow.operations.contract import Attempt, Health, Pending
 from streamflow.operations.egress import Answer, Egress, Request
 from streamflow.operations.http import retry_after_s
+from streamflow.operations.schema import unusable
 from streamflow.operations.signature import HEADER, sign
 from streamflow.settings import SecretRef, Settings
+
+# What a worker says of a plugin that it could not reach or understand; a plugin declares only errors of its own.
+CODES = frozenset(
+    {
+        *("http_unreachable", "http_timeout", "http_broken_off", "http_certificate", "url_refused", "secret_missing", "callbacks_off"),
+        *("plugin_unavailable", "plugin_rejected", "plugin_redirected", "plugin_answer_invalid", "output_too_large"),
+    }
+)
 
 _HEALTH_S = 5.0
 _CANCEL_S = 5.0
@@ -62,6 +71,14 @@ class Registration(Part):
 
     spec: OperationSpec
     plugin: PluginSpec
+
+    @field_validator("spec")
+    @classmethod
+    def _has_schemas(cls, spec: OperationSpec) -> OperationSpec:
+        for name, schema in (("input", spec.input), ("output", spec.output)):
+            if (why := unusable(schema)) is not None:
+                raise ValueError(f"expected {name} to be JSON Schema but {why}")
+        return spec
 
 
 def read_record(value: Mapping[str, Any]) -> tuple[OperationSpec, PluginSpec]:

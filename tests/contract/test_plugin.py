@@ -235,7 +235,7 @@ async def hang(until: Callable[[], Any]) -> tuple[list[dict[str, Any]], Any]:
         await asyncio.wait_for(came.wait(), 5)
         if not until():
             task.cancel()
-        (how,) = await asyncio.gather(task, return_exceptions=True)
+        how = (await asyncio.gather(task, return_exceptions=True))[0]
         await asyncio.wait_for(cancelled.wait(), 5)
     return told, how
 

@@ -1,0 +1,200 @@
+"""`streamflow operations`: what may be called, who does it, and plugins as they come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streamflow.cli import output
+from streamflow.cli.output import examples
+from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
+from streamflow.definition.content import operation_names, read_content
+from streamflow.definition.syntax import parse_as
+from streamflow.errors import Rejected
+from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.publication import read_log, register_operation, unregister_operation
+from streamflow.kafka.serving import Presence, presence
+from streamflow.operations.capability import health_of
+from streamflow.operations.contract import Health
+from streamflow.operations.plugin import PluginOperation
+from streamflow.operations.plugin_testing import RegistrationFile, check_plugin
+from streamflow.operations.registry import Registered, Registry
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What may be called, who does it, and plugins.")
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="registration: spec, plugin and samples, as YAML or JSON (docs/plugins.md)")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="an operation, such as http.request")]
+Endpoint = Annotated[str | None, typer.Option(metavar="URL", help="another endpoint than the file's")]
+
+
+@app.command("list", epilog=examples("operations list", "operations list --json"))
+def list_(ctx: typer.Context) -> None:
+    """Lists all operations: where they are from, whether they are well, and which task workers do them since when.
+
+    The health of plugins is asked now and from here; that of others is what the workers said when they started."""
+    session = session_of(ctx)
+    listed = _listed(session)
+    rows = [
+        (one["name"], one["source"], one["lane"], _health_text(one["health"]), ", ".join(map(_worker_text, one["served_by"])) or "nobody") for one in listed
+    ]
+    session.show(listed, output.table(("operation", "source", "lane", "health", "done by"), rows, "there are no operations"))
+
+
+@app.command(epilog=examples("operations show http.request", "operations show fraud.score --json"))
+def show(ctx: typer.Context, name: Name) -> None:
+    """Shows an operation: its contract, where it is, and who does it."""
+    session = session_of(ctx)
+    found = next((one for one in _listed(session, name) if one["name"] == name), None)
+    if found is None:
+        raise Rejected("operation_unknown", f"expected an operation but {name} is none; do see `streamflow operations list`")
+    lines = [f"{name} ({found['source']}, lane {found['lane']}, health: {_health_text(found['health'])})"]
+    contract = found.get("contract", {})
+    lines += [contract[part] for part in ("title", "description") if part in contract]
+    if "plugin" in found:
+        lines += [f"{part}: {value}" for part, value in found["plugin"].items()]
+    lines += [f"one attempt at most {contract['timeout']}, in the queue at most {contract['queue']}"] if contract else []
+    for part in ("input", "output"):
+        if contract.get(part):
+            lines += [f"{part}:", *(f"  {line}" for line in json.dumps(contract[part], indent=2).splitlines())]
+    lines += ["errors:"] if contract.get("errors") else []
+    lines += [f"  {one['id']}{'' if one['retryable'] else ' (not tried again)'}: {one.get('title', '')}".rstrip(": ") for one in contract.get("errors", [])]
+    lines += ["done by:", *(f"  {_worker_text(one)}, lane {one['lane']}, on {one['host']}" for one in found["served_by"])] if found["served_by"] else []
+    session.show(found, "\n".join(lines))
+
+
+@app.command(epilog=examples("operations register plugin.yaml", "operations register plugin.yaml --endpoint http://fraud:8000/score"))
+def register(ctx: typer.Context, file: File, endpoint: Endpoint = None) -> None:
+    """Registers a plugin, in the place of an earlier one of its name: task workers have it at once."""
+    session = session_of(ctx)
+    registration = _read(file, endpoint).registration()
+    name = registration.spec.name
+    registry = Registry(session.settings)
+    installed = next((one for one in registry.registered() if one.spec.name == name), None)
+    if installed is not None:
+        raise Rejected("operation_taken", f"expected the name {name} to be free but it is {installed.source}; do choose another")
+    health = asyncio.run(_healths(registry, {name: registration.model_dump(mode="json", by_alias=True, exclude_none=True)}))[name]
+    if not health.ok:
+        output.warn(f"the plugin is not well as seen from here: {health.detail}")
+    value = registration.model_dump(mode="json", by_alias=True, exclude_none=True)
+    recorded = register_operation(session.settings, name=name, registration=value)
+    what = "was already registered" if recorded.offset is None else f"registered at offset {recorded.offset}"
+    session.show({"name": name, "offset": recorded.offset, "already": recorded.offset is None, "health": asdict(health)}, f"{name} {what}")
+
+
+@app.command(epilog=examples("operations unregister fraud.score"))
+def unregister(ctx: typer.Context, name: Name) -> None:
+    """Takes a plugin away. Calls of it are tried again until their attempts are used up."""
+    session = session_of(ctx)
+    used = _users(read_log(session.settings), name)
+    if used:
+        output.warn(f"{name} is called by {', '.join(used)}, which go on as far as they come without it")
+    recorded = unregister_operation(session.settings, name=name)
+    session.show({"name": name, "offset": recorded.offset, "called_by": used}, f"{name} is not registered any more")
+
+
+@app.command("test", epilog=examples("operations test plugin.yaml", "operations test plugin.yaml --endpoint http://localhost:8000/score"))
+def test_(ctx: typer.Context, file: File, endpoint: Endpoint = None) -> None:
+    """Tests a plugin where it is: does it keep what task workers rely on? Its samples are really done. Needs no broker."""
+    session = session_of(ctx)
+    given = _read(file, endpoint)
+    report = asyncio.run(check_plugin(given.registration(), [one.sample() for one in given.samples], session.given))
+    facts = {"operation": report.operation, "ok": report.ok, "checks": [asdict(check) for check in report.checks]}
+    session.show(facts, str(report))
+    if not report.ok:
+        raise typer.Exit(EXIT_AUTHOR)
+
+
+def _read(file: Path, endpoint: str | None) -> RegistrationFile:
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Rejected("file_unreadable", f"expected a registration in {file} but {error}; do check the path") from error
+    given = parse_as(RegistrationFile, text)
+    if endpoint is None:
+        return given
+    return parse_as(RegistrationFile, json.dumps(given.model_dump(mode="json", by_alias=True, exclude_unset=True) | {"plugin": _moved(given, endpoint)}))
+
+
+def _moved(given: RegistrationFile, endpoint: str) -> dict[str, Any]:
+    """Where the plugin is when it is at `endpoint`; its health address stays with the old one."""
+    return given.plugin.model_dump(mode="json", exclude_unset=True, exclude={"health"}) | {"endpoint": endpoint}
+
+
+def _listed(session: Session, only: str | None = None) -> list[dict[str, Any]]:
+    """All operations as JSON would have them; the health of plugins (of `only`, if given) is asked."""
+    settings = session.settings
+    if settings.kafka.bootstrap_servers is None:
+        output.note("no Kafka is named, so plugins and task workers are not looked at")
+        log, workers = Snapshot(), []
+    else:
+        log = read_log(settings)
+        workers = presence(settings, log)
+    registry = Registry(settings)
+    records = {name: value for name, value in log.operations.items() if only in (None, name)}
+    healths = asyncio.run(_healths(registry, records))
+    found = [_facts(one, healths.get(one.spec.name), workers) for one in registry.registered()]
+    for broken in registry.broken:
+        health = {"ok": False, "detail": broken.why, "asked": True}
+        found.append({"name": broken.name, "source": f"{broken.source}, broken", "lane": "-", "health": health, "served_by": []})
+    return sorted(found, key=lambda one: str(one["name"]))
+
+
+async def _healths(registry: Registry, records: dict[str, dict[str, Any]]) -> dict[str, Health]:
+    """The health of the plugins of `records`, asked now."""
+    registry.follow(records)
+    plugins = [one.operation for one in registry.registered() if isinstance(one.operation, PluginOperation)]
+    answers = await asyncio.gather(*map(health_of, plugins))
+    await registry.close()
+    return {plugin.spec.name: health for plugin, health in zip(plugins, answers, strict=True)}
+
+
+def _facts(one: Registered, health: Health | None, workers: Sequence[Presence]) -> dict[str, Any]:
+    spec = one.spec
+    served = [_served(worker, announced) for worker in workers for announced in worker.serving.operations if announced.get("name") == spec.name]
+    facts: dict[str, Any] = {
+        "name": spec.name,
+        "source": one.source,
+        "lane": spec.lane,
+        "contract": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "served_by": served,
+    }
+    if health is not None:
+        facts["health"] = asdict(health) | {"asked": True}
+    else:
+        unwell = [each for each in served if each["present"] and not each["ok"]]
+        facts["health"] = {"ok": not unwell, "detail": unwell[0]["detail"] if unwell else "", "asked": False} if served else None
+    if isinstance(one.operation, PluginOperation):
+        facts["plugin"] = one.operation.plugin.model_dump(mode="json", exclude_none=True)
+    return facts
+
+
+def _served(worker: Presence, announced: dict[str, Any]) -> dict[str, Any]:
+    serving = worker.serving
+    place = {"lane": serving.lane, "instance": serving.instance, "host": serving.host, "pid": serving.pid, "since_ms": serving.since_ms}
+    return place | {"present": worker.present, "ok": bool(announced.get("ok", True)), "detail": str(announced.get("detail", ""))}
+
+
+def _health_text(health: dict[str, Any] | None) -> str:
+    if health is None:
+        return "-"
+    return "ok" if health["ok"] else f"not well: {health['detail']}"
+
+
+def _worker_text(served: dict[str, Any]) -> str:
+    since = output.local_time(served["since_ms"])[:19]
+    return f"{served['instance']} since {since}" + ("" if served["present"] else " (gone)")
+
+
+def _users(log: Snapshot, name: str) -> list[str]:
+    """The published versions that call `name` and are not retired."""
+    found = []
+    for (definition, version), record in sorted(log.versions.items()):
+        if not record.retired and record.sha in log.contents and name in operation_names(read_content(log.contents[record.sha][0])[0]):
+            found.append(f"{definition}@{version}")
+    return found

@@ -1,0 +1,27 @@
+"""JSON Schemas of operations: what can be used as one, and where a value breaks it. Nothing is fetched from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import jsonschema_rs
+
+
+def unusable(schema: Mapping[str, Any]) -> str | None:
+    """Why `schema` cannot be used, or None."""
+    try:
+        jsonschema_rs.validator_for(dict(schema), retriever=_no_retrieval)
+    except (jsonschema_rs.ValidationError, ValueError) as error:
+        return str(error).splitlines()[0][:300]
+    return None
+
+
+def misfit(value: Any, schema: Mapping[str, Any]) -> str | None:
+    """Where `value` breaks `schema`, and how; None when it fits. Raises ValueError when the schema cannot be used."""
+    wrong = next(iter(jsonschema_rs.validator_for(dict(schema), retriever=_no_retrieval).iter_errors(value)), None)
+    return None if wrong is None else f"{'/'.join(map(str, wrong.instance_path)) or 'the whole'}: {wrong.message}"[:300]
+
+
+def _no_retrieval(uri: str) -> NoReturn:
+    raise LookupError(f"schemas are not fetched from elsewhere: {uri}")
