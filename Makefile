@@ -8,12 +8,12 @@ READY := $(VENV)/.ready
 TEST_PROCESSES := 3 # each has a Kafka of its own; they mostly wait
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint types bench proof docs format lock clean
+.PHONY: help setup servers demo test unit lint types bench proof docs format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) ## Install everything into .venv, exactly as requirements.lock says (again only when that changed)
+setup: $(READY) servers ## Install everything: into .venv exactly what requirements.lock says, and the servers that tests need
 
 $(READY): requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -24,37 +24,40 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-demo: setup ## See it run: a Kafka, workers, a definition, events and their histories
+servers: $(READY) ## Install the servers that tests need, where they are missing: PostgreSQL, NATS, an S3 server
+	$(BIN)/python -m tests.servers install
+
+demo: $(READY) ## See it run: a Kafka, workers, a definition, events and their histories
 	$(BIN)/streamflow demo
 
-test: lint types ## Check everything: style, types, layers, and all tests against a real Kafka
+test: lint types servers ## Check everything: style, types, layers, and all tests against a real Kafka
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
-unit: setup ## Only the tests that need no Kafka (seconds)
+unit: $(READY) ## Only the tests that need no Kafka (seconds)
 	$(BIN)/python -m pytest tests/unit
 
-lint: setup ## Style and layers
+lint: $(READY) ## Style and layers
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 
-types: setup ## Types
+types: $(READY) ## Types
 	$(BIN)/mypy
 
-bench: setup ## Measure throughput and latency on this machine
+bench: $(READY) ## Measure throughput and latency on this machine
 	$(BIN)/python -m tests.bench
 
-proof: setup ## Crash workers under load and check every history
+proof: $(READY) ## Crash workers under load and check every history
 	$(BIN)/python -m tests.proof
 
-docs: setup ## Write the documents that are made from code
+docs: $(READY) ## Write the documents that are made from code
 	$(BIN)/streamflow settings docs > docs/settings.md
 	$(BIN)/python -m streamflow.wire.schemas schemas
 
-format: setup ## Format the code
+format: $(READY) ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix --quiet .
 
-lock: setup ## Resolve the dependencies anew into requirements.lock
+lock: $(READY) ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--extra dev --extra containers pyproject.toml --output-file requirements.lock
 
