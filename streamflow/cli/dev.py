@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from streamflow.cli import output
-from streamflow.cli.dev_address import announced, running
+from streamflow.cli.dev_address import SidecarPlace, announced, running
 from streamflow.cli.output import examples
 from streamflow.cli.processes import Workers, environment
 from streamflow.cli.session import session_of
@@ -60,13 +60,14 @@ def _stop(stop: threading.Event) -> None:
 
 def _serve(settings: Settings, bootstrap: str, engines: int, stop: threading.Event) -> None:
     apply(settings)
-    names = ["ingress", *(f"engine-{number}" if engines > 1 else "engine" for number in range(engines))]
-    workers = Workers(environment(settings, bootstrap), _Voices(names).hear)
+    names = ["ingress", *(f"engine-{number}" if engines > 1 else "engine" for number in range(engines)), "sidecar"]
+    sidecar = SidecarPlace(settings)
+    workers = Workers(environment(settings, bootstrap) | sidecar.environment(), _Voices(names).hear)
     try:
         for name in names:
-            own = {} if engines == 1 or name == "ingress" else {"STREAMFLOW_STATE_DIR": str(settings.state_dir / name)}
+            own = {"STREAMFLOW_STATE_DIR": str(settings.state_dir / name)} if name.startswith("engine-") else {}
             workers.start(name, name.partition("-")[0], **own)
-        output.say(f"Kafka is at {bootstrap}; workers: {', '.join(names)}. Ctrl-C ends everything.")
+        output.say(f"Kafka is at {bootstrap}, the sidecar at {sidecar.url}; workers: {', '.join(names)}. Ctrl-C ends everything.")
         output.say("In another terminal, in this folder: streamflow definitions publish definitions/order-fulfilment --create-topics")
         while not stop.wait(_TEND_S):
             workers.tend()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,12 +18,10 @@ from streamflow.definition.syntax import parse_as
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log, register_operation, unregister_operation
-from streamflow.kafka.serving import Presence, presence
-from streamflow.operations.capability import health_of
-from streamflow.operations.contract import Health
-from streamflow.operations.plugin import PluginOperation
+from streamflow.kafka.serving import presence
 from streamflow.operations.plugin_testing import RegistrationFile, check_plugin
-from streamflow.operations.registry import Registered, Registry
+from streamflow.operations.registry import Registry
+from streamflow.ops.operations import described, healths
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What may be called, who does it, and plugins.")
 
@@ -78,7 +75,7 @@ def register(ctx: typer.Context, file: File, endpoint: Endpoint = None) -> None:
     installed = next((one for one in registry.registered() if one.spec.name == name), None)
     if installed is not None:
         raise Rejected("operation_taken", f"expected the name {name} to be free but it is {installed.source}; do choose another")
-    health = asyncio.run(_healths(registry, {name: registration.model_dump(mode="json", by_alias=True, exclude_none=True)}))[name]
+    health = healths(registry, {name: registration.model_dump(mode="json", by_alias=True, exclude_none=True)})[name]
     if not health.ok:
         output.warn(f"the plugin is not well as seen from here: {health.detail}")
     value = registration.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -99,7 +96,7 @@ def unregister(ctx: typer.Context, name: Name) -> None:
 
 
 @app.command("test", epilog=examples("operations test plugin.yaml", "operations test plugin.yaml --endpoint http://localhost:8000/score"))
-def test_(ctx: typer.Context, file: File, endpoint: Endpoint = None) -> None:
+def examine(ctx: typer.Context, file: File, endpoint: Endpoint = None) -> None:
     """Tests a plugin where it is: does it keep what task workers rely on? Its samples are really done. Needs no broker."""
     session = session_of(ctx)
     given = _read(file, endpoint)
@@ -135,49 +132,7 @@ def _listed(session: Session, only: str | None = None) -> list[dict[str, Any]]:
     else:
         log = read_log(settings)
         workers = presence(settings, log)
-    registry = Registry(settings)
-    records = {name: value for name, value in log.operations.items() if only in (None, name)}
-    healths = asyncio.run(_healths(registry, records))
-    found = [_facts(one, healths.get(one.spec.name), workers) for one in registry.registered()]
-    for broken in registry.broken:
-        health = {"ok": False, "detail": broken.why, "asked": True}
-        found.append({"name": broken.name, "source": f"{broken.source}, broken", "lane": "-", "health": health, "served_by": []})
-    return sorted(found, key=lambda one: str(one["name"]))
-
-
-async def _healths(registry: Registry, records: dict[str, dict[str, Any]]) -> dict[str, Health]:
-    """The health of the plugins of `records`, asked now."""
-    registry.follow(records)
-    plugins = [one.operation for one in registry.registered() if isinstance(one.operation, PluginOperation)]
-    answers = await asyncio.gather(*map(health_of, plugins))
-    await registry.close()
-    return {plugin.spec.name: health for plugin, health in zip(plugins, answers, strict=True)}
-
-
-def _facts(one: Registered, health: Health | None, workers: Sequence[Presence]) -> dict[str, Any]:
-    spec = one.spec
-    served = [_served(worker, announced) for worker in workers for announced in worker.serving.operations if announced.get("name") == spec.name]
-    facts: dict[str, Any] = {
-        "name": spec.name,
-        "source": one.source,
-        "lane": spec.lane,
-        "contract": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
-        "served_by": served,
-    }
-    if health is not None:
-        facts["health"] = asdict(health) | {"asked": True}
-    else:
-        unwell = [each for each in served if each["present"] and not each["ok"]]
-        facts["health"] = {"ok": not unwell, "detail": unwell[0]["detail"] if unwell else "", "asked": False} if served else None
-    if isinstance(one.operation, PluginOperation):
-        facts["plugin"] = one.operation.plugin.model_dump(mode="json", exclude_none=True)
-    return facts
-
-
-def _served(worker: Presence, announced: dict[str, Any]) -> dict[str, Any]:
-    serving = worker.serving
-    place = {"lane": serving.lane, "instance": serving.instance, "host": serving.host, "pid": serving.pid, "since_ms": serving.since_ms}
-    return place | {"present": worker.present, "ok": bool(announced.get("ok", True)), "detail": str(announced.get("detail", ""))}
+    return described(settings, log, workers, only)
 
 
 def _health_text(health: dict[str, Any] | None) -> str:

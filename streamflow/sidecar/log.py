@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Any, Protocol
 
 from streamflow.engine.commands import Command
 from streamflow.engine.transitions import Transition
 from streamflow.ids import partition_of
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log, register_operation, unregister_operation
-from streamflow.kafka.serving import Presence, presence
+from streamflow.kafka.serving import presence
 from streamflow.operations.plugin import Registration
 from streamflow.ops.approvals import Approvals, OpenApproval
 from streamflow.ops.exchange import Exchange
 from streamflow.ops.history import find_history, partition_of_known_run
+from streamflow.ops.operations import described
 from streamflow.ops.requests import Answer
 from streamflow.settings import Settings
 
@@ -46,8 +47,8 @@ class Log(Protocol):
     async def remove(self, name: str) -> None:
         """Takes a plugin away. Raises Rejected (`operation_unknown`)."""
 
-    async def presence(self) -> list[Presence]:
-        """The task workers that announced themselves."""
+    async def operations(self) -> list[dict[str, Any]]:
+        """All operations as JSON would have them, by name (see `ops.operations`)."""
 
     async def close(self) -> None:
         """Ends what runs in the background."""
@@ -85,8 +86,12 @@ class KafkaLog:
     async def remove(self, name: str) -> None:
         await asyncio.to_thread(unregister_operation, self._settings, name=name)
 
-    async def presence(self) -> list[Presence]:
-        return await asyncio.to_thread(lambda: presence(self._settings, read_log(self._settings)))
+    async def operations(self) -> list[dict[str, Any]]:
+        return await asyncio.to_thread(self._operations)
+
+    def _operations(self) -> list[dict[str, Any]]:
+        published = read_log(self._settings)
+        return described(self._settings, published, presence(self._settings, published))
 
     async def close(self) -> None:
         await asyncio.to_thread(self._exchange.close)

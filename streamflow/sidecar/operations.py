@@ -6,10 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from streamflow.errors import OperationError, Rejected
-from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.serving import Presence
-from streamflow.operations.plugin import Registration, read_record
+from streamflow.errors import Rejected
+from streamflow.operations.plugin import Registration
 from streamflow.operations.registry import known_operations
 from streamflow.sidecar.state import LogOf
 
@@ -18,8 +16,8 @@ router = APIRouter(prefix="/operations", tags=["operations"])
 
 @router.get("")
 async def list_(log: LogOf) -> list[dict[str, Any]]:
-    """The operations that this installation knows, by name: their contracts, where they are from, and the task workers that do them."""
-    return listed(await log.definitions(), await log.presence())
+    """The operations, by name: their contracts, where they are from, whether they are well, and the task workers that do them."""
+    return await log.operations()
 
 
 @router.post("", status_code=201)
@@ -37,31 +35,3 @@ async def register(body: Registration, log: LogOf, response: Response) -> dict[s
 async def remove(name: str, log: LogOf) -> None:
     """Takes a plugin away."""
     await log.remove(name)
-
-
-def listed(log: Snapshot, workers: list[Presence]) -> list[dict[str, Any]]:
-    """Operations as JSON would have them."""
-    found = {spec.name: {"source": "installed", **spec.model_dump(mode="json", by_alias=True)} for spec in known_operations()}
-    for name, value in log.operations.items():
-        try:
-            spec, plugin = read_record(value)
-        except OperationError as error:
-            found[name] = {"name": name, "source": "plugin", "broken": error.message}
-            continue
-        if name not in found:
-            found[name] = {"source": "plugin", "plugin": plugin.model_dump(mode="json"), **spec.model_dump(mode="json", by_alias=True)}
-    for one in found.values():
-        one["served_by"] = _served_by(str(one["name"]), workers)
-    return [found[name] for name in sorted(found)]
-
-
-def _served_by(name: str, workers: list[Presence]) -> list[dict[str, Any]]:
-    """The workers that announced the operation. `ok` is its health when they did."""
-    found = []
-    for worker in workers:
-        serving = worker.serving
-        for one in serving.operations:
-            if one.get("name") == name:
-                place = {"lane": serving.lane, "instance": serving.instance, "since_ms": serving.since_ms, "present": worker.present}
-                found.append(place | {"ok": one.get("ok"), "detail": one.get("detail", "")})
-    return found
