@@ -1,0 +1,160 @@
+"""Servers that answer too much, too late, half or nonsense."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+import tracemalloc
+
+import pytest
+from aiohttp import web
+
+from streamflow.errors import OperationError
+from tests.contract.http_requests import ask, failing, raw_failing, told
+from tests.contract.servers import http_server, raw_server
+
+
+def test_fifty_megabytes_are_cut_off_while_they_come() -> None:
+    sent = 0
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        for _ in range(800):
+            await response.write(b"x" * 65_536)
+            sent += 65_536
+        return response
+
+    tracemalloc.start()
+    try:
+        error = failing(handle)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (error.code, error.retryable) == ("response_too_large", False)
+    assert sent < 20_000_000
+    assert peak < 20_000_000
+
+
+def test_an_announced_size_over_the_limit_is_not_read_at_all() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 52428800\r\n\r\n")
+        await writer.drain()
+        await reader.read()  # until it hangs up
+
+    assert raw_failing(talk).code == "response_too_large"
+
+
+def test_what_is_compressed_is_refused_rather_than_unpacked() -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        assert request.headers["Accept-Encoding"] == "identity"
+        return web.Response(body=b"\x1f\x8b not really", headers={"Content-Encoding": "gzip"})
+
+    assert failing(handle).code == "response_invalid"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("application/json", b"{nonsense"), ("application/json", b"[" * 100_000), ("text/plain", b"\xff\xfe"), ("text/plain; charset=klingon", b"a")],
+)
+def test_an_answer_that_is_not_what_it_says_is_an_error(kind: str, body: bytes) -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=body, headers={"Content-Type": kind})
+
+    assert failing(handle).code == "response_invalid"
+
+
+def test_an_answer_that_breaks_off_is_tried_again() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        await writer.drain()
+
+    error = raw_failing(talk)
+    assert (error.code, error.retryable) == ("http_broken_off", True)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"\x00" * 1000,
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000,
+    ],
+)
+def test_what_is_no_http_is_tried_again(said: bytes) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        await writer.drain()
+
+    error = raw_failing(talk, method="POST")
+    assert (error.code, error.retryable) == ("http_broken_off", True)
+
+
+def test_a_refused_connection_is_tried_again() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        async def check() -> OperationError:
+            with pytest.raises(OperationError) as raised:
+                await ask(host, {"url": f"http://{host}/"})
+            return raised.value
+
+        error = asyncio.run(check())
+    assert (error.code, error.retryable) == ("http_unreachable", True)
+
+
+def test_tls_with_a_server_that_speaks_none_is_an_error() -> None:
+    async def check() -> OperationError:
+        async with http_server(told({})) as host:
+            with pytest.raises(OperationError) as raised:
+                await ask(host, {"url": f"https://{host}/"})
+            return raised.value
+
+    assert asyncio.run(check()).code == "http_unreachable"
+
+
+def test_a_server_that_never_ends_its_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamflow.operations.http._GRACE_S", 0.0)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"1\r\nx\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    began = time.monotonic()
+    error = raw_failing(talk, timeout_s=0.2)
+    assert (error.code, error.retryable) == ("http_timeout", True)
+    assert time.monotonic() - began < 3
+
+
+def test_a_cancelled_request_ends_at_once_and_hangs_up() -> None:
+    async def check() -> None:
+        came, left = asyncio.Event(), asyncio.Event()
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            came.set()
+            await reader.read()
+            left.set()
+
+        async with raw_server(talk) as host:
+            task = asyncio.create_task(ask(host, {"url": f"http://{host}/"}))
+            await asyncio.wait_for(came.wait(), 5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.wait_for(left.wait(), 5)
+
+    asyncio.run(check())
