@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import backlog, latency, loan, micro, recovery
+from tests.bench import backlog, calls, latency, loan, micro, recovery
 from tests.bench.report import Row, machine, show
 from tests.bench.stage import Stage
 
@@ -22,6 +22,7 @@ PARTS: dict[str, Callable[[Stage], list[Row]]] = {
     "micro": micro.measure,
     "backlog": backlog.measure,
     "latency": latency.measure,
+    "calls": calls.measure,
     "loan": loan.measure,
     "recovery": recovery.measure,
 }
