@@ -19,11 +19,13 @@ from streamflow.definition.scope import Scope, asked, certain_steps, mixed, read
 from streamflow.definition.syntax import nearest
 from streamflow.errors import DefinitionError, Problem
 
-CONDITION = ("true or false", frozenset({"BOOL", "DYN"}))
-KEY = ("a text or a whole number", frozenset({"STRING", "INT", "UINT", "DYN"}))
-INSTANT = ("a timestamp or a text with one", frozenset({"TIMESTAMP", "STRING", "DYN"}))
-LIST = ("a list", frozenset({"LIST", "DYN"}))
-ANY_VALUE = ("a value", frozenset[str]())
+Expected = tuple[str, frozenset[str], str]  # in words, the names of the CEL types that fit (empty: all), a fix for others
+
+CONDITION = ("true or false", frozenset({"BOOL", "DYN"}), "Write a comparison.")
+KEY = ("a text or a whole number", frozenset({"STRING", "INT", "UINT", "DYN"}), "Convert it, for example with string(...).")
+INSTANT = ("a timestamp or a text with one", frozenset({"TIMESTAMP", "STRING", "DYN"}), "Write timestamp(...), or now + duration(...).")
+LIST = ("a list", frozenset({"LIST", "DYN"}), "Name a list, or write one, such as [trigger.id].")
+ANY_VALUE = ("a value", frozenset[str](), "")
 
 _RUN: Schema = {
     "type": "object",
@@ -179,7 +181,7 @@ class ExpressionCheck:
         self._check(emit.key, at + "/key", scope, KEY)
         self._given(emit.data, Receiver(f"the event {emit.event}", self._schema(emit.event), at + "/data", _EMITTED, strict=False), scope)
 
-    def _check(self, source: str | None, at: str, scope: Scope, expected: tuple[str, frozenset[str]]) -> Found | None:
+    def _check(self, source: str | None, at: str, scope: Scope, expected: Expected) -> Found | None:
         """The type and tree of `source`, or None if it is absent or has errors, which are then among the problems."""
         if source is None:
             return None
@@ -204,9 +206,7 @@ class ExpressionCheck:
             problems.append(Problem("SF273", "", "the result has no place in JSON.", "End an optional with orValue(...); give a map texts as keys."))
         elif expected[1] and returned.name().partition("<")[0] not in expected[1]:
             told = json_type(returned.name(), self.types) or returned.name().lower()
-            problems.append(
-                Problem("SF272", "", f"expected {expected[0]} but the result is of type {told}.", "Write a comparison." if expected is CONDITION else "")
-            )
+            problems.append(Problem("SF272", "", f"expected {expected[0]} but the result is of type {told}.", expected[2]))
         self._add(problems, at)
         self._add(uncertain(tree, scope), at)
         self._add(mixed(tree, scope), at)

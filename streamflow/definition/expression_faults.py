@@ -45,6 +45,10 @@ def _worded(message: str, place: str, fields: Callable[[str], Iterable[str]]) ->
         return _no_field(property_name(match[1]), place, list(fields(match[2])))
     if match := re.match(r"found no matching overload for '([^']*)' applied to '([^']*)'", message):
         return _no_overload(match[1], match[2], place)
+    if match := re.match(r"expression of type '([^']*)' cannot be the operand of a select operation", message):
+        kind = _kind(match[1])
+        fix = "Read one item of it, such as [0], or go through it with map." if kind == "a list" else "Read it alone, without a field."
+        return Problem("SF271", "", f"{kind} has no fields ({place}).", fix)
     return Problem("SF260", "", f"the expression cannot be read {place}: {_detail(message)}.", "Look for a missing bracket, quote or operator there.")
 
 

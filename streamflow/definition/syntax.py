@@ -27,6 +27,10 @@ _FORMS = {
     str(get_args(model.EventName)[1].pattern): "letters, digits and . _ -, beginning with a letter",
     str(get_args(model.Version)[1].pattern): 'letters, digits, . and -, at most 40, in quotes, such as "1.0.0"',
     str(get_args(model.Need)[1].pattern): "the id of a step, or of a step and its outcome, such as paid.timeout",
+    str(
+        get_args(model.OperationName)[1].pattern
+    ): "the name of an operation, such as http.get: small letters, digits, _ and -, in up to four parts with a . between",
+    str(get_args(model.Lane)[1].pattern): "small letters, digits and -, beginning with a letter, at most 50",
     duration.PATTERN: "a length of time such as 30s, 24h, 1h30m or 7d",
 }
 _TEXT = 1_000_000  # characters; a definition may take 400 kB as content, and YAML is wider
@@ -183,6 +187,9 @@ def _problem(kind: type[BaseModel], value: Any, fault: dict[str, Any]) -> Proble
         limit = context.get("min_length", context.get("max_length"))
         measure = "characters" if what.startswith("string") else "items"
         return Problem("SF106", place, f"expected at {'least' if what.endswith('short') else 'most'} {limit} {measure} in `{name}`.")
+    if what in ("greater_than_equal", "less_than_equal"):
+        limit = f"least {context['ge']}" if "ge" in context else f"most {context['le']}"
+        return Problem("SF106", place, f"expected at {limit} in `{name}` but found {_found(fault['input'])}.")
     if what in _TYPES:
         fix = "Put quotes around it." if what == "string_type" and isinstance(fault["input"], int | float) else ""
         return Problem("SF103", place, f"expected {_TYPES[what]} but found {_found(fault['input'])}.", fix)

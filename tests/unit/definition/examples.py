@@ -38,6 +38,23 @@ events:
       additionalProperties: false
       properties: {id: {type: string}, total: {type: number}, count: {type: integer}, status: {enum: [paid, free]}}
   - {name: raw, topics: [raw, orders]}
+operations:
+  - name: card.charge
+    title: Charge a card
+    lane: bank
+    timeout: 20s
+    input: {type: object, required: [card, cents], properties: {card: {type: string}, cents: {type: integer}, how: {enum: [now, later]}}}
+    output: {type: object, properties: {charge: {type: string}, fee: {type: integer}}}
+    errors: [{id: declined, retryable: false}, {id: busy}]
+    retry: {attempts: 3, backoff: 2s, codes: [{id: busy, attempts: 9, backoff: 10s}]}
+  - {name: card.refund, input: {type: object, properties: {charge: {type: string}}, additionalProperties: true}}
+  - name: stock.reserve
+    input: {type: object, properties: {sku: {type: string}, count: {type: integer}}}
+    output: {type: object, properties: {shelf: {type: integer}}}
+  - {name: anything}
+definitions:
+  - {name: parcel, version: "1", sha: "1a", at: 4, input: {type: object, required: [id], properties: {id: {type: string}, count: {type: integer}}}}
+  - {name: parcel, version: "2", sha: "2a", at: 7}
 """)
 
 GOOD = """
@@ -66,6 +83,48 @@ steps:
   - id: late
     needs: [paid.timeout]
     print: {text: "'late: ' + trigger['ship-to']"}
+"""
+
+OUTSIDE = """
+name: order-outside
+version: "1"
+on: [{id: placed, event: order.placed}]
+input: {type: object, properties: {id: {type: string}}}
+output: charge
+steps:
+  - id: charge
+    title: Take the money
+    call:
+      operation: card.charge
+      with: [{name: card, expr: trigger.id}, {name: cents, expr: "100"}, {name: how, expr: "'now'"}]
+      retry: {attempts: 4, codes: [{id: declined, attempts: 2}, {id: attempt_lost, attempts: 9, backoff: 1m}]}
+      timeout: 5s
+      queue: 10m
+      within: 1h
+    undo: {operation: card.refund, with: [{name: charge, expr: "has(steps.charge) ? steps.charge.charge : ''"}], lane: slow}
+  - id: reserve
+    needs: [charge]
+    each: {items: "[{'sku': 'a', 'count': 1}]", at_once: 3}
+    call: {operation: stock.reserve, with: [{name: sku, expr: item.sku}, {name: count, expr: item.count + index}]}
+  - id: parcels
+    needs: [reserve]
+    run: {definition: parcel, version: "1", key: run.key + '-1', with: [{name: id, expr: "string(steps.reserve[0].shelf)"}], within: 2d}
+  - id: ask
+    needs: [parcels]
+    approval: {text: "'well?'", who: [clerks, anna], form: {type: object, properties: {note: {type: string}}}, within: 2h}
+  - id: told
+    needs: [ask.approved]
+    set: [{name: note, expr: steps.ask.data.note + steps.ask.by + steps.parcels.run}]
+  - id: refused
+    needs: [ask.rejected, ask.timeout, parcels.failure]
+    join: any
+    fail: {reason: "has(errors.parcels) ? errors.parcels.code : 'refused'"}
+  - id: unpaid
+    needs: [charge.failure]
+    print: {text: "errors.charge.message + string(errors.charge.attempts + 1)"}
+  - id: late
+    needs: [charge.timeout]
+    print: {text: errors.charge.code}
 """
 
 HEAD = 'name: a\nversion: "1"\non: [{id: placed, event: order.placed}]\nsteps:\n'

@@ -4,7 +4,7 @@ import pytest
 
 from streamflow.definition.diff import Added, Changed, Moved, Removed, diff, sentences
 from streamflow.definition.syntax import parse_definition
-from tests.unit.definition.examples import GOOD
+from tests.unit.definition.examples import GOOD, OUTSIDE
 
 BEFORE = parse_definition(GOOD)
 
@@ -37,6 +37,52 @@ BEFORE = parse_definition(GOOD)
 def test_each_change_is_a_sentence(old: str, new: str, told: list[str]) -> None:
     assert old in GOOD
     assert sentences(diff(BEFORE, parse_definition(GOOD.replace(old, new, 1)))) == told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("timeout: 5s", "timeout: 6s", ["`timeout` of `call` of step `charge` changed from `5s` to `6s`."]),
+        ("{attempts: 4,", "{attempts: 5,", ["`attempts` of `retry` of `call` of step `charge` changed from `4` to `5`."]),
+        ("attempts: 9, ", "attempts: 3, ", ["`attempts` of error code `attempt_lost` of `retry` of `call` of step `charge` changed from `9` to `3`."]),
+        (", {id: attempt_lost, attempts: 9, backoff: 1m}", "", ["The error code `attempt_lost` was removed from `retry` of `call` of step `charge`."]),
+        (", {name: how, expr: \"'now'\"}", "", ["The value `how` was removed from `call` of step `charge`."]),
+        ("lane: slow", "lane: fast", ["`lane` of `undo` of step `charge` changed from `slow` to `fast`."]),
+        ("at_once: 3", "at_once: 4", ["`at_once` of `each` of step `reserve` changed from `3` to `4`."]),
+        ('version: "1", key', 'version: "2", key', ["`version` of `run` of step `parcels` changed from `1` to `2`."]),
+        (
+            "who: [clerks, anna]",
+            "who: [clerks, bert]",
+            ["The person `anna` was removed from `approval` of step `ask`.", "The person `bert` was added to `approval` of step `ask`."],
+        ),
+        (
+            "{note: {type: string}}",
+            "{note: {type: integer}}",
+            ["`type` of `note` of `properties` of `form` of `approval` of step `ask` changed from `string` to `integer`."],
+        ),
+        (
+            "input: {type: object, properties: {id: {type: string}}}",
+            "input: {type: object, properties: {id: {type: integer}}}",
+            ["`type` of `id` of `properties` of `input` changed from `string` to `integer`."],
+        ),
+        ("output: charge", "output: told", ["`output` changed from `charge` to `told`."]),
+        (
+            "needs: [charge.timeout]",
+            "needs: [charge.failure]",
+            ["The need `charge.timeout` was removed from step `late`.", "The need `charge.failure` was added to step `late`."],
+        ),
+    ],
+)
+def test_each_change_of_what_is_done_outside_is_a_sentence(old: str, new: str, told: list[str]) -> None:
+    assert OUTSIDE.count(old) == 1
+    assert sentences(diff(parse_definition(OUTSIDE), parse_definition(OUTSIDE.replace(old, new, 1)))) == told
+
+
+def test_parts_of_a_schema_are_not_taken_for_parts_of_a_definition() -> None:
+    before, after = (
+        parse_definition(OUTSIDE.replace("{id: {type: string}}", f"{{steps: {{enum: [{values}]}}, data: {{type: string}}}}")) for values in ("a, b", "b")
+    )
+    assert sentences(diff(before, after)) == ['`enum` of `steps` of `properties` of `input` changed from `["a", "b"]` to `["b"]`.']
 
 
 def test_the_same_meaning_has_no_changes() -> None:

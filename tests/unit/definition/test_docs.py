@@ -27,9 +27,7 @@ def published_before(block: str) -> Catalog:
     catalog = CATALOG
     for at, earlier in enumerate(DEFINITIONS[: DEFINITIONS.index(block)]):
         definition = parse_definition(earlier)
-        child = ChildSpec(
-            name=definition.name, version=definition.version, sha=sha256_of(canonical(definition, catalog)), at=at, input=definition.input or {}
-        )
+        child = ChildSpec(name=definition.name, version=definition.version, sha=sha256_of(canonical(definition, catalog)), at=at, input=definition.input or {})
         catalog = catalog.model_copy(update={"definitions": [*catalog.definitions, child]})
     return catalog
 

@@ -168,6 +168,8 @@ def test_only_what_is_read_is_named() -> None:
         ("steps[event.s].x", "SF262"),
         ("steps", "SF262"),
         ("steps.exists(s, true)", "SF262"),
+        ("errors[event.s].code", "SF262"),
+        ("event.l.exists(x, errors[x].code == 'a')", "SF262"),
         ("{'a': 1}.map(k, k)", "SF263"),
         ("event.l.map(event, event)", "SF264"),
         ("now.getHours('Europe/Berlin')", "SF265"),
@@ -180,6 +182,28 @@ def test_what_cannot_run_is_refused_before(source: str, code: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         compile_expression(source)
     assert [problem.code for problem in caught.value.problems] == [code]
+
+
+def test_errors_of_steps_items_and_places_are_read() -> None:
+    compiled = compile_expression("errors.paid.code + item.sku + string(index) + string(steps.a.n)")
+    assert compiled.names == {"errors", "item", "index", "steps"}
+    assert compiled.steps == {"a", "paid"}
+    assert compiled.failing == {"paid"}
+    values = {"errors": {"paid": {"code": "no"}}, "item": {"sku": "x", "more": 1}, "index": 2, "steps": {"a": {"n": 1}}}
+    assert compiled.evaluate(values) == "nox21"
+    assert compile_expression("item * 2").evaluate({"item": 4}) == 8
+    assert compile_expression("has(errors.paid)").holds({"errors": {}}) is False
+
+
+def test_a_macro_may_call_its_variable_item_as_published_definitions_do() -> None:
+    for source in ("event.l.map(item, item + 1)", "event.l.map(index, index + 1)", "event.l.map(errors, errors + 1)"):
+        compiled = compile_expression(source)
+        assert compiled.names == {"event"}
+        assert compiled.steps == frozenset()
+        assert compiled.evaluate(VALUES) == [4, 2, 3]
+    both = compile_expression("event.l.map(item, item + 1) + [item.n]")
+    assert both.names == {"event", "item"}
+    assert both.evaluate(VALUES | {"item": {"n": 9}}) == [4, 2, 3, 9]
 
 
 def test_an_integer_beyond_64_bits_harms_only_who_reads_it() -> None:

@@ -8,7 +8,7 @@ import merman
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.mermaid import mermaid
 from streamflow.definition.syntax import parse_definition
-from tests.unit.definition.examples import CATALOG, GOOD
+from tests.unit.definition.examples import CATALOG, GOOD, OUTSIDE
 
 DEFINITION = parse_definition(GOOD)
 
@@ -44,6 +44,48 @@ def test_every_step_is_a_node_of_its_shape_and_every_need_an_edge_with_its_outco
     labels = {node["id"]: node["label"] for node in diagram["nodes"]}
     assert labels["n0"].startswith("When<br/>Order placed<br/>")
     assert labels["n1"] == "Wait for the payment<br/>wait for payment.captured<br/>at most 24h"
+
+
+def test_what_is_done_outside_has_shapes_of_its_own_and_undoing_is_dotted() -> None:
+    diagram = parsed(mermaid(parse_definition(OUTSIDE), CATALOG))
+    assert {node["id"]: node["shape"] for node in diagram["nodes"]} == {
+        "n0": "stadium",
+        "n1": "stadium",
+        "n2": "round",
+        "n3": "trapezoid",
+        "n4": "subroutine",
+        "n5": "inv_trapezoid",
+        "n6": "square",
+        "n7": "circle",
+        "n8": "odd",
+        "n9": "odd",
+        "n10": "doublecircle",
+        "n11": "round",
+    }
+    labels = {node["id"]: node["label"] for node in diagram["nodes"]}
+    assert labels["n1"] == "When<br/>it is asked for"
+    assert labels["n2"] == "Take the money<br/>call Charge a card<br/>up to 4 times<br/>at most 1h"
+    assert labels["n3"].startswith("reserve<br/>for each of ")
+    assert labels["n3"].endswith(", 3 at once<br/>call stock.reserve")
+    assert labels["n4"] == "parcels<br/>run parcel@1<br/>at most 2d"
+    assert labels["n5"] == "ask<br/>ask clerks, anna: 'well?'<br/>at most 2h"
+    assert labels["n7"].startswith("refused<br/>fail: has(")
+    assert labels["n11"] == "undo: Take the money<br/>call card.refund"
+    edges = [(edge["from"], edge["to"], edge["label"] or "", edge["stroke"]) for edge in diagram["edges"]]
+    assert ("n2", "n8", "failure", "normal") in edges
+    assert ("n2", "n9", "timeout", "normal") in edges
+    assert [edge for edge in edges if "n11" in edge[:2]] == [("n2", "n11", "undo", "dotted")]
+    assert [edge for edge in edges if edge[0] in ("n0", "n1")] == [("n0", "n2", "", "normal"), ("n1", "n2", "", "normal")]
+
+
+def test_the_undoing_of_a_step_is_coloured_too() -> None:
+    diagram = parsed(mermaid(parse_definition(OUTSIDE), CATALOG, overlay={"charge": "done", "charge.undo": "parked"}))
+    assert {node["id"]: node["classes"] for node in diagram["nodes"] if node["classes"]} == {"n2": ["done"], "n11": ["parked"]}
+
+
+def test_a_hash_is_only_told_when_it_is_that_of_what_would_be_published() -> None:
+    assert "streamflow:sha256" in mermaid(parse_definition(OUTSIDE), CATALOG)
+    assert "streamflow:sha256" not in mermaid(parse_definition(OUTSIDE), CATALOG.model_copy(update={"operations": []}))
 
 
 def test_comments_name_steps_and_content() -> None:
