@@ -33,6 +33,10 @@ BUILT_IN = (
     "streamflow.operations.echo",
     "streamflow.operations.http",
     "streamflow.operations.callback",
+    "streamflow.operations.postgres",
+    "streamflow.operations.objects",
+    "streamflow.operations.nats",
+    "streamflow.operations.kafka",
 )
 
 

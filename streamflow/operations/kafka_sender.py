@@ -1,0 +1,107 @@
+"""Records of operations on their way to Kafka: one producer of librdkafka, whose records end in time when no broker answers.
+
+Apart from `kafka` because this loads Kafka's clients, which nobody needs who only wants to know what there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streamflow.errors import OperationError
+from streamflow.kafka.connection import confluent_producer_config
+from streamflow.kafka.topics import lane_topic_name, topics
+from streamflow.operations.kafka import Headers
+from streamflow.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+_TOPIC_KNOWN_MS = 3000  # after which a topic that the broker does not show counts as missing
+_DELIVERY_MS = 20_000
+_POLL_S = 0.5
+_CLOSE_S = 3.0
+
+_UNKNOWN_TOPIC = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION})
+_DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+_TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
+
+
+class Sender:
+    """A producer, and the thread in which its answers arrive. `trouble` is what went wrong last, empty if nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        config = confluent_producer_config(settings, "operations") | {
+            "topic.metadata.propagation.max.ms": _TOPIC_KNOWN_MS,
+            "delivery.timeout.ms": _DELIVERY_MS,
+        }
+        self.trouble = ""
+        self._settings = settings
+        self._producer = Producer(config)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="kafka.emit", daemon=True)
+        self._thread.start()
+
+    async def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> Message:
+        """The record as it was acknowledged. Raises OperationError. Cancelled, the record may be written all the same."""
+        if self._is_own(topic):
+            message = f"expected a topic of yours but {topic} is Streamflow's own; do choose another"
+            raise OperationError("topic_refused", message, retryable=False, topic=topic)
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Message] = loop.create_future()
+
+        def settle(error: KafkaError | None, sent: Message) -> None:
+            if done.done():
+                return
+            if error is None:
+                done.set_result(sent)
+            else:
+                done.set_exception(KafkaException(error))
+
+        def delivered(error: KafkaError | None, sent: Message) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, error, sent)
+
+        try:
+            self._producer.produce(topic, value, key, on_delivery=delivered, headers=headers)
+            sent = await done
+        except BufferError as error:
+            raise OperationError("kafka_unavailable", "expected Kafka to take the record but too many wait already; do try again", topic=topic) from error
+        except KafkaException as error:
+            failure = _failure(error.args[0], topic, len(value))
+            self.trouble = failure.message if failure.code == "kafka_unavailable" else ""
+            raise failure from error
+        self.trouble = ""
+        return sent
+
+    def close(self) -> None:
+        """Waits some seconds for what was sent, gives up the rest, and ends the thread."""
+        self._producer.flush(_CLOSE_S)
+        self._closing.set()
+        self._thread.join()
+        self._producer.purge()
+        if left := self._producer.flush(0):
+            _log.warning("records_given_up", records=left)
+
+    def _poll(self) -> None:
+        while not self._closing.is_set():
+            self._producer.poll(_POLL_S)
+
+    def _is_own(self, topic: str) -> bool:
+        return topic.startswith(lane_topic_name(self._settings, "")) or topic in {one.name for one in topics(self._settings)}
+
+
+def _failure(error: KafkaError, topic: str, size: int) -> OperationError:
+    code = error.code()
+    if code in _UNKNOWN_TOPIC:
+        message = f"expected the topic {topic} but there is none; do create it or correct its name"
+        return OperationError("topic_missing", message, retryable=False, topic=topic)
+    if code in _DENIED:
+        message = f"expected the right to write to {topic} but Kafka refused; do grant it to Streamflow's user"
+        return OperationError("access_denied", message, retryable=False, topic=topic)
+    if code in _TOO_LARGE:
+        message = f"expected a record that {topic} takes but {size} bytes are too many; do store the content and send where it is"
+        return OperationError("message_too_large", message, retryable=False, topic=topic)
+    return OperationError("kafka_unavailable", f"expected Kafka to take the record but {error.str()}; do try again", topic=topic)
