@@ -94,7 +94,7 @@ class _Show:
         """The whole of it. True if every claim holds."""
         began = time.monotonic()
         definition, catalog, place = _order_fulfilment()
-        self._title("1  Kafka, topics, an engine and an ingress worker")
+        self._title("1  Kafka, topics, an engine, an ingress and a task worker")
         self._start(catalog)
         self._title("2  A definition: what shall happen with an order")
         self._lines(outline(definition, catalog))
@@ -135,7 +135,7 @@ class _Show:
         self._console.print(f"  Kafka is at {broker.bootstrap_servers}; the shop's topics are {', '.join(names)}")
         self._workers = Workers(environment(self._settings, broker.bootstrap_servers) | _SPEED, self._hear)
         self._stack.callback(self._workers.stop)
-        for role in ("ingress", "engine"):
+        for role in ("ingress", "engine", "tasks"):
             self._workers.start(role, role)
         with self._busy("waiting for the workers"):
             self._until(self._ready, _READY_S, "the workers to be ready")

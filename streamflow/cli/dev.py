@@ -12,7 +12,7 @@ from rich.text import Text
 from streamflow.cli import output
 from streamflow.cli.dev_address import SidecarPlace, announced, running
 from streamflow.cli.output import examples
-from streamflow.cli.processes import Workers, environment
+from streamflow.cli.processes import GRACE_S, Workers, environment
 from streamflow.cli.session import session_of
 from streamflow.errors import OperationError
 from streamflow.kafka.admin import apply
@@ -60,9 +60,10 @@ def _stop(stop: threading.Event) -> None:
 
 def _serve(settings: Settings, bootstrap: str, engines: int, stop: threading.Event) -> None:
     apply(settings)
-    names = ["ingress", *(f"engine-{number}" if engines > 1 else "engine" for number in range(engines)), "sidecar"]
+    names = ["ingress", *(f"engine-{number}" if engines > 1 else "engine" for number in range(engines)), "tasks", "sidecar"]
     sidecar = SidecarPlace(settings)
-    workers = Workers(environment(settings, bootstrap) | sidecar.environment(), _Voices(names).hear)
+    quick = {"STREAMFLOW_TASKS__DRAIN_S": str(min(settings.tasks.drain_s, GRACE_S / 2))}
+    workers = Workers(environment(settings, bootstrap) | sidecar.environment() | quick, _Voices(names).hear)
     try:
         for name in names:
             own = {"STREAMFLOW_STATE_DIR": str(settings.state_dir / name)} if name.startswith("engine-") else {}

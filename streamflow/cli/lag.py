@@ -18,7 +18,8 @@ app = typer.Typer(rich_markup_mode=None)
 
 @app.command(epilog=examples("lag", "lag --partitions", "lag --json"))
 def lag(ctx: typer.Context, partitions: Annotated[bool, typer.Option("--partitions", help="a line for each partition")] = False) -> None:
-    """Shows how far the engine is behind in commands, and ingress in the users' topics: records, and seconds since the first unread one came."""
+    """Shows how far the engine is behind in commands, ingress in the users' topics, and task workers in their lanes: records that are not worked
+    on, and seconds since the first of them came."""
     session = session_of(ctx)
     found = measure_lag(session.settings, read_log(session.settings))
     if partitions:

@@ -21,7 +21,7 @@ Hear = Callable[[str, str], None]  # the worker's name, a line of its log
 
 _BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 _STEADY_S = 30.0  # a worker that lived so long begins with the shortest wait again
-_GRACE_S = 15.0
+GRACE_S = 15.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -96,7 +96,7 @@ class Workers:
         running = [worker.process for worker in self.workers.values() if worker.process.poll() is None]
         for process in running:
             process.terminate()
-        deadline = time.monotonic() + _GRACE_S
+        deadline = time.monotonic() + GRACE_S
         try:
             for process in running:
                 with contextlib.suppress(subprocess.TimeoutExpired):

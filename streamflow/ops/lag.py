@@ -1,6 +1,7 @@
 """How far the workers are behind: records between what a group has committed and the end, and how old the first of them is.
 
-The engine's position is in its state; its committed offsets follow with every checkpoint, so up to a checkpoint interval of what is shown is done.
+In a lane only what is unfinished counts: what has ended above the committed offset is in the commit's metadata. The engine's position is in its
+state; its committed offsets follow with every checkpoint, so up to a checkpoint interval of what is shown is done.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from streamflow.errors import OperationError
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.groups import GroupOffsets, Place
-from streamflow.kafka.topics import COMMANDS, topic_name
+from streamflow.kafka.groups import GroupOffsets, Place, positions
+from streamflow.kafka.serving import group_of
+from streamflow.kafka.topics import COMMANDS, lane_topic_name, topic_name
 from streamflow.ops.reading import Reading
 from streamflow.settings import Settings
+from streamflow.wire.lane_position import decode_position
 
 _ANSWER_S = 10.0
 _FIRST_S = 2.0  # for the first unread records to come
@@ -44,29 +47,47 @@ class PartitionLag:
 
 
 def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
-    """The lag of the engine on `commands` and of ingress on the topics that the versions in `log` read, by role, topic and partition.
+    """The lag of the engine on `commands`, of ingress on the topics that the versions in `log` read, and of task workers on their lanes, by role,
+    topic and partition.
 
     Raises OperationError when the broker does not answer."""
     admin = Admin(settings)
     prefix = settings.topics.prefix
-    wanted = {f"{prefix}engine": ("engine", [topic_name(settings, COMMANDS)]), f"{prefix}ingress": ("ingress", sorted(source_topics(log)))}
+    lanes = {group_of(settings, lane): lane_topic_name(settings, lane) for lane in sorted(settings.tasks.lanes)}
+    wanted = {
+        f"{prefix}engine": ("engine", [topic_name(settings, COMMANDS)]),
+        f"{prefix}ingress": ("ingress", sorted(source_topics(log))),
+        **{group: ("tasks", [topic]) for group, topic in lanes.items()},
+    }
     found: list[PartitionLag] = []
     client = AdminClient(confluent_config(settings, "lag"))
+    in_lanes = positions(settings, lanes)
     for group, (role, names) in wanted.items():
         described = admin.describe(names)
         partitions = [TopicPartition(topic.name, number) for topic in described.values() for number in range(topic.partitions)]
         if not partitions:
             continue
-        with GroupOffsets(settings, group) as offsets:
-            committed = offsets.committed((place.topic, place.partition) for place in partitions)
+        ended: dict[Place, int] = {}
+        if group in lanes:
+            committed = {place: offset for place, (offset, _) in in_lanes[group].items()}
+            ended = {place: _ended(*position) for place, position in in_lanes[group].items()}
+        else:
+            with GroupOffsets(settings, group) as offsets:
+                committed = offsets.committed((place.topic, place.partition) for place in partitions)
         begins, ends = _offsets(client, partitions, _EARLIEST), _offsets(client, partitions, _LATEST)
         unread = {place: max(committed.get(place, -1), begins[place]) for place in ends}
         ages = _ages(settings, {place: at for place, at in unread.items() if at < ends[place]})
         found += [
-            PartitionLag(role, topic, number, committed.get((topic, number)), end, max(0, end - unread[topic, number]), ages.get((topic, number), 0.0))
-            for (topic, number), end in sorted(ends.items())
+            PartitionLag(role, *place, committed.get(place), end, max(0, end - unread[place] - ended.get(place, 0)), ages.get(place, 0.0))
+            for place, end in sorted(ends.items())
         ]
     return found
+
+
+def _ended(offset: int, metadata: str) -> int:
+    """How many tasks have ended above a lane's committed offset."""
+    position = decode_position(offset, metadata)
+    return 0 if position is None else sum(end - begin for begin, end in position.finished)
 
 
 def source_topics(log: Snapshot) -> set[str]:

@@ -21,6 +21,7 @@ from streamflow.operations.registry import Registry
 from streamflow.runtime.lane import Lane
 from streamflow.runtime.lane_session import LaneSession
 from streamflow.runtime.performing import Performer
+from streamflow.runtime.presence import Presence
 from streamflow.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -48,16 +49,28 @@ async def serve_tasks(settings: Settings, lanes: Sequence[str], stop: asyncio.Ev
     registry = Registry(settings)
     await registry.start()
     definitions = DefinitionsLog(settings)
-    definitions.subscribe(lambda: registry.follow(definitions.operations))
+    presence = Presence(settings, names, registry)
+
+    def follow() -> None:
+        registry.follow(definitions.operations)
+        presence.changed()
+
+    definitions.subscribe(follow)
+    telling: asyncio.Task[None] | None = None
     try:
         await definitions.start()
-        registry.follow(definitions.operations)
+        follow()
         log.info("operations_ready", names=registry.names(), broken=[one.name for one in registry.broken])
         performer = Performer(settings, registry, callback_urls(settings))
+        telling = asyncio.create_task(presence.serve())
         async with asyncio.TaskGroup() as group:
             for name in names:
                 group.create_task(serve_lane(Lane(settings, name, performer), stop), name=f"lane-{name}")
+        await presence.withdraw()
     finally:
+        if telling is not None:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
         await definitions.stop()
         await registry.close()
 

@@ -98,7 +98,7 @@ class LaneBench(Bench):
         partition = partition_of(key, self.partitions)
         while True:
             try:
-                self.producer.produce(self.topic(f"tasks.{lane}"), value, key.encode(), partition=partition, headers=headers or [])
+                self.producer.produce(self.topic(f"tasks.{lane}"), value, key.encode(), partition=partition, headers=dict(headers or ()))
                 return
             except BufferError:
                 self.producer.poll(0.1)
@@ -178,7 +178,8 @@ def make_lanes(bootstrap: str, folder: Path, *, partitions: int = 2, lanes: Mapp
 @pytest.fixture
 def lanes(bootstrap: str, tmp_path: Path) -> Iterator[LaneBench]:
     """A bench for one test."""
-    with make_lanes(bootstrap, tmp_path) as made:
+    made = make_lanes(bootstrap, tmp_path)
+    with made:
         yield made
 
 

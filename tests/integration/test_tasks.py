@@ -1,18 +1,31 @@
-"""Task workers against a real broker: what becomes of tasks that are put into a lane by hand."""
+"""Task workers against a real broker: what becomes of tasks that are put into a lane by hand, whatever happens to the worker."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from streamflow.engine.tasks import CancelTask
+from streamflow.engine.tasks import CancelTask, Task
+from streamflow.kafka.publication import read_log
+from streamflow.ops.lag import measure_lag, totals
 from streamflow.settings import Lane
 from streamflow.wire.tasks import Source
 from tests.integration.lanes import TOPIC_ID, LaneBench, lanes, ledger, make_lanes
 from tests.integration.workers import complaints
+from tests.proof.ledger import Ledger
 
 __all__ = ["lanes", "ledger"]
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
+
+QUICK = Lane(session_timeout_s=6)
+
+
+def posts(bench: LaneBench, ledger: Ledger, number: int, *, path: str = "x", keys: int = 7, **changes: object) -> list[Task]:
+    """Tasks that each call the ledger once."""
+    return [bench.task(f"k{nth % keys}", operation="http.request", input={"url": f"{ledger.url}/{path}", "json": {}}, **changes) for nth in range(number)]
 
 
 def test_tasks_are_answered_and_their_offsets_committed(lanes: LaneBench) -> None:
@@ -27,3 +40,221 @@ def test_tasks_are_answered_and_their_offsets_committed(lanes: LaneBench) -> Non
     counts = lanes.lines(worker, "lane_counts")[-1]
     assert (counts["read"], counts["completed"], counts["copies"]) == (300, 300, 0)
     assert complaints(worker) == []
+
+
+def test_whatever_comes_into_a_lane_ends_in_one_counted_way(lanes: LaneBench) -> None:
+    worker = lanes.task_worker()
+    good, failing, slow = lanes.task("a"), lanes.task("b", input={"fail": "echo_refused"}), lanes.task("c", input={"delay_ms": 60_000}, timeout_ms=200)
+    unknown, wrong, late = lanes.task("d", operation="no.such"), lanes.task("e", input=[]), lanes.task("f", deadline_ms=1)
+    lanes.put("default", good, failing, slow, unknown, wrong, late)
+    lanes.put_bytes("default", b"no task")
+    lanes.put("default", good, source=Source(TOPIC_ID, 0, 0))
+    answers = lanes.wait_answers(good, failing, slow, unknown, wrong, late)
+    codes = {task.key: answers[task.run][0].fields.get("code") for task in (good, failing, slow, unknown, wrong, late)}
+    assert codes == {"a": None, "b": "echo_refused", "c": "attempt_timeout", "d": "operation_unknown", "e": "input_invalid", "f": "deadline_passed"}
+    assert lanes.wait_done("default") == {"completed": 1, "failed": 4, "expired": 1, "unreadable": 1, "copies": 1}
+    letter = lanes.wait_letter("bad_task", stage="tasks")
+    assert letter.value == b"no task"
+    told = lanes.wait_line(worker, "attempt_failed", code="echo_refused")
+    assert (told["lane"], told["run"], told["step"], told["attempt"]) == ("default", failing.run, "call", 1)
+    assert {"partition", "offset"} <= told.keys()
+
+
+def test_completions_come_out_of_order_and_a_killed_worker_repeats_only_what_had_not_ended(lanes: LaneBench, ledger: Ledger) -> None:
+    worker = lanes.task_worker(allow=(ledger.host,))
+    hanging = lanes.task("k0", input={"delay_ms": 60_000})
+    tasks = posts(lanes, ledger, 40, keys=1)
+    for task in tasks:
+        assert task.key == hanging.key
+    lanes.put("default", hanging, *tasks)
+    lanes.wait_answers(*tasks)
+    partition = next(iter(lanes.positions("default")))
+    lanes.wait(lambda: (found := lanes.position("default", partition)) and found.counts.get("completed") == 40, "the ends to be committed")
+    position = lanes.position("default", partition)
+    assert position is not None
+    assert (position.offset, position.finished) == (0, ((1, 41),))
+    worker.kill()
+    lanes.restart(worker)
+    lanes.wait_assigned(worker)
+    late = posts(lanes, ledger, 1, keys=1)
+    lanes.put("default", *late)
+    lanes.wait_answers(*late)
+    account = ledger.account()
+    assert set(account.calls.values()) == {1}
+    assert len(account.keys) == 41
+
+
+def test_a_worker_that_is_killed_in_mid_flight_loses_nothing_and_repeats_what_was_in_flight(lanes: LaneBench, ledger: Ledger) -> None:
+    worker = lanes.task_worker(allow=(ledger.host,))
+    lanes.wait_assigned(worker)
+    tasks = posts(lanes, ledger, 600)
+    lanes.put("default", *tasks)
+    repeatable = 0
+    for share in (100, 300):
+        lanes.wait(lambda share=share: len(ledger.account().keys) >= share, f"{share} calls")  # type: ignore[misc]
+        worker.kill()
+        done = sum(position.counts.get("completed", 0) for position in lanes.positions("default").values())
+        repeatable += len(ledger.account().keys) - done
+        lanes.restart(worker)
+    lanes.wait_answers(*tasks, timeout_s=60)
+    lanes.wait_done("default")
+    account = ledger.account()
+    assert account.keys == {task.idempotency_key for task in tasks}
+    assert 0 < account.excess <= repeatable
+    worker.stop()
+    assert complaints(worker) == []
+
+
+def test_a_worker_that_is_asked_to_stop_lets_its_attempts_end_and_repeats_none(lanes: LaneBench, tmp_path: Path) -> None:
+    with Ledger(tmp_path / "slow", delay_ms=1000) as ledger:
+        worker = lanes.task_worker(allow=(ledger.host,))
+        lanes.wait_assigned(worker)
+        tasks = posts(lanes, ledger, 150)
+        lanes.put("default", *tasks)
+        lanes.wait(lambda: len(ledger.account().keys) >= 100, "calls to be on their way")
+        worker.stop()
+        ended = ledger.account()
+        assert ended.calls == ended.answers
+        lanes.restart(worker)
+        lanes.wait_answers(*tasks)
+        assert set(ledger.account().calls.values()) == {1}
+        assert lanes.wait_done("default") == {"completed": 150}
+
+
+def test_what_does_not_end_in_time_is_left_to_the_next_owner(lanes: LaneBench) -> None:
+    worker = lanes.task_worker(drain_s=0.2)
+    task = lanes.task(input={"delay_ms": 20_000})
+    lanes.put("default", task)
+    lanes.wait(lambda: (counts := lanes.lines(worker, "lane_assigned")) and counts, "an assignment")
+    lanes.wait(lambda: lanes.positions("default").keys() and lanes.stranger.held(lanes.topic("tasks.default")), "the task to be there")
+    second = lanes.task(input={"value": 1})
+    lanes.put("default", second)
+    lanes.wait_answers(second)
+    worker.stop()
+    assert lanes.lines(worker, "attempt_left", run=task.run)
+    assert task.run not in lanes.answers()
+    position = next(found for found in lanes.positions("default").values() if found.counts)
+    assert (position.offset, position.finished) == (0, ((1, 2),))
+
+
+def test_a_second_worker_takes_its_share_and_repeats_nothing(bootstrap: str, tmp_path: Path) -> None:
+    with (
+        make_lanes(bootstrap, tmp_path, partitions=4, lanes={"default": Lane(session_timeout_s=6, in_flight=20)}) as bench,
+        Ledger(tmp_path / "ledger", delay_ms=50) as ledger,
+    ):
+        first = bench.task_worker("first", allow=(ledger.host,), instance_id=None)
+        bench.wait_assigned(first)
+        tasks = posts(bench, ledger, 800, keys=40)
+        bench.put("default", *tasks)
+        bench.wait(lambda: len(ledger.account().keys) >= 60, "work to be on its way")
+        second = bench.task_worker("second", allow=(ledger.host,), instance_id=None)
+        bench.wait(lambda: any(line["partitions"] for line in bench.lines(second, "lane_assigned")), "the second one to have partitions")
+        bench.wait(lambda: bench.lines(first, "lane_assigned")[-1]["partitions"] != [0, 1, 2, 3], "the first one to have fewer")
+        bench.wait_answers(*tasks, timeout_s=60)
+        assert bench.wait_done("default") == {"completed": 800}
+        assert set(ledger.account().calls.values()) == {1}
+        second.stop()
+        first.stop()
+        assert complaints(first) + complaints(second) == []
+
+
+def test_a_task_is_cancelled_before_it_starts_and_while_it_runs(bootstrap: str, tmp_path: Path) -> None:
+    with make_lanes(bootstrap, tmp_path, partitions=1, lanes={"default": Lane(session_timeout_s=6, in_flight=1)}) as bench:
+        worker = bench.task_worker()
+        running, waiting = bench.task(input={"delay_ms": 60_000}), bench.task(input={"delay_ms": 60_000})
+        bench.put("default", running, waiting)
+        bench.wait_assigned(worker)
+        bench.put("default", CancelTask(running.id, running.key))
+        bench.wait_line(worker, "attempt_cancelled", run=running.run, running=True)
+        third = bench.task()
+        bench.put("default", CancelTask(waiting.id, waiting.key), third)
+        bench.wait_answers(third)
+        assert bench.wait_done("default") == {"cancelled": 2, "cancels": 2, "completed": 1}
+        assert bench.answers().keys() == {third.run}
+
+
+def test_a_copy_of_a_task_is_skipped_also_by_a_worker_that_never_saw_the_original(lanes: LaneBench, ledger: Ledger) -> None:
+    worker = lanes.task_worker(allow=(ledger.host,))
+    tasks = posts(lanes, ledger, 30, keys=1)
+    for nth, task in enumerate(tasks):
+        lanes.put("default", task, source=Source("commands-id", nth // 4, nth % 4), flush=False)
+    lanes.flush()
+    lanes.wait_done("default")
+    worker.kill()
+    for nth, task in list(enumerate(tasks))[10:]:
+        lanes.put("default", task, source=Source("commands-id", nth // 4, nth % 4), flush=False)
+    new = posts(lanes, ledger, 1, keys=1)
+    lanes.put("default", *new, source=Source("commands-id", 100, 0))
+    other = lanes.task_worker("other", allow=(ledger.host,), instance_id="tasks")
+    lanes.wait_assigned(other)
+    lanes.wait_answers(*tasks, *new)
+    assert lanes.wait_done("default") == {"completed": 31, "copies": 20}
+    assert set(ledger.account().calls.values()) == {1}
+
+
+def test_a_slow_lane_slows_no_other_multiplies_no_calls_and_shows_as_lag(bootstrap: str, tmp_path: Path) -> None:
+    quick, slow = Lane(session_timeout_s=6), Lane(session_timeout_s=6, in_flight=4)
+    with make_lanes(bootstrap, tmp_path, lanes={"quick": quick, "slow": slow}) as bench, Ledger(tmp_path / "l", delay_ms=400) as ledger:
+        worker = bench.task_worker(allow=(ledger.host,))
+        bench.wait_assigned(worker)
+        jammed = posts(bench, ledger, 200, timeout_ms=5000)  # 20 seconds of work, each attempt well within its limit
+        bench.put("slow", *jammed)
+        bench.wait(lambda: len(ledger.account().keys) >= 12, "the slow lane to be at work")
+        swift = [bench.task(f"k{nth}") for nth in range(500)]
+        bench.put("quick", *swift)
+        bench.wait_done("quick", timeout_s=10)
+        lag = totals(measure_lag(bench.settings, read_log(bench.settings)))
+        records, seconds = lag["tasks", bench.topic("tasks.slow")]
+        assert lag["tasks", bench.topic("tasks.quick")] == (0, 0.0)
+        assert 100 < records < 200
+        assert 0 < seconds < 20
+        account = ledger.account()
+        assert set(account.calls.values()) == {1}
+        assert bench.lines(worker, "attempt_failed") == []
+        worker.stop()
+
+
+def test_a_worker_serves_the_lanes_it_is_told_to(bootstrap: str, tmp_path: Path) -> None:
+    with make_lanes(bootstrap, tmp_path, lanes={"one": QUICK, "two": QUICK}) as bench:
+        worker = bench.task_worker("only-two", "two")
+        one, two = bench.task(), bench.task()
+        bench.put("one", one)
+        bench.put("two", two)
+        bench.wait_answers(two)
+        worker.stop()
+        assert {line["lane"] for line in bench.lines(worker, "lane_assigned")} == {"two"}
+        assert one.run not in bench.answers()
+
+
+def test_a_worker_of_a_lane_that_is_unknown_or_has_no_topic_ends_with_a_clear_error(lanes: LaneBench) -> None:
+    unknown = lanes.task_worker("unknown", "no-such-lane")
+    assert unknown._running().wait(30) != 0
+    unknown._process = None
+    assert "lane_unknown" in unknown.tail()
+    lanes.settings = lanes.settings.model_copy(update={"tasks": lanes.settings.tasks.model_copy(update={"lanes": {"default": QUICK, "new": QUICK}})})
+    missing = lanes.task_worker("missing")
+    assert missing._running().wait(30) != 0
+    missing._process = None
+    assert "topics_missing" in missing.tail()
+    assert "tasks.new" in missing.tail()
+    assert "Traceback" not in missing.tail() + unknown.tail()
+
+
+def test_a_lane_that_is_full_reads_no_more_than_it_has_places_for(bootstrap: str, tmp_path: Path) -> None:
+    with (
+        make_lanes(bootstrap, tmp_path, partitions=1, lanes={"default": Lane(session_timeout_s=6, in_flight=8)}) as bench,
+        Ledger(tmp_path / "l", delay_ms=30) as ledger,
+    ):
+        worker = bench.task_worker(allow=(ledger.host,))
+        tasks = posts(bench, ledger, 400)
+        bench.put("default", *tasks)
+        most = 0
+        while len(ledger.account().keys) < 400:
+            entries = ledger.entries()
+            most = max(most, sum(1 if entry.kind == "call" else -1 for entry in entries))
+            worker.check()
+        assert 4 <= most <= 8
+        assert bench.wait_done("default") == {"completed": 400}
+        line = json.dumps(bench.lines(worker)[-1])
+        worker.stop()
+        assert bench.lines(worker, "lane_counts")[-1]["held"] == 0, line

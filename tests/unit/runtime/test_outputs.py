@@ -1,16 +1,21 @@
-"""What happens to outputs when handing them to the producer is interrupted, as a rebalance does."""
+"""Outputs: what happens when handing them to the producer is interrupted, as a rebalance does, and where tasks go."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from streamflow.engine.commands import CancelRun
+from streamflow.engine.commands import CancelRun, FailAttempt
+from streamflow.engine.effects import SendTask
+from streamflow.engine.outcome import Decision
+from streamflow.engine.tasks import CancelTask, Task
 from streamflow.ids import partition_of
 from streamflow.runtime.outputs import Names, Outputs
-from streamflow.settings import Settings, Topics
+from streamflow.settings import Lane, Settings, Tasks, Topics
+from streamflow.wire.codec import decode_command
+from streamflow.wire.tasks import decode_task
 
 NAMES = Names("commands", "runs", "dead-letters")
 
@@ -52,3 +57,38 @@ def test_a_cancelled_send_keeps_what_the_producer_did_not_take() -> None:
         assert sent == {partition: sum(partition_of(key, 4) == partition for key in keys) for partition in range(4)}
 
     asyncio.run(scenario())
+
+
+def a_task(number: int) -> Task:
+    return Task(f"r{number}/s/1", f"r{number}/s", f"r{number}", "order", "1", "k", "s", 1, "pay", {}, 1000, 1000)
+
+
+def test_tasks_go_to_their_lanes_and_say_where_they_were_decided() -> None:
+    async def scenario() -> None:
+        lanes = Tasks(lanes={"default": Lane(), "slow": Lane()})
+        settings = Settings(topics=Topics(prefix="p.", partitions=4), tasks=lanes)
+        outputs = Outputs(AnyProducer(), AnyProducer(), settings, NAMES, 3, "the-id")  # type: ignore[arg-type]
+        effects = (SendTask("slow", a_task(1)), SendTask("default", a_task(2)), SendTask("unknown", a_task(3)), SendTask("slow", CancelTask("r1/s/1", "k")))
+        decision = Decision("applied", "", [], list(effects), {})
+        outputs.add(decision, ARecord(17), None)
+        queued = {(place.topic, place.partition): records for place, records in outputs._queued.items()}
+        assert {place: [headers for _, _, headers in records] for place, records in queued.items()} == {
+            ("p.tasks.slow", 3): [[("source", b"the-id/17/0")], [("source", b"the-id/17/3")]],
+            ("p.tasks.default", 3): [[("source", b"the-id/17/1")]],
+            ("commands", 3): [[]],
+        }
+        assert [decode_task(value or b"") for _, value, _ in queued["p.tasks.slow", 3]] == [a_task(1), CancelTask("r1/s/1", "k")]
+        ((_, refusal, _),) = queued["commands", 3]
+        failed = decode_command(refusal or b"")
+        assert isinstance(failed, FailAttempt)
+        assert (failed.run, failed.code, failed.retryable) == ("r3", "lane_unknown", True)
+
+    asyncio.run(scenario())
+
+
+class AnyProducer:
+    """Is asked for nothing."""
+
+
+class ARecord(NamedTuple):
+    offset: int

@@ -1,0 +1,99 @@
+"""Answers leave in order, are acknowledged once, and outlive the producer that could not deliver them."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, NamedTuple
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from streamflow.errors import OperationError
+from streamflow.runtime.answers import Answers, BrokerClock
+from streamflow.wire.dead_letter import DeadLetter
+
+
+class Acked(NamedTuple):
+    timestamp: int
+
+
+class Producer:
+    """Takes batches; whether the broker has them is told by the test."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, int, int, asyncio.Future[Acked]]] = []
+
+    def create_batch(self) -> BatchBuilder:
+        return BatchBuilder(100_000, 0)
+
+    async def send_batch(self, batch: Any, topic: str, *, partition: int) -> asyncio.Future[Acked]:
+        future: asyncio.Future[Acked] = asyncio.get_running_loop().create_future()
+        self.sent.append((topic, partition, batch.record_count(), future))
+        return future
+
+
+async def turn() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_what_comes_at_once_leaves_in_one_batch_for_each_partition_and_is_done_when_acknowledged() -> None:
+    async def scenario() -> None:
+        answers, producer, done = Answers("commands", 1, "dead", BrokerClock()), Producer(), list[int]()
+        for number in range(5):
+            answers.add("key", b"x", partial(done.append, number))
+        answers.add_dead(DeadLetter(None, b"x", ()), lambda: done.append(99))
+        serving = asyncio.ensure_future(answers.serve(producer))
+        await turn()
+        assert [(topic, partition, records) for topic, partition, records, _ in producer.sent] == [("commands", 0, 5), ("dead", 0, 1)]
+        assert done == []
+        for *_, future in producer.sent:
+            future.set_result(Acked(1))
+        await turn()
+        assert done == [0, 1, 2, 3, 4, 99]
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
+def test_what_a_producer_did_not_deliver_is_sent_by_the_next_one_and_done_once() -> None:
+    async def scenario() -> None:
+        answers, first, second, done = Answers("commands", 1, "dead", BrokerClock()), Producer(), Producer(), list[str]()
+        answers.add("key", b"a", lambda: done.append("a"))
+        serving = asyncio.ensure_future(answers.serve(first))
+        await turn()
+        answers.add("key", b"b", lambda: done.append("b"))
+        await turn()
+        (*_, lost), (*_, late) = first.sent
+        lost.set_exception(KafkaConnectionError())
+        with pytest.raises(OperationError) as caught:
+            await serving
+        assert caught.value.code == "answers_unsent"
+        answers.add("key", b"c", lambda: done.append("c"))
+        again = asyncio.ensure_future(answers.serve(second))
+        await turn()
+        assert [records for *_, records, _ in second.sent] == [3]
+        late.set_result(Acked(1))  # it got through after all; it is sent again nevertheless
+        second.sent[0][3].set_result(Acked(1))
+        await turn()
+        assert done == ["a", "b", "c"]
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
+def test_the_brokers_time_is_known_from_its_acknowledgements() -> None:
+    now = [100.0]
+    clock = BrokerClock(lambda: now[0])
+    assert clock.now_ms() == 100_000
+    clock.seen(40_000)  # ours is a minute ahead, less what the acknowledgement took
+    clock.seen(40_500)
+    clock.seen(39_000)
+    now[0] = 101.0
+    assert clock.now_ms() == 41_500
+    clock.forget()
+    assert clock.now_ms() == 101_000

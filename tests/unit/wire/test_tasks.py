@@ -1,0 +1,47 @@
+"""Records of lanes: the same task gives the same bytes, and where it was decided tells copies apart."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from streamflow.engine.tasks import CancelTask, Task
+from streamflow.wire.codec import DecodeError
+from streamflow.wire.tasks import Source, decode_task, encode_task, source_header, source_of
+
+TASK = Task("r/s/1", "r/s", "r", "order", "1", "k", "s", 1, "pay", {"b": 1, "a": [None, 2.5, "x"]}, 1000, 2000)
+
+
+@pytest.mark.parametrize("task", [TASK, CancelTask("r/s/1", "k")])
+def test_a_task_comes_back_as_it_was(task: Task | CancelTask) -> None:
+    assert decode_task(encode_task(task)) == task
+
+
+def test_keys_are_sorted_at_every_depth() -> None:
+    encoded = encode_task(TASK)
+    assert encoded == json.dumps(json.loads(encoded), sort_keys=True, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"kind":"other"}', b'{"kind":"cancel","id":1,"key":"k"}', b"[" * 5000, b'{"kind":"call"}', b"\xff"])
+def test_what_is_no_task_is_told_without_its_content(data: bytes) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_task(data)
+    assert caught.value.code == "bad_task"
+
+
+def test_the_source_is_a_header_that_anybody_can_read() -> None:
+    source = Source("a-topic_id", 123, 4)
+    assert source_header(source) == ("source", b"a-topic_id/123/4")
+    assert source_of([("traceparent", b"x"), source_header(source)]) == source
+
+
+@pytest.mark.parametrize("value", [b"", b"x", b"x/1", b"x/1/y", b"x/1/2/3", b"\xff/1/z"])
+def test_a_header_that_is_no_source_is_none(value: bytes) -> None:
+    assert source_of([("source", value)]) is None
+
+
+def test_a_source_covers_what_was_decided_before_it_on_the_same_topic() -> None:
+    source = Source("t", 10, 2)
+    assert [source.covers(Source("t", *place)) for place in ((9, 5), (10, 1), (10, 2), (10, 3), (11, 0))] == [True, True, True, False, False]
+    assert not source.covers(Source("another", 1, 0))
