@@ -91,7 +91,11 @@ class Approvals:
                 for record in reading.to_end(progress):
                     self._take_record(record)
                 self._at = {number: high for number, (_, high) in reading.bounds.items()}
-            return sorted(self._open.values(), key=lambda one: (one.asked_ms, one.run, one.step))
+            return self.open()
+
+    def open(self) -> list[OpenApproval]:
+        """What is open, as far as has been taken."""
+        return sorted(self._open.values(), key=lambda one: (one.asked_ms, one.run, one.step))
 
     def _take_record(self, record: Record) -> None:
         # Most transitions are about something else; their values need not be decoded.
@@ -107,9 +111,9 @@ def open_approval(history: Iterable[Transition], run: str, step: str) -> OpenApp
         asked = asked or (transition.step == step and isinstance(transition.data, t.ApprovalRequested))
         if transition.step == step and isinstance(transition.data, t.ApprovalGiven):
             ended = f"{transition.data.by} has {transition.data.decision} it"
-    found = approvals._open.get((run, step))  # noqa: SLF001 - our own class
-    if found is not None:
-        return found
+    for one in approvals.open():
+        if (one.run, one.step) == (run, step):
+            return one
     if asked:
         raise Rejected("approval_closed", f"expected an open approval {step} of {run} but {ended}; nothing is left to decide", run=run, step=step)
     raise Rejected("approval_unknown", f"expected an approval {step} of {run} but none was asked for; do list the open ones", run=run, step=step)

@@ -99,6 +99,8 @@ class KafkaLog:
 
 async def heard(future: Future[Answer], timeout_s: float) -> Answer | None:
     """The answer, or None when there is none within `timeout_s`. Raises what it was refused with. Whoever else waits for it goes on waiting."""
+    if future.done():
+        return future.result()
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 

@@ -1,0 +1,89 @@
+"""Approvals over HTTP: what is open, who may decide, and that one decision counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.unit.sidecar.test_runs import NO_RUN, code
+
+Start = Callable[..., str]
+YES = {"decision": "approved", "by": "alice", "data": {"note": "fine"}}
+
+
+def test_open_approvals_say_who_may_decide_what(client: TestClient, start: Start) -> None:
+    run = start(amount=7)
+    (found,) = client.get("/approvals").json()
+
+    assert (found["run"], found["step"], found["text"], found["who"], found["due_ms"]) == (run, "ask", "Pay 7 back?", ["alice", "managers"], None)
+    assert found["form"]["required"] == ["note"]
+    assert len(client.get("/approvals", params={"who": "managers"}).json()) == 1
+    assert client.get("/approvals", params={"who": "bob"}).json() == []
+
+
+def test_an_approval_lets_the_run_go_on(client: TestClient, start: Start) -> None:
+    run = start(amount=7)
+    answer = client.post(f"/runs/{run}/approvals/ask", json=YES)
+
+    assert (answer.status_code, answer.json()["applied"]) == (200, True)
+    told = client.get(f"/runs/{run}").json()
+    assert (told["status"], told["output"]) == ("completed", {"paid": 7})
+    assert told["steps"][0]["decision"] == {"decision": "approved", "by": "alice", "data": {"note": "fine"}}
+    assert client.get("/approvals").json() == []
+
+
+def test_a_rejection_takes_its_own_way(client: TestClient, start: Start) -> None:
+    run = start()
+    client.post(f"/runs/{run}/approvals/ask", json=YES | {"decision": "rejected"})
+
+    assert client.get(f"/runs/{run}").json()["ended"] == "ask.rejected"
+
+
+def test_a_group_is_what_the_header_says(client: TestClient, start: Start) -> None:
+    run = start()
+    by_bob = YES | {"by": "bob"}
+
+    assert code(client.post(f"/runs/{run}/approvals/ask", json=by_bob)) == (403, "not_allowed")
+    assert code(client.post(f"/runs/{run}/approvals/ask", json=by_bob, headers={"X-Streamflow-Groups": "clerks"})) == (403, "not_allowed")
+    assert client.post(f"/runs/{run}/approvals/ask", json=by_bob, headers={"X-Streamflow-Groups": "clerks, managers"}).status_code == 200
+
+
+def test_nobody_decides_in_the_name_of_another_where_people_are_known(client: TestClient, start: Start) -> None:
+    path = f"/runs/{start()}/approvals/ask"
+
+    assert code(client.post(path, json=YES, headers={"X-Streamflow-User": "mallory"})) == (403, "not_allowed")
+    assert client.post(path, json=YES, headers={"X-Streamflow-User": "alice"}).status_code == 200
+
+
+def test_the_second_decision_is_told_who_made_the_first(client: TestClient, start: Start) -> None:
+    path = f"/runs/{start()}/approvals/ask"
+    client.post(path, json=YES)
+    again = client.post(path, json=YES | {"decision": "rejected"})
+
+    assert code(again) == (409, "approval_closed")
+    assert "alice has approved it" in again.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"data": {}}, (422, "schema_mismatch")),
+        ({"data": None}, (422, "schema_mismatch")),
+        ({"decision": "maybe"}, (422, "request_invalid")),
+        ({"by": ""}, (422, "request_invalid")),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_decides_nothing(client: TestClient, start: Start, change: Any, expected: tuple[int, str]) -> None:
+    run = start()
+
+    assert code(client.post(f"/runs/{run}/approvals/ask", json=YES | change)) == expected
+    assert client.get(f"/runs/{run}").json()["at"] == {"ask": "approval"}
+
+
+def test_an_approval_that_was_never_asked_for_is_unknown(client: TestClient, start: Start) -> None:
+    assert code(client.post(f"/runs/{start()}/approvals/pay", json=YES)) == (404, "approval_unknown")
+    assert code(client.post(f"/runs/{NO_RUN}/approvals/ask", json=YES)) == (404, "run_unknown")

@@ -1,0 +1,119 @@
+"""Who gets in: the token, this machine, and no page of somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from typing import Any
+
+import pytest
+import structlog
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+from streamflow.errors import OperationError, Rejected
+from streamflow.settings import Settings, Sidecar
+from streamflow.sidecar.app import create_app, serve
+from tests.sidecar_log import MemoryLog
+from tests.unit.sidecar.test_runs import code
+
+OPEN = {"/callbacks/{token}", "/health"}
+
+
+def paths(client: TestClient) -> list[tuple[str, str]]:
+    """Every way in, as the app itself tells."""
+    described: dict[str, Any] = client.app.openapi()  # type: ignore[attr-defined]
+    return [(method, path) for path, methods in described["paths"].items() for method in methods] + [("get", "/openapi.json"), ("get", "/nowhere")]
+
+
+def test_every_request_but_callbacks_and_health_needs_the_token(guarded: TestClient) -> None:
+    asked = paths(guarded)
+
+    assert len(asked) > 12
+    for method, path in asked:
+        if path not in OPEN:
+            assert code(guarded.request(method, path, content=b"{")) == (401, "token_missing"), path
+    assert guarded.get("/health").json() == {"ok": True}
+    assert code(guarded.post("/callbacks/x")) == (403, "callback_forged")
+
+
+@pytest.mark.parametrize("given", ["Bearer wrong", "Bearer swordfisH", "Basic swordfish", "Bearer", "Bearer \xe9"], ids=ascii)
+def test_another_token_is_refused(guarded: TestClient, given: str) -> None:
+    answer = guarded.get("/approvals", headers={b"Authorization": given.encode("latin-1")})
+
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_the_token_lets_in_under_any_name(guarded: TestClient) -> None:
+    assert guarded.get("/approvals", headers={"Authorization": "Bearer swordfish", "Origin": "https://elsewhere.example"}).json() == []
+
+
+def test_without_a_token_only_this_machine_is_answered(client: TestClient) -> None:
+    for host in ("localhost:8484", "127.0.0.1", "[::1]:8484"):
+        assert client.get("/approvals", headers={"Host": host}).status_code == 200
+    assert code(client.get("/approvals", headers={"Host": "rebound.example.org"})) == (403, "host_unknown")
+
+
+def test_without_a_token_no_page_of_another_place_may_ask(client: TestClient) -> None:
+    assert code(client.post("/runs/x/cancel", headers={"Origin": "https://elsewhere.example"})) == (403, "host_unknown")
+    assert client.get("/approvals", headers={"Origin": "http://localhost"}).status_code == 200
+
+
+def test_a_form_of_a_page_is_no_request(client: TestClient) -> None:
+    body = json.dumps({"definition": "refund", "key": "k", "input": {"amount": 5}})
+
+    assert code(client.post("/runs", content=body, headers={"Content-Type": "text/plain"})) == (422, "request_invalid")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "flow.example.org"])
+def test_it_does_not_listen_to_others_without_a_token(settings: Settings, host: str) -> None:
+    open_to_all = settings.model_copy(update={"sidecar": Sidecar(host=host, port=0)})
+    with pytest.raises(Rejected) as caught:
+        asyncio.run(serve(open_to_all, asyncio.Event()))
+
+    assert caught.value.code == "token_needed"
+
+
+def test_a_port_that_is_taken_is_named(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OperationError) as caught:
+        asyncio.run(serve(settings.model_copy(update={"sidecar": Sidecar(port=taken.getsockname()[1])}), asyncio.Event()))
+
+    assert caught.value.code == "port_taken"
+
+
+def test_a_fault_of_ours_tells_nothing_of_itself(client: TestClient, log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken() -> list[Any]:
+        raise ZeroDivisionError("a detail that is nobody's business")
+
+    monkeypatch.setattr(log, "approvals", broken)
+    with structlog.testing.capture_logs() as logged:
+        answer = client.get("/approvals")
+
+    assert [line["event"] for line in logged] == ["request_failed"]
+    assert code(answer) == (500, "internal_error")
+    assert "detail that" not in answer.text
+
+
+def test_a_broker_that_is_away_is_said_to_be(client: TestClient, log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away() -> list[Any]:
+        raise OperationError("broker_unreachable", "expected the broker to answer but it does not; do check it")
+
+    monkeypatch.setattr(log, "approvals", away)
+    answer = client.get("/approvals")
+
+    assert code(answer) == (503, "broker_unreachable")
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_closing_ends_what_runs_in_the_background(settings: Settings, log: MemoryLog) -> None:
+    with TestClient(create_app(settings, log)):
+        assert not log.closed
+    assert log.closed
+
+
+def test_every_way_in_is_described(client: TestClient) -> None:
+    routes = [route for route in client.app.routes if isinstance(route, APIRoute)]  # type: ignore[attr-defined]
+
+    assert [route.path for route in routes if not (route.endpoint.__doc__ or "").strip()] == []

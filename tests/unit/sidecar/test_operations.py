@@ -1,0 +1,35 @@
+"""Plugins over HTTP: registered, listed, taken away."""
+
+from __future__ import annotations
+
+from fastapi.testclient import TestClient
+
+from tests.unit.sidecar.test_runs import code
+
+PLUGIN = {
+    "spec": {"name": "fraud.score", "title": "Score a payment", "output": {"type": "object"}},
+    "plugin": {"endpoint": "http://127.0.0.1:9/score", "secret": "env:FRAUD_KEY"},
+}
+
+
+def test_a_plugin_comes_and_goes(client: TestClient) -> None:
+    assert client.post("/operations", json=PLUGIN).status_code == 201
+    assert client.post("/operations", json=PLUGIN).status_code == 200
+    listed = {one["name"]: one for one in client.get("/operations").json()}
+    assert listed["fraud.score"]["source"] == "plugin"
+    assert listed["fraud.score"]["plugin"]["secret"] == "env:FRAUD_KEY"
+    assert listed["http.request"]["source"] == "built in"
+
+    assert client.delete("/operations/fraud.score").status_code == 204
+    assert code(client.delete("/operations/fraud.score")) == (404, "operation_unknown")
+
+
+def test_a_name_that_is_installed_is_not_free(client: TestClient) -> None:
+    assert code(client.post("/operations", json=PLUGIN | {"spec": {"name": "http.request"}})) == (409, "operation_taken")
+
+
+def test_a_secret_itself_is_no_reference_and_not_repeated(client: TestClient) -> None:
+    answer = client.post("/operations", json=PLUGIN | {"plugin": {"endpoint": "http://127.0.0.1:9/score", "secret": "hunter2"}})
+
+    assert code(answer) == (422, "request_invalid")
+    assert "hunter2" not in answer.text
