@@ -8,6 +8,8 @@ from pathlib import Path
 
 from streamflow.errors import OperationError
 
+REFERENCE = r"(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)"
+
 
 def resolve_secret(reference: str, environ: Mapping[str, str] = os.environ) -> str:
     """The secret that `env:NAME` or `file:/path` refers to; a file's last line end is dropped.

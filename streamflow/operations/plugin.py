@@ -8,6 +8,7 @@ Whoever may register a plugin decides what workers call, so loopback and private
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -26,7 +27,8 @@ from streamflow.operations.egress import Answer, Egress, Request
 from streamflow.operations.http import retry_after_s
 from streamflow.operations.schema import unusable
 from streamflow.operations.signature import HEADER, sign
-from streamflow.settings import SecretRef, Settings
+from streamflow.secrets import REFERENCE
+from streamflow.settings import Settings
 
 # What a worker says of a plugin that it could not reach or understand; a plugin declares only errors of its own.
 CODES = frozenset(
@@ -53,6 +55,14 @@ def _url(text: str) -> str:
     return text
 
 
+def _reference(text: str) -> str:
+    # Not by a pattern alone: what does not match one is repeated in the message, and here it may be the secret itself.
+    if re.fullmatch(REFERENCE, text) is None:
+        raise ValueError("expected a reference to a secret, env:NAME or file:/path, but found something else")
+    return text
+
+
+Reference = Annotated[str, AfterValidator(_reference)]
 Url = Annotated[str, AfterValidator(_url)]
 
 
@@ -61,7 +71,7 @@ class PluginSpec(Part):
     well. `pending` is how long it may take to answer by callback; without it, it may not."""
 
     endpoint: Url
-    secret: SecretRef
+    secret: Reference
     health: Url | None = None
     pending: Duration | None = None
 
