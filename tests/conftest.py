@@ -7,6 +7,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,10 @@ from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.kafka.jars import cache_folder
 from streamflow.settings import Kafka, Settings, Topics
+from tests import servers
+from tests.servers.jetstream import NatsServer
+from tests.servers.postgresql import PostgresServer
+from tests.servers.s3proxy import ObjectStore
 
 T = TypeVar("T")
 
@@ -53,6 +58,36 @@ def needs_broker() -> None:
         return
     if shutil.which("java") is None or (shutil.which("mvn") is None and not cache_folder().exists()):
         pytest.skip("no Java and Maven here; set CI=true to make this a failure")
+
+
+def start_server(server: AbstractContextManager[T]) -> Iterator[T]:
+    """Runs a server of `tests.servers`. Where it is not installed the test is skipped, and in CI it fails."""
+    with ExitStack() as running:
+        try:
+            started = running.enter_context(server)
+        except servers.ServerMissing as missing:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(str(missing))
+        yield started
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL for all tests. Do not stop it; a test of outages starts its own."""
+    yield from start_server(servers.postgres())
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """One S3 server for all tests. Do not stop it."""
+    yield from start_server(servers.object_store())
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[NatsServer]:
+    """One NATS for all tests. Do not stop it."""
+    yield from start_server(servers.nats())
 
 
 @pytest.fixture(scope="session")

@@ -62,12 +62,11 @@ _STATES: dict[str, tuple[str, bool, str]] = {
 }
 # A failed connect has no SQLSTATE, only these words (or a translation: then it counts as unavailable).
 _CONNECTING = {
-    "password authentication failed": "28",
     "no password supplied": "28",
     "authentication failed": "28",
     "no pg_hba.conf entry": "28",
-    'role "': "28",
-    'database "': "3D000",
+    'FATAL:  role "': "28",
+    'FATAL:  database "': "3D000",
 }
 
 
@@ -78,7 +77,7 @@ def operation_error(error: psycopg.Error, connection: str, *, connecting: bool, 
     state, said = error.sqlstate or "", error.diag.message_primary or ""
     if not state and connecting:
         text = str(error)
-        state = next((found for words, found in _CONNECTING.items() if f"FATAL:  {words}" in text), "08")
+        state = next((found for words, found in _CONNECTING.items() if words in text), "08")
         said = text.strip().splitlines()[-1].split("FATAL:  ")[-1] if text.strip() else type(error).__name__
     elif not state:
         known = {psycopg.DataError: "22", psycopg.ProgrammingError: "42", psycopg.NotSupportedError: "0A"}
