@@ -15,6 +15,8 @@ from streamflow_check.records import Record
 
 _SILENCE_S = 60.0
 _ANSWER_S = 10.0
+_OPEN_S = 40.0  # for transactions that have no end yet; the broker ends one of a worker that died after 30 s
+_AGAIN_S = 0.05
 _BATCH = 5000
 
 T = TypeVar("T")
@@ -30,7 +32,7 @@ class Broker:
         self._config: dict[str, Any] = {"bootstrap.servers": bootstrap, "log_level": 0, **(connection or {})}
         self._admin = AdminClient(self._config)
         self._consumers: dict[bool, Consumer] = {}
-        self._offsets: dict[tuple[str, str], dict[int, tuple[int, str]]] | None = None
+        self._offsets: dict[int, dict[tuple[str, str], dict[int, tuple[int, str]]]] = {}
         self._partitions: dict[str, int] = {}
 
     def __enter__(self) -> Broker:
@@ -70,6 +72,7 @@ class Broker:
         consumer = self._consumer(committed=committed)
         consumer.assign([TopicPartition(topic, partition, low)])
         heard, count = time.monotonic(), 0
+        open_until = heard + _OPEN_S
         while True:
             batch: list[Any] = consumer.consume(_BATCH, 0.1)
             if batch:
@@ -86,28 +89,22 @@ class Broker:
                     headers = tuple((name, bytes(value or b"")) for name, value in message.headers() or ())
                     yield Record(topic, partition, message.offset(), message.timestamp()[1], message.key(), message.value(), headers)
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    return
+                    if message.offset() >= high or time.monotonic() > open_until:
+                        return
+                    time.sleep(_AGAIN_S)  # a transaction is about to end
+                    consumer.assign([TopicPartition(topic, partition, message.offset())])
+                    break
                 else:
                     raise KafkaException(error)
 
     def committed(self, group: str, topic: str) -> dict[int, tuple[int, str]]:
-        if self._offsets is None:
-            self.names()
-            records = (record for number in range(self.partitions(offsets.TOPIC)) for record in self.records(offsets.TOPIC, number, committed=True))
-            self._offsets = offsets.committed((record.key, record.value) for record in records)
-        return self._offsets.get((group, topic), {})
-
-    def settled(self, group: str, topics: list[str]) -> bool:
-        """Whether the group has committed the end of all these topics."""
-        consumer = self._group(group)
-        places = [TopicPartition(topic, number) for topic in topics for number in range(self.partitions(topic))]
-        ends = {(tp.topic, tp.partition): self.bounds(tp.topic, tp.partition)[1] for tp in places}
-        found = self._answered(lambda: consumer.committed(places, timeout=_ANSWER_S))
-        return all(max(tp.offset, 0) >= ends[tp.topic, tp.partition] for tp in found)
-
-    def _group(self, group: str) -> Consumer:
-        # A consumer that joins nothing: AdminClient.list_consumer_group_offsets ends the process (librdkafka 2.16) when the coordinator moves.
-        return Consumer({**self._config, "group.id": group, "enable.auto.commit": False})
+        self.names()
+        if not self.partitions(offsets.TOPIC):
+            return {}  # nobody has committed anything yet
+        number = offsets.partition_of(group, self.partitions(offsets.TOPIC))
+        if number not in self._offsets:
+            self._offsets[number] = offsets.committed((r.key, r.value) for r in self.records(offsets.TOPIC, number, committed=True))
+        return self._offsets[number].get((group, topic), {})
 
     def _consumer(self, *, committed: bool) -> Consumer:
         if committed not in self._consumers:

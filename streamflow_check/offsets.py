@@ -13,6 +13,15 @@ TOPIC = "__consumer_offsets"
 _FLEXIBLE = 4  # the first version of a value with compact strings
 
 
+def partition_of(group: str, partitions: int) -> int:
+    """Where Kafka keeps the offsets of a group: the absolute value of Java's hash of its name."""
+    found = 0
+    for letter in group:
+        found = (31 * found + ord(letter)) & 0xFFFFFFFF
+    signed = found - (1 << 32) if found >> 31 else found
+    return 0 if signed == -(1 << 31) else abs(signed) % partitions
+
+
 def committed(records: Iterable[tuple[bytes | None, bytes | None]]) -> dict[tuple[str, str], dict[int, tuple[int, str]]]:
     """The last committed (offset, metadata) by (group, topic) and partition, from keys and values. Raises ValueError for a format that is not known."""
     found: dict[tuple[str, str], dict[int, tuple[int, str]]] = {}

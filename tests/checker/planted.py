@@ -1,0 +1,216 @@
+"""Bugs planted in a real engine worker: each patches classes in the worker's own process, from outside. Production code knows nothing of them.
+
+bench.worker(kind=planted("seq-dropped"))
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.integration import workers
+from tests.integration.workers import Forked, Worker
+
+DIED = "died"  # a file in the state folder: the bug has ended the process once already
+
+
+def planted(bug: str) -> type[Worker]:
+    """A kind of worker that has this bug."""
+
+    class Planted(Forked):
+        def start(self) -> Forked:
+            process = workers._nursery.Process(target=_work, args=(bug, self._environment, str(self.log)), daemon=True)
+            process.start()
+            self._process = workers._Child(process)  # type: ignore[assignment]
+            return self
+
+    return Planted
+
+
+def _work(bug: str, environment: dict[str, str], log: str) -> None:
+    BUGS[bug](Path(environment["STREAMFLOW_STATE_DIR"]))
+    workers._work(environment, log)
+
+
+def store_ahead(state: Path) -> None:
+    """The store is written before the transaction, and the process dies between the two, once."""
+    from streamflow.runtime.changelog import Changelog
+
+    write = Changelog.write
+
+    async def ahead(self: Changelog, store: Any, cut: Any, applied: int) -> None:
+        store.write(cut)
+        if any(key.startswith("run/") for key in cut) and not (state / DIED).exists():
+            (state / DIED).touch()
+            os._exit(9)
+        await write(self, store, cut, applied)
+
+    Changelog.write = ahead  # type: ignore[method-assign]
+
+
+def _when_sent(change: Callable[[Any, Any], None]) -> None:
+    """Let `change` have every decision before its outputs are queued."""
+    from streamflow.runtime.outputs import Outputs
+
+    add = Outputs.add
+
+    def changed(self: Outputs, decision: Any, record: Any, trace: str | None) -> None:
+        change(self, decision)
+        add(self, decision, record, trace)
+
+    Outputs.add = changed  # type: ignore[method-assign]
+
+
+def seq_dropped(state: Path) -> None:
+    """A transition in the middle is not sent."""
+    _when_sent(lambda outputs, decision: decision.transitions.pop(1) if len(decision.transitions) > 2 else None)
+
+
+def copy_forged(state: Path) -> None:
+    """A transition is sent again with another time."""
+
+    def forge(outputs: Any, decision: Any) -> None:
+        if decision.transitions:
+            last = decision.transitions[-1]
+            decision.transitions.append(msgspec.structs.replace(last, at_ms=last.at_ms + 1))
+
+    _when_sent(forge)
+
+
+def version_changed(state: Path) -> None:
+    """Later transitions of a run have another version."""
+
+    def rename(outputs: Any, decision: Any) -> None:
+        decision.transitions[:] = [msgspec.structs.replace(t, version="2") if t.seq > 3 else t for t in decision.transitions]
+
+    _when_sent(rename)
+
+
+def record_skipped(state: Path) -> None:
+    """After a restart the input begins one record too late, and nobody asks for the hole."""
+    from streamflow.runtime.engine import EngineHost
+    from streamflow.runtime.partition import Partition
+
+    release = EngineHost.release
+
+    async def late(self: EngineHost, partition: int, offset: int) -> None:
+        await release(self, partition, offset + 1 if offset > 0 else 0)
+
+    async def no_hole(self: Partition, expected: int, found: int, sought: int | None) -> bool:
+        return True
+
+    EngineHost.release, Partition._hole = late, no_hole  # type: ignore[method-assign]
+
+
+def batch_kept(state: Path) -> None:
+    """The last batch of a partition is kept when the group takes it away, and taken when it comes back."""
+    from streamflow.runtime.partition import Partition
+
+    kept: dict[int, Any] = {}
+    feed, serve = Partition.feed, Partition._serve_input
+
+    def keep(self: Partition, fetched: Any) -> None:
+        kept[self.number] = fetched
+        feed(self, fetched)
+
+    async def take_first(self: Partition) -> None:
+        if (fetched := kept.pop(self.number, None)) is not None:
+            async with self._deciding:
+                for record in fetched.records:
+                    await self._one(record)
+                await self._outputs.send()
+        await serve(self)
+
+    Partition.feed, Partition._serve_input = keep, take_first  # type: ignore[method-assign]
+
+
+def mapping_unsorted(state: Path) -> None:
+    """A process that comes after another writes mappings in another order."""
+    from streamflow.wire import transitions
+
+    if (state / DIED).exists():
+        transitions._encoder = msgspec.json.Encoder()
+    state.mkdir(exist_ok=True)
+    (state / DIED).touch()
+
+
+def timer_early(state: Path) -> None:
+    """The host fires an hour early, and the decision believes it."""
+    from streamflow.engine import commands as c
+    from streamflow.engine import decide
+    from streamflow.runtime.timers import Timers
+
+    due, fire = Timers.due, decide._DECIDE[c.FireTimer]
+
+    def soon(self: Timers, now_ms: int) -> Any:
+        return due(self, now_ms + 3_600_000)
+
+    def believing(draft: Any, contents: Any, own: Any, command: Any) -> None:
+        draft.now_ms = max(draft.now_ms, command.due_ms)
+        fire(draft, contents, own, command)
+
+    Timers.due = soon  # type: ignore[method-assign]
+    decide._DECIDE[c.FireTimer] = believing
+
+
+def counts_wrong(state: Path) -> None:
+    """Every tenth command is counted twice."""
+    from streamflow.engine import decide
+
+    account = decide._account
+
+    def wrong(own: Any, *rest: Any) -> Any:
+        after = account(own, *rest)
+        counts = after.counts
+        if counts.read % 10 == 0:
+            counts = msgspec.structs.replace(counts, applied=counts.applied + 1)
+        return msgspec.structs.replace(after, counts=counts)
+
+    decide._account = wrong
+
+
+def command_swallowed(state: Path) -> None:
+    """A start is counted as refused, and nobody is told."""
+    from streamflow.engine import commands as c
+    from streamflow.engine import decide
+    from streamflow.engine.outcome import Refused
+
+    start = decide._DECIDE[c.StartRun]
+
+    def swallow(draft: Any, contents: Any, own: Any, command: Any) -> None:
+        if command.key.endswith("3"):
+            raise Refused("duplicate", "run_exists")
+        start(draft, contents, own, command)
+
+    decide._DECIDE[c.StartRun] = swallow
+
+
+BUGS: dict[str, Callable[[Path], None]] = {
+    "none": lambda state: None,
+    "store-ahead": store_ahead,
+    "seq-dropped": seq_dropped,
+    "copy-forged": copy_forged,
+    "version-changed": version_changed,
+    "record-skipped": record_skipped,
+    "batch-kept": batch_kept,
+    "mapping-unsorted": mapping_unsorted,
+    "timer-early": timer_early,
+    "counts-wrong": counts_wrong,
+    "command-swallowed": command_swallowed,
+}
+
+
+def main() -> None:
+    """A worker of its own, without a nursery: `python -m tests.checker.planted BUG`, with the settings in the environment."""
+    BUGS[sys.argv[1]](Path(os.environ["STREAMFLOW_STATE_DIR"]))
+    sys.exit(import_module("streamflow.cli.main").main(["worker", "engine"]))
+
+
+if __name__ == "__main__":
+    main()
