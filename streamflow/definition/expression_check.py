@@ -89,7 +89,7 @@ class ExpressionCheck:
         self.outputs[step.id], self.output_schemas[step.id] = self._output(step, at, scope)
         if step.undo is not None:
             before = (*(other for other in self.graph.order if other in scope.before), step.id)
-            steps = self.types.message((other, self.outputs[other]) for other in before)
+            steps = self.types.message((other, self.outputs.get(other, self.types.kind(ANYTHING))) for other in before)
             failing = [other for other in before if kind_of(self.graph.steps[other]) in OUTSIDE]
             errors = self.types.message((other, self.types.kind(_ERROR)) for other in failing)
             schemas = {**scope.schemas, "steps": {"type": "object", "properties": dict(self.output_schemas)}}

@@ -37,3 +37,21 @@ def test_any_text_gives_valid_mermaid_with_the_same_graph(title: str, where: str
     diagram = json.loads(ENGINE.parse_json(text, None))
     assert [node["id"] for node in diagram["nodes"]] == ["n0", "n1", "n2", "n3", "n4"], text
     assert [(edge["from"], edge["to"]) for edge in diagram["edges"]] == [("n0", "n1"), ("n1", "n2"), ("n1", "n3"), ("n2", "n3"), ("n3", "n4")], text
+
+
+@settings(max_examples=200, deadline=None)
+@given(title=TEXTS, words=TEXTS, who=TEXTS)
+def test_any_text_about_what_is_done_outside_does_too(title: str, words: str, who: str) -> None:
+    call = {"operation": "card.charge", "with": [{"name": "a", "expr": words}]}
+    steps = [
+        {"id": "c", "title": title, "each": {"items": words}, "call": call, "undo": call},
+        {"id": "r", "title": title, "needs": ["c.failure"], "run": {"definition": "end", "version": "1"}},
+        {"id": "end", "title": title, "needs": ["r.timeout"], "approval": {"text": words, "who": [who[:100]], "forever": True}},
+        {"id": "f", "title": title, "needs": ["end.rejected"], "fail": {"reason": words}},
+    ]
+    text = mermaid(Definition.model_validate({"name": "a", "version": "1", "input": {}, "steps": steps}))
+    assert ENGINE.validate(text, None).valid, text
+    diagram = json.loads(ENGINE.parse_json(text, None))
+    assert {node["id"] for node in diagram["nodes"]} == {f"n{index}" for index in range(7)}, text
+    edges = [(edge["from"], edge["to"]) for edge in diagram["edges"]]
+    assert edges == [("n0", "n1"), ("n1", "n2"), ("n2", "n3"), ("n3", "n4"), ("n4", "n5"), ("n1", "n6")], text

@@ -305,3 +305,8 @@ def test_the_shape_of_calls_is_checked_in_the_same_words() -> None:
 
 def test_codes_of_attempts_are_codes() -> None:
     assert all(code == code.lower() and text for code, text in ATTEMPTS.items())
+
+
+def test_undoing_in_a_circle_is_only_a_circle() -> None:
+    steps = "- {id: a, needs: [b], call: {operation: anything}, undo: {operation: anything}}\n- {id: b, needs: [a], call: {operation: anything}}\n"
+    assert codes(steps) == [("SF213", "/steps/0/needs")]
