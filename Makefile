@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 TEST_PROCESSES := 3 # each has a Kafka of its own; they mostly wait
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test unit lint types bench proof docs format lock clean
+.PHONY: help setup servers demo example test unit lint types bench proof docs format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ servers: $(READY) ## Install the servers that tests need, where they are missing
 
 demo: $(READY) ## See it run: a Kafka, workers, a definition, events and their histories
 	$(BIN)/streamflow demo
+
+example: setup ## See an example on real servers: make example NAME=fraud-detection, minio-store or sales-report
+	$(BIN)/python -m tests.examples $(NAME)
 
 test: lint types servers ## Check everything: style, types, layers, and all tests against a real Kafka
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile

@@ -19,7 +19,6 @@ from streamflow.errors import Rejected
 from streamflow.importing.report import Imported
 from streamflow.importing.steps import Plugin
 from streamflow.importing.workflow import import_workflow
-from streamflow.operations.registry import known_operations
 
 _HEADINGS = {
     "mapped": "mapped: it means the same",
@@ -40,6 +39,8 @@ def import_(
     force: Annotated[bool, typer.Option("--force", help="overwrite files in the folder")] = False,
 ) -> None:
     """Makes a definition of a JavaScript-style workflow.json, and tells what was mapped, approximated or refused. Needs no broker."""
+    from streamflow.operations.registry import known_operations  # with every client there is: only for those who import
+
     session = session_of(ctx)
     given = sources.read_catalog(catalog) if catalog is not None else Catalog()
     known = Catalog(events=given.events, operations=[*given.operations, *(spec for spec in known_operations() if given.operation(spec.name) is None)])

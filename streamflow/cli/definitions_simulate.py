@@ -44,7 +44,7 @@ def simulate(
     histories: Annotated[bool, typer.Option("--history", help="show the history of every run, too")] = False,
 ) -> None:
     """Plays scenarios: what happens, what operations answer, and what is to come of it. Needs no broker; days pass in milliseconds."""
-    found = [simulated(source, only) for path in paths for source in sources.find(path) if (source.definition.parent / SCENARIOS).is_file() or len(paths) == 1]
+    found = [simulated(source, only) for path in paths for source in _with_scenarios(path)]
     session_of(ctx).show([_facts(each) for each in found], "\n\n".join(_told(each, histories=histories) for each in found))
     if not all(each.ok for each in found):
         raise typer.Exit(EXIT_AUTHOR)
@@ -68,6 +68,13 @@ def add_to(app: typer.Typer) -> None:
     app.command("simulate", epilog=examples("definitions simulate definitions/fraud-detection", "definitions simulate definitions --json"))(simulate)
 
 
+def _with_scenarios(path: Path) -> list[sources.Source]:
+    """The definitions at `path`; of a folder of folders those with scenarios. Raises Rejected when there is none."""
+    found = sources.find(path)
+    named = [source for source in found if (source.definition.parent / SCENARIOS).is_file()]
+    return named or found[:1]  # whose missing file is told
+
+
 def _usable(checked: Checked) -> tuple[Definition, Catalog]:
     if not checked.ok or checked.definition is None or checked.catalog is None:
         raise DefinitionError([placed.problem for placed in checked.problems], file=checked.source.definition)
@@ -78,8 +85,8 @@ def _read(file: Path) -> Scenarios:
     try:
         return parse_scenarios(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise Rejected("scenarios_missing", f"expected scenarios in {file} but {reason}; do write one (docs/definitions.md, Scenarios)") from error
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise Rejected("scenarios_missing", f"expected scenarios in {file} but {reason}; do write one (docs/scenarios.md)") from error
 
 
 def _facts(each: Simulated) -> dict[str, Any]:
@@ -96,7 +103,9 @@ def _facts(each: Simulated) -> dict[str, Any]:
 def _told(each: Simulated, *, histories: bool) -> str:
     failed = sum(not one.ok for one in each.played)
     width = max(len(one.name) for one in each.played)
-    lines = [f"{each.definition.name}@{each.definition.version}: {len(each.played)} scenarios, {failed or 'none'} of them failed"]
+    count = f"{len(each.played)} scenario{'s' if len(each.played) > 1 else ''}"
+    went = f"{failed} did not go as expected" if failed else "as expected"
+    lines = [f"{each.definition.name}@{each.definition.version}: {count}, {went}"]
     for one in each.played:
         first, *more = one.paths or ((),)
         lines.append(f"  {'ok    ' if one.ok else 'FAILED'}  {one.name:<{width}}  {' > '.join(first)}".rstrip())

@@ -148,7 +148,7 @@ class _Stage:
         )
         if asked is None:
             raise _Wrong(f"nobody was asked to approve {decided.step} when {decided.by} did")
-        if asked.form is not None and decided.decision == "approved":
+        if asked.form is not None:
             self._fits(asked.form, decided.data, f"what {decided.by} filled in at {decided.step}")
         self.simulation.decide(run, decided.step, decided.decision, decided.by, decided.data)
 
