@@ -90,7 +90,7 @@ def _output(run: RunDraft) -> Any:
         return None
     output = run.output(step)
     try:
-        Place(run).fits(output, "output")
+        Place(run).fits(output, "output", command=True)
     except Parked:
         return None
     return output
@@ -215,7 +215,8 @@ def _approval(run: RunDraft, step: StepPlan, work: ApprovalPlan) -> None:
 
 def _fail(run: RunDraft, step: StepPlan, work: FailPlan) -> None:
     reason = Place(run).evaluate(work.reason.evaluate, work.reason, "fail/reason")
-    stop(run, "failed", reason if isinstance(reason, str) else msgspec.json.encode(reason, order="sorted").decode(), step.id)
+    text = reason if isinstance(reason, str) else msgspec.json.encode(reason, order="sorted").decode()
+    stop(run, "failed", text[:1000], step.id)
 
 
 def _print(run: RunDraft, step: StepPlan, work: PrintPlan) -> None:

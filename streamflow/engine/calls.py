@@ -32,6 +32,7 @@ def begin_attempt(run: RunDraft, step: StepPlan, attempt: int, *, spent: int = 0
     task = task_id(head.run, step.id, item, attempt)
     if isinstance(work, ChildPlan):
         key = place.key(work.key, "run/key")
+        place.fits(values, "with", command=True)
         child = run_id(work.definition, key, task)
         run.record(ChildRequested(child, work.definition, work.version, key, values, deadline, spent, item), step.id, attempt=attempt)
         start = c.Start(work.sha, work.at, head.revision)

@@ -176,4 +176,4 @@ def _answer(parent: Parent, run: str, ending: Any) -> CompleteAttempt | FailAtte
         output = {"run": run, "ended": ",".join(ending.ended), "output": ending.output}
         return CompleteAttempt(f"ended/{run}", parent.run, parent.step, parent.attempt, output, parent.item)
     code = "child_failed" if isinstance(ending, RunFailed) else "child_cancelled"
-    return FailAttempt(f"ended/{run}", parent.run, parent.step, parent.attempt, code, f"{run}: {ending.reason}", retryable=False, item=parent.item)
+    return FailAttempt(f"ended/{run}", parent.run, parent.step, parent.attempt, code, f"{run}: {ending.reason[:1000]}", retryable=False, item=parent.item)

@@ -399,7 +399,7 @@ def test_a_long_list_makes_no_long_decision() -> None:
 
 
 def with_child(child: Definition, *steps: dict[str, Any], **more: Any) -> Simulation:
-    simulation = Simulation(operations=more.pop("operations", None), partitions=3)
+    simulation = Simulation(operations=more.pop("operations", None), partitions=3, limits=more.pop("limits", None))
     sha = publish(simulation, child)
     at = simulation.definitions.contents[sha][1]
     publish(simulation, a_definition(*steps, **more), ChildSpec(name=child.name, version=child.version, sha=sha, at=at))
@@ -459,6 +459,18 @@ def test_a_cancelled_parent_cancels_its_child_and_time_ends_one() -> None:
     assert [simulation.history(run)[-1].type for run in simulation.runs()].count("RunCancelled") == 3
     (second,) = [run for run in simulation.runs() if of(simulation, run, StepParked)]
     assert of(simulation, second, StepParked) == [StepParked("deadline_passed", "call")]
+
+
+def test_what_no_command_takes_is_not_sent_to_a_child_nor_to_a_parent() -> None:
+    child = a_child({"id": "big", "set": [{"name": "text", "expr": "trigger.n"}]}, output="big")
+    last = {"id": "end", "needs": ["child"], "set": [{"name": "got", "expr": "steps.child.output == null"}]}
+    simulation = with_child(child, RUN, last, output="end", limits=Limits(record_bytes=20_000))
+    parent = started(simulation, {"n": "x" * 15_990})  # fits the child's start, and as its output not the answer
+    assert ended(simulation, parent).output == {"got": True}
+    simulation.send("placed", {"n": "x" * 16_100}, key="k1")
+    simulation.run_until_quiet()
+    parked = [t.data for t in simulation.transitions() if isinstance(t.data, StepParked)]
+    assert parked == [StepParked("too_large", "with")]
 
 
 def test_a_list_of_children() -> None:
