@@ -26,21 +26,21 @@ class Worker:
         self._connections = settings.tasks.connections
         self._loop = asyncio.new_event_loop()
 
-    def do(self, operation: str, /, key: str = "run/step", timeout_s: float = 20.0, **input: Any) -> Any:
+    def do(self, operation: str, /, idempotency: str = "run/step", timeout_s: float = 20.0, **input: Any) -> Any:
         """The output of one attempt. Raises OperationError, and fails when one is not declared."""
-        return self._loop.run_until_complete(self.attempt(operation, key, timeout_s, **input))
+        return self._loop.run_until_complete(self.attempt(operation, idempotency, timeout_s, **input))
 
-    def fail(self, operation: str, /, key: str = "run/step", timeout_s: float = 20.0, **input: Any) -> OperationError:
+    def fail(self, operation: str, /, idempotency: str = "run/step", timeout_s: float = 20.0, **input: Any) -> OperationError:
         """The error of one attempt."""
         with pytest.raises(OperationError) as caught:
-            self.do(operation, key, timeout_s, **input)
+            self.do(operation, idempotency, timeout_s, **input)
         return caught.value
 
-    async def attempt(self, operation: str, key: str = "run/step", timeout_s: float = 20.0, **input: Any) -> Any:
+    async def attempt(self, operation: str, /, idempotency: str = "run/step", timeout_s: float = 20.0, **input: Any) -> Any:
         """As `do`, in the loop of `together`."""
         found = self.find(operation)
         jsonschema_rs.validator_for(found.spec.input).validate(input)
-        made = attempt(idempotency_key=key, timeout_s=timeout_s, connection=self._connection)
+        made = attempt(idempotency_key=idempotency, timeout_s=timeout_s, connection=self._connection)
         try:
             output = await found.run(input, made)
         except OperationError as error:

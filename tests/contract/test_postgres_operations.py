@@ -172,8 +172,8 @@ def test_rows_of_conflict_columns_alone_are_inserted_once(db: Worker, postgres: 
 
 def test_rows_without_a_key_of_their_own_get_the_idempotency_key(db: Worker, postgres: PostgresServer) -> None:
     for _ in range(2):
-        upsert(db, "side.log", key="run/one", row={"line": "1"}, idempotency_column="id")
-        upsert(db, "side.log", key="run/two", rows=[{"line": "2"}, {"line": "3"}], idempotency_column="id")
+        upsert(db, "side.log", idempotency="run/one", row={"line": "1"}, idempotency_column="id")
+        upsert(db, "side.log", idempotency="run/two", rows=[{"line": "2"}, {"line": "3"}], idempotency_column="id")
     assert postgres.run("SELECT id, line FROM side.log ORDER BY id").splitlines() == ["run/one|1", "run/two/0|2", "run/two/1|3"]
 
 
@@ -327,7 +327,7 @@ def test_a_database_that_dies_in_a_transaction_is_tried_again_and_the_rows_are_t
     server.run("CREATE TABLE shelf (id text PRIMARY KEY, title text)")
     server.run(f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$")
     server.run("CREATE TRIGGER slow AFTER INSERT ON shelf FOR EACH ROW EXECUTE FUNCTION slow()")
-    row = {"table": "shelf", "row": {"id": "a", "title": "A"}, "conflict": ["id"]}
+    row: dict[str, Any] = {"table": "shelf", "row": {"id": "a", "title": "A"}, "conflict": ["id"]}
 
     async def kill() -> None:
         await asyncio.to_thread(eventually, lambda: asked(server, "INSERT INTO%"))
