@@ -34,7 +34,7 @@ _GROUP_ID_NOT_FOUND = 69
 
 class Serving(msgspec.Struct, frozen=True):
     """One task worker of one lane: its name, where it runs, since when (ms since the epoch), and its operations with their health at that time,
-    `{"name", "ok", "detail"}` each. `client_id` is that of its consumer."""
+    `{"name", "ok", "detail", "since_ms"}` each. `client_id` is that of its consumer."""
 
     lane: str
     instance: str

@@ -63,5 +63,6 @@ def _facts(one: Registered, health: Health | None, workers: Sequence[Presence]) 
 
 def _served(worker: Presence, announced: dict[str, Any]) -> dict[str, Any]:
     serving = worker.serving
-    place = {"lane": serving.lane, "instance": serving.instance, "host": serving.host, "pid": serving.pid, "since_ms": serving.since_ms}
-    return place | {"present": worker.present, "ok": bool(announced.get("ok", True)), "detail": str(announced.get("detail", ""))}
+    place = {"lane": serving.lane, "instance": serving.instance, "host": serving.host, "pid": serving.pid}
+    since_ms = announced.get("since_ms", serving.since_ms)
+    return place | {"since_ms": since_ms, "present": worker.present, "ok": bool(announced.get("ok", True)), "detail": str(announced.get("detail", ""))}

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import structlog
 
 from streamflow.errors import OperationError
 from streamflow.kafka import serving
-from streamflow.operations.contract import Operation
+from streamflow.operations.capability import capabilities
 from streamflow.operations.registry import Registry
 from streamflow.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_HEALTH_S = 5.0
 _AGAIN_S = 60.0
 _WITHDRAW_S = 5.0
 
@@ -33,6 +32,8 @@ class Presence:
         self._changed = asyncio.Event()
         self._changed.set()
         self._told: tuple[str, ...] | None = None
+        self._began_ms = time.time_ns() // 1_000_000
+        self._since_ms: dict[str, int] = {}
 
     def changed(self) -> None:
         """The registry may have other operations now."""
@@ -44,11 +45,15 @@ class Presence:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            names = self._registry.names()
-            operations = [await self._health(name) for name in names]
+            found = self._registry.registered()
+            names = tuple(one.spec.name for one in found)
+            now_ms = time.time_ns() // 1_000_000
+            self._since_ms = {name: self._since_ms.get(name, now_ms) for name in names}
+            operations = [one | {"since_ms": self._since_ms[one["name"]]} for one in await capabilities(one.operation for one in found)]
             try:
                 for lane in self._lanes:
-                    await _aside(partial(serving.announce, self._settings, lane=lane, instance=self._instance, operations=operations))
+                    told = partial(serving.announce, lane=lane, instance=self._instance, operations=operations, since_ms=self._began_ms)
+                    await _aside(partial(told, self._settings))
                 self._told = names
             except OperationError as error:
                 log.warning("not_announced", error=error.message, again_in_s=_AGAIN_S, consequence="`operations list` does not show this worker")
@@ -69,17 +74,6 @@ class Presence:
     @property
     def _instance(self) -> str:
         return serving.instance_name(self._settings)
-
-    async def _health(self, name: str) -> dict[str, Any]:
-        operation: Operation | None = self._registry.find(name)
-        if operation is None:
-            return {"name": name, "ok": False, "detail": "removed"}
-        try:
-            async with asyncio.timeout(_HEALTH_S):
-                health = await operation.health()
-        except Exception as error:  # whatever somebody else's code does is told
-            return {"name": name, "ok": False, "detail": f"{type(error).__name__}: {error}"[:200]}
-        return {"name": name, "ok": health.ok, "detail": health.detail}
 
 
 async def _aside(call: Callable[[], object]) -> None:

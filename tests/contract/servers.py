@@ -22,7 +22,7 @@ async def http_server(handler: Handler) -> AsyncIterator[str]:
     """A server that answers everything by `handler`; yields `host:port`."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
