@@ -131,7 +131,8 @@ def main() -> None:
     if not Plugin.secret:
         sys.exit("expected a secret in FRAUD_PLUGIN_SECRET but there is none; do set the one that task workers have")
     server = ThreadingHTTPServer(("127.0.0.1", port), Plugin)
-    print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
+    sys.stdout.write(f"listening on http://127.0.0.1:{server.server_port}\n")
+    sys.stdout.flush()
     try:
         server.serve_forever()
     except KeyboardInterrupt:

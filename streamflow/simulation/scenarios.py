@@ -20,7 +20,7 @@ class Failure(Part):
 
     code: ErrorCode
     message: str = ""
-    retryable: bool | None = None  # absent: as the operation declares the code
+    retryable: bool | None = None  # absent: as the operation declares the code, which holds where it says no
     after: Duration | None = None
 
 

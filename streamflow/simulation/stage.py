@@ -220,9 +220,9 @@ class _Stage:
         if status != expected.status:
             told = f" ({', '.join(f'{step}: {code}' for step, code in parked.items())})" if status == "parked" else ""
             self._differ("status", expected.status, status + told)
-        if expected.path is not None:
+        if expected.path is not None and expected.path != list(path(history)):
             self._differ("path", " > ".join(expected.path), " > ".join(path(history)))
-        if expected.parked is not None:
+        if expected.parked is not None and expected.parked != parked:
             self._differ("parked", expected.parked, parked)
         if "output" in expected.model_fields_set:
             output = last.output if isinstance(last, t.RunCompleted) else None
@@ -239,8 +239,8 @@ class _Stage:
                 self._differ("calls", [call.model_dump(exclude_unset=True) for call in expected.calls], calls)
 
     def _differ(self, what: str, expected: Any, found: Any) -> None:
-        if expected != found:
-            self.differences.append(f"{what}: expected {expected or 'nothing'}\n{' ' * len(what)}   but was  {found or 'nothing'}")
+        shown, came = (value if value or value is False else "nothing" for value in (expected, found))
+        self.differences.append(f"{what}: expected {shown}\n{' ' * len(what)}   but was  {came}")
 
 
 def _is_call(wanted: Called, call: tuple[str, str, Any]) -> bool:

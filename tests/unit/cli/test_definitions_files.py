@@ -1,0 +1,137 @@
+"""`definitions import` and `definitions simulate`: files in, files and reports out, and exit codes that programs may rely on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamflow.cli.main import main
+
+WHOLE = {
+    "name": "order",
+    "version": "1",
+    "steps": [
+        {"id": "fetch", "plugin": "axios", "inputs": {"uri": "https://shop/{{input.order}}"}, "retries": 2},
+        {"id": "tell", "plugin": "print.line", "dependsOn": ["fetch"], "inputs": {"text": "{{fetch.status}} came"}, "retries": 0},
+    ],
+}
+SECRET = {"id": "pay", "plugin": "pay", "inputs": {"key": "{{env.KEY}}"}}
+SIMPLE = """
+name: simple
+version: "1"
+input: {type: object}
+steps: [{id: one, print: {text: "'one'"}}]
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STREAMFLOW_CONFIG", raising=False)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    file = tmp_path / "workflow.json"
+    file.write_text(json.dumps(WHOLE))
+    (tmp_path / "plugins.yaml").write_text("axios: {operation: http.request, inputs: {uri: url}}\n")
+    return file
+
+
+def answered(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, Any]:
+    code = main([*map(str, words), "--json"])
+    return code, json.loads(capsys.readouterr().out or "null")
+
+
+def test_what_is_imported_whole_is_written_and_can_be_checked(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = source.parent / "order"
+    code, said = answered(capsys, "definitions", "import", source, "--out", out, "--plugins", source.parent / "plugins.yaml")
+    assert (code, said["whole"], said["counts"]["refused"]) == (0, True, 0)
+    assert said["written"] == [str(out / "definition.yaml"), str(out / "catalog.yaml")]
+    assert "operation: http.request" in (out / "definition.yaml").read_text()
+    assert answered(capsys, "definitions", "check", out)[0] == 0
+
+
+def test_a_report_names_every_part_with_place_and_reason(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, said = answered(capsys, "definitions", "import", source)
+    assert {"outcome", "pointer", "reason", "became", "fix"} == set(said["findings"][0])
+    assert any(one["pointer"] == "/steps/0/plugin" and one["outcome"] == "approximated" and "--plugins" in one["fix"] for one in said["findings"])
+    assert main(["definitions", "import", str(source)]) == 0
+    text = capsys.readouterr().out
+    assert "name: order" in text
+    assert "approximated: look at these" in text
+
+
+def test_what_is_not_whole_is_only_written_when_that_is_asked_for(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source.write_text(json.dumps({**WHOLE, "steps": [*WHOLE["steps"], SECRET]}))
+    out = source.parent / "order"
+    code, said = answered(capsys, "definitions", "import", source, "--out", out)
+    assert (code, said["written"], out.exists()) == (2, [], False)
+    code, said = answered(capsys, "definitions", "import", source, "--out", out, "--partial")
+    assert (code, len(said["written"])) == (2, 2)
+    assert [one["pointer"] for one in said["findings"] if one["outcome"] == "refused"] == ["/steps/2/inputs/key"]
+
+
+def test_files_that_are_there_are_not_overwritten(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (source.parent / "catalog.yaml").write_text("events: []\n")
+    assert answered(capsys, "definitions", "import", source, "--out", source.parent)[0] == 3
+    assert not (source.parent / "definition.yaml").exists()
+    assert answered(capsys, "definitions", "import", source, "--out", source.parent, "--force")[0] == 0
+
+
+@pytest.mark.parametrize(("text", "code"), [("{", 2), ('{"steps": []}', 2), ("\xff", 3), (None, 3)])
+def test_what_is_no_workflow_is_told_as_whose_error_it_is(text: str | None, code: int, tmp_path: Path) -> None:
+    file = tmp_path / "workflow.json"
+    if text is not None:
+        file.write_bytes(text.encode("latin-1"))
+    assert main(["definitions", "import", str(file)]) == code
+
+
+@pytest.mark.parametrize("text", ["axios: 5", "- axios", "axios: {operation: http.request, input: {}}", "{"])
+def test_a_mapping_of_plugins_that_is_none_is_told(text: str, source: Path) -> None:
+    (source.parent / "plugins.yaml").write_text(text)
+    assert main(["definitions", "import", str(source), "--plugins", str(source.parent / "plugins.yaml")]) == 3
+
+
+def a_folder(tmp_path: Path, expect: str) -> Path:
+    (tmp_path / "definition.yaml").write_text(SIMPLE)
+    (tmp_path / "catalog.yaml").write_text("events: []\n")
+    (tmp_path / "scenarios.yaml").write_text(f"scenarios: [{{name: It prints, do: [{{start: {{key: k}}}}], expect: {expect}}}]\n")
+    return tmp_path
+
+
+def test_scenarios_are_played_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = a_folder(tmp_path, "{path: [one]}")
+    code, (said,) = answered(capsys, "definitions", "simulate", folder)
+    assert (code, said["ok"], said["untaken"]) == (0, True, [])
+    assert said["scenarios"] == [{"name": "It prints", "ok": True, "paths": [["one"]], "differences": []}]
+    assert main(["definitions", "simulate", str(folder), "--history"]) == 0
+    text = capsys.readouterr().out
+    assert "simple@1: 1 scenario, as expected" in text
+    assert "completed: one" in text
+
+
+def test_a_scenario_that_goes_otherwise_fails_with_the_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["definitions", "simulate", str(a_folder(tmp_path, "{path: [two]}"))]) == 2
+    text = capsys.readouterr().out
+    assert "1 did not go as expected" in text
+    assert "FAILED  It prints" in text
+    assert "path: expected two" in text
+
+
+def test_only_some_scenarios_are_played_and_a_name_that_none_has_is_told(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path, "{}")
+    assert main(["definitions", "simulate", str(folder), "--only", "PRINTS"]) == 0
+    assert main(["definitions", "simulate", str(folder), "--only", "other"]) == 3
+
+
+def test_scenarios_that_are_not_there_or_cannot_be_read_are_told(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path, "{}")
+    (folder / "scenarios.yaml").write_text("scenarios: 5\n")
+    assert main(["definitions", "simulate", str(folder)]) == 2
+    (folder / "scenarios.yaml").unlink()
+    assert main(["definitions", "simulate", str(folder)]) == 3
+    (folder / "definition.yaml").write_text(SIMPLE.replace("'one'", "nothing"))
+    assert main(["definitions", "simulate", str(folder)]) == 2
