@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
+from streamflow.definition.catalog import ChildSpec
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
@@ -124,6 +125,26 @@ def test_retiring_moves_the_name_to_the_newest_version_left_and_then_takes_it_aw
     assert all(record.retired for record in log.versions.values())
     assert len(log.contents) == 3
     assert retire(topics, name="loan", version="1").already
+
+
+def test_a_definition_is_only_published_after_those_that_it_starts(topics: Settings) -> None:
+    first = publish(topics, name="loan", version="1", content=LOAN, events={})
+    child = ChildSpec(name="loan", version="1", sha=first.sha, at=first.offset)
+    wrong = {
+        "it is not published": child.model_copy(update={"version": "2"}),
+        "it is other content": child.model_copy(update={"sha": "0" * 64}),
+        "its content came later": child.model_copy(update={"at": first.offset - 1}),
+    }
+    for why, spec in wrong.items():
+        with pytest.raises(Rejected) as caught:
+            publish(topics, name="parent", version="1", content=b"{}", events={}, children=[spec])
+        assert caught.value.code == "child_unknown", why
+
+    assert publish(topics, name="parent", version="1", content=b"{}", events={}, children=[child]).offset > first.offset
+    retire(topics, name="loan", version="1")
+    assert publish(topics, name="parent", version="1", content=b"{}", events={}, children=[child]).already
+    with pytest.raises(Rejected):
+        publish(topics, name="parent", version="2", content=b"{}", events={}, children=[child])
 
 
 def test_a_retired_version_cannot_be_published_again(topics: Settings) -> None:

@@ -103,3 +103,26 @@ def test_bytes_that_are_no_text_are_refused(folder: Path) -> None:
         sources.load(sources.find(folder)[0])
 
     assert caught.value.code == "file_unreadable"
+
+
+def test_definitions_that_others_start_come_before_these(tmp_path: Path) -> None:
+    def write(name: str, steps: str) -> None:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "definition.yaml").write_text(f"name: {name}\nversion: '1'\ninput: {{}}\nsteps: [{steps}]\n")
+
+    write("a-top", "{id: x, run: {definition: c-low, version: '1'}}, {id: y, run: {definition: b-middle, version: '1'}}")
+    write("b-middle", "{id: x, run: {definition: c-low, version: '1'}}")
+    write("c-low", "{id: x, print: {text: run.key}}")
+    found = sources.find(tmp_path)
+    assert [source.definition.parent.name for source in sources.in_order(found)] == ["c-low", "b-middle", "a-top"]
+
+    (tmp_path / "c-low" / "definition.yaml").write_text("name: [")
+    assert {source.definition.parent.name for source in sources.in_order(found)} == {"a-top", "b-middle", "c-low"}
+
+
+def test_definitions_that_start_each_other_stay_as_they_are(tmp_path: Path) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / name).mkdir()
+        steps = f"[{{id: x, run: {{definition: {other}, version: '1'}}}}]"
+        (tmp_path / name / "definition.yaml").write_text(f"name: {name}\nversion: '1'\ninput: {{}}\nsteps: {steps}\n")
+    assert [source.definition.parent.name for source in sources.in_order(sources.find(tmp_path))] == ["a", "b"]
