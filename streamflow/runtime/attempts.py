@@ -1,7 +1,7 @@
 """The attempts of a lane in this worker: many at a time, ended in any order, none for longer than its limit.
 
-A task is *held* from being read until the broker has its answer. `in_flight` of them run at most; a few more wait for a place, so that one that
-is cancelled before it starts never starts, and places are filled without asking the broker. Nothing more is read meanwhile.
+A task is *held* from being read until the broker has its answer. `in_flight` of them run at most; a few more wait for a place, so that places are
+filled without asking the broker, and a request to cancel is seen although the lane is full. Nothing more is read meanwhile.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Held:
 
 class Attempts:
     """`answer` is given each held task with the bytes of its answer, and calls `finish` when the broker has them; `moved` is called when
-    something is finished. `now_ms` is the broker's time."""
+    something is finished. `now_ms` is the broker's time. `ahead` is how many more than those that run are held."""
 
     def __init__(
         self,
@@ -65,10 +65,11 @@ class Attempts:
         answer: Callable[[Held, bytes], None],
         moved: Callable[[], None],
         now_ms: Callable[[], float],
+        ahead: int,
     ) -> None:
         self._log = log.bind(lane=lane)
         self._in_flight = in_flight
-        self._most = in_flight + max(1, in_flight // 4)
+        self._most = in_flight + ahead
         self._perform = perform
         self._answer = answer
         self._moved = moved

@@ -29,6 +29,7 @@ from streamflow.wire.tasks import decode_task, source_of
 
 log = structlog.get_logger(__name__)
 
+AHEAD = 16  # tasks that wait for a place at least, so that requests to cancel are seen
 _TELL_S = 10.0
 
 
@@ -45,7 +46,8 @@ class Lane:
         clock = BrokerClock()
         self.clock = clock
         self.answers = Answers(topic_name(settings, COMMANDS), settings.topics.partitions, topic_name(settings, DEAD_LETTERS), clock)
-        self.attempts = Attempts(name, self.config.in_flight, performer.perform, self._answer, self.moved.set, clock.now_ms)
+        ahead = max(AHEAD, self.config.in_flight // 4)
+        self.attempts = Attempts(name, self.config.in_flight, performer.perform, self._answer, self.moved.set, clock.now_ms, ahead)
         self._by = uuid.uuid4().hex[:12]
         self._log = log.bind(lane=name)
         self._telling: asyncio.TimerHandle | None = None

@@ -56,9 +56,8 @@ def source_header(source: Source) -> tuple[str, bytes]:
 
 def read_source(text: str) -> Source | None:
     """The source that `str` of one gives; None if it is none."""
-    topic_id, _, place = text.partition("/")
-    offset, _, nth = place.partition("/")
     try:
+        topic_id, offset, nth = text.rsplit("/", 2)  # an id may hold slashes
         return Source(topic_id, int(offset), int(nth))
     except ValueError:
         return None

@@ -1,0 +1,133 @@
+"""Runs that call a server which writes everything down, while workers, engine and broker are killed: every key is there, each has one accepted
+result, and no call is made twice but for attempts that were in flight at a kill of their worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamflow.engine import commands as c
+from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.settings import Lane
+from tests.conftest import needs_broker
+from tests.integration.lanes import LaneBench, make_lanes
+from tests.integration.workers import complaints
+from tests.proof import calls
+from tests.proof.ledger import Ledger
+from tests.proof.world import Worker
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
+
+RUNS = 150
+
+
+@pytest.fixture(scope="module")
+def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """A broker that tests may kill."""
+    needs_broker()
+    with EmbeddedBroker(tmp_path_factory.mktemp("own-broker")) as running:
+        yield running
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger(tmp_path / "ledger", delay_ms=100) as made:
+        yield made
+
+
+@pytest.fixture
+def bench(own_broker: EmbeddedBroker, tmp_path: Path) -> Iterator[LaneBench]:
+    made = make_lanes(own_broker.bootstrap_servers, tmp_path, lanes={"default": Lane(session_timeout_s=6, in_flight=30)})
+    with made:
+        yield made
+
+
+class Play:
+    """An engine, a task worker, and runs on their way."""
+
+    def __init__(self, bench: LaneBench, ledger: Ledger) -> None:
+        self.bench = bench
+        self.ledger = ledger
+        self.engine = bench.worker()
+        self.tasks = bench.task_worker(allow=(ledger.host,))
+        start = bench.publish_calls(calls.definition(ledger.url))
+        bench.wait_open(self.engine)
+        bench.wait_assigned(self.tasks)
+        self.runs = self.started(start)
+        self.repeatable = 0
+
+    def started(self, start: c.Start) -> list[str]:
+        runs = [self.bench.start(start, f"order-{number}", calls.NAME, flush=False) for number in range(RUNS)]
+        self.bench.flush()
+        return runs
+
+    def called(self, keys: int) -> None:
+        """Waits until that many keys have been called."""
+        self.bench.wait(lambda: len(self.ledger.account().keys) >= keys, f"{keys} keys to be called", 60)
+
+    def kill_tasks(self) -> None:
+        """What was called and is not committed as ended may be called again."""
+        self.tasks.kill()
+        committed = sum(position.counts.get("completed", 0) for position in self.bench.positions("default").values())
+        self.repeatable += len(self.ledger.account().keys) - committed
+        self.bench.restart(self.tasks)
+
+    def check(self, *workers: Worker) -> None:
+        wanted = {f"{run}/{step}" for run in self.runs for step in calls.STEPS}
+        self.bench.wait(lambda: wanted <= set(calls.accepted(self.bench.stranger.messages(self.bench.topic("runs")))), "every result to be accepted", 90)
+        assert calls.judge_calls(self.bench.stranger, self.ledger, self.runs, self.repeatable) == []
+        self.bench.wait_done("default")
+        self.bench.wait_saved()
+        for worker in (self.tasks, self.engine):
+            worker.stop()
+            assert complaints(worker) == []
+        self.bench.check_exact()
+
+
+def test_kills_of_the_task_worker(bench: LaneBench, ledger: Ledger) -> None:
+    play = Play(bench, ledger)
+    for share in (60, 200, 320):
+        play.called(share)
+        play.kill_tasks()
+    play.check()
+    assert play.repeatable > 0
+
+
+def test_kills_of_the_engine_repeat_no_call(bench: LaneBench, ledger: Ledger) -> None:
+    play = Play(bench, ledger)
+    for share in (60, 200, 320):
+        play.called(share)
+        play.engine.kill()
+        bench.restart(play.engine)
+    play.check()
+    copies = bench.lane_counts("default")["copies"]
+    assert ledger.account().excess == 0
+    assert copies > 0, "expected the engine to have sent tasks again"
+
+
+def test_kills_of_the_broker_repeat_no_call(own_broker: EmbeddedBroker, bench: LaneBench, ledger: Ledger) -> None:
+    play = Play(bench, ledger)
+    for share in (60, 250):
+        play.called(share)
+        own_broker.kill()
+        own_broker.start()
+    play.check()
+    assert ledger.account().excess == 0
+
+
+def test_kills_of_all_of_them(own_broker: EmbeddedBroker, bench: LaneBench, ledger: Ledger) -> None:
+    play = Play(bench, ledger)
+    play.called(50)
+    play.kill_tasks()
+    play.called(150)
+    play.engine.kill()
+    own_broker.kill()
+    own_broker.start()
+    bench.restart(play.engine)
+    play.called(300)
+    play.engine.kill()
+    play.kill_tasks()
+    bench.restart(play.engine)
+    play.check()
