@@ -45,7 +45,7 @@ def request(log: Snapshot, reference: str, *, key: str, data: Any, id: str | Non
     content, offset = log.contents[sha]
     stands_for = _checked(*read_content(content), event, data)
     command_id = f"request/{id}" if id is not None else new_id()
-    command = StartRun(command_id, name, key, Start(sha, offset), "", Event(stands_for, command_id, time.time_ns() // 1_000_000, data))
+    command = StartRun(command_id, name, key, Start(sha, offset, log.revision), "", Event(stands_for, command_id, time.time_ns() // 1_000_000, data))
     return Request(command, run_id(name, key, command_id), version, id is not None)
 
 

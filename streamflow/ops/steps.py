@@ -84,10 +84,20 @@ def take(steps: dict[str, StepProgress], transition: Transition) -> None:
     elif isinstance(data, t.RunFailed | t.RunCancelled):
         _stop(steps, frozenset(steps), "failed" if isinstance(data, t.RunFailed) else "cancelled")
     elif isinstance(data, t.StepRetried):
-        steps.pop(name or "", None)
+        _retry(steps, name or "")
     elif name and not isinstance(data, t.EventKept):
         step = steps.setdefault(name, StepProgress("done"))
         _TAKE.get(type(data), _end)(step, data, transition)
+
+
+def _retry(steps: dict[str, StepProgress], name: str) -> None:
+    """A parked step begins again: a call with further attempts, a list with the items that failed, others from their beginning."""
+    step = steps.get(name)
+    if step is None or not (step.attempts or step.children or step.total is not None):
+        steps.pop(name, None)
+        return
+    step.state, step.outcome, step.parked = "calling" if step.total is None else "items", None, None
+    step.failed = 0
 
 
 def _stop(steps: dict[str, StepProgress], undoing: frozenset[str], ending: str) -> None:

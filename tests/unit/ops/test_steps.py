@@ -1,0 +1,134 @@
+"""How far steps are: calls with attempts and errors, lists, child runs, approvals, undoing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from streamflow.definition.catalog import Catalog
+from streamflow.engine import transitions as t
+from streamflow.engine.commands import Event
+from streamflow.engine.transitions import Transition
+from streamflow.errors import OperationError
+from streamflow.ops.history import described, summary_of
+from streamflow.ops.outputs import outputs_of
+from streamflow.ops.steps import StepProgress, progress_of, step_states
+from streamflow.simulation.driver import Simulation
+from streamflow.simulation.tasks import Handed
+from tests.builders import a_catalog, a_definition
+
+STARTED = t.RunStarted("", Event("", "e1", 0, {}), "sha", "1")
+CALL = t.CallRequested("card.charge", "default", {}, 60_000)
+
+
+def history(*facts: tuple[str | None, Any] | tuple[str | None, Any, int]) -> list[Transition]:
+    """A run's transitions, numbered: (step, fact, attempt)."""
+    whole = [(None, STARTED), *facts]
+    return [
+        Transition("00000001-a", "order", "1", "A-1", seq, 1000 + seq, "c", fact[1], fact[0], fact[2] if len(fact) > 2 else None)
+        for seq, fact in enumerate(whole, 1)
+    ]
+
+
+def step(*facts: Any, attempt: int = 1) -> StepProgress:
+    return progress_of(history(*(("charge", fact, attempt) for fact in facts)))["charge"]
+
+
+def test_a_call_counts_its_attempts_and_tells_its_last_error() -> None:
+    failed = t.AttemptFailed("http_unreachable", "nobody is there", 5000)
+    found = progress_of(history(("charge", CALL, 1), ("charge", failed, 1), ("charge", CALL, 2)))["charge"]
+
+    assert (found.state, found.attempts, found.operation, found.words()) == ("calling", 2, "card.charge", "attempt 2")
+    assert found.facts()["error"] == {"attempt": 1, "code": "http_unreachable", "message": "nobody is there", "item": None, "retry_ms": 5000}
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "words"),
+    [
+        ((CALL,), "calling", "calling"),
+        ((CALL, t.AttemptFailed("busy", "", 9)), "pausing", "failed: busy, tried again"),
+        ((CALL, t.AttemptSuspended(9)), "suspended", "waits for a callback"),
+        ((CALL, t.AttemptFailed("declined", "", None, "failure")), "failed", "failed"),
+        ((CALL, t.AttemptFailed("declined", ""), t.StepParked("declined", "call")), "parked", "parked: declined"),
+        ((CALL, t.AttemptSucceeded({})), "done", "done"),
+        ((t.ChildRequested("00000002-b", "parcel", "1", "P", {}),), "child", "child run"),
+        ((t.ApprovalRequested("?", ("alice",), None, None),), "approval", "approval"),
+        ((t.ApprovalRequested("?", ("alice",), None, 5), t.ApprovalExpired(5)), "done", "done"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_state_of_a_step_follows_its_facts(facts: tuple[Any, ...], state: str, words: str) -> None:
+    found = step(*facts)
+
+    assert (found.state, found.words()) == (state, words)
+
+
+def test_a_list_tells_how_many_of_its_items_are_done() -> None:
+    items = [t.CallRequested("card.charge", "default", {}, 1, item=item) for item in range(3)]
+    found = step(t.ItemsListed((1, 2, 3), None), *items, t.AttemptSucceeded("a", item=0), t.AttemptFailed("x", "", 5, item=1), t.AttemptFailed("x", "", item=2))
+
+    assert (found.state, found.words()) == ("items", "2 of 3 items, 1 failed")
+    assert found.facts()["items"] == {"total": 3, "done": 1, "failed": 1}
+
+
+def test_a_parked_list_goes_on_with_the_items_that_failed() -> None:
+    ended = (t.AttemptSucceeded("a", item=0), t.AttemptFailed("x", "", item=1), t.ItemsEnded(2, 1, None), t.StepParked("x", "each"))
+    again = (t.StepRetried(), t.CallRequested("card.charge", "default", {}, 1, item=1))
+    found = step(t.ItemsListed((1, 2), None), *ended, *again)
+
+    assert (found.state, found.words()) == ("items", "1 of 2 items")
+    assert step(t.ItemsListed((1, 2), None), *ended, *again, t.AttemptSucceeded("b", item=1), t.ItemsEnded(2, 0, "done")).state == "done"
+
+
+def test_a_run_that_stops_shows_what_is_being_undone() -> None:
+    told = history(("charge", CALL, 1), ("wait", t.DelayStarted(9)), (None, t.RunStopping("cancelled", "no", ("charge",))), ("charge.undo", CALL, 1))
+
+    summary = summary_of(told)
+    assert (summary.status, summary.stopping, summary.at) == ("open", "cancelled", {"charge.undo": "calling"})
+    assert step_states(told) == {"charge": "skipped", "wait": "skipped", "charge.undo": "waiting"}
+
+
+def test_outputs_are_those_of_calls_lists_values_and_the_run() -> None:
+    told = history(
+        ("charge", t.AttemptSucceeded({"id": 1})),
+        ("each", t.ItemsListed((1, 2), None)),
+        ("each", t.AttemptSucceeded("b", item=1)),
+        ("sums", t.ValuesSet({"total": 5})),
+        (None, t.RunCompleted(("sums",), {"id": 1})),
+    )
+
+    assert outputs_of(told) == {"charge": {"id": 1}, "each": [None, "b"], "sums": {"total": 5}, "output": {"id": 1}}
+    assert described(told)["output"] == {"id": 1}
+
+
+def test_no_fact_of_the_engine_is_too_much_for_it() -> None:
+    """Runs of the real engine through all that can happen to calls: what the fold shows is where the run is."""
+    done: list[int] = []
+
+    def charge(input: Any, task: Any) -> Any:
+        if task.attempt < 3:
+            raise OperationError("busy", "later")
+        return {"charged": task.attempt}
+
+    operations = {"card.charge": charge, "card.refund": lambda input, task: done.append(1), "work.later": lambda input, task: Handed(60_000)}
+    simulation = Simulation(operations=operations)
+    definition = a_definition(
+        {"id": "charge", "call": {"operation": "card.charge"}, "undo": {"operation": "card.refund"}},
+        {"id": "all", "needs": ["charge"], "each": {"items": "[1, 2, 3]"}, "call": {"operation": "work.later"}},
+        {"id": "ask", "needs": ["charge"], "approval": {"text": "'?'", "who": ["alice"], "forever": True}},
+    )
+    catalog: Catalog = a_catalog("placed", operations=["card.charge", "card.refund", "work.later"])
+    simulation.publish(definition, catalog)
+    simulation.send("placed", {}, key="k")
+    simulation.advance("1m")
+    (run,) = simulation.runs()
+
+    steps = progress_of(simulation.history(run))
+    assert {name: found.words() for name, found in steps.items()} == {"charge": "done", "all": "0 of 3 items", "ask": "approval"}
+    assert (steps["charge"].attempts, steps["all"].attempts) == (3, 3)
+    simulation.cancel(run, "enough")
+    simulation.advance("1m")
+    assert summary_of(simulation.history(run)).status == "cancelled"
+    assert done == [1]
+    assert progress_of(simulation.history(run))["charge.undo"].state == "done"
