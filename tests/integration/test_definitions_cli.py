@@ -108,3 +108,17 @@ def test_without_a_broker_a_check_says_what_it_could_not_look_at(tmp_path: Path,
     assert "plugins and published definitions are not known here" in err
     code, _, err = command(nowhere, "check", str(folder / "parcel"))
     assert (code, err) == (0, "")
+
+
+def test_definitions_that_start_each_other_are_refused_with_the_reason(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "_PATIENCE_S", 0.2)
+    nowhere = Settings.model_validate({"kafka": {"bootstrap_servers": "127.0.0.1:1"}, "topics": {"prefix": "t."}})
+    starts = "steps: [{id: up, run: {definition: a-parent, version: '1'}}]"
+    (folder / "parcel" / "definition.yaml").write_text(CHILD.replace("steps: [{id: told, print: {text: trigger.sku}}]", starts))
+
+    code, answer, _ = command(nowhere, "check", str(folder))
+
+    assert code == 2
+    found = {one["file"].split("/")[-2]: [p for p in one["problems"] if p["code"] == "SF207"] for one in answer}
+    assert {name: len(each) for name, each in found.items()} == {"a-parent": 1, "parcel": 1}
+    assert all("never itself or one that starts it" in each[0]["message"] for each in found.values())
