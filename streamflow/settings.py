@@ -22,6 +22,8 @@ class Section(BaseModel):
 
 SecretRef = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
 
+HostPort = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s/:@\[\]]+)(:[0-9]{1,5})?$")]
+
 
 class Kafka(Section):
     """Where the broker is and how to speak to it."""
@@ -96,7 +98,7 @@ class Tasks(Section):
     instance_id: str | None = Field(default=None, description="static group membership, as for the engine")
     drain_s: float = Field(default=20.0, ge=0, description="seconds that attempts may still take when a worker is stopped or loses a partition")
     connections: dict[str, Connection] = Field(default_factory=dict, description="what operations may name, by name")
-    allow_hosts: list[str] = Field(default_factory=list, description="host[:port] that http operations may reach although they are private or unusual")
+    allow_hosts: list[HostPort] = Field(default_factory=list, description="host[:port] that http operations may reach although they are private or unusual")
     callback_url: str | None = Field(default=None, description="address under which others reach the sidecar, for callbacks")
     callback_secret: SecretRef | None = Field(default=None, description="reference to the key that signs callback addresses")
     output_bytes: int = Field(default=256_000, ge=1000, description="bytes of one operation's output")
@@ -107,7 +109,9 @@ class Sidecar(Section):
 
     host: str = Field(default="127.0.0.1", description="address it listens on")
     port: int = Field(default=8484, ge=0, le=65535, description="port it listens on; 0: any free one")
-    token: SecretRef | None = Field(default=None, description="reference to the bearer token that every request but callbacks must carry; unset: none is asked for")
+    token: SecretRef | None = Field(
+        default=None, description="reference to the bearer token that every request but callbacks and /health must carry; unset: none is asked for"
+    )
 
 
 class Limits(Section):

@@ -24,7 +24,8 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 REDIRECTS = 5
 _CONNECT_S = 10.0
-_KEEP_ALIVE_S = 15.0
+# Shorter than common servers keep a connection (Node: 5 s), which would otherwise close it under a request.
+_KEEP_ALIVE_S = 4.0
 _CHUNK_BYTES = 64 << 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # What a request to another host still says.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+import subprocess
 import time
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -158,3 +161,20 @@ def test_a_cancelled_request_ends_at_once_and_hangs_up() -> None:
             await asyncio.wait_for(left.wait(), 5)
 
     asyncio.run(check())
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_for_good(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=127.0.0.1"]
+    subprocess.run([*made, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+
+    async def check() -> OperationError:
+        async with http_server(told({}), context) as host:
+            with pytest.raises(OperationError) as raised:
+                await ask(host, {"url": f"https://{host}/"})
+            return raised.value
+
+    error = asyncio.run(check())
+    assert (error.code, error.retryable) == ("http_certificate", False)
