@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from streamflow.settings import Settings
 
@@ -50,7 +52,17 @@ def markdown() -> str:
         section = _section(field)
         if section is not None:
             text += f"\n## {name}\n\n{inspect.getdoc(section)}\n\n" + _table([entry for entry in entries() if entry.path[0] == name])
+            text += "".join(_table_of_each(name, inner) for inner in section.model_fields.items())
     return text + "\n## Others\n\n" + _table(alone)
+
+
+def _table_of_each(section: str, named: tuple[str, FieldInfo]) -> str:
+    """What stands under each name of a setting that is a mapping, if that is more than one value."""
+    name, field = named
+    each = next((kind for kind in getattr(field.annotation, "__args__", ()) if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    if each is None:
+        return ""
+    return f"\nEach of `{section}.{name}`: {inspect.getdoc(each)}\n\n" + _table(list(_walk(each, (section, name, "<name>"))))
 
 
 def _table(rows: list[Entry]) -> str:
@@ -73,7 +85,11 @@ def _section(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def _default(field: FieldInfo) -> str:
-    value: Any = field.default
+    if field.is_required():
+        return "required"
+    value: Any = field.get_default(call_default_factory=True)
+    if isinstance(value, dict | list):
+        return f"`{json.dumps(to_jsonable_python(value))}`"
     return "none" if value is None else f"`{value}`"
 
 
