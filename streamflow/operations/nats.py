@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,6 +23,7 @@ from streamflow.operations.stores import (
     Condition,
     client_module,
     connection_of,
+    invalid,
     only_options,
     secret_of,
     whole_option,
@@ -201,7 +204,7 @@ def stream_for(subject: str) -> tuple[str, list[str]]:
 
 
 async def _connected(name: str, connection: Connection, password: str | None) -> Server:
-    import nats
+    from nats.aio.client import Client
     from nats.errors import Error
 
     complaints: list[str] = []
@@ -210,25 +213,31 @@ async def _connected(name: str, connection: Connection, password: str | None) ->
         del complaints[:-10]
         complaints.append(str(error))
 
+    url = urlsplit(connection.url)
+    if url.scheme not in ("nats", "tls", "ws", "wss") or url.username is not None:
+        raise invalid(name, "a url such as nats://host:4222, without a user", "it is another")
     credentials: dict[str, Any] = {"user": connection.user, "password": password} if connection.user is not None else {"token": password}
+    client = Client()
     try:
-        client = await nats.connect(
-            connection.url,
-            name="streamflow",
-            allow_reconnect=False,  # a lost connection is replaced by the next attempt
-            connect_timeout=int(_CONNECT_S),
-            error_cb=complain,
-            **credentials,
-        )
-    except (Error, OSError, TimeoutError) as error:
+        async with asyncio.timeout(2 * _CONNECT_S):
+            await client.connect(
+                connection.url,
+                name="streamflow",
+                allow_reconnect=False,  # a lost connection is replaced by the next attempt
+                max_reconnect_attempts=1,  # the client would try to begin for two minutes; 0 means for ever
+                reconnect_time_wait=0,
+                connect_timeout=int(_CONNECT_S),
+                error_cb=complain,
+                **credentials,
+            )
+    except (Error, OSError, TimeoutError, EOFError) as error:
+        with contextlib.suppress(Error, OSError):
+            await client.close()
         said = [*complaints, _said(error)]
-        if any("authorization violation" in text.lower() or "authentication" in text.lower() for text in said):
+        if any(words in text.lower() for text in said for words in ("authorization", "authentication")):
             text = f"expected the NATS server {name} to accept the user but it refused; do correct the connection's user and password"
             raise OperationError("credentials_refused", text, retryable=False, connection=name) from error
         raise _unavailable(name, said[0]) from error
-    except ValueError as error:
-        text = f"expected a url such as nats://host:4222 under the name {name} but it is none; do correct tasks.connections.{name}"
-        raise OperationError("connection_invalid", text, retryable=False, connection=name) from error
     return Server(client, complaints)
 
 
