@@ -220,3 +220,13 @@ def test_a_registration_that_cannot_work_is_refused(topics: Settings, cli: Any, 
     assert json.loads(err.splitlines()[-1])["error"]["code"] == code
     assert "the secret itself" not in err
     assert read_log(topics).operations == {}
+
+
+def test_a_registration_that_is_too_large_is_refused(topics: Settings) -> None:
+    large = SCORE | {"spec": {"name": "fraud.score", "description": "x" * topics.limits.definition_bytes}}
+
+    with pytest.raises(Rejected) as raised:
+        register_operation(topics, name="fraud.score", registration=large)
+
+    assert raised.value.code == "registration_too_large"
+    assert read_log(topics).operations == {}
