@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from streamflow.definition.graph import Graph, kind_of, outcomes_of
+from streamflow.definition.graph import OUTSIDE, Graph, kind_of, outcomes_of
 from streamflow.definition.model import Definition, Step
 from streamflow.definition.plan import NO_OUTCOME
 from streamflow.definition.syntax import nearest
@@ -71,6 +71,8 @@ def _needs(step: Step, at: str, graph: Graph, triggers: set[str]) -> Iterator[Pr
                 fix = f"Give the {kind_of(target)} `{id_}` a limit with `within`."
             elif near:
                 fix = f"Did you mean `{id_}.{near}`?"
+            elif kind_of(target) in OUTSIDE:
+                fix = f"Write `{id_}` alone for its good end, or one of {', '.join(outcomes)}."
             else:
                 fix = (
                     f"Its outcomes are {', '.join(outcomes)}."

@@ -310,3 +310,8 @@ def test_codes_of_attempts_are_codes() -> None:
 def test_undoing_in_a_circle_is_only_a_circle() -> None:
     steps = "- {id: a, needs: [b], call: {operation: anything}, undo: {operation: anything}}\n- {id: b, needs: [a], call: {operation: anything}}\n"
     assert codes(steps) == [("SF213", "/steps/0/needs")]
+
+
+def test_the_good_end_of_a_call_is_its_id_alone() -> None:
+    found = problems("- {id: a, call: {operation: anything}}\n- {id: b, needs: [a.done], print: {text: '1'}}")
+    assert [problem.fix for problem in found] == ["Write `a` alone for its good end, or one of failure, timeout."]
