@@ -1,0 +1,35 @@
+"""What this machine allows: some faults need root, network namespaces, mounts, or a program that may not be installed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+FAKETIME = ("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/faketime/libfaketime.so.1")
+
+
+def missing(needs: Iterable[str]) -> list[str]:
+    """Those of `needs` that are not here: `root`, `netns`, `faketime`, or the name of a program."""
+    return sorted(need for need in needs if not has(need))
+
+
+@functools.cache
+def has(need: str) -> bool:
+    """Whether one need is met."""
+    if need == "root":
+        return sys.platform == "linux" and os.geteuid() == 0
+    if need == "netns":
+        return has("root") and has("ip") and subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode == 0
+    if need == "faketime":
+        return faketime() is not None
+    return shutil.which(need, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is not None
+
+
+def faketime() -> Path | None:
+    """The library that shifts the clock of one process."""
+    return next((Path(place) for place in FAKETIME if Path(place).exists()), None)

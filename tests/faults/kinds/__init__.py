@@ -1,0 +1,7 @@
+"""Kinds of faults, by what they break. Importing this makes all of them known."""
+
+from __future__ import annotations
+
+from tests.faults.kinds import processes
+
+__all__ = ["processes"]

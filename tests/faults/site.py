@@ -1,0 +1,203 @@
+"""Where an experiment happens: a prefix of its own on a broker, workers that are broken and mended, and the wait until everything is done."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from streamflow.kafka import admin
+from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.settings import Kafka, Lane, Settings, Tasks, Topics
+from tests.faults.definitions import DONE, SOURCES, publish_all
+from tests.faults.outside import Outside
+from tests.faults.watcher import Watcher
+from tests.faults.work import Generator
+from tests.integration.workers import Forked
+from tests.proof.reader import Stranger
+from tests.proof.world import Failed, Worker
+
+PARTITIONS = 4
+SOURCE_PARTITIONS = 2
+SESSION_S = 3
+STALLED_S = 60.0
+
+ROLES = ("engine", "ingress", "tasks")
+LANES = {"default": Lane(session_timeout_s=SESSION_S), "slow": Lane(in_flight=4, session_timeout_s=SESSION_S)}
+OPTIONS: Mapping[str, Mapping[str, object]] = {
+    "engine": {"session_timeout_s": SESSION_S, "checkpoint_s": 0.2, "checkpoint_idle_s": 0.5},
+    "ingress": {"session_timeout_s": SESSION_S, "commit_s": 0.2, "watermark_s": 0.3},
+    "tasks": {"drain_s": 3},
+}
+
+Say = Callable[[str], None]
+
+
+class Site:
+    """A context manager; leaving it ends every worker. `bootstrap_for` is where a worker finds the broker, if not where everybody does."""
+
+    def __init__(self, broker: EmbeddedBroker, outside: Outside, folder: Path, say: Say = lambda text: None) -> None:
+        self.broker, self.outside, self.folder, self.say = broker, outside, folder, say
+        self.bootstrap = broker.bootstrap_servers
+        self.experiment = uuid.uuid4().hex[:10]
+        self.prefix = f"f{self.experiment}."
+        self.replicas = 1
+        self.workers: dict[str, Worker] = {}
+        self.kinds: dict[str, Callable[..., Worker]] = {}  # by role: what its workers are, where a fault needs another kind than Forked
+        self.extra: dict[str, dict[str, str]] = {}  # by role: more of its environment
+        self.generators: list[Generator] = []
+        self.watcher: Watcher | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Site:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for generator in self.generators:
+            generator.give_up()
+        if self.watcher is not None:
+            self.watcher.stop()
+        for worker in self.workers.values():
+            worker.end()
+
+    # -- what is in it
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(
+            kafka=Kafka(bootstrap_servers=self.bootstrap),
+            topics=Topics(prefix=self.prefix, partitions=PARTITIONS, replication_factor=self.replicas, min_insync_replicas=max(1, self.replicas - 1)),
+            tasks=Tasks(lanes=LANES),
+            state_dir=self.folder / "unused",
+        )
+
+    def build(self) -> None:
+        """Topics and definitions."""
+        admin.apply(self.settings)
+        self.create_sources((*SOURCES, DONE))
+        publish_all(self.settings, f"http://{self.outside.host}/{self.experiment}")
+        self.stranger = Stranger(self.bootstrap, self.prefix)
+
+    def create_sources(self, names: Sequence[str]) -> None:
+        client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        wanted = [NewTopic(f"{self.prefix}{name}", SOURCE_PARTITIONS, self.replicas) for name in names]
+        for future in client.create_topics(wanted).values():
+            future.result()
+
+    def environment(self, role: str, name: str, **options: object) -> dict[str, str]:
+        """What a worker has in its environment."""
+        own = {"instance_id": name, **OPTIONS[role], **options}
+        return {
+            "STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS": self.bootstrap,
+            "STREAMFLOW_TOPICS__PREFIX": self.prefix,
+            "STREAMFLOW_TOPICS__PARTITIONS": str(PARTITIONS),
+            "STREAMFLOW_TOPICS__REPLICATION_FACTOR": str(self.replicas),
+            "STREAMFLOW_TOPICS__MIN_INSYNC_REPLICAS": str(max(1, self.replicas - 1)),
+            "STREAMFLOW_TASKS__LANES": json.dumps({lane: config.model_dump(mode="json") for lane, config in LANES.items()}),
+            "STREAMFLOW_TASKS__ALLOW_HOSTS": json.dumps([self.outside.host]),
+            "STREAMFLOW_LOG_FORMAT": "json",
+            **{f"STREAMFLOW_{role.upper()}__{option.upper()}": str(value) for option, value in own.items() if value is not None},
+        }
+
+    def worker(self, role: str, name: str, *, static: bool = True) -> Worker:
+        """Starts a worker; a static member of its group under its name, or a dynamic one."""
+        environment = self.environment(role, name, **({} if static else {"instance_id": None})) | self.extra.get(role, {})
+        worker = self.kinds.get(role, Forked)(role, name, self.folder, environment)
+        worker.log.touch()
+        self.workers[name] = worker
+        return worker.start()
+
+    def of(self, role: str) -> list[Worker]:
+        """The workers of a role."""
+        return [worker for worker in self.workers.values() if worker.kind == role]
+
+    # -- what happens in it
+
+    def watch(self, seed: int | str) -> Watcher:
+        self.watcher = Watcher(self.bootstrap, self.prefix, PARTITIONS, seed)
+        return self.watcher
+
+    def generate(self, generator: Generator) -> Generator:
+        self.generators.append(generator)
+        generator.start()
+        return generator
+
+    def check(self) -> None:
+        """Raises Failed when a worker gave up."""
+        for worker in self.workers.values():
+            worker.check()
+
+    def wait(self, reached: Callable[[], bool], what: str, moving: Callable[[], Any], every_s: float = 0.05) -> None:
+        """Waits until `reached`, for as long as `moving` changes. Raises Failed when it does not, or a worker ends."""
+        last, moved = None, time.monotonic()
+        while not reached():
+            self.check()
+            now, state = time.monotonic(), moving()
+            if state != last:
+                last, moved = state, now
+            if now - moved > STALLED_S:
+                raise Failed(f"expected {what} but nothing has moved for {STALLED_S:.0f} s: {state}")
+            time.sleep(every_s)
+
+    def wait_ready(self) -> None:
+        """Waits until all partitions of the engine are open once, and ingress and the lanes have theirs."""
+
+        def ready() -> bool:
+            opened: set[int] = set()
+            for worker in self.workers.values():
+                text = worker.log.read_text(errors="replace")
+                if worker.kind == "engine":
+                    opened |= {json.loads(line)["partition"] for line in text.splitlines() if '"partition_open"' in line}
+            return len(opened) == PARTITIONS
+
+        self.wait(ready, "the workers to be ready", lambda: sum(worker.log.stat().st_size for worker in self.workers.values()))
+
+    def drain(self) -> None:
+        """Waits until everything that was sent is done, and stops all workers in order."""
+        watcher = self.watcher
+        assert watcher is not None
+        self.wait(lambda: all(generator.done for generator in self.generators), "everything to be sent", self._moving)
+        wanted = set().union(*(generator.wanted for generator in self.generators))
+        self.wait(lambda: wanted <= watcher.started and not watcher.open, "all runs to have ended", self._moving)
+        self.wait(self._sources_read, "the sources to be read", self._moving, 0.1)
+        self.wait(self._lanes_done, "the lanes to be done", self._moving, 0.1)
+        for role in ("ingress", "tasks"):
+            for worker in self.of(role):
+                if worker.wanted:
+                    worker.stop()
+        self.wait(self._commands_decided, "all commands to be decided", self._moving, 0.1)
+        for worker in self.of("engine"):
+            if worker.wanted:
+                worker.stop()
+
+    def _moving(self) -> Any:
+        assert self.watcher is not None
+        sent = sum(len(generator.inputs) for generator in self.generators)
+        told = {number: len(times) for number, times in self.watcher.moments.items()}
+        wanted = set().union(*(generator.wanted for generator in self.generators))
+        return sent, told, f"{len(wanted - self.watcher.started)} not started", f"{len(self.watcher.open)} open", sorted(self.watcher.parked)[:3]
+
+    def _is_at_end(self, group: str, topic: str) -> bool:
+        committed, ends = self.stranger.committed(f"{self.prefix}{group}", f"{self.prefix}{topic}"), self.stranger.ends(f"{self.prefix}{topic}")
+        return all(max(committed[number], low) >= high for number, (low, high) in ends.items())
+
+    def _sources_read(self) -> bool:
+        return all(self._is_at_end("ingress", topic) for topic in SOURCES)
+
+    def _lanes_done(self) -> bool:
+        return all(self._is_at_end(f"tasks.{lane}", f"tasks.{lane}") for lane in LANES)
+
+    def _commands_decided(self) -> bool:
+        return self._is_at_end("engine", "commands")
+
+    def remove_topics(self) -> None:
+        """Deletes everything under the prefix."""
+        client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        names = [name for name in client.list_topics(timeout=10).topics if name.startswith(self.prefix)]
+        for future in client.delete_topics(names).values() if names else ():
+            future.result()

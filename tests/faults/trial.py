@@ -1,0 +1,125 @@
+"""One experiment: build, work, break, mend, drain, judge."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from streamflow.kafka.broker import EmbeddedBroker
+from streamflow_check.broker import Broker
+from streamflow_check.experiment import Experiment
+from streamflow_check.judge import judge
+from tests.faults import kinds
+from tests.faults.nemesis import KINDS, Blow, Nemesis, Setting, to_json
+from tests.faults.outside import Outside
+from tests.faults.site import Say, Site
+from tests.faults.work import Generator, drawn
+from tests.integration.workers import complaints
+from tests.proof.world import Failed
+
+__all__ = ["kinds", "run"]
+
+PER_S = 20.0
+
+
+@dataclass
+class Result:
+    """What became of one experiment. `verdict`: kept, BROKEN (a promise), stuck (nothing moved, or a worker ended by itself), error (ours)."""
+
+    kind: str
+    seed: int
+    schedule: str
+    verdict: str = "error"
+    broken: list[str] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+    stall_s: float = 0.0
+    limits: str = ""
+    seconds: float = 0.0
+    facts: dict[str, Any] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+    folder: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.verdict == "kept"
+
+
+def setting_of(blows: Sequence[Blow]) -> Setting:
+    """What all faults of a schedule together need."""
+    settings = [KINDS[blow.kind].setting for blow in blows]
+    return Setting(max(one.engines for one in settings), all(one.static for one in settings), max(one.work_s for one in settings))
+
+
+def run(kind: str, seed: int, blows: Sequence[Blow], broker: EmbeddedBroker, outside: Outside, folder: Path, say: Say) -> Result:
+    """Plays a schedule; never raises for what the system does."""
+    result, began = Result(kind, seed, to_json(blows)), time.monotonic()
+    try:
+        with Site(broker, outside, folder, say) as site:
+            nemesis = Nemesis(site, blows, seed)
+            try:
+                _play(site, nemesis, kind, seed, result)
+            finally:
+                nemesis.mend_all()
+                result.complaints = [f"{worker.name}: {line[:300]}" for worker in site.workers.values() for line in complaints(worker)][:5]
+    except Failed as error:
+        result.verdict, result.evidence = "stuck", [str(error)[:4000]]
+    except Exception:  # noqa: BLE001 - told in the table
+        result.evidence = [traceback.format_exc()[-3000:]]
+    result.seconds = round(time.monotonic() - began, 1)
+    if result.ok:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        result.folder = str(folder)
+    return result
+
+
+def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) -> None:
+    setting = setting_of(nemesis.blows)
+    marks = [time.monotonic()]
+    site.build()
+    nemesis.prepare()
+    watcher = site.watch(f"{kind}/{seed}")
+    for number in range(setting.engines):
+        site.worker("engine", f"engine-{number}", static=setting.static)
+    for role in ("ingress", "tasks"):
+        site.worker(role, role, static=setting.static)
+    site.wait_ready()
+    marks.append(time.monotonic())
+    work_s = max(setting.work_s, max(blow.at_s for blow in nemesis.blows) + 1)
+    site.generate(Generator(site.bootstrap, site.prefix, drawn(f"{kind}/{seed}", work_s, PER_S)))
+    nemesis.play(site.say)
+    mended = time.time() * 1000
+    site.drain()
+    marks.append(time.monotonic())
+    result.stall_s = round(watcher.stall_s(nemesis.injected_ms[0], max(mended, nemesis.healed_ms[-1])), 2)
+    result.limits = KINDS[nemesis.blows[0].kind].limits
+    watcher.stop()
+    site.watcher = None
+    without = frozenset[str]().union(*(fault.without for fault in nemesis.faults.values()))
+    inputs = (*(known for generator in site.generators for known in generator.inputs), *watcher.decided)
+    experiment = Experiment(inputs=inputs, ledger=site.outside.calls(site.experiment), late_ms=30_000, without=without)
+    with Broker(site.bootstrap, site.prefix) as topics:
+        report = judge(topics, experiment)
+    result.verdict = "kept" if report.ok else "BROKEN"
+    result.broken = report.broken_promises
+    result.evidence = [f"{name}: {text}" for name, finding in report.findings.items() for text in finding.evidence][:20]
+    failed = [text for generator in site.generators for text in generator.failed]
+    result.facts = {
+        **{name: report.counts[name] for name in ("transitions", "copies", "commands", "runs completed", "runs failed")},
+        "inputs": len(inputs),
+        "calls": sum(site.outside.calls(site.experiment).values()),
+        "effects done more than once": report.facts.get("effects done more than once", 0),
+        "not sent": failed[:3],
+        "parked": sorted(watcher.parked)[:3],
+        "looked": {name: finding.looked for name, finding in report.findings.items() if finding.looked},
+    }
+    marks.append(time.monotonic())
+    result.facts["parts_s"] = [round(later - earlier, 1) for earlier, later in pairwise(marks)]
+    if result.ok:
+        site.remove_topics()
