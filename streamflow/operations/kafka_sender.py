@@ -44,8 +44,8 @@ class Sender:
         self._thread = threading.Thread(target=self._poll, name="kafka.emit", daemon=True)
         self._thread.start()
 
-    async def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> Message:
-        """The record as it was acknowledged. Raises OperationError. Cancelled, the record may be written all the same."""
+    async def send(self, topic: str, key: bytes, value: bytes, headers: Headers, timeout_s: float) -> Message:
+        """The record as it was acknowledged. Raises OperationError. Cancelled or too late, the record may be written all the same."""
         if self._is_own(topic):
             message = f"expected a topic of yours but {topic} is Streamflow's own; do choose another"
             raise OperationError("topic_refused", message, retryable=False, topic=topic)
@@ -66,7 +66,12 @@ class Sender:
 
         try:
             self._producer.produce(topic, value, key, on_delivery=delivered, headers=headers)
-            sent = await done
+            async with asyncio.timeout(timeout_s):
+                sent = await done
+        except TimeoutError as error:
+            message = f"expected Kafka to take the record but it did not within {timeout_s:.0f} s; do try again"
+            self.trouble = message
+            raise OperationError("kafka_unavailable", message, topic=topic) from error
         except BufferError as error:
             raise OperationError("kafka_unavailable", "expected Kafka to take the record but too many wait already; do try again", topic=topic) from error
         except KafkaException as error:
