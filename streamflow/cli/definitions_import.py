@@ -52,7 +52,7 @@ def import_(
     facts: dict[str, Any] = {"whole": found.whole, "written": [str(path) for path in written], "definition": shown}
     session.show(facts | found.facts(), _told(found, shown if out is None else None, file))
     if written and not session.json:
-        output.note(f"written: {', '.join(map(str, written))}; streamflow definitions check {out}")
+        output.note(f"written: {', '.join(map(str, written))}; check it with: streamflow definitions check {out}")
     if not found.whole:
         if out is not None and not written and not session.json:
             output.warn("nothing is written: mend what is refused, or write the rest with --partial" if found.definition else "nothing can be written")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
-from streamflow.errors import OperationError
 from tests.examples.world import PROJECT, World
+from tests.servers.process import Process, accepts, free_port
 
 FOLDER = PROJECT / "definitions" / "fraud-detection"
 PAYMENTS = 4
@@ -22,7 +21,7 @@ def run(world: World, stack: contextlib.ExitStack) -> None:
     folder = Path(world.shown(FOLDER))
     world.title("Kafka, the workers, and a plugin that is no part of Streamflow")
     world.begin(secrets={_REFERENCE: _SECRET})
-    endpoint = _plugin(stack)
+    endpoint = _plugin(world, stack)
     world.tell(f"the plugin {folder / 'plugin.py'} is at {endpoint}")
     world.title("Its operations are registered, the definition is published")
     for name in ("enrich", "score"):
@@ -47,20 +46,13 @@ def run(world: World, stack: contextlib.ExitStack) -> None:
     world.tell(f"\nThe decisions are in the topic payment-decisions, and in {world.shown(file)}:\n{file.read_text().rstrip()}")
 
 
-def _plugin(stack: contextlib.ExitStack) -> str:
+def _plugin(world: World, stack: contextlib.ExitStack) -> str:
     """Starts the plugin; its endpoint."""
-    process = subprocess.Popen([sys.executable, str(FOLDER / "plugin.py"), "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    stack.callback(_stop, process)
-    assert process.stdout is not None
-    said = process.stdout.readline()
-    if "http://" not in said:
-        raise OperationError("plugin_missing", "expected the plugin to say where it is but it ended; do run it by itself to see why")
-    return said.split()[-1] + "/"
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.communicate()
+    port = free_port()
+    process = Process([sys.executable, str(FOLDER / "plugin.py"), "--port", str(port)], world.folder / "plugin.log", lambda: accepts(port))
+    process.start({_REFERENCE: _SECRET})
+    stack.callback(process.stop)
+    return f"http://127.0.0.1:{port}/"
 
 
 def _two(world: World) -> list[dict[str, str]]:

@@ -32,10 +32,11 @@ _WAIT_S = 60.0
 
 
 class World:
-    """What an example is given. `out` is where it leaves what it made; `settings` is set once `begin` has started everything."""
+    """What an example is given. `out` is where it leaves what it made, `folder` a temporary one; `settings` is set once `begin` has started everything."""
 
     def __init__(self, out: Path, stack: contextlib.ExitStack, *, bootstrap: str | None = None, prefix: str = "streamflow.") -> None:
         self.out = out
+        self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamflow-example-", ignore_cleanup_errors=True)))
         self.settings: Settings
         self._stack = stack
         self._bootstrap = bootstrap
@@ -68,13 +69,12 @@ class World:
 
     def begin(self, connections: Mapping[str, Mapping[str, Any]] | None = None, secrets: Mapping[str, str] | None = None) -> None:
         """Kafka, topics and all workers. `connections` are what operations may name; `secrets` are the values of `env:NAME` references."""
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="streamflow-example-", ignore_cleanup_errors=True)))
-        bootstrap = self._bootstrap or self._stack.enter_context(EmbeddedBroker(folder / "broker", progress=self.tell)).bootstrap_servers
+        bootstrap = self._bootstrap or self._stack.enter_context(EmbeddedBroker(self.folder / "broker", progress=self.tell)).bootstrap_servers
         chosen = {
             "kafka": {"bootstrap_servers": bootstrap},
             "topics": {"prefix": self._prefix, "partitions": PARTITIONS},
-            "state_dir": str(folder / "state"),
-            "broker_dir": str(folder / "broker"),
+            "state_dir": str(self.folder / "state"),
+            "broker_dir": str(self.folder / "broker"),
             "tasks": {"connections": {name: dict(connection) for name, connection in (connections or {}).items()}},
         }
         file = self.out / "streamflow.yaml"
