@@ -54,7 +54,7 @@ def _worded(message: str, place: str, fields: Callable[[str], Iterable[str]]) ->
 
 def _detail(message: str) -> str:
     message = message.removeprefix("Syntax error: ")
-    if "<EOF>" in message:
+    if "input '<EOF>'" in message or "at '<EOF>'" in message:
         return "it ends too early"
     if match := re.match(r"token recognition error at: '(.*)'$", message):
         return f"{match[1]} is no part of an expression"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import jsonschema_rs
 from cel_expr_python import cel
@@ -48,12 +48,18 @@ _NULLABLE = {"string": "StringValue", "integer": "Int64Value", "boolean": "BoolV
 
 
 def schema_fault(schema: Schema) -> str | None:
-    """Why `schema` is no JSON Schema, or None."""
+    """Why `schema` is no JSON Schema, or refers to what is not in it; None when it can be used."""
     try:
         jsonschema_rs.meta.validate(dict(schema))
+        jsonschema_rs.validator_for(dict(schema), retriever=_no_retrieval)
     except (jsonschema_rs.ValidationError, ValueError) as error:
         return str(error).splitlines()[0]
     return None
+
+
+def _no_retrieval(uri: str) -> NoReturn:
+    """Whoever writes a schema must not make those who use it fetch things."""
+    raise LookupError("schemas of other places are not fetched")
 
 
 def field_name(name: str) -> str:

@@ -156,6 +156,31 @@ def test_expressions_are_checked_against_the_schemas(source: str, code: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("trigger.", "at column 9: . is not expected there"),
+        ("trigger.id @", "at column 12: @ is no part of an expression"),
+        ("[trigger.id", "at column 12: it ends too early"),
+        ("trigger.id)", "at column 11: ) is not expected there"),
+        ("trigger.id id", "at column 12: id is not expected there"),
+        ("1 ++ 2", "at column 4: + is not expected there"),
+        ("{'a' 1}", "at column 6: ':' is missing before '1'"),
+        ("trigger.id +", "at column 13: it ends too early"),
+        ("foo(1)", "`foo` at column 4 is no variable or function"),
+        ("!trigger.id", "`!` does not take a text (at column 1)"),
+        ("trigger.quantity && true", "`&&` does not take a whole number and true or false"),
+        ("[1] + 1", "`+` does not take a list and a whole number"),
+        ("optional.of(1) + 1", "does not take an optional value (end it with orValue) and a whole number"),
+        ("trigger.customer + 1", "`+` does not take a group of fields and a whole number"),
+        ("trigger.id.x", "a text has no fields (at column 11)"),
+        ("trigger.lines.sku", "a list has no fields (at column 14)"),
+    ],
+)
+def test_an_expression_that_cannot_be_read_is_told_in_words_and_with_its_place(source: str, told: str) -> None:
+    assert told in of_expression(source)[0].message
+
+
+@pytest.mark.parametrize(
     "source",
     [
         "trigger.amount > 10 ? trigger.id : trigger['ship-to']",
