@@ -26,6 +26,7 @@ What happened
 What was done outside
 - **one-result**: an attempt has at most one accepted result, was asked for before, and a step (or item) succeeds at most once.
 - **calls-sent**: each requested attempt is a task in its lane, and each task was requested.
+- **children-answered**: each child run that is requested is asked for, and its end, or that it was refused, is told to its parent.
 - **ledger-complete**: each call that succeeded, and each that the outside is said to have done, is in the outside's own ledger under its key.
 - **events-emitted**: each emitted event is in its topic, or a dead letter says why not.
 - **dead-letters-whole**: a dead letter holds the bytes of the command that it names.

@@ -21,6 +21,7 @@ class Account:
         self._applied: int = own.get("applied", -1)
         self._partition = partition
         self._letters = {offset: letter for (number, offset), letter in letters.engine.items() if number == partition}
+        self.refused: list[str] = []  # starts of child runs: their parents must have been told
         self.kept = 0  # deliveries that may have been kept for a later run, or refused: nothing tells but the counts
 
     def outcomes(self, report: Report) -> None:
@@ -34,7 +35,11 @@ class Account:
                 continue
             first = decided[0]
             self.kept += first.kind == "DeliverEvent" and any(command.keeps for command in decided)
-            if not self._seen(first):
+            if self._seen(first):
+                continue
+            if first.child:
+                self.refused.append(id_)
+            else:
                 what = f"{first.kind or 'an unreadable record'} {id_} at {self._partition}@{first.offset}"
                 report.broken("one-outcome", f"{what} was decided, but nothing tells of it: no transition, no dead letter, no earlier copy")
 

@@ -32,6 +32,9 @@ class Watched:
         self.late_ms = array("q")  # of each transition that a timer caused
         self.moments: set[int] = set()  # the tenths of a second in which something was told
         self.due_ms = array("q")  # armed timers of open runs
+        self.owed: dict[str, str] = {}  # commands that must be there for child runs, and why
+        self.paid: set[str] = set()  # those that are
+        self.whole = True  # no command has been deleted
 
 
 class Chains:
@@ -161,6 +164,8 @@ class Chains:
             if kind == "CallRequested":
                 self.requested[f"{key}/{attempt.number}"] = data["lane"]
                 self._watched.asked.add(key)
+            else:
+                self._watched.owed[f"child/{key}/{attempt.number}"] = f"{where} asks for a child run"
             return
         report.looked("one-result")
         if attempt not in run.asked and self._first == 0:

@@ -33,6 +33,7 @@ class Command(NamedTuple):
     run: str = ""
     attempt: Attempt | None = None
     due_ms: int = 0
+    child: bool = False
 
 
 class Origins:
@@ -104,7 +105,7 @@ def parsed(record: Record, now_ms: int, origins: Origins) -> Command:
             start = told.get("start") or {}
             return Command(
                 id_, kind, record.offset, now_ms, told["definition"], told["key"], told["event"]["id"],
-                start.get("sha", ""), start.get("revision", ""), told.get("keep_ms", 0) > 0,
+                start.get("sha", ""), start.get("revision", ""), told.get("keep_ms", 0) > 0, child=told.get("parent") is not None,
             )  # fmt: skip
         if kind in RESULTS or kind == "SuspendAttempt":
             attempt = Attempt(told["step"], told.get("item"), told["attempt"])

@@ -41,6 +41,7 @@ class _Judge:
         sources.judge(topics, read, self._origins, self._letters, self.report, versions=several, at_rest=experiment.at_rest)
         sources.inputs(topics, experiment, read, self._watched, self._origins, self._letters, self.report)
         self._outside()
+        self._children()
         self._timers()
         asking.judge(topics, experiment, self._facts, self.report)
         for promise in experiment.without:
@@ -77,6 +78,11 @@ class _Judge:
             changelog.compare(state, told, experiment, report, number)
             self._rest(number, state.own.get("applied", -1), known)
         self._gather(number, state, known, told)
+        watched = self._watched
+        watched.owed.update({f"{id_}/refused": f"{id_} started no run" for id_ in balance.refused})
+        watched.owed.update({f"ended/{run.run}": f"{run.run} has ended" for run in told.runs.values() if run.ended and run.child})
+        watched.paid.update(id_ for id_, _ in known if id_.startswith(("child/", "ended/")))
+        watched.whole &= known.first == 0
 
     def _rest(self, number: int, applied: int, known: Commands) -> None:
         if known.count:
@@ -134,6 +140,16 @@ class _Judge:
         for key in ledger.keys() - watched.asked:
             report.broken("ledger-complete", f"the ledger has {key}, which no run asked for")
         report.facts["effects done more than once"] = sum(count > 1 for count in ledger.values())
+
+    def _children(self) -> None:
+        """Commands from one partition to another: that a child run is asked for, that it was refused, that it ended."""
+        watched, report = self._watched, self.report
+        if not watched.whole or not self._experiment.at_rest:
+            return
+        for id_, why in watched.owed.items():
+            report.looked("children-answered")
+            if id_ not in watched.paid:
+                report.broken("children-answered", f"{why}, but commands does not have {id_}")
 
     def _timers(self) -> None:
         report, watched, limit = self.report, self._watched, self._experiment.late_ms

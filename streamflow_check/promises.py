@@ -19,6 +19,7 @@ PROMISES: dict[str, str] = {
     "timers-on-time": "no timer is early, none is too late",
     "one-result": "at most one accepted result of an attempt",
     "calls-sent": "attempts and tasks are the same",
+    "children-answered": "child runs are asked for, and their parents told",
     "ledger-complete": "the outside knows of every call that was done",
     "events-emitted": "every emitted event is published",
     "dead-letters-whole": "dead letters hold the original bytes",

@@ -31,7 +31,7 @@ class Run:
     """The fold of one run's transitions, each taken once and in order."""
 
     __slots__ = (
-        "asked", "consumed", "definition", "ended", "ended_ms", "item_due", "key", "known", "last_ms", "prints", "results",
+        "asked", "child", "consumed", "definition", "ended", "ended_ms", "item_due", "key", "known", "last_ms", "prints", "results",
         "revision", "run", "seq", "sha", "started_ms", "steps", "succeeded", "trigger", "version",
     )  # fmt: skip
 
@@ -41,6 +41,7 @@ class Run:
         self.sha = self.revision = self.trigger = ""
         self.started_ms = self.last_ms = self.ended_ms = 0
         self.ended = ""  # the name of the last transition
+        self.child = False  # another run waits for its end
         self.steps: dict[str, Step] = {}
         self.item_due: dict[tuple[str, int], int] | None = None  # armed timers of items
         self.known: tuple[str, ...] = ()  # ids of events that it took: started by, consumed or kept
@@ -56,7 +57,7 @@ class Run:
         self.seq, self.last_ms = told["seq"], at_ms
         if kind == "RunStarted":
             self.sha, self.revision, self.trigger = data.get("sha", ""), data.get("revision", ""), data.get("trigger", "")
-            self.started_ms = at_ms
+            self.started_ms, self.child = at_ms, data.get("parent") is not None
             self.known = (data["event"]["id"],)
         elif kind == "StepsSkipped":
             for name in data["steps"]:

@@ -6,9 +6,7 @@ bench.worker(kind=planted("seq-dropped"))
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,8 @@ def planted(bug: str) -> type[Worker]:
 
     class Planted(Forked):
         def start(self) -> Forked:
-            process = workers._nursery.Process(target=_work, args=(bug, self._environment, str(self.log)), daemon=True)
+            line = ["worker", self.kind, *self.options]
+            process = workers._nursery.Process(target=_work, args=(bug, self._environment, str(self.log), line), daemon=True)
             process.start()
             self._process = workers._Child(process)  # type: ignore[assignment]
             return self
@@ -33,9 +32,9 @@ def planted(bug: str) -> type[Worker]:
     return Planted
 
 
-def _work(bug: str, environment: dict[str, str], log: str) -> None:
+def _work(bug: str, environment: dict[str, str], log: str, line: list[str]) -> None:
     BUGS[bug](Path(environment["STREAMFLOW_STATE_DIR"]))
-    workers._work(environment, log)
+    workers._work(environment, log, line)
 
 
 def store_ahead(state: Path) -> None:
@@ -172,7 +171,7 @@ def counts_wrong(state: Path) -> None:
             counts = msgspec.structs.replace(counts, applied=counts.applied + 1)
         return msgspec.structs.replace(after, counts=counts)
 
-    decide._account = wrong
+    decide._account = wrong  # type: ignore[assignment]
 
 
 def command_swallowed(state: Path) -> None:
@@ -204,13 +203,3 @@ BUGS: dict[str, Callable[[Path], None]] = {
     "counts-wrong": counts_wrong,
     "command-swallowed": command_swallowed,
 }
-
-
-def main() -> None:
-    """A worker of its own, without a nursery: `python -m tests.checker.planted BUG`, with the settings in the environment."""
-    BUGS[sys.argv[1]](Path(os.environ["STREAMFLOW_STATE_DIR"]))
-    sys.exit(import_module("streamflow.cli.main").main(["worker", "engine"]))
-
-
-if __name__ == "__main__":
-    main()

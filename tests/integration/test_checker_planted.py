@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,7 +113,7 @@ def delays(bench: Bench, worker: Worker) -> None:
 
 
 Story = Callable[[Bench, Worker], None]
-CAUGHT: dict[str, tuple[str, Story, dict[str, object]]] = {
+CAUGHT: dict[str, tuple[str, Story, dict[str, Any]]] = {
     "store-ahead": ("state-is-fold", dies, {}),
     "seq-dropped": ("one-chain", work, {}),
     "copy-forged": ("identical-copies", work, {}),
@@ -126,6 +127,7 @@ CAUGHT: dict[str, tuple[str, Story, dict[str, object]]] = {
 }
 
 
+OPTIONS = {story.__name__: options for _, story, options in CAUGHT.values()}
 # What unit tests plant in lists too; `make faults` plants them in workers.
 LONG = {"seq-dropped", "copy-forged", "version-changed", "counts-wrong"}
 ALL = os.environ.get("STREAMFLOW_FAULTS") == "1"
@@ -148,8 +150,7 @@ def test_a_planted_bug_is_caught_and_named(bench: Bench, bug: str) -> None:
 
 @pytest.mark.parametrize("story", [restarts, replays, rebalances], ids=lambda story: story.__name__)
 def test_the_same_stories_without_a_bug_keep_every_promise(bench: Bench, story: Story) -> None:
-    options = {"replays": {"checkpoint_s": 60, "checkpoint_idle_s": 60}, "rebalances": {"instance_id": None}}.get(story.__name__, {})
-    worker = bench.worker(kind=planted("none"), **options)
+    worker = bench.worker(kind=planted("none"), **OPTIONS.get(story.__name__, {}))
     story(bench, worker)
     if worker.wanted:
         worker.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -57,18 +58,25 @@ def after(machine: type[Protocol], seed: int, story: Sequence[str]) -> Report:
     world = machine()
     world.begin()
     world.referee = Onlooker(world.simulation)
-    for _ in range(60):
-        rule = getattr(world, chance.choice((*story, *walk.ALWAYS) if chance.random() < 0.7 else RULES))
-        rule(**{name: chance.choice(walk.CHOICES[name]) for name in inspect.signature(rule).parameters})
-    world.comes_to_rest()
+    try:
+        for _ in range(60):
+            rule = getattr(world, chance.choice((*story, *walk.ALWAYS) if chance.random() < 0.7 else RULES))
+            rule(**{name: chance.choice(walk.CHOICES[name]) for name in inspect.signature(rule).parameters})
+        world.comes_to_rest()
+    except (AttributeError, KeyError):  # a bug may leave a state that no decision can be made on
+        assert machine is not Protocol
     return judge(of_simulation(world.simulation), Experiment(late_ms=0, window_ms=LIMITS.window_ms))
 
 
 def test_what_comes_out_of_any_trouble_keeps_every_promise() -> None:
     stories = list(dict.fromkeys(story for _, story in MUTANTS.values()))
-    for number in range(120):
+    looked = Counter[str]()
+    for number in range(60):
         report = after(Protocol, number, stories[number % len(stories)])
         assert report.ok, f"seed {number}\n{report.table()}"
+        looked.update({name: finding.looked for name, finding in report.findings.items()})
+    elsewhere = {"acknowledged-input", "cli-agrees", "api-agrees", "ledger-complete", "events-emitted"}
+    assert {name for name, times in looked.items() if not times} <= elsewhere
 
 
 @pytest.mark.parametrize("name", CAUGHT)
