@@ -6,8 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import jsonschema_rs
-
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import read_content
 from streamflow.definition.model import Definition
@@ -15,6 +13,7 @@ from streamflow.engine.commands import Event, Start, StartRun
 from streamflow.errors import Rejected
 from streamflow.ids import run_id
 from streamflow.kafka.definitions import Snapshot
+from streamflow.operations.schema import first_fault
 from streamflow.ops.requests import new_id
 
 NO_EVENT = ""  # in the place of an event's name, for a start that stands for none
@@ -67,14 +66,14 @@ def _checked(definition: Definition, catalog: Catalog, event: str | None, data: 
     """What a start stands for; `data` must be what expressions were checked against. Raises Rejected."""
     names = [trigger.event for trigger in definition.on]
     if event is None and (definition.input is not None or not names):
-        check_schema(definition.input, data, f"input of {definition.name}")
+        check_schema(definition.input, data, f"an input of {definition.name}")
         return NO_EVENT
     chosen = event or names[0]
     spec = catalog.event(chosen)
     if chosen not in names or spec is None:
         known = ", ".join(names) or "none"
         raise Rejected("event_unknown", f"expected an event that starts {definition.name} but {chosen} does not; it has {known}")
-    check_schema(spec.schema_, data, f"payload of {chosen}")
+    check_schema(spec.schema_, data, f"a payload of {chosen}")
     return chosen
 
 
@@ -82,7 +81,7 @@ def check_schema(schema: Any, data: Any, what: str) -> None:
     """Raises Rejected (`schema_mismatch`) if `data` does not fit the JSON Schema; without one, everything does."""
     if not schema:
         return
-    wrong = next(iter(jsonschema_rs.validator_for(schema).iter_errors(data)), None)
+    wrong = first_fault(data, schema)
     if wrong is not None:
         place = "/".join(map(str, wrong.instance_path))
-        raise Rejected("schema_mismatch", f"expected {what} but /{place}: {wrong.message}; do correct it", pointer=f"/{place}" if place else "")
+        raise Rejected("schema_mismatch", f"expected {what} but /{place}: {wrong.message}; do correct it", pointer=f"/{place}" if place else None)
