@@ -44,6 +44,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("worker", "streamflow.cli.worker", "Run one worker: the engine, ingress or tasks."),
     Noun("sidecar", "streamflow.cli.sidecar", "Run the HTTP process for people, callbacks and plugins."),
     Noun("commands", "streamflow.cli.commands", "What an operator may do to the engine's input: skip."),
+    Noun("revisions", "streamflow.cli.revisions", "Revisions of the engine, for upgrades without a stop: list, enable."),
     Noun("topics", "streamflow.cli.topics", "The fixed topics: plan, apply, verify."),
     Noun("settings", "streamflow.cli.settings", "What can be set, and what is set."),
 )

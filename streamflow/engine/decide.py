@@ -49,7 +49,10 @@ def decide(view: StateView, contents: Contents, own: Own, command: c.Command, at
     if origin is not None:
         mark(draft, origin)
     forget(draft)
-    draft.changes[OWN] = _account(own, draft, outcome, reason, now, offset, watermarks)
+    revisions = own.revisions
+    if isinstance(command, c.StartRun) and outcome == "applied" and command.start.revision not in revisions:
+        revisions = tuple(sorted((*revisions, command.start.revision)))
+    draft.changes[OWN] = _account(own, draft, outcome, reason, now, offset, watermarks, revisions)
     return Decision(outcome, reason, draft.transitions, draft.effects, draft.changes)
 
 
@@ -64,11 +67,12 @@ def undecidable(own: Own, at_ms: int, offset: int, reason: str, message: str) ->
         own.watermarks,
         own.parked,
         own.topic_id,
+        own.revisions,
     )
     return Decision("dead", reason, [], [DeadLetter(reason, message)], {OWN: after})
 
 
-def _account(own: Own, draft: Draft, outcome: Outcome, reason: str, now: int, offset: int, watermarks: dict[str, Watermark]) -> Own:
+def _account(own: Own, draft: Draft, outcome: Outcome, reason: str, now: int, offset: int, watermarks: dict[str, Watermark], revisions: tuple[str, ...]) -> Own:
     n = own.counts
     counts = Counts(
         n.read + 1,
@@ -78,7 +82,7 @@ def _account(own: Own, draft: Draft, outcome: Outcome, reason: str, now: int, of
         n.dead + (outcome == "dead"),
     )
     reasons = {**own.reasons, reason: own.reasons.get(reason, 0) + 1} if reason else own.reasons
-    return Own(offset, now, counts, reasons, watermarks, own.parked + _parked_change(draft, own.parked), own.topic_id)
+    return Own(offset, now, counts, reasons, watermarks, own.parked + _parked_change(draft, own.parked), own.topic_id, revisions)
 
 
 def _parked_change(draft: Draft, parked: int) -> int:

@@ -14,19 +14,21 @@ from typing import Any, NamedTuple
 from streamflow import ids
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.plan import ClausePlan, ExpressionError, Plan, WaitPlan
-from streamflow.engine.commands import DeliverEvent, Event, Origin, Start, StartRun
+from streamflow.engine.commands import REVISION, DeliverEvent, Event, Origin, Start, StartRun
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
     """A version that is served. `specs` are the events of its own pinned catalog by name, `at` the offset in `definitions` at or below which
-    it was read, `newest` whether its name points to it, `published_ms` the broker's time of its publication."""
+    it was read, `newest` whether its name points to it, `published_ms` the broker's time of its publication, `revision` the
+    engine's that its runs are to start with."""
 
     plan: Plan
     specs: Mapping[str, EventSpec]
     at: int
     newest: bool
     published_ms: int = 0
+    revision: str = REVISION
 
 
 class Source(NamedTuple):
@@ -120,7 +122,7 @@ class Matcher:
                     continue
                 started.add((live.plan.name, event.name))
                 tag = ids.tag("start", live.plan.name, event.name, run_key)
-                start = Start(live.plan.sha, live.at)
+                start = Start(live.plan.sha, live.at, live.revision)
                 starts.append(StartRun(_id(source, tag), live.plan.name, run_key, start, trigger.id, event, _origin(source, tag), source.trace))
         return Matched([*offers.values(), *starts], list(dict.fromkeys(failures)))
 

@@ -224,7 +224,8 @@ class Watermark(Struct, frozen=True):
 
 
 class Own(Struct, frozen=True):
-    """The partition's own record. `applied` is the offset of the last command in this state, `reasons` counts rejections by code."""
+    """The partition's own record. `applied` is the offset of the last command in this state, `reasons` counts rejections by code, `revisions` are
+    those of the engine that runs were started with: a worker that does not know one of them leaves the partition to others."""
 
     applied: int = -1
     time_ms: int = 0
@@ -233,6 +234,7 @@ class Own(Struct, frozen=True):
     watermarks: dict[str, Watermark] = {}
     parked: int = 0
     topic_id: str = ""
+    revisions: tuple[str, ...] = ()
 
 
 KINDS: dict[str, Any] = {

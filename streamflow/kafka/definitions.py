@@ -8,6 +8,7 @@
 | `event/<name>` | the catalog entry of an event, as published last |
 | `operation/<name>` | the contract of a plugin's operation, and where the plugin is |
 | `serving/<lane>/<instance>` | which operations a task worker does, and since when; deleted when it stops in order (see `serving`) |
+| `engine/revision` | the revision of the engine that runs are to start with; at first that of whoever made the topics |
 | `engine/limits` | the limits that decisions use, fixed with the topics: the same for every worker and for ever |
 | `engine/skip/<partition>` | the command at which a person lets a partition go on whose unread commands were deleted |
 
@@ -28,6 +29,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from streamflow.engine.commands import REVISION
 from streamflow.errors import OperationError
 from streamflow.kafka.cancellation import is_asked_for
 from streamflow.kafka.connection import aiokafka_config, stop_consumer
@@ -98,6 +100,11 @@ class Snapshot:
             self.malformed += 1
             _log.warning("definitions_record_malformed", key=repr(key)[:200], offset=offset, error=str(error)[:200])
         self.position = offset + 1
+
+    @property
+    def revision(self) -> str:
+        """The revision of the engine that runs are to start with: the one that was enabled last."""
+        return str(self.engine.get("revision", {}).get("revision", REVISION))
 
     def newest(self, name: str, *, without: str | None = None) -> str | None:
         """The version of `name` published last among those not retired, `without` one: None if none is left."""
@@ -199,8 +206,13 @@ class DefinitionsLog:
 
     @property
     def engine(self) -> dict[str, dict[str, Any]]:
-        """What is fixed or allowed for the engine: `limits`, `skip/<partition>`."""
+        """What is fixed or allowed for the engine: `limits`, `revision`, `skip/<partition>`."""
         return self._snapshot.engine
+
+    @property
+    def revision(self) -> str:
+        """The revision of the engine that runs are to start with."""
+        return self._snapshot.revision
 
     @property
     def position(self) -> int:

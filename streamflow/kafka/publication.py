@@ -19,6 +19,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streamflow.definition.catalog import ChildSpec
+from streamflow.engine.commands import REVISION
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
 from streamflow.kafka.definitions import Snapshot
@@ -130,10 +131,13 @@ def register_operation(settings: Settings, *, name: str, registration: Mapping[s
     """Registers the plugin operation `name` (its contract as `spec`, where it is as `plugin`), in the place of an earlier one of that name. Task
     workers have it at once. The same again is a success.
 
-    Raises OperationError."""
+    Raises Rejected (`registration_too_large`) or OperationError."""
+    value, limit = _json(registration), settings.limits.definition_bytes
+    if len(value) > limit:
+        raise Rejected("registration_too_large", f"expected at most {limit} bytes but the registration of {name} has {len(value)}; do shorten its schemas")
 
     def records(log: Snapshot) -> Records:
-        return {} if log.operations.get(name) == registration else {f"operation/{name}": _json(registration)}
+        return {} if log.operations.get(name) == registration else {f"operation/{name}": value}
 
     _, offsets = write(settings, records)
     return Recorded(name, max(offsets.values(), default=None))
@@ -156,20 +160,33 @@ def unregister_operation(settings: Settings, *, name: str) -> Recorded:
 
 def fix_limits(settings: Settings) -> dict[str, Any]:
     """The limits that decisions use: those of `settings` if none were fixed before, else the ones that were. They are never changed
-    afterwards, because the same commands must give the same decisions in every worker.
+    afterwards, because the same commands must give the same decisions in every worker. With them goes the first revision of the engine.
 
     Raises OperationError."""
     fixed: dict[str, Any] = settings.limits.model_dump()
 
     def records(log: Snapshot) -> Records:
+        wanted: Records = {} if "revision" in log.engine else {"engine/revision": _revision(REVISION)}
         if known := log.engine.get("limits"):
             fixed.clear()
             fixed.update(known)
-            return {}
-        return {"engine/limits": _json(fixed)}
+            return wanted
+        return wanted | {"engine/limits": _json(fixed)}
 
     write(settings, records)
     return fixed
+
+
+def enable_revision(settings: Settings, revision: str) -> Recorded:
+    """Runs start with `revision` of the engine from now on; those that are open keep theirs.
+
+    Raises OperationError."""
+    _, offsets = write(settings, lambda log: {} if log.revision == revision and "revision" in log.engine else {"engine/revision": _revision(revision)})
+    return Recorded(revision, max(offsets.values(), default=None))
+
+
+def _revision(revision: str) -> bytes:
+    return _json({"revision": revision, "enabled_ms": time.time_ns() // 1_000_000})
 
 
 def skip_commands(settings: Settings, *, partition: int, offset: int, why: str) -> int:

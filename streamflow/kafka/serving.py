@@ -124,20 +124,26 @@ def clients_of(settings: Settings, lanes: Iterable[str]) -> dict[str, frozenset[
 
 
 async def _clients(settings: Settings, lanes: Sequence[str]) -> dict[str, frozenset[str]]:
+    found = await members_of(settings, [group_of(settings, lane) for lane in lanes])
+    return dict(zip(lanes, found.values(), strict=True))
+
+
+async def members_of(settings: Settings, groups: Sequence[str]) -> dict[str, frozenset[str]]:
+    """The client ids of the members of each group. Raises OperationError when the broker does not answer."""
     client = AIOKafkaAdminClient(**aiokafka_config(settings, "presence"))
     try:
         async with asyncio.timeout(_ANSWER_S):
             await client.start()
             found = {}
-            for lane in lanes:
-                (answer,) = await client.describe_consumer_groups([group_of(settings, lane)])
+            for group in groups:
+                (answer,) = await client.describe_consumer_groups([group])
                 ((code, _group, _state, _kind, _protocol, members, *_),) = answer.groups
                 if code not in (0, _GROUP_ID_NOT_FOUND):
-                    raise OperationError("broker_refused", f"expected the members of lane {lane} but the broker answered {code}; do check its permissions")
-                found[lane] = frozenset(member[1] for member in members)
+                    raise OperationError("broker_refused", f"expected the members of group {group} but the broker answered {code}; do check its permissions")
+                found[group] = frozenset(member[1] for member in members)
             return found
     except (KafkaError, OSError) as error:
-        text = f"expected the members of the lanes' groups but {error!r}; do check the broker"
+        text = f"expected the members of groups but {error!r}; do check the broker"
         raise OperationError("broker_unreachable", text) from error
     finally:
         await client.close()

@@ -11,6 +11,7 @@ from yarl import URL
 
 from streamflow.errors import EngineFault
 from streamflow.kafka.connection import aiokafka_config, bootstrap_servers
+from streamflow.kafka.revisions import client_id
 from streamflow.runtime.engine import EngineHost, engine_group
 from streamflow.runtime.transport import BatchTransport, NoTables
 from streamflow.settings import Settings
@@ -34,6 +35,7 @@ def create_app(settings: Settings, host: EngineHost) -> faust.App:
         cython_optimizations=True,
         TableManager=NoTables,
         broker_credentials=_credentials(settings),
+        broker_client_id=client_id(),
         broker_max_poll_records=settings.engine.batch_records,
         consumer_max_fetch_size=1 << 20,
         consumer_auto_offset_reset="earliest",  # never used: every partition is released at an offset of its own

@@ -118,6 +118,8 @@ class Partition:
                 "expected the topic of commands that this state was made from but it is another one; restore it, or delete `state` and its local stores too",
                 partition=self.number,
             )
+        for revision in own.revisions:
+            self._require_known(revision)
         first = await self._source.first_offset(self.number)
         if first > own.applied + 1:
             self._skip(own, first)
@@ -134,7 +136,7 @@ class Partition:
         if allowed is None or allowed[0] < first:
             raise self._gap(own.applied + 1, first)
         offset, why = allowed
-        self.overlay.apply({OWN: Own(offset - 1, own.time_ms, own.counts, own.reasons, own.watermarks, own.parked, self._topic_id)})
+        self.overlay.apply({OWN: Own(offset - 1, own.time_ms, own.counts, own.reasons, own.watermarks, own.parked, self._topic_id, own.revisions)})
         self._unsaved_records += 1
         log.warning("commands_skipped", partition=self.number, first=own.applied + 1, next=offset, why=why)
 
@@ -260,7 +262,7 @@ class Partition:
     async def _decide(self, record: Any) -> tuple[Decision, Command | None]:
         own = self.overlay.own
         if not own.topic_id:
-            own = Own(own.applied, own.time_ms, own.counts, own.reasons, own.watermarks, own.parked, self._topic_id)
+            own = Own(own.applied, own.time_ms, own.counts, own.reasons, own.watermarks, own.parked, self._topic_id, own.revisions)
         value = record.value or b""
         if len(value) > self._limits.record_bytes:
             return undecidable(own, record.timestamp, record.offset, "too_large", f"expected at most {self._limits.record_bytes} bytes"), None
@@ -295,15 +297,19 @@ class Partition:
 
     async def _content(self, command: StartRun) -> None:
         start = command.start
-        if start.revision not in KNOWN_REVISIONS:
-            raise EngineFault(
-                "unknown_revision",
-                f"expected a revision of the engine that this worker knows but a start names {start.revision}; run a newer worker",
-                partition=self.number,
-            )
+        self._require_known(start.revision)
         if not self._plans.readable(start) and self.overlay.get(content_key(start.sha)) is None:
             await self._outputs.send()
             await self._plans.wait(start, DEFINITIONS_WAIT_S)
+
+    def _require_known(self, revision: str) -> None:
+        """Raises EngineFault when this worker's code cannot decide as `revision` does."""
+        if revision not in KNOWN_REVISIONS:
+            raise EngineFault(
+                "unknown_revision",
+                f"expected a revision of the engine that this worker knows but runs here have {revision}; run a worker that knows it",
+                partition=self.number,
+            )
 
     # -- timers
 

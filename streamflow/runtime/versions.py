@@ -87,7 +87,7 @@ class PublishedVersions:
         return int((await self._askers[level].end_offsets([self._partition]))[self._partition])
 
     def published(self) -> Sequence[Published]:
-        found = []
+        found, revision = [], self._definitions.revision
         for (name, version), record in self._definitions.versions.items():
             if record.sha not in self._compiled:
                 self._compiled[record.sha] = self._compile(record.sha, name, version)
@@ -95,7 +95,7 @@ class PublishedVersions:
             if live is not None:
                 current = self._definitions.names.get(name)
                 newest = current is not None and current.version == version and not record.retired
-                found.append(Published(live.plan, live.specs, live.at, newest, record.published_ms))
+                found.append(Published(live.plan, live.specs, live.at, newest, record.published_ms, revision))
         return found
 
     def _compile(self, sha: str, name: str, version: str) -> Published | None:

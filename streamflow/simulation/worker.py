@@ -131,7 +131,7 @@ class Partition:
         """False if the worker has to read definitions first."""
         own = self.overlay.own
         if not own.topic_id:
-            own = Own(own.applied, own.time_ms, own.counts, own.reasons, own.watermarks, own.parked, self.log.topics[COMMANDS].id)
+            own = Own(own.applied, own.time_ms, own.counts, own.reasons, own.watermarks, own.parked, self.log.topics[COMMANDS].id, own.revisions)
         command, decision = self._readable(record, own)
         if decision is None:
             assert command is not None

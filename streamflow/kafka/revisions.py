@@ -1,0 +1,52 @@
+"""Revisions of the engine: which one runs start with, and which ones the workers that are there know (design section 6).
+
+Every engine worker's client id names the revisions that it knows, so that they can be asked of the group. A new one is enabled when all know it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from streamflow.engine.commands import KNOWN_REVISIONS, REVISION
+from streamflow.errors import Rejected
+from streamflow.kafka.publication import Recorded, enable_revision, read_log
+from streamflow.kafka.serving import members_of
+from streamflow.settings import Settings
+
+_CLIENT = "streamflow-engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """`enabled`: what runs start with. `newest` and `known`: of this program. `workers`: what each engine worker that is there knows."""
+
+    enabled: str
+    newest: str
+    known: tuple[str, ...]
+    workers: tuple[tuple[str, ...], ...]
+
+
+def client_id(known: Iterable[str] = KNOWN_REVISIONS) -> str:
+    """The client id of an engine worker that knows these revisions."""
+    return ";".join((_CLIENT, *sorted(known)))
+
+
+def revisions(settings: Settings) -> Revisions:
+    """Blocks. Raises OperationError."""
+    group = f"{settings.topics.prefix}engine"
+    members = asyncio.run(members_of(settings, [group]))[group]
+    workers = tuple(sorted(tuple(client.split(";")[1:]) for client in members))
+    return Revisions(read_log(settings).revision, REVISION, tuple(sorted(KNOWN_REVISIONS)), workers)
+
+
+def enable(settings: Settings, revision: str) -> Recorded:
+    """Lets runs start with `revision`. Blocks. Raises Rejected (`revision_unknown`, when a worker that is there does not know it) or OperationError."""
+    found = revisions(settings)
+    lacking = [worker for worker in found.workers if revision not in worker]
+    if lacking or not found.workers:
+        who = f"{len(lacking)} of {len(found.workers)} engine workers do not" if found.workers else "no engine worker is there"
+        text = f"expected every engine worker to know revision {revision} but {who}; do start workers of the version that brings it, and ask again"
+        raise Rejected("revision_unknown", text)
+    return enable_revision(settings, revision)
