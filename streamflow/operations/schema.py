@@ -17,9 +17,14 @@ def unusable(schema: Mapping[str, Any]) -> str | None:
     return None
 
 
+def first_fault(value: Any, schema: Mapping[str, Any]) -> jsonschema_rs.ValidationError | None:
+    """The first way in which `value` breaks `schema`; None when it fits. Raises ValueError when the schema cannot be used."""
+    return next(iter(jsonschema_rs.validator_for(dict(schema), retriever=_no_retrieval).iter_errors(value)), None)
+
+
 def misfit(value: Any, schema: Mapping[str, Any]) -> str | None:
     """Where `value` breaks `schema`, and how; None when it fits. Raises ValueError when the schema cannot be used."""
-    wrong = next(iter(jsonschema_rs.validator_for(dict(schema), retriever=_no_retrieval).iter_errors(value)), None)
+    wrong = first_fault(value, schema)
     return None if wrong is None else f"{'/'.join(map(str, wrong.instance_path)) or 'the whole'}: {wrong.message}"[:300]
 
 

@@ -12,7 +12,6 @@ from collections import OrderedDict
 from functools import lru_cache
 from typing import Any
 
-import jsonschema_rs
 import msgspec
 from fastapi import APIRouter, Request, Response
 
@@ -22,6 +21,7 @@ from streamflow.engine.commands import CompleteAttempt, FailAttempt
 from streamflow.engine.transitions import AttemptFailed, AttemptSucceeded, Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.operations.callbacks import Callback, read_answer, read_token
+from streamflow.operations.schema import first_fault
 from streamflow.sidecar.log import Log, heard
 from streamflow.sidecar.state import State, StateOf
 
@@ -116,7 +116,7 @@ async def _command(state: State, callback: Callback, token: str, body: bytes) ->
         raise Rejected("output_too_large", f"expected at most {limit} bytes of output but it has {size}; do have it stored and send its place")
     spec = await _contract(state.log, callback)
     if spec is not None and spec.output:
-        wrong = next(iter(jsonschema_rs.validator_for(spec.output).iter_errors(output)), None)
+        wrong = first_fault(output, spec.output)
         if wrong is not None:
             place = "".join(f"/{part}" for part in wrong.instance_path)
             text = f"expected output as {callback.operation} promises but {place or 'the whole'}: {wrong.message}; do correct it and answer again"

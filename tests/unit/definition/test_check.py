@@ -261,6 +261,9 @@ def test_limits_come_first_and_alone() -> None:
         "{$ref: 7}",
         "{enum: 1}",
         "{items: 3, type: array}",
+        "{properties: {a: {$ref: 'http://127.0.0.1:9/schema.json'}}}",
+        "{$ref: 'file:///etc/hostname'}",
+        "{$ref: '#/$defs/missing'}",
     ],
 )
 def test_a_schema_that_is_none_is_one_problem_and_breaks_nothing(schema: str) -> None:
