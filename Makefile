@@ -54,6 +54,7 @@ proof: $(READY) ## Crash workers under load and check every history
 
 docs: $(READY) ## Write the documents that are made from code
 	$(BIN)/streamflow settings docs > docs/settings.md
+	$(BIN)/streamflow operations docs > docs/operations-reference.md
 	$(BIN)/python -m streamflow.wire.schemas schemas
 
 format: $(READY) ## Format the code

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from streamflow.cli import output
+from streamflow.cli.operations_docs import EXAMPLES, markdown
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
 from streamflow.definition.content import operation_names, read_content
@@ -20,7 +21,7 @@ from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log, register_operation, unregister_operation
 from streamflow.kafka.serving import presence
 from streamflow.operations.plugin_testing import RegistrationFile, check_plugin
-from streamflow.operations.registry import Registry
+from streamflow.operations.registry import Registry, known_operations
 from streamflow.ops.operations import described, healths
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What may be called, who does it, and plugins.")
@@ -153,3 +154,10 @@ def _users(log: Snapshot, name: str) -> list[str]:
         if not record.retired and record.sha in log.contents and name in operation_names(read_content(log.contents[record.sha][0])[0]):
             found.append(f"{definition}@{version}")
     return found
+
+
+@app.command()
+def docs(ctx: typer.Context) -> None:
+    """Shows the reference of the operations that come with Streamflow, as in docs/operations-reference.md."""
+    contracts = [spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in known_operations() if spec.name in EXAMPLES]
+    session_of(ctx).show(contracts, markdown().rstrip("\n"))
