@@ -12,7 +12,8 @@ What went in
 - **counts-add-up**: of each partition read = applied + rejected + duplicate + dead = what `commands` holds up to the applied offset; applied = what can
   be seen in `runs`; dead = what `dead-letters` holds; the reasons add up to the refused. Of each source partition read = matched + ignored + dead = what
   the topic holds up to the committed offset; matched = the records whose commands are there.
-- **at-rest**: everything in the sources is read and everything in `commands` is decided; the group's committed offset is that of the state.
+  Of each partition of a lane what became of its tasks adds up to what it holds up to the committed offset.
+- **at-rest**: everything in the sources is read, everything in `commands` is decided and every task is done; the group's committed offset is that of the state.
 
 What happened
 - **one-chain**: `seq` of a run counts from 1 without gap or fork, in one partition, from `RunStarted` to nothing after the ending; key, definition and

@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", action="append", default=[], metavar="NAME=VALUE", help="what else Kafka's client needs, as librdkafka names it")
     parser.add_argument("--inputs", type=Path, metavar="FILE", help="JSON lines of acknowledged inputs: topic, partition, offset, id, starts, takes, ...")
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="JSON lines of the outside: key")
+    parser.add_argument("--ledger-operation", action="append", default=[], metavar="NAME", help="an operation whose calls the ledger sees (all)")
     parser.add_argument("--cli", default="", metavar="COMMAND", help="the command line to ask too, as `streamflow`")
     parser.add_argument("--api", default="", metavar="URL", help="where the API tells a history, with {run} in it")
     parser.add_argument("--late-s", type=float, default=60, help="how late a timer may be; 0: however late (%(default)s)")
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         experiment = Experiment(
             inputs=inputs_of(asked.inputs) if asked.inputs else None,
             ledger=ledger_of(asked.ledger) if asked.ledger else None,
+            operations=frozenset(asked.ledger_operation),
             late_ms=int(asked.late_s * 1000),
             window_ms=int(asked.window_days * DAY_MS),
             at_rest=not asked.running,

@@ -14,6 +14,7 @@ from streamflow_check.records import Record
 from streamflow_check.told import ASKING, Attempt, Run
 
 MOMENT_MS = 100
+CHILD = ""  # in the place of an operation
 
 
 class Watched:
@@ -27,7 +28,8 @@ class Watched:
         self.started: dict[tuple[str, str], set[str]] = defaultdict(set)  # (definition, event id) -> runs
         self.taken: dict[tuple[str, str], set[str]] = defaultdict(set)
         self.emitted: dict[str, dict[str, str]] = defaultdict(dict)  # topic -> event id -> where it was told
-        self.done: dict[str, str] = {}  # idempotency key -> where it was told
+        self.operations = experiment.operations
+        self.done: dict[str, str] = {}  # idempotency key -> where it was told, of calls that the ledger sees
         self.asked: set[str] = set()  # idempotency keys
         self.late_ms = array("q")  # of each transition that a timer caused
         self.moments: set[int] = set()  # the tenths of a second in which something was told
@@ -160,7 +162,7 @@ class Chains:
             report.looked("one-result")
             if attempt in run.asked:
                 report.broken("one-result", f"{where} asks for attempt {attempt.number} again")
-            run.asked[attempt] = kind
+            run.asked[attempt] = data["operation"] if kind == "CallRequested" else CHILD
             if kind == "CallRequested":
                 self.requested[f"{key}/{attempt.number}"] = data["lane"]
                 self._watched.asked.add(key)
@@ -181,7 +183,8 @@ class Chains:
             if (step, item) in run.succeeded:
                 report.broken("one-result", f"{where} succeeds a second time")
             run.succeeded.add((step, item))
-            if run.asked.get(attempt) == "CallRequested":
+            operation = run.asked.get(attempt, CHILD)
+            if operation != CHILD and (not self._watched.operations or operation in self._watched.operations):
                 self._watched.done[key] = where
 
 

@@ -32,11 +32,13 @@ class Input:
 
 @dataclass(frozen=True)
 class Experiment:
-    """`ledger`: how often the outside did each idempotency key; None if there is none. Times in milliseconds; 0 for `late_ms`: lateness is not judged.
+    """`ledger`: how often the outside did each idempotency key; None if there is none. `operations`: those whose calls it sees; none: of all.
+    Times in milliseconds; 0 for `late_ms`: lateness is not judged.
     `at_rest` False: the work goes on, so only what is always true is judged. `cli` and `api`: how to ask them, see `told`."""
 
     inputs: tuple[Input, ...] | None = None
     ledger: Counter[str] | None = None
+    operations: frozenset[str] = frozenset()
     late_ms: int = 60_000
     window_ms: int = 7 * DAY_MS
     at_rest: bool = True
@@ -57,8 +59,9 @@ def _input(line: dict[str, Any]) -> Input:
 
 
 def ledger_of(path: Path) -> Counter[str]:
-    """The file of the outside: a JSON object a line, `key` being the idempotency key that came with the call."""
-    return Counter(str(line["key"]) for line in _lines(path))
+    """The file of the outside: a JSON object a line, `key` being the idempotency key that came with the call. Lines of another `kind` than
+    `call` are not calls."""
+    return Counter(str(line["key"]) for line in _lines(path) if line.get("kind", "call") == "call")
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

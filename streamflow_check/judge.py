@@ -70,6 +70,7 @@ class _Judge:
                 whole &= topics.bounds(lane, number)[0] == 0
                 tasks.take(lane.removeprefix(self._full("tasks.")), topics.records(lane, number), report)
         lanes.compare(tasks, told.requested, report, whole=whole)
+        lanes.judge_positions(topics, tasks, number, report, at_rest=experiment.at_rest)
         balance = account.Account(known, told, self._letters, number, state.own)
         balance.outcomes(report)
         if state.own or known.count:

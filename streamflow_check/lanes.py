@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from streamflow_check.promises import Report
-from streamflow_check.records import Record
+from streamflow_check.records import Record, Topics
 
 
 class Tasks:
@@ -13,10 +14,13 @@ class Tasks:
 
     def __init__(self) -> None:
         self.lanes: dict[str, str] = {}
+        self.offsets: dict[str, list[int]] = {}  # of the records of each lane
         self._prints: dict[str, int] = {}
 
     def take(self, lane: str, records: Iterable[Record], report: Report) -> None:
+        offsets = self.offsets.setdefault(lane, [])
         for record in records:
+            offsets.append(record.offset)
             told = record.json()
             if not isinstance(told, dict) or "id" not in told:
                 report.broken("calls-sent", f"{record.place} is no task")
@@ -45,3 +49,20 @@ def compare(tasks: Tasks, requested: dict[str, str], report: Report, *, whole: b
     for id_ in tasks.lanes.keys() - requested.keys():
         if whole:
             report.broken("calls-sent", f"task {id_} is in a lane, but no transition asked for it")
+
+
+def judge_positions(topics: Topics, tasks: Tasks, partition: int, report: Report, *, at_rest: bool) -> None:
+    """How far the workers of each lane have come in one partition, and what they counted: read = the sum of what became of the tasks."""
+    for lane, offsets in tasks.offsets.items():
+        topic = f"{topics.prefix}tasks.{lane}"
+        offset, metadata = topics.committed(topic, topic).get(partition, (-1, ""))
+        if at_rest and offsets:
+            report.hold("at-rest", offset > offsets[-1], f"{topic}/{partition} is done up to {offset}, but its last record is {offsets[-1]}")
+        try:
+            told = json.loads(metadata)
+            read, above = sum(told.get("counts", {}).values()), told.get("done", "")
+        except (ValueError, TypeError, AttributeError):
+            continue
+        held = sum(1 for known in offsets if known < offset)
+        if not above and not (offsets and offsets[0] > 0):
+            report.hold("counts-add-up", read == held, f"{topic}/{partition}: what became of tasks adds up to {read}, but it holds {held} up to {offset}")

@@ -46,7 +46,7 @@ class Run:
         self.item_due: dict[tuple[str, int], int] | None = None  # armed timers of items
         self.known: tuple[str, ...] = ()  # ids of events that it took: started by, consumed or kept
         self.consumed: tuple[str, ...] = ()
-        self.asked: dict[Attempt, str] = {}  # what was asked for, by which kind of transition
+        self.asked: dict[Attempt, str] = {}  # what was asked for: the operation
         self.results: dict[Attempt, str] = {}
         self.succeeded: set[tuple[str, int | None]] = set()
         self.prints: list[int] = []  # of each transition; 0 for one that is missing

@@ -46,7 +46,8 @@ def a_world() -> Recorded:
     made.letter("ingress", "bad_json", SOURCE, 2, b"?", (("streamflow.dlq.topic_id", b"source-id"),))
     made.state()
     metadata = json.dumps({"topic_id": "source-id", "read": 3, "matched": 1, "ignored": 1, "dead": 1})
-    committed = {("p.engine", "p.commands"): {0: (4, "")}, ("p.ingress", SOURCE): {0: (3, metadata)}}
+    lane = {0: (1, json.dumps({"topic": "x", "by": "w", "counts": {"completed": 1}}))}
+    committed = {("p.tasks.default", "p.tasks.default"): lane, ("p.engine", "p.commands"): {0: (4, "")}, ("p.ingress", SOURCE): {0: (3, metadata)}}
     return Recorded(made.topics, committed, {SOURCE: "source-id"})
 
 

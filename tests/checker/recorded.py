@@ -105,6 +105,8 @@ def of_simulation(simulation: Simulation) -> Recorded:
     committed = {(f"{Recorded.prefix}engine", commands): engine}
     for (topic_name, number), offset in simulation.ingress.committed.items():
         committed.setdefault((f"{Recorded.prefix}ingress", topic_name), {})[number] = (offset, "")
+    for name in [name for name in topics if name.startswith(f"{Recorded.prefix}tasks.")]:
+        committed[name, name] = {number: (len(records), "") for number, records in enumerate(topics[name])}
     return Recorded(topics, committed, {name: topic.id for name, topic in simulation.log.topics.items()})
 
 

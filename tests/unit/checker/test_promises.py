@@ -123,6 +123,8 @@ FALSIFIED: dict[str, tuple[str, Callable[[Recorded], Any]]] = {
     "ingress counts a dead letter that is not there": ("counts-add-up", lambda w: source_counts(w, dead=2, ignored=0)),
     "the group has committed more than the state": ("at-rest", lambda w: w.offsets["p.engine", "p.commands"].update({0: (5, "")})),
     "a command is not decided": ("at-rest", lambda w: w.add(command(w, DONE))),
+    "a task is not done": ("at-rest", lambda w: w.offsets["p.tasks.default", "p.tasks.default"].update({0: (0, "")})),
+    "a task is not counted": ("counts-add-up", lambda w: w.offsets["p.tasks.default", "p.tasks.default"].update({0: (1, '{"counts": {}}')})),
     "a source is not read to its end": ("at-rest", lambda w: w.add(w.topics[SOURCE][0][-1])),
     "a seq is missing": ("one-chain", lambda w: w.drop(told(w, "DelayElapsed"))),
     "the first seq is missing": ("one-chain", lambda w: w.drop(told(w, "RunStarted"))),
@@ -149,6 +151,8 @@ FALSIFIED: dict[str, tuple[str, Callable[[Recorded], Any]]] = {
     "a timer has not fired": ("timers-on-time", not_fired),
     "a result is accepted twice": ("one-result", accepted_twice),
     "a result of another attempt is accepted": ("one-result", replaced("AttemptSucceeded", attempt=2)),
+    "a child run is not asked for": ("children-answered", lambda w: w.replace(told(w, "CallRequested"), told(w, "CallRequested")._replace(
+        headers=(("ce_id", f"{RUN}/4".encode()), ("ce_type", b"streamflow.ChildRequested"))))),
     "a task is missing": ("calls-sent", lambda w: w.topics["p.tasks.default"][0].clear()),
     "nobody asked for a task": ("calls-sent", lambda w: w.add(changed(w.topics["p.tasks.default"][0][0], id=f"{RUN}/book/2"))),
     "an emitted event is not published": ("events-emitted", lambda w: w.topics[TARGET][0].clear()),
@@ -168,7 +172,12 @@ FALSIFIED: dict[str, tuple[str, Callable[[Recorded], Any]]] = {
 def test_a_whole_world_keeps_every_promise_and_all_of_them_were_looked_at() -> None:
     report = judge(a_world(), an_experiment())
     assert report.broken_promises == []
-    assert {name for name, finding in report.findings.items() if finding.word == "not looked at"} == {*ASKED_ELSEWHERE, "once-consumed", "identical-copies"}
+    assert {name for name, finding in report.findings.items() if finding.word == "not looked at"} == {
+        *ASKED_ELSEWHERE,
+        "once-consumed",
+        "identical-copies",
+        "children-answered",
+    }
 
 
 @pytest.mark.parametrize("what", FALSIFIED)

@@ -34,7 +34,6 @@ CAUGHT = {
     "NewestDefinition": "pinned-version",
     "TimerEarly": "timers-on-time",
     "TombstonesNotWritten": "state-is-fold",
-    "RestoreGoesOnBehind": "counts-add-up",
     "FailedCheckpointDropped": "state-is-fold",
 }
 # An event that comes again after its run was forgotten starts a run of the same id; the window here is a minute.
