@@ -31,7 +31,7 @@ demo: $(READY) ## See it run: a Kafka, workers, a definition, events and their h
 	$(BIN)/streamflow demo
 
 example: setup ## See an example on real servers: make example NAME=fraud-detection, minio-store or sales-report
-	$(BIN)/python -m tests.examples $(NAME)
+	$(BIN)/python -m tests.examples $(NAME) $(ARGS)
 
 test: lint types servers ## Check everything: style, types, layers, and all tests against a real Kafka
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile

@@ -13,10 +13,11 @@ from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.cli.sources import Checked
 from streamflow.definition.catalog import Catalog
+from streamflow.definition.content import canonical, child_names, sha256_of
 from streamflow.definition.model import Definition
 from streamflow.errors import DefinitionError, Rejected
 from streamflow.kafka.definitions import Snapshot
-from streamflow.ops.catalog import Surroundings
+from streamflow.ops.catalog import Surroundings, child_of
 from streamflow.simulation.scenarios import Scenarios, parse_scenarios
 from streamflow.simulation.stage import Played, play, untaken
 
@@ -53,13 +54,14 @@ def simulate(
 def simulated(source: sources.Source, only: str | None = None) -> Simulated:
     """Plays the scenarios beside `source`. Raises DefinitionError, or Rejected when there are none."""
     file = source.definition.parent / SCENARIOS
-    checked = sources.load(source, complete=Surroundings(Snapshot).complete)
-    definition, catalog = _usable(checked)
+    around = Surroundings(Snapshot)
+    children = _children(source, around)
+    definition, catalog = _usable(sources.load(source, complete=around.complete))
     scenarios = _read(file)
     chosen = [scenario for scenario in scenarios.scenarios if only is None or only.lower() in scenario.name.lower()]
     if not chosen:
         raise Rejected("no_scenario", f"expected a scenario with {only!r} in its name in {file} but there is none; do look at the names")
-    played = [play(scenario, definition, catalog, scenarios.operations) for scenario in chosen]
+    played = [play(scenario, definition, catalog, scenarios.operations, children) for scenario in chosen]
     return Simulated(file, definition, played, untaken(definition, played) if only is None else [])
 
 
@@ -73,6 +75,27 @@ def _with_scenarios(path: Path) -> list[sources.Source]:
     found = sources.find(path)
     named = [source for source in found if (source.definition.parent / SCENARIOS).is_file()]
     return named or found[:1]  # whose missing file is told
+
+
+def _children(source: sources.Source, around: Surroundings) -> list[tuple[Definition, Catalog]]:
+    """What the definition of `source` starts, and what that starts, from the folders beside its own; `around` has later ones find them."""
+    if not child_names(sources.read_definition(source.definition)):
+        return []
+    found: dict[tuple[str, str], tuple[Definition, Catalog]] = {}
+    beside = sources.in_order(sources.find(source.definition.parent.parent))
+    for other in beside[: beside.index(source)] if source in beside else beside:
+        checked = sources.load(other, complete=around.complete)
+        if checked.ok and checked.definition is not None and checked.catalog is not None:
+            content = canonical(checked.definition, checked.catalog)
+            around.add(child_of(content, 0, sha256_of(content)))
+            found[checked.definition.name, checked.definition.version] = (checked.definition, checked.catalog)
+    wanted, left = set[tuple[str, str]](), list(child_names(sources.read_definition(source.definition)))
+    while left:
+        name = left.pop()
+        if name in found and name not in wanted:
+            wanted.add(name)
+            left += child_names(found[name][0])
+    return [pair for name, pair in found.items() if name in wanted]
 
 
 def _usable(checked: Checked) -> tuple[Definition, Catalog]:

@@ -193,7 +193,7 @@ def _needs(step: StepImport, spoken: Mapping[str, str]) -> list[str]:
     needs: dict[str, None] = {}
     for name in (name for name in NEEDS if name in step.source):
         value = step.source[name]
-        for place, item in enumerate([value] if isinstance(value, str) else value if isinstance(value, list) else [None]):
+        for place, item in enumerate(value if isinstance(value, list) else [] if value is None else [value]):
             at = pointer((*step.at, name, place)) if isinstance(value, list) else pointer((*step.at, name))
             if isinstance(item, str) and item in spoken:
                 needs[spoken[item]] = None

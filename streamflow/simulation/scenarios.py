@@ -109,12 +109,13 @@ class Called(Part):
 
 
 class Expected(Part):
-    """What is to come of a run; what is not given is not compared. `key` names the run, if there are several.
+    """What is to come of a run; what is not given is not compared. `key` and `definition` name the run, if there are several.
 
     `path` are the steps that ended, each as `step` or `step.outcome`, in the order in which they did. `output` is that of the run; of an object only
     the fields that are given are compared. `events` are all that it publishes, `calls` all its attempts, in order."""
 
     key: str | None = None
+    definition: str | None = None  # of a child run
     status: Literal["completed", "failed", "cancelled", "parked", "open"] = "completed"
     path: list[str] | None = None
     output: Any = None

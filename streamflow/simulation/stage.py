@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import jsonschema_rs
 
-from streamflow.definition.catalog import Catalog
+from streamflow.definition.catalog import Catalog, ChildSpec, OperationSpec
 from streamflow.definition.content import operation_names
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.graph import Graph, outcomes_of
@@ -26,7 +26,8 @@ _ENDED = {"RunCompleted": "completed", "RunFailed": "failed", "RunCancelled": "c
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """How a scenario went. `differences` are sentences, none if it went as expected; `histories` are its runs, in the order of their starts."""
+    """How a scenario went. `differences` are sentences, none if it went as expected; `histories` are its runs, in the order of their starts,
+    without child runs of other definitions."""
 
     name: str
     differences: tuple[str, ...]
@@ -42,9 +43,15 @@ class Played:
         return tuple(tuple(path(history)) for history in self.histories)
 
 
-def play(scenario: Scenario, definition: Definition, catalog: Catalog, answers: Mapping[str, list[Answer]] | None = None) -> Played:
-    """Plays `scenario` on `definition`, which `check` found without errors. `answers` hold where it says nothing of an operation."""
-    stage = _Stage(scenario, definition, catalog, {**(answers or {}), **scenario.operations})
+Checked = tuple[Definition, Catalog]
+
+
+def play(
+    scenario: Scenario, definition: Definition, catalog: Catalog, answers: Mapping[str, list[Answer]] | None = None, children: Sequence[Checked] = ()
+) -> Played:
+    """Plays `scenario` on `definition`, which `check` found without errors. `answers` hold where it says nothing of an operation. `children` are what
+    it starts, and what they start, each after those that it starts itself."""
+    stage = _Stage(scenario, definition, catalog, {**(answers or {}), **scenario.operations}, children)
     try:
         for action in scenario.do:
             stage.act(action)
@@ -103,15 +110,25 @@ class _Stage:
     definition: Definition
     catalog: Catalog
     answers: Mapping[str, list[Answer]]
+    children: Sequence[Checked]
     differences: list[str] = field(default_factory=list)
     simulation: Simulation = field(init=False)
+    _specs: dict[str, OperationSpec] = field(init=False)
     _started: int = 0
 
     def __post_init__(self) -> None:
-        functions = dict.fromkeys(operation_names(self.definition), self._answered)
-        self.simulation = Simulation(operations=functions)
-        self.simulation.publish(self.definition, self.catalog)
-        for name in sorted(self.scenario.operations.keys() - functions.keys()):
+        called = {name for definition, _ in (*self.children, (self.definition, self.catalog)) for name in operation_names(definition)}
+        self.simulation = Simulation(operations=dict.fromkeys(called, self._answered))
+        published: dict[tuple[str, str], ChildSpec] = {}
+        for definition, catalog in (*self.children, (self.definition, self.catalog)):
+            named = [published.get((spec.name, spec.version), spec) for spec in catalog.definitions]
+            sha = self.simulation.publish(definition, catalog.model_copy(update={"definitions": named}))
+            place = self.simulation.definitions.contents[sha][1]
+            published[definition.name, definition.version] = ChildSpec(
+                name=definition.name, version=definition.version, sha=sha, at=place, input=definition.input or {}
+            )
+        self._specs = {spec.name: spec for _, catalog in self.children for spec in catalog.operations} | {spec.name: spec for spec in self.catalog.operations}
+        for name in sorted(self.scenario.operations.keys() - called):
             self.differences.append(f"the scenario answers for {name}, which {self.definition.name} does not call")
 
     # -- what is done
@@ -162,7 +179,7 @@ class _Stage:
             (self.simulation.retry if mended.run == "retry" else self.simulation.skip)(run, mended.step)
 
     def _run(self, key: str | None) -> str:
-        found = {transition.run for transition in self.simulation.transitions() if key is None or transition.key == key}
+        found = {one.run for one in self.simulation.transitions() if one.definition == self.definition.name and key in (None, one.key)}
         if len(found) != 1:
             raise _Wrong(f"expected one run{f' of {key}' if key else ''} but there are {len(found)}; name one by `key`")
         return found.pop()
@@ -175,7 +192,7 @@ class _Stage:
     # -- what operations answer
 
     def _answered(self, input: Any, task: Task) -> Any:
-        spec = self.catalog.operation(task.operation)
+        spec = self._specs.get(task.operation)
         if spec is not None and spec.input and not jsonschema_rs.validator_for(spec.input).is_valid(input):
             raise OperationError("input_invalid", "the input does not fit the operation's schema", retryable=False)
         fitting = [answer for answer in self.answers.get(task.operation, ()) if _within(answer.when, input)]
@@ -203,15 +220,21 @@ class _Stage:
         histories = {run: tuple(self.simulation.history(run)) for run in self.simulation.runs()}
         left = dict(histories)
         for expected in self.scenario.expected:
-            run = next((run for run, history in left.items() if expected.key is None or history[0].key == expected.key), None)
+            run = next((run for run, history in left.items() if self._meant(expected, history[0])), None)
             if run is None:
                 self.differences.append(f"expected a run{f' of {expected.key}' if expected.key else ''} but there is none")
             else:
                 self._compare(expected, left.pop(run))
-        self.differences += [f"there is another run, of {history[0].key}, of which the scenario says nothing" for history in left.values()]
+        others = [history[0].key for history in left.values() if history[0].definition == self.definition.name]
+        self.differences += [f"there is another run, of {key}, of which the scenario says nothing" for key in others]
         for letter in self.simulation.dead_letters():
             self.differences.append(f"a dead letter: {letter.get('code') or letter.get('reason')}: {letter.get('message')}")
-        return Played(self.scenario.name, tuple(self.differences), tuple(histories.values()))
+        # Of child runs the histories stay out: their paths are of another definition.
+        own = tuple(history for history in histories.values() if history[0].definition == self.definition.name)
+        return Played(self.scenario.name, tuple(self.differences), own)
+
+    def _meant(self, expected: Expected, first: Transition) -> bool:
+        return first.definition == (expected.definition or self.definition.name) and expected.key in (None, first.key)
 
     def _compare(self, expected: Expected, history: tuple[Transition, ...]) -> None:
         last = history[-1].data

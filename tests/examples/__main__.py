@@ -32,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
         world = World(out, stack, bootstrap=given.bootstrap, prefix=given.prefix)
         try:
             EXAMPLES[given.name](world, stack)
+            world.tell(f"\nDone in {time.monotonic() - began:.0f} s. What it made is in {out}; what it is about: definitions/{given.name}/README.md")
+            if given.keep:
+                world.rest()
         except ServerMissing as missing:
             print(missing, file=sys.stderr)
             return 1
@@ -41,11 +44,6 @@ def main(arguments: list[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("interrupted; everything is being stopped", file=sys.stderr)
             return 130
-        world.tell(f"\nDone in {time.monotonic() - began:.0f} s. What it made is in {out}; README: definitions/{given.name}/README.md")
-        if given.keep:
-            world.tell("Everything is still running; Ctrl-C ends it.")
-            with contextlib.suppress(KeyboardInterrupt):
-                signal.pause()
     return 0
 
 

@@ -135,3 +135,20 @@ def test_scenarios_that_are_not_there_or_cannot_be_read_are_told(tmp_path: Path)
     assert main(["definitions", "simulate", str(folder)]) == 3
     (folder / "definition.yaml").write_text(SIMPLE.replace("'one'", "nothing"))
     assert main(["definitions", "simulate", str(folder)]) == 2
+
+
+def test_child_runs_are_of_the_definitions_beside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    leaf = 'name: leaf\nversion: "1"\ninput: {type: object}\noutput: a\nsteps: [{id: a, call: {operation: debug.echo, with: [{name: value, expr: "5"}]}}]\n'
+    for name, child in (("middle", "leaf"), ("top", "middle")):
+        text = f'name: {name}\nversion: "1"\ninput: {{type: object}}\noutput: b\nsteps: [{{id: b, run: {{definition: {child}, version: "1"}}}}]\n'
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "definition.yaml").write_text(text)
+    (tmp_path / "leaf").mkdir()
+    (tmp_path / "leaf" / "definition.yaml").write_text(leaf)
+    for name in ("leaf", "middle", "top"):
+        (tmp_path / name / "catalog.yaml").write_text("events: []\n")
+    expect = "[{path: [b], output: {output: {output: {value: 5}}}}, {definition: leaf, path: [a]}]"
+    scenario = f"{{name: all, operations: {{debug.echo: [{{output: {{value: 5}}}}]}}, do: [{{start: {{key: k}}}}], expect: {expect}}}"
+    (tmp_path / "top" / "scenarios.yaml").write_text(f"scenarios: [{scenario}]\n")
+    code, (said,) = answered(capsys, "definitions", "simulate", tmp_path / "top")
+    assert (code, said["scenarios"][0]["differences"]) == (0, [])
