@@ -7,6 +7,7 @@ metadata, the broker) must not be reachable by whoever can write a definition, n
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from streamflow.errors import OperationError
 
 USUAL_PORTS = frozenset({80, 443, 8080, 8443})
 _LONGEST_URL = 8000
+_NOT_VISIBLE = re.compile(r"[\s\\]")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -54,7 +56,7 @@ def parse_url(text: str) -> URL:
     Raises OperationError (`url_refused`) when it is anything else, or carries a user name or password."""
     if len(text) > _LONGEST_URL:
         raise refused(f"a URL of at most {_LONGEST_URL} characters", f"one has {len(text)}")
-    if any(char.isspace() or not char.isprintable() or char == "\\" for char in text):
+    if _NOT_VISIBLE.search(text) or not text.isprintable():
         raise refused("a URL of visible characters", "one has others")
     try:
         # Two readers that understand a text differently are how a checked host and a connected one come apart.

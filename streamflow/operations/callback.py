@@ -10,7 +10,7 @@ from streamflow.definition.catalog import OperationError as DeclaredError
 from streamflow.definition.catalog import OperationSpec
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt, Health, Operation, Pending
-from streamflow.operations.http import ERRORS, INPUT, HttpRequest, judge, shown_of
+from streamflow.operations.http import ERRORS, INPUT, HttpRequest, judge
 from streamflow.settings import Settings
 
 _FIELDS = INPUT["properties"]
@@ -55,7 +55,7 @@ class HttpCallback:
             raise OperationError("url_refused", text, retryable=False)
         asked = {name: input[name] for name in ("url", "connection", "headers", "query") if name in input}
         asked |= {"method": "POST", "json": body | {"callback_url": attempt.callback_url(for_s)}, "redirects": 0}
-        judge(await self._http.ask(asked, attempt), shown_of(asked))
+        judge(await self._http.ask(asked, attempt), asked)
         return Pending(for_s)
 
     async def health(self) -> Health:

@@ -128,22 +128,22 @@ class Egress:
         raise OperationError("http_redirects", text, retryable=False)
 
     async def _once(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None, limit: int) -> Answer:
-        place = shown(url)
         try:
             async with self._opened().request(method, url, headers=headers, data=body, allow_redirects=False) as response:
                 merged = {name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers}
                 if response.status in _REDIRECTS and "location" in merged:
                     return Answer(response.status, merged, b"")
-                return Answer(response.status, merged, await _read(response, limit, place))
+                return Answer(response.status, merged, await _read(response, limit, url))
         except aiohttp.ClientConnectorCertificateError as error:
-            text = f"expected a certificate of {place} that can be trusted but {error.certificate_error}; do check it"
+            text = f"expected a certificate of {shown(url)} that can be trusted but {error.certificate_error}; do check it"
             raise OperationError("http_certificate", text, retryable=False) from error
         except (aiohttp.ClientConnectorError, ssl.SSLError, aiohttp.ConnectionTimeoutError) as error:
-            raise OperationError("http_unreachable", f"expected {place} to take a connection but {_said(error)}") from error
+            raise OperationError("http_unreachable", f"expected {shown(url)} to take a connection but {_said(error)}") from error
         except (aiohttp.InvalidURL, ValueError) as error:
-            raise refused("a request that can be sent", _said(error)) from error
+            # Its text may hold the query, or the value of a header.
+            raise refused("a request that can be sent", f"it is refused as {type(error).__name__}") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise OperationError("http_broken_off", f"expected a whole answer of {place} but {_said(error)}") from error
+            raise OperationError("http_broken_off", f"expected a whole answer of {shown(url)} but {_said(error)}") from error
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -159,28 +159,28 @@ class Egress:
         return self._session
 
 
-async def _read(response: aiohttp.ClientResponse, limit: int, place: str) -> bytes:
+async def _read(response: aiohttp.ClientResponse, limit: int, url: URL) -> bytes:
     """The body, up to `limit` bytes; what is longer is refused without reading on."""
     coding = response.headers.get("Content-Encoding", "identity").lower()
     if coding not in ("identity", ""):
-        text = f"expected an answer of {place} that is not compressed but its encoding is {coding}; do have it heed Accept-Encoding"
+        text = f"expected an answer of {shown(url)} that is not compressed but its encoding is {coding}; do have it heed Accept-Encoding"
         raise OperationError("response_invalid", text, retryable=False)
     length = response.content_length
     if length is not None and length > limit and response.method != "HEAD":
-        raise _too_large(place, limit, f"it announces {length}")
+        raise _too_large(url, limit, f"it announces {length}")
     parts: list[bytes] = []
     size = 0
     async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
         size += len(chunk)
         if size > limit:
             # Leaving with an unfinished answer closes the connection: nothing more is read.
-            raise _too_large(place, limit, "more came")
+            raise _too_large(url, limit, "more came")
         parts.append(chunk)
     return b"".join(parts)
 
 
-def _too_large(place: str, limit: int, found: str) -> OperationError:
-    return OperationError("response_too_large", f"expected at most {limit} bytes of {place} but {found}; do ask for less", retryable=False)
+def _too_large(url: URL, limit: int, found: str) -> OperationError:
+    return OperationError("response_too_large", f"expected at most {limit} bytes of {shown(url)} but {found}; do ask for less", retryable=False)
 
 
 def _target(url: URL, place: str) -> URL:

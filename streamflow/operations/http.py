@@ -101,7 +101,7 @@ class HttpRequest:
     async def run(self, input: Any, attempt: Attempt) -> Any:
         """Asks. Raises OperationError with one of the declared codes."""
         answer = await self.ask(input, attempt)
-        judge(answer, shown_of(input), input.get("expect"))
+        judge(answer, input, input.get("expect"))
         headers = {name: value for name, value in answer.headers.items() if name not in _HIDDEN}
         return {"status": answer.status, "headers": headers, "body": read_body(answer)}
 
@@ -148,7 +148,7 @@ class HttpRequest:
         return self._ways[connection]
 
 
-def shown_of(input: Mapping[str, Any]) -> str:
+def _shown(input: Mapping[str, Any]) -> str:
     """What `input` asks, as messages name it."""
     name = input.get("connection")
     if name is not None:
@@ -156,13 +156,13 @@ def shown_of(input: Mapping[str, Any]) -> str:
     return shown(parse_url(input["url"]))
 
 
-def judge(answer: Answer, place: str, expect: Sequence[int] | None = None) -> None:
-    """Raises OperationError when the status is none of `expect`, or by default not 200 to 299."""
+def judge(answer: Answer, input: Mapping[str, Any], expect: Sequence[int] | None = None) -> None:
+    """Raises OperationError when the status of the answer to `input` is none of `expect`, or by default not 200 to 299."""
     status = answer.status
     if status in expect if expect else 200 <= status < 300:
         return
     wanted = f"one of the statuses {', '.join(map(str, expect))}" if expect else "a status of 200 to 299"
-    text = f"expected {wanted} of {place} but it answered {status}"
+    text = f"expected {wanted} of {_shown(input)} but it answered {status}"
     later = retry_after_s(answer.headers.get("retry-after"))
     if status == 429:
         raise OperationError("http_rate_limited", f"{text}; it is asked again later", retry_after_s=later)
