@@ -12,8 +12,8 @@ from streamflow.settings import Settings
 
 PLACED, PAID, SIGNED, DONE = "placed", "paid", "signed", "done"  # topics, after the prefix
 SOURCES = (PLACED, PAID, SIGNED)
-LIMIT_MS = 2000  # of a wait that may end by its limit
-APPROVAL_MS = 2500
+LIMIT_MS = 1500  # of a wait that may end by its limit
+APPROVAL_MS = 1500
 
 CATALOG = """
 events:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -13,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.node import free_ports, keep_ports
+from tests.faults.ability import has
 from tests.faults.nemesis import from_json
 from tests.faults.outside import Outside
+from tests.faults.shim import Control, Disk, load
 from tests.faults.trial import run
 
 BROKER_LIVES = 25  # experiments; each leaves consumer offsets and coordinators behind
@@ -24,36 +28,52 @@ BROKER_CONFIG = {"log.cleaner.backoff.ms": "1000"}
 def main() -> int:
     """Ends with its input."""
     folder = Path(tempfile.mkdtemp(prefix="streamflow-faults-"))
+    if has("gcc"):
+        load()
     answers = sys.stdout
     sys.stdout = sys.stderr  # whatever else is printed is not an answer
     with Outside(folder / "outside") as outside:
-        for number, broker, line in _served(folder):
+        for number, broker, shim, line in _served(folder):
             asked = json.loads(line)
 
             def say(text: str, asked: dict[str, Any] = asked) -> None:
                 _tell(answers, {"said": f"[{asked['kind']} {asked['seed']}] {text}"})
 
             place = folder / f"{number}-{asked['kind']}-{asked['seed']}"
-            _tell(answers, asdict(run(asked["kind"], asked["seed"], from_json(asked["schedule"]), broker, outside, place, say)))
+            _tell(answers, asdict(run(asked["kind"], asked["seed"], from_json(asked["schedule"]), broker, outside, place, say, shim)))
     with contextlib.suppress(OSError):
         shutil.rmtree(folder / "outside")
         folder.rmdir()  # what is left was kept because something is to be looked at
     return 0
 
 
-def _served(folder: Path) -> Iterator[tuple[int, EmbeddedBroker, str]]:
+def _served(folder: Path) -> Iterator[tuple[int, EmbeddedBroker, Control, str]]:
     """Each line of the input with a broker that runs."""
     broker: EmbeddedBroker | None = None
+    shim = Control(folder / "broker.shim", folder / "unused")
     try:
         for number, line in enumerate(sys.stdin):
             if broker is None or number % BROKER_LIVES == 0:
                 _end(broker)
-                broker = EmbeddedBroker(folder / f"broker-{number}", config=BROKER_CONFIG, progress=lambda text: None).start()
+                place = folder / f"broker-{number}"
+                shim = Control(folder / f"broker-{number}.shim", place / "data")
+                os.environ.update(shim.environment)  # of the broker; workers have their own
+                broker = open_broker(place)
             if not broker.running:
                 broker.start()
-            yield number, broker, line
+            shim.disk(Disk.WELL)
+            yield number, broker, shim, line
     finally:
         _end(broker)
+
+
+def open_broker(folder: Path) -> EmbeddedBroker:
+    """A broker that can be reached from other network namespaces too: it listens everywhere, and says that it is on loopback."""
+    folder.mkdir(parents=True)
+    ports = free_ports()
+    keep_ports(folder / "ports.json", ports)
+    listeners = f"PLAINTEXT://0.0.0.0:{ports.client},CONTROLLER://127.0.0.1:{ports.controller}"
+    return EmbeddedBroker(folder, config={**BROKER_CONFIG, "listeners": listeners}, progress=lambda text: None).start()
 
 
 def _end(broker: EmbeddedBroker | None) -> None:

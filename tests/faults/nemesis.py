@@ -12,7 +12,7 @@ from typing import ClassVar
 from tests.faults.site import Site
 from tests.proof.world import Worker
 
-WORK_S = 4.0
+WORK_S = 3.0
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.settings import Kafka, Lane, Settings, Tasks, Topics
 from tests.faults.definitions import DONE, SOURCES, publish_all
 from tests.faults.outside import Outside
+from tests.faults.shim import Control
 from tests.faults.watcher import Watcher
 from tests.faults.work import Generator
 from tests.integration.workers import Forked
@@ -41,8 +44,9 @@ Say = Callable[[str], None]
 class Site:
     """A context manager; leaving it ends every worker. `bootstrap_for` is where a worker finds the broker, if not where everybody does."""
 
-    def __init__(self, broker: EmbeddedBroker, outside: Outside, folder: Path, say: Say = lambda text: None) -> None:
-        self.broker, self.outside, self.folder, self.say = broker, outside, folder, say
+    def __init__(self, broker: EmbeddedBroker, outside: Outside, folder: Path, say: Say = lambda text: None, broker_shim: Control | None = None) -> None:
+        self.broker, self.outside, self.folder, self.say, self.broker_shim = broker, outside, folder, say, broker_shim
+        self.shims: dict[str, Control] = {}  # by worker
         self.bootstrap = broker.bootstrap_servers
         self.experiment = uuid.uuid4().hex[:10]
         self.prefix = f"f{self.experiment}."
@@ -50,6 +54,7 @@ class Site:
         self.workers: dict[str, Worker] = {}
         self.kinds: dict[str, Callable[..., Worker]] = {}  # by role: what its workers are, where a fault needs another kind than Forked
         self.extra: dict[str, dict[str, str]] = {}  # by role: more of its environment
+        self.cpu_s: dict[str, float] = {}
         self.generators: list[Generator] = []
         self.watcher: Watcher | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +111,8 @@ class Site:
 
     def worker(self, role: str, name: str, *, static: bool = True) -> Worker:
         """Starts a worker; a static member of its group under its name, or a dynamic one."""
-        environment = self.environment(role, name, **({} if static else {"instance_id": None})) | self.extra.get(role, {})
+        self.shims[name] = Control(self.folder / f"{name}.shim", self.folder / name)
+        environment = self.environment(role, name, **({} if static else {"instance_id": None})) | self.shims[name].environment | self.extra.get(role, {})
         worker = self.kinds.get(role, Forked)(role, name, self.folder, environment)
         worker.log.touch()
         self.workers[name] = worker
@@ -166,14 +172,14 @@ class Site:
         self.wait(lambda: wanted <= watcher.started and not watcher.open, "all runs to have ended", self._moving)
         self.wait(self._sources_read, "the sources to be read", self._moving, 0.1)
         self.wait(self._lanes_done, "the lanes to be done", self._moving, 0.1)
-        for role in ("ingress", "tasks"):
-            for worker in self.of(role):
-                if worker.wanted:
-                    worker.stop()
+        self.cpu_s = {name: _cpu_s(worker) for name, worker in self.workers.items() if worker.wanted}
+        self._stop([*self.of("ingress"), *self.of("tasks")])
         self.wait(self._commands_decided, "all commands to be decided", self._moving, 0.1)
-        for worker in self.of("engine"):
-            if worker.wanted:
-                worker.stop()
+        self._stop(self.of("engine"))
+
+    def _stop(self, workers: Sequence[Worker]) -> None:
+        with ThreadPoolExecutor(max(1, len(workers))) as pool:
+            list(pool.map(lambda worker: worker.stop(), (worker for worker in workers if worker.wanted)))
 
     def _moving(self) -> Any:
         assert self.watcher is not None
@@ -201,3 +207,11 @@ class Site:
         names = [name for name in client.list_topics(timeout=10).topics if name.startswith(self.prefix)]
         for future in client.delete_topics(names).values() if names else ():
             future.result()
+
+
+def _cpu_s(worker: Worker) -> float:
+    """What its last process has used."""
+    assert worker._process is not None
+    stat = Path(f"/proc/{worker._process.pid}/stat")
+    fields = stat.read_text().rpartition(")")[2].split() if stat.exists() else []
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK") if fields else 0.0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 import traceback
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -18,6 +20,7 @@ from streamflow_check.judge import judge
 from tests.faults import kinds
 from tests.faults.nemesis import KINDS, Blow, Nemesis, Setting, to_json
 from tests.faults.outside import Outside
+from tests.faults.shim import Control
 from tests.faults.site import Say, Site
 from tests.faults.work import Generator, drawn
 from tests.integration.workers import complaints
@@ -43,6 +46,7 @@ class Result:
     seconds: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
+    warned: dict[str, int] = field(default_factory=dict)  # events that workers logged as warnings or errors: how the fault was felt
     folder: str = ""
 
     @property
@@ -56,16 +60,17 @@ def setting_of(blows: Sequence[Blow]) -> Setting:
     return Setting(max(one.engines for one in settings), all(one.static for one in settings), max(one.work_s for one in settings))
 
 
-def run(kind: str, seed: int, blows: Sequence[Blow], broker: EmbeddedBroker, outside: Outside, folder: Path, say: Say) -> Result:
+def run(kind: str, seed: int, blows: Sequence[Blow], broker: EmbeddedBroker, outside: Outside, folder: Path, say: Say, broker_shim: Control | None) -> Result:
     """Plays a schedule; never raises for what the system does."""
     result, began = Result(kind, seed, to_json(blows)), time.monotonic()
     try:
-        with Site(broker, outside, folder, say) as site:
+        with Site(broker, outside, folder, say, broker_shim) as site:
             nemesis = Nemesis(site, blows, seed)
             try:
                 _play(site, nemesis, kind, seed, result)
             finally:
                 nemesis.mend_all()
+                result.warned = _warned(site)
                 result.complaints = [f"{worker.name}: {line[:300]}" for worker in site.workers.values() for line in complaints(worker)][:5]
     except Failed as error:
         result.verdict, result.evidence = "stuck", [str(error)[:4000]]
@@ -77,6 +82,15 @@ def run(kind: str, seed: int, blows: Sequence[Blow], broker: EmbeddedBroker, out
     else:
         result.folder = str(folder)
     return result
+
+
+def _warned(site: Site) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for worker in site.workers.values():
+        for line in worker.log.read_text(errors="replace").splitlines():
+            if line.startswith("{") and '"level": "info"' not in line:
+                found[str(json.loads(line).get("event"))[:60]] += 1
+    return dict(found.most_common(20))
 
 
 def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) -> None:
@@ -97,6 +111,7 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
     mended = time.time() * 1000
     site.drain()
     marks.append(time.monotonic())
+    result.facts["cpu_s"] = site.cpu_s
     result.stall_s = round(watcher.stall_s(nemesis.injected_ms[0], max(mended, nemesis.healed_ms[-1])), 2)
     result.limits = KINDS[nemesis.blows[0].kind].limits
     watcher.stop()
@@ -104,13 +119,13 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
     without = frozenset[str]().union(*(fault.without for fault in nemesis.faults.values()))
     inputs = (*(known for generator in site.generators for known in generator.inputs), *watcher.decided)
     experiment = Experiment(inputs=inputs, ledger=site.outside.calls(site.experiment), late_ms=30_000, without=without)
-    with Broker(site.bootstrap, site.prefix) as topics:
+    with _Quick(site.bootstrap, site.prefix) as topics:
         report = judge(topics, experiment)
     result.verdict = "kept" if report.ok else "BROKEN"
     result.broken = report.broken_promises
     result.evidence = [f"{name}: {text}" for name, finding in report.findings.items() for text in finding.evidence][:20]
     failed = [text for generator in site.generators for text in generator.failed]
-    result.facts = {
+    result.facts |= {
         **{name: report.counts[name] for name in ("transitions", "copies", "commands", "runs completed", "runs failed")},
         "inputs": len(inputs),
         "calls": sum(site.outside.calls(site.experiment).values()),
@@ -123,3 +138,22 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
     result.facts["parts_s"] = [round(later - earlier, 1) for earlier, later in pairwise(marks)]
     if result.ok:
         site.remove_topics()
+
+
+class _Quick(Broker):
+    """Small topics: nothing is gained by waiting for large batches."""
+
+    def _consumer(self, *, committed: bool) -> Any:
+        consumer = super()._consumer(committed=committed)
+        return _Impatient(consumer)
+
+
+class _Impatient:
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+
+    def consume(self, count: int, timeout_s: float) -> Any:
+        return self._consumer.consume(count, min(timeout_s, 0.005))
+
+    def assign(self, places: Any) -> None:
+        self._consumer.assign(places)

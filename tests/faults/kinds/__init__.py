@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.faults.kinds import processes
+from tests.faults.kinds import brokers, clocks, outsides, processes, stores
 
-__all__ = ["processes"]
+__all__ = ["brokers", "clocks", "outsides", "processes", "stores"]
