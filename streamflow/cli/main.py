@@ -35,7 +35,7 @@ class Noun:
 NOUNS: tuple[Noun, ...] = (
     Noun("demo", "streamflow.cli.demo", "See it run: under a minute, nothing stays behind."),
     Noun("dev", "streamflow.cli.dev", "Kafka, topics and all workers on this machine, until Ctrl-C."),
-    Noun("definitions", "streamflow.cli.definitions", "What authors wrote: check, publish, list, show, diff, retire, diagram."),
+    Noun("definitions", "streamflow.cli.definitions", "What authors wrote: check, simulate, publish, list, show, diff, retire, diagram, import."),
     Noun("operations", "streamflow.cli.operations", "What may be called, who does it, and plugins: list, register, test."),
     Noun("events", "streamflow.cli.events", "Send events as the catalog says, and watch topics."),
     Noun("runs", "streamflow.cli.runs", "Look at runs, start them, and help parked ones on."),

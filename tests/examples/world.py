@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -129,15 +129,16 @@ class World:
             time.sleep(0.1)
         return found
 
-    def rest(self) -> NoReturn:
+    def rest(self) -> None:
         """Keeps everything running until Ctrl-C."""
         self.tell(
             f"Everything is still running; Ctrl-C ends it. In another terminal: STREAMFLOW_CONFIG={self.shown(self.out)}/streamflow.yaml streamflow runs list"
         )
-        while True:
-            if self._workers is not None:
-                self._workers.tend()
-            time.sleep(0.2)
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                if self._workers is not None:
+                    self._workers.tend()
+                time.sleep(0.2)
 
     def shown(self, path: Path) -> str:
         """`path` as a person in this folder would write it."""
