@@ -141,7 +141,7 @@ class ChildRun(Part):
 
 class Each(Part):
     """Do the step's work once for every item of a list (`item` and `index` in its expressions), `at_once` of them at a time. Every item has its own
-    attempts; when all have ended and one of them failed, so has the step. Its output is the list of their outputs, null for those that failed."""
+    attempts; when all have ended and one of them failed, so has the step. Its output is the list of their outputs, in the order of the items."""
 
     items: Expression
     at_once: int = Field(default=10, ge=1, le=100)

@@ -1,0 +1,101 @@
+"""Child runs: what they are given, what comes back, and how they end with their parent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamflow.definition.catalog import ChildSpec
+from streamflow.definition.model import Definition
+from streamflow.engine.draft import Limits
+from streamflow.engine.transitions import RunCompleted, StepParked
+from streamflow.simulation.driver import Simulation
+from tests.builders import a_definition
+from tests.unit.engine.outside import ended, left_behind, of, publish, started
+
+
+def with_child(child: Definition, *steps: dict[str, Any], **more: Any) -> Simulation:
+    simulation = Simulation(operations=more.pop("operations", None), partitions=3, limits=more.pop("limits", None))
+    sha = publish(simulation, child)
+    at = simulation.definitions.contents[sha][1]
+    publish(simulation, a_definition(*steps, **more), ChildSpec(name=child.name, version=child.version, sha=sha, at=at))
+    return simulation
+
+
+def a_child(*steps: dict[str, Any], **more: Any) -> Definition:
+    raw = {"name": "refund", "version": "1", "input": {"type": "object"}, "steps": list(steps), **more}
+    return Definition.model_validate(raw)
+
+
+RUN = {"id": "child", "run": {"definition": "refund", "version": "1", "key": "'other-' + run.key", "with": [{"name": "n", "expr": "trigger.n"}]}}
+
+
+def test_a_child_run_starts_under_its_key_and_its_output_comes_back() -> None:
+    child = a_child({"id": "twice", "set": [{"name": "n", "expr": "trigger.n * 2"}]}, output="twice")
+    last = {"id": "end", "needs": ["child"], "set": [{"name": "got", "expr": "steps.child.output.n"}]}
+    simulation = with_child(child, RUN, last, output="end")
+    parent = started(simulation, {"n": 4})
+    assert ended(simulation, parent).output == {"got": 8}
+    (run,) = [r for r in simulation.runs() if r != parent]
+    assert simulation.history(run)[0].key == "other-k1"
+    assert simulation.history(run)[0].data.parent.run == parent
+    assert left_behind(simulation) == []
+
+
+def test_a_child_that_fails_is_a_failure_of_the_step() -> None:
+    child = a_child({"id": "no", "fail": {"reason": "'never'"}})
+    sorry = {"id": "sorry", "needs": ["child.failure"], "set": [{"name": "why", "expr": "errors.child.code + ' ' + errors.child.message"}]}
+    simulation = with_child(child, RUN, sorry, output="sorry")
+    parent = started(simulation, {"n": 4})
+    why = ended(simulation, parent).output["why"]
+    assert why.startswith("child_failed")
+    assert why.endswith(": never")
+
+
+def test_a_child_whose_start_is_refused_is_a_failure_too() -> None:
+    child = a_child({"id": "hold", "delay": {"for": "1h"}}, runs="one")
+    simulation = with_child(child, RUN, {"id": "sorry", "needs": ["child.failure"], "set": [{"name": "why", "expr": "errors.child.code"}]}, output="sorry")
+    for number in range(2):
+        simulation.send("placed", {"n": number}, key="k1")
+    simulation.run_until_quiet()
+    ends = [simulation.history(run)[-1].data for run in simulation.runs()]
+    assert [end.output for end in ends if isinstance(end, RunCompleted)] == [{"why": "run_open"}]
+    simulation.advance("1h")
+    ends = [simulation.history(run)[-1].data for run in simulation.runs()]
+    assert all(isinstance(end, RunCompleted) for end in ends)
+
+
+def test_a_cancelled_parent_cancels_its_child_and_time_ends_one() -> None:
+    child = a_child({"id": "hold", "delay": {"for": "1h"}})
+    simulation = with_child(child, {"id": "child", "run": {**RUN["run"], "within": "1m"}})  # type: ignore[dict-item]
+    first = started(simulation, {"n": 1})
+    simulation.cancel(first)
+    simulation.send("placed", {"n": 2}, key="k1")
+    simulation.advance("2m")
+    assert [simulation.history(run)[-1].type for run in simulation.runs()].count("RunCancelled") == 3
+    (second,) = [run for run in simulation.runs() if of(simulation, run, StepParked)]
+    assert of(simulation, second, StepParked) == [StepParked("deadline_passed", "call")]
+
+
+def test_what_no_command_takes_is_not_sent_to_a_child_nor_to_a_parent() -> None:
+    child = a_child({"id": "big", "set": [{"name": "text", "expr": "trigger.n"}]}, output="big")
+    last = {"id": "end", "needs": ["child"], "set": [{"name": "got", "expr": "steps.child.output == null"}]}
+    simulation = with_child(child, RUN, last, output="end", limits=Limits(record_bytes=20_000))
+    parent = started(simulation, {"n": "x" * 15_990})  # fits the child's start, and as its output not the answer
+    assert ended(simulation, parent).output == {"got": True}
+    simulation.send("placed", {"n": "x" * 16_100}, key="k1")
+    simulation.run_until_quiet()
+    parked = [t.data for t in simulation.transitions() if isinstance(t.data, StepParked)]
+    assert parked == [StepParked("too_large", "with")]
+
+
+def test_a_list_of_children() -> None:
+    child = a_child({"id": "twice", "set": [{"name": "n", "expr": "trigger.n * 2"}]}, output="twice")
+    step = {
+        "id": "all",
+        "each": {"items": "trigger.ns"},
+        "run": {"definition": "refund", "version": "1", "key": "string(item)", "with": [{"name": "n", "expr": "item"}]},
+    }
+    last = {"id": "end", "needs": ["all"], "set": [{"name": "ns", "expr": "steps.all.map(x, x.output.n)"}]}
+    simulation = with_child(child, step, last, output="end")
+    assert ended(simulation, started(simulation, {"ns": [1, 2, 3]})).output == {"ns": [2, 4, 6]}
+    assert left_behind(simulation) == []
