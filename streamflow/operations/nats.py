@@ -112,7 +112,7 @@ class NatsPublish:
 
     def __init__(self, settings: Settings) -> None:
         self._servers: Clients[Server] = Clients(Server.close)
-        self._condition = Condition(settings, "nats", "nats", ("nats",))
+        self._condition = Condition(settings, "nats", {"nats": "nats"})
 
     async def start(self) -> None:
         """Nothing yet: connections are made when they are needed."""

@@ -44,6 +44,8 @@ _CONNECT_S = 10.0
 _IDLE_S = 60.0  # an idle connection is not trusted for longer: firewalls and servers forget it
 _SHARE = 0.95  # of what is left of the attempt; so the server ends a statement before the worker does, and says why
 
+# All rows of a cursor are wanted, not the first ones soon.
+_SETTINGS = "SET LOCAL TimeZone = 'UTC'; SET LOCAL cursor_tuple_fraction = 1"
 _TABLE = r'^[^."\x00]{1,63}(\.[^."\x00]{1,63})?$'
 _COLUMN = {"type": "string", "minLength": 1, "maxLength": 63}
 _ROW = {"type": "object", "minProperties": 1}
@@ -69,6 +71,7 @@ class Database:
         self._password = password
         self._free = asyncio.Semaphore(whole_option(name, connection, "pool", _POOL))
         self._idle: list[tuple[psycopg.AsyncConnection[Any], float]] = []
+        self._closed = False
 
     @contextlib.asynccontextmanager
     async def transaction(self, timeout_s: float, *, read_only: bool) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
@@ -82,8 +85,7 @@ class Database:
             try:
                 connection = await self._take(timeout_s)
                 left_ms = max(1, int((until - asyncio.get_running_loop().time()) * 1000))
-                mode = "READ ONLY" if read_only else "READ WRITE"
-                await connection.execute(f"BEGIN {mode}; SET LOCAL statement_timeout = {left_ms}; SET LOCAL TimeZone = 'UTC'")
+                await connection.execute(f"BEGIN {'READ ONLY' if read_only else 'READ WRITE'}; SET LOCAL statement_timeout = {left_ms}; {_SETTINGS}")
                 yield connection
                 await connection.execute("COMMIT")
             except psycopg.Error as error:
@@ -120,15 +122,19 @@ class Database:
         )
 
     async def _give_back(self, connection: psycopg.AsyncConnection[Any] | None, *, lost: bool) -> None:
-        if lost:
-            if connection is not None:
-                await connection.close()
-            await self.close()
+        if connection is not None and (lost or self._closed):
+            await connection.close()
         elif connection is not None:
             self._idle.append((connection, asyncio.get_running_loop().time()))
+        if lost:
+            await self._close_idle()
 
     async def close(self) -> None:
-        """Closes the connections that nobody uses."""
+        """Closes the connections that nobody uses now, and the others when they are given back."""
+        self._closed = True
+        await self._close_idle()
+
+    async def _close_idle(self) -> None:
         idle, self._idle = self._idle, []
         for connection, _ in idle:
             await connection.close()
@@ -149,7 +155,7 @@ class Databases:
 
     def __init__(self, settings: Settings) -> None:
         self._clients: Clients[Database] = Clients(Database.close)
-        self.condition = Condition(settings, "psycopg", "postgres", ("postgres",))
+        self.condition = Condition(settings, "postgres", {"postgres": "psycopg"})
 
     @contextlib.asynccontextmanager
     async def transaction(self, name: str, attempt: Attempt, *, read_only: bool) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
@@ -250,7 +256,8 @@ class PostgresUpsert:
         name="postgres.upsert",
         title="Upsert into PostgreSQL",
         description="Inserts one or more rows into a table; where a row with the same conflict columns is there, its other columns are set. Done twice it "
-        "leaves the same rows as once. Columns that are not given keep their value, or get their default.",
+        "leaves the same rows as once; a repetition that comes late sets them again, over what others have set since. Columns that are not given keep "
+        "their value, or get their default.",
         input={
             "type": "object",
             "properties": {

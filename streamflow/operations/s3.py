@@ -32,6 +32,8 @@ _CODES: dict[str, tuple[str, bool, str]] = {
     "ExpiredToken": ("credentials_refused", False, "renew it"),
     "InvalidToken": ("credentials_refused", False, "correct it"),
     "RequestTimeTooSkewed": ("credentials_refused", False, "set the worker's clock"),
+    "AuthorizationHeaderMalformed": ("connection_invalid", False, "set its option region to the bucket's"),
+    "PermanentRedirect": ("connection_invalid", False, "set its url or option region to the bucket's"),
     "AccessDenied": ("access_denied", False, "grant the connection's user what is missing"),
     "KeyTooLongError": ("key_refused", False, "choose a shorter key"),
     "KeyTooLong": ("key_refused", False, "choose a shorter key"),
@@ -121,8 +123,7 @@ class S3Bucket:
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        # Header values are ASCII; an idempotency key may hold a business key in any script.
-        attributes = {"Content-Type": body.content_type, _SHA256: body.sha256, _IDEMPOTENCY_KEY: quote(body.idempotency_key, safe="/")}
+        attributes = {"Content-Type": body.content_type, _SHA256: body.sha256, _IDEMPOTENCY_KEY: body.idempotency_key}
         try:
             put = await obstore.put_async(self._store, key, body.content, mode="create" if new else "overwrite", attributes=attributes, use_multipart=False)
         except AlreadyExistsError as error:
@@ -148,6 +149,8 @@ class S3Bucket:
         said = code or (f"it answered {status}" if status else "it did not answer")
         if status in (401, 403):
             return self._refusal("access_denied", said, "check the connection's user, password and rights", retryable=False)
+        if 300 <= status < 400:
+            return self._refusal("connection_invalid", said, "set the connection's url or option region to the bucket's", retryable=False)
         if 400 <= status < 500 and status not in (408, 409, 425, 429):
             return self._refusal("store_refused", said, "look the code up in the store's manual", retryable=False)
         if status == 501:

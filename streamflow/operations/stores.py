@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -19,6 +19,8 @@ from streamflow.settings import Connection, Settings
 _log = structlog.get_logger(__name__)
 
 C = TypeVar("C")
+
+_MOST_CLIENTS = 100
 
 # What any operation on a connection may end with, before it speaks to anybody.
 CONNECTION_ERRORS = (
@@ -80,7 +82,7 @@ def client_module(module: str, extra: str) -> ModuleType:
 
 class Clients(Generic[C]):
     """One client for each of several keys (such as a connection's name), made when it is first needed. Made anew when the settings it was made
-    from are others, or after `drop`. Several attempts that need it at once wait for one making of it."""
+    from are others, or after `drop`. Several attempts that need it at once wait for one making of it. Of very many, the oldest are closed."""
 
     def __init__(self, close: Callable[[C], Awaitable[None]]) -> None:
         self._close = close
@@ -97,6 +99,8 @@ class Clients(Generic[C]):
                 await self.drop(made[1])
             client = await make()
             self._made[key] = (settings, client)
+            if len(self._made) > _MOST_CLIENTS:
+                await self.drop(next(iter(self._made.values()))[1])
             return client
 
     async def drop(self, client: C) -> None:
@@ -115,14 +119,14 @@ class Clients(Generic[C]):
 
 
 class Condition:
-    """How operations on connections of some kinds fare in this worker: whether their client is installed, and what went wrong last."""
+    """How operations on connections of some kinds fare in this worker: whether the client library of each is installed (`modules`, by kind), and
+    what went wrong last."""
 
-    def __init__(self, settings: Settings, module: str | None, extra: str, kinds: Iterable[str]) -> None:
-        # Without connections when only the contracts are wanted.
+    def __init__(self, settings: Settings, extra: str, modules: Mapping[str, str | None]) -> None:
+        # There are none when only the contracts are wanted.
         tasks = getattr(settings, "tasks", None)
-        self._kinds = tuple(kinds)
-        self._names = [name for name, one in (tasks.connections if tasks else {}).items() if one.kind in self._kinds]
-        self._module = module
+        self._modules = modules
+        self._used = {one.kind for one in (tasks.connections if tasks else {}).values() if one.kind in modules}
         self._extra = extra
         self._trouble: dict[str, str] = {}
 
@@ -136,9 +140,9 @@ class Condition:
 
     def health(self) -> Health:
         """What stands in the way, without asking anybody."""
-        if not self._names:
-            return Health(ok=False, detail=f"no connection of kind {' or '.join(self._kinds)} is configured")
-        if self._module is not None and importlib.util.find_spec(self._module) is None:
+        if not self._used:
+            return Health(ok=False, detail=f"no connection of kind {' or '.join(self._modules)} is configured")
+        if any(module is not None and importlib.util.find_spec(module) is None for kind, module in self._modules.items() if kind in self._used):
             return Health(ok=False, detail=f"its client is not installed; do run: pip install 'streamflow-kafka[{self._extra}]'")
         if self._trouble:
             return Health(ok=False, detail="; ".join(f"{name}: {self._trouble[name]}" for name in sorted(self._trouble)))

@@ -178,9 +178,9 @@ def test_an_object_that_is_not_what_was_asked_for_is_refused(place: Place, key: 
 
 
 def test_sizes_are_limited_both_ways(place: Place, key: str) -> None:
-    place.put(key, text="x" * 200_001)
+    place.put(key, text="x" * 180_001)
     assert place.refused("object.get", key=key) == ("object_too_large", False)
-    assert place.get(key, max_bytes=200_001)["bytes"] == 200_001
+    assert place.get(key, max_bytes=180_001)["bytes"] == 180_001
     changed = place.connection.model_copy(update={"options": {"max_bytes": "100"}})
     with worker(store=changed) as small:
         error = small.fail("object.put", connection="store", bucket="streamflow", key=key, text="x" * 101)
@@ -247,7 +247,7 @@ def test_objects_say_who_wrote_them(object_store: ObjectStore) -> None:
     from obstore.store import S3Store
 
     with worker(store=s3(object_store)) as made:
-        made.do("object.put", "0a-run/größe", connection="store", bucket="streamflow", key="who/a.json", json=1)
+        made.do("object.put", "0a-run/step", connection="store", bucket="streamflow", key="who/a.json", json=1)
     foreign = S3Store(
         "streamflow",
         endpoint=object_store.url,
@@ -258,7 +258,7 @@ def test_objects_say_who_wrote_them(object_store: ObjectStore) -> None:
     )
     attributes = obstore.get(foreign, "who/a.json").attributes
     assert attributes["Content-Type"] == "application/json"
-    assert attributes["streamflow-idempotency-key"] == "0a-run/gr%C3%B6%C3%9Fe"
+    assert attributes["streamflow-idempotency-key"] == "0a-run/step"
     assert attributes["streamflow-sha256"] == hashlib.sha256(b"1").hexdigest()
 
 
