@@ -55,17 +55,20 @@ class RunSummary:
             self.started_ms = transition.at_ms
         self.seq = transition.seq
         self.last_ms = transition.at_ms
-        data = transition.data
-        take(self.open, transition)
-        self.open = {name: step for name, step in self.open.items() if step.state in OPEN}
+        data, opened = transition.data, self.open
+        take(opened, transition)
         if isinstance(data, RunStopping):
             self.stopping = data.ending
+        if transition.step is None or isinstance(data, RunStopping):
+            self.open = {name: step for name, step in opened.items() if step.state in OPEN}
+        elif transition.step in opened and opened[transition.step].state not in OPEN:
+            del opened[transition.step]
         if type(data) in _ENDINGS:
             self.open.clear()
             self.status = _ENDINGS[type(data)]
             self.ended = ", ".join(data.ended) if isinstance(data, RunCompleted) else data.reason
         else:
-            self.status = "parked" if any(step.state == "parked" for step in self.open.values()) else "open"
+            self.status = "parked" if self.open and any(step.state == "parked" for step in self.open.values()) else "open"
         return True
 
     @property

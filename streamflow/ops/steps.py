@@ -75,22 +75,23 @@ class StepProgress:
 
 def take(steps: dict[str, StepProgress], transition: Transition) -> None:
     """Takes `transition` into `steps`, by step id. Steps that have not begun are not there."""
-    data, name = transition.data, transition.step
-    if isinstance(data, t.StepsSkipped):
-        for skipped in data.steps:
-            steps[skipped] = StepProgress("skipped")
-    elif isinstance(data, t.RunStopping):
-        _stop(steps, frozenset(), data.ending)
-    elif isinstance(data, t.RunFailed | t.RunCancelled):
-        _stop(steps, frozenset(steps), "failed" if isinstance(data, t.RunFailed) else "cancelled")
-    elif isinstance(data, t.StepRetried):
-        _retry(steps, name or "")
-    elif name and not isinstance(data, t.EventKept):
-        step = steps.setdefault(name, StepProgress("done"))
-        _TAKE.get(type(data), _end)(step, data, transition)
+    data, name, kind = transition.data, transition.step, type(transition.data)
+    whole = _WHOLE.get(kind)
+    if whole is not None:
+        whole(steps, data, name or "")
+    elif name and kind is not t.EventKept:
+        step = steps.get(name)
+        if step is None:
+            step = steps[name] = StepProgress("done")
+        _TAKE.get(kind, _end)(step, data, transition)
 
 
-def _retry(steps: dict[str, StepProgress], name: str) -> None:
+def _skip(steps: dict[str, StepProgress], data: t.StepsSkipped, _name: str) -> None:
+    for skipped in data.steps:
+        steps[skipped] = StepProgress("skipped")
+
+
+def _retry(steps: dict[str, StepProgress], _data: t.StepRetried, name: str) -> None:
     """A parked step begins again: a call with further attempts, a list with the items that failed, others from their beginning."""
     step = steps.get(name)
     if step is None or not (step.attempts or step.children or step.total is not None):
@@ -100,11 +101,19 @@ def _retry(steps: dict[str, StepProgress], name: str) -> None:
     step.failed = 0
 
 
-def _stop(steps: dict[str, StepProgress], undoing: frozenset[str], ending: str) -> None:
-    """Ends every open step; one that is being undone goes on until the run has ended."""
-    for name, step in steps.items():
-        if step.state in OPEN and (not name.endswith(".undo") or name in undoing):
-            step.state = "failed" if ending == "failed" else "skipped"
+def _stop(steps: dict[str, StepProgress], data: t.RunStopping, _name: str) -> None:
+    """What is undone goes on until the run has ended; everything else ends now."""
+    _close((step for name, step in steps.items() if not name.endswith(".undo")), data.ending == "failed")
+
+
+def _end_run(steps: dict[str, StepProgress], data: t.RunFailed | t.RunCancelled, _name: str) -> None:
+    _close(steps.values(), isinstance(data, t.RunFailed))
+
+
+def _close(steps: Iterable[StepProgress], failed: bool) -> None:
+    for step in steps:
+        if step.state in OPEN:
+            step.state = "failed" if failed else "skipped"
 
 
 def _end(step: StepProgress, data: Any, _transition: Transition) -> None:
@@ -179,6 +188,14 @@ def _park(step: StepProgress, data: t.StepParked, _transition: Transition) -> No
     step.state, step.parked, step.until_ms = "parked", data.code, None
 
 
+_WHOLE: dict[type, Any] = {
+    t.StepsSkipped: _skip,
+    t.StepRetried: _retry,
+    t.RunStopping: _stop,
+    t.RunCompleted: lambda steps, data, name: None,
+    t.RunFailed: _end_run,
+    t.RunCancelled: _end_run,
+}
 _TAKE: dict[type, Any] = {
     t.WaitStarted: _wait,
     t.WaitTimedOut: _timed_out,

@@ -63,7 +63,7 @@ async def answer(token: str, request: Request, response: Response, state: StateO
 
     200: it is taken; 202: the engine has not said so yet; 409: it was answered before, or nobody waits for it any more."""
     if state.callback_secret is None:
-        raise Rejected("callback_forged", "expected no callbacks but one came; do set tasks.callback_secret where workers and sidecar run")
+        raise Rejected("callbacks_off", "expected no callback but one came; do set tasks.callback_secret, for workers and sidecars alike")
     callback = read_token(state.callback_secret, token, time.time_ns() // 1_000_000)
     answered: Answered = request.app.state.answered
     answered.require_new(token)

@@ -25,6 +25,7 @@ _STATUS = {
     "host_unknown": 403,
     "not_allowed": 403,
     "approval_unknown": 404,
+    "callbacks_off": 404,
     "no_run_id": 404,
     "operation_unknown": 404,
     "run_unknown": 404,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from streamflow.cli.dev_address import announced, running
+from streamflow.cli.dev_address import SidecarPlace, announced, running
 from streamflow.cli.processes import _undisturbed, ended, environment
 from streamflow.cli.session import Session
-from streamflow.settings import Settings, Topics
+from streamflow.settings import Settings, Sidecar, Tasks, Topics
 
 
 def test_the_end_of_a_process_has_words() -> None:
@@ -67,3 +68,30 @@ def test_an_interrupt_waits_until_a_new_child_is_known() -> None:
         start()
 
     assert known == ["child"]
+
+
+def test_the_sidecar_of_a_dev_goes_elsewhere_when_its_port_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = Settings(broker_dir=tmp_path, sidecar=Sidecar(port=port))
+        place = SidecarPlace(settings)
+
+    told = place.environment()
+    assert told["STREAMFLOW_SIDECAR__PORT"] != str(port)
+    assert told["STREAMFLOW_TASKS__CALLBACK_URL"] == place.url == f"http://127.0.0.1:{told['STREAMFLOW_SIDECAR__PORT']}"
+
+
+def test_callbacks_of_a_dev_are_good_after_its_restart(tmp_path: Path) -> None:
+    settings = Settings(broker_dir=tmp_path, sidecar=Sidecar(port=0))
+    first, second = (SidecarPlace(settings).environment()["STREAMFLOW_TASKS__CALLBACK_SECRET"] for _ in range(2))
+
+    key = Path(first.removeprefix("file:"))
+    assert first == second
+    assert len(key.read_text()) == 64
+    assert key.stat().st_mode & 0o077 == 0
+
+
+def test_what_is_configured_for_callbacks_is_left_alone(tmp_path: Path) -> None:
+    tasks = Tasks(callback_url="https://flow.example.org", callback_secret="env:KEY")
+
+    assert SidecarPlace(Settings(broker_dir=tmp_path, tasks=tasks)).environment().keys() == {"STREAMFLOW_SIDECAR__PORT"}
