@@ -149,8 +149,8 @@ class S3Bucket:
         said = code or (f"it answered {status}" if status else "it did not answer")
         if status in (401, 403):
             return self._refusal("access_denied", said, "check the connection's user, password and rights", retryable=False)
-        if 300 <= status < 400:
-            return self._refusal("connection_invalid", said, "set the connection's url or option region to the bucket's", retryable=False)
+        if 300 <= status < 400 or "redirect without LOCATION" in str(error):
+            return self._refusal("connection_invalid", "it sent us elsewhere", "set the connection's url or option region to the bucket's", retryable=False)
         if 400 <= status < 500 and status not in (408, 409, 425, 429):
             return self._refusal("store_refused", said, "look the code up in the store's manual", retryable=False)
         if status == 501:
