@@ -122,6 +122,7 @@ class Expected(Part):
     events: list[Emitted] | None = None
     calls: list[Called] | None = None
     parked: dict[str, str] | None = None  # code by step
+    reason: str | None = None  # of a run that failed or was cancelled
 
 
 class Scenario(Part):

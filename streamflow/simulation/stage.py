@@ -60,10 +60,14 @@ def play(
     return stage.ended()
 
 
-def path(history: tuple[Transition, ...] | list[Transition]) -> Iterator[str]:
-    """The steps of a run that ended, as `step` or `step.outcome`, in the order in which they did. Skipped ones are not among them."""
+def path(history: Sequence[Transition]) -> Iterator[str]:
+    """The steps of a run that ended, as `step` or `step.outcome`, in the order in which they did; at last the one that made it fail. Skipped ones are
+    not among them."""
+    stopped = False
     for transition in history:
         outcome = _outcome(transition.data)
+        if isinstance(transition.data, t.RunStopping | t.RunFailed) and not stopped:
+            stopped, outcome = True, ""
         if outcome is not None and transition.step is not None:
             yield transition.step if outcome in ("", "done") else f"{transition.step}.{outcome}"
 
@@ -245,6 +249,9 @@ class _Stage:
             self._differ("status", expected.status, status + told)
         if expected.path is not None and expected.path != list(path(history)):
             self._differ("path", " > ".join(expected.path), " > ".join(path(history)))
+        reason = last.reason if isinstance(last, t.RunFailed | t.RunCancelled) else None
+        if expected.reason is not None and expected.reason != reason:
+            self._differ("reason", expected.reason, reason)
         if expected.parked is not None and expected.parked != parked:
             self._differ("parked", expected.parked, parked)
         if "output" in expected.model_fields_set:

@@ -151,6 +151,24 @@ def test_a_start_must_fit_the_input() -> None:
     assert "the input of a start does not fit" in said
 
 
+UNDONE = a_definition(
+    {"id": "rate", "call": {"operation": "rate"}, "undo": {"operation": "rate", "with": [{"name": "amount", "expr": "-1"}]}},
+    {"id": "each", "needs": ["rate"], "each": {"items": "[1, 2]"}, "call": {"operation": "rate", "with": [{"name": "amount", "expr": "item"}]}},
+    {"id": "no", "needs": ["each.failure"], "fail": {"reason": "'item failed'"}},
+)
+
+
+def test_lists_failures_and_what_is_undone() -> None:
+    answers = {"rate": [{"when": {"amount": 2}, "error": {"code": "refused"}}, {"when": {"amount": 1}, "output": {"risk": 1}}, {"output": {"risk": 0}}]}
+    calls = [{"step": "rate"}, {"step": "each", "input": {"amount": 1}}, {"step": "each", "input": {"amount": 2}}, {"step": "rate.undo"}]
+    expect = {"status": "failed", "path": ["rate", "each.failure", "no", "rate.undo"], "reason": "item failed", "calls": calls}
+    found = played([SEND], expect, answers, UNDONE)
+    assert found.differences == ()
+    assert untaken(UNDONE, [found]) == []
+    (said,) = played([SEND], {**expect, "reason": "another"}, answers, UNDONE).differences
+    assert said.startswith("reason: expected another")
+
+
 def test_ways_that_no_scenario_took_are_named() -> None:
     low, late = played([SEND], {}), played([SEND, {"wait": "1h"}], {}, HIGH)
     assert untaken(ORDER, [low]) == ["look.high", "ask", "late"]
