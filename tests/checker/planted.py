@@ -190,6 +190,18 @@ def command_swallowed(state: Path) -> None:
     decide._DECIDE[c.StartRun] = swallow
 
 
+def result_twice(state: Path) -> None:
+    """A result is taken also of a step that has one."""
+    from streamflow.engine import results
+
+    pending = results._pending
+
+    def any_status(draft: Any, contents: Any, command: Any, statuses: Any = ()) -> Any:
+        return pending(draft, contents, command, ("calling", "suspended", "done"))
+
+    results._pending = any_status
+
+
 BUGS: dict[str, Callable[[Path], None]] = {
     "none": lambda state: None,
     "store-ahead": store_ahead,
@@ -201,5 +213,6 @@ BUGS: dict[str, Callable[[Path], None]] = {
     "mapping-unsorted": mapping_unsorted,
     "timer-early": timer_early,
     "counts-wrong": counts_wrong,
+    "result-twice": result_twice,
     "command-swallowed": command_swallowed,
 }

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,16 @@ import pytest
 from streamflow.engine import commands as c
 from streamflow_check.__main__ import main
 from streamflow_check.broker import Broker
-from streamflow_check.experiment import Experiment, Input
+from streamflow_check.experiment import Experiment, Input, ledger_of
 from streamflow_check.judge import judge
 from streamflow_check.promises import Report
 from tests.checker.planted import BUGS, planted
+from tests.integration.lanes import LaneBench, ledger, make_lanes
 from tests.integration.workers import Bench, Worker, bench
+from tests.proof import calls
+from tests.proof.ledger import Ledger
 
-__all__ = ["bench"]
+__all__ = ["bench", "ledger"]
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(90)]
 
 DELAYS = """
@@ -134,7 +137,7 @@ ALL = os.environ.get("STREAMFLOW_FAULTS") == "1"
 
 
 def test_every_planted_bug_is_looked_for() -> None:
-    assert CAUGHT.keys() == BUGS.keys() - {"none"}
+    assert CAUGHT.keys() == BUGS.keys() - {"none", "result-twice"}
 
 
 @pytest.mark.parametrize("bug", [bug for bug in CAUGHT if ALL or bug not in LONG])
@@ -200,3 +203,45 @@ def test_kills_timers_refusals_and_dead_letters_keep_every_promise_and_the_comma
 def test_an_acknowledged_command_that_is_lost_is_missed(bench: Bench) -> None:
     report = verdict(bench, inputs=(Input(command="never-sent"),))
     assert report.broken_promises == ["acknowledged-input"]
+
+
+@pytest.fixture
+def lanes(bootstrap: str, tmp_path: Path) -> Iterator[LaneBench]:
+    with make_lanes(bootstrap, tmp_path) as made:
+        yield made
+
+
+def test_calls_through_a_kill_keep_every_promise_and_one_that_the_ledger_does_not_have_is_missed(lanes: LaneBench, ledger: Ledger) -> None:
+    engine, tasks = lanes.worker(), lanes.task_worker(allow=(ledger.host,))
+    start = lanes.publish_calls(calls.definition(ledger.url))
+    runs = [lanes.start(start, f"order-{number}", calls.NAME) for number in range(15)]
+    lanes.wait(lambda: len(ledger.account().keys) > 10, "some calls")
+    tasks.kill()
+    lanes.restart(tasks)
+    for run in runs:
+        lanes.wait_history(run, "RunCompleted")
+    lanes.wait_done("default")
+    lanes.wait_saved()
+    tasks.stop()
+    engine.stop()
+    told = ledger_of(ledger.log)
+    report = verdict(lanes, ledger=told)
+    assert report.ok, report.table()
+    assert {name: report.findings[name].looked for name in ("one-result", "calls-sent", "ledger-complete")} == {
+        "one-result": 90,
+        "calls-sent": 45,
+        "ledger-complete": 45,
+    }
+    del told[f"{runs[7]}/second"]
+    assert verdict(lanes, ledger=told).broken_promises == ["ledger-complete"]
+
+
+def test_a_result_that_an_engine_takes_twice_is_caught_and_named(lanes: LaneBench) -> None:
+    worker = lanes.worker(kind=planted("result-twice"))
+    run = lanes.start(lanes.publish_calls(calls.definition("http://nowhere")), "order-1", calls.NAME)
+    lanes.wait_history(run, "CallRequested")
+    for number in range(2):
+        lanes.send(c.CompleteAttempt(f"complete-{number}", run, "first", 1, {"n": number}))
+    lanes.wait_saved()
+    worker.stop()
+    assert "one-result" in verdict(lanes).broken_promises
