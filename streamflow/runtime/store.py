@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
 from streamflow.errors import OperationError
+
+log = structlog.get_logger(__name__)
 
 STORE_FAILED = "store_failed"
 
@@ -83,4 +86,9 @@ class RocksStore:
             self._open()
 
     def close(self) -> None:
-        self._db.close()
+        """Gives the folder back, whatever the disk says: a store that cannot be closed in order holds nothing that the changelog does not."""
+        try:
+            self._db.close()
+        except Exception as error:
+            log.warning("store_not_closed", path=str(self.path), error=str(error), consequence="what was not written is restored from the changelog")
+        del self._db  # a database that failed to close lets go of its folder here

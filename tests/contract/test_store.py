@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,3 +94,23 @@ def test_a_damaged_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
         MAKERS["rocks"](tmp_path)
     assert refused.value.code == STORE_FAILED
     assert refused.value.facts == {"path": str(tmp_path / "store")}
+
+
+class _FullDisk:
+    """A database that cannot write what it has in memory, as RocksDB says it when it is closed on a full disk."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+
+    def close(self) -> None:
+        raise OSError("IO error: No space left on device")  # the class is rocksdict's own; its text is RocksDB's
+
+
+def test_a_store_that_cannot_be_closed_in_order_gives_its_folder_back(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path / "store", write_buffer_bytes=1 << 20, block_cache_bytes=1 << 20)
+    store.write({"a": b"1"})
+    store._db = _FullDisk(store._db)  # type: ignore[assignment]
+    store.close()
+    again = RocksStore(tmp_path / "store", write_buffer_bytes=1 << 20, block_cache_bytes=1 << 20)
+    assert again.get("a") == b"1"
+    again.close()
