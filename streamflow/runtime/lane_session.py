@@ -12,7 +12,7 @@ partition comes back to us, and are cancelled if it does not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -29,6 +29,7 @@ from streamflow.kafka.connection import aiokafka_config, max_batch_bytes, stop_c
 from streamflow.kafka.serving import client_role, group_of, instance_name
 from streamflow.kafka.topics import COMMANDS, topic_name
 from streamflow.runtime.changelog import stop_producer
+from streamflow.runtime.contiguity import Contiguity, Verdict
 from streamflow.runtime.lane import Lane
 from streamflow.runtime.membership import Membership
 from streamflow.wire.lane_position import encode_position
@@ -80,6 +81,7 @@ class LaneSession(ConsumerRebalanceListener):
         self._membership: Membership
         self._topic_id = ""
         self._generation = 0
+        self._contiguity = Contiguity()
         self._open = asyncio.Event()  # between an assignment and the next revocation
         self._committing = asyncio.Lock()
         self._committed: dict[int, tuple[int, str]] = {}
@@ -141,10 +143,29 @@ class LaneSession(ConsumerRebalanceListener):
             except OffsetOutOfRangeError as error:
                 await self._out_of_range(error.args[0])
                 continue
-            if not self._open.is_set() or generation != self._generation:
-                continue  # fetched before a rebalance: what it opened is read from where it opened it
-            for place, records in batches.items():
-                lane.take(place.partition, records)
+            if self._open.is_set():  # or else the next assignment says where to go on
+                for place, records in batches.items():
+                    self._hand_over(place, records, current=generation == self._generation)
+
+    def _hand_over(self, place: TopicPartition, records: Sequence[Any], *, current: bool) -> None:
+        finished = self._lane.logs.get(place.partition)
+        if finished is None:
+            return
+        first, expected = records[0].offset, finished.next
+        verdict = self._contiguity.judge(place.partition, expected, first, current=current)
+        if verdict is Verdict.SEEK:
+            self._log.info("lane_read_again", partition=place.partition, expected=expected, found=first, reason="a rebalance came between")
+            self._seek(place)
+            return
+        if verdict is Verdict.HOLE:
+            self._log.warning("offsets_without_records", partition=place.partition, expected=expected, found=first)
+        self._lane.take(place.partition, records)
+
+    def _seek(self, place: TopicPartition) -> None:
+        """Go on with what comes next in the lane's own account."""
+        offset = self._lane.logs[place.partition].next
+        self._contiguity.sought(place.partition, offset)
+        self._consumer.seek(place, offset)
 
     async def _wait_room(self) -> None:
         paused = self._consumer.assignment()
@@ -166,7 +187,7 @@ class LaneSession(ConsumerRebalanceListener):
                 raise OperationError("lane_cut", f"expected {place.topic} to go on from {finished.next} but it ends at {end}; it is opened anew")
             self._log.error("tasks_deleted", partition=place.partition, offset=finished.next, goes_on_at=begin, reason="the broker deleted them unread")
             self._lane.skip(place.partition, begin)
-            self._consumer.seek(place, finished.next)
+            self._seek(place)
 
     # -- the group
 
@@ -198,7 +219,7 @@ class LaneSession(ConsumerRebalanceListener):
         known = {place.partition: position for place, position in committed.items()}
         nexts = self._lane.open(known, {place.partition: offset for place, offset in first.items()}, self._topic_id)
         for place in places:
-            self._consumer.seek(place, nexts[place.partition])
+            self._seek(place)
         self._committed = {}
         self._generation += 1
         self._open.set()

@@ -11,21 +11,17 @@ from typing import Any, NamedTuple
 import pytest
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
 
-from streamflow.definition.content import canonical, event_names, operation_names
-from streamflow.definition.model import Definition
-from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.engine import commands as c
 from streamflow.engine.tasks import CancelTask, Task, idempotency_key, task_id
 from streamflow.ids import partition_of, run_id
 from streamflow.kafka import admin
 from streamflow.kafka.groups import positions
-from streamflow.kafka.publication import publish
-from streamflow.operations.registry import known_operations
 from streamflow.settings import Lane, Settings, Tasks, Topics
 from streamflow.wire.lane_position import LanePosition, decode_position
 from streamflow.wire.tasks import Source, encode_task, source_header
 from tests.conftest import make_settings
 from tests.integration.workers import CATALOG, FAST, Bench, Forked
+from tests.proof import calls
 from tests.proof.ledger import Ledger
 from tests.proof.world import Worker
 
@@ -152,17 +148,7 @@ class LaneBench(Bench):
 
     def publish_calls(self, text: str, catalog: str = CATALOG) -> c.Start:
         """Publishes a definition that calls built-in operations; what starts it."""
-        parsed, events = parse_definition(text), parse_catalog(catalog)
-        known = {spec.name: spec for spec in known_operations(self.settings)}
-        operations = [known[name] for name in operation_names(parsed)]
-        full = events.model_copy(update={"operations": operations})
-        return self.publish_parsed(parsed, full)
-
-    def publish_parsed(self, parsed: Definition, catalog: Any) -> c.Start:
-        entries: Mapping[str, Any] = {
-            spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in catalog.events if spec.name in event_names(parsed)
-        }
-        done = publish(self.settings, name=parsed.name, version=parsed.version, content=canonical(parsed, catalog), events=dict(entries))
+        done = calls.publish_calls(self.settings, text, catalog)
         return c.Start(done.sha, done.offset)
 
 

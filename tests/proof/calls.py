@@ -7,6 +7,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from streamflow.definition.content import canonical, event_names, operation_names
+from streamflow.definition.syntax import parse_catalog, parse_definition
+from streamflow.kafka.publication import Published, publish
+from streamflow.operations.registry import known_operations
+from streamflow.settings import Settings
 from tests.proof.ledger import Ledger
 from tests.proof.reader import Stranger
 
@@ -34,6 +39,15 @@ version: "1"
 on: [{{id: placed, event: order.placed}}]
 steps:
 {"".join(steps)}"""
+
+
+def publish_calls(settings: Settings, text: str, catalog: str) -> Published:
+    """Publishes a definition that calls built-in operations; `catalog` has its events."""
+    parsed, events = parse_definition(text), parse_catalog(catalog)
+    known = {spec.name: spec for spec in known_operations(settings)}
+    full = events.model_copy(update={"operations": [known[name] for name in operation_names(parsed)]})
+    entries = {spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in full.events if spec.name in event_names(parsed)}
+    return publish(settings, name=parsed.name, version=parsed.version, content=canonical(parsed, full), events=entries)
 
 
 def accepted(messages: Iterable[Any]) -> Counter[str]:

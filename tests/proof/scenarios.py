@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
-from tests.proof import hot
+from tests.proof import hot, outside
 from tests.proof.case import Case, Gate, Scenario
 from tests.proof.disk import open_transaction
 from tests.proof.world import Failed, Worker, World, wait
@@ -184,6 +184,7 @@ SCENARIOS: dict[str, Scenario] = {
     "broker-paused": Scenario(broker_paused, own_broker=True),
     "zombie": Scenario(zombie),
     "hot-publishing": Scenario(hot.hot_publishing, source=hot.TOPIC),
+    "ledger": Scenario(outside.ledger_kills, own_broker=True, source=outside.TOPIC),
 }
 
 
