@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from ruamel.yaml import YAML
@@ -16,9 +16,10 @@ from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.syntax import to_yaml
 from streamflow.errors import Rejected
-from streamflow.importing.report import Imported
-from streamflow.importing.steps import Plugin
-from streamflow.importing.workflow import import_workflow
+
+if TYPE_CHECKING:
+    from streamflow.importing.report import Imported
+    from streamflow.importing.steps import Plugin
 
 _HEADINGS = {
     "mapped": "mapped: it means the same",
@@ -39,6 +40,7 @@ def import_(
     force: Annotated[bool, typer.Option("--force", help="overwrite files in the folder")] = False,
 ) -> None:
     """Makes a definition of a JavaScript-style workflow.json, and tells what was mapped, approximated or refused. Needs no broker."""
+    from streamflow.importing.workflow import import_workflow
     from streamflow.operations.registry import known_operations  # with every client there is: only for those who import
 
     session = session_of(ctx)
@@ -77,6 +79,8 @@ def _told(found: Imported, shown: str | None, file: Path) -> str:
 
 
 def _plugins(file: Path | None) -> dict[str, Plugin]:
+    from streamflow.importing.steps import Plugin
+
     if file is None:
         return {}
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,8 +18,10 @@ from streamflow.definition.model import Definition
 from streamflow.errors import DefinitionError, Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.ops.catalog import Surroundings, child_of
-from streamflow.simulation.scenarios import Scenarios, parse_scenarios
-from streamflow.simulation.stage import Played, play, untaken
+
+if TYPE_CHECKING:
+    from streamflow.simulation.scenarios import Scenarios
+    from streamflow.simulation.stage import Played
 
 SCENARIOS = "scenarios.yaml"
 
@@ -53,6 +55,8 @@ def simulate(
 
 def simulated(source: sources.Source, only: str | None = None) -> Simulated:
     """Plays the scenarios beside `source`. Raises DefinitionError, or Rejected when there are none."""
+    from streamflow.simulation.stage import play, untaken  # with all of the engine: only for those who need it
+
     file = source.definition.parent / SCENARIOS
     around = Surroundings(Snapshot)
     children = _children(source, around)
@@ -105,6 +109,8 @@ def _usable(checked: Checked) -> tuple[Definition, Catalog]:
 
 
 def _read(file: Path) -> Scenarios:
+    from streamflow.simulation.scenarios import parse_scenarios
+
     try:
         return parse_scenarios(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
