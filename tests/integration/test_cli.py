@@ -264,7 +264,7 @@ def test_a_topic_that_is_not_there_is_named(streamflow: Streamflow) -> None:
 def test_lag_is_told_by_worker_and_topic(streamflow: Streamflow) -> None:
     _, lags, _ = streamflow("lag")
 
-    assert {lag["role"] for lag in lags} == {"engine", "ingress"}
+    assert {lag["role"] for lag in lags} == {"engine", "ingress", "tasks"}
     assert all(lag["records"] >= 0 and lag["seconds"] >= 0 for lag in lags)
 
 
