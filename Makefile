@@ -1,5 +1,6 @@
 # Everything a person does with this repository. `make help` lists it; every target does its own set-up.
 # Needed: make, Python 3.11 or newer with venv, Java 17 or newer, Maven 3.6 or newer (or a Kafka of your own, see docs/settings.md).
+# Tests of operations on stores also need PostgreSQL and nats-server: `make servers` installs them if it may. Without them, outside CI, they are skipped.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv

@@ -18,11 +18,15 @@ def main(arguments: list[str]) -> int:
             print(f"servers for tests: {sentence}. Without it its tests are skipped.", file=sys.stderr)
         return 1 if missing and os.environ.get("CI") else 0
     if arguments == ["run"]:
-        with postgres() as database, object_store() as store, nats() as broker:
-            for name, server in (("postgres", database), ("objects", store), ("nats", broker)):
-                print(f"{name}: {server.url} user {server.user} password {server.password!r}", flush=True)
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
-        return 0
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            with postgres() as database, object_store() as store, nats() as broker:
+                for name, server in (("postgres", database), ("objects", store), ("nats", broker)):
+                    print(f"{name}: {server.url} user {server.user} password {server.password!r}", flush=True)
+                while True:
+                    signal.pause()
+        except KeyboardInterrupt:
+            return 0
     print("expected `install` or `run`", file=sys.stderr)
     return 2
 
