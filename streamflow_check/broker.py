@@ -74,7 +74,8 @@ class Broker:
         heard, count = time.monotonic(), 0
         open_until = heard + _OPEN_S
         while True:
-            batch: list[Any] = consumer.consume(_BATCH, 0.1)
+            first: Any = consumer.poll(0.1)
+            batch: list[Any] = [] if first is None else [first, *consumer.consume(_BATCH, 0)]  # with a timeout, it would wait for all of it
             if batch:
                 heard = time.monotonic()
                 count += len(batch)
