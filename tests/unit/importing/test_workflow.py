@@ -254,6 +254,19 @@ def test_a_template_is_a_dependency() -> None:
     assert [finding.pointer for finding in found.of("approximated")] == ["/steps/1"]
 
 
+def test_a_step_may_be_called_like_what_a_process_is_given() -> None:
+    found = imported(step("input"), step("b", inputs={"x": "{{input.id}}", "y": "{{workflow.input.id}}"}))
+
+    steps = steps_of(found)
+    assert steps["b"].needs == ["input"]
+    assert steps["b"].call is not None
+    assert [value.expr for value in steps["b"].call.with_] == ["steps.input.id", "trigger.id"]
+
+
+def test_no_dependencies_may_be_written_in_any_way() -> None:
+    assert [step.needs for step in steps_of(imported(step("a", dependsOn=None), step("b", dependsOn=[]))).values()] == [[], []]
+
+
 def test_what_depends_on_a_refused_step_is_refused() -> None:
     found = imported({"id": "a"}, step("b", dependsOn=["a"]), step("c", inputs={"x": "{{b.id}}"}), step("d"))
 
