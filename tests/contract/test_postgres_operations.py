@@ -233,6 +233,7 @@ def test_a_conflict_without_a_constraint_is_refused(db: Worker) -> None:
 
 
 def test_a_slow_statement_ends_within_the_attempt_and_its_connection_serves_on(db: Worker, postgres: PostgresServer) -> None:
+    query(db, "SELECT 1 AS n")  # so that there is a connection
     error = db.fail("postgres.query", connection="db", sql="SELECT pg_sleep(30)", timeout_s=1.0)
     assert (error.code, error.retryable) == ("statement_timeout", True)
     assert query(db, "SELECT 1 AS n")["count"] == 1
@@ -266,6 +267,8 @@ def test_transactions_in_each_others_way_end_as_one_that_may_be_tried_again(db: 
     body = "BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END"
     postgres.run(f"CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$")
     postgres.run("CREATE TRIGGER slow BEFORE INSERT ON shelf FOR EACH ROW EXECUTE FUNCTION slow()")
+    # Both have a connection already, so that they begin at the same time.
+    db.together(*(db.attempt("postgres.query", connection="db", sql="SELECT pg_sleep(0.2)") for _ in range(2)))
     one, other = [{"id": "a", "title": "1"}, {"id": "b", "title": "1"}], [{"id": "b", "title": "2"}, {"id": "a", "title": "2"}]
     outcomes = db.together(*(db.attempt("postgres.upsert", connection="db", table="shelf", rows=rows, conflict=["id"]) for rows in (one, other)))
     assert {"count": 2} in outcomes
