@@ -17,6 +17,7 @@ from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.settings import Kafka, Lane, Settings, Tasks, Topics
 from tests.faults.definitions import DONE, SOURCES, publish_all
+from tests.faults.netns import Network
 from tests.faults.outside import Outside
 from tests.faults.shim import Control
 from tests.faults.watcher import Watcher
@@ -29,6 +30,7 @@ PARTITIONS = 4
 SOURCE_PARTITIONS = 2
 SESSION_S = 3
 STALLED_S = 60.0
+QUIET_S = 4.0
 
 ROLES = ("engine", "ingress", "tasks")
 LANES = {"default": Lane(session_timeout_s=SESSION_S), "slow": Lane(in_flight=4, session_timeout_s=SESSION_S)}
@@ -54,6 +56,8 @@ class Site:
         self.workers: dict[str, Worker] = {}
         self.kinds: dict[str, Callable[..., Worker]] = {}  # by role: what its workers are, where a fault needs another kind than Forked
         self.extra: dict[str, dict[str, str]] = {}  # by role: more of its environment
+        self.networks: dict[str, Network] = {}  # by role
+        self.lossy = False  # records were lost for good: what they asked for may be missing
         self.cpu_s: dict[str, float] = {}
         self.generators: list[Generator] = []
         self.watcher: Watcher | None = None
@@ -69,6 +73,8 @@ class Site:
             self.watcher.stop()
         for worker in self.workers.values():
             worker.end()
+        for network in self.networks.values():
+            network.remove()
 
     # -- what is in it
 
@@ -169,13 +175,51 @@ class Site:
         assert watcher is not None
         self.wait(lambda: all(generator.done for generator in self.generators), "everything to be sent", self._moving)
         wanted = set().union(*(generator.wanted for generator in self.generators))
-        self.wait(lambda: wanted <= watcher.started and not watcher.open, "all runs to have ended", self._moving)
+        if self.lossy:
+            self._cancel_open()
+        else:
+            self.wait(lambda: wanted <= watcher.started and not watcher.open, "all runs to have ended", self._moving)
         self.wait(self._sources_read, "the sources to be read", self._moving, 0.1)
         self.wait(self._lanes_done, "the lanes to be done", self._moving, 0.1)
         self.cpu_s = {name: _cpu_s(worker) for name, worker in self.workers.items() if worker.wanted}
         self._stop([*self.of("ingress"), *self.of("tasks")])
         self.wait(self._commands_decided, "all commands to be decided", self._moving, 0.1)
         self._stop(self.of("engine"))
+
+    def _cancel_open(self) -> None:
+        """When nothing moves any more, runs that wait for what is lost are cancelled, as a person would."""
+        watcher = self.watcher
+        assert watcher is not None
+
+        def done() -> bool:
+            return self._sources_read() and self._commands_decided() and not watcher.open
+
+        asked: set[str] = set()
+        last, moved = None, time.monotonic()
+
+        def cancelled() -> bool:
+            nonlocal last, moved
+            if (state := self._moving()) != last:
+                last, moved = state, time.monotonic()
+            if time.monotonic() - moved > QUIET_S:
+                for run in watcher.open - asked:
+                    asked.add(run)
+                    watcher.cancel(run, PARTITIONS)
+            return done()
+
+        self.wait(cancelled, "all runs to have ended or be cancelled", lambda: (self._moving(), len(asked)), 0.2)
+
+    # -- what is known to be lost
+
+    def forget_place(self, topic: str) -> None:
+        """The topic is another one now: what was sent to the old one is no longer there to be looked at."""
+        for generator in self.generators:
+            generator.forget_place(topic)
+
+    def lose(self, topic: str, partition: int, begin: int, end: int) -> None:
+        """These records were deleted before they were read."""
+        for generator in self.generators:
+            generator.lose(topic, partition, begin, end)
 
     def _stop(self, workers: Sequence[Worker]) -> None:
         with ThreadPoolExecutor(max(1, len(workers))) as pool:
@@ -188,18 +232,18 @@ class Site:
         wanted = set().union(*(generator.wanted for generator in self.generators))
         return sent, told, f"{len(wanted - self.watcher.started)} not started", f"{len(self.watcher.open)} open", sorted(self.watcher.parked)[:3]
 
-    def _is_at_end(self, group: str, topic: str) -> bool:
+    def is_at_end(self, group: str, topic: str) -> bool:
         committed, ends = self.stranger.committed(f"{self.prefix}{group}", f"{self.prefix}{topic}"), self.stranger.ends(f"{self.prefix}{topic}")
         return all(max(committed[number], low) >= high for number, (low, high) in ends.items())
 
     def _sources_read(self) -> bool:
-        return all(self._is_at_end("ingress", topic) for topic in SOURCES)
+        return all(self.is_at_end("ingress", topic) for topic in SOURCES)
 
     def _lanes_done(self) -> bool:
-        return all(self._is_at_end(f"tasks.{lane}", f"tasks.{lane}") for lane in LANES)
+        return all(self.is_at_end(f"tasks.{lane}", f"tasks.{lane}") for lane in LANES)
 
     def _commands_decided(self) -> bool:
-        return self._is_at_end("engine", "commands")
+        return self.is_at_end("engine", "commands")
 
     def remove_topics(self) -> None:
         """Deletes everything under the prefix."""

@@ -21,7 +21,7 @@ from tests.faults import kinds
 from tests.faults.nemesis import KINDS, Blow, Nemesis, Setting, to_json
 from tests.faults.outside import Outside
 from tests.faults.shim import Control
-from tests.faults.site import Say, Site
+from tests.faults.site import LANES, Say, Site
 from tests.faults.work import Generator, drawn
 from tests.integration.workers import complaints
 from tests.proof.world import Failed
@@ -68,6 +68,10 @@ def run(kind: str, seed: int, blows: Sequence[Blow], broker: EmbeddedBroker, out
             nemesis = Nemesis(site, blows, seed)
             try:
                 _play(site, nemesis, kind, seed, result)
+            except Failed:
+                nemesis.mend_all()
+                _tell_open(site)
+                raise
             finally:
                 nemesis.mend_all()
                 result.warned = _warned(site)
@@ -82,6 +86,20 @@ def run(kind: str, seed: int, blows: Sequence[Blow], broker: EmbeddedBroker, out
     else:
         result.folder = str(folder)
     return result
+
+
+def _tell_open(site: Site) -> None:
+    """Writes down what there is of the runs that did not end: transitions, commands and tasks."""
+    if site.watcher is None or not site.broker.running:
+        return
+    runs = site.watcher.open
+    with (site.folder / "open.jsonl").open("w") as out:
+        for topic in ("runs", "commands", *(f"tasks.{lane}" for lane in LANES)):
+            for message in site.stranger.messages(f"{site.prefix}{topic}"):
+                told = json.loads(message.value() or b"null")
+                if isinstance(told, dict) and told.get("run") in runs:
+                    place = f"{topic}/{message.partition()}@{message.offset()}"
+                    out.write(json.dumps({"at": message.timestamp()[1], "place": place, **told, "headers": str(message.headers())}) + "\n")
 
 
 def _warned(site: Site) -> dict[str, int]:
@@ -117,8 +135,8 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
     watcher.stop()
     site.watcher = None
     without = frozenset[str]().union(*(fault.without for fault in nemesis.faults.values()))
-    inputs = (*(known for generator in site.generators for known in generator.inputs), *watcher.decided)
-    experiment = Experiment(inputs=inputs, ledger=site.outside.calls(site.experiment), late_ms=30_000, without=without)
+    inputs = (*(known for generator in site.generators for known in generator.judged), *watcher.decided)
+    experiment = Experiment(inputs=None if site.lossy else inputs, ledger=site.outside.calls(site.experiment), late_ms=30_000, without=without)
     with _Quick(site.bootstrap, site.prefix) as topics:
         report = judge(topics, experiment)
     result.verdict = "kept" if report.ok else "BROKEN"

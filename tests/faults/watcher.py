@@ -14,7 +14,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
-from streamflow.engine.commands import Decide
+from streamflow.engine.commands import CancelRun, Decide
+from streamflow.ids import partition_of_run
 from streamflow.wire.codec import encode_command
 from streamflow_check.experiment import Input
 
@@ -60,6 +61,11 @@ class Watcher:
             ordered = sorted(times)
             longest = max((later - earlier for earlier, later in pairwise(ordered) if later > since_ms and earlier < until_ms), default=longest)
         return longest / 1000
+
+    def cancel(self, run: str, partitions: int) -> None:
+        """Asks for the end of a run."""
+        command = CancelRun(f"cancel-{uuid.uuid4().hex}", run, "what it waits for is lost")
+        self._producer.produce(f"{self.prefix}commands", encode_command(command), partition=partition_of_run(run, partitions))
 
     def _run(self) -> None:
         while not self._stopped.is_set():

@@ -73,7 +73,17 @@ class Generator:
     failed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._producer = Producer(
+        self._producer = self._make()
+        self._given_up = threading.Event()
+        self._going = threading.Event()
+        self._going.set()
+        self._resting = threading.Event()
+        self._forgotten: list[Input] = []  # of topics that were made again
+        self._lost: set[str] = set()  # keys of which an event was lost
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _make(self) -> Producer:
+        return Producer(
             {
                 "bootstrap.servers": self.bootstrap,
                 "partitioner": "murmur2_random",
@@ -85,8 +95,6 @@ class Generator:
                 "log_level": 0,
             }
         )
-        self._given_up = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -102,7 +110,33 @@ class Generator:
     @property
     def wanted(self) -> set[tuple[str, str]]:
         """(definition, event id) of every run that is to be started by what was acknowledged."""
-        return {(definition, known.id) for known in self.inputs for definition in known.starts}
+        known = [*self._forgotten, *self.inputs]
+        return {(definition, one.id) for one in known for definition in one.starts if _key_of(one) not in self._lost}
+
+    @property
+    def judged(self) -> list[Input]:
+        """What of the inputs the checker can judge: not what was sent to a topic that is gone, nor what belongs to an event that was lost."""
+        return [known for known in self.inputs if _key_of(known) not in self._lost]
+
+    def pause(self) -> None:
+        """Returns when everything is acknowledged and no more is sent."""
+        self._going.clear()
+        while not (self._resting.wait(0.05) or self.done):
+            pass
+
+    def go_on(self) -> None:
+        """With another producer: it knows nothing of what the old one has sent."""
+        self._producer = self._make()
+        self._resting.clear()
+        self._going.set()
+
+    def forget_place(self, topic: str) -> None:
+        self._forgotten += [known for known in self.inputs if known.topic == topic]
+        self.inputs[:] = [known for known in self.inputs if known.topic != topic]
+
+    def lose(self, topic: str, partition: int, begin: int, end: int) -> None:
+        self._lost |= {_key_of(known) for known in self.inputs if (known.topic, known.partition) == (topic, partition) and begin <= known.offset < end}
+        self.inputs[:] = [known for known in self.inputs if (known.topic, known.partition) != (topic, partition) or not begin <= known.offset < end]
 
     def _run(self) -> None:
         began = time.monotonic()
@@ -111,7 +145,14 @@ class Generator:
                 self._producer.poll(min(left, 0.02))
                 if self._given_up.is_set():
                     return
+            if not self._going.is_set():
+                self._flush()
+                self._resting.set()
+                self._going.wait()
             self._send(sending)
+        self._flush()
+
+    def _flush(self) -> None:
         deadline = time.monotonic() + _FLUSH_S
         while self._producer.flush(0.2) and time.monotonic() < deadline and not self._given_up.is_set():
             pass
@@ -130,3 +171,8 @@ class Generator:
 
         self._producer.produce(topic, sending.value, sending.key.encode(), on_delivery=acknowledged)
         self._producer.poll(0)
+
+
+def _key_of(known: Input) -> str:
+    """The business key that an event is of; rubbish has none."""
+    return known.id.partition("-")[2] or f"@{known.topic}/{known.partition}/{known.offset}"

@@ -90,13 +90,15 @@ class _BrokerDisk(Fault):
     needs = frozenset({"gcc"})
 
     def heal(self, site: Site, target: str) -> None:
-        assert site.broker_shim is not None
-        site.broker_shim.disk(Disk.WELL)
-        if not site.broker.running:  # Kafka halts when its only disk fails
-            site.broker.start()
+        """Kafka gives a disk up that has failed, and halts, or is about to: it is started again."""
+        self.break_disk(site, Disk.WELL)
+        site.broker.kill()
+        site.broker.start()
 
     def clean(self, site: Site) -> None:
-        self.heal(site, "")
+        self.break_disk(site, Disk.WELL)
+        if not site.broker.running:
+            site.broker.start()
 
     def break_disk(self, site: Site, disk: Disk, slow_ms: float = 0) -> None:
         assert site.broker_shim is not None
@@ -131,3 +133,6 @@ class BrokerDiskSlow(_BrokerDisk):
 
     def inject(self, site: Site, target: str) -> None:
         self.break_disk(site, Disk.SLOW, self.chosen.uniform(10, 40))
+
+    def heal(self, site: Site, target: str) -> None:
+        self.break_disk(site, Disk.WELL)

@@ -1,0 +1,106 @@
+"""Topics that lose records: made again, or with records deleted before they were read."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streamflow.kafka.publication import skip_commands
+from tests.faults.definitions import PLACED, SOURCES
+from tests.faults.nemesis import Fault, kind
+from tests.faults.site import Site
+from tests.proof.world import Failed
+
+
+@kind
+class SourceRecreated(Fault):
+    """A topic of the users, when all of it was read, is deleted and made again; then more comes."""
+
+    name, targets, mixes, limits = "source-recreated", SOURCES, False, "looking at topics"
+
+    def inject(self, site: Site, target: str) -> None:
+        for generator in site.generators:
+            generator.pause()
+        topic = f"{site.prefix}{target}"
+        site.wait(lambda: site.is_at_end("ingress", target), "the topic to be read", lambda: site.stranger.committed(f"{site.prefix}ingress", topic))
+        admin = AdminClient({"bootstrap.servers": site.bootstrap, "log_level": 0})
+        admin.delete_topics([topic])[topic].result()
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                site.create_sources([target])
+                break
+            except KafkaException:  # being deleted still
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        site.forget_place(topic)
+
+    def heal(self, site: Site, target: str) -> None:
+        for generator in site.generators:
+            generator.go_on()
+
+
+@kind
+class SourceRetention(Fault):
+    """Ingress is away for so long that the broker deletes events before they are read; the loss is told, everything else goes on."""
+
+    name, mixes, span_s, limits = "source-retention", False, (0.8, 1.5), "none"
+
+    def inject(self, site: Site, target: str) -> None:
+        for worker in site.of("ingress"):
+            worker.kill()
+
+    def heal(self, site: Site, target: str) -> None:
+        topic = f"{site.prefix}{PLACED}"
+        committed, ends = site.stranger.committed(f"{site.prefix}ingress", topic), site.stranger.ends(topic)
+        unread = {number: (max(committed[number], low), high) for number, (low, high) in ends.items()}
+        lost = {number: self.chosen.randint(low, high) for number, (low, high) in unread.items()}
+        _delete(site, topic, lost)
+        for number, until in lost.items():
+            site.lose(topic, number, unread[number][0], until)
+        for worker in site.of("ingress"):
+            worker.restart()
+
+
+@kind
+class CommandsRetention(Fault):
+    """The engine is away for so long that commands are deleted before they are read: it stops there, until a person accepts the loss."""
+
+    name, mixes, span_s, limits = "commands-retention", False, (0.8, 1.5), "a person"
+
+    def inject(self, site: Site, target: str) -> None:
+        for worker in site.of("engine"):
+            worker.kill()
+
+    def heal(self, site: Site, target: str) -> None:
+        topic = f"{site.prefix}commands"
+        committed, ends = site.stranger.committed(f"{site.prefix}engine", topic), site.stranger.ends(topic)
+        lost = {number: self.chosen.randint(max(committed[number], low) + 1, high) for number, (low, high) in ends.items() if high > committed[number] >= 0}
+        lost = dict(self.chosen.sample(sorted(lost.items()), min(2, len(lost))))
+        _delete(site, topic, lost)
+        (engine,) = site.of("engine")
+        engine.restart()
+        site.wait(lambda: _stopped(engine.log.read_text()) >= lost.keys(), "the partitions to stop", lambda: engine.log.stat().st_size)
+        if not lost:
+            return
+        site.lossy = True
+        for number, until in lost.items():
+            skip_commands(site.settings, partition=number, offset=until, why="an experiment")
+        engine.stop()
+        engine.restart()
+
+
+def _stopped(log: str) -> set[int]:
+    return {json.loads(line)["partition"] for line in log.splitlines() if '"partition_stopped"' in line and "input_gap" in line}
+
+
+def _delete(site: Site, topic: str, until: dict[int, int]) -> None:
+    admin = AdminClient({"bootstrap.servers": site.bootstrap, "log_level": 0})
+    places = [TopicPartition(topic, number, offset) for number, offset in until.items()]
+    for place, future in admin.delete_records(places).items() if places else ():
+        if future.result().low_watermark != place.offset:
+            raise Failed(f"expected {place} to be the first record but {future.result().low_watermark} is")

@@ -1,0 +1,112 @@
+"""The network between the workers of one role and everything else."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+
+from tests.faults.nemesis import Fault, kind
+from tests.faults.netns import Network, living_in
+from tests.faults.site import ROLES, SESSION_S, Site
+
+_numbers = itertools.count(os.getpid() % 400 * 10)
+
+
+class _Network(Fault):
+    needs, targets, limits = frozenset({"netns", "iptables", "tc"}), ROLES, "session"
+    span_s = (0.5, SESSION_S + 2.0)
+
+    def __init__(self, chosen: random.Random) -> None:
+        super().__init__(chosen)
+
+    def prepare(self, site: Site) -> None:
+        for role in ROLES:
+            if role not in site.networks:
+                network = Network(next(_numbers) % 4000)
+                network.make()
+                site.networks[role] = network
+                site.kinds[role] = living_in(network)
+
+    def inject(self, site: Site, target: str) -> None:
+        self.spoil(site.networks[target])
+
+    def heal(self, site: Site, target: str) -> None:
+        site.networks[target].well()
+
+    def clean(self, site: Site) -> None:
+        for network in site.networks.values():
+            network.well()
+
+    def spoil(self, network: Network) -> None:
+        raise NotImplementedError
+
+
+@kind
+class NetworkCut(_Network):
+    """Nothing passes, and nobody is told."""
+
+    name = "network-cut"
+
+    def spoil(self, network: Network) -> None:
+        network.cut()
+
+
+@kind
+class NetworkDown(_Network):
+    """The interface is down, and who sends is told."""
+
+    name = "network-down"
+
+    def spoil(self, network: Network) -> None:
+        network.down()
+
+
+@kind
+class NetworkDeaf(_Network):
+    """Half open: what the worker sends arrives, what is sent to it does not."""
+
+    name = "network-deaf"
+
+    def spoil(self, network: Network) -> None:
+        network.deaf()
+
+
+@kind
+class NetworkMute(_Network):
+    """Half open: what is sent to the worker arrives, what it sends does not."""
+
+    name = "network-mute"
+
+    def spoil(self, network: Network) -> None:
+        network.mute()
+
+
+@kind
+class NetworkLossy(_Network):
+    """One packet in twenty to three is lost, both ways."""
+
+    name, span_s = "network-lossy", (2.0, 5.0)
+
+    def spoil(self, network: Network) -> None:
+        network.lossy(self.chosen.uniform(0.05, 0.3))
+
+
+@kind
+class NetworkNarrow(_Network):
+    """A link of 100 to 400 kbit/s, on which packets wait for up to a second."""
+
+    name, span_s = "network-narrow", (2.0, 4.0)
+
+    def spoil(self, network: Network) -> None:
+        network.narrow(self.chosen.randrange(100, 400))
+
+
+@kind
+class NetworkReset(_Network):
+    """Every connection is reset, and no new one comes about."""
+
+    name = "network-reset"
+
+    def spoil(self, network: Network) -> None:
+        network.refuse()

@@ -1,0 +1,99 @@
+"""Two revisions of the engine at once: rolled out and taken back under load. The newer one decides as the older one does, under another name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from streamflow.engine.commands import KNOWN_REVISIONS, REVISION
+from streamflow.kafka.publication import enable_revision
+from tests.faults.nemesis import Fault, Setting, kind
+from tests.faults.site import Site
+from tests.integration import workers
+from tests.integration.workers import Forked
+
+NEXT = "9+next"
+
+
+class Rolling(Forked):
+    """A worker of one release or the next, as `newer` says when it is started."""
+
+    newer = False
+
+    def start(self) -> Forked:
+        arguments = (self.newer, self._environment, str(self.log), ["worker", self.kind, *self.options])
+        process = workers._nursery.Process(target=_work, args=arguments, daemon=True)
+        process.start()
+        self._process = workers._Child(process)  # type: ignore[assignment]
+        return self
+
+
+def _work(newer: bool, environment: dict[str, str], log: str, line: list[str]) -> None:
+    if newer:
+        import streamflow.engine.commands as commands
+        import streamflow.kafka.revisions as revisions
+        import streamflow.runtime.partition as partition
+
+        known: Any = KNOWN_REVISIONS | {NEXT}
+        for module in (commands, revisions, partition):
+            vars(module)["KNOWN_REVISIONS"] = known
+        revisions.client_id.__defaults__ = (known,)
+    workers._work(environment, log, line)
+
+
+class _Rolling(Fault):
+    setting, mixes, span_s, limits = Setting(engines=2), False, (0.5, 1.0), "static membership"
+    begins_newer = False
+
+    def prepare(self, site: Site) -> None:
+        def rolling(*arguments: Any) -> Rolling:
+            worker = Rolling(*arguments)
+            worker.newer = self.begins_newer
+            return worker
+
+        site.kinds["engine"] = rolling
+        if self.begins_newer:
+            enable_revision(site.settings, NEXT)
+
+    def roll(self, site: Site, name: str, *, newer: bool) -> None:
+        worker = site.workers[name]
+        assert isinstance(worker, Rolling)
+        worker.stop()
+        worker.newer = newer
+        worker.restart()
+
+
+@kind
+class RollingUpgrade(_Rolling):
+    """One engine after the other becomes the next release; then its revision is enabled, and runs start with it."""
+
+    name = "rolling-upgrade"
+
+    def inject(self, site: Site, target: str) -> None:
+        self.roll(site, "engine-0", newer=True)
+
+    def heal(self, site: Site, target: str) -> None:
+        self.roll(site, "engine-1", newer=True)
+        enable_revision(site.settings, NEXT)
+
+
+@kind
+class RollingDowngrade(_Rolling):
+    """The older revision is enabled again; an engine that is taken back before the newer runs have ended stops their partitions, loudly, until a
+    worker comes that knows them."""
+
+    name, begins_newer = "rolling-downgrade", True
+
+    def inject(self, site: Site, target: str) -> None:
+        enable_revision(site.settings, REVISION)
+        self.roll(site, "engine-0", newer=False)
+
+    def heal(self, site: Site, target: str) -> None:
+        engine = site.workers["engine-0"]
+
+        def settled() -> bool:
+            lines = [json.loads(line) for line in engine.log.read_text().splitlines() if '"partition_' in line]
+            return any(line["event"] in ("partition_open", "partition_stopped") for line in lines)
+
+        site.wait(settled, "the older engine to open or stop", lambda: engine.log.stat().st_size)
+        self.roll(site, "engine-0", newer=True)
