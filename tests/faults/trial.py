@@ -137,7 +137,7 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
     without = frozenset[str]().union(*(fault.without for fault in nemesis.faults.values()))
     inputs = (*(known for generator in site.generators for known in generator.judged), *watcher.decided)
     experiment = Experiment(inputs=None if site.lossy else inputs, ledger=site.outside.calls(site.experiment), late_ms=30_000, without=without)
-    with _Quick(site.bootstrap, site.prefix) as topics:
+    with Broker(site.bootstrap, site.prefix) as topics:
         report = judge(topics, experiment)
     result.verdict = "kept" if report.ok else "BROKEN"
     result.broken = report.broken_promises
@@ -156,22 +156,3 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
     result.facts["parts_s"] = [round(later - earlier, 1) for earlier, later in pairwise(marks)]
     if result.ok:
         site.remove_topics()
-
-
-class _Quick(Broker):
-    """Small topics: nothing is gained by waiting for large batches."""
-
-    def _consumer(self, *, committed: bool) -> Any:
-        consumer = super()._consumer(committed=committed)
-        return _Impatient(consumer)
-
-
-class _Impatient:
-    def __init__(self, consumer: Any) -> None:
-        self._consumer = consumer
-
-    def consume(self, count: int, timeout_s: float) -> Any:
-        return self._consumer.consume(count, min(timeout_s, 0.005))
-
-    def assign(self, places: Any) -> None:
-        self._consumer.assign(places)
