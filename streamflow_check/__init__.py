@@ -18,7 +18,8 @@ What went in
 What happened
 - **one-chain**: `seq` of a run counts from 1 without gap or fork, in one partition, from `RunStarted` to nothing after the ending; key, definition and
   labels fit; each transition's cause is a command of the partition.
-- **identical-copies**: a `seq` that comes again is the same bytes, headers too; so are the copies of a task and of an emitted event.
+- **identical-copies**: a `seq` that comes again is the same bytes, headers too; so are the copies of a task, of an emitted event
+  and of a command that the engine sends to itself.
 - **broker-time**: `at_ms` is the partition's time at the cause: the latest time that the broker had given to any command up to it.
 - **pinned-version**: each transition of a run, and its state, has the version and sha256 that it started with; the content has that sha256.
 - **once-consumed**: a run consumes an event at most once.

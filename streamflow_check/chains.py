@@ -49,7 +49,7 @@ class Chains:
         self.requested: dict[str, str] = {}  # task id -> lane
         self.records = self.copies = 0
         self._commands = commands
-        self._first = first  # above 0 the beginnings of old runs are no longer kept
+        self.first = first  # above 0 the beginnings of old runs are no longer kept
         self._watched = watched
         self._report = report
 
@@ -75,8 +75,8 @@ class Chains:
         where = f"{run_id}/{seq} ({kind}) at {record.place}"
         if run is None:
             run = self.runs[run_id] = Run(run_id, told["definition"], told["version"], key)
-            if seq != 1 and self._first > 0:
-                run.seq, run.prints = seq - 1, [0] * (seq - 1)
+            if seq != 1 and self.first > 0:
+                run.seq, run.prints, run.partial = seq - 1, [0] * (seq - 1), True
                 report.note("one-chain", "the beginnings of some runs are no longer kept")
         if record.header("ce_id") != f"{run_id}/{seq}" or (record.key or b"").decode(errors="replace") != key or not kind:
             report.broken("one-chain", f"{where} is labelled {record.header('ce_id')!r} with key {record.key!r}")
@@ -170,7 +170,7 @@ class Chains:
                 self._watched.owed[f"child/{key}/{attempt.number}"] = f"{where} asks for a child run"
             return
         report.looked("one-result")
-        if attempt not in run.asked and self._first == 0:
+        if attempt not in run.asked and self.first == 0:
             report.broken("one-result", f"{where} is of attempt {attempt.number}, which was never asked for")
         if kind == "AttemptSuspended":
             return

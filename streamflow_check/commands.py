@@ -15,6 +15,7 @@ RESULTS = frozenset({"CompleteAttempt", "FailAttempt"})
 REQUESTS = frozenset({"CancelRun", "FailRun", "RetryStep", "SkipStep"})
 REPEATABLE = frozenset({"RetryStep", "SkipStep"})  # the same request may be made again later
 UNREADABLE = ""
+OWN = ("timer/", "child/", "ended/")  # ids of commands that the engine sends to itself
 
 
 class Command(NamedTuple):
@@ -34,6 +35,7 @@ class Command(NamedTuple):
     attempt: Attempt | None = None
     due_ms: int = 0
     child: bool = False
+    print: int = 0  # of what the engine itself sent: its copies are identical
 
 
 class Origins:
@@ -64,6 +66,8 @@ class Commands:
         self.last = record.offset
         self.offsets.append(record.offset)
         command = parsed(record, self.now_ms, origins)
+        if command.id.startswith(OWN):
+            command = command._replace(print=record.print())
         self.kinds[command.kind] += 1
         letter = letters.engine.get((record.partition, record.offset))
         if letter is not None:
@@ -71,6 +75,10 @@ class Commands:
             if not letter.cut and letter.value != record.value:
                 report.broken("dead-letters-whole", f"{record.place}: its dead letter ({letter.reason}) holds other bytes than the command")
         before = self._by_id.get(command.id)
+        if before is not None and command.print:
+            report.looked("identical-copies")
+            if (before[0] if isinstance(before, list) else before).print != command.print:
+                report.broken("identical-copies", f"command {command.id} at {record.place} differs from its first copy")
         if before is None:
             self._by_id[command.id] = command
         elif isinstance(before, list):

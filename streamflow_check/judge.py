@@ -27,6 +27,7 @@ class _Judge:
         self._topics, self._experiment = topics, experiment
         self._watched, self._origins = Watched(experiment), Origins()
         self._facts: dict[str, asking.Fact] = {}
+        self._kept = True  # no command has been deleted
         names = topics.names()
         self._lanes = [name for name in names if name.startswith(self._full("tasks."))]
         say("reading what was published, what was committed and the dead letters")
@@ -38,7 +39,7 @@ class _Judge:
             say(f"partition {partition}")
             self._partition(partition)
         say("what goes over all partitions")
-        sources.judge(topics, read, self._origins, self._letters, self.report, versions=several, at_rest=experiment.at_rest)
+        sources.judge(topics, read, self._origins, self._letters, self.report, versions=several, whole=self._kept, at_rest=experiment.at_rest)
         sources.inputs(topics, experiment, read, self._watched, self._origins, self._letters, self.report)
         self._outside()
         self._children()
@@ -83,7 +84,8 @@ class _Judge:
         watched.owed.update({f"{id_}/refused": f"{id_} started no run" for id_ in balance.refused})
         watched.owed.update({f"ended/{run.run}": f"{run.run} has ended" for run in told.runs.values() if run.ended and run.child})
         watched.paid.update(id_ for id_, _ in known if id_.startswith(("child/", "ended/")))
-        watched.whole &= known.first == 0
+        watched.whole &= known.first == 0 == told.first
+        self._kept &= known.first == 0
 
     def _rest(self, number: int, applied: int, known: Commands) -> None:
         if known.count:

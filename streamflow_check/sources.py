@@ -35,8 +35,9 @@ def positions(topics: Topics, sources: Iterable[str]) -> Positions:
     return {source: topics.committed(f"{topics.prefix}ingress", source) for source in sorted(sources) if topics.partitions(source)}
 
 
-def judge(topics: Topics, committed: Positions, origins: Origins, letters: Letters, report: Report, *, versions: bool, at_rest: bool) -> None:
-    """The counts in the metadata of ingress's commits against what the topics hold. `versions`: some definition has more than one."""
+def judge(topics: Topics, committed: Positions, origins: Origins, letters: Letters, report: Report, *, versions: bool, whole: bool, at_rest: bool) -> None:
+    """The counts in the metadata of ingress's commits against what the topics hold. `versions`: some definition has more than one; `whole`: no
+    command has been deleted."""
     for source, partitions in committed.items():
         for partition, (offset, metadata) in sorted(partitions.items()):
             counts = _counts(metadata)
@@ -49,7 +50,8 @@ def judge(topics: Topics, committed: Positions, origins: Origins, letters: Lette
             total = counts["matched"] + counts["ignored"] + counts["dead"]
             report.hold("counts-add-up", counts["read"] == total, f"{where}: read {counts['read']}, but its outcomes add up to {total}")
             _compare(topics, source, partition, offset, low, counts, report)
-            _matched(source, partition, offset, counts, origins, letters, report, versions=versions)
+            if whole:
+                _matched(source, partition, offset, counts, origins, letters, report, versions=versions)
 
 
 def _counts(metadata: str) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ class Run:
     """The fold of one run's transitions, each taken once and in order."""
 
     __slots__ = (
-        "asked", "child", "consumed", "definition", "ended", "ended_ms", "item_due", "key", "known", "last_ms", "prints", "results",
+        "asked", "child", "consumed", "definition", "ended", "ended_ms", "item_due", "key", "known", "last_ms", "partial", "prints", "results",
         "revision", "run", "seq", "sha", "started_ms", "steps", "succeeded", "trigger", "version",
     )  # fmt: skip
 
@@ -42,6 +42,7 @@ class Run:
         self.started_ms = self.last_ms = self.ended_ms = 0
         self.ended = ""  # the name of the last transition
         self.child = False  # another run waits for its end
+        self.partial = False  # its beginning is no longer kept
         self.steps: dict[str, Step] = {}
         self.item_due: dict[tuple[str, int], int] | None = None  # armed timers of items
         self.known: tuple[str, ...] = ()  # ids of events that it took: started by, consumed or kept

@@ -22,6 +22,7 @@ class Recorded:
         self.topics = topics
         self.offsets = committed
         self.ids = ids
+        self.begins: dict[str, int] = {}
 
     # -- as the checker reads them
 
@@ -33,7 +34,7 @@ class Recorded:
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         records = self.topics[topic][partition]
-        return 0, records[-1].offset + 1 if records else 0
+        return self.begins.get(topic, 0), records[-1].offset + 1 if records else 0
 
     def records(self, topic: str, partition: int, *, committed: bool = False) -> Iterator[Record]:
         yield from list(self.topics[topic][partition])
@@ -56,6 +57,12 @@ class Recorded:
 
     def drop(self, record: Record) -> None:
         self.topics[record.topic][record.partition].remove(record)
+
+    def forget(self, topic: str, before: int) -> None:
+        """Retention deletes what lies before an offset."""
+        name = self.prefix + topic
+        self.topics[name] = [[record for record in records if record.offset >= before] for records in self.topics[name]]
+        self.begins[name] = before
 
     def add(self, record: Record) -> Record:
         """Appends a copy of `record` to its partition, at the next offset."""

@@ -137,6 +137,7 @@ FALSIFIED: dict[str, tuple[str, Callable[[Recorded], Any]]] = {
     "a copy has its mapping in another order": ("identical-copies", reordered),
     "a copy has other headers": ("identical-copies", lambda w: w.add(told(w, "RunStarted")._replace(headers=(*told(w, "RunStarted").headers, ("x", b"y"))))),
     "a copy of a task differs": ("identical-copies", lambda w: w.add(changed(w.topics["p.tasks.default"][0][0], input={"a": 2}))),
+    "a copy of the engine's own command differs": ("identical-copies", lambda w: w.add(changed(command(w, f"timer/{RUN}/pause/{T0 + 700}"), due_ms=1))),
     "a copy of an event differs": ("identical-copies", lambda w: w.add(w.topics[TARGET][0][0]._replace(value=b"{}"))),
     "a time is a worker's": ("broker-time", replaced("AttemptSucceeded", at_ms=T0 + 801)),
     "a version changes in flight": ("pinned-version", replaced("CallRequested", version="2")),
@@ -222,6 +223,22 @@ def test_what_is_only_true_at_rest_is_not_asked_of_running_work() -> None:
     world = a_world()
     world.add(changed(command(world, START), id="new", event={"name": "placed", "id": "e8", "time_ms": T0, "data": {}}))
     assert judge(world, an_experiment(at_rest=False)).ok
+
+
+@pytest.mark.parametrize(("topic", "before"), [("commands", 1), ("commands", 3), ("runs", 2), ("runs", 4), ("runs", 7)])
+def test_what_retention_has_deleted_is_told_and_breaks_nothing(topic: str, before: int) -> None:
+    world = a_world()
+    world.forget(topic, before)
+    report = judge(world, an_experiment(inputs=None, ledger=None))
+    assert report.ok, report.table()
+    assert any(finding.notes for finding in report.findings.values())
+
+
+def test_a_gap_is_seen_although_older_transitions_are_no_longer_kept() -> None:
+    world = a_world()
+    world.forget("runs", 2)
+    world.drop(told(world, "AttemptSucceeded"))
+    assert "one-chain" in judge(world, an_experiment(inputs=None)).broken_promises
 
 
 def test_a_promise_may_be_left_out() -> None:
