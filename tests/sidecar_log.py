@@ -119,7 +119,7 @@ class MemoryLog:
             approvals.take(transition)
         return approvals.open()
 
-    async def definitions(self) -> Snapshot:
+    async def definitions(self, *, fresh: bool = False) -> Snapshot:
         return self.published
 
     async def register(self, registration: Registration) -> int | None:

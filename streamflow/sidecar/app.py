@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 import uvicorn
@@ -24,6 +25,7 @@ _log = structlog.get_logger(__name__)
 
 _ENVELOPE_BYTES = 16_000  # what stands around the data of the largest request
 _GRACE_S = 5
+_THREADS = 32
 
 _DESCRIPTION = "Start runs, look at them, decide approvals, answer callbacks. Errors are problem+json (RFC 9457) with a stable `code`."
 
@@ -40,7 +42,7 @@ def create_app(settings: Settings, log: Log) -> FastAPI:
     app = FastAPI(title="Streamflow sidecar", version="1", description=_DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
     secret = settings.tasks.callback_secret
     app.state.streamflow = State(settings, log, resolve_secret(secret) if secret is not None else None)
-    app.state.answered = callbacks.Answered()
+    app.state.answered, app.state.contracts = callbacks.Answered(), callbacks.Contracts()
     # The guard has asked for the token before; this tells readers of /openapi.json so.
     told = [Depends(HTTPBearer(auto_error=False, description="the sidecar's token, if one is set"))]
     for router in (runs.router, approvals.router, operations.router):
@@ -69,6 +71,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         expected = f"expected a token for a sidecar that listens on {place.host} but none is set"
         raise Rejected("token_needed", f"{expected}; do set STREAMFLOW_SIDECAR__TOKEN, or listen on 127.0.0.1")
     listening = _listen(place.host, place.port)
+    # Readings of topics take a thread each; Python's default is a few more than there are processors.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="sidecar"))
     host, port = listening.getsockname()[:2]
     app = create_app(settings, KafkaLog(settings))
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S, server_header=False)

@@ -9,7 +9,6 @@ import hashlib
 import time
 import uuid
 from collections import OrderedDict
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -67,7 +66,7 @@ async def answer(token: str, request: Request, response: Response, state: StateO
     callback = read_token(state.callback_secret, token, time.time_ns() // 1_000_000)
     answered: Answered = request.app.state.answered
     answered.require_new(token)
-    command = await _command(state, callback, token, await request.body())
+    command = await _command(state, request.app.state.contracts, callback, token, await request.body())
     told = await state.log.ask(command, key=callback.key)
     applied = await heard(told, _SOON_S)
     if applied is None:
@@ -98,11 +97,29 @@ class Answered:
             raise _answered()
 
 
+class Contracts:
+    """The contracts of operations as definitions were published with them. A version never changes, so each is read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], dict[str, OperationSpec]] = {}
+
+    async def find(self, log: Log, callback: Callback) -> OperationSpec | None:
+        """The contract of the attempt's operation; None if its definition is not published any more."""
+        version = callback.definition, callback.version
+        if version not in self._known:
+            published = await log.definitions()
+            record = published.versions.get(version)
+            if record is None or record.sha not in published.contents:
+                return None
+            self._known[version] = {spec.name: spec for spec in read_content(published.contents[record.sha][0])[1].operations}
+        return self._known[version].get(callback.operation)
+
+
 def _answered() -> Rejected:
     return Rejected("callback_answered", "expected the first answer of this attempt but it was answered before, or has ended; do nothing")
 
 
-async def _command(state: State, callback: Callback, token: str, body: bytes) -> CompleteAttempt | FailAttempt:
+async def _command(state: State, contracts: Contracts, callback: Callback, token: str, body: bytes) -> CompleteAttempt | FailAttempt:
     """The command that the body asks for. Raises Rejected."""
     # Two answers are two commands, whatever they say: only so can the second one be told that it is.
     command_id = f"callback/{hashlib.sha256(token.encode()).hexdigest()[:16]}/{uuid.uuid4()}"
@@ -114,7 +131,7 @@ async def _command(state: State, callback: Callback, token: str, body: bytes) ->
     limit = state.settings.tasks.output_bytes
     if (size := len(msgspec.json.encode(output))) > limit:
         raise Rejected("output_too_large", f"expected at most {limit} bytes of output but it has {size}; do have it stored and send its place")
-    spec = await _contract(state.log, callback)
+    spec = await contracts.find(state.log, callback)
     if spec is not None and spec.output:
         wrong = first_fault(output, spec.output)
         if wrong is not None:
@@ -122,22 +139,6 @@ async def _command(state: State, callback: Callback, token: str, body: bytes) ->
             text = f"expected output as {callback.operation} promises but {place or 'the whole'}: {wrong.message}; do correct it and answer again"
             raise Rejected("output_invalid", text, pointer=place)
     return CompleteAttempt(command_id, callback.run, callback.step, callback.attempt, output, callback.item)
-
-
-async def _contract(log: Log, callback: Callback) -> OperationSpec | None:
-    """The contract of the attempt's operation, as the definition was published with it."""
-    if not callback.operation:
-        return None
-    published = await log.definitions()
-    version = published.versions.get((callback.definition, callback.version))
-    if version is None or version.sha not in published.contents:
-        return None
-    return _operations(published.contents[version.sha][0]).get(callback.operation)
-
-
-@lru_cache(maxsize=256)
-def _operations(content: bytes) -> dict[str, OperationSpec]:
-    return {spec.name: spec for spec in read_content(content)[1].operations}
 
 
 def _require_open(history: list[Transition], callback: Callback, command: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from streamflow.ops.operations import described
 from streamflow.ops.requests import Answer
 from streamflow.settings import Settings
 
+_MOMENT_S = 0.5  # reading all definitions takes a tenth of a second
 REMEMBER_S = 60.0  # for how long an answer is listened for, although nobody may ask for it
 
 
@@ -38,8 +40,8 @@ class Log(Protocol):
     async def approvals(self) -> list[OpenApproval]:
         """The approvals that are open, oldest first."""
 
-    async def definitions(self) -> Snapshot:
-        """All that is published now."""
+    async def definitions(self, *, fresh: bool = False) -> Snapshot:
+        """All that is published now, or was a moment ago unless it has to be `fresh`."""
 
     async def register(self, registration: Registration) -> int | None:
         """Registers a plugin; the offset of its record, None if the same was registered already."""
@@ -61,6 +63,8 @@ class KafkaLog:
         self._settings = settings
         self._exchange = Exchange(settings)
         self._approvals = Approvals()
+        self._reading = asyncio.Lock()
+        self._definitions: tuple[Snapshot | None, float] = None, 0.0
 
     async def ask(self, command: Command, *, key: str = "") -> Future[Answer]:
         partition = partition_of(key, self._settings.topics.partitions) if key else partition_of_known_run(self._settings, getattr(command, "run", ""))
@@ -75,8 +79,15 @@ class KafkaLog:
     async def approvals(self) -> list[OpenApproval]:
         return await asyncio.to_thread(self._approvals.read, self._settings)
 
-    async def definitions(self) -> Snapshot:
-        return await asyncio.to_thread(read_log, self._settings)
+    async def definitions(self, *, fresh: bool = False) -> Snapshot:
+        asked = time.monotonic()
+        async with self._reading:  # those who come meanwhile are served by one reading
+            known, at = self._definitions
+            if known is None or at < (asked if fresh else asked - _MOMENT_S):
+                at = time.monotonic()
+                known = await asyncio.to_thread(read_log, self._settings)
+                self._definitions = known, at
+            return known
 
     async def register(self, registration: Registration) -> int | None:
         value = registration.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -59,7 +59,13 @@ class StepOf(_Body):
 @router.post("", status_code=202)
 async def start(body: StartRequest, log: LogOf) -> Asked:
     """Asks for a run. Its id is known at once; it begins when the engine has applied the command."""
-    found = request(await log.definitions(), body.definition, key=body.key, data=body.input, id=body.id)
+    try:
+        found = request(await log.definitions(), body.definition, key=body.key, data=body.input, id=body.id)
+    except Rejected as error:
+        if error.code != "version_unknown":
+            raise
+        # It may have been published this moment.
+        found = request(await log.definitions(fresh=True), body.definition, key=body.key, data=body.input, id=body.id)
     await log.ask(found.command, key=body.key)
     return Asked(command=found.command.id, run=found.run)
 

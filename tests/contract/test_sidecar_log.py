@@ -164,7 +164,7 @@ def test_plugins_are_registered_once_and_removed_once(run: Run) -> None:
     async def story(log: Log) -> None:
         assert await log.register(plugin) is not None
         assert await log.register(plugin) is None
-        assert "fraud.score" in (await log.definitions()).operations
+        assert "fraud.score" in (await log.definitions(fresh=True)).operations
         assert [one["source"] for one in await log.operations() if one["name"] == "fraud.score"] == ["plugin"]
         await log.remove("fraud.score")
         with pytest.raises(Rejected) as caught:

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from streamflow.settings import Settings, Sidecar, Tasks, Topics
 from streamflow.sidecar.app import create_app
-from streamflow.sidecar.callbacks import Answered
+from streamflow.sidecar.callbacks import Answered, Contracts
 from streamflow.sidecar.state import State
 from tests.sidecar_log import MemoryLog
 
@@ -39,7 +39,7 @@ def app() -> FastAPI:
 @pytest.fixture
 def client(app: FastAPI, settings: Settings, log: MemoryLog) -> TestClient:
     app.state.streamflow = State(settings, log, SECRET)
-    app.state.answered = Answered()
+    app.state.answered, app.state.contracts = Answered(), Contracts()
     return TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
 
 
