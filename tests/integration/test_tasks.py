@@ -256,3 +256,29 @@ def test_a_lane_makes_no_more_attempts_at_a_time_than_it_may(bootstrap: str, tmp
             most = max(most, now)
         assert 4 <= most <= 8
         worker.stop()
+
+
+def test_a_worker_that_stood_still_past_its_session_loses_nothing_and_answers_no_more_than_once_each(bootstrap: str, tmp_path: Path) -> None:
+    slow = Lane(session_timeout_s=6, in_flight=20)
+    with make_lanes(bootstrap, tmp_path, lanes={"default": slow}) as bench, Ledger(tmp_path / "ledger", delay_ms=50) as ledger:
+        first = bench.task_worker("first", allow=(ledger.host,), instance_id=None)
+        bench.wait_assigned(first)
+        tasks = [bench.task(f"k{number}", operation="http.request", input={"url": ledger.url, "json": {}}) for number in range(300)]
+        bench.put("default", *tasks)
+        bench.wait(lambda: len(ledger.account().keys) >= 60, "work to be on its way")
+        first.pause()
+        called = len(ledger.account().keys)
+        done = bench.lane_counts("default")["completed"]
+        second = bench.task_worker("second", allow=(ledger.host,), instance_id=None)
+        bench.wait_answers(*tasks, timeout_s=60)
+        first.resume()
+        assert bench.wait_done("default")["completed"] == 300
+        more = bench.task("k1")
+        bench.put("default", more)
+        bench.wait_answers(more)
+        second.stop()
+        first.stop()
+        assert ledger.account().keys == {task.idempotency_key for task in tasks}
+        waiting = 16  # that a worker may start when it goes on, before it knows
+        assert ledger.account().excess <= called - done + waiting
+        assert complaints(first) + complaints(second) == []
