@@ -103,11 +103,12 @@ def attempt_records(before: StepState | None, transition: Transition, read: bool
     data, run, step, attempt = transition.data, transition.run, transition.step or "", transition.attempt or 0
     item: int | None = getattr(data, "item", None)
     armed = getattr(data, "armed_ms", None) if item is not None else (before.due_ms if before is not None else None)
-    if armed is not None:
-        yield timer_key(armed, run, step, item), None
     due = _due_ms(data)
-    if due is not None:
-        yield timer_key(due, run, step, item), Timer(run, step, due, item)
+    if armed != due:  # one that stays is not touched: a timer that is written again in the decision that deletes it would pass for a new one
+        if armed is not None:
+            yield timer_key(armed, run, step, item), None
+        if due is not None:
+            yield timer_key(due, run, step, item), Timer(run, step, due, item)
     if item is not None:
         after = _item_after(data, attempt)
         yield item_key(run, step, item), after

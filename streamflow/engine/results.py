@@ -142,7 +142,7 @@ def _fail(pending: _Pending, code: str, message: str, *, retryable: bool, after_
     if pause is None:
         _give_up(pending, code, message)
         return
-    retry = run.draft.now_ms + max(pause, after_ms)
+    retry = run.draft.now_ms + max(pause, after_ms, 1)  # a timer of this very moment may have been fired already
     deadline = run.head.steps[step.id].deadline_ms
     if deadline is not None and pending.item is None:
         retry = min(retry, deadline)  # where it ends

@@ -202,3 +202,21 @@ def test_an_output_that_no_record_takes_is_a_failure_of_the_operation() -> None:
     simulation.tasks.complete(task, "x" * 1700)
     simulation.run_until_quiet()
     assert isinstance(ended(simulation, run), RunCompleted)
+
+
+def test_a_timer_that_is_armed_again_for_the_same_time_is_gone_with_its_step() -> None:
+    simulation = world({"id": "pay", "call": {**CALL, "within": "1m"}})
+    run = started(simulation)  # the timer of the deadline is in the store
+    simulation.append(SuspendAttempt("s", run, "pay", 1, 3_600_000))
+    simulation.append(CompleteAttempt("c", run, "pay", 1, {}))
+    simulation.run_until_quiet()
+    assert isinstance(ended(simulation, run), RunCompleted)
+    assert left_behind(simulation) == []
+
+
+def test_a_pause_of_no_length_is_over_at_once_and_not_never() -> None:
+    call = {**CALL, "timeout": "1s", "queue": "1s", "retry": {"attempts": 4, "backoff": "0s"}}
+    simulation = world({"id": "pay", "call": call}, operations={"pay": lambda input, task: Silent()})
+    started(simulation)
+    simulation.advance("1d")
+    assert [task.attempt for task in simulation.tasks.calls] == [1, 2, 3, 4]
