@@ -22,6 +22,7 @@ from streamflow.ops.requests import Answer
 from streamflow.settings import Settings
 
 _MOMENT_S = 0.5  # reading all definitions takes a tenth of a second
+_LATE_S = 3.0  # what is older is not given to anybody, although somebody reads it anew
 REMEMBER_S = 60.0  # for how long an answer is listened for, although nobody may ask for it
 
 
@@ -81,7 +82,10 @@ class KafkaLog:
 
     async def definitions(self, *, fresh: bool = False) -> Snapshot:
         asked = time.monotonic()
-        async with self._reading:  # those who come meanwhile are served by one reading
+        known, at = self._definitions
+        if known is not None and not fresh and self._reading.locked() and at > asked - _LATE_S:
+            return known  # somebody reads them anew; nobody has to wait for that
+        async with self._reading:
             known, at = self._definitions
             if known is None or at < (asked if fresh else asked - _MOMENT_S):
                 at = time.monotonic()
