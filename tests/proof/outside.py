@@ -71,6 +71,8 @@ def _kill_often(case: Case, ledger: Ledger, workers: Sequence[Worker]) -> int:
         wanted = len(ledger.account().keys) + more
         wait(partial(_moved, world, ledger, gate, wanted), f"{more} more calls", timeout_s=120, every_s=0.2)
         if victim is None:
+            # A worker that starts without a broker says so and ends: that is for whoever supervises it.
+            wait(partial(_all_up, world, workers), "all workers to be up", every_s=0.2)
             _kill_broker(case)
         else:
             case.kill(victim)
@@ -80,6 +82,13 @@ def _kill_often(case: Case, ledger: Ledger, workers: Sequence[Worker]) -> int:
             victim.restart()
         gate.next()
     return repeatable
+
+
+def _all_up(world: World, workers: Sequence[Worker]) -> bool:
+    """Whether each, since its last start, has been given its share."""
+    world.check()
+    given = {"engine": '"partitions_assigned"', "tasks": '"lane_assigned"', "ingress": '"sources_assigned"'}
+    return all(given[worker.kind] in worker.log.read_text().rpartition('"worker_started"')[2] for worker in workers)
 
 
 def _kill_broker(case: Case) -> None:
