@@ -32,7 +32,7 @@ class Broker:
         self._config: dict[str, Any] = {"bootstrap.servers": bootstrap, "log_level": 0, **(connection or {})}
         self._admin = AdminClient(self._config)
         self._consumers: dict[bool, Consumer] = {}
-        self._offsets: dict[int, dict[tuple[str, str], dict[int, tuple[int, str]]]] = {}
+        self._offsets: dict[int, offsets.Commits] = {}
         self._partitions: dict[str, int] = {}
 
     def __enter__(self) -> Broker:
@@ -99,13 +99,19 @@ class Broker:
                     raise KafkaException(error)
 
     def committed(self, group: str, topic: str) -> dict[int, tuple[int, str]]:
+        return self._commits(group).last.get((group, topic), {})
+
+    def bare(self, group: str, topic: str) -> set[int]:
+        return self._commits(group).bare.get((group, topic), set())
+
+    def _commits(self, group: str) -> offsets.Commits:
         self.names()
         if not self.partitions(offsets.TOPIC):
-            return {}  # nobody has committed anything yet
+            return offsets.Commits()  # nobody has committed anything yet
         number = offsets.partition_of(group, self.partitions(offsets.TOPIC))
         if number not in self._offsets:
             self._offsets[number] = offsets.committed((r.key, r.value) for r in self.records(offsets.TOPIC, number, committed=True))
-        return self._offsets[number].get((group, topic), {})
+        return self._offsets[number]
 
     def _consumer(self, *, committed: bool) -> Consumer:
         if committed not in self._consumers:

@@ -31,15 +31,15 @@ class _Judge:
         names = topics.names()
         self._lanes = [name for name in names if name.startswith(self._full("tasks."))]
         say("reading what was published, what was committed and the dead letters")
-        named, several = sources.named(self._each("definitions"))
+        known = sources.published(self._each("definitions"))
         self._decided = topics.committed(self._full("engine"), self._full("commands"))
-        read = sources.positions(topics, named | {known.topic for known in experiment.inputs or () if known.topic})
+        read = sources.positions(topics, {*known.topics, *(each.topic for each in experiment.inputs or () if each.topic)})
         self._letters = letters.read(self._each("dead-letters"), self._full("commands"))
         for partition in range(topics.partitions(self._full("commands"))):
             say(f"partition {partition}")
             self._partition(partition)
         say("what goes over all partitions")
-        sources.judge(topics, read, self._origins, self._letters, self.report, versions=several, whole=self._kept, at_rest=experiment.at_rest)
+        sources.judge(topics, read, known, self._origins, self._letters, self.report, whole=self._kept, at_rest=experiment.at_rest)
         sources.inputs(topics, experiment, read, self._watched, self._origins, self._letters, self.report)
         self._outside()
         self._children()

@@ -22,9 +22,19 @@ def partition_of(group: str, partitions: int) -> int:
     return 0 if signed == -(1 << 31) else abs(signed) % partitions
 
 
-def committed(records: Iterable[tuple[bytes | None, bytes | None]]) -> dict[tuple[str, str], dict[int, tuple[int, str]]]:
-    """The last committed (offset, metadata) by (group, topic) and partition, from keys and values. Raises ValueError for a format that is not known."""
-    found: dict[tuple[str, str], dict[int, tuple[int, str]]] = {}
+class Commits:
+    """What groups have committed, by (group, topic) and partition: the last offset and its metadata, and the partitions to which somebody once
+    committed without metadata, as tools that set offsets do."""
+
+    def __init__(self) -> None:
+        self.last: dict[tuple[str, str], dict[int, tuple[int, str]]] = {}
+        self.bare: dict[tuple[str, str], set[int]] = {}
+
+
+def committed(records: Iterable[tuple[bytes | None, bytes | None]]) -> Commits:
+    """The commits in these keys and values. Raises ValueError for a format that is not known."""
+    commits = Commits()
+    found = commits.last
     for key, value in records:
         if key is None or struct.unpack_from(">h", key)[0] > 1:  # not an offset
             continue
@@ -35,7 +45,9 @@ def committed(records: Iterable[tuple[bytes | None, bytes | None]]) -> dict[tupl
             found.get((group, topic), {}).pop(partition, None)
         else:
             found.setdefault((group, topic), {})[partition] = _value(value)
-    return found
+            if not found[group, topic][partition][1]:
+                commits.bare.setdefault((group, topic), set()).add(partition)
+    return commits
 
 
 def _value(value: bytes) -> tuple[int, str]:

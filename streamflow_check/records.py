@@ -61,3 +61,6 @@ class Topics(Protocol):
 
     def committed(self, group: str, topic: str) -> dict[int, tuple[int, str]]:
         """Offset and metadata that a group has committed for the partitions of a topic."""
+
+    def bare(self, group: str, topic: str) -> set[int]:
+        """The partitions for which somebody once committed an offset without metadata."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from streamflow_check.chains import Watched
 from streamflow_check.commands import Origins
@@ -16,18 +16,28 @@ from streamflow_check.records import Record, Topics
 Positions = dict[str, dict[int, tuple[int, str]]]
 
 
-def named(definitions: Iterable[Record]) -> tuple[set[str], bool]:
-    """The topics that published events come from, and whether some definition has more than one version."""
-    topics: set[str] = set()
+class Published(NamedTuple):
+    """What was published: the topics that events come from, with the time from which on all their records must be read (0: all there are), and
+    whether some definition has more than one version."""
+
+    topics: dict[str, int]
+    versions: bool
+
+
+def published(definitions: Iterable[Record]) -> Published:
+    """What the topic of definitions tells."""
+    topics: dict[str, int] = {}
     versions: dict[str, set[str]] = {}
     for record in definitions:
         kind, _, name = (record.key or b"").decode(errors="replace").partition("/")
         told = record.json()
         if kind == "event" and isinstance(told, dict):
-            topics.update(told.get("topics", ()))
+            since = 0 if told.get("start") == "earliest" else record.at_ms
+            for topic in told.get("topics", ()):
+                topics.setdefault(topic, since)  # reading began when the first event of a topic was published
         elif kind == "version":
             versions.setdefault(name.rpartition("@")[0], set()).add(name)
-    return topics, any(len(found) > 1 for found in versions.values())
+    return Published(topics, any(len(found) > 1 for found in versions.values()))
 
 
 def positions(topics: Topics, sources: Iterable[str]) -> Positions:
@@ -35,10 +45,10 @@ def positions(topics: Topics, sources: Iterable[str]) -> Positions:
     return {source: topics.committed(f"{topics.prefix}ingress", source) for source in sorted(sources) if topics.partitions(source)}
 
 
-def judge(topics: Topics, committed: Positions, origins: Origins, letters: Letters, report: Report, *, versions: bool, whole: bool, at_rest: bool) -> None:
-    """The counts in the metadata of ingress's commits against what the topics hold. `versions`: some definition has more than one; `whole`: no
-    command has been deleted."""
+def judge(topics: Topics, committed: Positions, known: Published, origins: Origins, letters: Letters, report: Report, *, whole: bool, at_rest: bool) -> None:
+    """The counts in the metadata of ingress's commits against what the topics hold. `whole`: no command has been deleted."""
     for source, partitions in committed.items():
+        bare = topics.bare(f"{topics.prefix}ingress", source)
         for partition, (offset, metadata) in sorted(partitions.items()):
             counts = _counts(metadata)
             if counts is None:
@@ -49,9 +59,12 @@ def judge(topics: Topics, committed: Positions, origins: Origins, letters: Lette
                 report.hold("at-rest", offset >= high, f"{where} is read up to {offset}, but ends at {high}")
             total = counts["matched"] + counts["ignored"] + counts["dead"]
             report.hold("counts-add-up", counts["read"] == total, f"{where}: read {counts['read']}, but its outcomes add up to {total}")
-            _compare(topics, source, partition, offset, low, counts, report)
+            if partition in bare:
+                report.note("counts-add-up", f"{where}: somebody has set the offset, so its counts began anew and were not compared")
+                continue
+            _compare(topics, source, partition, offset, low, counts, known.topics.get(source, 0), report)
             if whole:
-                _matched(source, partition, offset, counts, origins, letters, report, versions=versions)
+                _matched(source, partition, offset, counts, origins, letters, report, versions=known.versions)
 
 
 def _counts(metadata: str) -> dict[str, Any] | None:
@@ -62,16 +75,21 @@ def _counts(metadata: str) -> dict[str, Any] | None:
         return None
 
 
-def _compare(topics: Topics, source: str, partition: int, offset: int, low: int, counts: Mapping[str, Any], report: Report) -> None:
+def _compare(topics: Topics, source: str, partition: int, offset: int, low: int, counts: Mapping[str, Any], since_ms: int, report: Report) -> None:
+    """All records are read from the first one on that was appended when the topic was published, or from an earlier one."""
     if counts["read"] == offset - low:
         report.looked("counts-add-up")
         return
-    held = sum(1 for record in topics.records(source, partition) if record.offset < offset)  # marks of transactions are no records
-    if low > 0 or counts["read"] < held:
-        report.note("counts-add-up", f"{source}/{partition}: read {counts['read']} of {held} records that are kept; reading began, or they begin, later")
-        report.looked("counts-add-up")
-        return
-    report.hold("counts-add-up", counts["read"] == held, f"{source}/{partition}: read {counts['read']}, but it holds {held} up to {offset}")
+    held = must = 0
+    for record in topics.records(source, partition):  # marks of transactions are offsets, but no records
+        if record.offset < offset:
+            held += 1
+            must += must > 0 or record.at_ms >= since_ms
+    if low > 0:
+        report.note("counts-add-up", f"{source}/{partition}: some records are no longer kept")
+        must, held = 0, max(held, counts["read"])
+    wanted = f"{must}" if must == held else f"{must} to {held}"
+    report.hold("counts-add-up", must <= counts["read"] <= held, f"{source}/{partition}: read {counts['read']}, but there were {wanted} up to {offset}")
 
 
 def _matched(

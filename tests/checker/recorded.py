@@ -22,6 +22,7 @@ class Recorded:
         self.topics = topics
         self.offsets = committed
         self.ids = ids
+        self.reset: dict[tuple[str, str], set[int]] = {}
         self.begins: dict[str, int] = {}
 
     # -- as the checker reads them
@@ -44,6 +45,9 @@ class Recorded:
 
     def committed(self, group: str, topic: str) -> dict[int, tuple[int, str]]:
         return self.offsets.get((group, topic), {})
+
+    def bare(self, group: str, topic: str) -> set[int]:
+        return self.reset.get((group, topic), set())
 
     # -- as a test falsifies them
 

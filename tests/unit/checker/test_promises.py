@@ -123,6 +123,7 @@ FALSIFIED: dict[str, tuple[str, Callable[[Recorded], Any]]] = {
     "ingress counts a dead letter that is not there": ("counts-add-up", lambda w: source_counts(w, dead=2, ignored=0)),
     "the group has committed more than the state": ("at-rest", lambda w: w.offsets["p.engine", "p.commands"].update({0: (5, "")})),
     "a command is not decided": ("at-rest", lambda w: w.add(command(w, DONE))),
+    "ingress skips a record": ("counts-add-up", lambda w: source_counts(w, read=2, ignored=0)),
     "a task is not done": ("at-rest", lambda w: w.offsets["p.tasks.default", "p.tasks.default"].update({0: (0, "")})),
     "a task is not counted": ("counts-add-up", lambda w: w.offsets["p.tasks.default", "p.tasks.default"].update({0: (1, '{"counts": {}}')})),
     "a source is not read to its end": ("at-rest", lambda w: w.add(w.topics[SOURCE][0][-1])),
@@ -239,6 +240,25 @@ def test_a_gap_is_seen_although_older_transitions_are_no_longer_kept() -> None:
     world.forget("runs", 2)
     world.drop(told(world, "AttemptSucceeded"))
     assert "one-chain" in judge(world, an_experiment(inputs=None)).broken_promises
+
+
+def test_records_from_before_the_publication_need_not_be_read() -> None:
+    world = a_world()
+    source_counts(world, read=2, ignored=0)
+    first = world.topics[SOURCE][0][1]
+    world.replace(first, first._replace(at_ms=T0 - 2))
+    before = world.topics[SOURCE][0][0]
+    world.replace(before, before._replace(at_ms=T0 - 3))
+    assert judge(world, an_experiment(inputs=None)).ok
+
+
+def test_counts_that_began_anew_because_somebody_set_the_offset_are_told_and_not_compared() -> None:
+    world = a_world()
+    source_counts(world, read=1, ignored=0, dead=0)
+    world.reset["p.ingress", SOURCE] = {0}
+    report = judge(world, an_experiment())
+    assert report.ok
+    assert report.findings["counts-add-up"].notes
 
 
 def test_a_promise_may_be_left_out() -> None:
