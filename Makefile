@@ -53,6 +53,12 @@ bench: $(READY) ## Measure throughput and latency on this machine
 proof: $(READY) ## Crash workers under load and check every history
 	$(BIN)/python -m tests.proof
 
+faults: $(READY) ## Break everything by seeded schedules and judge it: [KINDS="..."] [SEEDS=1] [MIXED=4] [JOBS=2] [OUT=FILE]
+	$(BIN)/python -m tests.faults --kinds "$(or $(KINDS),all)" --seeds $(or $(SEEDS),1) --mixed $(or $(MIXED),4) --jobs $(or $(JOBS),2) $(if $(OUT),--out $(OUT))
+
+soak: $(READY) ## Load for hours with kills, restores and compaction; slopes of memory, files and threads: [HOURS=1]
+	$(BIN)/python -m tests.faults.soak --hours $(or $(HOURS),1)
+
 docs: $(READY) ## Write the documents that are made from code
 	$(BIN)/streamflow settings docs > docs/settings.md
 	$(BIN)/streamflow operations docs > docs/operations-reference.md

@@ -16,10 +16,11 @@ from typing import Any
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.kafka.node import free_ports, keep_ports
 from tests.faults.ability import has
+from tests.faults.cluster import Cluster
 from tests.faults.nemesis import from_json
 from tests.faults.outside import Outside
 from tests.faults.shim import Control, Disk, load
-from tests.faults.trial import run
+from tests.faults.trial import run, setting_of
 
 BROKER_LIVES = 25  # experiments; each leaves consumer offsets and coordinators behind
 BROKER_CONFIG = {"log.cleaner.backoff.ms": "1000"}
@@ -31,16 +32,25 @@ def main() -> int:
     if has("gcc"):
         load()
     answers = sys.stdout
+    cluster: Cluster | None = None
     sys.stdout = sys.stderr  # whatever else is printed is not an answer
     with Outside(folder / "outside") as outside:
         for number, broker, shim, line in _served(folder):
             asked = json.loads(line)
+            blows = from_json(asked["schedule"])
+            if setting_of(blows).brokers > 1:
+                cluster = cluster or Cluster(folder / "cluster").start()
 
             def say(text: str, asked: dict[str, Any] = asked) -> None:
                 _tell(answers, {"said": f"[{asked['kind']} {asked['seed']}] {text}"})
 
             place = folder / f"{number}-{asked['kind']}-{asked['seed']}"
-            _tell(answers, asdict(run(asked["kind"], asked["seed"], from_json(asked["schedule"]), broker, outside, place, say, shim)))
+            where = cluster if cluster is not None and setting_of(blows).brokers > 1 else broker
+            _tell(answers, asdict(run(asked["kind"], asked["seed"], blows, where, outside, place, say, shim)))
+            if cluster is not None and where is cluster:  # three brokers are many, and such experiments few
+                cluster.kill()
+                shutil.rmtree(folder / "cluster", ignore_errors=True)
+                cluster = None
     with contextlib.suppress(OSError):
         shutil.rmtree(folder / "outside")
         folder.rmdir()  # what is left was kept because something is to be looked at

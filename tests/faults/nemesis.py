@@ -35,6 +35,7 @@ class Setting:
     engines: int = 1
     static: bool = True
     work_s: float = WORK_S
+    brokers: int = 1
 
 
 class Fault:

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.settings import Kafka, Lane, Settings, Tasks, Topics
+from tests.faults.cluster import NODES, Cluster
 from tests.faults.definitions import DONE, SOURCES, publish_all
 from tests.faults.netns import Network
 from tests.faults.outside import Outside
@@ -46,13 +47,15 @@ Say = Callable[[str], None]
 class Site:
     """A context manager; leaving it ends every worker. `bootstrap_for` is where a worker finds the broker, if not where everybody does."""
 
-    def __init__(self, broker: EmbeddedBroker, outside: Outside, folder: Path, say: Say = lambda text: None, broker_shim: Control | None = None) -> None:
-        self.broker, self.outside, self.folder, self.say, self.broker_shim = broker, outside, folder, say, broker_shim
+    def __init__(
+        self, broker: EmbeddedBroker | Cluster, outside: Outside, folder: Path, say: Say = lambda text: None, broker_shim: Control | None = None
+    ) -> None:
+        self.cluster, self.outside, self.folder, self.say, self.broker_shim = broker, outside, folder, say, broker_shim
         self.shims: dict[str, Control] = {}  # by worker
         self.bootstrap = broker.bootstrap_servers
         self.experiment = uuid.uuid4().hex[:10]
         self.prefix = f"f{self.experiment}."
-        self.replicas = 1
+        self.replicas = len(NODES) if isinstance(broker, Cluster) else 1
         self.workers: dict[str, Worker] = {}
         self.kinds: dict[str, Callable[..., Worker]] = {}  # by role: what its workers are, where a fault needs another kind than Forked
         self.extra: dict[str, dict[str, str]] = {}  # by role: more of its environment
@@ -86,6 +89,12 @@ class Site:
             tasks=Tasks(lanes=LANES),
             state_dir=self.folder / "unused",
         )
+
+    @property
+    def broker(self) -> EmbeddedBroker:
+        """The one broker, of those faults that are about it."""
+        assert isinstance(self.cluster, EmbeddedBroker)
+        return self.cluster
 
     def build(self) -> None:
         """Topics and definitions."""
@@ -221,9 +230,23 @@ class Site:
         for generator in self.generators:
             generator.lose(topic, partition, begin, end)
 
+    def stop(self, worker: Worker) -> None:
+        """Asks a worker to end. Raises Failed when it complains."""
+        try:
+            worker.stop()
+        except Failed as error:
+            if "gave -15" not in str(error):  # otherwise it had not got as far as to listen to signals
+                raise
+
+    def told(self, worker: Worker, *events: str) -> list[dict[str, Any]]:
+        """What a worker has logged of these events since it was started last."""
+        lines = [json.loads(line) for line in worker.log.read_text(errors="replace").splitlines() if line.startswith("{")]
+        starts = [place for place, line in enumerate(lines) if line["event"] == "worker_started"]
+        return [line for line in lines[starts[-1] if starts else 0 :] if line["event"] in events]
+
     def _stop(self, workers: Sequence[Worker]) -> None:
         with ThreadPoolExecutor(max(1, len(workers))) as pool:
-            list(pool.map(lambda worker: worker.stop(), (worker for worker in workers if worker.wanted)))
+            list(pool.map(self.stop, (worker for worker in workers if worker.wanted)))
 
     def _moving(self) -> Any:
         assert self.watcher is not None

@@ -18,6 +18,7 @@ from streamflow_check.broker import Broker
 from streamflow_check.experiment import Experiment
 from streamflow_check.judge import judge
 from tests.faults import kinds
+from tests.faults.cluster import Cluster
 from tests.faults.nemesis import KINDS, Blow, Nemesis, Setting, to_json
 from tests.faults.outside import Outside
 from tests.faults.shim import Control
@@ -57,10 +58,17 @@ class Result:
 def setting_of(blows: Sequence[Blow]) -> Setting:
     """What all faults of a schedule together need."""
     settings = [KINDS[blow.kind].setting for blow in blows]
-    return Setting(max(one.engines for one in settings), all(one.static for one in settings), max(one.work_s for one in settings))
+    return Setting(
+        max(one.engines for one in settings),
+        all(one.static for one in settings),
+        max(one.work_s for one in settings),
+        max(one.brokers for one in settings),
+    )
 
 
-def run(kind: str, seed: int, blows: Sequence[Blow], broker: EmbeddedBroker, outside: Outside, folder: Path, say: Say, broker_shim: Control | None) -> Result:
+def run(
+    kind: str, seed: int, blows: Sequence[Blow], broker: EmbeddedBroker | Cluster, outside: Outside, folder: Path, say: Say, broker_shim: Control | None
+) -> Result:
     """Plays a schedule; never raises for what the system does."""
     result, began = Result(kind, seed, to_json(blows)), time.monotonic()
     try:
@@ -90,7 +98,7 @@ def run(kind: str, seed: int, blows: Sequence[Blow], broker: EmbeddedBroker, out
 
 def _tell_open(site: Site) -> None:
     """Writes down what there is of the runs that did not end: transitions, commands and tasks."""
-    if site.watcher is None or not site.broker.running:
+    if site.watcher is None or not site.cluster.running:
         return
     runs = site.watcher.open
     with (site.folder / "open.jsonl").open("w") as out:

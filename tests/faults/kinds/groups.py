@@ -72,14 +72,14 @@ class RebalanceStorm(Fault):
             self._thread.join()
         for guest in self._guests:
             if guest.wanted:
-                guest.stop()
+                site.stop(guest)
 
     def _storm(self, site: Site, target: str) -> None:
         while not self._mended.wait(self.chosen.uniform(0.2, 0.6)):
             present = [guest for guest in self._guests if guest.wanted]
             if len(present) > 2 or (present and self.chosen.random() < 0.5):
                 guest = self.chosen.choice(present)
-                guest.kill() if self.chosen.random() < 0.5 else guest.stop()
+                guest.kill() if self.chosen.random() < 0.5 else site.stop(guest)
             else:
                 self._count += 1
                 self._guests.append(site.worker(target, f"{target}-guest-{self._count}", static=False))
@@ -95,7 +95,7 @@ class _Reset(Fault):
     def inject(self, site: Site, target: str) -> None:
         for worker in site.of(self.role()):
             if worker.wanted:
-                worker.stop()
+                site.stop(worker)
 
     def heal(self, site: Site, target: str) -> None:
         way = self.chosen.choice(self.ways)

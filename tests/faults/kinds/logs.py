@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -84,18 +83,18 @@ class CommandsRetention(Fault):
         _delete(site, topic, lost)
         (engine,) = site.of("engine")
         engine.restart()
-        site.wait(lambda: _stopped(engine.log.read_text()) >= lost.keys(), "the partitions to stop", lambda: engine.log.stat().st_size)
+
+        def stopped() -> bool:
+            return {line["partition"] for line in site.told(engine, "partition_stopped") if "input_gap" in line["error"]} >= lost.keys()
+
+        site.wait(stopped, "the partitions to stop", lambda: engine.log.stat().st_size)
         if not lost:
             return
         site.lossy = True
         for number, until in lost.items():
             skip_commands(site.settings, partition=number, offset=until, why="an experiment")
-        engine.stop()
+        site.stop(engine)
         engine.restart()
-
-
-def _stopped(log: str) -> set[int]:
-    return {json.loads(line)["partition"] for line in log.splitlines() if '"partition_stopped"' in line and "input_gap" in line}
 
 
 def _delete(site: Site, topic: str, until: dict[int, int]) -> None:

@@ -55,7 +55,7 @@ class _Stopped(_Process):
 
     def inject(self, site: Site, target: str) -> None:
         worker = victim(site, target, self.chosen)
-        worker.stop()
+        site.stop(worker)
         self.hit.append(worker)
 
     def heal(self, site: Site, target: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from streamflow.engine.commands import KNOWN_REVISIONS, REVISION
@@ -58,7 +57,7 @@ class _Rolling(Fault):
     def roll(self, site: Site, name: str, *, newer: bool) -> None:
         worker = site.workers[name]
         assert isinstance(worker, Rolling)
-        worker.stop()
+        site.stop(worker)
         worker.newer = newer
         worker.restart()
 
@@ -91,9 +90,6 @@ class RollingDowngrade(_Rolling):
     def heal(self, site: Site, target: str) -> None:
         engine = site.workers["engine-0"]
 
-        def settled() -> bool:
-            lines = [json.loads(line) for line in engine.log.read_text().splitlines() if '"partition_' in line]
-            return any(line["event"] in ("partition_open", "partition_stopped") for line in lines)
-
-        site.wait(settled, "the older engine to open or stop", lambda: engine.log.stat().st_size)
+        told = ("partition_open", "partition_stopped")
+        site.wait(lambda: bool(site.told(engine, *told)), "the older engine to open or stop", lambda: engine.log.stat().st_size)
         self.roll(site, "engine-0", newer=True)
