@@ -19,6 +19,7 @@ from streamflow_check.experiment import Experiment
 from streamflow_check.judge import judge
 from tests.faults import kinds
 from tests.faults.cluster import Cluster
+from tests.faults.definitions import DONE, SOURCES
 from tests.faults.nemesis import KINDS, Blow, Nemesis, Setting, to_json
 from tests.faults.outside import Outside
 from tests.faults.shim import Control
@@ -78,7 +79,7 @@ def run(
                 _play(site, nemesis, kind, seed, result)
             except Failed:
                 nemesis.mend_all()
-                _tell_open(site)
+                _keep(site)
                 raise
             finally:
                 nemesis.mend_all()
@@ -96,18 +97,20 @@ def run(
     return result
 
 
-def _tell_open(site: Site) -> None:
-    """Writes down what there is of the runs that did not end: transitions, commands and tasks."""
-    if site.watcher is None or not site.cluster.running:
+def _keep(site: Site) -> None:
+    """Writes down what the topics hold, to be looked at, and which runs did not end."""
+    if not site.cluster.running:
         return
-    runs = site.watcher.open
-    with (site.folder / "open.jsonl").open("w") as out:
-        for topic in ("runs", "commands", *(f"tasks.{lane}" for lane in LANES)):
-            for message in site.stranger.messages(f"{site.prefix}{topic}"):
-                told = json.loads(message.value() or b"null")
-                if isinstance(told, dict) and told.get("run") in runs:
-                    place = f"{topic}/{message.partition()}@{message.offset()}"
-                    out.write(json.dumps({"at": message.timestamp()[1], "place": place, **told, "headers": str(message.headers())}) + "\n")
+    names = ("definitions", "commands", "runs", "dead-letters", *(f"tasks.{lane}" for lane in LANES), *SOURCES, DONE)
+    with (site.folder / "topics.jsonl").open("w") as out:
+        for name in names:
+            for message in site.stranger.messages(f"{site.prefix}{name}", committed=name == "definitions"):
+                place = f"{name}/{message.partition()}@{message.offset()}"
+                headers = {header: (value or b"").decode(errors="replace") for header, value in message.headers() or ()}
+                key, value = ((part or b"").decode(errors="replace") for part in (message.key(), message.value()))
+                out.write(json.dumps({"place": place, "at": message.timestamp()[1], "key": key, "value": value, "headers": headers}) + "\n")
+    if site.watcher is not None:
+        (site.folder / "open.txt").write_text("\n".join(sorted(site.watcher.open)))
 
 
 def _warned(site: Site) -> dict[str, int]:
@@ -164,3 +167,5 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
     result.facts["parts_s"] = [round(later - earlier, 1) for earlier, later in pairwise(marks)]
     if result.ok:
         site.remove_topics()
+    else:
+        _keep(site)
