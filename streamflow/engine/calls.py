@@ -27,14 +27,15 @@ def begin_attempt(run: RunDraft, step: StepPlan, attempt: int, *, spent: int = 0
     if deadline is None and item is None and work.within_ms is not None:
         deadline = draft.now_ms + work.within_ms
     element = None if item is None else (item, draft.get(list_key(head.run, step.id, item // LIST_CHUNK))[item % LIST_CHUNK])
-    place = Place(run, element, state.began_ms if state is not None else None)
+    unseen = _unseen(run, work) if state is None else ()
+    place = Place(run, element, None, unseen) if state is None else Place(run, element, state.began_ms, state.unseen)
     values = place.values(work.values, "with")
     task = task_id(head.run, step.id, item, attempt)
     if isinstance(work, ChildPlan):
         key = place.key(work.key, "run/key")
         place.fits(values, "with", command=True)
         child = run_id(work.definition, key, task)
-        run.record(ChildRequested(child, work.definition, work.version, key, values, deadline, spent, item), step.id, attempt=attempt)
+        run.record(ChildRequested(child, work.definition, work.version, key, values, deadline, spent, item, unseen), step.id, attempt=attempt)
         start = c.Start(work.sha, work.at, head.revision)
         parent = c.Parent(head.run, head.key, step.id, attempt, item)
         event = c.Event("", task, draft.now_ms, values)
@@ -42,7 +43,7 @@ def begin_attempt(run: RunDraft, step: StepPlan, attempt: int, *, spent: int = 0
         return
     lost = draft.now_ms + work.queue_ms + work.timeout_ms + draft.limits.lost_ms
     due = lost if deadline is None or item is not None else min(lost, deadline)
-    run.record(CallRequested(work.operation, work.lane, values, due, deadline, spent, item, armed_ms), step.id, attempt=attempt)
+    run.record(CallRequested(work.operation, work.lane, values, due, deadline, spent, item, armed_ms, unseen), step.id, attempt=attempt)
     draft.effects.append(
         SendTask(
             work.lane,
@@ -76,8 +77,10 @@ def begin_list(run: RunDraft, step: StepPlan, each: EachPlan) -> None:
     if len(items) > run.draft.limits.items:
         raise Parked("too_many_items", "each")
     place.fits(items, "each")
-    within = step.work.within_ms if isinstance(step.work, CallPlan | ChildPlan) else None
-    run.record(ItemsListed(tuple(items), None if within is None else run.draft.now_ms + within), step.id)
+    work = step.work
+    assert isinstance(work, CallPlan | ChildPlan)
+    deadline = None if work.within_ms is None else run.draft.now_ms + work.within_ms
+    run.record(ItemsListed(tuple(items), deadline, _unseen(run, work)), step.id)
     go_on_list(run, step)
 
 
@@ -117,6 +120,16 @@ def end_list(run: RunDraft, step: StepPlan, failed: int, code: str, ending: str)
 def path(step: StepPlan, ending: str) -> str | None:
     """The outcome with which a step ends in vain: `ending` if a step needs that, else `failure` if one needs that, else None (it is parked)."""
     return ending if ending in step.handled else "failure" if "failure" in step.handled else None
+
+
+def _unseen(run: RunDraft, work: CallPlan | ChildPlan) -> tuple[str, ...]:
+    """The steps that the values of `work` name and that have not ended: were they seen once they have, attempts would differ from each other."""
+    states, named = run.head.steps, {name for _, expression in work.values for name in expression.steps}
+    if isinstance(work, ChildPlan) and work.key is not None:
+        named |= work.key.steps
+    if run.head.stopping is not None:  # nothing ends any more
+        return ()
+    return tuple(sorted(name for name in named if (state := states.get(name)) is None or state.status not in ("done", "skipped")))
 
 
 def _items(run: RunDraft, step: StepPlan) -> Items:

@@ -125,9 +125,17 @@ class RunDraft:
         if state.parent is not None:
             draft.effects.append(AppendCommand(state.parent.key, _answer(state.parent, state.run, transition.data)))
 
-    def variables(self, expression: Compiled, event: Any = None, *, item: tuple[int, Any] | None = None, now_ms: int | None = None) -> Mapping[str, Any]:
+    def variables(
+        self,
+        expression: Compiled,
+        event: Any = None,
+        *,
+        item: tuple[int, Any] | None = None,
+        now_ms: int | None = None,
+        unseen: tuple[str, ...] = (),
+    ) -> Mapping[str, Any]:
         """The values that `expression` reads, and no others: converting them is most of its cost. `item` is (index, item) of a list, `now_ms` the
-        time to give for `now` instead of the command's."""
+        time to give for `now` instead of the command's, `unseen` are steps to be taken for not ended."""
         names, draft, head = expression.names, self.draft, self.head
         values: dict[str, Any] = {}
         if "event" in names:
@@ -138,13 +146,13 @@ class RunDraft:
             values["steps"] = {
                 step: self.output(step)
                 for step in sorted(expression.steps)
-                if (state := head.steps.get(step)) is not None and state.status == "done" and state.outcome not in NO_OUTCOME
+                if (state := head.steps.get(step)) is not None and state.status == "done" and state.outcome not in NO_OUTCOME and step not in unseen
             }
         if "errors" in names:
             values["errors"] = {
                 step: draft.get(out_key(head.run, step))
                 for step in sorted(expression.steps)
-                if (state := head.steps.get(step)) is not None and state.outcome in NO_OUTCOME and state.attempt
+                if (state := head.steps.get(step)) is not None and state.outcome in NO_OUTCOME and state.attempt and step not in unseen
             }
         if item is not None:
             values["index"], values["item"] = item

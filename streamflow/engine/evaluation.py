@@ -23,19 +23,20 @@ class Parked(Exception):
 
 
 class Place:
-    """Where the expressions of a step are evaluated: its run, the item of a list, and the time that `now` is."""
+    """Where the expressions of a step are evaluated: its run, the item of a list, the time that `now` is, and the steps that are not seen."""
 
-    __slots__ = ("item", "now_ms", "run")
+    __slots__ = ("item", "now_ms", "run", "unseen")
 
-    def __init__(self, run: RunDraft, item: tuple[int, Any] | None = None, now_ms: int | None = None) -> None:
+    def __init__(self, run: RunDraft, item: tuple[int, Any] | None = None, now_ms: int | None = None, unseen: tuple[str, ...] = ()) -> None:
         self.run = run
         self.item = item
         self.now_ms = now_ms
+        self.unseen = unseen
 
     def evaluate(self, call: Callable[..., Any], expression: Compiled, at: str) -> Any:
         """What `call` (a method of `expression`) gives. Raises Parked."""
         try:
-            return call(self.run.variables(expression, item=self.item, now_ms=self.now_ms))
+            return call(self.run.variables(expression, item=self.item, now_ms=self.now_ms, unseen=self.unseen))
         except ExpressionError as error:
             raise Parked(error.code, at) from None
 

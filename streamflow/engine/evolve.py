@@ -220,7 +220,8 @@ def records_of(before: RunState | None, transition: Transition, reads: frozenset
     elif kind is DelayStarted:
         records.append((timer_key(data.until_ms, run, step), Timer(run, step, data.until_ms)))
     elif before is not None and kind in _DISARMING:
-        if (armed := before.steps[step].due_ms) is not None:
+        state = before.steps.get(step)
+        if state is not None and (armed := state.due_ms) is not None:
             records.append((timer_key(armed, run, step), None))
     elif before is not None and kind is StepsSkipped:
         for name in data.steps:
@@ -235,7 +236,7 @@ def records_of(before: RunState | None, transition: Transition, reads: frozenset
     return records
 
 
-_DISARMING = frozenset({WaitSatisfied, WaitTimedOut, DelayElapsed})
+_DISARMING = frozenset({WaitSatisfied, WaitTimedOut, DelayElapsed, StepParked})
 _OUTSIDE = frozenset({*ATTEMPT_FACTS, *APPROVAL_FACTS})
 
 

@@ -46,26 +46,29 @@ def step_after(before: StepState | None, transition: Transition) -> StepState:
         return _with(state, items=_counted(state.items or Items(0), data, attempt))
     began = state.began_ms or transition.at_ms
     if isinstance(data, CallRequested):
-        return StepState("calling", None, data.due_ms, attempt, data.spent, began, data.deadline_ms)
+        return StepState("calling", None, data.due_ms, attempt, data.spent, began, data.deadline_ms, unseen=state.unseen or data.unseen)
     if isinstance(data, ChildRequested):
-        return StepState("calling", None, data.due_ms, attempt, data.spent, began, data.due_ms, child=ChildRef(data.child, data.key))
+        child = ChildRef(data.child, data.key)
+        return StepState("calling", None, data.due_ms, attempt, data.spent, began, data.due_ms, None, child, state.unseen or data.unseen)
     if isinstance(data, AttemptSuspended):
-        return StepState("suspended", None, data.due_ms, state.attempt, state.spent, began, state.deadline_ms)
+        return StepState("suspended", None, data.due_ms, state.attempt, state.spent, began, state.deadline_ms, unseen=state.unseen)
     if isinstance(data, AttemptSucceeded):
         return StepState("done", "done", attempt=state.attempt)
     if isinstance(data, AttemptFailed):
         if data.outcome is not None:
             return StepState("done", data.outcome, attempt=state.attempt)
-        return StepState("retrying", None, data.retry_ms, state.attempt, state.spent, began, state.deadline_ms)
+        return StepState("retrying", None, data.retry_ms, state.attempt, state.spent, began, state.deadline_ms, unseen=state.unseen)
     if isinstance(data, ItemsListed):
-        return StepState("listing", None, data.deadline_ms, 1, 0, began, data.deadline_ms, Items(len(data.items)))
+        return StepState("listing", None, data.deadline_ms, 1, 0, began, data.deadline_ms, Items(len(data.items)), unseen=data.unseen)
     assert isinstance(data, ItemsEnded)
     ended = Items(data.total, data.total, data.total, data.failed)
-    return StepState("listing" if data.outcome is None else "done", data.outcome, None, state.attempt, 0, began, None, ended)
+    if data.outcome is None:
+        return StepState("listing", None, None, state.attempt, 0, began, None, ended, unseen=state.unseen)
+    return StepState("done", data.outcome, None, state.attempt, 0, began, None, ended)
 
 
 def _with(state: StepState, items: Items) -> StepState:
-    return StepState(state.status, state.outcome, state.due_ms, state.attempt, state.spent, state.began_ms, state.deadline_ms, items)
+    return StepState(state.status, state.outcome, state.due_ms, state.attempt, state.spent, state.began_ms, state.deadline_ms, items, None, state.unseen)
 
 
 def _counted(items: Items, data: Attempted, attempt: int) -> Items:
@@ -84,7 +87,7 @@ def parked_after(before: StepState | None) -> StepState:
     """A parked step; one that has called keeps what a retry goes on from."""
     if before is None or not before.attempt:
         return StepState("parked")
-    return StepState("parked", None, None, before.attempt, before.spent, before.began_ms, None, before.items)
+    return StepState("parked", None, None, before.attempt, before.spent, before.began_ms, None, before.items, unseen=before.unseen)
 
 
 def retried_after(before: StepState) -> StepState | None:
@@ -92,10 +95,10 @@ def retried_after(before: StepState) -> StepState | None:
     if not before.attempt:
         return None
     if before.items is None:
-        return StepState("retrying", None, None, before.attempt, before.attempt, before.began_ms)
+        return StepState("retrying", None, None, before.attempt, before.attempt, before.began_ms, unseen=before.unseen)
     succeeded = before.items.total - before.items.failed
     items = Items(before.items.total, succeeded, succeeded, 0, 0)
-    return StepState("listing", None, None, before.attempt, 0, before.began_ms, None, items)
+    return StepState("listing", None, None, before.attempt, 0, before.began_ms, None, items, unseen=before.unseen)
 
 
 def attempt_records(before: StepState | None, transition: Transition, read: bool) -> Iterator[tuple[str, Any]]:

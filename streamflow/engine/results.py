@@ -86,12 +86,20 @@ def expire(run: RunDraft, step: StepPlan, state: StepState | ItemState, item: in
         try:
             begin_attempt(run, step, state.attempt + 1, spent=state.spent, item=item, armed_ms=pending.armed_ms)
         except Parked as parked:
-            run.record(StepParked(parked.code, parked.at), step.id)
+            _unprepared(pending, parked)
     elif state.status == "suspended":
         _fail(pending, "callback_missed", "expected a call back but none came in time", retryable=True)
     else:
         call_off(run, step, state, item)
         _fail(pending, "attempt_lost", "expected a result of the attempt but none came within its limits", retryable=True)
+
+
+def _unprepared(pending: _Pending, parked: Parked) -> None:
+    """The next attempt has no values: an item has failed, any other step is parked."""
+    if pending.item is None:
+        pending.run.record(StepParked(parked.code, parked.at), pending.step.id)
+    else:
+        _give_up(pending, parked.code, f"expected values for item {pending.item} but {parked.at} has none")
 
 
 def _end_list_in_time(run: RunDraft, step: StepPlan) -> None:

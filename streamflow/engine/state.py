@@ -101,7 +101,8 @@ Status = Literal["waiting", "delaying", "calling", "retrying", "suspended", "lis
 class StepState(Struct, frozen=True, omit_defaults=True):
     """How far a step is; a step that has not begun has none. `due_ms` is its armed timer. Of a call, a child run or a list: `attempt` is the number
     of the latest attempt, `spent` of those before a person's retry, `began_ms` when the first one began (its expressions are evaluated at that
-    time, so that all attempts are given the same), `deadline_ms` the end of them all, `child` the run that it waits for. A parked one keeps them."""
+    time, so that all attempts are given the same, and without the outputs of `unseen`, which had not ended by then), `deadline_ms` the end of them
+    all, `child` the run that it waits for. A parked one keeps them."""
 
     status: Status
     outcome: str | None = None
@@ -112,6 +113,7 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     deadline_ms: int | None = None
     items: Items | None = None
     child: ChildRef | None = None
+    unseen: tuple[str, ...] = ()
 
 
 class ItemState(Struct, frozen=True, omit_defaults=True):

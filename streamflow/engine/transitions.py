@@ -77,17 +77,19 @@ class LinePrinted(Struct, frozen=True):
     text: str
 
 
-class ItemsListed(Struct, frozen=True):
-    """The step's work is to be done for each of `items`, by `deadline_ms` (None: no limit)."""
+class ItemsListed(Struct, frozen=True, omit_defaults=True):
+    """The step's work is to be done for each of `items`, by `deadline_ms` (None: no limit). `unseen`: as for CallRequested."""
 
     items: tuple[Any, ...]
     deadline_ms: int | None
+    unseen: tuple[str, ...] = ()
 
 
 class CallRequested(Struct, frozen=True, omit_defaults=True):
     """An attempt of a call is on its way to `lane`, or of one `item` of a list. It is lost when nothing is heard of it until `due_ms`.
     `deadline_ms` is the end of the step as a whole. The attempt's number is the transition's `attempt`; the first `spent` of them were before a
-    person's retry. `armed_ms` is the timer that this ends, of an item."""
+    person's retry. `armed_ms` is the timer that this ends, of an item. `unseen`, of a first attempt, are steps that its values name and that had not
+    ended: later attempts do not see their outputs either, so that they are given the same."""
 
     operation: str
     lane: str
@@ -97,10 +99,11 @@ class CallRequested(Struct, frozen=True, omit_defaults=True):
     spent: int = 0
     item: int | None = None
     armed_ms: int | None = None
+    unseen: tuple[str, ...] = ()
 
 
 class ChildRequested(Struct, frozen=True, omit_defaults=True):
-    """A run of another definition is asked for. `due_ms`: when it is given up (None: never)."""
+    """A run of another definition is asked for. `due_ms`: when it is given up (None: never). `unseen`: as for CallRequested."""
 
     child: str
     definition: str
@@ -110,6 +113,7 @@ class ChildRequested(Struct, frozen=True, omit_defaults=True):
     due_ms: int | None = None
     spent: int = 0
     item: int | None = None
+    unseen: tuple[str, ...] = ()
 
 
 class AttemptSuspended(Struct, frozen=True, omit_defaults=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from streamflow.engine.commands import CompleteAttempt, SuspendAttempt
 from streamflow.engine.draft import Limits
 from streamflow.engine.transitions import AttemptFailed, CallRequested, RunCompleted, StepParked
@@ -220,3 +222,57 @@ def test_a_pause_of_no_length_is_over_at_once_and_not_never() -> None:
     started(simulation)
     simulation.advance("1d")
     assert [task.attempt for task in simulation.tasks.calls] == [1, 2, 3, 4]
+
+
+GATE = {"id": "gate", "wait": {"events": [{"id": "go", "event": "go"}], "forever": True}}
+EITHER = {"needs": ["a", "gate"], "join": "any"}
+
+
+def _late(**more: Any) -> dict[str, Any]:
+    """A call that is begun before a step that it may read has ended."""
+    seen = "has(steps.gate) ? steps.gate.data.text : 'nothing'"
+    return {"id": "pay", **EITHER, "call": {**CALL, "with": [{"name": "text", "expr": seen}]}, **more}
+
+
+@pytest.mark.parametrize("each", [{}, {"each": {"items": "[1, 2, 3]", "at_once": 2}}])
+def test_what_ends_between_two_attempts_changes_nothing_for_the_second(each: dict[str, Any]) -> None:
+    first = {"id": "a", "set": [{"name": "x", "expr": "1"}]}
+    last = {"id": "last", "needs": ["pay", "gate"], "set": [{"name": "text", "expr": "steps.gate.data.text"}]}
+    simulation = world(first, GATE, _late(**each), last, operations={"pay": failing(1)}, output="last")
+    run = started(simulation)
+    simulation.send("go", {"text": "hello"}, key="k1")
+    simulation.advance("1m")
+    inputs = [task.input for task in simulation.tasks.calls]
+    assert inputs == [{"text": "nothing"}] * (6 if each else 2)
+    assert ended(simulation, run).output == {"text": "hello"}
+    assert left_behind(simulation) == []
+
+
+def test_a_person_s_retry_is_given_what_the_first_attempt_was() -> None:
+    first = {"id": "a", "set": [{"name": "x", "expr": "1"}]}
+    call = {**_late(), "call": {**_late()["call"], "retry": {"attempts": 1}}}
+    simulation = world(first, GATE, call, operations={"pay": failing(1)})
+    run = started(simulation)
+    simulation.send("go", {"text": "hello"}, key="k1")
+    simulation.retry(run, "pay")
+    simulation.run_until_quiet()
+    assert [task.input for task in simulation.tasks.calls] == [{"text": "nothing"}] * 2
+    assert isinstance(ended(simulation, run), RunCompleted)
+
+
+@pytest.mark.parametrize("each", [{}, {"each": {"items": "[1, 2]", "at_once": 2}}])
+def test_an_attempt_that_can_no_longer_be_prepared_leaves_no_timer_and_no_item_behind(each: dict[str, Any]) -> None:
+    """Only other limits can do that to a second attempt."""
+    step = {"id": "pay", **each, "call": {**CALL, "with": [{"name": "text", "expr": "trigger.text"}]}}
+    simulation = world(step, operations={"pay": failing(1)}, limits=Limits(record_bytes=20_000))
+    run = started(simulation, {"text": "x" * 12_000})
+    worker = simulation.workers["worker"]
+    worker.limits = Limits(record_bytes=10_000)
+    simulation.advance("1m")
+    assert of(simulation, run, StepParked) == [StepParked("items_failed", "each") if each else StepParked("too_large", "with")]
+    worker.limits = Limits(record_bytes=20_000)
+    simulation.retry(run, "pay")
+    simulation.advance("1m")
+    assert [task.attempt for task in simulation.tasks.calls] == ([1, 1, 2, 2] if each else [1, 2])
+    assert isinstance(ended(simulation, run), RunCompleted)
+    assert left_behind(simulation) == []
