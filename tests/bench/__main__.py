@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import backlog, calls, latency, loan, micro, recovery
+from tests.bench import backlog, calls, latency, loan, micro, million, recovery
 from tests.bench.report import Row, machine, show
 from tests.bench.stage import Stage
 
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[Stage], list[Row]]] = {
     "calls": calls.measure,
     "loan": loan.measure,
     "recovery": recovery.measure,
+    "million": million.measure,
 }
 
 
