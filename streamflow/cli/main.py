@@ -34,6 +34,7 @@ class Noun:
 
 NOUNS: tuple[Noun, ...] = (
     Noun("demo", "streamflow.cli.demo", "See it run: under a minute, nothing stays behind."),
+    Noun("drill", "streamflow.cli.drill", "Break things on purpose, on your Kafka or one of its own: a verdict on every promise."),
     Noun("dev", "streamflow.cli.dev", "Kafka, topics and all workers on this machine, until Ctrl-C."),
     Noun("definitions", "streamflow.cli.definitions", "What authors wrote: check, simulate, publish, list, show, diff, retire, diagram, import."),
     Noun("operations", "streamflow.cli.operations", "What may be called, who does it, and plugins: list, register, test."),
