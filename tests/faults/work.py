@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from confluent_kafka import KafkaError, Message, Producer
 
 from streamflow_check.experiment import Input
-from tests.faults.definitions import PAID, PLACED, SIGNED
+from tests.faults.definitions import LIMIT_MS, PAID, PLACED, SIGNED
 
 RUBBISH = b"{rubbish"
 _FLUSH_S = 90.0
+SOON_S = LIMIT_MS / 1000 / 2
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Generator:
         self._going.set()
         self._resting = threading.Event()
         self._forgotten: list[Input] = []  # of topics that were made again
+        self._placed: dict[str, float] = {}  # by key: when its order was sent
         self._lost: set[str] = set()  # keys of which an event was lost
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -158,7 +160,11 @@ class Generator:
             pass
 
     def _send(self, sending: Sending) -> None:
-        topic = f"{self.prefix}{sending.topic}"
+        topic, takes, now = f"{self.prefix}{sending.topic}", sending.takes, time.monotonic()
+        if sending.topic == PLACED and sending.starts:
+            self._placed.setdefault(sending.key, now)
+        elif sending.topic == SIGNED and now - self._placed.get(sending.key, now) > SOON_S:
+            takes = ()  # we were held up: its run may have given it up by now
 
         def acknowledged(error: KafkaError | None, message: Message) -> None:
             if error is not None:
@@ -167,7 +173,7 @@ class Generator:
             partition, offset = message.partition(), message.offset()
             assert partition is not None
             assert offset is not None
-            self.inputs.append(Input(topic, partition, offset, sending.id, sending.starts, sending.takes, sending.dead, sending.ignored))
+            self.inputs.append(Input(topic, partition, offset, sending.id, sending.starts, takes, sending.dead, sending.ignored))
 
         self._producer.produce(topic, sending.value, sending.key.encode(), on_delivery=acknowledged)
         self._producer.poll(0)
