@@ -67,13 +67,15 @@ class SourceRetention(Fault):
 
 @kind
 class CommandsRetention(Fault):
-    """The engine is away for so long that commands are deleted before they are read: it stops there, until a person accepts the loss."""
+    """The engine is away for so long that commands are deleted before they are read: it stops there, until a person accepts the loss.
+
+    It was stopped in order. After a kill, what it had told and not yet saved would be told of runs that nobody knows any more."""
 
     name, mixes, span_s, limits = "commands-retention", False, (0.8, 1.5), "a person"
 
     def inject(self, site: Site, target: str) -> None:
         for worker in site.of("engine"):
-            worker.kill()
+            site.stop(worker)
 
     def heal(self, site: Site, target: str) -> None:
         topic = f"{site.prefix}commands"
