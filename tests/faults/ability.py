@@ -8,13 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
-FAKETIME = ("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/faketime/libfaketime.so.1")
+from tests.servers.postgresql import binaries
+from tests.servers.process import ServerMissing
 
 
 def missing(needs: Iterable[str]) -> list[str]:
-    """Those of `needs` that are not here: `root`, `netns`, `faketime`, or the name of a program."""
+    """Those of `needs` that are not here: `root`, `netns`, `postgres`, or the name of a program."""
     return sorted(need for need in needs if not has(need))
 
 
@@ -25,11 +25,14 @@ def has(need: str) -> bool:
         return sys.platform == "linux" and os.geteuid() == 0
     if need == "netns":
         return has("root") and has("ip") and subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode == 0
-    if need == "faketime":
-        return faketime() is not None
+    if need == "postgres":
+        return _has_postgres()
     return shutil.which(need, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is not None
 
 
-def faketime() -> Path | None:
-    """The library that shifts the clock of one process."""
-    return next((Path(place) for place in FAKETIME if Path(place).exists()), None)
+def _has_postgres() -> bool:
+    try:
+        binaries()
+    except ServerMissing:
+        return False
+    return True

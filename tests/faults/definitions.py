@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from streamflow.definition.catalog import Catalog, ChildSpec
+from collections.abc import Sequence
+
+from streamflow.definition.catalog import Catalog, ChildSpec, OperationSpec
 from streamflow.definition.content import canonical, child_names, event_names, operation_names
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.kafka.publication import publish
@@ -142,3 +144,12 @@ def publish_all(settings: Settings, url: str, version: str = "1") -> None:
         content = canonical(parsed, full)
         done = publish(settings, name=parsed.name, version=parsed.version, content=content, events=entries, children=wanted)
         children[done.name, done.version] = child_of(content, done.offset, done.sha)
+
+
+def publish_more(settings: Settings, text: str, operations: Sequence[OperationSpec]) -> None:
+    """Publishes one definition more, which calls these operations."""
+    parsed = parse_definition(text)
+    events = parse_catalog(CATALOG.replace("PREFIX", settings.topics.prefix))
+    full = events.model_copy(update={"operations": list(operations)})
+    entries = {spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in events.events if spec.name in event_names(parsed)}
+    publish(settings, name=parsed.name, version=parsed.version, content=canonical(parsed, full), events=entries)

@@ -6,6 +6,7 @@ import json
 import os
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,6 +61,8 @@ class Site:
         self.kinds: dict[str, Callable[..., Worker]] = {}  # by role: what its workers are, where a fault needs another kind than Forked
         self.extra: dict[str, dict[str, str]] = {}  # by role: more of its environment
         self.networks: dict[str, Network] = {}  # by role
+        self.starts: tuple[str, ...] = ()  # what else every order starts
+        self.ledgers: list[Callable[[], Sequence[str]]] = []  # keys that were done elsewhere than by HTTP
         self.lossy = False  # records were lost for good: what they asked for may be missing
         self.cpu_s: dict[str, float] = {}
         self.generators: list[Generator] = []
@@ -132,6 +135,10 @@ class Site:
         worker.log.touch()
         self.workers[name] = worker
         return worker.start()
+
+    def ledger(self) -> Counter[str]:
+        """How often the outside did each key."""
+        return sum((Counter(done()) for done in self.ledgers), self.outside.calls(self.experiment))
 
     def of(self, role: str) -> list[Worker]:
         """The workers of a role."""

@@ -135,7 +135,7 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
     site.wait_ready()
     marks.append(time.monotonic())
     work_s = max(setting.work_s, max(blow.at_s for blow in nemesis.blows) + 1)
-    site.generate(Generator(site.bootstrap, site.prefix, drawn(f"{kind}/{seed}", work_s, PER_S)))
+    site.generate(Generator(site.bootstrap, site.prefix, drawn(f"{kind}/{seed}", work_s, PER_S, more=site.starts)))
     nemesis.play(site.say)
     mended = time.time() * 1000
     site.drain()
@@ -147,7 +147,8 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
     site.watcher = None
     without = frozenset[str]().union(*(fault.without for fault in nemesis.faults.values()))
     inputs = (*(known for generator in site.generators for known in generator.judged), *watcher.decided)
-    experiment = Experiment(inputs=None if site.lossy else inputs, ledger=site.outside.calls(site.experiment), late_ms=30_000, without=without)
+    ledger = site.ledger()
+    experiment = Experiment(inputs=None if site.lossy else inputs, ledger=ledger, late_ms=30_000, without=without)
     with Broker(site.bootstrap, site.prefix) as topics:
         report = judge(topics, experiment)
     result.verdict = "kept" if report.ok else "BROKEN"
@@ -157,7 +158,7 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
     result.facts |= {
         **{name: report.counts[name] for name in ("transitions", "copies", "commands", "runs completed", "runs failed")},
         "inputs": len(inputs),
-        "calls": sum(site.outside.calls(site.experiment).values()),
+        "calls": sum(ledger.values()),
         "effects done more than once": report.facts.get("effects done more than once", 0),
         "not sent": failed[:3],
         "parked": sorted(watcher.parked)[:3],

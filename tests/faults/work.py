@@ -34,7 +34,7 @@ class Sending:
     ignored: bool = False
 
 
-def drawn(seed: int | str, seconds: float, per_s: float, name: str = "k") -> list[Sending]:
+def drawn(seed: int | str, seconds: float, per_s: float, name: str = "k", more: tuple[str, ...] = ()) -> list[Sending]:
     """The records of one experiment in the order of their times: orders with what belongs to them, out of order, some of them twice or three times,
     and among them rubbish and what concerns nobody."""
     chosen = random.Random(f"work/{seed}/{name}")
@@ -43,7 +43,7 @@ def drawn(seed: int | str, seconds: float, per_s: float, name: str = "k") -> lis
         key, at_s = f"{name}{number}", number / per_s
         amount = chosen.randrange(1, 100)
         lines = [f"l{line}" for line in range(chosen.choice((0, 1, 1, 2, 3)))]
-        starts = ("order", "basket", "limit", *(("parent",) if amount % 3 == 0 else ()))
+        starts = ("order", "basket", "limit", *more, *(("parent",) if amount % 3 == 0 else ()))
         found += _event(chosen, at_s, PLACED, key, {"amount": amount, "lines": lines}, starts=starts)
         found += _event(chosen, at_s + chosen.uniform(-0.2, 0.8), PAID, key, {"amount": amount}, takes=("order",))
         if chosen.random() < 0.6:
