@@ -9,8 +9,8 @@ from confluent_kafka.admin import AdminClient
 
 from streamflow.errors import OperationError
 from streamflow.kafka import admin
-from streamflow.kafka.topics import lane_topic, topic_name, topics
-from streamflow.settings import Kafka, Limits, Settings, Topics
+from streamflow.kafka.topics import lane_topic_name, topic_name, topics
+from streamflow.settings import Kafka, Lane, Limits, Settings, Tasks, Topics
 
 pytestmark = pytest.mark.broker
 
@@ -38,11 +38,17 @@ def test_apply_may_be_repeated(settings: Settings) -> None:
     assert admin.require_topics(settings) == ids
 
 
-def test_a_lane_is_created_beside_the_fixed_topics(settings: Settings) -> None:
-    lane = lane_topic(settings, "slow-partner")
-    admin.apply(settings, extra=[lane])
+def test_every_lane_of_the_settings_has_a_topic_and_a_new_one_is_told_to_be_missing(settings: Settings) -> None:
+    admin.apply(settings)
+    more = settings.model_copy(update={"tasks": Tasks(lanes={"default": Lane(), "slow-partner": Lane()})})
+    assert [(finding.topic, finding.kind) for finding in admin.plan(more)] == [(lane_topic_name(settings, "slow-partner"), "missing")]
+    with pytest.raises(OperationError) as caught:
+        admin.require_topics(more)
+    assert caught.value.code == "topics_missing"
 
-    assert admin.require_topics(settings, extra=[lane])[lane.name]
+    admin.apply(more)
+
+    assert {lane_topic_name(settings, lane) for lane in ("default", "slow-partner")} <= admin.require_topics(more).keys()
 
 
 def test_a_worker_does_not_start_without_topics(settings: Settings) -> None:
