@@ -20,8 +20,9 @@ from streamflow.cli import output
 from streamflow.cli.dev import with_bootstrap
 from streamflow.cli.output import examples
 from streamflow.cli.session import Session, session_of
-from streamflow.drill.drill import OWN_SESSION_S, SESSION_S, Board, Drill, Plan, settings_for
+from streamflow.drill.drill import Board, Drill, Plan
 from streamflow.drill.faults import FAULTS, chosen_faults, schedule
+from streamflow.drill.setting import OWN_SESSION_S, SESSION_S, settings_for
 from streamflow.drill.verdict import Verdict
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.ops.log import configure_log

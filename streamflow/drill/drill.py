@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streamflow.drill.definitions import SLOW, publish_all
+from streamflow.drill.definitions import publish_all
 from streamflow.drill.faults import FAULTS, RECOVERY_S, Blow
 from streamflow.drill.ground import Ground
 from streamflow.drill.ledger import Ledger
+from streamflow.drill.setting import PARTITIONS, environment
 from streamflow.drill.verdict import Struck, Verdict
 from streamflow.drill.watcher import Watcher
 from streamflow.drill.work import Sender
@@ -25,14 +25,10 @@ from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.publication import read_log
 from streamflow.ops.lag import measure_lag
-from streamflow.settings import Lane, Settings
+from streamflow.settings import Settings
 from streamflow_check.broker import Broker
 from streamflow_check.experiment import Experiment
 from streamflow_check.judge import judge
-
-PARTITIONS = 4
-SESSION_S = 6.0  # of workers on a broker of the user's: the least that Kafka allows by default
-OWN_SESSION_S = 3.0  # on the drill's own broker
 
 _CLI = (sys.executable, "-m", "streamflow.cli.main")
 _TICK_S = 0.05
@@ -69,20 +65,6 @@ class Board:
 
 Tell = Callable[[Board], None]
 Say = Callable[[str], None]
-
-
-def settings_for(given: Settings, prefix: str, folder: Path, session_s: float) -> Settings:
-    """The settings of a drill's topics and workers: the user's own, with a prefix, lanes and session timeouts for the drill."""
-    lanes = {name: lane.model_copy(update={"session_timeout_s": session_s}) for name, lane in given.tasks.lanes.items()}
-    for name in ("default", SLOW):
-        lanes.setdefault(name, Lane(session_timeout_s=session_s))
-    return given.model_copy(
-        update={
-            "topics": given.topics.model_copy(update={"prefix": prefix, "partitions": PARTITIONS}),
-            "tasks": given.tasks.model_copy(update={"lanes": lanes}),
-            "state_dir": folder / "state",
-        }
-    )
 
 
 class Drill:
@@ -287,24 +269,4 @@ class Drill:
     # -- workers
 
     def _start(self, name: str, role: str, *, static: bool = True) -> Worker:
-        return self.workers.start(name, role, self._environment(name, role, static=static))
-
-    def _environment(self, name: str, role: str, *, static: bool) -> Mapping[str, str]:
-        settings, session = self.settings, str(self.session_s)
-        tasks = settings.tasks
-        own = {
-            "KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers or "",
-            "TOPICS__PREFIX": settings.topics.prefix,
-            "TOPICS__PARTITIONS": str(settings.topics.partitions),
-            "ENGINE__SESSION_TIMEOUT_S": session,
-            "INGRESS__SESSION_TIMEOUT_S": session,
-            "TASKS__LANES": json.dumps({lane: config.model_dump(mode="json") for lane, config in tasks.lanes.items()}),
-            "TASKS__ALLOW_HOSTS": json.dumps([*tasks.allow_hosts, self._ledger.host]),
-            "TASKS__DRAIN_S": "3",
-            "LOG_FORMAT": "json",
-            "LOG_LEVEL": "info",
-        }
-        environment = {**os.environ, **{f"STREAMFLOW_{key}": value for key, value in own.items()}}
-        member = f"STREAMFLOW_{role.upper()}__INSTANCE_ID"
-        environment.pop(member, None)
-        return environment | ({member: name} if static else {})
+        return self.workers.start(name, role, environment(self.settings, self.session_s, self._ledger.host, role, name if static else None))

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -66,8 +67,7 @@ class Watcher:
 
     def standstill_s(self, since: float, until: float) -> float:
         """The longest time, in seconds, without a transition in any one partition, of those that ended in this span (monotonic seconds)."""
-        times = [list(of) for of in list(self.moments.values())]
-        return max((later - earlier for of in times for earlier, later in pairwise(of) if since < later <= until), default=0.0)
+        return longest_gap_s((list(times) for times in list(self.moments.values())), since, until)
 
     def quiet_s(self) -> float:
         """Seconds since something moved in the partition where that is longest ago; 0 when nothing is open."""
@@ -117,6 +117,11 @@ class Watcher:
                     self.decided.append(Input(command=id_))
 
             self._producer.produce(topic_name(self.settings, COMMANDS), encode_command(command), asked.key.encode(), on_delivery=acknowledged)
+
+
+def longest_gap_s(lists: Iterable[Sequence[float]], since: float, until: float) -> float:
+    """The longest time between two neighbours in any of the ordered lists, of which the later one lies in this span."""
+    return max((later - earlier for times in lists for earlier, later in pairwise(times) if since < later <= until), default=0.0)
 
 
 def _heard(error: KafkaError) -> None:
