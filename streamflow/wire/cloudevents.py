@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from streamflow.wire.codec import DecodeError
 
 STRUCTURED = "application/cloudevents+json"
+TRACE_CHARS = 256  # a traceparent has 55; it is in every record that comes of an event, so a longer text is taken for none
 
 
 class Attributes(NamedTuple):
@@ -42,7 +43,7 @@ def binary(headers: Mapping[str, bytes]) -> Attributes:
         _text(headers, "ce_id"),
         _text(headers, "ce_time"),
         media_type(_text(headers, "content-type") or _text(headers, "ce_datacontenttype") or ""),
-        _text(headers, "traceparent") or _text(headers, "ce_traceparent"),
+        _trace(_text(headers, "traceparent")) or _trace(_text(headers, "ce_traceparent")),
     )
 
 
@@ -66,7 +67,11 @@ def structured(envelope: Any, trace: str | None) -> tuple[Attributes, Any]:
         except (binascii.Error, TypeError, ValueError) as error:
             raise DecodeError("bad_cloudevent", "expected base64 in data_base64 but it is something else; encode the payload again") from error
     parent = envelope.get("traceparent")
-    return Attributes(envelope["type"], envelope["id"], time, media_type(content), parent if isinstance(parent, str) else trace), data
+    return Attributes(envelope["type"], envelope["id"], time, media_type(content), _trace(parent if isinstance(parent, str) else trace)), data
+
+
+def _trace(text: str | None) -> str | None:
+    return text if text and len(text) <= TRACE_CHARS else None
 
 
 def _text(headers: Mapping[str, bytes], name: str) -> str | None:

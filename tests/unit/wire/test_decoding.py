@@ -53,6 +53,14 @@ def test_binary_mode_has_its_attributes_in_headers() -> None:
     assert (attributes.type, attributes.id, attributes.time, attributes.trace) == ("order.created", "e-1", "2026-01-01T00:00:00Z", "00-abc")
 
 
+def test_a_text_that_is_too_long_for_a_trace_is_none() -> None:
+    """It would be in every record that comes of the event."""
+    assert Decoded(record(b"{}", ce_type="order.created", traceparent="00-" + "a" * 500_000)).attributes.trace is None
+    inside = Decoded(record(envelope(traceparent="00-" + "a" * 500_000), content__type="application/cloudevents+json", traceparent="00-abc"))
+    assert inside.data == DATA
+    assert inside.attributes.trace is None
+
+
 def test_structured_mode_has_its_attributes_in_the_value() -> None:
     decoded = Decoded(record(envelope(), content__type="application/cloudevents+json; charset=UTF-8"))
     assert decoded.data == DATA
