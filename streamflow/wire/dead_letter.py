@@ -14,6 +14,7 @@ from streamflow.wire.decoding import Headers, Record
 PREFIX = "streamflow.dlq."
 KEPT_BYTES = 65_536  # of a value that is too large
 KEPT_KEY_BYTES = 1024
+OWN_BYTES = 50_000  # of our own headers beside a whole record: batches have room for that much, and the state of a large run may be more
 
 
 class DeadLetter(NamedTuple):
@@ -61,7 +62,7 @@ def dead_letter(
         own[f"{PREFIX}topic_id"] = topic_id
     key, value, headers = record.key, record.value, tuple(record.headers)
     size = len(key or b"") + len(value or b"") + sum(len(name) + len(content or b"") for name, content in headers)
-    if size > limit_bytes:
+    if size > limit_bytes or size + sum(len(name) + len(text) for name, text in own.items()) > limit_bytes + OWN_BYTES:
         own[f"{PREFIX}truncated"] = "true"
         own[f"{PREFIX}size"] = str(len(value or b""))
         own[f"{PREFIX}sha256"] = hashlib.sha256(value or b"").hexdigest()

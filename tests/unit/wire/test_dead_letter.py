@@ -53,6 +53,14 @@ def test_a_record_with_large_headers_is_cut_too() -> None:
     assert sum(len(value) for _, value in letter.headers) < 2000
 
 
+def test_a_record_is_cut_when_what_we_say_of_it_makes_it_too_large() -> None:
+    whole = dead_letter(RECORD._replace(value=b"x" * 890_000), "rejected", "m", "engine", state="s" * 30_000)
+    assert len(whole.value or b"") == 890_000
+    cut = dead_letter(RECORD._replace(value=b"x" * 890_000), "rejected", "m", "engine", state="s" * 200_000)
+    assert len(cut.value or b"") == KEPT_BYTES
+    assert headers(cut)["streamflow.dlq.state"] == "s" * 200_000
+
+
 def test_a_record_without_key_and_value_has_a_dead_letter_that_kafka_takes() -> None:
     letter = dead_letter(RECORD._replace(key=None, value=None), "r", "m", "ingress")
     assert letter.value is not None or letter.key is not None
