@@ -14,7 +14,7 @@ from streamflow.engine.approvals import decide_approval
 from streamflow.engine.draft import Draft, Limits
 from streamflow.engine.effects import DeadLetter, RecordRejection
 from streamflow.engine.expiry import forget
-from streamflow.engine.marks import mark
+from streamflow.engine.marks import mark, refuse_long_labels
 from streamflow.engine.offers import deliver_event
 from streamflow.engine.outcome import Contents, Decision, Outcome, Refused
 from streamflow.engine.requests import cancel_run, continue_run, fail_run, retry_step, skip_step
@@ -35,6 +35,7 @@ def decide(view: StateView, contents: Contents, own: Own, command: c.Command, at
         if isinstance(command, c.AdvanceWatermark):
             watermarks = advance_watermark(watermarks, command)
         else:
+            refuse_long_labels(draft, command)
             _DECIDE[type(command)](draft, contents, own, command)
     except Refused as refused:
         outcome, reason = refused.outcome, refused.reason

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from streamflow.engine import commands as c
 from streamflow.engine.draft import Draft
 from streamflow.engine.outcome import Refused
@@ -21,8 +23,18 @@ def refuse_known_origin(draft: Draft, origin: c.Origin | None) -> None:
 
 def refuse_long_names(draft: Draft, command: c.StartRun | c.DeliverEvent) -> None:
     """Keys and ids of events are in many records, so their share of a record's size is kept small."""
+    _refuse_long(draft, (("key", command.key), ("event id", command.event.id)))
+
+
+def refuse_long_labels(draft: Draft, command: c.Command) -> None:
+    """What names a command, and what it names, is in every transition that comes of it and in what refuses it."""
+    found = (("command id", command.id), *((name, getattr(command, name, None)) for name in ("step", "by", "trace")))
+    _refuse_long(draft, ((name, text) for name, text in found if text))
+
+
+def _refuse_long(draft: Draft, names: Iterable[tuple[str, str]]) -> None:
     limit = draft.limits.name_bytes
-    for name, text in (("key", command.key), ("event id", command.event.id)):
+    for name, text in names:
         if len(text) * 4 > limit and len(text.encode()) > limit:
             raise Refused("dead", "name_too_long", f"expected the {name} in at most {limit} bytes but it has more; send a shorter one")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from streamflow.engine.commands import CancelRun, Decide, RetryStep
 from streamflow.engine.draft import Limits
 from streamflow.engine.overlay import encode_record
 from streamflow.wire.transitions import encode_transition
@@ -67,3 +68,18 @@ def test_many_source_records_between_two_commits_are_a_few_bytes_each() -> None:
     for n in range(2000):
         bench.take(an_offer(an_event("go", f"g{n}"), key="other", origin=an_origin(n, tag=f"{n:012x}")))
     assert len(encode_record(bench.overlay.get("mark/topic/0"))) < 2000 * 24
+
+
+def test_what_people_write_when_they_end_a_run_or_answer() -> None:
+    """All of it in the head, in transitions, and in what refuses it."""
+    called = {"id": "call", "call": {"operation": "pay"}, "undo": {"operation": "back"}}
+    bench = Bench(a_definition(called), limits=Limits(record_bytes=LIMIT))
+    bench.start()
+    run, long = bench.run(), "x" * 15_000
+    for command in (RetryStep("r", run, long), Decide("d", run, "call", "approved", long), RetryStep(long, run, "call")):
+        decision = bench.take(command)
+        assert (decision.outcome, decision.reason) == ("dead", "name_too_long")
+        assert len(repr(decision.effects)) < 500
+    bench.take(CancelRun("c", run, long))
+    assert len(bench.overlay.get(f"run/{run}").stopping.reason) == 1000
+    assert largest(bench) < 0.2 * LIMIT
