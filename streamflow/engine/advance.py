@@ -26,7 +26,7 @@ from streamflow.definition.plan import (
 )
 from streamflow.engine.calls import begin_call, begin_list
 from streamflow.engine.commands import Continue, Event
-from streamflow.engine.draft import RunDraft
+from streamflow.engine.draft import RunDraft, answer_of
 from streamflow.engine.effects import AppendCommand, PrintLine, PublishEvent
 from streamflow.engine.evaluation import Parked, Place
 from streamflow.engine.stopping import stop
@@ -80,20 +80,20 @@ def advance(run: RunDraft, begin_with: Iterable[str] | None = None) -> None:
     _flush(run, skipped)
     steps = run.head.steps
     if len(steps) == len(plan.steps) and all(s.status in ("done", "skipped") for s in steps.values()):
-        run.record(RunCompleted(_ended(run), _output(run)))
+        run.record(_completed(run))
 
 
-def _output(run: RunDraft) -> Any:
-    """The output of the run: that of the step the definition names, or None if it has none, or one that no record takes."""
-    step = run.plan.output
-    if step is None or run.head.steps[step].status != "done" or run.head.steps[step].outcome in NO_OUTCOME:
-        return None
-    output = run.output(step)
+def _completed(run: RunDraft) -> RunCompleted:
+    """The end of the run with its output: that of the step the definition names, or None if it has none, or one that no record takes."""
+    head, ended, step = run.head, _ended(run), run.plan.output
+    if step is None or head.steps[step].status != "done" or head.steps[step].outcome in NO_OUTCOME:
+        return RunCompleted(ended)
+    completed = RunCompleted(ended, run.output(step))
     try:
-        Place(run).fits(output, "output", command=True)
+        Place(run).fits(completed if head.parent is None else answer_of(head.parent, head.run, completed), "output")
     except Parked:
-        return None
-    return output
+        return RunCompleted(ended)
+    return completed
 
 
 def _flush(run: RunDraft, skipped: list[str]) -> None:
@@ -216,7 +216,7 @@ def _approval(run: RunDraft, step: StepPlan, work: ApprovalPlan) -> None:
 def _fail(run: RunDraft, step: StepPlan, work: FailPlan) -> None:
     reason = Place(run).evaluate(work.reason.evaluate, work.reason, "fail/reason")
     text = reason if isinstance(reason, str) else msgspec.json.encode(reason, order="sorted").decode()
-    stop(run, "failed", text[:1000], step.id)
+    stop(run, "failed", text, step.id)
 
 
 def _print(run: RunDraft, step: StepPlan, work: PrintPlan) -> None:

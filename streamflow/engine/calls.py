@@ -33,13 +33,14 @@ def begin_attempt(run: RunDraft, step: StepPlan, attempt: int, *, spent: int = 0
     task = task_id(head.run, step.id, item, attempt)
     if isinstance(work, ChildPlan):
         key = place.key(work.key, "run/key")
-        place.fits(values, "with", command=True)
         child = run_id(work.definition, key, task)
-        run.record(ChildRequested(child, work.definition, work.version, key, values, deadline, spent, item, unseen), step.id, attempt=attempt)
         start = c.Start(work.sha, work.at, head.revision)
         parent = c.Parent(head.run, head.key, step.id, attempt, item)
         event = c.Event("", task, draft.now_ms, values)
-        draft.effects.append(AppendCommand(key, c.StartRun(f"child/{task}", work.definition, key, start, "", event, None, draft.trace, parent)))
+        command = c.StartRun(f"child/{task}", work.definition, key, start, "", event, None, draft.trace, parent)
+        place.fits(command, "with")
+        run.record(ChildRequested(child, work.definition, work.version, key, values, deadline, spent, item, unseen), step.id, attempt=attempt)
+        draft.effects.append(AppendCommand(key, command))
         return
     lost = draft.now_ms + work.queue_ms + work.timeout_ms + draft.limits.lost_ms
     due = lost if deadline is None or item is not None else min(lost, deadline)

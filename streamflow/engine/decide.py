@@ -12,7 +12,7 @@ from typing import Any
 from streamflow.engine import commands as c
 from streamflow.engine.approvals import decide_approval
 from streamflow.engine.draft import Draft, Limits
-from streamflow.engine.effects import DeadLetter, RecordRejection
+from streamflow.engine.effects import DeadLetter, Effect, RecordRejection
 from streamflow.engine.expiry import forget
 from streamflow.engine.marks import mark, refuse_long_labels
 from streamflow.engine.offers import deliver_event
@@ -57,9 +57,13 @@ def decide(view: StateView, contents: Contents, own: Own, command: c.Command, at
     return Decision(outcome, reason, draft.transitions, draft.effects, draft.changes)
 
 
-def undecidable(own: Own, at_ms: int, offset: int, reason: str, message: str) -> Decision:
-    """The decision on a record that is no command: it is counted and kept as a dead letter."""
+def undecidable(own: Own, at_ms: int, offset: int, reason: str, message: str, command: c.Command | None = None) -> Decision:
+    """The decision on a record that is no command, or a `command` that nothing can be decided on: it is counted and kept as a dead letter. Nobody
+    waits for what it would have started."""
     counts = own.counts
+    effects: list[Effect] = [DeadLetter(reason, message)]
+    if isinstance(command, c.StartRun) and command.parent is not None:
+        effects.append(answer_parent(command.parent, command.id, reason, message))
     after = Own(
         offset,
         max(at_ms, own.time_ms),
@@ -70,7 +74,7 @@ def undecidable(own: Own, at_ms: int, offset: int, reason: str, message: str) ->
         own.topic_id,
         own.revisions,
     )
-    return Decision("dead", reason, [], [DeadLetter(reason, message)], {OWN: after})
+    return Decision("dead", reason, [], effects, {OWN: after})
 
 
 def _account(own: Own, draft: Draft, outcome: Outcome, reason: str, now: int, offset: int, watermarks: dict[str, Watermark], revisions: tuple[str, ...]) -> Own:

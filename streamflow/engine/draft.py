@@ -123,7 +123,7 @@ class RunDraft:
         draft.put(expiry_key(expires, state.run), Expiry(state.run))
         draft.put(index, KeyRecord(tuple(r for r in known.open if r != state.run), (*known.finished, state.run)[-FINISHED_PER_KEY:]))
         if state.parent is not None:
-            draft.effects.append(AppendCommand(state.parent.key, _answer(state.parent, state.run, transition.data)))
+            draft.effects.append(AppendCommand(state.parent.key, answer_of(state.parent, state.run, transition.data)))
 
     def variables(
         self,
@@ -178,7 +178,7 @@ class RunDraft:
         return [self.draft.get(item_out_key(head.run, step, item)) for item in range(items.total)]
 
 
-def _answer(parent: Parent, run: str, ending: Any) -> CompleteAttempt | FailAttempt:
+def answer_of(parent: Parent, run: str, ending: Any) -> CompleteAttempt | FailAttempt:
     """What the end of a run is for its parent."""
     if isinstance(ending, RunCompleted):
         output = {"run": run, "ended": ",".join(ending.ended), "output": ending.output}

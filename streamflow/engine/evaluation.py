@@ -46,11 +46,9 @@ class Place:
         self.fits(values, at)
         return values
 
-    def fits(self, value: Any, at: str, *, command: bool = False) -> None:
-        """Raises Parked when `value` is too large for a record, or for a `command` of ours: a larger one would be refused where it arrives."""
-        limits = self.run.draft.limits
-        most = max(limits.record_bytes // 2, limits.record_bytes - 4 * limits.name_bytes) if command else limits.record_bytes
-        if len(_encoder.encode(value)) > most:
+    def fits(self, value: Any, at: str) -> None:
+        """Raises Parked when `value`, which may be a command, is too large for a record: a larger command would be refused where it arrives."""
+        if len(_encoder.encode(value)) > self.run.draft.limits.record_bytes:
             raise Parked("too_large", at)
 
     def key(self, expression: Compiled | None, at: str) -> str:

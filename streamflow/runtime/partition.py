@@ -272,7 +272,7 @@ class Partition:
             return undecidable(own, record.timestamp, record.offset, error.code, error.message), None
         if not self._belongs(command):
             message = "expected a command of this partition but its key belongs to another; send it with Kafka's default partitioner (murmur2)"
-            return undecidable(own, record.timestamp, record.offset, "misrouted", message), command
+            return undecidable(own, record.timestamp, record.offset, "misrouted", message, command), command
         if isinstance(command, StartRun):
             await self._content(command)
         try:
@@ -282,7 +282,7 @@ class Partition:
         except Exception as error:  # a bug of ours in a pure function fails every time: one command is put aside, not all runs of the partition
             log.exception("decision_failed", partition=self.number, offset=record.offset, command=command.id, consequence="it becomes a dead letter")
             message = f"expected a decision but the engine failed with {type(error).__name__}; report it, and replay this record when it is mended"
-            return undecidable(own, record.timestamp, record.offset, "decision_failed", message), None
+            return undecidable(own, record.timestamp, record.offset, "decision_failed", message, command), None
 
     def _belongs(self, command: Command) -> bool:
         partitions = self._settings.topics.partitions

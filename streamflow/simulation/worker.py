@@ -155,7 +155,7 @@ class Partition:
         except DecodeError as error:
             return None, undecidable(own, record.timestamp_ms, record.offset, error.code, error.message)
         if not self._belongs(command):
-            return command, undecidable(own, record.timestamp_ms, record.offset, "misrouted", "expected a command of this partition")
+            return command, undecidable(own, record.timestamp_ms, record.offset, "misrouted", "expected a command of this partition", command)
         return command, None
 
     def _belongs(self, command: Command) -> bool:

@@ -77,12 +77,12 @@ def test_a_cancelled_parent_cancels_its_child_and_time_ends_one() -> None:
 
 
 def test_what_no_command_takes_is_not_sent_to_a_child_nor_to_a_parent() -> None:
-    child = a_child({"id": "big", "set": [{"name": "text", "expr": "trigger.n"}]}, output="big")
+    child = a_child({"id": "big", "set": [{"name": "text", "expr": "trigger.n + trigger.n"}]}, output="big")
     last = {"id": "end", "needs": ["child"], "set": [{"name": "got", "expr": "steps.child.output == null"}]}
     simulation = with_child(child, RUN, last, output="end", limits=Limits(record_bytes=20_000))
-    parent = started(simulation, {"n": "x" * 15_990})  # fits the child's start, and as its output not the answer
+    parent = started(simulation, {"n": "x" * 9_900})  # fits the child's start, and as its output not the answer
     assert ended(simulation, parent).output == {"got": True}
-    simulation.send("placed", {"n": "x" * 16_100}, key="k1")
+    simulation.send("placed", {"n": "x" * 19_550}, key="k1")
     simulation.run_until_quiet()
     parked = [t.data for t in simulation.transitions() if isinstance(t.data, StepParked)]
     assert parked == [StepParked("too_large", "with")]
@@ -99,3 +99,26 @@ def test_a_list_of_children() -> None:
     simulation = with_child(child, step, last, output="end")
     assert ended(simulation, started(simulation, {"ns": [1, 2, 3]})).output == {"ns": [2, 4, 6]}
     assert left_behind(simulation) == []
+
+
+def test_no_size_of_what_a_child_is_given_or_gives_back_leaves_its_parent_waiting() -> None:
+    many = [{"id": f"a_very_long_name_of_a_step_{n:03d}_that_ends_its_run_in_the_end", "set": [{"name": "n", "expr": "1"}]} for n in range(80)]
+    child = a_child({"id": "big", "set": [{"name": "text", "expr": "trigger.n"}]}, *many, output="big")
+    keyed = {"id": "child", "run": {**RUN["run"], "key": "trigger.key"}}  # type: ignore[dict-item]
+    ends = set()
+    for size in (*range(7_000, 16_000, 500), *range(19_000, 20_000, 50)):
+        simulation = with_child(child, keyed, limits=Limits(record_bytes=20_000))
+        for key in ("k", '"' * 1000):
+            simulation.send("placed", {"n": "x" * (size - len(key)), "key": key}, key=f"k{len(key)}")
+        simulation.run_until_quiet()
+        ends |= {simulation.history(run)[-1].type for run in simulation.runs()}
+    assert ends == {"RunCompleted", "StepParked"}
+
+
+def test_a_child_whose_start_cannot_be_decided_is_a_failure_too() -> None:
+    child = a_child({"id": "no", "fail": {"reason": "'never'"}})
+    simulation = with_child(child, RUN, {"id": "sorry", "needs": ["child.failure"], "set": [{"name": "why", "expr": "errors.child.code"}]}, output="sorry")
+    for partition in simulation.open_partitions():
+        partition._belongs = lambda command: not getattr(command, "parent", None)  # type: ignore[method-assign]
+    parent = started(simulation, {"n": 4})
+    assert ended(simulation, parent).output == {"why": "misrouted"}
