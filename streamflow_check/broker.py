@@ -127,6 +127,8 @@ class Broker:
                     "queued.max.messages.kbytes": 32_768,
                 }
             )
+            self._consumers[committed].list_topics(timeout=_ANSWER_S)  # otherwise it takes a second to find each topic
+            self._answered(lambda: self._consumers[committed].list_topics(timeout=_ANSWER_S))  # or it would ask for each topic, a second each
         return self._consumers[committed]
 
     def _answered(self, ask: Callable[[], T]) -> T:
