@@ -143,7 +143,7 @@ def _step_parked(state: RunState, transition: Transition, data: StepParked) -> E
 
 
 def _step_retried(state: RunState, transition: Transition, data: StepRetried) -> Evolved:
-    again = retried_after(state.steps[transition.step or ""])
+    again = retried_after(state.steps[transition.step or ""], data.deadline_ms)
     if again is not None:
         return _step(state, transition, again)
     return {name: step for name, step in state.steps.items() if name != transition.step}, state.seen, state.kept
@@ -219,6 +219,9 @@ def records_of(before: RunState | None, transition: Transition, reads: frozenset
             records.append((timer_key(data.due_ms, run, step), Timer(run, step, data.due_ms)))
     elif kind is DelayStarted:
         records.append((timer_key(data.until_ms, run, step), Timer(run, step, data.until_ms)))
+    elif kind is StepRetried:
+        if data.deadline_ms is not None:
+            records.append((timer_key(data.deadline_ms, run, step), Timer(run, step, data.deadline_ms)))
     elif before is not None and kind in _DISARMING:
         state = before.steps.get(step)
         if state is not None and (armed := state.due_ms) is not None:

@@ -90,15 +90,15 @@ def parked_after(before: StepState | None) -> StepState:
     return StepState("parked", None, None, before.attempt, before.spent, before.began_ms, None, before.items, unseen=before.unseen)
 
 
-def retried_after(before: StepState) -> StepState | None:
-    """A parked step that is tried again; None: from its beginning."""
+def retried_after(before: StepState, deadline_ms: int | None) -> StepState | None:
+    """A parked step that is tried again, a list until `deadline_ms`; None: from its beginning."""
     if not before.attempt:
         return None
     if before.items is None:
         return StepState("retrying", None, None, before.attempt, before.attempt, before.began_ms, unseen=before.unseen)
     succeeded = before.items.total - before.items.failed
     items = Items(before.items.total, succeeded, succeeded, 0, 0)
-    return StepState("listing", None, None, before.attempt, 0, before.began_ms, None, items, unseen=before.unseen)
+    return StepState("listing", None, deadline_ms, before.attempt, 0, before.began_ms, deadline_ms, items, unseen=before.unseen)
 
 
 def attempt_records(before: StepState | None, transition: Transition, read: bool) -> Iterator[tuple[str, Any]]:

@@ -48,9 +48,11 @@ def fail_run(draft: Draft, contents: Contents, own: Own, command: c.FailRun) -> 
 
 
 def retry_step(draft: Draft, contents: Contents, own: Own, command: c.RetryStep) -> None:
-    """Try a parked step again: a call with as many attempts as at first, a list with the items that failed. Raises Refused."""
+    """Try a parked step again: a call with as many attempts as at first, a list with the items that failed, both in their
+    time once more. Raises Refused."""
     run, step = _parked_step(draft, contents, command)
-    run.record(StepRetried(), step.id)
+    listed, within = run.head.steps[step.id].items is not None, getattr(step.work, "within_ms", None)
+    run.record(StepRetried(draft.now_ms + within if listed and within is not None else None), step.id)
     state = run.head.steps.get(step.id)
     if state is None:
         _begin_again(run, step)

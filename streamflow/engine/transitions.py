@@ -193,8 +193,10 @@ class StepParked(Struct, frozen=True):
     at: str
 
 
-class StepRetried(Struct, frozen=True):
-    pass
+class StepRetried(Struct, frozen=True, omit_defaults=True):
+    """The parked step goes on. `deadline_ms`: of a list whose work has a time, when that is over once more."""
+
+    deadline_ms: int | None = None
 
 
 class RunCompleted(Struct, frozen=True, omit_defaults=True):

@@ -10,7 +10,8 @@ from streamflow.engine.draft import Limits
 from streamflow.engine.tasks import Task
 from streamflow.engine.transitions import ItemsEnded, RunCompleted, StepParked
 from streamflow.errors import OperationError
-from tests.unit.engine.outside import a_list, cancelled_tasks, ended, failing, left_behind, of, started, world
+from streamflow.simulation.tasks import Silent
+from tests.unit.engine.outside import a_list, cancelled_tasks, ended, facts, failing, left_behind, of, started, world
 
 
 def test_a_list_is_worked_through_with_a_bound_and_its_outputs_are_in_order() -> None:
@@ -132,5 +133,23 @@ def test_a_long_list_makes_no_long_decision() -> None:
     for transition in simulation.history(run):
         by_cause[transition.cause] = by_cause.get(transition.cause, 0) + 1
     assert max(by_cause.values()) <= 22
+    assert isinstance(ended(simulation, run), RunCompleted)
+    assert left_behind(simulation) == []
+
+
+def test_a_list_that_is_retried_has_its_time_once_more() -> None:
+    simulation = world(a_list(within="1m", retry={"attempts": 1}), operations={"pay": lambda input, task: Silent() if input["index"] else {}})
+    run = started(simulation, {"ids": [1, 2, 3]})
+    for _ in range(2):
+        simulation.advance("59s")
+        simulation.run_until_quiet()
+        assert simulation.head(run).steps["each"].status == "listing"  # type: ignore[union-attr]
+        simulation.advance("2s")
+        assert facts(simulation, run)[-2:] == ["ItemsEnded each", "StepParked each"]
+        simulation.retry(run, "each")
+    simulation.tasks.operations["pay"] = lambda input, task: {}
+    simulation.advance("2m")
+    simulation.retry(run, "each")
+    simulation.run_until_quiet()
     assert isinstance(ended(simulation, run), RunCompleted)
     assert left_behind(simulation) == []
