@@ -183,20 +183,20 @@ def findings(wanted: Iterable[Topic], actual: dict[str, ActualTopic]) -> list[Fi
     return found
 
 
-def plan(settings: Settings, admin: Admin | None = None, extra: Sequence[Topic] = ()) -> list[Finding]:
-    """What differs between the topics that the settings want (and `extra` ones, such as lanes) and the broker's.
+def plan(settings: Settings, admin: Admin | None = None) -> list[Finding]:
+    """What differs between the topics that the settings want and the broker's.
 
     Raises OperationError if the broker does not answer."""
-    wanted = [*topics(settings), *extra]
+    wanted = topics(settings)
     return findings(wanted, (admin or Admin(settings)).describe(topic.name for topic in wanted))
 
 
-def apply(settings: Settings, admin: Admin | None = None, extra: Sequence[Topic] = ()) -> list[Finding]:
+def apply(settings: Settings, admin: Admin | None = None) -> list[Finding]:
     """Creates missing topics and mends what can be mended without loss; returns what was found before. May be repeated.
 
     Raises OperationError if a promise would still not hold, after everything that could be mended has been."""
     admin = admin or Admin(settings)
-    wanted = [*topics(settings), *extra]
+    wanted = topics(settings)
     found = findings(wanted, admin.describe(topic.name for topic in wanted))
     missing = {finding.topic for finding in found if finding.kind == "missing"}
     admin.create([topic for topic in wanted if topic.name in missing])
@@ -206,20 +206,20 @@ def apply(settings: Settings, admin: Admin | None = None, extra: Sequence[Topic]
     return found
 
 
-def verify(settings: Settings, admin: Admin | None = None, extra: Sequence[Topic] = ()) -> list[Finding]:
+def verify(settings: Settings, admin: Admin | None = None) -> list[Finding]:
     """As `plan`, but raises OperationError if a topic is missing or a promise does not hold; returns the advice that is left."""
-    found = plan(settings, admin, extra)
+    found = plan(settings, admin)
     _refuse([finding for finding in found if finding.kind != "advice"])
     return found
 
 
-def require_topics(settings: Settings, extra: Sequence[Topic] = ()) -> dict[str, str]:
+def require_topics(settings: Settings) -> dict[str, str]:
     """What a worker calls before it starts: the ids of all topics, by name.
 
     Raises OperationError if a topic is missing or not as our promises need it."""
     admin = Admin(settings)
-    verify(settings, admin, extra)
-    return admin.topic_ids(topic.name for topic in (*topics(settings), *extra))
+    verify(settings, admin)
+    return admin.topic_ids(topic.name for topic in topics(settings))
 
 
 def _refuse(found: Sequence[Finding]) -> None:

@@ -11,6 +11,7 @@ from streamflow.errors import OperationError
 from streamflow.kafka import admin
 from streamflow.kafka.topics import lane_topic_name, topic_name, topics
 from streamflow.settings import Kafka, Lane, Limits, Settings, Tasks, Topics
+from tests.conftest import eventually
 
 pytestmark = pytest.mark.broker
 
@@ -148,6 +149,7 @@ def test_a_broker_that_is_not_there_is_named_as_the_cause(tmp_path: Path) -> Non
 def alter(settings: Settings, role: str, name: str, value: str) -> None:
     finding = admin.Finding(topic_name(settings, role), "breaks", name, value, "", fixable=True)
     admin.Admin(settings).alter([finding])
+    eventually(lambda: admin.Admin(settings).describe([finding.topic])[finding.topic].config[name] == value)  # a broker with much to do shows it later
 
 
 def with_topics(settings: Settings, **changes: object) -> Settings:
