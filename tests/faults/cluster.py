@@ -62,7 +62,11 @@ class Cluster:
         """Starts every node that is down; returns when all are there."""
         for node in NODES:
             self.start_node(node)
-        self._wait_ready()
+        try:
+            self._wait_ready()
+        except Failed:
+            self.kill()
+            raise
         return self
 
     def kill(self) -> None:
@@ -101,7 +105,7 @@ class Cluster:
         meta = (self._kafka.formatted / "meta.properties").read_text()
         directory = re.search(r"(?m)^directory\.id=(.*)$", meta)
         assert directory is not None
-        own = directory[1][:-1] + "ABC"[node - 1]  # told apart by its last letter
+        own = "ABC"[node - 1] + directory[1][1:]
         meta = re.sub(r"(?m)^directory\.id=.*$", f"directory.id={own}", re.sub(r"(?m)^node\.id=.*$", f"node.id={node}", meta))
         (data / "meta.properties").write_text(meta)
         voters = ",".join(f"{number}@127.0.0.1:{one.controller}" for number, one in self._ports.items())

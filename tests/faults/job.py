@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ from tests.faults.cluster import Cluster
 from tests.faults.nemesis import from_json
 from tests.faults.outside import Outside
 from tests.faults.shim import Control, Disk, load
-from tests.faults.trial import run, setting_of
+from tests.faults.trial import Result, run, setting_of
 
 BROKER_LIVES = 25  # experiments; each leaves consumer offsets and coordinators behind
 BROKER_CONFIG = {"log.cleaner.backoff.ms": "1000"}
@@ -39,7 +40,11 @@ def main() -> int:
             asked = json.loads(line)
             blows = from_json(asked["schedule"])
             if setting_of(blows).brokers > 1:
-                cluster = cluster or Cluster(folder / "cluster").start()
+                try:
+                    cluster = Cluster(folder / "cluster").start()
+                except Exception:  # noqa: BLE001 - told in the table
+                    _tell(answers, asdict(Result(asked["kind"], asked["seed"], asked["schedule"], evidence=[traceback.format_exc()[-3000:]])))
+                    continue
 
             def say(text: str, asked: dict[str, Any] = asked) -> None:
                 _tell(answers, {"said": f"[{asked['kind']} {asked['seed']}] {text}"})

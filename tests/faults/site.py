@@ -33,6 +33,7 @@ SOURCE_PARTITIONS = 2
 SESSION_S = 3
 STALLED_S = 60.0
 QUIET_S = 4.0
+LAST_S = 0.3
 
 ROLES = ("engine", "ingress", "tasks")
 LANES = {"default": Lane(session_timeout_s=SESSION_S), "slow": Lane(in_flight=4, session_timeout_s=SESSION_S)}
@@ -199,16 +200,18 @@ class Site:
         self.wait(self._lanes_done, "the lanes to be done", self._moving, 0.1)
         self.cpu_s = {name: _cpu_s(worker) for name, worker in self.workers.items() if worker.wanted}
         self._stop([*self.of("ingress"), *self.of("tasks")])
-        self.wait(self._commands_decided, "all commands to be decided", self._moving, 0.1)
+        time.sleep(LAST_S)  # the engine decides what came last; what it has decided it saves when it stops
         self._stop(self.of("engine"))
+        if not self._commands_decided():
+            (engine, *_) = self.of("engine")
+            engine.restart()
+            self.wait(self._commands_decided, "all commands to be decided", self._moving, 0.1)
+            self._stop([engine])
 
     def _cancel_open(self) -> None:
         """When nothing moves any more, runs that wait for what is lost are cancelled, as a person would."""
         watcher = self.watcher
         assert watcher is not None
-
-        def done() -> bool:
-            return self._sources_read() and self._commands_decided() and not watcher.open
 
         asked: set[str] = set()
         last, moved = None, time.monotonic()
@@ -217,11 +220,12 @@ class Site:
             nonlocal last, moved
             if (state := self._moving()) != last:
                 last, moved = state, time.monotonic()
-            if time.monotonic() - moved > QUIET_S:
-                for run in watcher.open - asked:
-                    asked.add(run)
-                    watcher.cancel(run, PARTITIONS)
-            return done()
+            if time.monotonic() - moved < QUIET_S:
+                return False
+            for run in watcher.open - asked:
+                asked.add(run)
+                watcher.cancel(run, PARTITIONS)
+            return not watcher.open
 
         self.wait(cancelled, "all runs to have ended or be cancelled", lambda: (self._moving(), len(asked)), 0.2)
 

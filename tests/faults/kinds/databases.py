@@ -26,7 +26,7 @@ steps:
         - {{name: table, expr: "'bookings'"}}
         - {{name: row, expr: "{{'item': trigger.key}}"}}
         - {{name: idempotency_column, expr: "'key'"}}
-      {RETRY}
+      {RETRY.replace(", timeout", chr(10) + "      timeout")}
 """
 
 
