@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import time
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ledger-operation", action="append", default=[], metavar="NAME", help="an operation whose calls the ledger sees (all)")
     parser.add_argument("--cli", default="", metavar="COMMAND", help="the command line to ask too, as `streamflow`")
     parser.add_argument("--api", default="", metavar="URL", help="where the API tells a history, with {run} in it")
+    parser.add_argument("--api-token-env", default="", metavar="NAME", help="the environment variable that holds the API's token")
     parser.add_argument("--late-s", type=float, default=60, help="how late a timer may be; 0: however late (%(default)s)")
     parser.add_argument("--window-days", type=float, default=7, help="how long finished runs are remembered (%(default)s)")
     parser.add_argument("--running", action="store_true", help="work goes on: judge only what is true at all times")
@@ -70,12 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             at_rest=not asked.running,
             cli=(*shlex.split(asked.cli), "--bootstrap", asked.bootstrap, "--prefix", asked.prefix) if asked.cli else (),
             api=asked.api,
+            api_token=os.environ[asked.api_token_env] if asked.api_token_env else "",
             without=frozenset(asked.without),
         )
         connection = dict(pair.partition("=")[::2] for pair in asked.config)
         with Broker(asked.bootstrap, asked.prefix, connection, tell.now_and_then) as broker:
             report = judge(broker, experiment, tell)
-    except (KafkaException, OSError, ValueError, TypeError) as error:
+    except (KafkaException, OSError, ValueError, TypeError, KeyError) as error:
         print(f"expected topics and files that can be read but {error}; do look at the broker, the prefix and the files", file=sys.stderr)  # noqa: T201
         return 2
     print(json.dumps(report.as_json(), indent=2) if asked.json else report.table())  # noqa: T201

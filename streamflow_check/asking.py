@@ -47,7 +47,7 @@ def judge(topics: Topics, experiment: Experiment, facts: Mapping[str, Fact], rep
     if experiment.api:
         for run, history in histories.items():
             url = experiment.api.format(run=run)
-            _compare("api-agrees", url, lambda url=url: _fetched(url), history, report)  # type: ignore[misc]
+            _compare("api-agrees", url, lambda url=url: _fetched(url, experiment.api_token), history, report)  # type: ignore[misc]
 
 
 def _list(ask: Callable[..., Any], facts: Mapping[str, Fact], report: Report) -> None:
@@ -102,8 +102,9 @@ def _command_line(base: Iterable[str], partitions: int) -> Callable[..., Any]:
     return ask
 
 
-def _fetched(url: str) -> Any:
+def _fetched(url: str, token: str) -> Any:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url} is no address")
-    with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:  # noqa: S310 - checked above
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310 - checked above
+    with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:  # noqa: S310 - checked above
         return json.load(answer)

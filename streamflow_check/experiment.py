@@ -44,6 +44,7 @@ class Experiment:
     at_rest: bool = True
     cli: tuple[str, ...] = ()
     api: str = ""
+    api_token: str = field(default="", repr=False)
     sample: int = 3
     without: frozenset[str] = field(default_factory=frozenset)
 

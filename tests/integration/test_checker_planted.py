@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from tests.integration.lanes import LaneBench, ledger, make_lanes
 from tests.integration.workers import Bench, Worker, bench
 from tests.proof import calls
 from tests.proof.ledger import Ledger
+from tests.proof.world import ROOT
 
 __all__ = ["bench", "ledger"]
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(90)]
@@ -211,6 +215,28 @@ def lanes(bootstrap: str, tmp_path: Path) -> Iterator[LaneBench]:
         yield made
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def sidecar(lanes: LaneBench) -> Iterator[str]:
+    """A sidecar that asks for a token; where it is."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, **lanes.environment(), "STREAMFLOW_SIDECAR__TOKEN": "env:TOKEN", "TOKEN": "secret", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "streamflow.cli.main", "sidecar", "--port", str(port)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        lanes.wait(lambda: _listens(port), "the sidecar to listen")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
 def test_calls_through_a_kill_keep_every_promise_and_one_that_the_ledger_does_not_have_is_missed(lanes: LaneBench, ledger: Ledger) -> None:
     engine, tasks = lanes.worker(), lanes.task_worker(allow=(ledger.host,))
     start = lanes.publish_calls(calls.definition(ledger.url))
@@ -225,8 +251,10 @@ def test_calls_through_a_kill_keep_every_promise_and_one_that_the_ledger_does_no
     tasks.stop()
     engine.stop()
     told = ledger_of(ledger.log)
-    report = verdict(lanes, ledger=told)
+    with sidecar(lanes) as api:
+        report = verdict(lanes, ledger=told, api=f"{api}/runs/{{run}}/transitions", api_token="secret")
     assert report.ok, report.table()
+    assert report.findings["api-agrees"].looked == 3
     assert {name: report.findings[name].looked for name in ("one-result", "calls-sent", "ledger-complete")} == {
         "one-result": 90,
         "calls-sent": 45,
