@@ -22,7 +22,8 @@ def decide_approval(draft: Draft, contents: Contents, own: Own, command: c.Decid
         raise Refused("rejected", "not_approving", message, describe(run))
     try:
         Place(run).fits(command.data, "data")
-    except Parked:
-        raise Refused("rejected", "too_large", "expected an answer that fits a record but it is larger; shorten it", describe(run)) from None
+    except Parked as parked:
+        text = f"expected an answer that fits a record but it is {parked.code.replace('_', ' ')}; shorten it"
+        raise Refused("rejected", parked.code, text, describe(run)) from None
     run.record(ApprovalGiven(command.decision, command.by, command.data), step.id)
     advance(run, step.dependents)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from streamflow.definition.plan import Compiled, ExpressionError
+from streamflow.engine.depth import VALUE_DEPTH, deeper, may_be_deeper
 from streamflow.engine.draft import RunDraft
 
 _encoder = msgspec.json.Encoder()
@@ -47,9 +48,13 @@ class Place:
         return values
 
     def fits(self, value: Any, at: str) -> None:
-        """Raises Parked when `value`, which may be a command, is too large for a record: a larger command would be refused where it arrives."""
-        if len(_encoder.encode(value)) > self.run.draft.limits.record_bytes:
+        """Raises Parked when `value`, which may be a command, is too large for a record: a larger command would be refused where it arrives; or when
+        it is too deep."""
+        encoded = _encoder.encode(value)
+        if len(encoded) > self.run.draft.limits.record_bytes:
             raise Parked("too_large", at)
+        if may_be_deeper(encoded, VALUE_DEPTH) and deeper(value, VALUE_DEPTH):
+            raise Parked("too_deep", at)
 
     def key(self, expression: Compiled | None, at: str) -> str:
         """A business key: the run's own without an expression. Raises Parked."""

@@ -13,12 +13,14 @@ import msgspec
 
 from streamflow.definition.catalog import OperationSpec
 from streamflow.engine.commands import CompleteAttempt, FailAttempt, SuspendAttempt
+from streamflow.engine.depth import deeper, may_be_deeper
 from streamflow.engine.tasks import Task
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt, Operation, Pending
 from streamflow.secrets import resolve_secret
 from streamflow.settings import Connection, Settings
 from streamflow.wire.codec import encode_command
+from streamflow.wire.decoding import MAX_DEPTH
 
 MESSAGE_CHARS = 1000
 
@@ -82,7 +84,7 @@ class Performer:
             if asked is None or asked.cancelling():
                 raise
             raise OperationError("operation_failed", f"expected {task.operation} to end but it cancelled itself; see the worker's log") from error
-        except Exception as error:  # whatever somebody else's code does is an answer
+        except (Exception, SystemExit) as error:  # whatever somebody else's code does is an answer; its exit would end worker after worker
             text = f"expected {task.operation} to end with one of its own errors but {type(error).__name__}: {error}"
             raise OperationError("operation_failed", text) from error
         if isinstance(output, Pending):
@@ -99,6 +101,9 @@ class Performer:
         if (size := len(encoded)) > (most := min(self._output_bytes, self._record_bytes - 10_000)):
             text = f"expected at most {most} bytes of output from {task.operation} but it gave {size}; do return a reference to what is large"
             raise OperationError("output_too_large", text, retryable=False)
+        if may_be_deeper(encoded, MAX_DEPTH) and deeper(_decoder.decode(encoded), MAX_DEPTH):
+            text = f"expected output of {task.operation} with arrays and objects at most {MAX_DEPTH} deep but it has more; do return flatter data"
+            raise OperationError("output_invalid", text, retryable=False)
         if contract.output is not None:
             _check(contract.output, _decoder.decode(encoded), "output_invalid", f"expected output as the schema of {task.operation} says")
         return msgspec.Raw(encoded)

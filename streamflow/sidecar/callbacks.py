@@ -17,12 +17,14 @@ from fastapi import APIRouter, Request, Response
 from streamflow.definition.catalog import OperationSpec
 from streamflow.definition.content import read_content
 from streamflow.engine.commands import CompleteAttempt, FailAttempt
+from streamflow.engine.depth import deeper, may_be_deeper
 from streamflow.engine.transitions import AttemptFailed, AttemptSucceeded, Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.operations.callbacks import Callback, read_answer, read_token
 from streamflow.operations.schema import first_fault
 from streamflow.sidecar.log import Log, heard
 from streamflow.sidecar.state import State, StateOf
+from streamflow.wire.decoding import MAX_DEPTH
 
 router = APIRouter(tags=["callbacks"])
 
@@ -129,7 +131,10 @@ async def _command(state: State, contracts: Contracts, callback: Callback, token
         after_ms = None if error.retry_after_s is None else int(error.retry_after_s * 1000)
         return FailAttempt(command_id, callback.run, callback.step, callback.attempt, error.code, error.message, error.retryable, after_ms, item=callback.item)
     limit = state.settings.tasks.output_bytes
-    if (size := len(msgspec.json.encode(output))) > limit:
+    encoded = msgspec.json.encode(output)
+    if may_be_deeper(encoded, MAX_DEPTH) and deeper(output, MAX_DEPTH):
+        raise Rejected("output_invalid", f"expected arrays and objects at most {MAX_DEPTH} deep but the output has more; do send flatter data")
+    if (size := len(encoded)) > limit:
         raise Rejected("output_too_large", f"expected at most {limit} bytes of output but it has {size}; do have it stored and send its place")
     spec = await contracts.find(state.log, callback)
     if spec is not None and spec.output:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from streamflow.engine.depth import deeper, may_be_deeper
 from streamflow.wire import cloudevents
 from streamflow.wire.cloudevents import NO_ATTRIBUTES, Attributes
 from streamflow.wire.codec import DecodeError
@@ -75,20 +76,9 @@ def decode_json(value: bytes) -> Any:
         data = _json.decode(value)
     except (msgspec.DecodeError, RecursionError) as error:
         raise DecodeError("not_json", "expected JSON in UTF-8 but found other bytes; send JSON, or name its format in content-type") from error
-    # Counting bytes spares nearly every record the walk.
-    if value.count(b"[") + value.count(b"{") > MAX_DEPTH and deeper(data, MAX_DEPTH):
+    if may_be_deeper(value, MAX_DEPTH) and deeper(data, MAX_DEPTH):
         raise DecodeError("too_deep", f"expected arrays and objects at most {MAX_DEPTH} deep but found more; send flatter data")
     return data
-
-
-def deeper(data: Any, levels: int) -> bool:
-    """Whether `data` has more than `levels` arrays and objects within each other."""
-    row = [data]
-    for _ in range(levels):
-        row = [item for part in row if isinstance(part, dict | list) for item in (part.values() if isinstance(part, dict) else part)]
-        if not row:
-            return False
-    return any(isinstance(part, dict | list) for part in row)
 
 
 DECODERS: dict[str, Callable[[bytes], Any]] = {"": decode_json, "application/json": decode_json, "text/json": decode_json}

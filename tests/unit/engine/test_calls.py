@@ -276,3 +276,19 @@ def test_an_attempt_that_can_no_longer_be_prepared_leaves_no_timer_and_no_item_b
     assert [task.attempt for task in simulation.tasks.calls] == ([1, 1, 2, 2] if each else [1, 2])
     assert isinstance(ended(simulation, run), RunCompleted)
     assert left_behind(simulation) == []
+
+
+def _nested(levels: int) -> Any:
+    data: Any = 1
+    for _ in range(levels):
+        data = [data]
+    return {"deep": data}
+
+
+@pytest.mark.parametrize(("levels", "ends"), [(99, "ValuesSet last"), (100, "StepParked pay"), (120, "StepParked pay")])
+def test_how_deep_an_output_may_be_is_no_matter_of_a_process_s_stack(levels: int, ends: str) -> None:
+    last = {"id": "last", "needs": ["pay"], "set": [{"name": "v", "expr": "steps.pay.deep"}]}
+    simulation = world({"id": "pay", "call": CALL}, last, operations={"pay": lambda input, task: _nested(levels)})
+    run = started(simulation)
+    assert ends in facts(simulation, run)
+    assert simulation.dead_letters() == []

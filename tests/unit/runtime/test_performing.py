@@ -75,6 +75,20 @@ def test_an_output_is_a_completed_attempt() -> None:
     )
 
 
+def test_an_operation_that_exits_ends_its_attempt_and_not_the_worker() -> None:
+    failed = answer(fails(SystemExit(3)))
+    assert (failed.code, failed.retryable) == ("operation_failed", True)
+
+
+def test_an_output_is_no_deeper_than_what_comes_after_can_follow() -> None:
+    deep: Any = 1
+    for _ in range(64):
+        deep = [deep]
+    failed = answer(lambda input, attempt: {"receipt": "r", "more": deep})
+    assert (failed.code, failed.retryable) == ("output_invalid", False)
+    assert isinstance(answer(lambda input, attempt: {"receipt": "r", "more": deep[0]}), CompleteAttempt)
+
+
 def test_an_operation_sees_its_attempt() -> None:
     seen: list[Attempt] = []
 

@@ -49,3 +49,18 @@ def test_data_that_json_cannot_carry_is_refused() -> None:
     with pytest.raises(DecodeError) as caught:
         encode_command(DeliverEvent("c", "loan", "k", Event("e", "1", 0, {"n": object()})))
     assert caught.value.code == "event_unusable"
+
+
+@pytest.mark.parametrize("levels", [126, 2000])
+def test_a_command_is_no_deeper_than_every_process_can_follow(levels: int) -> None:
+    """Whether 900 levels are read is a matter of the stack that happens to be there."""
+
+    def a_start(levels: int) -> bytes:
+        return b'{"definition":"d","event":{"data":%b,"id":"e","name":"n","time_ms":1},"id":"c","key":"k","kind":"DeliverEvent"}' % (
+            b"[" * levels + b"]" * levels
+        )
+
+    assert decode_command(encode_command(decode_command(a_start(126))))
+    with pytest.raises(DecodeError) as caught:
+        decode_command(a_start(levels + 1))
+    assert caught.value.code == "too_deep"

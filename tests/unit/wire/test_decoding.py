@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from streamflow.engine.depth import deeper
 from streamflow.wire.codec import DecodeError
-from streamflow.wire.decoding import MAX_DEPTH, Decoded, Record, decode_json, deeper
+from streamflow.wire.decoding import MAX_DEPTH, Decoded, Record, decode_json
 
 DATA = {"order": {"id": "o-1"}, "amount": 12}
 
