@@ -11,6 +11,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="streamflow-faults-"))
     if has("gcc"):
         load()
+    forkserver.ensure_running()  # now, before the environment names the broker's shim: workers are told of their own
     answers = sys.stdout
     cluster: Cluster | None = None
     sys.stdout = sys.stderr  # whatever else is printed is not an answer

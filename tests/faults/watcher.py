@@ -59,6 +59,8 @@ class Watcher:
         longest = 0
         for times in self.moments.values():
             ordered = sorted(times)
+            if ordered[0] > since_ms:
+                ordered.insert(0, int(since_ms))
             longest = max((later - earlier for earlier, later in pairwise(ordered) if later > since_ms and earlier < until_ms), default=longest)
         return longest / 1000
 
