@@ -13,7 +13,9 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.broker import EmbeddedBroker
 
 FIRST_S = 2.0  # of work before anything is broken
-RECOVERY_S = 2.0  # of work after each fault
+RECOVERY_S = 1.5  # of work after each fault
+_JOIN_S = 60  # at most, until new workers have joined
+_START_S = 1.5  # a process, until it has joined its group
 
 Waits = Iterator[float]  # of a fault under way: seconds until it is asked again
 
@@ -91,6 +93,10 @@ def _takeover(site: Site, blow: Blow, chosen: random.Random) -> Waits:
 
 def _rebalance(site: Site, blow: Blow, chosen: random.Random) -> Waits:
     one, other = site.engine(static=False), site.engine(static=False)
+    for _ in range(_JOIN_S * 10):
+        if site.workers.complete:
+            break
+        yield 0.1
     yield blow.for_s
     other.kill()
     for _ in site.workers.leave([one]):
@@ -122,11 +128,11 @@ def _broker_pause(site: Site, blow: Blow, chosen: random.Random) -> Waits:
 _SESSION = "the session timeout"
 _ROLES = ("engine", "ingress", "tasks")
 FAULTS: dict[str, Fault] = {
-    "kill": Fault("kill -9 of a worker, started again on its disk", _ROLES, (0.2, 1.0), _kill),
+    "kill": Fault("kill -9 of a worker, started again on its disk", _ROLES, (0.2, 1.0), _kill, extra_s=_START_S),
     "stop": Fault("SIGSTOP of a worker past its session, so that it goes on as a zombie", _ROLES, (0.7, 1.5), _stop, past_session=True, bound=_SESSION),
-    "state": Fault("kill -9 of an engine, and its state folder is gone", ("engine",), (0.2, 1.0), _state),
+    "state": Fault("kill -9 of an engine, and its state folder is gone", ("engine",), (0.2, 1.0), _state, extra_s=_START_S),
     "takeover": Fault("an engine is lost for good, another comes with an empty folder", ("engine",), (0.5, 1.0), _takeover, past_session=True, bound=_SESSION),
-    "rebalance": Fault("two more engines join, one leaves in order, one is killed", ("engine",), (3.0, 4.0), _rebalance, extra_s=1.0, bound=_SESSION),
+    "rebalance": Fault("two more engines join, one leaves in order, one is killed", ("engine",), (0.5, 2.0), _rebalance, extra_s=3.0, bound=_SESSION),
     "broker-kill": Fault(
         "kill -9 of the broker, started again on its data", ("broker",), (0.1, 0.5), _broker_kill, extra_s=3.0, bound="the broker's start", of_broker=True
     ),

@@ -17,6 +17,9 @@ from streamflow.errors import OperationError
 
 ENTRY: tuple[str, ...] = (sys.executable, "-m", "streamflow.cli.main")  # the command line whose workers are drilled
 
+_JOINED = {
+    role: f'"event": "{event}"'.encode() for role, event in (("engine", "partitions_assigned"), ("ingress", "sources_assigned"), ("tasks", "lane_assigned"))
+}
 _AGAIN_S = 1.0
 _MANY = 5  # ends by itself, after which a worker is given up
 _GRACE_S = 30.0
@@ -36,6 +39,7 @@ class Worker:
     fell: list[int] = field(default_factory=list)  # exit codes
     _process: subprocess.Popen[bytes] | None = None
     _fell_at: float = 0.0
+    _log_at: int = 0  # where the log of its last process begins
 
     @property
     def alive(self) -> bool:
@@ -46,6 +50,7 @@ class Worker:
         command = [*ENTRY, "worker", self.role, "--parent", str(os.getpid())]
         try:
             with self.log.open("ab") as log:
+                self._log_at = log.tell()
                 self._process = subprocess.Popen(
                     command,
                     env=self.env,
@@ -100,9 +105,12 @@ class Worker:
         """The end of what it has said."""
         return self.log.read_text(errors="replace")[-_TAIL:] if self.log.exists() else ""
 
-    def said(self, event: str) -> bool:
-        """Whether its log has this event."""
-        return self.log.exists() and f'"event": "{event}"' in self.log.read_text(errors="replace")
+    @property
+    def joined(self) -> bool:
+        """Whether its group has given it something to do since it was last started, be it nothing."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_at)
+            return _JOINED[self.role] in log.read()
 
     def _send(self, number: int) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -128,9 +136,10 @@ class Workers:
         """The running workers of a role."""
         return [worker for worker in self.all if worker.role == role and worker.wanted]
 
-    def fell(self) -> int:
-        """How often any of them ended by itself."""
-        return sum(len(worker.fell) for worker in self.all)
+    @property
+    def complete(self) -> bool:
+        """Whether all that are to run have joined their groups."""
+        return all(worker.joined for worker in self.all if worker.wanted)
 
     def leave(self, workers: Sequence[Worker]) -> Iterator[None]:
         """Asks some to end in order, and waits for it: iterate. By force after a while."""

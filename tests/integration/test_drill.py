@@ -1,0 +1,182 @@
+"""The drill as a user runs it: green where every promise is kept, red where an engine breaks one, refused where it may not be; nothing stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from streamflow.kafka.broker import EmbeddedBroker
+from tests.conftest import eventually, needs_broker
+from tests.integration.test_demo import left_running
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+
+PROJECT = Path(__file__).parents[2]
+# The same command line, whose engine workers have a planted bug.
+PLANTED = """
+import sys
+from streamflow.drill import workers
+workers.ENTRY = (sys.executable, "-m", "tests.checker.entry", "BUG")
+from streamflow.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def drill(tmp_path: Path, *options: str, program: Sequence[str] = ("-m", "streamflow.cli.main")) -> subprocess.Popen[str]:
+    needs_broker()
+    own = {name: value for name, value in os.environ.items() if not name.startswith("STREAMFLOW_") or name == "STREAMFLOW_CACHE"}
+    env = own | {"PYTHONPATH": str(PROJECT), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, *program, "drill", *options]
+    return subprocess.Popen(command, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str], code: int) -> tuple[str, str]:
+    try:
+        out, err = process.communicate(timeout=200)
+    finally:
+        process.kill()
+    assert process.returncode == code, out + err
+    return out, err
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"drill-{uuid.uuid4().hex[:8]}."
+
+
+def found(bootstrap: str, prefix: str) -> list[str]:
+    """The topics and groups of a prefix."""
+    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    groups = client.list_consumer_groups().result(10).valid
+    names = [*client.list_topics(timeout=10).topics, *(group.group_id for group in groups)]
+    return [name for name in names if name.startswith(prefix)]
+
+
+def words(verdict: dict[str, Any]) -> dict[str, str]:
+    return {promise["promise"]: promise["verdict"] for promise in verdict["promises"]}
+
+
+def test_a_short_drill_on_a_broker_of_its_own_keeps_every_promise_and_leaves_nothing(tmp_path: Path) -> None:
+    out, err = ended(drill(tmp_path, "--break", "kill,state", "--seconds", "10", "--seed", "11", "--json"), 0)
+
+    told = json.loads(out)
+    assert told["ok"]
+    assert set(words(told).values()) == {"kept"}
+    assert {fault["fault"] for fault in told["faults"]} == {"kill", "state"}
+    assert all(fault["standstill_s"] > 0 for fault in told["faults"])
+    assert told["facts"]["events"] > 200
+    assert told["facts"]["runs failed"] > 0  # a person has said no
+    assert "seed 11" in err
+    assert "kill -9 of an engine, and its state folder is gone" in err
+    assert left_running(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_that_forges_copies_makes_the_verdict_red_and_everything_is_removed(bootstrap: str, prefix: str, tmp_path: Path) -> None:
+    line = ("--bootstrap", bootstrap, "--prefix", prefix, "--break", "kill", "--seconds", "6", "--seed", "1")
+    out, err = ended(drill(tmp_path, *line, program=("-c", PLANTED.replace("BUG", "copy-forged"))), 1)
+
+    assert "identical-copies  BROKEN" in " ".join(out.split(" ")).replace("   ", "  "), out
+    assert "NOT EVERYTHING WAS KEPT." in out
+    assert "removed " in err
+    assert found(bootstrap, prefix) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_drill_removes_what_it_made(bootstrap: str, prefix: str, tmp_path: Path, asked: signal.Signals) -> None:
+    process = drill(tmp_path, "--bootstrap", bootstrap, "--prefix", prefix, "--break", "kill")
+    try:
+        eventually(lambda: [name for name in found(bootstrap, prefix) if name.endswith("engine")], timeout=90, every=0.2)
+        process.send_signal(asked)
+        ended(process, 130)
+    finally:
+        process.kill()
+
+    assert found(bootstrap, prefix) == []
+    assert left_running(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_prefix_that_is_in_use_is_refused_and_left_alone(bootstrap: str, prefix: str, tmp_path: Path) -> None:
+    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    client.create_topics([NewTopic(f"{prefix}runs", 1, 1)])[f"{prefix}runs"].result(10)
+
+    _, err = ended(drill(tmp_path, "--bootstrap", bootstrap, "--prefix", prefix, "--break", "kill"), 3)
+
+    assert f"prefix_in_use: expected a prefix that nobody uses but there is {prefix}runs" in err
+    assert found(bootstrap, prefix) == [f"{prefix}runs"]
+
+
+def rule(kind: ResourceType, name: str, operation: AclOperation, *, allow: bool) -> AclBinding:
+    pattern = ResourcePatternType.PREFIXED if kind is ResourceType.TOPIC else ResourcePatternType.LITERAL
+    return AclBinding(kind, name, pattern, "User:*", "*", operation, AclPermissionType.ALLOW if allow else AclPermissionType.DENY)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a broker with rights: nobody may create topics `no-...`, nor delete those of `stay-...`."""
+    needs_broker()
+    config = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
+    }
+    with EmbeddedBroker(tmp_path_factory.mktemp("guarded"), config=config) as broker:
+        client = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
+        denied = {"no-": AclOperation.CREATE, "stay-": AclOperation.DELETE}
+        rules = []
+        for name, operation in denied.items():
+            rules += [rule(ResourceType.TOPIC, name, AclOperation.ALL, allow=True), rule(ResourceType.TOPIC, name, operation, allow=False)]
+        # Who may create topics on the cluster needs no right on each of them.
+        rules += [
+            rule(ResourceType.BROKER, "kafka-cluster", operation, allow=operation is AclOperation.ALL) for operation in (AclOperation.ALL, AclOperation.CREATE)
+        ]
+        for future in client.create_acls(rules).values():
+            future.result(10)
+        yield broker.bootstrap_servers
+
+
+def test_missing_rights_are_told_before_anything_is_made(guarded: str, tmp_path: Path) -> None:
+    _, err = ended(drill(tmp_path, "--bootstrap", guarded, "--prefix", "no-rights.", "--break", "kill", "--seconds", "6"), 4)
+
+    assert "rights_missing: expected the rights that a drill needs but its user may not create no-rights." in err
+    assert found(guarded, "no-rights.") == []
+
+
+def test_topics_that_could_not_be_removed_again_are_told_at_once(guarded: str, tmp_path: Path) -> None:
+    _, err = ended(drill(tmp_path, "--bootstrap", guarded, "--prefix", "stay-here.", "--break", "kill", "--seconds", "6"), 4)
+
+    assert "rights_missing: " in err
+    assert "lacks DELETE on stay-here." in err
+    assert "left: topic stay-here." in err
+
+
+def test_what_cannot_be_done_is_refused_before_anything_is_started(tmp_path: Path) -> None:
+    for options, code in (
+        (("--seconds", "5"), "seconds_too_few"),
+        (("--break", "everything"), "fault_unknown"),
+        (("--bootstrap", "127.0.0.1:1", "--break", "broker-kill"), "fault_not_ours"),
+        (("--bootstrap", "127.0.0.1:1", "--prefix", "", "--break", "kill"), "prefix_missing"),
+    ):
+        _, err = ended(drill(tmp_path, *options), 3)
+
+        assert err.splitlines()[-1].startswith(f"{code}: "), err
+    assert list(tmp_path.iterdir()) == []
