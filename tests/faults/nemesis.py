@@ -53,6 +53,12 @@ class Fault:
     def __init__(self, chosen: random.Random) -> None:
         self.chosen = chosen
 
+    @classmethod
+    def places(cls, target: str) -> frozenset[str]:
+        """What it needs to itself: blows that share a place follow each other, others come together. `broker`: it asks the broker for something, or
+        has workers end in order."""
+        return frozenset({target or "broker"})
+
     def prepare(self, site: Site) -> None:
         """Before the workers are started."""
 
@@ -123,31 +129,31 @@ class Nemesis:
     def play(self, say: Callable[[str], None]) -> None:
         """Returns when everything is mended."""
         began = time.monotonic()
-        due = [(blow.at_s, 0, number, blow) for number, blow in enumerate(self.blows)]
-        broken: dict[str, tuple[float, Blow]] = {}
+        due = list(self.blows)
+        broken: list[tuple[float, Blow]] = []
         while due or broken:
             now = time.monotonic() - began
-            for place, (until, blow) in list(broken.items()):
-                if now >= until:
-                    say(f"mends {blow}")
-                    self.faults[blow.kind].heal(self.site, blow.target)
-                    self.healed_ms.append(time.time() * 1000)
-                    del broken[place]
-            if due and now >= due[0][0] and self._place(due[0][3]) not in broken:
-                blow = due.pop(0)[3]
+            for until, blow in [one for one in broken if now >= one[0]]:
+                say(f"mends {blow}")
+                self.faults[blow.kind].heal(self.site, blow.target)
+                self.healed_ms.append(time.time() * 1000)
+                broken.remove((until, blow))
+            taken = frozenset[str]().union(*(_places(blow) for _, blow in broken))
+            for blow in [one for one in due if now >= one.at_s and not taken & _places(one)][:1]:
                 say(str(blow))
                 self.injected_ms.append(time.time() * 1000)
                 self.faults[blow.kind].inject(self.site, blow.target)
-                broken[self._place(blow)] = (time.monotonic() - began + blow.for_s, blow)
+                due.remove(blow)
+                broken.append((time.monotonic() - began + blow.for_s, blow))
             time.sleep(0.005)
 
     def mend_all(self) -> None:
         for fault in self.faults.values():
             fault.clean(self.site)
 
-    def _place(self, blow: Blow) -> str:
-        """One blow at a time: what is broken twice over cannot be mended one by one. Workers that are away cannot be hit again."""
-        return "everything"
+
+def _places(blow: Blow) -> frozenset[str]:
+    return KINDS[blow.kind].places(blow.target)
 
 
 def victim(site: Site, target: str, chosen: random.Random) -> Worker:

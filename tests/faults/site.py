@@ -64,6 +64,7 @@ class Site:
         self.networks: dict[str, Network] = {}  # by role
         self.starts: tuple[str, ...] = ()  # what else every order starts
         self.ledgers: list[Callable[[], Sequence[str]]] = []  # keys that were done elsewhere than by HTTP
+        self.begun_again = 0  # workers that ended because they could not reach the broker when they began
         self.lossy = False  # records were lost for good: what they asked for may be missing
         self.cpu_s: dict[str, float] = {}
         self.generators: list[Generator] = []
@@ -157,9 +158,16 @@ class Site:
         return generator
 
     def check(self) -> None:
-        """Raises Failed when a worker gave up."""
-        for worker in self.workers.values():
-            worker.check()
+        """Starts workers again that could not begin because the broker was away, as whoever runs them would. Raises Failed when one gave up else."""
+        for worker in list(self.workers.values()):
+            try:
+                worker.check()
+            except Failed as error:
+                if "broker_unreachable" not in str(error):
+                    raise
+                worker._process = None
+                self.begun_again += 1
+                worker.restart()
 
     def wait(self, reached: Callable[[], bool], what: str, moving: Callable[[], Any], every_s: float = 0.05) -> None:
         """Waits until `reached`, for as long as `moving` changes. Raises Failed when it does not, or a worker ends."""
@@ -246,7 +254,7 @@ class Site:
         try:
             worker.stop()
         except Failed as error:
-            if "gave -15" not in str(error):  # otherwise it had not got as far as to listen to signals
+            if "gave -15" not in str(error) and "broker_unreachable" not in str(error):  # otherwise it had not got as far as to listen to signals
                 raise
 
     def told(self, worker: Worker, *events: str) -> list[dict[str, Any]]:

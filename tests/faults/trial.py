@@ -151,7 +151,8 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
     experiment = Experiment(inputs=None if site.lossy else inputs, ledger=ledger, late_ms=30_000, without=without)
     with Broker(site.bootstrap, site.prefix) as topics:
         report = judge(topics, experiment)
-    result.verdict = "kept" if report.ok else "BROKEN"
+    needed = ("one-chain", "state-is-fold", "one-outcome", *(() if site.lossy else ("acknowledged-input", "ledger-complete")))
+    result.verdict = "BROKEN" if not report.ok else "kept" if all(report.findings[name].looked for name in needed) else "error"
     result.broken = report.broken_promises
     result.evidence = [f"{name}: {text}" for name, finding in report.findings.items() for text in finding.evidence][:20]
     failed = [text for generator in site.generators for text in generator.failed]
@@ -160,6 +161,7 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
         "inputs": len(inputs),
         "calls": sum(ledger.values()),
         "effects done more than once": report.facts.get("effects done more than once", 0),
+        "begun again": site.begun_again,
         "not sent": failed[:3],
         "parked": sorted(watcher.parked)[:3],
         "looked": {name: finding.looked for name, finding in report.findings.items() if finding.looked},

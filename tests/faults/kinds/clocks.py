@@ -10,6 +10,10 @@ class _Clock(Fault):
     needs, targets, span_s, limits = frozenset({"gcc"}), ("engine", "ingress", "tasks"), (1.0, 3.0), "none"
     sign = 1
 
+    @classmethod
+    def places(cls, target: str) -> frozenset[str]:
+        return frozenset({f"clock of {target}"})
+
     def inject(self, site: Site, target: str) -> None:
         seconds = self.sign * self.chosen.choice((0.5, 5, 60, 3600, 86_400, 365 * 86_400))
         for worker in site.of(target):

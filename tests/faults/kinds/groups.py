@@ -34,6 +34,10 @@ class EverythingKilled(Fault):
 
     name, limits = "everything-killed", "broker's own recovery"
 
+    @classmethod
+    def places(cls, target: str) -> frozenset[str]:
+        return frozenset({"broker", *ROLES})
+
     def inject(self, site: Site, target: str) -> None:
         site.broker.kill()
         self._down = [worker for worker in site.workers.values() if worker.wanted]
@@ -53,6 +57,10 @@ class RebalanceStorm(Fault):
     """Members join, are killed, and leave, all the time, in every group of a role."""
 
     name, targets, setting, span_s, limits = "rebalance-storm", ROLES, Setting(static=False), (3.0, 5.0), "session"
+
+    @classmethod
+    def places(cls, target: str) -> frozenset[str]:
+        return frozenset({"broker", target})
 
     def __init__(self, chosen: random.Random) -> None:
         super().__init__(chosen)
@@ -92,6 +100,10 @@ class _Reset(Fault):
     span_s, limits = (0.2, 0.8), "session"
     ways: ClassVar[tuple[str, ...]] = ("beginning", "deleted")
 
+    @classmethod
+    def places(cls, target: str) -> frozenset[str]:
+        return frozenset({"broker", cls.role()})
+
     def inject(self, site: Site, target: str) -> None:
         for worker in site.of(self.role()):
             if worker.wanted:
@@ -108,8 +120,9 @@ class _Reset(Fault):
             if not worker.wanted:
                 worker.restart()
 
-    def role(self) -> str:
-        return self.name.removeprefix("offsets-reset-")
+    @classmethod
+    def role(cls) -> str:
+        return cls.name.removeprefix("offsets-reset-")
 
     def groups(self, site: Site) -> dict[str, list[str]]:
         raise NotImplementedError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 
 from tests.faults.nemesis import Fault, kind
 from tests.faults.netns import Network, living_in
@@ -17,8 +16,9 @@ class _Network(Fault):
     needs, targets, limits = frozenset({"netns", "iptables", "tc"}), ROLES, "session"
     span_s = (0.5, SESSION_S + 2.0)
 
-    def __init__(self, chosen: random.Random) -> None:
-        super().__init__(chosen)
+    @classmethod
+    def places(cls, target: str) -> frozenset[str]:
+        return frozenset({f"network of {target}"})
 
     def prepare(self, site: Site) -> None:
         for role in ROLES:

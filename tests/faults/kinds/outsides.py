@@ -9,11 +9,19 @@ from tests.faults.outside import Mood
 from tests.faults.site import Site
 
 
+class _Outside(Fault):
+    span_s, limits = (0.8, 2.5), "the target"
+
+    @classmethod
+    def places(cls, target: str) -> frozenset[str]:
+        return frozenset({"outside"})
+
+
 @kind
-class HttpDown(Fault):
+class HttpDown(_Outside):
     """Nobody listens, and what is under way is broken off."""
 
-    name, span_s, limits = "http-down", (0.8, 2.5), "the target"
+    name = "http-down"
 
     def inject(self, site: Site, target: str) -> None:
         site.outside.down()
@@ -25,9 +33,8 @@ class HttpDown(Fault):
         site.outside.up()
 
 
-class _Mood(Fault):
+class _Mood(_Outside):
     mood: ClassVar[Mood]
-    span_s, limits = (0.8, 2.5), "the target"
 
     def inject(self, site: Site, target: str) -> None:
         site.outside.mood = self.mood

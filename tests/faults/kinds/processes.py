@@ -53,6 +53,10 @@ class _Stopped(_Process):
 
     limits = "static membership"
 
+    @classmethod
+    def places(cls, target: str) -> frozenset[str]:
+        return frozenset({target, "broker"})
+
     def inject(self, site: Site, target: str) -> None:
         worker = victim(site, target, self.chosen)
         site.stop(worker)

@@ -18,6 +18,10 @@ class _Disk(Fault):
     needs, targets, span_s, limits = frozenset({"gcc"}), ("engine",), (0.5, 2.0), "the disk"
     disk = Disk.WELL
 
+    @classmethod
+    def places(cls, target: str) -> frozenset[str]:
+        return frozenset({"disk of the stores"})
+
     def inject(self, site: Site, target: str) -> None:
         for worker in site.of("engine"):
             site.shims[worker.name].disk(self.disk, self.chosen.uniform(5, 30))
