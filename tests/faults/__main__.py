@@ -111,11 +111,13 @@ def _planned(asked: argparse.Namespace, usable: Sequence[str]) -> Iterable[dict[
         blows = from_json(asked.schedule.read_text())
         yield {"kind": MIXED if len(blows) > 1 else blows[0].kind, "seed": asked.seed, "schedule": to_json(blows)}
         return
-    for seed in range(asked.seed, asked.seed + asked.seeds):
-        for name in usable:
-            yield _one(name, seed, single(name, seed))
-    for seed in range(asked.seed, asked.seed + asked.mixed):
-        yield _one(MIXED, seed, mixed(seed, usable))
+    quick, slow = ([name for name in usable if (KINDS[name].setting.brokers > 1) is several] for several in (False, True))
+    seeds = range(asked.seed, asked.seed + asked.seeds)
+    singles = [_one(name, seed, single(name, seed)) for seed in seeds for name in quick]
+    mixes = [_one(MIXED, seed, mixed(seed, usable)) for seed in range(asked.seed, asked.seed + asked.mixed)]
+    evenly = [(place / len(some), one) for some in (singles, mixes) for place, one in enumerate(some)]
+    yield from (one for _, one in sorted(evenly, key=lambda placed: placed[0]))
+    yield from (_one(name, seed, single(name, seed)) for seed in seeds for name in slow)
 
 
 def _one(name: str, seed: int, blows: Sequence[Blow]) -> dict[str, Any]:
