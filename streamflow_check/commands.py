@@ -13,7 +13,7 @@ from streamflow_check.told import Attempt
 
 RESULTS = frozenset({"CompleteAttempt", "FailAttempt"})
 REQUESTS = frozenset({"CancelRun", "FailRun", "RetryStep", "SkipStep"})
-REPEATABLE = frozenset({"RetryStep", "SkipStep"})  # the same request may be made again later
+REPEATABLE = frozenset({"Continue", "RetryStep", "SkipStep"})  # of these a further copy may do what is left to do, at the same time too
 UNREADABLE = ""
 OWN = ("timer/", "child/", "ended/")  # ids of commands that the engine sends to itself
 
