@@ -114,10 +114,12 @@ class Ground:
                 ) from error
 
     def _require_rights(self, names: list[str]) -> None:
+        everywhere = self._client.describe_cluster(include_authorized_operations=True, request_timeout=_ANSWER_S).result(_ANSWER_S).authorized_operations
+        needed = [one for one in NEEDED if one is not AclOperation.DELETE or one not in (everywhere or ())]  # on the cluster it is on each topic
         described = self._client.describe_topics(TopicCollection(names), include_authorized_operations=True, request_timeout=_ANSWER_S)
         for name, future in described.items():
             allowed = future.result(_ANSWER_S).authorized_operations
-            missing = [one.name for one in NEEDED if allowed is not None and one not in allowed]
+            missing = [one.name for one in needed if allowed is not None and one not in allowed]
             if missing:
                 removed = self.remove(0)
                 self.made = bool(removed.left)
