@@ -25,7 +25,7 @@ from aiokafka.structs import TopicPartition
 from streamflow.errors import OperationError
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.cancellation import is_asked_for
-from streamflow.kafka.connection import aiokafka_config, max_batch_bytes, stop_consumer
+from streamflow.kafka.connection import FetchWait, aiokafka_config, max_batch_bytes, stop_consumer
 from streamflow.kafka.serving import client_role, group_of, instance_name
 from streamflow.kafka.topics import COMMANDS, topic_name
 from streamflow.runtime.changelog import stop_producer
@@ -38,8 +38,9 @@ log = structlog.get_logger(__name__)
 
 CLOSE_S = 10.0  # seconds that closing may take beside the attempts, whatever the broker does
 
-_IDLE_MS = 60_000  # a read that finds nothing; errors and rebalances end it sooner
-_FETCH_WAIT_MS = 1000
+_READ_MS = 5_000  # a read that finds nothing while there was something lately; errors and rebalances end it sooner
+_IDLE_MS = 60_000  # and when there was not
+_FETCH_WAIT_MS = 100
 _COMMIT_AGAIN_S = 0.5
 _ANSWER_S = 10.0
 
@@ -79,6 +80,7 @@ class LaneSession(ConsumerRebalanceListener):
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),
         )
         self._membership: Membership
+        self._fetch_wait: FetchWait
         self._topic_id = ""
         self._generation = 0
         self._contiguity = Contiguity()
@@ -122,6 +124,7 @@ class LaneSession(ConsumerRebalanceListener):
         await self._producer.start()
         await self._producer.partitions_for(topic_name(settings, COMMANDS))  # metadata now, not at the first answer
         await self._consumer.start()
+        self._fetch_wait = FetchWait(self._consumer, busy_ms=_FETCH_WAIT_MS)  # a task waits no longer than that behind a fetch for other partitions
         self._membership = Membership(self._consumer, group_of(settings, lane.name), settings.tasks.instance_id)
         self._consumer.subscribe(topics=[lane.topic], listener=self)
 
@@ -137,12 +140,13 @@ class LaneSession(ConsumerRebalanceListener):
                 continue
             generation = self._generation
             try:
-                batches = await consumer.getmany(timeout_ms=_IDLE_MS, max_records=room)
+                batches = await consumer.getmany(timeout_ms=_IDLE_MS if self._fetch_wait.idle else _READ_MS, max_records=room)
             except NoOffsetForPartitionError:
                 continue  # asked for before the partition was opened, which seeks
             except OffsetOutOfRangeError as error:
                 await self._out_of_range(error.args[0])
                 continue
+            self._fetch_wait.note(bool(batches))
             if self._open.is_set():  # or else the next assignment says where to go on
                 for place, records in batches.items():
                     self._hand_over(place, records, current=generation == self._generation)
