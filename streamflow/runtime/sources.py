@@ -14,6 +14,7 @@ read in between count, and are matched, once under each id.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from streamflow.runtime.membership import Membership, Position
 log = structlog.get_logger(__name__)
 
 _ANSWER_S = 10.0  # a broker that takes longer to say where a partition ends is asked again by a new session
+_DESCRIBE_S = 5.0
+_LOOK_S = 2.0
 
 
 class SourceTopic(NamedTuple):
@@ -108,17 +111,24 @@ class SourceTopics:
         if not wanted:
             return {}
         found: dict[str, SourceTopic] = {}
-        for name, future in self._admin.describe_topics(TopicCollection(wanted), request_timeout=_ANSWER_S).items():
+        for name, future in self._admin.describe_topics(TopicCollection(wanted), request_timeout=_DESCRIBE_S).items():
             try:
                 described = await asyncio.wrap_future(future)
             except KafkaException as error:
                 if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION):
                     continue
+                await asyncio.to_thread(self._look_around)
                 text = f"expected the broker to describe topic {name} but {error.args[0].name()}; check the broker and its permissions"
                 raise OperationError("source_unreachable", text, topic=name) from error
             if described.partitions:
                 found[name] = SourceTopic(str(described.topic_id), len(described.partitions))
         return found
+
+    def _look_around(self) -> None:
+        """Has the client find out who is there. Otherwise it goes on asking a controller that is gone, for as long as its picture of the cluster
+        holds: minutes."""
+        with contextlib.suppress(KafkaException):  # whoever asked is told already
+            self._admin.list_topics(timeout=_LOOK_S)
 
 
 async def open_partitions(

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from concurrent.futures import Future
+from typing import Any
 
-from streamflow.runtime.sources import SourcePartition, Tally, counts_of
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from streamflow.errors import OperationError
+from streamflow.runtime.sources import SourcePartition, SourceTopics, Tally, counts_of
 
 
 def test_counts_come_back_from_the_metadata_of_the_offset_they_belong_to() -> None:
@@ -24,3 +30,26 @@ def test_metadata_fits_what_a_broker_takes() -> None:
 @pytest.mark.parametrize("metadata", ["", "{", "[]", "null", "{}", '{"topic_id":"T","read":"many","matched":0,"ignored":0,"dead":0}', "someone's own words"])
 def test_metadata_that_ingress_did_not_write_has_no_counts(metadata: str) -> None:
     assert counts_of(metadata) is None
+
+
+class _GoneController:
+    """A client whose picture of the cluster names a controller that is gone."""
+
+    def __init__(self) -> None:
+        self.looked = 0
+
+    def describe_topics(self, topics: Any, **options: Any) -> dict[str, Future[Any]]:
+        answer: Future[Any] = Future()
+        answer.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+        return {"orders": answer}
+
+    def list_topics(self, timeout: float) -> None:
+        self.looked += 1
+
+
+def test_a_client_that_was_not_answered_finds_out_who_is_there() -> None:
+    client: Any = _GoneController()
+    with pytest.raises(OperationError) as caught:
+        asyncio.run(SourceTopics(client).describe(["orders"]))
+    assert caught.value.code == "source_unreachable"
+    assert client.looked == 1
