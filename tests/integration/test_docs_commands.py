@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 PROJECT = Path(__file__).parents[2]
 PAGES = (
     "README.md",
+    "docs/guarantees.md",
     "docs/operations.md",
     "docs/quickstart.md",
     "docs/sidecar.md",
@@ -47,6 +48,14 @@ ELSEWHERE = {f"make example NAME={name}": "test_examples.py" for name in ("fraud
     "make demo": "test_demo.py",
     "make test": "this very run",
     "streamflow dev": "the fixture `dev`",
+    # Long-running, each in its own test or by hand.
+    "streamflow drill": "test_drill.py",
+    "streamflow drill --bootstrap kafka-1:9092 --seconds 60": "test_drill.py",
+    "streamflow drill --break kill,state --seconds 12 --seed 7 --json": "test_drill.py",
+    "python -m streamflow_check --bootstrap kafka-1:9092 --prefix streamflow.": "test_checker_planted.py",
+    "make proof": "its scenarios in test_recovery.py",
+    "make faults": "a short mix in tests/faults/test_short_mix.py",
+    "make soak": "by hand",
 }
 
 
