@@ -169,7 +169,7 @@ def _tried(todo: Sequence[dict[str, Any]], jobs: int, *, verbose: bool) -> Itera
 
 
 def _line(result: dict[str, Any], left: int, seconds: float) -> str:
-    told = f"{result['kind']:<24} {result['seed']:>4}  {result['verdict']:<7} {result['seconds']:>5} s, stalled {result['stall_s']} s"
+    told = f"{result['kind']:<24} {result['seed']:>4}  {result['verdict']:<7} {result['seconds']:>5} s, broken for {result.get('broken_s', 0)} s, stalled {result['stall_s']} s"
     if result["verdict"] != "kept":
         told += f"\n    {', '.join(result['broken'])} {' | '.join(result['evidence'])[:600]}\n    schedule {result['schedule']}\n    {result.get('folder', '')}"
     return f"{told}   ({left} left, {seconds / 60:.0f} min)" if left % 10 == 0 else told
@@ -181,14 +181,37 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     for result in results:
         by_kind[result["kind"]].append(result)
     lines: list[tuple[str, ...]] = [
-        ("KIND", "TRIED", "KEPT", "BROKEN", "STUCK", "ERROR", "STALL s (half)", "(longest)", "BOUND BY", "INPUTS", "TRANSITIONS", "COPIES")
+        (
+            "KIND",
+            "TRIED",
+            "KEPT",
+            "BROKEN",
+            "STUCK",
+            "ERROR",
+            "BROKEN FOR s (half)",
+            "(longest)",
+            "STALL s (half)",
+            "(longest)",
+            "BOUND BY",
+            "INPUTS",
+            "TRANSITIONS",
+            "COPIES",
+        )
     ]
     for name, some in sorted(by_kind.items()):
         words = Counter(result["verdict"] for result in some)
         stalls = sorted(result["stall_s"] for result in some if result["verdict"] == "kept") or [0.0]
+        spans = sorted(result.get("broken_s", 0.0) for result in some if result["verdict"] == "kept") or [0.0]
         counts = [sum(result["facts"].get(count, 0) for result in some) for count in ("inputs", "transitions", "copies")]
         bound = next((result["limits"] for result in some if result.get("limits")), "")
-        shown = [len(some), *(words[word] for word in ("kept", "BROKEN", "stuck", "error")), f"{stalls[len(stalls) // 2]:.1f}", f"{stalls[-1]:.1f}"]
+        shown = [
+            len(some),
+            *(words[word] for word in ("kept", "BROKEN", "stuck", "error")),
+            f"{spans[len(spans) // 2]:.1f}",
+            f"{spans[-1]:.1f}",
+            f"{stalls[len(stalls) // 2]:.1f}",
+            f"{stalls[-1]:.1f}",
+        ]
         lines.append((name, *map(str, shown), bound if name != MIXED else "", *(f"{count:,}" for count in counts)))
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
