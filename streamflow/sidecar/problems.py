@@ -37,11 +37,13 @@ _STATUS = {
     "by_missing": 422,
     "decision_unknown": 422,
     "event_unknown": 422,
+    "event_unusable": 422,
     "id_too_long": 422,
     "key_missing": 422,
     "output_invalid": 422,
     "plugin_invalid": 422,
     "schema_mismatch": 422,
+    "too_deep": 422,
     "unanswered": 504,
 }
 
@@ -92,6 +94,10 @@ def _http(_request: Request, error: Exception) -> JSONResponse:
     return answer
 
 
+def _too_deep(_request: Request, _error: Exception) -> JSONResponse:
+    return problem(422, "too_deep", "expected data that can be followed to its end but its arrays and objects are too deep; do send flatter data")
+
+
 def _fault(_request: Request, error: Exception) -> JSONResponse:
     _log.error("request_failed", error=type(error).__name__, exc_info=error)
     return problem(500, "internal_error", "expected to answer but this is our fault; do look at the sidecar's log")
@@ -102,4 +108,5 @@ def add_to(app: FastAPI) -> None:
     app.add_exception_handler(StreamflowError, _said)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RecursionError, _too_deep)  # no code of ours recurses but over data
     app.add_exception_handler(Exception, _fault)

@@ -87,3 +87,11 @@ def test_what_does_not_fit_decides_nothing(client: TestClient, start: Start, cha
 def test_an_approval_that_was_never_asked_for_is_unknown(client: TestClient, start: Start) -> None:
     assert code(client.post(f"/runs/{start()}/approvals/pay", json=YES)) == (404, "approval_unknown")
     assert code(client.post(f"/runs/{NO_RUN}/approvals/ask", json=YES)) == (404, "run_unknown")
+
+
+@pytest.mark.parametrize(("levels", "status"), [(200, 422), (900, 422), (50_000, 400)])
+def test_data_that_nobody_can_follow_is_the_caller_s_to_mend(client: TestClient, start: Start, levels: int, status: int) -> None:
+    deep = "[" * levels + "]" * levels
+    body = f'{{"decision": "approved", "by": "alice", "data": {{"note": "n", "more": {deep}}}}}'
+    answer = client.post(f"/runs/{start(amount=7)}/approvals/ask", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == status
