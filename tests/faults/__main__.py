@@ -169,7 +169,8 @@ def _tried(todo: Sequence[dict[str, Any]], jobs: int, *, verbose: bool) -> Itera
 
 
 def _line(result: dict[str, Any], left: int, seconds: float) -> str:
-    told = f"{result['kind']:<24} {result['seed']:>4}  {result['verdict']:<7} {result['seconds']:>5} s, broken for {result.get('broken_s', 0)} s, stalled {result['stall_s']} s"
+    spans = f"broken for {result.get('broken_s', 0)} s, stalled {result['stall_s']} s"
+    told = f"{result['kind']:<24} {result['seed']:>4}  {result['verdict']:<7} {result['seconds']:>5} s, {spans}"
     if result["verdict"] != "kept":
         told += f"\n    {', '.join(result['broken'])} {' | '.join(result['evidence'])[:600]}\n    schedule {result['schedule']}\n    {result.get('folder', '')}"
     return f"{told}   ({left} left, {seconds / 60:.0f} min)" if left % 10 == 0 else told
