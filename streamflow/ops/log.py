@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -12,6 +14,37 @@ from streamflow.settings import Settings
 
 # Libraries that say in many lines what one of ours says better, or say it at every start.
 _QUIET = {"aiokafka": logging.ERROR, "faust": logging.ERROR, "mode": logging.ERROR, "asyncio": logging.WARNING}
+
+
+_EVERY_S = 10.0
+_KNOWN = 200  # texts; more than that are no repetition
+
+
+class Seldom(logging.Filter):
+    """Lets a line of these loggers pass once in ten seconds, and then with how often it came meanwhile: while a broker is away, aiokafka says the same
+    some hundred times a second."""
+
+    def __init__(self, loggers: tuple[str, ...], clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._loggers = loggers
+        self._clock = clock
+        self._told: dict[str, tuple[float, int]] = {}  # by text: when it passed, and how often it did not since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line passes; its text is changed if it stands for others."""
+        if not record.name.startswith(self._loggers):
+            return True
+        text, now = record.getMessage(), self._clock()
+        at, more = self._told.get(text, (now - _EVERY_S, 0))
+        if now - at < _EVERY_S:
+            self._told[text] = at, more + 1
+            return False
+        if len(self._told) >= _KNOWN:
+            self._told.clear()
+        self._told[text] = now, 0
+        if more:
+            record.msg, record.args = f"{text} (and {more} times since the last one)", None
+        return True
 
 
 def configure_log(settings: Settings, **always: Any) -> None:
@@ -40,6 +73,7 @@ def configure_log(settings: Settings, **always: Any) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(Seldom(("aiokafka",)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))
