@@ -45,13 +45,15 @@ class SourceRecreated(Fault):
 
 @kind
 class SourceRetention(Fault):
-    """Ingress is away for so long that the broker deletes events before they are read; the loss is told, everything else goes on."""
+    """Ingress is away for so long that the broker deletes events before they are read; the loss is told, everything else goes on.
+
+    It was stopped in order. After a kill, what it had made commands of and not yet committed would be missing in its counts."""
 
     name, mixes, span_s, limits = "source-retention", False, (0.8, 1.5), "none"
 
     def inject(self, site: Site, target: str) -> None:
         for worker in site.of("ingress"):
-            worker.kill()
+            site.stop(worker)
 
     def heal(self, site: Site, target: str) -> None:
         topic = f"{site.prefix}{PLACED}"
