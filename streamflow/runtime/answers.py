@@ -18,6 +18,7 @@ from streamflow.errors import OperationError
 from streamflow.ids import partition_of
 from streamflow.wire.dead_letter import DeadLetter
 
+_QUICKEST_FOR_MS = 300_000  # then the next one counts, however quick: clocks drift, and a broker's may be set
 STUCK_S = 60.0  # for an acknowledgement; aiokafka's idempotent producer would try for ever
 
 
@@ -36,24 +37,24 @@ class Sent(NamedTuple):
 
 
 class BrokerClock:
-    """The broker's time, as its acknowledgements show it: ours, until the first one."""
+    """The broker's time, as its acknowledgements show it: ours, until the first one. After that only a clock counts that nobody sets: one that is
+    set an hour ahead would have every task of the lane wait an hour too long."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._ahead_ms: float | None = None  # what ours is ahead of it; too much by what the quickest acknowledgement took
+        self._steady = steady
+        self._ahead_ms: float | None = None  # what the steady clock is ahead of the broker's; too much by what the quickest acknowledgement took
+        self._since_ms = 0.0
 
     def now_ms(self) -> float:
-        return self._clock() * 1000 - (self._ahead_ms or 0.0)
+        return self._clock() * 1000 if self._ahead_ms is None else self._steady() * 1000 - self._ahead_ms
 
     def seen(self, broker_ms: int) -> None:
         """The broker wrote a record at `broker_ms`, a moment ago."""
-        ahead_ms = self._clock() * 1000 - broker_ms
-        if self._ahead_ms is None or ahead_ms < self._ahead_ms:
-            self._ahead_ms = ahead_ms
-
-    def forget(self) -> None:
-        """Another connection: clocks may have been set meanwhile."""
-        self._ahead_ms = None
+        steady_ms = self._steady() * 1000
+        ahead_ms = steady_ms - broker_ms
+        if self._ahead_ms is None or ahead_ms < self._ahead_ms or steady_ms - self._since_ms > _QUICKEST_FOR_MS:
+            self._ahead_ms, self._since_ms = ahead_ms, steady_ms
 
 
 class Answers:

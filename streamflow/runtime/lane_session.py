@@ -96,7 +96,6 @@ class LaneSession(ConsumerRebalanceListener):
         jobs: list[asyncio.Task[Any]] = []
         orderly = False
         try:
-            lane.clock.forget()
             await self._start()
             jobs = [asyncio.create_task(job) for job in (self._read(), lane.answers.serve(self._producer), self._commits(), stop.wait())]
             await asyncio.wait({*jobs, self._failure}, return_when=asyncio.FIRST_COMPLETED)

@@ -87,13 +87,32 @@ def test_what_a_producer_did_not_deliver_is_sent_by_the_next_one_and_done_once()
 
 
 def test_the_brokers_time_is_known_from_its_acknowledgements() -> None:
-    now = [100.0]
-    clock = BrokerClock(lambda: now[0])
+    now, steady = [100.0], [5.0]
+    clock = BrokerClock(lambda: now[0], lambda: steady[0])
     assert clock.now_ms() == 100_000
     clock.seen(40_000)  # ours is a minute ahead, less what the acknowledgement took
     clock.seen(40_500)
     clock.seen(39_000)
-    now[0] = 101.0
+    now[0], steady[0] = 101.0, 6.0
     assert clock.now_ms() == 41_500
-    clock.forget()
-    assert clock.now_ms() == 101_000
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, 3600.0, 365 * 86_400.0])
+def test_a_clock_that_is_set_changes_nothing_once_the_brokers_time_is_known(jump_s: float) -> None:
+    now, steady = [100.0], [5.0]
+    clock = BrokerClock(lambda: now[0], lambda: steady[0])
+    clock.seen(40_000)
+    now[0] += jump_s
+    steady[0] += 1
+    assert clock.now_ms() == 41_000
+    clock.seen(40_900)
+    assert clock.now_ms() == 41_000
+
+
+def test_clocks_that_drift_apart_are_put_together_again() -> None:
+    steady = [0.0]
+    clock = BrokerClock(lambda: 0.0, lambda: steady[0])
+    for second in range(0, 86_400, 60):
+        steady[0] = second * 1.001
+        clock.seen(second * 1000)
+        assert abs(clock.now_ms() - second * 1000) < 400
