@@ -49,7 +49,8 @@ def _what(name: str) -> str:
     if name == MIXED:
         return "three to six of them on one schedule"
     fault = KINDS[name]
-    return " ".join((fault.__doc__ or fault.__mro__[1].__doc__ or "").split()).rstrip(".").replace("|", "/")
+    first, _, _ = " ".join((fault.__doc__ or fault.__mro__[1].__doc__ or "").split()).partition(". ")
+    return first.rstrip(".").replace("|", "/")
 
 
 def seeds(numbers: Sequence[int]) -> str:

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from confluent_kafka import KafkaException
 
 from streamflow.drill.definitions import publish_all
 from streamflow.drill.faults import FAULTS, RECOVERY_S, Blow
@@ -29,6 +30,7 @@ from streamflow.settings import Settings
 from streamflow_check.broker import Broker
 from streamflow_check.experiment import Experiment
 from streamflow_check.judge import judge
+from streamflow_check.promises import Report
 
 _CLI = (sys.executable, "-m", "streamflow.cli.main")
 _TICK_S = 0.05
@@ -196,13 +198,16 @@ class Drill:
             self._troubles.append(f"{len(sender.failed)} events were not taken by the broker: {sender.failed[0]}")
         self._troubles += [f"{len(watcher.parked)} runs are parked: {sorted(watcher.parked)[:3]}"] if watcher.parked else []
 
-    def _judge(self) -> Any:
+    def _judge(self) -> Report:
         kafka = confluent_config(self.settings, "drill")
         inputs = (*self._sender.inputs, *self._seen.decided)
         cli = (*_CLI, "--bootstrap", kafka["bootstrap.servers"], "--prefix", self.settings.topics.prefix)
         asked = Experiment(inputs=inputs, ledger=self._ledger.calls(), late_ms=_LATE_MS, cli=cli, without=frozenset({"api-agrees"}))
-        with Broker(kafka.pop("bootstrap.servers"), self.settings.topics.prefix, kafka) as topics:
-            return judge(topics, asked, self._judging)
+        try:
+            with Broker(kafka.pop("bootstrap.servers"), self.settings.topics.prefix, kafka) as topics:
+                return judge(topics, asked, self._judging)
+        except (KafkaException, TimeoutError) as error:
+            raise OperationError("not_judged", f"expected to read what became of everything but {error}; do look at the broker, and drill again") from error
 
     # -- waiting
 
