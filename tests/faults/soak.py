@@ -140,7 +140,8 @@ def _compact(site: Site) -> None:
         f"{site.prefix}state",
         incremental_configs=[ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in COMPACTING.items()],
     )
-    for future in AdminClient({"bootstrap.servers": site.bootstrap}).incremental_alter_configs([resource]).values():
+    admin = AdminClient({"bootstrap.servers": site.bootstrap})
+    for future in admin.incremental_alter_configs([resource]).values():
         future.result()
 
 
