@@ -67,6 +67,8 @@ def suspend_attempt(draft: Draft, contents: Contents, own: Own, command: c.Suspe
     """Wait for whoever has been handed the attempt. Raises Refused."""
     pending = _pending(draft, contents, command, statuses=("calling",))
     run, step = pending.run, pending.step
+    if pending.state.child is not None:
+        raise Refused("rejected", "attempt_unknown")  # no worker has it, and who waits for a run must not forget which
     deadline = run.head.steps[step.id].deadline_ms
     due = draft.now_ms + max(0, command.for_ms)
     if deadline is not None and pending.item is None:

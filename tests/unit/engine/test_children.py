@@ -6,8 +6,10 @@ from typing import Any
 
 from streamflow.definition.catalog import ChildSpec
 from streamflow.definition.model import Definition
+from streamflow.engine.commands import SuspendAttempt
 from streamflow.engine.draft import Limits
 from streamflow.engine.transitions import RunCompleted, StepParked
+from streamflow.ids import partition_of_run
 from streamflow.simulation.driver import Simulation
 from tests.builders import a_definition
 from tests.unit.engine.outside import ended, left_behind, of, publish, started
@@ -122,3 +124,13 @@ def test_a_child_whose_start_cannot_be_decided_is_a_failure_too() -> None:
         partition._belongs = lambda command: not getattr(command, "parent", None)  # type: ignore[method-assign]
     parent = started(simulation, {"n": 4})
     assert ended(simulation, parent).output == {"why": "misrouted"}
+
+
+def test_a_child_run_cannot_be_handed_over() -> None:
+    simulation = with_child(a_child({"id": "hold", "delay": {"for": "1h"}}), RUN)
+    parent = started(simulation, {"n": 4})
+    simulation.append(SuspendAttempt("s", parent, "child", 1, 1000))
+    simulation.cancel(parent)
+    simulation.run_until_quiet()
+    assert [simulation.history(run)[-1].type for run in simulation.runs()] == ["RunCancelled", "RunCancelled"]
+    assert simulation.own(partition_of_run(parent, 3)).reasons == {"attempt_unknown": 1, "run_ended": 1}
