@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient, NewTopic
 
 from streamflow.drill.definitions import DONE, SOURCES
@@ -58,6 +58,7 @@ class Ground:
         self.made = True
         Admin(self.settings).create(sources)
         self._require_rights([topic.name for topic in sources])
+        self._require_group(sources[0].name)
         apply(self.settings)
 
     def remove(self, session_s: float) -> Removed:
@@ -124,6 +125,22 @@ class Ground:
                 removed = self.remove(0)
                 self.made = bool(removed.left)
                 raise _rights(f"lacks {', '.join(missing)} on {name}" + (f" (left: {'; '.join(removed.left)})" if removed.left else ""))
+
+    def _require_group(self, topic: str) -> None:
+        """Joins a group, as workers will."""
+        config = confluent_config(self.settings, "drill", on_error=self._heard)
+        consumer = Consumer(config | {"group.id": f"{self.prefix}drill", "enable.auto.commit": False, "session.timeout.ms": 6000})
+        joined: list[object] = []
+        try:
+            consumer.subscribe([topic], on_assign=lambda _, partitions: joined.append(partitions))
+            deadline = time.monotonic() + _ANSWER_S
+            while not joined and time.monotonic() < deadline:
+                message = consumer.poll(0.1)
+                error = message.error() if message is not None else None
+                if error is not None and error.code() in _DENIED:
+                    raise _rights(f"may not read as the group {self.prefix}drill")
+        finally:
+            consumer.close()
 
     def _heard(self, error: KafkaError) -> None:
         self._error = error

@@ -128,13 +128,14 @@ def test_a_prefix_that_is_in_use_is_refused_and_left_alone(bootstrap: str, prefi
 
 
 def rule(kind: ResourceType, name: str, operation: AclOperation, *, allow: bool) -> AclBinding:
-    pattern = ResourcePatternType.PREFIXED if kind is ResourceType.TOPIC else ResourcePatternType.LITERAL
+    pattern = ResourcePatternType.LITERAL if kind is ResourceType.BROKER else ResourcePatternType.PREFIXED
     return AclBinding(kind, name, pattern, "User:*", "*", operation, AclPermissionType.ALLOW if allow else AclPermissionType.DENY)
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a broker with rights: nobody may create topics `no-...`, nor delete those of `stay-...`."""
+    """The address of a broker with rights: nobody may create topics `no-...`, nor delete those of `stay-...`; nor read as a group
+    `alone-...`, nor publish as `mute-...`."""
     needs_broker()
     config = {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -149,6 +150,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         # Who may do so on the cluster needs no right on each topic.
         rules.append(rule(ResourceType.BROKER, "kafka-cluster", AclOperation.ALL, allow=True))
         rules += [rule(ResourceType.BROKER, "kafka-cluster", operation, allow=False) for operation in denied.values()]
+        rules.append(rule(ResourceType.GROUP, "alone-", AclOperation.READ, allow=False))
+        rules.append(rule(ResourceType.TRANSACTIONAL_ID, "mute-", AclOperation.WRITE, allow=False))
         for future in client.create_acls(rules).values():
             future.result(10)
         yield broker.bootstrap_servers
@@ -159,6 +162,14 @@ def test_missing_rights_are_told_before_anything_is_made(guarded: str, tmp_path:
 
     assert "rights_missing: expected the rights that a drill needs but its user may not create no-rights." in err
     assert found(guarded, "no-rights.") == []
+
+
+@pytest.mark.parametrize(("prefix", "said"), [("alone-1.", "may not read as the group alone-1.drill"), ("mute-1.", "TRANSACTIONAL_ID")])
+def test_rights_that_are_found_missing_later_are_told_and_what_was_made_is_removed(guarded: str, tmp_path: Path, prefix: str, said: str) -> None:
+    _, err = ended(drill(tmp_path, "--bootstrap", guarded, "--prefix", prefix, "--break", "kill", "--seconds", "6"), 4)
+
+    assert said in err, err
+    assert found(guarded, prefix) == []
 
 
 def test_topics_that_could_not_be_removed_again_are_told_at_once(guarded: str, tmp_path: Path) -> None:
