@@ -63,7 +63,8 @@ steps:
 
 
 _nursery = multiprocessing.get_context("forkserver")
-_nursery.set_forkserver_preload(["tests.integration.workers", "agents.engine", "agents.tasks", "streamflow.cli.main", "streamflow.cli.worker", "streamflow.cli.definitions"])
+_LOADED = ("tests.integration.workers", "agents.engine", "agents.tasks", "streamflow.cli.main", "streamflow.cli.worker", "streamflow.cli.definitions")
+_nursery.set_forkserver_preload([*_LOADED])
 
 
 def _work(environment: dict[str, str], log: str, line: list[str]) -> None:
