@@ -51,7 +51,7 @@ def complete_attempt(draft: Draft, contents: Contents, own: Own, command: c.Comp
         Place(run).fits(command.output, "output")
     except Parked as parked:
         text = f"expected an output that fits a record but it is {parked.code.replace('_', ' ')}; have it stored and give its place"
-        _fail(pending, f"output_{parked.code}", text, retryable=False)
+        _fail(pending, "output_too_large" if parked.code == "too_large" else "output_invalid", text, retryable=False)
         return
     run.record(AttemptSucceeded(command.output, pending.item, pending.armed_ms), step.id, attempt=command.attempt)
     _go_on(run, step, pending.item)

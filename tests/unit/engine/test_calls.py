@@ -285,10 +285,11 @@ def _nested(levels: int) -> Any:
     return {"deep": data}
 
 
-@pytest.mark.parametrize(("levels", "ends"), [(99, "ValuesSet last"), (100, "StepParked pay"), (120, "StepParked pay")])
-def test_how_deep_an_output_may_be_is_no_matter_of_a_process_s_stack(levels: int, ends: str) -> None:
+@pytest.mark.parametrize(("levels", "code"), [(99, None), (100, "output_invalid"), (120, "output_invalid")])
+def test_how_deep_an_output_may_be_is_no_matter_of_a_process_s_stack(levels: int, code: str | None) -> None:
     last = {"id": "last", "needs": ["pay"], "set": [{"name": "v", "expr": "steps.pay.deep"}]}
     simulation = world({"id": "pay", "call": CALL}, last, operations={"pay": lambda input, task: _nested(levels)})
     run = started(simulation)
-    assert ends in facts(simulation, run)
+    assert [found.code for found in of(simulation, run, StepParked)] == ([code] if code else [])
+    assert isinstance(ended(simulation, run), StepParked if code else RunCompleted)
     assert simulation.dead_letters() == []
