@@ -31,7 +31,7 @@ from tests.proof.world import Failed
 __all__ = ["kinds", "run"]
 
 PER_S = 20.0
-LATE_MS = 30_000  # beside the time for which something was broken: what a busy machine needs to come back
+LATE_MS = 60_000  # beside twice the time for which something was broken: what a busy machine needs to come back
 
 
 @dataclass
@@ -151,7 +151,7 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
     without = frozenset[str]().union(*(fault.without for fault in nemesis.faults.values()))
     inputs = (*(known for generator in site.generators for known in generator.judged), *watcher.decided)
     ledger = site.ledger()
-    experiment = Experiment(inputs=None if site.lossy else inputs, ledger=ledger, late_ms=LATE_MS + round(result.broken_s * 1000), without=without)
+    experiment = Experiment(inputs=None if site.lossy else inputs, ledger=ledger, late_ms=LATE_MS + round(result.broken_s * 2000), without=without)
     with Broker(site.bootstrap, site.prefix) as topics:
         report = judge(topics, experiment)
     needed = ("one-chain", "state-is-fold", "one-outcome", *(() if site.lossy else ("acknowledged-input", "ledger-complete")))
