@@ -72,7 +72,8 @@ class _Folder(Fault):
         worker = victim(site, target, self.chosen)
         worker.kill()
         self.hit.append(worker)
-        self.spoil(worker.state)
+        if worker.state.exists():  # it may have been killed before it had one
+            self.spoil(worker.state)
 
     def heal(self, site: Site, target: str) -> None:
         worker = self.hit.pop()
@@ -98,8 +99,8 @@ class _File(_Folder):
 
     def spoil(self, folder: Path) -> None:
         if self.pattern == "*.sst":
-            for store in folder.iterdir():  # what is in memory and in the log only is not in such files yet
-                database = Rdict(str(store), Options(raw_mode=True))
+            for current in folder.glob("*/CURRENT"):  # what is in memory and in the log only is not in such files yet
+                database = Rdict(str(current.parent), Options(raw_mode=True))
                 database.flush()
                 database.close()
         files = sorted(file for file in folder.glob(f"*/{self.pattern}") if file.stat().st_size)
@@ -176,6 +177,8 @@ class StateOld(_Folder):
         worker = self.hit.pop()
         if worker.wanted:
             worker.kill()
-        shutil.rmtree(worker.state)
-        worker.state.with_name(f"{worker.state.name}.old").rename(worker.state)
+        old = worker.state.with_name(f"{worker.state.name}.old")
+        if old.exists():
+            shutil.rmtree(worker.state, ignore_errors=True)
+            old.rename(worker.state)
         worker.restart()
