@@ -106,7 +106,8 @@ class EmbeddedBroker:
     def kill(self) -> None:
         """Kills the broker as a crash would (kill -9); `start()` begins again on the same data."""
         if self.running:
-            os.kill(self._java_pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself: a full disk, say
+                os.kill(self._java_pid, signal.SIGKILL)
         self.stop()
 
     def pause(self) -> None:

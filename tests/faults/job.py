@@ -53,7 +53,10 @@ def main() -> int:
 
             place = folder / f"{number}-{asked['kind']}-{asked['seed']}"
             where = cluster if cluster is not None and setting_of(blows).brokers > 1 else broker
-            _tell(answers, asdict(run(asked["kind"], asked["seed"], blows, where, outside, place, say, shim)))
+            result = run(asked["kind"], asked["seed"], blows, where, outside, place, say, shim)
+            _tell(answers, asdict(result))
+            if not result.ok:
+                broker.kill()  # nobody knows how it was left; the next one begins with a start
             if cluster is not None and where is cluster:  # three brokers are many, and such experiments few
                 cluster.kill()
                 shutil.rmtree(folder / "cluster", ignore_errors=True)
