@@ -63,15 +63,30 @@ class Ground:
 
     def remove(self, session_s: float) -> Removed:
         """Removes all topics under the prefix, and the groups once their members are gone. May be repeated."""
-        left: list[str] = []
         try:
-            gone = self._topics()
-            for name, future in self._client.delete_topics(gone, request_timeout=_ANSWER_S).items() if gone else ():
-                left += _failed(f"topic {name}", future, KafkaError.UNKNOWN_TOPIC_OR_PART)
+            gone, left = self._remove_topics()
             groups, failed = self._remove_groups(session_s + _LEFT_S)
-        except KafkaException as error:
-            return Removed(0, 0, (*left, f"everything under {self.prefix}: {error.args[0].str()}"))
-        return Removed(len(gone) - len(left), groups, (*left, *failed))
+        except (KafkaException, OperationError) as error:
+            return Removed(0, 0, (f"everything under {self.prefix}: {error}",))
+        return Removed(gone, groups, (*left, *failed))
+
+    def _remove_topics(self) -> tuple[int, list[str]]:
+        """Also those that were made a moment ago, and which a broker may not tell of yet; returns when none is told of any more."""
+        names = {*self._topics(), *(f"{self.prefix}{name}" for name in (*SOURCES, DONE)), *(topic.name for topic in topics(self.settings))}
+        removed, deadline = 0, time.monotonic() + _LEFT_S
+        while True:
+            left: list[str] = []
+            for name, future in self._client.delete_topics(sorted(names), request_timeout=_ANSWER_S).items():
+                try:
+                    future.result(_ANSWER_S)
+                    removed += 1
+                except KafkaException as error:
+                    if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                        left.append(f"topic {name}: {error.args[0].str()}")
+            names = set(self._topics())
+            if not names or left or time.monotonic() > deadline:
+                return removed, left
+            time.sleep(0.2)
 
     def _remove_groups(self, within_s: float) -> tuple[int, list[str]]:
         """Groups whose members were killed have them until their sessions end."""
