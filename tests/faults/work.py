@@ -79,7 +79,7 @@ class Generator:
         self._going = threading.Event()
         self._going.set()
         self._resting = threading.Event()
-        self._forgotten: list[Input] = []  # of topics that were made again
+        self._forgotten: list[Input] = []  # of topics that were made again, or without a known place
         self._placed: dict[str, float] = {}  # by key: when its order was sent
         self._lost: set[str] = set()  # keys of which an event was lost
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -171,9 +171,9 @@ class Generator:
                 self.failed.append(f"{topic} {sending.id}: {error}")
                 return
             partition, offset = message.partition(), message.offset()
-            assert partition is not None
-            assert offset is not None
-            self.inputs.append(Input(topic, partition, offset, sending.id, sending.starts, takes, sending.dead, sending.ignored))
+            # A record that the broker had already, says an idempotent producer after an outage, is acknowledged without a place.
+            into = self._forgotten if partition is None or offset is None else self.inputs
+            into.append(Input(topic, partition or 0, offset or 0, sending.id, sending.starts, takes, sending.dead, sending.ignored))
 
         self._producer.produce(topic, sending.value, sending.key.encode(), on_delivery=acknowledged)
         self._producer.poll(0)
