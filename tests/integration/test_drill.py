@@ -28,7 +28,7 @@ from streamflow.kafka.broker import EmbeddedBroker
 from tests.conftest import eventually, needs_broker
 from tests.integration.test_demo import left_running
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
 PROJECT = Path(__file__).parents[2]
 # The same command line, whose engine workers have a planted bug.
@@ -51,7 +51,7 @@ def drill(tmp_path: Path, *options: str, program: Sequence[str] = ("-m", "stream
 
 def ended(process: subprocess.Popen[str], code: int) -> tuple[str, str]:
     try:
-        out, err = process.communicate(timeout=200)
+        out, err = process.communicate(timeout=270)
     finally:
         process.kill()
     assert process.returncode == code, out + err
