@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import faust
@@ -17,6 +18,7 @@ from streamflow.runtime.transport import BatchTransport, NoTables
 from streamflow.settings import Settings
 
 log = structlog.get_logger()
+STOP_S = 20.0  # for Faust to stop, after its partitions are closed
 
 
 def create_app(settings: Settings, host: EngineHost) -> faust.App:
@@ -85,4 +87,15 @@ async def serve(app: faust.App, host: EngineHost, stop: asyncio.Event) -> None:
                     raise EngineFault("faust_crashed", f"expected Faust to go on but it stopped with {reason!r}; the worker must be started again") from reason
     finally:
         await host.stop()
-        await app.stop()
+        await _stop(app)
+
+
+async def _stop(app: faust.App) -> None:
+    """Stop Faust, which after a pause or an outage may never return. Everything is saved by then, so the process may simply end."""
+    stopping = asyncio.ensure_future(app.stop())
+    await asyncio.wait({stopping}, timeout=STOP_S)
+    if stopping.done():
+        stopping.result()
+        return
+    log.warning("faust_stuck", seconds=STOP_S, consequence="the process ends at once; its partitions are closed and saved")
+    os._exit(0)  # an orderly end of the event loop, and of the interpreter, would wait for the same tasks and threads
