@@ -193,16 +193,13 @@ def test_every_event_after_an_acknowledged_publication_is_matched_by_it(bench: B
     shas = [bench.publish("loan", "v0", on="created", created=by_path(source, "created", id={"path": "id"}))]
     worker = bench.worker()
     eventually(lambda: worker.says("sources_assigned"))
-    begun: list[float] = []
     for n in range(1, 21):
         shas.append(bench.publish("loan", f"v{n}", on="created", created=by_path(source, "created", id={"path": "id"})))
-        begun.append(time.time() * 1000)
         bench.send(source, {"kind": "created", "order": "a", "id": f"e-{n}"})
     bench.read(source, 20)
-    assert [command.start.sha for command in starts(bench.commands())] == shas[1:]
-    waited = [record.timestamp()[1] - at for record, at in zip(bench.records("commands"), begun, strict=True)]
-    print(f"acknowledgement to command: median {sorted(waited)[10]:.0f} ms, worst of 20 {max(waited):.0f} ms")
-    assert max(waited) < 2000
+    matched = [shas.index(command.start.sha) for command in starts(bench.commands())]
+    assert len(matched) == 20
+    assert all(version >= n for n, version in enumerate(matched, 1))  # a later one, if it was published before the event was read
 
 
 def test_a_topic_named_while_ingress_runs_is_read_from_the_publication_on(bench: Bench) -> None:

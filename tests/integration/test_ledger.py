@@ -46,10 +46,10 @@ def bench(own_broker: EmbeddedBroker, tmp_path: Path) -> Iterator[LaneBench]:
 class Play:
     """An engine, a task worker, and runs on their way."""
 
-    def __init__(self, bench: LaneBench, ledger: Ledger) -> None:
+    def __init__(self, bench: LaneBench, ledger: Ledger, checkpoint_s: float = 0.5) -> None:
         self.bench = bench
         self.ledger = ledger
-        self.engine = bench.worker()
+        self.engine = bench.worker(checkpoint_s=checkpoint_s)
         self.tasks = bench.task_worker(allow=(ledger.host,))
         start = bench.publish_calls(calls.definition(ledger.url))
         bench.wait_open(self.engine)
@@ -95,7 +95,7 @@ def test_kills_of_the_task_worker(bench: LaneBench, ledger: Ledger) -> None:
 
 
 def test_kills_of_the_engine_repeat_no_call(bench: LaneBench, ledger: Ledger) -> None:
-    play = Play(bench, ledger)
+    play = Play(bench, ledger, checkpoint_s=8)  # what was sent before a kill is sent again, however slow the machine is
     for share in (60, 200, 320):
         play.called(share)
         play.engine.kill()
