@@ -295,7 +295,7 @@ class DefinitionsLog:
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="none",
-            fetch_max_wait_ms=500,
+            fetch_max_wait_ms=5000,  # of the only partition that it reads: what comes ends the wait
         )
         try:
             await consumer.start()

@@ -92,6 +92,7 @@ class Partition:
         self._arrived = asyncio.Event()
         self._timer_moved = asyncio.Event()
         self._checkpoint_due = asyncio.Event()
+        self._changed = asyncio.Event()  # something was decided; an idle partition waits for it instead of looking twice a second
         self._deciding = asyncio.Lock()  # held from deciding a slice until its outputs are with the producer
         self._saving = asyncio.Lock()
         self._paused = False
@@ -245,6 +246,7 @@ class Partition:
     async def _one(self, record: Any) -> None:
         decision, command = await self._decide(record)
         self.overlay.apply(decision.changes)
+        self._changed.set()
         if self.timers.note(decision.changes):
             self._timer_moved.set()
         self._outputs.add(decision, record, getattr(command, "trace", None))
@@ -336,6 +338,9 @@ class Partition:
     async def _serve_checkpoints(self) -> None:
         engine = self._settings.engine
         while True:
+            if OWN not in self.overlay.dirty:
+                self._changed.clear()
+                await self._changed.wait()
             try:
                 await asyncio.wait_for(self._checkpoint_due.wait(), engine.checkpoint_s)
             except TimeoutError:

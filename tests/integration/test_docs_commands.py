@@ -113,12 +113,16 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with log.open("wb") as written:
         process = subprocess.Popen([shim, "dev"], cwd=folder, env=environment(folder), stdout=written, stderr=subprocess.STDOUT)
         try:
-            eventually(lambda: process.poll() is not None or log.read_text().count("partition_open") >= 12, timeout=90)
+            eventually(lambda: process.poll() is not None or _at_work(log.read_text()), timeout=90)
             assert process.poll() is None, log.read_text()
             yield folder
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0, log.read_text()[-4000:]
+
+
+def _at_work(log: str) -> bool:
+    return log.count("partition_open") >= 12 and "versions_taken" in log
 
 
 def environment(folder: Path) -> dict[str, str]:
