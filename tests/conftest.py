@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from tests import servers
 from tests.servers.jetstream import NatsServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.s3proxy import ObjectStore
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background, and children inherit that
 
 T = TypeVar("T")
 

@@ -80,14 +80,23 @@ class Admin:
         """Those of the named topics that exist, with their configuration.
 
         Raises OperationError if the broker does not answer."""
-        found: dict[str, ActualTopic] = {}
         wanted = list(names)
         if not wanted:
-            return found
+            return {}
         self._reach()
-        for name, future in self._client.describe_topics(TopicCollection(wanted), request_timeout=_TIMEOUT_S).items():
+        try:
+            return self._describe(wanted, _TIMEOUT_S / 3)
+        except TimeoutError:  # right after a broker goes on, librdkafka may lose a request without a word; it is asked once more
             try:
-                described = future.result(_TIMEOUT_S)
+                return self._describe(wanted, _TIMEOUT_S)
+            except TimeoutError as error:
+                raise OperationError("broker_unreachable", "expected a description of the topics but none came in time; do check the broker") from error
+
+    def _describe(self, wanted: list[str], timeout_s: float) -> dict[str, ActualTopic]:
+        found: dict[str, ActualTopic] = {}
+        for name, future in self._client.describe_topics(TopicCollection(wanted), request_timeout=timeout_s).items():
+            try:
+                described = future.result(timeout_s)
             except KafkaException as error:
                 if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     continue
