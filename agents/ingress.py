@@ -1,8 +1,8 @@
 """Ingress: the users' topics in, commands out.
 
-    users' topics -> [decode, match triggers and waits] -> commands
-                                    |
-                              dead-letters
+users' topics -> [decode, match triggers and waits] -> commands
+                                |
+                          dead-letters
 """
 
 from __future__ import annotations

@@ -55,6 +55,14 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
         yield running
 
 
+@pytest.fixture(scope="module")
+def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """A broker that the tests of one module may pause and kill."""
+    needs_broker()
+    with EmbeddedBroker(tmp_path_factory.mktemp("own-broker")) as running:
+        yield running
+
+
 def needs_broker() -> None:
     """Skips the test on a laptop that cannot run Kafka; in CI it goes on, and fails."""
     if os.environ.get("CI"):

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-import msgspec
-
 from streamflow.definition.plan import (
     NO_OUTCOME,
     ApprovalPlan,
@@ -44,6 +42,8 @@ from streamflow.engine.transitions import (
     WaitSatisfied,
     WaitStarted,
 )
+
+TEXT_CHARS = 4000  # of what is shown to people
 
 
 def advance(run: RunDraft, begin_with: Iterable[str] | None = None) -> None:
@@ -207,23 +207,19 @@ def _delay(run: RunDraft, step: StepPlan, work: DelayPlan) -> None:
 
 
 def _approval(run: RunDraft, step: StepPlan, work: ApprovalPlan) -> None:
-    value = Place(run).evaluate(work.text.evaluate, work.text, "approval/text")
-    text = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
+    text = Place(run).text(work.text, "approval/text")[:TEXT_CHARS]
     due = None if work.within_ms is None else run.draft.now_ms + work.within_ms
-    run.record(ApprovalRequested(text[:4000], work.who, work.form, due), step.id)
+    run.record(ApprovalRequested(text, work.who, work.form, due), step.id)
 
 
 def _fail(run: RunDraft, step: StepPlan, work: FailPlan) -> None:
-    reason = Place(run).evaluate(work.reason.evaluate, work.reason, "fail/reason")
-    text = reason if isinstance(reason, str) else msgspec.json.encode(reason, order="sorted").decode()
-    stop(run, "failed", text, step.id)
+    stop(run, "failed", Place(run).text(work.reason, "fail/reason"), step.id)
 
 
 def _print(run: RunDraft, step: StepPlan, work: PrintPlan) -> None:
-    value = Place(run).evaluate(work.text.evaluate, work.text, "print/text")
-    text = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
-    run.record(LinePrinted(text[:4000]), step.id)
-    run.draft.effects.append(PrintLine(run.head.run, step.id, text[:4000]))
+    text = Place(run).text(work.text, "print/text")[:TEXT_CHARS]
+    run.record(LinePrinted(text), step.id)
+    run.draft.effects.append(PrintLine(run.head.run, step.id, text))
 
 
 _BEGIN: dict[type, Callable[[RunDraft, StepPlan, Any], None]] = {

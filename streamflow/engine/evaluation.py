@@ -41,6 +41,11 @@ class Place:
         except ExpressionError as error:
             raise Parked(error.code, at) from None
 
+    def text(self, expression: Compiled, at: str) -> str:
+        """The value of `expression` as text: JSON with sorted keys unless it is text already. Raises Parked."""
+        value = self.evaluate(expression.evaluate, expression, at)
+        return value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
+
     def values(self, mappings: Iterable[tuple[str, Compiled]], at: str) -> dict[str, Any]:
         """The values of `mappings`, by name. Raises Parked, also when they are too large for a record."""
         values = {name: self.evaluate(expression.evaluate, expression, f"{at}/{name}") for name, expression in mappings}

@@ -12,7 +12,7 @@ from streamflow.engine.draft import Draft, RunDraft
 from streamflow.engine.evaluation import Parked, Place
 from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
-from streamflow.engine.state import ItemState, Own, StepState, done_key, item_key
+from streamflow.engine.state import ItemState, Own, StepState, done_key, item_key, timer_key
 from streamflow.engine.stopping import go_on_stopping
 from streamflow.engine.tasks import task_id
 from streamflow.engine.transitions import AttemptFailed, AttemptSucceeded, AttemptSuspended, StepParked
@@ -117,7 +117,7 @@ def _end_list_in_time(run: RunDraft, step: StepPlan) -> None:
             known: ItemState | None = draft.get(item_key(id_, step.id, item))
             if known is not None and known.status != "failed":
                 if known.due_ms is not None:
-                    draft.put(f"timer/{known.due_ms:015d}/{id_}/{step.id}/{item}", None)
+                    draft.put(timer_key(known.due_ms, id_, step.id, item), None)
                 draft.put(item_key(id_, step.id, item), ItemState("failed", known.attempt))
             elif known is None and items.again is None and item >= items.begun:
                 draft.put(item_key(id_, step.id, item), ItemState("failed", 0))

@@ -5,6 +5,7 @@ Nothing here takes data away: no partition is added to a keyed topic, no cleanup
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
@@ -84,13 +85,10 @@ class Admin:
         if not wanted:
             return {}
         self._reach()
-        try:
-            return self._describe(wanted, _TIMEOUT_S / 3)
-        except TimeoutError:  # right after a broker goes on, librdkafka may lose a request without a word; it is asked once more
-            try:
-                return self._describe(wanted, _TIMEOUT_S)
-            except TimeoutError as error:
-                raise OperationError("broker_unreachable", "expected a description of the topics but none came in time; do check the broker") from error
+        for timeout_s in (_TIMEOUT_S / 3, _TIMEOUT_S):  # right after a broker goes on, librdkafka may lose a request without a word: it is asked once more
+            with contextlib.suppress(TimeoutError):
+                return self._describe(wanted, timeout_s)
+        raise OperationError("broker_unreachable", "expected a description of the topics but none came in time; do check the broker")
 
     def _describe(self, wanted: list[str], timeout_s: float) -> dict[str, ActualTopic]:
         found: dict[str, ActualTopic] = {}
@@ -116,10 +114,7 @@ class Admin:
         Raises OperationError."""
         if not wanted:
             return
-        new = [
-            NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=topic.replication_factor, config=topic.config)
-            for topic in wanted
-        ]
+        new = [NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=topic.replication_factor, config=topic.config) for topic in wanted]
         for name, future in self._client.create_topics(new, request_timeout=_TIMEOUT_S).items():
             try:
                 future.result(_TIMEOUT_S)

@@ -145,9 +145,7 @@ class EmbeddedBroker:
                     lock.close()
                     found = f"process {owner or '(unknown)'} runs a Kafka there"
                     remedy = "do stop that one or choose another broker_dir"
-                    raise OperationError(
-                        "broker_folder_in_use", f"expected to have {self.data_dir} alone but {found}; {remedy}", retryable=False
-                    ) from None
+                    raise OperationError("broker_folder_in_use", f"expected to have {self.data_dir} alone but {found}; {remedy}", retryable=False) from None
                 time.sleep(0.1)
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
@@ -188,9 +186,7 @@ class EmbeddedBroker:
         assert self._lock is not None
         pass_fds = (self._lock.fileno(),)
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True, pass_fds=pass_fds
-            )
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True, pass_fds=pass_fds)
         assert self._process.stdout is not None
         first = self._process.stdout.readline()
         if not first:

@@ -23,6 +23,16 @@ _ANSWER_S = 10.0
 Place = tuple[str, int]
 
 
+def engine_group(settings: Settings) -> str:
+    """The consumer group of the engine's workers."""
+    return f"{settings.topics.prefix}engine"
+
+
+def ingress_group(settings: Settings) -> str:
+    """The consumer group of ingress."""
+    return f"{settings.topics.prefix}ingress"
+
+
 class GroupOffsets:
     """The offsets of `group`. Asking blocks; not for several threads at once. Close it, or use it as a context manager."""
 

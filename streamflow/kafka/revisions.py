@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from streamflow.engine.commands import KNOWN_REVISIONS, REVISION
 from streamflow.errors import Rejected
+from streamflow.kafka.groups import engine_group
 from streamflow.kafka.publication import Recorded, enable_revision, read_log
 from streamflow.kafka.serving import members_of
 from streamflow.settings import Settings
@@ -35,7 +36,7 @@ def client_id(known: Iterable[str] = KNOWN_REVISIONS) -> str:
 
 def revisions(settings: Settings) -> Revisions:
     """Blocks. Raises OperationError."""
-    group = f"{settings.topics.prefix}engine"
+    group = engine_group(settings)
     members = asyncio.run(members_of(settings, [group]))[group]
     workers = tuple(sorted(tuple(client.split(";")[1:]) for client in members))
     return Revisions(read_log(settings).revision, REVISION, tuple(sorted(KNOWN_REVISIONS)), workers)

@@ -20,7 +20,7 @@ from streamflow.errors import OperationError
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.groups import GroupOffsets, Place, positions
+from streamflow.kafka.groups import GroupOffsets, Place, engine_group, ingress_group, positions
 from streamflow.kafka.serving import group_of
 from streamflow.kafka.topics import COMMANDS, lane_topic_name, topic_name
 from streamflow.ops.reading import Reading
@@ -52,11 +52,10 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
 
     Raises OperationError when the broker does not answer."""
     admin = Admin(settings)
-    prefix = settings.topics.prefix
     lanes = {group_of(settings, lane): lane_topic_name(settings, lane) for lane in sorted(settings.tasks.lanes)}
     wanted = {
-        f"{prefix}engine": ("engine", [topic_name(settings, COMMANDS)]),
-        f"{prefix}ingress": ("ingress", sorted(source_topics(log))),
+        engine_group(settings): ("engine", [topic_name(settings, COMMANDS)]),
+        ingress_group(settings): ("ingress", sorted(source_topics(log))),
         **{group: ("tasks", [topic]) for group, topic in lanes.items()},
     }
     found: list[PartitionLag] = []

@@ -12,8 +12,9 @@ from yarl import URL
 
 from streamflow.errors import EngineFault
 from streamflow.kafka.connection import aiokafka_config, bootstrap_servers
+from streamflow.kafka.groups import engine_group
 from streamflow.kafka.revisions import client_id
-from streamflow.runtime.engine import EngineHost, engine_group
+from streamflow.runtime.engine import EngineHost
 from streamflow.runtime.transport import BatchTransport, NoTables
 from streamflow.settings import Settings
 

@@ -22,6 +22,7 @@ from streamflow.kafka.admin import require_topics
 from streamflow.kafka.cancellation import is_asked_for
 from streamflow.kafka.connection import aiokafka_config, max_batch_bytes
 from streamflow.kafka.definitions import DefinitionsLog
+from streamflow.kafka.groups import engine_group
 from streamflow.runtime.changelog import Changelog, stop_producer
 from streamflow.runtime.outputs import BATCH_BYTES, UNSENT, Emitter, Names, Outputs
 from streamflow.runtime.partition import Partition, is_final
@@ -33,11 +34,6 @@ from streamflow.settings import Settings
 log = structlog.get_logger()
 REOPEN_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 REMIND_S = 60.0
-
-
-def engine_group(settings: Settings) -> str:
-    """The consumer group of the engine."""
-    return f"{settings.topics.prefix}engine"
 
 
 class EngineHost:

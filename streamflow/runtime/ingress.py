@@ -21,7 +21,7 @@ from streamflow.kafka.admin import require_topics
 from streamflow.kafka.cancellation import is_asked_for
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import DefinitionsLog
-from streamflow.kafka.groups import GroupOffsets
+from streamflow.kafka.groups import GroupOffsets, engine_group
 from streamflow.runtime.intake import Intake
 from streamflow.runtime.session import CLOSE_S, Session
 from streamflow.runtime.versions import PublishedVersions, Versions
@@ -59,7 +59,7 @@ class Ingress(Service):
     async def _serve(self) -> None:
         try:
             admin = AdminClient(confluent_config(self._settings, "ingress"))
-            engine = GroupOffsets(self._settings, f"{self._settings.topics.prefix}engine")  # closed with the process: a thread may be asking
+            engine = GroupOffsets(self._settings, engine_group(self._settings))  # closed with the process: a thread may be asking
             low, high = _BACKOFF_S
             backoff = low
             while not self._stop_asked.is_set():

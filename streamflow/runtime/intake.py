@@ -57,8 +57,7 @@ class Intake:
         self.topics = frozenset(self._readers)
         self.limited_topics = self.matcher.limited_topics()
         self.first = {
-            topic: FirstPosition(any(spec.start == "earliest" for _, spec in specs), self.matcher.published_ms(topic) or 0)
-            for topic, specs in by_topic.items()
+            topic: FirstPosition(any(spec.start == "earliest" for _, spec in specs), self.matcher.published_ms(topic) or 0) for topic, specs in by_topic.items()
         }
         self._told: set[tuple[str, Refusal]] = set()
 
@@ -83,9 +82,7 @@ class Intake:
             refusals = [Refusal("matching_failed", f"expected to match the record but {name} was raised; this is a fault of Streamflow's")]
         return Taken(commands, [self._dead(record, topic_id, refusal) for refusal in refusals])
 
-    def _commands(
-        self, record: Record, topic_id: str, committed: int, occurrences: list[Occurrence]
-    ) -> tuple[list[tuple[str, bytes]], list[Refusal]]:
+    def _commands(self, record: Record, topic_id: str, committed: int, occurrences: list[Occurrence]) -> tuple[list[tuple[str, bytes]], list[Refusal]]:
         source = Source(topic_id, record.partition, record.offset, committed, next((found.trace for found in occurrences if found.trace), None))
         matched = self.matcher.match([(found.spec, found.event, found.key) for found in occurrences], source)
         refusals = [Refusal(*failure) for failure in matched.failures]

@@ -30,7 +30,7 @@ from confluent_kafka.admin import AdminClient
 from streamflow.engine.match import Published
 from streamflow.kafka.cancellation import is_asked_for
 from streamflow.kafka.connection import FetchWait, aiokafka_config, max_batch_bytes, stop_consumer
-from streamflow.kafka.groups import GroupOffsets
+from streamflow.kafka.groups import GroupOffsets, ingress_group
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, topic_name
 from streamflow.runtime.backpressure import EngineLag
 from streamflow.runtime.changelog import stop_producer
@@ -86,7 +86,7 @@ class Session(ConsumerRebalanceListener):
             max_request_size=max_batch_bytes(settings),
         )
         timeout_ms = int(settings.ingress.session_timeout_s * 1000)
-        group = f"{settings.topics.prefix}ingress"
+        group = ingress_group(settings)
         self._consumer = AIOKafkaConsumer(
             **config,
             group_id=group,

@@ -6,13 +6,13 @@ Beside it the bare loops of the same hops: one process that passes records on to
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 
 from confluent_kafka import Producer
 
 from tests.bench.meter import JIT, Meter
 from tests.bench.report import Row
-from tests.bench.stage import ARRIVALS, Span, Stage, answer, drained, make_topic, percentile, pid_of, program, span, stored, wait_ready
+from tests.bench.stage import ARRIVALS, Span, Stage, answer, latencies, make_topic, percentile, pid_of, program, span, stored, wait_ready
 from tests.proof.world import Failed, World, wait
 
 STEPS = 3
@@ -65,8 +65,8 @@ def measure(stage: Stage) -> list[Row]:
         with Meter(pids) as paced_meter:
             said = answer(program("paced", world.broker.bootstrap_servers, world.source, _RATE, stage.seconds, "slow"), stage.seconds + 60)
         slow = {name: paced_meter.used_s(name, said["began_ms"], said["ended_ms"]) / said["sent"] * 1000 for name in pids}
-        drained(world)
-        taken = _latencies(world)
+        _all_ended(world, int(_WARM_UP[1] * _WARM_UP[2]) + runs + said["sent"])
+        taken = latencies(world)
 
         idle_s = 3.0 if stage.quick else 20.0
         time.sleep(1 if stage.quick else 12)  # what is rare when nothing comes is seen only then
@@ -123,17 +123,6 @@ def _span(world: World, series: str) -> Span:
     """From the first event of a series to the last transition of its runs."""
     records = [record for topic in (ARRIVALS, "runs") for record in stored(world, topic) if record.key.startswith(f"{series}-")]
     return span(records)
-
-
-def _latencies(world: World) -> dict[str, list[float]]:
-    arrived = {record.key: record.at_ms for record in stored(world, ARRIVALS)}
-    last: dict[str, int] = defaultdict(int)
-    for record in stored(world, "runs"):
-        last[record.key] = max(last[record.key], record.at_ms)
-    taken: dict[str, list[float]] = defaultdict(list)
-    for key, at_ms in arrived.items():
-        taken[key.partition("-")[0]].append(last[key] - at_ms)
-    return taken
 
 
 def _bare(stage: Stage, world: World, runs: int) -> tuple[Span, dict[str, float]]:

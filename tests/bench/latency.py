@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 
 from tests.bench.meter import JIT, Meter
 from tests.bench.report import Row
-from tests.bench.stage import ARRIVALS, Stage, answer, drained, percentile, pid_of, program, stored, wait_ready
+from tests.bench.stage import Stage, answer, drained, latencies, percentile, pid_of, program, wait_ready
 from tests.bench.workload import ONE_EVENT, catalog
-from tests.proof.world import Failed, World
+from tests.proof.world import World
 
 RATES = (2000, 200, 10)  # downwards, so that the broker's compiler has come to rest where little happens
 _FIRST = ("first", 50, 2.0)  # name, rate, seconds: the first events after a start
@@ -42,7 +41,7 @@ def measure(stage: Stage) -> list[Row]:
             time.sleep(idle_s)
             ended = time.time()
         idle = {name: meter.used_s(name, began * 1000, ended * 1000) / (ended - began) * 100 for name in pids}
-        taken = _latencies(world)
+        taken = latencies(world)
         for worker in (engine, ingress):
             worker.stop()
     rows.append(Row("latency", "worst of the first 100 events after a start", max(taken[_FIRST[0]]), "ms", better="less"))
@@ -61,17 +60,3 @@ def measure(stage: Stage) -> list[Row]:
 
 def _send(world: World, name: str, rate: float, seconds: float) -> dict[str, float]:
     return answer(program("paced", world.broker.bootstrap_servers, world.source, rate, seconds, name), seconds + 60)
-
-
-def _latencies(world: World) -> dict[str, list[float]]:
-    """Milliseconds of every event, by the name of its series."""
-    arrived = {record.key: record.at_ms for record in stored(world, ARRIVALS)}
-    last: dict[str, int] = defaultdict(int)
-    for record in stored(world, "runs"):
-        last[record.key] = max(last[record.key], record.at_ms)
-    if missing := arrived.keys() - last.keys():
-        raise Failed(f"expected a run of every event but {len(missing)} of {len(arrived)} have none, such as {min(missing)}")
-    taken: dict[str, list[float]] = defaultdict(list)
-    for key, at_ms in arrived.items():
-        taken[key.partition("-")[0]].append(last[key] - at_ms)
-    return taken

@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -138,6 +139,20 @@ def _stored(message: Any) -> Stored:
     size = len(key) + len(message.value() or b"") + sum(len(name) + len(value) for name, value in headers)
     kind = dict(headers).get("ce_type", b"").decode().removeprefix("streamflow.")
     return Stored(message.partition(), message.timestamp()[1], key.decode(), size, kind)
+
+
+def latencies(world: World) -> dict[str, list[float]]:
+    """Milliseconds from the append of every event to that of its run's last transition, by the name of its series. Raises Failed when one has no run."""
+    arrived = {record.key: record.at_ms for record in stored(world, ARRIVALS)}
+    last: dict[str, int] = defaultdict(int)
+    for record in stored(world, "runs"):
+        last[record.key] = max(last[record.key], record.at_ms)
+    if missing := arrived.keys() - last.keys():
+        raise Failed(f"expected a run of every event but {len(missing)} of {len(arrived)} have none, such as {min(missing)}")
+    taken: dict[str, list[float]] = defaultdict(list)
+    for key, at_ms in arrived.items():
+        taken[key.partition("-")[0]].append(last[key] - at_ms)
+    return taken
 
 
 def span(records: Sequence[Stored]) -> Span:

@@ -17,9 +17,9 @@ from streamflow.engine.state import OWN, Own
 from streamflow.errors import OperationError
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.connection import aiokafka_config
+from streamflow.kafka.groups import engine_group
 from streamflow.kafka.topics import COMMANDS, STATE, topic_name
 from streamflow.runtime.changelog import Changelog
-from streamflow.runtime.engine import engine_group
 from streamflow.runtime.store import RocksStore
 from streamflow.settings import Settings
 from tests.integration.workers import store_of

@@ -10,18 +10,9 @@ import pytest
 
 from streamflow.engine import commands as c
 from streamflow.kafka.broker import EmbeddedBroker
-from tests.conftest import needs_broker
 from tests.integration.workers import Bench, complaints, make_bench
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(90)]
-
-
-@pytest.fixture(scope="module")
-def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
-    """A broker that tests may pause and kill."""
-    needs_broker()
-    with EmbeddedBroker(tmp_path_factory.mktemp("own-broker")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import pytest
 from streamflow.engine import commands as c
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.settings import Lane
-from tests.conftest import needs_broker
 from tests.integration.lanes import LaneBench, make_lanes
 from tests.integration.workers import complaints
 from tests.proof import calls
@@ -20,14 +19,6 @@ from tests.proof.ledger import Ledger
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 
 RUNS = 150
-
-
-@pytest.fixture(scope="module")
-def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
-    """A broker that tests may kill."""
-    needs_broker()
-    with EmbeddedBroker(tmp_path_factory.mktemp("own-broker")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -10,20 +10,11 @@ import pytest
 
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.settings import Lane
-from tests.conftest import needs_broker
 from tests.integration.lanes import LaneBench, make_lanes
 from tests.integration.workers import complaints
 from tests.proof.ledger import Ledger
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(150)]
-
-
-@pytest.fixture(scope="module")
-def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
-    """A broker that tests may pause and kill."""
-    needs_broker()
-    with EmbeddedBroker(tmp_path_factory.mktemp("own-broker")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Reads a broker as a stranger would: nothing of streamflow is imported here, only Kafka's client and JSON.
+"""Reads a broker as a stranger would: nothing of streamflow is imported here, only Kafka's client, JSON, and the checker's reading of offsets.
 
 `read_runs` is the definition of "exact": of each (run, seq) the first copy counts, every further copy must be the same bytes, `seq` has no gaps
 and no order but its own, and nothing follows an ending.
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from tests.proof import offsets
+from streamflow_check import offsets
 
 ENDINGS = ("RunCompleted", "RunFailed", "RunCancelled")
 _SILENCE_S = 60.0
@@ -195,7 +195,8 @@ class Stranger:
     def ingress_counts(self, topic: str) -> Counter[str]:
         """read, matched, ignored and dead of ingress over all partitions of a source topic."""
         total: Counter[str] = Counter()
-        for _, metadata in offsets.committed(self.messages(offsets.TOPIC, committed=True), f"{self.prefix}ingress", topic).values():
+        records = ((message.key(), message.value()) for message in self.messages(offsets.TOPIC, committed=True))
+        for _, metadata in offsets.committed(records).last.get((f"{self.prefix}ingress", topic), {}).values():
             counts = json.loads(metadata)
             total.update({name: counts[name] for name in ("read", "matched", "ignored", "dead")})
         return total

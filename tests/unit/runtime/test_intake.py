@@ -76,9 +76,7 @@ def test_a_definition_that_fails_leaves_the_others_their_commands() -> None:
     assert (len(taken.commands), reasons(taken)) == (1, ["expression_failed"])
 
 
-@pytest.mark.parametrize(
-    "fields", [{"schema": {"type": "nonsense"}}, {"schema": {"$ref": "https://example.com/a.json"}}, {"match": {"expr": "event."}}]
-)
+@pytest.mark.parametrize("fields", [{"schema": {"type": "nonsense"}}, {"schema": {"$ref": "https://example.com/a.json"}}, {"match": {"expr": "event."}}])
 def test_a_catalog_that_cannot_be_used_is_told_before_it_is_used(fields: dict[str, Any]) -> None:
     with pytest.raises((ValueError, DefinitionError)):
         readable([EventSpec.model_validate({"name": "a", "topics": ["orders"], **fields})])
