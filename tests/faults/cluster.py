@@ -78,7 +78,7 @@ class Cluster:
         if node in self._processes:
             return
         kafka, place = self._kafka, self.folder / str(node)
-        java = [kafka.java, "-Xmx256m", "-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={kafka.logging}"]
+        java = [kafka.java, "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={kafka.logging}"]
         if kafka.archive.exists():
             java.append(f"-XX:SharedArchiveFile={kafka.archive}")
         environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
