@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer
 from confluent_kafka import KafkaError
 
 from streamflow.errors import OperationError
+from streamflow.kafka import keepalive
 from streamflow.secrets import resolve_secret
 from streamflow.settings import Settings
 
@@ -61,6 +62,7 @@ def confluent_config(settings: Settings, role: str, *, on_error: Callable[[Kafka
         # The errors come through error_cb; librdkafka would print them to stderr too.
         "log_level": 0,
         "message.max.bytes": max_batch_bytes(settings),
+        "socket.keepalive.enable": True,
     }
     if kafka.sasl_mechanism:
         config["sasl.mechanism"] = kafka.sasl_mechanism
@@ -80,6 +82,7 @@ def aiokafka_config(settings: Settings, role: str) -> dict[str, Any]:
     """The connection arguments of every aiokafka consumer, producer and admin client of ours.
 
     Producers add `max_request_size=max_batch_bytes(settings)`; aiokafka's default partitioner is Kafka's."""
+    keepalive.install()
     kafka = settings.kafka
     config: dict[str, Any] = {
         "bootstrap_servers": bootstrap_servers(settings),

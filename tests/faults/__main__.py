@@ -73,17 +73,26 @@ def main() -> int:
     todo = [one for one in _planned(asked, usable) if (one["kind"], one["seed"]) not in done or asked.again]
     results = list(done.values())
     began = time.monotonic()
+    commit = _commit()
     for result in _tried(todo, asked.jobs, verbose=asked.verbose):
-        results.append(result)
+        results.append(result | {"commit": commit})
         if asked.out:
             with asked.out.open("a") as out:
-                out.write(json.dumps(result) + "\n")
+                out.write(json.dumps(results[-1]) + "\n")
         left = len(todo) - (len(results) - len(done))
         print(_line(result, left, time.monotonic() - began), flush=True)
     print(table(results))
     for name, lack in lacking.items():
         print(f"not tried: {name} needs {', '.join(lack)}")
     return 0 if all(result["verdict"] == "kept" for result in results) else 1
+
+
+def _commit() -> str:
+    """What is tried, in short; "" without git."""
+    try:
+        return subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
 
 
 def _options() -> argparse.ArgumentParser:

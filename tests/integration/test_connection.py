@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from confluent_kafka import KafkaError, Producer
 
 from streamflow.errors import OperationError
-from streamflow.kafka import admin
+from streamflow.kafka import admin, keepalive
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.kafka.connection import aiokafka_config, confluent_config, confluent_producer_config, max_batch_bytes
 from streamflow.kafka.definitions import DefinitionsLog
@@ -110,3 +112,19 @@ def test_a_secret_of_the_environment_is_read_when_it_is_used(monkeypatch: pytest
 def test_records_never_need_more_than_the_topics_take() -> None:
     assert max_batch_bytes(Settings()) == 1_048_588
     assert max_batch_bytes(Settings(limits=Limits(record_bytes=5_000_000))) > 5_000_000
+
+
+def test_connections_of_both_kinds_are_watched_for_an_end_that_is_gone(settings: Settings) -> None:
+    async def options() -> list[tuple[int, int]]:
+        producer = AIOKafkaProducer(**aiokafka_config(settings, "engine"))
+        await producer.start()
+        try:
+            for broker in producer.client.cluster.brokers():
+                await producer.client.ready(broker.nodeId)
+            made = [connection._writer.get_extra_info("socket") for connection in producer.client._conns.values()]
+            return [(one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), one.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)) for one in made]
+        finally:
+            await producer.stop()
+
+    assert set(asyncio.run(options())) == {(1, keepalive.SILENT_S * 1000)}
+    assert confluent_config(settings, "lag")["socket.keepalive.enable"] is True
