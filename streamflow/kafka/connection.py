@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer
 from confluent_kafka import KafkaError
 
 from streamflow.errors import OperationError
-from streamflow.kafka import keepalive
+from streamflow.kafka import sockets
 from streamflow.secrets import resolve_secret
 from streamflow.settings import Settings
 
@@ -82,7 +82,7 @@ def aiokafka_config(settings: Settings, role: str) -> dict[str, Any]:
     """The connection arguments of every aiokafka consumer, producer and admin client of ours.
 
     Producers add `max_request_size=max_batch_bytes(settings)`; aiokafka's default partitioner is Kafka's."""
-    keepalive.install()
+    sockets.install()
     kafka = settings.kafka
     config: dict[str, Any] = {
         "bootstrap_servers": bootstrap_servers(settings),

@@ -98,6 +98,7 @@ class Partition:
         self._paused = False
         self._unsaved_bytes = self._unsaved_records = 0
         self._saved_at = clock()
+        self._behind_ms = 0  # what our clock is behind the broker's, as far as the last record showed
         self._unsavable: BaseException | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._store: Store | None = None
@@ -124,6 +125,7 @@ class Partition:
         first = await self._source.first_offset(self.number)
         if first > own.applied + 1:
             self._skip(own, first)
+        self._look_at_clock()
         self.timers = Timers(self.overlay, self._now_ms())
         await self._source.release(self.number, self.overlay.own.applied + 1)
         self.ready = True
@@ -213,6 +215,7 @@ class Partition:
                 for record in records[place : place + SLICE]:
                     await self._one(record)
                 await self._outputs.send()
+            self._look_at_clock()
             if self._unsaved_bytes > self._settings.engine.checkpoint_bytes:
                 self._checkpoint_due.set()
             if self._outputs.unacked > UNACKED:
@@ -257,8 +260,8 @@ class Partition:
             return
         self._unsaved_records += 1
         if isinstance(command, FireTimer) and decision.outcome == "rejected":
-            behind_ms = max(1, command.due_ms - self.overlay.own.time_ms)  # what our clock is ahead of the broker's
-            self.timers.refused(command, decision.reason, self._now_ms() + behind_ms)
+            early_ms = max(1, command.due_ms - self.overlay.own.time_ms)  # our clock is ahead of the broker's
+            self.timers.refused(command, decision.reason, self._now_ms() + early_ms)
             self._timer_moved.set()
 
     async def _decide(self, record: Any) -> tuple[Decision, Command | None]:
@@ -316,7 +319,11 @@ class Partition:
     # -- timers
 
     def _now_ms(self) -> int:
-        return int(self._clock() * 1000)
+        """The broker's time, as near as we know it: a record that was just appended was not appended later than now."""
+        return int(self._clock() * 1000) + self._behind_ms
+
+    def _look_at_clock(self) -> None:
+        self._behind_ms = max(0, self.overlay.own.time_ms - int(self._clock() * 1000))
 
     async def _serve_timers(self) -> None:
         while True:

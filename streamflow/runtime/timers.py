@@ -2,6 +2,7 @@
 
 Timers live in the partition's state in the order they fall due; only those of the next minute are held here. A fired timer stays armed
 until its command is decided: one refused as early (a fast clock) or as behind (ingress has not come so far) is fired again.
+A clock that jumps back makes everything that was planned by it worthless: then all is read anew.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from streamflow.engine.state import Timer, timer_key
 
 PREFIX = "timer/"
 HORIZON_MS = 60_000
-FIRED_AT_ONCE = 500
+IN_FLIGHT = 200  # fired and not decided yet: more would only stand in line before new work (a hundred thousand that fall due at once, a clock a year ahead)
+JUMP_MS = 1000  # a clock that goes back by more has jumped; by less, it delays a timer by no more than that
+LOOK_MS = 5000  # how long a jump of the clock may go unseen
 
 
 def _due_ms(key: str) -> int:
@@ -32,6 +35,7 @@ class Timers:
         self._fired: set[str] = set()
         self._blocked: set[str] = set()
         self._horizon_ms = 0
+        self._latest_ms = now_ms
         self.extend(now_ms)
 
     def extend(self, now_ms: int) -> None:
@@ -44,12 +48,13 @@ class Timers:
         self._horizon_ms = until + 1
 
     def note(self, changes: Mapping[str, Any]) -> bool:
-        """Take notice of armed and disarmed timers; True if the next one may be due earlier than before."""
+        """Take notice of armed and disarmed timers; True if one may be fired earlier than was said before."""
         sooner = False
         for key, record in changes.items():
             if not key.startswith(PREFIX):
                 continue
             if record is None:
+                sooner |= len(self._fired) >= IN_FLIGHT
                 self._fired.discard(key)
                 self._blocked.discard(key)
             elif _due_ms(key) < self._horizon_ms:
@@ -58,19 +63,22 @@ class Timers:
         return sooner
 
     def next_ms(self, now_ms: int) -> int:
-        """When to ask for due timers again."""
-        extend_ms = self._horizon_ms - HORIZON_MS // 2
-        return min(self._heap[0][0], extend_ms) if self._heap else extend_ms
+        """When to ask for due timers again; soon enough to see a clock that has jumped."""
+        look_ms = now_ms + LOOK_MS
+        return min(self._heap[0][0], look_ms) if self._heap and len(self._fired) < IN_FLIGHT else look_ms
 
     def due(self, now_ms: int) -> list[FireTimer]:
-        """Commands for timers that are due and not fired yet, a bounded number at a time."""
+        """Commands for timers that are due and not fired yet, as many as may be on their way."""
+        if now_ms < self._latest_ms - JUMP_MS:
+            self._heap, self._horizon_ms = [], 0
+        self._latest_ms = now_ms
         if now_ms >= self._horizon_ms - HORIZON_MS // 2:
             self.extend(now_ms)
         commands: list[FireTimer] = []
-        while self._heap and self._heap[0][0] <= now_ms and len(commands) < FIRED_AT_ONCE:
+        while self._heap and self._heap[0][0] <= now_ms and len(self._fired) < IN_FLIGHT:
             _, key = heapq.heappop(self._heap)
             timer: Timer | None = self._overlay.get(key)
-            if timer is not None and key not in self._fired:
+            if timer is not None and key not in self._fired and key not in self._blocked:
                 self._fired.add(key)
                 commands.append(FireTimer(key, timer.run, timer.step, timer.due_ms, timer.item))
         return commands

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from confluent_kafka import KafkaError, Producer
 
 from streamflow.errors import OperationError
-from streamflow.kafka import admin, keepalive
+from streamflow.kafka import admin, sockets
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.kafka.connection import aiokafka_config, confluent_config, confluent_producer_config, max_batch_bytes
 from streamflow.kafka.definitions import DefinitionsLog
@@ -126,5 +126,5 @@ def test_connections_of_both_kinds_are_watched_for_an_end_that_is_gone(settings:
         finally:
             await producer.stop()
 
-    assert set(asyncio.run(options())) == {(1, keepalive.SILENT_S * 1000)}
+    assert set(asyncio.run(options())) == {(1, sockets.SILENT_S * 1000)}
     assert confluent_config(settings, "lag")["socket.keepalive.enable"] is True

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from streamflow.engine import commands as c
-from tests.integration.workers import Bench, Worker, make_bench
+from streamflow.runtime.partition import Partition
+from tests.integration import workers
+from tests.integration.workers import Bench, Forked, Worker, make_bench
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]
 
@@ -39,6 +42,9 @@ steps:
     needs: [paid.timeout]
     print: {text: '"where is it?"'}
 """
+
+
+LONGER = DELAYS.replace("name: delays", "name: longer").replace("700ms", "3s")
 
 
 class Running(NamedTuple):
@@ -127,3 +133,48 @@ def test_an_event_that_happened_in_time_satisfies_a_wait_although_it_came_late(r
         bench.deliver(bench.key_of(partition), "limits")  # watermarks alone are not worth a checkpoint
     bench.wait_saved()
     assert bench.reasons()["late"] == 1
+
+
+class WrongClock(Forked):
+    """A worker whose clock is ahead by the seconds that a file of its folder says."""
+
+    def start(self) -> WrongClock:
+        arguments = (str(self.log.parent / "ahead"), self._environment, str(self.log), ["worker", self.kind, *self.options])
+        process = workers._nursery.Process(target=_work_by, args=arguments, daemon=True)
+        process.start()
+        self._process = workers._Child(process)  # type: ignore[assignment]
+        return self
+
+
+def _work_by(file: str, environment: dict[str, str], log: str, line: list[str]) -> None:
+    known = Partition.__init__.__kwdefaults__
+    assert known is not None
+    known["clock"] = lambda: time.time() + float(Path(file).read_text())
+    workers._work(environment, log, line)
+
+
+@pytest.fixture
+def wrong(bootstrap: str, tmp_path: Path) -> Iterator[tuple[Bench, Path]]:
+    """A bench, and the file that says what the clock of its worker is ahead."""
+    with make_bench(bootstrap, tmp_path) as bench:
+        yield bench, tmp_path / "ahead"
+
+
+def test_a_worker_whose_clock_is_an_hour_behind_is_late_with_nothing(wrong: tuple[Bench, Path]) -> None:
+    bench, ahead = wrong
+    ahead.write_text("-3600")
+    start = bench.publish(DELAYS)
+    bench.worker(kind=WrongClock)
+    for key in ("first", "second"):
+        bench.wait_history(bench.start(start, key, "delays"), "RunCompleted")
+
+
+def test_a_clock_that_was_a_year_ahead_for_a_while_delays_nothing(wrong: tuple[Bench, Path]) -> None:
+    bench, ahead = wrong
+    ahead.write_text(str(365 * 86_400))
+    start = bench.publish(LONGER)
+    bench.worker(kind=WrongClock)
+    run = bench.start(start, "ahead", "longer")
+    bench.wait(lambda: bench.reasons()["early"] > 0, "the timer to be refused because it is early")
+    ahead.write_text("0")
+    bench.wait_history(run, "RunCompleted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 from pathlib import Path
@@ -100,9 +101,10 @@ class _File(_Folder):
     def spoil(self, folder: Path) -> None:
         if self.pattern == "*.sst":
             for current in folder.glob("*/CURRENT"):  # what is in memory and in the log only is not in such files yet
-                database = Rdict(str(current.parent), Options(raw_mode=True))
-                database.flush()
-                database.close()
+                with contextlib.suppress(Exception):  # an earlier fault may have broken it: then its files are as they are
+                    database = Rdict(str(current.parent), Options(raw_mode=True))
+                    database.flush()
+                    database.close()
         files = sorted(file for file in folder.glob(f"*/{self.pattern}") if file.stat().st_size)
         for file in self.chosen.sample(files, min(len(files), self.chosen.randint(1, 4))):
             self.damage(file)

@@ -1,0 +1,103 @@
+"""Timers of a partition: fired when due by the clock they are given, a bounded number on their way, and planned anew when that clock jumps back."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamflow.engine.commands import FireTimer
+from streamflow.engine.overlay import Overlay
+from streamflow.engine.state import OWN, Own, Timer, timer_key
+from streamflow.runtime.timers import IN_FLIGHT, LOOK_MS, Timers
+from streamflow.simulation.store import MemoryStore
+
+NOW = 1_000_000_000_000
+YEAR_MS = 365 * 86_400_000
+
+
+class Desk:
+    """Timers over state in memory; `arm` and `decide` change it as decisions do."""
+
+    def __init__(self) -> None:
+        self.overlay = Overlay(MemoryStore({}))
+        self.timers = Timers(self.overlay, NOW)
+
+    def arm(self, run: str, due_ms: int) -> bool:
+        changes = {timer_key(due_ms, run, "pause"): Timer(run, "pause", due_ms)}
+        self.overlay.apply({**changes, OWN: Own()})
+        return self.timers.note(changes)
+
+    def decide(self, command: FireTimer) -> bool:
+        changes = {timer_key(command.due_ms, command.run, command.step): None}
+        self.overlay.apply({**changes, OWN: Own()})
+        return self.timers.note(changes)
+
+    def fired(self, now_ms: int) -> list[str]:
+        return [command.run for command in self.timers.due(now_ms)]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_a_timer_is_fired_once_when_it_is_due(desk: Desk) -> None:
+    assert desk.arm("a", NOW + 700)
+    assert desk.timers.next_ms(NOW) == NOW + 700
+    assert [desk.fired(NOW + after) for after in (699, 700, 701)] == [[], ["a"], []]
+
+
+def test_one_far_away_is_found_when_its_time_comes_near(desk: Desk) -> None:
+    desk.arm("far", NOW + 200_000)
+    assert all(desk.fired(now) == [] for now in range(NOW, NOW + 200_000, LOOK_MS))
+    assert desk.fired(NOW + 200_000) == ["far"]
+
+
+def test_one_refused_as_early_is_fired_again_at_the_time_that_is_said(desk: Desk) -> None:
+    desk.arm("a", NOW)
+    (command,) = desk.timers.due(NOW)
+    desk.timers.refused(command, "early", NOW + 50)
+    assert [desk.fired(NOW + after) for after in (49, 50)] == [[], ["a"]]
+
+
+def test_one_refused_as_behind_waits_for_the_watermark(desk: Desk) -> None:
+    desk.arm("a", NOW)
+    (command,) = desk.timers.due(NOW)
+    desk.timers.refused(command, "behind", NOW)
+    desk.timers.unblock(NOW - 1, NOW + 10)
+    assert desk.fired(NOW + 10) == []
+    desk.timers.unblock(NOW, NOW + 20)
+    assert desk.fired(NOW + 20) == ["a"]
+
+
+def test_of_many_that_fall_due_at_once_a_bounded_number_is_on_its_way(desk: Desk) -> None:
+    for number in range(IN_FLIGHT + 10):
+        desk.arm(f"r{number:04d}", NOW)
+    first = desk.timers.due(NOW)
+    assert len(first) == IN_FLIGHT
+    assert desk.fired(NOW) == []
+    assert desk.timers.next_ms(NOW) == NOW + LOOK_MS  # nothing to do before one of them is decided
+    assert desk.decide(first[0])
+    assert desk.timers.next_ms(NOW) == NOW
+    assert len(desk.fired(NOW)) == 1
+    assert [desk.decide(command) for command in first[1:11]] == [True, *[False] * 9]
+    assert len(desk.fired(NOW)) == 9
+
+
+@pytest.mark.parametrize("jump_ms", [60_000, 3_600_000, YEAR_MS])
+def test_a_clock_that_was_ahead_and_jumped_back_delays_nothing(desk: Desk, jump_ms: int) -> None:
+    desk.arm("before", NOW + 3000)
+    ahead = NOW + jump_ms
+    desk.arm("during", NOW + 4000)
+    for command in desk.timers.due(ahead):
+        desk.timers.refused(command, "early", ahead + command.due_ms - NOW)
+    assert desk.timers.next_ms(NOW + 1000) <= NOW + 1000 + LOOK_MS
+    assert [desk.fired(NOW + after) for after in (1000, 3000, 4000)] == [[], ["before"], ["during"]]
+
+
+def test_what_waits_for_a_watermark_goes_on_waiting_when_the_clock_jumps_back(desk: Desk) -> None:
+    desk.arm("a", NOW + 10)
+    (command,) = desk.timers.due(NOW + 3_600_000)
+    desk.timers.refused(command, "behind", NOW)
+    assert desk.fired(NOW + 20) == []
+    desk.timers.unblock(NOW + 10, NOW + 30)
+    assert desk.fired(NOW + 30) == ["a"]
