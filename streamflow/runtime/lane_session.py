@@ -43,6 +43,7 @@ _IDLE_MS = 60_000  # and when there was not
 _FETCH_WAIT_MS = 100
 _COMMIT_AGAIN_S = 0.5
 _ANSWER_S = 10.0
+_LOOK_S = 1.0
 
 
 class LaneSession(ConsumerRebalanceListener):
@@ -97,9 +98,10 @@ class LaneSession(ConsumerRebalanceListener):
         orderly = False
         try:
             await self._start()
-            jobs = [asyncio.create_task(job) for job in (self._read(), lane.answers.serve(self._producer), self._commits(), stop.wait())]
+            work = (self._read(), lane.answers.serve(self._producer), self._commits(), self._watch_group())
+            jobs = [asyncio.create_task(job) for job in (*work, stop.wait())]
             await asyncio.wait({*jobs, self._failure}, return_when=asyncio.FIRST_COMPLETED)
-            for job in (self._failure, *jobs[:3]):
+            for job in (self._failure, *jobs[: len(work)]):
                 if job.done():
                     job.result()
             jobs[0].cancel()
@@ -236,6 +238,12 @@ class LaneSession(ConsumerRebalanceListener):
             leaked = isinstance(error, asyncio.CancelledError)
             self._failure.set_exception(OperationError("rebalance_cut", "expected a rebalance to end but it was cancelled") if leaked else error)
 
+    async def _watch_group(self) -> None:
+        """Between two assignments nothing is read and nothing is committed, and so nobody would see that the group does not come about."""
+        while True:
+            self._membership.check()
+            await asyncio.sleep(_LOOK_S)
+
     # -- commits
 
     async def _commits(self) -> None:
@@ -248,7 +256,6 @@ class LaneSession(ConsumerRebalanceListener):
                 self._log.warning("commit_failed", error=repr(error), again_in_s=_COMMIT_AGAIN_S)
                 self._lane.moved.set()
                 await asyncio.sleep(_COMMIT_AGAIN_S)
-            self._membership.check()
             await asyncio.sleep(self._lane.config.commit_s)
 
     async def _commit(self) -> None:

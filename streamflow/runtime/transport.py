@@ -12,14 +12,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import faust
+import structlog
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode import Service
 
 from streamflow.kafka.connection import FetchWait, stop_consumer
 
+log = structlog.get_logger()
 ENDING_ROUNDS = 10
+LOOK_S = 1.0
 
 
 class Fetched(NamedTuple):
@@ -40,6 +45,21 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         if consumer.fetch_wait is not None:
             consumer.fetch_wait.note(bool(fetched))
         return {tp: Fetched(consumer.epochs.get(tp, 0), records, consumer.sought.pop(tp, None)) for tp, records in fetched.items()}
+
+    @Service.task
+    async def _watch_group(self) -> None:
+        """At an error that it does not expect aiokafka lets the group be until somebody asks how it is; Faust never does. Raises KafkaError when
+        it has given up altogether."""
+        while not self.should_stop:
+            await self.sleep(LOOK_S)
+            if (consumer := self._consumer) is None:
+                continue
+            try:
+                consumer._coordinator.check_errors()
+            except KafkaError as error:
+                if consumer._coordinator._coordination_task.done():
+                    raise
+                log.warning("group_failed", error=repr(error), consequence="it is joined again")
 
     async def on_thread_stop(self) -> None:
         """Ends in bounded time. After a broker has gone and come back, aiokafka's `stop` may wait for ever for a task that waits for a future

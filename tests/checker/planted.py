@@ -12,8 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tests.integration import workers
-from tests.integration.workers import Forked, Worker
+from tests.integration.workers import Worker, altered
 
 DIED = "died"  # a file in the state folder: the bug has ended the process once already
 
@@ -21,20 +20,11 @@ DIED = "died"  # a file in the state folder: the bug has ended the process once 
 def planted(bug: str) -> type[Worker]:
     """A kind of worker that has this bug."""
 
-    class Planted(Forked):
-        def start(self) -> Forked:
-            line = ["worker", self.kind, *self.options]
-            process = workers._nursery.Process(target=_work, args=(bug, self._environment, str(self.log), line), daemon=True)
-            process.start()
-            self._process = workers._Child(process)  # type: ignore[assignment]
-            return self
-
-    return Planted
+    return altered(BUGS[bug])
 
 
-def _work(bug: str, environment: dict[str, str], log: str, line: list[str]) -> None:
-    BUGS[bug](Path(environment["STREAMFLOW_STATE_DIR"]))
-    workers._work(environment, log, line)
+def none(state: Path) -> None:
+    """No bug."""
 
 
 def store_ahead(state: Path) -> None:
@@ -203,7 +193,7 @@ def result_twice(state: Path) -> None:
 
 
 BUGS: dict[str, Callable[[Path], None]] = {
-    "none": lambda state: None,
+    "none": none,
     "store-ahead": store_ahead,
     "seq-dropped": seq_dropped,
     "copy-forged": copy_forged,

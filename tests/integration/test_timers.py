@@ -11,8 +11,7 @@ import pytest
 
 from streamflow.engine import commands as c
 from streamflow.runtime.partition import Partition
-from tests.integration import workers
-from tests.integration.workers import Bench, Forked, Worker, make_bench
+from tests.integration.workers import Bench, Worker, altered, make_bench
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]
 
@@ -52,6 +51,7 @@ class Running(NamedTuple):
     worker: Worker
     delays: c.Start
     limits: c.Start
+    longer: c.Start
 
     def watermark(self, at_ms: int) -> None:
         """Ingress has read everything of the payments that was appended before `at_ms`."""
@@ -61,8 +61,8 @@ class Running(NamedTuple):
 @pytest.fixture(scope="module")
 def running(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with make_bench(bootstrap, tmp_path_factory.mktemp("timers")) as bench:
-        delays, limits = bench.publish(DELAYS), bench.publish(LIMITS)
-        running = Running(bench, bench.worker(), delays, limits)
+        delays, limits, longer = (bench.publish(text) for text in (DELAYS, LIMITS, LONGER))
+        running = Running(bench, bench.worker(), delays, limits, longer)
         yield running
         bench.wait_saved()
         bench.workers[0].stop()
@@ -92,7 +92,7 @@ def test_a_delay_elapses_when_its_time_has_come_and_never_before(running: Runnin
 
 def test_a_delay_elapses_in_time_although_the_worker_was_killed_and_started_meanwhile(running: Running) -> None:
     bench = running.bench
-    run = bench.start(running.delays, "over-a-restart", "delays")
+    run = bench.start(running.longer, "over-a-restart", "longer")
     bench.wait_history(run, "DelayStarted")
     running.worker.kill()
     bench.restart(running.worker)
@@ -135,22 +135,11 @@ def test_an_event_that_happened_in_time_satisfies_a_wait_although_it_came_late(r
     assert bench.reasons()["late"] == 1
 
 
-class WrongClock(Forked):
-    """A worker whose clock is ahead by the seconds that a file of its folder says."""
-
-    def start(self) -> WrongClock:
-        arguments = (str(self.log.parent / "ahead"), self._environment, str(self.log), ["worker", self.kind, *self.options])
-        process = workers._nursery.Process(target=_work_by, args=arguments, daemon=True)
-        process.start()
-        self._process = workers._Child(process)  # type: ignore[assignment]
-        return self
-
-
-def _work_by(file: str, environment: dict[str, str], log: str, line: list[str]) -> None:
+def wrong_clock(state: Path) -> None:
+    """The clock is ahead by the seconds that a file beside the state folder says."""
     known = Partition.__init__.__kwdefaults__
     assert known is not None
-    known["clock"] = lambda: time.time() + float(Path(file).read_text())
-    workers._work(environment, log, line)
+    known["clock"] = lambda: time.time() + float((state.parent / "ahead").read_text())
 
 
 @pytest.fixture
@@ -164,7 +153,7 @@ def test_a_worker_whose_clock_is_an_hour_behind_is_late_with_nothing(wrong: tupl
     bench, ahead = wrong
     ahead.write_text("-3600")
     start = bench.publish(DELAYS)
-    bench.worker(kind=WrongClock)
+    bench.worker(kind=altered(wrong_clock))
     for key in ("first", "second"):
         bench.wait_history(bench.start(start, key, "delays"), "RunCompleted")
 
@@ -173,7 +162,7 @@ def test_a_clock_that_was_a_year_ahead_for_a_while_delays_nothing(wrong: tuple[B
     bench, ahead = wrong
     ahead.write_text(str(365 * 86_400))
     start = bench.publish(LONGER)
-    bench.worker(kind=WrongClock)
+    bench.worker(kind=altered(wrong_clock))
     run = bench.start(start, "ahead", "longer")
     bench.wait(lambda: bench.reasons()["early"] > 0, "the timer to be refused because it is early")
     ahead.write_text("0")

@@ -89,6 +89,25 @@ class Forked(Worker):
         return self
 
 
+def altered(alter: Callable[[Path], None]) -> type[Forked]:
+    """A kind of worker whose process calls `alter`, a function of a module, with its state folder before it begins."""
+
+    class Altered(Forked):
+        def start(self) -> Forked:
+            line = ["worker", self.kind, *self.options]
+            process = _nursery.Process(target=_work_altered, args=(alter, self._environment, str(self.log), line), daemon=True)
+            process.start()
+            self._process = _Child(process)  # type: ignore[assignment]
+            return self
+
+    return Altered
+
+
+def _work_altered(alter: Callable[[Path], None], environment: dict[str, str], log: str, line: list[str]) -> None:
+    alter(Path(environment["STREAMFLOW_STATE_DIR"]))
+    _work(environment, log, line)
+
+
 class _Child:
     """A forked process with the methods of a Popen that Worker uses."""
 
