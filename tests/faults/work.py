@@ -160,16 +160,17 @@ class Generator:
             pass
 
     def _send(self, sending: Sending) -> None:
-        topic, takes, now = f"{self.prefix}{sending.topic}", sending.takes, time.monotonic()
+        topic = f"{self.prefix}{sending.topic}"
         if sending.topic == PLACED and sending.starts:
-            self._placed.setdefault(sending.key, now)
-        elif sending.topic == SIGNED and now - self._placed.get(sending.key, now) > SOON_S:
-            takes = ()  # we were held up: its run may have given it up by now
+            self._placed.setdefault(sending.key, time.monotonic())
 
         def acknowledged(error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 self.failed.append(f"{topic} {sending.id}: {error}")
                 return
+            now = time.monotonic()
+            held_up = sending.topic == SIGNED and now - self._placed.get(sending.key, now) > SOON_S
+            takes = () if held_up else sending.takes  # by us or by the broker: its run may have given it up before it was appended
             partition, offset = message.partition(), message.offset()
             # A record that the broker had already, says an idempotent producer after an outage, is acknowledged without a place.
             into = self._forgotten if partition is None or offset is None else self.inputs
