@@ -16,6 +16,7 @@
 #include <sys/time.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -171,12 +172,23 @@ time_t time(time_t *place) {
 }
 
 /* Who waits until a point of the wrong clock waits as long as he would by a right one. The monotonic clock is far below a billion seconds. */
-int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex, const struct timespec *restrict until) {
+static struct timespec by_right_clock(const struct timespec *until) {
   struct control *c = asked();
   struct timespec t = *until;
   if (c->clock_ns && t.tv_sec > 1000000000) shift(&t, -c->clock_ns);
+  return t;
+}
+
+int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex, const struct timespec *restrict until) {
+  struct timespec t = by_right_clock(until);
   static int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
   if (!real) real = dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
   if (!real) real = dlsym(RTLD_NEXT, "pthread_cond_timedwait");
   return real(cond, mutex, &t);
+}
+
+/* librdkafka waits by this one. */
+int cnd_timedwait(cnd_t *restrict cond, mtx_t *restrict mutex, const struct timespec *restrict until) {
+  struct timespec t = by_right_clock(until);
+  return REAL(cnd_timedwait, int (*)(cnd_t *, mtx_t *, const struct timespec *))(cond, mutex, &t);
 }
