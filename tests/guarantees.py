@@ -18,7 +18,7 @@ __all__ = ["PAGE", "kinds", "rows", "written"]
 PAGE = Path(__file__).parents[1] / "docs" / "guarantees.md"
 MIXED = "mixed"
 _BEGIN, _END = "<!-- tried: begin;", "<!-- tried: end -->"
-_HEAD = ("fault", "what is done", "tried", "seeds", "kept", "standstill s, half / longest", "not less than")
+_HEAD = ("fault", "what is done", "tried", "seeds", "kept", "it lasted s, half / longest", "standstill s, half / longest", "bound by")
 
 
 def results(files: Iterable[Path]) -> list[dict[str, Any]]:
@@ -38,11 +38,25 @@ def rows(tried: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
         by_kind[result["kind"]].append(result)
     found: list[tuple[str, ...]] = []
     for name, some in sorted(by_kind.items(), key=lambda item: (item[0] == MIXED, item[0])):
-        kept = sorted(result["stall_s"] for result in some if result["verdict"] == "kept")
-        stalls = f"{kept[len(kept) // 2]:.1f} / {kept[-1]:.1f}" if kept else ""
+        kept = [result for result in some if result["verdict"] == "kept"]
         bound = next((result["limits"] for result in some if result.get("limits")), "") if name != MIXED else ""
-        found.append((f"`{name}`", _what(name), str(len(some)), seeds([result["seed"] for result in some]), str(len(kept)), stalls, bound))
+        found.append(
+            (
+                f"`{name}`",
+                _what(name),
+                str(len(some)),
+                seeds([result["seed"] for result in some]),
+                str(len(kept)),
+                *(_half_and_longest(kept, what) for what in ("broken_s", "stall_s")),
+                bound,
+            )
+        )
     return found
+
+
+def _half_and_longest(some: Sequence[dict[str, Any]], what: str) -> str:
+    values = sorted(result.get(what, 0.0) for result in some)
+    return f"{values[len(values) // 2]:.1f} / {values[-1]:.1f}" if values else ""
 
 
 def _what(name: str) -> str:

@@ -33,6 +33,7 @@ def result(kind: str, seed: int, verdict: str = "kept", stall_s: float = 1.0) ->
         "seed": seed,
         "verdict": verdict,
         "stall_s": stall_s,
+        "broken_s": 0.5,
         "limits": "session",
         "facts": {"inputs": 1000, "transitions": 2000, "copies": 3},
     }
@@ -65,8 +66,8 @@ def test_the_table_counts_the_last_result_of_each_seed(tmp_path: Path) -> None:
 
     page = guarantees.written(TEXT, guarantees.results([file]))
 
-    assert "| `engine-killed` | kill -9; back on the same disk, as a static member | 3 | 1-2, 4 | 3 | 1.0 / 2.0 | session |" in page
-    assert "| `broker-killed` | kill -9 of the broker; back on the same disk | 1 | 1 | 0 |  | session |" in page
+    assert "| `engine-killed` | kill -9; back on the same disk, as a static member | 3 | 1-2, 4 | 3 | 0.5 / 0.5 | 1.0 / 2.0 | session |" in page
+    assert "| `broker-killed` | kill -9 of the broker; back on the same disk | 1 | 1 | 0 |  |  | session |" in page
     assert page.index("| `engine-killed`") < page.index("| `mixed` | three to six of them on one schedule | 1 | 7 | 1 |")
     assert "5 experiments: 5,000 acknowledged inputs, 10,000 transitions and 15 copies of them were judged." in page
     assert guarantees.written(page, guarantees.results([file])) == page
