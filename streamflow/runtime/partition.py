@@ -259,9 +259,9 @@ class Partition:
             self._timer_moved.set()
             return
         self._unsaved_records += 1
-        if isinstance(command, FireTimer) and decision.outcome == "rejected":
-            early_ms = max(1, command.due_ms - self.overlay.own.time_ms)  # our clock is ahead of the broker's
-            self.timers.refused(command, decision.reason, self._now_ms() + early_ms)
+        if isinstance(command, FireTimer):
+            early_ms = max(1, command.due_ms - self.overlay.own.time_ms)  # where it is early, our clock is ahead of the broker's
+            self.timers.decided(command, decision.reason, self._now_ms() + early_ms)
             self._timer_moved.set()
 
     async def _decide(self, record: Any) -> tuple[Decision, Command | None]:

@@ -48,13 +48,12 @@ class Timers:
         self._horizon_ms = until + 1
 
     def note(self, changes: Mapping[str, Any]) -> bool:
-        """Take notice of armed and disarmed timers; True if one may be fired earlier than was said before."""
+        """Take notice of armed and disarmed timers; True if the next one may be due earlier than before."""
         sooner = False
         for key, record in changes.items():
             if not key.startswith(PREFIX):
                 continue
             if record is None:
-                sooner |= len(self._fired) >= IN_FLIGHT
                 self._fired.discard(key)
                 self._blocked.discard(key)
             elif _due_ms(key) < self._horizon_ms:
@@ -83,8 +82,9 @@ class Timers:
                 commands.append(FireTimer(key, timer.run, timer.step, timer.due_ms, timer.item))
         return commands
 
-    def refused(self, command: FireTimer, reason: str, again_ms: int) -> None:
-        """`command` was refused: fire it again at `again_ms` if it was early, or after the next watermark if ingress is behind."""
+    def decided(self, command: FireTimer, reason: str, again_ms: int) -> None:
+        """`command` was decided, and refused if there is a `reason`: fire it again at `again_ms` if it was early, or after the next watermark if
+        ingress is behind. What was refused for another reason is not fired again by this owner."""
         key = timer_key(command.due_ms, command.run, command.step, command.item)
         self._fired.discard(key)
         if reason == "early":

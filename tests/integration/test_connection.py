@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer
+import uvloop
+from aiokafka import AIOKafkaProducer, conn
+from aiokafka.errors import KafkaConnectionError
 from confluent_kafka import KafkaError, Producer
 
 from streamflow.errors import OperationError
@@ -128,3 +130,20 @@ def test_connections_of_both_kinds_are_watched_for_an_end_that_is_gone(settings:
 
     assert set(asyncio.run(options())) == {(1, sockets.SILENT_S * 1000)}
     assert confluent_config(settings, "lag")["socket.keepalive.enable"] is True
+
+
+def test_what_is_written_to_a_connection_that_was_just_closed_is_a_lost_connection(settings: Settings) -> None:
+    async def write() -> None:
+        producer = AIOKafkaProducer(**aiokafka_config(settings, "engine"))
+        await producer.start()
+        try:
+            (broker,) = producer.client.cluster.brokers()
+            await producer.client.ready(broker.nodeId)
+            (connection,) = producer.client._conns.values()
+            connection._writer.transport.abort()
+            await connection.send(conn.ApiVersionRequest())
+        finally:
+            await producer.stop()
+
+    with pytest.raises(KafkaConnectionError):
+        uvloop.run(write())

@@ -26,10 +26,11 @@ class Desk:
         self.overlay.apply({**changes, OWN: Own()})
         return self.timers.note(changes)
 
-    def decide(self, command: FireTimer) -> bool:
+    def decide(self, command: FireTimer) -> None:
         changes = {timer_key(command.due_ms, command.run, command.step): None}
         self.overlay.apply({**changes, OWN: Own()})
-        return self.timers.note(changes)
+        self.timers.note(changes)
+        self.timers.decided(command, "", NOW)
 
     def fired(self, now_ms: int) -> list[str]:
         return [command.run for command in self.timers.due(now_ms)]
@@ -55,14 +56,14 @@ def test_one_far_away_is_found_when_its_time_comes_near(desk: Desk) -> None:
 def test_one_refused_as_early_is_fired_again_at_the_time_that_is_said(desk: Desk) -> None:
     desk.arm("a", NOW)
     (command,) = desk.timers.due(NOW)
-    desk.timers.refused(command, "early", NOW + 50)
+    desk.timers.decided(command, "early", NOW + 50)
     assert [desk.fired(NOW + after) for after in (49, 50)] == [[], ["a"]]
 
 
 def test_one_refused_as_behind_waits_for_the_watermark(desk: Desk) -> None:
     desk.arm("a", NOW)
     (command,) = desk.timers.due(NOW)
-    desk.timers.refused(command, "behind", NOW)
+    desk.timers.decided(command, "behind", NOW)
     desk.timers.unblock(NOW - 1, NOW + 10)
     assert desk.fired(NOW + 10) == []
     desk.timers.unblock(NOW, NOW + 20)
@@ -76,11 +77,22 @@ def test_of_many_that_fall_due_at_once_a_bounded_number_is_on_its_way(desk: Desk
     assert len(first) == IN_FLIGHT
     assert desk.fired(NOW) == []
     assert desk.timers.next_ms(NOW) == NOW + LOOK_MS  # nothing to do before one of them is decided
-    assert desk.decide(first[0])
+    desk.decide(first[0])
     assert desk.timers.next_ms(NOW) == NOW
     assert len(desk.fired(NOW)) == 1
-    assert [desk.decide(command) for command in first[1:11]] == [True, *[False] * 9]
+    for command in first[1:11]:
+        desk.decide(command)
     assert len(desk.fired(NOW)) == 9
+
+
+def test_one_that_nothing_can_be_decided_on_makes_room_and_is_not_fired_again(desk: Desk) -> None:
+    for number in range(IN_FLIGHT):
+        desk.arm(f"r{number:04d}", NOW)
+    for command in desk.timers.due(NOW):
+        desk.timers.decided(command, "decision_failed", NOW)
+    assert desk.fired(NOW) == []
+    desk.arm("next", NOW + 1)
+    assert desk.fired(NOW + 1) == ["next"]
 
 
 @pytest.mark.parametrize("jump_ms", [60_000, 3_600_000, YEAR_MS])
@@ -89,7 +101,7 @@ def test_a_clock_that_was_ahead_and_jumped_back_delays_nothing(desk: Desk, jump_
     ahead = NOW + jump_ms
     desk.arm("during", NOW + 4000)
     for command in desk.timers.due(ahead):
-        desk.timers.refused(command, "early", ahead + command.due_ms - NOW)
+        desk.timers.decided(command, "early", ahead + command.due_ms - NOW)
     assert desk.timers.next_ms(NOW + 1000) <= NOW + 1000 + LOOK_MS
     assert [desk.fired(NOW + after) for after in (1000, 3000, 4000)] == [[], ["before"], ["during"]]
 
@@ -97,7 +109,7 @@ def test_a_clock_that_was_ahead_and_jumped_back_delays_nothing(desk: Desk, jump_
 def test_what_waits_for_a_watermark_goes_on_waiting_when_the_clock_jumps_back(desk: Desk) -> None:
     desk.arm("a", NOW + 10)
     (command,) = desk.timers.due(NOW + 3_600_000)
-    desk.timers.refused(command, "behind", NOW)
+    desk.timers.decided(command, "behind", NOW)
     assert desk.fired(NOW + 20) == []
     desk.timers.unblock(NOW + 10, NOW + 30)
     assert desk.fired(NOW + 30) == ["a"]
