@@ -141,6 +141,7 @@ def test_what_is_written_to_a_connection_that_was_just_closed_is_a_lost_connecti
             await producer.client.ready(broker.nodeId)
             (connection,) = producer.client._conns.values()
             connection._writer.transport.abort()
+            await asyncio.sleep(0)  # uvloop closes it; whoever reads from it is told after us
             await connection.send(conn.ApiVersionRequest())
         finally:
             await producer.stop()
