@@ -135,7 +135,7 @@ CAUGHT: dict[str, tuple[str, Story, dict[str, Any]]] = {
 
 
 OPTIONS = {story.__name__: options for _, story, options in CAUGHT.values()}
-# What unit tests plant in lists too; `make faults` plants them in workers.
+# What unit tests plant in lists too; `make checker` plants them in workers.
 LONG = {"seq-dropped", "copy-forged", "version-changed", "counts-wrong"}
 ALL = os.environ.get("STREAMFLOW_FAULTS") == "1"
 
