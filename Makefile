@@ -21,8 +21,9 @@ $(READY): requirements.lock pyproject.toml
 		{ echo "expected Python 3.11 or newer but $(PYTHON) is older; do name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.9,<1'
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --strict requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes --strict requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(BIN)/python -m compileall -q streamflow streamflow_check agents # where nobody may write it later, every start would compile for two seconds
 	@touch $@
 
 servers: $(READY) ## Install the servers that tests need, where they are missing: PostgreSQL, NATS, an S3 server
