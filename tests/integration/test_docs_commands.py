@@ -54,6 +54,7 @@ ELSEWHERE = {f"make example NAME={name}": "test_examples.py" for name in ("fraud
     "streamflow drill --break kill,state --seconds 12 --seed 7 --json": "test_drill.py",
     "python -m streamflow_check --bootstrap kafka-1:9092 --prefix streamflow.": "test_checker_planted.py",
     "make proof": "its scenarios in test_recovery.py",
+    "make checker": "all but its longest stories in test_checker_planted.py",
     "make faults": "a short mix in tests/faults/test_short_mix.py",
     "make soak": "by hand",
 }
