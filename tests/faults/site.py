@@ -233,7 +233,7 @@ class Site:
             for run in watcher.open - asked:
                 asked.add(run)
                 watcher.cancel(run, PARTITIONS)
-            return not watcher.open
+            return watcher.open <= watcher.stopping  # whose undoing is lost too: the engine asks for it again a day later
 
         self.wait(cancelled, "all runs to have ended or be cancelled", lambda: (self._moving(), len(asked)), 0.2)
 

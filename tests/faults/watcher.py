@@ -32,6 +32,7 @@ class Watcher:
     seed: int | str
     started: set[tuple[str, str]] = field(default_factory=set)  # (definition, event id)
     open: set[str] = field(default_factory=set)
+    stopping: set[str] = field(default_factory=set)  # also those that have ended since
     parked: set[str] = field(default_factory=set)
     moments: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     decided: list[Input] = field(default_factory=list)  # what the person has said, and the broker has
@@ -80,7 +81,7 @@ class Watcher:
         headers: Any = message.headers() or []
         kind = next((value for name, value in headers if name == "ce_type"), b"").decode().removeprefix("streamflow.")
         self.moments[message.partition() or 0].append(message.timestamp()[1])
-        if kind not in ("RunStarted", "StepParked", "ApprovalRequested") and kind not in ENDINGS:
+        if kind not in ("RunStarted", "RunStopping", "StepParked", "ApprovalRequested") and kind not in ENDINGS:
             return
         told = json.loads(message.value() or b"{}")
         run = told["run"]
@@ -91,6 +92,8 @@ class Watcher:
             self.started.add((told["definition"], told["data"]["event"]["id"]))
             if run not in self._ended:
                 self.open.add(run)
+        elif kind == "RunStopping":
+            self.stopping.add(run)
         elif kind == "StepParked":
             self.parked.add(f"{run} {told.get('step')} {told['data']}")
         elif run not in self._asked:
