@@ -77,12 +77,10 @@ class Ground:
         while True:
             left: list[str] = []
             for name, future in self._client.delete_topics(sorted(names), request_timeout=_ANSWER_S).items():
-                try:
-                    future.result(_ANSWER_S)
-                    removed += 1
-                except KafkaException as error:
-                    if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                        left.append(f"topic {name}: {error.args[0].str()}")
+                error = _refusal(future)
+                removed += error is None
+                if error is not None and error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    left.append(f"topic {name}: {error.str()}")
             names = set(self._topics())
             if not names or left or time.monotonic() > deadline:
                 return removed, left
@@ -95,8 +93,11 @@ class Ground:
             failed: list[str] = []
             names = self._groups()
             for name, future in self._client.delete_consumer_groups(names, request_timeout=_ANSWER_S).items() if names else ():
-                failed += (said := _failed(f"group {name}", future, KafkaError.GROUP_ID_NOT_FOUND))
-                removed += not said
+                error = _refusal(future)
+                if error is None or error.code() == KafkaError.GROUP_ID_NOT_FOUND:
+                    removed += 1
+                else:
+                    failed.append(f"group {name}: {error.str()}")
             if not failed or time.monotonic() > deadline:
                 return removed, failed
             time.sleep(0.5)
@@ -169,10 +170,11 @@ def _rights(what: str) -> OperationError:
     return OperationError("rights_missing", f"{text}; {remedy}", retryable=False)
 
 
-def _failed(what: str, future: Future[Any], fine: int) -> list[str]:
+def _refusal(future: Future[Any]) -> KafkaError | None:
+    """Why the broker did not do what it was asked; None when it did."""
     try:
         future.result(_ANSWER_S)
     except KafkaException as error:
-        if error.args[0].code() != fine:
-            return [f"{what}: {error.args[0].str()}"]
-    return []
+        refused: KafkaError = error.args[0]
+        return refused
+    return None

@@ -29,7 +29,7 @@ from streamflow.kafka.jars import Distribution, Progress, distribution, locked, 
 from streamflow.kafka.node import Ports, answers, copy_format, format_folder, free_ports, keep_ports, kept_ports, properties, write_properties
 from streamflow.settings import Settings
 
-_JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8")  # the second compiler costs a short life more than it saves
+JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8")  # the second compiler costs a short life more than it saves
 _START_TIMEOUT_S = 120.0
 _PAUSE_TIMEOUT_S = 5.0
 _STOP_GRACE_S = 20.0
@@ -176,7 +176,7 @@ class EmbeddedBroker:
         write_properties(server, properties(data, ports, self._config))
         if not (data / "meta.properties").exists():
             copy_format(kafka.formatted, data)
-        java = [kafka.java, *_JVM, f"-Dlog4j2.configurationFile={kafka.logging}"]
+        java = [kafka.java, *JVM, f"-Dlog4j2.configurationFile={kafka.logging}"]
         if self._archive_to is not None:
             java.append(f"-XX:ArchiveClassesAtExit={self._archive_to}")
         elif kafka.archive.exists():

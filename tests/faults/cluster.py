@@ -14,7 +14,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.broker import JVM, EmbeddedBroker
 from streamflow.kafka.jars import distribution
 from streamflow.kafka.node import Ports, free_ports, properties, write_properties
 from tests.proof.world import Failed, _die_with_parent
@@ -78,7 +78,7 @@ class Cluster:
         if node in self._processes:
             return
         kafka, place = self._kafka, self.folder / str(node)
-        java = [kafka.java, "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={kafka.logging}"]
+        java = [kafka.java, *JVM, f"-Dlog4j2.configurationFile={kafka.logging}"]
         if kafka.archive.exists():
             java.append(f"-XX:SharedArchiveFile={kafka.archive}")
         environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
