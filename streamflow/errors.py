@@ -1,7 +1,8 @@
 """The four families of errors, told apart by whose fault they are.
 
 `DefinitionError` is the author's, `Rejected` the caller's, `OperationError` the outside world's and `EngineFault` ours.
-Every error carries a stable `code` and reads *expected ... but ...; do ...*. No other module defines a family of its own.
+Every error carries a stable `code` and reads *expected ... but ...; do ...*. No other module defines a family of its
+own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any
 
 
 class StreamflowError(Exception):
-    """What all four families share: a stable `code` and `facts`, the place it happened in (run, step, topic, partition, offset)."""
+    """What all four families share: a stable `code` and `facts`, the place it happened in (run, step, topic, partition,
+    offset)."""
 
     def __init__(self, code: str, message: str, **facts: Any) -> None:
         super().__init__(message)
@@ -44,7 +46,11 @@ class DefinitionError(StreamflowError):
     def __init__(self, problems: tuple[Problem, ...] | list[Problem], **facts: Any) -> None:
         self.problems = tuple(problems)
         text = "\n".join(str(problem) for problem in self.problems)
-        super().__init__("definition_invalid", f"expected a definition that can run but found {len(self.problems)} problem(s):\n{text}", **facts)
+        super().__init__(
+            "definition_invalid",
+            f"expected a definition that can run but found {len(self.problems)} problem(s):\n{text}",
+            **facts,
+        )
 
 
 class Rejected(StreamflowError):
@@ -54,7 +60,9 @@ class Rejected(StreamflowError):
 class OperationError(StreamflowError):
     """The outside world's: a broker, database or endpoint that did not do what was asked."""
 
-    def __init__(self, code: str, message: str, *, retryable: bool = True, retry_after_s: float | None = None, **facts: Any) -> None:
+    def __init__(
+        self, code: str, message: str, *, retryable: bool = True, retry_after_s: float | None = None, **facts: Any
+    ) -> None:
         super().__init__(code, message, **facts)
         self.retryable = retryable
         self.retry_after_s = retry_after_s

@@ -1,7 +1,7 @@
 """The one tree of settings: read by entry points only, validated at start, frozen afterwards, documented from here.
 
-Environment variables are `STREAMFLOW_<SECTION>__<FIELD>`; a YAML file named by `STREAMFLOW_CONFIG` comes below them. Unknown keys are refused.
-Secrets are references (`env:NAME` or `file:/path`), resolved when they are used.
+Environment variables are `STREAMFLOW_<SECTION>__<FIELD>`; a YAML file named by `STREAMFLOW_CONFIG` comes below them.
+Unknown keys are refused. Secrets are references (`env:NAME` or `file:/path`), resolved when they are used.
 """
 
 from __future__ import annotations
@@ -28,38 +28,73 @@ HostPort = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s/:@\[\]]+)(:[
 class Kafka(Section):
     """Where the broker is and how to speak to it."""
 
-    bootstrap_servers: str | None = Field(default=None, description="host:port[,host:port]; unset: streamflow starts Kafka itself (`dev`, `demo`, tests)")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(default="PLAINTEXT", description="Kafka's own name of the protocol")
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(default=None, description="SASL mechanism")
+    bootstrap_servers: str | None = Field(
+        default=None, description="host:port[,host:port]; unset: streamflow starts Kafka itself (`dev`, `demo`, tests)"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="Kafka's own name of the protocol"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        default=None, description="SASL mechanism"
+    )
     sasl_username: str | None = Field(default=None, description="SASL user")
-    sasl_password: SecretRef | None = Field(default=None, description="reference to the SASL password: env:NAME or file:/path")
-    ssl_ca: Path | None = Field(default=None, description="PEM file of the certificate authorities that signed the brokers' certificates")
+    sasl_password: SecretRef | None = Field(
+        default=None, description="reference to the SASL password: env:NAME or file:/path"
+    )
+    ssl_ca: Path | None = Field(
+        default=None, description="PEM file of the certificate authorities that signed the brokers' certificates"
+    )
 
 
 class Topics(Section):
     """The fixed set of topics."""
 
-    prefix: str = Field(default="streamflow.", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="put before every topic name, group and transactional id")
-    partitions: int = Field(default=12, ge=1, le=1000, description="partitions of commands, runs, tasks and state; never changed afterwards")
+    prefix: str = Field(
+        default="streamflow.",
+        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        description="put before every topic name, group and transactional id",
+    )
+    partitions: int = Field(
+        default=12, ge=1, le=1000, description="partitions of commands, runs, tasks and state; never changed afterwards"
+    )
     replication_factor: int = Field(default=1, ge=1, le=7, description="replicas of every topic; 3 in production")
-    min_insync_replicas: int = Field(default=1, ge=1, le=7, description="replicas that must have a record before it counts as written; 2 in production")
-    commands_retention_hours: int = Field(default=168, ge=1, description="hours that commands are kept; at least as long as the sources")
+    min_insync_replicas: int = Field(
+        default=1,
+        ge=1,
+        le=7,
+        description="replicas that must have a record before it counts as written; 2 in production",
+    )
+    commands_retention_hours: int = Field(
+        default=168, ge=1, description="hours that commands are kept; at least as long as the sources"
+    )
     runs_retention_hours: int = Field(default=2160, ge=1, description="hours that transitions of runs are kept")
     dead_letters_retention_hours: int = Field(default=672, ge=1, description="hours that dead letters are kept")
-    tombstone_retention_hours: int = Field(default=24, ge=1, description="hours that deletions stay in the changelog; an older local store is thrown away")
+    tombstone_retention_hours: int = Field(
+        default=24, ge=1, description="hours that deletions stay in the changelog; an older local store is thrown away"
+    )
 
 
 class Engine(Section):
     """The engine worker."""
 
-    instance_id: str | None = Field(default=None, description="static group membership: a name that stays the same over restarts (a pod's ordinal)")
-    session_timeout_s: float = Field(default=10.0, ge=1, description="seconds without a heartbeat after which the group gives a worker's partitions away")
+    instance_id: str | None = Field(
+        default=None, description="static group membership: a name that stays the same over restarts (a pod's ordinal)"
+    )
+    session_timeout_s: float = Field(
+        default=10.0,
+        ge=1,
+        description="seconds without a heartbeat after which the group gives a worker's partitions away",
+    )
     checkpoint_s: float = Field(default=0.5, gt=0, description="seconds between checkpoints while there is work")
     checkpoint_idle_s: float = Field(default=5.0, gt=0, description="seconds between checkpoints when little happens")
-    checkpoint_bytes: int = Field(default=8_000_000, ge=10_000, description="bytes of unsaved input after which a checkpoint is due at once")
+    checkpoint_bytes: int = Field(
+        default=8_000_000, ge=10_000, description="bytes of unsaved input after which a checkpoint is due at once"
+    )
     batch_records: int = Field(default=2000, ge=1, description="records of one fetch at most")
     store_write_buffer_bytes: int = Field(default=16 << 20, ge=1 << 16, description="RocksDB memtable of one partition")
-    store_block_cache_bytes: int = Field(default=32 << 20, ge=1 << 16, description="RocksDB block cache of one partition")
+    store_block_cache_bytes: int = Field(
+        default=32 << 20, ge=1 << 16, description="RocksDB block cache of one partition"
+    )
 
 
 class Ingress(Section):
@@ -67,8 +102,14 @@ class Ingress(Section):
 
     commit_s: float = Field(default=0.5, gt=0, description="seconds between commits of source offsets")
     watermark_s: float = Field(default=1.0, gt=0, description="seconds between watermarks")
-    max_engine_lag: int = Field(default=500_000, ge=1, description="commands the engine may be behind before ingress pauses")
-    session_timeout_s: float = Field(default=10.0, ge=1, description="seconds without a heartbeat after which the group gives a worker's partitions away")
+    max_engine_lag: int = Field(
+        default=500_000, ge=1, description="commands the engine may be behind before ingress pauses"
+    )
+    session_timeout_s: float = Field(
+        default=10.0,
+        ge=1,
+        description="seconds without a heartbeat after which the group gives a worker's partitions away",
+    )
     instance_id: str | None = Field(default=None, description="static group membership, as for the engine")
 
 
@@ -76,19 +117,34 @@ class Lane(Section):
     """A lane: a kind of work with a topic, a consumer group and a scale of its own."""
 
     in_flight: int = Field(default=100, ge=1, le=10_000, description="attempts that one worker makes at the same time")
-    session_timeout_s: float = Field(default=10.0, ge=1, description="seconds without a heartbeat after which the group gives a worker's partitions away")
-    commit_s: float = Field(default=0.1, gt=0, description="seconds between commits; what ended since the last one is done again after a crash")
+    session_timeout_s: float = Field(
+        default=10.0,
+        ge=1,
+        description="seconds without a heartbeat after which the group gives a worker's partitions away",
+    )
+    commit_s: float = Field(
+        default=0.1,
+        gt=0,
+        description="seconds between commits; what ended since the last one is done again after a crash",
+    )
 
 
 class Connection(Section):
-    """Something outside that operations name. What `url` and `options` mean is the operation's to say; secrets are references."""
+    """Something outside that operations name. What `url` and `options` mean is the operation's to say; secrets are
+    references."""
 
     kind: Literal["postgres", "s3", "folder", "nats", "http"] = Field(description="what is there")
     url: str = Field(description="where it is, without secrets")
     user: str | None = Field(default=None, description="user name or access key")
-    password: SecretRef | None = Field(default=None, description="reference to the password or secret key: env:NAME or file:/path")
-    headers: dict[str, SecretRef] = Field(default_factory=dict, description="headers of every HTTP request, each a reference to its value")
-    options: dict[str, str] = Field(default_factory=dict, description="what else its kind understands, such as a region")
+    password: SecretRef | None = Field(
+        default=None, description="reference to the password or secret key: env:NAME or file:/path"
+    )
+    headers: dict[str, SecretRef] = Field(
+        default_factory=dict, description="headers of every HTTP request, each a reference to its value"
+    )
+    options: dict[str, str] = Field(
+        default_factory=dict, description="what else its kind understands, such as a region"
+    )
 
 
 class Tasks(Section):
@@ -96,11 +152,22 @@ class Tasks(Section):
 
     lanes: dict[str, Lane] = Field(default={"default": Lane()}, description="the lanes, by name")
     instance_id: str | None = Field(default=None, description="static group membership, as for the engine")
-    drain_s: float = Field(default=20.0, ge=0, description="seconds that attempts may still take when a worker is stopped or loses a partition")
+    drain_s: float = Field(
+        default=20.0,
+        ge=0,
+        description="seconds that attempts may still take when a worker is stopped or loses a partition",
+    )
     connections: dict[str, Connection] = Field(default_factory=dict, description="what operations may name, by name")
-    allow_hosts: list[HostPort] = Field(default_factory=list, description="host[:port] that http operations may reach although they are private or unusual")
-    callback_url: str | None = Field(default=None, description="address under which others reach the sidecar, for callbacks")
-    callback_secret: SecretRef | None = Field(default=None, description="reference to the key that signs callback addresses")
+    allow_hosts: list[HostPort] = Field(
+        default_factory=list,
+        description="host[:port] that http operations may reach although they are private or unusual",
+    )
+    callback_url: str | None = Field(
+        default=None, description="address under which others reach the sidecar, for callbacks"
+    )
+    callback_secret: SecretRef | None = Field(
+        default=None, description="reference to the key that signs callback addresses"
+    )
     output_bytes: int = Field(default=256_000, ge=1000, description="bytes of one operation's output")
 
 
@@ -110,7 +177,9 @@ class Sidecar(Section):
     host: str = Field(default="127.0.0.1", description="address it listens on")
     port: int = Field(default=8484, ge=0, le=65535, description="port it listens on; 0: any free one")
     token: SecretRef | None = Field(
-        default=None, description="reference to the bearer token that every request but callbacks and /health must carry; unset: none is asked for"
+        default=None,
+        description="reference to the bearer token that every request but callbacks and /health must carry; unset: "
+        "none is asked for",
     )
 
 
@@ -118,13 +187,27 @@ class Limits(Section):
     """Sizes and counts, checked before anything is written."""
 
     event_bytes: int = Field(default=512_000, ge=1000, description="bytes of one event's payload")
-    definition_bytes: int = Field(default=400_000, ge=1000, description="bytes of a definition with its catalog entries")
+    definition_bytes: int = Field(
+        default=400_000, ge=1000, description="bytes of a definition with its catalog entries"
+    )
     record_bytes: int = Field(default=900_000, ge=1000, description="bytes of any record that the engine writes")
-    transitions_per_command: int = Field(default=256, ge=1, description="transitions of one decision, after which the run goes on in a command of its own")
+    transitions_per_command: int = Field(
+        default=256,
+        ge=1,
+        description="transitions of one decision, after which the run goes on in a command of its own",
+    )
     kept_events: int = Field(default=100, ge=1, description="events that one run keeps ahead of its waits")
-    lost_attempt_s: int = Field(default=60, ge=1, description="seconds after its queue and attempt limits that an unanswered attempt is held to be lost")
+    lost_attempt_s: int = Field(
+        default=60,
+        ge=1,
+        description="seconds after its queue and attempt limits that an unanswered attempt is held to be lost",
+    )
     items: int = Field(default=10_000, ge=1, description="items of one list that a step is done for")
-    window_hours: int = Field(default=168, ge=1, description="hours that a finished run is remembered, so that its events are known as duplicates")
+    window_hours: int = Field(
+        default=168,
+        ge=1,
+        description="hours that a finished run is remembered, so that its events are known as duplicates",
+    )
 
 
 class Settings(BaseSettings):
@@ -139,10 +222,17 @@ class Settings(BaseSettings):
     tasks: Tasks = Tasks()
     sidecar: Sidecar = Sidecar()
     limits: Limits = Limits()
-    state_dir: Path = Field(default=Path("var/state"), description="folder of the workers' local stores; may be deleted, at the price of a restore")
-    broker_dir: Path = Field(default=Path("var/broker"), description="data folder of the Kafka that streamflow starts itself")
+    state_dir: Path = Field(
+        default=Path("var/state"),
+        description="folder of the workers' local stores; may be deleted, at the price of a restore",
+    )
+    broker_dir: Path = Field(
+        default=Path("var/broker"), description="data folder of the Kafka that streamflow starts itself"
+    )
     log_format: Literal["console", "json"] = Field(default="console", description="how log lines are written")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least severe level that is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severe level that is logged"
+    )
 
     @classmethod
     def settings_customise_sources(

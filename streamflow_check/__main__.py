@@ -1,4 +1,5 @@
-"""`python -m streamflow_check`: judge what lies under a prefix. Exit codes: 0 all kept, 1 something is broken, 2 it could not be judged."""
+"""`python -m streamflow_check`: judge what lies under a prefix. Exit codes: 0 all kept, 1 something is broken, 2 it
+could not be judged."""
 
 from __future__ import annotations
 
@@ -39,20 +40,47 @@ class _Teller:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m streamflow_check", description="Judge whether Streamflow kept its promises. Only reads.")
+    parser = argparse.ArgumentParser(
+        prog="python -m streamflow_check", description="Judge whether Streamflow kept its promises. Only reads."
+    )
     parser.add_argument("--bootstrap", required=True, help="Kafka, host:port[,host:port]")
     parser.add_argument("--prefix", default="streamflow.", help="of the topics (%(default)s)")
-    parser.add_argument("--config", action="append", default=[], metavar="NAME=VALUE", help="what else Kafka's client needs, as librdkafka names it")
-    parser.add_argument("--inputs", type=Path, metavar="FILE", help="JSON lines of acknowledged inputs: topic, partition, offset, id, starts, takes, ...")
+    parser.add_argument(
+        "--config",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what else Kafka's client needs, as librdkafka names it",
+    )
+    parser.add_argument(
+        "--inputs",
+        type=Path,
+        metavar="FILE",
+        help="JSON lines of acknowledged inputs: topic, partition, offset, id, starts, takes, ...",
+    )
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="JSON lines of the outside: key")
-    parser.add_argument("--ledger-operation", action="append", default=[], metavar="NAME", help="an operation whose calls the ledger sees (all)")
+    parser.add_argument(
+        "--ledger-operation",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an operation whose calls the ledger sees (all)",
+    )
     parser.add_argument("--cli", default="", metavar="COMMAND", help="the command line to ask too, as `streamflow`")
     parser.add_argument("--api", default="", metavar="URL", help="where the API tells a history, with {run} in it")
-    parser.add_argument("--api-token-env", default="", metavar="NAME", help="the environment variable that holds the API's token")
-    parser.add_argument("--late-s", type=float, default=60, help="how late a timer may be; 0: however late (%(default)s)")
-    parser.add_argument("--window-days", type=float, default=7, help="how long finished runs are remembered (%(default)s)")
+    parser.add_argument(
+        "--api-token-env", default="", metavar="NAME", help="the environment variable that holds the API's token"
+    )
+    parser.add_argument(
+        "--late-s", type=float, default=60, help="how late a timer may be; 0: however late (%(default)s)"
+    )
+    parser.add_argument(
+        "--window-days", type=float, default=7, help="how long finished runs are remembered (%(default)s)"
+    )
     parser.add_argument("--running", action="store_true", help="work goes on: judge only what is true at all times")
-    parser.add_argument("--without", action="append", default=[], choices=sorted(PROMISES), metavar="PROMISE", help="leave this one out")
+    parser.add_argument(
+        "--without", action="append", default=[], choices=sorted(PROMISES), metavar="PROMISE", help="leave this one out"
+    )
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.add_argument("--quiet", action="store_true", help="say nothing about progress")
     return parser
@@ -70,7 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             late_ms=int(asked.late_s * 1000),
             window_ms=int(asked.window_days * DAY_MS),
             at_rest=not asked.running,
-            cli=(*shlex.split(asked.cli), "--bootstrap", asked.bootstrap, "--prefix", asked.prefix) if asked.cli else (),
+            cli=(*shlex.split(asked.cli), "--bootstrap", asked.bootstrap, "--prefix", asked.prefix)
+            if asked.cli
+            else (),
             api=asked.api,
             api_token=os.environ[asked.api_token_env] if asked.api_token_env else "",
             without=frozenset(asked.without),
@@ -79,7 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Broker(asked.bootstrap, asked.prefix, connection, tell.now_and_then) as broker:
             report = judge(broker, experiment, tell)
     except (KafkaException, OSError, ValueError, TypeError, KeyError) as error:
-        print(f"expected topics and files that can be read but {error}; do look at the broker, the prefix and the files", file=sys.stderr)  # noqa: T201
+        advice = "do look at the broker, the prefix and the files"
+        print(f"expected topics and files that can be read but {error}; {advice}", file=sys.stderr)  # noqa: T201
         return 2
     print(json.dumps(report.as_json(), indent=2) if asked.json else report.table())  # noqa: T201
     return 0 if report.ok else 1

@@ -16,7 +16,9 @@ OUTCOMES = ("applied", "rejected", "duplicate", "dead")
 class Account:
     """The commands of one partition with what can be seen of each: `caused` transitions, a letter, neither."""
 
-    def __init__(self, commands: Commands, chains: Chains, letters: Letters, partition: int, own: Mapping[str, Any]) -> None:
+    def __init__(
+        self, commands: Commands, chains: Chains, letters: Letters, partition: int, own: Mapping[str, Any]
+    ) -> None:
         self._commands, self._chains, self._own = commands, chains, own
         self._applied: int = own.get("applied", -1)
         self._partition = partition
@@ -27,7 +29,9 @@ class Account:
     def outcomes(self, report: Report) -> None:
         """Every decided command has an outcome that can be seen, or is of a kind that is only counted."""
         if self._chains.first > 0:
-            report.note("one-outcome", "some transitions are no longer kept, so what became of old commands was not looked for")
+            report.note(
+                "one-outcome", "some transitions are no longer kept, so what became of old commands was not looked for"
+            )
             return
         for id_, copies in self._commands:
             decided = [command for command in copies if command.offset <= self._applied]
@@ -44,7 +48,10 @@ class Account:
                 self.refused.append(id_)
             else:
                 what = f"{first.kind or 'an unreadable record'} {id_} at {self._partition}@{first.offset}"
-                report.broken("one-outcome", f"{what} was decided, but nothing tells of it: no transition, no dead letter, no earlier copy")
+                report.broken(
+                    "one-outcome",
+                    f"{what} was decided, but nothing tells of it: no transition, no dead letter, no earlier copy",
+                )
 
     def _seen(self, command: Command) -> bool:
         kind, chains = command.kind, self._chains
@@ -59,7 +66,9 @@ class Account:
             step = run.steps.get(command.attempt.step)
             numbers = [asked.number for asked in run.asked if asked[:2] == command.attempt[:2]]
             waits = step is not None and step.status in ("calling", "suspended") and command.attempt.item is None
-            return not (waits and numbers and command.attempt.number == max(numbers) and command.attempt not in run.results)
+            return not (
+                waits and numbers and command.attempt.number == max(numbers) and command.attempt not in run.results
+            )
         return True
 
     def add_up(self, report: Report) -> None:
@@ -67,15 +76,27 @@ class Account:
         counts, where = self._own.get("counts", {}), f"partition {self._partition}"
         read = counts.get("read", 0)
         total = sum(counts.get(name, 0) for name in OUTCOMES)
-        report.hold("counts-add-up", read == total, f"{where}: read {read}, but its outcomes add up to {total}: {dict(counts)}")
+        report.hold(
+            "counts-add-up", read == total, f"{where}: read {read}, but its outcomes add up to {total}: {dict(counts)}"
+        )
         refused = read - counts.get("applied", 0)
         reasons = sum(self._own.get("reasons", {}).values())
-        report.hold("counts-add-up", reasons == refused, f"{where}: {refused} were not applied, but there are {reasons} reasons")
+        report.hold(
+            "counts-add-up", reasons == refused, f"{where}: {refused} were not applied, but there are {reasons} reasons"
+        )
         if self._commands.first > 0 or self._chains.first > 0:
-            report.note("counts-add-up", "some commands or transitions are no longer kept, so the counts of their partitions were not compared with them")
+            report.note(
+                "counts-add-up",
+                "some commands or transitions are no longer kept, so the counts of their partitions were not compared "
+                "with them",
+            )
             return
         held = self._commands.up_to(self._applied)
-        report.hold("counts-add-up", read == held, f"{where}: read {read}, but commands holds {held} up to the applied offset {self._applied}")
+        report.hold(
+            "counts-add-up",
+            read == held,
+            f"{where}: read {read}, but commands holds {held} up to the applied offset {self._applied}",
+        )
         self._dead(counts.get("dead", 0), counts.get("rejected", 0), where, report)
         self._visible(counts.get("applied", 0), where, report)
 
@@ -85,10 +106,15 @@ class Account:
         for offset, letter in self._letters.items():
             if offset <= self._applied and letter.reason == "rejected":
                 refused += 1
-            elif offset <= self._applied and ids.get(offset) not in self._chains.caused:  # otherwise a part of it: some run took the event
+            # otherwise a part of it: some run took the event
+            elif offset <= self._applied and ids.get(offset) not in self._chains.caused:
                 told += 1
         report.hold("counts-add-up", dead == told, f"{where}: counts {dead} dead letters, dead-letters holds {told}")
-        report.hold("counts-add-up", rejected >= refused, f"{where}: counts {rejected} rejected, dead-letters holds {refused} answers")
+        report.hold(
+            "counts-add-up",
+            rejected >= refused,
+            f"{where}: counts {rejected} rejected, dead-letters holds {refused} answers",
+        )
 
     def _visible(self, applied: int, where: str, report: Report) -> None:
         """Those that were applied: they caused something, moved a watermark, or were kept for a later run."""
@@ -99,8 +125,20 @@ class Account:
             if copies and copies[0].kind in REPEATABLE:
                 repeats += len(copies) - len(times)
             if len(times) > max(len(copies), 1):
-                report.broken("counts-add-up", f"{where}: {id_} was applied {len(times)} times, but is in commands {len(copies)} times")
-        least = caused + sum(1 for _, copies in self._commands for copy in copies if copy.kind == "AdvanceWatermark" and copy.offset <= self._applied)
+                report.broken(
+                    "counts-add-up",
+                    f"{where}: {id_} was applied {len(times)} times, but is in commands {len(copies)} times",
+                )
+        least = caused + sum(
+            1
+            for _, copies in self._commands
+            for copy in copies
+            if copy.kind == "AdvanceWatermark" and copy.offset <= self._applied
+        )
         most = least + self.kept + repeats
         seen = f"{least}" if least == most else f"{least} to {most}"
-        report.hold("counts-add-up", least <= applied <= most, f"{where}: counts {applied} applied, {seen} can be seen in runs and commands")
+        report.hold(
+            "counts-add-up",
+            least <= applied <= most,
+            f"{where}: counts {applied} applied, {seen} can be seen in runs and commands",
+        )

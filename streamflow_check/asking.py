@@ -37,7 +37,8 @@ def judge(topics: Topics, experiment: Experiment, facts: Mapping[str, Fact], rep
     """Ask the command line for all runs and for some histories, and the API for the same histories."""
     if not experiment.cli and not experiment.api:
         return
-    sample = sorted(facts, key=lambda run: run[::-1])[: experiment.sample]  # the end of an id is as good as drawn by lot
+    # the end of an id is as good as drawn by lot
+    sample = sorted(facts, key=lambda run: run[::-1])[: experiment.sample]
     histories = {run: _history(topics, run, facts[run].partition) for run in sample}
     if experiment.cli:
         ask = _command_line(experiment.cli, topics.partitions(f"{topics.prefix}commands"))
@@ -71,12 +72,17 @@ def _compare(promise: str, what: str, ask: Callable[[], Any], history: list[dict
     try:
         answer = ask()
         told = answer if isinstance(answer, list) else answer["transitions"]
-        short = [{name: transition.get(name) for name in ("type", "seq", "at_ms", "cause", "step")} for transition in told]
+        short = [
+            {name: transition.get(name) for name in ("type", "seq", "at_ms", "cause", "step")} for transition in told
+        ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, subprocess.SubprocessError) as error:
         report.broken(promise, f"{what}: expected transitions as JSON but {error}")
         return
     if short != history:
-        place = next((n for n, (one, other) in enumerate(zip(short, history, strict=False)) if one != other), min(len(short), len(history)))
+        place = next(
+            (n for n, (one, other) in enumerate(zip(short, history, strict=False)) if one != other),
+            min(len(short), len(history)),
+        )
         report.broken(promise, f"{what} tells {short[place : place + 1]} where runs has {history[place : place + 1]}")
 
 
@@ -86,7 +92,9 @@ def _history(topics: Topics, run: str, partition: int) -> list[dict[str, Any]]:
         told = record.json()
         if isinstance(told, dict) and told.get("run") == run:
             kind = record.header("ce_type").removeprefix("streamflow.")
-            found.setdefault(told["seq"], {"type": kind} | {name: told.get(name) for name in ("seq", "at_ms", "cause", "step")})
+            found.setdefault(
+                told["seq"], {"type": kind} | {name: told.get(name) for name in ("seq", "at_ms", "cause", "step")}
+            )
     return [found[seq] for seq in sorted(found)]
 
 
@@ -94,7 +102,9 @@ def _command_line(base: Iterable[str], partitions: int) -> Callable[..., Any]:
     environment = {**os.environ, "STREAMFLOW_TOPICS__PARTITIONS": str(partitions)}
 
     def ask(*words: str) -> Any:
-        done = subprocess.run([*base, *words, "--json"], env=environment, capture_output=True, timeout=_ANSWER_S, check=False)
+        done = subprocess.run(
+            [*base, *words, "--json"], env=environment, capture_output=True, timeout=_ANSWER_S, check=False
+        )
         if done.returncode != 0:
             raise ValueError(f"it ended with {done.returncode}: {done.stderr.decode(errors='replace')[-300:]}")
         return json.loads(done.stdout)

@@ -26,7 +26,13 @@ Progress = Callable[[str], None]
 class Broker:
     """`connection` is what Kafka's client needs besides `bootstrap` (security, for example). A context manager."""
 
-    def __init__(self, bootstrap: str, prefix: str, connection: Mapping[str, Any] | None = None, progress: Progress = lambda text: None) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        prefix: str,
+        connection: Mapping[str, Any] | None = None,
+        progress: Progress = lambda text: None,
+    ) -> None:
         self.prefix = prefix
         self._progress = progress
         self._config: dict[str, Any] = {"bootstrap.servers": bootstrap, "log_level": 0, **(connection or {})}
@@ -63,7 +69,9 @@ class Broker:
         return low, high
 
     def topic_id(self, topic: str) -> str:
-        return str(self._answered(lambda: self._admin.describe_topics(TopicCollection([topic]))[topic].result()).topic_id)
+        return str(
+            self._answered(lambda: self._admin.describe_topics(TopicCollection([topic]))[topic].result()).topic_id
+        )
 
     def records(self, topic: str, partition: int, *, committed: bool = False) -> Iterator[Record]:
         low, high = self.bounds(topic, partition)
@@ -75,20 +83,32 @@ class Broker:
         open_until = heard + _OPEN_S
         while True:
             first: Any = consumer.poll(0.1)
-            batch: list[Any] = [] if first is None else [first, *consumer.consume(_BATCH, 0)]  # with a timeout, it would wait for all of it
+            # with a timeout, it would wait for all of it
+            batch: list[Any] = [] if first is None else [first, *consumer.consume(_BATCH, 0)]
             if batch:
                 heard = time.monotonic()
                 count += len(batch)
                 self._progress(f"{topic}/{partition}: {count:,} of {high - low:,}")
             elif time.monotonic() - heard > _SILENCE_S:
-                raise TimeoutError(f"expected the rest of {topic}/{partition} but nothing came for {_SILENCE_S:.0f} s; look at the broker")
+                raise TimeoutError(
+                    f"expected the rest of {topic}/{partition} but nothing came for {_SILENCE_S:.0f} s; look at the "
+                    "broker"
+                )
             for message in batch:
                 error = message.error()
                 if error is None:
                     if message.offset() >= high:
                         return
                     headers = tuple((name, bytes(value or b"")) for name, value in message.headers() or ())
-                    yield Record(topic, partition, message.offset(), message.timestamp()[1], message.key(), message.value(), headers)
+                    yield Record(
+                        topic,
+                        partition,
+                        message.offset(),
+                        message.timestamp()[1],
+                        message.key(),
+                        message.value(),
+                        headers,
+                    )
                 elif error.code() == KafkaError._PARTITION_EOF:
                     if message.offset() >= high or time.monotonic() > open_until:
                         return
@@ -110,7 +130,9 @@ class Broker:
             return offsets.Commits()  # nobody has committed anything yet
         number = offsets.partition_of(group, self.partitions(offsets.TOPIC))
         if number not in self._offsets:
-            self._offsets[number] = offsets.committed((r.key, r.value) for r in self.records(offsets.TOPIC, number, committed=True))
+            self._offsets[number] = offsets.committed(
+                (r.key, r.value) for r in self.records(offsets.TOPIC, number, committed=True)
+            )
         return self._offsets[number]
 
     def _consumer(self, *, committed: bool) -> Consumer:
@@ -128,7 +150,8 @@ class Broker:
                 }
             )
             self._consumers[committed].list_topics(timeout=_ANSWER_S)  # otherwise it takes a second to find each topic
-            self._answered(lambda: self._consumers[committed].list_topics(timeout=_ANSWER_S))  # or it would ask for each topic, a second each
+            # or it would ask for each topic, a second each
+            self._answered(lambda: self._consumers[committed].list_topics(timeout=_ANSWER_S))
         return self._consumers[committed]
 
     def _answered(self, ask: Callable[[], T]) -> T:

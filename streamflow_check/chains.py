@@ -18,7 +18,8 @@ CHILD = ""  # in the place of an operation
 
 
 class Watched:
-    """What is gathered over all partitions: events of interest, emitted events, calls that were done, and how late timers were."""
+    """What is gathered over all partitions: events of interest, emitted events, calls that were done, and how late
+    timers were."""
 
     def __init__(self, experiment: Experiment) -> None:
         ids = {known.id for known in experiment.inputs or () if known.id}
@@ -40,7 +41,8 @@ class Watched:
 
 
 class Chains:
-    """The runs of one partition, folded while they are read. `caused` has the times at which each command caused transitions."""
+    """The runs of one partition, folded while they are read. `caused` has the times at which each command caused
+    transitions."""
 
     def __init__(self, commands: Commands, first: int, watched: Watched, report: Report) -> None:
         self.runs: dict[str, Run] = {}
@@ -78,10 +80,17 @@ class Chains:
             if seq != 1 and self.first > 0:
                 run.seq, run.prints, run.partial = seq - 1, [0] * (seq - 1), True
                 report.note("one-chain", "the beginnings of some runs are no longer kept")
-        if record.header("ce_id") != f"{run_id}/{seq}" or (record.key or b"").decode(errors="replace") != key or not kind:
+        if (
+            record.header("ce_id") != f"{run_id}/{seq}"
+            or (record.key or b"").decode(errors="replace") != key
+            or not kind
+        ):
             report.broken("one-chain", f"{where} is labelled {record.header('ce_id')!r} with key {record.key!r}")
         if (told["definition"], key) != (run.definition, run.key):
-            report.broken("one-chain", f"{where} is of {told['definition']} and {key!r}, the run before of {run.definition} and {run.key!r}")
+            report.broken(
+                "one-chain",
+                f"{where} is of {told['definition']} and {key!r}, the run before of {run.definition} and {run.key!r}",
+            )
         if seq != run.seq + 1:
             report.broken("one-chain", f"{where} follows seq {run.seq}")
         if run.ended:
@@ -100,20 +109,31 @@ class Chains:
         self.copies += 1
         self._report.looked("identical-copies")
         if run.prints[seq - 1] != record.print():
-            self._report.broken("identical-copies", f"{run.run}/{seq} at {record.place} differs from its first copy: {(record.value or b'')[:300]!r}")
+            self._report.broken(
+                "identical-copies",
+                f"{run.run}/{seq} at {record.place} differs from its first copy: {(record.value or b'')[:300]!r}",
+            )
 
     def _version(self, run: Run, told: dict[str, Any], kind: str, where: str) -> None:
         report = self._report
         report.looked("pinned-version")
         if told["version"] != run.version:
-            report.broken("pinned-version", f"{where} is of version {told['version']}, the run began with {run.version}")
+            report.broken(
+                "pinned-version", f"{where} is of version {told['version']}, the run began with {run.version}"
+            )
         if kind != "RunStarted":
             return
         for start in self._commands.of(told["cause"]):
-            if start.kind == "StartRun" and (start.sha, start.revision) == (told["data"]["sha"], told["data"]["revision"]):
+            if start.kind == "StartRun" and (start.sha, start.revision) == (
+                told["data"]["sha"],
+                told["data"]["revision"],
+            ):
                 return
         if self._commands.first == 0:
-            report.broken("pinned-version", f"{where} began with {told['data']['sha'][:12]}, which its cause {told['cause']} does not name")
+            report.broken(
+                "pinned-version",
+                f"{where} began with {told['data']['sha'][:12]}, which its cause {told['cause']} does not name",
+            )
 
     def _cause(self, told: dict[str, Any], kind: str, where: str) -> None:
         report, cause, at_ms = self._report, told["cause"], told["at_ms"]
@@ -128,7 +148,10 @@ class Chains:
         if self._commands.first == 0:  # otherwise the time before the first one that is kept is not known
             report.looked("broker-time")
             if all(at_ms != command.now_ms for command in causes):
-                report.broken("broker-time", f"{where} has at_ms {at_ms}, at its cause the partition's time was {causes[0].now_ms}")
+                report.broken(
+                    "broker-time",
+                    f"{where} has at_ms {at_ms}, at its cause the partition's time was {causes[0].now_ms}",
+                )
         if causes[0].kind == "FireTimer":
             report.looked("timers-on-time")
             late_ms = at_ms - causes[0].due_ms
@@ -142,7 +165,9 @@ class Chains:
             event = data["event"]["id"]
             self.known.add(hash((run.definition, run.key, event)))
             if event in self._watched.wanted:
-                (self._watched.started if kind == "RunStarted" else self._watched.taken)[run.definition, event].add(run.run)
+                (self._watched.started if kind == "RunStarted" else self._watched.taken)[run.definition, event].add(
+                    run.run
+                )
             if kind == "WaitSatisfied":
                 self._report.looked("once-consumed")
                 if event in run.consumed:
@@ -174,10 +199,15 @@ class Chains:
             report.broken("one-result", f"{where} is of attempt {attempt.number}, which was never asked for")
         if kind == "AttemptSuspended":
             return
-        by_result = any(command.kind in RESULTS for command in self._commands.of(told["cause"])) or self._commands.first > 0
+        by_result = (
+            any(command.kind in RESULTS for command in self._commands.of(told["cause"])) or self._commands.first > 0
+        )
         if by_result or kind == "AttemptSucceeded":
             if attempt in run.results:
-                report.broken("one-result", f"{where} is the second accepted result of attempt {attempt.number}, after {run.results[attempt]}")
+                report.broken(
+                    "one-result",
+                    f"{where} is the second accepted result of attempt {attempt.number}, after {run.results[attempt]}",
+                )
             run.results[attempt] = f"{kind} (seq {told['seq']})"
         if kind == "AttemptSucceeded":
             if (step, item) in run.succeeded:

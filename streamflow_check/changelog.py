@@ -76,7 +76,9 @@ def compare(state: State, chains: Chains, experiment: Experiment, report: Report
         else:
             _head(state, run, report, partition)
     if not whole:
-        report.note("state-is-fold", "some transitions are no longer kept, so timers, keys and older runs were not compared")
+        report.note(
+            "state-is-fold", "some transitions are no longer kept, so timers, keys and older runs were not compared"
+        )
         return
     for timer in sorted(armed ^ timers):
         where = "armed by its run, but not in the state" if timer in armed else "in the state, but not armed by its run"
@@ -84,7 +86,9 @@ def compare(state: State, chains: Chains, experiment: Experiment, report: Report
     _keys(state, chains, report, partition)
     parked = sum(run.parked for run in chains.runs.values() if not run.ended)
     if own and own.get("parked", 0) != parked:
-        report.broken("state-is-fold", f"state/{partition} counts {own.get('parked', 0)} parked runs, runs tells of {parked}")
+        report.broken(
+            "state-is-fold", f"state/{partition} counts {own.get('parked', 0)} parked runs, runs tells of {parked}"
+        )
 
 
 def _head(state: State, run: Run, report: Report, partition: int) -> None:
@@ -94,7 +98,13 @@ def _head(state: State, run: Run, report: Report, partition: int) -> None:
         return
     if f"done/{run.run}" in state.records:
         report.broken("state-is-fold", f"state/{partition} has done/{run.run}, which is open")
-    told = {"seq": run.seq, "key": run.key, "definition": run.definition, "started_ms": run.started_ms, "trigger": run.trigger}
+    told = {
+        "seq": run.seq,
+        "key": run.key,
+        "definition": run.definition,
+        "started_ms": run.started_ms,
+        "trigger": run.trigger,
+    }
     held = {name: head.get(name) for name in told}
     if run.partial:
         held, told = {"seq": head.get("seq")}, {"seq": run.seq}
@@ -105,14 +115,23 @@ def _head(state: State, run: Run, report: Report, partition: int) -> None:
     pinned = {"version": run.version, "sha": run.sha, "revision": run.revision}
     report.looked("pinned-version")
     if any(head.get(name) != value for name, value in pinned.items()):
-        report.broken("pinned-version", f"state/{partition} run/{run.run}: {_differing({name: head.get(name) for name in pinned}, pinned)}")
-    steps = {name: Step(step["status"], step.get("outcome"), step.get("due_ms")) for name, step in head["steps"].items()}
+        report.broken(
+            "pinned-version",
+            f"state/{partition} run/{run.run}: {_differing({name: head.get(name) for name in pinned}, pinned)}",
+        )
+    steps = {
+        name: Step(step["status"], step.get("outcome"), step.get("due_ms")) for name, step in head["steps"].items()
+    }
     if steps.keys() != run.steps.keys() or not all(_same(steps[name], step) for name, step in run.steps.items()):
         report.broken("state-is-fold", f"state/{partition} run/{run.run}: {_differing(steps, run.steps)}")
 
 
 def _same(held: Step, told: Step) -> bool:
-    return told.status == ANY or (held.status == told.status and held.due_ms == told.due_ms and (told.outcome == ANY or held.outcome == told.outcome))
+    return told.status == ANY or (
+        held.status == told.status
+        and held.due_ms == told.due_ms
+        and (told.outcome == ANY or held.outcome == told.outcome)
+    )
 
 
 def _differing(held: Mapping[str, Any], told: Mapping[str, Any]) -> str:
@@ -144,7 +163,9 @@ def _keys(state: State, chains: Chains, report: Report, partition: int) -> None:
             held = json.loads(value)["open"]
             report.looked("state-is-fold")
             if sorted(held) != sorted(wanted.pop(key, [])):
-                report.broken("state-is-fold", f"state/{partition} {key} has other open runs than runs tells of: {held[:3]}")
+                report.broken(
+                    "state-is-fold", f"state/{partition} {key} has other open runs than runs tells of: {held[:3]}"
+                )
     for key, runs in wanted.items():
         report.broken("state-is-fold", f"state/{partition} has no {key}, of which {runs[:3]} are open")
 

@@ -13,7 +13,8 @@ from streamflow_check.told import Attempt
 
 RESULTS = frozenset({"CompleteAttempt", "FailAttempt"})
 REQUESTS = frozenset({"CancelRun", "FailRun", "RetryStep", "SkipStep"})
-REPEATABLE = frozenset({"Continue", "RetryStep", "SkipStep"})  # of these a further copy may do what is left to do, at the same time too
+# of these a further copy may do what is left to do, at the same time too
+REPEATABLE = frozenset({"Continue", "RetryStep", "SkipStep"})
 UNREADABLE = ""
 OWN = ("timer/", "child/", "ended/")  # ids of commands that the engine sends to itself
 
@@ -39,7 +40,8 @@ class Command(NamedTuple):
 
 
 class Origins:
-    """The source records of which commands were made: offsets by topic id and partition, over all partitions of `commands`."""
+    """The source records of which commands were made: offsets by topic id and partition, over all partitions of
+    `commands`."""
 
     def __init__(self) -> None:
         self.offsets: dict[tuple[str, int], set[int]] = {}
@@ -49,7 +51,8 @@ class Origins:
 
 
 class Commands:
-    """All commands of a partition. `first` is where the topic begins: below it causes cannot be known. `last` is the last record's offset."""
+    """All commands of a partition. `first` is where the topic begins: below it causes cannot be known. `last` is the
+    last record's offset."""
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -73,7 +76,10 @@ class Commands:
         if letter is not None:
             report.looked("dead-letters-whole")
             if not letter.cut and letter.value != record.value:
-                report.broken("dead-letters-whole", f"{record.place}: its dead letter ({letter.reason}) holds other bytes than the command")
+                report.broken(
+                    "dead-letters-whole",
+                    f"{record.place}: its dead letter ({letter.reason}) holds other bytes than the command",
+                )
         before = self._by_id.get(command.id)
         if before is not None and command.print:
             report.looked("identical-copies")
@@ -112,9 +118,18 @@ def parsed(record: Record, now_ms: int, origins: Origins) -> Command:
         if kind in ("StartRun", "DeliverEvent"):
             start = told.get("start") or {}
             return Command(
-                id_, kind, record.offset, now_ms, told["definition"], told["key"], told["event"]["id"],
-                start.get("sha", ""), start.get("revision", ""), told.get("keep_ms", 0) > 0, child=told.get("parent") is not None,
-            )  # fmt: skip
+                id_,
+                kind,
+                record.offset,
+                now_ms,
+                told["definition"],
+                told["key"],
+                told["event"]["id"],
+                start.get("sha", ""),
+                start.get("revision", ""),
+                told.get("keep_ms", 0) > 0,
+                child=told.get("parent") is not None,
+            )
         if kind in RESULTS or kind == "SuspendAttempt":
             attempt = Attempt(told["step"], told.get("item"), told["attempt"])
             return Command(id_, kind, record.offset, now_ms, run=told["run"], attempt=attempt)

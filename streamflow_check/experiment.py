@@ -14,10 +14,12 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True)
 class Input:
-    """One acknowledged input, a line of the file of inputs: the record at (`topic`, `partition`, `offset`), a full name, with the event `id`.
+    """One acknowledged input, a line of the file of inputs: the record at (`topic`, `partition`, `offset`), a full
+    name, with the event `id`.
 
-    `starts` names the definitions of which it starts a run, `takes` those of which exactly one run takes it. `dead`: it is a dead letter;
-    `ignored`: nothing comes of it. None of these: it was read, and no more is known. `command` instead: the id of a command in `commands`."""
+    `starts` names the definitions of which it starts a run, `takes` those of which exactly one run takes it. `dead`: it
+    is a dead letter; `ignored`: nothing comes of it. None of these: it was read, and no more is known. `command`
+    instead: the id of a command in `commands`."""
 
     topic: str = ""
     partition: int = -1
@@ -32,9 +34,9 @@ class Input:
 
 @dataclass(frozen=True)
 class Experiment:
-    """`ledger`: how often the outside did each idempotency key; None if there is none. `operations`: those whose calls it sees; none: of all.
-    Times in milliseconds; 0 for `late_ms`: lateness is not judged.
-    `at_rest` False: the work goes on, so only what is always true is judged. `cli` and `api`: how to ask them, see `told`."""
+    """`ledger`: how often the outside did each idempotency key; None if there is none. `operations`: those whose calls
+    it sees; none: of all. Times in milliseconds; 0 for `late_ms`: lateness is not judged. `at_rest` False: the work
+    goes on, so only what is always true is judged. `cli` and `api`: how to ask them, see `told`."""
 
     inputs: tuple[Input, ...] | None = None
     ledger: Counter[str] | None = None
@@ -50,7 +52,8 @@ class Experiment:
 
 
 def inputs_of(path: Path) -> tuple[Input, ...]:
-    """The file of inputs: a JSON object a line, with the fields of Input. Raises ValueError or TypeError for what does not fit."""
+    """The file of inputs: a JSON object a line, with the fields of Input. Raises ValueError or TypeError for what does
+    not fit."""
     return tuple(_input(line) for line in _lines(path))
 
 
@@ -60,8 +63,8 @@ def _input(line: dict[str, Any]) -> Input:
 
 
 def ledger_of(path: Path) -> Counter[str]:
-    """The file of the outside: a JSON object a line, `key` being the idempotency key that came with the call. Lines of another `kind` than
-    `call` are not calls."""
+    """The file of the outside: a JSON object a line, `key` being the idempotency key that came with the call. Lines of
+    another `kind` than `call` are not calls."""
     return Counter(str(line["key"]) for line in _lines(path) if line.get("kind", "call") == "call")
 
 

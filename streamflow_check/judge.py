@@ -1,4 +1,5 @@
-"""The judgement of a whole experiment: partition by partition, so that one of them at a time is in memory, then what goes over all of them."""
+"""The judgement of a whole experiment: partition by partition, so that one of them at a time is in memory, then what
+goes over all of them."""
 
 from __future__ import annotations
 
@@ -33,13 +34,17 @@ class _Judge:
         say("reading what was published, what was committed and the dead letters")
         known = sources.published(self._each("definitions"))
         self._decided = topics.committed(self._full("engine"), self._full("commands"))
-        read = sources.positions(topics, {*known.topics, *(each.topic for each in experiment.inputs or () if each.topic)})
+        read = sources.positions(
+            topics, {*known.topics, *(each.topic for each in experiment.inputs or () if each.topic)}
+        )
         self._letters = letters.read(self._each("dead-letters"), self._full("commands"))
         for partition in range(topics.partitions(self._full("commands"))):
             say(f"partition {partition}")
             self._partition(partition)
         say("what goes over all partitions")
-        sources.judge(topics, read, known, self._origins, self._letters, self.report, whole=self._kept, at_rest=experiment.at_rest)
+        sources.judge(
+            topics, read, known, self._origins, self._letters, self.report, whole=self._kept, at_rest=experiment.at_rest
+        )
         sources.inputs(topics, experiment, read, self._watched, self._origins, self._letters, self.report)
         self._outside()
         self._children()
@@ -61,7 +66,9 @@ class _Judge:
         topics, report, experiment = self._topics, self.report, self._experiment
         state = changelog.read(topics.records(self._full("state"), number, committed=True))
         first = topics.bounds(self._full("commands"), number)[0]
-        known = commands.read(topics.records(self._full("commands"), number), first, self._letters, self._origins, report)
+        known = commands.read(
+            topics.records(self._full("commands"), number), first, self._letters, self._origins, report
+        )
         begins = topics.bounds(self._full("runs"), number)[0]
         told = chains.read(topics.records(self._full("runs"), number), known, begins, self._watched, report)
         tasks = lanes.Tasks()
@@ -82,17 +89,27 @@ class _Judge:
         self._gather(number, state, known, told)
         watched = self._watched
         watched.owed.update({f"{id_}/refused": f"{id_} started no run" for id_ in balance.refused})
-        watched.owed.update({f"ended/{run.run}": f"{run.run} has ended" for run in told.runs.values() if run.ended and run.child})
+        watched.owed.update(
+            {f"ended/{run.run}": f"{run.run} has ended" for run in told.runs.values() if run.ended and run.child}
+        )
         watched.paid.update(id_ for id_, _ in known if id_.startswith(("child/", "ended/")))
         watched.whole &= known.first == 0 == told.first
         self._kept &= known.first == 0
 
     def _rest(self, number: int, applied: int, known: Commands) -> None:
         if known.count:
-            self.report.hold("at-rest", applied >= known.last, f"commands/{number} is decided up to {applied}, but its last record is {known.last}")
+            self.report.hold(
+                "at-rest",
+                applied >= known.last,
+                f"commands/{number} is decided up to {applied}, but its last record is {known.last}",
+            )
         committed = self._decided.get(number, (-1, ""))[0]
         if applied >= 0:
-            self.report.hold("at-rest", committed == applied + 1, f"commands/{number}: the group has committed {committed}, the state {applied + 1}")
+            self.report.hold(
+                "at-rest",
+                committed == applied + 1,
+                f"commands/{number}: the group has committed {committed}, the state {applied + 1}",
+            )
 
     def _gather(self, number: int, state: changelog.State, known: Commands, told: Chains) -> None:
         counts, watched = self.report.counts, self._watched
@@ -100,7 +117,10 @@ class _Judge:
         for run in told.runs.values():
             counts[f"runs {run.status}"] += 1
             if (pinned := contents.get(run.sha)) is not None and pinned != (run.definition, run.version):
-                self.report.broken("pinned-version", f"{run.run} is of {run.definition}@{run.version}, its content of {'@'.join(pinned)}")
+                self.report.broken(
+                    "pinned-version",
+                    f"{run.run} is of {run.definition}@{run.version}, its content of {'@'.join(pinned)}",
+                )
             if not run.ended:
                 watched.due_ms.extend(int(timer[:15]) for timer in run.timers())
             if self._experiment.cli or self._experiment.api:
@@ -163,7 +183,9 @@ class _Judge:
             newest = max(watched.moments, default=0) * MOMENT_MS
             overdue = [due for due in watched.due_ms if due + limit < newest]
             if self._experiment.at_rest and overdue:
-                text = f"{len(overdue)} armed timers have not fired; the oldest is overdue by {newest - min(overdue)} ms"
+                text = (
+                    f"{len(overdue)} armed timers have not fired; the oldest is overdue by {newest - min(overdue)} ms"
+                )
                 report.broken("timers-on-time", text, len(overdue))
         if watched.late_ms:
             times = array("q", sorted(watched.late_ms))
@@ -173,6 +195,8 @@ class _Judge:
     def _tell(self) -> None:
         moments = sorted(self._watched.moments)
         if moments:
-            self.report.facts["seconds from first to last transition"] = round((moments[-1] - moments[0]) * MOMENT_MS / 1000, 1)
+            self.report.facts["seconds from first to last transition"] = round(
+                (moments[-1] - moments[0]) * MOMENT_MS / 1000, 1
+            )
             longest = max((later - earlier for earlier, later in pairwise(moments)), default=0)
             self.report.facts["longest time without a transition, s"] = round(longest * MOMENT_MS / 1000, 1)

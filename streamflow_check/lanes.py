@@ -38,34 +38,49 @@ class Tasks:
 
 
 def compare(tasks: Tasks, requested: dict[str, str], report: Report, *, whole: bool) -> None:
-    """Whether the tasks are the attempts that were requested. `whole`: nothing of the lanes or of `runs` has been deleted."""
+    """Whether the tasks are the attempts that were requested. `whole`: nothing of the lanes or of `runs` has been
+    deleted."""
     for id_, lane in requested.items():
         report.looked("calls-sent")
         if id_ not in tasks.lanes:
             if whole:
                 report.broken("calls-sent", f"attempt {id_} was requested, but lane {lane} has no task of it")
         elif tasks.lanes[id_] != lane:
-            report.broken("calls-sent", f"attempt {id_} was requested of lane {lane}, but is in lane {tasks.lanes[id_]}")
+            report.broken(
+                "calls-sent", f"attempt {id_} was requested of lane {lane}, but is in lane {tasks.lanes[id_]}"
+            )
     for id_ in tasks.lanes.keys() - requested.keys():
         if whole:
             report.broken("calls-sent", f"task {id_} is in a lane, but no transition asked for it")
 
 
 def judge_positions(topics: Topics, tasks: Tasks, partition: int, report: Report, *, at_rest: bool) -> None:
-    """How far the workers of each lane have come in one partition, and what they counted: read = the sum of what became of the tasks."""
+    """How far the workers of each lane have come in one partition, and what they counted: read = the sum of what became
+    of the tasks."""
     for lane, offsets in tasks.offsets.items():
         topic = f"{topics.prefix}tasks.{lane}"
         offset, metadata = topics.committed(topic, topic).get(partition, (-1, ""))
         if at_rest and offsets:
-            report.hold("at-rest", offset > offsets[-1], f"{topic}/{partition} is done up to {offset}, but its last record is {offsets[-1]}")
+            report.hold(
+                "at-rest",
+                offset > offsets[-1],
+                f"{topic}/{partition} is done up to {offset}, but its last record is {offsets[-1]}",
+            )
         try:
             told = json.loads(metadata)
             read, above = sum(told.get("counts", {}).values()), told.get("done", "")
         except (ValueError, TypeError, AttributeError):
             continue
         if partition in topics.bare(topic, topic):
-            report.note("counts-add-up", f"{topic}/{partition}: somebody has set the offset, so its counts began anew and were not compared")
+            report.note(
+                "counts-add-up",
+                f"{topic}/{partition}: somebody has set the offset, so its counts began anew and were not compared",
+            )
             continue
         held = sum(1 for known in offsets if known < offset)
         if not above and not (offsets and offsets[0] > 0):
-            report.hold("counts-add-up", read == held, f"{topic}/{partition}: what became of tasks adds up to {read}, but it holds {held} up to {offset}")
+            report.hold(
+                "counts-add-up",
+                read == held,
+                f"{topic}/{partition}: what became of tasks adds up to {read}, but it holds {held} up to {offset}",
+            )

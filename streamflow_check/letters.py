@@ -30,7 +30,11 @@ class Letters:
 
     def take(self, record: Record, commands: str) -> None:
         self.count += 1
-        told = {name.removeprefix(_PREFIX): value.decode(errors="replace") for name, value in record.headers if name.startswith(_PREFIX)}
+        told = {
+            name.removeprefix(_PREFIX): value.decode(errors="replace")
+            for name, value in record.headers
+            if name.startswith(_PREFIX)
+        }
         stage, topic = told.get("stage", ""), told.get("topic", "")
         place = int(told.get("partition", -1)), int(told.get("offset", -1))
         if stage == "emit":

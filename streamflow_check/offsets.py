@@ -1,7 +1,7 @@
 """Reads committed offsets with their metadata from Kafka's own log of them.
 
-Kafka's Python client can be asked for them too, but it takes the metadata for text that ends with a zero byte, which librdkafka does not put
-there: what follows in memory comes with it (measured with confluent-kafka 2.16).
+Kafka's Python client can be asked for them too, but it takes the metadata for text that ends with a zero byte, which
+librdkafka does not put there: what follows in memory comes with it (measured with confluent-kafka 2.16).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def partition_of(group: str, partitions: int) -> int:
 
 
 class Commits:
-    """What groups have committed, by (group, topic) and partition: the last offset and its metadata, and the partitions to which somebody once
-    committed without metadata, as tools that set offsets do."""
+    """What groups have committed, by (group, topic) and partition: the last offset and its metadata, and the partitions
+    to which somebody once committed without metadata, as tools that set offsets do."""
 
     def __init__(self) -> None:
         self.last: dict[tuple[str, str], dict[int, tuple[int, str]]] = {}

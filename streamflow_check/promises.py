@@ -1,4 +1,5 @@
-"""The promises by name, and what was found of each: how often it was looked at, how often it was broken, and the first evidence."""
+"""The promises by name, and what was found of each: how often it was looked at, how often it was broken, and the first
+evidence."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ SHOWN = 5
 
 @dataclass
 class Finding:
-    """What became of one promise. `looked` counts what was compared, `broken` the violations, `evidence` the first of them in words."""
+    """What became of one promise. `looked` counts what was compared, `broken` the violations, `evidence` the first of
+    them in words."""
 
     promise: str
     looked: int = 0
@@ -104,9 +106,15 @@ class Report:
     def table(self) -> str:
         """For people: a line a promise, the evidence and the facts below."""
         lines = [("PROMISE", "VERDICT", "LOOKED AT", "BROKEN", "")]
-        lines += [(name, f.word, f"{f.looked:,}", f"{f.broken:,}" if f.broken else "", PROMISES[name]) for name, f in self.findings.items()]
+        lines += [
+            (name, f.word, f"{f.looked:,}", f"{f.broken:,}" if f.broken else "", PROMISES[name])
+            for name, f in self.findings.items()
+        ]
         widths = [max(len(line[place]) for line in lines) for place in range(4)]
-        shown = ["  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[4]]).rstrip() for line in lines]
+        shown = [
+            "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[4]]).rstrip()
+            for line in lines
+        ]
         for finding in self.findings.values():
             shown += [f"  {finding.promise}: {text}" for text in finding.evidence]
             if finding.broken > len(finding.evidence):

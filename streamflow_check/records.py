@@ -1,4 +1,5 @@
-"""What the checker reads: records, wherever they come from. `broker` has them from Kafka; tests have them from lists."""
+"""What the checker reads: records, wherever they come from. `broker` has them from Kafka; tests have them from
+lists."""
 
 from __future__ import annotations
 

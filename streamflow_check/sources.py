@@ -17,8 +17,8 @@ Positions = dict[str, dict[int, tuple[int, str]]]
 
 
 class Published(NamedTuple):
-    """What was published: the topics that events come from, with the time from which on all their records must be read (0: all there are), and
-    whether some definition has more than one version."""
+    """What was published: the topics that events come from, with the time from which on all their records must be read
+    (0: all there are), and whether some definition has more than one version."""
 
     topics: dict[str, int]
     versions: bool
@@ -42,11 +42,26 @@ def published(definitions: Iterable[Record]) -> Published:
 
 def positions(topics: Topics, sources: Iterable[str]) -> Positions:
     """How far ingress has committed, with its counts."""
-    return {source: topics.committed(f"{topics.prefix}ingress", source) for source in sorted(sources) if topics.partitions(source)}
+    return {
+        source: topics.committed(f"{topics.prefix}ingress", source)
+        for source in sorted(sources)
+        if topics.partitions(source)
+    }
 
 
-def judge(topics: Topics, committed: Positions, known: Published, origins: Origins, letters: Letters, report: Report, *, whole: bool, at_rest: bool) -> None:
-    """The counts in the metadata of ingress's commits against what the topics hold. `whole`: no command has been deleted."""
+def judge(
+    topics: Topics,
+    committed: Positions,
+    known: Published,
+    origins: Origins,
+    letters: Letters,
+    report: Report,
+    *,
+    whole: bool,
+    at_rest: bool,
+) -> None:
+    """The counts in the metadata of ingress's commits against what the topics hold. `whole`: no command has been
+    deleted."""
     for source, partitions in committed.items():
         bare = topics.bare(f"{topics.prefix}ingress", source)
         for partition, (offset, metadata) in sorted(partitions.items()):
@@ -58,9 +73,16 @@ def judge(topics: Topics, committed: Positions, known: Published, origins: Origi
             if at_rest:
                 report.hold("at-rest", offset >= high, f"{where} is read up to {offset}, but ends at {high}")
             total = counts["matched"] + counts["ignored"] + counts["dead"]
-            report.hold("counts-add-up", counts["read"] == total, f"{where}: read {counts['read']}, but its outcomes add up to {total}")
+            report.hold(
+                "counts-add-up",
+                counts["read"] == total,
+                f"{where}: read {counts['read']}, but its outcomes add up to {total}",
+            )
             if partition in bare:
-                report.note("counts-add-up", f"{where}: somebody has set the offset, so its counts began anew and were not compared")
+                report.note(
+                    "counts-add-up",
+                    f"{where}: somebody has set the offset, so its counts began anew and were not compared",
+                )
                 continue
             _compare(topics, source, partition, offset, low, counts, known.topics.get(source, 0), report)
             if whole:
@@ -70,13 +92,25 @@ def judge(topics: Topics, committed: Positions, known: Published, origins: Origi
 def _counts(metadata: str) -> dict[str, Any] | None:
     try:
         counts = json.loads(metadata)
-        return {"topic_id": str(counts["topic_id"])} | {name: int(counts[name]) for name in ("read", "matched", "ignored", "dead")}
+        return {"topic_id": str(counts["topic_id"])} | {
+            name: int(counts[name]) for name in ("read", "matched", "ignored", "dead")
+        }
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def _compare(topics: Topics, source: str, partition: int, offset: int, low: int, counts: Mapping[str, Any], since_ms: int, report: Report) -> None:
-    """All records are read from the first one on that was appended when the topic was published, or from an earlier one."""
+def _compare(
+    topics: Topics,
+    source: str,
+    partition: int,
+    offset: int,
+    low: int,
+    counts: Mapping[str, Any],
+    since_ms: int,
+    report: Report,
+) -> None:
+    """All records are read from the first one on that was appended when the topic was published, or from an earlier
+    one."""
     if counts["read"] == offset - low:
         report.looked("counts-add-up")
         return
@@ -89,23 +123,50 @@ def _compare(topics: Topics, source: str, partition: int, offset: int, low: int,
         report.note("counts-add-up", f"{source}/{partition}: some records are no longer kept")
         must, held = 0, max(held, counts["read"])
     wanted = f"{must}" if must == held else f"{must} to {held}"
-    report.hold("counts-add-up", must <= counts["read"] <= held, f"{source}/{partition}: read {counts['read']}, but there were {wanted} up to {offset}")
+    report.hold(
+        "counts-add-up",
+        must <= counts["read"] <= held,
+        f"{source}/{partition}: read {counts['read']}, but there were {wanted} up to {offset}",
+    )
 
 
 def _matched(
-    source: str, partition: int, offset: int, counts: Mapping[str, Any], origins: Origins, letters: Letters, report: Report, *, versions: bool
+    source: str,
+    partition: int,
+    offset: int,
+    counts: Mapping[str, Any],
+    origins: Origins,
+    letters: Letters,
+    report: Report,
+    *,
+    versions: bool,
 ) -> None:
     made = {known for known in origins.offsets.get((counts["topic_id"], partition), ()) if known < offset}
     where = f"{source}/{partition}"
-    fits = counts["matched"] <= len(made) if versions else counts["matched"] == len(made)  # a newer version may not match what was matched before
-    report.hold("counts-add-up", fits, f"{where}: counts {counts['matched']} matched, commands were made of {len(made)}")
-    dead = {at for topic, topic_id, number, at in letters.ingress if (topic, topic_id, number) == (source, counts["topic_id"], partition) and at < offset}
+    # a newer version may not match what was matched before
+    fits = counts["matched"] <= len(made) if versions else counts["matched"] == len(made)
+    report.hold(
+        "counts-add-up", fits, f"{where}: counts {counts['matched']} matched, commands were made of {len(made)}"
+    )
+    dead = {
+        at
+        for topic, topic_id, number, at in letters.ingress
+        if (topic, topic_id, number) == (source, counts["topic_id"], partition) and at < offset
+    }
     told = len(dead - made)
     fits = counts["dead"] <= told if versions else counts["dead"] == told
     report.hold("counts-add-up", fits, f"{where}: counts {counts['dead']} dead, dead-letters holds {told}")
 
 
-def inputs(topics: Topics, experiment: Experiment, committed: Positions, watched: Watched, origins: Origins, letters: Letters, report: Report) -> None:
+def inputs(
+    topics: Topics,
+    experiment: Experiment,
+    committed: Positions,
+    watched: Watched,
+    origins: Origins,
+    letters: Letters,
+    report: Report,
+) -> None:
     """What became of each acknowledged input."""
     bounds: dict[tuple[str, int], tuple[int, int]] = {}
     judged: set[tuple[str, str]] = set()
@@ -113,7 +174,10 @@ def inputs(topics: Topics, experiment: Experiment, committed: Positions, watched
         report.looked("acknowledged-input")
         if known.command:
             if not watched.answered[known.command]:
-                report.broken("acknowledged-input", f"command {known.command} was acknowledged, but is not there or has no outcome")
+                report.broken(
+                    "acknowledged-input",
+                    f"command {known.command} was acknowledged, but is not there or has no outcome",
+                )
             continue
         where = f"{known.topic}/{known.partition}@{known.offset} ({known.id})"
         place = known.topic, known.partition
@@ -124,24 +188,41 @@ def inputs(topics: Topics, experiment: Experiment, committed: Positions, watched
             continue
         position = committed.get(known.topic, {}).get(known.partition, (-1, ""))
         if known.offset >= position[0]:
-            report.broken("acknowledged-input", f"{where} was acknowledged, but ingress has read up to {position[0]} only")
+            report.broken(
+                "acknowledged-input", f"{where} was acknowledged, but ingress has read up to {position[0]} only"
+            )
             continue
-        _outcome(known, where, (_counts(position[1]) or {}).get("topic_id", ""), watched, origins, letters, report, judged)
+        _outcome(
+            known, where, (_counts(position[1]) or {}).get("topic_id", ""), watched, origins, letters, report, judged
+        )
 
 
 def _outcome(
-    known: Input, where: str, topic_id: str, watched: Watched, origins: Origins, letters: Letters, report: Report, judged: set[tuple[str, str]]
+    known: Input,
+    where: str,
+    topic_id: str,
+    watched: Watched,
+    origins: Origins,
+    letters: Letters,
+    report: Report,
+    judged: set[tuple[str, str]],
 ) -> None:
     for definition in known.starts:
         runs = watched.started.get((definition, known.id), set())
         if len(runs) != 1 and (definition, known.id) not in judged:
             judged.add((definition, known.id))
-            report.broken("acknowledged-input", f"{where} starts a run of {definition}, but there are {len(runs)}: {sorted(runs)[:3]}")
+            report.broken(
+                "acknowledged-input",
+                f"{where} starts a run of {definition}, but there are {len(runs)}: {sorted(runs)[:3]}",
+            )
     for definition in known.takes:
         runs = watched.taken.get((definition, known.id), set())
         if len(runs) != 1 and (definition, known.id) not in judged:
             judged.add((definition, known.id))
-            report.broken("acknowledged-input", f"{where} is for one run of {definition}, but {len(runs)} took it: {sorted(runs)[:3]}")
+            report.broken(
+                "acknowledged-input",
+                f"{where} is for one run of {definition}, but {len(runs)} took it: {sorted(runs)[:3]}",
+            )
     made = known.offset in origins.offsets.get((topic_id, known.partition), ())
     letter = (known.topic, topic_id, known.partition, known.offset) in letters.ingress
     if known.dead and not letter:

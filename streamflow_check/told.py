@@ -31,9 +31,29 @@ class Run:
     """The fold of one run's transitions, each taken once and in order."""
 
     __slots__ = (
-        "asked", "child", "consumed", "definition", "ended", "ended_ms", "item_due", "key", "known", "last_ms", "partial", "prints", "results",
-        "revision", "run", "seq", "sha", "started_ms", "steps", "succeeded", "trigger", "version",
-    )  # fmt: skip
+        "asked",
+        "child",
+        "consumed",
+        "definition",
+        "ended",
+        "ended_ms",
+        "item_due",
+        "key",
+        "known",
+        "last_ms",
+        "partial",
+        "prints",
+        "results",
+        "revision",
+        "run",
+        "seq",
+        "sha",
+        "started_ms",
+        "steps",
+        "succeeded",
+        "trigger",
+        "version",
+    )
 
     def __init__(self, run: str, definition: str, version: str, key: str) -> None:
         self.run, self.definition, self.version, self.key = run, definition, version, key
@@ -57,7 +77,11 @@ class Run:
         data, step, at_ms = told.get("data") or {}, told.get("step") or "", told["at_ms"]
         self.seq, self.last_ms = told["seq"], at_ms
         if kind == "RunStarted":
-            self.sha, self.revision, self.trigger = data.get("sha", ""), data.get("revision", ""), data.get("trigger", "")
+            self.sha, self.revision, self.trigger = (
+                data.get("sha", ""),
+                data.get("revision", ""),
+                data.get("trigger", ""),
+            )
             self.started_ms, self.child = at_ms, data.get("parent") is not None
             self.known = (data["event"]["id"],)
         elif kind == "StepsSkipped":
@@ -108,7 +132,11 @@ class Run:
         if kind == "AttemptSucceeded":
             return Step("done", "done")
         if kind == "AttemptFailed":
-            return Step("done", data["outcome"]) if data.get("outcome") is not None else Step("retrying", None, data.get("retry_ms"))
+            return (
+                Step("done", data["outcome"])
+                if data.get("outcome") is not None
+                else Step("retrying", None, data.get("retry_ms"))
+            )
         if kind == "ItemsListed":
             return Step("listing", None, data["deadline_ms"])
         if kind == "ItemsEnded":
@@ -119,7 +147,13 @@ class Run:
 
     def _item(self, kind: str, step: str, data: Mapping[str, Any]) -> None:
         dues = self.item_due = self.item_due if self.item_due is not None else {}
-        due = data.get("retry_ms") if kind == "AttemptFailed" else data.get("due_ms") if kind != "AttemptSucceeded" else None
+        due = (
+            data.get("retry_ms")
+            if kind == "AttemptFailed"
+            else data.get("due_ms")
+            if kind != "AttemptSucceeded"
+            else None
+        )
         if due is None:
             dues.pop((step, data["item"]), None)
         else:
@@ -133,7 +167,9 @@ class Run:
         """The armed timers, as `<due ms>/<run>/<step>[/<item>]`; none of a run that has ended."""
         if self.ended:
             return set()
-        found = {f"{step.due_ms:015d}/{self.run}/{name}" for name, step in self.steps.items() if step.due_ms is not None}
+        found = {
+            f"{step.due_ms:015d}/{self.run}/{name}" for name, step in self.steps.items() if step.due_ms is not None
+        }
         if self.item_due:
             found |= {f"{due:015d}/{self.run}/{name}/{item}" for (name, item), due in self.item_due.items()}
         return found

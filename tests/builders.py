@@ -1,4 +1,5 @@
-"""Builders for tests: a definition, a plan, a command, each with a default for everything that a test does not care about."""
+"""Builders for tests: a definition, a plan, a command, each with a default for everything that a test does not care
+about."""
 
 from __future__ import annotations
 
@@ -16,17 +17,25 @@ NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 
 
 def a_catalog(*names: str, topics: Mapping[str, str] | None = None, operations: Sequence[str] = ()) -> Catalog:
-    """A catalog of plain CloudEvents, each in a topic of its own unless `topics` says otherwise, and of operations that take and give anything."""
+    """A catalog of plain CloudEvents, each in a topic of its own unless `topics` says otherwise, and of operations that
+    take and give anything."""
     events = [{"name": name, "topics": [(topics or {}).get(name, f"{name}s")]} for name in names]
     return Catalog.model_validate({"events": events, "operations": [{"name": name} for name in operations]})
 
 
 def a_definition(
-    *steps: dict[str, Any], name: str = "order", version: str = "1", runs: str = "many", on: Sequence[dict[str, Any]] = (), **more: Any
+    *steps: dict[str, Any],
+    name: str = "order",
+    version: str = "1",
+    runs: str = "many",
+    on: Sequence[dict[str, Any]] = (),
+    **more: Any,
 ) -> Definition:
     """A definition that starts by `placed` and has these steps."""
     triggers = list(on) or [{"id": "placed", "event": "placed"}]
-    return Definition.model_validate({"name": name, "version": version, "runs": runs, "on": triggers, "steps": list(steps), **more})
+    return Definition.model_validate(
+        {"name": name, "version": version, "runs": runs, "on": triggers, "steps": list(steps), **more}
+    )
 
 
 def events_of(definition: Definition) -> list[str]:
@@ -54,18 +63,29 @@ def an_event(name: str = "placed", id: str = "e1", data: Any = None, time_ms: in
     return Event(name, id, time_ms, {} if data is None else data)
 
 
-def an_origin(offset: int, committed: int = 0, *, topic_id: str = "topic", partition: int = 0, tag: str = "tag") -> Origin:
+def an_origin(
+    offset: int, committed: int = 0, *, topic_id: str = "topic", partition: int = 0, tag: str = "tag"
+) -> Origin:
     return Origin(topic_id, partition, offset, committed, tag)
 
 
 def a_start(
-    plan: Plan, event: Event | None = None, *, key: str = "k1", origin: Origin | None = None, id: str | None = None, at: int = 0, trigger: str = "placed"
+    plan: Plan,
+    event: Event | None = None,
+    *,
+    key: str = "k1",
+    origin: Origin | None = None,
+    id: str | None = None,
+    at: int = 0,
+    trigger: str = "placed",
 ) -> StartRun:
     event = event or an_event()
     return StartRun(id or f"start/{event.id}", plan.name, key, Start(plan.sha, at), trigger, event, origin)
 
 
-def an_offer(event: Event, *, definition: str = "order", key: str = "k1", origin: Origin | None = None, keep_ms: int = 0) -> DeliverEvent:
+def an_offer(
+    event: Event, *, definition: str = "order", key: str = "k1", origin: Origin | None = None, keep_ms: int = 0
+) -> DeliverEvent:
     return DeliverEvent(f"deliver/{event.id}", definition, key, event, origin, None, keep_ms)
 
 

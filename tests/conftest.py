@@ -1,4 +1,5 @@
-"""Fixtures for everybody: a broker for the whole session, settings with a prefix of their own, and waiting for conditions instead of sleeping."""
+"""Fixtures for everybody: a broker for the whole session, settings with a prefix of their own, and waiting for
+conditions instead of sleeping."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from tests.servers.jetstream import NatsServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.s3proxy import ObjectStore
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background, and children inherit that
+# a shell ignores it for what it runs in the background, and children inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 T = TypeVar("T")
 
@@ -115,7 +117,8 @@ def bootstrap(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def settings(bootstrap: str, tmp_path: Path) -> Settings:
-    """Settings of one test: the session's broker, a prefix of its own, two partitions, stores in a temporary folder. No topic exists yet."""
+    """Settings of one test: the session's broker, a prefix of its own, two partitions, stores in a temporary folder. No
+    topic exists yet."""
     return make_settings(bootstrap, tmp_path)
 
 

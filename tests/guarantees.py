@@ -1,4 +1,5 @@
-"""`python -m tests.guarantees FILE...`: writes what was tried, from files of results of `make faults OUT=FILE`, into docs/guarantees.md."""
+"""`python -m tests.guarantees FILE...`: writes what was tried, from files of results of `make faults OUT=FILE`, into
+docs/guarantees.md."""
 
 from __future__ import annotations
 
@@ -18,7 +19,16 @@ __all__ = ["PAGE", "kinds", "rows", "written"]
 PAGE = Path(__file__).parents[1] / "docs" / "guarantees.md"
 MIXED = "mixed"
 _BEGIN, _END = "<!-- tried: begin;", "<!-- tried: end -->"
-_HEAD = ("fault", "what is done", "tried", "seeds", "kept", "it lasted s, half / longest", "standstill s, half / longest", "bound by")
+_HEAD = (
+    "fault",
+    "what is done",
+    "tried",
+    "seeds",
+    "kept",
+    "it lasted s, half / longest",
+    "standstill s, half / longest",
+    "bound by",
+)
 
 
 def results(files: Iterable[Path]) -> list[dict[str, Any]]:
@@ -79,7 +89,9 @@ def written(page: str, tried: Sequence[dict[str, Any]]) -> str:
     """The page with the table of these results in it."""
     lines = [f"| {' | '.join(row)} |" for row in (_HEAD, ("---",) * len(_HEAD), *rows(tried))]
     sums = [sum(result["facts"].get(name, 0) for result in tried) for name in ("inputs", "transitions", "copies")]
-    total = "{:,} experiments: {:,} acknowledged inputs, {:,} transitions and {:,} copies of them were judged.".format(len(tried), *sums)
+    total = "{:,} experiments: {:,} acknowledged inputs, {:,} transitions and {:,} copies of them were judged.".format(
+        len(tried), *sums
+    )
     before, rest = page.split(_BEGIN)
     mark, after = rest.split("-->\n", 1)
     return f"{before}{_BEGIN}{mark}-->\n" + "\n".join(lines) + f"\n\n{total}\n" + _END + after.split(_END, 1)[1]

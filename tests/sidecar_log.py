@@ -1,4 +1,5 @@
-"""The sidecar's log in memory: the same engine, in virtual time. What the real one does, `tests/contract/test_sidecar_log.py` holds it to."""
+"""The sidecar's log in memory: the same engine, in virtual time. What the real one does,
+`tests/contract/test_sidecar_log.py` holds it to."""
 
 from __future__ import annotations
 
@@ -76,7 +77,9 @@ class MemoryLog:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.simulation = Simulation(partitions=settings.topics.partitions, operations={"work.later": lambda input, task: Handed(3_600_000)})
+        self.simulation = Simulation(
+            partitions=settings.topics.partitions, operations={"work.later": lambda input, task: Handed(3_600_000)}
+        )
         self.published = Snapshot()
         self.closed = False
         self._futures: dict[str, Future[Answer]] = {}
@@ -86,9 +89,13 @@ class MemoryLog:
             self._publish(name, version, content)
 
     def _publish(self, name: str, version: str, content: bytes) -> None:
-        sha, (_, offset) = next((sha, found) for sha, found in self.simulation.definitions.contents.items() if found[0].encode() == content)
+        sha, (_, offset) = next(
+            (sha, found) for sha, found in self.simulation.definitions.contents.items() if found[0].encode() == content
+        )
         self.published.read(f"definition/{sha}".encode(), content, offset)
-        self.published.read(f"version/{name}@{version}".encode(), msgspec.json.encode({"sha": sha, "published_ms": 1}), offset)
+        self.published.read(
+            f"version/{name}@{version}".encode(), msgspec.json.encode({"sha": sha, "published_ms": 1}), offset
+        )
         self.published.read(f"name/{name}".encode(), msgspec.json.encode({"version": version, "sha": sha}), offset)
 
     async def ask(self, command: Command, *, key: str = "") -> Future[Answer]:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Two operations without Streamflow: `fraud.enrich` and `fraud.score`, as an HTTP server of the standard library.
 
-A plugin can be written in any language. It is called with a POST of JSON that is signed with a secret both sides know; it answers
-`{"output": ...}`, or `{"error": {"code": ..., "message": ..., "retryable": ...}}`. The same idempotency key means: this was asked before,
-answer the same. Run it with
+A plugin can be written in any language. It is called with a POST of JSON that is signed with a secret both sides know;
+it answers `{"output": ...}`, or `{"error": {"code": ..., "message": ..., "retryable": ...}}`. The same idempotency key
+means: this was asked before, answer the same. Run it with
 
     FRAUD_PLUGIN_SECRET=... python definitions/fraud-detection/plugin.py --port 8500
 
@@ -70,7 +70,8 @@ OPERATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"fraud.enri
 
 
 def check_signature(secret: str, header: str, body: bytes) -> None:
-    """Raises Refused unless `body` was signed with `secret` a short time ago: `t=<seconds>,v1=<HMAC-SHA256 of t.body>`."""
+    """Raises Refused unless `body` was signed with `secret` a short time ago: `t=<seconds>,v1=<HMAC-SHA256 of
+    t.body>`."""
     fields = dict(part.partition("=")[::2] for part in header.split(","))
     moment, given = fields.get("t", ""), fields.get("v1", "")
     wanted = hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
@@ -80,7 +81,8 @@ def check_signature(secret: str, header: str, body: bytes) -> None:
 
 
 class Plugin(BaseHTTPRequestHandler):
-    """One request. Answers are kept by idempotency key, so that a call that is repeated is answered as it was before."""
+    """One request. Answers are kept by idempotency key, so that a call that is repeated is answered as it was
+    before."""
 
     protocol_version = "HTTP/1.1"
     secret = ""

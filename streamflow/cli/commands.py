@@ -23,10 +23,15 @@ def skip(
     offset: Annotated[int, typer.Argument(help="the command to go on with, as the partition's error names it", min=0)],
     why: Annotated[str, typer.Option(help="why the loss is accepted; kept with the record")],
 ) -> None:
-    """Lets a partition go on whose unread commands were deleted. What they asked for is lost; the worker takes notice when it is started again."""
+    """Lets a partition go on whose unread commands were deleted. What they asked for is lost; the worker takes notice
+    when it is started again."""
     from streamflow.kafka.publication import skip_commands
 
     session = session_of(ctx)
     recorded = skip_commands(session.settings, partition=partition, offset=offset, why=why)
     answer = {"partition": partition, "offset": offset, "why": why, "recorded_at": recorded}
-    session.show(answer, f"partition {partition} goes on with command {offset} when its worker is started again (recorded at {recorded})")
+    session.show(
+        answer,
+        f"partition {partition} goes on with command {offset} when its worker is started again (recorded at "
+        f"{recorded})",
+    )

@@ -38,16 +38,29 @@ _PATIENCE_S = 5.0  # for a broker that a check could do without
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, publish and look at definitions.")
 
-Paths = Annotated[list[Path], typer.Argument(metavar="FILE|FOLDER...", help="definition files, folders with a definition.yaml, or folders of such folders")]
-CatalogFile = Annotated[Path | None, typer.Option("--catalog", help="catalog file; else catalog.yaml beside the definition")]
-Reference = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="a published definition; without a version the one that starts use")]
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE|FOLDER...", help="definition files, folders with a definition.yaml, or folders of such folders"
+    ),
+]
+CatalogFile = Annotated[
+    Path | None, typer.Option("--catalog", help="catalog file; else catalog.yaml beside the definition")
+]
+Reference = Annotated[
+    str,
+    typer.Argument(metavar="NAME[@VERSION]", help="a published definition; without a version the one that starts use"),
+]
 
 
-@app.command(epilog=examples("definitions check definitions", "definitions check my-definition.yaml --catalog events.yaml"))
+@app.command(
+    epilog=examples("definitions check definitions", "definitions check my-definition.yaml --catalog events.yaml")
+)
 def check(ctx: typer.Context, paths: Paths, catalog: CatalogFile = None) -> None:
     """Tells everything that is wrong, with place and fix.
 
-    Needs a broker only for what a definition names and what is neither in its catalog nor installed: plugins and published definitions."""
+    Needs a broker only for what a definition names and what is neither in its catalog nor installed: plugins and
+    published definitions."""
     found = _load(paths, catalog, Surroundings(lambda: _log_if_there(session_of(ctx))))
     _tell(ctx, found)
     if not all(each.ok for each in found):
@@ -59,11 +72,15 @@ def publish(
     ctx: typer.Context,
     paths: Paths,
     catalog: CatalogFile = None,
-    create_topics: Annotated[bool, typer.Option("--create-topics", help="create topics of the catalog that do not exist, to try things out")] = False,
+    create_topics: Annotated[
+        bool, typer.Option("--create-topics", help="create topics of the catalog that do not exist, to try things out")
+    ] = False,
 ) -> None:
-    """Checks definitions and publishes them: from then on, matching events start runs. A version is published once and for all.
+    """Checks definitions and publishes them: from then on, matching events start runs. A version is published once and
+    for all.
 
-    Without a catalog file the events are those already published. Definitions that others start are published before these."""
+    Without a catalog file the events are those already published. Definitions that others start are published before
+    these."""
     session = session_of(ctx)
     settings = session.settings
     around = Surroundings(lambda: read_log(settings))
@@ -82,12 +99,25 @@ def publish(
         missing = _provide_topics(settings, definition, events, create=create_topics)
         entries = {name: _entry(events, name) for name in event_names(definition)}
         events = _as_published(events, published)
-        content, children = canonical(definition, events), [child for key in child_names(definition) if (child := events.definition(*key)) is not None]
-        done = publish_content(settings, name=definition.name, version=definition.version, content=content, events=entries, children=children)
+        content, children = (
+            canonical(definition, events),
+            [child for key in child_names(definition) if (child := events.definition(*key)) is not None],
+        )
+        done = publish_content(
+            settings,
+            name=definition.name,
+            version=definition.version,
+            content=content,
+            events=entries,
+            children=children,
+        )
         published[done.name, done.version] = child_of(content, done.offset, done.sha)
         answers.append(asdict(done) | {"missing_topics": missing})
         what = "was already published" if done.already else "published"
-        lines.append(f"{done.name}@{done.version} {what}: sha256 {done.sha[:12]}, offset {done.offset} in {topic_name(settings, DEFINITIONS)}")
+        lines.append(
+            f"{done.name}@{done.version} {what}: sha256 {done.sha[:12]}, offset {done.offset} in "
+            f"{topic_name(settings, DEFINITIONS)}"
+        )
     session.show(answers, "\n".join(lines))
 
 
@@ -100,7 +130,11 @@ def list_(ctx: typer.Context) -> None:
         {
             "name": name,
             "version": version,
-            "state": "retired" if record.retired else "starts runs" if _current(log, name) == version else "serves its runs",
+            "state": "retired"
+            if record.retired
+            else "starts runs"
+            if _current(log, name) == version
+            else "serves its runs",
             "published_ms": record.published_ms,
             "sha": record.sha,
         }
@@ -120,8 +154,18 @@ def show(ctx: typer.Context, reference: Reference) -> None:
     record = log.versions[name, version]
     content, offset = log.contents[record.sha]
     definition, catalog = read_content(content)
-    facts = {"name": name, "version": version, "sha": record.sha, "offset": offset, "retired": record.retired, "published_ms": record.published_ms}
-    dumped = {part: model.model_dump(mode="json", by_alias=True, exclude_none=True) for part, model in (("definition", definition), ("catalog", catalog))}
+    facts = {
+        "name": name,
+        "version": version,
+        "sha": record.sha,
+        "offset": offset,
+        "retired": record.retired,
+        "published_ms": record.published_ms,
+    }
+    dumped = {
+        part: model.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for part, model in (("definition", definition), ("catalog", catalog))
+    }
     session.show(facts | dumped, to_yaml(definition).rstrip())
 
 
@@ -147,14 +191,18 @@ def diff(
 )
 def diagram(
     ctx: typer.Context,
-    reference: Annotated[str | None, typer.Argument(metavar="[FILE|FOLDER|NAME[@VERSION]]", help="what to draw; not with --run")] = None,
+    reference: Annotated[
+        str | None, typer.Argument(metavar="[FILE|FOLDER|NAME[@VERSION]]", help="what to draw; not with --run")
+    ] = None,
     run: Annotated[str | None, typer.Option(help="draw the definition of this run, and how far the run is")] = None,
     as_text: Annotated[bool, typer.Option("--text", help="an outline for the terminal instead of Mermaid")] = False,
 ) -> None:
     """Draws a definition as Mermaid text: paste it at mermaid.live, in GitHub or in any Markdown that draws Mermaid."""
     session = session_of(ctx)
     if (reference is None) == (run is None):
-        raise Rejected("definition_or_run", "expected a definition or --run but found both or neither; do give one of them")
+        raise Rejected(
+            "definition_or_run", "expected a definition or --run but found both or neither; do give one of them"
+        )
     states: dict[str, str] | None = None
     if run is not None:
         history = read_history(session.settings, run)
@@ -172,7 +220,9 @@ def retire(ctx: typer.Context, reference: Annotated[str, typer.Argument(metavar=
     """Takes a version out of use: no new run starts on it, its open runs go on."""
     name, at, version = reference.partition("@")
     if not at:
-        raise Rejected("version_unnamed", f"expected name@version but found {reference}; do say which version to retire")
+        raise Rejected(
+            "version_unnamed", f"expected name@version but found {reference}; do say which version to retire"
+        )
     session = session_of(ctx)
     done = retire_version(session.settings, name=name, version=version)
     then = f"runs start on {name}@{done.current} now" if done.current else f"no event starts a run of {name} any more"
@@ -184,18 +234,28 @@ def _tell(ctx: typer.Context, found: list[Checked]) -> None:
     for checked in found:
         problems = [placed.problem for placed in checked.problems]
         errors = sum(problem.severity == "error" for problem in problems)
-        facts.append({"file": str(checked.source.definition), "ok": checked.ok, "problems": [placed.facts() for placed in checked.problems]})
+        facts.append(
+            {
+                "file": str(checked.source.definition),
+                "ok": checked.ok,
+                "problems": [placed.facts() for placed in checked.problems],
+            }
+        )
         lines += [str(placed) for placed in checked.problems]
         if checked.ok and checked.definition is not None:
             named = f"{checked.definition.name}@{checked.definition.version}"
             warnings = f", {len(problems)} warning(s)" if problems else ""
-            lines.append(f"{checked.source.definition}: {named} can run ({len(checked.definition.steps)} steps{warnings})")
+            lines.append(
+                f"{checked.source.definition}: {named} can run ({len(checked.definition.steps)} steps{warnings})"
+            )
         else:
             lines.append(f"{checked.source.definition}: {errors} error(s), so it cannot run")
     session_of(ctx).show(facts, "\n".join(lines))
 
 
-def _load(paths: list[Path], catalog: Path | None, around: Surroundings, published: Callable[[], Catalog] | None = None) -> list[Checked]:
+def _load(
+    paths: list[Path], catalog: Path | None, around: Surroundings, published: Callable[[], Catalog] | None = None
+) -> list[Checked]:
     """Every definition at `paths`, read and checked, those first that others of them start."""
     found = []
     for source in sources.in_order([source for path in paths for source in sources.find(path, catalog)]):
@@ -218,7 +278,9 @@ def _log_if_there(session: Session) -> Snapshot:
 
 def _as_published(catalog: Catalog, published: Mapping[tuple[str, str], ChildSpec]) -> Catalog:
     """`catalog` with the definitions of the same command as they have been published."""
-    return catalog.model_copy(update={"definitions": [published.get((spec.name, spec.version), spec) for spec in catalog.definitions]})
+    return catalog.model_copy(
+        update={"definitions": [published.get((spec.name, spec.version), spec) for spec in catalog.definitions]}
+    )
 
 
 def _entry(catalog: Catalog, name: str) -> dict[str, Any]:
@@ -229,16 +291,23 @@ def _entry(catalog: Catalog, name: str) -> dict[str, Any]:
 
 def _provide_topics(settings: Settings, definition: Definition, catalog: Catalog, *, create: bool) -> list[str]:
     """The topics of `definition` that do not exist, told; created instead when asked."""
-    names = {topic for name in event_names(definition) if (spec := catalog.event(name)) is not None for topic in spec.topics}
+    names = {
+        topic for name in event_names(definition) if (spec := catalog.event(name)) is not None for topic in spec.topics
+    }
     admin = Admin(settings)
     missing = sorted(names - admin.describe(sorted(names)).keys())
     if create:
-        admin.create([Topic("", name, settings.topics.partitions, settings.topics.replication_factor, ()) for name in missing])
+        admin.create(
+            [Topic("", name, settings.topics.partitions, settings.topics.replication_factor, ()) for name in missing]
+        )
         for name in missing:
             output.note(f"topic {name} created with {settings.topics.partitions} partitions")
         return []
     for name in missing:
-        output.warn(f"the topic {name} does not exist: its events start nothing until it does, and emitted ones become dead letters")
+        output.warn(
+            f"the topic {name} does not exist: its events start nothing until it does, and emitted ones become dead "
+            "letters"
+        )
     return missing
 
 
@@ -261,7 +330,10 @@ def _either(ctx: typer.Context, reference: str) -> tuple[Definition, Catalog]:
     path = Path(reference)
     if path.exists():
         source = sources.find(path)[0]
-        definition, catalog = sources.read_definition(source.definition), sources.read_catalog(source.catalog) if source.catalog is not None else Catalog()
+        definition, catalog = (
+            sources.read_definition(source.definition),
+            sources.read_catalog(source.catalog) if source.catalog is not None else Catalog(),
+        )
         return definition, Surroundings(lambda: _log_if_there(session_of(ctx))).complete(definition, catalog)
     log = read_log(session_of(ctx).settings)
     name, version = _resolve(log, reference)
@@ -274,10 +346,20 @@ def _content(log: Snapshot, history: list[Transition]) -> tuple[Definition, Cata
     sha = (
         first.data.sha
         if isinstance(first.data, RunStarted)
-        else next((record.sha for (name, version), record in log.versions.items() if (name, version) == (first.definition, first.version)), "")
+        else next(
+            (
+                record.sha
+                for (name, version), record in log.versions.items()
+                if (name, version) == (first.definition, first.version)
+            ),
+            "",
+        )
     )
     if sha not in log.contents:
-        raise Rejected("version_unknown", f"expected {first.definition}@{first.version} among the published definitions but it is not there any more")
+        raise Rejected(
+            "version_unknown",
+            f"expected {first.definition}@{first.version} among the published definitions but it is not there any more",
+        )
     return read_content(log.contents[sha][0])
 
 

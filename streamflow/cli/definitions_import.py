@@ -1,4 +1,5 @@
-"""`streamflow definitions import`: a process that another system describes, as a definition, with a report of what became of it."""
+"""`streamflow definitions import`: a process that another system describes, as a definition, with a report of what
+became of it."""
 
 from __future__ import annotations
 
@@ -30,22 +31,44 @@ _HEADINGS = {
 
 def import_(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="a workflow.json: steps with plugin, dependsOn and {{step.field}} templates")],
-    out: Annotated[Path | None, typer.Option("--out", help="folder to write definition.yaml and catalog.yaml to; else the definition is only shown")] = None,
-    plugins: Annotated[
-        Path | None, typer.Option("--plugins", help="YAML file: plugin: operation, or plugin: {operation: name, inputs: {theirs: ours}}")
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="a workflow.json: steps with plugin, dependsOn and {{step.field}} templates"
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="folder to write definition.yaml and catalog.yaml to; else the definition is only shown"
+        ),
     ] = None,
-    catalog: Annotated[Path | None, typer.Option("--catalog", help="catalog file with contracts of operations beside those known here")] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="write the rest although parts are refused; what is refused is missing in it")] = False,
+    plugins: Annotated[
+        Path | None,
+        typer.Option(
+            "--plugins", help="YAML file: plugin: operation, or plugin: {operation: name, inputs: {theirs: ours}}"
+        ),
+    ] = None,
+    catalog: Annotated[
+        Path | None, typer.Option("--catalog", help="catalog file with contracts of operations beside those known here")
+    ] = None,
+    partial: Annotated[
+        bool,
+        typer.Option("--partial", help="write the rest although parts are refused; what is refused is missing in it"),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="overwrite files in the folder")] = False,
 ) -> None:
-    """Makes a definition of a JavaScript-style workflow.json, and tells what was mapped, approximated or refused. Needs no broker."""
+    """Makes a definition of a JavaScript-style workflow.json, and tells what was mapped, approximated or refused. Needs
+    no broker."""
     from streamflow.importing.workflow import import_workflow
     from streamflow.operations.registry import known_operations  # with every client there is: only for those who import
 
     session = session_of(ctx)
     given = sources.read_catalog(catalog) if catalog is not None else Catalog()
-    known = Catalog(events=given.events, operations=[*given.operations, *(spec for spec in known_operations() if given.operation(spec.name) is None)])
+    known = Catalog(
+        events=given.events,
+        operations=[*given.operations, *(spec for spec in known_operations() if given.operation(spec.name) is None)],
+    )
     found = import_workflow(_text(file), known=known, plugins=_plugins(plugins), fallback=_title(file))
     written: list[Path] = []
     if out is not None and found.definition is not None and (found.whole or partial):
@@ -57,15 +80,23 @@ def import_(
         output.note(f"written: {', '.join(map(str, written))}; check it with: streamflow definitions check {out}")
     if not found.whole:
         if out is not None and not written and not session.json:
-            output.warn("nothing is written: mend what is refused, or write the rest with --partial" if found.definition else "nothing can be written")
+            output.warn(
+                "nothing is written: mend what is refused, or write the rest with --partial"
+                if found.definition
+                else "nothing can be written"
+            )
         raise typer.Exit(EXIT_AUTHOR)
 
 
 def add_to(app: typer.Typer) -> None:
     """The verb of this module, as a command of `app`."""
-    app.command("import", epilog=examples("definitions import workflow.json", "definitions import workflow.json --out my-process --plugins plugins.yaml"))(
-        import_
-    )
+    app.command(
+        "import",
+        epilog=examples(
+            "definitions import workflow.json",
+            "definitions import workflow.json --out my-process --plugins plugins.yaml",
+        ),
+    )(import_)
 
 
 def _told(found: Imported, shown: str | None, file: Path) -> str:
@@ -86,7 +117,10 @@ def _plugins(file: Path | None) -> dict[str, Plugin]:
     try:
         value = YAML(typ="safe", pure=True).load(_text(file)) or {}
     except (YAMLError, ValueError) as error:
-        raise Rejected("plugins_unreadable", f"expected YAML in {file} but {str(error).splitlines()[0]}; do write `plugin: operation` lines") from error
+        raise Rejected(
+            "plugins_unreadable",
+            f"expected YAML in {file} but {str(error).splitlines()[0]}; do write `plugin: operation` lines",
+        ) from error
     found = {}
     for name, item in value.items() if isinstance(value, dict) else [(None, None)]:
         fields = {"operation": item} if isinstance(item, str) else item
@@ -97,7 +131,11 @@ def _plugins(file: Path | None) -> dict[str, Plugin]:
             or not isinstance(inputs, dict)
             or fields.keys() - {"operation", "inputs"}
         ):
-            raise Rejected("plugins_invalid", f"expected `plugin: operation` in {file} but {name} is something else; do write the name of an operation")
+            raise Rejected(
+                "plugins_invalid",
+                f"expected `plugin: operation` in {file} but {name} is something else; do write the name of an "
+                "operation",
+            )
         found[str(name)] = Plugin(fields["operation"], {str(theirs): str(ours) for theirs, ours in inputs.items()})
     return found
 
@@ -107,7 +145,9 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise Rejected("file_unreadable", f"expected to read {file} but {reason}; do check the path and its encoding") from error
+        raise Rejected(
+            "file_unreadable", f"expected to read {file} but {reason}; do check the path and its encoding"
+        ) from error
 
 
 def _title(file: Path) -> str:
@@ -123,7 +163,10 @@ def _write(found: Imported, given: Catalog, out: Path, *, force: bool) -> list[P
     files = {out / sources.DEFINITION: to_yaml(found.definition), out / sources.CATALOG: _catalog_yaml(catalog)}
     there = [path for path in files if path.exists()]
     if there and not force:
-        raise Rejected("file_exists", f"expected a new folder but {there[0]} is there; do choose another, or overwrite it with --force")
+        raise Rejected(
+            "file_exists",
+            f"expected a new folder but {there[0]} is there; do choose another, or overwrite it with --force",
+        )
     out.mkdir(parents=True, exist_ok=True)
     for path, text in files.items():
         path.write_text(text, encoding="utf-8")

@@ -28,7 +28,8 @@ SCENARIOS = "scenarios.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """The scenarios of one definition. `untaken` are steps and outcomes that none of them reached; it is empty when only some were played."""
+    """The scenarios of one definition. `untaken` are steps and outcomes that none of them reached; it is empty when
+    only some were played."""
 
     file: Path
     definition: Definition
@@ -42,13 +43,23 @@ class Simulated:
 
 def simulate(
     ctx: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help=f"folders with definition.yaml and {SCENARIOS}, or folders of such folders")],
-    only: Annotated[str | None, typer.Option("--only", metavar="TEXT", help="only scenarios with this in their name")] = None,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER...", help=f"folders with definition.yaml and {SCENARIOS}, or folders of such folders"
+        ),
+    ],
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="TEXT", help="only scenarios with this in their name")
+    ] = None,
     histories: Annotated[bool, typer.Option("--history", help="show the history of every run, too")] = False,
 ) -> None:
-    """Plays scenarios: what happens, what operations answer, and what is to come of it. Needs no broker; days pass in milliseconds."""
+    """Plays scenarios: what happens, what operations answer, and what is to come of it. Needs no broker; days pass in
+    milliseconds."""
     found = [simulated(source, only) for path in paths for source in _with_scenarios(path)]
-    session_of(ctx).show([_facts(each) for each in found], "\n\n".join(_told(each, histories=histories) for each in found))
+    session_of(ctx).show(
+        [_facts(each) for each in found], "\n\n".join(_told(each, histories=histories) for each in found)
+    )
     if not all(each.ok for each in found):
         raise typer.Exit(EXIT_AUTHOR)
 
@@ -64,14 +75,20 @@ def simulated(source: sources.Source, only: str | None = None) -> Simulated:
     scenarios = _read(file)
     chosen = [scenario for scenario in scenarios.scenarios if only is None or only.lower() in scenario.name.lower()]
     if not chosen:
-        raise Rejected("no_scenario", f"expected a scenario with {only!r} in its name in {file} but there is none; do look at the names")
+        raise Rejected(
+            "no_scenario",
+            f"expected a scenario with {only!r} in its name in {file} but there is none; do look at the names",
+        )
     played = [play(scenario, definition, catalog, scenarios.operations, children) for scenario in chosen]
     return Simulated(file, definition, played, untaken(definition, played) if only is None else [])
 
 
 def add_to(app: typer.Typer) -> None:
     """The verb of this module, as a command of `app`."""
-    app.command("simulate", epilog=examples("definitions simulate definitions/fraud-detection", "definitions simulate definitions --json"))(simulate)
+    app.command(
+        "simulate",
+        epilog=examples("definitions simulate definitions/fraud-detection", "definitions simulate definitions --json"),
+    )(simulate)
 
 
 def _with_scenarios(path: Path) -> list[sources.Source]:
@@ -82,7 +99,8 @@ def _with_scenarios(path: Path) -> list[sources.Source]:
 
 
 def _children(source: sources.Source, around: Surroundings) -> list[tuple[Definition, Catalog]]:
-    """What the definition of `source` starts, and what that starts, from the folders beside its own; `around` has later ones find them."""
+    """What the definition of `source` starts, and what that starts, from the folders beside its own; `around` has later
+    ones find them."""
     if not child_names(sources.read_definition(source.definition)):
         return []
     found: dict[tuple[str, str], tuple[Definition, Catalog]] = {}
@@ -115,7 +133,9 @@ def _read(file: Path) -> Scenarios:
         return parse_scenarios(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise Rejected("scenarios_missing", f"expected scenarios in {file} but {reason}; do write one (docs/scenarios.md)") from error
+        raise Rejected(
+            "scenarios_missing", f"expected scenarios in {file} but {reason}; do write one (docs/scenarios.md)"
+        ) from error
 
 
 def _facts(each: Simulated) -> dict[str, Any]:
@@ -124,7 +144,9 @@ def _facts(each: Simulated) -> dict[str, Any]:
         "definition": each.definition.name,
         "version": each.definition.version,
         "ok": each.ok,
-        "scenarios": [{"name": one.name, "ok": one.ok, "paths": one.paths, "differences": one.differences} for one in each.played],
+        "scenarios": [
+            {"name": one.name, "ok": one.ok, "paths": one.paths, "differences": one.differences} for one in each.played
+        ],
         "untaken": each.untaken,
     }
 
@@ -143,7 +165,11 @@ def _told(each: Simulated, *, histories: bool) -> str:
         if histories:
             from streamflow.cli.runs import timeline
 
-            lines += [f"    {line}".rstrip() for history in one.histories for line in ["", *timeline(list(history)).splitlines(), ""]]
+            lines += [
+                f"    {line}".rstrip()
+                for history in one.histories
+                for line in ["", *timeline(list(history)).splitlines(), ""]
+            ]
     if each.untaken:
         lines.append(f"  never taken: {', '.join(each.untaken)}")
     return "\n".join(lines)

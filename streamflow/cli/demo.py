@@ -1,4 +1,5 @@
-"""`streamflow demo`: the main job in front of one's eyes, with a crash in the middle. Everything is temporary, nothing stays running."""
+"""`streamflow demo`: the main job in front of one's eyes, with a crash in the middle. Everything is temporary, nothing
+stays running."""
 
 from __future__ import annotations
 
@@ -57,12 +58,17 @@ _SPEED = {
 
 @app.command(epilog=examples("demo", "demo --kill", "demo --orders 500"))
 def demo(
-    kill: Annotated[bool | None, typer.Option("--kill/--no-kill", help="kill the engine in mid-flow; asked at a terminal, done elsewhere")] = None,
+    kill: Annotated[
+        bool | None,
+        typer.Option("--kill/--no-kill", help="kill the engine in mid-flow; asked at a terminal, done elsewhere"),
+    ] = None,
     orders: Annotated[int, typer.Option(min=8, max=5000, help="orders of each of the two waves")] = 150,
 ) -> None:
-    """Shows Streamflow at work in less than a minute: a definition, events, runs, and an engine that is killed in the middle.
+    """Shows Streamflow at work in less than a minute: a definition, events, runs, and an engine that is killed in the
+    middle.
 
-    Needs Java; starts its own Kafka in a temporary folder and takes it away again. The exit code tells whether nothing was lost."""
+    Needs Java; starts its own Kafka in a temporary folder and takes it away again. The exit code tells whether nothing
+    was lost."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the clean-up is for both
     with tempfile.TemporaryDirectory(prefix="streamflow-demo-") as folder, contextlib.ExitStack() as stack:
         show = _Show(stack, Path(folder))
@@ -86,7 +92,12 @@ class _Show:
         self._console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         self._logs: deque[str] = deque(maxlen=60)
         self._board = Board()
-        self._settings = Settings(kafka=Kafka(), topics=Topics(partitions=_PARTITIONS), state_dir=folder / "state", broker_dir=folder / "broker")
+        self._settings = Settings(
+            kafka=Kafka(),
+            topics=Topics(partitions=_PARTITIONS),
+            state_dir=folder / "state",
+            broker_dir=folder / "broker",
+        )
         self._workers: Workers
         self._producer: Producer
 
@@ -143,24 +154,41 @@ class _Show:
         self._console.print(f"  {pids}")
 
     def _ready(self) -> bool:
-        opened = {line.split("partition=")[1].split()[0] for line in self._logs if "partition_open " in line and "partition=" in line}
+        opened = {
+            line.split("partition=")[1].split()[0]
+            for line in self._logs
+            if "partition_open " in line and "partition=" in line
+        }
         return len(opened) >= _PARTITIONS and any("versions_taken" in line for line in self._logs)
 
     def _diagram(self, definition: Definition, catalog: Catalog) -> None:
-        self._console.print("\n  The same as Mermaid text; paste it at https://mermaid.live or into any Markdown that draws Mermaid:\n")
-        text = "\n".join(line for line in mermaid(definition, catalog).splitlines() if not line.lstrip().startswith("%%"))
+        self._console.print(
+            "\n  The same as Mermaid text; paste it at https://mermaid.live or into any Markdown that draws Mermaid:\n"
+        )
+        text = "\n".join(
+            line for line in mermaid(definition, catalog).splitlines() if not line.lstrip().startswith("%%")
+        )
         self._lines(text)
 
     def _lines(self, text: str) -> None:
-        """Text as it is, set in a little; lines that are too long for the terminal go on below, so that they can be copied whole."""
+        """Text as it is, set in a little; lines that are too long for the terminal go on below, so that they can be
+        copied whole."""
         self._console.print(Text("\n".join(f"    {line}" for line in text.splitlines())), soft_wrap=True)
 
     def _publish(self, definition: Definition, catalog: Catalog, place: Path) -> None:
-        entries = {spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in catalog.events if spec.name in event_names(definition)}
+        entries = {
+            spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for spec in catalog.events
+            if spec.name in event_names(definition)
+        }
         content = canonical(definition, catalog)
-        done = publish(self._settings, name=definition.name, version=definition.version, content=content, events=entries)
+        done = publish(
+            self._settings, name=definition.name, version=definition.version, content=content, events=entries
+        )
         self._console.print(f"\n  [bold]$ streamflow definitions publish {place}[/]")
-        self._console.print(f"  {done.name}@{done.version} published: sha256 {done.sha[:12]}. From now on, matching events start runs.")
+        self._console.print(
+            f"  {done.name}@{done.version} published: sha256 {done.sha[:12]}. From now on, matching events start runs."
+        )
 
     def _run(self, sent: Wave, kill_at_s: float | None) -> None:
         """Sends a wave, and watches its runs until all have ended."""
@@ -172,11 +200,17 @@ class _Show:
                 now_s = time.monotonic() - began
                 while left and left[0].at_s <= now_s:
                     due = left.popleft()
-                    self._producer.produce(due.topic, due.record.value, due.record.key, headers=dict(due.record.headers))
+                    self._producer.produce(
+                        due.topic, due.record.value, due.record.key, headers=dict(due.record.headers)
+                    )
                 self._producer.poll(0)
                 if kill_at_s is not None and now_s >= kill_at_s:
                     kill_at_s, killed_at = None, time.monotonic()
-                    self._say(live, f"  [bold red]kill -9 {engine.process.pid}[/]  the engine is dead; {len(open_orders)} orders are on their way")
+                    self._say(
+                        live,
+                        f"  [bold red]kill -9 {engine.process.pid}[/]  the engine is dead; {len(open_orders)} orders "
+                        "are on their way",
+                    )
                     engine.process.kill()
                     engine.process.wait()
                 for transition in transitions(reading.follow(0.05)):
@@ -184,7 +218,11 @@ class _Show:
                         continue
                     if killed_at is not None and back_after_s is None and engine.starts > 1:
                         back_after_s = time.monotonic() - killed_at
-                        self._say(live, f"  [bold green]back after {back_after_s:.1f} s[/]  process {engine.process.pid} goes on where the dead one was")
+                        self._say(
+                            live,
+                            f"  [bold green]back after {back_after_s:.1f} s[/]  process {engine.process.pid} goes on "
+                            "where the dead one was",
+                        )
                     run = self._board.runs.by_id[transition.run]
                     if run.status == "completed":
                         open_orders.discard(run.key)
@@ -201,7 +239,9 @@ class _Show:
 
     def _counted(self) -> str:
         counts = self._board.runs.counts()
-        return f"{len(self._board.runs.by_id)} runs: " + ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+        return f"{len(self._board.runs.by_id)} runs: " + ", ".join(
+            f"{count} {status}" for status, count in counts.items() if count
+        )
 
     @contextlib.contextmanager
     def _live(self) -> Iterator[Live | None]:
@@ -218,7 +258,10 @@ class _Show:
         run = next((run for run in self._board.runs.by_id.values() if run.key == key), None)
         if run is None:
             return
-        self._console.print(f"\n  What happened to order {key}, whose customer had to be reminded:\n\n  [bold]$ streamflow runs show {run.run}[/]")
+        self._console.print(
+            f"\n  What happened to order {key}, whose customer had to be reminded:\n\n  [bold]$ streamflow runs show "
+            f"{run.run}[/]"
+        )
         self._lines(timeline(read_history(self._settings, run.run)))
 
     def _asked(self) -> bool:
@@ -259,7 +302,10 @@ class _Show:
         while not condition():
             self._workers.tend()
             if time.monotonic() > deadline:
-                raise OperationError("demo_stuck", f"expected {what} within {timeout_s:.0f} s but they are not; do read their last lines above")
+                raise OperationError(
+                    "demo_stuck",
+                    f"expected {what} within {timeout_s:.0f} s but they are not; do read their last lines above",
+                )
             time.sleep(0.05)
 
 
@@ -270,5 +316,7 @@ def _order_fulfilment() -> tuple[Definition, Catalog, Path]:
         if place.is_dir():
             return sources.read_definition(place), sources.read_catalog(place), Path("definitions") / "order-fulfilment"
     raise OperationError(
-        "example_missing", "expected definitions/order-fulfilment but it is not here; do run the demo in the project's folder", retryable=False
+        "example_missing",
+        "expected definitions/order-fulfilment but it is not here; do run the demo in the project's folder",
+        retryable=False,
     )

@@ -22,7 +22,8 @@ class Claim:
 
 
 def claims(settings: Settings, ends: Mapping[str, str], shipped_topic: str) -> list[Claim]:
-    """Reads `runs` from its beginning, and the topic that the definition emits to. `ends` is how the run of each order must end."""
+    """Reads `runs` from its beginning, and the topic that the definition emits to. `ends` is how the run of each order
+    must end."""
     runs, records = Runs(), dict[tuple[str, int], bytes | None]()
     copies = different = 0
     with Reading(settings, topic_name(settings, RUNS)) as reading:
@@ -51,9 +52,20 @@ def claims(settings: Settings, ends: Mapping[str, str], shipped_topic: str) -> l
     shipped = {order for order, step in ends.items() if step == "ship"}
     return [
         Claim(f"{len(ends)} orders started {len(runs.by_id)} runs, one each", found == Counter(ends.keys())),
-        Claim(f"{len(runs.by_id)} started = {counts['completed']} completed + {counts['open']} open", counts["completed"] + counts["open"] == len(runs.by_id)),
-        Claim(f"every run ended as it had to: {len(shipped)} shipped, {len(ends) - len(shipped)} given up", last == dict(ends)),
+        Claim(
+            f"{len(runs.by_id)} started = {counts['completed']} completed + {counts['open']} open",
+            counts["completed"] + counts["open"] == len(runs.by_id),
+        ),
+        Claim(
+            f"every run ended as it had to: {len(shipped)} shipped, {len(ends) - len(shipped)} given up",
+            last == dict(ends),
+        ),
         Claim(f"{len(records)} transitions, numbered in every run from 1 without a gap", gaps == 0),
-        Claim(f"{copies} copies of transitions after the crash, each identical to the first" if copies else "no transition was written twice", different == 0),
+        Claim(
+            f"{copies} copies of transitions after the crash, each identical to the first"
+            if copies
+            else "no transition was written twice",
+            different == 0,
+        ),
         Claim(f"{sum(emitted.values())} shipments emitted, one for each paid order", emitted == Counter(shipped)),
     ]

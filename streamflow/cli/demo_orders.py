@@ -1,4 +1,5 @@
-"""The customers of the demo: who orders what and when, who pays, and how each order must end. Nothing is drawn: every demo is the same."""
+"""The customers of the demo: who orders what and when, who pays, and how each order must end. Nothing is drawn: every
+demo is the same."""
 
 from __future__ import annotations
 
@@ -48,7 +49,13 @@ def wave(catalog: Catalog, name: str, orders: int) -> Wave:
     for number in range(orders):
         order, habit, at_s = f"{name}-{number:03d}", _HABITS[number % len(_HABITS)], number * _EVERY_S
         quantity, price = 1 + number % 4, 4_900 + 2_500 * (number % 7)
-        data = {"id": f"order-{order}", "order": order, "quantity": quantity, "price_cents": price, "fragile": number % 5 == 0}
+        data = {
+            "id": f"order-{order}",
+            "order": order,
+            "quantity": quantity,
+            "price_cents": price,
+            "fragile": number % 5 == 0,
+        }
         heapq.heappush(due, Due(at_s, number, placed.topics[0], event_record(placed, data)))
         if habit in _PAYS_AFTER_S:
             money = {"id": f"payment-{order}", "order": order, "amount_cents": quantity * price}

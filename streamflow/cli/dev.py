@@ -27,15 +27,22 @@ _TEND_S = 0.2
 
 @app.command(epilog=examples("dev", "dev --engines 2", "dev --bootstrap kafka-1:9092"))
 def dev(ctx: typer.Context, engines: Annotated[int, typer.Option(min=1, max=16, help="engine workers")] = 1) -> None:
-    """Runs a Kafka (unless --bootstrap names one), its topics and all workers, and shows their logs. Ctrl-C ends everything.
+    """Runs a Kafka (unless --bootstrap names one), its topics and all workers, and shows their logs. Ctrl-C ends
+    everything.
 
     Records and state stay in the folder `var`; the next `dev` goes on with them."""
     settings = session_of(ctx).given
     if settings.kafka.bootstrap_servers is None and running(settings):
-        raise OperationError("dev_runs", f"expected to be the only `streamflow dev` in {settings.broker_dir} but one runs; do stop it first", retryable=False)
+        raise OperationError(
+            "dev_runs",
+            f"expected to be the only `streamflow dev` in {settings.broker_dir} but one runs; do stop it first",
+            retryable=False,
+        )
     stop = threading.Event()
     # Ctrl-C must not interrupt the clean-up; a second one must.
-    previous = {number: signal.signal(number, lambda number, frame: _stop(stop)) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {
+        number: signal.signal(number, lambda number, frame: _stop(stop)) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         output.note("starting" if settings.kafka.bootstrap_servers else "starting Kafka")
         with open_broker(settings, output.note) as bootstrap, announced(settings, bootstrap):
@@ -60,7 +67,12 @@ def _stop(stop: threading.Event) -> None:
 
 def _serve(settings: Settings, bootstrap: str, engines: int, stop: threading.Event) -> None:
     apply(settings)
-    names = ["ingress", *(f"engine-{number}" if engines > 1 else "engine" for number in range(engines)), "tasks", "sidecar"]
+    names = [
+        "ingress",
+        *(f"engine-{number}" if engines > 1 else "engine" for number in range(engines)),
+        "tasks",
+        "sidecar",
+    ]
     sidecar = SidecarPlace(settings)
     quick = {"STREAMFLOW_TASKS__DRAIN_S": str(min(settings.tasks.drain_s, GRACE_S / 2))}
     workers = Workers(environment(settings, bootstrap) | sidecar.environment() | quick, _Voices(names).hear)
@@ -68,8 +80,14 @@ def _serve(settings: Settings, bootstrap: str, engines: int, stop: threading.Eve
         for name in names:
             own = {"STREAMFLOW_STATE_DIR": str(settings.state_dir / name)} if name.startswith("engine-") else {}
             workers.start(name, name.partition("-")[0], **own)
-        output.say(f"Kafka is at {bootstrap}, the sidecar at {sidecar.url}; workers: {', '.join(names)}. Ctrl-C ends everything.")
-        output.say("In another terminal, in this folder: streamflow definitions publish definitions/order-fulfilment --create-topics")
+        output.say(
+            f"Kafka is at {bootstrap}, the sidecar at {sidecar.url}; workers: {', '.join(names)}. Ctrl-C ends "
+            "everything."
+        )
+        output.say(
+            "In another terminal, in this folder: streamflow definitions publish definitions/order-fulfilment "
+            "--create-topics"
+        )
         while not stop.wait(_TEND_S):
             workers.tend()
     finally:

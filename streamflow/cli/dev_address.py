@@ -1,4 +1,5 @@
-"""Where the `streamflow dev` of a folder has its Kafka, so that other terminals in that folder need not be told; and its sidecar, for its workers."""
+"""Where the `streamflow dev` of a folder has its Kafka, so that other terminals in that folder need not be told; and
+its sidecar, for its workers."""
 
 from __future__ import annotations
 
@@ -40,8 +41,9 @@ def running(settings: Settings) -> str | None:
 
 
 class SidecarPlace:
-    """Where the sidecar of a `dev` listens: the port of the settings, or a free one if somebody else has it. Its workers make callbacks for it, signed
-    with a key of this folder, so that those given out before a restart are good after it."""
+    """Where the sidecar of a `dev` listens: the port of the settings, or a free one if somebody else has it. Its
+    workers make callbacks for it, signed with a key of this folder, so that those given out before a restart are good
+    after it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -1,4 +1,5 @@
-"""`streamflow drill`: faults on purpose, on the user's own Kafka or on one of the drill's own, and a verdict on every promise."""
+"""`streamflow drill`: faults on purpose, on the user's own Kafka or on one of the drill's own, and a verdict on every
+promise."""
 
 from __future__ import annotations
 
@@ -35,21 +36,37 @@ _TOLD_S = 5.0
 
 @app.command(
     epilog=examples(
-        "drill", "drill --break kill,state --seconds 12", "drill --bootstrap kafka-1:9092 --seconds 60 --json", "drill --seed 7 --rate 200 --seconds 300"
+        "drill",
+        "drill --break kill,state --seconds 12",
+        "drill --bootstrap kafka-1:9092 --seconds 60 --json",
+        "drill --seed 7 --rate 200 --seconds 300",
     )
 )
 def drill(
     ctx: typer.Context,
-    breaks: Annotated[str, typer.Option("--break", metavar="NAMES", help=f"what may be broken, with commas between: {', '.join(FAULTS)}; all by default")] = "",
+    breaks: Annotated[
+        str,
+        typer.Option(
+            "--break",
+            metavar="NAMES",
+            help=f"what may be broken, with commas between: {', '.join(FAULTS)}; all by default",
+        ),
+    ] = "",
     rate: Annotated[float, typer.Option(min=1, max=5000, help="events a second")] = 40.0,
-    seconds: Annotated[float, typer.Option(min=1, help="how long events come and things are broken; all else takes 20 s more")] = 40.0,
-    seed: Annotated[int | None, typer.Option(min=0, help="of events and schedule; drawn and printed by default")] = None,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="how long events come and things are broken; all else takes 20 s more")
+    ] = 40.0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="of events and schedule; drawn and printed by default")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="remove nothing: topics, groups, logs and state stay")] = False,
 ) -> None:
-    """Breaks things on purpose and judges whether a promise was broken: about a minute, on --bootstrap or on a Kafka of its own.
+    """Breaks things on purpose and judges whether a promise was broken: about a minute, on --bootstrap or on a Kafka of
+    its own.
 
-    Makes topics and groups under a prefix of its own, runs workers and work of its own, breaks only these (its own broker too, if it has one), and
-    removes what it made, also after Ctrl-C. The exit code is 0 if every promise was kept, and 1 if not."""
+    Makes topics and groups under a prefix of its own, runs workers and work of its own, breaks only these (its own
+    broker too, if it has one), and removes what it made, also after Ctrl-C. The exit code is 0 if every promise was
+    kept, and 1 if not."""
     session = session_of(ctx)
     given = session.given
     embedded = given.kafka.bootstrap_servers is None
@@ -79,7 +96,9 @@ def _played(given: Settings, plan: Plan, prefix: str, session_s: float, show: _S
             show.say("starting Kafka")
             broker = stack.enter_context(EmbeddedBroker(folder / "broker", progress=show.say))
             given = with_bootstrap(given, broker.bootstrap_servers)
-        one = Drill(settings_for(given, prefix, folder, session_s), plan, session_s, broker, folder, show.tell, show.say)
+        one = Drill(
+            settings_for(given, prefix, folder, session_s), plan, session_s, broker, folder, show.tell, show.say
+        )
         verdict: Verdict | None = None
         try:
             verdict = one.run()
@@ -100,7 +119,8 @@ def _removed(one: Drill, verdict: Verdict | None, show: _Show, *, keep: bool) ->
     if verdict is not None:
         verdict.removed = removed
     show.say(
-        f"removed {removed.topics} topics and {removed.groups} groups; the broker forgets the transactional ids {prefix}* by itself (after 7 days by default)"
+        f"removed {removed.topics} topics and {removed.groups} groups; the broker forgets the transactional ids "
+        f"{prefix}* by itself (after 7 days by default)"
     )
     for left in removed.left:
         output.warn(f"not removed: {left}")

@@ -29,7 +29,9 @@ from streamflow.ops.reading import Reading
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
 
-app = typer.Typer(help="Send events as the catalog says, and watch topics.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Send events as the catalog says, and watch topics.", no_args_is_help=True, rich_markup_mode=None
+)
 
 _decoder = msgspec.json.Decoder()
 
@@ -44,17 +46,28 @@ _decoder = msgspec.json.Decoder()
 )
 def send_(
     ctx: typer.Context,
-    event: Annotated[str | None, typer.Argument(metavar="[EVENT]", help="an event of the published catalog (or of --catalog)")] = None,
-    topic: Annotated[str | None, typer.Option(help="send the data as it is to this topic, whatever the catalog says")] = None,
+    event: Annotated[
+        str | None, typer.Argument(metavar="[EVENT]", help="an event of the published catalog (or of --catalog)")
+    ] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="send the data as it is to this topic, whatever the catalog says")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="the payload: JSON, @file, or - for stdin")] = None,
     file: Annotated[Path | None, typer.Option(help="a file with one payload a line (.jsonl or .jsonl.gz)")] = None,
-    key: Annotated[str | None, typer.Option(help="the business key, put where the catalog says if it is not there")] = None,
-    key_path: Annotated[str | None, typer.Option(help="with --topic: where in the payload the key is, such as order.id")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="the business key, put where the catalog says if it is not there")
+    ] = None,
+    key_path: Annotated[
+        str | None, typer.Option(help="with --topic: where in the payload the key is, such as order.id")
+    ] = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="events a second at most")] = None,
-    repeat_each: Annotated[int, typer.Option(min=1, help="send each one so many times in a row, as some producers do")] = 1,
+    repeat_each: Annotated[
+        int, typer.Option(min=1, help="send each one so many times in a row, as some producers do")
+    ] = 1,
     catalog: Annotated[Path | None, typer.Option(help="catalog file instead of the published one")] = None,
 ) -> None:
-    """Sends events. With EVENT, what the catalog reads (what tells it from others, id, time, key) is added where it is missing."""
+    """Sends events. With EVENT, what the catalog reads (what tells it from others, id, time, key) is added where it is
+    missing."""
     if (event is None) == (topic is None):
         raise Rejected("event_or_topic", "expected an EVENT or --topic but found both or neither; do give one of them")
     if data is not None and file is not None:
@@ -97,7 +110,11 @@ def _spec(catalog: Catalog, event: str) -> EventSpec:
     if spec is None:
         names = [each.name for each in catalog.events]
         near = nearest(event, names)
-        fix = f"did you mean {near}?" if near else f"the catalog has {', '.join(sorted(names)[:10]) or 'none yet; publish a definition first'}"
+        fix = (
+            f"did you mean {near}?"
+            if near
+            else f"the catalog has {', '.join(sorted(names)[:10]) or 'none yet; publish a definition first'}"
+        )
         raise Rejected("event_unknown", f"expected an event of the catalog but {event} is not; {fix}")
     return spec
 
@@ -114,7 +131,9 @@ def _lines(data: str | None, file: Path | None) -> Iterator[bytes]:
         else:
             yield (data or "{}").encode()
     except OSError as error:
-        raise Rejected("file_unreadable", f"expected to read {error.filename} but {error.strerror}; do check the path") from error
+        raise Rejected(
+            "file_unreadable", f"expected to read {error.filename} but {error.strerror}; do check the path"
+        ) from error
 
 
 def _payloads(data: str | None, file: Path | None) -> Iterator[Any]:
@@ -123,7 +142,10 @@ def _payloads(data: str | None, file: Path | None) -> Iterator[Any]:
             yield _decoder.decode(line)
         except msgspec.DecodeError as error:
             where = f"line {number} of {file}" if file else "--data"
-            raise Rejected("data_not_json", f"expected JSON in {where} but {error}; do correct it, or send it as it is with --topic") from error
+            raise Rejected(
+                "data_not_json",
+                f"expected JSON in {where} but {error}; do correct it, or send it as it is with --topic",
+            ) from error
 
 
 def _plain(line: bytes, key: str | None, path: str | None) -> Outgoing:
@@ -165,7 +187,9 @@ def _looked_at(records: Iterator[Outgoing], spec: EventSpec, topic: str) -> Iter
             if not found and not refusals:
                 output.warn(f"this will not be taken for {spec.name}: what tells it from other events does not hold")
             if found and found[0].key is None:
-                output.warn("this has no key: a trigger without a key of its own makes a dead letter of it; give one with --key")
+                output.warn(
+                    "this has no key: a trigger without a key of its own makes a dead letter of it; give one with --key"
+                )
         yield record
 
 
@@ -173,9 +197,13 @@ def _looked_at(records: Iterator[Outgoing], spec: EventSpec, topic: str) -> Iter
 def tail(
     ctx: typer.Context,
     what: Annotated[str, typer.Argument(metavar="TOPIC|EVENT", help="a topic, or an event of the published catalog")],
-    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="begin with the oldest record that is kept")] = False,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="begin with the oldest record that is kept")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="end after so many")] = None,
-    wait_s: Annotated[float | None, typer.Option("--wait", min=0, help="end when nothing came for so many seconds")] = None,
+    wait_s: Annotated[
+        float | None, typer.Option("--wait", min=0, help="end when nothing came for so many seconds")
+    ] = None,
 ) -> None:
     """Shows records as they come, until Ctrl-C. For an event, only the records that are it, as ingress reads them."""
     session = session_of(ctx)
@@ -203,7 +231,12 @@ def _show_record(record: Record, *, as_json: bool) -> None:
     value = None if record.value is None else record.value.decode("utf-8", "backslashreplace")
     headers = {name: (text or b"").decode("utf-8", "backslashreplace") for name, text in record.headers}
     if as_json:
-        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "timestamp_ms": record.timestamp_ms}
+        place = {
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "timestamp_ms": record.timestamp_ms,
+        }
         output.say_json(place | {"key": key, "headers": headers, "value": value}, line=True)
         return
     kind = f" {headers['ce_type']}" if "ce_type" in headers else ""

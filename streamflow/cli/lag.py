@@ -17,9 +17,12 @@ app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command(epilog=examples("lag", "lag --partitions", "lag --json"))
-def lag(ctx: typer.Context, partitions: Annotated[bool, typer.Option("--partitions", help="a line for each partition")] = False) -> None:
-    """Shows how far the engine is behind in commands, ingress in the users' topics, and task workers in their lanes: records that are not worked
-    on, and seconds since the first of them came."""
+def lag(
+    ctx: typer.Context,
+    partitions: Annotated[bool, typer.Option("--partitions", help="a line for each partition")] = False,
+) -> None:
+    """Shows how far the engine is behind in commands, ingress in the users' topics, and task workers in their lanes:
+    records that are not worked on, and seconds since the first of them came."""
     session = session_of(ctx)
     found = measure_lag(session.settings, read_log(session.settings))
     if partitions:
@@ -35,8 +38,14 @@ def lag(ctx: typer.Context, partitions: Annotated[bool, typer.Option("--partitio
             )
             for each in found
         ]
-        text = output.table(("worker", "topic", "partition>", "committed>", "end>", "records>", "seconds>"), rows, "no topic is read yet")
+        text = output.table(
+            ("worker", "topic", "partition>", "committed>", "end>", "records>", "seconds>"),
+            rows,
+            "no topic is read yet",
+        )
     else:
-        summed = [(role, topic, str(records), f"{seconds:.1f}") for (role, topic), (records, seconds) in totals(found).items()]
+        summed = [
+            (role, topic, str(records), f"{seconds:.1f}") for (role, topic), (records, seconds) in totals(found).items()
+        ]
         text = output.table(("worker", "topic", "records>", "seconds>"), summed, "no topic is read yet")
     session.show([asdict(each) for each in found], text)

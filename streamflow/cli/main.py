@@ -1,6 +1,7 @@
 """The entry point `streamflow`: global options, the list of nouns, and errors as exit codes.
 
-Exit codes: 0 done, 2 the author's error, 3 the caller's (wrong options too), 4 the outside world's, 70 ours, 130 interrupted.
+Exit codes: 0 done, 2 the author's error, 3 the caller's (wrong options too), 4 the outside world's, 70 ours, 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -34,10 +35,20 @@ class Noun:
 
 NOUNS: tuple[Noun, ...] = (
     Noun("demo", "streamflow.cli.demo", "See it run: under a minute, nothing stays behind."),
-    Noun("drill", "streamflow.cli.drill", "Break things on purpose, on your Kafka or one of its own: a verdict on every promise."),
+    Noun(
+        "drill",
+        "streamflow.cli.drill",
+        "Break things on purpose, on your Kafka or one of its own: a verdict on every promise.",
+    ),
     Noun("dev", "streamflow.cli.dev", "Kafka, topics and all workers on this machine, until Ctrl-C."),
-    Noun("definitions", "streamflow.cli.definitions", "What authors wrote: check, simulate, publish, list, show, diff, retire, diagram, import."),
-    Noun("operations", "streamflow.cli.operations", "What may be called, who does it, and plugins: list, register, test."),
+    Noun(
+        "definitions",
+        "streamflow.cli.definitions",
+        "What authors wrote: check, simulate, publish, list, show, diff, retire, diagram, import.",
+    ),
+    Noun(
+        "operations", "streamflow.cli.operations", "What may be called, who does it, and plugins: list, register, test."
+    ),
     Noun("events", "streamflow.cli.events", "Send events as the catalog says, and watch topics."),
     Noun("runs", "streamflow.cli.runs", "Look at runs, start them, and help parked ones on."),
     Noun("dead-letters", "streamflow.cli.dead_letters", "What could not be read, placed or done, and why."),
@@ -45,7 +56,9 @@ NOUNS: tuple[Noun, ...] = (
     Noun("worker", "streamflow.cli.worker", "Run one worker: the engine, ingress or tasks."),
     Noun("sidecar", "streamflow.cli.sidecar", "Run the HTTP process for people, callbacks and plugins."),
     Noun("commands", "streamflow.cli.commands", "What an operator may do to the engine's input: skip."),
-    Noun("revisions", "streamflow.cli.revisions", "Revisions of the engine, for upgrades without a stop: list, enable."),
+    Noun(
+        "revisions", "streamflow.cli.revisions", "Revisions of the engine, for upgrades without a stop: list, enable."
+    ),
     Noun("topics", "streamflow.cli.topics", "The fixed topics: plan, apply, verify."),
     Noun("settings", "streamflow.cli.settings", "What can be set, and what is set."),
 )
@@ -89,11 +102,17 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     ctx: typer.Context,
-    bootstrap: Annotated[str | None, typer.Option(help="Kafka to use, host:port[,host:port]; over STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS")] = None,
-    prefix: Annotated[str | None, typer.Option(help="put before every topic name; over STREAMFLOW_TOPICS__PREFIX")] = None,
+    bootstrap: Annotated[
+        str | None, typer.Option(help="Kafka to use, host:port[,host:port]; over STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS")
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="put before every topic name; over STREAMFLOW_TOPICS__PREFIX")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings; over STREAMFLOW_CONFIG")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="answers and errors as JSON")] = False,
-    _version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="the version, and nothing else")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="the version, and nothing else")
+    ] = False,
 ) -> None:
     session: Session = ctx.obj
     session.bootstrap, session.prefix, session.config, session.json = bootstrap, prefix, config, as_json
@@ -149,7 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show_usage(said: str, *, as_json: bool) -> int:
-    """A command line that cannot be read is the caller's error; one that stops at a noun is answered with that noun's help."""
+    """A command line that cannot be read is the caller's error; one that stops at a noun is answered with that noun's
+    help."""
     if not as_json and said.startswith("Usage:"):
         typer.echo(said, err=True)
     else:

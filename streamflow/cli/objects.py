@@ -39,14 +39,18 @@ class StoredObject:
 def found_in(outputs: Mapping[str, Any], history: Sequence[Transition]) -> list[StoredObject]:
     """The objects that `outputs` (by step) name anywhere in them, each once: values with a bucket, a key and a url."""
     connections = {
-        (one.step or ""): one.data.input.get("connection") for one in history if isinstance(one.data, CallRequested) and isinstance(one.data.input, dict)
+        (one.step or ""): one.data.input.get("connection")
+        for one in history
+        if isinstance(one.data, CallRequested) and isinstance(one.data.input, dict)
     }
     found: dict[str, StoredObject] = {}
     # Those who stored an object come first: they know the connection.
     for step, value in sorted(outputs.items(), key=lambda one: one[0] not in connections):
         for place in _references(value):
             named = connections.get(step)
-            one = StoredObject(step, named if isinstance(named, str) else None, place["bucket"], place["key"], place["url"])
+            one = StoredObject(
+                step, named if isinstance(named, str) else None, place["bucket"], place["key"], place["url"]
+            )
             found.setdefault(one.url, one)
     return list(found.values())
 
@@ -63,11 +67,14 @@ def _references(value: Any) -> Iterator[dict[str, str]]:
 
 
 def fetch(settings: Settings, places: Sequence[StoredObject], folder: Path) -> dict[str, Path]:
-    """Downloads objects into `folder`, each under its key (under bucket and key if two share one): the files by url. Files that are there are replaced.
+    """Downloads objects into `folder`, each under its key (under bucket and key if two share one): the files by url.
+    Files that are there are replaced.
 
     Raises OperationError: what `object.get` ends with, `connection_unknown`, or `file_unwritable`."""
     shared = len({place.key for place in places}) < len(places)
-    return asyncio.run(_fetch(settings, {place: folder / (f"{place.bucket}/{place.key}" if shared else place.key) for place in places}))
+    return asyncio.run(
+        _fetch(settings, {place: folder / (f"{place.bucket}/{place.key}" if shared else place.key) for place in places})
+    )
 
 
 async def _fetch(settings: Settings, files: Mapping[StoredObject, Path]) -> dict[str, Path]:
@@ -77,7 +84,12 @@ async def _fetch(settings: Settings, files: Mapping[StoredObject, Path]) -> dict
         written = {}
         for place, file in files.items():
             checked_key(place.key)
-            asked = {"connection": _connection_of(settings, place), "key": place.key, "as": "base64", "max_bytes": _LARGEST_BYTES}
+            asked = {
+                "connection": _connection_of(settings, place),
+                "key": place.key,
+                "as": "base64",
+                "max_bytes": _LARGEST_BYTES,
+            }
             if place.bucket:
                 asked["bucket"] = place.bucket
             given = await asyncio.wait_for(get.run(asked, _attempt(settings, place)), _TIMEOUT_S)
@@ -101,7 +113,9 @@ def _write(file: Path, content: bytes) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        raise OperationError("file_unwritable", f"expected to write {file} but {error.strerror}; do check the folder", retryable=False) from error
+        raise OperationError(
+            "file_unwritable", f"expected to write {file} but {error.strerror}; do check the folder", retryable=False
+        ) from error
     return file
 
 
@@ -113,7 +127,10 @@ def _connection_of(settings: Settings, place: StoredObject) -> str:
     if len(known) == 1:
         return known[0]
     found = ", ".join(known) or "none"
-    text = f"expected one connection to an object store in the settings but there is {found}; do say in the step's output where {place.key} was stored"
+    text = (
+        f"expected one connection to an object store in the settings but there is {found}; do say in the step's "
+        f"output where {place.key} was stored"
+    )
     raise OperationError("connection_unknown", text, retryable=False)
 
 
@@ -121,13 +138,20 @@ def _attempt(settings: Settings, place: StoredObject) -> Attempt:
     def connection(name: str) -> Connection:
         known = settings.tasks.connections
         if name not in known:
-            text = f"expected the connection {name} in the settings but they have {', '.join(known) or 'none'}; do add tasks.connections.{name}"
+            text = (
+                f"expected the connection {name} in the settings but they have {', '.join(known) or 'none'}; do "
+                f"add tasks.connections.{name}"
+            )
             raise OperationError("connection_unknown", text, retryable=False)
         return known[name]
 
     name = f"fetch/{place.url}"
-    return Attempt(name, name, "", "", "", "", place.step, 1, None, _TIMEOUT_S, None, _no_callback, resolve_secret, connection)
+    return Attempt(
+        name, name, "", "", "", "", place.step, 1, None, _TIMEOUT_S, None, _no_callback, resolve_secret, connection
+    )
 
 
 def _no_callback(for_s: float) -> NoReturn:
-    raise OperationError("callbacks_off", f"expected no callback within {for_s:g} s of a download but one was asked for", retryable=False)
+    raise OperationError(
+        "callbacks_off", f"expected no callback within {for_s:g} s of a download but one was asked for", retryable=False
+    )

@@ -26,7 +26,10 @@ from streamflow.ops.operations import described, healths
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What may be called, who does it, and plugins.")
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="registration: spec, plugin and samples, as YAML or JSON (docs/plugins.md)")]
+File = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="registration: spec, plugin and samples, as YAML or JSON (docs/plugins.md)"),
+]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="an operation, such as http.request")]
 Endpoint = Annotated[str | None, typer.Option(metavar="URL", help="another endpoint than the file's")]
 
@@ -39,9 +42,18 @@ def list_(ctx: typer.Context) -> None:
     session = session_of(ctx)
     listed = _listed(session)
     rows = [
-        (one["name"], one["source"], one["lane"], _health_text(one["health"]), ", ".join(map(_worker_text, one["served_by"])) or "nobody") for one in listed
+        (
+            one["name"],
+            one["source"],
+            one["lane"],
+            _health_text(one["health"]),
+            ", ".join(map(_worker_text, one["served_by"])) or "nobody",
+        )
+        for one in listed
     ]
-    session.show(listed, output.table(("operation", "source", "lane", "health", "done by"), rows, "there are no operations"))
+    session.show(
+        listed, output.table(("operation", "source", "lane", "health", "done by"), rows, "there are no operations")
+    )
 
 
 @app.command(epilog=examples("operations show http.request", "operations show fraud.score --json"))
@@ -50,23 +62,38 @@ def show(ctx: typer.Context, name: Name) -> None:
     session = session_of(ctx)
     found = next((one for one in _listed(session, name) if one["name"] == name), None)
     if found is None:
-        raise Rejected("operation_unknown", f"expected an operation but {name} is none; do see `streamflow operations list`")
+        raise Rejected(
+            "operation_unknown", f"expected an operation but {name} is none; do see `streamflow operations list`"
+        )
     lines = [f"{name} ({found['source']}, lane {found['lane']}, health: {_health_text(found['health'])})"]
     contract = found.get("contract", {})
     lines += [contract[part] for part in ("title", "description") if part in contract]
     if "plugin" in found:
         lines += [f"{part}: {value}" for part, value in found["plugin"].items()]
-    lines += [f"one attempt at most {contract['timeout']}, in the queue at most {contract['queue']}"] if contract else []
+    lines += (
+        [f"one attempt at most {contract['timeout']}, in the queue at most {contract['queue']}"] if contract else []
+    )
     for part in ("input", "output"):
         if contract.get(part):
             lines += [f"{part}:", *(f"  {line}" for line in json.dumps(contract[part], indent=2).splitlines())]
     lines += ["errors:"] if contract.get("errors") else []
-    lines += [f"  {one['id']}{'' if one['retryable'] else ' (not tried again)'}: {one.get('title', '')}".rstrip(": ") for one in contract.get("errors", [])]
-    lines += ["done by:", *(f"  {_worker_text(one)}, lane {one['lane']}, on {one['host']}" for one in found["served_by"])] if found["served_by"] else []
+    lines += [
+        f"  {one['id']}{'' if one['retryable'] else ' (not tried again)'}: {one.get('title', '')}".rstrip(": ")
+        for one in contract.get("errors", [])
+    ]
+    lines += (
+        ["done by:", *(f"  {_worker_text(one)}, lane {one['lane']}, on {one['host']}" for one in found["served_by"])]
+        if found["served_by"]
+        else []
+    )
     session.show(found, "\n".join(lines))
 
 
-@app.command(epilog=examples("operations register plugin.yaml", "operations register plugin.yaml --endpoint http://fraud:8000/score"))
+@app.command(
+    epilog=examples(
+        "operations register plugin.yaml", "operations register plugin.yaml --endpoint http://fraud:8000/score"
+    )
+)
 def register(ctx: typer.Context, file: File, endpoint: Endpoint = None) -> None:
     """Registers a plugin, in the place of an earlier one of its name: task workers have it at once."""
     session = session_of(ctx)
@@ -75,14 +102,19 @@ def register(ctx: typer.Context, file: File, endpoint: Endpoint = None) -> None:
     registry = Registry(session.settings)
     installed = next((one for one in registry.registered() if one.spec.name == name), None)
     if installed is not None:
-        raise Rejected("operation_taken", f"expected the name {name} to be free but it is {installed.source}; do choose another")
+        raise Rejected(
+            "operation_taken", f"expected the name {name} to be free but it is {installed.source}; do choose another"
+        )
     health = healths(registry, {name: registration.model_dump(mode="json", by_alias=True, exclude_none=True)})[name]
     if not health.ok:
         output.warn(f"the plugin is not well as seen from here: {health.detail}")
     value = registration.model_dump(mode="json", by_alias=True, exclude_none=True)
     recorded = register_operation(session.settings, name=name, registration=value)
     what = "was already registered" if recorded.offset is None else f"registered at offset {recorded.offset}"
-    session.show({"name": name, "offset": recorded.offset, "already": recorded.offset is None, "health": asdict(health)}, f"{name} {what}")
+    session.show(
+        {"name": name, "offset": recorded.offset, "already": recorded.offset is None, "health": asdict(health)},
+        f"{name} {what}",
+    )
 
 
 @app.command(epilog=examples("operations unregister fraud.score"))
@@ -96,9 +128,15 @@ def unregister(ctx: typer.Context, name: Name) -> None:
     session.show({"name": name, "offset": recorded.offset, "called_by": used}, f"{name} is not registered any more")
 
 
-@app.command("test", epilog=examples("operations test plugin.yaml", "operations test plugin.yaml --endpoint http://localhost:8000/score"))
+@app.command(
+    "test",
+    epilog=examples(
+        "operations test plugin.yaml", "operations test plugin.yaml --endpoint http://localhost:8000/score"
+    ),
+)
 def examine(ctx: typer.Context, file: File, endpoint: Endpoint = None) -> None:
-    """Tests a plugin where it is: does it keep what task workers rely on? Its samples are really done. Needs no broker."""
+    """Tests a plugin where it is: does it keep what task workers rely on? Its samples are really done. Needs no
+    broker."""
     session = session_of(ctx)
     given = _read(file, endpoint)
     report = asyncio.run(check_plugin(given.registration(), [one.sample() for one in given.samples], session.given))
@@ -112,11 +150,18 @@ def _read(file: Path, endpoint: str | None) -> RegistrationFile:
     try:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise Rejected("file_unreadable", f"expected a registration in {file} but {error}; do check the path") from error
+        raise Rejected(
+            "file_unreadable", f"expected a registration in {file} but {error}; do check the path"
+        ) from error
     given = parse_as(RegistrationFile, text)
     if endpoint is None:
         return given
-    return parse_as(RegistrationFile, json.dumps(given.model_dump(mode="json", by_alias=True, exclude_unset=True) | {"plugin": _moved(given, endpoint)}))
+    return parse_as(
+        RegistrationFile,
+        json.dumps(
+            given.model_dump(mode="json", by_alias=True, exclude_unset=True) | {"plugin": _moved(given, endpoint)}
+        ),
+    )
 
 
 def _moved(given: RegistrationFile, endpoint: str) -> dict[str, Any]:
@@ -151,7 +196,11 @@ def _users(log: Snapshot, name: str) -> list[str]:
     """The published versions that call `name` and are not retired."""
     found = []
     for (definition, version), record in sorted(log.versions.items()):
-        if not record.retired and record.sha in log.contents and name in operation_names(read_content(log.contents[record.sha][0])[0]):
+        if (
+            not record.retired
+            and record.sha in log.contents
+            and name in operation_names(read_content(log.contents[record.sha][0])[0])
+        ):
             found.append(f"{definition}@{version}")
     return found
 
@@ -159,5 +208,9 @@ def _users(log: Snapshot, name: str) -> list[str]:
 @app.command()
 def docs(ctx: typer.Context) -> None:
     """Shows the reference of the operations that come with Streamflow, as in docs/operations-reference.md."""
-    contracts = [spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in known_operations() if spec.name in EXAMPLES]
+    contracts = [
+        spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for spec in known_operations()
+        if spec.name in EXAMPLES
+    ]
     session_of(ctx).show(contracts, markdown().rstrip("\n"))

@@ -1,4 +1,5 @@
-"""The reference of operations that come with Streamflow, made from their contracts: docs/operations-reference.md is this text, and a test compares them."""
+"""The reference of operations that come with Streamflow, made from their contracts: docs/operations-reference.md is
+this text, and a test compares them."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ tasks:
     archive: {kind: folder, url: /srv/archive}
     events: {kind: nats, url: "nats://nats.example:4222", user: streamflow, password: env:NATS_PASSWORD}
 ```
-"""
+"""  # noqa: E501
 
 _EXTRA = "`pip install 'streamflow-kafka[{}]'`"
 # kind, url, user and password, options, where its client is from
@@ -45,7 +46,8 @@ _CONNECTIONS = (
         "s3",
         "the server, `http://` or `https://`",
         "access key and secret key; without them nothing is signed",
-        "`bucket`: where the input names none; `region` (`us-east-1`); `virtual_hosted`: `true` for `bucket.host` addresses; `max_bytes` of one put (10000000)",
+        "`bucket`: where the input names none; `region` (`us-east-1`); `virtual_hosted`: `true` for `bucket.host` "
+        "addresses; `max_bytes` of one put (10000000)",
         _EXTRA.format("objects"),
     ),
     (
@@ -73,7 +75,7 @@ EXAMPLES: Mapping[str, str] = {
     operation: debug.echo
     with: [{name: value, expr: trigger.amount}, {name: fail, expr: "'echo_unavailable'"}, {name: fail_attempts, expr: "2"}]
     retry: {attempts: 3, backoff: 1s}
-""",
+""",  # noqa: E501
     "http.callback": """
 - id: review
   call:
@@ -135,7 +137,7 @@ EXAMPLES: Mapping[str, str] = {
       - {name: sql, expr: "'SELECT region, count(*) AS orders, sum(amount) AS total FROM sales WHERE amount >= $1 GROUP BY region'"}
       - {name: parameters, expr: "[trigger.amount]"}
     timeout: 20s
-""",
+""",  # noqa: E501
     "postgres.upsert": """
 - id: log
   call:
@@ -163,7 +165,8 @@ def markdown() -> str:
 def _chapter(spec: OperationSpec) -> str:
     text = f"\n## {spec.name}\n\n**{spec.title}.** {spec.description}\n"
     text += (
-        f"\nUnless the step says otherwise: lane `{spec.lane}`, {spec.retry.attempts} attempts of at most {spec.timeout}, in the queue at most {spec.queue}.\n"
+        f"\nUnless the step says otherwise: lane `{spec.lane}`, {spec.retry.attempts} attempts of at most "
+        f"{spec.timeout}, in the queue at most {spec.queue}.\n"
     )
     text += f"\n```yaml\n{EXAMPLES[spec.name].strip()}\n```\n"
     text += "\n| input | type | |\n|---|---|---|\n" + _fields(spec.input)
@@ -171,7 +174,10 @@ def _chapter(spec: OperationSpec) -> str:
     text += f"\n| output | type | |\n|---|---|---|\n{output}" if output else "\nIts output may be anything.\n"
     if spec.errors:
         text += "\n| error | tried again | when |\n|---|---|---|\n"
-        text += "".join(f"| `{error.id}` | {'yes' if error.retryable else 'no'} | {_cell(error.title or '')} |\n" for error in spec.errors)
+        text += "".join(
+            f"| `{error.id}` | {'yes' if error.retryable else 'no'} | {_cell(error.title or '')} |\n"
+            for error in spec.errors
+        )
     return text
 
 
@@ -179,7 +185,10 @@ def _fields(schema: Mapping[str, Any]) -> str:
     required = schema.get("required", ())
     rows = []
     for name, field in schema.get("properties", {}).items():
-        rows.append(f"| `{name}`{' (required)' if name in required else ''} | {_type(field)} | {_cell(field.get('description', ''))} |\n")
+        rows.append(
+            f"| `{name}`{' (required)' if name in required else ''} | {_type(field)} | "
+            f"{_cell(field.get('description', ''))} |\n"
+        )
     return "".join(rows)
 
 

@@ -15,7 +15,10 @@ def outline(definition: Definition, catalog: Catalog, states: Mapping[str, str] 
     """The outline of `definition`; `states` marks the steps of a run as `mermaid` colours them."""
     graph = Graph(definition)
     lines = [f"{definition.name}@{definition.version}" + (f"  {definition.title}" if definition.title else ""), ""]
-    lines += [f"  when {_event(trigger.event, catalog)}" + (f", if {trigger.where}" if trigger.where else "") for trigger in definition.on]
+    lines += [
+        f"  when {_event(trigger.event, catalog)}" + (f", if {trigger.where}" if trigger.where else "")
+        for trigger in definition.on
+    ]
     lines += ["  when it is asked for"] if definition.input is not None else []
     for name in graph.order:
         step = graph.steps[name]
@@ -25,7 +28,10 @@ def outline(definition: Definition, catalog: Catalog, states: Mapping[str, str] 
             undone = f"{_MARKS.get(states.get(f'{name}.undo', ''), ' ')} " if states is not None else ""
             lines.append(f"      {undone}undone by {_call(step.undo, catalog)}")
         ways = _ways(name, graph)
-        lines += [f"      {'└' if place == len(ways) - 1 else '├'}─{outcome}─► {target}" for place, (outcome, target) in enumerate(ways)]
+        lines += [
+            f"      {'└' if place == len(ways) - 1 else '├'}─{outcome}─► {target}"
+            for place, (outcome, target) in enumerate(ways)
+        ]
     if states is not None:
         lines += ["", "  " + "   ".join(f"{mark} {state}" for state, mark in _MARKS.items())]
     return "\n".join(lines)
@@ -35,7 +41,13 @@ def _ways(name: str, graph: Graph) -> list[tuple[str, str]]:
     ways = []
     for dependent in graph.dependents[name]:
         step = graph.steps[dependent]
-        joined = " (whichever comes first)" if step.join == "any" and len(step.needs) > 1 else " (when all are done)" if len(step.needs) > 1 else ""
+        joined = (
+            " (whichever comes first)"
+            if step.join == "any" and len(step.needs) > 1
+            else " (when all are done)"
+            if len(step.needs) > 1
+            else ""
+        )
         for need in dict.fromkeys(step.needs):
             before, _, outcome = need.partition(".")
             if before == name:
@@ -54,13 +66,17 @@ def _work(step: Step, catalog: Catalog) -> str:
         events = " or ".join(f"{clause.id}: {_event(clause.event, catalog)}" for clause in step.wait.events)
         return f"wait {f'at most {step.wait.within}' if step.wait.within is not None else 'without limit'} for {events}"
     if step.choose is not None:
-        return "choose " + ", ".join(f"{branch.id} if {branch.if_}" if branch.if_ is not None else f"else {branch.id}" for branch in step.choose)
+        return "choose " + ", ".join(
+            f"{branch.id} if {branch.if_}" if branch.if_ is not None else f"else {branch.id}" for branch in step.choose
+        )
     if step.set is not None:
         return "set " + ", ".join(f"{value.name} = {value.expr}" for value in step.set)
     if step.emit is not None:
         return f"emit {_event(step.emit.event, catalog)}"
     if step.delay is not None:
-        return f"go on after {step.delay.duration}" if step.delay.duration is not None else f"go on at {step.delay.until}"
+        return (
+            f"go on after {step.delay.duration}" if step.delay.duration is not None else f"go on at {step.delay.until}"
+        )
     if step.call is not None:
         return _call(step.call, catalog)
     if step.run is not None:

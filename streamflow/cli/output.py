@@ -1,4 +1,5 @@
-"""What people and programs read: tables and progress for people, JSON for programs. Answers go to stdout, everything else to stderr."""
+"""What people and programs read: tables and progress for people, JSON for programs. Answers go to stdout, everything
+else to stderr."""
 
 from __future__ import annotations
 
@@ -63,14 +64,18 @@ def note(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> str:
-    """A table as text, or the line `empty` when there are no rows. Columns may end in `>` to be aligned to the right."""
+    """A table as text, or the line `empty` when there are no rows. Columns may end in `>` to be aligned to the
+    right."""
     if not rows:
         return empty
     names = [column.rstrip(">") for column in columns]
     widths = [max(len(name), *(len(row[place]) for row in rows)) for place, name in enumerate(names)]
 
     def line(cells: Sequence[str]) -> str:
-        parts = (cell.rjust(width) if column.endswith(">") else cell.ljust(width) for cell, width, column in zip(cells, widths, columns, strict=True))
+        parts = (
+            cell.rjust(width) if column.endswith(">") else cell.ljust(width)
+            for cell, width, column in zip(cells, widths, columns, strict=True)
+        )
         return "  ".join(parts).rstrip()
 
     return "\n".join([line([name.upper() for name in names]), *(line(row) for row in rows)])
@@ -95,7 +100,8 @@ def length(ms: int) -> str:
 
 @contextmanager
 def reading(what: str) -> Iterator[Report]:
-    """Progress of work that counts records: a bar at a terminal, now and then a line elsewhere, nothing when it is quick."""
+    """Progress of work that counts records: a bar at a terminal, now and then a line elsewhere, nothing when it is
+    quick."""
     console = err()
     began = said = time.monotonic()
     bar: Progress | None = None
@@ -105,7 +111,14 @@ def reading(what: str) -> Iterator[Report]:
         now = time.monotonic()
         if console.is_terminal:
             if bar is None and now - began > _QUIET_S / 4:
-                bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=True)
+                bar = Progress(
+                    TextColumn("{task.description}"),
+                    BarColumn(),
+                    MofNCompleteColumn(),
+                    TimeElapsedColumn(),
+                    console=console,
+                    transient=True,
+                )
                 bar.start()
                 bar.add_task(what, total=total)
             if bar is not None:

@@ -27,7 +27,8 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(slots=True)
 class Worker:
-    """One child process. `starts` counts them; `again_at` is when it is to be started again (monotonic), None while it runs."""
+    """One child process. `starts` counts them; `again_at` is when it is to be started again (monotonic), None while it
+    runs."""
 
     name: str
     role: str
@@ -40,7 +41,8 @@ class Worker:
 
 
 def environment(settings: Settings, bootstrap: str) -> dict[str, str]:
-    """The environment of children that are to have these settings, on this Kafka. What is in a settings file they read from there."""
+    """The environment of children that are to have these settings, on this Kafka. What is in a settings file they read
+    from there."""
     return {
         **os.environ,
         "STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
@@ -52,8 +54,8 @@ def environment(settings: Settings, bootstrap: str) -> dict[str, str]:
 
 
 def die_with_parent(parent: int) -> None:
-    """Has the kernel kill this process when `parent` dies, by whatever end. Called by the child: our own processes have threads, and
-    between fork and exec a process with threads may do next to nothing."""
+    """Has the kernel kill this process when `parent` dies, by whatever end. Called by the child: our own processes have
+    threads, and between fork and exec a process with threads may do next to nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -62,7 +64,8 @@ def die_with_parent(parent: int) -> None:
 
 @dataclass(slots=True)
 class Workers:
-    """Child workers. `start` and `tend` are called from one thread that lives as long as they: the kernel ties them to it."""
+    """Child workers. `start` and `tend` are called from one thread that lives as long as they: the kernel ties them to
+    it."""
 
     env: Mapping[str, str]
     hear: Hear
@@ -126,9 +129,13 @@ class Workers:
                 start_new_session=True,  # Ctrl-C at the terminal is ours to pass on, once
             )
         except OSError as error:
-            raise OperationError("worker_start_failed", f"expected to start a worker but {error.strerror}; do check memory and limits") from error
+            raise OperationError(
+                "worker_start_failed", f"expected to start a worker but {error.strerror}; do check memory and limits"
+            ) from error
         assert process.stdout is not None
-        listener = threading.Thread(target=self._listen, args=(name, process.stdout), name=f"log of {name}", daemon=True)
+        listener = threading.Thread(
+            target=self._listen, args=(name, process.stdout), name=f"log of {name}", daemon=True
+        )
         listener.start()
         self._listeners.append(listener)
         return process
@@ -141,12 +148,16 @@ class Workers:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait for the end of the block: a child that is started but not yet known could not be ended."""
+    """Ctrl-C and SIGTERM wait for the end of the block: a child that is started but not yet known could not be
+    ended."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     caught: list[int] = []
-    previous = {number: signal.signal(number, lambda number, _frame: caught.append(number)) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {
+        number: signal.signal(number, lambda number, _frame: caught.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:

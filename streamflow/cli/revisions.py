@@ -20,8 +20,13 @@ def list_(ctx: typer.Context) -> None:
 
     session = session_of(ctx)
     found = revisions(session.settings)
-    lines = [f"runs start with {found.enabled}", f"this program knows {', '.join(found.known)}; the newest is {found.newest}"]
-    lines += [f"an engine worker knows {', '.join(worker) or 'none'}" for worker in found.workers] or ["no engine worker is there"]
+    lines = [
+        f"runs start with {found.enabled}",
+        f"this program knows {', '.join(found.known)}; the newest is {found.newest}",
+    ]
+    lines += [f"an engine worker knows {', '.join(worker) or 'none'}" for worker in found.workers] or [
+        "no engine worker is there"
+    ]
     session.show(asdict(found), "\n".join(lines))
 
 
@@ -30,7 +35,8 @@ def enable(
     ctx: typer.Context,
     revision: Annotated[str, typer.Argument(help="the revision, as `revisions list` names it")],
 ) -> None:
-    """Lets runs start with a revision, once every engine worker knows it. Open runs keep theirs; an older one may be enabled again."""
+    """Lets runs start with a revision, once every engine worker knows it. Open runs keep theirs; an older one may be
+    enabled again."""
     from streamflow.kafka.revisions import enable as enable_
 
     session = session_of(ctx)

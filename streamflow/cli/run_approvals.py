@@ -18,7 +18,9 @@ from streamflow.ops.requests import ANSWER_S, ask
 
 Step = Annotated[str, typer.Argument(metavar="STEP", help="the approval's step, as `runs approvals` shows it")]
 By = Annotated[str, typer.Option("--by", help="who decides")]
-Groups = Annotated[list[str] | None, typer.Option("--group", help="a group that whoever decides is in; may be repeated")]
+Groups = Annotated[
+    list[str] | None, typer.Option("--group", help="a group that whoever decides is in; may be repeated")
+]
 Data = Annotated[str | None, typer.Option("--data", help="what the approval's form asks for: JSON, or @file")]
 
 
@@ -31,12 +33,25 @@ def approvals(
     session = session_of(ctx)
     with output.reading("reading runs") as progress:
         found = Approvals().read(session.settings, progress)
-    fit = [one for one in found if (who is None or who in one.who) and (definition is None or one.definition == definition)]
+    fit = [
+        one for one in found if (who is None or who in one.who) and (definition is None or one.definition == definition)
+    ]
     rows = [
-        (one.run, one.step, f"{one.definition}@{one.version}", one.key, ", ".join(one.who), _until(one.due_ms), "form" if one.form else "", one.text)
+        (
+            one.run,
+            one.step,
+            f"{one.definition}@{one.version}",
+            one.key,
+            ", ".join(one.who),
+            _until(one.due_ms),
+            "form" if one.form else "",
+            one.text,
+        )
         for one in fit
     ]
-    text = output.table(("run", "step", "definition", "key", "who", "until", "data", "text"), rows, "nothing waits for an approval")
+    text = output.table(
+        ("run", "step", "definition", "key", "who", "until", "data", "text"), rows, "nothing waits for an approval"
+    )
     session.show({"approvals": [one.facts() for one in fit], "total": len(fit)}, text)
 
 
@@ -44,31 +59,65 @@ def _until(due_ms: int | None) -> str:
     return "for ever" if due_ms is None else output.local_time(due_ms)[:19]
 
 
-def approve(ctx: typer.Context, run: RunId, step: Step, by: By, groups: Groups = None, data: Data = None, timeout_s: Timeout = ANSWER_S) -> None:
+def approve(
+    ctx: typer.Context,
+    run: RunId,
+    step: Step,
+    by: By,
+    groups: Groups = None,
+    data: Data = None,
+    timeout_s: Timeout = ANSWER_S,
+) -> None:
     """Gives an approval."""
     _decide(ctx, run, step, "approved", by, groups or [], data, timeout_s)
 
 
-def reject(ctx: typer.Context, run: RunId, step: Step, by: By, groups: Groups = None, data: Data = None, timeout_s: Timeout = ANSWER_S) -> None:
+def reject(
+    ctx: typer.Context,
+    run: RunId,
+    step: Step,
+    by: By,
+    groups: Groups = None,
+    data: Data = None,
+    timeout_s: Timeout = ANSWER_S,
+) -> None:
     """Refuses an approval."""
     _decide(ctx, run, step, "rejected", by, groups or [], data, timeout_s)
 
 
-def _decide(ctx: typer.Context, run: str, step: str, decision: str, by: str, groups: list[str], data: str | None, timeout_s: float) -> None:
+def _decide(
+    ctx: typer.Context,
+    run: str,
+    step: str,
+    decision: str,
+    by: str,
+    groups: list[str],
+    data: str | None,
+    timeout_s: float,
+) -> None:
     settings = session_of(ctx).settings
     with output.reading("reading runs") as progress:
         approval = open_approval(read_history(settings, run, progress), run, step)
     command = decide(approval, decision, by=by, groups=groups, data=None if data is None else payload(data))
-    answer = ask(settings, command, key=approval.key, partition=partition_of_known_run(settings, run), timeout_s=timeout_s)
+    answer = ask(
+        settings, command, key=approval.key, partition=partition_of_known_run(settings, run), timeout_s=timeout_s
+    )
     lines = [f"{one.seq:>4}  {one.step or '':<16} {told(one)}" for one in answer.transitions]
     transitions = [{"seq": one.seq, "type": one.type, "step": one.step} for one in answer.transitions]
-    session_of(ctx).show({"run": run, "step": step, "decision": decision, "command": command.id, "transitions": transitions}, "\n".join(lines))
+    session_of(ctx).show(
+        {"run": run, "step": step, "decision": decision, "command": command.id, "transitions": transitions},
+        "\n".join(lines),
+    )
 
 
 def add_to(app: typer.Typer) -> None:
     """The verbs of this module, as commands of `app`."""
     app.command("approvals", epilog=examples("runs approvals", "runs approvals --who managers --json"))(approvals)
     app.command(
-        "approve", epilog=examples("runs approve RUN review --by alice", """runs approve RUN review --by bob --group managers --data '{"limit": 500}'""")
+        "approve",
+        epilog=examples(
+            "runs approve RUN review --by alice",
+            """runs approve RUN review --by bob --group managers --data '{"limit": 500}'""",
+        ),
     )(approve)
     app.command("reject", epilog=examples("runs reject RUN review --by alice"))(reject)

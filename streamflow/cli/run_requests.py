@@ -49,8 +49,15 @@ def add_to(app: typer.Typer) -> None:
 
 def _ask(ctx: typer.Context, run: str, command: Command, timeout_s: float) -> None:
     session = session_of(ctx)
-    answer = ask(session.settings, command, key="", partition=partition_of_known_run(session.settings, run), timeout_s=timeout_s)
+    answer = ask(
+        session.settings, command, key="", partition=partition_of_known_run(session.settings, run), timeout_s=timeout_s
+    )
     lines = [f"{t.seq:>4}  {t.step or '':<16} {told(t)}" for t in answer.transitions]
     session.show(
-        {"run": run, "command": answer.command, "transitions": [{"seq": t.seq, "type": t.type, "step": t.step} for t in answer.transitions]}, "\n".join(lines)
+        {
+            "run": run,
+            "command": answer.command,
+            "transitions": [{"seq": t.seq, "type": t.type, "step": t.step} for t in answer.transitions],
+        },
+        "\n".join(lines),
     )

@@ -22,12 +22,19 @@ from streamflow.ops.reading import Progress
 from streamflow.ops.steps import StepProgress, progress_of, step_states
 from streamflow.settings import Settings
 
-app = typer.Typer(help="Look at runs, start them, and help parked ones on.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Look at runs, start them, and help parked ones on.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Named = Annotated[str | None, typer.Option("--definition", help="only runs of this definition")]
 
 
-@app.command("list", epilog=examples("runs list", "runs list --definition order-fulfilment --status parked", "runs list --key A-1 --json"))
+@app.command(
+    "list",
+    epilog=examples(
+        "runs list", "runs list --definition order-fulfilment --status parked", "runs list --key A-1 --json"
+    ),
+)
 def list_(
     ctx: typer.Context,
     definition: Named = None,
@@ -38,14 +45,18 @@ def list_(
 ) -> None:
     """Lists runs, the ones that moved last first, and counts all that fit."""
     if status is not None and status not in STATUSES:
-        raise Rejected("status_unknown", f"expected one of {', '.join(STATUSES)} but found {status}; do choose one of them")
+        raise Rejected(
+            "status_unknown", f"expected one of {', '.join(STATUSES)} but found {status}; do choose one of them"
+        )
     session = session_of(ctx)
     with output.reading("reading runs") as progress:
         runs = read_runs(session.settings, key=key, progress=progress)
     fit = [
         run
         for run in runs.by_id.values()
-        if (definition is None or run.definition == definition) and (status is None or run.status == status) and (key is None or run.key == key)
+        if (definition is None or run.definition == definition)
+        and (status is None or run.status == status)
+        and (key is None or run.key == key)
     ]
     fit.sort(key=lambda run: (run.last_ms, run.run), reverse=True)
     shown = fit[:limit]
@@ -54,30 +65,59 @@ def list_(
             output.say(run.run)
         return
     counts = {each: sum(run.status == each for run in fit) for each in STATUSES}
-    rows = [(run.run, f"{run.definition}@{run.version}", run.key, run.status, _where(run), str(run.seq), output.local_time(run.last_ms)) for run in shown]
+    rows = [
+        (
+            run.run,
+            f"{run.definition}@{run.version}",
+            run.key,
+            run.status,
+            _where(run),
+            str(run.seq),
+            output.local_time(run.last_ms),
+        )
+        for run in shown
+    ]
     text = output.table(("run", "definition", "key", "status", "where", "seq>", "last moved"), rows, "no run fits")
     session.show(
         {"runs": [run.facts() for run in shown], "counts": counts, "total": len(fit)},
-        text + "\n\n" + f"{len(fit)} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count) if fit else text,
+        text + "\n\n" + f"{len(fit)} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        if fit
+        else text,
     )
 
 
 def _where(run: RunSummary) -> str:
-    return run.ended if not run.at and run.status not in ("open", "parked") else ", ".join(f"{step} ({how})" for step, how in run.at.items())
+    return (
+        run.ended
+        if not run.at and run.status not in ("open", "parked")
+        else ", ".join(f"{step} ({how})" for step, how in run.at.items())
+    )
 
 
 @app.command(
-    epilog=examples("runs show 4f2a91c0-5d0c7a1b2c3d4e5f6071", "runs show --key A-1", "runs show --key A-1 --steps --json", "runs show --key A-1 --diagram")
+    epilog=examples(
+        "runs show 4f2a91c0-5d0c7a1b2c3d4e5f6071",
+        "runs show --key A-1",
+        "runs show --key A-1 --steps --json",
+        "runs show --key A-1 --diagram",
+    )
 )
 def show(
     ctx: typer.Context,
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="a run id, as `runs list` shows it")] = None,
-    key: Annotated[str | None, typer.Option(help="instead of a run id: the run of this business key that moved last")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="instead of a run id: the run of this business key that moved last")
+    ] = None,
     definition: Named = None,
-    steps: Annotated[bool, typer.Option("--steps", help="how far each step is, instead of everything that happened")] = False,
-    diagram: Annotated[bool, typer.Option("--diagram", help="the definition as Mermaid text, its steps coloured by how far they are")] = False,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="how far each step is, instead of everything that happened")
+    ] = False,
+    diagram: Annotated[
+        bool, typer.Option("--diagram", help="the definition as Mermaid text, its steps coloured by how far they are")
+    ] = False,
 ) -> None:
-    """Shows everything that happened in a run, in order: calls with their attempts and errors, items of lists, child runs, approvals."""
+    """Shows everything that happened in a run, in order: calls with their attempts and errors, items of lists, child
+    runs, approvals."""
     if (run is None) == (key is None):
         raise Rejected("run_or_key", "expected a run id or --key but found both or neither; do give one of them")
     session = session_of(ctx)
@@ -92,13 +132,21 @@ def show(
     elif steps:
         session.show(described(history), "\n".join([*_head(history), "", *_steps(progress_of(history))]))
     else:
-        session.show([{"type": transition.type} | output.plain(transition) for transition in history], timeline(history))
+        session.show(
+            [{"type": transition.type} | output.plain(transition) for transition in history], timeline(history)
+        )
 
 
 def _newest(settings: Settings, key: str, definition: str | None, progress: Progress) -> str:
-    runs = [run for run in read_runs(settings, key=key, progress=progress).by_id.values() if run.key == key and definition in (None, run.definition)]
+    runs = [
+        run
+        for run in read_runs(settings, key=key, progress=progress).by_id.values()
+        if run.key == key and definition in (None, run.definition)
+    ]
     if not runs:
-        raise Rejected("run_unknown", f"expected a run of {key} but there is none; `runs list` shows the runs that are there")
+        raise Rejected(
+            "run_unknown", f"expected a run of {key} but there is none; `runs list` shows the runs that are there"
+        )
     return max(runs, key=lambda run: (run.last_ms, run.run)).run
 
 
@@ -107,7 +155,11 @@ def timeline(history: list[Transition]) -> str:
     first = history[0]
     lines = _head(history)
     # What happened says all of a run that only computes; attempts, items and children are better seen at once, too.
-    called = {name: step for name, step in progress_of(history).items() if step.attempts or step.children or step.total is not None or step.approval}
+    called = {
+        name: step
+        for name, step in progress_of(history).items()
+        if step.attempts or step.children or step.total is not None or step.approval
+    }
     if called:
         lines += ["", *_steps(called)]
     lines += [""]
@@ -122,10 +174,15 @@ def timeline(history: list[Transition]) -> str:
 
 def _head(history: list[Transition]) -> list[str]:
     first, summary = history[0], summary_of(history)
-    status = f"stopping, will be {summary.stopping}" if summary.stopping and summary.status == "open" else summary.status
+    status = (
+        f"stopping, will be {summary.stopping}" if summary.stopping and summary.status == "open" else summary.status
+    )
     lines = [f"run         {first.run}", f"definition  {first.definition}@{first.version}", f"key         {first.key}"]
     lines += [f"status      {status}" + (f": {_where(summary)}" if _where(summary) else "")]
-    lines += [f"took        {output.length(summary.last_ms - summary.started_ms)} from {output.local_time(summary.started_ms)}"]
+    lines += [
+        f"took        {output.length(summary.last_ms - summary.started_ms)} from "
+        f"{output.local_time(summary.started_ms)}"
+    ]
     if isinstance(first.data, RunStarted) and first.data.parent is not None:
         lines += [f"parent      {first.data.parent.run}, step {first.data.parent.step}"]
     return lines
@@ -137,7 +194,11 @@ def _steps(steps: dict[str, StepProgress]) -> list[str]:
 
 
 def _state(step: StepProgress) -> str:
-    return f"{step.state}, {step.outcome}" if step.state in ("done", "failed") and step.outcome not in (None, step.state) else step.words()
+    return (
+        f"{step.state}, {step.outcome}"
+        if step.state in ("done", "failed") and step.outcome not in (None, step.state)
+        else step.words()
+    )
 
 
 def _more(step: StepProgress) -> str:
@@ -148,9 +209,15 @@ def _more(step: StepProgress) -> str:
     if step.total is not None and step.state != "items":
         said.append(f"{step.done} of {step.total} items" + (f", {step.failed} failed" if step.failed else ""))
     if step.error is not None and step.state != "done":
-        said.append(f"last error {step.error.code}: {step.error.message}" + (f" (item {step.error.item})" if step.error.item is not None else ""))
+        said.append(
+            f"last error {step.error.code}: {step.error.message}"
+            + (f" (item {step.error.item})" if step.error.item is not None else "")
+        )
     if step.children:
-        said.append(f"child {', '.join(step.children[-3:])}" + (f" and {len(step.children) - 3} more" if len(step.children) > 3 else ""))
+        said.append(
+            f"child {', '.join(step.children[-3:])}"
+            + (f" and {len(step.children) - 3} more" if len(step.children) > 3 else "")
+        )
     if step.approval is not None and step.state == "approval":
         said.append(f"{' or '.join(step.approval.who)} may decide: {step.approval.text}")
     if step.decided is not None:
@@ -165,7 +232,10 @@ def _drawn(settings: Settings, history: list[Transition]) -> str:
     first, log = history[0], read_log(settings)
     version = log.versions.get((first.definition, first.version))
     if version is None or version.sha not in log.contents:
-        raise Rejected("version_unknown", f"expected {first.definition}@{first.version} among the published definitions but it is not there any more")
+        raise Rejected(
+            "version_unknown",
+            f"expected {first.definition}@{first.version} among the published definitions but it is not there any more",
+        )
     return mermaid(*read_content(log.contents[version.sha][0]), overlay=step_states(history)).rstrip()
 
 

@@ -44,18 +44,45 @@ class StartFile(BaseModel):
 
 def start(
     ctx: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="FILE|NAME[@VERSION]", help="a YAML or JSON file with definition, key, input and id; or a definition")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|NAME[@VERSION]",
+            help="a YAML or JSON file with definition, key, input and id; or a definition",
+        ),
+    ],
     key: Annotated[str | None, typer.Option(help="the business key of the run; over the file's")] = None,
-    data: Annotated[str | None, typer.Option(help="the input, or what triggers have as the event's payload: JSON, or @file; over the file's")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="the input, or what triggers have as the event's payload: JSON, or @file; over the file's"),
+    ] = None,
     event: Annotated[
-        str | None, typer.Option(help="the trigger's event that the data stands for; else the definition's input, or that of its first trigger")
+        str | None,
+        typer.Option(
+            help="the trigger's event that the data stands for; else the definition's input, or that of its first "
+            "trigger"
+        ),
     ] = None,
-    id_: Annotated[str | None, typer.Option("--id", help="asked twice with one id, only one run starts; over the file's")] = None,
+    id_: Annotated[
+        str | None, typer.Option("--id", help="asked twice with one id, only one run starts; over the file's")
+    ] = None,
     wait: Annotated[
-        bool | None, typer.Option("--wait/--no-wait", help="wait for the end of the run, and show what it gave; a file does unless told otherwise")
+        bool | None,
+        typer.Option(
+            "--wait/--no-wait",
+            help="wait for the end of the run, and show what it gave; a file does unless told otherwise",
+        ),
     ] = None,
-    timeout_s: Annotated[float | None, typer.Option("--timeout", min=0.1, help=f"seconds to wait: for the end {_END_S:g}, for the start {ANSWER_S:g}")] = None,
-    fetch: Annotated[Path | None, typer.Option(metavar="DIR", help="wait for the end, and download the objects that the run stored into this folder")] = None,
+    timeout_s: Annotated[
+        float | None,
+        typer.Option("--timeout", min=0.1, help=f"seconds to wait: for the end {_END_S:g}, for the start {ANSWER_S:g}"),
+    ] = None,
+    fetch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="wait for the end, and download the objects that the run stored into this folder"
+        ),
+    ] = None,
 ) -> None:
     """Starts a run without an event. With --wait it shows how the run goes on, and at its end what it gave.
 
@@ -63,7 +90,9 @@ def start(
     session = session_of(ctx)
     asked = _asked(what, key, data, id_)
     waits = fetch is not None or (_is_file(what) if wait is None else wait)
-    found = request(read_log(session.settings), asked.definition, key=str(asked.key), data=asked.input, id=asked.id, event=event)
+    found = request(
+        read_log(session.settings), asked.definition, key=str(asked.key), data=asked.input, id=asked.id, event=event
+    )
     if not waits:
         _begin(session, found, timeout_s or ANSWER_S)
         return
@@ -80,15 +109,22 @@ def _asked(what: str, key: str | None, data: str | None, id_: str | None) -> Sta
     values: Any = _read(Path(what)) if _is_file(what) else {"definition": what}
     given = {"key": key, "input": None if data is None else payload(data), "id": id_}
     if not isinstance(values, dict):
-        raise Rejected("start_invalid", f"expected definition, key and input in {what} but it is no mapping; do see `streamflow runs start --help`")
+        raise Rejected(
+            "start_invalid",
+            f"expected definition, key and input in {what} but it is no mapping; do see `streamflow runs start --help`",
+        )
     values |= {name: value for name, value in given.items() if value is not None}
     if values.get("key") is None:
-        raise Rejected("key_missing", "expected the business key of the run but there is none; do give --key, or `key` in the file")
+        raise Rejected(
+            "key_missing", "expected the business key of the run but there is none; do give --key, or `key` in the file"
+        )
     try:
         return StartFile.model_validate(values)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
-        raise Rejected("start_invalid", f"expected definition, key, input and id in {what} but {wrong}; do correct it") from error
+        raise Rejected(
+            "start_invalid", f"expected definition, key, input and id in {what} but {wrong}; do correct it"
+        ) from error
 
 
 def _read(file: Path) -> Any:
@@ -98,7 +134,9 @@ def _read(file: Path) -> Any:
         said = error.strerror if isinstance(error, OSError) else "it is no text"
         raise Rejected("file_unreadable", f"expected to read {file} but {said}; do check the path") from error
     except YAMLError as error:
-        raise Rejected("start_invalid", f"expected YAML or JSON in {file} but {' '.join(str(error).split())}; do correct it") from error
+        raise Rejected(
+            "start_invalid", f"expected YAML or JSON in {file} but {' '.join(str(error).split())}; do correct it"
+        ) from error
 
 
 def payload(data: str) -> Any:
@@ -106,7 +144,9 @@ def payload(data: str) -> Any:
     try:
         return msgspec.json.decode(Path(data[1:]).read_bytes() if data.startswith("@") else data.encode())
     except OSError as error:
-        raise Rejected("file_unreadable", f"expected to read {error.filename} but {error.strerror}; do check the path") from error
+        raise Rejected(
+            "file_unreadable", f"expected to read {error.filename} but {error.strerror}; do check the path"
+        ) from error
     except msgspec.DecodeError as error:
         raise Rejected("data_not_json", f"expected JSON in --data but {error}; do correct it") from error
 
@@ -115,10 +155,22 @@ def _begin(session: Session, found: Request, timeout_s: float) -> None:
     """Starts it, and shows how it began."""
     key = found.command.key
     if known := _known(session.settings, found):
-        session.show({"run": found.run, "already": True, "version": known[0].version}, f"run {found.run} was already started with this id")
+        session.show(
+            {"run": found.run, "already": True, "version": known[0].version},
+            f"run {found.run} was already started with this id",
+        )
         return
-    answer = ask(session.settings, found.command, key=key, partition=partition_of(key, session.settings.topics.partitions), timeout_s=timeout_s)
-    run, began = answer.transitions[0].run, [f"  {one.seq:>3} {one.step or '':<16} {told(one)}" for one in answer.transitions]
+    answer = ask(
+        session.settings,
+        found.command,
+        key=key,
+        partition=partition_of(key, session.settings.topics.partitions),
+        timeout_s=timeout_s,
+    )
+    run, began = (
+        answer.transitions[0].run,
+        [f"  {one.seq:>3} {one.step or '':<16} {told(one)}" for one in answer.transitions],
+    )
     facts = {"run": run, "already": False, "version": found.version, "seq": answer.transitions[-1].seq}
     session.show(facts, "\n".join([f"run {run} of {found.command.definition}@{found.version} for {key}", *began]))
 
@@ -129,15 +181,21 @@ def _known(settings: Settings, found: Request) -> list[Transition]:
 
 
 def _run(session: Session, found: Request, timeout_s: float) -> list[Transition]:
-    """Starts it, shows how it goes on (on stderr), and the history up to its end, or as far as it came in time. A parked run has come as far as it
-    can without a person."""
+    """Starts it, shows how it goes on (on stderr), and the history up to its end, or as far as it came in time. A
+    parked run has come as far as it can without a person."""
     key, deadline = found.command.key, time.monotonic() + timeout_s
     with open_runs(session.settings, run=found.run, start=OFFSET_END) as reading:
         known = _known(session.settings, found)
         if known:
             output.note(f"run {found.run} was already started with this id")
         else:
-            ask(session.settings, found.command, key=key, partition=partition_of(key, session.settings.topics.partitions), timeout_s=min(ANSWER_S, timeout_s))
+            ask(
+                session.settings,
+                found.command,
+                key=key,
+                partition=partition_of(key, session.settings.topics.partitions),
+                timeout_s=min(ANSWER_S, timeout_s),
+            )
             output.note(f"run {found.run} of {found.command.definition}@{found.version} for {key}")
         history: dict[int, Transition] = {}
         for transition in _followed(reading, known, deadline):
@@ -159,7 +217,10 @@ def _followed(reading: Reading, known: list[Transition], deadline: float) -> Ite
 def _tell(transition: Transition, began_ms: int) -> None:
     output.note(f"  +{output.length(transition.at_ms - began_ms):<10} {transition.step or '':<16} {told(transition)}")
     if isinstance(transition.data, ApprovalRequested):
-        output.note(f"  it waits for {' or '.join(transition.data.who)}: streamflow runs approve {transition.run} {transition.step} --by NAME")
+        output.note(
+            f"  it waits for {' or '.join(transition.data.who)}: streamflow runs approve {transition.run} "
+            f"{transition.step} --by NAME"
+        )
 
 
 def _show_end(session: Session, found: Request, history: list[Transition], fetch: Path | None) -> None:
@@ -168,8 +229,15 @@ def _show_end(session: Session, found: Request, history: list[Transition], fetch
     status = summary.status if summary is not None else "open"
     given = outputs_of(history)
     stored = objects.found_in(given, history)
-    fetched = {url: str(file) for url, file in objects.fetch(session.settings, stored, fetch).items()} if fetch is not None and stored else {}
-    lines = [f"run {found.run} {'goes on' if status == 'open' else status}" + (f": {summary.ended}" if summary is not None and summary.ended else "")]
+    fetched = (
+        {url: str(file) for url, file in objects.fetch(session.settings, stored, fetch).items()}
+        if fetch is not None and stored
+        else {}
+    )
+    lines = [
+        f"run {found.run} {'goes on' if status == 'open' else status}"
+        + (f": {summary.ended}" if summary is not None and summary.ended else "")
+    ]
     if status == "parked" and summary is not None:
         lines += [f"  {step} is {words}" for step, words in summary.at.items()]
         lines += [f"  look at it: streamflow runs show {found.run}"]
@@ -179,7 +247,9 @@ def _show_end(session: Session, found: Request, history: list[Transition], fetch
     if stored and fetch is None:
         lines.append("  (--fetch DIR downloads them)")
     facts: dict[str, Any] = {"run": found.run, "version": found.version, "status": status, "outputs": given}
-    facts["objects"] = [place.facts() | ({"file": fetched[place.url]} if place.url in fetched else {}) for place in stored]
+    facts["objects"] = [
+        place.facts() | ({"file": fetched[place.url]} if place.url in fetched else {}) for place in stored
+    ]
     session.show(facts, "\n".join(lines))
     if status != "completed":
         raise typer.Exit(EXIT_OUTSIDE)

@@ -26,9 +26,13 @@ _STYLES = {"open": "yellow", "parked": "bold red", "completed": "green", "failed
 def watch(
     ctx: typer.Context,
     definition: Annotated[str | None, typer.Option("--definition", help="only runs of this definition")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="begin with the oldest transition that is kept, not with the next one")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="begin with the oldest transition that is kept, not with the next one")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="end after so many transitions")] = None,
-    wait_s: Annotated[float | None, typer.Option("--wait", min=0, help="end when nothing came for so many seconds")] = None,
+    wait_s: Annotated[
+        float | None, typer.Option("--wait", min=0, help="end when nothing came for so many seconds")
+    ] = None,
 ) -> None:
     """Shows transitions as they happen, until Ctrl-C: a table at a terminal, a line each elsewhere or with --json."""
     session = session_of(ctx)
@@ -81,14 +85,21 @@ class Board:
         """The picture as it is now."""
         counts = self.runs.counts()
         head = Text.assemble(
-            (f"{len(self.runs.by_id)} runs  ", "bold"), *((f"{count} {status}  ", _STYLES[status]) for status, count in counts.items() if count)
+            (f"{len(self.runs.by_id)} runs  ", "bold"),
+            *((f"{count} {status}  ", _STYLES[status]) for status, count in counts.items() if count),
         )
         table = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("moved", "key", "status", "step", "what happened"):
             table.add_column(column, no_wrap=True, overflow="ellipsis", ratio=1 if column == "what happened" else None)
         for run, transition in reversed(self._last.values()):
             status = Text(run.status, _STYLES[run.status])
-            table.add_row(output.local_time(transition.at_ms)[11:], Text(run.key), status, Text(transition.step or ""), Text(told(transition)))
+            table.add_row(
+                output.local_time(transition.at_ms)[11:],
+                Text(run.key),
+                status,
+                Text(transition.step or ""),
+                Text(told(transition)),
+            )
         return Group(head, table)
 
 
@@ -97,4 +108,7 @@ def _line(transition: Transition, *, as_json: bool) -> None:
         output.say_json({"type": transition.type} | output.plain(transition), line=True)
         return
     step = f" {transition.step}" if transition.step else ""
-    output.say(f"{output.local_time(transition.at_ms)} {transition.run} {transition.seq:>3} {transition.key}{step}: {told(transition)}")
+    output.say(
+        f"{output.local_time(transition.at_ms)} {transition.run} {transition.seq:>3} {transition.key}{step}: "
+        f"{told(transition)}"
+    )

@@ -45,7 +45,11 @@ class Session:
 
         given = self.given
         found = running(given) if given.kafka.bootstrap_servers is None else None
-        return given if found is None else given.model_copy(update={"kafka": given.kafka.model_copy(update={"bootstrap_servers": found})})
+        return (
+            given
+            if found is None
+            else given.model_copy(update={"kafka": given.kafka.model_copy(update={"bootstrap_servers": found})})
+        )
 
     @cached_property
     def given(self) -> Settings:
@@ -58,7 +62,9 @@ class Session:
 
         named = str(self.config) if self.config is not None else os.environ.get("STREAMFLOW_CONFIG")
         if named and not Path(named).is_file():
-            raise Rejected("config_missing", f"expected a settings file but there is no {named}; do name one that exists")
+            raise Rejected(
+                "config_missing", f"expected a settings file but there is no {named}; do name one that exists"
+            )
         if named:
             os.environ["STREAMFLOW_CONFIG"] = named  # for the workers that this process starts, too
         own: dict[str, Any] = {}
@@ -69,8 +75,12 @@ class Session:
         try:
             return Settings(**own)
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
-            raise Rejected("settings_invalid", f"expected settings that fit but found {wrong}; do see `streamflow settings docs`") from error
+            wrong = "; ".join(
+                f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False)
+            )
+            raise Rejected(
+                "settings_invalid", f"expected settings that fit but found {wrong}; do see `streamflow settings docs`"
+            ) from error
 
     def show(self, data: Any, text: str) -> None:
         """Answers on stdout: `data` as JSON with --json, else `text`."""
@@ -82,7 +92,14 @@ class Session:
             said: dict[str, Any] = {"code": error.code, "message": error.message, "facts": error.facts}
             if isinstance(error, DefinitionError):
                 said["problems"] = [
-                    {"code": one.code, "pointer": one.pointer, "message": one.message, "fix": one.fix, "severity": one.severity} for one in error.problems
+                    {
+                        "code": one.code,
+                        "pointer": one.pointer,
+                        "message": one.message,
+                        "fix": one.fix,
+                        "severity": one.severity,
+                    }
+                    for one in error.problems
                 ]
             typer.echo(json.dumps({"error": said}, sort_keys=True, default=str), err=True)
         else:

@@ -27,5 +27,8 @@ def show(ctx: typer.Context) -> None:
 @app.command()
 def docs(ctx: typer.Context) -> None:
     """Shows the reference of all settings, as in docs/settings.md."""
-    documented = [{"name": ".".join(entry.path), "variable": entry.variable, "default": entry.default, "what": entry.what} for entry in entries()]
+    documented = [
+        {"name": ".".join(entry.path), "variable": entry.variable, "default": entry.default, "what": entry.what}
+        for entry in entries()
+    ]
     session_of(ctx).show(documented, markdown().rstrip("\n"))

@@ -21,7 +21,7 @@ Generated from `streamflow/settings.py` by `streamflow settings docs`; do not ed
 
 Environment variables come first, then the YAML file that `STREAMFLOW_CONFIG` (or `--config`) names, then the defaults.
 Unknown names in the file are refused. Secrets are references, `env:NAME` or `file:/path`, and are read when they are used.
-"""
+"""  # noqa: E501
 
 _ROW = "| `{variable}` | {default} | {limits} | {what} |\n"
 _TABLE = "| variable | default | limits | what |\n|---|---|---|---|\n"
@@ -30,7 +30,8 @@ _SIGNS = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One setting: its path in the tree (and in the YAML file), its environment variable, default, limits, and what it is."""
+    """One setting: its path in the tree (and in the YAML file), its environment variable, default, limits, and what it
+    is."""
 
     path: tuple[str, ...]
     variable: str
@@ -51,7 +52,9 @@ def markdown() -> str:
     for name, field in Settings.model_fields.items():
         section = _section(field)
         if section is not None:
-            text += f"\n## {name}\n\n{inspect.getdoc(section)}\n\n" + _table([entry for entry in entries() if entry.path[0] == name])
+            text += f"\n## {name}\n\n{_doc(section)}\n\n" + _table(
+                [entry for entry in entries() if entry.path[0] == name]
+            )
             text += "".join(_table_of_each(name, inner) for inner in section.model_fields.items())
     return text + "\n## Others\n\n" + _table(alone)
 
@@ -59,14 +62,24 @@ def markdown() -> str:
 def _table_of_each(section: str, named: tuple[str, FieldInfo]) -> str:
     """What stands under each name of a setting that is a mapping, if that is more than one value."""
     name, field = named
-    each = next((kind for kind in getattr(field.annotation, "__args__", ()) if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    each = next(
+        (
+            kind
+            for kind in getattr(field.annotation, "__args__", ())
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+        ),
+        None,
+    )
     if each is None:
         return ""
-    return f"\nEach of `{section}.{name}`: {inspect.getdoc(each)}\n\n" + _table(list(_walk(each, (section, name, "<name>"))))
+    return f"\nEach of `{section}.{name}`: {_doc(each)}\n\n" + _table(list(_walk(each, (section, name, "<name>"))))
 
 
 def _table(rows: list[Entry]) -> str:
-    return _TABLE + "".join(_ROW.format(variable=row.variable, default=row.default, limits=row.limits, what=row.what.replace("|", "\\|")) for row in rows)
+    return _TABLE + "".join(
+        _ROW.format(variable=row.variable, default=row.default, limits=row.limits, what=row.what.replace("|", "\\|"))
+        for row in rows
+    )
 
 
 def _walk(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[Entry]:
@@ -76,7 +89,9 @@ def _walk(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[Entry]:
         if section is not None:
             yield from _walk(section, path)
         else:
-            yield Entry(path, "STREAMFLOW_" + "__".join(path).upper(), _default(field), _limits(field), field.description or "")
+            yield Entry(
+                path, "STREAMFLOW_" + "__".join(path).upper(), _default(field), _limits(field), field.description or ""
+            )
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
@@ -111,3 +126,7 @@ def _choices(kind: Any) -> list[str]:
         elif one is not type(None):
             found += _choices(one)
     return found
+
+
+def _doc(section: type) -> str:
+    return " ".join((inspect.getdoc(section) or "").split())

@@ -17,14 +17,20 @@ app = typer.Typer(rich_markup_mode=None)
 def sidecar(
     ctx: typer.Context,
     host: Annotated[str | None, typer.Option(help="address to listen on; over STREAMFLOW_SIDECAR__HOST")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="port to listen on, 0 for any free one; over STREAMFLOW_SIDECAR__PORT")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="port to listen on, 0 for any free one; over STREAMFLOW_SIDECAR__PORT"),
+    ] = None,
     parent: Parent = None,
 ) -> None:
-    """Answers requests: start runs, look at them, decide approvals, take callbacks, register plugins. SIGTERM or Ctrl-C ends it in order.
+    """Answers requests: start runs, look at them, decide approvals, take callbacks, register plugins. SIGTERM or Ctrl-C
+    ends it in order.
 
     It listens on this machine alone, unless a token is set (STREAMFLOW_SIDECAR__TOKEN)."""
     from streamflow.sidecar.app import serve
 
     settings = session_of(ctx).settings
     own = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    run_process(settings.model_copy(update={"sidecar": settings.sidecar.model_copy(update=own)}), "sidecar", serve, parent)
+    run_process(
+        settings.model_copy(update={"sidecar": settings.sidecar.model_copy(update=own)}), "sidecar", serve, parent
+    )

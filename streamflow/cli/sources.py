@@ -72,23 +72,32 @@ class Checked:
     @property
     def ok(self) -> bool:
         """Whether it can run; there may be warnings."""
-        return self.definition is not None and self.catalog is not None and all(placed.problem.severity != "error" for placed in self.problems)
+        return (
+            self.definition is not None
+            and self.catalog is not None
+            and all(placed.problem.severity != "error" for placed in self.problems)
+        )
 
 
 def find(path: Path, catalog: Path | None = None) -> list[Source]:
-    """The definitions at `path`: a file, a folder with `definition.yaml`, or a folder of such folders. A `catalog.yaml` beside each
-    belongs to it unless `catalog` is given.
+    """The definitions at `path`: a file, a folder with `definition.yaml`, or a folder of such folders. A `catalog.yaml`
+    beside each belongs to it unless `catalog` is given.
 
     Raises Rejected when there is none."""
     if path.is_file():
         return [_source(path, catalog)]
     if not path.is_dir():
-        raise Rejected("no_such_file", f"expected a definition at {path} but there is no such file or folder; do check the path")
+        raise Rejected(
+            "no_such_file", f"expected a definition at {path} but there is no such file or folder; do check the path"
+        )
     if (path / DEFINITION).is_file():
         return [_source(path / DEFINITION, catalog)]
     found = sorted(path.glob(f"*/{DEFINITION}"))
     if not found:
-        raise Rejected("no_definition", f"expected {DEFINITION} in {path} or in the folders below but there is none; do name the file itself")
+        raise Rejected(
+            "no_definition",
+            f"expected {DEFINITION} in {path} or in the folders below but there is none; do name the file itself",
+        )
     return [_source(each, catalog) for each in found]
 
 
@@ -117,9 +126,13 @@ def in_order(found: list[Source]) -> list[Source]:
         return found
 
 
-def load(source: Source, published: Callable[[], Catalog] | None = None, complete: Callable[[Definition, Catalog], Catalog] | None = None) -> Checked:
-    """Reads and checks `source`; without a catalog file the events come from `published`. `complete` adds to the catalog what the definition
-    may name beside it.
+def load(
+    source: Source,
+    published: Callable[[], Catalog] | None = None,
+    complete: Callable[[Definition, Catalog], Catalog] | None = None,
+) -> Checked:
+    """Reads and checks `source`; without a catalog file the events come from `published`. `complete` adds to the
+    catalog what the definition may name beside it.
 
     Raises Rejected when there is no catalog at all, or a file cannot be opened."""
     problems: list[Placed] = []
@@ -165,7 +178,9 @@ def _text(file: Path) -> str:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise Rejected("file_unreadable", f"expected to read {file} but {reason}; do check the path and its encoding") from error
+        raise Rejected(
+            "file_unreadable", f"expected to read {file} but {reason}; do check the path and its encoding"
+        ) from error
 
 
 def _placed(file: Path, problems: Iterable[Problem]) -> list[Placed]:
@@ -200,5 +215,8 @@ class _Lines:
 
 
 def _no_catalog(source: Source) -> NoReturn:
-    text = f"expected the catalog of {source.definition} but there is no {CATALOG} beside it; do write one, or name one with --catalog"
+    text = (
+        f"expected the catalog of {source.definition} but there is no {CATALOG} beside it; do write one, or name "
+        "one with --catalog"
+    )
     raise Rejected("catalog_missing", text)

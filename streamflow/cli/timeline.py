@@ -16,7 +16,9 @@ _LONG = 160
 def told(transition: Transition) -> str:
     """What happened, in a few words and on one line. Attempts after the first one say which they are."""
     said = " ".join(_TOLD[type(transition.data)](transition.data).splitlines())
-    return f"attempt {transition.attempt}: {said}" if transition.attempt is not None and transition.attempt > 1 else said
+    return (
+        f"attempt {transition.attempt}: {said}" if transition.attempt is not None and transition.attempt > 1 else said
+    )
 
 
 def short(value: Any) -> str:
@@ -26,7 +28,13 @@ def short(value: Any) -> str:
 
 
 def _started(data: t.RunStarted) -> str:
-    by = f"by trigger {data.trigger}" if data.trigger else f"by step {data.parent.step} of run {data.parent.run}" if data.parent else "as asked for"
+    by = (
+        f"by trigger {data.trigger}"
+        if data.trigger
+        else f"by step {data.parent.step} of run {data.parent.run}"
+        if data.parent
+        else "as asked for"
+    )
     return f"started {by}: " + (f"{data.event.name} " if data.event.name else "") + short(data.event.data)
 
 
@@ -54,7 +62,10 @@ def _listed(data: t.ItemsListed) -> str:
 
 
 def _child(data: t.ChildRequested) -> str:
-    return f"{_of_item(data.item)}child run {data.child} of {data.definition}@{data.version} for {data.key}: {short(data.input)}"
+    return (
+        f"{_of_item(data.item)}child run {data.child} of {data.definition}@{data.version} for {data.key}: "
+        f"{short(data.input)}"
+    )
 
 
 def _failed(data: t.AttemptFailed) -> str:
@@ -66,7 +77,9 @@ def _failed(data: t.AttemptFailed) -> str:
 
 
 def _items_ended(data: t.ItemsEnded) -> str:
-    return f"{data.total - data.failed} of {data.total} items done" + (f", {data.failed} in vain" if data.failed else "")
+    return f"{data.total - data.failed} of {data.total} items done" + (
+        f", {data.failed} in vain" if data.failed else ""
+    )
 
 
 def _asked(data: t.ApprovalRequested) -> str:
@@ -75,7 +88,10 @@ def _asked(data: t.ApprovalRequested) -> str:
 
 
 def _stopping(data: t.RunStopping) -> str:
-    return f"ends as {data.ending} ({data.reason or 'no reason given'}) once {', '.join(data.undo)} {'is' if len(data.undo) == 1 else 'are'} undone"
+    return (
+        f"ends as {data.ending} ({data.reason or 'no reason given'}) once {', '.join(data.undo)} "
+        f"{'is' if len(data.undo) == 1 else 'are'} undone"
+    )
 
 
 _TOLD: dict[type, Callable[[Any], str]] = {
@@ -91,20 +107,26 @@ _TOLD: dict[type, Callable[[Any], str]] = {
     t.DelayElapsed: lambda data: "goes on",
     t.LinePrinted: lambda data: f"printed {short(data.text)}",
     t.ItemsListed: _listed,
-    t.CallRequested: lambda data: f"{_of_item(data.item)}calls {data.operation} in lane {data.lane}: {short(data.input)}",
+    t.CallRequested: lambda data: (
+        f"{_of_item(data.item)}calls {data.operation} in lane {data.lane}: {short(data.input)}"
+    ),
     t.ChildRequested: _child,
     t.AttemptSuspended: lambda data: f"{_of_item(data.item)}waits for a callback until {local_time(data.due_ms)}",
     t.AttemptSucceeded: lambda data: f"{_of_item(data.item)}gave {short(data.output)}",
     t.AttemptFailed: _failed,
     t.ItemsEnded: _items_ended,
     t.ApprovalRequested: _asked,
-    t.ApprovalGiven: lambda data: f"{data.decision} by {data.by}" + (f": {short(data.data)}" if data.data is not None else ""),
+    t.ApprovalGiven: lambda data: (
+        f"{data.decision} by {data.by}" + (f": {short(data.data)}" if data.data is not None else "")
+    ),
     t.ApprovalExpired: lambda data: f"nobody decided before {local_time(data.due_ms)}",
     t.RunStopping: _stopping,
     t.StepsSkipped: lambda data: f"skipped {', '.join(data.steps)}",
     t.StepParked: _parked,
     t.StepRetried: lambda data: "tried again",
-    t.RunCompleted: lambda data: f"completed: {', '.join(data.ended)}" + (f"; output {short(data.output)}" if data.output is not None else ""),
+    t.RunCompleted: lambda data: (
+        f"completed: {', '.join(data.ended)}" + (f"; output {short(data.output)}" if data.output is not None else "")
+    ),
     t.RunFailed: lambda data: f"failed: {data.reason or 'no reason given'}",
     t.RunCancelled: lambda data: f"cancelled: {data.reason or 'no reason given'}",
 }

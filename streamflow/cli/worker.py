@@ -22,7 +22,11 @@ from streamflow.kafka.admin import require_topics
 from streamflow.ops.log import configure_log
 from streamflow.settings import Settings
 
-app = typer.Typer(help="Run one worker. SIGTERM or Ctrl-C ends it in order, a second one at once.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Run one worker. SIGTERM or Ctrl-C ends it in order, a second one at once.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 log = structlog.get_logger(__name__)
 
 GC_THRESHOLD = (50_000, 20, 100)  # records make few cycles; the default cost 4 to 5 us of every command (measured)
@@ -43,13 +47,19 @@ def ingress(ctx: typer.Context, parent: Parent = None) -> None:
     _run(session_of(ctx).settings, "ingress", parent)
 
 
-@app.command(epilog=examples("worker tasks", "worker tasks --lane default", "worker tasks --lane llm --lane slow-partner"))
+@app.command(
+    epilog=examples("worker tasks", "worker tasks --lane default", "worker tasks --lane llm --lane slow-partner")
+)
 def tasks(
     ctx: typer.Context,
-    lane: Annotated[list[str] | None, typer.Option(metavar="NAME", help="serve this lane; may be given again; all configured ones by default")] = None,
+    lane: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="serve this lane; may be given again; all configured ones by default"),
+    ] = None,
     parent: Parent = None,
 ) -> None:
-    """Does what runs ask of the outside world, lane by lane. Start as many as you like, up to the partitions of a lane."""
+    """Does what runs ask of the outside world, lane by lane. Start as many as you like, up to the partitions of a
+    lane."""
     _run(session_of(ctx).settings, "tasks", parent, lanes=lane or ())
 
 
@@ -58,7 +68,8 @@ def _run(settings: Settings, role: str, parent: int | None, **options: Any) -> N
 
 
 def run_process(settings: Settings, role: str, serve: Run, parent: int | None) -> None:
-    """Runs `serve` as this process's work until a signal asks it to stop. `parent` is the process whose end is ours, if there is one."""
+    """Runs `serve` as this process's work until a signal asks it to stop. `parent` is the process whose end is ours, if
+    there is one."""
     if parent is not None:
         die_with_parent(parent)
     configure_log(settings, **({} if settings.log_format == "console" else {"role": role}))
@@ -70,14 +81,17 @@ def run_process(settings: Settings, role: str, serve: Run, parent: int | None) -
 
 
 def _entry(role: str) -> Callable[..., Awaitable[None]]:
-    """What serves `role`. Loaded by name: `agents` stands above the command line, and shows how the system hangs together."""
+    """What serves `role`. Loaded by name: `agents` stands above the command line, and shows how the system hangs
+    together."""
     try:
         run: Callable[..., Awaitable[None]] = importlib.import_module(f"agents.{role}").run
     except ModuleNotFoundError as error:
         if error.name not in ("agents", f"agents.{role}"):
             raise
         where = "expected the package agents beside streamflow but it is not there"
-        raise OperationError("agents_missing", f"{where}; do start the worker in the project's folder or its image", retryable=False) from error
+        raise OperationError(
+            "agents_missing", f"{where}; do start the worker in the project's folder or its image", retryable=False
+        ) from error
     return run
 
 
@@ -95,7 +109,11 @@ async def _until_stopped(serve: Run, settings: Settings, role: str) -> None:
 
     def asked(signum: int) -> None:
         if stop.is_set():
-            log.warning("worker_stops_at_once", signal=signal.Signals(signum).name, consequence="what is not saved is done again at the next start")
+            log.warning(
+                "worker_stops_at_once",
+                signal=signal.Signals(signum).name,
+                consequence="what is not saved is done again at the next start",
+            )
             os._exit(128 + signum)
         log.info("worker_stopping", role=role, signal=signal.Signals(signum).name)
         stop.set()

@@ -9,7 +9,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from streamflow.definition.model import Duration, ErrorCode, EventName, Expression, Lane, Name, OperationName, Part, Retry, Version
+from streamflow.definition.model import (
+    Duration,
+    ErrorCode,
+    EventName,
+    Expression,
+    Lane,
+    Name,
+    OperationName,
+    Part,
+    Retry,
+    Version,
+)
 
 Topic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 Path = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]  # dotted, into the payload: `order.id`
@@ -25,7 +36,8 @@ class Location(Part):
 class Match(Part):
     """How an event is told from others in the same topic; all that is given must hold.
 
-    `type` is the CloudEvents type. `header` or `path` is compared with `equals`. `expr` is CEL over `event` (the payload)."""
+    `type` is the CloudEvents type. `header` or `path` is compared with `equals`. `expr` is CEL over `event` (the
+    payload)."""
 
     type: str | None = None
     header: str | None = None
@@ -35,8 +47,8 @@ class Match(Part):
 
 
 class EventSpec(Part):
-    """One kind of event. Without `match`, its CloudEvents type is its name. `id`, `time` and `key` default to the CloudEvents id, the
-    CloudEvents time or else the record's timestamp, and the record's key."""
+    """One kind of event. Without `match`, its CloudEvents type is its name. `id`, `time` and `key` default to the
+    CloudEvents id, the CloudEvents time or else the record's timestamp, and the record's key."""
 
     name: EventName
     title: str | None = None
@@ -51,7 +63,8 @@ class EventSpec(Part):
 
 
 class OperationError(Part):
-    """An error that an operation may end with. One that is not `retryable` is not tried again unless the step says so."""
+    """An error that an operation may end with. One that is not `retryable` is not tried again unless the step says
+    so."""
 
     id: ErrorCode
     title: str | None = None
@@ -59,7 +72,8 @@ class OperationError(Part):
 
 
 class OperationSpec(Part):
-    """One kind of work that task workers do: its contract. Who does it, and where, is not in it (an installed package, or a plugin)."""
+    """One kind of work that task workers do: its contract. Who does it, and where, is not in it (an installed package,
+    or a plugin)."""
 
     name: OperationName
     title: str | None = None

@@ -1,4 +1,5 @@
-"""Everything that can be wrong with a definition of the right shape, found in one go: references, graph, expressions, limits."""
+"""Everything that can be wrong with a definition of the right shape, found in one go: references, graph, expressions,
+limits."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ CONTENT_BYTES = 400_000  # a record of `definitions` and a command's content sta
 
 
 def check(definition: Definition, catalog: Catalog) -> tuple[Problem, ...]:
-    """All problems of `definition` against `catalog`, errors and warnings, in the order of the text; empty if there are none."""
+    """All problems of `definition` against `catalog`, errors and warnings, in the order of the text; empty if there are
+    none."""
     too_large = list(_limits(definition, catalog))
     if too_large:
         return tuple(too_large)
@@ -57,5 +59,8 @@ def _limits(definition: Definition, catalog: Catalog) -> Iterator[Problem]:
         )
     size = len(canonical(definition, catalog))
     if size > CONTENT_BYTES:
-        message = f"expected at most {CONTENT_BYTES // 1000} kB with the schemas of its events and operations but found {size // 1000} kB."
+        message = (
+            f"expected at most {CONTENT_BYTES // 1000} kB with the schemas of its events and operations but "
+            f"found {size // 1000} kB."
+        )
         yield Problem("SF231", "", message, "Shorten the schemas, or split the process in two.")

@@ -1,4 +1,5 @@
-"""Every problem that a definition or a catalog can have: its code and what it is about. Codes stay; docs are held to these tables."""
+"""Every problem that a definition or a catalog can have: its code and what it is about. Codes stay; docs are held to
+these tables."""
 
 from __future__ import annotations
 

@@ -75,7 +75,9 @@ def _step(step: Step, graph: Graph, catalog: Catalog, needed: set[str]) -> StepP
         dependents=graph.dependents[step.id],
         each=EachPlan(compile_expression(step.each.items), step.each.at_once) if step.each is not None else None,
         handled=frozenset(outcome for outcome in NO_OUTCOME if f"{step.id}.{outcome}" in needed),
-        undo=StepPlan(f"{step.id}.undo", f"undo {title}", (), True, None, _call(step.undo, step, catalog), ()) if step.undo is not None else None,
+        undo=StepPlan(f"{step.id}.undo", f"undo {title}", (), True, None, _call(step.undo, step, catalog), ())
+        if step.undo is not None
+        else None,
     )
 
 
@@ -109,7 +111,9 @@ def _work(step: Step, catalog: Catalog) -> Work:
             raise _unknown(f"the event {step.emit.event}", step)
         return EmitPlan(event.name, event.topics[0], _values(step.emit.data), _optional(step.emit.key))
     if step.delay is not None:
-        return DelayPlan(parse_ms(step.delay.duration) if step.delay.duration is not None else None, _optional(step.delay.until))
+        return DelayPlan(
+            parse_ms(step.delay.duration) if step.delay.duration is not None else None, _optional(step.delay.until)
+        )
     if step.print is not None:
         return PrintPlan(compile_expression(step.print.text))
     if step.call is not None:
@@ -124,7 +128,9 @@ def _work(step: Step, catalog: Catalog) -> Work:
 
 
 def _unknown(what: str, step: Step) -> ValueError:
-    return ValueError(f"expected {what} in the catalog of step {step.id} but it is not there; check the definition first")
+    return ValueError(
+        f"expected {what} in the catalog of step {step.id} but it is not there; check the definition first"
+    )
 
 
 def _ms(text: str | None) -> int | None:
@@ -153,11 +159,15 @@ def _call(call: Call, step: Step, catalog: Catalog) -> CallPlan:
 
 
 def _retry(call: Call, spec: OperationSpec) -> RetryPlan:
-    """The retries of `call`. A declared error that is not retryable is attempted once, unless the step says otherwise."""
+    """The retries of `call`. A declared error that is not retryable is attempted once, unless the step says
+    otherwise."""
     retry = call.retry or spec.retry
     backoff = parse_ms(retry.backoff)
     once = {error.id: (1, backoff) for error in spec.errors if not error.retryable}
-    said = {code.id: (code.attempts, parse_ms(code.backoff) if code.backoff is not None else backoff) for code in retry.codes}
+    said = {
+        code.id: (code.attempts, parse_ms(code.backoff) if code.backoff is not None else backoff)
+        for code in retry.codes
+    }
     return RetryPlan(retry.attempts, backoff, retry.factor, parse_ms(retry.longest), once | said)
 
 
@@ -165,7 +175,9 @@ def _child(run: ChildRun, step: Step, catalog: Catalog) -> ChildPlan:
     spec = catalog.definition(run.definition, run.version)
     if spec is None:
         raise _unknown(f"the definition {run.definition}@{run.version}", step)
-    return ChildPlan(spec.name, spec.version, spec.sha, spec.at, _optional(run.key), _values(run.with_), _ms(run.within))
+    return ChildPlan(
+        spec.name, spec.version, spec.sha, spec.at, _optional(run.key), _values(run.with_), _ms(run.within)
+    )
 
 
 def _approval(approval: Approval) -> ApprovalPlan:

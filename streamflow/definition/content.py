@@ -1,4 +1,5 @@
-"""Content: a definition with the catalog entries that it names, as canonical bytes and their sha256. What is published and approved."""
+"""Content: a definition with the catalog entries that it names, as canonical bytes and their sha256. What is published
+and approved."""
 
 from __future__ import annotations
 
@@ -46,14 +47,18 @@ def covers(catalog: Catalog, definition: Definition) -> bool:
 def canonical(definition: Definition, catalog: Catalog) -> bytes:
     """The content as compact JSON with sorted keys. Of `catalog` only what `definition` names, sorted by name.
 
-    The same meaning gives the same bytes, in every process and whatever the order of keys in the author's text. Without operations or child runs
-    there is no list of them, so that the content is what it was before there were any."""
+    The same meaning gives the same bytes, in every process and whatever the order of keys in the author's text. Without
+    operations or child runs there is no list of them, so that the content is what it was before there were any."""
     events, operations, children = event_names(definition), operation_names(definition), child_names(definition)
     entries: dict[str, list[dict[str, Any]]] = {
         "events": [_dump(spec) for spec in sorted(catalog.events, key=lambda spec: spec.name) if spec.name in events],
-        "operations": [_dump(spec) for spec in sorted(catalog.operations, key=lambda spec: spec.name) if spec.name in operations],
+        "operations": [
+            _dump(spec) for spec in sorted(catalog.operations, key=lambda spec: spec.name) if spec.name in operations
+        ],
         "definitions": [
-            _dump(spec) for spec in sorted(catalog.definitions, key=lambda spec: (spec.name, spec.version)) if (spec.name, spec.version) in children
+            _dump(spec)
+            for spec in sorted(catalog.definitions, key=lambda spec: (spec.name, spec.version))
+            if (spec.name, spec.version) in children
         ],
     }
     value = {

@@ -1,4 +1,5 @@
-"""What changed between two definitions: typed changes, and an English sentence for each. Ids tell what is the same; renames are not guessed."""
+"""What changed between two definitions: typed changes, and an English sentence for each. Ids tell what is the same;
+renames are not guessed."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from streamflow.definition.model import Definition, Part
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A trigger, step, need, branch, event, value or field that is new. `what` says which of these, `at` the path of ids to it."""
+    """A trigger, step, need, branch, event, value or field that is new. `what` says which of these, `at` the path of
+    ids to it."""
 
     what: str
     at: tuple[str, ...]
@@ -39,7 +41,8 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Items that are the same but stand in another order, where the order means something: branches and events are tried in turn."""
+    """Items that are the same but stand in another order, where the order means something: branches and events are
+    tried in turn."""
 
     at: tuple[str, ...]
     before: tuple[str, ...]
@@ -48,7 +51,15 @@ class Moved:
 
 Change = Added | Removed | Changed | Moved
 
-_NOUNS = {"on": "trigger", "steps": "step", "needs": "need", "events": "event", "choose": "branch", "set": "value", "data": "field"}
+_NOUNS = {
+    "on": "trigger",
+    "steps": "step",
+    "needs": "need",
+    "events": "event",
+    "choose": "branch",
+    "set": "value",
+    "data": "field",
+}
 _NOUNS |= {"with": "value", "codes": "error code", "who": "person"}
 _SCHEMAS = frozenset({"input", "form"})  # their parts are told as they are, whatever they are called
 _IN_TURN = frozenset({"on", "events", "choose"})
@@ -70,7 +81,9 @@ def _dump(part: Part) -> dict[str, Any]:
     return part.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _fields(before: Mapping[str, Any], after: Mapping[str, Any], at: tuple[str, ...], nouns: Mapping[str, str]) -> Iterator[Change]:
+def _fields(
+    before: Mapping[str, Any], after: Mapping[str, Any], at: tuple[str, ...], nouns: Mapping[str, str]
+) -> Iterator[Change]:
     for name in dict.fromkeys((*before, *after)):
         old, new, place = before.get(name), after.get(name), (*at, name)
         if old == new:
@@ -111,7 +124,8 @@ def _written(value: Any) -> str:
 
 
 def _place(at: tuple[str, ...]) -> str:
-    """`("steps", "paid", "wait", "within")` -> ` of step paid`, without the last part, which the sentence names itself."""
+    """`("steps", "paid", "wait", "within")` -> ` of step paid`, without the last part, which the sentence names
+    itself."""
     words, index, nouns = [], 0, _NOUNS
     while index < len(at) - 1:
         noun = nouns.get(at[index])
@@ -132,9 +146,17 @@ def _sentence(change: Change) -> str:
         case Added(what="need"):
             return f"The need `{last}` was added{place.replace(' of ', ' to ', 1)}."
         case Added(what=what, value=value):
-            return f"The {what} `{last}` was added{place.replace(' of ', ' to ', 1)}." if what else f"`{last}`{place} was set to `{value}`."
+            return (
+                f"The {what} `{last}` was added{place.replace(' of ', ' to ', 1)}."
+                if what
+                else f"`{last}`{place} was set to `{value}`."
+            )
         case Removed(what=what, value=value):
-            return f"The {what} `{last}` was removed{place.replace(' of ', ' from ', 1)}." if what else f"`{last}`{place} was removed (it was `{value}`)."
+            return (
+                f"The {what} `{last}` was removed{place.replace(' of ', ' from ', 1)}."
+                if what
+                else f"`{last}`{place} was removed (it was `{value}`)."
+            )
         case Changed(before=before, after=after):
             return f"`{last}`{place} changed from `{before}` to `{after}`."
         case Moved(after=after):

@@ -1,7 +1,7 @@
 """CEL expressions: compiled once, evaluated to plain JSON data, the same in every process (design law 2 and section 6).
 
-Kept out on purpose: texts of CEL errors (only the codes of `ERRORS` leave this module), the order of maps (see `in_no_order`), the
-time-zone database of the machine, and step ids that are only known while running.
+Kept out on purpose: texts of CEL errors (only the codes of `ERRORS` leave this module), the order of maps (see
+`in_no_order`), the time-zone database of the machine, and step ids that are only known while running.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from streamflow.definition.plan import ExpressionError
 from streamflow.errors import DefinitionError, Problem
 
 ERRORS = {
-    "missing_field": "a field, key or index that is read is not there; ask first with has(...) or use .?field.orValue(...)",
+    "missing_field": "a field, key or index that is read is not there; ask first with has(...) or use "
+    ".?field.orValue(...)",
     "no_overload": "an operator or function does not take values of these types, such as text compared with a number",
     "division_by_zero": "a number is divided by zero",
     "out_of_range": "a number, a position or a time is too large or too small",
     "invalid_value": "a text cannot be read as what it is converted to, such as a timestamp",
-    "not_a_time": "a point in time is needed, but the value is neither a timestamp nor RFC 3339 text with Z or an offset",
+    "not_a_time": "a point in time is needed, but the value is neither a timestamp nor RFC 3339 text with Z or an "
+    "offset",
     "not_boolean": "a condition gives something else than true or false",
     "not_json": "the value has no place in JSON, such as infinity, a type or an optional without orValue",
     "too_costly": "the expression takes too many steps",
@@ -60,24 +62,51 @@ _CAUSE_PARTS = (
 )
 _OPTIONAL_CALLS = frozenset({"_?._", "_[?_]", "optional.of", "optional.none", "optional.ofNonZeroValue"})
 _ZONED = frozenset(
-    {f"get{part}" for part in ("FullYear", "Month", "DayOfYear", "DayOfMonth", "Date", "DayOfWeek", "Hours", "Minutes", "Seconds", "Milliseconds")}
+    {
+        f"get{part}"
+        for part in (
+            "FullYear",
+            "Month",
+            "DayOfYear",
+            "DayOfMonth",
+            "Date",
+            "DayOfWeek",
+            "Hours",
+            "Minutes",
+            "Seconds",
+            "Milliseconds",
+        )
+    }
 )
-_MAY_HIDE = frozenset({"errors", "item", "index"})  # younger than published definitions that call a macro's variable so; `check` looks at new ones
+# younger than published definitions that call a macro's variable so; `check` looks at new ones
+_MAY_HIDE = frozenset({"errors", "item", "index"})
 _FIXED_ZONE = re.compile(r"UTC|[+-]?[0-9]{2}:[0-9]{2}")
-_RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND = dt.timedelta(milliseconds=1)
 
 
 def extensions() -> list[Any]:
     """The extensions of CEL that expressions may use; all are deterministic."""
-    return [ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional(), ext_encoders.ExtEncoders(), ext_bindings.ExtBindings()]
+    return [
+        ext_strings.ExtStrings(),
+        ext_math.ExtMath(),
+        ext_optional.ExtOptional(),
+        ext_encoders.ExtEncoders(),
+        ext_bindings.ExtBindings(),
+    ]
 
 
 @lru_cache(maxsize=1)
 def _environment() -> cel.Env:
     anything = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
-    variables = dict.fromkeys(VARIABLES, anything) | {"now": cel.Type.TIMESTAMP, "item": cel.Type.DYN, "index": cel.Type.INT}
+    variables = dict.fromkeys(VARIABLES, anything) | {
+        "now": cel.Type.TIMESTAMP,
+        "item": cel.Type.DYN,
+        "index": cel.Type.INT,
+    }
     return cel.NewEnv(variables=variables, extensions=extensions())
 
 
@@ -115,21 +144,23 @@ class Expression:
         self._wanted = tuple((name, paths.get(name, {})) for name in VARIABLES if name in names)
 
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
-        """The value as plain JSON data: timestamps as RFC 3339 text in UTC, durations as text of seconds, bytes as base64 text.
+        """The value as plain JSON data: timestamps as RFC 3339 text in UTC, durations as text of seconds, bytes as
+        base64 text.
 
         Raises ExpressionError with one of the codes of `ERRORS`."""
         return _plain(self._python(variables))
 
     def holds(self, variables: Mapping[str, Any]) -> bool:
-        """The value of a condition. Raises ExpressionError, with `not_boolean` when the value is neither true nor false."""
+        """The value of a condition. Raises ExpressionError, with `not_boolean` when the value is neither true nor
+        false."""
         value = self._value(variables)
         if value.type() != cel.Type.BOOL:
             raise ExpressionError("not_boolean")
         return bool(value.value())
 
     def instant_ms(self, variables: Mapping[str, Any]) -> int:
-        """The value as a point in time in epoch milliseconds, rounded down. Raises ExpressionError: `not_a_time` for what is neither
-        a timestamp nor RFC 3339 text with an offset."""
+        """The value as a point in time in epoch milliseconds, rounded down. Raises ExpressionError: `not_a_time` for
+        what is neither a timestamp nor RFC 3339 text with an offset."""
         value = self._python(variables)
         if isinstance(value, str) and _RFC3339.fullmatch(value):
             try:
@@ -161,7 +192,8 @@ class Expression:
 
 
 def _narrowed(value: Any, paths: Paths) -> Any:
-    """`value` without the fields that are not read: converting a whole event of 1 KB costs 17 us, a field of it 3 (measured)."""
+    """`value` without the fields that are not read: converting a whole event of 1 KB costs 17 us, a field of it 3
+    (measured)."""
     if not paths or type(value) is not dict:
         return value
     return {field: _narrowed(value[field], below) for field, below in paths.items() if field in value}
@@ -197,8 +229,14 @@ def compile_expression(source: str) -> Expression:
     open_ranges = [node for node in tree.comprehensions() if tree.kind(node.comprehension_expr.iter_range) != "list"]
     builders = [node for node in open_ranges if builds_list(node)]
     main = _environment().deserialize(tree.in_no_order(open_ranges, builders)) if open_ranges else program
-    strict = _environment().deserialize(tree.in_no_order(open_ranges, open_ranges)) if len(builders) < len(open_ranges) else None
-    optionals = any(node.WhichOneof("kind") == "call_expr" and node.call_expr.function in _OPTIONAL_CALLS for node in tree.nodes())
+    strict = (
+        _environment().deserialize(tree.in_no_order(open_ranges, open_ranges))
+        if len(builders) < len(open_ranges)
+        else None
+    )
+    optionals = any(
+        node.WhichOneof("kind") == "call_expr" and node.call_expr.function in _OPTIONAL_CALLS for node in tree.nodes()
+    )
     return Expression(source, main, strict, names, steps, failing, paths_read(tree), optionals)
 
 
@@ -226,7 +264,11 @@ def _reads(tree: Tree, problems: list[Problem]) -> tuple[frozenset[str], frozens
         if kind == "select_expr" and _is_by_step(node.select_expr.operand, bound):
             read[node.select_expr.operand.ident_expr.name].add(node.select_expr.field)
             named_by.add(node.select_expr.operand.id)
-        elif kind == "call_expr" and node.call_expr.function in ("_[_]", "_?._", "_[?_]") and _is_by_step(node.call_expr.args[0], bound):
+        elif (
+            kind == "call_expr"
+            and node.call_expr.function in ("_[_]", "_?._", "_[?_]")
+            and _is_by_step(node.call_expr.args[0], bound)
+        ):
             step = constant_text(node.call_expr.args[1])
             if step is not None:
                 read[node.call_expr.args[0].ident_expr.name].add(step)
@@ -238,7 +280,8 @@ def _reads(tree: Tree, problems: list[Problem]) -> tuple[frozenset[str], frozens
                     Problem(
                         "SF262",
                         "",
-                        f"expected the id of a step after `{node.ident_expr.name}` but found something that is only known while running.",
+                        f"expected the id of a step after `{node.ident_expr.name}` but found something that is only "
+                        "known while running.",
                         f"Write {node.ident_expr.name}.<id>.",
                     )
                 )
@@ -250,12 +293,22 @@ def _reads(tree: Tree, problems: list[Problem]) -> tuple[frozenset[str], frozens
 def hidden_problems(names: Iterable[str]) -> list[Problem]:
     """Problems for the variables `names`, which a macro hides."""
     return [
-        Problem("SF264", "", f"`{name}` is a variable of every expression but is used here as the name in a macro.", "Choose another name.") for name in names
+        Problem(
+            "SF264",
+            "",
+            f"`{name}` is a variable of every expression but is used here as the name in a macro.",
+            "Choose another name.",
+        )
+        for name in names
     ]
 
 
 def _is_by_step(node: Any, bound: frozenset[str]) -> bool:
-    return bool(node.WhichOneof("kind") == "ident_expr" and node.ident_expr.name in ("steps", "errors") and node.ident_expr.name not in bound)
+    return bool(
+        node.WhichOneof("kind") == "ident_expr"
+        and node.ident_expr.name in ("steps", "errors")
+        and node.ident_expr.name not in bound
+    )
 
 
 def _refuse_named_zones(tree: Tree, problems: list[Problem]) -> None:
@@ -275,7 +328,8 @@ def _refuse_named_zones(tree: Tree, problems: list[Problem]) -> None:
 
 
 def _unwrapped(value: Any) -> Any:
-    """`value` as Python data. Part by part, because the library's own conversion crashes the process on an optional inside a list or map."""
+    """`value` as Python data. Part by part, because the library's own conversion crashes the process on an optional
+    inside a list or map."""
     name = value.type().name()
     if name.startswith("LIST"):
         return [_unwrapped(item) for item in value.value()]
@@ -314,7 +368,11 @@ def _plain(value: Any) -> Any:
 
 def _timestamp(value: dt.datetime) -> str:
     utc = value.astimezone(dt.UTC)
-    return utc.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0") + (f".{utc.microsecond // 1000:03}" if utc.microsecond // 1000 else "") + "Z"
+    return (
+        utc.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+        + (f".{utc.microsecond // 1000:03}" if utc.microsecond // 1000 else "")
+        + "Z"
+    )
 
 
 def _seconds(value: dt.timedelta) -> str:

@@ -1,4 +1,5 @@
-"""What can be wrong with the expressions of a definition: each is compiled against the types of what it may read, in plan order."""
+"""What can be wrong with the expressions of a definition: each is compiled against the types of what it may read, in
+plan order."""
 
 from __future__ import annotations
 
@@ -14,16 +15,36 @@ from streamflow.definition.expression_tree import Tree
 from streamflow.definition.fields_check import Found, Receiver, field_problems, json_type
 from streamflow.definition.graph import OUTSIDE, Graph, kind_of
 from streamflow.definition.model import Call, ChildRun, Definition, Each, Emit, Step
-from streamflow.definition.schema_types import ANYTHING, TEXT, WHOLE, Kind, Schema, Types, common, list_of, schema_fault, with_fields
+from streamflow.definition.schema_types import (
+    ANYTHING,
+    TEXT,
+    WHOLE,
+    Kind,
+    Schema,
+    Types,
+    common,
+    list_of,
+    schema_fault,
+    with_fields,
+)
 from streamflow.definition.scope import Scope, asked, certain_steps, mixed, read_schema, uncertain
 from streamflow.definition.syntax import nearest
 from streamflow.errors import DefinitionError, Problem
 
-Expected = tuple[str, frozenset[str], str]  # in words, the names of the CEL types that fit (empty: all), a fix for others
+# in words, the names of the CEL types that fit (empty: all), a fix for others
+Expected = tuple[str, frozenset[str], str]
 
 CONDITION = ("true or false", frozenset({"BOOL", "DYN"}), "Write a comparison.")
-KEY = ("a text or a whole number", frozenset({"STRING", "INT", "UINT", "DYN"}), "Convert it, for example with string(...).")
-INSTANT = ("a timestamp or a text with one", frozenset({"TIMESTAMP", "STRING", "DYN"}), "Write timestamp(...), or now + duration(...).")
+KEY = (
+    "a text or a whole number",
+    frozenset({"STRING", "INT", "UINT", "DYN"}),
+    "Convert it, for example with string(...).",
+)
+INSTANT = (
+    "a timestamp or a text with one",
+    frozenset({"TIMESTAMP", "STRING", "DYN"}),
+    "Write timestamp(...), or now + duration(...).",
+)
 LIST = ("a list", frozenset({"LIST", "DYN"}), "Name a list, or write one, such as [trigger.id].")
 ANY_VALUE = ("a value", frozenset[str](), "")
 
@@ -65,15 +86,25 @@ class ExpressionCheck:
             before = self.graph.ancestors[id_] - {id_}
             known = [other for other in self.graph.order if other in before]
             steps = self.types.message((other, self.outputs.get(other, anything)) for other in known)
-            errors = self.types.message((other, error) for other in known if kind_of(self.graph.steps[other]) in OUTSIDE)
-            schemas = {"trigger": trigger_schema, "run": _RUN, "steps": {"type": "object", "properties": dict(self.output_schemas)}}
+            errors = self.types.message(
+                (other, error) for other in known if kind_of(self.graph.steps[other]) in OUTSIDE
+            )
+            schemas = {
+                "trigger": trigger_schema,
+                "run": _RUN,
+                "steps": {"type": "object", "properties": dict(self.output_schemas)},
+            }
             scope = Scope({**kinds, "steps": steps, "errors": errors}, schemas, before, *certain[id_])
             self._step(self.graph.steps[id_], f"/steps/{index_of[id_]}", scope)
         return self.problems
 
     def _trigger(self) -> Schema:
         """What may have started a run: one of the events, or a request."""
-        known = [self._schema(trigger.event) for trigger in self.definition.on if self.catalog.event(trigger.event) is not None]
+        known = [
+            self._schema(trigger.event)
+            for trigger in self.definition.on
+            if self.catalog.event(trigger.event) is not None
+        ]
         if self.definition.input is not None:
             known.append(_valid(self.definition.input))
         return common(known) if known else ANYTHING
@@ -85,7 +116,11 @@ class ExpressionCheck:
     def _step(self, step: Step, at: str, scope: Scope) -> None:
         condition = self._check(step.if_, at + "/if", scope, CONDITION)
         if condition is not None:
-            scope = replace(scope, certain=scope.certain | asked(condition[1], "steps"), failed=scope.failed | asked(condition[1], "errors"))
+            scope = replace(
+                scope,
+                certain=scope.certain | asked(condition[1], "steps"),
+                failed=scope.failed | asked(condition[1], "errors"),
+            )
         self.outputs[step.id], self.output_schemas[step.id] = self._output(step, at, scope)
         if step.undo is not None:
             before = (*(other for other in self.graph.order if other in scope.before), step.id)
@@ -102,7 +137,11 @@ class ExpressionCheck:
         if step.wait is not None:
             for index, clause in enumerate(step.wait.events):
                 schema = self._schema(clause.event)
-                within = replace(scope, kinds={**scope.kinds, "event": self.types.kind(schema)}, schemas={**scope.schemas, "event": schema})
+                within = replace(
+                    scope,
+                    kinds={**scope.kinds, "event": self.types.kind(schema)},
+                    schemas={**scope.schemas, "event": schema},
+                )
                 self._check(clause.where, f"{at}/wait/events/{index}/where", within, CONDITION)
             data = common([self._schema(clause.event) for clause in step.wait.events])
             return self._object({"event": TEXT, "id": TEXT, "time_ms": WHOLE, "data": data})
@@ -111,8 +150,14 @@ class ExpressionCheck:
                 self._check(branch.if_, f"{at}/choose/{index}/if", scope, CONDITION)
             return self._object({"branch": TEXT})
         if step.set is not None:
-            values = [(value.name, self._check(value.expr, f"{at}/set/{index}/expr", scope, ANY_VALUE)) for index, value in enumerate(step.set)]
-            known = {name: self.types.result(found[0]) if found is not None else self.types.kind(ANYTHING) for name, found in values}
+            values = [
+                (value.name, self._check(value.expr, f"{at}/set/{index}/expr", scope, ANY_VALUE))
+                for index, value in enumerate(step.set)
+            ]
+            known = {
+                name: self.types.result(found[0]) if found is not None else self.types.kind(ANYTHING)
+                for name, found in values
+            }
             return self.types.message(known.items()), ANYTHING
         if step.emit is not None:
             self._emit(step.emit, at + "/emit", scope)
@@ -159,7 +204,9 @@ class ExpressionCheck:
         """Checks what the operation is given, and gives the schema of its output."""
         spec = self.catalog.operation(call.operation)
         taken = _valid(spec.input) if spec is not None else ANYTHING
-        self._given(call.with_, Receiver(f"the operation {call.operation}", taken, at + "/with", _GIVEN, strict=True), scope)
+        self._given(
+            call.with_, Receiver(f"the operation {call.operation}", taken, at + "/with", _GIVEN, strict=True), scope
+        )
         return _valid(spec.output) if spec is not None else ANYTHING
 
     def _child(self, run: ChildRun, at: str, scope: Scope) -> None:
@@ -170,7 +217,10 @@ class ExpressionCheck:
         self._given(run.with_, Receiver(name, taken, at + "/with", _GIVEN, strict=True), scope)
 
     def _given(self, values: list[model.Mapping], receiver: Receiver, scope: Scope) -> None:
-        found = [self._check(value.expr, f"{receiver.at}/{index}/expr", scope, ANY_VALUE) for index, value in enumerate(values)]
+        found = [
+            self._check(value.expr, f"{receiver.at}/{index}/expr", scope, ANY_VALUE)
+            for index, value in enumerate(values)
+        ]
         self.problems += field_problems(receiver, values, found, scope, self.types)
 
     def _object(self, properties: dict[str, Schema]) -> tuple[Kind, Schema]:
@@ -179,7 +229,11 @@ class ExpressionCheck:
 
     def _emit(self, emit: Emit, at: str, scope: Scope) -> None:
         self._check(emit.key, at + "/key", scope, KEY)
-        self._given(emit.data, Receiver(f"the event {emit.event}", self._schema(emit.event), at + "/data", _EMITTED, strict=False), scope)
+        self._given(
+            emit.data,
+            Receiver(f"the event {emit.event}", self._schema(emit.event), at + "/data", _EMITTED, strict=False),
+            scope,
+        )
 
     def _check(self, source: str | None, at: str, scope: Scope, expected: Expected) -> Found | None:
         """The type and tree of `source`, or None if it is absent or has errors, which are then among the problems."""
@@ -203,10 +257,19 @@ class ExpressionCheck:
         returned = typed.return_type()
         problems = order_problems(tree) + hidden_problems(sorted(tree.bound() & set(scope.kinds)))
         if _NOT_JSON.search(returned.name()):
-            problems.append(Problem("SF273", "", "the result has no place in JSON.", "End an optional with orValue(...); give a map texts as keys."))
+            problems.append(
+                Problem(
+                    "SF273",
+                    "",
+                    "the result has no place in JSON.",
+                    "End an optional with orValue(...); give a map texts as keys.",
+                )
+            )
         elif expected[1] and returned.name().partition("<")[0] not in expected[1]:
             told = json_type(returned.name(), self.types) or returned.name().lower()
-            problems.append(Problem("SF272", "", f"expected {expected[0]} but the result is of type {told}.", expected[2]))
+            problems.append(
+                Problem("SF272", "", f"expected {expected[0]} but the result is of type {told}.", expected[2])
+            )
         self._add(problems, at)
         self._add(uncertain(tree, scope), at)
         self._add(mixed(tree, scope), at)
@@ -217,14 +280,28 @@ class ExpressionCheck:
 
     def _misplaced(self, compiled: Expression, scope: Scope) -> Iterator[Problem]:
         for name in sorted(compiled.names - set(scope.kinds)):
-            fix = "In a step with `each`, `with` of its call or child run may read it." if name in ("item", "index") else ""
-            yield Problem("SF266", "", f"`{name}` is not there in this place.", fix or f"Here you may read {', '.join(sorted(scope.kinds))}.")
+            fix = (
+                "In a step with `each`, `with` of its call or child run may read it."
+                if name in ("item", "index")
+                else ""
+            )
+            yield Problem(
+                "SF266",
+                "",
+                f"`{name}` is not there in this place.",
+                fix or f"Here you may read {', '.join(sorted(scope.kinds))}.",
+            )
         for id_ in sorted(compiled.steps if "steps" in scope.kinds else ()):
             if id_ not in self.graph.steps:
                 near = nearest(id_, scope.before or self.graph.steps)
                 yield Problem("SF268", "", f"there is no step `{id_}`.", f"Did you mean `{near}`?" if near else "")
             elif id_ not in scope.before:
-                yield Problem("SF267", "", f"the step `{id_}` does not come before this one, so it has left nothing to read.", f"Add `{id_}` to `needs`.")
+                yield Problem(
+                    "SF267",
+                    "",
+                    f"the step `{id_}` does not come before this one, so it has left nothing to read.",
+                    f"Add `{id_}` to `needs`.",
+                )
             elif id_ in compiled.failing and kind_of(self.graph.steps[id_]) not in OUTSIDE:
                 yield Problem("SF276", "", f"the step `{id_}` has no errors.", "Only those of kind call and run have.")
 

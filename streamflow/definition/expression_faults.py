@@ -11,7 +11,17 @@ from streamflow.errors import Problem
 VARIABLES = ("event", "trigger", "steps", "errors", "item", "index", "run", "now")
 
 _MESSAGE = re.compile(r"ERROR: [^:]*:(-?\d+):(-?\d+): (.*)")
-_SIGNS = {"_&&_": "&&", "_||_": "||", "!_": "!", "-_": "-", "_?_:_": "? :", "_[_]": "[...]", "@in": "in", "_?._": ".?", "_[?_]": "[?...]"}
+_SIGNS = {
+    "_&&_": "&&",
+    "_||_": "||",
+    "!_": "!",
+    "-_": "-",
+    "_?_:_": "? :",
+    "_[_]": "[...]",
+    "@in": "in",
+    "_?._": ".?",
+    "_[?_]": "[?...]",
+}
 _KINDS = {
     "string": "a text",
     "int": "a whole number",
@@ -27,10 +37,16 @@ _KINDS = {
 
 
 def syntax_problems(text: str, fields: Callable[[str], Iterable[str]] = lambda _struct: ()) -> list[Problem]:
-    """Problems for the text of a compile error. `fields` gives the property names of a message type; pointers are empty."""
+    """Problems for the text of a compile error. `fields` gives the property names of a message type; pointers are
+    empty."""
     found = _MESSAGE.findall(text) or [("1", "1", text.split("\n")[0])]
-    problems = [_worded(message, _place(int(line), int(column)), fields) for line, column, message in found if "'*error*'" not in message]
-    return list(dict.fromkeys(problems))[:3]  # the compiler repeats itself; what comes after three is mostly a consequence
+    problems = [
+        _worded(message, _place(int(line), int(column)), fields)
+        for line, column, message in found
+        if "'*error*'" not in message
+    ]
+    # the compiler repeats itself; what comes after three is mostly a consequence
+    return list(dict.fromkeys(problems))[:3]
 
 
 def _place(line: int, column: int) -> str:
@@ -47,9 +63,18 @@ def _worded(message: str, place: str, fields: Callable[[str], Iterable[str]]) ->
         return _no_overload(match[1], match[2], place)
     if match := re.match(r"expression of type '([^']*)' cannot be the operand of a select operation", message):
         kind = _kind(match[1])
-        fix = "Read one item of it, such as [0], or go through it with map." if kind == "a list" else "Read it alone, without a field."
+        fix = (
+            "Read one item of it, such as [0], or go through it with map."
+            if kind == "a list"
+            else "Read it alone, without a field."
+        )
         return Problem("SF271", "", f"{kind} has no fields ({place}).", fix)
-    return Problem("SF260", "", f"the expression cannot be read {place}: {_detail(message)}.", "Look for a missing bracket, quote or operator there.")
+    return Problem(
+        "SF260",
+        "",
+        f"the expression cannot be read {place}: {_detail(message)}.",
+        "Look for a missing bracket, quote or operator there.",
+    )
 
 
 def _detail(message: str) -> str:
@@ -60,7 +85,9 @@ def _detail(message: str) -> str:
         return f"{match[1]} is no part of an expression"
     if match := re.match(r"missing (\S+) at (\S+)", message):
         return f"{match[1]} is missing before {match[2]}"
-    if match := re.match(r"(?:mismatched|extraneous) input '(.*?)' expecting|no viable alternative at input '(.*)'$", message):
+    if match := re.match(
+        r"(?:mismatched|extraneous) input '(.*?)' expecting|no viable alternative at input '(.*)'$", message
+    ):
         return f"{match[1] or match[2]} is not expected there"
     return message
 

@@ -1,7 +1,8 @@
-"""A checked CEL expression as a tree: what it reads, and the one rewriting that keeps its results free of the order of maps.
+"""A checked CEL expression as a tree: what it reads, and the one rewriting that keeps its results free of the order of
+maps.
 
-The CEL library gives no tree, but its serialized form is the public protobuf message `cel.expr.CheckedExpr`; the parts of
-that message which are used here are declared below. No copy of it is stored anywhere.
+The CEL library gives no tree, but its serialized form is the public protobuf message `cel.expr.CheckedExpr`; the parts
+of that message which are used here are declared below. No copy of it is stored anywhere.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 # message -> fields "name number type"; `*` marks a repeated field, an unknown type name is a message of this table
 _LAYOUT = {
-    "Constant": "null_value 1 int64, bool_value 2 bool, int64_value 3 int64, uint64_value 4 uint64, double_value 5 double, string_value 6 string, "
+    "Constant": "null_value 1 int64, bool_value 2 bool, int64_value 3 int64, uint64_value 4 uint64, double_value 5 "
+    "double, string_value 6 string, "
     "bytes_value 7 bytes",
     "Ident": "name 1 string",
     "Select": "operand 1 Expr, field 2 string, test_only 3 bool",
@@ -22,15 +24,18 @@ _LAYOUT = {
     "CreateList": "elements 1 Expr*, optional_indices 2 int32*",
     "Entry": "id 1 int64, field_key 2 string, map_key 3 Expr, value 4 Expr, optional_entry 5 bool",
     "CreateStruct": "message_name 1 string, entries 2 Entry*",
-    "Comprehension": "iter_var 1 string, iter_range 2 Expr, accu_var 3 string, accu_init 4 Expr, loop_condition 5 Expr, loop_step 6 Expr, "
+    "Comprehension": "iter_var 1 string, iter_range 2 Expr, accu_var 3 string, accu_init 4 Expr, loop_condition 5 "
+    "Expr, loop_step 6 Expr, "
     "result 7 Expr, iter_var2 8 string",
-    "Expr": "id 2 int64, const_expr 3 Constant, ident_expr 4 Ident, select_expr 5 Select, call_expr 6 Call, list_expr 7 CreateList, "
+    "Expr": "id 2 int64, const_expr 3 Constant, ident_expr 4 Ident, select_expr 5 Select, call_expr 6 Call, list_expr "
+    "7 CreateList, "
     "struct_expr 8 CreateStruct, comprehension_expr 9 Comprehension",
     "ListType": "elem_type 1 Type",
     "MapType": "key_type 1 Type, value_type 2 Type",
     "AbstractType": "name 1 string, parameter_types 2 Type*",
     "Empty": "",
-    "Type": "dyn 1 Empty, primitive 3 int32, wrapper 4 int32, well_known 5 int32, list_type 6 ListType, map_type 7 MapType, message_type 9 string, "
+    "Type": "dyn 1 Empty, primitive 3 int32, wrapper 4 int32, well_known 5 int32, list_type 6 ListType, map_type 7 "
+    "MapType, message_type 9 string, "
     "abstract_type 14 AbstractType",
     "Reference": "name 1 string, overload_id 3 string*",
     "NamedReference": "key 1 int64, value 2 Reference",
@@ -42,9 +47,16 @@ _ONE_OF = {"Constant", "Expr", "Type"}
 
 def _declare() -> Any:
     field = descriptor_pb2.FieldDescriptorProto
-    scalars = {"int64": field.TYPE_INT64, "uint64": field.TYPE_UINT64, "int32": field.TYPE_INT32, "bool": field.TYPE_BOOL}
+    scalars = {
+        "int64": field.TYPE_INT64,
+        "uint64": field.TYPE_UINT64,
+        "int32": field.TYPE_INT32,
+        "bool": field.TYPE_BOOL,
+    }
     scalars |= {"double": field.TYPE_DOUBLE, "string": field.TYPE_STRING, "bytes": field.TYPE_BYTES}
-    file = descriptor_pb2.FileDescriptorProto(name="streamflow/expression_tree.proto", package="streamflow.tree", syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(
+        name="streamflow/expression_tree.proto", package="streamflow.tree", syntax="proto3"
+    )
     for name, layout in _LAYOUT.items():
         message = file.message_type.add(name=name)
         if name in _ONE_OF:
@@ -52,7 +64,9 @@ def _declare() -> Any:
         for line in filter(None, layout.split(", ")):
             field_name, number, kind = line.split()
             many, kind = kind.endswith("*"), kind.removesuffix("*")
-            declared = message.field.add(name=field_name, number=int(number), label=field.LABEL_REPEATED if many else field.LABEL_OPTIONAL)
+            declared = message.field.add(
+                name=field_name, number=int(number), label=field.LABEL_REPEATED if many else field.LABEL_OPTIONAL
+            )
             if kind in scalars:
                 declared.type = scalars[kind]
             else:
@@ -90,7 +104,13 @@ class Tree:
                 part = node.comprehension_expr
                 result = bound | {part.accu_var}
                 inside = result | {name for name in (part.iter_var, part.iter_var2) if name}
-                pending += [(part.result, result), (part.loop_step, inside), (part.loop_condition, inside), (part.accu_init, bound), (part.iter_range, bound)]
+                pending += [
+                    (part.result, result),
+                    (part.loop_step, inside),
+                    (part.loop_condition, inside),
+                    (part.accu_init, bound),
+                    (part.iter_range, bound),
+                ]
             else:
                 pending += [(child, bound) for child in reversed(children(node))]
 
@@ -108,18 +128,24 @@ class Tree:
         return {"list_type": "list", "map_type": "map", None: "dyn", "dyn": "dyn"}.get(which, "other")
 
     def comprehensions(self) -> Iterator[Any]:
-        """The macros that go through a range (`map`, `filter`, `all`, `exists`, `exists_one`), not those that only bind a name."""
-        return (node for node in self.nodes() if node.WhichOneof("kind") == "comprehension_expr" and not _only_binds(node))
+        """The macros that go through a range (`map`, `filter`, `all`, `exists`, `exists_one`), not those that only bind
+        a name."""
+        return (
+            node for node in self.nodes() if node.WhichOneof("kind") == "comprehension_expr" and not _only_binds(node)
+        )
 
     def in_no_order(self, nodes: list[Any], lists: list[Any]) -> bytes:
-        """The serialized expression in which nothing depends on the order that the ranges of the comprehensions `nodes` may have.
+        """The serialized expression in which nothing depends on the order that the ranges of the comprehensions `nodes`
+        may have.
 
-        Those among `lists` must be given a list: their range becomes `range + []`, which fails for a map (and copies no list). `all` and
-        `exists` visit every item, in `pred && result` instead of `result && pred`, so that the budget they use has no order either."""
+        Those among `lists` must be given a list: their range becomes `range + []`, which fails for a map (and copies no
+        list). `all` and `exists` visit every item, in `pred && result` instead of `result && pred`, so that the budget
+        they use has no order either."""
         tree = Tree(self._envelope.SerializeToString())
         open_ids, list_ids = {node.id for node in nodes}, {node.id for node in lists}
         fresh = max(max(tree._types, default=0), *(node.id for node in tree.nodes())) + 1
-        for node in reversed([n for n in tree.nodes() if n.id in open_ids]):  # inner ones first: ranges are copied with what is in them
+        # inner ones first: ranges are copied with what is in them
+        for node in reversed([n for n in tree.nodes() if n.id in open_ids]):
             part = node.comprehension_expr
             step = part.loop_step
             if step.call_expr.function in ("_&&_", "_||_"):
@@ -161,7 +187,10 @@ def constant_text(node: Any) -> str | None:
 
 
 def _only_binds(node: Any) -> bool:
-    return node.comprehension_expr.iter_range.WhichOneof("kind") == "list_expr" and not node.comprehension_expr.iter_range.list_expr.elements
+    return (
+        node.comprehension_expr.iter_range.WhichOneof("kind") == "list_expr"
+        and not node.comprehension_expr.iter_range.list_expr.elements
+    )
 
 
 def children(node: Any) -> list[Any]:
@@ -174,7 +203,11 @@ def children(node: Any) -> list[Any]:
     if kind == "list_expr":
         return list(node.list_expr.elements)
     if kind == "struct_expr":
-        return [child for entry in node.struct_expr.entries for child in ([entry.map_key] if entry.HasField("map_key") else []) + [entry.value]]
+        return [
+            child
+            for entry in node.struct_expr.entries
+            for child in ([entry.map_key] if entry.HasField("map_key") else []) + [entry.value]
+        ]
     if kind == "comprehension_expr":
         part = node.comprehension_expr
         return [part.iter_range, part.accu_init, part.loop_condition, part.loop_step, part.result]
@@ -193,7 +226,8 @@ Paths = dict[str, Any]  # field -> the paths read below it; empty: all that is t
 
 
 def paths_read(tree: Tree) -> dict[str, Paths]:
-    """What is read of each variable: chains of fields from it. A variable that is used in any other way is read whole."""
+    """What is read of each variable: chains of fields from it. A variable that is used in any other way is read
+    whole."""
     found: dict[str, Paths] = {}
     whole: set[str] = set()
     inner: set[int] = set()  # nodes that are the beginning of a longer chain

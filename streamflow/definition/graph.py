@@ -1,4 +1,5 @@
-"""The graph of a definition: which step needs which, in what order they stand in the plan, and what lies before each."""
+"""The graph of a definition: which step needs which, in what order they stand in the plan, and what lies before
+each."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ def kind_of(step: Step) -> str:
 
 
 def outcomes_of(step: Step) -> tuple[str, ...]:
-    """The outcomes that a need may name: the events of a wait and `timeout`, the branches of a choose, the decisions of an approval and
-    `timeout`, `failure` and `timeout` of a call or a child run; other kinds have none to name."""
+    """The outcomes that a need may name: the events of a wait and `timeout`, the branches of a choose, the decisions of
+    an approval and `timeout`, `failure` and `timeout` of a call or a child run; other kinds have none to name."""
     if step.wait is not None:
         return tuple(clause.id for clause in step.wait.events) + (("timeout",) if step.wait.within is not None else ())
     if step.choose is not None:
@@ -30,17 +31,22 @@ def outcomes_of(step: Step) -> tuple[str, ...]:
 
 
 class Graph:
-    """The needs of a definition, also of a faulty one: needs of unknown steps are left out, and a second step with an id is ignored.
+    """The needs of a definition, also of a faulty one: needs of unknown steps are left out, and a second step with an
+    id is ignored.
 
-    `order` holds all step ids topologically, ties as written (steps in a cycle come last); `needs` the ids of the steps that each
-    needs; `dependents` those that need it, in plan order; `ancestors` all steps before it; `cycles` the ids around each cycle, separate ones only."""
+    `order` holds all step ids topologically, ties as written (steps in a cycle come last); `needs` the ids of the steps
+    that each needs; `dependents` those that need it, in plan order; `ancestors` all steps before it; `cycles` the ids
+    around each cycle, separate ones only."""
 
     def __init__(self, definition: Definition) -> None:
         self.steps: dict[str, Step] = {}
         for step in definition.steps:
             self.steps.setdefault(step.id, step)
         self.needs = {
-            id_: tuple(dict.fromkeys(need.partition(".")[0] for need in step.needs if need.partition(".")[0] in self.steps)) for id_, step in self.steps.items()
+            id_: tuple(
+                dict.fromkeys(need.partition(".")[0] for need in step.needs if need.partition(".")[0] in self.steps)
+            )
+            for id_, step in self.steps.items()
         }
         self.order = self._ordered()
         place = {id_: index for index, id_ in enumerate(self.order)}
@@ -51,7 +57,9 @@ class Graph:
         self.dependents = {id_: tuple(sorted(ids, key=place.__getitem__)) for id_, ids in below.items()}
         self.ancestors: dict[str, frozenset[str]] = {}
         for id_ in self.order:
-            self.ancestors[id_] = frozenset(self.needs[id_]).union(*(self.ancestors.get(need, frozenset()) for need in self.needs[id_]))
+            self.ancestors[id_] = frozenset(self.needs[id_]).union(
+                *(self.ancestors.get(need, frozenset()) for need in self.needs[id_])
+            )
 
     def _ordered(self) -> tuple[str, ...]:
         written = {id_: index for index, id_ in enumerate(self.steps)}

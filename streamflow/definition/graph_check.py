@@ -13,7 +13,23 @@ from streamflow.definition.work_check import work_problems
 from streamflow.errors import Problem
 
 RESERVED = frozenset(  # words of CEL
-    {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop", "package", "namespace"}
+    {
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "false",
+        "for",
+        "function",
+        "if",
+        "import",
+        "in",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+    }
     | {"null", "return", "true", "var", "void", "while"}
 )
 _ENDED = frozenset({"*done"})  # the one outcome of the kinds that have none to name
@@ -29,7 +45,12 @@ def graph_problems(definition: Definition, graph: Graph) -> Iterator[Problem]:
     for circle in graph.cycles:
         index = next(index for index, step in enumerate(definition.steps) if step.id == circle[0])
         around = " -> ".join((*circle, circle[0]))
-        yield Problem("SF213", f"/steps/{index}/needs", f"these steps wait for each other and can never begin: {around}.", "Take one of the needs away.")
+        yield Problem(
+            "SF213",
+            f"/steps/{index}/needs",
+            f"these steps wait for each other and can never begin: {around}.",
+            "Take one of the needs away.",
+        )
     if not graph.cycles:
         yield from _joins(definition, graph)
         yield from _unfollowed(definition)
@@ -41,9 +62,19 @@ def _ids(definition: Definition) -> Iterator[Problem]:
     steps = ((step.id, f"/steps/{index}/id", "step") for index, step in enumerate(definition.steps))
     for id_, at, what in chain(triggers, steps):
         if id_ in seen:
-            yield Problem("SF210", at, f"the id `{id_}` is already that of another {seen[id_]}.", f"Give this {what} an id of its own.")
+            yield Problem(
+                "SF210",
+                at,
+                f"the id `{id_}` is already that of another {seen[id_]}.",
+                f"Give this {what} an id of its own.",
+            )
         elif id_ in RESERVED:
-            yield Problem("SF219", at, f"`{id_}` is a word of the expression language and cannot be an id.", f"For example `{id_}_{what}`.")
+            yield Problem(
+                "SF219",
+                at,
+                f"`{id_}` is a word of the expression language and cannot be an id.",
+                f"For example `{id_}_{what}`.",
+            )
         seen.setdefault(id_, what)
 
 
@@ -55,14 +86,26 @@ def _needs(step: Step, at: str, graph: Graph, triggers: set[str]) -> Iterator[Pr
             yield Problem("SF223", place, f"the need `{need}` is written twice.", "Remove one of them.")
         target = graph.steps.get(id_)
         if target is not None and target.fail is not None:
-            yield Problem("SF226", place, f"the step `{id_}` ends the run, so nothing can come after it.", "Remove this need.")
+            yield Problem(
+                "SF226", place, f"the step `{id_}` ends the run, so nothing can come after it.", "Remove this need."
+            )
             continue
         if target is None:
             near = nearest(id_, graph.steps)
             if id_ in triggers:
-                yield Problem("SF211", place, f"`{id_}` is a trigger, not a step.", "A step without needs begins with the run; remove this need.")
+                yield Problem(
+                    "SF211",
+                    place,
+                    f"`{id_}` is a trigger, not a step.",
+                    "A step without needs begins with the run; remove this need.",
+                )
             else:
-                yield Problem("SF211", place, f"there is no step `{id_}`.", f"Did you mean `{near}`?" if near else f"The steps are {', '.join(graph.steps)}.")
+                yield Problem(
+                    "SF211",
+                    place,
+                    f"there is no step `{id_}`.",
+                    f"Did you mean `{near}`?" if near else f"The steps are {', '.join(graph.steps)}.",
+                )
             continue
         outcomes = outcomes_of(target)
         if outcome and outcome not in outcomes:
@@ -83,7 +126,8 @@ def _needs(step: Step, at: str, graph: Graph, triggers: set[str]) -> Iterator[Pr
 
 
 def _joins(definition: Definition, graph: Graph) -> Iterator[Problem]:
-    """Steps that can never begin. What must have happened for a step is kept as the outcomes that each earlier step may have had."""
+    """Steps that can never begin. What must have happened for a step is kept as the outcomes that each earlier step may
+    have had."""
     must: dict[str, dict[str, frozenset[str]] | None] = {}
     index_of = {step.id: index for index, step in reversed(list(enumerate(definition.steps)))}
     for id_ in graph.order:
@@ -101,13 +145,25 @@ def _joins(definition: Definition, graph: Graph) -> Iterator[Problem]:
         at = f"/steps/{index_of[id_]}"
         if clash:
             fix = f"Use join: any, or need only one outcome of `{clash}`."
-            yield Problem("SF217", at + "/needs", f"the needs of `{id_}` can never all be met: `{clash}` ends in one way only.", fix)
+            yield Problem(
+                "SF217",
+                at + "/needs",
+                f"the needs of `{id_}` can never all be met: `{clash}` ends in one way only.",
+                fix,
+            )
         elif must[id_] is None:
             dead = next(need for need in step.needs if _way(need, graph, must) is None)
-            yield Problem("SF218", at, f"the step `{id_}` can never begin, because it needs `{dead}`.", "Mend that step first, or need another one.")
+            yield Problem(
+                "SF218",
+                at,
+                f"the step `{id_}` can never begin, because it needs `{dead}`.",
+                "Mend that step first, or need another one.",
+            )
 
 
-def _way(need: str, graph: Graph, must: dict[str, dict[str, frozenset[str]] | None]) -> dict[str, frozenset[str]] | None:
+def _way(
+    need: str, graph: Graph, must: dict[str, dict[str, frozenset[str]] | None]
+) -> dict[str, frozenset[str]] | None:
     id_, _, outcome = need.partition(".")
     if id_ not in graph.steps or graph.steps[id_].fail is not None:
         return {}  # reported already
@@ -142,4 +198,6 @@ def _unfollowed(definition: Definition) -> Iterator[Problem]:
         if limited is not None and limited.within is not None and f"{step.id}.timeout" not in needed:
             at = f"/steps/{index}/{kind_of(step)}/within"
             fix = f"Add a step that needs `{step.id}.timeout`."
-            yield Problem("SF222", at, f"when `{step.id}` has waited {limited.within} in vain, nothing follows.", fix, "warning")
+            yield Problem(
+                "SF222", at, f"when `{step.id}` has waited {limited.within} in vain, nothing follows.", fix, "warning"
+            )

@@ -1,7 +1,7 @@
 """A definition as a Mermaid flowchart. Always made from the definition and never read back as truth.
 
-Nothing an author wrote is ever syntax: node ids are `n0`, `n1`, ..., and every text stands in quotes with what Mermaid or HTML would
-read as its own escaped. The same definition gives the same text.
+Nothing an author wrote is ever syntax: node ids are `n0`, `n1`, ..., and every text stands in quotes with what Mermaid
+or HTML would read as its own escaped. The same definition gives the same text.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ _STYLES = {
 def mermaid(definition: Definition, catalog: Catalog | None = None, *, overlay: Mapping[str, str] | None = None) -> str:
     """The flowchart of `definition`, as text that ends with a newline.
 
-    `catalog` gives events and operations their titles, and, if it has all of them, the comment with the content hash, by which a diagram is
-    known again. `overlay` maps ids of steps (`<id>.undo`: of their undoing) to one of STATES, to show a run; other states and ids are left out."""
+    `catalog` gives events and operations their titles, and, if it has all of them, the comment with the content hash,
+    by which a diagram is known again. `overlay` maps ids of steps (`<id>.undo`: of their undoing) to one of STATES, to
+    show a run; other states and ids are left out."""
     graph = Graph(definition)
     starts = [(f"trigger={on.id}", _quoted("When", _event(on.event, catalog), on.where or "")) for on in definition.on]
     if definition.input is not None:
@@ -60,12 +61,18 @@ def mermaid(definition: Definition, catalog: Catalog | None = None, *, overlay: 
         lines += [f"  %% streamflow:{start}", f"  n{index}([{label}])"]
     for step in graph.steps.values():
         left, right = _SHAPES["each" if step.each is not None else kind_of(step)]
-        lines += [f"  %% streamflow:step={step.id}", f"  {nodes[step.id]}{left}{_quoted(*_words(step, catalog))}{right}"]
+        lines += [
+            f"  %% streamflow:step={step.id}",
+            f"  {nodes[step.id]}{left}{_quoted(*_words(step, catalog))}{right}",
+        ]
     lines += ["  %% streamflow:end", f'  {end}((("End")))']
     left, right = _SHAPES["call"]
     for id_, call in undoing.items():
         title = graph.steps[id_].title or id_
-        lines += [f"  %% streamflow:undo={id_}", f"  {nodes[f'{id_}.undo']}{left}{_quoted(f'undo: {title}', *_call(call, catalog))}{right}"]
+        lines += [
+            f"  %% streamflow:undo={id_}",
+            f"  {nodes[f'{id_}.undo']}{left}{_quoted(f'undo: {title}', *_call(call, catalog))}{right}",
+        ]
     lines += _edges(len(starts), graph, nodes, end)
     lines += [f"  {nodes[id_]} -.->|{_quoted('undo')}| {nodes[f'{id_}.undo']}" for id_ in undoing]
     lines += _classes(nodes, overlay or {})
@@ -131,7 +138,10 @@ def _words(step: Step, catalog: Catalog | None) -> list[str]:
         lines.append("wait for " + " or ".join(_event(clause.event, catalog) for clause in step.wait.events))
         lines.append(f"at most {step.wait.within}" if step.wait.within is not None else "without limit")
     elif step.choose is not None:
-        lines += [f"{branch.id}: {branch.if_}" if branch.if_ is not None else f"{branch.id}: otherwise" for branch in step.choose]
+        lines += [
+            f"{branch.id}: {branch.if_}" if branch.if_ is not None else f"{branch.id}: otherwise"
+            for branch in step.choose
+        ]
     elif step.emit is not None:
         lines.append("emit " + _event(step.emit.event, catalog))
     elif step.delay is not None:
@@ -143,13 +153,30 @@ def _words(step: Step, catalog: Catalog | None) -> list[str]:
     return [*lines, f"if {step.if_}"] if step.if_ is not None else lines
 
 
-_ESCAPES = {'"': "#quot;", "#": "#35;", "<": "#lt;", ">": "#gt;", "&": "#amp;", "`": "#96;", "\\": "#92;", "%": "#37;", "{": "#123;", "}": "#125;"}
+_ESCAPES = {
+    '"': "#quot;",
+    "#": "#35;",
+    "<": "#lt;",
+    ">": "#gt;",
+    "&": "#amp;",
+    "`": "#96;",
+    "\\": "#92;",
+    "%": "#37;",
+    "{": "#123;",
+    "}": "#125;",
+}
 _ESCAPES |= {"*": "#42;", "_": "#95;", "$": "#36;", "|": "#124;", ";": "#59;", ":": "#58;", "@": "#64;"}
-_INVISIBLE = re.compile(r"[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ud800-\udfff\ufeff\ufff0-\uffff]+")
+_INVISIBLE = re.compile(
+    r"[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ud800-\udfff\ufeff\ufff0-\uffff]+"
+)
 
 
 def _quoted(*lines: str) -> str:
     """`lines` as one quoted label."""
     shown = [" ".join(_INVISIBLE.sub(" ", line).split()) for line in lines]
     cut = [line if len(line) <= _LABEL else line[: _LABEL - 1] + "…" for line in shown]
-    return '"' + ("<br/>".join("".join(_ESCAPES.get(letter, letter) for letter in line) for line in cut if line) or " ") + '"'
+    return (
+        '"'
+        + ("<br/>".join("".join(_ESCAPES.get(letter, letter) for letter in line) for line in cut if line) or " ")
+        + '"'
+    )

@@ -33,7 +33,8 @@ class Part(BaseModel):
 
 
 class Mapping(Part):
-    """One named value, computed by a CEL expression. The name is a field of somebody's event, so it may be spelt as they spell it."""
+    """One named value, computed by a CEL expression. The name is a field of somebody's event, so it may be spelt as
+    they spell it."""
 
     name: FieldName
     expr: Expression
@@ -58,16 +59,19 @@ class WaitEvent(Part):
 
 
 class Wait(Part):
-    """Wait for the first of `events`; after `within` the wait's outcome is `timeout`. One of `within` and `forever` is required."""
+    """Wait for the first of `events`; after `within` the wait's outcome is `timeout`. One of `within` and `forever` is
+    required."""
 
     events: list[WaitEvent] = Field(min_length=1)
     within: Duration | None = None
     forever: bool = False
-    keep: Duration | None = None  # how long an event ahead of this wait is kept, also before its run; absent: while its run is open
+    # how long an event ahead of this wait is kept, also before its run; absent: while its run is open
+    keep: Duration | None = None
 
 
 class Branch(Part):
-    """One way out of a `choose`. The first whose `if` holds is taken; one without `if` is the way out when none does."""
+    """One way out of a `choose`. The first whose `if` holds is taken; one without `if` is the way out when none
+    does."""
 
     id: Id
     if_: Expression | None = Field(default=None, alias="if")
@@ -95,7 +99,8 @@ class Print(Part):
 
 
 class RetryCode(Part):
-    """Attempts for one error code, in the place of the step's: `id` is the code, `attempts: 1` means that it is never tried again."""
+    """Attempts for one error code, in the place of the step's: `id` is the code, `attempts: 1` means that it is never
+    tried again."""
 
     id: ErrorCode
     attempts: int = Field(ge=1, le=1000)
@@ -103,8 +108,9 @@ class RetryCode(Part):
 
 
 class Retry(Part):
-    """How often a call is attempted, the first time included, and the pauses between: `backoff`, then `factor` times as long each time, up to
-    `longest`, less up to a half (a jitter that is derived from ids). An error that says when to come back is not asked before."""
+    """How often a call is attempted, the first time included, and the pauses between: `backoff`, then `factor` times as
+    long each time, up to `longest`, less up to a half (a jitter that is derived from ids). An error that says when to
+    come back is not asked before."""
 
     attempts: int = Field(default=5, ge=1, le=1000)
     backoff: Duration = "1s"
@@ -116,8 +122,9 @@ class Retry(Part):
 class Call(Part):
     """Have an operation done by a task worker, at least once, under a stable idempotency key.
 
-    Three separate limits: `timeout` is for one attempt, counted by the worker from its start; `queue` for an attempt's waiting in its lane before
-    that; `within` for the step as a whole. Without `lane`, `timeout`, `queue` and `retry` the operation's own hold."""
+    Three separate limits: `timeout` is for one attempt, counted by the worker from its start; `queue` for an attempt's
+    waiting in its lane before that; `within` for the step as a whole. Without `lane`, `timeout`, `queue` and `retry`
+    the operation's own hold."""
 
     operation: OperationName
     with_: list[Mapping] = Field(default_factory=list, alias="with")
@@ -129,8 +136,8 @@ class Call(Part):
 
 
 class ChildRun(Part):
-    """Start a run of a published definition and wait for its end. Its version is fixed when this definition is published, so a definition can only
-    start what was published before it, and never itself."""
+    """Start a run of a published definition and wait for its end. Its version is fixed when this definition is
+    published, so a definition can only start what was published before it, and never itself."""
 
     definition: Name
     version: Version
@@ -140,16 +147,17 @@ class ChildRun(Part):
 
 
 class Each(Part):
-    """Do the step's work once for every item of a list (`item` and `index` in its expressions), `at_once` of them at a time. Every item has its own
-    attempts; when all have ended and one of them failed, so has the step. Its output is the list of their outputs, in the order of the items."""
+    """Do the step's work once for every item of a list (`item` and `index` in its expressions), `at_once` of them at a
+    time. Every item has its own attempts; when all have ended and one of them failed, so has the step. Its output is
+    the list of their outputs, in the order of the items."""
 
     items: Expression
     at_once: int = Field(default=10, ge=1, le=100)
 
 
 class Approval(Part):
-    """Ask people. `who` are the names or groups of those who may decide, `form` is the JSON Schema of what they fill in.
-    One of `within` and `forever` is required."""
+    """Ask people. `who` are the names or groups of those who may decide, `form` is the JSON Schema of what they fill
+    in. One of `within` and `forever` is required."""
 
     text: Expression
     who: list[Who] = Field(min_length=1)
@@ -165,11 +173,12 @@ class Fail(Part):
 
 
 class Step(Part):
-    """A node of the graph: when it may begin (`needs`, `join`, `if`) and exactly one kind of work. `each` (with `call` or `run`) does the work for
-    every item of a list. `undo` is called when the run is cancelled or fails after this step was done, or begun: last step first.
+    """A node of the graph: when it may begin (`needs`, `join`, `if`) and exactly one kind of work. `each` (with `call`
+    or `run`) does the work for every item of a list. `undo` is called when the run is cancelled or fails after this
+    step was done, or begun: last step first.
 
-    A need is `step` (it ended with any outcome but `timeout` and `failure`) or `step.outcome`. A step whose needs can no longer be met
-    is skipped, and so is one whose `if` does not hold. Without needs it begins with the run."""
+    A need is `step` (it ended with any outcome but `timeout` and `failure`) or `step.outcome`. A step whose needs can
+    no longer be met is skipped, and so is one whose `if` does not hold. Without needs it begins with the run."""
 
     id: Id
     title: str | None = Field(default=None, max_length=200)
@@ -194,9 +203,9 @@ KINDS = ("wait", "choose", "set", "emit", "delay", "print", "call", "run", "appr
 
 
 class Definition(Part):
-    """A business process. `input` is the JSON Schema of what a request or a parent starts it with (`on` may then be empty), `output` the step whose
-    output is the run's. `runs` says what a second start for a key does while a run of it is open: `many` starts another,
-    `one` refuses it, `join` offers the event to the open run."""
+    """A business process. `input` is the JSON Schema of what a request or a parent starts it with (`on` may then be
+    empty), `output` the step whose output is the run's. `runs` says what a second start for a key does while a run of
+    it is open: `many` starts another, `one` refuses it, `join` offers the event to the open run."""
 
     streamflow: Literal["1"] = "1"
     name: Name

@@ -1,4 +1,5 @@
-"""The plan: a definition compiled to what a worker runs. Immutable; holds compiled expressions and the graph by step id.
+"""The plan: a definition compiled to what a worker runs. Immutable; holds compiled expressions and the graph by step
+id.
 
 `compile_plan` in `compile` makes it; the engine only reads it.
 """
@@ -16,7 +17,8 @@ NO_OUTCOME = ("timeout", "failure")  # outcomes that a plain need does not accep
 
 
 class ExpressionError(Exception):
-    """An expression that failed while it ran. `code` is one of ours; the text of the CEL library is never kept (design section 6)."""
+    """An expression that failed while it ran. `code` is one of ours; the text of the CEL library is never kept (design
+    section 6)."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -28,7 +30,9 @@ class Compiled(Protocol):
 
     source: str
     steps: frozenset[str]  # ids of the steps whose outputs or errors it reads (`steps.<id>`, `errors.<id>`)
-    names: frozenset[str]  # the top-level variables it reads: event, trigger, steps, errors, item, index, run, now (given as epoch milliseconds)
+    # the top-level variables it reads: event, trigger, steps, errors, item, index, run, now (given as epoch
+    # milliseconds)
+    names: frozenset[str]
 
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
         """The value, as plain JSON data (timestamps as RFC 3339 text). Raises ExpressionError."""
@@ -63,11 +67,13 @@ class ClausePlan:
 
 @dataclass(frozen=True, slots=True)
 class WaitPlan:
-    """A wait. `topics` are those that its events come from: its limit does not fire while ingress is behind in one of them."""
+    """A wait. `topics` are those that its events come from: its limit does not fire while ingress is behind in one of
+    them."""
 
     clauses: tuple[ClausePlan, ...]
     within_ms: int | None  # None: forever
-    keep_ms: int | None  # how long an event is kept ahead of the wait, also before its run starts; None: while its run is open
+    # how long an event is kept ahead of the wait, also before its run starts; None: while its run is open
+    keep_ms: int | None
     topics: tuple[str, ...]
 
 
@@ -162,13 +168,16 @@ class EachPlan:
     at_once: int
 
 
-Work = WaitPlan | ChoosePlan | SetPlan | EmitPlan | DelayPlan | PrintPlan | CallPlan | ChildPlan | ApprovalPlan | FailPlan
+Work = (
+    WaitPlan | ChoosePlan | SetPlan | EmitPlan | DelayPlan | PrintPlan | CallPlan | ChildPlan | ApprovalPlan | FailPlan
+)
 
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """A step's place in the graph and its work. `dependents` are the ids of the steps that need it, in plan order; `handled` those outcomes of
-    NO_OUTCOME that one of them needs; `undo` what undoes it, a step of its own with the id `<id>.undo`."""
+    """A step's place in the graph and its work. `dependents` are the ids of the steps that need it, in plan order;
+    `handled` those outcomes of NO_OUTCOME that one of them needs; `undo` what undoes it, a step of its own with the id
+    `<id>.undo`."""
 
     id: str
     title: str
@@ -184,8 +193,8 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole definition. `steps` are in plan order (topological, ties as written); `waits` maps an event's name to the waiting
-    steps and clauses that it may satisfy, in plan order; `emitted` are events with an `emit` step."""
+    """A whole definition. `steps` are in plan order (topological, ties as written); `waits` maps an event's name to the
+    waiting steps and clauses that it may satisfy, in plan order; `emitted` are events with an `emit` step."""
 
     sha: str
     name: str
@@ -197,7 +206,8 @@ class Plan:
     output: str | None = None  # the step whose output is the run's
     sequence: tuple[StepPlan, ...] = field(init=False)
     order: Mapping[str, int] = field(init=False)
-    reads: frozenset[str] = field(init=False)  # the steps whose outputs an expression or the run's output reads, and START for what started the run
+    # the steps whose outputs an expression or the run's output reads, and START for what started the run
+    reads: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sequence", tuple(self.steps.values()))
@@ -218,12 +228,22 @@ class Plan:
     def describe(self) -> str:
         """The plan as text, one line a step: what a reviewer compares."""
         lines = [f"{self.name}@{self.version} {self.policy}"]
-        lines += [f"on {t.id}: {t.event}" + (f" where {t.where.source}" if t.where else "") + (f" key {t.key.source}" if t.key else "") for t in self.triggers]
+        lines += [
+            f"on {t.id}: {t.event}"
+            + (f" where {t.where.source}" if t.where else "")
+            + (f" key {t.key.source}" if t.key else "")
+            for t in self.triggers
+        ]
         for step in self.steps.values():
-            needs = (" and " if step.join_all else " or ").join(n.step + (f".{n.outcome}" if n.outcome else "") for n in step.needs) or "start"
+            needs = (" and " if step.join_all else " or ").join(
+                n.step + (f".{n.outcome}" if n.outcome else "") for n in step.needs
+            ) or "start"
             condition = f" if {step.condition.source}" if step.condition else ""
             each = f" each {step.each.items.source} ({step.each.at_once} at once)" if step.each else ""
-            lines.append(f"{step.id} <- {needs}{condition}:{each} {_told(step.work)}" + (f"; undo {_told(step.undo.work)}" if step.undo else ""))
+            lines.append(
+                f"{step.id} <- {needs}{condition}:{each} {_told(step.work)}"
+                + (f"; undo {_told(step.undo.work)}" if step.undo else "")
+            )
         return "\n".join([*lines, f"output {self.output}"] if self.output else lines)
 
 
@@ -236,9 +256,14 @@ def _told(work: Work) -> str:
         attempts = f"{work.retry.attempts} attempts" + (f" ({', '.join(codes)})" if codes else "")
         return ", ".join([f"call {work.operation} in {work.lane}", attempts, *told])
     if isinstance(work, ChildPlan):
-        return f"run {work.definition}@{work.version}" + (f", within {format_ms(work.within_ms)}" if work.within_ms is not None else "")
+        return f"run {work.definition}@{work.version}" + (
+            f", within {format_ms(work.within_ms)}" if work.within_ms is not None else ""
+        )
     if isinstance(work, ApprovalPlan):
-        return f"approval by {', '.join(work.who)}, {f'within {format_ms(work.within_ms)}' if work.within_ms is not None else 'forever'}"
+        return (
+            f"approval by {', '.join(work.who)}, "
+            f"{f'within {format_ms(work.within_ms)}' if work.within_ms is not None else 'forever'}"
+        )
     return type(work).__name__.removesuffix("Plan").lower()
 
 

@@ -1,4 +1,5 @@
-"""What a definition names: events, operations and other definitions of the catalog, error codes, and a step of its own for its output."""
+"""What a definition names: events, operations and other definitions of the catalog, error codes, and a step of its own
+for its output."""
 
 from __future__ import annotations
 
@@ -19,7 +20,12 @@ def reference_problems(definition: Definition, catalog: Catalog) -> Iterator[Pro
     yield from _starts(definition)
     yield from _events(definition, catalog)
     yield from _early(definition, catalog)
-    calls = [(call, f"/steps/{index}/{field}") for index, step in enumerate(definition.steps) for field in ("call", "undo") if (call := getattr(step, field))]
+    calls = [
+        (call, f"/steps/{index}/{field}")
+        for index, step in enumerate(definition.steps)
+        for field in ("call", "undo")
+        if (call := getattr(step, field))
+    ]
     yield from _operations(calls, catalog)
     for index, step in enumerate(definition.steps):
         if step.run is not None:
@@ -28,10 +34,20 @@ def reference_problems(definition: Definition, catalog: Catalog) -> Iterator[Pro
 
 def _starts(definition: Definition) -> Iterator[Problem]:
     if not definition.on and definition.input is None:
-        yield Problem("SF236", "", "neither an event nor a request starts a run of this.", "Give it events in `on`, or say in `input` what a request gives it.")
+        yield Problem(
+            "SF236",
+            "",
+            "neither an event nor a request starts a run of this.",
+            "Give it events in `on`, or say in `input` what a request gives it.",
+        )
     reason = schema_fault(definition.input) if definition.input is not None else None
     if reason is not None:
-        yield Problem("SF235", "/input", f"the input is no JSON Schema: {reason}.", "Write one such as {type: object, properties: {id: {type: string}}}.")
+        yield Problem(
+            "SF235",
+            "/input",
+            f"the input is no JSON Schema: {reason}.",
+            "Write one such as {type: object, properties: {id: {type: string}}}.",
+        )
     if definition.output is None:
         return
     named = {step.id: step for step in definition.steps}
@@ -40,27 +56,43 @@ def _starts(definition: Definition) -> Iterator[Problem]:
         fix = f"Did you mean `{near}`?" if near else f"The steps are {', '.join(named)}."
         yield Problem("SF237", "/output", f"there is no step `{definition.output}` to give the output of the run.", fix)
     elif named[definition.output].fail is not None:
-        yield Problem("SF237", "/output", f"the step `{definition.output}` ends the run as failed, so it has no output.", "Name another step.")
+        yield Problem(
+            "SF237",
+            "/output",
+            f"the step `{definition.output}` ends the run as failed, so it has no output.",
+            "Name another step.",
+        )
 
 
 def _events(definition: Definition, catalog: Catalog) -> Iterator[Problem]:
     names = [spec.name for spec in catalog.events]
-    named: list[tuple[str, str]] = [(trigger.event, f"/on/{index}/event") for index, trigger in enumerate(definition.on)]
+    named: list[tuple[str, str]] = [
+        (trigger.event, f"/on/{index}/event") for index, trigger in enumerate(definition.on)
+    ]
     for index, step in enumerate(definition.steps):
         if step.wait is not None:
-            named += [(clause.event, f"/steps/{index}/wait/events/{place}/event") for place, clause in enumerate(step.wait.events)]
+            named += [
+                (clause.event, f"/steps/{index}/wait/events/{place}/event")
+                for place, clause in enumerate(step.wait.events)
+            ]
         if step.emit is not None:
             named.append((step.emit.event, f"/steps/{index}/emit/event"))
     for name, at in named:
         if name not in names:
-            yield Problem("SF201", at, f"the event `{name}` is not in the catalog.", _nearest(name, names, "The catalog has"))
+            yield Problem(
+                "SF201", at, f"the event `{name}` is not in the catalog.", _nearest(name, names, "The catalog has")
+            )
     for name, at in _first(named):
         if names.count(name) > 1:
-            yield Problem("SF203", at, f"the catalog holds the event `{name}` twice.", "Remove one of the two from the catalog.")
+            yield Problem(
+                "SF203", at, f"the catalog holds the event `{name}` twice.", "Remove one of the two from the catalog."
+            )
         spec = catalog.event(name)
         reason = schema_fault(spec.schema_) if spec is not None else None
         if reason is not None:
-            yield Problem("SF202", at, f"the schema of the event `{name}` is no JSON Schema: {reason}.", "Correct the catalog.")
+            yield Problem(
+                "SF202", at, f"the schema of the event `{name}` is no JSON Schema: {reason}.", "Correct the catalog."
+            )
 
 
 def _nearest(name: str, names: list[str], told: str) -> str:
@@ -74,9 +106,15 @@ def _first(named: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _early(definition: Definition, catalog: Catalog) -> Iterator[Problem]:
-    """Waits for events that may be read before the event that starts their run: topics have no order among each other."""
+    """Waits for events that may be read before the event that starts their run: topics have no order among each
+    other."""
     starting = {topic for trigger in definition.on if (spec := catalog.event(trigger.event)) for topic in spec.topics}
-    kept = {clause.event for step in definition.steps if step.wait is not None and step.wait.keep is not None for clause in step.wait.events}
+    kept = {
+        clause.event
+        for step in definition.steps
+        if step.wait is not None and step.wait.keep is not None
+        for clause in step.wait.events
+    }
     for index, step in enumerate(definition.steps):
         for place, clause in enumerate(step.wait.events if step.wait is not None else ()):
             spec = catalog.event(clause.event)
@@ -84,7 +122,8 @@ def _early(definition: Definition, catalog: Catalog) -> Iterator[Problem]:
                 yield Problem(
                     "SF225",
                     f"/steps/{index}/wait/events/{place}/event",
-                    f"`{clause.event}` comes from another topic than what starts a run, so it may be read before its run has begun, and be lost.",
+                    f"`{clause.event}` comes from another topic than what starts a run, so it may be read before its "
+                    "run has begun, and be lost.",
                     "Add `keep` to the wait, such as keep: 1h.",
                     "warning",
                 )
@@ -102,29 +141,47 @@ def _operations(calls: list[tuple[Call, str]], catalog: Catalog) -> Iterator[Pro
         for index, code in enumerate(call.retry.codes if call.retry is not None else ()):
             if code.id not in (*declared, *ATTEMPTS):
                 near = nearest(code.id, (*declared, *ATTEMPTS))
-                fix = f"Did you mean `{near}`?" if near else f"Its own are {', '.join(declared) or 'none'}; every operation has {', '.join(ATTEMPTS)}."
+                fix = (
+                    f"Did you mean `{near}`?"
+                    if near
+                    else f"Its own are {', '.join(declared) or 'none'}; every operation has {', '.join(ATTEMPTS)}."
+                )
                 where = f"{at}/retry/codes/{index}/id"
                 yield Problem("SF234", where, f"the operation `{call.operation}` has no error code `{code.id}`.", fix)
     for name, at in _first([(call.operation, f"{at}/operation") for call, at in calls]):
         if names.count(name) > 1:
-            yield Problem("SF206", at, f"the catalog holds the operation `{name}` twice.", "Remove one of the two from the catalog.")
+            yield Problem(
+                "SF206",
+                at,
+                f"the catalog holds the operation `{name}` twice.",
+                "Remove one of the two from the catalog.",
+            )
         spec = catalog.operation(name)
         for what, schema in (("input", spec.input), ("output", spec.output)) if spec is not None else ():
             reason = schema_fault(schema)
             if reason is not None:
                 fix = "Whoever offers the operation has to correct it."
-                yield Problem("SF205", at, f"the {what} schema of the operation `{name}` is no JSON Schema: {reason}.", fix)
+                yield Problem(
+                    "SF205", at, f"the {what} schema of the operation `{name}` is no JSON Schema: {reason}.", fix
+                )
 
 
 def _child(run: ChildRun, at: str, definition: Definition, catalog: Catalog) -> Iterator[Problem]:
     if (run.definition, run.version) == (definition.name, definition.version):
-        yield Problem("SF208", at, f"`{run.definition}@{run.version}` is this definition itself. {_FIRST}", "Start another one, or an earlier version.")
+        yield Problem(
+            "SF208",
+            at,
+            f"`{run.definition}@{run.version}` is this definition itself. {_FIRST}",
+            "Start another one, or an earlier version.",
+        )
     elif catalog.definition(run.definition, run.version) is None:
         versions = [spec.version for spec in catalog.definitions if spec.name == run.definition]
         if versions:
             near = nearest(run.version, versions)
             fix = f"Did you mean `{near}`?" if near else f"Its published versions are {', '.join(versions)}."
-            yield Problem("SF207", at + "/version", f"`{run.definition}` has no published version `{run.version}`. {_FIRST}", fix)
+            yield Problem(
+                "SF207", at + "/version", f"`{run.definition}` has no published version `{run.version}`. {_FIRST}", fix
+            )
         else:
             near = nearest(run.definition, [spec.name for spec in catalog.definitions])
             fix = f"Did you mean `{near}`?" if near else f"Publish `{run.definition}@{run.version}` first."

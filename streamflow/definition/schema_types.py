@@ -1,8 +1,9 @@
 """JSON Schemas as CEL types, so that a misspelt field is a mistake before anything runs. Only `check` needs them.
 
-An object with declared properties becomes a message type, and reading any other field of it is a problem, also where the schema
-leaves `additionalProperties` open: what is not declared is far more often misspelt than meant. A JSON number may be whole or not, so it is
-`google.protobuf.Value`, which compares with both. What a schema leaves open (oneOf, anyOf, no type, several types) is `dyn`.
+An object with declared properties becomes a message type, and reading any other field of it is a problem, also where
+the schema leaves `additionalProperties` open: what is not declared is far more often misspelt than meant. A JSON number
+may be whole or not, so it is `google.protobuf.Value`, which compares with both. What a schema leaves open (oneOf,
+anyOf, no type, several types) is `dyn`.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def field_name(name: str) -> str:
 
 
 def resolve(schema: Any, root: Schema) -> Schema:
-    """`schema` with local references followed and `allOf` merged; the empty schema (anything) where that is not possible."""
+    """`schema` with local references followed and `allOf` merged; the empty schema (anything) where that is not
+    possible."""
     return _resolved(schema, root, _DEPTH)
 
 
@@ -92,7 +94,11 @@ def _pointed(reference: Any, root: Schema) -> Any:
         return ANYTHING
     target: Any = root
     for part in filter(None, reference[1:].split("/")):
-        target = target.get(part.replace("~1", "/").replace("~0", "~"), ANYTHING) if isinstance(target, Mapping) else ANYTHING
+        target = (
+            target.get(part.replace("~1", "/").replace("~0", "~"), ANYTHING)
+            if isinstance(target, Mapping)
+            else ANYTHING
+        )
     return target
 
 
@@ -112,7 +118,15 @@ def json_types(schema: Schema) -> frozenset[str]:
 
 
 def _type_of(value: Any) -> str:
-    names: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null", list: "array", dict: "object"}
+    names: dict[type, str] = {
+        bool: "boolean",
+        int: "integer",
+        float: "number",
+        str: "string",
+        type(None): "null",
+        list: "array",
+        dict: "object",
+    }
     return names.get(type(value), "")
 
 
@@ -127,7 +141,9 @@ def common(schemas: list[Schema]) -> Schema:
     declared = {name: [_inlined(s["properties"].get(name), s) for s in resolved] for name in names}
     return {
         "type": "object",
-        "properties": {name: found[0] if all(item == found[0] for item in found) else ANYTHING for name, found in declared.items()},
+        "properties": {
+            name: found[0] if all(item == found[0] for item in found) else ANYTHING for name, found in declared.items()
+        },
     }
 
 
@@ -162,11 +178,15 @@ class Types:
         name = f"streamflow.T{len(self.properties)}"
         file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package="streamflow", syntax="proto2")
         file.dependency.extend(["google/protobuf/struct.proto", "google/protobuf/wrappers.proto"])
-        file.dependency.extend(dict.fromkeys(f"{kind.message}.proto" for _, kind in fields if kind.message.startswith("streamflow.")))
+        file.dependency.extend(
+            dict.fromkeys(f"{kind.message}.proto" for _, kind in fields if kind.message.startswith("streamflow."))
+        )
         message = file.message_type.add(name=name.removeprefix("streamflow."))
         message.options.deprecated_legacy_json_field_conflicts = True  # `a_b` may stand beside `aB`
         for number, (field, kind) in enumerate(fields, 1):
-            declared: Any = message.field.add(name=field_name(field), number=number if number < 19000 else number + 1000, json_name=f"f{number}")
+            declared: Any = message.field.add(
+                name=field_name(field), number=number if number < 19000 else number + 1000, json_name=f"f{number}"
+            )
             declared.label = _FIELD.LABEL_REPEATED if kind.many else _FIELD.LABEL_OPTIONAL
             declared.type = _FIELD.TYPE_MESSAGE if kind.message else kind.scalar
             if kind.message:
@@ -192,7 +212,8 @@ class Types:
         return self.result_named(name)
 
     def result_named(self, name: str) -> Kind:
-        """As `result`, for the name of a type; a double is dyn because the whole numbers it is compared with are no doubles."""
+        """As `result`, for the name of a type; a double is dyn because the whole numbers it is compared with are no
+        doubles."""
         if name in self.properties:
             return Kind(message=name)
         if name.startswith("MAP<"):
@@ -245,12 +266,17 @@ def _variable(kind: Kind) -> cel.Type:
         return cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
     if kind.message.startswith("streamflow.") and not kind.many:
         return cel.Type(kind.message)
-    scalars: dict[int, cel.Type] = {_FIELD.TYPE_STRING: cel.Type.STRING, _FIELD.TYPE_INT64: cel.Type.INT, _FIELD.TYPE_BOOL: cel.Type.BOOL}
+    scalars: dict[int, cel.Type] = {
+        _FIELD.TYPE_STRING: cel.Type.STRING,
+        _FIELD.TYPE_INT64: cel.Type.INT,
+        _FIELD.TYPE_BOOL: cel.Type.BOOL,
+    }
     return scalars.get(kind.scalar, cel.Type.DYN) if not kind.many else cel.Type.DYN
 
 
 def typed_environment(variables: Mapping[str, Schema]) -> tuple[cel.Env, Types]:
-    """The environment in which each variable follows its JSON Schema, and the types made for it. `now` is a timestamp."""
+    """The environment in which each variable follows its JSON Schema, and the types made for it. `now` is a
+    timestamp."""
     types = Types()
     return types.environment({name: types.kind(schema) for name, schema in variables.items()}), types
 
@@ -269,17 +295,24 @@ _SIMPLE = re.compile(r"""(["'])([^"'\\\n]*)\1""")
 
 
 def with_fields(source: str) -> str:
-    """`source` with `x["name"]` written as the field `x.name`, which is how message types are read. For checking only: a map is read
-    the same way by both. As long as before where the name is an identifier, so places in messages stay right."""
+    """`source` with `x["name"]` written as the field `x.name`, which is how message types are read. For checking only:
+    a map is read the same way by both. As long as before where the name is an identifier, so places in messages stay
+    right."""
     tokens = [(match.lastgroup or "", match.group()) for match in _TOKENS.finditer(source)]
     written: list[str] = []
     operand, at = False, 0
     while at < len(tokens):
         group, text = tokens[at]
-        ahead = [token for token in range(at + 1, min(at + 8, len(tokens))) if tokens[token][0] not in ("space", "comment")][:3]
+        ahead = [
+            token for token in range(at + 1, min(at + 8, len(tokens))) if tokens[token][0] not in ("space", "comment")
+        ][:3]
         optional = bool(ahead) and tokens[ahead[0]][1] == "?"
         ahead = ahead[1:] if optional else ahead[:2]
-        literal = _SIMPLE.fullmatch(tokens[ahead[0]][1]) if group == "other" and text == "[" and operand and len(ahead) == 2 else None
+        literal = (
+            _SIMPLE.fullmatch(tokens[ahead[0]][1])
+            if group == "other" and text == "[" and operand and len(ahead) == 2
+            else None
+        )
         if literal is not None and tokens[ahead[1]][1] == "]":
             replaced = (".?" if optional else ".") + field_name(literal[2])
             written.append(replaced.ljust(sum(len(token[1]) for token in tokens[at : ahead[1] + 1])))

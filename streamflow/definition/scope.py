@@ -1,4 +1,5 @@
-"""What an expression may read where it stands: variables and their types, and which steps have certainly left what is read of them."""
+"""What an expression may read where it stands: variables and their types, and which steps have certainly left what is
+read of them."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _ARITHMETIC = frozenset({"_+_", "_-_", "_*_", "_/_", "_%_"})
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What an expression may read: variables with their types, and, where they are known, the JSON Schemas behind them."""
+    """What an expression may read: variables with their types, and, where they are known, the JSON Schemas behind
+    them."""
 
     kinds: Mapping[str, Kind]
     schemas: Mapping[str, Schema]
@@ -29,7 +31,8 @@ class Scope:
 
 
 def certain_steps(graph: Graph) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
-    """For each step, the steps before it that certainly ended with an output when it begins, and those that certainly ended with an error."""
+    """For each step, the steps before it that certainly ended with an output when it begins, and those that certainly
+    ended with an error."""
     certain: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
     for id_ in graph.order:
         step = graph.steps[id_]
@@ -53,7 +56,9 @@ def _joined(ways: list[frozenset[str]], join: str) -> frozenset[str]:
 
 def asked(tree: Tree, variable: str) -> frozenset[str]:
     """The steps that the expression asks for with `has(steps.<id>)`, or of another `variable`."""
-    return frozenset(node.select_expr.field for node in tree.nodes() if _reads_step(node, variable) and node.select_expr.test_only)
+    return frozenset(
+        node.select_expr.field for node in tree.nodes() if _reads_step(node, variable) and node.select_expr.test_only
+    )
 
 
 def _reads_step(node: Any, variable: str) -> bool:
@@ -61,21 +66,42 @@ def _reads_step(node: Any, variable: str) -> bool:
 
 
 def _unasked(tree: Tree, variable: str) -> frozenset[str]:
-    read = frozenset(node.select_expr.field for node in tree.nodes() if _reads_step(node, variable) and not node.select_expr.test_only)
+    read = frozenset(
+        node.select_expr.field
+        for node in tree.nodes()
+        if _reads_step(node, variable) and not node.select_expr.test_only
+    )
     return read - asked(tree, variable)
 
 
 def uncertain(tree: Tree, scope: Scope) -> Iterator[Problem]:
     """Outputs and errors that the expression reads and that may not be there."""
     for id_ in sorted((_unasked(tree, "steps") & scope.before) - scope.certain):
-        how = "may not have ended when it is undone" if id_ == scope.undone else "may have been skipped, have failed or have timed out"
-        yield Problem("SF269", "", f"the step `{id_}` {how}, and then has no output.", f"Ask first: has(steps.{id_}) ? ... : ...", "warning")
+        how = (
+            "may not have ended when it is undone"
+            if id_ == scope.undone
+            else "may have been skipped, have failed or have timed out"
+        )
+        yield Problem(
+            "SF269",
+            "",
+            f"the step `{id_}` {how}, and then has no output.",
+            f"Ask first: has(steps.{id_}) ? ... : ...",
+            "warning",
+        )
     for id_ in sorted((_unasked(tree, "errors") & scope.before) - scope.failed):
-        yield Problem("SF275", "", f"the step `{id_}` may not have failed, and then has no error.", f"Ask first: has(errors.{id_}) ? ... : ...", "warning")
+        yield Problem(
+            "SF275",
+            "",
+            f"the step `{id_}` may not have failed, and then has no error.",
+            f"Ask first: has(errors.{id_}) ? ... : ...",
+            "warning",
+        )
 
 
 def read_schema(node: Any, scope: Scope) -> tuple[Schema, Schema] | None:
-    """The schema of what `node` reads by fields and indexes, with the schema that its references point into; None if not known."""
+    """The schema of what `node` reads by fields and indexes, with the schema that its references point into; None if
+    not known."""
     kind = node.WhichOneof("kind")
     if kind == "ident_expr":
         schema = scope.schemas.get(node.ident_expr.name)

@@ -1,4 +1,5 @@
-"""YAML or JSON text to a definition or a catalog, and back. All faults of shape are reported at once, in words for the author."""
+"""YAML or JSON text to a definition or a catalog, and back. All faults of shape are reported at once, in words for the
+author."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ _FORMS = {
     str(get_args(model.Need)[1].pattern): "the id of a step, or of a step and its outcome, such as paid.timeout",
     str(
         get_args(model.OperationName)[1].pattern
-    ): "the name of an operation, such as http.get: small letters, digits, _ and -, in up to four parts with a . between",
+    ): "the name of an operation, such as http.get: small letters, digits, _ and -, in up to four parts with a . "
+    "between",
     str(get_args(model.Lane)[1].pattern): "small letters, digits and -, beginning with a letter, at most 50",
     duration.PATTERN: "a length of time such as 30s, 24h, 1h30m or 7d",
 }
@@ -59,7 +61,8 @@ def parse_catalog(text: str) -> Catalog:
 
 
 def parse_as(kind: type[_Model], text: str) -> _Model:
-    """What `text` (YAML 1.2 or JSON) holds, of the shape `kind`. Raises DefinitionError with every problem of its shape."""
+    """What `text` (YAML 1.2 or JSON) holds, of the shape `kind`. Raises DefinitionError with every problem of its
+    shape."""
     return _validated(kind, _loaded(text))
 
 
@@ -84,7 +87,11 @@ def _loaded(text: str) -> Any:
         value = reader.load(text)
     except DuplicateKeyError as error:
         key = re.search(r'duplicate key "([^"]*)"', str(error.problem))
-        _refuse("SF107", f"expected each key once but found {key[1] if key else 'a key'} twice {_place(error)}.", "Remove one of the two.")
+        _refuse(
+            "SF107",
+            f"expected each key once but found {key[1] if key else 'a key'} twice {_place(error)}.",
+            "Remove one of the two.",
+        )
     except MarkedYAMLError as error:
         _refuse(
             "SF100",
@@ -103,10 +110,15 @@ def _loaded(text: str) -> Any:
 
 
 def _look_through(value: Any, path: tuple[str | int, ...], problems: list[Problem], left: list[int]) -> None:
-    """Report what YAML can say and JSON cannot. `left` counts down the values still allowed, so that aliases of aliases stay harmless."""
+    """Report what YAML can say and JSON cannot. `left` counts down the values still allowed, so that aliases of aliases
+    stay harmless."""
     left[0] -= 1
     if left[0] < 0 or len(path) > _LEVELS:
-        _refuse("SF231", f"expected at most {_VALUES} values, {_LEVELS} deep, but found more.", "Split the text up, and write aliases out.")
+        _refuse(
+            "SF231",
+            f"expected at most {_VALUES} values, {_LEVELS} deep, but found more.",
+            "Split the text up, and write aliases out.",
+        )
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -124,10 +136,22 @@ def _look_through(value: Any, path: tuple[str | int, ...], problems: list[Proble
             _look_through(item, (*path, index), problems, left)
     elif isinstance(value, str):
         if not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
-            problems.append(Problem("SF100", pointer(path), "the text holds half of a character (a lone surrogate).", "Write the character itself."))
+            problems.append(
+                Problem(
+                    "SF100",
+                    pointer(path),
+                    "the text holds half of a character (a lone surrogate).",
+                    "Write the character itself.",
+                )
+            )
     elif not (value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))):
         problems.append(
-            Problem("SF103", pointer(path), f"expected a text, a number, true, false or a list but found {_found(value)}.", "Put quotes around it.")
+            Problem(
+                "SF103",
+                pointer(path),
+                f"expected a text, a number, true, false or a list but found {_found(value)}.",
+                "Put quotes around it.",
+            )
         )
 
 
@@ -178,15 +202,29 @@ def _problem(kind: type[BaseModel], value: Any, fault: dict[str, Any]) -> Proble
         return Problem("SF102", place, f"the field `{name}` is missing.", f"Add `{name}`.")
     if what == "string_pattern_mismatch":
         form = _FORMS.get(context.get("pattern", ""), f"a text like {context.get('pattern')}")
-        return Problem("SF104", place, f"expected {form} but found {_found(fault['input'])}.", _spelled(fault["input"], str(context.get("pattern"))))
+        return Problem(
+            "SF104",
+            place,
+            f"expected {form} but found {_found(fault['input'])}.",
+            _spelled(fault["input"], str(context.get("pattern"))),
+        )
     if what == "literal_error":
         allowed = str(context.get("expected", ""))
         near = nearest(str(fault["input"]), re.findall(r"'([^']*)'", allowed))
-        return Problem("SF105", place, f"expected {allowed} but found {_found(fault['input'])}.", f"Did you mean {near}?" if near else "")
+        return Problem(
+            "SF105",
+            place,
+            f"expected {allowed} but found {_found(fault['input'])}.",
+            f"Did you mean {near}?" if near else "",
+        )
     if what in ("too_short", "too_long", "string_too_short", "string_too_long"):
         limit = context.get("min_length", context.get("max_length"))
         measure = "characters" if what.startswith("string") else "items"
-        return Problem("SF106", place, f"expected at {'least' if what.endswith('short') else 'most'} {limit} {measure} in `{name}`.")
+        return Problem(
+            "SF106",
+            place,
+            f"expected at {'least' if what.endswith('short') else 'most'} {limit} {measure} in `{name}`.",
+        )
     if what in ("greater_than_equal", "less_than_equal"):
         limit = f"least {context['ge']}" if "ge" in context else f"most {context['le']}"
         return Problem("SF106", place, f"expected at {limit} in `{name}` but found {_found(fault['input'])}.")

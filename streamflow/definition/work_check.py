@@ -11,11 +11,13 @@ from streamflow.definition.plan import NO_OUTCOME
 from streamflow.definition.schema_types import schema_fault
 from streamflow.errors import Problem
 
-LONGEST_MS = 10 * 365 * 86_400_000  # ten years: what is longer is a mistake, and timers stay far from the largest integer
+# ten years: what is longer is a mistake, and timers stay far from the largest integer
+LONGEST_MS = 10 * 365 * 86_400_000
 
 
 def work_problems(step: Step, at: str) -> Iterator[Problem]:
-    """Every problem of the work of `step`, which is written at the pointer `at`, but for what its expressions and the catalog say."""
+    """Every problem of the work of `step`, which is written at the pointer `at`, but for what its expressions and the
+    catalog say."""
     kinds = [kind for kind in KINDS if getattr(step, kind) is not None]
     if len(kinds) != 1:
         found = " and ".join(kinds) or "none"
@@ -40,11 +42,21 @@ def work_problems(step: Step, at: str) -> Iterator[Problem]:
         yield from _approval(step.approval, at + "/approval")
     if step.each is not None and kind_of(step) not in OUTSIDE:
         fix = f"Only the kinds {' and '.join(OUTSIDE)} are; map and filter make a list in one go."
-        yield Problem("SF227", at + "/each", f"a step of kind {kind_of(step) or 'none'} cannot be done for each item of a list.", fix)
+        yield Problem(
+            "SF227",
+            at + "/each",
+            f"a step of kind {kind_of(step) or 'none'} cannot be done for each item of a list.",
+            fix,
+        )
     if step.undo is not None:
         if kind_of(step) not in OUTSIDE:
             fix = f"Remove `undo`; only steps of the kinds {' and '.join(OUTSIDE)} are undone."
-            yield Problem("SF228", at + "/undo", f"a step of kind {kind_of(step) or 'none'} has nothing done outside, so there is nothing to undo.", fix)
+            yield Problem(
+                "SF228",
+                at + "/undo",
+                f"a step of kind {kind_of(step) or 'none'} has nothing done outside, so there is nothing to undo.",
+                fix,
+            )
         yield from _call(step.undo, at + "/undo")
 
 
@@ -81,13 +93,24 @@ def _choose(branches: list[Branch], at: str) -> Iterator[Problem]:
             )
     if all(branch.if_ is not None for branch in branches):
         fix = "Add a last branch without `if`, such as {id: otherwise}."
-        yield Problem("SF221", at, "when no `if` holds, no branch is taken, and the steps that need one are skipped.", fix, "warning")
+        yield Problem(
+            "SF221",
+            at,
+            "when no `if` holds, no branch is taken, and the steps that need one are skipped.",
+            fix,
+            "warning",
+        )
 
 
 def _delay(delay: Delay, at: str) -> Iterator[Problem]:
     if (delay.duration is None) == (delay.until is None):
         found = "neither" if delay.until is None else "both"
-        yield Problem("SF216", at, f"expected either `for` or `until` but found {found}.", "Write for: 2h, or until: with a point in time.")
+        yield Problem(
+            "SF216",
+            at,
+            f"expected either `for` or `until` but found {found}.",
+            "Write for: 2h, or until: with a point in time.",
+        )
     yield from _length(delay.duration, at + "/for")
 
 
@@ -104,7 +127,10 @@ def _call(call: Call, at: str) -> Iterator[Problem]:
 def _retry(retry: Retry, within: str | None, at: str) -> Iterator[Problem]:
     yield from _twice([code.id for code in retry.codes], at + "/codes", "id", "error code")
     yield from _length(retry.longest, at + "/longest")
-    pauses = [(retry.backoff, at + "/backoff"), *((code.backoff, f"{at}/codes/{index}/backoff") for index, code in enumerate(retry.codes))]
+    pauses = [
+        (retry.backoff, at + "/backoff"),
+        *((code.backoff, f"{at}/codes/{index}/backoff") for index, code in enumerate(retry.codes)),
+    ]
     for pause, place in pauses:
         yield from _length(pause, place, allow_zero=True)
         yield from _beyond(pause, retry.longest, place, "longest")
@@ -119,12 +145,22 @@ def _approval(approval: Approval, at: str) -> Iterator[Problem]:
             yield Problem("SF223", f"{at}/who/{index}", f"`{who}` is written twice.", "Remove one of them.")
     reason = schema_fault(approval.form) if approval.form is not None else None
     if reason is not None:
-        yield Problem("SF235", at + "/form", f"the form is no JSON Schema: {reason}.", "Write one such as {type: object, properties: {note: {type: string}}}.")
+        yield Problem(
+            "SF235",
+            at + "/form",
+            f"the form is no JSON Schema: {reason}.",
+            "Write one such as {type: object, properties: {note: {type: string}}}.",
+        )
 
 
 def _beyond(text: str | None, limit: str | None, at: str, field: str) -> Iterator[Problem]:
     if text is not None and limit is not None and parse_ms(text) > parse_ms(limit):
-        yield Problem("SF233", at, f"{text} is longer than `{field}`, which is {limit}, so it never takes effect.", f"Write less, or a longer `{field}`.")
+        yield Problem(
+            "SF233",
+            at,
+            f"{text} is longer than `{field}`, which is {limit}, so it never takes effect.",
+            f"Write less, or a longer `{field}`.",
+        )
 
 
 def _length(text: str | None, at: str, allow_zero: bool = False) -> Iterator[Problem]:
@@ -132,16 +168,28 @@ def _length(text: str | None, at: str, allow_zero: bool = False) -> Iterator[Pro
         return
     ms = parse_ms(text)
     if ms > LONGEST_MS or (ms == 0 and not allow_zero):
-        yield Problem("SF232", at, f"expected a length of time up to ten years, and not zero, but found {text}.", "Write one such as 30s, 24h or 7d.")
+        yield Problem(
+            "SF232",
+            at,
+            f"expected a length of time up to ten years, and not zero, but found {text}.",
+            "Write one such as 30s, 24h or 7d.",
+        )
 
 
 def _twice(names: list[str], at: str, field: str, what: str) -> Iterator[Problem]:
     for index, name in enumerate(names):
         if name in names[:index]:
-            yield Problem("SF223", f"{at}/{index}/{field}", f"another {what} is already called `{name}`.", "Give each its own name.")
+            yield Problem(
+                "SF223",
+                f"{at}/{index}/{field}",
+                f"another {what} is already called `{name}`.",
+                "Give each its own name.",
+            )
 
 
 def _reserved(names: list[str], at: str) -> Iterator[Problem]:
     for index, name in enumerate(names):
         if name in NO_OUTCOME:
-            yield Problem("SF219", f"{at}/{index}/id", f"`{name}` has a meaning of its own as an outcome.", "Choose another id.")
+            yield Problem(
+                "SF219", f"{at}/{index}/id", f"`{name}` has a meaning of its own as an outcome.", "Choose another id."
+            )

@@ -34,7 +34,7 @@ events:
     schema: {type: object, properties: {id: {type: string}, order: {type: string}, amount: {type: integer}}}
   - {name: drill.signed, topics: [PREFIXsigned], start: earliest, match: {path: type, equals: signed}, id: {path: id}, key: {path: order}}
   - {name: drill.done, topics: [PREFIXdone], schema: {type: object, properties: {order: {type: string}, how: {type: string}}}}
-"""
+"""  # noqa: E501
 
 _CALL = "{name: url, expr: \"'LEDGER/PATH'\"}, {name: json, expr: \"{'order': run.key}\"}"
 _RETRY = "retry: {attempts: 1000, backoff: 100ms, longest: 500ms}, timeout: 2s"
@@ -63,7 +63,7 @@ steps:
     needs: [size.small, ask.approved, ask.timeout]
     join: any
     emit: {event: drill.done, data: [{name: order, expr: trigger.order}, {name: how, expr: "has(steps.ask) ? 'asked' : 'small'"}]}
-"""
+"""  # noqa: E501
 
 # A list of calls in a lane of its own.
 _PARCELS = """
@@ -115,11 +115,12 @@ version: "1"
 on: [{id: placed, event: drill.placed, where: event.amount % 3 == 0}]
 steps:
   - id: part
-    run: {definition: drill-part, version: "1", key: "trigger.order + '-part'", with: [{name: amount, expr: trigger.amount}]}
+    run:
+      {definition: drill-part, version: "1", key: "trigger.order + '-part'", with: [{name: amount, expr: trigger.amount}]}
   - id: bye
     needs: [part]
     set: [{name: got, expr: steps.part}]
-"""
+"""  # noqa: E501
 
 STARTED = ("drill-order", "drill-parcels", "drill-limit")  # by every order; some start a drill-parent too
 PARENT = "drill-parent"
@@ -139,16 +140,26 @@ def publish_all(settings: Settings, ledger: str) -> list[str]:
     """Publishes every definition; their names.
 
     Raises OperationError if the broker does not take them."""
-    catalog = parse_catalog(_CATALOG.replace("PREFIX", settings.topics.prefix)).model_copy(update={"operations": [HttpRequest.spec]})
+    catalog = parse_catalog(_CATALOG.replace("PREFIX", settings.topics.prefix)).model_copy(
+        update={"operations": [HttpRequest.spec]}
+    )
     children: dict[tuple[str, str], ChildSpec] = {}
     names = []
     for text in texts(ledger):
         parsed = parse_definition(text)
         wanted = [children[name] for name in child_names(parsed)]
-        full = catalog.model_copy(update={"definitions": wanted, "operations": catalog.operations if operation_names(parsed) else []})
+        full = catalog.model_copy(
+            update={"definitions": wanted, "operations": catalog.operations if operation_names(parsed) else []}
+        )
         content = canonical(parsed, full)
-        events = {spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in catalog.events if spec.name in event_names(parsed)}
-        done = publish(settings, name=parsed.name, version=parsed.version, content=content, events=events, children=wanted)
+        events = {
+            spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for spec in catalog.events
+            if spec.name in event_names(parsed)
+        }
+        done = publish(
+            settings, name=parsed.name, version=parsed.version, content=content, events=events, children=wanted
+        )
         children[done.name, done.version] = child_of(content, done.offset, done.sha)
         names.append(done.name)
     return names

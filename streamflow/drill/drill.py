@@ -52,7 +52,8 @@ class Plan:
 
 @dataclass
 class Board:
-    """Where a drill is, for whoever looks on. `standstill_s`: how long nothing has moved in some partition, now and at most."""
+    """Where a drill is, for whoever looks on. `standstill_s`: how long nothing has moved in some partition, now and at
+    most."""
 
     phase: str = ""
     broken: str = ""
@@ -70,9 +71,19 @@ Say = Callable[[str], None]
 
 
 class Drill:
-    """One drill. `run` must be called from a thread that lives as long as the workers; `end` ends everything that it started, whatever happened."""
+    """One drill. `run` must be called from a thread that lives as long as the workers; `end` ends everything that it
+    started, whatever happened."""
 
-    def __init__(self, settings: Settings, plan: Plan, session_s: float, broker: EmbeddedBroker | None, folder: Path, tell: Tell, say: Say) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Plan,
+        session_s: float,
+        broker: EmbeddedBroker | None,
+        folder: Path,
+        tell: Tell,
+        say: Say,
+    ) -> None:
         self.settings, self.plan, self.session_s, self.broker = settings, plan, session_s, broker
         self.ground = Ground(settings)
         self.workers = Workers(folder)
@@ -85,7 +96,8 @@ class Drill:
         self._engines = 0
 
     def run(self) -> Verdict:
-        """Plays it all. Raises OperationError or Rejected when it cannot be played; a broken promise is in the verdict."""
+        """Plays it all. Raises OperationError or Rejected when it cannot be played; a broken promise is in the
+        verdict."""
         with self._ledger:
             self._build()
             struck, until = self._work()
@@ -94,14 +106,20 @@ class Drill:
         watcher = self._seen
         watcher.stop()
         report = self._judge()
-        verdict = Verdict(self.plan.seed, self.settings.topics.prefix, self.session_s, [], report, 0.0, troubles=self._troubles)
+        verdict = Verdict(
+            self.plan.seed, self.settings.topics.prefix, self.session_s, [], report, 0.0, troubles=self._troubles
+        )
         begins = [at for _, at in struck]
         for place, (blow, at) in enumerate(struck):
             before = begins[place + 1] if place + 1 < len(begins) else until
             verdict.struck.append(Struck(blow, at - self._work_began, watcher.standstill_s(at, before)))
         verdict.undisturbed_s = watcher.standstill_s(self._work_began, begins[0] if begins else until)
         verdict.fell = {worker.name: worker.fell for worker in self.workers.all if worker.fell}
-        verdict.facts = {"events": len(self._sender.inputs), "runs": len(watcher.started), "calls": sum(self._ledger.calls().values())}
+        verdict.facts = {
+            "events": len(self._sender.inputs),
+            "runs": len(watcher.started),
+            "calls": sum(self._ledger.calls().values()),
+        }
         return verdict
 
     def end(self) -> None:
@@ -137,7 +155,10 @@ class Drill:
             if fallen is not None or time.monotonic() > deadline:
                 worker = fallen or self.workers.all[0]
                 found = f"{worker.name} ended" if fallen else f"they are not after {_READY_S:.0f} s"
-                raise OperationError("workers_not_ready", f"expected the workers to be ready but {found}; do read its last lines:\n{worker.tail()}")
+                raise OperationError(
+                    "workers_not_ready",
+                    f"expected the workers to be ready but {found}; do read its last lines:\n{worker.tail()}",
+                )
             self._pass(0.2, tend=False)
 
     def _ready(self) -> bool:
@@ -185,8 +206,12 @@ class Drill:
         sender.finish()
         all_there = (
             self._until(lambda: sender.done, "everything to be sent")
-            and self._until(lambda: sender.wanted <= watcher.started and not watcher.open, "all runs to have started and ended")
-            and self._until(lambda: self._done("ingress", "tasks"), "the sources and lanes to be read to their ends", 0.5)
+            and self._until(
+                lambda: sender.wanted <= watcher.started and not watcher.open, "all runs to have started and ended"
+            )
+            and self._until(
+                lambda: self._done("ingress", "tasks"), "the sources and lanes to be read to their ends", 0.5
+            )
         )
         self._leave([*self.workers.of("ingress"), *self.workers.of("tasks")])
         if all_there:
@@ -196,18 +221,25 @@ class Drill:
             self._troubles.append(f"events could not be sent: {sender.error}")
         if sender.failed:
             self._troubles.append(f"{len(sender.failed)} events were not taken by the broker: {sender.failed[0]}")
-        self._troubles += [f"{len(watcher.parked)} runs are parked: {sorted(watcher.parked)[:3]}"] if watcher.parked else []
+        self._troubles += (
+            [f"{len(watcher.parked)} runs are parked: {sorted(watcher.parked)[:3]}"] if watcher.parked else []
+        )
 
     def _judge(self) -> Report:
         kafka = confluent_config(self.settings, "drill")
         inputs = (*self._sender.inputs, *self._seen.decided)
         cli = (*_CLI, "--bootstrap", kafka["bootstrap.servers"], "--prefix", self.settings.topics.prefix)
-        asked = Experiment(inputs=inputs, ledger=self._ledger.calls(), late_ms=_LATE_MS, cli=cli, without=frozenset({"api-agrees"}))
+        asked = Experiment(
+            inputs=inputs, ledger=self._ledger.calls(), late_ms=_LATE_MS, cli=cli, without=frozenset({"api-agrees"})
+        )
         try:
             with Broker(kafka.pop("bootstrap.servers"), self.settings.topics.prefix, kafka) as topics:
                 return judge(topics, asked, self._judging)
         except (KafkaException, TimeoutError) as error:
-            raise OperationError("not_judged", f"expected to read what became of everything but {error}; do look at the broker, and drill again") from error
+            raise OperationError(
+                "not_judged",
+                f"expected to read what became of everything but {error}; do look at the broker, and drill again",
+            ) from error
 
     # -- waiting
 
@@ -233,7 +265,12 @@ class Drill:
                     self._say(f"{worker.name} ended by itself with {worker.fell[-1]}; it is started again")
         board.elapsed_s = time.monotonic() - self._began
         if watcher is not None:
-            board.sent, board.started, board.ended, board.open = len(self._sender.inputs), len(watcher.started), watcher.ended, len(watcher.open)
+            board.sent, board.started, board.ended, board.open = (
+                len(self._sender.inputs),
+                len(watcher.started),
+                watcher.ended,
+                len(watcher.open),
+            )
             board.standstill_s = watcher.quiet_s() if board.phase == "working" else 0.0
             board.longest_s = max(board.longest_s, board.standstill_s)
         self._tell(board)
@@ -243,11 +280,20 @@ class Drill:
         last, moved = None, time.monotonic()
         while not reached():
             self._pass(every_s)
-            state = self._board.sent, self._board.started, self._board.ended, self._board.open, sum(map(len, list(self._seen.moments.values())))
+            state = (
+                self._board.sent,
+                self._board.started,
+                self._board.ended,
+                self._board.open,
+                sum(map(len, list(self._seen.moments.values()))),
+            )
             if state != last:
                 last, moved = state, time.monotonic()
             if time.monotonic() - moved > _STALLED_S:
-                left = f"{len(self._sender.wanted - self._seen.started)} runs have not started, {len(self._seen.open)} have not ended"
+                left = (
+                    f"{len(self._sender.wanted - self._seen.started)} runs have not started, "
+                    f"{len(self._seen.open)} have not ended"
+                )
                 self._troubles.append(f"expected {what} but nothing has moved for {_STALLED_S:.0f} s; {left}")
                 return False
         return True
@@ -276,4 +322,6 @@ class Drill:
     # -- workers
 
     def _start(self, name: str, role: str, *, static: bool = True) -> Worker:
-        return self.workers.start(name, role, environment(self.settings, self.session_s, self._ledger.host, role, name if static else None))
+        return self.workers.start(
+            name, role, environment(self.settings, self.session_s, self._ledger.host, role, name if static else None)
+        )

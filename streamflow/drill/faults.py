@@ -46,8 +46,8 @@ class Blow:
 
 @dataclass(frozen=True)
 class Fault:
-    """A kind of fault. `span_s`: for how long, besides the session timeout if `past_session`; `extra_s`: what breaking and mending takes by itself;
-    `bound`: what, besides the restore, is the least that a standstill can be."""
+    """A kind of fault. `span_s`: for how long, besides the session timeout if `past_session`; `extra_s`: what breaking
+    and mending takes by itself; `bound`: what, besides the restore, is the least that a standstill can be."""
 
     what: str
     targets: tuple[str, ...]
@@ -115,7 +115,10 @@ def _broker_kill(site: Site, blow: Blow, chosen: random.Random) -> Waits:
             yield 0.1
         starting.result()
     if broker.bootstrap_servers != at:
-        raise OperationError("broker_moved", f"expected the broker back at {at} but somebody took its port in between; do run the drill again")
+        raise OperationError(
+            "broker_moved",
+            f"expected the broker back at {at} but somebody took its port in between; do run the drill again",
+        )
 
 
 def _broker_pause(site: Site, blow: Blow, chosen: random.Random) -> Waits:
@@ -129,15 +132,50 @@ _SESSION = "the session timeout"
 _ROLES = ("engine", "ingress", "tasks")
 FAULTS: dict[str, Fault] = {
     "kill": Fault("kill -9 of a worker, started again on its disk", _ROLES, (0.2, 1.0), _kill, extra_s=_START_S),
-    "stop": Fault("SIGSTOP of a worker past its session, so that it goes on as a zombie", _ROLES, (0.7, 1.5), _stop, past_session=True, bound=_SESSION),
-    "state": Fault("kill -9 of an engine, and its state folder is gone", ("engine",), (0.2, 1.0), _state, extra_s=_START_S),
-    "takeover": Fault("an engine is lost for good, another comes with an empty folder", ("engine",), (0.5, 1.0), _takeover, past_session=True, bound=_SESSION),
-    "rebalance": Fault("two more engines join, one leaves in order, one is killed", ("engine",), (0.5, 2.0), _rebalance, extra_s=3.0, bound=_SESSION),
+    "stop": Fault(
+        "SIGSTOP of a worker past its session, so that it goes on as a zombie",
+        _ROLES,
+        (0.7, 1.5),
+        _stop,
+        past_session=True,
+        bound=_SESSION,
+    ),
+    "state": Fault(
+        "kill -9 of an engine, and its state folder is gone", ("engine",), (0.2, 1.0), _state, extra_s=_START_S
+    ),
+    "takeover": Fault(
+        "an engine is lost for good, another comes with an empty folder",
+        ("engine",),
+        (0.5, 1.0),
+        _takeover,
+        past_session=True,
+        bound=_SESSION,
+    ),
+    "rebalance": Fault(
+        "two more engines join, one leaves in order, one is killed",
+        ("engine",),
+        (0.5, 2.0),
+        _rebalance,
+        extra_s=3.0,
+        bound=_SESSION,
+    ),
     "broker-kill": Fault(
-        "kill -9 of the broker, started again on its data", ("broker",), (0.1, 0.5), _broker_kill, extra_s=3.0, bound="the broker's start", of_broker=True
+        "kill -9 of the broker, started again on its data",
+        ("broker",),
+        (0.1, 0.5),
+        _broker_kill,
+        extra_s=3.0,
+        bound="the broker's start",
+        of_broker=True,
     ),
     "broker-pause": Fault(
-        "SIGSTOP of the broker past all sessions", ("broker",), (0.5, 1.0), _broker_pause, past_session=True, bound="the broker's pause", of_broker=True
+        "SIGSTOP of the broker past all sessions",
+        ("broker",),
+        (0.5, 1.0),
+        _broker_pause,
+        past_session=True,
+        bound="the broker's pause",
+        of_broker=True,
     ),
 }
 
@@ -149,9 +187,14 @@ def chosen_faults(words: str, *, embedded: bool) -> tuple[str, ...]:
     asked = [word.strip() for word in words.split(",") if word.strip()]
     possible = [name for name, fault in FAULTS.items() if embedded or not fault.of_broker]
     if unknown := [name for name in asked if name not in FAULTS]:
-        raise Rejected("fault_unknown", f"expected faults but {', '.join(unknown)} is none; do choose of {', '.join(possible)}")
+        raise Rejected(
+            "fault_unknown", f"expected faults but {', '.join(unknown)} is none; do choose of {', '.join(possible)}"
+        )
     if foreign := [name for name in asked if name not in possible]:
-        text = f"expected faults of the drill's own processes but {', '.join(foreign)} would break a broker that is not its own"
+        text = (
+            f"expected faults of the drill's own processes but {', '.join(foreign)} would break a broker that is "
+            "not its own"
+        )
         raise Rejected("fault_not_ours", f"{text}; do leave --bootstrap away: the drill then starts a broker to break")
     return tuple(name for name in possible if not asked or name in asked)
 
@@ -167,7 +210,9 @@ def schedule(seed: int, faults: Sequence[str], seconds: float, session_s: float)
     Raises Rejected if `seconds` are too few."""
     least = needed_s(faults, session_s)
     if seconds < least:
-        text = f"expected at least {least:.0f} seconds to break {', '.join(faults)} once each but there are {seconds:.0f}"
+        text = (
+            f"expected at least {least:.0f} seconds to break {', '.join(faults)} once each but there are {seconds:.0f}"
+        )
         raise Rejected("seconds_too_few", f"{text}; do give more --seconds, or break less", least=round(least, 1))
     chosen = random.Random(f"schedule/{seed}")
     order = list(faults)
@@ -179,5 +224,9 @@ def schedule(seed: int, faults: Sequence[str], seconds: float, session_s: float)
         blows.append(Blow(name, chosen.choice(fault.targets), round(at_s, 2), round(for_s, 2)))
         at_s += for_s + fault.extra_s + RECOVERY_S
         if not order:
-            order = [name for name in chosen.sample(list(faults), len(faults)) if at_s + FAULTS[name].longest_s(session_s) <= seconds][:1]
+            order = [
+                name
+                for name in chosen.sample(list(faults), len(faults))
+                if at_s + FAULTS[name].longest_s(session_s) <= seconds
+            ][:1]
     return blows

@@ -19,11 +19,23 @@ from streamflow.kafka.topics import Topic, topics
 from streamflow.settings import Settings
 
 SOURCE_PARTITIONS = 2
-NEEDED = (AclOperation.READ, AclOperation.WRITE, AclOperation.DELETE, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS)
+NEEDED = (
+    AclOperation.READ,
+    AclOperation.WRITE,
+    AclOperation.DELETE,
+    AclOperation.DESCRIBE,
+    AclOperation.DESCRIBE_CONFIGS,
+)
 
 _ANSWER_S = 20.0
 _LEFT_S = 15.0  # beyond the session timeout: how long members of groups may take to be gone
-_DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
+_DENIED = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -46,14 +58,20 @@ class Ground:
         self._error: KafkaError | None = None
 
     def prepare(self) -> None:
-        """Makes the topics. Raises Rejected (`prefix_in_use`, `prefix_missing`) and OperationError (`rights_missing`, `broker_unreachable`, ...) before
-        anything is made, as far as the broker can be asked before."""
+        """Makes the topics. Raises Rejected (`prefix_in_use`, `prefix_missing`) and OperationError (`rights_missing`,
+        `broker_unreachable`, ...) before anything is made, as far as the broker can be asked before."""
         if not self.prefix:
-            raise Rejected("prefix_missing", "expected a prefix of the drill's own but it is empty; do leave --prefix away, or give one")
+            raise Rejected(
+                "prefix_missing",
+                "expected a prefix of the drill's own but it is empty; do leave --prefix away, or give one",
+            )
         if used := self._topics() or self._groups():
             text = f"expected a prefix that nobody uses but there is {used[0]}"
             raise Rejected("prefix_in_use", f"{text}; do leave --prefix away, or give another", found=used[:10])
-        sources = [Topic("", f"{self.prefix}{name}", SOURCE_PARTITIONS, self.settings.topics.replication_factor, ()) for name in (*SOURCES, DONE)]
+        sources = [
+            Topic("", f"{self.prefix}{name}", SOURCE_PARTITIONS, self.settings.topics.replication_factor, ())
+            for name in (*SOURCES, DONE)
+        ]
         self._try(sources)
         self.made = True
         Admin(self.settings).create(sources)
@@ -71,8 +89,13 @@ class Ground:
         return Removed(gone, groups, (*left, *failed))
 
     def _remove_topics(self) -> tuple[int, list[str]]:
-        """Also those that were made a moment ago, and which a broker may not tell of yet; returns when none is told of any more."""
-        names = {*self._topics(), *(f"{self.prefix}{name}" for name in (*SOURCES, DONE)), *(topic.name for topic in topics(self.settings))}
+        """Also those that were made a moment ago, and which a broker may not tell of yet; returns when none is told of
+        any more."""
+        names = {
+            *self._topics(),
+            *(f"{self.prefix}{name}" for name in (*SOURCES, DONE)),
+            *(topic.name for topic in topics(self.settings)),
+        }
         removed, deadline = 0, time.monotonic() + _LEFT_S
         while True:
             left: list[str] = []
@@ -92,7 +115,9 @@ class Ground:
         while True:
             failed: list[str] = []
             names = self._groups()
-            for name, future in self._client.delete_consumer_groups(names, request_timeout=_ANSWER_S).items() if names else ():
+            for name, future in (
+                self._client.delete_consumer_groups(names, request_timeout=_ANSWER_S).items() if names else ()
+            ):
                 error = _refusal(future)
                 if error is None or error.code() == KafkaError.GROUP_ID_NOT_FOUND:
                     removed += 1
@@ -107,17 +132,27 @@ class Ground:
             known: Mapping[str, Any] = self._client.list_topics(timeout=_ANSWER_S).topics
         except KafkaException as error:
             said = self._error or error.args[0]
-            text = f"expected the broker to answer but {said.name()}: {said.str()}; do check the broker and the kafka settings"
+            text = (
+                f"expected the broker to answer but {said.name()}: {said.str()}; do check the broker and the kafka "
+                "settings"
+            )
             raise OperationError("broker_unreachable", text) from error
         return sorted(name for name in known if name.startswith(self.prefix))
 
     def _groups(self) -> list[str]:
         found = self._client.list_consumer_groups(request_timeout=_ANSWER_S).result(_ANSWER_S).valid
-        return sorted(one.group_id for one in found if one.group_id.startswith(self.prefix) and one.state is not ConsumerGroupState.DEAD)
+        return sorted(
+            one.group_id
+            for one in found
+            if one.group_id.startswith(self.prefix) and one.state is not ConsumerGroupState.DEAD
+        )
 
     def _try(self, sources: Iterable[Topic]) -> None:
         """Asks the broker whether it would create the topics."""
-        new = [NewTopic(one.name, one.partitions, one.replication_factor, config=one.config) for one in (*sources, *topics(self.settings))]
+        new = [
+            NewTopic(one.name, one.partitions, one.replication_factor, config=one.config)
+            for one in (*sources, *topics(self.settings))
+        ]
         for name, future in self._client.create_topics(new, validate_only=True, request_timeout=_ANSWER_S).items():
             try:
                 future.result(_ANSWER_S)
@@ -127,25 +162,39 @@ class Ground:
                     raise _rights(f"may not create {name}") from error
                 text = f"expected topics such as {name} to be possible but {cause.name()}: {cause.str()}"
                 raise OperationError(
-                    "topics_refused", f"{text}; do set STREAMFLOW_TOPICS__REPLICATION_FACTOR and its neighbours as your cluster wants them"
+                    "topics_refused",
+                    f"{text}; do set STREAMFLOW_TOPICS__REPLICATION_FACTOR and its neighbours as your cluster wants "
+                    "them",
                 ) from error
 
     def _require_rights(self, names: list[str]) -> None:
-        everywhere = self._client.describe_cluster(include_authorized_operations=True, request_timeout=_ANSWER_S).result(_ANSWER_S).authorized_operations
-        needed = [one for one in NEEDED if one is not AclOperation.DELETE or one not in (everywhere or ())]  # on the cluster it is on each topic
-        described = self._client.describe_topics(TopicCollection(names), include_authorized_operations=True, request_timeout=_ANSWER_S)
+        everywhere = (
+            self._client.describe_cluster(include_authorized_operations=True, request_timeout=_ANSWER_S)
+            .result(_ANSWER_S)
+            .authorized_operations
+        )
+        # on the cluster it is on each topic
+        needed = [one for one in NEEDED if one is not AclOperation.DELETE or one not in (everywhere or ())]
+        described = self._client.describe_topics(
+            TopicCollection(names), include_authorized_operations=True, request_timeout=_ANSWER_S
+        )
         for name, future in described.items():
             allowed = future.result(_ANSWER_S).authorized_operations
             missing = [one.name for one in needed if allowed is not None and one not in allowed]
             if missing:
                 removed = self.remove(0)
                 self.made = bool(removed.left)
-                raise _rights(f"lacks {', '.join(missing)} on {name}" + (f" (left: {'; '.join(removed.left)})" if removed.left else ""))
+                raise _rights(
+                    f"lacks {', '.join(missing)} on {name}"
+                    + (f" (left: {'; '.join(removed.left)})" if removed.left else "")
+                )
 
     def _require_group(self, topic: str) -> None:
         """Joins a group, as workers will."""
         config = confluent_config(self.settings, "drill", on_error=self._heard)
-        consumer = Consumer(config | {"group.id": f"{self.prefix}drill", "enable.auto.commit": False, "session.timeout.ms": 6000})
+        consumer = Consumer(
+            config | {"group.id": f"{self.prefix}drill", "enable.auto.commit": False, "session.timeout.ms": 6000}
+        )
         joined: list[object] = []
         try:
             consumer.subscribe([topic], on_assign=lambda _, partitions: joined.append(partitions))
@@ -166,7 +215,10 @@ def _rights(what: str) -> OperationError:
     """The refusal that says which rights a drill needs."""
     names = ", ".join(one.name for one in NEEDED)
     text = f"expected the rights that a drill needs but its user {what}"
-    remedy = f"do grant CREATE, {names} on topics, READ, DESCRIBE and DELETE on groups, WRITE and DESCRIBE on transactional ids, all that begin with the prefix"
+    remedy = (
+        f"do grant CREATE, {names} on topics, READ, DESCRIBE and DELETE on groups, WRITE and DESCRIBE on "
+        "transactional ids, all that begin with the prefix"
+    )
     return OperationError("rights_missing", f"{text}; {remedy}", retryable=False)
 
 

@@ -1,4 +1,5 @@
-"""The ledger: an HTTP server on loopback that stands for the world outside. It writes down every call under its idempotency key before it answers."""
+"""The ledger: an HTTP server on loopback that stands for the world outside. It writes down every call under its
+idempotency key before it answers."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ _SILENT = 0.03  # the share of those that are done without an answer
 
 
 class Ledger:
-    """A context manager. `host` is where it listens; a few calls, drawn from `seed`, are refused, or done without an answer."""
+    """A context manager. `host` is where it listens; a few calls, drawn from `seed`, are refused, or done without an
+    answer."""
 
     def __init__(self, seed: int) -> None:
         self._calls: Counter[str] = Counter()

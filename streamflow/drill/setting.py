@@ -30,7 +30,8 @@ def settings_for(given: Settings, prefix: str, folder: Path, session_s: float) -
 
 
 def environment(settings: Settings, session_s: float, ledger: str, role: str, member: str | None) -> dict[str, str]:
-    """The environment of a worker: ours, and over it what the drill needs. `member` is its name in the group, if it is a static member."""
+    """The environment of a worker: ours, and over it what the drill needs. `member` is its name in the group, if it is
+    a static member."""
     tasks = settings.tasks
     own = {
         "KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers or "",

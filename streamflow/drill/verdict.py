@@ -13,7 +13,8 @@ from streamflow_check.promises import Report
 
 @dataclass(frozen=True)
 class Struck:
-    """A blow that was struck: when really (seconds after the work began), and the longest time without a transition in any one partition."""
+    """A blow that was struck: when really (seconds after the work began), and the longest time without a transition in
+    any one partition."""
 
     blow: Blow
     at_s: float
@@ -24,12 +25,18 @@ class Struck:
         return FAULTS[self.blow.fault].bound
 
     def facts(self) -> dict[str, Any]:
-        return {**asdict(self.blow), "began_s": round(self.at_s, 2), "standstill_s": round(self.standstill_s, 2), "bound": self.bound}
+        return {
+            **asdict(self.blow),
+            "began_s": round(self.at_s, 2),
+            "standstill_s": round(self.standstill_s, 2),
+            "bound": self.bound,
+        }
 
 
 @dataclass
 class Verdict:
-    """The whole. `troubles` are what no promise names: that nothing moved any more, that events were not sent, that runs are parked.
+    """The whole. `troubles` are what no promise names: that nothing moved any more, that events were not sent, that
+    runs are parked.
 
     `fell`: workers that ended by themselves and were started again, with their exit codes; no trouble by itself."""
 
@@ -68,7 +75,10 @@ class Verdict:
     def table(self) -> str:
         """For people."""
         lines = [self.report.table(), "", *_standstills(self)]
-        lines += [f"worker {name} ended by itself and was started again: {', '.join(map(str, codes))}" for name, codes in self.fell.items()]
+        lines += [
+            f"worker {name} ended by itself and was started again: {', '.join(map(str, codes))}"
+            for name, codes in self.fell.items()
+        ]
         lines += [f"trouble: {text}" for text in self.troubles]
         told = ", ".join(f"{count} {name}" for name, count in self.facts.items())
         words = "All promises were kept." if self.ok else "NOT EVERYTHING WAS KEPT."
@@ -77,8 +87,22 @@ class Verdict:
 
 def _standstills(verdict: Verdict) -> Sequence[str]:
     rows = [("FAULT", "WHOM", "AT s", "FOR s", "STANDSTILL s", "NOT LESS THAN")]
-    rows += [(one.blow.fault, one.blow.target, f"{one.at_s:.1f}", f"{one.blow.for_s:.1f}", f"{one.standstill_s:.1f}", one.bound) for one in verdict.struck]
+    rows += [
+        (
+            one.blow.fault,
+            one.blow.target,
+            f"{one.at_s:.1f}",
+            f"{one.blow.for_s:.1f}",
+            f"{one.standstill_s:.1f}",
+            one.bound,
+        )
+        for one in verdict.struck
+    ]
     rows.append(("none", "", "", "", f"{verdict.undisturbed_s:.1f}", ""))
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     shown = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [*shown, f"(standstill: the longest time without a transition in any one partition; the session timeout was {verdict.session_s:g} s)"]
+    return [
+        *shown,
+        "(standstill: the longest time without a transition in any one partition; the session timeout was "
+        f"{verdict.session_s:g} s)",
+    ]

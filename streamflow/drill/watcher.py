@@ -1,5 +1,5 @@
-"""Somebody who follows `runs` from outside: which runs were begun and ended, when something moved in each partition, and a person who answers
-approvals."""
+"""Somebody who follows `runs` from outside: which runs were begun and ended, when something moved in each partition,
+and a person who answers approvals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from streamflow.engine.commands import Decide
-from streamflow.engine.transitions import ApprovalRequested, RunCancelled, RunCompleted, RunFailed, RunStarted, StepParked, Transition
+from streamflow.engine.transitions import (
+    ApprovalRequested,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunStarted,
+    StepParked,
+    Transition,
+)
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
 from streamflow.kafka.topics import COMMANDS, RUNS, topic_name
 from streamflow.settings import Settings
@@ -31,7 +39,8 @@ _ENDINGS = (RunCompleted, RunFailed, RunCancelled)
 class Watcher:
     """Follows from a thread of its own until `stop`.
 
-    `moments` are when new transitions of each partition were seen (monotonic seconds), `decided` what the person has said and the broker has."""
+    `moments` are when new transitions of each partition were seen (monotonic seconds), `decided` what the person has
+    said and the broker has."""
 
     settings: Settings
     seed: int
@@ -45,10 +54,17 @@ class Watcher:
 
     def __post_init__(self) -> None:
         quiet = {"reconnect.backoff.max.ms": 500}
-        self._producer = Producer(confluent_producer_config(self.settings, "drill", on_error=_heard) | quiet | {"linger.ms": 1})
+        self._producer = Producer(
+            confluent_producer_config(self.settings, "drill", on_error=_heard) | quiet | {"linger.ms": 1}
+        )
         config = confluent_config(self.settings, "drill", on_error=_heard) | quiet
         # The group is never joined.
-        config |= {"group.id": f"{self.settings.topics.prefix}drill", "enable.auto.commit": False, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 50}
+        config |= {
+            "group.id": f"{self.settings.topics.prefix}drill",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 50,
+        }
         self._consumer = Consumer(config)
         runs = topic_name(self.settings, RUNS)
         self._consumer.assign([TopicPartition(runs, number, 0) for number in range(self.settings.topics.partitions)])
@@ -66,14 +82,17 @@ class Watcher:
             self._producer.flush(5)
 
     def standstill_s(self, since: float, until: float) -> float:
-        """The longest time, in seconds, without a transition in any one partition, of those that ended in this span (monotonic seconds)."""
+        """The longest time, in seconds, without a transition in any one partition, of those that ended in this span
+        (monotonic seconds)."""
         return longest_gap_s((list(times) for times in list(self.moments.values())), since, until)
 
     def quiet_s(self) -> float:
         """Seconds since something moved in the partition where that is longest ago; 0 when nothing is open."""
         if not self.open:
             return 0.0
-        return time.monotonic() - min((times[-1] for times in list(self.moments.values()) if times), default=time.monotonic())
+        return time.monotonic() - min(
+            (times[-1] for times in list(self.moments.values()) if times), default=time.monotonic()
+        )
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -110,18 +129,32 @@ class Watcher:
         if chance > 0.7:
             return
         for _ in range(2 if chance < 0.1 else 1):
-            command = Decide(f"decide/{uuid.uuid4()}", asked.run, asked.step or "", "approved" if chance < 0.45 else "rejected", "drill")
+            command = Decide(
+                f"decide/{uuid.uuid4()}",
+                asked.run,
+                asked.step or "",
+                "approved" if chance < 0.45 else "rejected",
+                "drill",
+            )
 
             def acknowledged(error: KafkaError | None, _: Message, id_: str = command.id) -> None:
                 if error is None:
                     self.decided.append(Input(command=id_))
 
-            self._producer.produce(topic_name(self.settings, COMMANDS), encode_command(command), asked.key.encode(), on_delivery=acknowledged)
+            self._producer.produce(
+                topic_name(self.settings, COMMANDS),
+                encode_command(command),
+                asked.key.encode(),
+                on_delivery=acknowledged,
+            )
 
 
 def longest_gap_s(lists: Iterable[Sequence[float]], since: float, until: float) -> float:
     """The longest time between two neighbours in any of the ordered lists, of which the later one lies in this span."""
-    return max((later - earlier for times in lists for earlier, later in pairwise(times) if since < later <= until), default=0.0)
+    return max(
+        (later - earlier for times in lists for earlier, later in pairwise(times) if since < later <= until),
+        default=0.0,
+    )
 
 
 def _heard(error: KafkaError) -> None:

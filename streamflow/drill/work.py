@@ -1,4 +1,5 @@
-"""The events of a drill: drawn from its seed, with duplicates and disorder, sent at a rate, and written down when the broker has them."""
+"""The events of a drill: drawn from its seed, with duplicates and disorder, sent at a rate, and written down when the
+broker has them."""
 
 from __future__ import annotations
 
@@ -40,8 +41,8 @@ class Sending:
 
 
 def drawn(seed: int, orders_per_s: float) -> Iterator[list[Sending]]:
-    """Without end: the records of one order after the other. Some come out of order, some twice or three times; among them are rubbish and what
-    concerns nobody."""
+    """Without end: the records of one order after the other. Some come out of order, some twice or three times; among
+    them are rubbish and what concerns nobody."""
     chosen = random.Random(f"work/{seed}")
     for number in itertools.count():
         key, at_s = f"order-{number}", number / orders_per_s
@@ -55,12 +56,26 @@ def drawn(seed: int, orders_per_s: float) -> Iterator[list[Sending]]:
         if chosen.random() < 0.02:
             found.append(Sending(at_s, chosen.choice((PLACED, PAID)), key, _RUBBISH, dead=True))
         if chosen.random() < 0.05:
-            found.append(Sending(at_s, PLACED, key, json.dumps({"type": "other", "id": f"other-{key}", "order": key}).encode(), ignored=True))
+            found.append(
+                Sending(
+                    at_s,
+                    PLACED,
+                    key,
+                    json.dumps({"type": "other", "id": f"other-{key}", "order": key}).encode(),
+                    ignored=True,
+                )
+            )
         yield found
 
 
 def _event(
-    chosen: random.Random, at_s: float, topic: str, key: str, data: dict[str, object], starts: tuple[str, ...] = (), takes: tuple[str, ...] = ()
+    chosen: random.Random,
+    at_s: float,
+    topic: str,
+    key: str,
+    data: dict[str, object],
+    starts: tuple[str, ...] = (),
+    takes: tuple[str, ...] = (),
 ) -> Iterator[Sending]:
     id_ = f"{topic}-{key}"
     value = json.dumps({"type": topic, "id": id_, "order": key, **data}).encode()
@@ -80,12 +95,15 @@ class Sender:
     rate: float  # events a second
     inputs: list[Input] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
-    wanted: set[tuple[str, str]] = field(default_factory=set)  # (definition, event id) of the runs that acknowledged events start
+    # (definition, event id) of the runs that acknowledged events start
+    wanted: set[tuple[str, str]] = field(default_factory=set)
     error: Exception | None = None
 
     def __post_init__(self) -> None:
         config = confluent_producer_config(self.settings, "drill", on_error=_heard)
-        self._producer = Producer(config | {"linger.ms": 1, "message.timeout.ms": 120_000, "reconnect.backoff.max.ms": 500})
+        self._producer = Producer(
+            config | {"linger.ms": 1, "message.timeout.ms": 120_000, "reconnect.backoff.max.ms": 500}
+        )
         self._finished, self._given_up = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="sender")
 
@@ -119,7 +137,8 @@ class Sender:
                 break
             for sending in order:
                 heapq.heappush(waiting, sending)
-            self._due(waiting, began, (number + 1) / per_s - 1)  # what the next order may bring comes at most that much ahead of it
+            # what the next order may bring comes at most that much ahead of it
+            self._due(waiting, began, (number + 1) / per_s - 1)
         self._due(waiting, began, float("inf"))
         deadline = time.monotonic() + _FLUSH_S
         while self._producer.flush(0.2) and time.monotonic() < deadline and not self._given_up.is_set():
@@ -141,7 +160,11 @@ class Sender:
                 self.failed.append(f"{topic} {sending.id}: {error.str()}")
                 return
             partition, offset = message.partition() or 0, message.offset() or 0
-            self.inputs.append(Input(topic, partition, offset, sending.id, sending.starts, sending.takes, sending.dead, sending.ignored))
+            self.inputs.append(
+                Input(
+                    topic, partition, offset, sending.id, sending.starts, sending.takes, sending.dead, sending.ignored
+                )
+            )
             self.wanted.update((definition, sending.id) for definition in sending.starts)
 
         self._producer.produce(topic, sending.value, sending.key.encode(), on_delivery=acknowledged)

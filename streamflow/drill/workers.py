@@ -1,4 +1,5 @@
-"""The drill's own worker processes: started, broken in every way that a drill knows, started again, and gone when the drill is gone."""
+"""The drill's own worker processes: started, broken in every way that a drill knows, started again, and gone when the
+drill is gone."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from streamflow.errors import OperationError
 ENTRY: tuple[str, ...] = (sys.executable, "-m", "streamflow.cli.main")  # the command line whose workers are drilled
 
 _JOINED = {
-    role: f'"event": "{event}"'.encode() for role, event in (("engine", "partitions_assigned"), ("ingress", "sources_assigned"), ("tasks", "lane_assigned"))
+    role: f'"event": "{event}"'.encode()
+    for role, event in (("engine", "partitions_assigned"), ("ingress", "sources_assigned"), ("tasks", "lane_assigned"))
 }
 _AGAIN_S = 1.0
 _MANY = 5  # ends by itself, after which a worker is given up
@@ -60,7 +62,9 @@ class Worker:
                     start_new_session=True,  # Ctrl-C at the terminal is for the drill
                 )
         except OSError as error:
-            raise OperationError("worker_start_failed", f"expected to start a worker but {error.strerror}; do check memory and limits") from error
+            raise OperationError(
+                "worker_start_failed", f"expected to start a worker but {error.strerror}; do check memory and limits"
+            ) from error
         self.wanted = True
 
     def kill(self) -> None:
@@ -86,7 +90,8 @@ class Worker:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def tend(self) -> bool:
-        """Starts it again if it ended by itself; True if it did just now. Raises OperationError when it does so over and over."""
+        """Starts it again if it ended by itself; True if it did just now. Raises OperationError when it does so over
+        and over."""
         if not self.wanted or self._process is None or (code := self._process.poll()) is None:
             return False
         now = time.monotonic()
@@ -94,7 +99,10 @@ class Worker:
             self._fell_at = now
             self.fell.append(code)
             if len(self.fell) >= _MANY:
-                raise OperationError("worker_falls", f"expected {self.name} to run but it ended {_MANY} times by itself; its last lines:\n{self.tail()}")
+                raise OperationError(
+                    "worker_falls",
+                    f"expected {self.name} to run but it ended {_MANY} times by itself; its last lines:\n{self.tail()}",
+                )
             return True
         if now - self._fell_at > _AGAIN_S:
             self._fell_at = 0.0

@@ -1,4 +1,5 @@
-"""Advancing a run: every step that can begin begins, until all wait, are done, or the command has made its share of transitions."""
+"""Advancing a run: every step that can begin begins, until all wait, are done, or the command has made its share of
+transitions."""
 
 from __future__ import annotations
 
@@ -64,7 +65,9 @@ def advance(run: RunDraft, begin_with: Iterable[str] | None = None) -> None:
         if run.full:
             _flush(run, skipped)
             head = run.head
-            run.draft.effects.append(AppendCommand(head.key, Continue(f"continue/{head.run}/{head.seq}", head.run, head.seq)))
+            run.draft.effects.append(
+                AppendCommand(head.key, Continue(f"continue/{head.run}/{head.seq}", head.run, head.seq))
+            )
             return
         if verdict:
             _flush(run, skipped)
@@ -84,7 +87,8 @@ def advance(run: RunDraft, begin_with: Iterable[str] | None = None) -> None:
 
 
 def _completed(run: RunDraft) -> RunCompleted:
-    """The end of the run with its output: that of the step the definition names, or None if it has none, or one that no record takes."""
+    """The end of the run with its output: that of the step the definition names, or None if it has none, or one that no
+    record takes."""
     head, ended, step = run.head, _ended(run), run.plan.output
     if step is None or head.steps[step].status != "done" or head.steps[step].outcome in NO_OUTCOME:
         return RunCompleted(ended)
@@ -157,7 +161,8 @@ def _wait(run: RunDraft, step: StepPlan, work: WaitPlan) -> None:
 
 
 def claim(run: RunDraft, work: WaitPlan, event: Event, due_ms: int | None) -> ClausePlan | str | None:
-    """The clause of a begun wait that `event` meets; `late`, or the code of an expression that failed; None if it meets none."""
+    """The clause of a begun wait that `event` meets; `late`, or the code of an expression that failed; None if it meets
+    none."""
     failed: str | None = None
     for clause in work.clauses:
         if clause.event != event.name:
@@ -176,7 +181,9 @@ def claim(run: RunDraft, work: WaitPlan, event: Event, due_ms: int | None) -> Cl
 
 def _choose(run: RunDraft, step: StepPlan, work: ChoosePlan) -> None:
     for branch in work.branches:
-        if branch.condition is None or Place(run).evaluate(branch.condition.holds, branch.condition, f"choose/{branch.id}"):
+        if branch.condition is None or Place(run).evaluate(
+            branch.condition.holds, branch.condition, f"choose/{branch.id}"
+        ):
             run.record(BranchChosen(branch.id), step.id)
             return
     run.record(BranchChosen(None), step.id)
@@ -192,7 +199,9 @@ def _emit(run: RunDraft, step: StepPlan, work: EmitPlan) -> None:
     event_id = f"{head.run}/{head.seq + 1}"
     run.record(EventEmitted(work.event, work.topic, event_id, key, data), step.id)
     draft = run.draft
-    draft.effects.append(PublishEvent(work.topic, key, event_id, work.event, draft.now_ms, data, head.definition, head.run, draft.trace))
+    draft.effects.append(
+        PublishEvent(work.topic, key, event_id, work.event, draft.now_ms, data, head.definition, head.run, draft.trace)
+    )
 
 
 def _delay(run: RunDraft, step: StepPlan, work: DelayPlan) -> None:

@@ -9,7 +9,14 @@ from streamflow.engine.effects import AppendCommand, SendTask
 from streamflow.engine.evaluation import Parked, Place
 from streamflow.engine.state import LIST_CHUNK, Items, ItemState, StepState, item_key, list_key, timer_key
 from streamflow.engine.tasks import CancelTask, Task, idempotency_key, task_id
-from streamflow.engine.transitions import AttemptFailed, CallRequested, ChildRequested, ItemsEnded, ItemsListed, StepParked
+from streamflow.engine.transitions import (
+    AttemptFailed,
+    CallRequested,
+    ChildRequested,
+    ItemsEnded,
+    ItemsListed,
+    StepParked,
+)
 from streamflow.ids import run_id
 
 
@@ -18,15 +25,20 @@ def begin_call(run: RunDraft, step: StepPlan, work: CallPlan | ChildPlan) -> Non
     begin_attempt(run, step, 1)
 
 
-def begin_attempt(run: RunDraft, step: StepPlan, attempt: int, *, spent: int = 0, item: int | None = None, armed_ms: int | None = None) -> None:
-    """Make an attempt, of one item if the step has a list. `armed_ms` is the item's timer that this ends. Raises Parked."""
+def begin_attempt(
+    run: RunDraft, step: StepPlan, attempt: int, *, spent: int = 0, item: int | None = None, armed_ms: int | None = None
+) -> None:
+    """Make an attempt, of one item if the step has a list. `armed_ms` is the item's timer that this ends. Raises
+    Parked."""
     draft, head, work = run.draft, run.head, step.work
     assert isinstance(work, CallPlan | ChildPlan)
     state = head.steps.get(step.id)
     deadline = state.deadline_ms if state is not None else None
     if deadline is None and item is None and work.within_ms is not None:
         deadline = draft.now_ms + work.within_ms
-    element = None if item is None else (item, draft.get(list_key(head.run, step.id, item // LIST_CHUNK))[item % LIST_CHUNK])
+    element = (
+        None if item is None else (item, draft.get(list_key(head.run, step.id, item // LIST_CHUNK))[item % LIST_CHUNK])
+    )
     unseen = _unseen(run, work) if state is None else ()
     place = Place(run, element, None, unseen) if state is None else Place(run, element, state.began_ms, state.unseen)
     values = place.values(work.values, "with")
@@ -39,12 +51,20 @@ def begin_attempt(run: RunDraft, step: StepPlan, attempt: int, *, spent: int = 0
         event = c.Event("", task, draft.now_ms, values)
         command = c.StartRun(f"child/{task}", work.definition, key, start, "", event, None, draft.trace, parent)
         place.fits(command, "with")
-        run.record(ChildRequested(child, work.definition, work.version, key, values, deadline, spent, item, unseen), step.id, attempt=attempt)
+        run.record(
+            ChildRequested(child, work.definition, work.version, key, values, deadline, spent, item, unseen),
+            step.id,
+            attempt=attempt,
+        )
         draft.effects.append(AppendCommand(key, command))
         return
     lost = draft.now_ms + work.queue_ms + work.timeout_ms + draft.limits.lost_ms
     due = lost if deadline is None or item is not None else min(lost, deadline)
-    run.record(CallRequested(work.operation, work.lane, values, due, deadline, spent, item, armed_ms, unseen), step.id, attempt=attempt)
+    run.record(
+        CallRequested(work.operation, work.lane, values, due, deadline, spent, item, armed_ms, unseen),
+        step.id,
+        attempt=attempt,
+    )
     draft.effects.append(
         SendTask(
             work.lane,
@@ -95,7 +115,9 @@ def go_on_list(run: RunDraft, step: StepPlan) -> None:
             break
         if run.full:
             head = run.head
-            run.draft.effects.append(AppendCommand(head.key, c.Continue(f"continue/{head.run}/{head.seq}", head.run, head.seq)))
+            run.draft.effects.append(
+                AppendCommand(head.key, c.Continue(f"continue/{head.run}/{head.seq}", head.run, head.seq))
+            )
             return
         item, spent = found
         try:
@@ -119,18 +141,22 @@ def end_list(run: RunDraft, step: StepPlan, failed: int, code: str, ending: str)
 
 
 def path(step: StepPlan, ending: str) -> str | None:
-    """The outcome with which a step ends in vain: `ending` if a step needs that, else `failure` if one needs that, else None (it is parked)."""
+    """The outcome with which a step ends in vain: `ending` if a step needs that, else `failure` if one needs that, else
+    None (it is parked)."""
     return ending if ending in step.handled else "failure" if "failure" in step.handled else None
 
 
 def _unseen(run: RunDraft, work: CallPlan | ChildPlan) -> tuple[str, ...]:
-    """The steps that the values of `work` name and that have not ended: were they seen once they have, attempts would differ from each other."""
+    """The steps that the values of `work` name and that have not ended: were they seen once they have, attempts would
+    differ from each other."""
     states, named = run.head.steps, {name for _, expression in work.values for name in expression.steps}
     if isinstance(work, ChildPlan) and work.key is not None:
         named |= work.key.steps
     if run.head.stopping is not None:  # nothing ends any more
         return ()
-    return tuple(sorted(name for name in named if (state := states.get(name)) is None or state.status not in ("done", "skipped")))
+    return tuple(
+        sorted(name for name in named if (state := states.get(name)) is None or state.status not in ("done", "skipped"))
+    )
 
 
 def _items(run: RunDraft, step: StepPlan) -> Items:

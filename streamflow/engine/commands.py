@@ -1,7 +1,8 @@
-"""Commands: requests to the engine, imperative. Everything that can change a run is one of these, a record in `commands` (law 1).
+"""Commands: requests to the engine, imperative. Everything that can change a run is one of these, a record in
+`commands` (law 1).
 
-Each is a frozen msgspec struct with a tag `kind`, so that one pass decodes it (1 us for a start, measured; frozen dataclasses took
-five times that). A command's time is not in it: it is the timestamp that the broker gave its record.
+Each is a frozen msgspec struct with a tag `kind`, so that one pass decodes it (1 us for a start, measured; frozen
+dataclasses took five times that). A command's time is not in it: it is the timestamp that the broker gave its record.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ class Event(Struct, frozen=True):
 
 
 class Origin(Struct, frozen=True):
-    """The source record that ingress made a command of. `topic_id` survives no re-creation of the topic. `offset` is the record's own,
-    `committed` the group's committed offset (the next to read) when the command was made: everything below it is a duplicate.
-    `tag` tells apart the commands that one record gives."""
+    """The source record that ingress made a command of. `topic_id` survives no re-creation of the topic. `offset` is
+    the record's own, `committed` the group's committed offset (the next to read) when the command was made: everything
+    below it is a duplicate. `tag` tells apart the commands that one record gives."""
 
     topic_id: str
     partition: int
@@ -36,8 +37,8 @@ class Origin(Struct, frozen=True):
 
 
 class Start(Struct, frozen=True):
-    """What a start names: the content's sha256, the offset in `definitions` at or below which that content was read (law 7), and the
-    revision of the engine that is to run it (design section 6)."""
+    """What a start names: the content's sha256, the offset in `definitions` at or below which that content was read
+    (law 7), and the revision of the engine that is to run it (design section 6)."""
 
     sha: str
     at: int
@@ -55,7 +56,8 @@ class Parent(Struct, frozen=True, omit_defaults=True):
 
 
 class StartRun(Struct, frozen=True, tag_field="kind"):
-    """Start a run of `definition` for `key`, because of `event` (by `trigger`), or by a request of a caller or of `parent` (then `trigger` is empty)."""
+    """Start a run of `definition` for `key`, because of `event` (by `trigger`), or by a request of a caller or of
+    `parent` (then `trigger` is empty)."""
 
     id: str
     definition: str
@@ -69,8 +71,8 @@ class StartRun(Struct, frozen=True, tag_field="kind"):
 
 
 class DeliverEvent(Struct, frozen=True, tag_field="kind"):
-    """Offer `event` to every open run of `definition` and `key`, oldest first. When there is none, it is kept for `keep_ms` for the next:
-    events of different topics come in any order, also before the one that starts their run."""
+    """Offer `event` to every open run of `definition` and `key`, oldest first. When there is none, it is kept for
+    `keep_ms` for the next: events of different topics come in any order, also before the one that starts their run."""
 
     id: str
     definition: str
@@ -117,7 +119,8 @@ class FailAttempt(Struct, frozen=True, tag_field="kind"):
 
 
 class SuspendAttempt(Struct, frozen=True, tag_field="kind"):
-    """The attempt has been handed over to somebody who will call back; no worker holds it any more. After `for_ms` it is given up."""
+    """The attempt has been handed over to somebody who will call back; no worker holds it any more. After `for_ms` it
+    is given up."""
 
     id: str
     run: str
@@ -139,7 +142,8 @@ class Decide(Struct, frozen=True, tag_field="kind"):
 
 
 class Continue(Struct, frozen=True, tag_field="kind"):
-    """Advance `run` further: its last decision reached the limit of transitions. `seq` is the run's when it was asked for."""
+    """Advance `run` further: its last decision reached the limit of transitions. `seq` is the run's when it was asked
+    for."""
 
     id: str
     run: str
@@ -179,7 +183,8 @@ class FailRun(Struct, frozen=True, tag_field="kind"):
 
 
 class AdvanceWatermark(Struct, frozen=True, tag_field="kind"):
-    """All records of `topic` that were appended before `at_ms[p]` in partition p are read and their commands are in `commands`.
+    """All records of `topic` that were appended before `at_ms[p]` in partition p are read and their commands are in
+    `commands`.
 
     `partitions` is how many the topic has; a partition that no one reported yet holds the topic back."""
 

@@ -1,7 +1,7 @@
 """Deciding: (state, command) -> what happens, as data. A pure function; "now" is the partition's time (law 1).
 
-Every command ends in exactly one outcome: applied, rejected, duplicate or dead (law 5). A refused command changes no run.
-Here is what all commands share; what each does is in `starts`, `offers`, `timing` and `requests`.
+Every command ends in exactly one outcome: applied, rejected, duplicate or dead (law 5). A refused command changes no
+run. Here is what all commands share; what each does is in `starts`, `offers`, `timing` and `requests`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from streamflow.engine.timing import advance_watermark, fire_timer
 from streamflow.engine.transitions import StepParked
 
 
-def decide(view: StateView, contents: Contents, own: Own, command: c.Command, at_ms: int, offset: int, limits: Limits) -> Decision:
+def decide(
+    view: StateView, contents: Contents, own: Own, command: c.Command, at_ms: int, offset: int, limits: Limits
+) -> Decision:
     """Decide `command`, which the broker appended at `at_ms` and `offset`. The new own record is in the changes."""
     now = max(at_ms, own.time_ms)
     draft = Draft(view, now, command.id, limits, trace=getattr(command, "trace", None))
@@ -45,7 +47,9 @@ def decide(view: StateView, contents: Contents, own: Own, command: c.Command, at
         if isinstance(command, c.StartRun) and command.parent is not None and outcome != "duplicate":
             draft.effects.append(answer_parent(command.parent, command.id, reason, refused.message))
         elif outcome == "rejected" and _has_caller(command):
-            draft.effects.append(RecordRejection(command.id, reason, refused.message, getattr(command, "run", None), refused.state))
+            draft.effects.append(
+                RecordRejection(command.id, reason, refused.message, getattr(command, "run", None), refused.state)
+            )
     origin = getattr(command, "origin", None)
     if origin is not None:
         mark(draft, origin)
@@ -57,9 +61,11 @@ def decide(view: StateView, contents: Contents, own: Own, command: c.Command, at
     return Decision(outcome, reason, draft.transitions, draft.effects, draft.changes)
 
 
-def undecidable(own: Own, at_ms: int, offset: int, reason: str, message: str, command: c.Command | None = None) -> Decision:
-    """The decision on a record that is no command, or a `command` that nothing can be decided on: it is counted and kept as a dead letter. Nobody
-    waits for what it would have started."""
+def undecidable(
+    own: Own, at_ms: int, offset: int, reason: str, message: str, command: c.Command | None = None
+) -> Decision:
+    """The decision on a record that is no command, or a `command` that nothing can be decided on: it is counted and
+    kept as a dead letter. Nobody waits for what it would have started."""
     counts = own.counts
     effects: list[Effect] = [DeadLetter(reason, message)]
     if isinstance(command, c.StartRun) and command.parent is not None:
@@ -77,7 +83,16 @@ def undecidable(own: Own, at_ms: int, offset: int, reason: str, message: str, co
     return Decision("dead", reason, [], effects, {OWN: after})
 
 
-def _account(own: Own, draft: Draft, outcome: Outcome, reason: str, now: int, offset: int, watermarks: dict[str, Watermark], revisions: tuple[str, ...]) -> Own:
+def _account(
+    own: Own,
+    draft: Draft,
+    outcome: Outcome,
+    reason: str,
+    now: int,
+    offset: int,
+    watermarks: dict[str, Watermark],
+    revisions: tuple[str, ...],
+) -> Own:
     n = own.counts
     counts = Counts(
         n.read + 1,
@@ -87,7 +102,16 @@ def _account(own: Own, draft: Draft, outcome: Outcome, reason: str, now: int, of
         n.dead + (outcome == "dead"),
     )
     reasons = {**own.reasons, reason: own.reasons.get(reason, 0) + 1} if reason else own.reasons
-    return Own(offset, now, counts, reasons, watermarks, own.parked + _parked_change(draft, own.parked), own.topic_id, revisions)
+    return Own(
+        offset,
+        now,
+        counts,
+        reasons,
+        watermarks,
+        own.parked + _parked_change(draft, own.parked),
+        own.topic_id,
+        revisions,
+    )
 
 
 def _parked_change(draft: Draft, parked: int) -> int:
@@ -103,7 +127,8 @@ def _parked_change(draft: Draft, parked: int) -> int:
 
 
 def _has_caller(command: c.Command) -> bool:
-    """Whether somebody waits for an answer. An event that no run takes is no request, and its record stays in its own topic."""
+    """Whether somebody waits for an answer. An event that no run takes is no request, and its record stays in its own
+    topic."""
     return isinstance(command, c.CancelRun | c.RetryStep | c.SkipStep | c.FailRun | c.StartRun | c.Decide)
 
 

@@ -1,6 +1,7 @@
 """The draft of one decision: reads through to the state, collects what would change, and touches nothing.
 
-`RunDraft` is the part for one run: each fact recorded in it is evolved at once, so the next question is asked of the state after it.
+`RunDraft` is the part for one run: each fact recorded in it is evolved at once, so the next question is asked of the
+state after it.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ from streamflow.engine.state import (
 )
 from streamflow.engine.transitions import ENDINGS, RunCompleted, RunFailed, Transition
 
-FINISHED_PER_KEY = 20  # remembered by their key, which is how an event they consumed is known again; each start is known by its own run
+# remembered by their key, which is how an event they consumed is known again; each start is known by its own run
+FINISHED_PER_KEY = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds one decision: counts, and bytes of encoded records. `name_bytes` is for a business key and for an event's id."""
+    """What bounds one decision: counts, and bytes of encoded records. `name_bytes` is for a business key and for an
+    event's id."""
 
     transitions: int = 256
     kept_events: int = 100
@@ -95,7 +98,9 @@ class RunDraft:
         """Whether this command has made as many transitions as one may."""
         return len(self.draft.transitions) >= self.draft.limits.transitions
 
-    def record(self, data: Any, step: str | None = None, *, attempt: int | None = None, run: str = "", key: str = "") -> Transition:
+    def record(
+        self, data: Any, step: str | None = None, *, attempt: int | None = None, run: str = "", key: str = ""
+    ) -> Transition:
         """Record a fact. `run` and `key` are given for the first one only."""
         before, draft, plan = self.state, self.draft, self.plan
         if before is None:
@@ -121,7 +126,10 @@ class RunDraft:
         draft.put(run_key(state.run), None)
         draft.put(done_key(state.run), finished(state, transition))
         draft.put(expiry_key(expires, state.run), Expiry(state.run))
-        draft.put(index, KeyRecord(tuple(r for r in known.open if r != state.run), (*known.finished, state.run)[-FINISHED_PER_KEY:]))
+        draft.put(
+            index,
+            KeyRecord(tuple(r for r in known.open if r != state.run), (*known.finished, state.run)[-FINISHED_PER_KEY:]),
+        )
         if state.parent is not None:
             draft.effects.append(AppendCommand(state.parent.key, answer_of(state.parent, state.run, transition.data)))
 
@@ -134,8 +142,9 @@ class RunDraft:
         now_ms: int | None = None,
         unseen: tuple[str, ...] = (),
     ) -> Mapping[str, Any]:
-        """The values that `expression` reads, and no others: converting them is most of its cost. `item` is (index, item) of a list, `now_ms` the
-        time to give for `now` instead of the command's, `unseen` are steps to be taken for not ended."""
+        """The values that `expression` reads, and no others: converting them is most of its cost. `item` is (index,
+        item) of a list, `now_ms` the time to give for `now` instead of the command's, `unseen` are steps to be taken
+        for not ended."""
         names, draft, head = expression.names, self.draft, self.head
         values: dict[str, Any] = {}
         if "event" in names:
@@ -146,13 +155,19 @@ class RunDraft:
             values["steps"] = {
                 step: self.output(step)
                 for step in sorted(expression.steps)
-                if (state := head.steps.get(step)) is not None and state.status == "done" and state.outcome not in NO_OUTCOME and step not in unseen
+                if (state := head.steps.get(step)) is not None
+                and state.status == "done"
+                and state.outcome not in NO_OUTCOME
+                and step not in unseen
             }
         if "errors" in names:
             values["errors"] = {
                 step: draft.get(out_key(head.run, step))
                 for step in sorted(expression.steps)
-                if (state := head.steps.get(step)) is not None and state.outcome in NO_OUTCOME and state.attempt and step not in unseen
+                if (state := head.steps.get(step)) is not None
+                and state.outcome in NO_OUTCOME
+                and state.attempt
+                and step not in unseen
             }
         if item is not None:
             values["index"], values["item"] = item
@@ -170,7 +185,8 @@ class RunDraft:
         return values
 
     def output(self, step: str) -> Any:
-        """The output of a step that is done and that an expression of the plan reads; of a list, that of every item, None for those without."""
+        """The output of a step that is done and that an expression of the plan reads; of a list, that of every item,
+        None for those without."""
         head = self.head
         items = head.steps[step].items
         if items is None:
@@ -184,4 +200,13 @@ def answer_of(parent: Parent, run: str, ending: Any) -> CompleteAttempt | FailAt
         output = {"run": run, "ended": ",".join(ending.ended), "output": ending.output}
         return CompleteAttempt(f"ended/{run}", parent.run, parent.step, parent.attempt, output, parent.item)
     code = "child_failed" if isinstance(ending, RunFailed) else "child_cancelled"
-    return FailAttempt(f"ended/{run}", parent.run, parent.step, parent.attempt, code, f"{run}: {ending.reason[:1000]}", retryable=False, item=parent.item)
+    return FailAttempt(
+        f"ended/{run}",
+        parent.run,
+        parent.step,
+        parent.attempt,
+        code,
+        f"{run}: {ending.reason[:1000]}",
+        retryable=False,
+        item=parent.item,
+    )

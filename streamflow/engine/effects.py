@@ -1,4 +1,5 @@
-"""Effects: what a decision asks of the host, as data. The list is closed; the host performs each at least once, with the same content."""
+"""Effects: what a decision asks of the host, as data. The list is closed; the host performs each at least once, with
+the same content."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ class PrintLine:
 
 @dataclass(frozen=True, slots=True)
 class RecordRejection:
-    """Tell whoever sent the command that it was refused: a record in `dead-letters` with the command's id and the current state."""
+    """Tell whoever sent the command that it was refused: a record in `dead-letters` with the command's id and the
+    current state."""
 
     command_id: str
     code: str

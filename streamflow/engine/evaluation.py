@@ -24,11 +24,18 @@ class Parked(Exception):
 
 
 class Place:
-    """Where the expressions of a step are evaluated: its run, the item of a list, the time that `now` is, and the steps that are not seen."""
+    """Where the expressions of a step are evaluated: its run, the item of a list, the time that `now` is, and the steps
+    that are not seen."""
 
     __slots__ = ("item", "now_ms", "run", "unseen")
 
-    def __init__(self, run: RunDraft, item: tuple[int, Any] | None = None, now_ms: int | None = None, unseen: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        run: RunDraft,
+        item: tuple[int, Any] | None = None,
+        now_ms: int | None = None,
+        unseen: tuple[str, ...] = (),
+    ) -> None:
         self.run = run
         self.item = item
         self.now_ms = now_ms
@@ -53,8 +60,8 @@ class Place:
         return values
 
     def fits(self, value: Any, at: str) -> None:
-        """Raises Parked when `value`, which may be a command, is too large for a record: a larger command would be refused where it arrives; or when
-        it is too deep."""
+        """Raises Parked when `value`, which may be a command, is too large for a record: a larger command would be
+        refused where it arrives; or when it is too deep."""
         encoded = _encoder.encode(value)
         if len(encoded) > self.run.draft.limits.record_bytes:
             raise Parked("too_large", at)

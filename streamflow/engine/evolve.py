@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from streamflow.definition.plan import START
-from streamflow.engine.evolve_attempts import APPROVAL_FACTS, ATTEMPT_FACTS, attempt_records, parked_after, retried_after, step_after, step_forgotten
+from streamflow.engine.evolve_attempts import (
+    APPROVAL_FACTS,
+    ATTEMPT_FACTS,
+    attempt_records,
+    parked_after,
+    retried_after,
+    step_after,
+    step_forgotten,
+)
 from streamflow.engine.state import Ending, FinishedRun, KeptEvent, RunState, StepState, Timer, out_key, timer_key
 from streamflow.engine.transitions import (
     ENDINGS,
@@ -100,7 +108,9 @@ def _branch_chosen(state: RunState, transition: Transition, data: BranchChosen) 
 
 
 def _wait_started(state: RunState, transition: Transition, data: WaitStarted) -> Evolved:
-    return {**state.steps, transition.step or "": StepState("waiting", None, data.due_ms)}, *_still_kept(state, transition.at_ms)
+    return {**state.steps, transition.step or "": StepState("waiting", None, data.due_ms)}, *_still_kept(
+        state, transition.at_ms
+    )
 
 
 def _wait_satisfied(state: RunState, transition: Transition, data: WaitSatisfied) -> Evolved:
@@ -121,7 +131,8 @@ def _event_kept(state: RunState, transition: Transition, data: EventKept) -> Evo
 
 
 def _still_kept(state: RunState, at_ms: int) -> tuple[tuple[str, ...], tuple[KeptEvent, ...]]:
-    """`seen` and `kept` without the events whose time is over; nobody consumed those, so they need not be known again."""
+    """`seen` and `kept` without the events whose time is over; nobody consumed those, so they need not be known
+    again."""
     gone = {k.event.id for k in state.kept if not k.lasts(at_ms)}
     if not gone:
         return state.seen, state.kept
@@ -162,7 +173,11 @@ def _approval_given(state: RunState, transition: Transition, data: ApprovalGiven
 
 
 def _run_stopping(state: RunState, transition: Transition, data: RunStopping) -> Evolved:
-    return {name: step if step.status in ("done", "skipped") else SKIPPED for name, step in state.steps.items()}, state.seen, ()
+    return (
+        {name: step if step.status in ("done", "skipped") else SKIPPED for name, step in state.steps.items()},
+        state.seen,
+        (),
+    )
 
 
 def _ended(state: RunState, transition: Transition, data: Any) -> Evolved:
@@ -192,7 +207,12 @@ _EVOLVE: dict[type, Callable[[RunState, Transition, Any], Evolved]] = {
 }
 
 _OUTPUTS: dict[type, Callable[[Any], Any]] = {
-    WaitSatisfied: lambda d: {"event": d.event.name, "id": d.event.id, "time_ms": d.event.time_ms, "data": d.event.data},
+    WaitSatisfied: lambda d: {
+        "event": d.event.name,
+        "id": d.event.id,
+        "time_ms": d.event.time_ms,
+        "data": d.event.data,
+    },
     BranchChosen: lambda d: {"branch": d.branch},
     ValuesSet: lambda d: d.values,
     EventEmitted: lambda d: {"id": d.id, "topic": d.topic},
@@ -202,8 +222,8 @@ _OUTPUTS: dict[type, Callable[[Any], Any]] = {
 
 
 def records_of(before: RunState | None, transition: Transition, reads: frozenset[str]) -> list[tuple[str, Any]]:
-    """(key, record or None to delete) for the outputs and timers that `transition` writes beside the head of its run. Outputs that no
-    expression of the plan reads (`reads`) are in `runs` only."""
+    """(key, record or None to delete) for the outputs and timers that `transition` writes beside the head of its run.
+    Outputs that no expression of the plan reads (`reads`) are in `runs` only."""
     data, run, step = transition.data, transition.run, transition.step or START
     kind = type(data)
     records: list[tuple[str, Any]] = []

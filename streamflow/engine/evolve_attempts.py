@@ -1,4 +1,5 @@
-"""Evolving of what happens outside: calls, lists of them, child runs and approvals. A part of `evolve`, under the same rule: no plan, no refusal."""
+"""Evolving of what happens outside: calls, lists of them, child runs and approvals. A part of `evolve`, under the same
+rule: no plan, no refusal."""
 
 from __future__ import annotations
 
@@ -46,20 +47,46 @@ def step_after(before: StepState | None, transition: Transition) -> StepState:
         return _with(state, items=_counted(state.items or Items(0), data, attempt))
     began = state.began_ms or transition.at_ms
     if isinstance(data, CallRequested):
-        return StepState("calling", None, data.due_ms, attempt, data.spent, began, data.deadline_ms, unseen=state.unseen or data.unseen)
+        return StepState(
+            "calling",
+            None,
+            data.due_ms,
+            attempt,
+            data.spent,
+            began,
+            data.deadline_ms,
+            unseen=state.unseen or data.unseen,
+        )
     if isinstance(data, ChildRequested):
         child = ChildRef(data.child, data.key)
-        return StepState("calling", None, data.due_ms, attempt, data.spent, began, data.due_ms, None, child, state.unseen or data.unseen)
+        return StepState(
+            "calling",
+            None,
+            data.due_ms,
+            attempt,
+            data.spent,
+            began,
+            data.due_ms,
+            None,
+            child,
+            state.unseen or data.unseen,
+        )
     if isinstance(data, AttemptSuspended):
-        return StepState("suspended", None, data.due_ms, state.attempt, state.spent, began, state.deadline_ms, unseen=state.unseen)
+        return StepState(
+            "suspended", None, data.due_ms, state.attempt, state.spent, began, state.deadline_ms, unseen=state.unseen
+        )
     if isinstance(data, AttemptSucceeded):
         return StepState("done", "done", attempt=state.attempt)
     if isinstance(data, AttemptFailed):
         if data.outcome is not None:
             return StepState("done", data.outcome, attempt=state.attempt)
-        return StepState("retrying", None, data.retry_ms, state.attempt, state.spent, began, state.deadline_ms, unseen=state.unseen)
+        return StepState(
+            "retrying", None, data.retry_ms, state.attempt, state.spent, began, state.deadline_ms, unseen=state.unseen
+        )
     if isinstance(data, ItemsListed):
-        return StepState("listing", None, data.deadline_ms, 1, 0, began, data.deadline_ms, Items(len(data.items)), unseen=data.unseen)
+        return StepState(
+            "listing", None, data.deadline_ms, 1, 0, began, data.deadline_ms, Items(len(data.items)), unseen=data.unseen
+        )
     assert isinstance(data, ItemsEnded)
     ended = Items(data.total, data.total, data.total, data.failed)
     if data.outcome is None:
@@ -68,7 +95,18 @@ def step_after(before: StepState | None, transition: Transition) -> StepState:
 
 
 def _with(state: StepState, items: Items) -> StepState:
-    return StepState(state.status, state.outcome, state.due_ms, state.attempt, state.spent, state.began_ms, state.deadline_ms, items, None, state.unseen)
+    return StepState(
+        state.status,
+        state.outcome,
+        state.due_ms,
+        state.attempt,
+        state.spent,
+        state.began_ms,
+        state.deadline_ms,
+        items,
+        None,
+        state.unseen,
+    )
 
 
 def _counted(items: Items, data: Attempted, attempt: int) -> Items:
@@ -87,7 +125,9 @@ def parked_after(before: StepState | None) -> StepState:
     """A parked step; one that has called keeps what a retry goes on from."""
     if before is None or not before.attempt:
         return StepState("parked")
-    return StepState("parked", None, None, before.attempt, before.spent, before.began_ms, None, before.items, unseen=before.unseen)
+    return StepState(
+        "parked", None, None, before.attempt, before.spent, before.began_ms, None, before.items, unseen=before.unseen
+    )
 
 
 def retried_after(before: StepState, deadline_ms: int | None) -> StepState | None:
@@ -98,7 +138,9 @@ def retried_after(before: StepState, deadline_ms: int | None) -> StepState | Non
         return StepState("retrying", None, None, before.attempt, before.attempt, before.began_ms, unseen=before.unseen)
     succeeded = before.items.total - before.items.failed
     items = Items(before.items.total, succeeded, succeeded, 0, 0)
-    return StepState("listing", None, deadline_ms, before.attempt, 0, before.began_ms, deadline_ms, items, unseen=before.unseen)
+    return StepState(
+        "listing", None, deadline_ms, before.attempt, 0, before.began_ms, deadline_ms, items, unseen=before.unseen
+    )
 
 
 def attempt_records(before: StepState | None, transition: Transition, read: bool) -> Iterator[tuple[str, Any]]:
@@ -107,7 +149,9 @@ def attempt_records(before: StepState | None, transition: Transition, read: bool
     item: int | None = getattr(data, "item", None)
     armed = getattr(data, "armed_ms", None) if item is not None else (before.due_ms if before is not None else None)
     due = _due_ms(data)
-    if armed != due:  # one that stays is not touched: a timer that is written again in the decision that deletes it would pass for a new one
+    # one that stays is not touched: a timer that is written again in the decision that deletes it would pass for a new
+    # one
+    if armed != due:
         if armed is not None:
             yield timer_key(armed, run, step, item), None
         if due is not None:
@@ -118,7 +162,10 @@ def attempt_records(before: StepState | None, transition: Transition, read: bool
     if isinstance(data, AttemptSucceeded) and read:
         yield (out_key(run, step) if item is None else item_out_key(run, step, item)), data.output
     elif isinstance(data, AttemptFailed) and data.outcome is not None and read:
-        yield out_key(run, step), {"code": data.code, "message": data.message, "attempts": before.attempt if before else 0}
+        yield (
+            out_key(run, step),
+            {"code": data.code, "message": data.message, "attempts": before.attempt if before else 0},
+        )
     elif isinstance(data, ApprovalGiven) and read:
         yield out_key(run, step), {"decision": data.decision, "by": data.by, "data": data.data}
     elif isinstance(data, ItemsListed):
@@ -127,7 +174,10 @@ def attempt_records(before: StepState | None, transition: Transition, read: bool
     elif isinstance(data, ItemsEnded) and data.outcome is not None:
         yield from list_forgotten(run, step, data.total)
         if data.outcome in NO_OUTCOME and read:
-            yield out_key(run, step), {"code": "items_failed", "message": f"{data.failed} of {data.total} items failed", "attempts": 1}
+            yield (
+                out_key(run, step),
+                {"code": "items_failed", "message": f"{data.failed} of {data.total} items failed", "attempts": 1},
+            )
 
 
 def _due_ms(data: Any) -> int | None:
@@ -169,7 +219,12 @@ def step_forgotten(run: str, name: str, state: StepState, read: bool) -> Iterato
         if read:
             for item in range(state.items.total):
                 yield item_out_key(run, name, item), None
-    if read and state.status == "done" and (state.outcome != "timeout" or state.attempt) and (state.items is None or state.outcome in NO_OUTCOME):
+    if (
+        read
+        and state.status == "done"
+        and (state.outcome != "timeout" or state.attempt)
+        and (state.items is None or state.outcome in NO_OUTCOME)
+    ):
         yield out_key(run, name), None
 
 

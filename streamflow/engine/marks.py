@@ -36,7 +36,11 @@ def _refuse_long(draft: Draft, names: Iterable[tuple[str, str]]) -> None:
     limit = draft.limits.name_bytes
     for name, text in names:
         if len(text) * 4 > limit and len(text.encode()) > limit:
-            raise Refused("dead", "name_too_long", f"expected the {name} in at most {limit} bytes but it has more; send a shorter one")
+            raise Refused(
+                "dead",
+                "name_too_long",
+                f"expected the {name} in at most {limit} bytes but it has more; send a shorter one",
+            )
 
 
 def mark(draft: Draft, origin: c.Origin) -> None:

@@ -1,8 +1,10 @@
-"""What an event gives: runs to start and events to offer, for every published version. Pure: plans and an event in, commands out.
+"""What an event gives: runs to start and events to offer, for every published version. Pure: plans and an event in,
+commands out.
 
-A definition starts runs by its newest version alone, by the first of its triggers that fits. An event is offered to a definition once
-for each key under which one of its versions waits for it; which run takes it, and whether a wait's condition holds, only the engine can say,
-because that needs the run's state. Offers come before starts, so that an event never meets the run that it starts.
+A definition starts runs by its newest version alone, by the first of its triggers that fits. An event is offered to a
+definition once for each key under which one of its versions waits for it; which run takes it, and whether a wait's
+condition holds, only the engine can say, because that needs the run's state. Offers come before starts, so that an
+event never meets the run that it starts.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ from streamflow.engine.commands import REVISION, DeliverEvent, Event, Origin, St
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A version that is served. `specs` are the events of its own pinned catalog by name, `at` the offset in `definitions` at or below which
-    it was read, `newest` whether its name points to it, `published_ms` the broker's time of its publication, `revision` the
-    engine's that its runs are to start with."""
+    """A version that is served. `specs` are the events of its own pinned catalog by name, `at` the offset in
+    `definitions` at or below which it was read, `newest` whether its name points to it, `published_ms` the broker's
+    time of its publication, `revision` the engine's that its runs are to start with."""
 
     plan: Plan
     specs: Mapping[str, EventSpec]
@@ -60,15 +62,20 @@ class Matched(NamedTuple):
 
 
 class Matcher:
-    """Matches events to the versions it was made of. `specs` are the distinct events that they name; the same spec in many versions is one."""
+    """Matches events to the versions it was made of. `specs` are the distinct events that they name; the same spec in
+    many versions is one."""
 
     def __init__(self, published: Iterable[Published]) -> None:
-        self.published = tuple(sorted(published, key=lambda live: (not live.newest, -live.at, live.plan.name, live.plan.version)))
+        self.published = tuple(
+            sorted(published, key=lambda live: (not live.newest, -live.at, live.plan.name, live.plan.version))
+        )
         specs: dict[str, tuple[int, EventSpec]] = {}
         waits: list[dict[str, int]] = []
         starts: list[list[Published]] = []
         for live in self.published:
-            for name in dict.fromkeys([trigger.event for trigger in live.plan.triggers if live.newest] + list(live.plan.waits)):
+            for name in dict.fromkeys(
+                [trigger.event for trigger in live.plan.triggers if live.newest] + list(live.plan.waits)
+            ):
                 spec = live.specs[name]
                 identity = spec.model_dump_json(by_alias=True)
                 if identity not in specs:
@@ -91,14 +98,27 @@ class Matcher:
     def limited_topics(self) -> frozenset[str]:
         """The topics of events that some wait with a limit is for: where its clock is a watermark."""
         works = (step.work for live in self.published for step in live.plan.steps.values())
-        return frozenset(topic for work in works if isinstance(work, WaitPlan) and work.within_ms is not None for topic in work.topics)
+        return frozenset(
+            topic
+            for work in works
+            if isinstance(work, WaitPlan) and work.within_ms is not None
+            for topic in work.topics
+        )
 
     def published_ms(self, topic: str) -> int | None:
         """When the oldest version that reads `topic` was published, or None when no version does."""
-        return min((live.published_ms for live in self.published if any(topic in live.specs[name].topics for name in _names(live))), default=None)
+        return min(
+            (
+                live.published_ms
+                for live in self.published
+                if any(topic in live.specs[name].topics for name in _names(live))
+            ),
+            default=None,
+        )
 
     def match(self, occurrences: Sequence[tuple[int, Event, str | None]], source: Source) -> Matched:
-        """What one record gives, as the events in `occurrences` (index into `specs`, event, key). Never raises for what an event holds."""
+        """What one record gives, as the events in `occurrences` (index into `specs`, event, key). Never raises for what
+        an event holds."""
         offers: dict[str, DeliverEvent | StartRun] = {}
         starts: list[StartRun] = []
         failures: list[Failure] = []
@@ -109,7 +129,10 @@ class Matcher:
             elif key is not None:
                 for name, keep_ms in self._waits[index]:
                     tag = ids.tag("deliver", name, event.name, key)
-                    offers.setdefault(tag, DeliverEvent(_id(source, tag), name, key, event, _origin(source, tag), source.trace, keep_ms))
+                    offers.setdefault(
+                        tag,
+                        DeliverEvent(_id(source, tag), name, key, event, _origin(source, tag), source.trace, keep_ms),
+                    )
             for live in self._starts[index]:
                 if (live.plan.name, event.name) in started:
                     continue
@@ -123,7 +146,18 @@ class Matcher:
                 started.add((live.plan.name, event.name))
                 tag = ids.tag("start", live.plan.name, event.name, run_key)
                 start = Start(live.plan.sha, live.at, live.revision)
-                starts.append(StartRun(_id(source, tag), live.plan.name, run_key, start, trigger.id, event, _origin(source, tag), source.trace))
+                starts.append(
+                    StartRun(
+                        _id(source, tag),
+                        live.plan.name,
+                        run_key,
+                        start,
+                        trigger.id,
+                        event,
+                        _origin(source, tag),
+                        source.trace,
+                    )
+                )
         return Matched([*offers.values(), *starts], list(dict.fromkeys(failures)))
 
 
@@ -144,8 +178,13 @@ def _first(plan: Plan, event: Event, key: str | None) -> tuple[ClausePlan | None
                 continue
             found = trigger.key.evaluate(variables) if trigger.key is not None else key
         except ExpressionError as error:
-            message = f"expected the where and key of the trigger to have values but one failed ({error.code}); correct the definition or the event"
-            raise _StartFailed(Failure("expression_failed", message, event.name, plan.name, plan.version, trigger.id)) from error
+            message = (
+                f"expected the where and key of the trigger to have values but one failed ({error.code}); "
+                "correct the definition or the event"
+            )
+            raise _StartFailed(
+                Failure("expression_failed", message, event.name, plan.name, plan.version, trigger.id)
+            ) from error
         run_key = _key_text(found)
         if run_key:
             return trigger, run_key
@@ -155,8 +194,18 @@ def _first(plan: Plan, event: Event, key: str | None) -> tuple[ClausePlan | None
 
 def _missing_key(event: str, plan: Plan | None = None, trigger: ClausePlan | None = None) -> Failure:
     where = f"the key of trigger {trigger.id}" if trigger else "the place that the catalog declares"
-    message = f"expected the key of {event} as text or a whole number in {where} but found none; correct the record, the catalog or the definition"
-    return Failure("missing_key", message, event, plan.name if plan else "", plan.version if plan else "", trigger.id if trigger else "")
+    message = (
+        f"expected the key of {event} as text or a whole number in {where} but found none; correct the record, "
+        "the catalog or the definition"
+    )
+    return Failure(
+        "missing_key",
+        message,
+        event,
+        plan.name if plan else "",
+        plan.version if plan else "",
+        trigger.id if trigger else "",
+    )
 
 
 def _key_text(value: Any) -> str:

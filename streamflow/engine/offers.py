@@ -36,7 +36,11 @@ def _keep_early(draft: Draft, known: KeyRecord, command: c.DeliverEvent) -> None
     if any(event.id == k.event.id for k in kept) or consumed_before(draft, known, event):
         raise Refused("duplicate", "event_seen")
     if _is_full(draft, kept, event):
-        raise Refused("dead", "too_many_kept", f"expected few events ahead of a run of {command.definition} but this key has too many; shorten `keep`")
+        raise Refused(
+            "dead",
+            "too_many_kept",
+            f"expected few events ahead of a run of {command.definition} but this key has too many; shorten `keep`",
+        )
     until = draft.now_ms + command.keep_ms
     draft.put(index, (*kept, KeptEvent(event, until)))
     draft.put(expiry_key(until, index), Expiry(early=index))
@@ -63,11 +67,15 @@ def take_early(run: RunDraft) -> None:
 
 
 def offer(draft: Draft, contents: Contents, known: KeyRecord, event: c.Event) -> None:
-    """Offer `event` to every open run of a key, oldest first. What one run cannot read, the others take all the same."""
+    """Offer `event` to every open run of a key, oldest first. What one run cannot read, the others take all the
+    same."""
     results = [_offer_to(open_run(draft, contents, run), event) for run in known.open]
     failed = next((result for result in results if result not in ("taken", "seen", "late", "unclaimed")), None)
     if failed is not None:
-        message = f"expected event {event.name} to be taken by a run but {failed}; correct the event or the definition, and replay it"
+        message = (
+            f"expected event {event.name} to be taken by a run but {failed}; correct the event or the "
+            "definition, and replay it"
+        )
         if "taken" not in results:
             raise Refused("dead", failed, message)
         draft.effects.append(DeadLetter(failed, message))

@@ -18,7 +18,8 @@ class Contents(Protocol):
     """Where the content that a start names comes from the first time, and the plans of contents."""
 
     def content(self, start: c.Start) -> str | None:
-        """The content of `start.sha`, if it was published at or below `start.at`; the host has waited for that offset."""
+        """The content of `start.sha`, if it was published at or below `start.at`; the host has waited for that
+        offset."""
 
     def plan(self, sha: str, content: str) -> Plan:
         """The plan of a content. The same content gives the same plan, whenever and wherever."""
@@ -38,7 +39,9 @@ class Decision:
 class Refused(Exception):
     """The command does not fit; nothing of its draft is kept."""
 
-    def __init__(self, outcome: Outcome, reason: str, message: str = "", state: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, outcome: Outcome, reason: str, message: str = "", state: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(reason)
         self.outcome = outcome
         self.reason = reason

@@ -1,6 +1,8 @@
-"""The state of one partition as decisions see it: what changed since the last checkpoint, in memory, over the store (law 3).
+"""The state of one partition as decisions see it: what changed since the last checkpoint, in memory, over the store
+(law 3).
 
-`capture` takes the cut that a checkpoint writes; until `saved` the cut is still read from memory, so the store is never read half-way.
+`capture` takes the cut that a checkpoint writes; until `saved` the cut is still read from memory, so the store is never
+read half-way.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ class Overlay:
         self.dirty: dict[str, Any] = {}
         self.saving: dict[str, Any] = {}
         self._absent: set[str] = set()  # looked for in the store in this interval, and not there
-        self._fresh: set[str] = set()  # written in this interval and not in the store: a deletion leaves nothing to write
+        # written in this interval and not in the store: a deletion leaves nothing to write
+        self._fresh: set[str] = set()
         self._contents: dict[str, Any] = {}  # they never change, and every command on a run needs one
         self._near: list[str] = []  # keys of all expiries below `_beyond`, in order
         self._beyond: str | None = _EXPIRY  # None: there are no others
@@ -147,7 +150,8 @@ class Overlay:
         self.own = dirty[OWN]
 
     def capture(self) -> dict[str, bytes | None]:
-        """The cut to be written, encoded: every record changed since the last capture. Read from memory until `saved`."""
+        """The cut to be written, encoded: every record changed since the last capture. Read from memory until
+        `saved`."""
         if self.saving:
             raise RuntimeError("a capture is still being saved")
         self.saving, self.dirty = self.dirty, {}

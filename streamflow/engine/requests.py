@@ -35,7 +35,12 @@ def cancel_run(draft: Draft, contents: Contents, own: Own, command: c.CancelRun)
     """End a run as cancelled, after what is to be undone; if that is parked, without it. Raises Refused."""
     run = asked_for(draft, contents, command)
     if run.head.stopping is not None and not run.head.parked:
-        raise Refused("rejected", "run_stopping", "expected a run that goes on but it is being stopped already; wait for its end", describe(run))
+        raise Refused(
+            "rejected",
+            "run_stopping",
+            "expected a run that goes on but it is being stopped already; wait for its end",
+            describe(run),
+        )
     stop(run, "cancelled", command.reason)
 
 
@@ -48,8 +53,8 @@ def fail_run(draft: Draft, contents: Contents, own: Own, command: c.FailRun) -> 
 
 
 def retry_step(draft: Draft, contents: Contents, own: Own, command: c.RetryStep) -> None:
-    """Try a parked step again: a call with as many attempts as at first, a list with the items that failed, both in their
-    time once more. Raises Refused."""
+    """Try a parked step again: a call with as many attempts as at first, a list with the items that failed, both in
+    their time once more. Raises Refused."""
     run, step = _parked_step(draft, contents, command)
     listed, within = run.head.steps[step.id].items is not None, getattr(step.work, "within_ms", None)
     run.record(StepRetried(draft.now_ms + within if listed and within is not None else None), step.id)
@@ -90,18 +95,30 @@ def _parked_step(draft: Draft, contents: Contents, command: c.RetryStep | c.Skip
     state, step = run.head.steps.get(command.step), run.plan.step(command.step)
     if step is None or state is None or state.status != "parked":
         now = state.status if state else "not begun"
-        raise Refused("rejected", "not_parked", f"expected step {command.step} to be parked but it is {now}; look at the run again", describe(run))
+        raise Refused(
+            "rejected",
+            "not_parked",
+            f"expected step {command.step} to be parked but it is {now}; look at the run again",
+            describe(run),
+        )
     return run, step
 
 
-def asked_for(draft: Draft, contents: Contents, command: c.CancelRun | c.FailRun | c.RetryStep | c.SkipStep | c.Decide) -> RunDraft:
+def asked_for(
+    draft: Draft, contents: Contents, command: c.CancelRun | c.FailRun | c.RetryStep | c.SkipStep | c.Decide
+) -> RunDraft:
     """The open run that somebody's request is for. Raises Refused."""
     run = maybe_open(draft, contents, command.run)
     if run is not None:
         return run
     done: FinishedRun | None = draft.get(done_key(command.run))
     if done is not None:
-        raise Refused("rejected", "run_ended", f"expected an open run but it ended with {done.ended}; nothing is left to do", {"ended": done.ended})
+        raise Refused(
+            "rejected",
+            "run_ended",
+            f"expected an open run but it ended with {done.ended}; nothing is left to do",
+            {"ended": done.ended},
+        )
     raise Refused("rejected", "run_unknown", "expected an open run but there is none of this id; list the runs")
 
 

@@ -1,4 +1,5 @@
-"""What comes back from outside: results of attempts, their failures and hand-overs, and the timers that stand in for answers that never come."""
+"""What comes back from outside: results of attempts, their failures and hand-overs, and the timers that stand in for
+answers that never come."""
 
 from __future__ import annotations
 
@@ -50,7 +51,10 @@ def complete_attempt(draft: Draft, contents: Contents, own: Own, command: c.Comp
     try:
         Place(run).fits(command.output, "output")
     except Parked as parked:
-        text = f"expected an output that fits a record but it is {parked.code.replace('_', ' ')}; have it stored and give its place"
+        text = (
+            f"expected an output that fits a record but it is {parked.code.replace('_', ' ')}; have it stored and "
+            "give its place"
+        )
         _fail(pending, "output_too_large" if parked.code == "too_large" else "output_invalid", text, retryable=False)
         return
     run.record(AttemptSucceeded(command.output, pending.item, pending.armed_ms), step.id, attempt=command.attempt)
@@ -60,7 +64,13 @@ def complete_attempt(draft: Draft, contents: Contents, own: Own, command: c.Comp
 def fail_attempt(draft: Draft, contents: Contents, own: Own, command: c.FailAttempt) -> None:
     """Try again later, or end the step in vain. Raises Refused."""
     pending = _pending(draft, contents, command)
-    _fail(pending, command.code[:64], command.message[:MESSAGE_CHARS], retryable=command.retryable, after_ms=command.retry_after_ms or 0)
+    _fail(
+        pending,
+        command.code[:64],
+        command.message[:MESSAGE_CHARS],
+        retryable=command.retryable,
+        after_ms=command.retry_after_ms or 0,
+    )
 
 
 def suspend_attempt(draft: Draft, contents: Contents, own: Own, command: c.SuspendAttempt) -> None:
@@ -94,7 +104,9 @@ def expire(run: RunDraft, step: StepPlan, state: StepState | ItemState, item: in
         _fail(pending, "callback_missed", "expected a call back but none came in time", retryable=True)
     else:
         call_off(run, step, state, item)
-        _fail(pending, "attempt_lost", "expected a result of the attempt but none came within its limits", retryable=True)
+        _fail(
+            pending, "attempt_lost", "expected a result of the attempt but none came within its limits", retryable=True
+        )
 
 
 def _unprepared(pending: _Pending, parked: Parked) -> None:
@@ -125,8 +137,11 @@ def _end_list_in_time(run: RunDraft, step: StepPlan) -> None:
     _go_on(run, step, None)
 
 
-def _pending(draft: Draft, contents: Contents, command: Result, statuses: tuple[str, ...] = ("calling", "suspended")) -> _Pending:
-    """The attempt that waits for `command`. Raises Refused: whatever comes for an old attempt, or a second time, changes nothing."""
+def _pending(
+    draft: Draft, contents: Contents, command: Result, statuses: tuple[str, ...] = ("calling", "suspended")
+) -> _Pending:
+    """The attempt that waits for `command`. Raises Refused: whatever comes for an old attempt, or a second time,
+    changes nothing."""
     run = maybe_open(draft, contents, command.run)
     if run is None:
         if draft.get(done_key(command.run)) is not None:
@@ -157,11 +172,16 @@ def _fail(pending: _Pending, code: str, message: str, *, retryable: bool, after_
     deadline = run.head.steps[step.id].deadline_ms
     if deadline is not None and pending.item is None:
         retry = min(retry, deadline)  # where it ends
-    run.record(AttemptFailed(code, message, retry, None, pending.item, pending.armed_ms, pending.spent), step.id, attempt=state.attempt)
+    run.record(
+        AttemptFailed(code, message, retry, None, pending.item, pending.armed_ms, pending.spent),
+        step.id,
+        attempt=state.attempt,
+    )
 
 
 def _pause_ms(pending: _Pending, retry: RetryPlan, code: str, retryable: bool) -> int | None:
-    """The time until the next attempt, or None when there is none. Up to a half is taken away, by the attempt's own name."""
+    """The time until the next attempt, or None when there is none. Up to a half is taken away, by the attempt's own
+    name."""
     state = pending.state
     made = state.attempt - state.spent
     attempts, backoff = retry.codes.get(code, (retry.attempts, retry.backoff_ms))
@@ -177,7 +197,11 @@ def _give_up(pending: _Pending, code: str, message: str) -> None:
     run, step = pending.run, pending.step
     attempt = pending.state.attempt
     if pending.item is not None:
-        run.record(AttemptFailed(code, message, None, None, pending.item, pending.armed_ms, pending.spent), step.id, attempt=attempt)
+        run.record(
+            AttemptFailed(code, message, None, None, pending.item, pending.armed_ms, pending.spent),
+            step.id,
+            attempt=attempt,
+        )
         _go_on(run, step, pending.item)
         return
     outcome = path(step, "timeout" if code in OUT_OF_TIME else "failure")

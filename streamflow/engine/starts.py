@@ -23,14 +23,19 @@ def start_run(draft: Draft, contents: Contents, own: Own, command: c.StartRun) -
     if draft.get(run_key(run)) is not None or draft.get(done_key(run)) is not None:
         raise Refused("duplicate", "run_exists")
     if command.origin is None and draft.now_ms - command.event.time_ms > draft.limits.window_ms:
-        raise Refused("rejected", "too_old", "expected a start asked for within the window that runs are remembered but it is older; ask again")
+        raise Refused(
+            "rejected",
+            "too_old",
+            "expected a start asked for within the window that runs are remembered but it is older; ask again",
+        )
     known: KeyRecord = draft.get(key_key(command.definition, command.key)) or KeyRecord((), ())
     plan = _plan_of_start(draft, contents, command.start)
     if known.open and (plan.policy == "one" or (plan.policy == "join" and command.parent is not None)):
         raise Refused(
             "rejected",
             "run_open",
-            f"expected no open run of {command.definition} for this key but {known.open[0]} is open; wait for it or cancel it",
+            f"expected no open run of {command.definition} for this key but {known.open[0]} is open; wait for it or "
+            "cancel it",
             {"run": known.open[0]},
         )
     if plan.policy == "join":
@@ -40,18 +45,27 @@ def start_run(draft: Draft, contents: Contents, own: Own, command: c.StartRun) -
         if consumed_before(draft, known, command.event):
             raise Refused("duplicate", "event_seen")
     if len(known.open) >= draft.limits.open_runs:
-        message = f"expected fewer than {draft.limits.open_runs} open runs of {command.definition} for this key; choose a narrower key, or end some"
+        message = (
+            f"expected fewer than {draft.limits.open_runs} open runs of {command.definition} for this key; "
+            "choose a narrower key, or end some"
+        )
         raise Refused("rejected", "too_many_open", message, {"open": len(known.open)})
     draft.put(key_key(command.definition, command.key), KeyRecord((*known.open, run), known.finished))
     drafted = RunDraft(draft, plan, None)
-    drafted.record(RunStarted(command.trigger, command.event, command.start.sha, command.start.revision, command.parent), run=run, key=command.key)
+    drafted.record(
+        RunStarted(command.trigger, command.event, command.start.sha, command.start.revision, command.parent),
+        run=run,
+        key=command.key,
+    )
     take_early(drafted)
     advance(drafted)
 
 
 def answer_parent(parent: c.Parent, cause: str, code: str, message: str) -> AppendCommand:
     """Tell the parent of a run that its start was refused."""
-    failed = c.FailAttempt(f"{cause}/refused", parent.run, parent.step, parent.attempt, code, message, retryable=False, item=parent.item)
+    failed = c.FailAttempt(
+        f"{cause}/refused", parent.run, parent.step, parent.attempt, code, message, retryable=False, item=parent.item
+    )
     return AppendCommand(parent.key, failed)
 
 
@@ -60,6 +74,10 @@ def _plan_of_start(draft: Draft, contents: Contents, start: c.Start) -> Plan:
     if content is None:
         content = contents.content(start)
         if content is None:
-            raise Refused("dead", "unknown_definition", f"expected content {start.sha[:12]} in definitions but it is not there; publish it again")
+            raise Refused(
+                "dead",
+                "unknown_definition",
+                f"expected content {start.sha[:12]} in definitions but it is not there; publish it again",
+            )
         draft.put(content_key(start.sha), content)
     return contents.plan(start.sha, content)

@@ -1,6 +1,7 @@
 """The state of one partition: records under text keys, the same in memory, in the store and in the changelog.
 
-Many small records rather than one blob a run: a record is written when it changes (one blob a run rewrote 164 MB for 400 items, measured).
+Many small records rather than one blob a run: a record is written when it changes (one blob a run rewrote 164 MB for
+400 items, measured).
 
     own                          the partition itself: applied offset, partition time, counts, watermarks
     content/<sha>                a definition that a start named (law 7)
@@ -85,8 +86,8 @@ class ChildRef(Struct, frozen=True):
 
 
 class Items(Struct, frozen=True, omit_defaults=True):
-    """How many items a list has, and how many of them were begun, have ended, and have failed. `again` is set while those that failed are begun once
-    more: where to look for the next. Before that, they are begun in their order."""
+    """How many items a list has, and how many of them were begun, have ended, and have failed. `again` is set while
+    those that failed are begun once more: where to look for the next. Before that, they are begun in their order."""
 
     total: int
     begun: int = 0
@@ -95,14 +96,17 @@ class Items(Struct, frozen=True, omit_defaults=True):
     again: int | None = None
 
 
-Status = Literal["waiting", "delaying", "calling", "retrying", "suspended", "listing", "approving", "parked", "done", "skipped"]
+Status = Literal[
+    "waiting", "delaying", "calling", "retrying", "suspended", "listing", "approving", "parked", "done", "skipped"
+]
 
 
 class StepState(Struct, frozen=True, omit_defaults=True):
-    """How far a step is; a step that has not begun has none. `due_ms` is its armed timer. Of a call, a child run or a list: `attempt` is the number
-    of the latest attempt, `spent` of those before a person's retry, `began_ms` when the first one began (its expressions are evaluated at that
-    time, so that all attempts are given the same, and without the outputs of `unseen`, which had not ended by then), `deadline_ms` the end of them
-    all, `child` the run that it waits for. A parked one keeps them."""
+    """How far a step is; a step that has not begun has none. `due_ms` is its armed timer. Of a call, a child run or a
+    list: `attempt` is the number of the latest attempt, `spent` of those before a person's retry, `began_ms` when the
+    first one began (its expressions are evaluated at that time, so that all attempts are given the same, and without
+    the outputs of `unseen`, which had not ended by then), `deadline_ms` the end of them all, `child` the run that it
+    waits for. A parked one keeps them."""
 
     status: Status
     outcome: str | None = None
@@ -127,7 +131,8 @@ class ItemState(Struct, frozen=True, omit_defaults=True):
 
 
 class KeptEvent(Struct, frozen=True, omit_defaults=True):
-    """An event ahead of its wait. Without `until_ms` it is kept until the run ends: the run was parked, which no clock counts."""
+    """An event ahead of its wait. Without `until_ms` it is kept until the run ends: the run was parked, which no clock
+    counts."""
 
     event: Event
     until_ms: int | None = None
@@ -145,8 +150,8 @@ class Ending(Struct, frozen=True, omit_defaults=True):
 
 
 class RunState(Struct, frozen=True, omit_defaults=True):
-    """The head of an open run. `seen` are the ids of the events that started it, that it consumed or that it keeps; `called` the steps that
-    called something outside, in that order."""
+    """The head of an open run. `seen` are the ids of the events that started it, that it consumed or that it keeps;
+    `called` the steps that called something outside, in that order."""
 
     run: str
     definition: str
@@ -226,8 +231,9 @@ class Watermark(Struct, frozen=True):
 
 
 class Own(Struct, frozen=True):
-    """The partition's own record. `applied` is the offset of the last command in this state, `reasons` counts rejections by code, `revisions` are
-    those of the engine that runs were started with: a worker that does not know one of them leaves the partition to others."""
+    """The partition's own record. `applied` is the offset of the last command in this state, `reasons` counts
+    rejections by code, `revisions` are those of the engine that runs were started with: a worker that does not know one
+    of them leaves the partition to others."""
 
     applied: int = -1
     time_ms: int = 0

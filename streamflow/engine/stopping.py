@@ -11,8 +11,8 @@ REASON_CHARS = 1000  # it stays in the head of a run that stops
 
 
 def stop(run: RunDraft, ending: str, reason: str, step: str | None = None) -> None:
-    """End a run as `failed` or `cancelled`, at once if nothing of it can be undone. Steps are undone that called something, also if the call
-    failed or has not ended: whether it had an effect cannot be known."""
+    """End a run as `failed` or `cancelled`, at once if nothing of it can be undone. Steps are undone that called
+    something, also if the call failed or has not ended: whether it had an effect cannot be known."""
     head, plan = run.head, run.plan
     reason = reason[:REASON_CHARS]
     for name, state in head.steps.items():

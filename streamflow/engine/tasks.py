@@ -1,6 +1,7 @@
 """Tasks: what the engine asks of task workers, the records of `tasks.<lane>`.
 
-A task is one attempt. Its `idempotency_key` is the same for all attempts of a step (and item), its `id` tells them apart.
+A task is one attempt. Its `idempotency_key` is the same for all attempts of a step (and item), its `id` tells them
+apart.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from msgspec import Struct
 
 
 class Task(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="call"):
-    """Do `operation` with `input`, and answer with CompleteAttempt, FailAttempt or SuspendAttempt under `run`, `step`, `attempt` and `item`.
+    """Do `operation` with `input`, and answer with CompleteAttempt, FailAttempt or SuspendAttempt under `run`, `step`,
+    `attempt` and `item`.
 
-    `timeout_ms` counts from the worker's start of the attempt. When the record is older than `queue_ms` before that, or `deadline_ms` (broker's
-    time) has passed, it is not started but answered as `queue_expired` or `deadline_passed`."""
+    `timeout_ms` counts from the worker's start of the attempt. When the record is older than `queue_ms` before that, or
+    `deadline_ms` (broker's time) has passed, it is not started but answered as `queue_expired` or `deadline_passed`."""
 
     id: str  # <run>/<step>[/<item>]/<attempt>
     idempotency_key: str  # <run>/<step>[/<item>]
@@ -34,7 +36,8 @@ class Task(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="call"
 
 
 class CancelTask(Struct, frozen=True, tag_field="kind", tag="cancel"):
-    """Nobody wants the result of task `id` any more: it is not started, or cancelled where it runs. A courtesy; its result is refused anyway."""
+    """Nobody wants the result of task `id` any more: it is not started, or cancelled where it runs. A courtesy; its
+    result is refused anyway."""
 
     id: str
     key: str

@@ -14,8 +14,8 @@ from streamflow.engine.transitions import ApprovalExpired, DelayElapsed, WaitTim
 
 
 def fire_timer(draft: Draft, contents: Contents, own: Own, command: c.FireTimer) -> None:
-    """Let a wait, an approval or an attempt time out, a delay elapse, or a pause between attempts end. Raises Refused when it is early, behind or
-    gone."""
+    """Let a wait, an approval or an attempt time out, a delay elapse, or a pause between attempts end. Raises Refused
+    when it is early, behind or gone."""
     run = maybe_open(draft, contents, command.run)
     step = run.plan.step(command.step) if run else None
     state: StepState | ItemState | None = run.head.steps.get(command.step) if run else None
@@ -51,5 +51,9 @@ def advance_watermark(watermarks: dict[str, Watermark], command: c.AdvanceWaterm
     for partition, at_ms in command.at_ms.items():
         times[partition] = max(at_ms, times.get(partition, 0))
     if len(times) > command.partitions:  # the topic was made again, with fewer
-        times = {partition: at_ms for partition, at_ms in times.items() if partition.isdecimal() and int(partition) < command.partitions}
+        times = {
+            partition: at_ms
+            for partition, at_ms in times.items()
+            if partition.isdecimal() and int(partition) < command.partitions
+        }
     return {**watermarks, command.topic: Watermark(command.partitions, times)}

@@ -1,6 +1,7 @@
 """Transitions: facts inside a run, past tense, numbered by `seq`. What everybody may consume; the state is their fold.
 
-A transition carries all that evolving it needs, so that re-emission is exact. A released fact is never edited; a change adds a V2.
+A transition carries all that evolving it needs, so that re-emission is exact. A released fact is never edited; a change
+adds a V2.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class WaitTimedOut(Struct, frozen=True):
 
 
 class EventKept(Struct, frozen=True):
-    """`event` came ahead of its wait, and is kept until `until_ms` (None: the run is parked, and a wait after that may have it)."""
+    """`event` came ahead of its wait, and is kept until `until_ms` (None: the run is parked, and a wait after that may
+    have it)."""
 
     event: Event
     until_ms: int | None
@@ -78,7 +80,8 @@ class LinePrinted(Struct, frozen=True):
 
 
 class ItemsListed(Struct, frozen=True, omit_defaults=True):
-    """The step's work is to be done for each of `items`, by `deadline_ms` (None: no limit). `unseen`: as for CallRequested."""
+    """The step's work is to be done for each of `items`, by `deadline_ms` (None: no limit). `unseen`: as for
+    CallRequested."""
 
     items: tuple[Any, ...]
     deadline_ms: int | None
@@ -86,10 +89,11 @@ class ItemsListed(Struct, frozen=True, omit_defaults=True):
 
 
 class CallRequested(Struct, frozen=True, omit_defaults=True):
-    """An attempt of a call is on its way to `lane`, or of one `item` of a list. It is lost when nothing is heard of it until `due_ms`.
-    `deadline_ms` is the end of the step as a whole. The attempt's number is the transition's `attempt`; the first `spent` of them were before a
-    person's retry. `armed_ms` is the timer that this ends, of an item. `unseen`, of a first attempt, are steps that its values name and that had not
-    ended: later attempts do not see their outputs either, so that they are given the same."""
+    """An attempt of a call is on its way to `lane`, or of one `item` of a list. It is lost when nothing is heard of it
+    until `due_ms`. `deadline_ms` is the end of the step as a whole. The attempt's number is the transition's `attempt`;
+    the first `spent` of them were before a person's retry. `armed_ms` is the timer that this ends, of an item.
+    `unseen`, of a first attempt, are steps that its values name and that had not ended: later attempts do not see their
+    outputs either, so that they are given the same."""
 
     operation: str
     lane: str
@@ -103,7 +107,8 @@ class CallRequested(Struct, frozen=True, omit_defaults=True):
 
 
 class ChildRequested(Struct, frozen=True, omit_defaults=True):
-    """A run of another definition is asked for. `due_ms`: when it is given up (None: never). `unseen`: as for CallRequested."""
+    """A run of another definition is asked for. `due_ms`: when it is given up (None: never). `unseen`: as for
+    CallRequested."""
 
     child: str
     definition: str
@@ -117,7 +122,8 @@ class ChildRequested(Struct, frozen=True, omit_defaults=True):
 
 
 class AttemptSuspended(Struct, frozen=True, omit_defaults=True):
-    """Somebody outside was given the attempt and calls back, until `due_ms`. `armed_ms` and `spent` are an item's, as for CallRequested."""
+    """Somebody outside was given the attempt and calls back, until `due_ms`. `armed_ms` and `spent` are an item's, as
+    for CallRequested."""
 
     due_ms: int
     item: int | None = None
@@ -132,8 +138,8 @@ class AttemptSucceeded(Struct, frozen=True, omit_defaults=True):
 
 
 class AttemptFailed(Struct, frozen=True, omit_defaults=True):
-    """`retry_ms`: when it is tried again (or given up for its deadline). Without it the step ends with `outcome` (`failure` or `timeout`), is
-    parked by the next transition, or, of a list, this item has failed."""
+    """`retry_ms`: when it is tried again (or given up for its deadline). Without it the step ends with `outcome`
+    (`failure` or `timeout`), is parked by the next transition, or, of a list, this item has failed."""
 
     code: str
     message: str
@@ -145,7 +151,8 @@ class AttemptFailed(Struct, frozen=True, omit_defaults=True):
 
 
 class ItemsEnded(Struct, frozen=True):
-    """All items have ended, `failed` of them in vain. `outcome`: `done`, `failure`, `timeout`, or None when the step is parked next."""
+    """All items have ended, `failed` of them in vain. `outcome`: `done`, `failure`, `timeout`, or None when the step is
+    parked next."""
 
     total: int
     failed: int
@@ -172,7 +179,8 @@ class ApprovalExpired(Struct, frozen=True):
 
 
 class RunStopping(Struct, frozen=True):
-    """The run ends as `ending` (`failed` or `cancelled`) once the steps in `undo` are undone, in this order. Nothing else of it goes on."""
+    """The run ends as `ending` (`failed` or `cancelled`) once the steps in `undo` are undone, in this order. Nothing
+    else of it goes on."""
 
     ending: str
     reason: str
@@ -186,8 +194,8 @@ class StepsSkipped(Struct, frozen=True):
 
 
 class StepParked(Struct, frozen=True):
-    """The step cannot go on; a person retries it, skips it, or fails the run. `at` names the part of the step that failed.
-    What the run keeps is kept for as long as that takes."""
+    """The step cannot go on; a person retries it, skips it, or fails the run. `at` names the part of the step that
+    failed. What the run keeps is kept for as long as that takes."""
 
     code: str
     at: str
@@ -200,8 +208,8 @@ class StepRetried(Struct, frozen=True, omit_defaults=True):
 
 
 class RunCompleted(Struct, frozen=True, omit_defaults=True):
-    """`ended`: the last steps that were done, each with its outcome (`accepted.declined`), in plan order. `output`: of the step that the
-    definition names for it."""
+    """`ended`: the last steps that were done, each with its outcome (`accepted.declined`), in plan order. `output`: of
+    the step that the definition names for it."""
 
     ended: tuple[str, ...]
     output: Any = None
@@ -250,7 +258,8 @@ ENDINGS = (RunCompleted, RunFailed, RunCancelled)
 
 
 class Transition(Struct, frozen=True, omit_defaults=True):
-    """One fact of one run: the value of a record in `runs` (a public contract). Its type is the class of `data`, named in `ce_type`."""
+    """One fact of one run: the value of a record in `runs` (a public contract). Its type is the class of `data`, named
+    in `ce_type`."""
 
     run: str
     definition: str

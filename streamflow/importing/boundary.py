@@ -31,7 +31,11 @@ def outputs_of(source: Mapping[str, Any], names: Names, kept: set[str], report: 
         except Refused as refusal:
             report.refused(at, refusal.reason, refusal.fix)
             continue
-        report.approximated(at, " ".join(["when a step that it reads is skipped, there is no output.", *names.notes]), f"output/{field_name}")
+        report.approximated(
+            at,
+            " ".join(["when a step that it reads is skipped, there is no output.", *names.notes]),
+            f"output/{field_name}",
+        )
     if not found:
         if not fields:
             report.mapped(pointer((name,)), "no output.")
@@ -58,11 +62,19 @@ def inputs_of(source: Mapping[str, Any], names: Names, report: Report) -> dict[s
         required = [n for n, item in declared.items() if isinstance(item, Mapping) and item.get("required") is True]
         schema |= {"required": required} if required else {}
     elif name is not None:
-        report.refused(pointer((name,)), "the inputs are neither names nor a JSON Schema.", "Write an object with a name for each input.")
+        report.refused(
+            pointer((name,)),
+            "the inputs are neither names nor a JSON Schema.",
+            "Write an object with a name for each input.",
+        )
     missing = [item for item in names.inputs if item not in schema["properties"]]
     if missing and schema["properties"]:
         schema = {**schema, "properties": {**schema["properties"], **{item: {} for item in missing}}}
-        report.approximated(pointer((str(name),)), f"templates read {', '.join(missing)}, which it does not declare; they are added.", "input")
+        report.approximated(
+            pointer((str(name),)),
+            f"templates read {', '.join(missing)}, which it does not declare; they are added.",
+            "input",
+        )
     elif missing:
         schema["properties"] = {item: {} for item in missing}
         report.approximated("", f"templates read the inputs {', '.join(missing)}; they may be anything.", "input")

@@ -1,4 +1,5 @@
-"""Conditions as JavaScript writes them, as CEL: comparisons of paths, texts and numbers, joined with && and ||. What computes more is refused."""
+"""Conditions as JavaScript writes them, as CEL: comparisons of paths, texts and numbers, joined with && and ||. What
+computes more is refused."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def condition(value: Any, names: Names) -> str:
         found = _TOKEN.match(text, end)
         if found is None:
             raise Refused(
-                f"the condition cannot be read from `{text[end : end + 30].strip()}` on: only comparisons of paths, texts and numbers are.",
+                f"the condition cannot be read from `{text[end : end + 30].strip()}` on: only comparisons of paths, "
+                "texts and numbers are.",
                 "Write the condition in CEL as the step's `if` after the import.",
             )
         pieces.append(_piece(found, names))

@@ -1,4 +1,5 @@
-"""Names of a foreign process as legal ones: ids of steps, names of definitions and operations, each unlike the others."""
+"""Names of a foreign process as legal ones: ids of steps, names of definitions and operations, each unlike the
+others."""
 
 from __future__ import annotations
 
@@ -44,7 +45,9 @@ def operation_name(text: str) -> str:
 def field_name(text: str) -> str:
     """`text`, a legal name of a value as it is. Raises Refused."""
     if not re.fullmatch(_FIELD, text):
-        raise Refused(f"`{text[:60]}` cannot be the name of a value.", "Use letters, digits, _ and -, or put it one level deeper.")
+        raise Refused(
+            f"`{text[:60]}` cannot be the name of a value.", "Use letters, digits, _ and -, or put it one level deeper."
+        )
     return text
 
 

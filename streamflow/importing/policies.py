@@ -9,10 +9,32 @@ from typing import Any
 from streamflow.definition.duration import PATTERN, format_ms
 from streamflow.importing.report import Refused
 
-_UNITS = {"ms": 1, "s": 1000, "sec": 1000, "second": 1000, "m": 60_000, "min": 60_000, "minute": 60_000, "h": 3_600_000, "hour": 3_600_000, "day": 86_400_000}
+_UNITS = {
+    "ms": 1,
+    "s": 1000,
+    "sec": 1000,
+    "second": 1000,
+    "m": 60_000,
+    "min": 60_000,
+    "minute": 60_000,
+    "h": 3_600_000,
+    "hour": 3_600_000,
+    "day": 86_400_000,
+}
 _AGAIN = ("retries", "maxRetries", "max_retries", "limit")  # after the first attempt
 _ATTEMPTS = ("attempts", "maxAttempts", "max_attempts", "max")  # the first included
-_PAUSE = ("delay", "delayMs", "delay_ms", "backoffMs", "backoff_ms", "interval", "initialInterval", "initialDelay", "minTimeout", "wait")
+_PAUSE = (
+    "delay",
+    "delayMs",
+    "delay_ms",
+    "backoffMs",
+    "backoff_ms",
+    "interval",
+    "initialInterval",
+    "initialDelay",
+    "minTimeout",
+    "wait",
+)
 _FACTOR = ("factor", "multiplier", "backoffFactor", "backoffCoefficient")
 _LONGEST = ("maxDelay", "max_delay", "maxDelayMs", "maxInterval", "maxTimeout")
 _KINDS = {"exponential": 2, "fixed": 1, "constant": 1, "linear": 1}
@@ -30,7 +52,9 @@ def length(value: Any) -> str:
         worded = re.fullmatch(r"(\d+)\s*([a-z]+?)s?", text)
         if worded is not None and (unit := _UNITS.get(worded[2])) is not None and int(worded[1]) > 0:
             return format_ms(int(worded[1]) * unit)
-    raise Refused(f"{_shown(value)} is no length of time.", "Write milliseconds as a whole number, or a text such as 30s.")
+    raise Refused(
+        f"{_shown(value)} is no length of time.", "Write milliseconds as a whole number, or a text such as 30s."
+    )
 
 
 def retry(value: Any) -> tuple[dict[str, Any], list[str]]:
@@ -69,7 +93,9 @@ def retry(value: Any) -> tuple[dict[str, Any], list[str]]:
         if name in left:
             found["factor"] = _factor(left.pop(name), notes)
     if left:
-        raise Refused(f"`{next(iter(left))}` has no place in a retry.", "Remove it, or write the step's `retry` by hand.")
+        raise Refused(
+            f"`{next(iter(left))}` has no place in a retry.", "Remove it, or write the step's `retry` by hand."
+        )
     if {"backoff", "factor"} & found.keys():
         notes.append("each pause is shortened by chance, by up to a half.")
     return found, notes

@@ -23,7 +23,8 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of the part at `pointer` (JSON pointer into the source). `became` is it in the definition, empty when it is not there."""
+    """What became of the part at `pointer` (JSON pointer into the source). `became` is it in the definition, empty when
+    it is not there."""
 
     outcome: Outcome
     pointer: str
@@ -54,8 +55,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The outcome of an import. `definition` is None when nothing of it can be a definition that passes the check. `catalog` holds a contract for
-    every operation that it calls and nobody declared. `renamed` maps names of the source to ids of the definition where they differ."""
+    """The outcome of an import. `definition` is None when nothing of it can be a definition that passes the check.
+    `catalog` holds a contract for every operation that it calls and nobody declared. `renamed` maps names of the source
+    to ids of the definition where they differ."""
 
     definition: Definition | None
     catalog: Catalog
@@ -74,4 +76,8 @@ class Imported:
     def facts(self) -> dict[str, Any]:
         """The report as JSON would have it."""
         counts = {outcome: len(self.of(outcome)) for outcome in ("mapped", "approximated", "refused")}
-        return {"counts": counts, "findings": [asdict(finding) for finding in self.findings], "renamed": dict(self.renamed)}
+        return {
+            "counts": counts,
+            "findings": [asdict(finding) for finding in self.findings],
+            "renamed": dict(self.renamed),
+        }

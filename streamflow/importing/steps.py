@@ -21,9 +21,13 @@ _RETRY = ("retries", "retry")
 _TIMEOUT = ("timeout", "timeoutMs", "timeout_ms")
 _CONDITION = ("condition", "if", "when")
 _TEXT = ("title", "description")
-_SILENT = frozenset({"comment", "comments", "notes", "metadata", "meta", "position", "ui", "tags", "labels", "color", "$comment"})
+_SILENT = frozenset(
+    {"comment", "comments", "notes", "metadata", "meta", "position", "ui", "tags", "labels", "color", "$comment"}
+)
 _NAMED = frozenset({"id", "name"})
-_ERRORS = frozenset({"onError", "on_error", "onFailure", "on_failure", "continueOnError", "continue_on_error", "fallback", "catch"})
+_ERRORS = frozenset(
+    {"onError", "on_error", "onFailure", "on_failure", "continueOnError", "continue_on_error", "fallback", "catch"}
+)
 _LONGEST = 4000  # characters of an expression
 _TITLE = 200
 _PASSWORDS = frozenset({"password", "passwd", "secret", "token", "authorization", "apikey", "credentials"})
@@ -54,12 +58,22 @@ class StepImport:
 
     def run(self) -> None:
         """Imports every field of the step, needs excepted: those depend on all steps."""
-        title = next((str(self.source[name]) for name in ("title", "name", "description") if isinstance(self.source.get(name), str)), "")
+        title = next(
+            (
+                str(self.source[name])
+                for name in ("title", "name", "description")
+                if isinstance(self.source.get(name), str)
+            ),
+            "",
+        )
         self.built["id"] = self.id
         if title and title != self.id:
             self.built["title"] = " ".join(title.split())[:_TITLE]
         for name in (name for name in ("name", *_TEXT) if name in self.source):
-            self.report.mapped(pointer((*self.at, name)), "for people." if str(self.source[name]) == title else "left out: a step has one title.")
+            self.report.mapped(
+                pointer((*self.at, name)),
+                "for people." if str(self.source[name]) == title else "left out: a step has one title.",
+            )
         self._operation()
         for name, value in self.source.items():
             if name in _NAMED | set(NEEDS) | set(_PLUGIN) | set(_TEXT):
@@ -69,7 +83,9 @@ class StepImport:
             except Refused as refusal:
                 self._refuse(name, refusal)
         if not any(name in self.source for name in _RETRY):
-            self.report.approximated(pointer(self.at), "it has no retries, so the operation's own hold.", self._became("call/retry"))
+            self.report.approximated(
+                pointer(self.at), "it has no retries, so the operation's own hold.", self._became("call/retry")
+            )
         self.built["call"] = self._call
 
     def _became(self, part: str) -> str:
@@ -85,7 +101,11 @@ class StepImport:
         if name is None or not isinstance(value, str) or not value.strip():
             self.refused = True
             where = pointer((*self.at, name) if name else self.at)
-            self.report.refused(where, "the step has no plugin, so there is no work in it.", "Name a plugin, or write the step by hand after the import.")
+            self.report.refused(
+                where,
+                "the step has no plugin, so there is no work in it.",
+                "Name a plugin, or write the step by hand after the import.",
+            )
             return
         known = self.plugins.get(value)
         operation = known.operation if known is not None else operation_name(value.rpartition("@")[0] or value)
@@ -94,7 +114,9 @@ class StepImport:
             self.report.mapped(pointer((*self.at, name)), "the operation of this step.", operation)
         else:
             fix = "Register the operation under this name, or give the names of plugins with --plugins."
-            self.report.approximated(pointer((*self.at, name)), f"the plugin `{value}` has no legal name.", operation, fix)
+            self.report.approximated(
+                pointer((*self.at, name)), f"the plugin `{value}` has no legal name.", operation, fix
+            )
 
     def _field(self, name: str, value: Any) -> None:
         at = pointer((*self.at, name))
@@ -119,10 +141,16 @@ class StepImport:
         elif name in _SILENT:
             self.report.approximated(at, "left out: it changes nothing in a run.")
         elif name in _ERRORS:
-            raise Refused("what happens after a failure is a step of its own.", f"After the import add a step with needs: [{self.id}.failure].")
+            raise Refused(
+                "what happens after a failure is a step of its own.",
+                f"After the import add a step with needs: [{self.id}.failure].",
+            )
         else:
             near = nearest(name, (*_PLUGIN, *NEEDS, *_INPUTS, *_RETRY, *_TIMEOUT, *_CONDITION))
-            raise Refused(f"`{name}` is no field of a step that is known here.", f"Did you mean `{near}`?" if near else "Remove it, or write it by hand.")
+            raise Refused(
+                f"`{name}` is no field of a step that is known here.",
+                f"Did you mean `{near}`?" if near else "Remove it, or write it by hand.",
+            )
 
     def _noted(self, at: str, reason: str, became: str, notes: list[str]) -> None:
         if notes:
@@ -136,7 +164,9 @@ class StepImport:
             self.report.mapped(at, "always true, so it is left out.")
             return
         self.built["if"] = _short(found)
-        reason = "a missing value, or another than true or false, parks the run; what needs a skipped step is skipped too."
+        reason = (
+            "a missing value, or another than true or false, parks the run; what needs a skipped step is skipped too."
+        )
         self.report.approximated(at, reason, self._became("if"))
 
     def _inputs(self, name: str, value: Any) -> None:
@@ -154,7 +184,9 @@ class StepImport:
             try:
                 target = legal(target)
                 if target in taken:
-                    raise Refused(f"another input is already called `{target}`.", "Correct the names given with --plugins.")
+                    raise Refused(
+                        f"another input is already called `{target}`.", "Correct the names given with --plugins."
+                    )
                 _no_secret(field_name, item)
                 expression = _short(self.names.value(item))
             except Refused as refusal:
@@ -162,7 +194,12 @@ class StepImport:
                 continue
             taken.add(target)
             mappings.append({"name": target, "expr": expression})
-            self._noted(at, "an input." if has_template(item) else "a fixed input.", self._became(f"call/with/{target}"), self.names.notes)
+            self._noted(
+                at,
+                "an input." if has_template(item) else "a fixed input.",
+                self._became(f"call/with/{target}"),
+                self.names.notes,
+            )
         if mappings:
             self._call["with"] = mappings
         if not value:
@@ -175,7 +212,10 @@ class StepImport:
 
 def _short(expression: str) -> str:
     if len(expression) > _LONGEST:
-        raise Refused(f"the expression has {len(expression)} characters, more than {_LONGEST}.", "Compute parts of it in a `set` step, or shorten the text.")
+        raise Refused(
+            f"the expression has {len(expression)} characters, more than {_LONGEST}.",
+            "Compute parts of it in a `set` step, or shorten the text.",
+        )
     return expression
 
 
@@ -184,7 +224,10 @@ def _no_secret(name: str, value: Any) -> None:
     found = words(name)
     secret = bool(found) and (found[-1] in _PASSWORDS or tuple(found[-2:]) in _KEYS)
     if isinstance(value, str) and value and secret and not has_template(value):
-        fix = "Have the operation resolve it: name a connection of the task worker's settings (tasks.connections), whose password is a reference."
+        fix = (
+            "Have the operation resolve it: name a connection of the task worker's settings (tasks.connections), "
+            "whose password is a reference."
+        )
         raise Refused(f"`{name}` looks like a secret, and definitions are kept in Kafka.", fix)
     if isinstance(value, Mapping):
         for inner, item in value.items():

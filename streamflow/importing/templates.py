@@ -1,4 +1,5 @@
-"""Templates such as `{{fetch.body.id}}` as CEL. A template that is a whole text keeps its type; among other text it is joined to it."""
+"""Templates such as `{{fetch.body.id}}` as CEL. A template that is a whole text keeps its type; among other text it is
+joined to it."""
 
 from __future__ import annotations
 
@@ -15,17 +16,27 @@ Parts = tuple[str | int, ...]
 
 _TEMPLATE = re.compile(r"\{\{\{(.*?)\}\}\}|\{\{(.*?)\}\}", re.S)
 _ROOT = re.compile(r"[A-Za-z_$][\w$-]*|\d[\w$]*-[\w$-]*")
-_MEMBER = re.compile(r"""\.(?P<name>[A-Za-z_$][\w$-]*)|\.(?P<number>\d+)(?![\w$-])|\[\s*(?:(?P<index>\d+)|'(?P<single>[^'\\]*)'|"(?P<double>[^"\\]*)")\s*\]""")
+_MEMBER = re.compile(
+    r"""\.(?P<name>[A-Za-z_$][\w$-]*)|\.(?P<number>\d+)(?![\w$-])|\[\s*(?:(?P<index>\d+)|'(?P<single>[^'\\]*)'|"(?P<double>[^"\\]*)")\s*\]"""
+)
 _SECRET = frozenset({"env", "process", "secret", "secrets", "vault", "credentials"})
 _INPUT = frozenset({"input", "inputs", "trigger", "event", "payload", "params"})
 _WRAPPERS = frozenset({"output", "outputs", "result"})
-_BLOCKS = {"#": "a block", "/": "the end of a block", ">": "a partial", "!": "a comment", "^": "a block", "&": "an unescaped value"}
+_BLOCKS = {
+    "#": "a block",
+    "/": "the end of a block",
+    ">": "a partial",
+    "!": "a comment",
+    "^": "a block",
+    "&": "an unescaped value",
+}
 _LARGEST = 2**63
 
 
 @dataclass(slots=True)
 class Names:
-    """What templates may name: `steps` maps a step, as the source calls it, to its id. `reads` and `inputs` collect what was named."""
+    """What templates may name: `steps` maps a step, as the source calls it, to its id. `reads` and `inputs` collect
+    what was named."""
 
     steps: Mapping[str, str]
     reads: dict[str, None] = field(default_factory=dict)
@@ -36,7 +47,9 @@ class Names:
         """The CEL expression of a path such as `fetch.body[0].id`. Raises Refused."""
         parts = _parts(text)
         if not parts:
-            fix = "Compute it in a `set` step, in CEL, after the import." if text.strip() else "Name what it stands for."
+            fix = (
+                "Compute it in a `set` step, in CEL, after the import." if text.strip() else "Name what it stands for."
+            )
             raise Refused(f"the template {_shown(text)} is more than a path to a value.", fix)
         root, rest = str(parts[0]), parts[1:]
         if root in self.steps:
@@ -46,16 +59,24 @@ class Names:
         if root in _SECRET:
             raise Refused(
                 f"{_shown(text)} reads the environment or a secret, and what a run reads is kept in Kafka.",
-                "Have the operation resolve it: name a connection of the task worker's settings (tasks.connections), whose password is a reference.",
+                "Have the operation resolve it: name a connection of the task worker's settings (tasks.connections), "
+                "whose password is a reference.",
             )
         if root == "workflow" and rest and str(rest[0]) in _INPUT:
             return self._input(rest[1:])
-        if root in ("workflow", "run", "execution") and len(rest) == 1 and str(rest[0]) in ("id", "runId", "executionId"):
+        if (
+            root in ("workflow", "run", "execution")
+            and len(rest) == 1
+            and str(rest[0]) in ("id", "runId", "executionId")
+        ):
             return "run.id"
         if root in _INPUT:
             return self._input(rest)
         near = nearest(root, self.steps)
-        raise Refused(f"{_shown(text)} names `{root}`, which is no step of this process.", f"Did you mean `{near}`?" if near else "Name a step, or `input`.")
+        raise Refused(
+            f"{_shown(text)} names `{root}`, which is no step of this process.",
+            f"Did you mean `{near}`?" if near else "Name a step, or `input`.",
+        )
 
     def _step(self, name: str, rest: Parts, *, spelled: bool) -> str:
         id_ = self.steps[name]
@@ -79,7 +100,10 @@ class Names:
                 pieces.append(_literal(text[end : found.start()]))
             inner = (found[1] if found[1] is not None else found[2]).strip()
             if inner[:1] in _BLOCKS:
-                raise Refused(f"the template {_shown(inner)} is {_BLOCKS[inner[:1]]}, not a value.", "Use a step's `if`, or `each` for lists.")
+                raise Refused(
+                    f"the template {_shown(inner)} is {_BLOCKS[inner[:1]]}, not a value.",
+                    "Use a step's `if`, or `each` for lists.",
+                )
             pieces.append(self.path(inner))
             if found.span() == (0, len(text)):
                 return pieces[0]
@@ -93,7 +117,10 @@ class Names:
         if rest or not pieces:
             pieces.append(_literal(rest))
         if end:
-            self.notes.append("joined to text with string(): a list, an object or null parks the run, where JavaScript writes something.")
+            self.notes.append(
+                "joined to text with string(): a list, an object or null parks the run, where JavaScript writes "
+                "something."
+            )
         return " + ".join(pieces)
 
     def value(self, value: Any) -> str:
@@ -129,7 +156,10 @@ def _parts(text: str) -> Parts:
         part = _MEMBER.match(text, end)
         if part is None:
             return ()
-        number, name = part["number"] or part["index"], next((part[kind] for kind in ("name", "single", "double") if part[kind] is not None), "")
+        number, name = (
+            part["number"] or part["index"],
+            next((part[kind] for kind in ("name", "single", "double") if part[kind] is not None), ""),
+        )
         found.append(int(number) if number else name)
         end = part.end()
     return tuple(found)
@@ -138,7 +168,12 @@ def _parts(text: str) -> Parts:
 def _members(parts: Parts) -> str:
     plain = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
     return "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" if plain.fullmatch(part) and part not in RESERVED else f"[{_literal(part)}]" for part in parts
+        f"[{part}]"
+        if isinstance(part, int)
+        else f".{part}"
+        if plain.fullmatch(part) and part not in RESERVED
+        else f"[{_literal(part)}]"
+        for part in parts
     )
 
 
@@ -151,7 +186,11 @@ def _key(name: str) -> str:
 def _literal(text: str) -> str:
     """`text` as a CEL literal, on one line."""
     escapes = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-    return "'" + "".join(escapes.get(letter) or (letter if letter.isprintable() else _escaped(letter)) for letter in text) + "'"
+    return (
+        "'"
+        + "".join(escapes.get(letter) or (letter if letter.isprintable() else _escaped(letter)) for letter in text)
+        + "'"
+    )
 
 
 def _escaped(letter: str) -> str:

@@ -1,6 +1,8 @@
-"""A JavaScript-style `workflow.json` as a definition: steps with `plugin`, `dependsOn`, `{{step.field}}` templates, retries.
+"""A JavaScript-style `workflow.json` as a definition: steps with `plugin`, `dependsOn`, `{{step.field}}` templates,
+retries.
 
-What is refused leaves a gap that the author has to know of; so `Imported.whole` says whether the definition means the same.
+What is refused leaves a gap that the author has to know of; so `Imported.whole` says whether the definition means the
+same.
 """
 
 from __future__ import annotations
@@ -23,15 +25,19 @@ from streamflow.importing.templates import Names
 _TEXT = 1_000_000  # characters
 _LEVELS = 30  # CEL reads no deeper than 32 brackets
 _HEAD = frozenset({"name", "id", "title", "version", "description", "steps"})
-_SILENT = frozenset({"$schema", "$id", "author", "license", "metadata", "meta", "tags", "ui", "comment", "createdAt", "updatedAt"})
+_SILENT = frozenset(
+    {"$schema", "$id", "author", "license", "metadata", "meta", "tags", "ui", "comment", "createdAt", "updatedAt"}
+)
 _STARTED = frozenset({"on", "trigger", "triggers", "schedule", "cron"})
 
 
-def import_workflow(text: str, *, known: Catalog | None = None, plugins: Mapping[str, Plugin] | None = None, fallback: str = "process") -> Imported:
+def import_workflow(
+    text: str, *, known: Catalog | None = None, plugins: Mapping[str, Plugin] | None = None, fallback: str = "process"
+) -> Imported:
     """The definition that `text` (JSON) means, and what became of each part of it.
 
-    `known` declares operations; `plugins` gives the operation for a plugin; `fallback` is the name of a process without one.
-    Raises DefinitionError if the text is no JSON object with steps."""
+    `known` declares operations; `plugins` gives the operation for a plugin; `fallback` is the name of a process without
+    one. Raises DefinitionError if the text is no JSON object with steps."""
     source = _read(text)
     report = Report()
     head = _head(source, report, fallback)
@@ -45,18 +51,35 @@ def import_workflow(text: str, *, known: Catalog | None = None, plugins: Mapping
     catalog = Catalog(operations=[*declared.operations, *_contracts(steps, declared, report)], events=declared.events)
     definition = _checked({**head, "steps": built}, catalog, steps, report) if built else None
     order = {finding: place for place, finding in enumerate(report.findings)}
-    findings = tuple(sorted(dict.fromkeys(report.findings), key=lambda finding: (_place(finding.pointer), order[finding])))
-    return Imported(definition, Catalog(operations=[spec for spec in catalog.operations if spec not in declared.operations]), findings, renamed)
+    findings = tuple(
+        sorted(dict.fromkeys(report.findings), key=lambda finding: (_place(finding.pointer), order[finding]))
+    )
+    return Imported(
+        definition,
+        Catalog(operations=[spec for spec in catalog.operations if spec not in declared.operations]),
+        findings,
+        renamed,
+    )
 
 
 def _read(text: str) -> dict[str, Any]:
     if len(text) > _TEXT:
-        _fail("SF231", f"expected a text of at most {_TEXT} characters but found {len(text)}.", "Split the process in two.")
+        _fail(
+            "SF231",
+            f"expected a text of at most {_TEXT} characters but found {len(text)}.",
+            "Split the process in two.",
+        )
     try:
         value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        reason = f"{error.msg} at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-        _fail("SF100", f"the text is not JSON: {reason}.", "Correct it there; comments and trailing commas are not JSON.")
+        reason = (
+            f"{error.msg} at line {error.lineno}, column {error.colno}"
+            if isinstance(error, json.JSONDecodeError)
+            else str(error)
+        )
+        _fail(
+            "SF100", f"the text is not JSON: {reason}.", "Correct it there; comments and trailing commas are not JSON."
+        )
     if not isinstance(value, dict) or not isinstance(value.get("steps"), list) or not value["steps"]:
         _fail("SF102", "expected an object with `steps`, a list with at least one step.", "Give the file of a process.")
     _look_through(value, 0)
@@ -95,7 +118,9 @@ def _fail(code: str, message: str, fix: str) -> NoReturn:
 
 
 def _head(source: Mapping[str, Any], report: Report, fallback: str) -> dict[str, Any]:
-    field_of_name = next((name for name in ("name", "id", "title") if isinstance(source.get(name), str) and source[name].strip()), "")
+    field_of_name = next(
+        (name for name in ("name", "id", "title") if isinstance(source.get(name), str) and source[name].strip()), ""
+    )
     written = source.get(field_of_name)
     name = definition_name(written or fallback)
     if written is None:
@@ -110,7 +135,11 @@ def _head(source: Mapping[str, Any], report: Report, fallback: str) -> dict[str,
     for field_name in ("name", "id", "title", "description"):
         if field_name not in source or field_name == field_of_name:
             continue
-        if field_name in ("title", "description") and isinstance(source[field_name], str) and source[field_name].strip():
+        if (
+            field_name in ("title", "description")
+            and isinstance(source[field_name], str)
+            and source[field_name].strip()
+        ):
             head[field_name] = source[field_name][: 200 if field_name == "title" else 4000]
             report.mapped(pointer((field_name,)), "for people.", field_name)
         else:
@@ -120,7 +149,10 @@ def _head(source: Mapping[str, Any], report: Report, fallback: str) -> dict[str,
         if field_name in _HEAD or field_name in INPUTS or field_name in OUTPUTS:
             continue
         if field_name in _STARTED:
-            fix = "It is started by request (`streamflow runs start`); for events add `on` with an event of the catalog after the import."
+            fix = (
+                "It is started by request (`streamflow runs start`); for events add `on` with an event of the "
+                "catalog after the import."
+            )
             report.refused(at, "what starts a process is an event of a catalog, which the file does not have.", fix)
         elif field_name in _SILENT:
             report.approximated(at, "left out: it changes nothing in a run.")
@@ -133,7 +165,9 @@ def _head(source: Mapping[str, Any], report: Report, fallback: str) -> dict[str,
 
 def _version(value: Any, report: Report) -> str:
     text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-    legal = "".join(letter if letter.isascii() and (letter.isalnum() or letter in ".-") else "-" for letter in text).lstrip(".-")[:40]
+    legal = "".join(
+        letter if letter.isascii() and (letter.isalnum() or letter in ".-") else "-" for letter in text
+    ).lstrip(".-")[:40]
     if value is None:
         report.approximated("", "it has no version.", 'version: "1"')
     elif legal and legal == text:
@@ -143,7 +177,9 @@ def _version(value: Any, report: Report) -> str:
     return legal or "1"
 
 
-def _steps(items: list[Any], plugins: Mapping[str, Plugin], report: Report) -> tuple[list[StepImport], Names, dict[str, str]]:
+def _steps(
+    items: list[Any], plugins: Mapping[str, Plugin], report: Report
+) -> tuple[list[StepImport], Names, dict[str, str]]:
     """The steps that can be had, in the order of the source."""
     ids: dict[int, str] = {}
     spoken: dict[str, str] = {}
@@ -151,18 +187,34 @@ def _steps(items: list[Any], plugins: Mapping[str, Plugin], report: Report) -> t
     for index, item in enumerate(items):
         written = _called(item)
         if written is None:
-            report.refused(f"/steps/{index}", "expected a step with an `id` or a `name`.", "Give the step an id of its own.")
+            report.refused(
+                f"/steps/{index}", "expected a step with an `id` or a `name`.", "Give the step an id of its own."
+            )
         elif written in spoken:
-            report.refused(f"/steps/{index}/id", f"another step is already called `{written[:60]}`.", "Give each step an id of its own.")
+            report.refused(
+                f"/steps/{index}/id",
+                f"another step is already called `{written[:60]}`.",
+                "Give each step an id of its own.",
+            )
         else:
             id_ = step_id(written, spoken.values())
             ids[index] = spoken[written] = id_
             if id_ != written:
                 renamed[written] = id_
-                report.approximated(pointer(("steps", index, "id" if "id" in item else "name")), f"`{written[:60]}` is no legal id.", f"steps/{id_}")
+                report.approximated(
+                    pointer(("steps", index, "id" if "id" in item else "name")),
+                    f"`{written[:60]}` is no legal id.",
+                    f"steps/{id_}",
+                )
             else:
-                report.mapped(pointer(("steps", index, "id" if "id" in item else "name")), "the id of the step.", f"steps/{id_}")
-    aliases = {str(items[i]["name"]): id_ for i, id_ in ids.items() if isinstance(items[i].get("name"), str) and items[i]["name"] not in spoken}
+                report.mapped(
+                    pointer(("steps", index, "id" if "id" in item else "name")), "the id of the step.", f"steps/{id_}"
+                )
+    aliases = {
+        str(items[i]["name"]): id_
+        for i, id_ in ids.items()
+        if isinstance(items[i].get("name"), str) and items[i]["name"] not in spoken
+    }
     everyone = {**aliases, **spoken}
     steps: list[StepImport] = []
     for index, id_ in ids.items():
@@ -176,7 +228,10 @@ def _steps(items: list[Any], plugins: Mapping[str, Plugin], report: Report) -> t
     kept = [step for step in steps if not step.refused]
     return (
         kept,
-        Names({name: id_ for name, id_ in everyone.items() if id_ in {step.id for step in kept}}, inputs={n: None for s in kept for n in s.names.inputs}),
+        Names(
+            {name: id_ for name, id_ in everyone.items() if id_ in {step.id for step in kept}},
+            inputs={n: None for s in kept for n in s.names.inputs},
+        ),
         renamed,
     )
 
@@ -200,7 +255,11 @@ def _needs(step: StepImport, spoken: Mapping[str, str]) -> list[str]:
                 step.report.mapped(at, "it comes after that step.", f"steps/{step.id}/needs")
             else:
                 near = nearest(item, spoken) if isinstance(item, str) else ""
-                step.report.refused(at, f"`{str(item)[:60]}` is no step of this process.", f"Did you mean `{near}`?" if near else "Name a step.")
+                step.report.refused(
+                    at,
+                    f"`{str(item)[:60]}` is no step of this process.",
+                    f"Did you mean `{near}`?" if near else "Name a step.",
+                )
                 step.refused = True
     return list(needs)
 
@@ -215,7 +274,9 @@ def _read_needs(step: StepImport, needs: Mapping[str, list[str]]) -> None:
                 left += needs.get(other, ())
         if id_ not in before and id_ != step.id:
             needs[step.id].append(id_)
-            step.report.approximated(pointer(step.at), f"a template reads `{id_}`, so the step comes after it.", f"steps/{step.id}/needs")
+            step.report.approximated(
+                pointer(step.at), f"a template reads `{id_}`, so the step comes after it.", f"steps/{step.id}/needs"
+            )
 
 
 def _drop(steps: list[StepImport], report: Report) -> None:
@@ -236,8 +297,17 @@ def _contracts(steps: list[StepImport], known: Catalog, report: Report) -> list[
         if name not in found and known.operation(name) is None:
             found[name] = OperationSpec(name=name)
             near = nearest(name, [spec.name for spec in known.operations])
-            fix = f"Did you mean `{near}`? Say so with --plugins." if near else "Register a plugin under this name, or name an operation with --plugins."
-            report.approximated(pointer((*step.at, "plugin")), f"the operation `{name}` is not known; its contract takes and gives anything.", name, fix)
+            fix = (
+                f"Did you mean `{near}`? Say so with --plugins."
+                if near
+                else "Register a plugin under this name, or name an operation with --plugins."
+            )
+            report.approximated(
+                pointer((*step.at, "plugin")),
+                f"the operation `{name}` is not known; its contract takes and gives anything.",
+                name,
+                fix,
+            )
     return list(found.values())
 
 
@@ -264,9 +334,14 @@ def _checked(value: dict[str, Any], catalog: Catalog, steps: list[StepImport], r
 
 
 def _yaml(value: Any) -> str:
-    """`value` as JSON that a YAML reader takes too: it wants what cannot be printed escaped, and whole letters otherwise."""
+    """`value` as JSON that a YAML reader takes too: it wants what cannot be printed escaped, and whole letters
+    otherwise."""
     text = json.dumps(value, ensure_ascii=False)
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in text)
+    )
 
 
 def _place(at: str) -> tuple[tuple[int, int, str], ...]:

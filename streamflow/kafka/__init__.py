@@ -1,1 +1,2 @@
-"""Everything that speaks to Kafka's administration or starts a Kafka: topics, connection, definitions log, embedded broker."""
+"""Everything that speaks to Kafka's administration or starts a Kafka: topics, connection, definitions log, embedded
+broker."""

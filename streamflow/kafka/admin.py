@@ -1,6 +1,8 @@
-"""Desired topics against actual ones: `plan` tells, `apply` changes what is safe to change, `require_topics` refuses to start on anything else.
+"""Desired topics against actual ones: `plan` tells, `apply` changes what is safe to change, `require_topics` refuses to
+start on anything else.
 
-Nothing here takes data away: no partition is added to a keyed topic, no cleanup policy is changed, no retention is shortened.
+Nothing here takes data away: no partition is added to a keyed topic, no cleanup policy is changed, no retention is
+shortened.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ _CUT_OFF = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._
 class Finding:
     """One way in which a topic is not as it must be.
 
-    `kind` is `missing` (the topic is not there), `breaks` (a promise of ours does not hold) or `advice`; `fixable` says that `apply` mends it."""
+    `kind` is `missing` (the topic is not there), `breaks` (a promise of ours does not hold) or `advice`; `fixable` says
+    that `apply` mends it."""
 
     topic: str
     kind: str
@@ -85,10 +88,13 @@ class Admin:
         if not wanted:
             return {}
         self._reach()
-        for timeout_s in (_TIMEOUT_S / 3, _TIMEOUT_S):  # right after a broker goes on, librdkafka may lose a request without a word: it is asked once more
+        # right after a broker goes on, librdkafka may lose a request without a word: it is asked once more
+        for timeout_s in (_TIMEOUT_S / 3, _TIMEOUT_S):
             with contextlib.suppress(TimeoutError):
                 return self._describe(wanted, timeout_s)
-        raise OperationError("broker_unreachable", "expected a description of the topics but none came in time; do check the broker")
+        raise OperationError(
+            "broker_unreachable", "expected a description of the topics but none came in time; do check the broker"
+        )
 
     def _describe(self, wanted: list[str], timeout_s: float) -> dict[str, ActualTopic]:
         found: dict[str, ActualTopic] = {}
@@ -114,7 +120,15 @@ class Admin:
         Raises OperationError."""
         if not wanted:
             return
-        new = [NewTopic(topic.name, num_partitions=topic.partitions, replication_factor=topic.replication_factor, config=topic.config) for topic in wanted]
+        new = [
+            NewTopic(
+                topic.name,
+                num_partitions=topic.partitions,
+                replication_factor=topic.replication_factor,
+                config=topic.config,
+            )
+            for topic in wanted
+        ]
         for name, future in self._client.create_topics(new, request_timeout=_TIMEOUT_S).items():
             try:
                 future.result(_TIMEOUT_S)
@@ -130,9 +144,13 @@ class Admin:
         for change in changes:
             entry = ConfigEntry(change.setting, change.wanted, incremental_operation=AlterConfigOpType.SET)
             by_topic.setdefault(change.topic, []).append(entry)
-        resources = [ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries) for name, entries in by_topic.items()]
+        resources = [
+            ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries) for name, entries in by_topic.items()
+        ]
         if resources:
-            for resource, future in self._client.incremental_alter_configs(resources, request_timeout=_TIMEOUT_S).items():
+            for resource, future in self._client.incremental_alter_configs(
+                resources, request_timeout=_TIMEOUT_S
+            ).items():
                 self._wait(future, f"the configuration of {resource.name} to be changed")
 
     def topic_ids(self, names: Iterable[str]) -> dict[str, str]:
@@ -156,7 +174,8 @@ class Admin:
     def _failed(self, expected: str, error: KafkaException) -> OperationError:
         cause: KafkaError = error.args[0]
         cut_off = cause.code() in _CUT_OFF
-        # A call that was cut off just times out: the cause (a wrong password, say) reaches only the callback, which is called here.
+        # A call that was cut off just times out: the cause (a wrong password, say) reaches only the callback, which is
+        # called here.
         self._client.poll(0)
         said = self._last_error if cut_off and self._last_error is not None else cause
         return OperationError(
@@ -176,14 +195,27 @@ def findings(wanted: Iterable[Topic], actual: dict[str, ActualTopic]) -> list[Fi
             found.append(Finding(topic.name, "missing", "topic", kept, "", fixable=True))
             continue
         if seen.partitions != topic.partitions:
-            found.append(Finding(topic.name, "breaks", "partitions", str(topic.partitions), str(seen.partitions), fixable=False))
+            found.append(
+                Finding(topic.name, "breaks", "partitions", str(topic.partitions), str(seen.partitions), fixable=False)
+            )
         if seen.replication_factor < topic.replication_factor:
-            found.append(Finding(topic.name, "advice", "replication", str(topic.replication_factor), str(seen.replication_factor), fixable=False))
+            found.append(
+                Finding(
+                    topic.name,
+                    "advice",
+                    "replication",
+                    str(topic.replication_factor),
+                    str(seen.replication_factor),
+                    fixable=False,
+                )
+            )
         for setting in topic.settings:
             if not holds(setting, seen.config):
                 kind = "advice" if setting.need is Need.ADVICE else "breaks"
                 fixable = setting.name not in _NEVER_CHANGED
-                found.append(Finding(topic.name, kind, setting.name, setting.value, seen.config.get(setting.name, ""), fixable))
+                found.append(
+                    Finding(topic.name, kind, setting.name, setting.value, seen.config.get(setting.name, ""), fixable)
+                )
     return found
 
 
@@ -211,7 +243,8 @@ def apply(settings: Settings, admin: Admin | None = None) -> list[Finding]:
 
 
 def verify(settings: Settings, admin: Admin | None = None) -> list[Finding]:
-    """As `plan`, but raises OperationError if a topic is missing or a promise does not hold; returns the advice that is left."""
+    """As `plan`, but raises OperationError if a topic is missing or a promise does not hold; returns the advice that is
+    left."""
     found = plan(settings, admin)
     _refuse([finding for finding in found if finding.kind != "advice"])
     return found
@@ -233,6 +266,11 @@ def _refuse(found: Sequence[Finding]) -> None:
     if all(finding.fixable for finding in found):
         remedy = "do run `streamflow topics apply`"
     else:
-        remedy = "do give the settings the topics' own values, or a new prefix (a new generation of topics); `streamflow topics apply` mends the rest"
+        remedy = (
+            "do give the settings the topics' own values, or a new prefix (a new generation of topics); "
+            "`streamflow topics apply` mends the rest"
+        )
     code = "topics_missing" if all(finding.kind == "missing" for finding in found) else "topics_differ"
-    raise OperationError(code, f"expected the topics as the settings want them but found\n{lines}\n{remedy}", retryable=False)
+    raise OperationError(
+        code, f"expected the topics as the settings want them but found\n{lines}\n{remedy}", retryable=False
+    )

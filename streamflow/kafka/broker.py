@@ -1,8 +1,9 @@
 """A Kafka of one's own: one Apache Kafka process on loopback, for `dev`, `demo` and tests. Not for production.
 
-It ends with the process that started it, by whatever end: streamflow starts a watchdog (watchdog.py) that reads from a pipe whose only
-write end is ours. The kernel closes that when we die, so nothing depends on signal handlers, on exit hooks or on the thread that started
-the broker (the kernel's own parent-death signal follows the *thread* that forked: the single-threaded watchdog may use it, we could not).
+It ends with the process that started it, by whatever end: streamflow starts a watchdog (watchdog.py) that reads from a
+pipe whose only write end is ours. The kernel closes that when we die, so nothing depends on signal handlers, on exit
+hooks or on the thread that started the broker (the kernel's own parent-death signal follows the *thread* that forked:
+the single-threaded watchdog may use it, we could not).
 """
 
 from __future__ import annotations
@@ -26,10 +27,21 @@ from confluent_kafka.admin import AdminClient
 from streamflow.errors import OperationError
 from streamflow.kafka import watchdog
 from streamflow.kafka.jars import Distribution, Progress, distribution, locked, say
-from streamflow.kafka.node import Ports, answers, copy_format, format_folder, free_ports, keep_ports, kept_ports, properties, write_properties
+from streamflow.kafka.node import (
+    Ports,
+    answers,
+    copy_format,
+    format_folder,
+    free_ports,
+    keep_ports,
+    kept_ports,
+    properties,
+    write_properties,
+)
 from streamflow.settings import Settings
 
-JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8")  # the second compiler costs a short life more than it saves
+# the second compiler costs a short life more than it saves
+JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8")
 _START_TIMEOUT_S = 120.0
 _PAUSE_TIMEOUT_S = 5.0
 _STOP_GRACE_S = 20.0
@@ -39,8 +51,9 @@ _LOG_TAIL_BYTES = 2048
 class EmbeddedBroker:
     """One Kafka process with its own data folder; a context manager, or `start()` and `stop()`.
 
-    `config` overrides broker properties. A second start on the same folder keeps its data and, while they are free, its ports.
-    All waits report to `progress`. Errors carry the end of the broker's log. `archive_to` makes the class-data archive when it stops."""
+    `config` overrides broker properties. A second start on the same folder keeps its data and, while they are free, its
+    ports. All waits report to `progress`. Errors carry the end of the broker's log. `archive_to` makes the class-data
+    archive when it stops."""
 
     def __init__(
         self,
@@ -65,7 +78,9 @@ class EmbeddedBroker:
     def __enter__(self) -> EmbeddedBroker:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     @property
@@ -97,7 +112,8 @@ class EmbeddedBroker:
         return self
 
     def stop(self) -> None:
-        """Stops the broker in order (0.5 to 4 s), by force after the grace time; returns when its process is gone. Harmless when stopped."""
+        """Stops the broker in order (0.5 to 4 s), by force after the grace time; returns when its process is gone.
+        Harmless when stopped."""
         self._reap()
         if self._lock is not None:
             self._lock.close()
@@ -111,7 +127,8 @@ class EmbeddedBroker:
         self.stop()
 
     def pause(self) -> None:
-        """Keeps the broker from running without ending it: connections stay open and nothing answers, from the return of this call on."""
+        """Keeps the broker from running without ending it: connections stay open and nothing answers, from the return
+        of this call on."""
         os.kill(self._java_pid, signal.SIGSTOP)
         deadline = time.monotonic() + _PAUSE_TIMEOUT_S
         while not _stopped(self._java_pid) and time.monotonic() < deadline:
@@ -130,7 +147,8 @@ class EmbeddedBroker:
             return log.read().decode(errors="replace")
 
     def _acquire(self) -> IO[str]:
-        """Locks the folder. The watchdog holds the lock too, so it is free only when the broker has stopped, also after our own kill -9."""
+        """Locks the folder. The watchdog holds the lock too, so it is free only when the broker has stopped, also after
+        our own kill -9."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         lock = (self.data_dir / "lock").open("a+")
         deadline = time.monotonic() + self._stop_grace_s + 5
@@ -145,7 +163,11 @@ class EmbeddedBroker:
                     lock.close()
                     found = f"process {owner or '(unknown)'} runs a Kafka there"
                     remedy = "do stop that one or choose another broker_dir"
-                    raise OperationError("broker_folder_in_use", f"expected to have {self.data_dir} alone but {found}; {remedy}", retryable=False) from None
+                    raise OperationError(
+                        "broker_folder_in_use",
+                        f"expected to have {self.data_dir} alone but {found}; {remedy}",
+                        retryable=False,
+                    ) from None
                 time.sleep(0.1)
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
@@ -186,7 +208,14 @@ class EmbeddedBroker:
         assert self._lock is not None
         pass_fds = (self._lock.fileno(),)
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True, pass_fds=pass_fds)
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
         assert self._process.stdout is not None
         first = self._process.stdout.readline()
         if not first:
@@ -202,7 +231,9 @@ class EmbeddedBroker:
             if self._process.poll() is not None:
                 raise self._not_started("it ended")
             if admin is None and answers(ports.client):
-                admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "client.id": "streamflow-ready", "log_level": 0})
+                admin = AdminClient(
+                    {"bootstrap.servers": self.bootstrap_servers, "client.id": "streamflow-ready", "log_level": 0}
+                )
             if admin is not None and _has_brokers(admin):
                 return
             if time.monotonic() > deadline:
@@ -213,7 +244,10 @@ class EmbeddedBroker:
             time.sleep(0.05)
 
     def _not_started(self, what: str) -> OperationError:
-        return OperationError("broker_start_failed", f"expected Kafka to start but {what}; do read the end of {self.log_file}:\n{self.log_tail()}")
+        return OperationError(
+            "broker_start_failed",
+            f"expected Kafka to start but {what}; do read the end of {self.log_file}:\n{self.log_tail()}",
+        )
 
     def _log_from(self, offset: int) -> str:
         with self.log_file.open("rb") as log:
@@ -242,7 +276,8 @@ class EmbeddedBroker:
 
 @contextlib.contextmanager
 def open_broker(settings: Settings, progress: Progress = say) -> Iterator[str]:
-    """The bootstrap servers of the Kafka that the settings name; of one started in `settings.broker_dir` if they name none.
+    """The bootstrap servers of the Kafka that the settings name; of one started in `settings.broker_dir` if they name
+    none.
 
     Raises OperationError as `EmbeddedBroker.start` does."""
     if settings.kafka.bootstrap_servers:
@@ -253,11 +288,16 @@ def open_broker(settings: Settings, progress: Progress = say) -> Iterator[str]:
 
 
 def _prepare(kafka: Distribution, progress: Progress) -> None:
-    """Makes, once per cache, the formatted folder and the class-data archive, with which a start takes 2.3 s instead of 5."""
+    """Makes, once per cache, the formatted folder and the class-data archive, with which a start takes 2.3 s instead of
+    5."""
     if kafka.archive.exists() and kafka.formatted.exists():
         return
     with (
-        locked(kafka.folder.with_name(kafka.folder.name + ".lock"), progress, "another process prepares Kafka's quick start"),
+        locked(
+            kafka.folder.with_name(kafka.folder.name + ".lock"),
+            progress,
+            "another process prepares Kafka's quick start",
+        ),
         tempfile.TemporaryDirectory(dir=kafka.folder, prefix="preparing.") as name,
     ):
         work = Path(name)

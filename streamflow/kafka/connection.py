@@ -1,4 +1,5 @@
-"""One set of connection settings, said to both clients: librdkafka (`confluent_config`) and aiokafka (`aiokafka_config`).
+"""One set of connection settings, said to both clients: librdkafka (`confluent_config`) and aiokafka
+(`aiokafka_config`).
 
 Secrets are references and are resolved here, when a client is made. Client ids are `streamflow-<role>`.
 """
@@ -22,14 +23,16 @@ from streamflow.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
-# What Kafka adds to a record's own bytes in a batch of one, with room for headers; and Kafka's default limit of a batch.
+# What Kafka adds to a record's own bytes in a batch of one, with room for headers; and Kafka's default limit of a
+# batch.
 _BATCH_OVERHEAD_BYTES = 100_000
 _DEFAULT_BATCH_BYTES = 1_048_588
 _STOP_S = 3.0
 
 
 def max_batch_bytes(settings: Settings) -> int:
-    """The largest batch, in bytes, that our topics take and our producers send: Kafka's default, or more if our records may be larger."""
+    """The largest batch, in bytes, that our topics take and our producers send: Kafka's default, or more if our records
+    may be larger."""
     return max(_DEFAULT_BATCH_BYTES, settings.limits.record_bytes + _BATCH_OVERHEAD_BYTES)
 
 
@@ -40,7 +43,8 @@ def bootstrap_servers(settings: Settings) -> str:
     if not settings.kafka.bootstrap_servers:
         raise OperationError(
             "broker_unset",
-            "expected the address of a Kafka but none is set; do set STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS or pass --bootstrap host:port",
+            "expected the address of a Kafka but none is set; do set STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS or pass "
+            "--bootstrap host:port",
             retryable=False,
         )
     return settings.kafka.bootstrap_servers
@@ -51,8 +55,11 @@ def log_client_error(error: KafkaError) -> None:
     _log.warning("kafka_client_error", code=error.name(), error=error.str(), fatal=error.fatal())
 
 
-def confluent_config(settings: Settings, role: str, *, on_error: Callable[[KafkaError], None] = log_client_error) -> dict[str, Any]:
-    """What every librdkafka client of ours starts from: where, how and as whom; partitioner and batch limit of producers included."""
+def confluent_config(
+    settings: Settings, role: str, *, on_error: Callable[[KafkaError], None] = log_client_error
+) -> dict[str, Any]:
+    """What every librdkafka client of ours starts from: where, how and as whom; partitioner and batch limit of
+    producers included."""
     kafka = settings.kafka
     config: dict[str, Any] = {
         "bootstrap.servers": bootstrap_servers(settings),
@@ -73,9 +80,15 @@ def confluent_config(settings: Settings, role: str, *, on_error: Callable[[Kafka
     return config
 
 
-def confluent_producer_config(settings: Settings, role: str, *, on_error: Callable[[KafkaError], None] = log_client_error) -> dict[str, Any]:
+def confluent_producer_config(
+    settings: Settings, role: str, *, on_error: Callable[[KafkaError], None] = log_client_error
+) -> dict[str, Any]:
     """As `confluent_config`, for producers: idempotent, placed as Kafka's default partitioner does."""
-    return confluent_config(settings, role, on_error=on_error) | {"partitioner": "murmur2_random", "enable.idempotence": True, "acks": "all"}
+    return confluent_config(settings, role, on_error=on_error) | {
+        "partitioner": "murmur2_random",
+        "enable.idempotence": True,
+        "acks": "all",
+    }
 
 
 def aiokafka_config(settings: Settings, role: str) -> dict[str, Any]:
@@ -99,10 +112,13 @@ def aiokafka_config(settings: Settings, role: str) -> dict[str, Any]:
 
 
 class FetchWait:
-    """How long the broker may hold a fetch of `consumer` that finds nothing: `busy_ms` while records come, for new ones of a partition that was
-    just read wait behind a fetch for the others; `idle_ms` when none have come for some seconds, for every fetch costs the broker and us."""
+    """How long the broker may hold a fetch of `consumer` that finds nothing: `busy_ms` while records come, for new ones
+    of a partition that was just read wait behind a fetch for the others; `idle_ms` when none have come for some
+    seconds, for every fetch costs the broker and us."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, *, busy_ms: int = 100, idle_ms: int = 1000, idle_after_s: float = 10.0) -> None:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, *, busy_ms: int = 100, idle_ms: int = 1000, idle_after_s: float = 10.0
+    ) -> None:
         self._consumer = consumer
         self._busy_ms = busy_ms
         self._idle_ms = idle_ms
@@ -133,8 +149,8 @@ class FetchWait:
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     """Stops `consumer`, by force if it does not end within some seconds. Raises nothing of its own.
 
-    aiokafka's `stop` cancels its tasks and waits for them, so while a broker is away it raises CancelledError at whoever called it, and
-    leaves its connections open."""
+    aiokafka's `stop` cancels its tasks and waits for them, so while a broker is away it raises CancelledError at
+    whoever called it, and leaves its connections open."""
     stopping = asyncio.ensure_future(consumer.stop())
     await asyncio.wait({stopping}, timeout=_STOP_S)
     if not stopping.done():

@@ -7,12 +7,14 @@
 | `name/<name>` | the version that starts use: the one published last of those not retired |
 | `event/<name>` | the catalog entry of an event, as published last |
 | `operation/<name>` | the contract of a plugin's operation, and where the plugin is |
-| `serving/<lane>/<instance>` | which operations a task worker does, and since when; deleted when it stops in order (see `serving`) |
-| `engine/revision` | the revision of the engine that runs are to start with; at first that of whoever made the topics |
-| `engine/limits` | the limits that decisions use, fixed with the topics: the same for every worker and for ever |
-| `engine/skip/<partition>` | the command at which a person lets a partition go on whose unread commands were deleted |
+| `serving/<lane>/<instance>` | which operations a task worker does, and since when; deleted when it stops in order (see
+`serving`) | | `engine/revision` | the revision of the engine that runs are to start with; at first that of whoever made
+the topics | | `engine/limits` | the limits that decisions use, fixed with the topics: the same for every worker and for
+ever | | `engine/skip/<partition>` | the command at which a person lets a partition go on whose unread commands were
+deleted |
 
-A missing value deletes. Other keys belong to later versions of this program and are passed over. Only `publication` writes here, in transactions.
+A missing value deletes. Other keys belong to later versions of this program and are passed over. Only `publication`
+writes here, in transactions.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ _LONGEST_BACKOFF_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class VersionRecord:
-    """A published version: its content's sha256, when it was published, whether it is retired, and this record's offset."""
+    """A published version: its content's sha256, when it was published, whether it is retired, and this record's
+    offset."""
 
     sha: str
     retired: bool
@@ -76,7 +79,8 @@ class _Name(msgspec.Struct):
 
 @dataclass(slots=True)
 class Snapshot:
-    """What the log says up to `position` (exclusive): contents by sha with their offsets, versions by (name, version), and so on."""
+    """What the log says up to `position` (exclusive): contents by sha with their offsets, versions by (name, version),
+    and so on."""
 
     contents: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     versions: dict[tuple[str, str], VersionRecord] = field(default_factory=dict)
@@ -89,7 +93,8 @@ class Snapshot:
     malformed: int = 0
 
     def read(self, key: bytes | None, value: bytes | None, offset: int) -> None:
-        """Takes one record in. One that cannot be understood is logged, counted in `malformed` and otherwise left out."""
+        """Takes one record in. One that cannot be understood is logged, counted in `malformed` and otherwise left
+        out."""
         try:
             kind, _, name = (key or b"").decode().partition("/")
             if take := _TAKERS.get(kind):
@@ -108,7 +113,11 @@ class Snapshot:
 
     def newest(self, name: str, *, without: str | None = None) -> str | None:
         """The version of `name` published last among those not retired, `without` one: None if none is left."""
-        candidates = ((record, version) for (named, version), record in self.versions.items() if named == name and version != without)
+        candidates = (
+            (record, version)
+            for (named, version), record in self.versions.items()
+            if named == name and version != without
+        )
         left = [(record.offset, version) for record, version in candidates if not record.retired]
         return max(left)[1] if left else None
 
@@ -168,7 +177,8 @@ _TAKERS: dict[str, Taker] = {
 class DefinitionsLog:
     """A worker's view of the log: read to its end by `start()`, followed in the background until `stop()`.
 
-    It belongs to one event loop and no consumer group. While the broker is away it keeps what it has and tries again for ever."""
+    It belongs to one event loop and no consumer group. While the broker is away it keeps what it has and tries again
+    for ever."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -229,7 +239,8 @@ class DefinitionsLog:
         self._subscribers.append(callback)
 
     async def start(self) -> None:
-        """Returns when everything is read that was committed when the reader first reached the broker; waits for a broker that is away."""
+        """Returns when everything is read that was committed when the reader first reached the broker; waits for a
+        broker that is away."""
         if self._task is None:
             self._task = asyncio.create_task(self._follow(), name="definitions log")
         reached = asyncio.create_task(self._caught_up.wait())
@@ -288,7 +299,8 @@ class DefinitionsLog:
             await asyncio.sleep(backoff)
 
     async def _read(self) -> None:
-        """Reads from our position until an error. The broker answers a waiting fetch as soon as a transaction is committed."""
+        """Reads from our position until an error. The broker answers a waiting fetch as soon as a transaction is
+        committed."""
         consumer = AIOKafkaConsumer(
             **aiokafka_config(self._settings, "definitions"),
             group_id=None,
@@ -308,7 +320,9 @@ class DefinitionsLog:
             while True:
                 if self.position >= end:
                     self._caught_up.set()
-                batches = await consumer.getmany(self._partition, timeout_ms=_POLL_MS if self._caught_up.is_set() else _FIRST_POLL_MS)
+                batches = await consumer.getmany(
+                    self._partition, timeout_ms=_POLL_MS if self._caught_up.is_set() else _FIRST_POLL_MS
+                )
                 for record in batches.get(self._partition, ()):
                     self._snapshot.read(record.key, record.value, record.offset)
                 # Past the last record too: markers of transactions have offsets of their own.

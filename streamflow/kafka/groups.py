@@ -1,7 +1,8 @@
 """What a consumer group has committed, asked from outside of it.
 
-By a consumer that joins nothing, and not by librdkafka's admin client: that one ends the whole process when the group's coordinator goes away
-while it asks (an assertion or a null pointer; librdkafka 2.16, every time in a test that kills the broker).
+By a consumer that joins nothing, and not by librdkafka's admin client: that one ends the whole process when the group's
+coordinator goes away while it asks (an assertion or a null pointer; librdkafka 2.16, every time in a test that kills
+the broker).
 """
 
 from __future__ import annotations
@@ -34,25 +35,34 @@ def ingress_group(settings: Settings) -> str:
 
 
 class GroupOffsets:
-    """The offsets of `group`. Asking blocks; not for several threads at once. Close it, or use it as a context manager."""
+    """The offsets of `group`. Asking blocks; not for several threads at once. Close it, or use it as a context
+    manager."""
 
     def __init__(self, settings: Settings, group: str) -> None:
         self._group = group
-        self._consumer = Consumer({**confluent_config(settings, "offsets"), "group.id": group, "enable.auto.commit": False})
+        self._consumer = Consumer(
+            {**confluent_config(settings, "offsets"), "group.id": group, "enable.auto.commit": False}
+        )
 
     def __enter__(self) -> GroupOffsets:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def committed(self, places: Iterable[Place]) -> dict[Place, int]:
-        """The committed offset of each (topic, partition) that has one. Raises OperationError when the broker does not answer."""
+        """The committed offset of each (topic, partition) that has one. Raises OperationError when the broker does not
+        answer."""
         try:
             found = self._consumer.committed([TopicPartition(*place) for place in places], timeout=_ANSWER_S)
         except KafkaException as error:
             name = error.args[0].name()
-            text = f"expected the committed offsets of group {self._group} but {name}; check the broker and its permissions"
+            text = (
+                f"expected the committed offsets of group {self._group} but {name}; check the broker and its "
+                "permissions"
+            )
             raise OperationError("broker_unreachable", text, group=self._group) from error
         return {(one.topic, one.partition): one.offset for one in found if one.error is None and one.offset >= 0}
 
@@ -63,8 +73,8 @@ class GroupOffsets:
 def positions(settings: Settings, groups: Iterable[str]) -> dict[str, dict[Place, tuple[int, str]]]:
     """What each group has committed: offset and metadata by (topic, partition). For use outside of an event loop.
 
-    librdkafka's client for Python cannot be asked: it reads the metadata as if it ended with a zero byte, which it does not.
-    Raises OperationError when the broker does not answer."""
+    librdkafka's client for Python cannot be asked: it reads the metadata as if it ended with a zero byte, which it does
+    not. Raises OperationError when the broker does not answer."""
     wanted = list(groups)
     return asyncio.run(_positions(settings, wanted)) if wanted else {}
 
@@ -77,9 +87,16 @@ async def _positions(settings: Settings, groups: list[str]) -> dict[str, dict[Pl
             await client.start()
             for group in groups:
                 committed = await client.list_consumer_group_offsets(group)
-                found[group] = {(tp.topic, tp.partition): (one.offset, one.metadata or "") for tp, one in committed.items() if one.offset >= 0}
+                found[group] = {
+                    (tp.topic, tp.partition): (one.offset, one.metadata or "")
+                    for tp, one in committed.items()
+                    if one.offset >= 0
+                }
     except (AIOKafkaError, OSError, TimeoutError) as error:
-        raise OperationError("broker_unreachable", f"expected the committed offsets of groups but {error!r}; check the broker and its permissions") from error
+        raise OperationError(
+            "broker_unreachable",
+            f"expected the committed offsets of groups but {error!r}; check the broker and its permissions",
+        ) from error
     finally:
         await client.close()
     return found

@@ -1,7 +1,8 @@
 """Apache Kafka's jars, fetched once per user with Maven, with what makes a broker start quickly beside them.
 
-The cache folder is keyed by Kafka's version and complete or absent: it is built under a lock in a temporary folder and renamed.
-It holds `lib/` (the jars), `format/` (a formatted, empty metadata folder to copy) and `<java version>.jsa` (the class-data archive).
+The cache folder is keyed by Kafka's version and complete or absent: it is built under a lock in a temporary folder and
+renamed. It holds `lib/` (the jars), `format/` (a formatted, empty metadata folder to copy) and `<java version>.jsa`
+(the class-data archive).
 """
 
 from __future__ import annotations
@@ -110,7 +111,9 @@ def _fetch(folder: Path, progress: Progress) -> None:
         command += ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={building / 'lib'}"]
         _run(command, "kafka_fetch_failed", "expected Maven to fetch Apache Kafka", _FETCH_TIMEOUT_S, progress)
         if not any((building / "lib").glob("kafka_2.13-*.jar")):
-            raise OperationError("kafka_fetch_failed", "expected Maven to copy Kafka's jars but none is there; do run it again")
+            raise OperationError(
+                "kafka_fetch_failed", "expected Maven to copy Kafka's jars but none is there; do run it again"
+            )
         if folder.exists():
             shutil.rmtree(folder)
         building.rename(folder)
@@ -129,7 +132,9 @@ def _run(command: list[str], code: str, expected: str, timeout_s: float, progres
                     waited = time.monotonic() - started
                     if waited > timeout_s:
                         found = f"it did not within {timeout_s:.0f} s"
-                        raise OperationError(code, f"{expected} but {found}; do check the network and try again") from None
+                        raise OperationError(
+                            code, f"{expected} but {found}; do check the network and try again"
+                        ) from None
                     progress(f"  ... {waited:.0f} s")
         finally:
             if process.poll() is None:
@@ -138,22 +143,33 @@ def _run(command: list[str], code: str, expected: str, timeout_s: float, progres
         if process.returncode:
             output.seek(0)
             tail = output.read()[-2000:].decode(errors="replace")
-            raise OperationError(code, f"{expected} but it ended with {process.returncode}; do read its last words and try again:\n{tail}")
+            raise OperationError(
+                code,
+                f"{expected} but it ended with {process.returncode}; do read its last words and try again:\n{tail}",
+            )
 
 
 def _java() -> tuple[str, str]:
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin") if home else None
     java = java or shutil.which("java")
-    remedy = f"do install Java {_JAVA_AT_LEAST} or newer, or name a running Kafka in STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS"
+    remedy = (
+        f"do install Java {_JAVA_AT_LEAST} or newer, or name a running Kafka in STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS"
+    )
     if java is None:
-        raise OperationError("java_missing", f"expected Java to start Kafka with but found no `java` on the PATH; {remedy}", retryable=False)
+        raise OperationError(
+            "java_missing",
+            f"expected Java to start Kafka with but found no `java` on the PATH; {remedy}",
+            retryable=False,
+        )
     text = _version_text([java, "-version"])
     named = re.search(r'version "((\d+)[^"]*)"', text)
     version = named.group(1) if named else ""
     if named is None or int(named.group(2)) < _JAVA_AT_LEAST:
         found = f"{java} is {version or text.strip()!r}"
-        raise OperationError("java_too_old", f"expected Java {_JAVA_AT_LEAST} or newer but {found}; {remedy}", retryable=False)
+        raise OperationError(
+            "java_too_old", f"expected Java {_JAVA_AT_LEAST} or newer but {found}; {remedy}", retryable=False
+        )
     return java, version
 
 
@@ -161,18 +177,28 @@ def _maven() -> str:
     maven = shutil.which("mvn")
     remedy = "do install Maven 3.6 or newer, or name a running Kafka in STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS"
     if maven is None:
-        raise OperationError("maven_missing", f"expected Maven to fetch Kafka with but found no `mvn` on the PATH; {remedy}", retryable=False)
+        raise OperationError(
+            "maven_missing",
+            f"expected Maven to fetch Kafka with but found no `mvn` on the PATH; {remedy}",
+            retryable=False,
+        )
     named = re.search(r"Apache Maven (\d+)\.(\d+)", _version_text([maven, "--version"]))
     if named is None or (int(named.group(1)), int(named.group(2))) < _MAVEN_AT_LEAST:
         found = named.group() if named else "an unknown one"
-        raise OperationError("maven_too_old", f"expected Maven 3.6 or newer but found {found}; {remedy}", retryable=False)
+        raise OperationError(
+            "maven_too_old", f"expected Maven 3.6 or newer but found {found}; {remedy}", retryable=False
+        )
     return maven
 
 
 def _version_text(command: list[str]) -> str:
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         asked = f"expected `{' '.join(command)}` to answer"
-        raise OperationError("java_broken", f"{asked} but {error}; do repair the installation", retryable=False) from error
+        raise OperationError(
+            "java_broken", f"{asked} but {error}; do repair the installation", retryable=False
+        ) from error
     return done.stdout + done.stderr

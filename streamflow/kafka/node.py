@@ -74,17 +74,22 @@ def write_properties(path: Path, values: Mapping[str, str]) -> None:
 
 
 def format_folder(kafka: Distribution, work: Path) -> None:
-    """Has Kafka format an empty folder, once per cache, as `kafka.formatted`: nodes copy it, which saves each a Java start.
+    """Has Kafka format an empty folder, once per cache, as `kafka.formatted`: nodes copy it, which saves each a Java
+    start.
 
     Raises OperationError."""
     data, server = work / "format", work / "format.properties"
     write_properties(server, properties(data, Ports(1, 2), {}))
     command = [kafka.java, "-Xmx128m", f"-Dlog4j2.configurationFile={kafka.logging}", "-cp", kafka.classpath]
     command += ["kafka.tools.StorageTool", "format", "-t", _uuid(), "-c", str(server)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=False)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=False
+    )
     if done.returncode:
         tail = (done.stdout + done.stderr)[-2000:]
-        raise OperationError("broker_start_failed", f"expected Kafka to format its folder but it failed; do read this:\n{tail}")
+        raise OperationError(
+            "broker_start_failed", f"expected Kafka to format its folder but it failed; do read this:\n{tail}"
+        )
     data.rename(kafka.formatted)
 
 

@@ -1,8 +1,9 @@
 """Publishing to the definitions log, so that the first writer of a version wins.
 
-Compaction keeps the *last* of two records with one key, so a second record of a version must never be committed. Every publisher uses the
-same transactional id: it begins by fencing whoever else is publishing and ending that transaction, then reads the log to its end, then
-writes everything in one transaction. Who was fenced starts over, and finds what the other one committed.
+Compaction keeps the *last* of two records with one key, so a second record of a version must never be committed. Every
+publisher uses the same transactional id: it begins by fencing whoever else is publishing and ending that transaction,
+then reads the log to its end, then writes everything in one transaction. Who was fenced starts over, and finds what the
+other one committed.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ Records = dict[str, bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What became of a publication: `offset` is the content's own, which start commands name with `sha`; `acknowledged` is the offset
-    of the last record written (of the version's record if nothing was: `already` published, the same content)."""
+    """What became of a publication: `offset` is the content's own, which start commands name with `sha`; `acknowledged`
+    is the offset of the last record written (of the version's record if nothing was: `already` published, the same
+    content)."""
 
     name: str
     version: str
@@ -52,7 +54,8 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """What became of a retirement: the version that starts use now, if any, and the offset of the last record written."""
+    """What became of a retirement: the version that starts use now, if any, and the offset of the last record
+    written."""
 
     name: str
     version: str
@@ -70,16 +73,25 @@ class Recorded:
 
 
 def publish(
-    settings: Settings, *, name: str, version: str, content: bytes, events: Mapping[str, Mapping[str, Any]], children: Iterable[ChildSpec] = ()
+    settings: Settings,
+    *,
+    name: str,
+    version: str,
+    content: bytes,
+    events: Mapping[str, Mapping[str, Any]],
+    children: Iterable[ChildSpec] = (),
 ) -> Published:
-    """Publishes `content` as `name@version` with the catalog entries of `events`; starts use it from now on. The same again is a success.
-    `children` are the definitions that it starts.
+    """Publishes `content` as `name@version` with the catalog entries of `events`; starts use it from now on. The same
+    again is a success. `children` are the definitions that it starts.
 
     Raises Rejected (`version_taken`, `version_retired`, `child_unknown`, `definition_too_large`) or OperationError."""
     limit = settings.limits.definition_bytes
     if len(content) > limit:
         size = f"{len(content)} bytes"
-        raise Rejected("definition_too_large", f"expected at most {limit} bytes but the definition with its events has {size}; do split it")
+        raise Rejected(
+            "definition_too_large",
+            f"expected at most {limit} bytes but the definition with its events has {size}; do split it",
+        )
     sha = hashlib.sha256(content).hexdigest()
 
     def records(log: Snapshot) -> Records:
@@ -90,7 +102,9 @@ def publish(
         for child in children:
             _require_child(log, child)
         wanted: Records = {} if sha in log.contents else {f"definition/{sha}": content}
-        wanted |= {f"event/{event}": _json(entry) for event, entry in sorted(events.items()) if log.events.get(event) != entry}
+        wanted |= {
+            f"event/{event}": _json(entry) for event, entry in sorted(events.items()) if log.events.get(event) != entry
+        }
         wanted[f"version/{name}@{version}"] = _version(sha, retired=False, published_ms=time.time_ns() // 1_000_000)
         wanted[f"name/{name}"] = _json({"version": version, "sha": sha})
         return wanted
@@ -103,7 +117,8 @@ def publish(
 
 
 def retire(settings: Settings, *, name: str, version: str) -> Retired:
-    """Takes `name@version` out of use: no new run starts on it, runs on it go on. Starts use the newest version that is left.
+    """Takes `name@version` out of use: no new run starts on it, runs on it go on. Starts use the newest version that is
+    left.
 
     Raises Rejected (`version_unknown`) or OperationError."""
     current: list[str | None] = [None]
@@ -111,7 +126,10 @@ def retire(settings: Settings, *, name: str, version: str) -> Retired:
     def records(log: Snapshot) -> Records:
         known = log.versions.get((name, version))
         if known is None:
-            raise Rejected("version_unknown", f"expected a published version but {name}@{version} is not; do look at the published versions")
+            raise Rejected(
+                "version_unknown",
+                f"expected a published version but {name}@{version} is not; do look at the published versions",
+            )
         wanted: Records = {}
         if not known.retired:
             wanted[f"version/{name}@{version}"] = _version(known.sha, retired=True, published_ms=known.published_ms)
@@ -128,13 +146,16 @@ def retire(settings: Settings, *, name: str, version: str) -> Retired:
 
 
 def register_operation(settings: Settings, *, name: str, registration: Mapping[str, Any]) -> Recorded:
-    """Registers the plugin operation `name` (its contract as `spec`, where it is as `plugin`), in the place of an earlier one of that name. Task
-    workers have it at once. The same again is a success.
+    """Registers the plugin operation `name` (its contract as `spec`, where it is as `plugin`), in the place of an
+    earlier one of that name. Task workers have it at once. The same again is a success.
 
     Raises Rejected (`registration_too_large`) or OperationError."""
     value, limit = _json(registration), settings.limits.definition_bytes
     if len(value) > limit:
-        raise Rejected("registration_too_large", f"expected at most {limit} bytes but the registration of {name} has {len(value)}; do shorten its schemas")
+        raise Rejected(
+            "registration_too_large",
+            f"expected at most {limit} bytes but the registration of {name} has {len(value)}; do shorten its schemas",
+        )
 
     def records(log: Snapshot) -> Records:
         return {} if log.operations.get(name) == registration else {f"operation/{name}": value}
@@ -151,7 +172,11 @@ def unregister_operation(settings: Settings, *, name: str) -> Recorded:
     def records(log: Snapshot) -> Records:
         if name not in log.operations:
             known = ", ".join(sorted(log.operations)) or "none"
-            raise Rejected("operation_unknown", f"expected a registered plugin but {name} is not one of them ({known}); do see `streamflow operations list`")
+            raise Rejected(
+                "operation_unknown",
+                f"expected a registered plugin but {name} is not one of them ({known}); do see `streamflow operations "
+                "list`",
+            )
         return {f"operation/{name}": None}
 
     _, offsets = write(settings, records)
@@ -159,8 +184,9 @@ def unregister_operation(settings: Settings, *, name: str) -> Recorded:
 
 
 def fix_limits(settings: Settings) -> dict[str, Any]:
-    """The limits that decisions use: those of `settings` if none were fixed before, else the ones that were. They are never changed
-    afterwards, because the same commands must give the same decisions in every worker. With them goes the first revision of the engine.
+    """The limits that decisions use: those of `settings` if none were fixed before, else the ones that were. They are
+    never changed afterwards, because the same commands must give the same decisions in every worker. With them goes the
+    first revision of the engine.
 
     Raises OperationError."""
     fixed: dict[str, Any] = settings.limits.model_dump()
@@ -181,7 +207,12 @@ def enable_revision(settings: Settings, revision: str) -> Recorded:
     """Runs start with `revision` of the engine from now on; those that are open keep theirs.
 
     Raises OperationError."""
-    _, offsets = write(settings, lambda log: {} if log.revision == revision and "revision" in log.engine else {"engine/revision": _revision(revision)})
+    _, offsets = write(
+        settings,
+        lambda log: (
+            {} if log.revision == revision and "revision" in log.engine else {"engine/revision": _revision(revision)}
+        ),
+    )
     return Recorded(revision, max(offsets.values(), default=None))
 
 
@@ -190,12 +221,15 @@ def _revision(revision: str) -> bytes:
 
 
 def skip_commands(settings: Settings, *, partition: int, offset: int, why: str) -> int:
-    """Lets `partition` go on at command `offset` although the ones before were deleted unread; the offset of the record that says so.
+    """Lets `partition` go on at command `offset` although the ones before were deleted unread; the offset of the record
+    that says so.
 
     Raises OperationError."""
 
     def records(_log: Snapshot) -> Records:
-        return {f"engine/skip/{partition}": _json({"offset": offset, "why": why, "asked_ms": time.time_ns() // 1_000_000})}
+        return {
+            f"engine/skip/{partition}": _json({"offset": offset, "why": why, "asked_ms": time.time_ns() // 1_000_000})
+        }
 
     _, offsets = write(settings, records)
     return max(offsets.values())
@@ -235,7 +269,9 @@ def read_log(settings: Settings, timeout_s: float = _TIMEOUT_S) -> Snapshot:
                 deadline = time.monotonic() + timeout_s
             elif time.monotonic() > deadline:
                 said = errors[0].str() if errors else f"nothing came for {timeout_s:.0f} s"
-                raise OperationError("definitions_unreadable", f"expected to read the definitions log but {said}; do check the broker")
+                raise OperationError(
+                    "definitions_unreadable", f"expected to read the definitions log but {said}; do check the broker"
+                )
     finally:
         consumer.close()
 
@@ -245,8 +281,8 @@ class _Again(Exception):
 
 
 def write(settings: Settings, records: Callable[[Snapshot], Records]) -> tuple[Snapshot, dict[str, int]]:
-    """Writes what `records` makes of the log (None deletes), in one transaction nothing can come between; returns that log, and offsets by key.
-    `records` may be asked several times.
+    """Writes what `records` makes of the log (None deletes), in one transaction nothing can come between; returns that
+    log, and offsets by key. `records` may be asked several times.
 
     Raises OperationError."""
     backoff = 0.05
@@ -260,7 +296,9 @@ def write(settings: Settings, records: Callable[[Snapshot], Records]) -> tuple[S
         # Jitter: two publishers that fence each other in step would do so for ever.
         time.sleep(backoff * random.uniform(0.5, 1.5))
         backoff = min(backoff * 1.5, _LONGEST_BACKOFF_S)
-    raise OperationError("publication_failed", f"expected to publish but {last}, {_ATTEMPTS} times over; do try again later") from last
+    raise OperationError(
+        "publication_failed", f"expected to publish but {last}, {_ATTEMPTS} times over; do try again later"
+    ) from last
 
 
 def _attempt(settings: Settings, records: Callable[[Snapshot], Records]) -> tuple[Snapshot, dict[str, int]]:
@@ -297,7 +335,8 @@ def _attempt(settings: Settings, records: Callable[[Snapshot], Records]) -> tupl
     return log, offsets
 
 
-# librdkafka's own codes for a broker that does not answer; and for a publisher that was fenced or whose transaction was ended.
+# librdkafka's own codes for a broker that does not answer; and for a publisher that was fenced or whose transaction was
+# ended.
 _CUT_OFF = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN})
 _TO_REPEAT = frozenset(
     {
@@ -314,31 +353,47 @@ _TO_REPEAT = frozenset(
 
 
 def _judged(cause: KafkaError, errors: list[KafkaError]) -> Exception:
-    """What a failure means. Starting over is always safe: what was left open is ended by the next `init_transactions`."""
+    """What a failure means. Starting over is always safe: what was left open is ended by the next
+    `init_transactions`."""
     if cause.code() in _CUT_OFF:
         said = errors[0].str() if errors else cause.str()
-        return OperationError("broker_unreachable", f"expected the broker to take a publication but {said}; do check it and publish again")
+        return OperationError(
+            "broker_unreachable", f"expected the broker to take a publication but {said}; do check it and publish again"
+        )
     if cause.code() in _TO_REPEAT or cause.retriable() or cause.txn_requires_abort():
         return _Again(cause.str())
     return _failed("to publish", cause)
 
 
 def _failed(expected: str, cause: KafkaError) -> OperationError:
-    return OperationError("broker_refused", f"expected {expected} but {cause.name()}: {cause.str()}; do check the topics and the rights")
+    return OperationError(
+        "broker_refused", f"expected {expected} but {cause.name()}: {cause.str()}; do check the topics and the rights"
+    )
 
 
 def _refuse_another(name: str, version: str, sha: str, taken: str, *, retired: bool) -> None:
     if taken != sha:
-        raise Rejected("version_taken", f"expected {name}@{version} to be free but other content has it; do choose another version", sha=taken)
+        raise Rejected(
+            "version_taken",
+            f"expected {name}@{version} to be free but other content has it; do choose another version",
+            sha=taken,
+        )
     if retired:
-        raise Rejected("version_retired", f"expected {name}@{version} to be new but it is retired; do publish under another version")
+        raise Rejected(
+            "version_retired",
+            f"expected {name}@{version} to be new but it is retired; do publish under another version",
+        )
 
 
 def _require_child(log: Snapshot, child: ChildSpec) -> None:
     record, content = log.versions.get((child.name, child.version)), log.contents.get(child.sha)
     if record is None or record.retired or record.sha != child.sha or content is None or content[1] > child.at:
         reference = f"{child.name}@{child.version}"
-        raise Rejected("child_unknown", f"expected {reference} to be published as it was when this was checked but it is not; do publish it, then this again")
+        raise Rejected(
+            "child_unknown",
+            f"expected {reference} to be published as it was when this was checked but it is not; do publish it, then "
+            "this again",
+        )
 
 
 def _version(sha: str, *, retired: bool, published_ms: int) -> bytes:

@@ -1,6 +1,8 @@
-"""Revisions of the engine: which one runs start with, and which ones the workers that are there know (design section 6).
+"""Revisions of the engine: which one runs start with, and which ones the workers that are there know (design section
+6).
 
-Every engine worker's client id names the revisions that it knows, so that they can be asked of the group. A new one is enabled when all know it.
+Every engine worker's client id names the revisions that it knows, so that they can be asked of the group. A new one is
+enabled when all know it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ _CLIENT = "streamflow-engine"
 
 @dataclass(frozen=True, slots=True)
 class Revisions:
-    """`enabled`: what runs start with. `newest` and `known`: of this program. `workers`: what each engine worker that is there knows."""
+    """`enabled`: what runs start with. `newest` and `known`: of this program. `workers`: what each engine worker that
+    is there knows."""
 
     enabled: str
     newest: str
@@ -43,11 +46,19 @@ def revisions(settings: Settings) -> Revisions:
 
 
 def enable(settings: Settings, revision: str) -> Recorded:
-    """Lets runs start with `revision`. Blocks. Raises Rejected (`revision_unknown`, when a worker that is there does not know it) or OperationError."""
+    """Lets runs start with `revision`. Blocks. Raises Rejected (`revision_unknown`, when a worker that is there does
+    not know it) or OperationError."""
     found = revisions(settings)
     lacking = [worker for worker in found.workers if revision not in worker]
     if lacking or not found.workers:
-        who = f"{len(lacking)} of {len(found.workers)} engine workers do not" if found.workers else "no engine worker is there"
-        text = f"expected every engine worker to know revision {revision} but {who}; do start workers of the version that brings it, and ask again"
+        who = (
+            f"{len(lacking)} of {len(found.workers)} engine workers do not"
+            if found.workers
+            else "no engine worker is there"
+        )
+        text = (
+            f"expected every engine worker to know revision {revision} but {who}; do start workers of the version "
+            "that brings it, and ask again"
+        )
         raise Rejected("revision_unknown", text)
     return enable_revision(settings, revision)

@@ -1,7 +1,9 @@
-"""Who does which operations, and since when: each task worker announces itself in the definitions log and withdraws when it stops.
+"""Who does which operations, and since when: each task worker announces itself in the definitions log and withdraws
+when it stops.
 
-A worker that was killed could not withdraw. Its announcement stays, and is told from the others by its consumer group, which has no member with
-its client id any more; the announcements of those long gone are deleted by the next worker that announces itself.
+A worker that was killed could not withdraw. Its announcement stays, and is told from the others by its consumer group,
+which has no member with its client id any more; the announcements of those long gone are deleted by the next worker
+that announces itself.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ _GROUP_ID_NOT_FOUND = 69
 
 
 class Serving(msgspec.Struct, frozen=True):
-    """One task worker of one lane: its name, where it runs, since when (ms since the epoch), and its operations with their health at that time,
-    `{"name", "ok", "detail", "since_ms"}` each. `client_id` is that of its consumer."""
+    """One task worker of one lane: its name, where it runs, since when (ms since the epoch), and its operations with
+    their health at that time, `{"name", "ok", "detail", "since_ms"}` each. `client_id` is that of its consumer."""
 
     lane: str
     instance: str
@@ -60,13 +62,29 @@ def instance_name(settings: Settings) -> str:
     return settings.tasks.instance_id or f"{socket.gethostname()}-{os.getpid()}"
 
 
-def announce(settings: Settings, *, lane: str, instance: str, operations: Sequence[Mapping[str, Any]], since_ms: int | None = None) -> Serving:
-    """Announces that this process does `operations` (see `Serving`) in `lane`, from now on or since `since_ms`. Blocks for a while.
+def announce(
+    settings: Settings,
+    *,
+    lane: str,
+    instance: str,
+    operations: Sequence[Mapping[str, Any]],
+    since_ms: int | None = None,
+) -> Serving:
+    """Announces that this process does `operations` (see `Serving`) in `lane`, from now on or since `since_ms`. Blocks
+    for a while.
 
     Raises OperationError."""
     now_ms = time.time_ns() // 1_000_000
     client_id = f"streamflow-{client_role(lane, instance)}"
-    made = Serving(lane, instance, client_id, socket.gethostname(), os.getpid(), now_ms if since_ms is None else since_ms, [dict(one) for one in operations])
+    made = Serving(
+        lane,
+        instance,
+        client_id,
+        socket.gethostname(),
+        os.getpid(),
+        now_ms if since_ms is None else since_ms,
+        [dict(one) for one in operations],
+    )
     present = clients_of(settings, [lane])[lane]
 
     def records(log: Snapshot) -> Records:
@@ -116,7 +134,8 @@ def presence(settings: Settings, log: Snapshot) -> list[Presence]:
 
 
 def clients_of(settings: Settings, lanes: Iterable[str]) -> dict[str, frozenset[str]]:
-    """The client ids of the members of each lane's group. For use outside of an event loop; not by librdkafka's admin client (see `groups`).
+    """The client ids of the members of each lane's group. For use outside of an event loop; not by librdkafka's admin
+    client (see `groups`).
 
     Raises OperationError when the broker does not answer."""
     wanted = list(lanes)
@@ -139,7 +158,11 @@ async def members_of(settings: Settings, groups: Sequence[str]) -> dict[str, fro
                 (answer,) = await client.describe_consumer_groups([group])
                 ((code, _group, _state, _kind, _protocol, members, *_),) = answer.groups
                 if code not in (0, _GROUP_ID_NOT_FOUND):
-                    raise OperationError("broker_refused", f"expected the members of group {group} but the broker answered {code}; do check its permissions")
+                    raise OperationError(
+                        "broker_refused",
+                        f"expected the members of group {group} but the broker answered {code}; do check its "
+                        "permissions",
+                    )
                 found[group] = frozenset(member[1] for member in members)
             return found
     except (KafkaError, OSError) as error:

@@ -1,13 +1,15 @@
-"""What aiokafka leaves out about its connections: noticing that the other end is gone without a word, and that one was closed a moment ago.
+"""What aiokafka leaves out about its connections: noticing that the other end is gone without a word, and that one was
+closed a moment ago.
 
-**Silence.** A firewall or a NAT that forgets a connection, a host that is cut off: nobody tells the client, and a request that is under way is waited
-for until aiokafka's `request_timeout_ms`, 40 s (measured: an engine and ingress stood still for 39 s after their interface was down for 2 s). Shorter
-timeouts of requests would also end what only takes long, a join of a group or a batch during a broker's restart. So the kernel is asked to watch: it
-probes what is silent (tcp(7), TCP_KEEPIDLE and its like) and gives up what is not acknowledged (TCP_USER_TIMEOUT, RFC 5482). A broker that stands
-still but whose host lives still acknowledges.
+**Silence.** A firewall or a NAT that forgets a connection, a host that is cut off: nobody tells the client, and a
+request that is under way is waited for until aiokafka's `request_timeout_ms`, 40 s (measured: an engine and ingress
+stood still for 39 s after their interface was down for 2 s). Shorter timeouts of requests would also end what only
+takes long, a join of a group or a batch during a broker's restart. So the kernel is asked to watch: it probes what is
+silent (tcp(7), TCP_KEEPIDLE and its like) and gives up what is not acknowledged (TCP_USER_TIMEOUT, RFC 5482). A broker
+that stands still but whose host lives still acknowledges.
 
-**Closed.** asyncio's own transports ignore what is written after the end; uvloop's raise RuntimeError, which aiokafka does not take for a lost connection
-(seen: a task worker that ended when its broker was killed).
+**Closed.** asyncio's own transports ignore what is written after the end; uvloop's raise RuntimeError, which aiokafka
+does not take for a lost connection (seen: a task worker that ended when its broker was killed).
 """
 
 from __future__ import annotations
@@ -20,11 +22,17 @@ from aiokafka import conn
 from aiokafka.errors import KafkaConnectionError
 
 SILENT_S = 10
-_OPTIONS = {"TCP_KEEPIDLE": SILENT_S // 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": SILENT_S // 2, "TCP_USER_TIMEOUT": SILENT_S * 1000}
+_OPTIONS = {
+    "TCP_KEEPIDLE": SILENT_S // 2,
+    "TCP_KEEPINTVL": 1,
+    "TCP_KEEPCNT": SILENT_S // 2,
+    "TCP_USER_TIMEOUT": SILENT_S * 1000,
+}
 
 
 def watch(connection: socket.socket) -> None:
-    """Has `connection` fail when its other end is silent for `SILENT_S`. An option that this system does not have is left out."""
+    """Has `connection` fail when its other end is silent for `SILENT_S`. An option that this system does not have is
+    left out."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _OPTIONS.items():
         if (option := getattr(socket, name, None)) is not None:
@@ -42,7 +50,8 @@ class WatchedProtocol(conn.AIOKafkaProtocol):  # type: ignore[misc] # aiokafka h
 
 
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]
-    """aiokafka's connection; writing to one that was closed a moment ago is a KafkaConnectionError in every event loop."""
+    """aiokafka's connection; writing to one that was closed a moment ago is a KafkaConnectionError in every event
+    loop."""
 
     def send(self, request: Any, expect_response: bool = True) -> Any:
         try:
@@ -65,6 +74,7 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]
 
 
 def install() -> None:
-    """From now on all connections of aiokafka in this process are such. It has no setting for it, and makes them itself."""
+    """From now on all connections of aiokafka in this process are such. It has no setting for it, and makes them
+    itself."""
     conn.AIOKafkaProtocol = WatchedProtocol
     conn.AIOKafkaConnection = Connection

@@ -1,8 +1,8 @@
 """The fixed set of topics as data (design section 2): names, partitions and every setting that our promises rest on.
 
-Every topic has LogAppendTime: partition time in `commands` must be the broker's, and a broker that took the producers' times would refuse
-the records of a producer with a wrong clock.
-A definition adds no topic; lanes are configuration, and each configured one has a topic.
+Every topic has LogAppendTime: partition time in `commands` must be the broker's, and a broker that took the producers'
+times would refuse the records of a producer with a wrong clock. A definition adds no topic; lanes are configuration,
+and each configured one has a topic.
 """
 
 from __future__ import annotations
@@ -73,14 +73,20 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
     wanted = settings.topics
     many = wanted.partitions
     return (
-        # One partition: everything authors publish has one total order. Small segments, so that what was replaced goes soon.
-        # Deletions stay a week: a worker that was cut off for less than that sees every one of them.
+        # One partition: everything authors publish has one total order. Small segments, so that what was replaced goes
+        # soon. Deletions stay a week: a worker that was cut off for less than that sees every one of them.
         _topic(settings, DEFINITIONS, 1, _compacted(7 * _DAY_MS, segment_ms=_HOUR_MS, segment_bytes=16 << 20)),
         _topic(settings, COMMANDS, many, _deleted(wanted.commands_retention_hours * _HOUR_MS)),
         _topic(settings, RUNS, many, _deleted(wanted.runs_retention_hours * _HOUR_MS)),
         # Segments are restored whole; 64 MiB keeps what compaction cannot touch (the active one) small.
-        _topic(settings, STATE, many, _compacted(wanted.tombstone_retention_hours * _HOUR_MS, segment_ms=_DAY_MS, segment_bytes=64 << 20)),
-        # One partition each: operators and auditors read them in one order, and 20,000 records a second are plenty for both.
+        _topic(
+            settings,
+            STATE,
+            many,
+            _compacted(wanted.tombstone_retention_hours * _HOUR_MS, segment_ms=_DAY_MS, segment_bytes=64 << 20),
+        ),
+        # One partition each: operators and auditors read them in one order, and 20,000 records a second are plenty for
+        # both.
         _topic(settings, DEAD_LETTERS, 1, _deleted(wanted.dead_letters_retention_hours * _HOUR_MS)),
         _topic(settings, AUDIT, 1, _deleted(5 * 365 * _DAY_MS)),
         *(lane_topic(settings, lane) for lane in sorted(settings.tasks.lanes)),
@@ -89,7 +95,12 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
 
 def lane_topic(settings: Settings, lane: str) -> Topic:
     """The topic of a lane's tasks: as many partitions as `commands`, kept as long."""
-    return _topic(settings, f"tasks.{lane}", settings.topics.partitions, _deleted(settings.topics.commands_retention_hours * _HOUR_MS))
+    return _topic(
+        settings,
+        f"tasks.{lane}",
+        settings.topics.partitions,
+        _deleted(settings.topics.commands_retention_hours * _HOUR_MS),
+    )
 
 
 def _topic(settings: Settings, role: str, partitions: int, kept: tuple[TopicSetting, ...]) -> Topic:

@@ -1,9 +1,11 @@
-"""The process between streamflow and the broker it started: it ends the broker when streamflow ends, however that happens.
+"""The process between streamflow and the broker it started: it ends the broker when streamflow ends, however that
+happens.
 
-Started as `python -I -S watchdog.py GRACE_SECONDS COMMAND...`. It writes the command's process id to its output, then waits: for the end
-of its input, which the operating system closes even when streamflow dies by kill -9, or for the end of the command. It runs no thread when it
-starts the command and asks the kernel to kill the command should the watchdog itself be killed, so no broker outlives both.
-Only the standard library, without site-packages: it must start in milliseconds.
+Started as `python -I -S watchdog.py GRACE_SECONDS COMMAND...`. It writes the command's process id to its output, then
+waits: for the end of its input, which the operating system closes even when streamflow dies by kill -9, or for the end
+of the command. It runs no thread when it starts the command and asks the kernel to kill the command should the watchdog
+itself be killed, so no broker outlives both. Only the standard library, without site-packages: it must start in
+milliseconds.
 """
 
 from __future__ import annotations

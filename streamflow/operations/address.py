@@ -1,7 +1,9 @@
-"""Which addresses HTTP operations may connect to. Pure: names are resolved elsewhere, and what they resolve to is judged here.
+"""Which addresses HTTP operations may connect to. Pure: names are resolved elsewhere, and what they resolve to is
+judged here.
 
-Without leave an operation reaches public addresses only, by http or https, on the usual ports. What runs beside a worker (databases, a cloud's
-metadata, the broker) must not be reachable by whoever can write a definition, nor by a public name that resolves to a private address.
+Without leave an operation reaches public addresses only, by http or https, on the usual ports. What runs beside a
+worker (databases, a cloud's metadata, the broker) must not be reachable by whoever can write a definition, nor by a
+public name that resolves to a private address.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ _NOT_VISIBLE = re.compile(r"[\s\\]")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# What routers deliver beyond the machine's own networks is in 2000::/3, these parts excepted: IETF protocols with Teredo, documentation, 6to4.
+# What routers deliver beyond the machine's own networks is in 2000::/3, these parts excepted: IETF protocols with
+# Teredo, documentation, 6to4.
 _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 _NOT_GLOBAL_V6 = tuple(ipaddress.IPv6Network(one) for one in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
 # The host's agent in one cloud answers at a public address.
@@ -33,8 +36,9 @@ _METADATA = frozenset({ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_addre
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What may be reached. `hosts` are `host` (on usual ports) or `host:port`, lower case, and open whatever they resolve to. `private` opens
-    loopback and private networks on any port, but never link-local, metadata, multicast or unspecified addresses."""
+    """What may be reached. `hosts` are `host` (on usual ports) or `host:port`, lower case, and open whatever they
+    resolve to. `private` opens loopback and private networks on any port, but never link-local, metadata, multicast or
+    unspecified addresses."""
 
     hosts: frozenset[str] = frozenset()
     private: bool = False
@@ -84,7 +88,11 @@ def check_url(url: URL, policy: Policy) -> None:
     if policy.opens(host, port):
         return
     if port not in USUAL_PORTS and not policy.private:
-        raise refused(f"one of the ports {', '.join(map(str, sorted(USUAL_PORTS)))}", f"{host} is asked on {port}", opens=f"{host}:{port}")
+        raise refused(
+            f"one of the ports {', '.join(map(str, sorted(USUAL_PORTS)))}",
+            f"{host} is asked on {port}",
+            opens=f"{host}:{port}",
+        )
     address = literal(host)
     if address is not None:
         check_address(address, policy, host, port)
@@ -109,7 +117,8 @@ def named_host(url: URL) -> str:
 def literal(host: str) -> Address | None:
     """The address that `host` spells, or None when it is a name.
 
-    Raises OperationError (`url_refused`) for the spellings that only some programs take for an address (`127.1`, `0x7f000001`, `2130706433`)."""
+    Raises OperationError (`url_refused`) for the spellings that only some programs take for an address (`127.1`,
+    `0x7f000001`, `2130706433`)."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:

@@ -10,7 +10,8 @@ from streamflow.errors import OperationError
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is under a key: size in bytes, the store's mark, the sha256 of the content if it is known, and its media type."""
+    """What is under a key: size in bytes, the store's mark, the sha256 of the content if it is known, and its media
+    type."""
 
     size: int
     etag: str
@@ -29,7 +30,8 @@ class Body:
 
 
 class Bucket(Protocol):
-    """Where objects are. All raise OperationError with one of the declared codes; a key has been checked by `checked_key`."""
+    """Where objects are. All raise OperationError with one of the declared codes; a key has been checked by
+    `checked_key`."""
 
     async def create(self, key: str, body: Body) -> str | None:
         """Writes the object if there is none under `key`: its etag, or None if there is one."""
@@ -41,7 +43,8 @@ class Bucket(Protocol):
         """What is under `key`, or None."""
 
     async def read(self, key: str, most: int) -> tuple[bytes, Found]:
-        """The content under `key`. Raises OperationError (`object_missing`, `object_too_large` when it has more than `most` bytes)."""
+        """The content under `key`. Raises OperationError (`object_missing`, `object_too_large` when it has more than
+        `most` bytes)."""
 
     def url(self, key: str) -> str:
         """Where the object is."""
@@ -52,12 +55,19 @@ class Bucket(Protocol):
 
 def object_missing(key: str) -> OperationError:
     """There is nothing under `key`."""
-    return OperationError("object_missing", f"expected an object under {key} but there is none; do put it first, or correct the key", retryable=False)
+    return OperationError(
+        "object_missing",
+        f"expected an object under {key} but there is none; do put it first, or correct the key",
+        retryable=False,
+    )
 
 
 def object_too_large(key: str, size: int, most: int) -> OperationError:
     """What is under `key` has more than `most` bytes."""
-    message = f"expected at most {most} bytes under {key} but there are {size}; do raise max_bytes, or leave the content in the store"
+    message = (
+        f"expected at most {most} bytes under {key} but there are {size}; do raise max_bytes, or leave the "
+        "content in the store"
+    )
     return OperationError("object_too_large", message, retryable=False)
 
 
@@ -69,4 +79,8 @@ def bucket_missing(bucket: str, connection: str) -> OperationError:
 
 def key_refused(key: str, why: str) -> OperationError:
     """The store takes no object under `key`."""
-    return OperationError("key_refused", f"expected a key that the store takes but {why}; do choose another than {key[:100]!r}", retryable=False)
+    return OperationError(
+        "key_refused",
+        f"expected a key that the store takes but {why}; do choose another than {key[:100]!r}",
+        retryable=False,
+    )

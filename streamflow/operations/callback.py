@@ -1,4 +1,5 @@
-"""`http.callback`: asks an HTTP server for something that takes long, and waits until it calls back. No worker is held meanwhile."""
+"""`http.callback`: asks an HTTP server for something that takes long, and waits until it calls back. No worker is held
+meanwhile."""
 
 from __future__ import annotations
 
@@ -31,12 +32,19 @@ class HttpCallback:
                 "headers": _FIELDS["headers"],
                 "query": _FIELDS["query"],
                 "json": {"type": "object", "description": "the body; callback_url is added"},
-                "within": {"type": "string", "pattern": duration.PATTERN, "description": "how long an answer may take; else a day"},
+                "within": {
+                    "type": "string",
+                    "pattern": duration.PATTERN,
+                    "description": "how long an answer may take; else a day",
+                },
             },
             "required": ["url"],
             "additionalProperties": False,
         },
-        errors=[*ERRORS, DeclaredError(id="callbacks_off", title="no address for callbacks is configured", retryable=False)],
+        errors=[
+            *ERRORS,
+            DeclaredError(id="callbacks_off", title="no address for callbacks is configured", retryable=False),
+        ],
         timeout="30s",
     )
 

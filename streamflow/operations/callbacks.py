@@ -1,7 +1,8 @@
 """Signed addresses at which a pending attempt is answered: made by task workers, read by the sidecar.
 
-A token names its attempt and when it ends, and is signed with HMAC-SHA256, so nothing has to be kept about it: `<claims>.<signature>`, both in
-base64url. Whoever holds one may answer that attempt, once; a second answer is refused by the engine as any late result is.
+A token names its attempt and when it ends, and is signed with HMAC-SHA256, so nothing has to be kept about it:
+`<claims>.<signature>`, both in base64url. Whoever holds one may answer that attempt, once; a second answer is refused
+by the engine as any late result is.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _PURPOSE = b"streamflow callback 1\0"
 
 
 class Callback(msgspec.Struct, frozen=True, array_like=True):
-    """The attempt that a token answers, its business key, and until when (ms since the epoch). `definition`, `version` and `operation` are those
-    of its task: by them the contract is found that an output must fit."""
+    """The attempt that a token answers, its business key, and until when (ms since the epoch). `definition`, `version`
+    and `operation` are those of its task: by them the contract is found that an output must fit."""
 
     run: str
     key: str
@@ -50,8 +51,11 @@ def make_token(secret: str, callback: Callback) -> str:
 def read_token(secret: str, token: str, now_ms: int) -> Callback:
     """What `token` stands for.
 
-    Raises Rejected: `callback_forged` when it was not made with `secret` or has been changed, `callback_expired` when its time is over."""
-    forged = Rejected("callback_forged", "expected a callback address that we made but this is none; do use it as it was given")
+    Raises Rejected: `callback_forged` when it was not made with `secret` or has been changed, `callback_expired` when
+    its time is over."""
+    forged = Rejected(
+        "callback_forged", "expected a callback address that we made but this is none; do use it as it was given"
+    )
     if len(token) > _LONGEST_TOKEN:
         raise forged
     first, _, second = token.partition(".")
@@ -60,7 +64,10 @@ def read_token(secret: str, token: str, now_ms: int) -> Callback:
     except (binascii.Error, ValueError):
         raise forged from None
     # One spelling for each token: base64 with other last bits would be read as the same.
-    if not hmac.compare_digest(_signature(secret, claims), signature) or f"{_base64(claims)}.{_base64(signature)}" != token:
+    if (
+        not hmac.compare_digest(_signature(secret, claims), signature)
+        or f"{_base64(claims)}.{_base64(signature)}" != token
+    ):
         raise forged
     try:
         callback = msgspec.json.decode(claims, type=Callback)
@@ -68,7 +75,11 @@ def read_token(secret: str, token: str, now_ms: int) -> Callback:
         raise forged from None
     if now_ms >= callback.expires_ms:
         late = (now_ms - callback.expires_ms) / 1000
-        raise Rejected("callback_expired", f"expected an answer in time but it comes {late:.0f} s late; do nothing, the step has gone on", run=callback.run)
+        raise Rejected(
+            "callback_expired",
+            f"expected an answer in time but it comes {late:.0f} s late; do nothing, the step has gone on",
+            run=callback.run,
+        )
     return callback
 
 
@@ -80,7 +91,8 @@ def callback_url(base: str, token: str) -> str:
 def callback_urls(settings: Settings) -> Callable[[Task, float], str]:
     """What makes the address at which a task may be answered for so many seconds.
 
-    It raises OperationError: `callbacks_off` when `tasks.callback_url` or `tasks.callback_secret` is not set, `secret_missing`."""
+    It raises OperationError: `callbacks_off` when `tasks.callback_url` or `tasks.callback_secret` is not set,
+    `secret_missing`."""
 
     def make(task: Task, for_s: float) -> str:
         base, reference = settings.tasks.callback_url, settings.tasks.callback_secret
@@ -99,8 +111,8 @@ def callback_urls(settings: Settings) -> Callable[[Task, float], str]:
 def read_answer(body: bytes) -> Any:
     """The output in `{"output": ...}`, as plugins and callbacks answer.
 
-    Raises OperationError with the code that `{"error": {"code", "message", "retryable", "retry_after_s"}}` names, or Rejected (`answer_invalid`)
-    when it is neither."""
+    Raises OperationError with the code that `{"error": {"code", "message", "retryable", "retry_after_s"}}` names, or
+    Rejected (`answer_invalid`) when it is neither."""
     try:
         answer = msgspec.json.decode(body, type=_Answer)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -113,7 +125,10 @@ def read_answer(body: bytes) -> Any:
 
 
 def _invalid(found: str) -> Rejected:
-    return Rejected("answer_invalid", f'expected {{"output": ...}} or {{"error": {{"code", "message"}}}} but {found[:300]}; do see docs/plugins.md')
+    return Rejected(
+        "answer_invalid",
+        f'expected {{"output": ...}} or {{"error": {{"code", "message"}}}} but {found[:300]}; do see docs/plugins.md',
+    )
 
 
 class _Error(msgspec.Struct, forbid_unknown_fields=True):

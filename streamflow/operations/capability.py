@@ -26,4 +26,7 @@ async def capabilities(operations: Iterable[Operation]) -> list[dict[str, Any]]:
     """`{"name", "ok", "detail"}` of each operation, by name: what a task worker announces."""
     asked = sorted(operations, key=lambda operation: operation.spec.name)
     answers = await asyncio.gather(*map(health_of, asked))
-    return [{"name": operation.spec.name, "ok": health.ok, "detail": health.detail[:300]} for operation, health in zip(asked, answers, strict=True)]
+    return [
+        {"name": operation.spec.name, "ok": health.ok, "detail": health.detail[:300]}
+        for operation, health in zip(asked, answers, strict=True)
+    ]

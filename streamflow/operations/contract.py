@@ -1,8 +1,9 @@
 """The contract of operations: what one is, what it is given, and the ways in which an attempt may end.
 
-An operation is done at least once: after a crash the same attempt may be made again, and a retry is made under the same idempotency key. It
-ends by returning its output, by `Pending` (somebody will call back), or by raising OperationError with one of its declared codes. Cancelling
-the coroutine cancels the attempt. Secrets come from `Attempt.connection` and `Attempt.secret`, never from the input.
+An operation is done at least once: after a crash the same attempt may be made again, and a retry is made under the same
+idempotency key. It ends by returning its output, by `Pending` (somebody will call back), or by raising OperationError
+with one of its declared codes. Cancelling the coroutine cancels the attempt. Secrets come from `Attempt.connection` and
+`Attempt.secret`, never from the input.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from streamflow.definition.catalog import OperationSpec
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt, as an operation sees it. `timeout_s` is what is left of its time at its start; the worker enforces it.
+    """One attempt, as an operation sees it. `timeout_s` is what is left of its time at its start; the worker enforces
+    it.
 
-    `callback_url(for_s)` makes an address at which this attempt may be answered within `for_s` seconds by whoever holds it. It raises
-    OperationError (`callbacks_off`) when no sidecar address is configured. `secret` resolves a reference (`env:NAME`, `file:/path`) and
-    `connection` gives the settings of a configured connection; both raise OperationError (`secret_missing`, `connection_unknown`)."""
+    `callback_url(for_s)` makes an address at which this attempt may be answered within `for_s` seconds by whoever holds
+    it. It raises OperationError (`callbacks_off`) when no sidecar address is configured. `secret` resolves a reference
+    (`env:NAME`, `file:/path`) and `connection` gives the settings of a configured connection; both raise OperationError
+    (`secret_missing`, `connection_unknown`)."""
 
     id: str
     idempotency_key: str
@@ -40,7 +43,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Not done yet: whoever was given the attempt's `callback_url` answers within `for_s` seconds. No worker holds it meanwhile."""
+    """Not done yet: whoever was given the attempt's `callback_url` answers within `for_s` seconds. No worker holds it
+    meanwhile."""
 
     for_s: float
 

@@ -1,4 +1,5 @@
-"""`debug.echo`: gives its input back, late or not at all if asked to. For trying retries and limits out, and for measuring what a call costs."""
+"""`debug.echo`: gives its input back, late or not at all if asked to. For trying retries and limits out, and for
+measuring what a call costs."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from streamflow.operations.contract import Attempt, Health, Operation
 
 
 class Echo:
-    """Gives `value` back after `delay_ms`; with `fail` it ends with that error, on the first `fail_attempts` attempts or on all."""
+    """Gives `value` back after `delay_ms`; with `fail` it ends with that error, on the first `fail_attempts` attempts
+    or on all."""
 
     spec = OperationSpec(
         name="debug.echo",
@@ -45,7 +47,11 @@ class Echo:
             await asyncio.sleep(delay_ms / 1000)
         code = input.get("fail")
         if code is not None and attempt.attempt <= input.get("fail_attempts", attempt.attempt):
-            raise OperationError(code, f"expected nothing else: attempt {attempt.attempt} was asked to fail", retryable=code == "echo_unavailable")
+            raise OperationError(
+                code,
+                f"expected nothing else: attempt {attempt.attempt} was asked to fail",
+                retryable=code == "echo_unavailable",
+            )
         return {"value": input.get("value")}
 
     async def health(self) -> Health:

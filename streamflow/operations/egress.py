@@ -1,7 +1,9 @@
-"""The one way out for HTTP: connects only to the address it has judged, follows redirects by judging again, and never reads more than it may.
+"""The one way out for HTTP: connects only to the address it has judged, follows redirects by judging again, and never
+reads more than it may.
 
-Names are resolved here and the connection is made to exactly those addresses, so a name that resolves otherwise a moment later changes nothing.
-No proxy, no cookies, nothing from the environment. One `Egress` has one policy, and so its kept connections are never used under another.
+Names are resolved here and the connection is made to exactly those addresses, so a name that resolves otherwise a
+moment later changes nothing. No proxy, no cookies, nothing from the environment. One `Egress` has one policy, and so
+its kept connections are never used under another.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ _CARRIED = frozenset({"accept", "accept-language", "content-type", "user-agent",
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked: `headers` are sent to the host of `url` only. `redirects` is how many are followed, `limit_bytes` what may come back."""
+    """What is asked: `headers` are sent to the host of `url` only. `redirects` is how many are followed, `limit_bytes`
+    what may come back."""
 
     method: str
     url: URL
@@ -66,7 +69,9 @@ class _Resolver(AbstractResolver):
         self._policy = policy
         self._resolve = resolve
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
         """As aiohttp asks for it. Raises OperationError (`url_refused`), or OSError when the name is unknown."""
         results: list[ResolveResult] = []
         for text in await self._resolve(host, port):
@@ -74,7 +79,9 @@ class _Resolver(AbstractResolver):
             check_address(address, self._policy, host.lower().rstrip("."), port)
             kind = socket.AF_INET if address.version == 4 else socket.AF_INET6
             flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-            results.append({"hostname": host, "host": str(address), "port": port, "family": kind, "proto": 0, "flags": flags})
+            results.append(
+                {"hostname": host, "host": str(address), "port": port, "family": kind, "proto": 0, "flags": flags}
+            )
         if not results:
             raise OSError(f"no address of {host}")
         return results
@@ -94,14 +101,17 @@ class Egress:
     async def request(self, request: Request) -> Answer:
         """The answer, whatever its status.
 
-        Raises OperationError: `url_refused`, `http_unreachable`, `http_certificate`, `http_timeout`, `http_broken_off`, `http_redirects`,
-        `response_too_large`."""
+        Raises OperationError: `url_refused`, `http_unreachable`, `http_certificate`, `http_timeout`, `http_broken_off`,
+        `http_redirects`, `response_too_large`."""
         check_url(request.url, self._policy)
         try:
             async with asyncio.timeout(request.timeout_s):
                 return await self._follow(request)
         except TimeoutError:
-            raise OperationError("http_timeout", f"expected an answer of {shown(request.url)} within {request.timeout_s:g} s but none came") from None
+            raise OperationError(
+                "http_timeout",
+                f"expected an answer of {shown(request.url)} within {request.timeout_s:g} s but none came",
+            ) from None
 
     async def close(self) -> None:
         """Closes its connections."""
@@ -124,31 +134,47 @@ class Egress:
                 method, body = ("HEAD" if method == "HEAD" else "GET"), None
                 headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
             url = target
-        text = f"expected at most {request.redirects} redirects but {shown(request.url)} has more; do ask the final address"
+        text = (
+            f"expected at most {request.redirects} redirects but {shown(request.url)} has more; do ask the final "
+            "address"
+        )
         raise OperationError("http_redirects", text, retryable=False)
 
     async def _once(self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None, limit: int) -> Answer:
         try:
-            async with self._opened().request(method, url, headers=headers, data=body, allow_redirects=False) as response:
+            async with self._opened().request(
+                method, url, headers=headers, data=body, allow_redirects=False
+            ) as response:
                 merged = {name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers}
                 if response.status in _REDIRECTS and "location" in merged:
                     return Answer(response.status, merged, b"")
                 return Answer(response.status, merged, await _read(response, limit, url))
         except aiohttp.ClientConnectorCertificateError as error:
-            text = f"expected a certificate of {shown(url)} that can be trusted but {error.certificate_error}; do check it"
+            text = (
+                f"expected a certificate of {shown(url)} that can be trusted but {error.certificate_error}; do check it"
+            )
             raise OperationError("http_certificate", text, retryable=False) from error
         except (aiohttp.ClientConnectorError, ssl.SSLError, aiohttp.ConnectionTimeoutError) as error:
-            raise OperationError("http_unreachable", f"expected {shown(url)} to take a connection but {_said(error)}") from error
+            raise OperationError(
+                "http_unreachable", f"expected {shown(url)} to take a connection but {_said(error)}"
+            ) from error
         except (aiohttp.InvalidURL, ValueError) as error:
             # Its text may hold the query, or the value of a header.
             raise refused("a request that can be sent", f"it is refused as {type(error).__name__}") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise OperationError("http_broken_off", f"expected a whole answer of {shown(url)} but {_said(error)}") from error
+            raise OperationError(
+                "http_broken_off", f"expected a whole answer of {shown(url)} but {_said(error)}"
+            ) from error
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(resolver=_Resolver(self._policy, self._resolve), use_dns_cache=False, limit=0, keepalive_timeout=_KEEP_ALIVE_S),
+                connector=aiohttp.TCPConnector(
+                    resolver=_Resolver(self._policy, self._resolve),
+                    use_dns_cache=False,
+                    limit=0,
+                    keepalive_timeout=_KEEP_ALIVE_S,
+                ),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # What is compressed could be a hundred thousand times as large as what came.
@@ -163,7 +189,10 @@ async def _read(response: aiohttp.ClientResponse, limit: int, url: URL) -> bytes
     """The body, up to `limit` bytes; what is longer is refused without reading on."""
     coding = response.headers.get("Content-Encoding", "identity").lower()
     if coding not in ("identity", ""):
-        text = f"expected an answer of {shown(url)} that is not compressed but its encoding is {coding}; do have it heed Accept-Encoding"
+        text = (
+            f"expected an answer of {shown(url)} that is not compressed but its encoding is {coding}; do have it "
+            "heed Accept-Encoding"
+        )
         raise OperationError("response_invalid", text, retryable=False)
     length = response.content_length
     if length is not None and length > limit and response.method != "HEAD":
@@ -180,7 +209,11 @@ async def _read(response: aiohttp.ClientResponse, limit: int, url: URL) -> bytes
 
 
 def _too_large(url: URL, limit: int, found: str) -> OperationError:
-    return OperationError("response_too_large", f"expected at most {limit} bytes of {shown(url)} but {found}; do ask for less", retryable=False)
+    return OperationError(
+        "response_too_large",
+        f"expected at most {limit} bytes of {shown(url)} but {found}; do ask for less",
+        retryable=False,
+    )
 
 
 def _target(url: URL, place: str) -> URL:

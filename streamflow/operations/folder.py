@@ -1,4 +1,5 @@
-"""A folder of this machine as a bucket. An object appears under its name complete and on the disk, or not at all, and never outside the folder."""
+"""A folder of this machine as a bucket. An object appears under its name complete and on the disk, or not at all, and
+never outside the folder."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ _WRONG_KEY = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL)
 
 
 class FolderBucket:
-    """The folder that the connection names, or the folder `bucket` in it. It must be there (a disk that is not mounted is no empty folder), unless the
-    option `create` is `true`."""
+    """The folder that the connection names, or the folder `bucket` in it. It must be there (a disk that is not mounted
+    is no empty folder), unless the option `create` is `true`."""
 
     def __init__(self, name: str, connection: Connection, bucket: str) -> None:
         if bucket and not _BUCKET.fullmatch(bucket):
@@ -36,7 +37,9 @@ class FolderBucket:
             raise invalid(name, "true or false as its option create", f"it is {create!r}")
         url = urlsplit(connection.url)
         if url.scheme not in ("", "file") or url.netloc not in ("", "localhost"):
-            raise invalid(name, "the path of a folder, or file:///path", f"its url begins with {url.scheme}://{url.netloc}")
+            raise invalid(
+                name, "the path of a folder, or file:///path", f"its url begins with {url.scheme}://{url.netloc}"
+            )
         folder = Path(unquote(url.path) if url.scheme else connection.url).expanduser().absolute()
         self._connection = name
         self._bucket = bucket
@@ -136,7 +139,9 @@ class FolderBucket:
             if error.errno in _WRONG_KEY or isinstance(error, FileExistsError):
                 raise key_refused(key, f"it cannot be a file here ({why})") from error
             if isinstance(error, PermissionError):
-                message = f"expected to use the folder of {self._connection} but {why}; do give the worker's user the right"
+                message = (
+                    f"expected to use the folder of {self._connection} but {why}; do give the worker's user the right"
+                )
                 raise OperationError("access_denied", message, retryable=False, connection=self._connection) from error
             message = f"expected to use the folder of {self._connection} but {why}; do try again when it is well"
             raise OperationError("store_unavailable", message, connection=self._connection) from error

@@ -25,7 +25,20 @@ _LONGEST_RETRY_AFTER_S = 86_400.0
 _GRACE_S = 5.0
 
 # What belongs to the connection, not to the author; and what would be read by proxies between.
-_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive", "proxy-authorization", "expect"})
+_OURS = frozenset(
+    {
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "te",
+        "trailer",
+        "keep-alive",
+        "proxy-authorization",
+        "expect",
+    }
+)
 # Whoever reads the run would read these too.
 _HIDDEN = frozenset({"set-cookie", "set-cookie2"})
 
@@ -63,7 +76,11 @@ INPUT: dict[str, Any] = {
         "query": {"type": "object", "additionalProperties": {"anyOf": [_VALUE, {"type": "array", "items": _VALUE}]}},
         "json": {"description": "the body, as JSON"},
         "text": {"type": "string", "description": "the body, as UTF-8 text"},
-        "expect": {"type": "array", "items": {"type": "integer", "minimum": 100, "maximum": 599}, "description": "good statuses; else 200 to 299"},
+        "expect": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 100, "maximum": 599},
+            "description": "good statuses; else 200 to 299",
+        },
         "redirects": {"type": "integer", "minimum": 0, "maximum": REDIRECTS},
     },
     "required": ["url"],
@@ -73,7 +90,8 @@ INPUT: dict[str, Any] = {
 
 
 class HttpRequest:
-    """Sends a request with the idempotency key as `Idempotency-Key`, and gives `{status, headers, body}`: JSON is read, other text is text."""
+    """Sends a request with the idempotency key as `Idempotency-Key`, and gives `{status, headers, body}`: JSON is read,
+    other text is text."""
 
     spec = OperationSpec(
         name="http.request",
@@ -82,7 +100,11 @@ class HttpRequest:
         input=INPUT,
         output={
             "type": "object",
-            "properties": {"status": {"type": "integer"}, "headers": {"type": "object", "additionalProperties": {"type": "string"}}, "body": {}},
+            "properties": {
+                "status": {"type": "integer"},
+                "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+                "body": {},
+            },
             "required": ["status", "headers", "body"],
             "additionalProperties": False,
         },
@@ -125,7 +147,9 @@ class HttpRequest:
         method = input.get("method") or ("GET" if body is None else "POST")
         limit = self._settings.tasks.output_bytes
         redirects = input.get("redirects", REDIRECTS)
-        return await self._way(name, url).request(Request(method, url, headers, body, attempt.timeout_s + _GRACE_S, limit, redirects))
+        return await self._way(name, url).request(
+            Request(method, url, headers, body, attempt.timeout_s + _GRACE_S, limit, redirects)
+        )
 
     async def health(self) -> Health:
         """Well; whether a server is, is known when it is asked."""
@@ -157,7 +181,8 @@ def _shown(input: Mapping[str, Any]) -> str:
 
 
 def judge(answer: Answer, input: Mapping[str, Any], expect: Sequence[int] | None = None) -> None:
-    """Raises OperationError when the status of the answer to `input` is none of `expect`, or by default not 200 to 299."""
+    """Raises OperationError when the status of the answer to `input` is none of `expect`, or by default not 200 to
+    299."""
     status = answer.status
     if status in expect if expect else 200 <= status < 300:
         return
@@ -174,7 +199,8 @@ def judge(answer: Answer, input: Mapping[str, Any], expect: Sequence[int] | None
 
 
 def retry_after_s(text: str | None, now_s: float | None = None) -> float | None:
-    """The seconds that a Retry-After header asks for, a number or a date, at most a day; None when it is missing or says nothing."""
+    """The seconds that a Retry-After header asks for, a number or a date, at most a day; None when it is missing or
+    says nothing."""
     if text is None:
         return None
     text = text.strip()
@@ -203,7 +229,10 @@ def read_body(answer: Answer) -> Any:
             return msgspec.json.decode(answer.body)
         return answer.body.decode(_charset(parameters))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, LookupError) as error:
-        text = f"expected {'JSON' if 'json' in kind else 'text'} as the answer says but {str(error)[:200]}; do check what answers there"
+        text = (
+            f"expected {'JSON' if 'json' in kind else 'text'} as the answer says but {str(error)[:200]}; do check "
+            "what answers there"
+        )
         raise OperationError("response_invalid", text, retryable=False) from error
 
 
@@ -220,7 +249,10 @@ def secret_headers(connection: Connection, attempt: Attempt) -> dict[str, str]:
     found = {name: attempt.secret(reference) for name, reference in connection.headers.items()}
     for name, value in found.items():
         if any(char in value for char in "\r\n\0"):
-            text = f"expected one line in the secret of header {name} but it has several; do check {connection.headers[name]}"
+            text = (
+                f"expected one line in the secret of header {name} but it has several; do check "
+                f"{connection.headers[name]}"
+            )
             raise OperationError("secret_missing", text, retryable=False)
     return found
 
@@ -228,7 +260,11 @@ def secret_headers(connection: Connection, attempt: Attempt) -> dict[str, str]:
 def _connected(connection: Any, name: str, path: str, attempt: Attempt) -> tuple[URL, dict[str, str]]:
     """The URL that `path` is under a connection, and the headers that go with it."""
     if not isinstance(connection, Connection) or connection.kind != "http":
-        raise OperationError("connection_unknown", f"expected a connection of kind http but {name} is another; do name one", retryable=False)
+        raise OperationError(
+            "connection_unknown",
+            f"expected a connection of kind http but {name} is another; do name one",
+            retryable=False,
+        )
     base = parse_url(connection.url)
     text = f"{str(base).rstrip('/')}/{path.lstrip('/')}" if path and not path.startswith("?") else f"{base}{path}"
     url = parse_url(text)

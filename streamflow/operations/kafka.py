@@ -1,4 +1,5 @@
-"""`kafka.emit`: a record to any topic of the cluster that Streamflow runs on, as a CloudEvent whose id is the idempotency key."""
+"""`kafka.emit`: a record to any topic of the cluster that Streamflow runs on, as a CloudEvent whose id is the
+idempotency key."""
 
 from __future__ import annotations
 
@@ -30,16 +31,23 @@ class KafkaEmit:
     spec = OperationSpec(
         name="kafka.emit",
         title="Send a record to Kafka",
-        description="Sends JSON or text to a topic of the same cluster, as a CloudEvent in binary mode whose id is the idempotency key: "
-        "of two records with the same id a reader keeps one. The topic must exist. For events of the catalog use an `emit` step.",
+        description="Sends JSON or text to a topic of the same cluster, as a CloudEvent in binary mode whose id is "
+        "the idempotency key: "
+        "of two records with the same id a reader keeps one. The topic must exist. For events of the catalog use an "
+        "`emit` step.",
         input={
             "type": "object",
             "properties": {
-                "topic": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,249}$", "description": "any topic but Streamflow's own"},
+                "topic": {
+                    "type": "string",
+                    "pattern": "^[A-Za-z0-9._-]{1,249}$",
+                    "description": "any topic but Streamflow's own",
+                },
                 "key": {"type": "string", "description": "the record's key; the run's business key unless told"},
                 "json": {"description": "the record's value, as JSON"},
                 "text": {"type": "string", "description": "the record's value, as text, in the place of json"},
-                "type": _TEXTS | {"minLength": 1, "description": "CloudEvents type; streamflow.<definition>.<step> unless told"},
+                "type": _TEXTS
+                | {"minLength": 1, "description": "CloudEvents type; streamflow.<definition>.<step> unless told"},
                 "headers": {
                     "type": "object",
                     "propertyNames": {"minLength": 1, "not": {"pattern": "^(ce_|content-type$|traceparent$)"}},
@@ -52,7 +60,11 @@ class KafkaEmit:
         },
         output={
             "type": "object",
-            "properties": {"topic": {"type": "string"}, "partition": {"type": "integer"}, "offset": {"type": "integer"}},
+            "properties": {
+                "topic": {"type": "string"},
+                "partition": {"type": "integer"},
+                "offset": {"type": "integer"},
+            },
             "required": ["topic", "partition", "offset"],
             "additionalProperties": False,
         },
@@ -82,7 +94,9 @@ class KafkaEmit:
         if self._sender is None:
             self._sender = Sender(self._settings)
         value, headers = record(input, attempt)
-        sent = await self._sender.send(topic, input.get("key", attempt.key).encode(), value, headers, attempt.timeout_s * _SHARE)
+        sent = await self._sender.send(
+            topic, input.get("key", attempt.key).encode(), value, headers, attempt.timeout_s * _SHARE
+        )
         return {"topic": topic, "partition": sent.partition(), "offset": sent.offset()}
 
     async def health(self) -> Health:
@@ -101,7 +115,9 @@ def record(input: Any, attempt: Attempt) -> tuple[bytes, Headers]:
     """The value and the headers of the record. Raises OperationError (`content_invalid`)."""
     if ("json" in input) == ("text" in input):
         found = "both are there" if "json" in input else "there is neither"
-        raise OperationError("content_invalid", f"expected either json or text but {found}; do give one of them", retryable=False)
+        raise OperationError(
+            "content_invalid", f"expected either json or text but {found}; do give one of them", retryable=False
+        )
     headers = {
         "ce_specversion": "1.0",
         "ce_id": attempt.idempotency_key,

@@ -1,4 +1,5 @@
-"""Records of operations on their way to Kafka: one producer of librdkafka, whose records end in time when no broker answers.
+"""Records of operations on their way to Kafka: one producer of librdkafka, whose records end in time when no broker
+answers.
 
 Apart from `kafka` because this loads Kafka's clients, which nobody needs who only wants to know what there is.
 """
@@ -45,7 +46,8 @@ class Sender:
         self._thread.start()
 
     async def send(self, topic: str, key: bytes, value: bytes, headers: Headers, timeout_s: float) -> Message:
-        """The record as it was acknowledged. Raises OperationError. Cancelled or too late, the record may be written all the same."""
+        """The record as it was acknowledged. Raises OperationError. Cancelled or too late, the record may be written
+        all the same."""
         if self._is_own(topic):
             message = f"expected a topic of yours but {topic} is Streamflow's own; do choose another"
             raise OperationError("topic_refused", message, retryable=False, topic=topic)
@@ -73,7 +75,11 @@ class Sender:
             self.trouble = message
             raise OperationError("kafka_unavailable", message, topic=topic) from error
         except BufferError as error:
-            raise OperationError("kafka_unavailable", "expected Kafka to take the record but too many wait already; do try again", topic=topic) from error
+            raise OperationError(
+                "kafka_unavailable",
+                "expected Kafka to take the record but too many wait already; do try again",
+                topic=topic,
+            ) from error
         except KafkaException as error:
             failure = _failure(error.args[0], topic, len(value))
             self.trouble = failure.message if failure.code == "kafka_unavailable" else ""
@@ -95,7 +101,9 @@ class Sender:
             self._producer.poll(_POLL_S)
 
     def _is_own(self, topic: str) -> bool:
-        return topic.startswith(lane_topic_name(self._settings, "")) or topic in {one.name for one in topics(self._settings)}
+        return topic.startswith(lane_topic_name(self._settings, "")) or topic in {
+            one.name for one in topics(self._settings)
+        }
 
 
 def _failure(error: KafkaError, topic: str, size: int) -> OperationError:
@@ -107,6 +115,11 @@ def _failure(error: KafkaError, topic: str, size: int) -> OperationError:
         message = f"expected the right to write to {topic} but Kafka refused; do grant it to Streamflow's user"
         return OperationError("access_denied", message, retryable=False, topic=topic)
     if code in _TOO_LARGE:
-        message = f"expected a record that {topic} takes but {size} bytes are too many; do store the content and send where it is"
+        message = (
+            f"expected a record that {topic} takes but {size} bytes are too many; do store the content and send "
+            "where it is"
+        )
         return OperationError("message_too_large", message, retryable=False, topic=topic)
-    return OperationError("kafka_unavailable", f"expected Kafka to take the record but {error.str()}; do try again", topic=topic)
+    return OperationError(
+        "kafka_unavailable", f"expected Kafka to take the record but {error.str()}; do try again", topic=topic
+    )

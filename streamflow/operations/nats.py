@@ -1,4 +1,5 @@
-"""`nats.publish`: a message to a JetStream stream of a NATS server, which keeps it once while it remembers the idempotency key."""
+"""`nats.publish`: a message to a JetStream stream of a NATS server, which keeps it once while it remembers the
+idempotency key."""
 
 from __future__ import annotations
 
@@ -72,18 +73,30 @@ class NatsPublish:
     spec = OperationSpec(
         name="nats.publish",
         title="Publish over NATS",
-        description="Publishes JSON or text to a subject of a JetStream stream, with the idempotency key as its `Nats-Msg-Id`: the stream keeps a repeated "
-        "message once within its duplicate window. A stream that does not exist is made: `orders.paid` goes to the stream ORDERS with all of `orders.>`, kept "
-        "7 days, with a window of an hour (the connection's options `max_age_s` and `window_s`). A stream that exists is never changed.",
+        description="Publishes JSON or text to a subject of a JetStream stream, with the idempotency key as its "
+        "`Nats-Msg-Id`: the stream keeps a repeated "
+        "message once within its duplicate window. A stream that does not exist is made: `orders.paid` goes to the "
+        "stream ORDERS with all of `orders.>`, kept "
+        "7 days, with a window of an hour (the connection's options `max_age_s` and `window_s`). A stream that exists "
+        "is never changed.",
         input={
             "type": "object",
             "properties": {
                 "connection": CONNECTION_INPUT,
-                "subject": {"type": "string", "pattern": _SUBJECT, "maxLength": 255, "description": "subject, without wildcards"},
+                "subject": {
+                    "type": "string",
+                    "pattern": _SUBJECT,
+                    "maxLength": 255,
+                    "description": "subject, without wildcards",
+                },
                 "json": {"description": "the message, as JSON"},
                 "text": {"type": "string", "description": "the message, as text, in the place of json"},
                 "headers": _HEADERS,
-                "stream": {"type": "string", "pattern": _STREAM, "description": "stream that must take it; made with this one subject if it does not exist"},
+                "stream": {
+                    "type": "string",
+                    "pattern": _STREAM,
+                    "description": "stream that must take it; made with this one subject if it does not exist",
+                },
             },
             "required": ["connection", "subject"],
             "additionalProperties": False,
@@ -102,8 +115,14 @@ class NatsPublish:
             *CONNECTION_ERRORS,
             EXTRA_MISSING,
             DeclaredError(id="nats_unavailable", title="the server or its JetStream cannot be reached"),
-            DeclaredError(id="stream_mismatch", title="the stream that is named does not take the subject", retryable=False),
-            DeclaredError(id="stream_refused", title="the server makes no such stream, or the stream refuses the message", retryable=False),
+            DeclaredError(
+                id="stream_mismatch", title="the stream that is named does not take the subject", retryable=False
+            ),
+            DeclaredError(
+                id="stream_refused",
+                title="the server makes no such stream, or the stream refuses the message",
+                retryable=False,
+            ),
             DeclaredError(id="content_invalid", title="there is no message, or more than one", retryable=False),
             DeclaredError(id="message_too_large", title="the message is larger than the server takes", retryable=False),
         ],
@@ -164,19 +183,26 @@ class NatsPublish:
             for made in (False, True):
                 left_s = max(0.1, until - asyncio.get_running_loop().time())
                 try:
-                    return await stream.publish(input["subject"], payload, timeout=left_s, stream=input.get("stream"), headers=dict(headers))
+                    return await stream.publish(
+                        input["subject"], payload, timeout=left_s, stream=input.get("stream"), headers=dict(headers)
+                    )
                 except NoStreamResponseError:
                     if made:
                         raise
                     await _make_stream(server, name, connection, input)
         except MaxPayloadError as error:
-            message_ = f"expected a message of at most {server.client.max_payload} bytes but it has {len(payload)}; do store it and send where it is"
+            message_ = (
+                f"expected a message of at most {server.client.max_payload} bytes but it has {len(payload)}; "
+                "do store it and send where it is"
+            )
             raise OperationError("message_too_large", message_, retryable=False, connection=name) from error
         except APIError as error:
             raise _refused(error, name, input) from error
         except (Error, OSError) as error:
             if denied := next((text for text in server.complaints if "permissions violation" in text.lower()), None):
-                message_ = f"expected the right to publish to {input['subject']} but the server said {denied}; do grant it"
+                message_ = (
+                    f"expected the right to publish to {input['subject']} but the server said {denied}; do grant it"
+                )
                 raise OperationError("access_denied", message_, retryable=False, connection=name) from error
             if not isinstance(error, NatsTimeoutError):
                 await self._servers.drop(server)
@@ -188,7 +214,9 @@ def message(input: Any, attempt: Attempt) -> tuple[bytes, Mapping[str, str]]:
     """The bytes and the headers of the message. Raises OperationError (`content_invalid`)."""
     if ("json" in input) == ("text" in input):
         found = "both are there" if "json" in input else "there is neither"
-        raise OperationError("content_invalid", f"expected either json or text but {found}; do give one of them", retryable=False)
+        raise OperationError(
+            "content_invalid", f"expected either json or text but {found}; do give one of them", retryable=False
+        )
     headers = {**input.get("headers", {}), "Nats-Msg-Id": attempt.idempotency_key}
     headers["Content-Type"] = "application/json" if "json" in input else "text/plain; charset=utf-8"
     if attempt.trace:
@@ -199,7 +227,9 @@ def message(input: Any, attempt: Attempt) -> tuple[bytes, Mapping[str, str]]:
 def stream_for(subject: str) -> tuple[str, list[str]]:
     """The stream that is made for `subject` when none is named, and the subjects it takes."""
     first = subject.split(".", 1)[0]
-    name = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "_" for letter in first.upper())
+    name = "".join(
+        letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "_" for letter in first.upper()
+    )
     return name, [first, f"{first}.>"]
 
 
@@ -216,7 +246,9 @@ async def _connected(name: str, connection: Connection, password: str | None) ->
     url = urlsplit(connection.url)
     if url.scheme not in ("nats", "tls", "ws", "wss") or url.username is not None:
         raise invalid(name, "a url such as nats://host:4222, without a user", "it is another")
-    credentials: dict[str, Any] = {"user": connection.user, "password": password} if connection.user is not None else {"token": password}
+    credentials: dict[str, Any] = (
+        {"user": connection.user, "password": password} if connection.user is not None else {"token": password}
+    )
     client = Client()
     try:
         async with asyncio.timeout(2 * _CONNECT_S):
@@ -235,7 +267,10 @@ async def _connected(name: str, connection: Connection, password: str | None) ->
             await client.close()
         said = [*complaints, _said(error)]
         if any(words in text.lower() for text in said for words in ("authorization", "authentication")):
-            text = f"expected the NATS server {name} to accept the user but it refused; do correct the connection's user and password"
+            text = (
+                f"expected the NATS server {name} to accept the user but it refused; do correct the connection's "
+                "user and password"
+            )
             raise OperationError("credentials_refused", text, retryable=False, connection=name) from error
         raise _unavailable(name, said[0]) from error
     return Server(client, complaints)
@@ -251,7 +286,13 @@ async def _make_stream(server: Server, name: str, connection: Connection, input:
     age_s = whole_option(name, connection, "max_age_s", 7 * _DAY_S)
     try:
         await server.client.jetstream().add_stream(
-            StreamConfig(name=stream, subjects=subjects, duplicate_window=min(window_s, age_s), max_age=age_s, description="made by Streamflow")
+            StreamConfig(
+                name=stream,
+                subjects=subjects,
+                duplicate_window=min(window_s, age_s),
+                max_age=age_s,
+                description="made by Streamflow",
+            )
         )
     except APIError as error:
         if error.err_code == _SUBJECTS_OVERLAP:
@@ -263,7 +304,10 @@ def _refused(error: Any, name: str, input: Any) -> OperationError:
     said = f"{error.description} ({error.err_code})"
     if error.err_code in (_STREAM_EXISTS, _OTHER_STREAM):
         stream = input.get("stream") or stream_for(input["subject"])[0]
-        text = f"expected the stream {stream} to take {input['subject']} but it does not ({said}); do add the subject to it or name another stream"
+        text = (
+            f"expected the stream {stream} to take {input['subject']} but it does not ({said}); do add the subject "
+            "to it or name another stream"
+        )
         return OperationError("stream_mismatch", text, retryable=False, connection=name)
     if error.code is not None and error.code < 500:
         text = f"expected JetStream to take this but it said: {said}; do correct the stream or the message"
@@ -272,7 +316,11 @@ def _refused(error: Any, name: str, input: Any) -> OperationError:
 
 
 def _unavailable(name: str, said: str) -> OperationError:
-    return OperationError("nats_unavailable", f"expected the NATS server {name} and its JetStream to answer but {said}; do try again", connection=name)
+    return OperationError(
+        "nats_unavailable",
+        f"expected the NATS server {name} and its JetStream to answer but {said}; do try again",
+        connection=name,
+    )
 
 
 def _said(error: BaseException) -> str:

@@ -1,4 +1,5 @@
-"""`object.put` and `object.get`: objects under keys in a bucket, which is one of an S3 server or a folder of this machine.
+"""`object.put` and `object.get`: objects under keys in a bucket, which is one of an S3 server or a folder of this
+machine.
 
 A put is conditional: the first one creates the object, a repeated one finds its own bytes there and writes nothing.
 """
@@ -38,9 +39,24 @@ from streamflow.settings import Connection, Settings
 _PUT_BYTES = 10_000_000
 _GET_BYTES = 180_000  # with base64 it stays below the limit of an output
 _KEY_BYTES = 1024
-_TROUBLE = frozenset({"store_unavailable", "credentials_refused", "access_denied", "bucket_missing", "connection_invalid", "secret_missing", "extra_missing"})
+_TROUBLE = frozenset(
+    {
+        "store_unavailable",
+        "credentials_refused",
+        "access_denied",
+        "bucket_missing",
+        "connection_invalid",
+        "secret_missing",
+        "extra_missing",
+    }
+)
 
-_BUCKET = {"type": "string", "minLength": 1, "maxLength": 63, "description": "bucket; without it the connection's option `bucket`, or a folder itself"}
+_BUCKET = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 63,
+    "description": "bucket; without it the connection's option `bucket`, or a folder itself",
+}
 _KEY = {"type": "string", "description": "key of the object: names with / between them, at most 1024 bytes"}
 _ERRORS = (
     DeclaredError(id="key_refused", title="no object can have this key", retryable=False),
@@ -69,7 +85,8 @@ class Buckets:
         self.condition = Condition(settings, "objects", {"s3": "obstore", "folder": None})
 
     async def bucket(self, name: str, bucket: str | None, attempt: Attempt) -> tuple[Bucket, str, Connection]:
-        """The bucket called `bucket` (or the connection's own) of the connection called `name`: itself, its name and the connection's settings."""
+        """The bucket called `bucket` (or the connection's own) of the connection called `name`: itself, its name and
+        the connection's settings."""
         connection = connection_of(attempt, name, "s3", "folder")
         password = secret_of(attempt, connection)
         bucket = bucket or connection.options.get("bucket", "")
@@ -103,8 +120,10 @@ class ObjectPut:
     spec = OperationSpec(
         name="object.put",
         title="Store an object",
-        description="Stores text, JSON or bytes under a key. The same content under the same key is written once, however often it is put. If other content "
-        "is there, `if_exists` says what happens; with `replace` a repetition that comes late also replaces what others have put since. JSON is written with "
+        description="Stores text, JSON or bytes under a key. The same content under the same key is written once, "
+        "however often it is put. If other content "
+        "is there, `if_exists` says what happens; with `replace` a repetition that comes late also replaces what "
+        "others have put since. JSON is written with "
         "sorted keys.",
         input={
             "type": "object",
@@ -115,8 +134,15 @@ class ObjectPut:
                 "text": {"type": "string", "description": "the content, as text"},
                 "json": {"description": "the content, as JSON, in the place of text"},
                 "base64": {"type": "string", "description": "the content, as bytes in base64, in the place of text"},
-                "content_type": {"type": "string", "maxLength": 200, "description": "media type; told by the key's ending otherwise"},
-                "if_exists": {"enum": ["replace", "fail"], "description": "what to do when other content is there; replace unless told"},
+                "content_type": {
+                    "type": "string",
+                    "maxLength": 200,
+                    "description": "media type; told by the key's ending otherwise",
+                },
+                "if_exists": {
+                    "enum": ["replace", "fail"],
+                    "description": "what to do when other content is there; replace unless told",
+                },
             },
             "required": ["connection", "key"],
             "additionalProperties": False,
@@ -144,13 +170,25 @@ class ObjectPut:
         try:
             bucket, bucket_name, connection = await self._buckets.bucket(name, input.get("bucket"), attempt)
             _limited(len(content), whole_option(name, connection, "max_bytes", _PUT_BYTES))
-            body = Body(content, hashlib.sha256(content).hexdigest(), input.get("content_type") or _content_type(input), attempt.idempotency_key)
+            body = Body(
+                content,
+                hashlib.sha256(content).hexdigest(),
+                input.get("content_type") or _content_type(input),
+                attempt.idempotency_key,
+            )
             etag = await _put(bucket, key, body, fail=input.get("if_exists") == "fail")
         except OperationError as error:
             self._buckets.note(name, error)
             raise
         self._buckets.note(name, None)
-        return {"bucket": bucket_name, "key": key, "url": bucket.url(key), "etag": etag, "bytes": len(content), "sha256": body.sha256}
+        return {
+            "bucket": bucket_name,
+            "key": key,
+            "url": bucket.url(key),
+            "etag": etag,
+            "bytes": len(content),
+            "sha256": body.sha256,
+        }
 
     async def health(self) -> Health:
         """Whether there are stores, and what went wrong with them last."""
@@ -167,7 +205,8 @@ class ObjectGet:
     spec = OperationSpec(
         name="object.get",
         title="Read an object",
-        description="Gives the object under a key as text, JSON or bytes in base64. One that is larger than `max_bytes` is an error: an output is part of a "
+        description="Gives the object under a key as text, JSON or bytes in base64. One that is larger than "
+        "`max_bytes` is an error: an output is part of a "
         "run's history, so large objects stay in the store.",
         input={
             "type": "object",
@@ -176,18 +215,34 @@ class ObjectGet:
                 "bucket": _BUCKET,
                 "key": _KEY,
                 "as": {"enum": ["text", "json", "base64"], "description": "how the content is given; text unless told"},
-                "max_bytes": {"type": "integer", "minimum": 1, "maximum": _PUT_BYTES, "description": f"{_GET_BYTES} unless told"},
+                "max_bytes": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": _PUT_BYTES,
+                    "description": f"{_GET_BYTES} unless told",
+                },
             },
             "required": ["connection", "key"],
             "additionalProperties": False,
         },
         output={
             "type": "object",
-            "properties": _STORED | {"content_type": {"type": "string"}, "text": {"type": "string"}, "json": {}, "base64": {"type": "string"}},
+            "properties": _STORED
+            | {
+                "content_type": {"type": "string"},
+                "text": {"type": "string"},
+                "json": {},
+                "base64": {"type": "string"},
+            },
             "required": sorted([*_STORED, "content_type"]),
             "additionalProperties": False,
         },
-        errors=[*CONNECTION_ERRORS, EXTRA_MISSING, *_ERRORS, DeclaredError(id="object_missing", title="there is no object under this key", retryable=False)],
+        errors=[
+            *CONNECTION_ERRORS,
+            EXTRA_MISSING,
+            *_ERRORS,
+            DeclaredError(id="object_missing", title="there is no object under this key", retryable=False),
+        ],
         timeout="1m",
     )
 
@@ -234,7 +289,9 @@ async def _put(bucket: Bucket, key: str, body: Body, *, fail: bool) -> str:
         return etag
     found = await bucket.find(key)
     if found is None:
-        raise OperationError("store_conflict", f"expected the object {key} but it was removed while it was looked at; do try again")
+        raise OperationError(
+            "store_conflict", f"expected the object {key} but it was removed while it was looked at; do try again"
+        )
     if found.size == len(body.content):
         there = found.sha256 or hashlib.sha256((await bucket.read(key, found.size))[0]).hexdigest()
         if there == body.sha256:
@@ -260,7 +317,11 @@ def checked_key(key: str) -> str:
     elif any(0xD800 <= ord(letter) <= 0xDFFF for letter in key):
         why = "it cannot be written as UTF-8"
     if why:
-        raise OperationError("key_refused", f"expected a key such as reports/2026/may.json but {why}; do correct {key[:100]!r}", retryable=False)
+        raise OperationError(
+            "key_refused",
+            f"expected a key such as reports/2026/may.json but {why}; do correct {key[:100]!r}",
+            retryable=False,
+        )
     return key
 
 
@@ -268,7 +329,9 @@ def _content(input: Any) -> bytes:
     given = [name for name in ("text", "json", "base64") if name in input]
     if len(given) != 1:
         found = "there is none" if not given else f"there are {' and '.join(given)}"
-        raise OperationError("content_invalid", f"expected one of text, json and base64 but {found}; do give one", retryable=False)
+        raise OperationError(
+            "content_invalid", f"expected one of text, json and base64 but {found}; do give one", retryable=False
+        )
     value = input[given[0]]
     if given[0] == "json":
         return msgspec.json.encode(value, order="sorted")
@@ -276,18 +339,29 @@ def _content(input: Any) -> bytes:
         return str(value).encode() if given[0] == "text" else base64.b64decode(value, validate=True)
     except (UnicodeEncodeError, binascii.Error, ValueError) as error:
         expected = "text that can be written as UTF-8" if given[0] == "text" else "base64"
-        raise OperationError("content_invalid", f"expected {expected} but it is something else; do correct it", retryable=False) from error
+        raise OperationError(
+            "content_invalid", f"expected {expected} but it is something else; do correct it", retryable=False
+        ) from error
 
 
 def _content_type(input: Any) -> str:
     guessed, _ = mimetypes.guess_type(input["key"])
-    default = "application/json" if "json" in input else "text/plain; charset=utf-8" if "text" in input else "application/octet-stream"
+    default = (
+        "application/json"
+        if "json" in input
+        else "text/plain; charset=utf-8"
+        if "text" in input
+        else "application/octet-stream"
+    )
     return guessed or default
 
 
 def _limited(size: int, most: int) -> None:
     if size > most:
-        message = f"expected at most {most} bytes but the content has {size}; do make it smaller, or raise the connection's option max_bytes"
+        message = (
+            f"expected at most {most} bytes but the content has {size}; do make it smaller, or raise the "
+            "connection's option max_bytes"
+        )
         raise OperationError("object_too_large", message, retryable=False)
 
 
@@ -298,7 +372,10 @@ def _given(content: bytes, form: str) -> Any:
         return content.decode() if form == "text" else msgspec.json.decode(content)
     except (UnicodeDecodeError, msgspec.DecodeError) as error:
         expected = "UTF-8 text" if form == "text" else "JSON"
-        message = f"expected {expected} in the object but found other bytes; do read it as base64, or correct whoever writes it"
+        message = (
+            f"expected {expected} in the object but found other bytes; do read it as base64, or correct whoever "
+            "writes it"
+        )
         raise OperationError("content_invalid", message, retryable=False) from error
 
 

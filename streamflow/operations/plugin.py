@@ -1,8 +1,10 @@
-"""Plugins: operations without Python. A plugin is an HTTP endpoint that is registered with its contract, and called with a signature.
+"""Plugins: operations without Python. A plugin is an HTTP endpoint that is registered with its contract, and called
+with a signature.
 
-The call is a POST of `{operation, id, idempotency_key, input, run, step, item, attempt, deadline_ms, callback_url}`. It is answered with 200
-`{"output": ...}`, with any status and `{"error": {...}}`, or with 202 `{"for_s": ...}` when the answer will be posted to `callback_url`.
-Whoever may register a plugin decides what workers call, so loopback and private networks are open to its endpoint; metadata and the like are not.
+The call is a POST of `{operation, id, idempotency_key, input, run, step, item, attempt, deadline_ms, callback_url}`. It
+is answered with 200 `{"output": ...}`, with any status and `{"error": {...}}`, or with 202 `{"for_s": ...}` when the
+answer will be posted to `callback_url`. Whoever may register a plugin decides what workers call, so loopback and
+private networks are open to its endpoint; metadata and the like are not.
 """
 
 from __future__ import annotations
@@ -33,7 +35,15 @@ from streamflow.settings import Settings
 # What a worker says of a plugin that it could not reach or understand; a plugin declares only errors of its own.
 CODES = frozenset(
     {
-        *("http_unreachable", "http_timeout", "http_broken_off", "http_certificate", "url_refused", "secret_missing", "callbacks_off"),
+        *(
+            "http_unreachable",
+            "http_timeout",
+            "http_broken_off",
+            "http_certificate",
+            "url_refused",
+            "secret_missing",
+            "callbacks_off",
+        ),
         *("plugin_unavailable", "plugin_rejected", "plugin_redirected", "plugin_answer_invalid", "output_too_large"),
     }
 )
@@ -67,8 +77,9 @@ Url = Annotated[str, AfterValidator(_url)]
 
 
 class PluginSpec(Part):
-    """Where a plugin is. `secret` refers to the key of its signatures, which workers resolve for themselves. `health` is answered by 200 when it is
-    well. `pending` is how long it may take to answer by callback; without it, it may not."""
+    """Where a plugin is. `secret` refers to the key of its signatures, which workers resolve for themselves. `health`
+    is answered by 200 when it is well. `pending` is how long it may take to answer by callback; without it, it may
+    not."""
 
     endpoint: Url
     secret: Reference
@@ -99,7 +110,11 @@ def read_record(value: Mapping[str, Any]) -> tuple[OperationSpec, PluginSpec]:
         registration = Registration.model_validate(value)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
-        raise OperationError("plugin_invalid", f"expected a registration of a plugin but {wrong}; do mend and register it again", retryable=False) from error
+        raise OperationError(
+            "plugin_invalid",
+            f"expected a registration of a plugin but {wrong}; do mend and register it again",
+            retryable=False,
+        ) from error
     return registration.spec, registration.plugin
 
 
@@ -125,8 +140,9 @@ class PluginOperation:
     async def run(self, input: Any, attempt: Attempt) -> Any:
         """Calls the plugin; a cancelled attempt is cancelled there too, as far as it can be reached.
 
-        Raises OperationError: what the plugin answers, `plugin_unavailable`, `plugin_rejected`, `plugin_redirected`, `plugin_answer_invalid`,
-        `output_too_large`, or a failure to reach it (`http_unreachable`, `http_timeout`, `http_broken_off`, `http_certificate`, `url_refused`)."""
+        Raises OperationError: what the plugin answers, `plugin_unavailable`, `plugin_rejected`, `plugin_redirected`,
+        `plugin_answer_invalid`, `output_too_large`, or a failure to reach it (`http_unreachable`, `http_timeout`,
+        `http_broken_off`, `http_certificate`, `url_refused`)."""
         secret = attempt.secret(self.plugin.secret)
         pending_s = None if self.plugin.pending is None else duration.parse_ms(self.plugin.pending) / 1000
         body = {
@@ -151,7 +167,10 @@ class PluginOperation:
                 self._cancel(attempt, secret)
             if error.code == "response_too_large":
                 limit = self._settings.tasks.output_bytes
-                text = f"expected an output of at most {limit} bytes but the plugin {self.spec.name} answers more; do have it store large results elsewhere"
+                text = (
+                    f"expected an output of at most {limit} bytes but the plugin {self.spec.name} answers more; do "
+                    "have it store large results elsewhere"
+                )
                 raise OperationError("output_too_large", text, retryable=False) from error
             raise
         return self._read(answer, pending_s)
@@ -161,7 +180,9 @@ class PluginOperation:
         if self.plugin.health is None:
             return Health(ok=True, detail="no health address")
         try:
-            answer = await self._egress.request(Request("GET", parse_url(self.plugin.health), {}, None, _HEALTH_S, _HEALTH_BYTES, redirects=0))
+            answer = await self._egress.request(
+                Request("GET", parse_url(self.plugin.health), {}, None, _HEALTH_S, _HEALTH_BYTES, redirects=0)
+            )
         except OperationError as error:
             return Health(ok=False, detail=error.message)
         return Health(ok=answer.status == 200, detail=f"answers {answer.status}")
@@ -171,7 +192,9 @@ class PluginOperation:
         if self._cancels:
             await asyncio.wait(set(self._cancels), timeout=_CANCEL_S)
 
-    async def _send(self, method: str, body: Mapping[str, Any], secret: str, attempt: Attempt, timeout_s: float) -> Answer:
+    async def _send(
+        self, method: str, body: Mapping[str, Any], secret: str, attempt: Attempt, timeout_s: float
+    ) -> Answer:
         data = msgspec.json.encode(body)
         headers = {
             "Content-Type": "application/json",
@@ -187,7 +210,12 @@ class PluginOperation:
         """A courtesy: the attempt is over whether the plugin hears of it or not."""
 
         async def cancel() -> None:
-            body = {"operation": self.spec.name, "id": attempt.id, "idempotency_key": attempt.idempotency_key, "cancel": True}
+            body = {
+                "operation": self.spec.name,
+                "id": attempt.id,
+                "idempotency_key": attempt.idempotency_key,
+                "cancel": True,
+            }
             try:
                 await self._send("DELETE", body, secret, attempt, _CANCEL_S)
             except OperationError:
@@ -218,7 +246,9 @@ class PluginOperation:
             if status >= 400:
                 text = f"expected an output of the plugin {name} but it answered {status}; do look at its log"
                 raise OperationError("plugin_rejected", text, retryable=False) from error
-            raise OperationError("plugin_answer_invalid", f"the plugin {name}: {error.message}", retryable=False) from error
+            raise OperationError(
+                "plugin_answer_invalid", f"the plugin {name}: {error.message}", retryable=False
+            ) from error
         if status != 200:
             text = f"expected status 200 with an output of the plugin {name} but it answered {status}; do mend it"
             raise OperationError("plugin_answer_invalid", text, retryable=False)
@@ -227,7 +257,10 @@ class PluginOperation:
     def _pending(self, answer: Answer, pending_s: float | None) -> Pending:
         name = self.spec.name
         if pending_s is None:
-            text = f"expected an output of the plugin {name} but it wants to call back (202); do register it with `pending`"
+            text = (
+                f"expected an output of the plugin {name} but it wants to call back (202); do register it with "
+                "`pending`"
+            )
             raise OperationError("plugin_answer_invalid", text, retryable=False)
         try:
             for_s = msgspec.json.decode(answer.body or b"{}", type=_Pending).for_s

@@ -16,7 +16,16 @@ from streamflow.operations.schema import misfit
 from streamflow.operations.testing import WRONG_INPUTS, Examiner, Report, Sample, make_attempt
 from streamflow.settings import Settings
 
-_TRANSPORT = frozenset({"http_unreachable", "http_timeout", "http_broken_off", "http_certificate", "plugin_unavailable", "plugin_answer_invalid"})
+_TRANSPORT = frozenset(
+    {
+        "http_unreachable",
+        "http_timeout",
+        "http_broken_off",
+        "http_certificate",
+        "plugin_unavailable",
+        "plugin_answer_invalid",
+    }
+)
 
 
 class SampleSpec(Part):
@@ -64,7 +73,10 @@ async def _signature(examiner: Examiner, operation: PluginOperation, samples: Se
     good = next((sample for sample in samples if sample.error is None), None)
     if good is None:
         return
-    forged = replace(make_attempt(operation.spec.name, key=examiner.new_key(), settings=examiner.settings), secret=lambda reference: "not the secret")
+    forged = replace(
+        make_attempt(operation.spec.name, key=examiner.new_key(), settings=examiner.settings),
+        secret=lambda reference: "not the secret",
+    )
     what = "a wrong signature is refused"
     try:
         await operation.run(good.input, forged)
@@ -83,7 +95,9 @@ async def _wrong_input(examiner: Examiner, operation: PluginOperation) -> None:
     what = "wrong input is refused by the plugin"
     for input in wrong:
         try:
-            ended = await operation.run(input, make_attempt(operation.spec.name, key=examiner.new_key(), settings=examiner.settings))
+            ended = await operation.run(
+                input, make_attempt(operation.spec.name, key=examiner.new_key(), settings=examiner.settings)
+            )
         except OperationError as error:
             if error.code in _TRANSPORT:
                 examiner.note(what, f"expected an error for {input!r} but {error.message}; do answer 400 with an error")

@@ -1,7 +1,7 @@
 """`postgres.query` and `postgres.upsert`: rows of a PostgreSQL database, read and written.
 
-Neither can do harm by being done twice: a query runs in a read-only transaction, an upsert leaves the same rows when it is repeated. Values never
-become part of a statement's text, and names of tables and columns only as quoted identifiers.
+Neither can do harm by being done twice: a query runs in a read-only transaction, an upsert leaves the same rows when it
+is repeated. Values never become part of a statement's text, and names of tables and columns only as quoted identifiers.
 """
 
 from __future__ import annotations
@@ -30,20 +30,36 @@ _ROW = {"type": "object", "minProperties": 1}
 
 
 class PostgresQuery:
-    """Reads rows. Numbers of type numeric become JSON numbers (cast to text where more than 15 digits matter), times ISO 8601 in UTC, bytea base64."""
+    """Reads rows. Numbers of type numeric become JSON numbers (cast to text where more than 15 digits matter), times
+    ISO 8601 in UTC, bytea base64."""
 
     spec = OperationSpec(
         name="postgres.query",
         title="Query PostgreSQL",
-        description="Runs one SELECT (or WITH, VALUES) in a read-only transaction and gives its rows. More rows than `limit` are an error, so no report "
+        description="Runs one SELECT (or WITH, VALUES) in a read-only transaction and gives its rows. More rows than "
+        "`limit` are an error, so no report "
         "is silently cut. `numeric` becomes a number, times ISO 8601 in UTC, `bytea` base64.",
         input={
             "type": "object",
             "properties": {
                 "connection": CONNECTION_INPUT,
-                "sql": {"type": "string", "minLength": 1, "maxLength": 100_000, "description": "one query, with $1, $2 ... for the values"},
-                "parameters": {"type": "array", "maxItems": 1000, "description": "the values of $1, $2 ...; objects are jsonb, lists arrays"},
-                "limit": {"type": "integer", "minimum": 1, "maximum": _MOST_ROWS, "description": f"rows at most; {_ROWS} unless told"},
+                "sql": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 100_000,
+                    "description": "one query, with $1, $2 ... for the values",
+                },
+                "parameters": {
+                    "type": "array",
+                    "maxItems": 1000,
+                    "description": "the values of $1, $2 ...; objects are jsonb, lists arrays",
+                },
+                "limit": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": _MOST_ROWS,
+                    "description": f"rows at most; {_ROWS} unless told",
+                },
             },
             "required": ["connection", "sql"],
             "additionalProperties": False,
@@ -76,13 +92,17 @@ class PostgresQuery:
         limit = input.get("limit", _ROWS)
         values = [parameter(value) for value in input.get("parameters", ())]
         async with self._databases.transaction(input["connection"], attempt, read_only=True) as connection:
-            # A cursor of the server's: no more rows than asked for leave it, and it takes queries only. With `binary` the statement goes by the
-            # extended protocol even without values, where a second one behind a semicolon is refused.
+            # A cursor of the server's: no more rows than asked for leave it, and it takes queries only. With `binary`
+            # the statement goes by the extended protocol even without values, where a second one behind a semicolon is
+            # refused.
             await connection.execute(f"DECLARE streamflow NO SCROLL CURSOR FOR {input['sql']}", values, binary=True)
             cursor = await connection.execute(f"FETCH FORWARD {limit + 1} FROM streamflow")
             rows = plain_rows([column.name for column in cursor.description or ()], await cursor.fetchall())
         if len(rows) > limit:
-            message = f"expected at most {limit} rows but the query gives more; do narrow it, or raise limit (at most {_MOST_ROWS})"
+            message = (
+                f"expected at most {limit} rows but the query gives more; do narrow it, or raise limit (at most "
+                f"{_MOST_ROWS})"
+            )
             raise OperationError("too_many_rows", message, retryable=False)
         return {"rows": rows, "count": len(rows)}
 
@@ -96,24 +116,44 @@ class PostgresQuery:
 
 
 class PostgresUpsert:
-    """Writes rows: those that are there under the conflict columns are replaced, the others inserted. In one transaction."""
+    """Writes rows: those that are there under the conflict columns are replaced, the others inserted. In one
+    transaction."""
 
     spec = OperationSpec(
         name="postgres.upsert",
         title="Upsert into PostgreSQL",
-        description="Inserts one or more rows into a table; where a row with the same conflict columns is there, its other columns are set. Done twice it "
-        "leaves the same rows as once; a repetition that comes late sets them again, over what others have set since. Columns that are not given keep "
+        description="Inserts one or more rows into a table; where a row with the same conflict columns is there, its "
+        "other columns are set. Done twice it "
+        "leaves the same rows as once; a repetition that comes late sets them again, over what others have set since. "
+        "Columns that are not given keep "
         "their value, or get their default.",
         input={
             "type": "object",
             "properties": {
                 "connection": CONNECTION_INPUT,
-                "table": {"type": "string", "pattern": _TABLE, "description": "table, or schema.table; as it is spelt in the database"},
+                "table": {
+                    "type": "string",
+                    "pattern": _TABLE,
+                    "description": "table, or schema.table; as it is spelt in the database",
+                },
                 "row": _ROW | {"description": "one row, values by column"},
-                "rows": {"type": "array", "items": _ROW, "maxItems": _MOST_ROWS, "description": "several rows with the same columns, in the place of row"},
-                "conflict": {"type": "array", "items": _COLUMN, "minItems": 1, "description": "columns of a unique constraint of the table"},
+                "rows": {
+                    "type": "array",
+                    "items": _ROW,
+                    "maxItems": _MOST_ROWS,
+                    "description": "several rows with the same columns, in the place of row",
+                },
+                "conflict": {
+                    "type": "array",
+                    "items": _COLUMN,
+                    "minItems": 1,
+                    "description": "columns of a unique constraint of the table",
+                },
                 "idempotency_column": _COLUMN
-                | {"description": "a column that gets the attempt's idempotency key (and /0, /1 ... for rows), for rows with no key of their own"},
+                | {
+                    "description": "a column that gets the attempt's idempotency key (and /0, /1 ... for rows), for "
+                    "rows with no key of their own"
+                },
             },
             "required": ["connection", "table"],
             "additionalProperties": False,
@@ -128,7 +168,11 @@ class PostgresUpsert:
             *CONNECTION_ERRORS,
             EXTRA_MISSING,
             *ERRORS,
-            DeclaredError(id="rows_invalid", title="the rows have different columns, repeat a key, or there is nothing to tell them by", retryable=False),
+            DeclaredError(
+                id="rows_invalid",
+                title="the rows have different columns, repeat a key, or there is nothing to tell them by",
+                retryable=False,
+            ),
         ],
         timeout="30s",
     )
@@ -161,13 +205,15 @@ class PostgresUpsert:
 
 
 def upsert_statement(table: str, columns: Sequence[str], conflict: Sequence[str]) -> str:
-    """The statement that upserts the rows of its one parameter, a JSON array. The database itself reads each value as its column's type."""
+    """The statement that upserts the rows of its one parameter, a JSON array. The database itself reads each value as
+    its column's type."""
     target = ".".join(quoted(part) for part in table.split("."))
     names = ", ".join(quoted(column) for column in columns)
     changed = ", ".join(f"{quoted(column)} = EXCLUDED.{quoted(column)}" for column in columns if column not in conflict)
     return (
         f"INSERT INTO {target} ({names}) SELECT {names} FROM jsonb_populate_recordset(NULL::{target}, $1::jsonb) "  # noqa: S608 - all of them quoted
-        f"ON CONFLICT ({', '.join(quoted(column) for column in conflict)}) DO {f'UPDATE SET {changed}' if changed else 'NOTHING'}"
+        f"ON CONFLICT ({', '.join(quoted(column) for column in conflict)}) DO "
+        f"{f'UPDATE SET {changed}' if changed else 'NOTHING'}"
     )
 
 
@@ -179,21 +225,35 @@ def quoted(name: str) -> str:
 def _rows(input: Any, attempt: Attempt) -> tuple[list[dict[str, Any]], list[str]]:
     """The rows to write and the columns that tell them apart. Raises OperationError (`rows_invalid`)."""
     if ("row" in input) == ("rows" in input):
-        raise _refused("either row or rows", "both are there" if "row" in input else "there is neither", "give one of them")
+        raise _refused(
+            "either row or rows", "both are there" if "row" in input else "there is neither", "give one of them"
+        )
     rows = [dict(row) for row in input.get("rows", [input.get("row")])]
     column = input.get("idempotency_column")
     conflict = input.get("conflict") or ([column] if column else [])
     if not conflict:
-        raise _refused("columns that tell one row from another", "there is neither conflict nor idempotency_column", "name a unique constraint's columns")
+        raise _refused(
+            "columns that tell one row from another",
+            "there is neither conflict nor idempotency_column",
+            "name a unique constraint's columns",
+        )
     for number, row in enumerate(rows):
         if column is not None:
             if column in row:
-                raise _refused(f"no value for {column}", f"row {number} has one", "leave it out: it gets the idempotency key")
+                raise _refused(
+                    f"no value for {column}", f"row {number} has one", "leave it out: it gets the idempotency key"
+                )
             row[column] = attempt.idempotency_key if "row" in input else f"{attempt.idempotency_key}/{number}"
         if row.keys() != rows[0].keys():
-            raise _refused("rows with the same columns", f"row {number} and row 0 differ in {_listed(row.keys() ^ rows[0].keys())}", "give all of them")
+            raise _refused(
+                "rows with the same columns",
+                f"row {number} and row 0 differ in {_listed(row.keys() ^ rows[0].keys())}",
+                "give all of them",
+            )
         if missing := set(conflict) - row.keys():
-            raise _refused("a value for every conflict column", f"row {number} has none for {_listed(missing)}", "give it")
+            raise _refused(
+                "a value for every conflict column", f"row {number} has none for {_listed(missing)}", "give it"
+            )
     return rows, list(conflict)
 
 

@@ -85,8 +85,21 @@ def operation_error(error: psycopg.Error, connection: str, *, connecting: bool, 
         said = said or "the connection was lost"
         if not lost:
             said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    code, retryable, remedy = next((_STATES[prefix] for prefix in (state, state[:3], state[:2]) if prefix in _STATES), ("database_failed", True, "see its log"))
-    constraint = f" (constraint {error.diag.constraint_name})" if error.diag.constraint_name and error.diag.constraint_name not in said else ""
+    code, retryable, remedy = next(
+        (_STATES[prefix] for prefix in (state, state[:3], state[:2]) if prefix in _STATES),
+        ("database_failed", True, "see its log"),
+    )
+    constraint = (
+        f" (constraint {error.diag.constraint_name})"
+        if error.diag.constraint_name and error.diag.constraint_name not in said
+        else ""
+    )
     unreached = code in ("database_unavailable", "credentials_refused", "database_missing")
     expected = "expected to reach the database" if unreached else "expected the database to do this"
-    return OperationError(code, f"{expected} but {said}{constraint}; do {remedy}", retryable=retryable, connection=connection, sqlstate=error.sqlstate)
+    return OperationError(
+        code,
+        f"{expected} but {said}{constraint}; do {remedy}",
+        retryable=retryable,
+        connection=connection,
+        sqlstate=error.sqlstate,
+    )

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt
 from streamflow.operations.postgres_errors import operation_error
-from streamflow.operations.stores import Clients, Condition, connection_of, invalid, only_options, secret_of, whole_option
+from streamflow.operations.stores import (
+    Clients,
+    Condition,
+    connection_of,
+    invalid,
+    only_options,
+    secret_of,
+    whole_option,
+)
 from streamflow.settings import Connection, Settings
 
 if TYPE_CHECKING:
@@ -25,8 +33,8 @@ _SETTINGS = "SET LOCAL TimeZone = 'UTC'; SET LOCAL cursor_tuple_fraction = 1"
 
 
 class Database:
-    """At most `size` connections to one database. A connection on which anything but a statement's own error happened is closed, and so are the idle
-    ones, which the same outage may have taken."""
+    """At most `size` connections to one database. A connection on which anything but a statement's own error happened
+    is closed, and so are the idle ones, which the same outage may have taken."""
 
     def __init__(self, name: str, connection: Connection, password: str | None) -> None:
         from psycopg import ProgrammingError
@@ -48,8 +56,8 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def transaction(self, timeout_s: float, *, read_only: bool) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """A connection in a transaction whose statements end after `timeout_s`. Committed at the end, and rolled back when an error is raised.
-        Raises OperationError for every error of the database."""
+        """A connection in a transaction whose statements end after `timeout_s`. Committed at the end, and rolled back
+        when an error is raised. Raises OperationError for every error of the database."""
         import psycopg
 
         until = asyncio.get_running_loop().time() + timeout_s * _SHARE
@@ -58,7 +66,10 @@ class Database:
             try:
                 connection = await self._take(timeout_s)
                 left_ms = max(1, int((until - asyncio.get_running_loop().time()) * 1000))
-                await connection.execute(f"BEGIN {'READ ONLY' if read_only else 'READ WRITE'}; SET LOCAL statement_timeout = {left_ms}; {_SETTINGS}")
+                await connection.execute(
+                    f"BEGIN {'READ ONLY' if read_only else 'READ WRITE'}; SET LOCAL statement_timeout = {left_ms}; "
+                    f"{_SETTINGS}"
+                )
                 yield connection
                 await connection.execute("COMMIT")
             except psycopg.Error as error:
@@ -131,7 +142,9 @@ class Databases:
         self.condition = Condition(settings, "postgres", {"postgres": "psycopg"})
 
     @contextlib.asynccontextmanager
-    async def transaction(self, name: str, attempt: Attempt, *, read_only: bool) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    async def transaction(
+        self, name: str, attempt: Attempt, *, read_only: bool
+    ) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """A transaction on the connection called `name`. Raises OperationError."""
         database: Database | None = None
         try:
@@ -145,7 +158,13 @@ class Databases:
             async with database.transaction(attempt.timeout_s, read_only=read_only) as opened:
                 yield opened
         except OperationError as error:
-            if error.code in ("database_unavailable", "database_missing", "credentials_refused", "connection_invalid", "secret_missing"):
+            if error.code in (
+                "database_unavailable",
+                "database_missing",
+                "credentials_refused",
+                "connection_invalid",
+                "secret_missing",
+            ):
                 self.condition.failed(name, error)
             raise
         else:

@@ -23,7 +23,8 @@ def parameter(value: Any) -> Any:
 
 
 def plain_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
-    """The rows as JSON objects. Raises OperationError (`statement_invalid` when two columns share a name, `value_refused`)."""
+    """The rows as JSON objects. Raises OperationError (`statement_invalid` when two columns share a name,
+    `value_refused`)."""
     if len(set(columns)) < len(columns):
         twice = sorted({name for name in columns if columns.count(name) > 1})
         message = f"expected columns with different names but {', '.join(twice)} is there twice; do rename one with AS"
@@ -37,7 +38,10 @@ def _plain(value: Any, column: str) -> Any:
             return value
         case Decimal() | float():
             if not math.isfinite(value):
-                message = f"expected numbers that JSON has in column {column} but one is {value}; do turn it into null or text in the query"
+                message = (
+                    f"expected numbers that JSON has in column {column} but one is {value}; do turn it into "
+                    "null or text in the query"
+                )
                 raise OperationError("value_refused", message, retryable=False)
             return float(value)
         case dt.datetime() | dt.date() | dt.time():

@@ -13,7 +13,12 @@ from streamflow.operations.contract import Attempt, Health, Operation
 
 _log = structlog.get_logger(__name__)
 
-_TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"], "additionalProperties": False}
+_TEXT = {
+    "type": "object",
+    "properties": {"text": {"type": "string"}},
+    "required": ["text"],
+    "additionalProperties": False,
+}
 
 
 class PrintLine:

@@ -1,8 +1,10 @@
-"""Which operations a worker has: those built in, those of installed packages, and the plugins that are registered in `definitions`.
+"""Which operations a worker has: those built in, those of installed packages, and the plugins that are registered in
+`definitions`.
 
-A package offers its own by an entry point of the group `streamflow.operations`. The entry point is an operation, a sequence of them, or a
-callable (a class, too) that gives one of these; a callable with a parameter is given the settings. Building an operation must be cheap and must
-not need its client: a heavy one is imported when it is first used. What is broken is reported and left out; it takes no worker down.
+A package offers its own by an entry point of the group `streamflow.operations`. The entry point is an operation, a
+sequence of them, or a callable (a class, too) that gives one of these; a callable with a parameter is given the
+settings. Building an operation must be cheap and must not need its client: a heavy one is imported when it is first
+used. What is broken is reported and left out; it takes no worker down.
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ class Broken:
 
 
 def known_operations(settings: Settings | None = None) -> list[OperationSpec]:
-    """The contracts of all operations that are built in or come with installed packages, by name. Broken ones are left out."""
+    """The contracts of all operations that are built in or come with installed packages, by name. Broken ones are left
+    out."""
     # Only their contracts are wanted, and those do not depend on settings: nothing is read from the environment.
     found, _ = _installed(settings or Settings.model_construct())
     return [found[name].spec for name in sorted(found)]
@@ -100,8 +103,9 @@ class Registry:
         return [self._installed.get(name) or self._plugins[name] for name in self.names()]
 
     def follow(self, records: Mapping[str, Mapping[str, Any]]) -> None:
-        """Makes the plugins those of `records`, the values of `operation/<name>` by name, as `DefinitionsLog.operations` has them. Attempts at a
-        plugin that is removed or replaced go on as they began. Cheap when little has changed: to be called after every batch."""
+        """Makes the plugins those of `records`, the values of `operation/<name>` by name, as
+        `DefinitionsLog.operations` has them. Attempts at a plugin that is removed or replaced go on as they began.
+        Cheap when little has changed: to be called after every batch."""
         for name in self._records.keys() - records.keys():
             self._plugins.pop(name, None)
             self._broken_plugins.pop(name, None)
@@ -116,10 +120,15 @@ class Registry:
         try:
             spec, plugin = read_record(value)
             if spec.name != name:
-                raise OperationError("plugin_invalid", f"expected the plugin {name} but its record says {spec.name}; do register it again")
+                raise OperationError(
+                    "plugin_invalid",
+                    f"expected the plugin {name} but its record says {spec.name}; do register it again",
+                )
             if name in self._installed:
                 taken = f"{self._installed[name].source} has an operation of that name"
-                raise OperationError("operation_taken", f"expected the name {name} to be free but {taken}; do choose another")
+                raise OperationError(
+                    "operation_taken", f"expected the name {name} to be free but {taken}; do choose another"
+                )
         except OperationError as error:
             self._broken_plugins[name] = Broken(name, "plugin", error.message)
             _log.warning("operation_broken", name=name, source="plugin", why=error.message)
@@ -160,7 +169,10 @@ def _installed(settings: Settings) -> tuple[dict[str, Registered], list[Broken]]
         for operation in given:
             name = operation.spec.name
             if name in found:
-                taken = OperationError("operation_taken", f"expected the name {name} to be free but it is taken by {found[name].source}; do choose another")
+                taken = OperationError(
+                    "operation_taken",
+                    f"expected the name {name} to be free but it is taken by {found[name].source}; do choose another",
+                )
                 broken.append(_report(name, source, taken))
             else:
                 found[name] = Registered(operation, source)
@@ -185,8 +197,13 @@ def _operations(offered: Any, settings: Settings) -> Iterator[Operation]:
         offered = offered(settings) if _takes_settings(offered) else offered()
     several = [offered] if hasattr(offered, "spec") or not isinstance(offered, Iterable) else list(offered)
     for one in several:
-        if not isinstance(getattr(one, "spec", None), OperationSpec) or not all(callable(getattr(one, part, None)) for part in _PARTS):
-            raise TypeError(f"expected an object with spec (an OperationSpec), {', '.join(_PARTS)} but found {type(one).__name__}; do see docs/plugins.md")
+        if not isinstance(getattr(one, "spec", None), OperationSpec) or not all(
+            callable(getattr(one, part, None)) for part in _PARTS
+        ):
+            raise TypeError(
+                f"expected an object with spec (an OperationSpec), {', '.join(_PARTS)} but found "
+                f"{type(one).__name__}; do see docs/plugins.md"
+            )
         yield one
 
 
@@ -196,7 +213,9 @@ _PARTS = ("start", "run", "health", "close")
 def _takes_settings(offered: Any) -> bool:
     """Whether a call of `offered` needs one argument."""
     parameters = inspect.signature(offered).parameters.values()
-    return any(one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
+    return any(
+        one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters
+    )
 
 
 def _report(name: str, source: str, error: BaseException) -> Broken:

@@ -20,7 +20,8 @@ _STATUS = re.compile(r"status code: (\d{3})")
 _TIMEOUT = dt.timedelta(seconds=60)  # of one request; the attempt's own limit is usually shorter
 _CONNECT = dt.timedelta(seconds=5)
 
-# What is asked of an existing object: its mark of the content, and who wrote it (for people). In the object's own metadata.
+# What is asked of an existing object: its mark of the content, and who wrote it (for people). In the object's own
+# metadata.
 _SHA256 = "streamflow-sha256"
 _IDEMPOTENCY_KEY = "streamflow-idempotency-key"
 
@@ -125,7 +126,14 @@ class S3Bucket:
 
         attributes = {"Content-Type": body.content_type, _SHA256: body.sha256, _IDEMPOTENCY_KEY: body.idempotency_key}
         try:
-            put = await obstore.put_async(self._store, key, body.content, mode="create" if new else "overwrite", attributes=attributes, use_multipart=False)
+            put = await obstore.put_async(
+                self._store,
+                key,
+                body.content,
+                mode="create" if new else "overwrite",
+                attributes=attributes,
+                use_multipart=False,
+            )
         except AlreadyExistsError as error:
             if _code(error) in ("PreconditionFailed", ""):
                 return None
@@ -148,13 +156,22 @@ class S3Bucket:
             return key_refused(key, "the client refuses it")
         said = code or (f"it answered {status}" if status else "it did not answer")
         if status in (401, 403):
-            return self._refusal("access_denied", said, "check the connection's user, password and rights", retryable=False)
+            return self._refusal(
+                "access_denied", said, "check the connection's user, password and rights", retryable=False
+            )
         if 300 <= status < 400 or "redirect without LOCATION" in str(error):
-            return self._refusal("connection_invalid", "it sent us elsewhere", "set the connection's url or option region to the bucket's", retryable=False)
+            return self._refusal(
+                "connection_invalid",
+                "it sent us elsewhere",
+                "set the connection's url or option region to the bucket's",
+                retryable=False,
+            )
         if 400 <= status < 500 and status not in (408, 409, 425, 429):
             return self._refusal("store_refused", said, "look the code up in the store's manual", retryable=False)
         if status == 501:
-            return self._refusal("store_refused", said, "use a store that knows conditional writes (If-None-Match)", retryable=False)
+            return self._refusal(
+                "store_refused", said, "use a store that knows conditional writes (If-None-Match)", retryable=False
+            )
         return self._refusal("store_unavailable", said, "try again when it is well", retryable=True)
 
     def _refusal(self, code: str, said: str, remedy: str, *, retryable: bool) -> OperationError:
@@ -168,4 +185,9 @@ def _code(error: Exception) -> str:
 
 def _found(got: Any) -> Found:
     attributes = got.attributes
-    return Found(got.meta["size"], got.meta["e_tag"] or "", attributes.get(_SHA256), attributes.get("Content-Type", "application/octet-stream"))
+    return Found(
+        got.meta["size"],
+        got.meta["e_tag"] or "",
+        attributes.get(_SHA256),
+        attributes.get("Content-Type", "application/octet-stream"),
+    )

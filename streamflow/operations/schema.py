@@ -1,4 +1,5 @@
-"""JSON Schemas of operations: what can be used as one, and where a value breaks it. Nothing is fetched from elsewhere."""
+"""JSON Schemas of operations: what can be used as one, and where a value breaks it. Nothing is fetched from
+elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ def unusable(schema: Mapping[str, Any]) -> str | None:
 
 
 def first_fault(value: Any, schema: Mapping[str, Any]) -> jsonschema_rs.ValidationError | None:
-    """The first way in which `value` breaks `schema`; None when it fits. Raises ValueError when the schema cannot be used."""
+    """The first way in which `value` breaks `schema`; None when it fits. Raises ValueError when the schema cannot be
+    used."""
     return next(iter(jsonschema_rs.validator_for(dict(schema), retriever=_no_retrieval).iter_errors(value)), None)
 
 

@@ -1,4 +1,5 @@
-"""What operations on stores share: a connection by its name, one client for each, and an extra that is not installed."""
+"""What operations on stores share: a connection by its name, one client for each, and an extra that is not
+installed."""
 
 from __future__ import annotations
 
@@ -25,18 +26,27 @@ _MOST_CLIENTS = 100
 # What any operation on a connection may end with, before it speaks to anybody.
 CONNECTION_ERRORS = (
     DeclaredError(id="connection_unknown", title="no connection of that name is configured", retryable=False),
-    DeclaredError(id="connection_invalid", title="the connection is of another kind, or its settings cannot be used", retryable=False),
+    DeclaredError(
+        id="connection_invalid",
+        title="the connection is of another kind, or its settings cannot be used",
+        retryable=False,
+    ),
     DeclaredError(id="secret_missing", title="the secret that the connection refers to is not there", retryable=False),
     DeclaredError(id="credentials_refused", title="the user or the password is not accepted", retryable=False),
     DeclaredError(id="access_denied", title="the user may not do this", retryable=False),
 )
 EXTRA_MISSING = DeclaredError(id="extra_missing", title="the worker has no client for this", retryable=False)
 
-CONNECTION_INPUT: dict[str, Any] = {"type": "string", "minLength": 1, "description": "name of the connection in `tasks.connections`"}
+CONNECTION_INPUT: dict[str, Any] = {
+    "type": "string",
+    "minLength": 1,
+    "description": "name of the connection in `tasks.connections`",
+}
 
 
 def connection_of(attempt: Attempt, name: str, *kinds: str) -> Connection:
-    """The settings of the connection called `name`, which is one of `kinds`. Raises OperationError (`connection_unknown`, `connection_invalid`)."""
+    """The settings of the connection called `name`, which is one of `kinds`. Raises OperationError
+    (`connection_unknown`, `connection_invalid`)."""
     found: Connection = attempt.connection(name)
     if found.kind not in kinds:
         raise invalid(name, f"a connection of kind {' or '.join(kinds)}", f"it is one of kind {found.kind}")
@@ -72,17 +82,22 @@ def secret_of(attempt: Attempt, connection: Connection) -> str | None:
 
 
 def client_module(module: str, extra: str) -> ModuleType:
-    """The client library `module`, imported when it is first needed. Raises OperationError (`extra_missing`) when it is not installed."""
+    """The client library `module`, imported when it is first needed. Raises OperationError (`extra_missing`) when it is
+    not installed."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        message = f"expected the extra {extra} in this worker but {module} cannot be imported; do run: pip install 'streamflow-kafka[{extra}]'"
+        message = (
+            f"expected the extra {extra} in this worker but {module} cannot be imported; do run: pip install "
+            f"'streamflow-kafka[{extra}]'"
+        )
         raise OperationError("extra_missing", message, retryable=False) from error
 
 
 class Clients(Generic[C]):
-    """One client for each of several keys (such as a connection's name), made when it is first needed. Made anew when the settings it was made
-    from are others, or after `drop`. Several attempts that need it at once wait for one making of it. Of very many, the oldest are closed."""
+    """One client for each of several keys (such as a connection's name), made when it is first needed. Made anew when
+    the settings it was made from are others, or after `drop`. Several attempts that need it at once wait for one making
+    of it. Of very many, the oldest are closed."""
 
     def __init__(self, close: Callable[[C], Awaitable[None]]) -> None:
         self._close = close
@@ -119,8 +134,8 @@ class Clients(Generic[C]):
 
 
 class Condition:
-    """How operations on connections of some kinds fare in this worker: whether the client library of each is installed (`modules`, by kind), and
-    what went wrong last."""
+    """How operations on connections of some kinds fare in this worker: whether the client library of each is installed
+    (`modules`, by kind), and what went wrong last."""
 
     def __init__(self, settings: Settings, extra: str, modules: Mapping[str, str | None]) -> None:
         # There are none when only the contracts are wanted.
@@ -142,8 +157,16 @@ class Condition:
         """What stands in the way, without asking anybody."""
         if not self._used:
             return Health(ok=False, detail=f"no connection of kind {' or '.join(self._modules)} is configured")
-        if any(module is not None and importlib.util.find_spec(module) is None for kind, module in self._modules.items() if kind in self._used):
-            return Health(ok=False, detail=f"its client is not installed; do run: pip install 'streamflow-kafka[{self._extra}]'")
+        if any(
+            module is not None and importlib.util.find_spec(module) is None
+            for kind, module in self._modules.items()
+            if kind in self._used
+        ):
+            return Health(
+                ok=False, detail=f"its client is not installed; do run: pip install 'streamflow-kafka[{self._extra}]'"
+            )
         if self._trouble:
-            return Health(ok=False, detail="; ".join(f"{name}: {self._trouble[name]}" for name in sorted(self._trouble)))
+            return Health(
+                ok=False, detail="; ".join(f"{name}: {self._trouble[name]}" for name in sorted(self._trouble))
+            )
         return Health(ok=True)

@@ -3,10 +3,11 @@
     from streamflow.operations.testing import Sample, check_operation
 
     def test_my_operation_keeps_the_contract():
-        report = asyncio.run(check_operation(MyOperation(), [Sample({"amount": 12}), Sample({"amount": -1}, error="amount_refused")]))
-        assert report.ok, report
+        report = asyncio.run(check_operation(MyOperation(), [Sample({"amount": 12}), Sample({"amount": -1},
+        error="amount_refused")])) assert report.ok, report
 
-It needs no broker and no pytest. The samples are really done, several times over: give it a place where that does no harm.
+It needs no broker and no pytest. The samples are really done, several times over: give it a place where that does no
+harm.
 """
 
 from __future__ import annotations
@@ -80,8 +81,16 @@ class Report:
         return "\n".join([f"{self.operation}: {held} of {len(self.checks)} checks hold", *map(str, self.checks)])
 
 
-def make_attempt(operation: str, *, key: str | None = None, number: int = 1, timeout_s: float = 60.0, settings: Settings | None = None) -> Attempt:
-    """An attempt as a task worker makes it: under the idempotency key `key`, or one of its own; connections are those of `settings`."""
+def make_attempt(
+    operation: str,
+    *,
+    key: str | None = None,
+    number: int = 1,
+    timeout_s: float = 60.0,
+    settings: Settings | None = None,
+) -> Attempt:
+    """An attempt as a task worker makes it: under the idempotency key `key`, or one of its own; connections are those
+    of `settings`."""
     run = f"00000000-{uuid.uuid4().hex[:20]}"
     idempotency_key = key or f"{run}/test"
     known = {} if settings is None else settings.tasks.connections
@@ -91,7 +100,11 @@ def make_attempt(operation: str, *, key: str | None = None, number: int = 1, tim
 
     def connection(name: str) -> Connection:
         if name not in known:
-            raise OperationError("connection_unknown", f"expected a connection of the settings but {name} is none; do give settings", retryable=False)
+            raise OperationError(
+                "connection_unknown",
+                f"expected a connection of the settings but {name} is none; do give settings",
+                retryable=False,
+            )
         return known[name]
 
     return Attempt(
@@ -112,9 +125,11 @@ def make_attempt(operation: str, *, key: str | None = None, number: int = 1, tim
     )
 
 
-async def check_operation(operation: Operation, samples: Sequence[Sample | Mapping[str, Any]], *, settings: Settings | None = None) -> Report:
-    """Starts `operation`, does the samples, and closes it. `samples` are Samples, or bare inputs that are to succeed; `settings` give it connections
-    and the limit of outputs. Raises nothing: what goes wrong is in the report."""
+async def check_operation(
+    operation: Operation, samples: Sequence[Sample | Mapping[str, Any]], *, settings: Settings | None = None
+) -> Report:
+    """Starts `operation`, does the samples, and closes it. `samples` are Samples, or bare inputs that are to succeed;
+    `settings` give it connections and the limit of outputs. Raises nothing: what goes wrong is in the report."""
     given = [one if isinstance(one, Sample) else Sample(one) for one in samples]
     examiner = Examiner(operation, settings)
     async with examiner.started() as started:
@@ -166,10 +181,16 @@ class Examiner:
         spec = self.operation.spec
         for name, schema in (("input", spec.input), ("output", spec.output)):
             if (why := unusable(schema)) is not None:
-                return self.note("the schemas can be used", f"expected the {name} to be JSON Schema but {why}; do mend it")
+                return self.note(
+                    "the schemas can be used", f"expected the {name} to be JSON Schema but {why}; do mend it"
+                )
         self.note("the schemas can be used")
         refused = [wrong for wrong in WRONG_INPUTS if misfit(wrong, spec.input) is not None]
-        problem = None if refused else "expected it to refuse something but it takes anything; do say what the operation needs"
+        problem = (
+            None
+            if refused
+            else "expected it to refuse something but it takes anything; do say what the operation needs"
+        )
         self.note("wrong input is refused by the schema", problem)
         return True
 
@@ -177,7 +198,9 @@ class Examiner:
         """Everything that is looked at by doing samples."""
         good = [sample for sample in samples if sample.error is None]
         if not good:
-            self.note("there is a sample that succeeds", "expected one but there is none; do give an input that succeeds")
+            self.note(
+                "there is a sample that succeeds", "expected one but there is none; do give an input that succeeds"
+            )
         for sample in good:
             await self._good(sample)
         for sample in samples:
@@ -189,7 +212,10 @@ class Examiner:
         declared = {error.id for error in self.operation.spec.errors}
         undeclared = sorted(self._codes - declared - self.others_codes)
         problem = (
-            f"expected declared codes ({', '.join(sorted(declared)) or 'none'}) but found {', '.join(undeclared)}; do declare them" if undeclared else None
+            f"expected declared codes ({', '.join(sorted(declared)) or 'none'}) but found {', '.join(undeclared)}; do "
+            "declare them"
+            if undeclared
+            else None
         )
         self.note("only declared errors are raised", problem)
 
@@ -199,16 +225,24 @@ class Examiner:
 
     async def attempt(self, input: Any, key: str, number: int = 1) -> Any:
         """One attempt within the limit. Raises OperationError, or `_Wrong` with what is against the contract."""
-        given = make_attempt(self.operation.spec.name, key=key, number=number, timeout_s=self.limit_s, settings=self.settings)
+        given = make_attempt(
+            self.operation.spec.name, key=key, number=number, timeout_s=self.limit_s, settings=self.settings
+        )
         try:
             async with asyncio.timeout(self.limit_s):
                 return await self.operation.run(input, given)
         except OperationError:
             raise
         except TimeoutError:
-            raise _Wrong(f"expected it to end within {self.operation.spec.timeout} but it did not; do make it faster, or its timeout longer") from None
+            raise _Wrong(
+                f"expected it to end within {self.operation.spec.timeout} but it did not; do make it faster, or its "
+                "timeout longer"
+            ) from None
         except Exception as error:
-            raise _Wrong(f"expected an OperationError or an output but {type(error).__name__}: {error}; do raise OperationError with a code") from error
+            raise _Wrong(
+                f"expected an OperationError or an output but {type(error).__name__}: {error}; do raise "
+                "OperationError with a code"
+            ) from error
 
     async def _health(self) -> None:
         async def ask() -> None:
@@ -227,7 +261,10 @@ class Examiner:
         except _Wrong as wrong:
             return self.note(what, str(wrong))
         except TimeoutError:
-            return self.note(what, f"expected that within {limit_s:g} s but it did not; do make connections when they are first needed")
+            return self.note(
+                what,
+                f"expected that within {limit_s:g} s but it did not; do make connections when they are first needed",
+            )
         except Exception as error:  # noqa: BLE001 - finding out what an operation does is what this is for
             return self.note(what, f"expected nothing to be raised but {type(error).__name__}: {error}; do mend it")
         return self.note(what)
@@ -244,7 +281,10 @@ class Examiner:
             took_ms = (time.monotonic() - began) * 1000
         except (OperationError, _Wrong) as error:
             self._remember(error)
-            self.note(what, str(error) if isinstance(error, _Wrong) else f"expected an output but {error.code}: {error.message}")
+            self.note(
+                what,
+                str(error) if isinstance(error, _Wrong) else f"expected an output but {error.code}: {error.message}",
+            )
             return
         self.note(what, detail=f"{'pending' if isinstance(output, Pending) else 'its output fits'} ({took_ms:.0f} ms)")
         what = f"sample {sample}: the same key gives the same again"
@@ -252,16 +292,26 @@ class Examiner:
             again = self._judged(await self.attempt(sample.input, key, 2), sample)
         except (OperationError, _Wrong) as error:
             self._remember(error)
-            self.note(what, f"expected a second attempt under one key to succeed but {error}; do take what was done before for success")
+            self.note(
+                what,
+                f"expected a second attempt under one key to succeed but {error}; do take what was done before for "
+                "success",
+            )
             return
-        problem = f"expected {_short(output)} again but {_short(again)}; do remember results by idempotency key" if again != output else None
+        problem = (
+            f"expected {_short(output)} again but {_short(again)}; do remember results by idempotency key"
+            if again != output
+            else None
+        )
         self.note(what, problem)
 
     def _judged(self, output: Any, sample: Sample) -> Any:
         """The output as a worker would send it. Raises `_Wrong`."""
         if isinstance(output, Pending):
             if not output.for_s > 0:
-                raise _Wrong(f"expected Pending for more than 0 s but {output.for_s}; do say how long an answer may take")
+                raise _Wrong(
+                    f"expected Pending for more than 0 s but {output.for_s}; do say how long an answer may take"
+                )
             return output
         try:
             encoded = msgspec.json.encode(output, order="sorted")
@@ -269,7 +319,9 @@ class Examiner:
             raise _Wrong(f"expected an output that can be written as JSON but {error}; do return plain data") from error
         limit = (self.settings.tasks if self.settings is not None else Settings.model_construct().tasks).output_bytes
         if len(encoded) > limit:
-            raise _Wrong(f"expected at most {limit} bytes of output but {len(encoded)}; do return a reference to what is large")
+            raise _Wrong(
+                f"expected at most {limit} bytes of output but {len(encoded)}; do return a reference to what is large"
+            )
         value = msgspec.json.decode(encoded)
         if (wrong := misfit(value, self.operation.spec.output)) is not None:
             raise _Wrong(f"expected its output to fit the schema but {wrong}; do mend one of them")
@@ -281,7 +333,12 @@ class Examiner:
         what = f"sample {sample} fails with {code}"
         declared = next((error for error in self.operation.spec.errors if error.id == code), None)
         if misfit(sample.input, self.operation.spec.input) is not None:
-            self.note(what, None if code == "input_invalid" else "expected its input to fit the schema but it does not; do mend one of them")
+            self.note(
+                what,
+                None
+                if code == "input_invalid"
+                else "expected its input to fit the schema but it does not; do mend one of them",
+            )
             return
         try:
             output = await self.attempt(sample.input, self.new_key())
@@ -291,7 +348,10 @@ class Examiner:
             self._remember(error)
             problem = None if error.code == code else f"expected {code} but {error.code}: {error.message}"
             if problem is None and declared is not None and not declared.retryable and error.retryable:
-                problem = "expected retryable=False as its declaration says but it is raised as retryable; do mend one of them"
+                problem = (
+                    "expected retryable=False as its declaration says but it is raised as retryable; do mend "
+                    "one of them"
+                )
             self.note(what, problem)
         else:
             self.note(what, f"expected {code} but it gave {_short(output)}")
@@ -299,7 +359,9 @@ class Examiner:
     async def _together(self, samples: Sequence[Sample]) -> None:
         what = f"{_AT_ONCE} attempts at a time do not disturb each other"
         chosen = list(itertools.islice(itertools.cycle(samples), _AT_ONCE))
-        done = await asyncio.gather(*(self.attempt(sample.input, self.new_key()) for sample in chosen), return_exceptions=True)
+        done = await asyncio.gather(
+            *(self.attempt(sample.input, self.new_key()) for sample in chosen), return_exceptions=True
+        )
         for output, sample in zip(done, chosen, strict=True):
             try:
                 if isinstance(output, BaseException):
@@ -320,17 +382,26 @@ class Examiner:
             task.cancel()
             await asyncio.wait({task}, timeout=_CANCEL_S)
             if not task.done():
-                self.note(what, f"expected it to end within {_CANCEL_S:g} s but it goes on; do not catch CancelledError, and block in no loop")
+                self.note(
+                    what,
+                    f"expected it to end within {_CANCEL_S:g} s but it goes on; do not catch CancelledError, and "
+                    "block in no loop",
+                )
                 return
             if not task.cancelled() and isinstance(error := task.exception(), OperationError | _Wrong):
                 self._remember(error)
-                self.note(what, f"expected CancelledError to pass but {error}; do not turn it into an error of your own")
+                self.note(
+                    what, f"expected CancelledError to pass but {error}; do not turn it into an error of your own"
+                )
                 return
         try:
             self._judged(await self.attempt(sample.input, key, 2), sample)
         except (OperationError, _Wrong) as error:
             self._remember(error)
-            self.note(what, f"expected the next attempt to succeed but {error}; do leave nothing half done that stands in its way")
+            self.note(
+                what,
+                f"expected the next attempt to succeed but {error}; do leave nothing half done that stands in its way",
+            )
             return
         self.note(what)
 

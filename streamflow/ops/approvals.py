@@ -1,6 +1,7 @@
 """Approvals that wait for people, as `runs` tells of them, and what a person decides.
 
-Who somebody is, is not known here: `by` and `groups` are what the caller says. Whoever may append to `commands` may decide anything.
+Who somebody is, is not known here: `by` and `groups` are what the caller says. Whoever may append to `commands` may
+decide anything.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class Approvals:
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, str], OpenApproval] = {}
-        self._seen: dict[str, int] = {}  # the last seq taken of a run that has open ones: what was asked again is no copy
+        # the last seq taken of a run that has open ones: what was asked again is no copy
+        self._seen: dict[str, int] = {}
         self._at: dict[int, int] = {}
         self._lock = threading.Lock()
 
@@ -67,7 +69,16 @@ class Approvals:
             return
         if isinstance(data, t.ApprovalRequested):
             assert transition.step is not None
-            asked = (transition.definition, transition.version, transition.key, data.text, data.who, data.form, data.due_ms, transition.at_ms)
+            asked = (
+                transition.definition,
+                transition.version,
+                transition.key,
+                data.text,
+                data.who,
+                data.form,
+                data.due_ms,
+                transition.at_ms,
+            )
             self._open[run, transition.step] = OpenApproval(run, transition.step, *asked)
             self._seen[run] = transition.seq
         elif isinstance(data, t.ApprovalGiven | t.ApprovalExpired):
@@ -115,22 +126,46 @@ def open_approval(history: Iterable[Transition], run: str, step: str) -> OpenApp
         if (one.run, one.step) == (run, step):
             return one
     if asked:
-        raise Rejected("approval_closed", f"expected an open approval {step} of {run} but {ended}; nothing is left to decide", run=run, step=step)
-    raise Rejected("approval_unknown", f"expected an approval {step} of {run} but none was asked for; do list the open ones", run=run, step=step)
+        raise Rejected(
+            "approval_closed",
+            f"expected an open approval {step} of {run} but {ended}; nothing is left to decide",
+            run=run,
+            step=step,
+        )
+    raise Rejected(
+        "approval_unknown",
+        f"expected an approval {step} of {run} but none was asked for; do list the open ones",
+        run=run,
+        step=step,
+    )
 
 
-def decide(approval: OpenApproval, decision: str, *, by: str, groups: Iterable[str] = (), data: Any = None, id: str | None = None) -> Decide:
+def decide(
+    approval: OpenApproval,
+    decision: str,
+    *,
+    by: str,
+    groups: Iterable[str] = (),
+    data: Any = None,
+    id: str | None = None,
+) -> Decide:
     """The command that says what was decided.
 
-    Raises Rejected: `decision_unknown`, `not_allowed` when neither `by` nor one of `groups` may decide, `schema_mismatch` when `data` does not fit the
-    form (of a rejection too: what comes after may read it)."""
+    Raises Rejected: `decision_unknown`, `not_allowed` when neither `by` nor one of `groups` may decide,
+    `schema_mismatch` when `data` does not fit the form (of a rejection too: what comes after may read it)."""
     if decision not in DECISIONS:
-        raise Rejected("decision_unknown", f"expected one of {', '.join(DECISIONS)} but found {decision}; do choose one of them")
+        raise Rejected(
+            "decision_unknown", f"expected one of {', '.join(DECISIONS)} but found {decision}; do choose one of them"
+        )
     if not by:
         raise Rejected("by_missing", "expected the name of who decides but it is empty; do say who you are")
     if not {by, *groups} & set(approval.who):
         may = ", ".join(approval.who)
-        raise Rejected("not_allowed", f"expected a decision by one of {may} but {by} is none and in no such group; do ask one of them", who=list(approval.who))
+        raise Rejected(
+            "not_allowed",
+            f"expected a decision by one of {may} but {by} is none and in no such group; do ask one of them",
+            who=list(approval.who),
+        )
     if approval.form is not None:
         check_schema(approval.form, data, "data that fits the form")
     return Decide(id or new_id(), approval.run, approval.step, DECISIONS[decision], by, data)

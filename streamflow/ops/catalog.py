@@ -1,4 +1,5 @@
-"""What definitions may name beside their own catalog file: operations that are installed or registered, and definitions that are published."""
+"""What definitions may name beside their own catalog file: operations that are installed or registered, and definitions
+that are published."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from streamflow.kafka.definitions import Snapshot
 
 
 class Surroundings:
-    """The definitions log, read once and only if something needs it, and the definitions that are checked or published together.
+    """The definitions log, read once and only if something needs it, and the definitions that are checked or published
+    together.
 
     `read` reads the log; what it raises is raised by whatever needs the log."""
 
@@ -34,13 +36,16 @@ class Surroundings:
         return Catalog(events=[EventSpec.model_validate(entry) for entry in self.log.events.values()])
 
     def complete(self, definition: Definition, catalog: Catalog) -> Catalog:
-        """`catalog` with all that `definition` may name. What `catalog` has itself comes first; the log is only read for what is not known without."""
+        """`catalog` with all that `definition` may name. What `catalog` has itself comes first; the log is only read
+        for what is not known without."""
         if operation_names(definition):
             catalog = _with(catalog, operations=_installed())
         catalog = _with(catalog, definitions=self._beside.values())
         unknown = [name for name in operation_names(definition) if catalog.operation(name) is None]
         if unknown or any(catalog.definition(*child) is None for child in child_names(definition)):
-            catalog = _with(catalog, operations=published_operations(self.log), definitions=published_definitions(self.log))
+            catalog = _with(
+                catalog, operations=published_operations(self.log), definitions=published_definitions(self.log)
+            )
         return catalog
 
 
@@ -59,8 +64,13 @@ def published_operations(log: Snapshot) -> list[OperationSpec]:
 
 def published_definitions(log: Snapshot) -> list[ChildSpec]:
     """Every published version that is not retired, by name, and as it was published."""
-    current = [(key, record) for key, record in log.versions.items() if not record.retired and record.sha in log.contents]
-    return [child_of(*log.contents[record.sha], record.sha) for _, record in sorted(current, key=lambda item: (item[0][0], item[1].offset))]
+    current = [
+        (key, record) for key, record in log.versions.items() if not record.retired and record.sha in log.contents
+    ]
+    return [
+        child_of(*log.contents[record.sha], record.sha)
+        for _, record in sorted(current, key=lambda item: (item[0][0], item[1].offset))
+    ]
 
 
 def child_of(content: bytes, offset: int, sha: str) -> ChildSpec:
@@ -70,16 +80,22 @@ def child_of(content: bytes, offset: int, sha: str) -> ChildSpec:
 
 
 def _installed() -> list[OperationSpec]:
-    from streamflow.operations.registry import known_operations  # with every client there is: only for those who need it
+    # with every client there is: only for those who need it
+    from streamflow.operations.registry import known_operations
 
     return known_operations()
 
 
-def _with(catalog: Catalog, *, operations: Iterable[OperationSpec] = (), definitions: Iterable[ChildSpec] = ()) -> Catalog:
+def _with(
+    catalog: Catalog, *, operations: Iterable[OperationSpec] = (), definitions: Iterable[ChildSpec] = ()
+) -> Catalog:
     """`catalog` with those of `operations` and `definitions` that it does not have."""
     return catalog.model_copy(
         update={
             "operations": [*catalog.operations, *(spec for spec in operations if catalog.operation(spec.name) is None)],
-            "definitions": [*catalog.definitions, *(spec for spec in definitions if catalog.definition(spec.name, spec.version) is None)],
+            "definitions": [
+                *catalog.definitions,
+                *(spec for spec in definitions if catalog.definition(spec.name, spec.version) is None),
+            ],
         }
     )

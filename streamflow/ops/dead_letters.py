@@ -13,14 +13,21 @@ from streamflow.wire.decoding import Record
 
 
 def facts_of(letter: Record) -> dict[str, str]:
-    """What Streamflow says about a dead letter, by name: reason, message, stage, topic, partition, offset, and what else is known."""
-    return {name.removeprefix(PREFIX): value.decode("utf-8", "replace") for name, value in letter.headers if name.startswith(PREFIX) and value is not None}
+    """What Streamflow says about a dead letter, by name: reason, message, stage, topic, partition, offset, and what
+    else is known."""
+    return {
+        name.removeprefix(PREFIX): value.decode("utf-8", "replace")
+        for name, value in letter.headers
+        if name.startswith(PREFIX) and value is not None
+    }
 
 
 def original_headers(letter: Record) -> dict[str, str]:
     """The headers of the record that became this dead letter."""
     own = (PREFIX, "__streams.errors.")
-    return {name: (value or b"").decode("utf-8", "replace") for name, value in letter.headers if not name.startswith(own)}
+    return {
+        name: (value or b"").decode("utf-8", "replace") for name, value in letter.headers if not name.startswith(own)
+    }
 
 
 def read_dead_letters(settings: Settings, progress: Progress | None = None) -> Iterator[Record]:

@@ -1,4 +1,5 @@
-"""Asking the engine many times over, for a process that lives: one producer, and one reader of the answers that lives while somebody waits.
+"""Asking the engine many times over, for a process that lives: one producer, and one reader of the answers that lives
+while somebody waits.
 
 `requests.ask` is for a single question; it opens three connections for it.
 """
@@ -29,7 +30,10 @@ _log = structlog.get_logger(__name__)
 
 _LINGER_S = 20.0  # how long the reader goes on after the last question: opening it again takes some tenths of a second
 _REMEMBERED = 10_000  # answers kept for those who come back for them
-UNANSWERED = "expected an answer of the engine but there is none yet; the command stays in commands (is an engine worker running?)"
+UNANSWERED = (
+    "expected an answer of the engine but there is none yet; the command stays in commands (is an engine "
+    "worker running?)"
+)
 _SETTLE_S = 0.02  # transitions of one command arrive together; those of the next fetch belong to it too
 
 Answering = Future[Answer]
@@ -65,7 +69,8 @@ class Exchange:
         self._decoder = msgspec.json.Decoder(_Caused)
 
     def ask(self, command: Command, *, key: str, partition: int, for_s: float) -> Answering:
-        """Appends `command` to `partition` under the business key `key`, and what will become of it: as `expect`. Waits for the broker only.
+        """Appends `command` to `partition` under the business key `key`, and what will become of it: as `expect`. Waits
+        for the broker only.
 
         Raises OperationError when the broker does not take it."""
         answer = self.expect(command.id, for_s)
@@ -85,8 +90,9 @@ class Exchange:
         return answer
 
     def expect(self, command: str, for_s: float) -> Answering:
-        """What will become of the command with this id, or what became of it if it was asked for here lately: an Answer, the Rejected that the engine
-        answered with, or OperationError (`unanswered`) when nothing was heard for `for_s` seconds. Raises OperationError when it cannot read."""
+        """What will become of the command with this id, or what became of it if it was asked for here lately: an
+        Answer, the Rejected that the engine answered with, or OperationError (`unanswered`) when nothing was heard for
+        `for_s` seconds. Raises OperationError when it cannot read."""
         with self._lock:
             if self._closing.is_set():
                 raise OperationError("sidecar_stops", "expected to ask the engine but this process ends; do ask again")
@@ -108,7 +114,9 @@ class Exchange:
             reader.join()
         if made is not None:
             made.flush(5)
-        self._fail(OperationError("sidecar_stops", "expected an answer of the engine but this process ends; do ask again"))
+        self._fail(
+            OperationError("sidecar_stops", "expected an answer of the engine but this process ends; do ask again")
+        )
 
     def _open(self) -> None:
         """Starts reading at what is the end now: nothing that is appended after this is missed."""
@@ -131,9 +139,13 @@ class Exchange:
                     for command, transitions in heard.items():
                         found.setdefault(command, []).extend(transitions)
                     for command in found.keys() - heard.keys():
-                        self._settle(command, Answer(command, tuple({one.seq: one for one in found.pop(command)}.values())))
+                        self._settle(
+                            command, Answer(command, tuple({one.seq: one for one in found.pop(command)}.values()))
+                        )
         except OperationError as error:
-            _log.warning("answers_unreadable", code=error.code, error=error.message, consequence="whoever waits is told so")
+            _log.warning(
+                "answers_unreadable", code=error.code, error=error.message, consequence="whoever waits is told so"
+            )
             with self._lock:
                 self._reader = None
             self._fail(error)
@@ -164,14 +176,23 @@ class Exchange:
                 if cause in self._waiting:
                     heard.setdefault(cause, []).append(decode_transition(record.value or b"", record.headers))
             except (msgspec.DecodeError, DecodeError) as error:
-                _log.warning("transition_unreadable", partition=record.partition, offset=record.offset, error=type(error).__name__)
+                _log.warning(
+                    "transition_unreadable",
+                    partition=record.partition,
+                    offset=record.offset,
+                    error=type(error).__name__,
+                )
         return heard
 
     def _take_letters(self, dead: Reading) -> None:
         for letter in dead.follow(0.0):
             named, place, rejected = refusal(self._settings, letter)
             with self._lock:
-                asked = [command for command, wait in self._waiting.items() if command == named or (place is not None and wait.place == place)]
+                asked = [
+                    command
+                    for command, wait in self._waiting.items()
+                    if command == named or (place is not None and wait.place == place)
+                ]
             for command in asked:
                 self._settle(command, rejected)
 

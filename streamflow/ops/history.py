@@ -1,4 +1,5 @@
-"""Runs as the topic `runs` tells them: transitions without copies, and what they say about a run, without asking any worker."""
+"""Runs as the topic `runs` tells them: transitions without copies, and what they say about a run, without asking any
+worker."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ _ENDINGS: dict[type, Status] = {RunCompleted: "completed", RunFailed: "failed", 
 
 @dataclass(slots=True)
 class RunSummary:
-    """Where a run is, as its transitions say. `open` are the steps that have begun and not ended, `ended` what its last transition says.
-    `stopping`: it ends as `failed` or `cancelled` when what is to be undone is undone."""
+    """Where a run is, as its transitions say. `open` are the steps that have begun and not ended, `ended` what its last
+    transition says. `stopping`: it ends as `failed` or `cancelled` when what is to be undone is undone."""
 
     run: str
     definition: str
@@ -68,7 +69,9 @@ class RunSummary:
             self.status = _ENDINGS[type(data)]
             self.ended = ", ".join(data.ended) if isinstance(data, RunCompleted) else data.reason
         else:
-            self.status = "parked" if self.open and any(step.state == "parked" for step in self.open.values()) else "open"
+            self.status = (
+                "parked" if self.open and any(step.state == "parked" for step in self.open.values()) else "open"
+            )
         return True
 
     @property
@@ -102,7 +105,9 @@ class Runs:
         """The run's summary after `transition`; None for a copy."""
         run = self.by_id.get(transition.run)
         if run is None:
-            run = self.by_id[transition.run] = RunSummary(transition.run, transition.definition, transition.version, transition.key)
+            run = self.by_id[transition.run] = RunSummary(
+                transition.run, transition.definition, transition.version, transition.key
+            )
         return run if run.take(transition) else None
 
     def counts(self) -> dict[Status, int]:
@@ -118,10 +123,15 @@ def partition_of_known_run(settings: Settings, run: str) -> int:
     try:
         return partition_of_run(run, settings.topics.partitions)
     except ValueError as error:
-        raise Rejected("no_run_id", f"expected a run id such as 4f2a91c0-5d0c7a1b2c3d4e5f6071 but found {run!r}; `runs list` shows them") from error
+        raise Rejected(
+            "no_run_id",
+            f"expected a run id such as 4f2a91c0-5d0c7a1b2c3d4e5f6071 but found {run!r}; `runs list` shows them",
+        ) from error
 
 
-def open_runs(settings: Settings, *, run: str | None = None, key: str | None = None, start: int = OFFSET_BEGINNING) -> Reading:
+def open_runs(
+    settings: Settings, *, run: str | None = None, key: str | None = None, start: int = OFFSET_BEGINNING
+) -> Reading:
     """A reading of `runs`: of the only partition that a known run, or a known business key, can be in, or of all.
 
     Raises Rejected if `run` is no run id, OperationError if the topic cannot be read."""
@@ -164,7 +174,10 @@ def read_history(settings: Settings, run: str, progress: Progress | None = None)
     """As `find_history`, but raises Rejected (`run_unknown`) if the topic has none."""
     found = find_history(settings, run, progress)
     if not found:
-        raise Rejected("run_unknown", f"expected transitions of {run} in runs but there are none; `runs list` shows the runs that are there")
+        raise Rejected(
+            "run_unknown",
+            f"expected transitions of {run} in runs but there are none; `runs list` shows the runs that are there",
+        )
     return found
 
 

@@ -1,7 +1,9 @@
-"""How far the workers are behind: records between what a group has committed and the end, and how old the first of them is.
+"""How far the workers are behind: records between what a group has committed and the end, and how old the first of them
+is.
 
-In a lane only what is unfinished counts: what has ended above the committed offset is in the commit's metadata. The engine's position is in its
-state; its committed offsets follow with every checkpoint, so up to a checkpoint interval of what is shown is done.
+In a lane only what is unfinished counts: what has ended above the committed offset is in the commit's metadata. The
+engine's position is in its state; its committed offsets follow with every checkpoint, so up to a checkpoint interval of
+what is shown is done.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """One partition: `committed` is None when the group never committed there; `seconds` the age of the first unread record, 0 if all is read."""
+    """One partition: `committed` is None when the group never committed there; `seconds` the age of the first unread
+    record, 0 if all is read."""
 
     role: str
     topic: str
@@ -47,8 +50,8 @@ class PartitionLag:
 
 
 def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
-    """The lag of the engine on `commands`, of ingress on the topics that the versions in `log` read, and of task workers on their lanes, by role,
-    topic and partition.
+    """The lag of the engine on `commands`, of ingress on the topics that the versions in `log` read, and of task
+    workers on their lanes, by role, topic and partition.
 
     Raises OperationError when the broker does not answer."""
     admin = Admin(settings)
@@ -63,7 +66,9 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
     in_lanes = positions(settings, lanes)
     for group, (role, names) in wanted.items():
         described = admin.describe(names)
-        partitions = [TopicPartition(topic.name, number) for topic in described.values() for number in range(topic.partitions)]
+        partitions = [
+            TopicPartition(topic.name, number) for topic in described.values() for number in range(topic.partitions)
+        ]
         if not partitions:
             continue
         ended: dict[Place, int] = {}
@@ -77,7 +82,14 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
         unread = {place: max(committed.get(place, -1), begins[place]) for place in ends}
         ages = _ages(settings, {place: at for place, at in unread.items() if at < ends[place]})
         found += [
-            PartitionLag(role, *place, committed.get(place), end, max(0, end - unread[place] - ended.get(place, 0)), ages.get(place, 0.0))
+            PartitionLag(
+                role,
+                *place,
+                committed.get(place),
+                end,
+                max(0, end - unread[place] - ended.get(place, 0)),
+                ages.get(place, 0.0),
+            )
             for place, end in sorted(ends.items())
         ]
     return found
@@ -109,7 +121,8 @@ def _offsets(client: AdminClient, partitions: list[TopicPartition], spec: Offset
 
 
 def _ages(settings: Settings, unread: dict[Place, int]) -> dict[Place, float]:
-    """How old the first unread record of each place is, in seconds; places whose record did not come in time are left out."""
+    """How old the first unread record of each place is, in seconds; places whose record did not come in time are left
+    out."""
     ages: dict[Place, float] = {}
     for topic in sorted({topic for topic, _ in unread}):
         offsets = {number: at for (name, number), at in unread.items() if name == topic}

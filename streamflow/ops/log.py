@@ -21,8 +21,8 @@ _KNOWN = 200  # texts; more than that are no repetition
 
 
 class Seldom(logging.Filter):
-    """Lets a line of these loggers pass once in ten seconds, and then with how often it came meanwhile: while a broker is away, aiokafka says the same
-    some hundred times a second."""
+    """Lets a line of these loggers pass once in ten seconds, and then with how often it came meanwhile: while a broker
+    is away, aiokafka says the same some hundred times a second."""
 
     def __init__(self, loggers: tuple[str, ...], clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -53,12 +53,18 @@ def configure_log(settings: Settings, **always: Any) -> None:
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True) if settings.log_format == "json" else structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        structlog.processors.TimeStamper(fmt="iso", utc=True)
+        if settings.log_format == "json"
+        else structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
     ]
     last: list[Any] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(sort_keys=True)]
         if settings.log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24, exception_formatter=structlog.dev.plain_traceback)]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), pad_event_to=24, exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**always)
@@ -69,7 +75,8 @@ def configure_log(settings: Settings, **always: Any) -> None:
         cache_logger_on_first_use=False,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name], processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)

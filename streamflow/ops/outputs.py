@@ -12,7 +12,8 @@ RUN = "output"  # the run's own, which is that of the step that its definition n
 
 
 def outputs_of(history: Iterable[Transition]) -> dict[str, Any]:
-    """The outputs of the steps of a run that called something or set values, by step, and once it is complete its own under `output`."""
+    """The outputs of the steps of a run that called something or set values, by step, and once it is complete its own
+    under `output`."""
     found: dict[str, Any] = {}
     for transition in history:
         data, step = transition.data, transition.step or ""

@@ -28,8 +28,9 @@ class Outgoing:
 
 
 def event_record(spec: EventSpec, data: Any, key: str | None = None) -> Outgoing:
-    """`data` as a record that is the event `spec`: what the catalog reads to tell it from others, and its id, time and key, are added where
-    they are missing. Events that are told by their CloudEvents type become CloudEvents in binary mode, others stay plain JSON.
+    """`data` as a record that is the event `spec`: what the catalog reads to tell it from others, and its id, time and
+    key, are added where they are missing. Events that are told by their CloudEvents type become CloudEvents in binary
+    mode, others stay plain JSON.
 
     Raises Rejected when a place is in the payload and the payload is no JSON object, or when there is no key."""
     data = json.loads(json.dumps(data))
@@ -37,7 +38,11 @@ def event_record(spec: EventSpec, data: Any, key: str | None = None) -> Outgoing
     match = spec.match
     if match is None or match.type is not None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        headers |= {"ce_specversion": "1.0", "ce_type": spec.name if match is None or match.type is None else match.type, "ce_source": "/streamflow/cli"}
+        headers |= {
+            "ce_specversion": "1.0",
+            "ce_type": spec.name if match is None or match.type is None else match.type,
+            "ce_source": "/streamflow/cli",
+        }
         headers |= {"ce_id": str(uuid.uuid4()), "ce_time": now}
     if match is not None and match.equals is not None:
         told_by = Location(path=match.path) if match.path else Location(header=match.header)
@@ -50,7 +55,11 @@ def event_record(spec: EventSpec, data: Any, key: str | None = None) -> Outgoing
         _fill(spec.key, key, data, headers)
     found = _found(spec.key, data, headers) if spec.key is not None else key
     record_key = None if found is None else str(found)
-    return Outgoing(None if record_key is None else record_key.encode(), _encoded(data), tuple((name, text.encode()) for name, text in headers.items()))
+    return Outgoing(
+        None if record_key is None else record_key.encode(),
+        _encoded(data),
+        tuple((name, text.encode()) for name, text in headers.items()),
+    )
 
 
 def _fill(place: Location, value: str | int | bool, data: Any, headers: dict[str, str]) -> None:
@@ -63,7 +72,9 @@ def _fill(place: Location, value: str | int | bool, data: Any, headers: dict[str
     for part in parents:
         node = node.setdefault(part, {}) if isinstance(node, dict) else None
     if not isinstance(node, dict):
-        raise Rejected("payload_no_object", f"expected a JSON object with {place.path} but found something else; do send an object")
+        raise Rejected(
+            "payload_no_object", f"expected a JSON object with {place.path} but found something else; do send an object"
+        )
     node.setdefault(last, value)
 
 
@@ -94,10 +105,14 @@ class Sent:
 
 
 def send(settings: Settings, topic: str, records: Iterable[Outgoing], *, rate: float | None = None) -> Iterator[Sent]:
-    """Sends `records` in order, at most `rate` of them a second, and yields now and then; the last time when all are acknowledged.
+    """Sends `records` in order, at most `rate` of them a second, and yields now and then; the last time when all are
+    acknowledged.
 
     Raises OperationError when the topic does not exist or the broker does not take a record."""
-    producer = Producer(confluent_producer_config(settings, "events") | {"linger.ms": 5, "message.timeout.ms": 60_000, "queue.buffering.max.messages": 50_000})
+    producer = Producer(
+        confluent_producer_config(settings, "events")
+        | {"linger.ms": 5, "message.timeout.ms": 60_000, "queue.buffering.max.messages": 50_000}
+    )
     _require_topic(producer, topic)
     sent = Sent()
 
@@ -131,7 +146,9 @@ def send(settings: Settings, topic: str, records: Iterable[Outgoing], *, rate: f
 def _produce(producer: Producer, topic: str, record: Outgoing, delivered: Any) -> None:
     while True:
         try:
-            producer.produce(topic, record.value, record.key, headers=dict(record.headers) or None, on_delivery=delivered)
+            producer.produce(
+                topic, record.value, record.key, headers=dict(record.headers) or None, on_delivery=delivered
+            )
             return
         except BufferError:
             producer.poll(0.1)
@@ -143,10 +160,15 @@ def _require_topic(producer: Producer, topic: str) -> None:
     try:
         found = producer.list_topics(topic, timeout=10).topics[topic]
     except KafkaException as error:
-        raise OperationError("broker_unreachable", f"expected the broker to answer but {error.args[0].str()}; do check the broker and the settings") from error
+        raise OperationError(
+            "broker_unreachable",
+            f"expected the broker to answer but {error.args[0].str()}; do check the broker and the settings",
+        ) from error
     if found.error is not None:
         missing = f"expected the topic {topic} but it does not exist"
-        raise OperationError("topic_missing", f"{missing}; do create it, or publish its definition with --create-topics", retryable=False)
+        raise OperationError(
+            "topic_missing", f"{missing}; do create it, or publish its definition with --create-topics", retryable=False
+        )
 
 
 def _check(sent: Sent, topic: str) -> None:
@@ -155,4 +177,7 @@ def _check(sent: Sent, topic: str) -> None:
 
 
 def _refused(topic: str, error: KafkaError) -> OperationError:
-    return OperationError("broker_refused", f"expected {topic} to take the record but {error.name()}: {error.str()}; do check its size and the topic")
+    return OperationError(
+        "broker_refused",
+        f"expected {topic} to take the record but {error.name()}: {error.str()}; do check its size and the topic",
+    )

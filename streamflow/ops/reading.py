@@ -15,6 +15,11 @@ from streamflow.wire.decoding import Record
 Progress = Callable[[int, int], None]  # records read, records to read
 
 _ANSWER_S = 10.0
+_MISSING = (
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
 _BATCH = 1000
 
 
@@ -24,7 +29,13 @@ class Reading:
     `start` is where each partition begins: `OFFSET_BEGINNING`, `OFFSET_END`, or an offset by partition.
     Raises OperationError (`topic_missing`, `broker_unreachable`) when it is made."""
 
-    def __init__(self, settings: Settings, topic: str, partitions: Sequence[int] | None = None, start: int | Mapping[int, int] = OFFSET_BEGINNING) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        partitions: Sequence[int] | None = None,
+        start: int | Mapping[int, int] = OFFSET_BEGINNING,
+    ) -> None:
         self.topic = topic
         self._last_error: KafkaError | None = None
         self._consumer = Consumer(
@@ -41,11 +52,15 @@ class Reading:
         )
         try:
             self.partitions = tuple(partitions) if partitions is not None else self._all_partitions()
-            self._begin = {number: start if isinstance(start, int) else start.get(number, OFFSET_END) for number in self.partitions}
+            self._begin = {
+                number: start if isinstance(start, int) else start.get(number, OFFSET_END) for number in self.partitions
+            }
             self.bounds = {number: self._bounds(number) for number in self.partitions}
             for number, at in self._begin.items():
                 low, high = self.bounds[number]
-                self._begin[number] = low if at == OFFSET_BEGINNING else high if at == OFFSET_END else min(max(at, low), high)
+                self._begin[number] = (
+                    low if at == OFFSET_BEGINNING else high if at == OFFSET_END else min(max(at, low), high)
+                )
             self._consumer.assign([TopicPartition(topic, number, at) for number, at in self._begin.items()])
         except BaseException:
             self.close()
@@ -61,7 +76,8 @@ class Reading:
         self._consumer.close()
 
     def to_end(self, progress: Progress | None = None) -> Iterator[Record]:
-        """Every record up to the end as it was when the reading was made, in order within a partition. May be followed by `follow`."""
+        """Every record up to the end as it was when the reading was made, in order within a partition. May be followed
+        by `follow`."""
         left = {number for number in self.partitions if self._begin[number] < self.bounds[number][1]}
         total = sum(self.bounds[number][1] - self._begin[number] for number in left)
         at = dict(self._begin)
@@ -95,7 +111,10 @@ class Reading:
             return False
         if error.code() == KafkaError._PARTITION_EOF:
             return True
-        raise OperationError("topic_unreadable", f"expected to read {self.topic} but {error.name()}: {error.str()}; check the broker and its permissions")
+        raise OperationError(
+            "topic_unreadable",
+            f"expected to read {self.topic} but {error.name()}: {error.str()}; check the broker and its permissions",
+        )
 
     def _all_partitions(self) -> tuple[int, ...]:
         try:
@@ -104,7 +123,10 @@ class Reading:
             raise self._unreachable(error) from error
         if found.error is not None or not found.partitions:
             raise OperationError(
-                "topic_missing", f"expected the topic {self.topic} but it does not exist; do run `streamflow topics apply`, or check its name", retryable=False
+                "topic_missing",
+                f"expected the topic {self.topic} but it does not exist; do run `streamflow topics apply`, or check "
+                "its name",
+                retryable=False,
             )
         return tuple(sorted(found.partitions))
 
@@ -112,9 +134,12 @@ class Reading:
         try:
             low, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=_ANSWER_S)
         except KafkaException as error:
-            if error.args[0].code() in (KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART):  # noqa: SLF001
+            if error.args[0].code() in _MISSING:
                 found = f"{self.topic} has no partition {number}"
-                raise OperationError("topic_missing", f"expected the topic as the settings say but {found}; do check `streamflow topics plan`") from error
+                raise OperationError(
+                    "topic_missing",
+                    f"expected the topic as the settings say but {found}; do check `streamflow topics plan`",
+                ) from error
             raise self._unreachable(error) from error
         return low, high
 
@@ -129,12 +154,20 @@ class Reading:
 
     def _unreachable(self, error: KafkaException) -> OperationError:
         said = self._last_error or error.args[0]
-        text = f"expected the broker to answer but {said.name()}: {said.str()}; do check the broker and the kafka settings"
+        text = (
+            f"expected the broker to answer but {said.name()}: {said.str()}; do check the broker and the kafka settings"
+        )
         return OperationError("broker_unreachable", text)
 
 
 def _record(message: Message) -> Record:
     headers: Any = message.headers() or ()
     return Record(
-        message.topic() or "", message.partition() or 0, message.offset() or 0, message.timestamp()[1], message.key(), message.value(), tuple(headers)
+        message.topic() or "",
+        message.partition() or 0,
+        message.offset() or 0,
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        tuple(headers),
     )

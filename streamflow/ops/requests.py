@@ -1,4 +1,5 @@
-"""Asking the engine for something, and hearing its answer: a command is appended, its outcome is read from `runs` or `dead-letters`.
+"""Asking the engine for something, and hearing its answer: a command is appended, its outcome is read from `runs` or
+`dead-letters`.
 
 A command is answered by the transitions that name it as their cause, or by a dead letter that names it or its record.
 """
@@ -44,10 +45,11 @@ def new_id() -> str:
 
 
 def ask(settings: Settings, command: Command, *, key: str, partition: int, timeout_s: float = ANSWER_S) -> Answer:
-    """Appends `command` to `partition` under the business key `key` (empty if it is not known) and waits for what becomes of it.
+    """Appends `command` to `partition` under the business key `key` (empty if it is not known) and waits for what
+    becomes of it.
 
-    Raises Rejected with the engine's own code when the command was refused; OperationError `unanswered` when nothing was heard in time
-    (the command stays, and may still be done), or when the broker does not take it."""
+    Raises Rejected with the engine's own code when the command was refused; OperationError `unanswered` when nothing
+    was heard in time (the command stays, and may still be done), or when the broker does not take it."""
     with (
         Reading(settings, topic_name(settings, RUNS), [partition], OFFSET_END) as runs,
         Reading(settings, topic_name(settings, DEAD_LETTERS), [0], OFFSET_END) as dead,
@@ -66,7 +68,10 @@ def ask(settings: Settings, command: Command, *, key: str, partition: int, timeo
             if found and not heard:
                 return Answer(command.id, tuple({t.seq: t for t in found}.values()))
             if not found and time.monotonic() > deadline:
-                text = f"expected an answer within {timeout_s:g} s but there is none; the command stays in commands (is an engine worker running?)"
+                text = (
+                    f"expected an answer within {timeout_s:g} s but there is none; the command stays in commands "
+                    "(is an engine worker running?)"
+                )
                 raise OperationError("unanswered", text, command=command.id, partition=partition, offset=offset)
 
 
@@ -80,22 +85,39 @@ def append(settings: Settings, made: Producer, command: Command, key: str, parti
     answers: list[tuple[KafkaError | None, Message]] = []
     topic = topic_name(settings, COMMANDS)
     try:
-        made.produce(topic, encode_command(command), key.encode(), partition, on_delivery=lambda error, message: answers.append((error, message)))
+        made.produce(
+            topic,
+            encode_command(command),
+            key.encode(),
+            partition,
+            on_delivery=lambda error, message: answers.append((error, message)),
+        )
         deadline = time.monotonic() + _DELIVERY_S
         while not answers and time.monotonic() < deadline:
             made.poll(0.005)  # another thread may be served our answer
     except (KafkaException, BufferError) as error:
-        raise OperationError("broker_refused", f"expected {topic} to take the command but {error}; do check the broker and its permissions") from error
+        raise OperationError(
+            "broker_refused",
+            f"expected {topic} to take the command but {error}; do check the broker and its permissions",
+        ) from error
     if not answers or answers[0][0] is not None:
         said = answers[0][0].str() if answers and answers[0][0] is not None else "it did not answer"
-        raise OperationError("broker_refused", f"expected {topic} to take the command but {said}; do check the broker and its permissions")
+        raise OperationError(
+            "broker_refused",
+            f"expected {topic} to take the command but {said}; do check the broker and its permissions",
+        )
     return int(answers[0][1].offset() or 0)
 
 
 def refusal(settings: Settings, letter: Record) -> tuple[str | None, tuple[str, str] | None, Rejected]:
-    """What a dead letter answers: the id of the command, or the (partition, offset) of its record in `commands`, and the refusal."""
+    """What a dead letter answers: the id of the command, or the (partition, offset) of its record in `commands`, and
+    the refusal."""
     facts = facts_of(letter)
     state: dict[str, Any] = msgspec.json.decode(facts["state"]) if facts.get("state") else {}
     code = facts.get("code") or facts.get("reason") or "rejected"
-    place = (facts.get("partition", ""), facts.get("offset", "")) if facts.get("topic") == topic_name(settings, COMMANDS) else None
+    place = (
+        (facts.get("partition", ""), facts.get("offset", ""))
+        if facts.get("topic") == topic_name(settings, COMMANDS)
+        else None
+    )
     return facts.get("command"), place, Rejected(code, facts.get("message", "the engine refused the command"), **state)

@@ -1,4 +1,5 @@
-"""Asking for a run without an event: which version, for which key, with what input, checked before anything is appended."""
+"""Asking for a run without an event: which version, for which key, with what input, checked before anything is
+appended."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ _LONGEST_NAME = 400  # bytes; the engine refuses longer ones
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A start that may be appended: its command, the id that its run will have, and the version that it names. `named`: it was asked for with an
-    id, so that it may have been asked for before."""
+    """A start that may be appended: its command, the id that its run will have, and the version that it names. `named`:
+    it was asked for with an id, so that it may have been asked for before."""
 
     command: StartRun
     run: str
@@ -31,20 +32,33 @@ class Request:
     named: bool
 
 
-def request(log: Snapshot, reference: str, *, key: str, data: Any, id: str | None = None, event: str | None = None) -> Request:
-    """A start of `reference` (`name` or `name@version`) for `key` with `data`. Asked for twice with one `id` (within its definition and key), only one
-    run starts. `event` is the trigger's event that `data` stands for; without it `data` is the definition's input, or that of its first trigger.
+def request(
+    log: Snapshot, reference: str, *, key: str, data: Any, id: str | None = None, event: str | None = None
+) -> Request:
+    """A start of `reference` (`name` or `name@version`) for `key` with `data`. Asked for twice with one `id` (within
+    its definition and key), only one run starts. `event` is the trigger's event that `data` stands for; without it
+    `data` is the definition's input, or that of its first trigger.
 
-    Raises Rejected (`version_unknown`, `version_retired`, `event_unknown`, `schema_mismatch`, `key_missing`, `id_too_long`)."""
+    Raises Rejected (`version_unknown`, `version_retired`, `event_unknown`, `schema_mismatch`, `key_missing`,
+    `id_too_long`)."""
     if not key:
         raise Rejected("key_missing", "expected a business key but it is empty; do name what the run is about")
     if len(key.encode()) > _LONGEST_NAME or (id is not None and len(id.encode()) > _LONGEST_NAME):
-        raise Rejected("id_too_long", f"expected a key and an id of at most {_LONGEST_NAME} bytes but one is longer; do shorten it")
+        raise Rejected(
+            "id_too_long", f"expected a key and an id of at most {_LONGEST_NAME} bytes but one is longer; do shorten it"
+        )
     name, version, sha = _published(log, reference)
     content, offset = log.contents[sha]
     stands_for = _checked(*read_content(content), event, data)
     command_id = f"request/{id}" if id is not None else new_id()
-    command = StartRun(command_id, name, key, Start(sha, offset, log.revision), "", Event(stands_for, command_id, time.time_ns() // 1_000_000, data))
+    command = StartRun(
+        command_id,
+        name,
+        key,
+        Start(sha, offset, log.revision),
+        "",
+        Event(stands_for, command_id, time.time_ns() // 1_000_000, data),
+    )
     return Request(command, run_id(name, key, command_id), version, id is not None)
 
 
@@ -56,9 +70,14 @@ def _published(log: Snapshot, reference: str) -> tuple[str, str, str]:
     record = log.versions.get((name, version))
     if record is None:
         known = ", ".join(sorted(log.names)) or "nothing yet"
-        raise Rejected("version_unknown", f"expected a published definition but {reference} is not; runs can be started of {known}")
+        raise Rejected(
+            "version_unknown", f"expected a published definition but {reference} is not; runs can be started of {known}"
+        )
     if record.retired:
-        raise Rejected("version_retired", f"expected a version that is in use but {name}@{version} is retired; do start another one")
+        raise Rejected(
+            "version_retired",
+            f"expected a version that is in use but {name}@{version} is retired; do start another one",
+        )
     return name, version, record.sha
 
 
@@ -72,7 +91,9 @@ def _checked(definition: Definition, catalog: Catalog, event: str | None, data: 
     spec = catalog.event(chosen)
     if chosen not in names or spec is None:
         known = ", ".join(names) or "none"
-        raise Rejected("event_unknown", f"expected an event that starts {definition.name} but {chosen} does not; it has {known}")
+        raise Rejected(
+            "event_unknown", f"expected an event that starts {definition.name} but {chosen} does not; it has {known}"
+        )
     check_schema(spec.schema_, data, f"a payload of {chosen}")
     return chosen
 
@@ -84,4 +105,8 @@ def check_schema(schema: Any, data: Any, what: str) -> None:
     wrong = first_fault(data, schema)
     if wrong is not None:
         place = "/".join(map(str, wrong.instance_path))
-        raise Rejected("schema_mismatch", f"expected {what} but /{place}: {wrong.message}; do correct it", pointer=f"/{place}" if place else None)
+        raise Rejected(
+            "schema_mismatch",
+            f"expected {what} but /{place}: {wrong.message}; do correct it",
+            pointer=f"/{place}" if place else None,
+        )

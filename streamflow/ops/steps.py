@@ -9,9 +9,24 @@ from typing import Any, Literal
 from streamflow.engine import transitions as t
 from streamflow.engine.transitions import Transition
 
-State = Literal["waiting", "delayed", "calling", "pausing", "suspended", "child", "items", "approval", "parked", "done", "failed", "skipped"]
+State = Literal[
+    "waiting",
+    "delayed",
+    "calling",
+    "pausing",
+    "suspended",
+    "child",
+    "items",
+    "approval",
+    "parked",
+    "done",
+    "failed",
+    "skipped",
+]
 
-OPEN: frozenset[State] = frozenset({"waiting", "delayed", "calling", "pausing", "suspended", "child", "items", "approval", "parked"})
+OPEN: frozenset[State] = frozenset(
+    {"waiting", "delayed", "calling", "pausing", "suspended", "child", "items", "approval", "parked"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +42,11 @@ class StepError:
 
 @dataclass(slots=True)
 class StepProgress:
-    """A step that has begun. `outcome` is how it ended; `until_ms` the end of what it waits for now. `parked` is why it cannot go on.
+    """A step that has begun. `outcome` is how it ended; `until_ms` the end of what it waits for now. `parked` is why it
+    cannot go on.
 
-    Of a list, `total` are its items, `done` and `failed` those that have ended, `attempts` those of all items together."""
+    Of a list, `total` are its items, `done` and `failed` those that have ended, `attempts` those of all items
+    together."""
 
     state: State
     outcome: str | None = None
@@ -50,24 +67,44 @@ class StepProgress:
         if self.state == "parked":
             return f"parked: {self.parked}"
         if self.state == "items":
-            return f"{self.done + self.failed} of {self.total} items" + (f", {self.failed} failed" if self.failed else "")
+            return f"{self.done + self.failed} of {self.total} items" + (
+                f", {self.failed} failed" if self.failed else ""
+            )
         if self.state == "calling":
             return f"attempt {self.attempts}" if self.attempts > 1 else "calling"
         if self.state == "pausing":
             return f"failed: {self.error.code}, tried again" if self.error is not None else "tried again"
-        return {"child": "child run", "approval": "approval", "suspended": "waits for a callback"}.get(self.state, self.state)
+        return {"child": "child run", "approval": "approval", "suspended": "waits for a callback"}.get(
+            self.state, self.state
+        )
 
     def facts(self) -> dict[str, Any]:
         """The progress as JSON would have it; what does not apply is left out."""
-        found: dict[str, Any] = {"state": self.state, "outcome": self.outcome, "until_ms": self.until_ms, "operation": self.operation}
+        found: dict[str, Any] = {
+            "state": self.state,
+            "outcome": self.outcome,
+            "until_ms": self.until_ms,
+            "operation": self.operation,
+        }
         found |= {"attempts": self.attempts or None, "parked": self.parked, "children": self.children or None}
         if self.error is not None:
             error = self.error
-            found["error"] = {"attempt": error.attempt, "code": error.code, "message": error.message, "item": error.item, "retry_ms": error.retry_ms}
+            found["error"] = {
+                "attempt": error.attempt,
+                "code": error.code,
+                "message": error.message,
+                "item": error.item,
+                "retry_ms": error.retry_ms,
+            }
         if self.total is not None:
             found["items"] = {"total": self.total, "done": self.done, "failed": self.failed}
         if self.approval is not None:
-            found["approval"] = {"text": self.approval.text, "who": list(self.approval.who), "form": self.approval.form, "due_ms": self.approval.due_ms}
+            found["approval"] = {
+                "text": self.approval.text,
+                "who": list(self.approval.who),
+                "form": self.approval.form,
+                "due_ms": self.approval.due_ms,
+            }
         if self.decided is not None:
             found["decision"] = {"decision": self.decided.decision, "by": self.decided.by, "data": self.decided.data}
         return {name: value for name, value in found.items() if value is not None}
@@ -92,7 +129,8 @@ def _skip(steps: dict[str, StepProgress], data: t.StepsSkipped, _name: str) -> N
 
 
 def _retry(steps: dict[str, StepProgress], _data: t.StepRetried, name: str) -> None:
-    """A parked step begins again: a call with further attempts, a list with the items that failed, others from their beginning."""
+    """A parked step begins again: a call with further attempts, a list with the items that failed, others from their
+    beginning."""
     step = steps.get(name)
     if step is None or not (step.attempts or step.children or step.total is not None):
         steps.pop(name, None)
@@ -224,4 +262,7 @@ def progress_of(history: Iterable[Transition]) -> dict[str, StepProgress]:
 
 def step_states(history: Iterable[Transition]) -> dict[str, str]:
     """How far each step of a run is, as diagrams colour it: done, waiting, skipped, parked or failed."""
-    return {name: step.state if step.state in ("done", "skipped", "parked", "failed") else "waiting" for name, step in progress_of(history).items()}
+    return {
+        name: step.state if step.state in ("done", "skipped", "parked", "failed") else "waiting"
+        for name, step in progress_of(history).items()
+    }

@@ -1,6 +1,8 @@
-"""What a lane sends: answers of attempts to `commands`, and dead letters, each until the broker has it, over as many producers as that takes.
+"""What a lane sends: answers of attempts to `commands`, and dead letters, each until the broker has it, over as many
+producers as that takes.
 
-An answer that was sent and not acknowledged is sent again by the next producer. The engine refuses the second one: its attempt has ended.
+An answer that was sent and not acknowledged is sent again by the next producer. The engine refuses the second one: its
+attempt has ended.
 """
 
 from __future__ import annotations
@@ -37,13 +39,14 @@ class Sent(NamedTuple):
 
 
 class BrokerClock:
-    """The broker's time, as its acknowledgements show it: ours, until the first one. After that only a clock counts that nobody sets: one that is
-    set an hour ahead would have every task of the lane wait an hour too long."""
+    """The broker's time, as its acknowledgements show it: ours, until the first one. After that only a clock counts
+    that nobody sets: one that is set an hour ahead would have every task of the lane wait an hour too long."""
 
     def __init__(self, clock: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._steady = steady
-        self._ahead_ms: float | None = None  # what the steady clock is ahead of the broker's; too much by what the quickest acknowledgement took
+        # what the steady clock is ahead of the broker's; too much by what the quickest acknowledgement took
+        self._ahead_ms: float | None = None
         self._since_ms = 0.0
 
     def now_ms(self) -> float:
@@ -83,7 +86,8 @@ class Answers:
         self._arrived.set()
 
     async def serve(self, producer: AIOKafkaProducer) -> None:
-        """Sends by `producer` until it fails: raises KafkaError or OperationError. What it did not deliver stays here."""
+        """Sends by `producer` until it fails: raises KafkaError or OperationError. What it did not deliver stays
+        here."""
         failed = self._failed = asyncio.get_running_loop().create_future()
         sending = asyncio.ensure_future(self._send_all(producer))
         try:
@@ -109,7 +113,11 @@ class Answers:
     async def _send(self, producer: AIOKafkaProducer, place: Place, queued: deque[Sent]) -> None:
         batch = producer.create_batch()
         taken: list[Sent] = []
-        while queued and batch.append(key=queued[0].key, value=queued[0].value, timestamp=None, headers=queued[0].headers) is not None:
+        while (
+            queued
+            and batch.append(key=queued[0].key, value=queued[0].value, timestamp=None, headers=queued[0].headers)
+            is not None
+        ):
             taken.append(queued.popleft())
         batch.close()
         number = next(self._numbers)
@@ -123,7 +131,10 @@ class Answers:
         if number not in self._unacked:
             return  # taken back, and sent again by another producer
         if acked.cancelled() or acked.exception() is not None:
-            error = OperationError("answers_unsent", f"expected the broker to take answers but {acked if acked.cancelled() else acked.exception()!r}")
+            error = OperationError(
+                "answers_unsent",
+                f"expected the broker to take answers but {acked if acked.cancelled() else acked.exception()!r}",
+            )
             self._fail(error)
             return
         place, taken = self._unacked.pop(number)
@@ -133,7 +144,12 @@ class Answers:
             sent.done()
 
     def _stuck(self) -> None:
-        self._fail(OperationError("answers_unsent", f"expected the broker to take answers within {STUCK_S:g} s but it did not; they are sent again"))
+        self._fail(
+            OperationError(
+                "answers_unsent",
+                f"expected the broker to take answers within {STUCK_S:g} s but it did not; they are sent again",
+            )
+        )
 
     def _fail(self, error: OperationError) -> None:
         if self._failed is not None and not self._failed.done():

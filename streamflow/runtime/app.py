@@ -1,4 +1,5 @@
-"""The Faust app of the engine: life-cycle, group membership and assignment. What it hosts is in `engine`; what we change in it in `transport`."""
+"""The Faust app of the engine: life-cycle, group membership and assignment. What it hosts is in `engine`; what we
+change in it in `transport`."""
 
 from __future__ import annotations
 
@@ -69,7 +70,10 @@ def _credentials(settings: Settings) -> Any:
     context = config.get("ssl_context")
     if kafka.sasl_mechanism:
         return faust.SASLCredentials(
-            username=config["sasl_plain_username"], password=config["sasl_plain_password"], mechanism=kafka.sasl_mechanism, ssl_context=context
+            username=config["sasl_plain_username"],
+            password=config["sasl_plain_password"],
+            mechanism=kafka.sasl_mechanism,
+            ssl_context=context,
         )
     return faust.SSLCredentials(context)
 
@@ -85,18 +89,24 @@ async def serve(app: faust.App, host: EngineHost, stop: asyncio.Event) -> None:
             except TimeoutError:
                 if app.crashed or app.crash_reason is not None:
                     reason = app.crash_reason
-                    raise EngineFault("faust_crashed", f"expected Faust to go on but it stopped with {reason!r}; the worker must be started again") from reason
+                    raise EngineFault(
+                        "faust_crashed",
+                        f"expected Faust to go on but it stopped with {reason!r}; the worker must be started again",
+                    ) from reason
     finally:
         await host.stop()
         await _stop(app)
 
 
 async def _stop(app: faust.App) -> None:
-    """Stop Faust, which after a pause or an outage may never return. Everything is saved by then, so the process may simply end."""
+    """Stop Faust, which after a pause or an outage may never return. Everything is saved by then, so the process may
+    simply end."""
     stopping = asyncio.ensure_future(app.stop())
     await asyncio.wait({stopping}, timeout=STOP_S)
     if stopping.done():
         stopping.result()
         return
-    log.warning("faust_stuck", seconds=STOP_S, consequence="the process ends at once; its partitions are closed and saved")
+    log.warning(
+        "faust_stuck", seconds=STOP_S, consequence="the process ends at once; its partitions are closed and saved"
+    )
     os._exit(0)  # an orderly end of the event loop, and of the interpreter, would wait for the same tasks and threads

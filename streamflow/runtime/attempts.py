@@ -1,7 +1,8 @@
 """The attempts of a lane in this worker: many at a time, ended in any order, none for longer than its limit.
 
-A task is *held* from being read until the broker has its answer. `in_flight` of them run at most; a few more wait for a place, so that places are
-filled without asking the broker, and a request to cancel is seen although the lane is full. Nothing more is read meanwhile.
+A task is *held* from being read until the broker has its answer. `in_flight` of them run at most; a few more wait for a
+place, so that places are filled without asking the broker, and a request to cancel is seen although the lane is full.
+Nothing more is read meanwhile.
 """
 
 from __future__ import annotations
@@ -50,12 +51,20 @@ class Held:
     def facts(self) -> dict[str, Any]:
         """Where it belongs, for the log."""
         task = self.task
-        return {"run": task.run, "step": task.step, "attempt": task.attempt, "item": task.item, "partition": self.partition, "offset": self.offset}
+        return {
+            "run": task.run,
+            "step": task.step,
+            "attempt": task.attempt,
+            "item": task.item,
+            "partition": self.partition,
+            "offset": self.offset,
+        }
 
 
 class Attempts:
-    """`answer` is given each held task with the bytes of its answer, and calls `finish` when the broker has them; `moved` is called when
-    something is finished. `now_ms` is the broker's time. `ahead` is how many more than those that run are held."""
+    """`answer` is given each held task with the bytes of its answer, and calls `finish` when the broker has them;
+    `moved` is called when something is finished. `now_ms` is the broker's time. `ahead` is how many more than those
+    that run are held."""
 
     def __init__(
         self,
@@ -158,12 +167,15 @@ class Attempts:
         self._start()
 
     def drop(self, log: Finished) -> None:
-        """The partition of `log` belongs to another worker now: none of its tasks is started here, those that run are cancelled without an answer."""
+        """The partition of `log` belongs to another worker now: none of its tasks is started here, those that run are
+        cancelled without an answer."""
         for held in [held for held in self._held.values() if held.log is log]:
             if held.work is None and held.outcome is None:
                 self._waiting.remove(held)
             elif held.outcome is None:
-                self._log.warning("attempt_left", consequence="the partition's next owner makes it again", **held.facts())
+                self._log.warning(
+                    "attempt_left", consequence="the partition's next owner makes it again", **held.facts()
+                )
                 self._stop(held)
             self._release(held)
 
@@ -172,7 +184,9 @@ class Attempts:
         self.hold()
         for held in list(self._running):
             if held.outcome is None:
-                self._log.warning("attempt_left", consequence="the partition's next owner makes it again", **held.facts())
+                self._log.warning(
+                    "attempt_left", consequence="the partition's next owner makes it again", **held.facts()
+                )
             self._stop(held)
         await self._idle.wait()
 
@@ -194,16 +208,28 @@ class Attempts:
     def _too_late(self, held: Held) -> FailAttempt | None:
         now_ms, task = self._now_ms(), held.task
         if task.deadline_ms is not None and now_ms >= task.deadline_ms:
-            return failure(task, "deadline_passed", "expected to be started before its deadline but that has passed; do scale the lane", retryable=False)
+            return failure(
+                task,
+                "deadline_passed",
+                "expected to be started before its deadline but that has passed; do scale the lane",
+                retryable=False,
+            )
         waited_ms = now_ms - held.written_ms
         if waited_ms > task.queue_ms:
-            text = f"expected to be started within {task.queue_ms / 1000:g} s but it has waited {waited_ms / 1000:.0f} s in its lane; do scale the lane"
+            text = (
+                f"expected to be started within {task.queue_ms / 1000:g} s but it has waited "
+                f"{waited_ms / 1000:.0f} s in its lane; do scale the lane"
+            )
             return failure(task, "queue_expired", text, retryable=False)
         return None
 
     def _timed_out(self, held: Held) -> None:
         seconds = held.task.timeout_ms / 1000
-        answer = failure(held.task, "attempt_timeout", f"expected {held.task.operation} to end within {seconds:g} s but it did not; it was cancelled")
+        answer = failure(
+            held.task,
+            "attempt_timeout",
+            f"expected {held.task.operation} to end within {seconds:g} s but it did not; it was cancelled",
+        )
         self._answered(held, Outcome.FAILED, answer, encode_command(answer))
         self._stop(held)
 
@@ -219,7 +245,11 @@ class Attempts:
 
     def _lingers(self, held: Held) -> None:
         self._log.error(
-            "attempt_lingers", operation=held.task.operation, seconds=LINGER_S, consequence="it was cancelled and goes on all the same", **held.facts()
+            "attempt_lingers",
+            operation=held.task.operation,
+            seconds=LINGER_S,
+            consequence="it was cancelled and goes on all the same",
+            **held.facts(),
         )
         self._vacate(held)
 
@@ -229,7 +259,11 @@ class Attempts:
         error = None if work.cancelled() else work.exception()
         if error is not None:  # a fault of ours: what an operation does is an answer
             self._log.error("attempt_broken", exc_info=error, **held.facts())
-            broken = failure(held.task, "operation_failed", f"expected an answer but the worker failed with {type(error).__name__}; do report it")
+            broken = failure(
+                held.task,
+                "operation_failed",
+                f"expected an answer but the worker failed with {type(error).__name__}; do report it",
+            )
             self._settle(held, broken, encode_command(broken))
         elif not work.cancelled():
             self._settle(held, *work.result())

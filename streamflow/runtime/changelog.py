@@ -1,7 +1,8 @@
-"""The changelog of one partition: restoring the store from it, and writing a cut to it in one fenced transaction (laws 3 and 4).
+"""The changelog of one partition: restoring the store from it, and writing a cut to it in one fenced transaction (laws
+3 and 4).
 
-Order of an opening: fence (init_transactions), age of the store, restore with the offset written last. Order of a checkpoint: outputs
-acknowledged, transaction (changed records and the input offset), store.
+Order of an opening: fence (init_transactions), age of the store, restore with the offset written last. Order of a
+checkpoint: outputs acknowledged, transaction (changed records and the input offset), store.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ TOPIC_ID = f"{META}topic_id"  # of the changelog; another id is another changelo
 _CHUNK_BYTES = 4_000_000
 _POLL_MS = 20  # short: a poll that finds only the marks of transactions moves the position but does not return
 BATCH_BYTES = 512 * 1024
-TRANSACTION_S = 30.0  # then the broker ends it, so waiting longer is in vain; aiokafka would, for ever when it lost a connection in the middle
+# then the broker ends it, so waiting longer is in vain; aiokafka would, for ever when it lost a connection in the
+# middle
+TRANSACTION_S = 30.0
 STOP_S = 2.0  # for a producer's last records
 
 
 class Changelog:
-    """One partition of `state`, for its owner. `connection` are aiokafka's settings, `group` the engine's consumer group."""
+    """One partition of `state`, for its owner. `connection` are aiokafka's settings, `group` the engine's consumer
+    group."""
 
     def __init__(
         self,
@@ -75,7 +79,8 @@ class Changelog:
         await self._producer.start()
 
     async def restore(self, store: Store) -> int:
-        """Bring `store` to the end of the changelog; the number of records read. A store too old to know of deletions is thrown away."""
+        """Bring `store` to the end of the changelog; the number of records read. A store too old to know of deletions
+        is thrown away."""
         consumer = AIOKafkaConsumer(
             **self._connection,
             isolation_level="read_committed",
@@ -92,7 +97,11 @@ class Changelog:
                 count = await self._restore_once(consumer, store)
                 if (self._clock() - began) * 1000 < self._tombstone_retention_ms:
                     return count
-                log.warning("restore_again", partition=self._tp.partition, consequence="it took longer than deletions are kept, and starts from nothing")
+                log.warning(
+                    "restore_again",
+                    partition=self._tp.partition,
+                    consequence="it took longer than deletions are kept, and starts from nothing",
+                )
                 store.clear()
         finally:
             await stop_consumer(consumer)
@@ -128,7 +137,8 @@ class Changelog:
             if own is not None and decode_record(OWN, own).topic_id == self._commands_id:
                 raise OperationError(
                     "changelog_recreated",
-                    "expected the changelog that the local store was made from but the topic is another one, and the store may be all that is left; "
+                    "expected the changelog that the local store was made from but the topic is another one, and the "
+                    "store may be all that is left; "
                     "restore the topic, or delete the local store to begin anew from commands",
                     topic=self._tp.topic,
                     partition=self._tp.partition,
@@ -139,34 +149,49 @@ class Changelog:
         if int(position) > end:
             raise OperationError(
                 "changelog_truncated",
-                f"expected the changelog to reach offset {int(position)} but it ends at {end}; restore the topic, or delete the local store to accept the loss",
+                f"expected the changelog to reach offset {int(position)} but it ends at {end}; restore the topic, or "
+                "delete the local store to accept the loss",
                 topic=self._tp.topic,
                 partition=self._tp.partition,
             )
         age_ms = self._clock() * 1000 - int(written)
         if int(position) < end and age_ms > self._tombstone_retention_ms:
-            log.warning("store_thrown_away", partition=self._tp.partition, reason="it is older than deletions are kept", age_s=int(age_ms / 1000))
+            log.warning(
+                "store_thrown_away",
+                partition=self._tp.partition,
+                reason="it is older than deletions are kept",
+                age_s=int(age_ms / 1000),
+            )
             store.clear()
             return 0
         return int(position)
 
     def _meta(self, position: int) -> dict[str, bytes | None]:
-        return {POSITION: b"%d" % position, WRITTEN: b"%d" % int(self._clock() * 1000), TOPIC_ID: self._topic_id.encode()}
+        return {
+            POSITION: b"%d" % position,
+            WRITTEN: b"%d" % int(self._clock() * 1000),
+            TOPIC_ID: self._topic_id.encode(),
+        }
 
     async def write(self, store: Store, cut: Mapping[str, bytes | None], applied: int) -> None:
-        """Commit `cut` and the input offset `applied` + 1 in one transaction, then the same to `store`. Any error: the owner closes.
+        """Commit `cut` and the input offset `applied` + 1 in one transaction, then the same to `store`. Any error: the
+        owner closes.
 
-        A transaction that failed is left open: aborting it would wait for a broker that may be away, and the next owner's fence ends it."""
+        A transaction that failed is left open: aborting it would wait for a broker that may be away, and the next
+        owner's fence ends it."""
         producer = self._producer
         if producer is None:
-            raise OperationError("not_fenced", "expected a fenced changelog but it is not open; open the partition first")
+            raise OperationError(
+                "not_fenced", "expected a fenced changelog but it is not open; open the partition first"
+            )
         try:
             async with asyncio.timeout(TRANSACTION_S):
                 position = await self._commit(producer, cut, applied)
         except TimeoutError as error:
             raise OperationError(
                 "checkpoint_stuck",
-                f"expected the broker to take a checkpoint within {TRANSACTION_S:.0f} s but it did not; it is made again",
+                f"expected the broker to take a checkpoint within {TRANSACTION_S:.0f} s but it did not; it is made "
+                "again",
                 topic=self._tp.topic,
                 partition=self._tp.partition,
             ) from error
@@ -199,7 +224,8 @@ class Changelog:
 
 
 async def stop_producer(producer: AIOKafkaProducer) -> None:
-    """Stop `producer`, by force if the broker does not let it: aiokafka's waits for its records to be taken, however long."""
+    """Stop `producer`, by force if the broker does not let it: aiokafka's waits for its records to be taken, however
+    long."""
     stopping = asyncio.ensure_future(producer.stop())
     await asyncio.wait({stopping}, timeout=STOP_S)
     if not stopping.done():

@@ -1,7 +1,8 @@
 """Whether what a consumer gives out goes on where the last of it ended. Pure.
 
-A batch that is given out in a rebalance may be dropped by whoever asked for it, and the consumer is past it all the same; what follows then has a
-hole in front of it. Only the log itself can say that a hole is real: by the first batch after a seek to where reading was to go on.
+A batch that is given out in a rebalance may be dropped by whoever asked for it, and the consumer is past it all the
+same; what follows then has a hole in front of it. Only the log itself can say that a hole is real: by the first batch
+after a seek to where reading was to go on.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class Contiguity:
         self._sought[partition] = offset
 
     def judge(self, partition: int, expected: int, first: int, *, current: bool) -> Verdict:
-        """What to do with a batch that begins at `first`. `current`: it was asked for after the last seek of all partitions."""
+        """What to do with a batch that begins at `first`. `current`: it was asked for after the last seek of all
+        partitions."""
         if first <= expected:
             self._sought.pop(partition, None)
             return Verdict.TAKE

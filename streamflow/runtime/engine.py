@@ -1,6 +1,8 @@
-"""The engine's host: opens the partitions that Faust's group gives this worker, feeds them, and opens them again when one fails.
+"""The engine's host: opens the partitions that Faust's group gives this worker, feeds them, and opens them again when
+one fails.
 
-Partitions open in parallel and each starts when it is ready; every new assignment opens anew, also a partition held before (law 3).
+Partitions open in parallel and each starts when it is ready; every new assignment opens anew, also a partition held
+before (law 3).
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ REMIND_S = 60.0
 
 
 class EngineHost:
-    """All partitions of this worker. Made before the Faust app starts; `start` needs the broker and the fixed topics."""
+    """All partitions of this worker. Made before the Faust app starts; `start` needs the broker and the fixed
+    topics."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -52,11 +55,13 @@ class EngineHost:
         self._connected = asyncio.Event()
         self._recovering = asyncio.Lock()
         self._recoveries: set[asyncio.Task[None]] = set()
-        self._failures: dict[int, tuple[int, int]] = {}  # by partition: where it failed last, and how often there in a row
+        # by partition: where it failed last, and how often there in a row
+        self._failures: dict[int, tuple[int, int]] = {}
         self._topic_ids: dict[str, str] = {}
 
     async def start(self) -> None:
-        """Check the topics, read the definitions, connect. Raises OperationError when a topic is missing or has drifted."""
+        """Check the topics, read the definitions, connect. Raises OperationError when a topic is missing or has
+        drifted."""
         self._topic_ids = await asyncio.to_thread(require_topics, self.settings)
         await self.definitions.start()
         self._plans = Plans(self.definitions)
@@ -93,10 +98,15 @@ class EngineHost:
         self._connected.set()
 
     def _user_producer(self) -> AIOKafkaProducer:
-        """For the users' topics. Not idempotent: after one record that the broker refuses, an idempotent producer of aiokafka has a gap in its
-        sequence and is refused ever after. A copy after a retry is harmless (law 2), and aiokafka keeps the order of a partition."""
+        """For the users' topics. Not idempotent: after one record that the broker refuses, an idempotent producer of
+        aiokafka has a gap in its sequence and is refused ever after. A copy after a retry is harmless (law 2), and
+        aiokafka keeps the order of a partition."""
         return AIOKafkaProducer(
-            **aiokafka_config(self.settings, "engine-emit"), acks="all", linger_ms=0, max_request_size=2 * max_batch_bytes(self.settings), retry_backoff_ms=20
+            **aiokafka_config(self.settings, "engine-emit"),
+            acks="all",
+            linger_ms=0,
+            max_request_size=2 * max_batch_bytes(self.settings),
+            retry_backoff_ms=20,
         )
 
     async def _disconnect(self) -> None:
@@ -117,7 +127,12 @@ class EngineHost:
             except (Exception, asyncio.CancelledError) as error:
                 if is_asked_for(error):
                     raise
-                log.warning("not_connected", error=str(error) or repr(error), again_in_s=wait_s, consequence="no partition is served until it is")
+                log.warning(
+                    "not_connected",
+                    error=str(error) or repr(error),
+                    again_in_s=wait_s,
+                    consequence="no partition is served until it is",
+                )
                 await asyncio.sleep(wait_s)
             else:
                 return
@@ -125,7 +140,8 @@ class EngineHost:
     # -- what Faust tells
 
     def attach(self, consumer: Any) -> None:
-        """The consumer that feeds the agent; known once Faust has started. No partition of a new assignment is released yet."""
+        """The consumer that feeds the agent; known once Faust has started. No partition of a new assignment is released
+        yet."""
         self._consumer = consumer
         consumer.released.clear()
 
@@ -177,7 +193,9 @@ class EngineHost:
                     return
                 wait_s = REOPEN_S[min(attempt, len(REOPEN_S) - 1)]
                 attempt += 1
-                log.warning("partition_open_failed", partition=number, error=str(error) or repr(error), again_in_s=wait_s)
+                log.warning(
+                    "partition_open_failed", partition=number, error=str(error) or repr(error), again_in_s=wait_s
+                )
                 await asyncio.sleep(wait_s)
             else:
                 self.partitions[number] = partition
@@ -211,7 +229,9 @@ class EngineHost:
                 block_cache_bytes=settings.engine.store_block_cache_bytes,
             ),
             changelog=changelog,
-            outputs=Outputs(self._producer, self._emitter, settings, self._names, number, self._topic_ids[self.commands]),
+            outputs=Outputs(
+                self._producer, self._emitter, settings, self._names, number, self._topic_ids[self.commands]
+            ),
             plans=self._plans,
             source=self,
             failed=self._failed,
@@ -241,11 +261,16 @@ class EngineHost:
         recovery.add_done_callback(self._recoveries.discard)
 
     async def _recover(self, failed: Partition | None, error: BaseException) -> None:
-        """Close what failed, and everything that shared its producer if that is what broke. One at a time: many fail together."""
+        """Close what failed, and everything that shared its producer if that is what broke. One at a time: many fail
+        together."""
         async with self._recovering:
             if failed is None or self.partitions.get(failed.number) is not failed:
                 return  # revoked, or closed by the recovery before
-            broken = self._producer is None or _ended(self._producer) or (isinstance(error, OperationError) and error.code == UNSENT)
+            broken = (
+                self._producer is None
+                or _ended(self._producer)
+                or (isinstance(error, OperationError) and error.code == UNSENT)
+            )
             closing = [self.partitions.pop(n) for n in (sorted(self.partitions) if broken else [failed.number])]
             await asyncio.gather(*(partition.close(save=False) for partition in closing))
             self._discard_if_failed(failed.number, error)
@@ -261,7 +286,8 @@ class EngineHost:
                     self._begin_opening(number, self._pause(partition))
 
     def _pause(self, partition: Partition) -> float:
-        """Seconds before an opening: more each time that a partition fails at the same command, for that may be what fails it."""
+        """Seconds before an opening: more each time that a partition fails at the same command, for that may be what
+        fails it."""
         applied = partition.overlay.own.applied
         before, times = self._failures.get(partition.number, (-1, 0))
         times = times + 1 if applied == before else 0
@@ -270,7 +296,12 @@ class EngineHost:
 
     async def _stay_stopped(self, number: int, error: BaseException) -> None:
         while number in self._owned:
-            log.error("partition_stopped", partition=number, error=str(error), consequence="its runs wait until a person acts; other partitions go on")
+            log.error(
+                "partition_stopped",
+                partition=number,
+                error=str(error),
+                consequence="its runs wait until a person acts; other partitions go on",
+            )
             await asyncio.sleep(REMIND_S)
 
     # -- how a partition steers its input

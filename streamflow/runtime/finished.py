@@ -1,7 +1,8 @@
 """What is finished of one partition of a lane, and what of it survives the worker. Pure.
 
-Attempts end in any order. Everything between the lowest unfinished offset and the next one to be read is either open here or finished, so only
-the open ones are kept. With each goes the highest source that was read before it: what a worker has to know that begins there.
+Attempts end in any order. Everything between the lowest unfinished offset and the next one to be read is either open
+here or finished, so only the open ones are kept. With each goes the highest source that was read before it: what a
+worker has to know that begins there.
 """
 
 from __future__ import annotations

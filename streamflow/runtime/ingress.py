@@ -1,7 +1,8 @@
 """Ingress: source topics in, commands out. A process and a consumer group of its own, hosted by a `mode.Service`.
 
-What it promises is said in `session`. A session ends with its first broker error and the next one begins at the committed offsets, for ever, with
-back-off: aiokafka's producer never recovers from some errors, and its consumer not from some others, so neither is mended.
+What it promises is said in `session`. A session ends with its first broker error and the next one begins at the
+committed offsets, for ever, with back-off: aiokafka's producer never recovers from some errors, and its consumer not
+from some others, so neither is mended.
 """
 
 from __future__ import annotations
@@ -33,11 +34,14 @@ _BACKOFF_S = (0.2, 5.0)
 
 
 class Ingress(Service):
-    """Reads, matches and appends until it is stopped. Stopping commits, leaves the group, and takes some seconds at most."""
+    """Reads, matches and appends until it is stopped. Stopping commits, leaves the group, and takes some seconds at
+    most."""
 
     abstract = False
 
-    def __init__(self, settings: Settings, versions: Versions, intake: Callable[[Iterable[Published]], Intake], **kwargs: Any) -> None:
+    def __init__(
+        self, settings: Settings, versions: Versions, intake: Callable[[Iterable[Published]], Intake], **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._settings = settings
         self._versions = versions
@@ -53,13 +57,18 @@ class Ingress(Service):
             async with asyncio.timeout(CLOSE_S):
                 await self._ended.wait()
         except TimeoutError:
-            log.warning("ingress_cut_short", waited_s=CLOSE_S, consequence="what is not committed is read again by the next ingress")
+            log.warning(
+                "ingress_cut_short",
+                waited_s=CLOSE_S,
+                consequence="what is not committed is read again by the next ingress",
+            )
 
     @Service.task
     async def _serve(self) -> None:
         try:
             admin = AdminClient(confluent_config(self._settings, "ingress"))
-            engine = GroupOffsets(self._settings, engine_group(self._settings))  # closed with the process: a thread may be asking
+            # closed with the process: a thread may be asking
+            engine = GroupOffsets(self._settings, engine_group(self._settings))
             low, high = _BACKOFF_S
             backoff = low
             while not self._stop_asked.is_set():
@@ -70,7 +79,12 @@ class Ingress(Service):
                     if is_asked_for(error):
                         raise
                     backoff = low if session.worked else min(high, backoff * 2)
-                    log.warning("ingress_interrupted", error=repr(error), again_in_s=backoff, consequence="it begins again at the committed offsets")
+                    log.warning(
+                        "ingress_interrupted",
+                        error=repr(error),
+                        again_in_s=backoff,
+                        consequence="it begins again at the committed offsets",
+                    )
                     await self.sleep(backoff)
         finally:
             self._ended.set()
@@ -90,7 +104,8 @@ async def host(service: Ingress, stop: asyncio.Event) -> None:
 async def serve_ingress(settings: Settings, stop: asyncio.Event) -> None:
     """Runs an ingress worker until `stop` is set.
 
-    Raises OperationError at once when a topic of ours is missing or has drifted; a broker that is away later is waited for."""
+    Raises OperationError at once when a topic of ours is missing or has drifted; a broker that is away later is waited
+    for."""
     await asyncio.to_thread(require_topics, settings)
     definitions = DefinitionsLog(settings)
     await definitions.start()

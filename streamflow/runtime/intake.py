@@ -1,4 +1,5 @@
-"""From a source record to commands: decode, match, encode, and a dead letter for everything on the way that cannot be done.
+"""From a source record to commands: decode, match, encode, and a dead letter for everything on the way that cannot be
+done.
 
 Made new for every change of the published versions, and never changed: a batch is taken in by one intake as a whole.
 """
@@ -25,7 +26,8 @@ log = structlog.get_logger(__name__)
 
 STAGE = "ingress"
 
-_compile = lru_cache(maxsize=4096)(compile_expression)  # a publication makes everything new, and most of it is as it was
+# a publication makes everything new, and most of it is as it was
+_compile = lru_cache(maxsize=4096)(compile_expression)
 
 
 def readable(specs: Iterable[EventSpec]) -> None:
@@ -57,7 +59,10 @@ class Intake:
         self.topics = frozenset(self._readers)
         self.limited_topics = self.matcher.limited_topics()
         self.first = {
-            topic: FirstPosition(any(spec.start == "earliest" for _, spec in specs), self.matcher.published_ms(topic) or 0) for topic, specs in by_topic.items()
+            topic: FirstPosition(
+                any(spec.start == "earliest" for _, spec in specs), self.matcher.published_ms(topic) or 0
+            )
+            for topic, specs in by_topic.items()
         }
         self._told: set[tuple[str, Refusal]] = set()
 
@@ -67,7 +72,10 @@ class Intake:
         if reader is None:
             return NOTHING
         if record.value is not None and len(record.value) > self._limits.event_bytes:
-            message = f"expected at most {self._limits.event_bytes} bytes but found {len(record.value)}; send less, or raise limits.event_bytes"
+            message = (
+                f"expected at most {self._limits.event_bytes} bytes but found {len(record.value)}; send less, "
+                "or raise limits.event_bytes"
+            )
             return Taken([], [self._dead(record, topic_id, Refusal("event_too_large", message), limit_bytes=0)])
         commands: list[tuple[str, bytes]] = []
         try:
@@ -79,11 +87,24 @@ class Intake:
         except Exception as error:  # a fault of ours that one record brings out must not stop all that come after it
             log.exception("matching_failed", topic=record.topic, partition=record.partition, offset=record.offset)
             name = type(error).__name__
-            refusals = [Refusal("matching_failed", f"expected to match the record but {name} was raised; this is a fault of Streamflow's")]
+            refusals = [
+                Refusal(
+                    "matching_failed",
+                    f"expected to match the record but {name} was raised; this is a fault of Streamflow's",
+                )
+            ]
         return Taken(commands, [self._dead(record, topic_id, refusal) for refusal in refusals])
 
-    def _commands(self, record: Record, topic_id: str, committed: int, occurrences: list[Occurrence]) -> tuple[list[tuple[str, bytes]], list[Refusal]]:
-        source = Source(topic_id, record.partition, record.offset, committed, next((found.trace for found in occurrences if found.trace), None))
+    def _commands(
+        self, record: Record, topic_id: str, committed: int, occurrences: list[Occurrence]
+    ) -> tuple[list[tuple[str, bytes]], list[Refusal]]:
+        source = Source(
+            topic_id,
+            record.partition,
+            record.offset,
+            committed,
+            next((found.trace for found in occurrences if found.trace), None),
+        )
         matched = self.matcher.match([(found.spec, found.event, found.key) for found in occurrences], source)
         refusals = [Refusal(*failure) for failure in matched.failures]
         commands: list[tuple[str, bytes]] = []
@@ -95,18 +116,35 @@ class Intake:
                 continue
             if len(value) > self._limits.record_bytes:
                 limit = self._limits.record_bytes
-                message = f"expected a command of at most {limit} bytes but found {len(value)}; send less, or raise limits.record_bytes"
+                message = (
+                    f"expected a command of at most {limit} bytes but found {len(value)}; send less, or raise "
+                    "limits.record_bytes"
+                )
                 refusals.append(Refusal("event_too_large", message, command.event.name, command.definition))
             else:
                 commands.append((command.key, value))
         return commands, refusals
 
     def _dead(self, record: Record, topic_id: str, refusal: Refusal, limit_bytes: int | None = None) -> DeadLetter:
-        facts = {"event": refusal.event, "definition": refusal.definition, "version": refusal.version, "trigger": refusal.trigger}
+        facts = {
+            "event": refusal.event,
+            "definition": refusal.definition,
+            "version": refusal.version,
+            "trigger": refusal.trigger,
+        }
         limit = self._limits.record_bytes if limit_bytes is None else limit_bytes
         # The first of a kind is told, the others are counted: a source that turns bad would fill the log.
         tell = log.debug if (record.topic, refusal) in self._told else log.warning
         self._told.add((record.topic, refusal))
         place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-        tell("dead_letter", reason=refusal.reason, message=refusal.message, definition=refusal.definition or None, name=refusal.event or None, **place)
-        return dead_letter(record, refusal.reason, refusal.message, STAGE, topic_id=topic_id, limit_bytes=limit, **facts)
+        tell(
+            "dead_letter",
+            reason=refusal.reason,
+            message=refusal.message,
+            definition=refusal.definition or None,
+            name=refusal.event or None,
+            **place,
+        )
+        return dead_letter(
+            record, refusal.reason, refusal.message, STAGE, topic_id=topic_id, limit_bytes=limit, **facts
+        )

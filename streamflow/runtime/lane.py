@@ -1,7 +1,9 @@
-"""One lane in this worker: what outlives a connection to the broker. Its tasks, their attempts, and what of it is finished.
+"""One lane in this worker: what outlives a connection to the broker. Its tasks, their attempts, and what of it is
+finished.
 
-A session (`lane_session`) reads, sends and commits. When it ends by an error, the next one goes on with what is here: attempts run on meanwhile,
-answers wait, and a partition that nobody else has committed since is taken up where it was left.
+A session (`lane_session`) reads, sends and commits. When it ends by an error, the next one goes on with what is here:
+attempts run on meanwhile, answers wait, and a partition that nobody else has committed since is taken up where it was
+left.
 """
 
 from __future__ import annotations
@@ -45,9 +47,13 @@ class Lane:
         self.logs: dict[int, Finished] = {}  # by partition
         clock = BrokerClock()
         self.clock = clock
-        self.answers = Answers(topic_name(settings, COMMANDS), settings.topics.partitions, topic_name(settings, DEAD_LETTERS), clock)
+        self.answers = Answers(
+            topic_name(settings, COMMANDS), settings.topics.partitions, topic_name(settings, DEAD_LETTERS), clock
+        )
         ahead = max(AHEAD, self.config.in_flight // 4)
-        self.attempts = Attempts(name, self.config.in_flight, performer.perform, self._answer, self.moved.set, clock.now_ms, ahead)
+        self.attempts = Attempts(
+            name, self.config.in_flight, performer.perform, self._answer, self.moved.set, clock.now_ms, ahead
+        )
         self._by = uuid.uuid4().hex[:12]
         self._log = log.bind(lane=name)
         self._telling: asyncio.TimerHandle | None = None
@@ -62,8 +68,8 @@ class Lane:
     # -- what sessions tell
 
     def open(self, committed: Mapping[int, tuple[int, str]], first: Mapping[int, int], topic_id: str) -> dict[int, int]:
-        """The group has given us these partitions: `committed` are their offsets and metadata, `first` where the others begin. Returns where each
-        is to be read from. All that we had and were not given is dropped."""
+        """The group has given us these partitions: `committed` are their offsets and metadata, `first` where the others
+        begin. Returns where each is to be read from. All that we had and were not given is dropped."""
         for partition in self.logs.keys() - committed.keys() - first.keys():
             self._drop(partition)
         for partition, offset in first.items():
@@ -78,13 +84,21 @@ class Lane:
         position = decode_position(bare.offset, metadata)
         known = self.logs.get(partition)
         if position is None:
-            self._log.warning("position_bare", partition=partition, offset=bare.offset, consequence="everything from there on is done, also what was done")
+            self._log.warning(
+                "position_bare",
+                partition=partition,
+                offset=bare.offset,
+                consequence="everything from there on is done, also what was done",
+            )
             self._begin(partition, LanePosition(bare.offset, topic_id, self._by))
         elif position.topic_id != topic_id:
             self._log.warning("lane_topic_made_again", partition=partition, topic=self.topic, begins_at=0)
             self._begin(partition, LanePosition(0, topic_id, self._by))
         elif position.by != self._by or known is None:
-            self._begin(partition, LanePosition(position.offset, topic_id, self._by, position.source, position.finished, position.counts))
+            self._begin(
+                partition,
+                LanePosition(position.offset, topic_id, self._by, position.source, position.finished, position.counts),
+            )
 
     def _begin(self, partition: int, position: LanePosition) -> None:
         self._drop(partition)
@@ -121,9 +135,18 @@ class Lane:
     def tell(self) -> None:
         """Log how the tasks of our partitions have ended, of all time."""
         self._telling = None
-        counts = {outcome.value: sum(finished.counts[outcome] for finished in self.logs.values()) for outcome in Outcome}
+        counts = {
+            outcome.value: sum(finished.counts[outcome] for finished in self.logs.values()) for outcome in Outcome
+        }
         if read := sum(counts.values()):
-            self._log.info("lane_counts", read=read, held=self.attempts.held, running=self.attempts.running, partitions=len(self.logs), **counts)
+            self._log.info(
+                "lane_counts",
+                read=read,
+                held=self.attempts.held,
+                running=self.attempts.running,
+                partitions=len(self.logs),
+                **counts,
+            )
 
     # -- inside
 
@@ -137,5 +160,14 @@ class Lane:
 
         record = Record(raw.topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, tuple(raw.headers))
         limit = self.settings.limits.record_bytes
-        self.answers.add_dead(dead_letter(record, error.code, error.message, "tasks", topic_id=finished.topic_id, limit_bytes=limit), buried)
-        self._log.warning("task_unreadable", partition=raw.partition, offset=raw.offset, error=error.message, consequence="it is a dead letter")
+        self.answers.add_dead(
+            dead_letter(record, error.code, error.message, "tasks", topic_id=finished.topic_id, limit_bytes=limit),
+            buried,
+        )
+        self._log.warning(
+            "task_unreadable",
+            partition=raw.partition,
+            offset=raw.offset,
+            error=error.message,
+            consequence="it is a dead letter",
+        )

@@ -1,12 +1,14 @@
 """One consumer and one producer of a lane, from their start to their first error: read, send, commit.
 
-**At least once, and as seldom twice as can be.** An offset is committed when the broker has the answer of its task, or knows that there will be
-none; with the offset goes what is finished above it. Commits are made as soon as something is finished, one at a time, and `commit_s` apart.
+**At least once, and as seldom twice as can be.** An offset is committed when the broker has the answer of its task, or
+knows that there will be none; with the offset goes what is finished above it. Commits are made as soon as something is
+finished, one at a time, and `commit_s` apart.
 
-**A rebalance waits for attempts**, up to `drain_s`, so that no other worker makes them again; those that are still not done go on if their
-partition comes back to us, and are cancelled if it does not.
+**A rebalance waits for attempts**, up to `drain_s`, so that no other worker makes them again; those that are still not
+done go on if their partition comes back to us, and are cancelled if it does not.
 
-**Nothing is read that nobody has a place for.** Partitions are paused while the lane is full, and what was fetched by then stays with the consumer.
+**Nothing is read that nobody has a place for.** Partitions are paused while the lane is full, and what was fetched by
+then stays with the consumer.
 """
 
 from __future__ import annotations
@@ -71,8 +73,10 @@ class LaneSession(ConsumerRebalanceListener):
             group_instance_id=settings.tasks.instance_id,
             session_timeout_ms=timeout_ms,
             heartbeat_interval_ms=min(2000, timeout_ms // 4),
-            rebalance_timeout_ms=max(timeout_ms, int(self._drain_s * 1000) + 10_000),  # others wait while our attempts end
-            request_timeout_ms=max(40_000, int(self._drain_s * 1000) + 20_000),  # and so do our requests to join, for theirs
+            # others wait while our attempts end
+            rebalance_timeout_ms=max(timeout_ms, int(self._drain_s * 1000) + 10_000),
+            # and so do our requests to join, for theirs
+            request_timeout_ms=max(40_000, int(self._drain_s * 1000) + 20_000),
             max_poll_interval_ms=2**31 - 1,  # a full lane is no reason to leave
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -120,12 +124,16 @@ class LaneSession(ConsumerRebalanceListener):
         lane, settings = self._lane, self._lane.settings
         ids = await asyncio.to_thread(lambda: Admin(settings).topic_ids([lane.topic]))
         if lane.topic not in ids:
-            raise OperationError("topics_missing", f"expected the topic {lane.topic} but it is not there; do run `streamflow topics apply`")
+            raise OperationError(
+                "topics_missing",
+                f"expected the topic {lane.topic} but it is not there; do run `streamflow topics apply`",
+            )
         self._topic_id = ids[lane.topic]
         await self._producer.start()
         await self._producer.partitions_for(topic_name(settings, COMMANDS))  # metadata now, not at the first answer
         await self._consumer.start()
-        self._fetch_wait = FetchWait(self._consumer, busy_ms=_FETCH_WAIT_MS)  # a task waits no longer than that behind a fetch for other partitions
+        # a task waits no longer than that behind a fetch for other partitions
+        self._fetch_wait = FetchWait(self._consumer, busy_ms=_FETCH_WAIT_MS)
         self._membership = Membership(self._consumer, group_of(settings, lane.name), settings.tasks.instance_id)
         self._consumer.subscribe(topics=[lane.topic], listener=self)
 
@@ -141,7 +149,9 @@ class LaneSession(ConsumerRebalanceListener):
                 continue
             generation = self._generation
             try:
-                batches = await consumer.getmany(timeout_ms=_IDLE_MS if self._fetch_wait.idle else _READ_MS, max_records=room)
+                batches = await consumer.getmany(
+                    timeout_ms=_IDLE_MS if self._fetch_wait.idle else _READ_MS, max_records=room
+                )
             except NoOffsetForPartitionError:
                 continue  # asked for before the partition was opened, which seeks
             except OffsetOutOfRangeError as error:
@@ -159,7 +169,13 @@ class LaneSession(ConsumerRebalanceListener):
         first, expected = records[0].offset, finished.next
         verdict = self._contiguity.judge(place.partition, expected, first, current=current)
         if verdict is Verdict.SEEK:
-            self._log.info("lane_read_again", partition=place.partition, expected=expected, found=first, reason="a rebalance came between")
+            self._log.info(
+                "lane_read_again",
+                partition=place.partition,
+                expected=expected,
+                found=first,
+                reason="a rebalance came between",
+            )
             self._seek(place)
             return
         if verdict is Verdict.HOLE:
@@ -187,10 +203,22 @@ class LaneSession(ConsumerRebalanceListener):
             if finished is None:
                 continue
             async with asyncio.timeout(_ANSWER_S):
-                begin, end = (await self._consumer.beginning_offsets([place]))[place], (await self._consumer.end_offsets([place]))[place]
+                begin, end = (
+                    (await self._consumer.beginning_offsets([place]))[place],
+                    (await self._consumer.end_offsets([place]))[place],
+                )
             if finished.next > end:
-                raise OperationError("lane_cut", f"expected {place.topic} to go on from {finished.next} but it ends at {end}; it is opened anew")
-            self._log.error("tasks_deleted", partition=place.partition, offset=finished.next, goes_on_at=begin, reason="the broker deleted them unread")
+                raise OperationError(
+                    "lane_cut",
+                    f"expected {place.topic} to go on from {finished.next} but it ends at {end}; it is opened anew",
+                )
+            self._log.error(
+                "tasks_deleted",
+                partition=place.partition,
+                offset=finished.next,
+                goes_on_at=begin,
+                reason="the broker deleted them unread",
+            )
             self._lane.skip(place.partition, begin)
             self._seek(place)
 
@@ -236,10 +264,13 @@ class LaneSession(ConsumerRebalanceListener):
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():
             leaked = isinstance(error, asyncio.CancelledError)
-            self._failure.set_exception(OperationError("rebalance_cut", "expected a rebalance to end but it was cancelled") if leaked else error)
+            self._failure.set_exception(
+                OperationError("rebalance_cut", "expected a rebalance to end but it was cancelled") if leaked else error
+            )
 
     async def _watch_group(self) -> None:
-        """Between two assignments nothing is read and nothing is committed, and so nobody would see that the group does not come about."""
+        """Between two assignments nothing is read and nothing is committed, and so nobody would see that the group does
+        not come about."""
         while True:
             self._membership.check()
             await asyncio.sleep(_LOOK_S)
@@ -271,7 +302,11 @@ class LaneSession(ConsumerRebalanceListener):
                     if self._committed.get(partition) != (position.offset, metadata):
                         changed[TopicPartition(self._lane.topic, partition)] = (position.offset, metadata)
             if forgotten and not self._forgotten_told:
-                self._log.warning("finished_not_remembered", tasks=forgotten, consequence="they are done again, should this worker die now")
+                self._log.warning(
+                    "finished_not_remembered",
+                    tasks=forgotten,
+                    consequence="they are done again, should this worker die now",
+                )
             self._forgotten_told = bool(forgotten)
             if not changed:
                 return
@@ -291,7 +326,8 @@ class LaneSession(ConsumerRebalanceListener):
         await self._settle()
 
     async def _settle(self) -> None:
-        """Wait until what runs has ended and its answers are acknowledged, for a while; then commit. Errors of the broker are left to others."""
+        """Wait until what runs has ended and its answers are acknowledged, for a while; then commit. Errors of the
+        broker are left to others."""
         attempts = self._lane.attempts
         await _within(self._drain_s, attempts.wait_idle())
         await _within(CLOSE_S / 3, attempts.wait_answered())
@@ -304,7 +340,9 @@ class LaneSession(ConsumerRebalanceListener):
             self._log.warning("commit_failed", error=repr(error), consequence="what is not committed is done again")
 
     async def _close(self, orderly: bool) -> None:
-        jobs: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = [("membership", self._membership.close)] if orderly else []
+        jobs: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = (
+            [("membership", self._membership.close)] if orderly else []
+        )
         for name, job in jobs:
             try:
                 async with asyncio.timeout(CLOSE_S / 3):
@@ -312,7 +350,9 @@ class LaneSession(ConsumerRebalanceListener):
             except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as error:
                 if is_asked_for(error):
                     raise
-                self._log.warning("close_failed", what=name, error=repr(error), consequence="the broker finds out by itself")
+                self._log.warning(
+                    "close_failed", what=name, error=repr(error), consequence="the broker finds out by itself"
+                )
         await stop_consumer(self._consumer)
         await stop_producer(self._producer)
 

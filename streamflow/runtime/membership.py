@@ -1,9 +1,11 @@
 """A consumer group as ingress uses it: what aiokafka 0.14 keeps private or does not do, in one place, with its reasons.
 
 - Committed offsets come with their metadata (`AIOKafkaConsumer.committed` drops it).
-- A commit fails instead of trying for ever: aiokafka repeats one for a deleted topic until that topic is made again, and all others wait.
-- A static member leaves the group before it joins and when it stops in order. Kafka gives a static member that comes back its old assignment
-  without a look at what it subscribes to now, and aiokafka ends for good when that assignment names a topic it no longer reads.
+- A commit fails instead of trying for ever: aiokafka repeats one for a deleted topic until that topic is made again,
+  and all others wait.
+- A static member leaves the group before it joins and when it stops in order. Kafka gives a static member that comes
+  back its old assignment without a look at what it subscribes to now, and aiokafka ends for good when that assignment
+  names a topic it no longer reads.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ class _LeaveGroupResponse(Response):
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
         ("error_code", Int16),
-        ("members", Array(("member_id", String("utf-8")), ("group_instance_id", String("utf-8")), ("error_code", Int16))),
+        (
+            "members",
+            Array(("member_id", String("utf-8")), ("group_instance_id", String("utf-8")), ("error_code", Int16)),
+        ),
     )
 
 
@@ -37,7 +42,10 @@ class _LeaveGroupStruct(RequestStruct):
     API_KEY = 13
     API_VERSION = 3
     RESPONSE_TYPE = _LeaveGroupResponse
-    SCHEMA = Schema(("group", String("utf-8")), ("members", Array(("member_id", String("utf-8")), ("group_instance_id", String("utf-8")))))
+    SCHEMA = Schema(
+        ("group", String("utf-8")),
+        ("members", Array(("member_id", String("utf-8")), ("group_instance_id", String("utf-8")))),
+    )
 
 
 class _LeaveGroup(Request[_LeaveGroupStruct]):
@@ -63,7 +71,8 @@ class Membership:
         self._instance_id = instance_id
 
     async def leave(self) -> None:
-        """Ends the membership of this instance id, also one that a killed process left behind. Nothing to do for a member without one.
+        """Ends the membership of this instance id, also one that a killed process left behind. Nothing to do for a
+        member without one.
 
         Raises KafkaError."""
         if self._instance_id is None:
@@ -86,7 +95,8 @@ class Membership:
         return {tp: (found.offset, found.metadata or "") for tp, found in offsets.items()}
 
     async def commit(self, positions: Mapping[TopicPartition, Position]) -> None:
-        """Commits in one request, once. Raises KafkaError, also when the group has moved on; then some may be committed and others not."""
+        """Commits in one request, once. Raises KafkaError, also when the group has moved on; then some may be committed
+        and others not."""
         subscription = self._consumer._subscription.subscription  # noqa: SLF001
         assignment = subscription.assignment if subscription is not None else None
         if assignment is None:

@@ -1,4 +1,5 @@
-"""What ingress appends to Kafka: commands, each to the partition of its key, and dead letters. Nothing is done until the broker has it."""
+"""What ingress appends to Kafka: commands, each to the partition of its key, and dead letters. Nothing is done until
+the broker has it."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ class Outbox:
         Raises KafkaError: then nobody knows what is written, and the producer is done for."""
         batches, self._batches = self._batches, {}
         dead, self._dead = self._dead, []
-        await asyncio.gather(*(self._send(partition, builders) for partition, builders in batches.items()), self._bury(dead))
+        await asyncio.gather(
+            *(self._send(partition, builders) for partition, builders in batches.items()), self._bury(dead)
+        )
 
     def _append(self, partition: int, key: bytes, value: bytes) -> None:
         builders = self._batches.get(partition)
@@ -61,6 +64,9 @@ class Outbox:
             await ack
 
     async def _bury(self, letters: list[DeadLetter]) -> None:
-        acks = [await self._producer.send(self._dead_letters, letter.value, letter.key, headers=list(letter.headers)) for letter in letters]
+        acks = [
+            await self._producer.send(self._dead_letters, letter.value, letter.key, headers=list(letter.headers))
+            for letter in letters
+        ]
         for ack in acks:
             await ack

@@ -1,7 +1,8 @@
-"""What decisions send: transitions, commands, dead letters and emitted events, through one idempotent producer of the process.
+"""What decisions send: transitions, commands, dead letters and emitted events, through one idempotent producer of the
+process.
 
-Records of one topic partition leave in the order they were given (law 2 needs no more). `Outputs` belongs to one engine partition;
-`flush` returns when everything that it was given is acknowledged.
+Records of one topic partition leave in the order they were given (law 2 needs no more). `Outputs` belongs to one engine
+partition; `flush` returns when everything that it was given is acknowledged.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import InvalidTopicError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
 
 from streamflow.engine.commands import Command, FailAttempt
 from streamflow.engine.effects import AppendCommand, DeadLetter, PrintLine, PublishEvent, RecordRejection, SendTask
@@ -33,7 +40,8 @@ from streamflow.wire.transitions import encode_event, encode_transition
 log = structlog.get_logger()
 BATCH_BYTES = 512 * 1024
 MISSING_TOPIC_WAIT_S = 5.0  # for the metadata of a topic that an `emit` names
-REFUSED = (InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)  # by a user's topic, for good
+# by a user's topic, for good
+REFUSED = (InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)
 UNSENT = "outputs_unsent"
 STUCK_S = 60.0  # for acknowledgements; aiokafka's idempotent producer would try for ever
 MISSING_TOPIC_KNOWN_S = 30.0  # how long a missing topic is not asked for again
@@ -55,8 +63,9 @@ class Names(NamedTuple):
 
 
 class Emitter:
-    """Publishes to the users' topics by a producer of its own, each topic in order, none of them waiting for another. One for all partitions of
-    the process. What such a topic does not take becomes a dead letter, by the process's `producer`."""
+    """Publishes to the users' topics by a producer of its own, each topic in order, none of them waiting for another.
+    One for all partitions of the process. What such a topic does not take becomes a dead letter, by the process's
+    `producer`."""
 
     def __init__(self, producer: AIOKafkaProducer, user_producer: AIOKafkaProducer, names: Names) -> None:
         self._producer = producer
@@ -87,7 +96,9 @@ class Emitter:
             try:
                 key, value, headers = encode_event(event)
                 if not await self._exists(topic):
-                    await self._give_up(event, f"expected topic {topic} but it does not exist; create it and replay this record", done)
+                    await self._give_up(
+                        event, f"expected topic {topic} but it does not exist; create it and replay this record", done
+                    )
                     continue
                 sent = await self._user_producer.send(topic, value, key=key, headers=headers)
             except REFUSED as error:
@@ -101,7 +112,9 @@ class Emitter:
         if sent.cancelled():
             done.cancel()
         elif isinstance(error := sent.exception(), REFUSED):
-            self._tasks.append(asyncio.get_running_loop().create_task(self._give_up(event, _refusal(event.topic, error), done)))
+            self._tasks.append(
+                asyncio.get_running_loop().create_task(self._give_up(event, _refusal(event.topic, error), done))
+            )
         else:
             _settle(done, error)
 
@@ -111,7 +124,9 @@ class Emitter:
             key, value, headers = encode_event(event)
             record = Record(event.topic, -1, -1, event.at_ms, key, value, tuple(headers))
             letter = dead_letter(record, "undeliverable", message, "emit", run=event.run, event=event.type, id=event.id)
-            sent = await self._producer.send(self._names.dead_letters, letter.value, key=letter.key, headers=list(letter.headers))
+            sent = await self._producer.send(
+                self._names.dead_letters, letter.value, key=letter.key, headers=list(letter.headers)
+            )
             await sent
         except Exception as error:
             _settle(done, error)
@@ -140,7 +155,10 @@ class Emitter:
 
 
 def _refusal(topic: str, error: BaseException | None) -> str:
-    return f"expected topic {topic} to take this record but {type(error).__name__} came back; correct the topic or the rights, and replay this record"
+    return (
+        f"expected topic {topic} to take this record but {type(error).__name__} came back; correct the topic or "
+        "the rights, and replay this record"
+    )
 
 
 def _settle(done: asyncio.Future[None], error: BaseException | None) -> None:
@@ -154,9 +172,18 @@ def _settle(done: asyncio.Future[None], error: BaseException | None) -> None:
 
 
 class Outputs:
-    """The outgoing records of one engine partition. `commands_id` is the id of the topic of commands: tasks say where they were decided."""
+    """The outgoing records of one engine partition. `commands_id` is the id of the topic of commands: tasks say where
+    they were decided."""
 
-    def __init__(self, producer: AIOKafkaProducer, emitter: Emitter, settings: Settings, names: Names, partition: int, commands_id: str) -> None:
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        emitter: Emitter,
+        settings: Settings,
+        names: Names,
+        partition: int,
+        commands_id: str,
+    ) -> None:
         self._producer = producer
         self._emitter = emitter
         self._names = names
@@ -188,7 +215,9 @@ class Outputs:
             elif isinstance(effect, RecordRejection):
                 self._dead_letter(rejection(_as_record(record), effect))
             elif isinstance(effect, DeadLetter):
-                self._dead_letter(dead_letter(_as_record(record), effect.reason, effect.message, "engine", limit_bytes=self._limit))
+                self._dead_letter(
+                    dead_letter(_as_record(record), effect.reason, effect.message, "engine", limit_bytes=self._limit)
+                )
 
     def append(self, command: Command, key: str) -> None:
         """Queue a command of the engine's own."""
@@ -199,10 +228,19 @@ class Outputs:
         """Queue a task for its lane, in the partition with our number: lanes have as many as `commands`."""
         task, topic = effect.task, self._lanes.get(effect.lane)
         if topic is not None:
-            self._queued[Addressed(topic, self._partition)].append((task.key.encode(), encode_task(task), [source_header(source)]))
+            self._queued[Addressed(topic, self._partition)].append(
+                (task.key.encode(), encode_task(task), [source_header(source)])
+            )
         elif isinstance(task, Task):
-            text = f"expected a lane of the settings ({', '.join(sorted(self._lanes))}) but {effect.lane}; do add it under tasks.lanes, or correct the step"
-            self.append_here(FailAttempt(f"{task.id}/failed", task.run, task.step, task.attempt, "lane_unknown", text, item=task.item))
+            text = (
+                f"expected a lane of the settings ({', '.join(sorted(self._lanes))}) but {effect.lane}; do add it "
+                "under tasks.lanes, or correct the step"
+            )
+            self.append_here(
+                FailAttempt(
+                    f"{task.id}/failed", task.run, task.step, task.attempt, "lane_unknown", text, item=task.item
+                )
+            )
 
     def append_here(self, command: Command) -> None:
         """Queue a command for this very partition."""
@@ -212,8 +250,9 @@ class Outputs:
         self._queued[Addressed(self._names.dead_letters, 0)].append((letter.key, letter.value, list(letter.headers)))
 
     async def send(self) -> None:
-        """Hand everything queued to the producer, in order. Acknowledgements come later. Cancelled, it leaves in the queue what the producer did
-        not take: a checkpoint that follows must not save a decision whose outputs were dropped."""
+        """Hand everything queued to the producer, in order. Acknowledgements come later. Cancelled, it leaves in the
+        queue what the producer did not take: a checkpoint that follows must not save a decision whose outputs were
+        dropped."""
         while self._queued:
             target, records = next(iter(self._queued.items()))
             while records:
@@ -229,7 +268,10 @@ class Outputs:
                 break
         count: int = batch.record_count()
         if not count:
-            raise OperationError("record_refused", f"expected a record that fits a batch but one for {target.topic} does not; lower the limits")
+            raise OperationError(
+                "record_refused",
+                f"expected a record that fits a batch but one for {target.topic} does not; lower the limits",
+            )
         batch.close()
         future = await self._producer.send_batch(batch, target.topic, partition=target.partition)
         if target.topic == self._names.commands:
@@ -244,19 +286,26 @@ class Outputs:
     @property
     def unacked(self) -> int:
         """How many batches and events wait for their acknowledgement; failed ones stay until `flush` raises them."""
-        while self._unacked and self._unacked[0].done() and not self._unacked[0].cancelled() and self._unacked[0].exception() is None:
+        while (
+            self._unacked
+            and self._unacked[0].done()
+            and not self._unacked[0].cancelled()
+            and self._unacked[0].exception() is None
+        ):
             self._unacked.popleft()
         return len(self._unacked)
 
     async def flush(self) -> None:
-        """Return when everything sent so far is acknowledged. Raises OperationError (`outputs_unsent`): the producer must be replaced, for
-        aiokafka's is refused ever after by a partition that has refused it once."""
+        """Return when everything sent so far is acknowledged. Raises OperationError (`outputs_unsent`): the producer
+        must be replaced, for aiokafka's is refused ever after by a partition that has refused it once."""
         try:
             async with asyncio.timeout(STUCK_S):
                 for future in list(self._unacked):
                     await future
         except (KafkaError, TimeoutError) as error:
-            raise OperationError(UNSENT, f"expected the broker to take all outputs but {error!r}; they are made and sent again") from error
+            raise OperationError(
+                UNSENT, f"expected the broker to take all outputs but {error!r}; they are made and sent again"
+            ) from error
 
     def close(self) -> None:
         """Forget what is on its way: the next owner of the partition sends it again."""
@@ -266,4 +315,6 @@ class Outputs:
 
 
 def _as_record(record: Any) -> Record:
-    return Record(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers))
+    return Record(
+        record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
+    )

@@ -2,7 +2,8 @@
 
 Opening:  1 fence  2 open the store  3 restore  4 release the input at applied + 1.
 A batch:  1 decode  2 decide  3 apply to memory  4 send outputs (acknowledged later).
-A checkpoint:  1 capture the cut  2 its outputs are acknowledged  3 one transaction: changes and input offset  4 the same to the store.
+A checkpoint:  1 capture the cut  2 its outputs are acknowledged  3 one transaction: changes and input offset  4 the
+               same to the store.
 Any error closes the partition; its host opens it again through a restore.
 """
 
@@ -36,10 +37,12 @@ from streamflow.wire.codec import DecodeError, decode_command
 log = structlog.get_logger()
 SLICE = 200  # records decided before others get their turn
 UNACKED = 64  # batches on their way to the broker
-QUEUED_RECORDS, QUEUED_BYTES = 16_000, 16 << 20  # above either, fetching pauses: two seconds of work, so that no pause is felt
+# above either, fetching pauses: two seconds of work, so that no pause is felt
+QUEUED_RECORDS, QUEUED_BYTES = 16_000, 16 << 20
 DEFINITIONS_WAIT_S = 30.0
 QUIET_RECORDS = 20  # fewer since the last checkpoint: the longer interval applies
-WATERMARKS_ONLY_S = 10.0  # a cut that holds nothing but watermarks may wait; replaying them is cheap, but lag is read from what is committed
+# a cut that holds nothing but watermarks may wait; replaying them is cheap, but lag is read from what is committed
+WATERMARKS_ONLY_S = 10.0
 
 
 class Input(Protocol):
@@ -59,7 +62,8 @@ class Input(Protocol):
 
 
 class Partition:
-    """Partition `number`, for as long as this process owns it. `failed` is called once, with the error that closed it."""
+    """Partition `number`, for as long as this process owns it. `failed` is called once, with the error that closed
+    it."""
 
     def __init__(
         self,
@@ -92,7 +96,8 @@ class Partition:
         self._arrived = asyncio.Event()
         self._timer_moved = asyncio.Event()
         self._checkpoint_due = asyncio.Event()
-        self._changed = asyncio.Event()  # something was decided; an idle partition waits for it instead of looking twice a second
+        # something was decided; an idle partition waits for it instead of looking twice a second
+        self._changed = asyncio.Event()
         self._deciding = asyncio.Lock()  # held from deciding a slice until its outputs are with the producer
         self._saving = asyncio.Lock()
         self._paused = False
@@ -117,7 +122,8 @@ class Partition:
         if own.topic_id and own.topic_id != self._topic_id:
             raise EngineFault(
                 "commands_recreated",
-                "expected the topic of commands that this state was made from but it is another one; restore it, or delete `state` and its local stores too",
+                "expected the topic of commands that this state was made from but it is another one; restore it, or "
+                "delete `state` and its local stores too",
                 partition=self.number,
             )
         for revision in own.revisions:
@@ -131,7 +137,13 @@ class Partition:
         self.ready = True
         for work in (self._serve_input, self._serve_timers, self._serve_checkpoints):
             self._tasks.append(asyncio.create_task(self._guard(work), name=f"{work.__name__}-{self.number}"))
-        log.info("partition_open", partition=self.number, applied=own.applied, restored=restored, seconds=round(time.perf_counter() - began, 3))
+        log.info(
+            "partition_open",
+            partition=self.number,
+            applied=own.applied,
+            restored=restored,
+            seconds=round(time.perf_counter() - began, 3),
+        )
 
     def _skip(self, own: Own, first: int) -> None:
         """Go on after deleted commands, if a person said so. Raises EngineFault if no one did."""
@@ -139,7 +151,20 @@ class Partition:
         if allowed is None or allowed[0] < first:
             raise self._gap(own.applied + 1, first)
         offset, why = allowed
-        self.overlay.apply({OWN: Own(offset - 1, own.time_ms, own.counts, own.reasons, own.watermarks, own.parked, self._topic_id, own.revisions)})
+        self.overlay.apply(
+            {
+                OWN: Own(
+                    offset - 1,
+                    own.time_ms,
+                    own.counts,
+                    own.reasons,
+                    own.watermarks,
+                    own.parked,
+                    self._topic_id,
+                    own.revisions,
+                )
+            }
+        )
         self._unsaved_records += 1
         log.warning("commands_skipped", partition=self.number, first=own.applied + 1, next=offset, why=why)
 
@@ -154,7 +179,12 @@ class Partition:
             last.cancel()
             (error,) = await asyncio.gather(last, return_exceptions=True)
             if error is not None:  # the next owner replays what was not saved
-                log.warning("last_checkpoint_failed", partition=self.number, error=repr(error), consequence="at most one interval is replayed")
+                log.warning(
+                    "last_checkpoint_failed",
+                    partition=self.number,
+                    error=repr(error),
+                    consequence="at most one interval is replayed",
+                )
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -194,7 +224,11 @@ class Partition:
                 fetched = self._queue.popleft()
                 self._queued_records -= len(fetched.records)
                 self._queued_bytes -= sum(len(record.value or b"") for record in fetched.records)
-                if self._paused and self._queued_records < QUEUED_RECORDS // 2 and self._queued_bytes < QUEUED_BYTES // 2:
+                if (
+                    self._paused
+                    and self._queued_records < QUEUED_RECORDS // 2
+                    and self._queued_bytes < QUEUED_BYTES // 2
+                ):
                     self._paused = False
                     self._source.resume(self.number)
                 if fetched.epoch == self._source.epoch(self.number):
@@ -223,17 +257,29 @@ class Partition:
             await asyncio.sleep(0)
 
     async def _hole(self, expected: int, found: int, sought: int | None) -> bool:
-        """Whether a batch that begins at `found` instead of `expected` may be taken: only if the log itself has nothing in between, which
-        the first batch after a seek to `expected` shows."""
+        """Whether a batch that begins at `found` instead of `expected` may be taken: only if the log itself has nothing
+        in between, which the first batch after a seek to `expected` shows."""
         first = await self._source.first_offset(self.number)
         if first > expected:
             raise self._gap(expected, first)
         if sought == expected:
-            log.warning("offsets_without_records", partition=self.number, expected=expected, found=found, reason="transaction markers of another producer")
+            log.warning(
+                "offsets_without_records",
+                partition=self.number,
+                expected=expected,
+                found=found,
+                reason="transaction markers of another producer",
+            )
             return True
         self._queue.clear()
         self._queued_records = self._queued_bytes = 0
-        log.warning("input_hole", partition=self.number, expected=expected, found=found, consequence="reads again from what was expected")
+        log.warning(
+            "input_hole",
+            partition=self.number,
+            expected=expected,
+            found=found,
+            consequence="reads again from what was expected",
+        )
         await self._source.release(self.number, expected)
         return False
 
@@ -260,33 +306,60 @@ class Partition:
             return
         self._unsaved_records += 1
         if isinstance(command, FireTimer):
-            early_ms = max(1, command.due_ms - self.overlay.own.time_ms)  # where it is early, our clock is ahead of the broker's
+            # where it is early, our clock is ahead of the broker's
+            early_ms = max(1, command.due_ms - self.overlay.own.time_ms)
             self.timers.decided(command, decision.reason, self._now_ms() + early_ms)
             self._timer_moved.set()
 
     async def _decide(self, record: Any) -> tuple[Decision, Command | None]:
         own = self.overlay.own
         if not own.topic_id:
-            own = Own(own.applied, own.time_ms, own.counts, own.reasons, own.watermarks, own.parked, self._topic_id, own.revisions)
+            own = Own(
+                own.applied,
+                own.time_ms,
+                own.counts,
+                own.reasons,
+                own.watermarks,
+                own.parked,
+                self._topic_id,
+                own.revisions,
+            )
         value = record.value or b""
         if len(value) > self._limits.record_bytes:
-            return undecidable(own, record.timestamp, record.offset, "too_large", f"expected at most {self._limits.record_bytes} bytes"), None
+            return undecidable(
+                own, record.timestamp, record.offset, "too_large", f"expected at most {self._limits.record_bytes} bytes"
+            ), None
         try:
             command = decode_command(value)
         except DecodeError as error:
             return undecidable(own, record.timestamp, record.offset, error.code, error.message), None
         if not self._belongs(command):
-            message = "expected a command of this partition but its key belongs to another; send it with Kafka's default partitioner (murmur2)"
+            message = (
+                "expected a command of this partition but its key belongs to another; send it with Kafka's "
+                "default partitioner (murmur2)"
+            )
             return undecidable(own, record.timestamp, record.offset, "misrouted", message, command), command
         if isinstance(command, StartRun):
             await self._content(command)
         try:
-            return decide(self.overlay, self._plans, own, command, record.timestamp, record.offset, self._limits), command
+            return decide(
+                self.overlay, self._plans, own, command, record.timestamp, record.offset, self._limits
+            ), command
         except (StreamflowError, MemoryError):
             raise
-        except Exception as error:  # a bug of ours in a pure function fails every time: one command is put aside, not all runs of the partition
-            log.exception("decision_failed", partition=self.number, offset=record.offset, command=command.id, consequence="it becomes a dead letter")
-            message = f"expected a decision but the engine failed with {type(error).__name__}; report it, and replay this record when it is mended"
+        # a bug of ours in a pure function fails every time: one command is put aside, not all runs of the partition
+        except Exception as error:
+            log.exception(
+                "decision_failed",
+                partition=self.number,
+                offset=record.offset,
+                command=command.id,
+                consequence="it becomes a dead letter",
+            )
+            message = (
+                f"expected a decision but the engine failed with {type(error).__name__}; report it, and replay "
+                "this record when it is mended"
+            )
             return undecidable(own, record.timestamp, record.offset, "decision_failed", message, command), None
 
     def _belongs(self, command: Command) -> bool:
@@ -312,7 +385,8 @@ class Partition:
         if revision not in KNOWN_REVISIONS:
             raise EngineFault(
                 "unknown_revision",
-                f"expected a revision of the engine that this worker knows but runs here have {revision}; run a worker that knows it",
+                f"expected a revision of the engine that this worker knows but runs here have {revision}; run a "
+                "worker that knows it",
                 partition=self.number,
             )
 
@@ -362,8 +436,8 @@ class Partition:
             await self.checkpoint()
 
     async def checkpoint(self) -> None:
-        """Write everything decided so far: one cut, in the order of law 3. After a failure every later call raises the same: only a restore
-        knows what was written."""
+        """Write everything decided so far: one cut, in the order of law 3. After a failure every later call raises the
+        same: only a restore knows what was written."""
         async with self._saving:
             if self._unsavable is not None:
                 raise self._unsavable
@@ -386,4 +460,6 @@ class Partition:
 
 def is_final(error: BaseException) -> bool:
     """Whether opening the partition again cannot help: a person must act first."""
-    return isinstance(error, EngineFault) or (isinstance(error, OperationError) and error.code in ("changelog_truncated", "changelog_recreated"))
+    return isinstance(error, EngineFault) or (
+        isinstance(error, OperationError) and error.code in ("changelog_truncated", "changelog_recreated")
+    )

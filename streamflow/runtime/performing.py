@@ -1,4 +1,5 @@
-"""From a task to the command that answers it: one attempt at an operation, checked on both sides against the operation's contract."""
+"""From a task to the command that answers it: one attempt at an operation, checked on both sides against the
+operation's contract."""
 
 from __future__ import annotations
 
@@ -61,18 +62,24 @@ class Performer:
         self._contracts: dict[str, _Contract] = {}
 
     async def perform(self, task: Task) -> tuple[Answer, bytes]:
-        """One attempt: the answer, and its bytes. Whatever the operation does becomes an answer; only cancelling ends this without one."""
+        """One attempt: the answer, and its bytes. Whatever the operation does becomes an answer; only cancelling ends
+        this without one."""
         try:
             answer = await self._attempt(task)
             return answer, encode_command(answer)
         except OperationError as error:
-            answer = failure(task, error.code, error.message, retryable=error.retryable, retry_after_s=error.retry_after_s)
+            answer = failure(
+                task, error.code, error.message, retryable=error.retryable, retry_after_s=error.retry_after_s
+            )
             return answer, encode_command(answer)
 
     async def _attempt(self, task: Task) -> Answer:
         operation = self._operations.find(task.operation)
         if operation is None:
-            raise OperationError("operation_unknown", f"expected a worker that has {task.operation} but this one does not; do install or register it")
+            raise OperationError(
+                "operation_unknown",
+                f"expected a worker that has {task.operation} but this one does not; do install or register it",
+            )
         contract = self._contract(task.operation, operation)
         _check(contract.input, task.input, "input_invalid", f"expected input as {task.operation} takes it")
         try:
@@ -83,29 +90,50 @@ class Performer:
             asked = asyncio.current_task()
             if asked is None or asked.cancelling():
                 raise
-            raise OperationError("operation_failed", f"expected {task.operation} to end but it cancelled itself; see the worker's log") from error
-        except (Exception, SystemExit) as error:  # whatever somebody else's code does is an answer; its exit would end worker after worker
+            raise OperationError(
+                "operation_failed", f"expected {task.operation} to end but it cancelled itself; see the worker's log"
+            ) from error
+        # whatever somebody else's code does is an answer; its exit would end worker after worker
+        except (Exception, SystemExit) as error:
             text = f"expected {task.operation} to end with one of its own errors but {type(error).__name__}: {error}"
             raise OperationError("operation_failed", text) from error
         if isinstance(output, Pending):
-            return SuspendAttempt(f"{task.id}/suspended", task.run, task.step, task.attempt, max(1, int(output.for_s * 1000)), task.item)
-        return CompleteAttempt(f"{task.id}/completed", task.run, task.step, task.attempt, self._encoded(task, contract, output), task.item)
+            return SuspendAttempt(
+                f"{task.id}/suspended", task.run, task.step, task.attempt, max(1, int(output.for_s * 1000)), task.item
+            )
+        return CompleteAttempt(
+            f"{task.id}/completed", task.run, task.step, task.attempt, self._encoded(task, contract, output), task.item
+        )
 
     def _encoded(self, task: Task, contract: _Contract, output: Any) -> msgspec.Raw:
         """The output as it is sent, which is what is checked."""
         try:
             encoded = _encoder.encode(output)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            text = f"expected output of {task.operation} that can be written as JSON but {type(error).__name__}; do mend the operation"
+            text = (
+                f"expected output of {task.operation} that can be written as JSON but {type(error).__name__}; do "
+                "mend the operation"
+            )
             raise OperationError("output_invalid", text, retryable=False) from error
         if (size := len(encoded)) > (most := min(self._output_bytes, self._record_bytes - 10_000)):
-            text = f"expected at most {most} bytes of output from {task.operation} but it gave {size}; do return a reference to what is large"
+            text = (
+                f"expected at most {most} bytes of output from {task.operation} but it gave {size}; do return a "
+                "reference to what is large"
+            )
             raise OperationError("output_too_large", text, retryable=False)
         if may_be_deeper(encoded, MAX_DEPTH) and deeper(_decoder.decode(encoded), MAX_DEPTH):
-            text = f"expected output of {task.operation} with arrays and objects at most {MAX_DEPTH} deep but it has more; do return flatter data"
+            text = (
+                f"expected output of {task.operation} with arrays and objects at most {MAX_DEPTH} deep but it has "
+                "more; do return flatter data"
+            )
             raise OperationError("output_invalid", text, retryable=False)
         if contract.output is not None:
-            _check(contract.output, _decoder.decode(encoded), "output_invalid", f"expected output as the schema of {task.operation} says")
+            _check(
+                contract.output,
+                _decoder.decode(encoded),
+                "output_invalid",
+                f"expected output as the schema of {task.operation} says",
+            )
         return msgspec.Raw(encoded)
 
     def _as_attempt(self, task: Task) -> Attempt:
@@ -137,16 +165,30 @@ class Performer:
     def _contract(self, name: str, operation: Operation) -> _Contract:
         known = self._contracts.get(name)
         if known is None or known.operation is not operation:  # a plugin that was registered anew
-            known = self._contracts[name] = _Contract(operation, _compiled(name, operation.spec.input), _compiled(name, operation.spec.output))
+            known = self._contracts[name] = _Contract(
+                operation, _compiled(name, operation.spec.input), _compiled(name, operation.spec.output)
+            )
         return known
 
 
-def failure(task: Task, code: str, message: str, *, retryable: bool = True, retry_after_s: float | None = None) -> FailAttempt:
+def failure(
+    task: Task, code: str, message: str, *, retryable: bool = True, retry_after_s: float | None = None
+) -> FailAttempt:
     """The answer of an attempt that failed."""
     known = code if _CODE.fullmatch(code) else "operation_failed"
     text = message if known == code else f"{code}: {message}"
     after_ms = None if retry_after_s is None else max(0, int(retry_after_s * 1000))
-    return FailAttempt(f"{task.id}/failed", task.run, task.step, task.attempt, known, text[:MESSAGE_CHARS], retryable, after_ms, task.item)
+    return FailAttempt(
+        f"{task.id}/failed",
+        task.run,
+        task.step,
+        task.attempt,
+        known,
+        text[:MESSAGE_CHARS],
+        retryable,
+        after_ms,
+        task.item,
+    )
 
 
 def _compiled(name: str, schema: Any) -> Any:

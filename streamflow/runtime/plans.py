@@ -27,7 +27,8 @@ class Plans:
         await self._log.wait_position(start.at + 1, timeout_s)
 
     def content(self, start: Start) -> str | None:
-        """The content of `start.sha`, if it was published at or below `start.at`: the same answer whenever it is asked."""
+        """The content of `start.sha`, if it was published at or below `start.at`: the same answer whenever it is
+        asked."""
         found = self._log.contents.get(start.sha)
         return found[0].decode() if found is not None and found[1] <= start.at else None
 
@@ -35,8 +36,12 @@ class Plans:
         """The limits that were fixed with the topics. Raises OperationError when they were not."""
         fixed = self._log.engine.get("limits")
         if fixed is None:
-            raise OperationError("limits_missing", "expected the limits of decisions in definitions but they are not there; run `streamflow topics apply`")
-        fixed = {**settings.Limits().model_dump(), **fixed}  # they are fixed once; what is newer than that has its default
+            raise OperationError(
+                "limits_missing",
+                "expected the limits of decisions in definitions but they are not there; run `streamflow topics apply`",
+            )
+        # they are fixed once; what is newer than that has its default
+        fixed = {**settings.Limits().model_dump(), **fixed}
         return Limits(
             transitions=fixed["transitions_per_command"],
             kept_events=fixed["kept_events"],

@@ -1,4 +1,5 @@
-"""Telling others which operations this task worker does: in the definitions log, from its start to its orderly end. No work waits for it."""
+"""Telling others which operations this task worker does: in the definitions log, from its start to its orderly end. No
+work waits for it."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ class Presence:
             self._changed.set()
 
     async def serve(self) -> None:
-        """Announces, and announces again when the operations change. A broker that does not take it is asked again after a while."""
+        """Announces, and announces again when the operations change. A broker that does not take it is asked again
+        after a while."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -49,14 +51,28 @@ class Presence:
             names = tuple(one.spec.name for one in found)
             now_ms = time.time_ns() // 1_000_000
             self._since_ms = {name: self._since_ms.get(name, now_ms) for name in names}
-            operations = [one | {"since_ms": self._since_ms[one["name"]]} for one in await capabilities(one.operation for one in found)]
+            operations = [
+                one | {"since_ms": self._since_ms[one["name"]]}
+                for one in await capabilities(one.operation for one in found)
+            ]
             try:
                 for lane in self._lanes:
-                    told = partial(serving.announce, lane=lane, instance=self._instance, operations=operations, since_ms=self._began_ms)
+                    told = partial(
+                        serving.announce,
+                        lane=lane,
+                        instance=self._instance,
+                        operations=operations,
+                        since_ms=self._began_ms,
+                    )
                     await _aside(partial(told, self._settings))
                 self._told = names
             except OperationError as error:
-                log.warning("not_announced", error=error.message, again_in_s=_AGAIN_S, consequence="`operations list` does not show this worker")
+                log.warning(
+                    "not_announced",
+                    error=error.message,
+                    again_in_s=_AGAIN_S,
+                    consequence="`operations list` does not show this worker",
+                )
                 await asyncio.sleep(_AGAIN_S)
                 self._changed.set()
 
@@ -69,7 +85,9 @@ class Presence:
                 for lane in self._lanes:
                     await _aside(partial(serving.withdraw, self._settings, lane=lane, instance=self._instance))
         except (OperationError, TimeoutError) as error:
-            log.warning("not_withdrawn", error=repr(error), consequence="others see from the group that this worker is gone")
+            log.warning(
+                "not_withdrawn", error=repr(error), consequence="others see from the group that this worker is gone"
+            )
 
     @property
     def _instance(self) -> str:

@@ -1,15 +1,15 @@
 """One consumer and one producer of ingress, from their start to their first error: read, match, append, commit.
 
-**At least once, counted exactly.** A source offset is committed after the broker has its commands and dead letters; with it, as metadata, go
-the counts read = matched + ignored + dead-lettered of its partition. After a crash the records above it are read again, and the engine drops
-the copies by their `Origin`.
+**At least once, counted exactly.** A source offset is committed after the broker has its commands and dead letters;
+with it, as metadata, go the counts read = matched + ignored + dead-lettered of its partition. After a crash the records
+above it are read again, and the engine drops the copies by their `Origin`.
 
-**A publication holds from its acknowledgement on.** Before a fetched batch is matched, `definitions` is read to the end that it had after the
-fetch. So every version whose publication was acknowledged before an event of the batch was produced is known. That is one question to the
-broker, about a millisecond, for all batches of one round.
+**A publication holds from its acknowledgement on.** Before a fetched batch is matched, `definitions` is read to the end
+that it had after the fetch. So every version whose publication was acknowledged before an event of the batch was
+produced is known. That is one question to the broker, about a millisecond, for all batches of one round.
 
-**A rebalance loses nothing.** Partitions are given up when nothing of theirs is on its way, and after a commit. They are always opened from the
-committed offsets, never from what this process remembers.
+**A rebalance loses nothing.** Partitions are given up when nothing of theirs is on its way, and after a commit. They
+are always opened from the committed offsets, never from what this process remembers.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ log = structlog.get_logger(__name__)
 
 CLOSE_S = 10.0  # seconds that closing may take, whatever the broker does
 
-_ROUND_RECORDS = 5000  # records of one round at most: about 150 ms of work, after which commits and changes have their turn
+# records of one round at most: about 150 ms of work, after which commits and changes have their turn
+_ROUND_RECORDS = 5000
 _YIELD_RECORDS = 200  # heartbeats run in this loop
 _POLL_MS = 50
 _IDLE_POLL_MS = 200  # a publication that names a new topic is seen after it
@@ -57,7 +58,8 @@ _STATS_S = 10.0
 
 
 class Session(ConsumerRebalanceListener):
-    """`run` it once. `known` are the ids of source topics that this process has seen, kept over sessions; `worked` says that it did something."""
+    """`run` it once. `known` are the ids of source topics that this process has seen, kept over sessions; `worked` says
+    that it did something."""
 
     def __init__(
         self,
@@ -115,12 +117,14 @@ class Session(ConsumerRebalanceListener):
         self._missing_told: dict[str, float] = {}
         self._subscribed: dict[str, SourceTopic] = {}
         self._owned: dict[TopicPartition, SourcePartition] = {}
-        self._busy = asyncio.Lock()  # held while records are between the consumer and the commit; a rebalance waits for it
+        # held while records are between the consumer and the commit; a rebalance waits for it
+        self._busy = asyncio.Lock()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
         self._behind = False
         self._held = False  # records are fetched whose commands are not acknowledged
-        self._measured = self._told = 0  # records read when the lag was measured last, and when the counts were told last
+        # records read when the lag was measured last, and when the counts were told last
+        self._measured = self._told = 0
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Works until `stopped` is set. Raises what ended it before."""
@@ -205,7 +209,11 @@ class Session(ConsumerRebalanceListener):
             read += 1
             if read % _YIELD_RECORDS == 0:
                 await asyncio.sleep(0)
-            taken = take(Record(raw.topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, raw.headers), topic_id, committed)
+            taken = take(
+                Record(raw.topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, raw.headers),
+                topic_id,
+                committed,
+            )
             if taken is NOTHING:
                 continue
             for key, value in taken.commands:
@@ -223,7 +231,8 @@ class Session(ConsumerRebalanceListener):
                 self._consumer.seek(tp, self._owned[tp].next)
 
     def _settle(self) -> None:
-        """Moves on over what is no record (marks of transactions, what compaction took), when nothing is between the consumer and the commit."""
+        """Moves on over what is no record (marks of transactions, what compaction took), when nothing is between the
+        consumer and the commit."""
         if not self._held:
             for tp, source in self._owned.items():
                 source.next = max(source.next, self._membership.position(tp))
@@ -234,7 +243,12 @@ class Session(ConsumerRebalanceListener):
             return
         self._revision = self._versions.revision
         self._taking = self._make_intake(self._versions.published())
-        log.info("versions_taken", versions=len(self._taking.matcher.published), topics=sorted(self._taking.topics), revision=self._revision)
+        log.info(
+            "versions_taken",
+            versions=len(self._taking.matcher.published),
+            topics=sorted(self._taking.topics),
+            revision=self._revision,
+        )
         if self._taking.topics != frozenset(self._topics):
             self._changed.set()
 
@@ -245,12 +259,17 @@ class Session(ConsumerRebalanceListener):
         for topic in sorted(wanted - self._topics.keys()):
             if time.monotonic() - self._missing_told.get(topic, float("-inf")) > _STATS_S:
                 self._missing_told[topic] = time.monotonic()
-                log.warning("source_topic_missing", topic=topic, consequence="none of its events are read; it is looked for every second")
+                log.warning(
+                    "source_topic_missing",
+                    topic=topic,
+                    consequence="none of its events are read; it is looked for every second",
+                )
         if self._topics != self._subscribed:
             self._changed.set()
 
     async def _subscribe(self) -> None:
-        """Reads the topics that exist now. Everything read so far is finished and committed before, so nothing is lost or done twice."""
+        """Reads the topics that exist now. Everything read so far is finished and committed before, so nothing is lost
+        or done twice."""
         if self._topics == self._subscribed:
             return
         async with self._busy:
@@ -278,8 +297,12 @@ class Session(ConsumerRebalanceListener):
         try:
             async with self._busy:
                 first = self._taking.first
-                self._owned = await open_partitions(self._consumer, self._membership, assigned, self._subscribed, first, self._known)
-                log.info("sources_assigned", partitions=len(self._owned), topics=sorted({tp.topic for tp in self._owned}))
+                self._owned = await open_partitions(
+                    self._consumer, self._membership, assigned, self._subscribed, first, self._known
+                )
+                log.info(
+                    "sources_assigned", partitions=len(self._owned), topics=sorted({tp.topic for tp in self._owned})
+                )
         except (Exception, asyncio.CancelledError) as error:
             self._failure = error
             raise
@@ -289,7 +312,8 @@ class Session(ConsumerRebalanceListener):
             await self._commit()
 
     async def _commit(self) -> None:
-        """Commits what is acknowledged. A failure costs nothing: the offsets are committed later, or read again by whoever owns them then."""
+        """Commits what is acknowledged. A failure costs nothing: the offsets are committed later, or read again by
+        whoever owns them then."""
         self._settle()
         moved = {tp: source.position() for tp, source in self._owned.items() if source.next != source.committed}
         if not moved:
@@ -335,18 +359,34 @@ class Session(ConsumerRebalanceListener):
                 source = self._owned.get(tp)
                 if source is None:
                     continue
-                begin, end = (await self._consumer.beginning_offsets([tp]))[tp], (await self._consumer.end_offsets([tp]))[tp]
+                begin, end = (
+                    (await self._consumer.beginning_offsets([tp]))[tp],
+                    (await self._consumer.end_offsets([tp]))[tp],
+                )
                 at = begin if source.next < begin else end
-                reason = "the broker deleted records before they were read" if at == begin else "the broker lost records"
-                log.error("source_gap", topic=tp.topic, partition=tp.partition, offset=source.next, goes_on_at=at, reason=reason)
+                reason = (
+                    "the broker deleted records before they were read" if at == begin else "the broker lost records"
+                )
+                log.error(
+                    "source_gap",
+                    topic=tp.topic,
+                    partition=tp.partition,
+                    offset=source.next,
+                    goes_on_at=at,
+                    reason=reason,
+                )
                 source.next = at
                 self._consumer.seek(tp, at)
 
     async def _tell(self) -> None:
         if (read := self._read()) != self._told:
             self._told = read
-            matched, ignored, dead = (sum(getattr(source, name) for source in self._owned.values()) for name in ("matched", "ignored", "dead"))
-            log.info("ingress_counts", read=read, matched=matched, ignored=ignored, dead=dead, partitions=len(self._owned))
+            matched, ignored, dead = (
+                sum(getattr(source, name) for source in self._owned.values()) for name in ("matched", "ignored", "dead")
+            )
+            log.info(
+                "ingress_counts", read=read, matched=matched, ignored=ignored, dead=dead, partitions=len(self._owned)
+            )
 
     def _read(self) -> int:
         return sum(source.read for source in self._owned.values())
@@ -365,8 +405,11 @@ class Session(ConsumerRebalanceListener):
                 task.result()
 
     async def _close(self, orderly: bool) -> None:
-        """Commits, leaves the group, closes. What a broken broker does not answer in time is left to the next session."""
-        jobs: list[tuple[str, Callable[[], Any]]] = [("commit", self._commit_now), ("membership", self._membership.close)] if orderly else []
+        """Commits, leaves the group, closes. What a broken broker does not answer in time is left to the next
+        session."""
+        jobs: list[tuple[str, Callable[[], Any]]] = (
+            [("commit", self._commit_now), ("membership", self._membership.close)] if orderly else []
+        )
         for name, job in jobs:
             try:
                 async with asyncio.timeout(CLOSE_S / 3):

@@ -1,14 +1,16 @@
 """The source topics: which of them exist, where reading begins, and what has been read of each partition.
 
-**Counts.** A partition's counts travel in the metadata of its committed offset, so that offset and counts are one cut, whoever reads next (law 5).
+**Counts.** A partition's counts travel in the metadata of its committed offset, so that offset and counts are one cut,
+whoever reads next (law 5).
 
-**Where reading begins.** At the committed offset, if it belongs to the topic that is there now. A topic that was deleted and made again has
-another id: it is read from its beginning, with fresh counts. Without a committed offset, `start: earliest` begins at the beginning; `start: now` at
-the end as it was when the partition was assigned, or before that at the first record that was appended after the oldest version naming the topic
-was published. So an event produced after the acknowledgement of a publication is read, however long ingress takes to notice the publication.
+**Where reading begins.** At the committed offset, if it belongs to the topic that is there now. A topic that was
+deleted and made again has another id: it is read from its beginning, with fresh counts. Without a committed offset,
+`start: earliest` begins at the beginning; `start: now` at the end as it was when the partition was assigned, or before
+that at the first record that was appended after the oldest version naming the topic was published. So an event produced
+after the acknowledgement of a publication is read, however long ingress takes to notice the publication.
 
-A topic made again is noticed within a second, or at once if it is shorter than what was read of the old one. Records of the new topic that are
-read in between count, and are matched, once under each id.
+A topic made again is noticed within a second, or at once if it is shorter than what was read of the old one. Records of
+the new topic that are read in between count, and are matched, once under each id.
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ class Tally(NamedTuple):
 
 @dataclass(slots=True)
 class SourcePartition:
-    """What has been read of one partition. `next` is the offset to read next, `committed` what the group knows of it; counts are of all time."""
+    """What has been read of one partition. `next` is the offset to read next, `committed` what the group knows of it;
+    counts are of all time."""
 
     topic: str
     partition: int
@@ -86,15 +89,24 @@ class SourcePartition:
 
     def position(self) -> Position:
         """What is committed: the offset, and the counts up to it."""
-        counts = {"topic_id": self.topic_id, "read": self.read, "matched": self.matched, "ignored": self.ignored, "dead": self.dead}
+        counts = {
+            "topic_id": self.topic_id,
+            "read": self.read,
+            "matched": self.matched,
+            "ignored": self.ignored,
+            "dead": self.dead,
+        }
         return self.next, json.dumps(counts, sort_keys=True, separators=(",", ":"))
 
 
 def counts_of(metadata: str) -> dict[str, Any] | None:
-    """The counts in the metadata of a committed offset; None when ingress did not write it (an operator's tool sets offsets without it)."""
+    """The counts in the metadata of a committed offset; None when ingress did not write it (an operator's tool sets
+    offsets without it)."""
     try:
         counts = json.loads(metadata)
-        return {"topic_id": str(counts["topic_id"])} | {name: int(counts[name]) for name in ("read", "matched", "ignored", "dead")}
+        return {"topic_id": str(counts["topic_id"])} | {
+            name: int(counts[name]) for name in ("read", "matched", "ignored", "dead")
+        }
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -118,15 +130,18 @@ class SourceTopics:
                 if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION):
                     continue
                 await asyncio.to_thread(self._look_around)
-                text = f"expected the broker to describe topic {name} but {error.args[0].name()}; check the broker and its permissions"
+                text = (
+                    f"expected the broker to describe topic {name} but {error.args[0].name()}; check the broker "
+                    "and its permissions"
+                )
                 raise OperationError("source_unreachable", text, topic=name) from error
             if described.partitions:
                 found[name] = SourceTopic(str(described.topic_id), len(described.partitions))
         return found
 
     def _look_around(self) -> None:
-        """Has the client find out who is there. Otherwise it goes on asking a controller that is gone, for as long as its picture of the cluster
-        holds: minutes."""
+        """Has the client find out who is there. Otherwise it goes on asking a controller that is gone, for as long as
+        its picture of the cluster holds: minutes."""
         with contextlib.suppress(KafkaException):  # whoever asked is told already
             self._admin.list_topics(timeout=_LOOK_S)
 
@@ -139,7 +154,8 @@ async def open_partitions(
     first: Mapping[str, FirstPosition],
     known: dict[str, str],
 ) -> dict[TopicPartition, SourcePartition]:
-    """The assigned partitions of existing `topics`, with the consumer at the right position in each, and first positions committed.
+    """The assigned partitions of existing `topics`, with the consumer at the right position in each, and first
+    positions committed.
 
     `known` are the ids that this process has seen; it is updated. Raises KafkaError, TimeoutError."""
     tps = [tp for tp in assigned if tp.topic in topics]
@@ -152,7 +168,14 @@ async def open_partitions(
         counts = counts_of(metadata)
         old_id = counts["topic_id"] if counts else known.get(tp.topic, topic_id) if offset < 0 else topic_id
         if old_id != topic_id:
-            log.warning("source_topic_made_again", topic=tp.topic, partition=tp.partition, old_id=old_id, topic_id=topic_id, begins_at=0)
+            log.warning(
+                "source_topic_made_again",
+                topic=tp.topic,
+                partition=tp.partition,
+                old_id=old_id,
+                topic_id=topic_id,
+                begins_at=0,
+            )
             begin.add(tp)
         elif offset >= 0:
             opened[tp] = SourcePartition(tp.topic, tp.partition, topic_id, offset, offset)
@@ -176,7 +199,9 @@ async def open_partitions(
     return opened
 
 
-async def _first_offsets(consumer: AIOKafkaConsumer, begin: set[TopicPartition], now: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+async def _first_offsets(
+    consumer: AIOKafkaConsumer, begin: set[TopicPartition], now: Mapping[TopicPartition, int]
+) -> dict[TopicPartition, int]:
     async with asyncio.timeout(_ANSWER_S):
         offsets: dict[TopicPartition, int] = await consumer.beginning_offsets(list(begin)) if begin else {}
         if now:

@@ -1,4 +1,5 @@
-"""The local store of one partition: a RocksDB of its own, written by checkpoints only, so never ahead of the changelog (law 3)."""
+"""The local store of one partition: a RocksDB of its own, written by checkpoints only, so never ahead of the changelog
+(law 3)."""
 
 from __future__ import annotations
 
@@ -28,8 +29,8 @@ def _told(path: Path, what: str) -> Iterator[None]:
 
 
 class RocksStore:
-    """The store on disk. Raises OperationError (`store_failed`) for whatever RocksDB or the disk refuse: it holds nothing that the changelog
-    does not, so its owner deletes it and restores."""
+    """The store on disk. Raises OperationError (`store_failed`) for whatever RocksDB or the disk refuse: it holds
+    nothing that the changelog does not, so its owner deletes it and restores."""
 
     def __init__(self, path: Path, *, write_buffer_bytes: int, block_cache_bytes: int) -> None:
         self.path = path
@@ -86,9 +87,15 @@ class RocksStore:
             self._open()
 
     def close(self) -> None:
-        """Gives the folder back, whatever the disk says: a store that cannot be closed in order holds nothing that the changelog does not."""
+        """Gives the folder back, whatever the disk says: a store that cannot be closed in order holds nothing that the
+        changelog does not."""
         try:
             self._db.close()
         except Exception as error:
-            log.warning("store_not_closed", path=str(self.path), error=str(error), consequence="what was not written is restored from the changelog")
+            log.warning(
+                "store_not_closed",
+                path=str(self.path),
+                error=str(error),
+                consequence="what was not written is restored from the changelog",
+            )
         del self._db  # a database that failed to close lets go of its folder here

@@ -1,7 +1,7 @@
 """Task workers: the lanes that this process serves, and the operations that it has.
 
-Each lane is read, bounded and committed for itself, so one that is slow keeps no other waiting. A lane's session ends with its first broker error
-and the next one goes on, for ever, with back-off.
+Each lane is read, bounded and committed for itself, so one that is slow keeps no other waiting. A lane's session ends
+with its first broker error and the next one goes on, for ever, with back-off.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ def chosen_lanes(settings: Settings, names: Sequence[str] = ()) -> tuple[str, ..
     Raises OperationError (`lane_unknown`)."""
     known = settings.tasks.lanes
     if unknown := [name for name in names if name not in known]:
-        text = f"expected lanes of the settings ({', '.join(sorted(known))}) but {', '.join(unknown)}; do add it under tasks.lanes"
+        text = (
+            f"expected lanes of the settings ({', '.join(sorted(known))}) but {', '.join(unknown)}; do add it "
+            "under tasks.lanes"
+        )
         raise OperationError("lane_unknown", text, retryable=False)
     return tuple(dict.fromkeys(names)) or tuple(sorted(known))
 
@@ -43,7 +46,8 @@ def chosen_lanes(settings: Settings, names: Sequence[str] = ()) -> tuple[str, ..
 async def serve_tasks(settings: Settings, lanes: Sequence[str], stop: asyncio.Event) -> None:
     """Runs a task worker until `stop` is set.
 
-    Raises OperationError at once when a lane is unknown, or a topic of ours is missing or has drifted; a broker that is away later is waited for."""
+    Raises OperationError at once when a lane is unknown, or a topic of ours is missing or has drifted; a broker that is
+    away later is waited for."""
     names = chosen_lanes(settings, lanes)
     await asyncio.to_thread(require_topics, settings)
     registry = Registry(settings)
@@ -76,7 +80,8 @@ async def serve_tasks(settings: Settings, lanes: Sequence[str], stop: asyncio.Ev
 
 
 async def serve_lane(lane: Lane, stop: asyncio.Event) -> None:
-    """Serves a lane until `stop` is set, over as many sessions as that takes; then lets attempts end for as long as the settings say."""
+    """Serves a lane until `stop` is set, over as many sessions as that takes; then lets attempts end for as long as the
+    settings say."""
     low, high = _BACKOFF_S
     backoff = low
     try:

@@ -1,8 +1,9 @@
 """The timers of one partition: when the next one is due, by this machine's clock, and which have been fired.
 
-Timers live in the partition's state in the order they fall due; only those of the next minute are held here. A fired timer stays armed
-until its command is decided: one refused as early (a fast clock) or as behind (ingress has not come so far) is fired again.
-A clock that jumps back makes everything that was planned by it worthless: then all is read anew.
+Timers live in the partition's state in the order they fall due; only those of the next minute are held here. A fired
+timer stays armed until its command is decided: one refused as early (a fast clock) or as behind (ingress has not come
+so far) is fired again. A clock that jumps back makes everything that was planned by it worthless: then all is read
+anew.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from streamflow.engine.state import Timer, timer_key
 
 PREFIX = "timer/"
 HORIZON_MS = 60_000
-IN_FLIGHT = 200  # fired and not decided yet: more would only stand in line before new work (a hundred thousand that fall due at once, a clock a year ahead)
+# fired and not decided yet: more would only stand in line before new work (a hundred thousand that fall due at once, a
+# clock a year ahead)
+IN_FLIGHT = 200
 JUMP_MS = 1000  # a clock that goes back by more has jumped; by less, it delays a timer by no more than that
 LOOK_MS = 5000  # how long a jump of the clock may go unseen
 
@@ -83,8 +86,9 @@ class Timers:
         return commands
 
     def decided(self, command: FireTimer, reason: str, again_ms: int) -> None:
-        """`command` was decided, and refused if there is a `reason`: fire it again at `again_ms` if it was early, or after the next watermark if
-        ingress is behind. What was refused for another reason is not fired again by this owner."""
+        """`command` was decided, and refused if there is a `reason`: fire it again at `again_ms` if it was early, or
+        after the next watermark if ingress is behind. What was refused for another reason is not fired again by this
+        owner."""
         key = timer_key(command.due_ms, command.run, command.step, command.item)
         self._fired.discard(key)
         if reason == "early":

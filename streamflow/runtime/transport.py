@@ -1,8 +1,10 @@
-"""What we change in Faust, in one place: its consumer hands over one event per fetched batch of a partition, and starts where we say.
+"""What we change in Faust, in one place: its consumer hands over one event per fetched batch of a partition, and starts
+where we say.
 
-Faust's normal path costs 55-98 us a record, a batch 25-44 us with everything the engine does (measured). Its `perform_seek` leaves a
-partition without a committed offset wherever it was; here a partition is held until its owner releases it at an offset of its own (law 4).
-`tests/integration/test_transport.py` holds these classes to what Faust does around them.
+Faust's normal path costs 55-98 us a record, a batch 25-44 us with everything the engine does (measured). Its
+`perform_seek` leaves a partition without a committed offset wherever it was; here a partition is held until its owner
+releases it at an offset of its own (law 4). `tests/integration/test_transport.py` holds these classes to what Faust
+does around them.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ LOOK_S = 1.0
 
 
 class Fetched(NamedTuple):
-    """Records of one partition, in order, and the epoch of the partition when aiokafka gave them out. `sought` is where the fetch began if it
-    was the first one after a release: what is missing between it and the first record is missing in the log itself."""
+    """Records of one partition, in order, and the epoch of the partition when aiokafka gave them out. `sought` is where
+    the fetch began if it was the first one after a release: what is missing between it and the first record is missing
+    in the log itself."""
 
     epoch: int
     records: list[Any]
@@ -37,19 +40,23 @@ class Fetched(NamedTuple):
 
 
 class BatchThread(driver.AIOKafkaConsumerThread):
-    """The thread of aiokafka's loop. Seeks and fetches are in this one loop, so here, and only here, is known which came first."""
+    """The thread of aiokafka's loop. Seeks and fetches are in this one loop, so here, and only here, is known which
+    came first."""
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
         consumer: Any = self.consumer
         fetched = await super()._fetch_records(*args, **kwargs)
         if consumer.fetch_wait is not None:
             consumer.fetch_wait.note(bool(fetched))
-        return {tp: Fetched(consumer.epochs.get(tp, 0), records, consumer.sought.pop(tp, None)) for tp, records in fetched.items()}
+        return {
+            tp: Fetched(consumer.epochs.get(tp, 0), records, consumer.sought.pop(tp, None))
+            for tp, records in fetched.items()
+        }
 
     @Service.task
     async def _watch_group(self) -> None:
-        """At an error that it does not expect aiokafka lets the group be until somebody asks how it is; Faust never does. Raises KafkaError when
-        it has given up altogether."""
+        """At an error that it does not expect aiokafka lets the group be until somebody asks how it is; Faust never
+        does. Raises KafkaError when it has given up altogether."""
         while not self.should_stop:
             await self.sleep(LOOK_S)
             if (consumer := self._consumer) is None:
@@ -62,14 +69,15 @@ class BatchThread(driver.AIOKafkaConsumerThread):
                 log.warning("group_failed", error=repr(error), consequence="it is joined again")
 
     async def on_thread_stop(self) -> None:
-        """Ends in bounded time. After a broker has gone and come back, aiokafka's `stop` may wait for ever for a task that waits for a future
-        that nobody sets, and with it the process would never end."""
+        """Ends in bounded time. After a broker has gone and come back, aiokafka's `stop` may wait for ever for a task
+        that waits for a future that nobody sets, and with it the process would never end."""
         await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()  # the method queue
         if self._consumer is not None:
             await stop_consumer(self._consumer)
 
     async def _gather_remaining_tasks(self) -> None:
-        """As mode's, but a task that survives one cancellation is cancelled again, and none is waited for without end."""
+        """As mode's, but a task that survives one cancellation is cancelled again, and none is waited for without
+        end."""
         for _ in range(ENDING_ROUNDS):
             left = {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
             if not left:
@@ -83,7 +91,8 @@ class BatchConsumer(driver.Consumer):
     """A consumer of one topic. Records of a partition that is not released are neither fetched nor delivered."""
 
     released: dict[TP, int]  # where delivery begins after the next seek of all
-    epochs: dict[TP, int]  # how often a partition has been released: a batch fetched before the last time is known by its epoch
+    # how often a partition has been released: a batch fetched before the last time is known by its epoch
+    epochs: dict[TP, int]
     sought: dict[TP, int]  # where a released partition begins, until its first batch is fetched
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -136,7 +145,8 @@ class BatchConsumer(driver.Consumer):
 
     async def _release(self, tp: TP, offset: int) -> None:
         consumer, partition = self._thread._ensure_consumer(), TopicPartition(tp.topic, tp.partition)
-        self.fetch_wait = FetchWait(consumer)  # Faust's 1500 ms keeps new data of one partition waiting behind a long poll for the others
+        # Faust's 1500 ms keeps new data of one partition waiting behind a long poll for the others
+        self.fetch_wait = FetchWait(consumer)
         if partition in consumer.assignment():
             consumer.seek(partition, offset)  # aiokafka gives out nothing from before a seek after it
             self.epochs[tp] = self.epochs.get(tp, 0) + 1
@@ -166,7 +176,8 @@ class BatchConsumer(driver.Consumer):
                 raise
 
     async def _wait_resumed(self) -> None:
-        """Return when a partition may be active again. Faust sleeps for a second here, which every start of a worker would wait out."""
+        """Return when a partition may be active again. Faust sleeps for a second here, which every start of a worker
+        would wait out."""
         self._resumed.clear()
         try:
             await asyncio.wait_for(self._resumed.wait(), 1.0)

@@ -1,9 +1,10 @@
 """The published versions as ingress matches them: from the definitions log, each compiled once.
 
-**How new they are.** `read_to_end` asks for the end of the log and returns when the log is read up to there. A publication is a transaction, and
-its acknowledgement may come before the broker's marker that makes it readable: so the end that is asked for includes open transactions, and their
-ends are waited for. A publisher that dies inside one would hold up everything, so that wait is short and is done once for each such end; markers
-of acknowledged publications follow within milliseconds.
+**How new they are.** `read_to_end` asks for the end of the log and returns when the log is read up to there. A
+publication is a transaction, and its acknowledgement may come before the broker's marker that makes it readable: so the
+end that is asked for includes open transactions, and their ends are waited for. A publisher that dies inside one would
+hold up everything, so that wait is short and is done once for each such end; markers of acknowledged publications
+follow within milliseconds.
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ class Versions(Protocol):
         """Grows with every change."""
 
     def published(self) -> Sequence[Published]:
-        """All versions that are served, and those that are retired: no run starts by them, but their runs go on and wait."""
+        """All versions that are served, and those that are retired: no run starts by them, but their runs go on and
+        wait."""
 
     async def read_to_end(self) -> None:
-        """Returns when every publication is known that was acknowledged before the call. Raises KafkaError or OperationError."""
+        """Returns when every publication is known that was acknowledged before the call. Raises KafkaError or
+        OperationError."""
 
 
 class PublishedVersions:
@@ -61,7 +64,9 @@ class PublishedVersions:
     async def start(self) -> None:
         """Connects. Raises KafkaError."""
         for level in ("read_uncommitted", "read_committed"):
-            asker = AIOKafkaConsumer(**aiokafka_config(self._settings, "ingress-definitions"), group_id=None, isolation_level=level)
+            asker = AIOKafkaConsumer(
+                **aiokafka_config(self._settings, "ingress-definitions"), group_id=None, isolation_level=level
+            )
             self._askers[level] = asker
             await asker.start()
 
@@ -79,9 +84,19 @@ class PublishedVersions:
                 position, committed = self._definitions.position, await self._end("read_committed")
                 if position >= committed:
                     self._given_up = end
-                    log.warning("publication_open", position=position, end=end, consequence="matching goes on with what is committed")
+                    log.warning(
+                        "publication_open",
+                        position=position,
+                        end=end,
+                        consequence="matching goes on with what is committed",
+                    )
                 else:
-                    log.warning("definitions_behind", position=position, end=committed, consequence="nothing is matched until they are read")
+                    log.warning(
+                        "definitions_behind",
+                        position=position,
+                        end=committed,
+                        consequence="nothing is matched until they are read",
+                    )
 
     async def _end(self, level: str) -> int:
         return int((await self._askers[level].end_offsets([self._partition]))[self._partition])
@@ -105,9 +120,18 @@ class PublishedVersions:
                 raise ValueError("its content is not in the log")
             _, catalog = read_content(content[0])
             readable(catalog.events)
-            return Published(plan_of(content[0]), {spec.name: spec for spec in catalog.events}, content[1], newest=False)
+            return Published(
+                plan_of(content[0]), {spec.name: spec for spec in catalog.events}, content[1], newest=False
+            )
         except (ValueError, ValidationError, DefinitionError) as error:
-            log.error("version_unusable", definition=name, version=version, sha=sha, error=str(error), consequence="it is not matched; others are")
+            log.error(
+                "version_unusable",
+                definition=name,
+                version=version,
+                sha=sha,
+                error=str(error),
+                consequence="it is not matched; others are",
+            )
             return None
 
     def _changed(self) -> None:

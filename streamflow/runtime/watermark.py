@@ -1,7 +1,7 @@
 """How far ingress has read each source, told to every partition of `commands`: the clock that limits of waits run by.
 
-A watermark `at_ms` of a partition says: everything that was appended to it before then is read, and its commands are in `commands`, before the
-watermark. It is sent only for topics with a wait that has a limit, and only when it moved.
+A watermark `at_ms` of a partition says: everything that was appended to it before then is read, and its commands are in
+`commands`, before the watermark. It is sent only for topics with a wait that has a limit, and only when it moved.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Watermarks:
         self._sent: dict[tuple[str, str, int], int] = {}
 
     def now(self) -> int:
-        """The time to ask for the ends of partitions *after*: everything appended before it is then below those ends."""
+        """The time to ask for the ends of partitions *after*: everything appended before it is then below those
+        ends."""
         return self._clock()
 
     def advance(
@@ -38,7 +39,8 @@ class Watermarks:
         sources: Iterable[SourcePartition],
         topics: Mapping[str, SourceTopic],
     ) -> list[AdvanceWatermark]:
-        """One command for each topic in which a watermark moved. `ends` were asked for after `asked_ms`; all that was read is acknowledged."""
+        """One command for each topic in which a watermark moved. `ends` were asked for after `asked_ms`; all that was
+        read is acknowledged."""
         moved: dict[str, dict[str, int]] = {}
         for source in sources:
             end = ends.get(TopicPartition(source.topic, source.partition))
@@ -52,5 +54,7 @@ class Watermarks:
         commands = []
         for topic, at in moved.items():
             first = min(at, key=int)
-            commands.append(AdvanceWatermark(f"watermark/{topic}/{first}/{at[first]}", topic, topics[topic].partitions, at))
+            commands.append(
+                AdvanceWatermark(f"watermark/{topic}/{first}/{at[first]}", topic, topics[topic].partitions, at)
+            )
         return commands

@@ -27,11 +27,15 @@ _ENVELOPE_BYTES = 16_000  # what stands around the data of the largest request
 _GRACE_S = 5
 _THREADS = 32
 
-_DESCRIPTION = "Start runs, look at them, decide approvals, answer callbacks. Errors are problem+json (RFC 9457) with a stable `code`."
+_DESCRIPTION = (
+    "Start runs, look at them, decide approvals, answer callbacks. Errors are problem+json (RFC 9457) with "
+    "a stable `code`."
+)
 
 
 def create_app(settings: Settings, log: Log) -> FastAPI:
-    """The application on `log`. Raises OperationError (`secret_missing`) when a secret that the settings name is not there."""
+    """The application on `log`. Raises OperationError (`secret_missing`) when a secret that the settings name is not
+    there."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -39,7 +43,14 @@ def create_app(settings: Settings, log: Log) -> FastAPI:
         await log.close()
 
     # The pages of /docs would load programs from elsewhere.
-    app = FastAPI(title="Streamflow sidecar", version="1", description=_DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Streamflow sidecar",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
     secret = settings.tasks.callback_secret
     app.state.streamflow = State(settings, log, resolve_secret(secret) if secret is not None else None)
     app.state.answered, app.state.contracts = callbacks.Answered(), callbacks.Contracts()
@@ -65,7 +76,8 @@ class _Server(uvicorn.Server):
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Answers requests until `stop`. Raises Rejected (`token_needed`) rather than be open to others without a token, and OperationError (`port_taken`)."""
+    """Answers requests until `stop`. Raises Rejected (`token_needed`) rather than be open to others without a token,
+    and OperationError (`port_taken`)."""
     place = settings.sidecar
     if place.token is None and not is_loopback(place.host):
         expected = f"expected a token for a sidecar that listens on {place.host} but none is set"
@@ -75,11 +87,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="sidecar"))
     host, port = listening.getsockname()[:2]
     app = create_app(settings, KafkaLog(settings))
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S, server_header=False)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S, server_header=False
+    )
     server = _Server(config)
     serving = asyncio.ensure_future(server.serve([listening]))
     stopped = asyncio.ensure_future(stop.wait())
-    _log.info("sidecar_listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", token=place.token is not None)
+    _log.info(
+        "sidecar_listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", token=place.token is not None
+    )
     try:
         await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -94,4 +110,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
         found = error.strerror or str(error)
-        raise OperationError("port_taken", f"expected to listen on {host}:{port} but {found}; do set STREAMFLOW_SIDECAR__PORT to a free one") from error
+        raise OperationError(
+            "port_taken",
+            f"expected to listen on {host}:{port} but {found}; do set STREAMFLOW_SIDECAR__PORT to a free one",
+        ) from error

@@ -1,7 +1,7 @@
 """`/approvals`: what waits for people, and what they decide.
 
-The sidecar knows one token and no people: `by` is whom the caller says to decide. A proxy that knows people may say who they are with the headers
-`X-Streamflow-User`, which `by` must then be, and `X-Streamflow-Groups`.
+The sidecar knows one token and no people: `by` is whom the caller says to decide. A proxy that knows people may say who
+they are with the headers `X-Streamflow-User`, which `by` must then be, and `X-Streamflow-Groups`.
 """
 
 from __future__ import annotations
@@ -44,15 +44,25 @@ async def give(
     body: Decision,
     log: LogOf,
     response: Response,
-    user: Annotated[str | None, Header(alias="X-Streamflow-User", description="who the caller is, said by a proxy that knows")] = None,
-    groups: Annotated[str, Header(alias="X-Streamflow-Groups", description="groups of the caller, divided by commas")] = "",
+    user: Annotated[
+        str | None, Header(alias="X-Streamflow-User", description="who the caller is, said by a proxy that knows")
+    ] = None,
+    groups: Annotated[
+        str, Header(alias="X-Streamflow-Groups", description="groups of the caller, divided by commas")
+    ] = "",
 ) -> dict[str, Any]:
     """Decides. 200: it is decided; 202: the engine has not said so yet, `GET /runs/{run}?wait={command}` tells."""
     if user is not None and user != body.by:
-        raise Rejected("not_allowed", f"expected `by` to be {user}, who asks, but found {body.by}; do decide for yourself")
+        raise Rejected(
+            "not_allowed", f"expected `by` to be {user}, who asks, but found {body.by}; do decide for yourself"
+        )
     history = await log.history(run)
     if not history:
-        raise Rejected("run_unknown", f"expected transitions of {run} in runs but there are none; do list the open approvals", run=run)
+        raise Rejected(
+            "run_unknown",
+            f"expected transitions of {run} in runs but there are none; do list the open approvals",
+            run=run,
+        )
     approval = open_approval(history, run, step)
     named = [group.strip() for group in groups.split(",") if group.strip()]
     command = decide(approval, body.decision, by=body.by, groups=named, data=body.data)

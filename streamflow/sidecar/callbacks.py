@@ -1,6 +1,7 @@
 """`POST /callbacks/{token}`: whoever was given the address answers the attempt that it stands for, once.
 
-The token is all that is asked for: it is signed, and names its attempt and when it ends. Nothing of the body is read before it has been checked.
+The token is all that is asked for: it is signed, and names its attempt and when it ends. Nothing of the body is read
+before it has been checked.
 """
 
 from __future__ import annotations
@@ -49,8 +50,18 @@ _BODY = {
         "application/json": {
             "schema": {
                 "oneOf": [
-                    {"type": "object", "required": ["output"], "additionalProperties": False, "properties": {"output": {}}},
-                    {"type": "object", "required": ["error"], "additionalProperties": False, "properties": {"error": _ERROR}},
+                    {
+                        "type": "object",
+                        "required": ["output"],
+                        "additionalProperties": False,
+                        "properties": {"output": {}},
+                    },
+                    {
+                        "type": "object",
+                        "required": ["error"],
+                        "additionalProperties": False,
+                        "properties": {"error": _ERROR},
+                    },
                 ]
             }
         }
@@ -62,9 +73,13 @@ _BODY = {
 async def answer(token: str, request: Request, response: Response, state: StateOf) -> dict[str, Any]:
     """Answers an attempt with `{"output": ...}` or `{"error": {"code", "message", "retryable", "retry_after_s"}}`.
 
-    200: it is taken; 202: the engine has not said so yet; 409: it was answered before, or nobody waits for it any more."""
+    200: it is taken; 202: the engine has not said so yet; 409: it was answered before, or nobody waits for it any
+    more."""
     if state.callback_secret is None:
-        raise Rejected("callbacks_off", "expected no callback but one came; do set tasks.callback_secret, for workers and sidecars alike")
+        raise Rejected(
+            "callbacks_off",
+            "expected no callback but one came; do set tasks.callback_secret, for workers and sidecars alike",
+        )
     callback = read_token(state.callback_secret, token, time.time_ns() // 1_000_000)
     answered: Answered = request.app.state.answered
     answered.require_new(token)
@@ -82,7 +97,8 @@ async def answer(token: str, request: Request, response: Response, state: StateO
 
 
 class Answered:
-    """Tokens that were answered here lately, so that a second answer is known at once. Not needed for correctness: the engine takes only one."""
+    """Tokens that were answered here lately, so that a second answer is known at once. Not needed for correctness: the
+    engine takes only one."""
 
     def __init__(self) -> None:
         self._tokens: OrderedDict[str, None] = OrderedDict()
@@ -100,7 +116,8 @@ class Answered:
 
 
 class Contracts:
-    """The contracts of operations as definitions were published with them. A version never changes, so each is read once."""
+    """The contracts of operations as definitions were published with them. A version never changes, so each is read
+    once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], dict[str, OperationSpec]] = {}
@@ -113,15 +130,22 @@ class Contracts:
             record = published.versions.get(version)
             if record is None or record.sha not in published.contents:
                 return None
-            self._known[version] = {spec.name: spec for spec in read_content(published.contents[record.sha][0])[1].operations}
+            self._known[version] = {
+                spec.name: spec for spec in read_content(published.contents[record.sha][0])[1].operations
+            }
         return self._known[version].get(callback.operation)
 
 
 def _answered() -> Rejected:
-    return Rejected("callback_answered", "expected the first answer of this attempt but it was answered before, or has ended; do nothing")
+    return Rejected(
+        "callback_answered",
+        "expected the first answer of this attempt but it was answered before, or has ended; do nothing",
+    )
 
 
-async def _command(state: State, contracts: Contracts, callback: Callback, token: str, body: bytes) -> CompleteAttempt | FailAttempt:
+async def _command(
+    state: State, contracts: Contracts, callback: Callback, token: str, body: bytes
+) -> CompleteAttempt | FailAttempt:
     """The command that the body asks for. Raises Rejected."""
     # Two answers are two commands, whatever they say: only so can the second one be told that it is.
     command_id = f"callback/{hashlib.sha256(token.encode()).hexdigest()[:16]}/{uuid.uuid4()}"
@@ -129,19 +153,38 @@ async def _command(state: State, contracts: Contracts, callback: Callback, token
         output = read_answer(body)
     except OperationError as error:
         after_ms = None if error.retry_after_s is None else int(error.retry_after_s * 1000)
-        return FailAttempt(command_id, callback.run, callback.step, callback.attempt, error.code, error.message, error.retryable, after_ms, item=callback.item)
+        return FailAttempt(
+            command_id,
+            callback.run,
+            callback.step,
+            callback.attempt,
+            error.code,
+            error.message,
+            error.retryable,
+            after_ms,
+            item=callback.item,
+        )
     limit = state.settings.tasks.output_bytes
     encoded = msgspec.json.encode(output)
     if may_be_deeper(encoded, MAX_DEPTH) and deeper(output, MAX_DEPTH):
-        raise Rejected("output_invalid", f"expected arrays and objects at most {MAX_DEPTH} deep but the output has more; do send flatter data")
+        raise Rejected(
+            "output_invalid",
+            f"expected arrays and objects at most {MAX_DEPTH} deep but the output has more; do send flatter data",
+        )
     if (size := len(encoded)) > limit:
-        raise Rejected("output_too_large", f"expected at most {limit} bytes of output but it has {size}; do have it stored and send its place")
+        raise Rejected(
+            "output_too_large",
+            f"expected at most {limit} bytes of output but it has {size}; do have it stored and send its place",
+        )
     spec = await contracts.find(state.log, callback)
     if spec is not None and spec.output:
         wrong = first_fault(output, spec.output)
         if wrong is not None:
             place = "".join(f"/{part}" for part in wrong.instance_path)
-            text = f"expected output as {callback.operation} promises but {place or 'the whole'}: {wrong.message}; do correct it and answer again"
+            text = (
+                f"expected output as {callback.operation} promises but {place or 'the whole'}: {wrong.message}; do "
+                "correct it and answer again"
+            )
             raise Rejected("output_invalid", text, pointer=place)
     return CompleteAttempt(command_id, callback.run, callback.step, callback.attempt, output, callback.item)
 
@@ -153,4 +196,6 @@ def _require_open(history: list[Transition], callback: Callback, command: str) -
         if ended and (one.step, one.attempt, one.data.item) == (callback.step, callback.attempt, callback.item):
             raise _answered()
     if history and history[-1].type in ("RunCompleted", "RunFailed", "RunCancelled") and history[-1].cause != command:
-        raise Rejected("run_ended", "expected a run that waits for this answer but it has ended; do nothing", run=callback.run)
+        raise Rejected(
+            "run_ended", "expected a run that waits for this answer but it has ended; do nothing", run=callback.run
+        )

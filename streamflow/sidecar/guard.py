@@ -1,4 +1,5 @@
-"""Who gets in, and with how much: the bearer token, the host that was asked for, and the bytes of a body. Before any route is looked for."""
+"""Who gets in, and with how much: the bearer token, the host that was asked for, and the bytes of a body. Before any
+route is looked for."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ class TooLarge(Rejected):
     """A body of more bytes than are taken."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__("body_too_large", f"expected a body of at most {limit} bytes but it has more; do send less, or a reference to it")
+        super().__init__(
+            "body_too_large",
+            f"expected a body of at most {limit} bytes but it has more; do send less, or a reference to it",
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -31,8 +35,9 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """ASGI middleware. With a `token` every request but those of OPEN carries it. Without one only people of this machine may ask, and no web page on
-    their behalf: a page that was loaded from elsewhere names its origin, or (by a name of its own for this address) another host."""
+    """ASGI middleware. With a `token` every request but those of OPEN carries it. Without one only people of this
+    machine may ask, and no web page on their behalf: a page that was loaded from elsewhere names its origin, or (by a
+    name of its own for this address) another host."""
 
     def __init__(self, app: ASGIApp, *, token: str | None, body_bytes: int) -> None:
         self._app = app
@@ -51,14 +56,18 @@ class Guard:
                 raise TooLarge(self._body_bytes)
             await self._app(scope, _limited(receive, self._body_bytes), send)
         except Rejected as error:
-            # Only from here: what routes raise is answered by the handlers of the app, but a body may grow too large while it is read.
+            # Only from here: what routes raise is answered by the handlers of the app, but a body may grow too large
+            # while it is read.
             await problem_of(error)(scope, receive, send)
 
     def _require_token(self, headers: Headers) -> None:
         assert self._token is not None
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:
-            raise Rejected("token_missing", "expected the header `Authorization: Bearer TOKEN` but it is not there; do send the sidecar's token")
+            raise Rejected(
+                "token_missing",
+                "expected the header `Authorization: Bearer TOKEN` but it is not there; do send the sidecar's token",
+            )
         if not hmac.compare_digest(given.strip().encode(), self._token):
             raise Rejected("token_wrong", "expected the sidecar's token but found another; do send the right one")
 
@@ -66,10 +75,17 @@ class Guard:
 def _require_local(headers: Headers) -> None:
     host = headers.get("host", "")
     if not is_loopback(urlsplit(f"//{host}").hostname or ""):
-        raise Rejected("host_unknown", f"expected to be asked as localhost but found {host[:100]!r}; do set a token to be reached under other names")
+        raise Rejected(
+            "host_unknown",
+            f"expected to be asked as localhost but found {host[:100]!r}; do set a token to be reached under other "
+            "names",
+        )
     origin = headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != host:
-        raise Rejected("host_unknown", f"expected no web page of another place to ask but found {origin[:100]!r}; do set a token, and send it")
+        raise Rejected(
+            "host_unknown",
+            f"expected no web page of another place to ask but found {origin[:100]!r}; do set a token, and send it",
+        )
 
 
 def _limited(receive: Receive, limit: int) -> Receive:

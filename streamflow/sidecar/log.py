@@ -30,13 +30,16 @@ class Log(Protocol):
     """The topics as the sidecar sees them. Everything may raise OperationError when the broker does not do its part."""
 
     async def ask(self, command: Command, *, key: str = "") -> Future[Answer]:
-        """Appends `command` under the business key, if it is known; what will become of it. Raises Rejected if the run in it is no run id."""
+        """Appends `command` under the business key, if it is known; what will become of it. Raises Rejected if the run
+        in it is no run id."""
 
     async def expect(self, command: str) -> Future[Answer]:
-        """What will become, or lately became, of the command with this id: an Answer, or the Rejected that it was refused with."""
+        """What will become, or lately became, of the command with this id: an Answer, or the Rejected that it was
+        refused with."""
 
     async def history(self, run: str) -> list[Transition]:
-        """The transitions of a run in order, each once; empty if there are none. Raises Rejected if `run` is no run id."""
+        """The transitions of a run in order, each once; empty if there are none. Raises Rejected if `run` is no run
+        id."""
 
     async def approvals(self) -> list[OpenApproval]:
         """The approvals that are open, oldest first."""
@@ -68,7 +71,11 @@ class KafkaLog:
         self._definitions: tuple[Snapshot | None, float] = None, 0.0
 
     async def ask(self, command: Command, *, key: str = "") -> Future[Answer]:
-        partition = partition_of(key, self._settings.topics.partitions) if key else partition_of_known_run(self._settings, getattr(command, "run", ""))
+        partition = (
+            partition_of(key, self._settings.topics.partitions)
+            if key
+            else partition_of_known_run(self._settings, getattr(command, "run", ""))
+        )
         return await asyncio.to_thread(self._exchange.ask, command, key=key, partition=partition, for_s=REMEMBER_S)
 
     async def expect(self, command: str) -> Future[Answer]:
@@ -95,7 +102,9 @@ class KafkaLog:
 
     async def register(self, registration: Registration) -> int | None:
         value = registration.model_dump(mode="json", by_alias=True, exclude_none=True)
-        recorded = await asyncio.to_thread(register_operation, self._settings, name=registration.spec.name, registration=value)
+        recorded = await asyncio.to_thread(
+            register_operation, self._settings, name=registration.spec.name, registration=value
+        )
         return recorded.offset
 
     async def remove(self, name: str) -> None:
@@ -113,7 +122,8 @@ class KafkaLog:
 
 
 async def heard(future: Future[Answer], timeout_s: float) -> Answer | None:
-    """The answer, or None when there is none within `timeout_s`. Raises what it was refused with. Whoever else waits for it goes on waiting."""
+    """The answer, or None when there is none within `timeout_s`. Raises what it was refused with. Whoever else waits
+    for it goes on waiting."""
     if future.done():
         return future.result()
     loop = asyncio.get_running_loop()

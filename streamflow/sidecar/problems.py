@@ -1,4 +1,5 @@
-"""Errors as answers: problem+json (RFC 9457), with the code of the error and its facts. One table says which status a code has."""
+"""Errors as answers: problem+json (RFC 9457), with the code of the error and its facts. One table says which status a
+code has."""
 
 from __future__ import annotations
 
@@ -52,13 +53,25 @@ def status_of(error: StreamflowError) -> int:
     """The HTTP status of an error: by its code, else by whose fault it is."""
     if error.code in _STATUS:
         return _STATUS[error.code]
-    families: tuple[tuple[type[StreamflowError], int], ...] = ((DefinitionError, 422), (Rejected, 409), (OperationError, 503), (EngineFault, 500))
+    families: tuple[tuple[type[StreamflowError], int], ...] = (
+        (DefinitionError, 422),
+        (Rejected, 409),
+        (OperationError, 503),
+        (EngineFault, 500),
+    )
     return next(status for family, status in families if isinstance(error, family))
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
     """An answer that says what is wrong."""
-    body = {"type": f"urn:streamflow:problem:{code}", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail, **more}
+    body = {
+        "type": f"urn:streamflow:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        **more,
+    }
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "1"} if status == 503 else None
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 
@@ -68,9 +81,13 @@ def problem_of(error: StreamflowError) -> JSONResponse:
     if isinstance(error, EngineFault):
         _log.error("request_failed", code=error.code, error=error.message)
         return problem(500, error.code, "expected to answer but this is our fault; do look at the sidecar's log")
-    more: dict[str, Any] = {"facts": {name: fact for name, fact in error.facts.items() if fact is not None}} if error.facts else {}
+    more: dict[str, Any] = (
+        {"facts": {name: fact for name, fact in error.facts.items() if fact is not None}} if error.facts else {}
+    )
     if isinstance(error, DefinitionError):
-        more["problems"] = [{"code": one.code, "pointer": one.pointer, "message": one.message, "fix": one.fix} for one in error.problems]
+        more["problems"] = [
+            {"code": one.code, "pointer": one.pointer, "message": one.message, "fix": one.fix} for one in error.problems
+        ]
     return problem(status_of(error), error.code, error.message, **more)
 
 
@@ -89,13 +106,21 @@ def _unreadable(_request: Request, error: Exception) -> JSONResponse:
 def _http(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase.lower()
-    answer = problem(error.status_code, phrase.replace(" ", "_"), f"expected a request that can be served but {phrase}; do see /openapi.json")
+    answer = problem(
+        error.status_code,
+        phrase.replace(" ", "_"),
+        f"expected a request that can be served but {phrase}; do see /openapi.json",
+    )
     answer.headers.update(error.headers or {})
     return answer
 
 
 def _too_deep(_request: Request, _error: Exception) -> JSONResponse:
-    return problem(422, "too_deep", "expected data that can be followed to its end but its arrays and objects are too deep; do send flatter data")
+    return problem(
+        422,
+        "too_deep",
+        "expected data that can be followed to its end but its arrays and objects are too deep; do send flatter data",
+    )
 
 
 def _fault(_request: Request, error: Exception) -> JSONResponse:

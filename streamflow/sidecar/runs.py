@@ -24,7 +24,9 @@ _WAIT_S = 10.0
 _LONGEST_WAIT_S = 60.0
 
 RunId = str
-Wait = Annotated[str | None, Query(description="the id of a command: answer when it has been applied, or with why it was refused")]
+Wait = Annotated[
+    str | None, Query(description="the id of a command: answer when it has been applied, or with why it was refused")
+]
 Seconds = Annotated[float, Query(ge=0, le=_LONGEST_WAIT_S, description="seconds to wait at most")]
 
 
@@ -35,10 +37,17 @@ class _Body(BaseModel):
 class StartRequest(_Body):
     """What to start. Asked for twice with one `id` (within its definition and key), only one run starts."""
 
-    definition: str = Field(min_length=1, max_length=200, description="name, or name@version; without a version the one that starts use")
+    definition: str = Field(
+        min_length=1, max_length=200, description="name, or name@version; without a version the one that starts use"
+    )
     key: str = Field(min_length=1, description="the business key")
-    input: Any = Field(default_factory=dict, description="what fits the definition's input, or the payload of its first trigger's event")
-    id: str | None = Field(default=None, min_length=1, description="the idempotency key; without one, every request is another run")
+    input: Any = Field(
+        default_factory=dict,
+        description="what fits the definition's input, or the payload of its first trigger's event",
+    )
+    id: str | None = Field(
+        default=None, min_length=1, description="the idempotency key; without one, every request is another run"
+    )
 
 
 class Asked(BaseModel):
@@ -112,8 +121,8 @@ async def _ask(log: Log, run: str, command: Command) -> Asked:
 
 
 async def _history(log: Log, run: str, wait: str | None, timeout_s: float) -> list[Transition]:
-    """The history of `run`, once the command `wait` is in it. Raises Rejected with what the command was refused with, `run_unknown`, or
-    OperationError `unanswered`."""
+    """The history of `run`, once the command `wait` is in it. Raises Rejected with what the command was refused with,
+    `run_unknown`, or OperationError `unanswered`."""
     expected = await log.expect(wait) if wait is not None else None
     found = await log.history(run)
     if expected is not None and not any(one.cause == wait for one in found):
@@ -121,5 +130,9 @@ async def _history(log: Log, run: str, wait: str | None, timeout_s: float) -> li
             raise OperationError("unanswered", UNANSWERED, command=wait)
         found = await log.history(run)
     if not found:
-        raise Rejected("run_unknown", f"expected transitions of {run} in runs but there are none; do wait for the command that starts it", run=run)
+        raise Rejected(
+            "run_unknown",
+            f"expected transitions of {run} in runs but there are none; do wait for the command that starts it",
+            run=run,
+        )
     return found

@@ -25,18 +25,25 @@ class Definitions:
         self.end = 0
 
     def publish(self, definition: Definition, catalog: Catalog, now_ms: int) -> str:
-        """Publish a version; its sha256. Raises ValueError if the version is there with other content, DefinitionError if it does not compile."""
+        """Publish a version; its sha256. Raises ValueError if the version is there with other content, DefinitionError
+        if it does not compile."""
         content = contents.canonical(definition, catalog)
         sha = contents.sha256_of(content)
         plan = self.plans[sha] = compiled(content)
         specs = {spec.name: spec for spec in contents.read_content(content)[1].events}
         for live in self._served:
             if (live.plan.name, live.plan.version) == (plan.name, plan.version) and live.plan.sha != sha:
-                raise ValueError(f"expected {plan.name}@{plan.version} to be new but it is published with other content; raise the version")
+                raise ValueError(
+                    f"expected {plan.name}@{plan.version} to be new but it is published with other content; raise the "
+                    "version"
+                )
         if sha not in self.contents:
             self.contents[sha] = (content.decode(), self.end)
             self.end += 1
-            older = [Published(p.plan, p.specs, p.at, p.newest and p.plan.name != plan.name, p.published_ms) for p in self._served]
+            older = [
+                Published(p.plan, p.specs, p.at, p.newest and p.plan.name != plan.name, p.published_ms)
+                for p in self._served
+            ]
             self._served = [*older, Published(plan, specs, self.contents[sha][1], True, now_ms)]
         return sha
 

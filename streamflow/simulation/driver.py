@@ -1,4 +1,5 @@
-"""A whole Streamflow in memory: the same plans, matching, decisions and state as in production, in virtual time and without a broker.
+"""A whole Streamflow in memory: the same plans, matching, decisions and state as in production, in virtual time and
+without a broker.
 
     simulation = Simulation()
     simulation.publish(definition, catalog)
@@ -6,7 +7,8 @@
     simulation.advance("1d")
     simulation.history(simulation.runs()[0])
 
-What takes part is at hand (`log`, `ingress`, `workers`), so that tests may drive it step by step and break it in between.
+What takes part is at hand (`log`, `ingress`, `workers`), so that tests may drive it step by step and break it in
+between.
 """
 
 from __future__ import annotations
@@ -19,7 +21,18 @@ import msgspec
 from streamflow.definition.catalog import Catalog, EventSpec
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.model import Definition
-from streamflow.engine.commands import AdvanceWatermark, CancelRun, Command, Decide, Event, FailRun, RetryStep, SkipStep, Start, StartRun
+from streamflow.engine.commands import (
+    AdvanceWatermark,
+    CancelRun,
+    Command,
+    Decide,
+    Event,
+    FailRun,
+    RetryStep,
+    SkipStep,
+    Start,
+    StartRun,
+)
 from streamflow.engine.draft import Limits
 from streamflow.engine.effects import PrintLine
 from streamflow.engine.state import Own, RunState, run_key
@@ -40,8 +53,8 @@ MAX_ROUNDS = 10_000  # of `run_until_quiet`: more is a definition that feeds its
 
 
 class Simulation:
-    """One installation. `partitions` are those of `commands`, `source_partitions` those of the users' topics. `operations` are functions that do
-    what is called, by name (see `tasks`)."""
+    """One installation. `partitions` are those of `commands`, `source_partitions` those of the users' topics.
+    `operations` are functions that do what is called, by name (see `tasks`)."""
 
     def __init__(
         self,
@@ -81,14 +94,25 @@ class Simulation:
     # -- what people and their systems do
 
     def publish(self, definition: Definition, catalog: Catalog) -> str:
-        """Publish a version, served from now on; its sha256. Raises ValueError if the version is there with other content."""
+        """Publish a version, served from now on; its sha256. Raises ValueError if the version is there with other
+        content."""
         sha = self.definitions.publish(definition, catalog, self.clock.now_ms)
         self._specs.update({spec.name: spec for spec in catalog.events})
         self.ingress.serve(self.definitions.published())
         return sha
 
-    def send(self, event: str, data: Any, *, key: str, id: str | None = None, time_ms: int | None = None, topic: str | None = None) -> Stored:
-        """Produce an event of the catalog, as a CloudEvent, to `topic` (its first one). `time_ms` is its source time (now), `id` its own (a new one)."""
+    def send(
+        self,
+        event: str,
+        data: Any,
+        *,
+        key: str,
+        id: str | None = None,
+        time_ms: int | None = None,
+        topic: str | None = None,
+    ) -> Stored:
+        """Produce an event of the catalog, as a CloudEvent, to `topic` (its first one). `time_ms` is its source time
+        (now), `id` its own (a new one)."""
         spec = self._specs[event]
         self._sent += 1
         match = spec.match
@@ -101,16 +125,21 @@ class Simulation:
         ]
         if match is not None and match.header is not None and match.equals is not None:
             headers.append((match.header, str(match.equals).encode()))
-        return self.produce(topic or spec.topics[0], msgspec.json.encode(data), key=key.encode(), headers=tuple(headers))
+        return self.produce(
+            topic or spec.topics[0], msgspec.json.encode(data), key=key.encode(), headers=tuple(headers)
+        )
 
-    def produce(self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: tuple[tuple[str, bytes], ...] = ()) -> Stored:
+    def produce(
+        self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: tuple[tuple[str, bytes], ...] = ()
+    ) -> Stored:
         """Append a record to a user's topic, as it is."""
         partitions = len(self.log.topic(topic).partitions)
         number = partition_of(key.decode(errors="replace"), partitions) if key is not None else 0
         return self.log.append(Outgoing(topic, number, key, value, headers))
 
     def start(self, definition: str, data: Any, *, key: str, id: str) -> str:
-        """Ask for a run of the newest version of `definition`, as a caller of the API does; the id that the run will have."""
+        """Ask for a run of the newest version of `definition`, as a caller of the API does; the id that the run will
+        have."""
         live = next(found for found in self.definitions.published() if found.plan.name == definition and found.newest)
         event = Event("", id, self.clock.now_ms, data)
         self.append(StartRun(f"start/{id}", definition, key, Start(live.plan.sha, live.at), "", event))
@@ -136,9 +165,14 @@ class Simulation:
         """Append a command where it belongs, a watermark to every partition."""
         value = encode_command(command)
         if isinstance(command, AdvanceWatermark):
-            return [self.log.append(Outgoing(COMMANDS, number, b"", value)) for number in range(self.log.partitions)][-1]
+            return [self.log.append(Outgoing(COMMANDS, number, b"", value)) for number in range(self.log.partitions)][
+                -1
+            ]
         key = getattr(command, "key", None)
-        number = partition_of(key, self.log.partitions) if key is not None else partition_of_run(command.run, self.log.partitions)  # type: ignore[union-attr]
+        if key is not None:
+            number = partition_of(key, self.log.partitions)
+        else:
+            number = partition_of_run(command.run, self.log.partitions)  # type: ignore[union-attr]
         return self.log.append(Outgoing(COMMANDS, number, (key or "").encode(), value))
 
     # -- time
@@ -167,10 +201,14 @@ class Simulation:
             busy += self.tasks.work()
             if not busy and self.checkpoint():
                 return
-        raise RuntimeError(f"expected an end within {MAX_ROUNDS} rounds but there is more to do; look for a definition that starts itself")
+        raise RuntimeError(
+            f"expected an end within {MAX_ROUNDS} rounds but there is more to do; look for a definition that starts "
+            "itself"
+        )
 
     def checkpoint(self) -> bool:
-        """A whole checkpoint of every partition that changed. False if one was fenced: it is closed, and has to be opened again."""
+        """A whole checkpoint of every partition that changed. False if one was fenced: it is closed, and has to be
+        opened again."""
         for partition in self.open_partitions():
             partition.send()
             try:
@@ -196,18 +234,24 @@ class Simulation:
         return found
 
     def assign(self, number: int, worker: str) -> None:
-        """The group gives partition `number` to `worker`, which opens it anew. Another that had it goes on until it notices."""
+        """The group gives partition `number` to `worker`, which opens it anew. Another that had it goes on until it
+        notices."""
         self.workers[worker].crash(number)
         self.owners[number] = worker
 
     def _next_timer_ms(self) -> int | None:
-        times = [due - partition.worker.fast_ms for partition in self.open_partitions() if (due := partition.next_timer_ms()) is not None]
+        times = [
+            due - partition.worker.fast_ms
+            for partition in self.open_partitions()
+            if (due := partition.next_timer_ms()) is not None
+        ]
         return min(times, default=None)
 
     # -- what there is to see
 
     def transitions(self) -> list[Transition]:
-        """All transitions as a reader of `runs` has them: the first of each `seq`, run by run in the order of their starts."""
+        """All transitions as a reader of `runs` has them: the first of each `seq`, run by run in the order of their
+        starts."""
         seen: dict[str, dict[int, Transition]] = {}
         for record in self.log.topics[RUNS].records():
             transition = decode_transition(record.value or b"", record.headers)
@@ -237,7 +281,11 @@ class Simulation:
         return self.log.topic(topic).records()
 
     def dead_letters(self) -> list[dict[str, str]]:
-        """The dead letters and rejections, each as its headers without their prefix (`reason`, `message`, `code`, ...)."""
+        """The dead letters and rejections, each as its headers without their prefix (`reason`, `message`, `code`,
+        ...)."""
         prefix = "streamflow.dlq."
         letters = self.log.topics[DEAD_LETTERS].records()
-        return [{name.removeprefix(prefix): text.decode() for name, text in letter.headers if name.startswith(prefix)} for letter in letters]
+        return [
+            {name.removeprefix(prefix): text.decode() for name, text in letter.headers if name.startswith(prefix)}
+            for letter in letters
+        ]

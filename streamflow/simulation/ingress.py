@@ -1,4 +1,5 @@
-"""The ingress of a simulation: source records through the real decoding and matching into `commands`, with offsets that can go back."""
+"""The ingress of a simulation: source records through the real decoding and matching into `commands`, with offsets that
+can go back."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class Ingress:
         self.committed: dict[Place, int] = {}
 
     def serve(self, published: Iterable[Published]) -> None:
-        """Match by these versions from now on. A topic that no version named before is read from its end, or from its beginning if its event says so."""
+        """Match by these versions from now on. A topic that no version named before is read from its end, or from its
+        beginning if its event says so."""
         self._matcher = Matcher(published)
         by_topic: dict[str, list[tuple[int, EventSpec]]] = {}
         for index, spec in enumerate(self._matcher.specs):
@@ -60,7 +62,9 @@ class Ingress:
         record, topic_id = Record(*stored), self._log.topic(stored.topic).id
         occurrences, refusals = self._readers[stored.topic].read(record, topic_id)
         trace = next((found.trace for found in occurrences if found.trace), None)
-        source = Source(topic_id, record.partition, record.offset, self.committed.get((stored.topic, stored.partition), 0), trace)
+        source = Source(
+            topic_id, record.partition, record.offset, self.committed.get((stored.topic, stored.partition), 0), trace
+        )
         matched = self._matcher.match([(found.spec, found.event, found.key) for found in occurrences], source)
         refused = [*refusals, *(Refusal(*failure) for failure in matched.failures)]
         for command in matched.commands:
@@ -69,7 +73,9 @@ class Ingress:
             except DecodeError as error:
                 refused.append(Refusal(error.code, error.message, command.event.name, command.definition))
             else:
-                self._log.append(Outgoing(COMMANDS, partition_of(command.key, self._log.partitions), command.key.encode(), value))
+                self._log.append(
+                    Outgoing(COMMANDS, partition_of(command.key, self._log.partitions), command.key.encode(), value)
+                )
         for refusal in refused:
             letter = dead_letter(
                 record,
@@ -94,11 +100,14 @@ class Ingress:
         self._told = {}
 
     def advance_watermarks(self) -> int:
-        """Tell every partition how far the topics of waits with a limit are read; how many topics moved. Only what is read to its end moves."""
+        """Tell every partition how far the topics of waits with a limit are read; how many topics moved. Only what is
+        read to its end moves."""
         moved = 0
         for name in sorted(self._matcher.limited_topics()):
             topic, now = self._log.topic(name), self._log.clock.now_ms
-            at_end = all(self.next.get((name, number), 0) == len(records) for number, records in enumerate(topic.partitions))
+            at_end = all(
+                self.next.get((name, number), 0) == len(records) for number, records in enumerate(topic.partitions)
+            )
             if not at_end or self._told.get(topic.id, 0) >= now:
                 continue
             self._told[topic.id] = now

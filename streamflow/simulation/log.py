@@ -1,6 +1,8 @@
-"""The broker of a simulation: topics as lists, which stamp what is appended, and a changelog for each partition of `commands`.
+"""The broker of a simulation: topics as lists, which stamp what is appended, and a changelog for each partition of
+`commands`.
 
-A changelog is compacted at once, the hardest case: only the newest record of a key is there. A deletion stays until `expire`.
+A changelog is compacted at once, the hardest case: only the newest record of a key is there. A deletion stays until
+`expire`.
 """
 
 from __future__ import annotations
@@ -62,7 +64,11 @@ class Changelog:
     def commit(self, epoch: int, cut: Mapping[str, bytes | None], applied: int, now_ms: int) -> int:
         """Write `cut` and the offset in one transaction; the position after it. Raises OperationError (`fenced`)."""
         if epoch != self.epoch:
-            raise OperationError("fenced", f"expected epoch {self.epoch} but the producer has {epoch}; close the partition, another worker owns it")
+            raise OperationError(
+                "fenced",
+                f"expected epoch {self.epoch} but the producer has {epoch}; close the partition, another worker owns "
+                "it",
+            )
         for key, value in cut.items():
             self.records[key] = Change(self.end, now_ms, value)
             self.end += 1
@@ -71,7 +77,9 @@ class Changelog:
 
     def since(self, position: int) -> dict[str, bytes | None]:
         """What a restore from `position` reads, in order."""
-        changes = sorted((change.position, key, change.value) for key, change in self.records.items() if change.position >= position)
+        changes = sorted(
+            (change.position, key, change.value) for key, change in self.records.items() if change.position >= position
+        )
         return {key: value for _, key, value in changes}
 
     def expire(self, before_ms: int) -> int:
@@ -122,6 +130,8 @@ class Log:
     def append(self, record: Outgoing) -> Stored:
         """Append `record`; as it lies there afterwards."""
         place = self.topic(record.topic).partitions[record.partition]
-        stored = Stored(record.topic, record.partition, len(place), self.clock.now_ms, record.key, record.value, record.headers)
+        stored = Stored(
+            record.topic, record.partition, len(place), self.clock.now_ms, record.key, record.value, record.headers
+        )
         place.append(stored)
         return stored

@@ -1,7 +1,9 @@
-"""Scenarios: what happens to a definition, told by its author, and what is expected of it. Played in the simulator, in virtual time.
+"""Scenarios: what happens to a definition, told by its author, and what is expected of it. Played in the simulator, in
+virtual time.
 
-A scenario says what operations answer, what is done (events, requests, time passing, decisions of people), and what is to come of it. `play` tells
-every difference. An answer must fit the contract of its operation, so a scenario cannot rely on what the real one would never give.
+A scenario says what operations answer, what is done (events, requests, time passing, decisions of people), and what is
+to come of it. `play` tells every difference. An answer must fit the contract of its operation, so a scenario cannot
+rely on what the real one would never give.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class Failure(Part):
 class Answer(Part):
     """How an operation answers one call: one of `output`, `error` and `silent` (it never does).
 
-    Of the answers for its input (`when`: the fields that tell it apart) each attempt of a step takes the next one, and the last for all that follow."""
+    Of the answers for its input (`when`: the fields that tell it apart) each attempt of a step takes the next one, and
+    the last for all that follow."""
 
     when: dict[str, Any] = Field(default_factory=dict)
     output: Any = None
@@ -88,7 +91,9 @@ class Action(Part):
     @model_validator(mode="after")
     def _one(self) -> Action:
         if len(self.model_fields_set) != 1:
-            raise ValueError(f"expected one of {', '.join(type(self).model_fields)} but found {len(self.model_fields_set)}")
+            raise ValueError(
+                f"expected one of {', '.join(type(self).model_fields)} but found {len(self.model_fields_set)}"
+            )
         return self
 
 
@@ -109,10 +114,12 @@ class Called(Part):
 
 
 class Expected(Part):
-    """What is to come of a run; what is not given is not compared. `key` and `definition` name the run, if there are several.
+    """What is to come of a run; what is not given is not compared. `key` and `definition` name the run, if there are
+    several.
 
-    `path` are the steps that ended, each as `step` or `step.outcome`, in the order in which they did. `output` is that of the run; of an object only
-    the fields that are given are compared. `events` are all that it publishes, `calls` all its attempts, in order."""
+    `path` are the steps that ended, each as `step` or `step.outcome`, in the order in which they did. `output` is that
+    of the run; of an object only the fields that are given are compared. `events` are all that it publishes, `calls`
+    all its attempts, in order."""
 
     key: str | None = None
     definition: str | None = None  # of a child run

@@ -1,4 +1,5 @@
-"""Where scenarios are played: scripted operations, the actions one after the other, and every difference from what is expected."""
+"""Where scenarios are played: scripted operations, the actions one after the other, and every difference from what is
+expected."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ _ENDED = {"RunCompleted": "completed", "RunFailed": "failed", "RunCancelled": "c
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """How a scenario went. `differences` are sentences, none if it went as expected; `histories` are its runs, in the order of their starts,
-    without child runs of other definitions."""
+    """How a scenario went. `differences` are sentences, none if it went as expected; `histories` are its runs, in the
+    order of their starts, without child runs of other definitions."""
 
     name: str
     differences: tuple[str, ...]
@@ -47,10 +48,14 @@ Checked = tuple[Definition, Catalog]
 
 
 def play(
-    scenario: Scenario, definition: Definition, catalog: Catalog, answers: Mapping[str, list[Answer]] | None = None, children: Sequence[Checked] = ()
+    scenario: Scenario,
+    definition: Definition,
+    catalog: Catalog,
+    answers: Mapping[str, list[Answer]] | None = None,
+    children: Sequence[Checked] = (),
 ) -> Played:
-    """Plays `scenario` on `definition`, which `check` found without errors. `answers` hold where it says nothing of an operation. `children` are what
-    it starts, and what they start, each after those that it starts itself."""
+    """Plays `scenario` on `definition`, which `check` found without errors. `answers` hold where it says nothing of an
+    operation. `children` are what it starts, and what they start, each after those that it starts itself."""
     stage = _Stage(scenario, definition, catalog, {**(answers or {}), **scenario.operations}, children)
     try:
         for action in scenario.do:
@@ -61,8 +66,8 @@ def play(
 
 
 def path(history: Sequence[Transition]) -> Iterator[str]:
-    """The steps of a run that ended, as `step` or `step.outcome`, in the order in which they did; at last the one that made it fail. Skipped ones are
-    not among them."""
+    """The steps of a run that ended, as `step` or `step.outcome`, in the order in which they did; at last the one that
+    made it fail. Skipped ones are not among them."""
     stopped = False
     for transition in history:
         outcome = _outcome(transition.data)
@@ -83,7 +88,11 @@ def untaken(definition: Definition, played: list[Played]) -> list[str]:
         if id_ not in ended:
             found.append(id_)
         else:
-            found += [f"{id_}.{outcome}" for outcome in outcomes if f"{id_}.{outcome}" in named and f"{id_}.{outcome}" not in taken]
+            found += [
+                f"{id_}.{outcome}"
+                for outcome in outcomes
+                if f"{id_}.{outcome}" in named and f"{id_}.{outcome}" not in taken
+            ]
     return found
 
 
@@ -121,7 +130,11 @@ class _Stage:
     _started: int = 0
 
     def __post_init__(self) -> None:
-        called = {name for definition, _ in (*self.children, (self.definition, self.catalog)) for name in operation_names(definition)}
+        called = {
+            name
+            for definition, _ in (*self.children, (self.definition, self.catalog))
+            for name in operation_names(definition)
+        }
         self.simulation = Simulation(operations=dict.fromkeys(called, self._answered))
         published: dict[tuple[str, str], ChildSpec] = {}
         for definition, catalog in (*self.children, (self.definition, self.catalog)):
@@ -131,7 +144,9 @@ class _Stage:
             published[definition.name, definition.version] = ChildSpec(
                 name=definition.name, version=definition.version, sha=sha, at=place, input=definition.input or {}
             )
-        self._specs = {spec.name: spec for _, catalog in self.children for spec in catalog.operations} | {spec.name: spec for spec in self.catalog.operations}
+        self._specs = {spec.name: spec for _, catalog in self.children for spec in catalog.operations} | {
+            spec.name: spec for spec in self.catalog.operations
+        }
         for name in sorted(self.scenario.operations.keys() - called):
             self.differences.append(f"the scenario answers for {name}, which {self.definition.name} does not call")
 
@@ -144,7 +159,9 @@ class _Stage:
         elif action.start is not None:
             self._fits(self.definition.input, action.start.input, "the input of a start")
             self._started += 1
-            self.simulation.start(self.definition.name, action.start.input, key=action.start.key, id=f"request-{self._started}")
+            self.simulation.start(
+                self.definition.name, action.start.input, key=action.start.key, id=f"request-{self._started}"
+            )
         elif action.wait is not None:
             self.simulation.advance(action.wait)
         elif action.decide is not None:
@@ -156,7 +173,10 @@ class _Stage:
     def _send(self, sent: Sent) -> None:
         spec = self.catalog.event(sent.event)
         if spec is None:
-            raise _Wrong(f"the catalog has no event {sent.event}; it has {', '.join(sorted(found.name for found in self.catalog.events))}")
+            raise _Wrong(
+                f"the catalog has no event {sent.event}; it has "
+                f"{', '.join(sorted(found.name for found in self.catalog.events))}"
+            )
         key = sent.key if sent.key is not None else _at(sent.data, spec.key.path if spec.key is not None else None)
         if key is None:
             raise _Wrong(f"the event {sent.event} has no key: give it `key`, or what the catalog reads")
@@ -165,7 +185,12 @@ class _Stage:
     def _decide(self, decided: Decided) -> None:
         run = self._run(decided.key)
         asked = next(
-            (one.data for one in reversed(self.simulation.history(run)) if isinstance(one.data, t.ApprovalRequested) and one.step == decided.step), None
+            (
+                one.data
+                for one in reversed(self.simulation.history(run))
+                if isinstance(one.data, t.ApprovalRequested) and one.step == decided.step
+            ),
+            None,
         )
         if asked is None:
             raise _Wrong(f"nobody was asked to approve {decided.step} when {decided.by} did")
@@ -183,7 +208,11 @@ class _Stage:
             (self.simulation.retry if mended.run == "retry" else self.simulation.skip)(run, mended.step)
 
     def _run(self, key: str | None) -> str:
-        found = {one.run for one in self.simulation.transitions() if one.definition == self.definition.name and key in (None, one.key)}
+        found = {
+            one.run
+            for one in self.simulation.transitions()
+            if one.definition == self.definition.name and key in (None, one.key)
+        }
         if len(found) != 1:
             raise _Wrong(f"expected one run{f' of {key}' if key else ''} but there are {len(found)}; name one by `key`")
         return found.pop()
@@ -201,16 +230,27 @@ class _Stage:
             raise OperationError("input_invalid", "the input does not fit the operation's schema", retryable=False)
         fitting = [answer for answer in self.answers.get(task.operation, ()) if _within(answer.when, input)]
         if not fitting:
-            self.differences.append(f"{task.step} calls {task.operation}, and the scenario says no answer to it: {input}")
+            self.differences.append(
+                f"{task.step} calls {task.operation}, and the scenario says no answer to it: {input}"
+            )
             return Silent()
         answer = fitting[min(task.attempt, len(fitting)) - 1]
         if answer.silent:
             return Silent()
         if answer.error is not None:
-            declared = next((error.retryable for error in spec.errors if error.id == answer.error.code), True) if spec is not None else True
+            declared = (
+                next((error.retryable for error in spec.errors if error.id == answer.error.code), True)
+                if spec is not None
+                else True
+            )
             after_s = parse_ms(answer.error.after) / 1000 if answer.error.after is not None else None
             retryable = declared if answer.error.retryable is None else answer.error.retryable
-            raise OperationError(answer.error.code, answer.error.message or "as the scenario says", retryable=retryable, retry_after_s=after_s)
+            raise OperationError(
+                answer.error.code,
+                answer.error.message or "as the scenario says",
+                retryable=retryable,
+                retry_after_s=after_s,
+            )
         try:
             self._fits(spec.output if spec is not None else None, answer.output, f"an answer of {task.operation}")
         except _Wrong as wrong:
@@ -226,13 +266,17 @@ class _Stage:
         for expected in self.scenario.expected:
             run = next((run for run, history in left.items() if self._meant(expected, history[0])), None)
             if run is None:
-                self.differences.append(f"expected a run{f' of {expected.key}' if expected.key else ''} but there is none")
+                self.differences.append(
+                    f"expected a run{f' of {expected.key}' if expected.key else ''} but there is none"
+                )
             else:
                 self._compare(expected, left.pop(run))
         others = [history[0].key for history in left.values() if history[0].definition == self.definition.name]
         self.differences += [f"there is another run, of {key}, of which the scenario says nothing" for key in others]
         for letter in self.simulation.dead_letters():
-            self.differences.append(f"a dead letter: {letter.get('code') or letter.get('reason')}: {letter.get('message')}")
+            self.differences.append(
+                f"a dead letter: {letter.get('code') or letter.get('reason')}: {letter.get('message')}"
+            )
         # Of child runs the histories stay out: their paths are of another definition.
         own = tuple(history for history in histories.values() if history[0].definition == self.definition.name)
         return Played(self.scenario.name, tuple(self.differences), own)
@@ -259,12 +303,23 @@ class _Stage:
             if not _within(expected.output, output):
                 self._differ("output", expected.output, output)
         if expected.events is not None:
-            emitted = [(fact.event, fact.key, fact.data) for one in history if isinstance(fact := one.data, t.EventEmitted)]
-            wanted = [(event.event, event.key if event.key is not None else history[0].key, event.data) for event in expected.events]
-            if len(wanted) != len(emitted) or not all(a[:2] == b[:2] and _within(a[2], b[2]) for a, b in zip(wanted, emitted, strict=True)):
+            emitted = [
+                (fact.event, fact.key, fact.data) for one in history if isinstance(fact := one.data, t.EventEmitted)
+            ]
+            wanted = [
+                (event.event, event.key if event.key is not None else history[0].key, event.data)
+                for event in expected.events
+            ]
+            if len(wanted) != len(emitted) or not all(
+                a[:2] == b[:2] and _within(a[2], b[2]) for a, b in zip(wanted, emitted, strict=True)
+            ):
                 self._differ("events", wanted, emitted)
         if expected.calls is not None:
-            calls = [(one.step or "", one.data.operation, one.data.input) for one in history if isinstance(one.data, t.CallRequested)]
+            calls = [
+                (one.step or "", one.data.operation, one.data.input)
+                for one in history
+                if isinstance(one.data, t.CallRequested)
+            ]
             if len(calls) != len(expected.calls) or not all(map(_is_call, expected.calls, calls)):
                 self._differ("calls", [call.model_dump(exclude_unset=True) for call in expected.calls], calls)
 

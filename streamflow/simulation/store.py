@@ -15,7 +15,9 @@ class MemoryStore:
         return self._records.get(key)
 
     def scan(self, prefix: str, start: str = "") -> Iterator[tuple[str, bytes]]:
-        yield from sorted((key, value) for key, value in self._records.items() if key.startswith(prefix) and key >= start)
+        yield from sorted(
+            (key, value) for key, value in self._records.items() if key.startswith(prefix) and key >= start
+        )
 
     def write(self, records: Mapping[str, bytes | None]) -> None:
         for key, value in records.items():

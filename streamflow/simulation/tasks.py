@@ -1,6 +1,7 @@
 """The task workers of a simulation: operations as functions, attempts that a test answers by hand.
 
-An operation that has a function is done as soon as its task is there. The tasks of others stay open until they are answered.
+An operation that has a function is done as soon as its task is there. The tasks of others stay open until they are
+answered.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ Function = Callable[[Any, Task], Any]  # input, task -> output, Handed or Silent
 
 
 class Tasks:
-    """All task workers. `calls` are the tasks that were done, copies left out; `open` those that wait for an answer, by id;
-    `cancelled` are the ids of those that nobody waits for any more."""
+    """All task workers. `calls` are the tasks that were done, copies left out; `open` those that wait for an answer, by
+    id; `cancelled` are the ids of those that nobody waits for any more."""
 
     def __init__(self, log: Log, operations: Mapping[str, Function]) -> None:
         self._log = log
@@ -84,30 +85,49 @@ class Tasks:
             return
         if isinstance(output, Handed):
             self.open[task.id] = task
-            self._answer(task, SuspendAttempt(f"{task.id}/suspended", task.run, task.step, task.attempt, output.for_ms, task.item))
+            self._answer(
+                task,
+                SuspendAttempt(f"{task.id}/suspended", task.run, task.step, task.attempt, output.for_ms, task.item),
+            )
         elif not isinstance(output, Silent):
             self.complete(task, output)
 
     def restart(self, back: int) -> None:
-        """The end of a worker that had not committed its last `back` records: they are read again, and what was done is done again."""
+        """The end of a worker that had not committed its last `back` records: they are read again, and what was done is
+        done again."""
         for place, position in self._positions.items():
             records = self._log.topics[place[0]].partitions[place[1]]
             self._positions[place] = max(0, position - back)
-            sources = [source for record in records[: self._positions[place]] if (source := source_of(record.headers)) is not None]
+            sources = [
+                source
+                for record in records[: self._positions[place]]
+                if (source := source_of(record.headers)) is not None
+            ]
             self._seen.pop(place, None)
             if sources:
                 self._seen[place] = max(sources, key=lambda source: source[1:])
 
     def complete(self, task: Task, output: Any) -> None:
         """Answer an attempt with its output."""
-        self._answer(task, CompleteAttempt(f"{task.id}/completed", task.run, task.step, task.attempt, output, task.item))
+        self._answer(
+            task, CompleteAttempt(f"{task.id}/completed", task.run, task.step, task.attempt, output, task.item)
+        )
 
-    def fail(self, task: Task, code: str, message: str = "", *, retryable: bool = True, after_s: float | None = None) -> None:
+    def fail(
+        self, task: Task, code: str, message: str = "", *, retryable: bool = True, after_s: float | None = None
+    ) -> None:
         """Answer an attempt with an error."""
         after_ms = None if after_s is None else int(after_s * 1000)
-        self._answer(task, FailAttempt(f"{task.id}/failed", task.run, task.step, task.attempt, code, message, retryable, after_ms, task.item))
+        self._answer(
+            task,
+            FailAttempt(
+                f"{task.id}/failed", task.run, task.step, task.attempt, code, message, retryable, after_ms, task.item
+            ),
+        )
 
     def _answer(self, task: Task, command: Command) -> None:
         if not isinstance(command, SuspendAttempt):
             self.open.pop(task.id, None)
-        self._log.append(Outgoing(COMMANDS, partition_of(task.key, self._log.partitions), task.key.encode(), encode_command(command)))
+        self._log.append(
+            Outgoing(COMMANDS, partition_of(task.key, self._log.partitions), task.key.encode(), encode_command(command))
+        )

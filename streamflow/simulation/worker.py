@@ -1,5 +1,6 @@
-"""A worker of a simulation and the partitions in its hands. Every method of `Partition` is what happens between two awaits of the real one
-(`runtime.partition`), so whoever drives it may stop, crash or replace the worker between any two (laws 3 and 4).
+"""A worker of a simulation and the partitions in its hands. Every method of `Partition` is what happens between two
+awaits of the real one (`runtime.partition`), so whoever drives it may stop, crash or replace the worker between any two
+(laws 3 and 4).
 
     fence, restore               opening
     fetch, take, send            a batch: read, decided, its outputs sent one by one
@@ -39,7 +40,8 @@ WRITTEN = f"{META}written_ms"
 
 
 class Cut:
-    """A checkpoint on its way: records, the input offset they hold, and how many outputs are still to be acknowledged before it."""
+    """A checkpoint on its way: records, the input offset they hold, and how many outputs are still to be acknowledged
+    before it."""
 
     def __init__(self, records: dict[str, bytes | None], applied: int, waiting: int) -> None:
         self.records = records
@@ -83,7 +85,8 @@ class Partition:
         self.epoch = self.changelog.fence()
 
     def restore(self) -> None:
-        """The store to the end of the changelog, one too old to know of deletions thrown away; then the input at applied + 1."""
+        """The store to the end of the changelog, one too old to know of deletions thrown away; then the input at
+        applied + 1."""
         now, written = self.log.clock.now_ms, self.store.get(WRITTEN)
         if written is None or self._too_old(now - int(written)):
             self.store.clear()
@@ -131,7 +134,16 @@ class Partition:
         """False if the worker has to read definitions first."""
         own = self.overlay.own
         if not own.topic_id:
-            own = Own(own.applied, own.time_ms, own.counts, own.reasons, own.watermarks, own.parked, self.log.topics[COMMANDS].id, own.revisions)
+            own = Own(
+                own.applied,
+                own.time_ms,
+                own.counts,
+                own.reasons,
+                own.watermarks,
+                own.parked,
+                self.log.topics[COMMANDS].id,
+                own.revisions,
+            )
         command, decision = self._readable(record, own)
         if decision is None:
             assert command is not None
@@ -144,18 +156,24 @@ class Partition:
         return True
 
     def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
-        return decide(self.overlay, self.worker.definitions, own, command, record.timestamp_ms, record.offset, self.worker.limits)
+        return decide(
+            self.overlay, self.worker.definitions, own, command, record.timestamp_ms, record.offset, self.worker.limits
+        )
 
     def _readable(self, record: Stored, own: Own) -> tuple[Command | None, Decision | None]:
         limit, value = self.worker.limits.record_bytes, record.value or b""
         if len(value) > limit:
-            return None, undecidable(own, record.timestamp_ms, record.offset, "too_large", f"expected at most {limit} bytes")
+            return None, undecidable(
+                own, record.timestamp_ms, record.offset, "too_large", f"expected at most {limit} bytes"
+            )
         try:
             command = decode_command(value)
         except DecodeError as error:
             return None, undecidable(own, record.timestamp_ms, record.offset, error.code, error.message)
         if not self._belongs(command):
-            return command, undecidable(own, record.timestamp_ms, record.offset, "misrouted", "expected a command of this partition", command)
+            return command, undecidable(
+                own, record.timestamp_ms, record.offset, "misrouted", "expected a command of this partition", command
+            )
         return command, None
 
     def _belongs(self, command: Command) -> bool:
@@ -163,13 +181,19 @@ class Partition:
             return True
         key = getattr(command, "key", None)
         try:
-            wanted = partition_of(key, self.log.partitions) if key is not None else partition_of_run(command.run, self.log.partitions)  # type: ignore[union-attr]
+            if key is not None:
+                wanted = partition_of(key, self.log.partitions)
+            else:
+                wanted = partition_of_run(command.run, self.log.partitions)  # type: ignore[union-attr]
         except ValueError:
             return False
         return wanted == self.number
 
     def _has_content(self, command: StartRun) -> bool:
-        return self.worker.definitions.readable(command.start) or self.overlay.get(content_key(command.start.sha)) is not None
+        return (
+            self.worker.definitions.readable(command.start)
+            or self.overlay.get(content_key(command.start.sha)) is not None
+        )
 
     def _queue(self, decision: Decision, record: Stored, trace: str | None) -> None:
         for transition in decision.transitions:
@@ -179,7 +203,11 @@ class Partition:
         for effect in decision.effects:
             if isinstance(effect, SendTask):
                 source = source_header(Source(self.overlay.own.topic_id, record.offset, index))
-                self.outbox.append(Outgoing(PREFIX + effect.lane, self.number, effect.task.key.encode(), encode_task(effect.task), (source,)))
+                self.outbox.append(
+                    Outgoing(
+                        PREFIX + effect.lane, self.number, effect.task.key.encode(), encode_task(effect.task), (source,)
+                    )
+                )
                 index += 1
             elif isinstance(effect, AppendCommand):
                 target = partition_of(effect.key, self.log.partitions)
@@ -193,7 +221,15 @@ class Partition:
             elif isinstance(effect, RecordRejection):
                 self._bury(rejection(Record(*record), effect))
             elif isinstance(effect, DeadLetter):
-                self._bury(dead_letter(Record(*record), effect.reason, effect.message, "engine", limit_bytes=self.worker.limits.record_bytes))
+                self._bury(
+                    dead_letter(
+                        Record(*record),
+                        effect.reason,
+                        effect.message,
+                        "engine",
+                        limit_bytes=self.worker.limits.record_bytes,
+                    )
+                )
 
     def _bury(self, letter: DeadRecord) -> None:
         self.outbox.append(Outgoing(DEAD_LETTERS, 0, letter.key, letter.value, letter.headers))
@@ -211,7 +247,8 @@ class Partition:
     # -- a checkpoint
 
     def checkpoint_further(self) -> bool:
-        """False if nothing changed since the last cut, or its outputs are still to be acknowledged. Raises as `commit` does."""
+        """False if nothing changed since the last cut, or its outputs are still to be acknowledged. Raises as `commit`
+        does."""
         if self.cut is None:
             if not self.dirty:
                 return False
@@ -302,7 +339,8 @@ class Partition:
 
 
 class Worker:
-    """A process on a machine of its own: partitions, local stores, how far it has read definitions, and a clock that may be fast."""
+    """A process on a machine of its own: partitions, local stores, how far it has read definitions, and a clock that
+    may be fast."""
 
     def __init__(
         self,
@@ -331,7 +369,8 @@ class Worker:
         return self.log.clock.now_ms + self.fast_ms
 
     def begin(self, number: int) -> Partition:
-        """A partition in this worker's hands that is still to be fenced and restored; what it had of it before is gone."""
+        """A partition in this worker's hands that is still to be fenced and restored; what it had of it before is
+        gone."""
         self.crash(number)
         self.partitions[number] = self._make(number, self)
         return self.partitions[number]

@@ -1,4 +1,5 @@
-"""The bytes of our own records: JSON with sorted keys, so that the same record always gives the same bytes (design law 2).
+"""The bytes of our own records: JSON with sorted keys, so that the same record always gives the same bytes (design law
+2).
 
 One encoder and one decoder per kind of record, made once.
 """
@@ -18,34 +19,40 @@ _command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 
 
 class DecodeError(OperationError):
-    """Bytes from outside that are not what they should be. Never worth a second try; the record becomes a dead letter."""
+    """Bytes from outside that are not what they should be. Never worth a second try; the record becomes a dead
+    letter."""
 
     def __init__(self, code: str, message: str, **facts: Any) -> None:
         super().__init__(code, message, retryable=False, **facts)
 
 
 def encode_command(command: Command) -> bytes:
-    """The value of `command`'s record in `commands`. Raises DecodeError: `event_unusable` when the event in it holds what JSON cannot carry,
-    `too_deep`."""
+    """The value of `command`'s record in `commands`. Raises DecodeError: `event_unusable` when the event in it holds
+    what JSON cannot carry, `too_deep`."""
     try:
         encoded = _encoder.encode(command)
     except (OverflowError, RecursionError, ValueError, TypeError) as error:
         name = type(error).__name__
-        raise DecodeError("event_unusable", f"expected an event that can be written as JSON but {name} was raised; send plain data") from error
+        raise DecodeError(
+            "event_unusable", f"expected an event that can be written as JSON but {name} was raised; send plain data"
+        ) from error
     _require_flat(encoded)
     return encoded
 
 
 def decode_command(data: bytes) -> Command:
-    """The command in the value of a record of `commands`. Raises DecodeError (`bad_command`, `too_deep`); its text names the place, never the
-    content."""
+    """The command in the value of a record of `commands`. Raises DecodeError (`bad_command`, `too_deep`); its text
+    names the place, never the content."""
     try:
         command = _command_decoder.decode(data)
     except RecursionError as error:  # how deep that is, is the stack's; but it is far deeper than what is refused below
         raise _too_deep() from error
     except msgspec.DecodeError as error:
         place = str(error).rsplit(" - at ", 1)[1] if " - at " in str(error) else "the top"
-        message = f"expected the JSON of a command but {type(error).__name__} was raised at {place}; only Streamflow's own processes write this topic"
+        message = (
+            f"expected the JSON of a command but {type(error).__name__} was raised at {place}; only "
+            "Streamflow's own processes write this topic"
+        )
         raise DecodeError("bad_command", message) from error
     _require_flat(data)
     return command
@@ -57,4 +64,7 @@ def _require_flat(encoded: bytes) -> None:
 
 
 def _too_deep() -> DecodeError:
-    return DecodeError("too_deep", f"expected arrays and objects at most {COMMAND_DEPTH} deep in a command but found more; send flatter data")
+    return DecodeError(
+        "too_deep",
+        f"expected arrays and objects at most {COMMAND_DEPTH} deep in a command but found more; send flatter data",
+    )

@@ -1,7 +1,9 @@
-"""The record of a dead letter: what could not be read or placed, with its original bytes, so that it can be looked at and sent again.
+"""The record of a dead letter: what could not be read or placed, with its original bytes, so that it can be looked at
+and sent again.
 
-The original key, value and headers come first and untouched; ours follow. A record that is too large is cut, and says so. A sender of the
-original strips headers that begin with `streamflow.dlq.` or `__streams.errors.`. Messages never hold payloads.
+The original key, value and headers come first and untouched; ours follow. A record that is too large is cut, and says
+so. A sender of the original strips headers that begin with `streamflow.dlq.` or `__streams.errors.`. Messages never
+hold payloads.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from streamflow.wire.decoding import Headers, Record
 PREFIX = "streamflow.dlq."
 KEPT_BYTES = 65_536  # of a value that is too large
 KEPT_KEY_BYTES = 1024
-OWN_BYTES = 50_000  # of our own headers beside a whole record: batches have room for that much, and the state of a large run may be more
+# of our own headers beside a whole record: batches have room for that much, and the state of a large run may be more
+OWN_BYTES = 50_000
 
 
 class DeadLetter(NamedTuple):
@@ -35,15 +38,20 @@ def dead_letter(
     limit_bytes: int = 900_000,
     **facts: str | int | None,
 ) -> DeadLetter:
-    """The dead letter of `record`: `reason` is a stable code, `stage` the part of Streamflow that refused it, `facts` what else is known
-    (definition, version, run, step, trigger, event, ...; None is left out). Its id comes from the record's place: the same refusal has the same id.
+    """The dead letter of `record`: `reason` is a stable code, `stage` the part of Streamflow that refused it, `facts`
+    what else is known (definition, version, run, step, trigger, event, ...; None is left out). Its id comes from the
+    record's place: the same refusal has the same id.
 
-    Above `limit_bytes` in all only the first 64 KiB of the value are kept, with its sha256 and size; longer keys and the headers go."""
+    Above `limit_bytes` in all only the first 64 KiB of the value are kept, with its sha256 and size; longer keys and
+    the headers go."""
     place = f"{topic_id or record.topic}/{record.partition}/{record.offset}"
     known = {name: str(value) for name, value in facts.items() if value not in (None, "")}
-    discriminator = "/".join(known.get(name, "") for name in ("definition", "version", "event", "trigger", "run", "step"))
+    discriminator = "/".join(
+        known.get(name, "") for name in ("definition", "version", "event", "trigger", "run", "step")
+    )
+    digest = hashlib.blake2b(f"{stage}/{reason}/{discriminator}".encode(), digest_size=6).hexdigest()
     own: dict[str, str] = {
-        f"{PREFIX}id": f"{place}/{hashlib.blake2b(f'{stage}/{reason}/{discriminator}'.encode(), digest_size=6).hexdigest()}",
+        f"{PREFIX}id": f"{place}/{digest}",
         f"{PREFIX}reason": reason,
         f"{PREFIX}message": message,
         f"{PREFIX}stage": stage,

@@ -1,7 +1,9 @@
-"""A user's record to data: which decoder a record needs is chosen by its content type, one look at a time and only as far as it is asked.
+"""A user's record to data: which decoder a record needs is chosen by its content type, one look at a time and only as
+far as it is asked.
 
-`attributes` of a record costs a look at its headers, `data` one pass of JSON; a record that no event of its topic can be never gets that far.
-A format with a schema registry is one more entry in `DECODERS`, or a test of its magic byte in `Decoded.data`.
+`attributes` of a record costs a look at its headers, `data` one pass of JSON; a record that no event of its topic can
+be never gets that far. A format with a schema registry is one more entry in `DECODERS`, or a test of its magic byte in
+`Decoded.data`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from streamflow.wire import cloudevents
 from streamflow.wire.cloudevents import NO_ATTRIBUTES, Attributes
 from streamflow.wire.codec import DecodeError
 
-MAX_DEPTH = 64  # arrays and objects within each other; expressions and encoders recurse, and the interpreter allows about 1000
+# arrays and objects within each other; expressions and encoders recurse, and the interpreter allows about 1000
+MAX_DEPTH = 64
 
 Headers = tuple[tuple[str, bytes], ...]
 NO_HEADERS: dict[str, bytes] = {}
@@ -64,7 +67,10 @@ class Decoded:
 
     def _unfold(self) -> None:
         if self.record.value is None:
-            raise DecodeError("bad_cloudevent", "expected a structured CloudEvent but the record has no value; send the envelope as the value")
+            raise DecodeError(
+                "bad_cloudevent",
+                "expected a structured CloudEvent but the record has no value; send the envelope as the value",
+            )
         self.attributes, data = cloudevents.structured(decode_json(self.record.value), self.attributes.trace)
         self._data = _decoder(self.attributes.content_type)(data) if isinstance(data, bytes) else data
         self._read = True
@@ -75,13 +81,21 @@ def decode_json(value: bytes) -> Any:
     try:
         data = _json.decode(value)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise DecodeError("not_json", "expected JSON in UTF-8 but found other bytes; send JSON, or name its format in content-type") from error
+        raise DecodeError(
+            "not_json", "expected JSON in UTF-8 but found other bytes; send JSON, or name its format in content-type"
+        ) from error
     if may_be_deeper(value, MAX_DEPTH) and deeper(data, MAX_DEPTH):
-        raise DecodeError("too_deep", f"expected arrays and objects at most {MAX_DEPTH} deep but found more; send flatter data")
+        raise DecodeError(
+            "too_deep", f"expected arrays and objects at most {MAX_DEPTH} deep but found more; send flatter data"
+        )
     return data
 
 
-DECODERS: dict[str, Callable[[bytes], Any]] = {"": decode_json, "application/json": decode_json, "text/json": decode_json}
+DECODERS: dict[str, Callable[[bytes], Any]] = {
+    "": decode_json,
+    "application/json": decode_json,
+    "text/json": decode_json,
+}
 
 
 def _decoder(content_type: str) -> Callable[[bytes], Any]:
@@ -89,5 +103,8 @@ def _decoder(content_type: str) -> Callable[[bytes], Any]:
     if decoder is None and content_type.endswith("+json"):
         decoder = decode_json
     if decoder is None:
-        raise DecodeError("unsupported_content_type", "expected JSON but content-type names another format; send JSON, or correct the header")
+        raise DecodeError(
+            "unsupported_content_type",
+            "expected JSON but content-type names another format; send JSON, or correct the header",
+        )
     return decoder

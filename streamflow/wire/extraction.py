@@ -1,8 +1,8 @@
 """A user's record to the catalog's events: which of them it is, and its id, time, key and payload.
 
-Everything is chosen once, when definitions change: a `TopicReader` has the events of one topic in dictionaries by the value that tells them apart,
-and each event's locations as closures. `TopicReader.read` is the inner loop of ingress: a record that is none of the events costs one JSON pass
-and a look-up for each distinct place.
+Everything is chosen once, when definitions change: a `TopicReader` has the events of one topic in dictionaries by the
+value that tells them apart, and each event's locations as closures. `TopicReader.read` is the inner loop of ingress: a
+record that is none of the events costs one JSON pass and a look-up for each distinct place.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ Get = Callable[[Decoded], Any]  # None: not there
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-_SECONDS_BELOW = 100_000_000_000  # an epoch number below it is in seconds: as milliseconds it would lie before March 1973
+# an epoch number below it is in seconds: as milliseconds it would lie before March 1973
+_SECONDS_BELOW = 100_000_000_000
 _YEAR_9999_MS = 253_370_764_800_000
 _NOT_HERE = "missing_field"  # a `match` expression reads what other events of the topic do not have
 
 
 class Occurrence(NamedTuple):
-    """A record that is the event `spec` (an index into the specs the reader was made of). `key` is None when the record has none."""
+    """A record that is the event `spec` (an index into the specs the reader was made of). `key` is None when the record
+    has none."""
 
     spec: int
     event: Event
@@ -39,7 +41,8 @@ class Occurrence(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why a record gives nothing for one event (`event` empty: for any), as a dead letter says it. No payload in `message`."""
+    """Why a record gives nothing for one event (`event` empty: for any), as a dead letter says it. No payload in
+    `message`."""
 
     reason: str
     message: str
@@ -77,7 +80,8 @@ class TopicReader:
             self._others.append(rule)
 
     def read(self, record: Record, topic_id: str) -> tuple[list[Occurrence], list[Refusal]]:
-        """What `record` is: nothing at all when no event of the topic is in it. Never raises for what a record holds."""
+        """What `record` is: nothing at all when no event of the topic is in it. Never raises for what a record
+        holds."""
         occurrences: list[Occurrence] = []
         refusals: list[Refusal] = []
         try:
@@ -138,13 +142,18 @@ class _Rule:
         if self._id is not None:
             id_ = _scalar_text(self._id(decoded))
             if not id_:
-                raise DecodeError("missing_id", "expected the event's id where the catalog says but found none; correct the record or the catalog")
+                raise DecodeError(
+                    "missing_id",
+                    "expected the event's id where the catalog says but found none; correct the record or the catalog",
+                )
         else:
             id_ = attributes.id or f"{topic_id}/{record.partition}/{record.offset}"
         time_ms = record.timestamp_ms
         if self._time is not None or attributes.time is not None:
             time_ms = epoch_ms(attributes.time if self._time is None else self._time(decoded))
-        return Occurrence(self._spec, Event(self.name, id_, time_ms, data), _scalar_text(self._key(decoded)) or None, attributes.trace)
+        return Occurrence(
+            self._spec, Event(self.name, id_, time_ms, data), _scalar_text(self._key(decoded)) or None, attributes.trace
+        )
 
     def _validate(self, data: Any) -> None:
         assert self._validator is not None
@@ -155,7 +164,10 @@ class _Rule:
             where, keyword = "/".join(map(str, error.instance_path)), "/".join(map(str, error.schema_path))
         except (ValueError, TypeError, RecursionError):  # data that the validator's own types cannot hold
             where, keyword = "", "type"
-        message = f"expected a payload that satisfies the event's schema but /{where} fails its {keyword}; correct the record or the schema"
+        message = (
+            f"expected a payload that satisfies the event's schema but /{where} fails its {keyword}; correct "
+            "the record or the schema"
+        )
         raise DecodeError("schema_mismatch", message)
 
 
@@ -193,7 +205,10 @@ def _holds(expression: Compiled) -> Callable[[Decoded], bool]:
         except ExpressionError as error:
             if error.code == _NOT_HERE:
                 return False
-            message = f"expected the catalog's match expression to give true or false but it failed ({error.code}); correct it"
+            message = (
+                f"expected the catalog's match expression to give true or false but it failed ({error.code}); "
+                "correct it"
+            )
             raise DecodeError("expression_failed", message) from error
 
     return check
@@ -262,7 +277,10 @@ def epoch_ms(value: Any) -> int:
             raise ValueError("no time")
         return int(value * 1000) if abs(value) < _SECONDS_BELOW else int(value)
     except (ValueError, TypeError, OverflowError) as error:
-        text = "expected a time as RFC 3339 with its offset, or seconds or milliseconds since 1970, but found something else; correct the record"
+        text = (
+            "expected a time as RFC 3339 with its offset, or seconds or milliseconds since 1970, but found "
+            "something else; correct the record"
+        )
         raise DecodeError("bad_time", text) from error
 
 

@@ -1,8 +1,9 @@
 """How far a partition of a lane is done: the committed offset and its metadata, which Kafka keeps up to 4096 bytes.
 
-The offset is the lowest unfinished one. The metadata is JSON: `done`, the finished offsets above it (unsigned varints in base64, alternately how
-many are unfinished and how many finished), `source`, the highest that was read below it, `counts` of how tasks ended, `topic` (the id of the lane's
-topic) and `by`, the worker that committed it. Ranges that do not fit are left out: their tasks are done again, should the worker die.
+The offset is the lowest unfinished one. The metadata is JSON: `done`, the finished offsets above it (unsigned varints
+in base64, alternately how many are unfinished and how many finished), `source`, the highest that was read below it,
+`counts` of how tasks ended, `topic` (the id of the lane's topic) and `by`, the worker that committed it. Ranges that do
+not fit are left out: their tasks are done again, should the worker die.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def encode_position(position: LanePosition, limit_bytes: int = METADATA_BYTES) -
 
 
 def decode_position(offset: int, metadata: str) -> LanePosition | None:
-    """The position of a committed offset; None when no worker of ours wrote its metadata (an operator's tool sets offsets without it)."""
+    """The position of a committed offset; None when no worker of ours wrote its metadata (an operator's tool sets
+    offsets without it)."""
     try:
         read = _decoder.decode(metadata)
         finished = tuple(_unpack(offset, base64.b64decode(read.done, validate=True)))

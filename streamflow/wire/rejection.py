@@ -1,4 +1,5 @@
-"""The record that answers a refused command: its original bytes, why it was refused, and the state that it met (design section 2)."""
+"""The record that answers a refused command: its original bytes, why it was refused, and the state that it met (design
+section 2)."""
 
 from __future__ import annotations
 
@@ -14,4 +15,13 @@ _encoder = msgspec.json.Encoder(order="sorted")
 def rejection(record: Record, effect: RecordRejection) -> DeadLetter:
     """The dead letter with reason `rejected`. Its headers name the command, the code and the state as JSON."""
     state = _encoder.encode(effect.state).decode()
-    return dead_letter(record, "rejected", effect.message, "engine", command=effect.command_id, code=effect.code, run=effect.run, state=state)
+    return dead_letter(
+        record,
+        "rejected",
+        effect.message,
+        "engine",
+        command=effect.command_id,
+        code=effect.code,
+        run=effect.run,
+        state=state,
+    )

@@ -1,4 +1,5 @@
-"""JSON Schemas of what strangers write and read: definitions, catalogs, and the records of `runs`. Made from the code, so never beside it.
+"""JSON Schemas of what strangers write and read: definitions, catalogs, and the records of `runs`. Made from the code,
+so never beside it.
 
 `schemas/` holds them as files; a test compares, and `python -m streamflow.wire.schemas` writes them.
 """
@@ -33,12 +34,18 @@ def _written(model: type[Definition] | type[Catalog], title: str) -> dict[str, A
 
 
 def _transition() -> dict[str, Any]:
-    """The value of a record in `runs`. Which of `$defs` its `data` is, the header `ce_type` says: `streamflow.<name>`."""
+    """The value of a record in `runs`. Which of `$defs` its `data` is, the header `ce_type` says:
+    `streamflow.<name>`."""
     _, parts = msgspec.json.schema_components([Transition], ref_template="#/$defs/{name}")
     _, facts = msgspec.json.schema_components(list(FACTS.values()), ref_template="#/$defs/{name}")
     own = parts["Transition"]
     own["properties"]["data"] = {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in FACTS]}
-    return {"$schema": _DRAFT, **own, "title": "A transition: the value of a record in runs", "$defs": dict(sorted(facts.items()))}
+    return {
+        "$schema": _DRAFT,
+        **own,
+        "title": "A transition: the value of a record in runs",
+        "$defs": dict(sorted(facts.items())),
+    }
 
 
 def render(schema: dict[str, Any]) -> str:

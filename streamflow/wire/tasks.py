@@ -1,7 +1,9 @@
-"""The records of `tasks.<lane>`: a task as JSON with sorted keys, and in the header `source` where in `commands` it was decided.
+"""The records of `tasks.<lane>`: a task as JSON with sorted keys, and in the header `source` where in `commands` it was
+decided.
 
-An engine that comes back after a crash sends the same tasks again, identically and in order. So a record whose source is not above the highest
-that was read in its partition is a copy, and no list of ids is needed to know it. `commands` made anew has another id, and begins again.
+An engine that comes back after a crash sends the same tasks again, identically and in order. So a record whose source
+is not above the highest that was read in its partition is a copy, and no list of ids is needed to know it. `commands`
+made anew has another id, and begins again.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ _decoder: msgspec.json.Decoder[Task | CancelTask] = msgspec.json.Decoder(Task | 
 
 
 class Source(NamedTuple):
-    """The command that a task was decided on, and which of that decision's tasks it is. Of one `topic_id`, later ones are greater."""
+    """The command that a task was decided on, and which of that decision's tasks it is. Of one `topic_id`, later ones
+    are greater."""
 
     topic_id: str
     offset: int
@@ -46,7 +49,10 @@ def decode_task(data: bytes) -> Task | CancelTask:
         return _decoder.decode(data)
     except (msgspec.DecodeError, RecursionError) as error:
         place = str(error).rsplit(" - at ", 1)[1] if " - at " in str(error) else "the top"
-        message = f"expected the JSON of a task but {type(error).__name__} was raised at {place}; only the engine writes this topic"
+        message = (
+            f"expected the JSON of a task but {type(error).__name__} was raised at {place}; only the engine "
+            "writes this topic"
+        )
         raise DecodeError("bad_task", message) from error
 
 
@@ -64,7 +70,8 @@ def read_source(text: str) -> Source | None:
 
 
 def source_of(headers: Iterable[tuple[str, bytes]]) -> Source | None:
-    """Where a record was decided; None when it does not say so (somebody sent it by hand), and then it is never taken for a copy."""
+    """Where a record was decided; None when it does not say so (somebody sent it by hand), and then it is never taken
+    for a copy."""
     for name, value in headers:
         if name == SOURCE and value:
             return read_source(value.decode(errors="replace"))

@@ -1,6 +1,8 @@
-"""The records of `runs` and of emitted events: CloudEvents in binary mode, JSON values with sorted keys (design section 2).
+"""The records of `runs` and of emitted events: CloudEvents in binary mode, JSON values with sorted keys (design section
+2).
 
-The contract that strangers build on. `decode_transition` is for our own readers; the checker of the proofs has one of its own.
+The contract that strangers build on. `decode_transition` is for our own readers; the checker of the proofs has one of
+its own.
 """
 
 from __future__ import annotations
@@ -59,13 +61,20 @@ def decode_transition(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Tra
     named = dict(headers)
     fact = FACTS.get(named.get("ce_type", b"").decode("utf-8", "replace").removeprefix("streamflow."))
     if fact is None:
-        raise DecodeError("bad_transition", "expected a ce_type of streamflow but it is another or none; only the engine writes this topic")
+        raise DecodeError(
+            "bad_transition",
+            "expected a ce_type of streamflow but it is another or none; only the engine writes this topic",
+        )
     try:
         raw = _raw.decode(value)
         data: Any = msgspec.convert(raw.data, fact)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise DecodeError("bad_transition", "expected a transition but the value is none; only the engine writes this topic") from error
-    return Transition(raw.run, raw.definition, raw.version, raw.key, raw.seq, raw.at_ms, raw.cause, data, raw.step, raw.attempt)
+        raise DecodeError(
+            "bad_transition", "expected a transition but the value is none; only the engine writes this topic"
+        ) from error
+    return Transition(
+        raw.run, raw.definition, raw.version, raw.key, raw.seq, raw.at_ms, raw.cause, data, raw.step, raw.attempt
+    )
 
 
 def encode_event(effect: PublishEvent) -> tuple[bytes, bytes, Headers]:

@@ -32,11 +32,18 @@ PARTS: dict[str, Callable[[Stage], list[Row]]] = {
 def main() -> int:
     """0 when every part could be measured, whether or not its aim was met."""
     options = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    options.add_argument("--only", action="append", metavar="NAME", choices=sorted(PARTS), help="this part (may be given again)")
+    options.add_argument(
+        "--only", action="append", metavar="NAME", choices=sorted(PARTS), help="this part (may be given again)"
+    )
     options.add_argument("--quick", action="store_true", help="a tenth of everything: whether it works, not how fast")
     options.add_argument("--seconds", type=float, help="of each paced measurement (20; quick: 3)")
     options.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    options.add_argument("--keep", type=Path, metavar="FOLDER", help="work in this folder, and keep it: logs, stores and the brokers' data")
+    options.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
+        help="work in this folder, and keep it: logs, stores and the brokers' data",
+    )
     asked = options.parse_args()
     if asked.keep is not None and asked.keep.exists():
         options.error(f"expected a folder that is not there yet but {asked.keep} is; do name another")
@@ -50,7 +57,9 @@ def main() -> int:
             def say(text: str, name: str = name, began: float = began) -> None:
                 print(f"[{name} {time.monotonic() - began:6.1f} s] {text}", file=sys.stderr, flush=True)
 
-            stage = Stage(asked.keep or Path(temporary), asked.quick, asked.seconds or (3.0 if asked.quick else 20.0), say)
+            stage = Stage(
+                asked.keep or Path(temporary), asked.quick, asked.seconds or (3.0 if asked.quick else 20.0), say
+            )
             say("begins")
             try:
                 rows += PARTS[name](stage)

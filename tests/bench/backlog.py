@@ -1,6 +1,8 @@
-"""Commands from a backlog: the engine, and beside it the bare loop on the same commands with outputs of the same number and size.
+"""Commands from a backlog: the engine, and beside it the bare loop on the same commands with outputs of the same number
+and size.
 
-Both are timed from the first to the last append of what they produce, in the broker's time; how long a start takes is a figure of its own.
+Both are timed from the first to the last append of what they produce, in the broker's time; how long a start takes is a
+figure of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ def measure(stage: Stage) -> list[Row]:
         topic = f"{world.prefix}commands"
         count = append(world.broker.bootstrap_servers, topic, commands(runs, published.sha, published.offset))
         stage.say(f"{count} commands wait")
-        _bare(stage, world, "warm-up", count, *_NOMINAL)  # a broker that has just started takes much longer for everything
+        # a broker that has just started takes much longer for everything
+        _bare(stage, world, "warm-up", count, *_NOMINAL)
 
         began_ms = time.time() * 1000
         engine = world.worker("engine")
@@ -40,7 +43,11 @@ def measure(stage: Stage) -> list[Row]:
         ours = span(produced)
         stage.say(f"engine: {count / ours.seconds:.0f} commands/s")
 
-        figures = [figure for records in (produced, saved) for figure in (len(records) / count, _bytes(records) // len(records) - _KEY_BYTES)]
+        figures = [
+            figure
+            for records in (produced, saved)
+            for figure in (len(records) / count, _bytes(records) // len(records) - _KEY_BYTES)
+        ]
         theirs, beside = _bare(stage, world, "measured", count, *figures)
 
     def each_us(seconds: float) -> float:
@@ -48,14 +55,41 @@ def measure(stage: Stage) -> list[Row]:
 
     return [
         Row("backlog", "commands/s", count / ours.seconds, "1/s", beside=count / theirs.seconds, aim=AIM),
-        Row("backlog", "engine CPU per command", each_us(meter.used_s("engine", *ours)), "us", each_us(beside.used_s("bare", *theirs)), better="less"),
-        Row("backlog", "broker CPU per command", each_us(meter.used_s("broker", *ours)), "us", each_us(beside.used_s("broker", *theirs)), better="less"),
-        Row("backlog", f"of it, {JIT}", each_us(meter.used_s(JIT, *ours)), "us", each_us(beside.used_s(JIT, *theirs)), better="less"),
+        Row(
+            "backlog",
+            "engine CPU per command",
+            each_us(meter.used_s("engine", *ours)),
+            "us",
+            each_us(beside.used_s("bare", *theirs)),
+            better="less",
+        ),
+        Row(
+            "backlog",
+            "broker CPU per command",
+            each_us(meter.used_s("broker", *ours)),
+            "us",
+            each_us(beside.used_s("broker", *theirs)),
+            better="less",
+        ),
+        Row(
+            "backlog",
+            f"of it, {JIT}",
+            each_us(meter.used_s(JIT, *ours)),
+            "us",
+            each_us(beside.used_s(JIT, *theirs)),
+            better="less",
+        ),
         Row("backlog", "transitions per command", len(produced) / count, ""),
         Row("backlog", "bytes of transitions per command", _bytes(produced) / count, "B"),
         Row("backlog", "changelog records per command", len(saved) / count, ""),
         Row("backlog", "bytes of changelog per command", _bytes(saved) / count, "B"),
-        Row("backlog", "from the start of the process to the first transition", (ours.first_ms - began_ms) / 1000, "s", better="less"),
+        Row(
+            "backlog",
+            "from the start of the process to the first transition",
+            (ours.first_ms - began_ms) / 1000,
+            "s",
+            better="less",
+        ),
     ]
 
 
@@ -64,7 +98,9 @@ def _bare(stage: Stage, world: World, name: str, count: int, *figures: float) ->
     for topic in topics:
         make_topic(world, f"{world.prefix}{topic}")
     full = [f"{world.prefix}{topic}" for topic in ("commands", *topics)]
-    process = program("bare", "loop", world.broker.bootstrap_servers, name, *full, count, *figures, stage.folder / f"bare-{name}")
+    process = program(
+        "bare", "loop", world.broker.bootstrap_servers, name, *full, count, *figures, stage.folder / f"bare-{name}"
+    )
     with Meter({"bare": process.pid, "broker": world.broker.pid}) as meter:
         answer(process, 300)
     return span(stored(world, topics[0])), meter
@@ -73,7 +109,9 @@ def _bare(stage: Stage, world: World, name: str, count: int, *figures: float) ->
 def _check(produced: list[Stored], runs: int) -> None:
     kinds = Counter(record.type for record in produced)
     if kinds["RunCompleted"] != runs or len(produced) != runs * TRANSITIONS_PER_RUN:
-        raise Failed(f"expected {runs} runs to complete in {runs * TRANSITIONS_PER_RUN} transitions but found {dict(kinds)}")
+        raise Failed(
+            f"expected {runs} runs to complete in {runs * TRANSITIONS_PER_RUN} transitions but found {dict(kinds)}"
+        )
 
 
 def _bytes(records: Iterable[Stored]) -> int:

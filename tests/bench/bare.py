@@ -1,11 +1,13 @@
-"""The bare loop: what aiokafka and RocksDB give for the same bytes, without any engine. The ceiling that ours is measured against.
+"""The bare loop: what aiokafka and RocksDB give for the same bytes, without any engine. The ceiling that ours is
+measured against.
 
     loop BOOTSTRAP GROUP TOPIC OUT STATE COMMANDS OUTPUTS OUTPUT_BYTES RECORDS RECORD_BYTES FOLDER
     consume BOOTSTRAP GROUP TOPIC RECORDS
 
-`loop` reads commands, decodes each, and for each gets and puts RECORDS keys in a RocksDB of the partition and produces OUTPUTS records
-to OUT and RECORDS to STATE (averages, so they may be fractions), of these sizes; then it commits. Batches of all partitions run at the same time.
-Nothing is atomic and nothing is exact. `consume` reads and does nothing.
+`loop` reads commands, decodes each, and for each gets and puts RECORDS keys in a RocksDB of the partition and produces
+OUTPUTS records to OUT and RECORDS to STATE (averages, so they may be fractions), of these sizes; then it commits.
+Batches of all partitions run at the same time. Nothing is atomic and nothing is exact. `consume` reads and does
+nothing.
 """
 
 from __future__ import annotations
@@ -43,7 +45,14 @@ class _Share:
 
 
 class _Partition:
-    def __init__(self, number: int, producer: AIOKafkaProducer, folder: Path, out: tuple[str, float, int], state: tuple[str, float, int]) -> None:
+    def __init__(
+        self,
+        number: int,
+        producer: AIOKafkaProducer,
+        folder: Path,
+        out: tuple[str, float, int],
+        state: tuple[str, float, int],
+    ) -> None:
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         self._db = Rdict(str(folder / str(number)), options)
@@ -111,10 +120,18 @@ async def _fetch(consumer: AIOKafkaConsumer) -> dict[TopicPartition, list[Any]]:
 
 
 async def loop(
-    bootstrap: str, group: str, topic: str, out: tuple[str, float, int], state: tuple[str, float, int], count: int, folder: Path
+    bootstrap: str,
+    group: str,
+    topic: str,
+    out: tuple[str, float, int],
+    state: tuple[str, float, int],
+    count: int,
+    folder: Path,
 ) -> dict[str, float]:
     """Takes `count` commands. `out` and `state` are (topic, records per command, bytes of each)."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, acks="all", linger_ms=0, max_batch_size=_BATCH_BYTES)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, enable_idempotence=True, acks="all", linger_ms=0, max_batch_size=_BATCH_BYTES
+    )
     await producer.start()
     consumer = await _consumer(bootstrap, group, topic)
     partitions: dict[int, _Partition] = {}

@@ -1,7 +1,9 @@
-"""`python -m tests.bench.bare_calls ROLE BOOTSTRAP COMMANDS TASKS OUT RUNS STEPS`: the bare loops of calls, without any engine.
+"""`python -m tests.bench.bare_calls ROLE BOOTSTRAP COMMANDS TASKS OUT RUNS STEPS`: the bare loops of calls, without any
+engine.
 
-`start` appends RUNS records to COMMANDS. `engine` passes each record on to TASKS and, for each, one to OUT, until it has been there STEPS times;
-`tasks` passes every record of TASKS back to COMMANDS. Both end when all records have gone all ways.
+`start` appends RUNS records to COMMANDS. `engine` passes each record on to TASKS and, for each, one to OUT, until it
+has been there STEPS times; `tasks` passes every record of TASKS back to COMMANDS. Both end when all records have gone
+all ways.
 """
 
 from __future__ import annotations
@@ -19,16 +21,27 @@ _PAD = b"x" * 300
 
 async def main(role: str, bootstrap: str, commands: str, tasks: str, out: str, runs: int, steps: int) -> dict[str, int]:
     """How many records were passed on."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, acks="all", linger_ms=0, max_batch_size=1 << 19)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, enable_idempotence=True, acks="all", linger_ms=0, max_batch_size=1 << 19
+    )
     await producer.start()
     count = 0
     if role == "start":
-        sent = [await producer.send(commands, b"0" + _PAD, key=b"k%d" % number, partition=number % 12) for number in range(runs)]
+        sent = [
+            await producer.send(commands, b"0" + _PAD, key=b"k%d" % number, partition=number % 12)
+            for number in range(runs)
+        ]
         await asyncio.gather(*sent)
         await producer.stop()
         return {"records": len(sent)}
     source, wanted = (commands, runs * (steps + 1)) if role == "engine" else (tasks, runs * steps)
-    consumer = AIOKafkaConsumer(source, bootstrap_servers=bootstrap, group_id=f"bare-{role}", auto_offset_reset="earliest", enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        source,
+        bootstrap_servers=bootstrap,
+        group_id=f"bare-{role}",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
     await consumer.start()
     while count < wanted:
         batches = await consumer.getmany(timeout_ms=10_000)

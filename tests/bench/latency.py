@@ -1,4 +1,5 @@
-"""From the append of an event to the append of its run's last transition, through ingress and engine, at three rates; CPU of every process."""
+"""From the append of an event to the append of its run's last transition, through ingress and engine, at three rates;
+CPU of every process."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ def measure(stage: Stage) -> list[Row]:
             with Meter(pids) as meter:
                 said = _send(world, f"r{rate}", rate, stage.seconds)
             thousands = said["sent"] / 1000
-            used[rate] = {name: meter.used_s(name, said["began_ms"], said["ended_ms"]) / thousands for name in (*pids, JIT)}
+            used[rate] = {
+                name: meter.used_s(name, said["began_ms"], said["ended_ms"]) / thousands for name in (*pids, JIT)
+            }
             drained(world)
         idle_s = 3.0 if stage.quick else 15.0
         stage.say(f"nothing for {idle_s:.0f} s")
@@ -44,17 +47,33 @@ def measure(stage: Stage) -> list[Row]:
         taken = latencies(world)
         for worker in (engine, ingress):
             worker.stop()
-    rows.append(Row("latency", "worst of the first 100 events after a start", max(taken[_FIRST[0]]), "ms", better="less"))
+    rows.append(
+        Row("latency", "worst of the first 100 events after a start", max(taken[_FIRST[0]]), "ms", better="less")
+    )
     for rate in reversed(RATES):
         values = taken[f"r{rate}"]
-        rows += [Row("latency", f"p{share * 100:.0f} at {rate}/s", percentile(values, share), "ms", better="less") for share in (0.5, 0.99)]
+        rows += [
+            Row("latency", f"p{share * 100:.0f} at {rate}/s", percentile(values, share), "ms", better="less")
+            for share in (0.5, 0.99)
+        ]
         rows.append(Row("latency", f"max at {rate}/s", max(values), "ms", better="less"))
-        rows += [Row("latency", f"CPU of {name} per 1,000 events at {rate}/s", used[rate][name], "s", better="less") for name in pids]
+        rows += [
+            Row("latency", f"CPU of {name} per 1,000 events at {rate}/s", used[rate][name], "s", better="less")
+            for name in pids
+        ]
         rows.append(Row("latency", f"of it, {JIT}", used[rate][JIT], "s", better="less"))
         rows.append(
-            Row("latency", f"CPU of all but that per 1,000 events at {rate}/s", sum(used[rate][name] for name in pids) - used[rate][JIT], "s", better="less")
+            Row(
+                "latency",
+                f"CPU of all but that per 1,000 events at {rate}/s",
+                sum(used[rate][name] for name in pids) - used[rate][JIT],
+                "s",
+                better="less",
+            )
         )
-    rows += [Row("latency", f"CPU of {name} when idle", share, "% of a core", better="less") for name, share in idle.items()]
+    rows += [
+        Row("latency", f"CPU of {name} when idle", share, "% of a core", better="less") for name, share in idle.items()
+    ]
     return rows
 
 

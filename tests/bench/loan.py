@@ -1,4 +1,5 @@
-"""The real log, or one of its kind where that is not: from the first event sent to the last transition, through ingress and engine."""
+"""The real log, or one of its kind where that is not: from the first event sent to the last transition, through ingress
+and engine."""
 
 from __future__ import annotations
 
@@ -39,11 +40,34 @@ def measure(stage: Stage) -> list[Row]:
         beside = answer(program("bare", "consume", world.broker.bootstrap_servers, "bare", world.source, len(log)), 120)
     name = "real log" if real else "generated log"
     rows = [
-        Row("loan", f"{name}, {len(log):,} events", whole.seconds, "s", beside=beside["seconds"], aim=AIM_S if real else None, better="less"),
-        Row("loan", "events/s (beside: aiokafka reads the topic and does nothing)", len(log) / whole.seconds, "1/s", len(log) / beside["seconds"]),
+        Row(
+            "loan",
+            f"{name}, {len(log):,} events",
+            whole.seconds,
+            "s",
+            beside=beside["seconds"],
+            aim=AIM_S if real else None,
+            better="less",
+        ),
+        Row(
+            "loan",
+            "events/s (beside: aiokafka reads the topic and does nothing)",
+            len(log) / whole.seconds,
+            "1/s",
+            len(log) / beside["seconds"],
+        ),
         Row("loan", "of it, sending", arrived.seconds, "s", better="less"),
     ]
-    rows += [Row("loan", f"CPU of {process} per 1,000 events", meter.used_s(process, *whole) / len(log) * 1000, "s", better="less") for process in pids]
+    rows += [
+        Row(
+            "loan",
+            f"CPU of {process} per 1,000 events",
+            meter.used_s(process, *whole) / len(log) * 1000,
+            "s",
+            better="less",
+        )
+        for process in pids
+    ]
     return rows
 
 

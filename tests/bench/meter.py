@@ -27,7 +27,8 @@ def cpu_s(pid: int) -> float | None:
 
 
 class Compiler:
-    """CPU seconds of a Java process's compiler threads: much in the first minute of a broker, nothing later. Threads that ended still count."""
+    """CPU seconds of a Java process's compiler threads: much in the first minute of a broker, nothing later. Threads
+    that ended still count."""
 
     def __init__(self, pid: int) -> None:
         self._tasks = Path(f"/proc/{pid}/task")
@@ -63,7 +64,9 @@ class Meter:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._ended.set()
         self._thread.join()
         self._sample()

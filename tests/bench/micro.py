@@ -1,4 +1,5 @@
-"""Where the engine's time goes, part by part, in this process and without a broker: CPU of the thread, so that other processes do not count.
+"""Where the engine's time goes, part by part, in this process and without a broker: CPU of the thread, so that other
+processes do not count.
 
 With BENCH_PROFILE in the environment, the functions that take the most time are printed too.
 """
@@ -72,15 +73,26 @@ def measure(stage: Stage) -> list[Row]:
     folder = stage.folder / "micro"
     if "BENCH_PROFILE" in os.environ:
         profile = cProfile.Profile()
-        profile.runcall(_run, values, contents, RocksStore(folder / "profiled", write_buffer_bytes=16 << 20, block_cache_bytes=32 << 20))
+        profile.runcall(
+            _run,
+            values,
+            contents,
+            RocksStore(folder / "profiled", write_buffer_bytes=16 << 20, block_cache_bytes=32 << 20),
+        )
         pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(40)
     defaults = Engine()
-    store = RocksStore(folder / "store", write_buffer_bytes=defaults.store_write_buffer_bytes, block_cache_bytes=defaults.store_block_cache_bytes)
+    store = RocksStore(
+        folder / "store",
+        write_buffer_bytes=defaults.store_write_buffer_bytes,
+        block_cache_bytes=defaults.store_block_cache_bytes,
+    )
     spent, made = _run(values, contents, store)
     shutil.rmtree(folder)
     if made != runs * TRANSITIONS_PER_RUN:
         raise Failed(f"expected {runs * TRANSITIONS_PER_RUN} transitions but {made} were made")
-    rows = [Row("micro", part, seconds / len(values) * 1e6, "us/command", better="less") for part, seconds in spent.items()]
+    rows = [
+        Row("micro", part, seconds / len(values) * 1e6, "us/command", better="less") for part, seconds in spent.items()
+    ]
     return [*rows, Row("micro", "all parts", sum(spent.values()) / len(values) * 1e6, "us/command", better="less")]
 
 

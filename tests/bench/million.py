@@ -1,4 +1,5 @@
-"""A million waiting runs in one worker: its memory, its restore on an empty disk, and 100,000 timers that fall due at once beside new work."""
+"""A million waiting runs in one worker: its memory, its restore on an empty disk, and 100,000 timers that fall due at
+once beside new work."""
 
 from __future__ import annotations
 
@@ -9,7 +10,19 @@ from pathlib import Path
 
 from streamflow.engine import commands as c
 from tests.bench.report import Row
-from tests.bench.stage import ARRIVALS, Stage, answer, drained, logged, logged_ms, percentile, pid_of, program, stored, wait_ready
+from tests.bench.stage import (
+    ARRIVALS,
+    Stage,
+    answer,
+    drained,
+    logged,
+    logged_ms,
+    percentile,
+    pid_of,
+    program,
+    stored,
+    wait_ready,
+)
 from tests.bench.workload import ONE_EVENT, append, catalog
 from tests.proof.world import Worker, World, wait
 
@@ -62,7 +75,11 @@ def measure(stage: Stage) -> list[Row]:
         drained(world)
         fired = [record.at_ms for record in stored(world, "runs") if record.type == "DelayElapsed"]
         arrived = {record.key: record.at_ms for record in stored(world, ARRIVALS)}
-        ended = {record.key: record.at_ms for record in stored(world, "runs") if record.type == "RunCompleted" and record.key in arrived}
+        ended = {
+            record.key: record.at_ms
+            for record in stored(world, "runs")
+            if record.type == "RunCompleted" and record.key in arrived
+        }
         beside = [ended[key] - at_ms for key, at_ms in arrived.items() if at_ms < drained_ms]
         stage.say(f"{due} timers fired in {(max(fired) - due_ms) / 1000:.1f} s")
 
@@ -70,7 +87,12 @@ def measure(stage: Stage) -> list[Row]:
         engine.delete_state()
         log_begins = engine.log.stat().st_size
         engine.start()
-        wait(lambda: len(logged(engine, "partition_open", log_begins)) >= 12, "every partition to be restored", 600, every_s=0.5)
+        wait(
+            lambda: len(logged(engine, "partition_open", log_begins)) >= 12,
+            "every partition to be restored",
+            600,
+            every_s=0.5,
+        )
         assigned = logged_ms(logged(engine, "partitions_assigned", log_begins)[-1])
         restore_s = (max(map(logged_ms, logged(engine, "partition_open", log_begins))) - assigned) / 1000
         restored = sum(line["restored"] for line in logged(engine, "partition_open", log_begins))
@@ -81,7 +103,13 @@ def measure(stage: Stage) -> list[Row]:
         Row("million", f"{far:,} runs decided from their commands", far / loaded_s, "1/s"),
         Row("million", "memory of the worker without runs", empty, "MB", better="less"),
         Row("million", f"memory of the worker with {far:,} waiting runs", held, "MB", better="less"),
-        Row("million", f"{due:,} timers due at once: from their time to the last that fired", (max(fired) - due_ms) / 1000, "s", better="less"),
+        Row(
+            "million",
+            f"{due:,} timers due at once: from their time to the last that fired",
+            (max(fired) - due_ms) / 1000,
+            "s",
+            better="less",
+        ),
         Row("million", "the earliest of them after its time", min(fired) - due_ms, "ms"),
         Row("million", f"p50 of new runs at {RATE}/s meanwhile", percentile(beside, 0.5), "ms", better="less"),
         Row("million", f"p99 of new runs at {RATE}/s meanwhile", percentile(beside, 0.99), "ms", better="less"),

@@ -1,4 +1,5 @@
-"""`python -m tests.bench.paced BOOTSTRAP TOPIC RATE SECONDS NAME`: events at a steady rate, each with a key of its own (NAME-0, NAME-1, ...).
+"""`python -m tests.bench.paced BOOTSTRAP TOPIC RATE SECONDS NAME`: events at a steady rate, each with a key of its own
+(NAME-0, NAME-1, ...).
 
 Prints when it began and ended. It never catches up in a burst by more than what a stall of its own left undone."""
 
@@ -15,7 +16,15 @@ def main(bootstrap: str, topic: str, rate: str, seconds: str, name: str) -> int:
     """0 when every event was acknowledged."""
     per_s, count = float(rate), int(float(rate) * float(seconds))
     failed: list[object] = []
-    producer = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random", "linger.ms": 0, "enable.idempotence": True, "log_level": 0})
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "partitioner": "murmur2_random",
+            "linger.ms": 0,
+            "enable.idempotence": True,
+            "log_level": 0,
+        }
+    )
     began = time.time()
     for number in range(count):
         wait_s = began + number / per_s - time.time()
@@ -24,7 +33,9 @@ def main(bootstrap: str, topic: str, rate: str, seconds: str, name: str) -> int:
             time.sleep(wait_s)
         key = f"{name}-{number}"
         value = json.dumps({"kind": "placed", "id": key, "amount": number}).encode()
-        producer.produce(topic, value, key.encode(), on_delivery=lambda error, _: failed.append(error) if error else None)
+        producer.produce(
+            topic, value, key.encode(), on_delivery=lambda error, _: failed.append(error) if error else None
+        )
     left = producer.flush(30)
     print(json.dumps({"sent": count - left - len(failed), "began_ms": began * 1000, "ended_ms": time.time() * 1000}))
     return 1 if left or failed else 0

@@ -1,4 +1,5 @@
-"""How soon the engine goes on: after kill -9 with its disk, and on an empty disk with a changelog of many waiting runs."""
+"""How soon the engine goes on: after kill -9 with its disk, and on an empty disk with a changelog of many waiting
+runs."""
 
 from __future__ import annotations
 
@@ -42,10 +43,21 @@ def _after_kill(stage: Stage, static: bool) -> list[Row]:
             sender.kill()
             sender.communicate()
         moved = _first_by_partition(world, killed_ms + _IN_FLIGHT_MS)
-    stage.say(f"{kind}: {min(moved) - killed_ms:.0f} ms to the first transition, {max(moved) - killed_ms:.0f} ms until every partition moved")
+    stage.say(
+        f"{kind}: {min(moved) - killed_ms:.0f} ms to the first transition, {max(moved) - killed_ms:.0f} ms until "
+        "every partition moved"
+    )
     return [
-        Row("recovery", f"kill -9 to the first transition, {kind}", (min(moved) - killed_ms) / 1000, "s", better="less"),
-        Row("recovery", f"kill -9 until every partition moved, {kind}", (max(moved) - killed_ms) / 1000, "s", better="less"),
+        Row(
+            "recovery", f"kill -9 to the first transition, {kind}", (min(moved) - killed_ms) / 1000, "s", better="less"
+        ),
+        Row(
+            "recovery",
+            f"kill -9 until every partition moved, {kind}",
+            (max(moved) - killed_ms) / 1000,
+            "s",
+            better="less",
+        ),
     ]
 
 
@@ -93,6 +105,18 @@ def _restore(stage: Stage) -> list[Row]:
         Row("recovery", f"restore of {runs:,} waiting runs into an empty folder", seconds, "s", better="less"),
         Row("recovery", "records restored", len(saved) / seconds, "1/s"),
         Row("recovery", "bytes restored", sum(record.size for record in saved) / seconds / 1e6, "MB/s"),
-        Row("recovery", "empty folder: start of the process to the first transition", (min(moved) - began_ms) / 1000, "s", better="less"),
-        Row("recovery", "empty folder: start of the process until every partition moved", (max(moved) - began_ms) / 1000, "s", better="less"),
+        Row(
+            "recovery",
+            "empty folder: start of the process to the first transition",
+            (min(moved) - began_ms) / 1000,
+            "s",
+            better="less",
+        ),
+        Row(
+            "recovery",
+            "empty folder: start of the process until every partition moved",
+            (max(moved) - began_ms) / 1000,
+            "s",
+            better="less",
+        ),
     ]

@@ -1,4 +1,5 @@
-"""What the benchmark prints: one row for each figure, beside what it is to be compared with, and the facts of the machine."""
+"""What the benchmark prints: one row for each figure, beside what it is to be compared with, and the facts of the
+machine."""
 
 from __future__ import annotations
 
@@ -62,12 +63,16 @@ class Machine:
 
 def machine() -> Machine:
     """This machine, with its load average as it is now: call it before anything is started."""
-    return Machine(len(os.sched_getaffinity(0)), _processor(), platform.python_version(), KAFKA_VERSION, os.getloadavg()[0])
+    return Machine(
+        len(os.sched_getaffinity(0)), _processor(), platform.python_version(), KAFKA_VERSION, os.getloadavg()[0]
+    )
 
 
 def _processor() -> str:
     with open("/proc/cpuinfo") as lines:  # noqa: PTH123 - a file of the kernel
-        return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+        return next(
+            (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+        )
 
 
 def show(rows: Sequence[Row], at: Machine, console: Console) -> None:
@@ -83,9 +88,17 @@ def show(rows: Sequence[Row], at: Machine, console: Console) -> None:
             table.add_row(f"[bold]{part}[/]")
         table.add_row(f"  {row.what}", number(row.value), row.unit, number(row.beside), number(row.ratio), _aim(row))
     console.print(table)
-    console.print(f"{at.cores} cores ({at.processor}), Python {at.python}, Kafka {at.kafka}, load average {at.load:.2f} at the start", highlight=False)
+    console.print(
+        f"{at.cores} cores ({at.processor}), Python {at.python}, Kafka {at.kafka}, load average {at.load:.2f} at the "
+        "start",
+        highlight=False,
+    )
     if at.busy:
-        console.print(f"[yellow]The load average was above {_BUSY:.0f} before anything began: ratios hold, absolute figures do not.[/]", highlight=False)
+        console.print(
+            f"[yellow]The load average was above {_BUSY:.0f} before anything began: ratios hold, absolute figures do "
+            "not.[/]",
+            highlight=False,
+        )
 
 
 def _aim(row: Row) -> str:

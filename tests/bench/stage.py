@@ -1,4 +1,5 @@
-"""What every part of the benchmark stands on: how big it is to be, a broker and a prefix of its own, and reading times off the topics."""
+"""What every part of the benchmark stands on: how big it is to be, a broker and a prefix of its own, and reading times
+off the topics."""
 
 from __future__ import annotations
 
@@ -53,7 +54,10 @@ class Stage:
     def world(self, name: str, source: str = ARRIVALS) -> Iterator[World]:
         """A fresh broker, with the fixed topics and a source topic whose records carry the time of their append."""
         folder = self.folder / name
-        with EmbeddedBroker(folder / "broker") as broker, TimedWorld(broker, folder / "world", self.say, source) as world:
+        with (
+            EmbeddedBroker(folder / "broker") as broker,
+            TimedWorld(broker, folder / "world", self.say, source) as world,
+        ):
             yield world
 
 
@@ -69,7 +73,9 @@ class TimedWorld(World):
 def make_topic(world: World, name: str) -> None:
     """A topic of 12 partitions with LogAppendTime."""
     client = AdminClient({"bootstrap.servers": world.broker.bootstrap_servers, "log_level": 0})
-    for future in client.create_topics([NewTopic(name, PARTITIONS, 1, config={"message.timestamp.type": "LogAppendTime"})]).values():
+    for future in client.create_topics(
+        [NewTopic(name, PARTITIONS, 1, config={"message.timestamp.type": "LogAppendTime"})]
+    ).values():
         future.result()
 
 
@@ -78,7 +84,8 @@ def pid_of(worker: Worker) -> int:
 
 
 def drained(world: World) -> None:
-    """Waits until everything is read, decided and saved. It asks rarely: asking costs the broker what is to be measured."""
+    """Waits until everything is read, decided and saved. It asks rarely: asking costs the broker what is to be
+    measured."""
     left, moved = None, time.monotonic()
     while True:
         world.check()
@@ -97,7 +104,11 @@ def logged(worker: Worker, event: str, since: int = 0) -> list[dict[str, Any]]:
     with worker.log.open("rb") as log:
         log.seek(since)
         lines = log.read().splitlines()
-    return [line for raw in lines if raw.startswith(b"{") and event.encode() in raw and (line := json.loads(raw))["event"] == event]
+    return [
+        line
+        for raw in lines
+        if raw.startswith(b"{") and event.encode() in raw and (line := json.loads(raw))["event"] == event
+    ]
 
 
 def logged_ms(line: dict[str, Any]) -> float:
@@ -120,7 +131,8 @@ def wait_ready(world: World, *workers: Worker) -> None:
 
 
 class Stored(NamedTuple):
-    """What is measured of a record: where and when it was appended, its key, the bytes of key, value and headers, and its `ce_type`."""
+    """What is measured of a record: where and when it was appended, its key, the bytes of key, value and headers, and
+    its `ce_type`."""
 
     partition: int
     at_ms: int
@@ -142,13 +154,16 @@ def _stored(message: Any) -> Stored:
 
 
 def latencies(world: World) -> dict[str, list[float]]:
-    """Milliseconds from the append of every event to that of its run's last transition, by the name of its series. Raises Failed when one has no run."""
+    """Milliseconds from the append of every event to that of its run's last transition, by the name of its series.
+    Raises Failed when one has no run."""
     arrived = {record.key: record.at_ms for record in stored(world, ARRIVALS)}
     last: dict[str, int] = defaultdict(int)
     for record in stored(world, "runs"):
         last[record.key] = max(last[record.key], record.at_ms)
     if missing := arrived.keys() - last.keys():
-        raise Failed(f"expected a run of every event but {len(missing)} of {len(arrived)} have none, such as {min(missing)}")
+        raise Failed(
+            f"expected a run of every event but {len(missing)} of {len(arrived)} have none, such as {min(missing)}"
+        )
     taken: dict[str, list[float]] = defaultdict(list)
     for key, at_ms in arrived.items():
         taken[key.partition("-")[0]].append(last[key] - at_ms)

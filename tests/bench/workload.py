@@ -1,4 +1,5 @@
-"""What is run on: two definitions that never change, so that figures of different days can be compared, and commands for them."""
+"""What is run on: two definitions that never change, so that figures of different days can be compared, and commands
+for them."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from streamflow.ids import partition_of
 from streamflow.wire.codec import encode_command
 from tests.proof.world import PARTITIONS, Failed
 
-# Six transitions for its two commands: started, chosen, set, waiting (a timer is armed) | satisfied (disarmed), completed.
+# Six transitions for its two commands: started, chosen, set, waiting (a timer is armed) | satisfied (disarmed),
+# completed.
 TWO_COMMANDS = """
 name: bench-two
 version: "1"
@@ -50,7 +52,8 @@ def catalog(topic: str = "bench") -> str:
     schema = "{type: object, properties: {id: {type: string}, amount: {type: integer}}}"
     places = "id: {path: id}, key: {path: id}"
     lines = [
-        f"  - {{name: bench.{name}, topics: [{topic}], start: earliest, match: {{path: kind, equals: {name}}}, {places}, schema: {schema}}}"
+        f"  - {{name: bench.{name}, topics: [{topic}], start: earliest, match: {{path: kind, equals: {name}}}, "
+        f"{places}, schema: {schema}}}"
         for name in ("placed", "paid")
     ]
     return "events:\n" + "\n".join(lines) + "\n"
@@ -66,7 +69,12 @@ def start(number: int, sha: str, offset: int) -> c.StartRun:
 def delivery(number: int) -> c.DeliverEvent:
     """The command that ends run `number`."""
     key = f"k{number}"
-    return c.DeliverEvent(f"d{number}", "bench-two", key, c.Event("bench.paid", f"p{number}", int(time.time() * 1000), {"id": key, "amount": 10}))
+    return c.DeliverEvent(
+        f"d{number}",
+        "bench-two",
+        key,
+        c.Event("bench.paid", f"p{number}", int(time.time() * 1000), {"id": key, "amount": 10}),
+    )
 
 
 def commands(runs: int, sha: str, offset: int) -> Iterator[c.StartRun | c.DeliverEvent]:
@@ -86,15 +94,30 @@ def append(bootstrap: str, topic: str, records: Iterator[c.StartRun | c.DeliverE
             errors.append(str(error))
 
     producer = Producer(
-        {"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 20, "queue.buffering.max.messages": 1_000_000, "log_level": 0}
+        {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "linger.ms": 20,
+            "queue.buffering.max.messages": 1_000_000,
+            "log_level": 0,
+        }
     )
     count = 0
     for command in records:
-        producer.produce(topic, encode_command(command), command.key.encode(), partition_of(command.key, PARTITIONS), on_delivery=delivered)
+        producer.produce(
+            topic,
+            encode_command(command),
+            command.key.encode(),
+            partition_of(command.key, PARTITIONS),
+            on_delivery=delivered,
+        )
         count += 1
         if count % 1000 == 0:
             producer.poll(0)
     left = producer.flush(120)
     if left or errors:
-        raise Failed(f"expected {count} commands to be appended but {left} were not acknowledged and {len(errors)} refused: {errors[:3]}")
+        raise Failed(
+            f"expected {count} commands to be appended but {left} were not acknowledged and {len(errors)} refused: "
+            f"{errors[:3]}"
+        )
     return count

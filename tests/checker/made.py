@@ -1,4 +1,5 @@
-"""A small whole world by hand: one run that calls something outside and emits an event, with everything that ingress, engine and workers leave behind."""
+"""A small whole world by hand: one run that calls something outside and emits an event, with everything that ingress,
+engine and workers leave behind."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ START, DONE, FIRE = "source-id/0/0/t1", "complete/1", f"timer/{RUN}/pause/{T0 + 
 
 
 def a_world() -> Recorded:
-    """The run starts by an event, waits 700 ms, calls `book` and emits `shipped`; a second event is ignored and a third is a dead letter."""
+    """The run starts by an event, waits 700 ms, calls `book` and emits `shipped`; a second event is ignored and a third
+    is a dead letter."""
     made = _Maker()
     event = {"name": "placed", "id": "e1", "time_ms": T0, "data": {"x": 1}}
     origin = {"topic_id": "source-id", "partition": 0, "offset": 0, "committed": 0, "tag": "t1"}
@@ -27,18 +29,47 @@ def a_world() -> Recorded:
     made.record(SOURCE, T0, KEY, {"id": "e3"})
     made.record("p.definitions", T0, "event/placed", {"name": "placed", "topics": [SOURCE]})
     made.record("p.definitions", T0, "version/d@1", {"sha": SHA})
-    made.command(0, {"kind": "StartRun", "id": START, "definition": "d", "key": KEY, "start": start, "trigger": "on", "event": event, "origin": origin})
+    made.command(
+        0,
+        {
+            "kind": "StartRun",
+            "id": START,
+            "definition": "d",
+            "key": KEY,
+            "start": start,
+            "trigger": "on",
+            "event": event,
+            "origin": origin,
+        },
+    )
     made.transition("RunStarted", 0, START, {"trigger": "on", "event": event, "sha": SHA, "revision": "r"})
     made.transition("DelayStarted", 0, START, {"until_ms": T0 + 700}, step="pause")
     made.command(705, {"kind": "FireTimer", "id": FIRE, "run": RUN, "step": "pause", "due_ms": T0 + 700})
     made.transition("DelayElapsed", 705, FIRE, {"until_ms": T0 + 700}, step="pause")
     asked = {"operation": "echo", "lane": "default", "input": {"a": 1}, "due_ms": T0 + 60_000}
     made.transition("CallRequested", 705, FIRE, asked, step="book", attempt=1)
-    task = {"kind": "call", "id": f"{RUN}/book/1", "idempotency_key": f"{RUN}/book", "run": RUN, "key": KEY, "step": "book", "attempt": 1, "input": {"a": 1}}
+    task = {
+        "kind": "call",
+        "id": f"{RUN}/book/1",
+        "idempotency_key": f"{RUN}/book",
+        "run": RUN,
+        "key": KEY,
+        "step": "book",
+        "attempt": 1,
+        "input": {"a": 1},
+    }
     made.record("p.tasks.default", T0 + 705, KEY, task)
-    made.command(800, {"kind": "CompleteAttempt", "id": DONE, "run": RUN, "step": "book", "attempt": 1, "output": {"b": 2}})
+    made.command(
+        800, {"kind": "CompleteAttempt", "id": DONE, "run": RUN, "step": "book", "attempt": 1, "output": {"b": 2}}
+    )
     made.transition("AttemptSucceeded", 800, DONE, {"output": {"b": 2}}, step="book", attempt=1)
-    made.transition("EventEmitted", 800, DONE, {"event": "shipped", "topic": TARGET, "id": f"{RUN}/6", "key": KEY, "data": {"x": 1}}, step="ship")
+    made.transition(
+        "EventEmitted",
+        800,
+        DONE,
+        {"event": "shipped", "topic": TARGET, "id": f"{RUN}/6", "key": KEY, "data": {"x": 1}},
+        step="ship",
+    )
     made.record(TARGET, T0 + 800, KEY, {"x": 1}, (("ce_id", f"{RUN}/6".encode()),))
     made.transition("WaitStarted", 800, DONE, {"events": ["placed"], "due_ms": None}, step="more")
     made.record("p.commands", T0 + 900, "", b"{rubbish")
@@ -47,7 +78,11 @@ def a_world() -> Recorded:
     made.state()
     metadata = json.dumps({"topic_id": "source-id", "read": 3, "matched": 1, "ignored": 1, "dead": 1})
     lane = {0: (1, json.dumps({"topic": "x", "by": "w", "counts": {"completed": 1}}))}
-    committed = {("p.tasks.default", "p.tasks.default"): lane, ("p.engine", "p.commands"): {0: (4, "")}, ("p.ingress", SOURCE): {0: (3, metadata)}}
+    committed = {
+        ("p.tasks.default", "p.tasks.default"): lane,
+        ("p.engine", "p.commands"): {0: (4, "")},
+        ("p.ingress", SOURCE): {0: (3, metadata)},
+    }
     return Recorded(made.topics, committed, {SOURCE: "source-id"})
 
 
@@ -64,7 +99,16 @@ def an_experiment(**changes: Any) -> Experiment:
 
 class _Maker:
     def __init__(self) -> None:
-        names = ("p.commands", "p.runs", "p.state", "p.tasks.default", "p.dead-letters", "p.definitions", SOURCE, TARGET)
+        names = (
+            "p.commands",
+            "p.runs",
+            "p.state",
+            "p.tasks.default",
+            "p.dead-letters",
+            "p.definitions",
+            SOURCE,
+            TARGET,
+        )
         self.topics: dict[str, list[list[Record]]] = {name: [[]] for name in names}
         self._seq = 0
 
@@ -78,7 +122,16 @@ class _Maker:
 
     def transition(self, kind: str, after_ms: int, cause: str, data: dict[str, Any], **more: Any) -> None:
         self._seq += 1
-        told = {"run": RUN, "definition": "d", "version": "1", "key": KEY, "seq": self._seq, "at_ms": T0 + after_ms, "cause": cause, "data": data} | more
+        told = {
+            "run": RUN,
+            "definition": "d",
+            "version": "1",
+            "key": KEY,
+            "seq": self._seq,
+            "at_ms": T0 + after_ms,
+            "cause": cause,
+            "data": data,
+        } | more
         headers = (("ce_id", f"{RUN}/{self._seq}".encode()), ("ce_type", f"streamflow.{kind}".encode()))
         self.record("p.runs", T0 + after_ms + 1, KEY, told, headers)
 
@@ -98,7 +151,17 @@ class _Maker:
             "ship": {"status": "done", "outcome": "done"},
             "more": {"status": "waiting"},
         }
-        head = {"run": RUN, "definition": "d", "version": "1", "sha": SHA, "revision": "r", "key": KEY, "seq": 7, "started_ms": T0, "trigger": "on"}
+        head = {
+            "run": RUN,
+            "definition": "d",
+            "version": "1",
+            "sha": SHA,
+            "revision": "r",
+            "key": KEY,
+            "seq": 7,
+            "started_ms": T0,
+            "trigger": "on",
+        }
         self.record("p.state", T0, "own", own)
         self.record("p.state", T0, f"run/{RUN}", head | {"steps": steps})
         self.record("p.state", T0, f"key/d/{KEY}", {"open": [RUN], "finished": []})

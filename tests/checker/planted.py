@@ -1,4 +1,5 @@
-"""Bugs planted in a real engine worker: each patches classes in the worker's own process, from outside. Production code knows nothing of them.
+"""Bugs planted in a real engine worker: each patches classes in the worker's own process, from outside. Production code
+knows nothing of them.
 
 bench.worker(kind=planted("seq-dropped"))
 """
@@ -12,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from tests.integration.workers import Worker, altered
+from tests.integration.forked import altered
+from tests.integration.workers import Worker
 
 DIED = "died"  # a file in the state folder: the bug has ended the process once already
 
@@ -76,7 +78,9 @@ def version_changed(state: Path) -> None:
     """Later transitions of a run have another version."""
 
     def rename(outputs: Any, decision: Any) -> None:
-        decision.transitions[:] = [msgspec.structs.replace(t, version="2") if t.seq > 3 else t for t in decision.transitions]
+        decision.transitions[:] = [
+            msgspec.structs.replace(t, version="2") if t.seq > 3 else t for t in decision.transitions
+        ]
 
     _when_sent(rename)
 

@@ -18,7 +18,12 @@ class Recorded:
 
     prefix = "p."
 
-    def __init__(self, topics: dict[str, Partitions], committed: dict[tuple[str, str], dict[int, tuple[int, str]]], ids: dict[str, str]) -> None:
+    def __init__(
+        self,
+        topics: dict[str, Partitions],
+        committed: dict[tuple[str, str], dict[int, tuple[int, str]]],
+        ids: dict[str, str],
+    ) -> None:
         self.topics = topics
         self.offsets = committed
         self.ids = ids
@@ -94,7 +99,9 @@ def transition(kind: str, **fields: Any) -> Callable[[Record], bool]:
 
     def fits(record: Record) -> bool:
         told = record.json()
-        return record.header("ce_type") == f"streamflow.{kind}" and all(told.get(name) == value for name, value in fields.items())
+        return record.header("ce_type") == f"streamflow.{kind}" and all(
+            told.get(name) == value for name, value in fields.items()
+        )
 
     return fits
 
@@ -105,10 +112,16 @@ def of_simulation(simulation: Simulation) -> Recorded:
     topics: dict[str, Partitions] = {}
     for name, topic in simulation.log.topics.items():
         full = f"{Recorded.prefix}{name}" if name in ours or name.startswith("tasks.") else name
-        topics[full] = [[Record(full, *stored[1:6], _headers(name, stored.headers)) for stored in records] for records in topic.partitions]
+        topics[full] = [
+            [Record(full, *stored[1:6], _headers(name, stored.headers)) for stored in records]
+            for records in topic.partitions
+        ]
     state = f"{Recorded.prefix}state"
     topics[state] = [
-        [Record(state, number, change.position, change.at_ms, key.encode(), change.value) for key, change in _in_order(changelog.records)]
+        [
+            Record(state, number, change.position, change.at_ms, key.encode(), change.value)
+            for key, change in _in_order(changelog.records)
+        ]
         for number, changelog in enumerate(simulation.log.changelogs)
     ]
     commands = f"{Recorded.prefix}{COMMANDS}"
@@ -130,4 +143,7 @@ def _headers(topic: str, headers: Iterable[tuple[str, bytes]]) -> tuple[tuple[st
     if topic != "dead-letters":
         return tuple(headers)
     full = f"{Recorded.prefix}{COMMANDS}".encode()
-    return tuple((name, full if name == "streamflow.dlq.topic" and value == COMMANDS.encode() else value) for name, value in headers)
+    return tuple(
+        (name, full if name == "streamflow.dlq.topic" and value == COMMANDS.encode() else value)
+        for name, value in headers
+    )

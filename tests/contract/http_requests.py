@@ -27,7 +27,9 @@ def told(answer: Any) -> Handler:
 async def mirror(request: web.Request) -> web.StreamResponse:
     """Answers with what it was asked."""
     body = await request.text()
-    return web.json_response({"method": request.method, "path": str(request.rel_url), "headers": dict(request.headers), "body": body})
+    return web.json_response(
+        {"method": request.method, "path": str(request.rel_url), "headers": dict(request.headers), "body": body}
+    )
 
 
 @asynccontextmanager
@@ -49,7 +51,8 @@ async def ask(host: str, input: dict[str, Any], **changes: Any) -> Any:
 
 
 def failing(handler: Handler, path: str = "/", **input: Any) -> OperationError:
-    """The error that one request to `handler` ends with; its code is a declared one, its message keeps the query to itself."""
+    """The error that one request to `handler` ends with; its code is a declared one, its message keeps the query to
+    itself."""
 
     async def check() -> OperationError:
         async with http_server(handler) as host:

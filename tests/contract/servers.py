@@ -34,7 +34,9 @@ async def http_server(handler: Handler, tls: ssl.SSLContext | None = None) -> As
 
 
 @asynccontextmanager
-async def raw_server(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[str]:
+async def raw_server(
+    talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
     """A server that says what `talk` writes, HTTP or not; yields `host:port`."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,5 @@
-"""Operations on stores as a worker makes their attempts: input and output against the schemas, an event loop for all of a test's attempts."""
+"""Operations on stores as a worker makes their attempts: input and output against the schemas, an event loop for all of
+a test's attempts."""
 
 from __future__ import annotations
 
@@ -30,13 +31,17 @@ class Worker:
         """The output of one attempt. Raises OperationError, and fails when one is not declared."""
         return self._loop.run_until_complete(self.attempt(operation, idempotency, timeout_s, **input))
 
-    def fail(self, operation: str, /, idempotency: str = "run/step", timeout_s: float = 20.0, **input: Any) -> OperationError:
+    def fail(
+        self, operation: str, /, idempotency: str = "run/step", timeout_s: float = 20.0, **input: Any
+    ) -> OperationError:
         """The error of one attempt."""
         with pytest.raises(OperationError) as caught:
             self.do(operation, idempotency, timeout_s, **input)
         return caught.value
 
-    async def attempt(self, operation: str, /, idempotency: str = "run/step", timeout_s: float = 20.0, **input: Any) -> Any:
+    async def attempt(
+        self, operation: str, /, idempotency: str = "run/step", timeout_s: float = 20.0, **input: Any
+    ) -> Any:
         """As `do`, in the loop of `together`."""
         found = self.find(operation)
         jsonschema_rs.validator_for(found.spec.input).validate(input)
@@ -44,7 +49,9 @@ class Worker:
         try:
             output = await found.run(input, made)
         except OperationError as error:
-            assert any(declared(one, error) for one in found.spec.errors), f"{error.code} (retryable: {error.retryable}) is not declared by {operation}"
+            assert any(declared(one, error) for one in found.spec.errors), (
+                f"{error.code} (retryable: {error.retryable}) is not declared by {operation}"
+            )
             raise
         jsonschema_rs.validator_for(found.spec.output).validate(output)
         return output

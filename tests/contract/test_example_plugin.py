@@ -1,4 +1,5 @@
-"""The plugin of `definitions/fraud-detection`, as it is started there, passes the contract test that ships with the package."""
+"""The plugin of `definitions/fraud-detection`, as it is started there, passes the contract test that ships with the
+package."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize("name", ["enrich", "score"])
 def test_it_keeps_what_task_workers_rely_on(name: str, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRAUD_PLUGIN_SECRET", SECRET)
-    given = parse_as(RegistrationFile, (FOLDER / f"{name}.plugin.yaml").read_text().replace("http://127.0.0.1:8500", endpoint))
+    given = parse_as(
+        RegistrationFile, (FOLDER / f"{name}.plugin.yaml").read_text().replace("http://127.0.0.1:8500", endpoint)
+    )
 
     report = asyncio.run(check_plugin(given.registration(), [one.sample() for one in given.samples], Settings()))
 
@@ -53,7 +56,14 @@ def test_its_health_and_what_is_not_there(endpoint: str) -> None:
 
 
 def test_it_does_not_start_without_a_secret() -> None:
-    done = subprocess.run([sys.executable, str(FOLDER / "plugin.py"), "--port", "0"], env={}, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "plugin.py"), "--port", "0"],
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
 
     assert done.returncode == 1
     assert "FRAUD_PLUGIN_SECRET" in done.stderr

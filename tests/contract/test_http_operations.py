@@ -24,11 +24,18 @@ def test_a_request_carries_key_trace_query_headers_and_body() -> None:
     async def check() -> None:
         async with http_server(mirror) as host:
             url = f"http://{host}/orders?a=1"
-            output = await ask(host, {"url": url, "query": {"b": [1, True], "c": "ä&="}, "headers": {"X-Own": "1"}, "json": {"total": 12}})
+            output = await ask(
+                host,
+                {"url": url, "query": {"b": [1, True], "c": "ä&="}, "headers": {"X-Own": "1"}, "json": {"total": 12}},
+            )
 
         assert output["status"] == 200
         seen = output["body"]
-        assert (seen["method"], seen["path"], seen["body"]) == ("POST", "/orders?a=1&b=1&b=true&c=%C3%A4%26%3D", '{"total":12}')
+        assert (seen["method"], seen["path"], seen["body"]) == (
+            "POST",
+            "/orders?a=1&b=1&b=true&c=%C3%A4%26%3D",
+            '{"total":12}',
+        )
         assert seen["headers"]["Idempotency-Key"] == "run/step"
         assert seen["headers"]["traceparent"].startswith("00-0af7")
         assert seen["headers"]["X-Own"] == "1"
@@ -39,7 +46,9 @@ def test_a_request_carries_key_trace_query_headers_and_body() -> None:
 
 def test_text_is_sent_and_read_as_text() -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
-        return web.Response(body=f"<{await request.text()}>".encode("latin-1"), headers={"Content-Type": "text/plain; charset=latin-1"})
+        return web.Response(
+            body=f"<{await request.text()}>".encode("latin-1"), headers={"Content-Type": "text/plain; charset=latin-1"}
+        )
 
     async def check() -> None:
         async with http_server(handle) as host:
@@ -124,7 +133,10 @@ def test_a_server_says_in_seconds_or_by_a_date_when_to_come_back(status: int) ->
         return web.Response(status=status, headers={"Retry-After": "17"})
 
     async def date(request: web.Request) -> web.StreamResponse:
-        return web.Response(status=status, headers={"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)})
+        return web.Response(
+            status=status,
+            headers={"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)},
+        )
 
     assert failing(seconds).retry_after_s == 17
     assert 55 < (failing(date).retry_after_s or 0) <= 60
@@ -151,7 +163,9 @@ def test_a_hint_is_a_number_of_seconds_up_to_a_day_or_nothing(text: str | None, 
     assert retry_after_s(text, now_s=10.0) == seconds
 
 
-def test_a_connection_opens_its_own_place_and_gives_its_headers_to_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_opens_its_own_place_and_gives_its_headers_to_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PARTNER_TOKEN", "Bearer secret")
 
     async def check() -> None:
@@ -162,9 +176,13 @@ def test_a_connection_opens_its_own_place_and_gives_its_headers_to_nothing_else(
                 return partner
 
             given = attempt(connection=connection)
-            output = await operation.run({"url": "orders?x=1", "connection": "partner", "headers": {"authorization": "mine"}}, given)
+            output = await operation.run(
+                {"url": "orders?x=1", "connection": "partner", "headers": {"authorization": "mine"}}, given
+            )
             assert output["body"]["path"] == "/api/orders?x=1"
-            assert {name: value for name, value in output["body"]["headers"].items() if name.lower() == "authorization"} == {"Authorization": "Bearer secret"}
+            assert {
+                name: value for name, value in output["body"]["headers"].items() if name.lower() == "authorization"
+            } == {"Authorization": "Bearer secret"}
             output = await operation.run({"url": "http://other.example/", "connection": "partner"}, given)
             assert output["body"]["path"].startswith("/api/")
             for outside in ("../admin", "a/../../admin", "%2e%2e/admin", "/../apix"):

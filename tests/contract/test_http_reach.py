@@ -59,7 +59,8 @@ def test_localhost_on_a_usual_port_is_refused_when_its_name_is_resolved() -> Non
 
 
 def test_a_name_is_resolved_once_and_connected_to_what_was_judged() -> None:
-    """DNS rebinding: whatever the name would resolve to a moment later, the connection is made to the judged address."""
+    """DNS rebinding: whatever the name would resolve to a moment later, the connection is made to the judged
+    address."""
     asked: list[str] = []
 
     async def check() -> None:
@@ -79,7 +80,10 @@ def test_a_name_is_resolved_once_and_connected_to_what_was_judged() -> None:
     assert asked == ["rebound.example"]
 
 
-@pytest.mark.parametrize("addresses", [["10.0.0.1"], ["93.184.216.34", "127.0.0.1"], ["::ffff:127.0.0.1"], ["64:ff9b::7f00:1"], ["fe80::1%lo"]])
+@pytest.mark.parametrize(
+    "addresses",
+    [["10.0.0.1"], ["93.184.216.34", "127.0.0.1"], ["::ffff:127.0.0.1"], ["64:ff9b::7f00:1"], ["fe80::1%lo"]],
+)
 def test_a_public_name_with_any_address_that_is_not_is_refused(addresses: list[str]) -> None:
     async def resolve(name: str, port: int) -> list[str]:
         return addresses
@@ -110,7 +114,15 @@ def test_a_name_that_nobody_knows_is_tried_again() -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["http://127.0.0.1:1/", "http://169.254.169.254/", "http://localhost:8080/x", "ftp://some.example/", "http://u@some.example/", "//[::1]/", "http://["],
+    [
+        "http://127.0.0.1:1/",
+        "http://169.254.169.254/",
+        "http://localhost:8080/x",
+        "ftp://some.example/",
+        "http://u@some.example/",
+        "//[::1]/",
+        "http://[",
+    ],
 )
 def test_a_redirect_is_judged_as_a_request_is(place: str) -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -163,10 +175,16 @@ def test_credentials_are_not_carried_to_another_host(monkeypatch: pytest.MonkeyP
             async def handle(request: web.Request) -> web.StreamResponse:
                 if request.path == "/api/here":
                     return web.Response(status=307, headers={"Location": "/api/end"})
-                return await mirror(request) if request.path == "/api/end" else web.Response(status=307, headers={"Location": f"http://{second}/end"})
+                return (
+                    await mirror(request)
+                    if request.path == "/api/end"
+                    else web.Response(status=307, headers={"Location": f"http://{second}/end"})
+                )
 
             async with http_server(handle) as first, opened(second) as operation:
-                partner = Connection(kind="http", url=f"http://{first}/api", headers={"Authorization": "env:PARTNER_TOKEN"})
+                partner = Connection(
+                    kind="http", url=f"http://{first}/api", headers={"Authorization": "env:PARTNER_TOKEN"}
+                )
 
                 def connection(name: str) -> Connection:
                     return partner

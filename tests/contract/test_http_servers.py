@@ -62,7 +62,12 @@ def test_what_is_compressed_is_refused_rather_than_unpacked() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "body"),
-    [("application/json", b"{nonsense"), ("application/json", b"[" * 100_000), ("text/plain", b"\xff\xfe"), ("text/plain; charset=klingon", b"a")],
+    [
+        ("application/json", b"{nonsense"),
+        ("application/json", b"[" * 100_000),
+        ("text/plain", b"\xff\xfe"),
+        ("text/plain; charset=klingon", b"a"),
+    ],
 )
 def test_an_answer_that_is_not_what_it_says_is_an_error(kind: str, body: bytes) -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -165,7 +170,18 @@ def test_a_cancelled_request_ends_at_once_and_hangs_up() -> None:
 
 def test_a_certificate_that_nobody_vouches_for_is_refused_for_good(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=127.0.0.1"]
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-subj",
+        "/CN=127.0.0.1",
+    ]
     subprocess.run([*made, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)

@@ -59,7 +59,14 @@ def read(bootstrap: str, topic: str, partition: int, offset: int) -> ConsumerRec
 
 
 def test_a_record_is_a_cloud_event_that_anybody_reads(kafka: Worker, bootstrap: str, topic: str) -> None:
-    output = kafka.do("kafka.emit", topic=topic, key="größe", json={"b": 2, "a": "ü"}, type="com.example.paid", headers={"x-kind": "test"})
+    output = kafka.do(
+        "kafka.emit",
+        topic=topic,
+        key="größe",
+        json={"b": 2, "a": "ü"},
+        type="com.example.paid",
+        headers={"x-kind": "test"},
+    )
 
     assert output == {"topic": topic, "partition": partition_of("größe", 3), "offset": 0}
     record = read(bootstrap, **output)
@@ -109,7 +116,9 @@ def test_a_missing_topic_says_so(kafka: Worker) -> None:
     assert kafka.health("kafka.emit").ok
 
 
-@pytest.mark.parametrize("role", ["commands", "runs", "definitions", "state", "dead-letters", "audit", "tasks.default", "tasks.other"])
+@pytest.mark.parametrize(
+    "role", ["commands", "runs", "definitions", "state", "dead-letters", "audit", "tasks.default", "tasks.other"]
+)
 def test_streamflows_own_topics_are_not_for_definitions(kafka: Worker, settings: Settings, role: str) -> None:
     assert refused(kafka, topic=settings.topics.prefix + role, json=1) == ("topic_refused", False)
 

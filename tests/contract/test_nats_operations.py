@@ -27,7 +27,9 @@ T = TypeVar("T")
 
 def connection(server: NatsServer, **changes: Any) -> Connection:
     os.environ["NATS_SECRET"] = server.password
-    return Connection(**({"kind": "nats", "url": server.url, "user": server.user, "password": "env:NATS_SECRET"} | changes))
+    return Connection(
+        **({"kind": "nats", "url": server.url, "user": server.user, "password": "env:NATS_SECRET"} | changes)
+    )
 
 
 @pytest.fixture
@@ -72,9 +74,15 @@ def refused(bus: Worker, subject: str, **more: Any) -> tuple[str, bool]:
     return error.code, error.retryable
 
 
-def test_the_stream_is_made_on_first_use_and_has_the_message(bus: Worker, nats_server: NatsServer, subject: str) -> None:
+def test_the_stream_is_made_on_first_use_and_has_the_message(
+    bus: Worker, nats_server: NatsServer, subject: str
+) -> None:
     stream = subject.split(".")[0].upper()
-    assert publish(bus, subject, json={"b": 2, "a": "ü"}, headers={"x-kind": "report"}) == {"stream": stream, "seq": 1, "duplicate": False}
+    assert publish(bus, subject, json={"b": 2, "a": "ü"}, headers={"x-kind": "report"}) == {
+        "stream": stream,
+        "seq": 1,
+        "duplicate": False,
+    }
 
     found = foreign(nats_server, lambda js: js.get_msg(stream, 1))
     assert found.subject == subject
@@ -149,7 +157,9 @@ def test_attempts_at_once_make_one_stream(nats_server: NatsServer, subject: str)
     with worker(bus=connection(nats_server)) as one, worker(bus=connection(nats_server)) as other:
         found = []
         for made in (one, other):
-            attempts = [made.attempt("nats.publish", f"run/{n}", connection="bus", subject=subject, json=n) for n in range(20)]
+            attempts = [
+                made.attempt("nats.publish", f"run/{n}", connection="bus", subject=subject, json=n) for n in range(20)
+            ]
             found.append(made.together(*attempts))
     assert sorted(output["seq"] for output in found[0]) == list(range(1, 21))
     assert {output["seq"] for output in found[1]} == set(range(1, 21))
@@ -184,7 +194,9 @@ def test_a_message_that_is_too_large_is_refused(bus: Worker, subject: str) -> No
         ({"user": "reader"}, "access_denied"),
     ],
 )
-def test_a_connection_that_cannot_be_used_says_why(nats_server: NatsServer, subject: str, changes: dict[str, Any], code: str) -> None:
+def test_a_connection_that_cannot_be_used_says_why(
+    nats_server: NatsServer, subject: str, changes: dict[str, Any], code: str
+) -> None:
     os.environ["WRONG"] = "swordfish"
     with worker(bus=connection(nats_server, **changes)) as bus:
         error = bus.fail("nats.publish", connection="bus", subject=subject, json=1, timeout_s=2.0)
@@ -198,7 +210,9 @@ def test_a_server_that_is_not_there_is_found_out_soon(nats_server: NatsServer, s
         assert (error.code, error.retryable) == ("nats_unavailable", True)
 
 
-def test_without_its_extra_an_attempt_names_the_command_that_installs_it(bus: Worker, subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_extra_an_attempt_names_the_command_that_installs_it(
+    bus: Worker, subject: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "nats", None)
     error = bus.fail("nats.publish", connection="bus", subject=subject, json=1)
     assert (error.code, error.retryable) == ("extra_missing", False)
@@ -207,7 +221,11 @@ def test_without_its_extra_an_attempt_names_the_command_that_installs_it(bus: Wo
 
 @pytest.mark.parametrize(
     ("subject", "stream"),
-    [("orders.paid", ("ORDERS", ["orders", "orders.>"])), ("orders", ("ORDERS", ["orders", "orders.>"])), ("über/x.y", ("_BER_X", ["über/x", "über/x.>"]))],
+    [
+        ("orders.paid", ("ORDERS", ["orders", "orders.>"])),
+        ("orders", ("ORDERS", ["orders", "orders.>"])),
+        ("über/x.y", ("_BER_X", ["über/x", "über/x.>"])),
+    ],
 )
 def test_a_stream_is_called_as_its_subjects_begin(subject: str, stream: tuple[str, list[str]]) -> None:
     assert stream_for(subject) == stream

@@ -46,7 +46,9 @@ def test_an_answer_that_is_no_success_has_a_code_of_ours(status: int, said: str,
 
     async def put() -> None:
         async with http_server(answer) as address:
-            bucket = S3Bucket("store", Connection(kind="s3", url=f"http://{address}", user="key"), "swordfish", "streamflow")
+            bucket = S3Bucket(
+                "store", Connection(kind="s3", url=f"http://{address}", user="key"), "swordfish", "streamflow"
+            )
             await bucket.create("a", Body(b"x", "00", "text/plain", "run/step"))
 
     with pytest.raises(OperationError) as caught:
@@ -59,12 +61,17 @@ def test_an_answer_that_is_no_success_has_a_code_of_ours(status: int, said: str,
 def test_a_server_that_breaks_off_is_tried_again() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nETag: x\r\nContent-Length: 1000\r\nLast-Modified: Sat, 02 May 2026 10:00:00 GMT\r\n\r\nhalf")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nETag: x\r\nContent-Length: 1000\r\nLast-Modified: Sat, 02 May 2026 10:00:00 "
+            b"GMT\r\n\r\nhalf"
+        )
         await writer.drain()
 
     async def get() -> None:
         async with raw_server(talk) as address:
-            bucket = S3Bucket("store", Connection(kind="s3", url=f"http://{address}", user="key"), "swordfish", "streamflow")
+            bucket = S3Bucket(
+                "store", Connection(kind="s3", url=f"http://{address}", user="key"), "swordfish", "streamflow"
+            )
             await bucket.read("a", 10_000)
 
     with pytest.raises(OperationError) as caught:

@@ -129,18 +129,39 @@ def test_what_somebody_else_put_is_compared_by_its_content(place: Place, key: st
 def test_of_attempts_at_once_one_content_wins_whole(place: Place, key: str) -> None:
     texts = [str(number) * 50_000 for number in range(8)]
     attempts = [
-        place.worker.attempt("object.put", f"run/{number}", connection="store", bucket="streamflow", key=key, text=text, if_exists="fail")
+        place.worker.attempt(
+            "object.put", f"run/{number}", connection="store", bucket="streamflow", key=key, text=text, if_exists="fail"
+        )
         for number, text in enumerate(texts)
     ]
     outcomes = place.worker.together(*attempts)
     winners = [outcome for outcome in outcomes if isinstance(outcome, dict)]
-    # This S3 server looks before it writes, so of attempts at the very same time more than one may win; Amazon's and a folder decide in one step.
+    # This S3 server looks before it writes, so of attempts at the very same time more than one may win; Amazon's and a
+    # folder decide in one step.
     assert len(winners) == 1 or place.connection.kind == "s3"
     assert {outcome.code for outcome in outcomes if not isinstance(outcome, dict)} <= {"object_exists"}
     assert hashlib.sha256((place.folder / key).read_bytes()).hexdigest() in {winner["sha256"] for winner in winners}
 
 
-@pytest.mark.parametrize("name", ["", "/a", "a/", "a//b", ".", "..", "../a", "a/../../b", "a/./b", "a\x00b", "a\nb", "x" * 1025, "ü" * 513, "a/\ud800"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        ".",
+        "..",
+        "../a",
+        "a/../../b",
+        "a/./b",
+        "a\x00b",
+        "a\nb",
+        "x" * 1025,
+        "ü" * 513,
+        "a/\ud800",
+    ],
+)
 @pytest.mark.parametrize("operation", ["object.put", "object.get"])
 def test_a_key_that_is_no_name_is_refused(place: Place, operation: str, name: str) -> None:
     more = {"text": "x"} if operation == "object.put" else {}
@@ -149,7 +170,9 @@ def test_a_key_that_is_no_name_is_refused(place: Place, operation: str, name: st
     assert sorted(place.folder.parent.parent.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", ["sp ace/ü 世界.txt", "a%2Fb", "a+b&c=d?e#f", "~x", "a\\b", "..a", "'quoted' \"twice\""])
+@pytest.mark.parametrize(
+    "name", ["sp ace/ü 世界.txt", "a%2Fb", "a+b&c=d?e#f", "~x", "a\\b", "..a", "'quoted' \"twice\""]
+)
 def test_a_key_with_unusual_letters_is_one_object(place: Place, name: str) -> None:
     place.put(name, text=name)
     assert place.get(name)["text"] == name
@@ -207,7 +230,9 @@ def test_the_bucket_may_be_the_connections(place: Place, key: str) -> None:
         ({"kind": "postgres"}, "connection_invalid"),
     ],
 )
-def test_a_connection_that_cannot_be_used_says_why(object_store: ObjectStore, changes: dict[str, Any], code: str) -> None:
+def test_a_connection_that_cannot_be_used_says_why(
+    object_store: ObjectStore, changes: dict[str, Any], code: str
+) -> None:
     os.environ["WRONG"] = "swordfish"
     with worker(store=s3(object_store, **changes)) as made:
         # The server takes unsigned reads for attempts at public objects.
@@ -262,7 +287,9 @@ def test_objects_say_who_wrote_them(object_store: ObjectStore) -> None:
     assert attributes["streamflow-sha256"] == hashlib.sha256(b"1").hexdigest()
 
 
-def test_s3_needs_its_extra_and_a_folder_does_not(object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s3_needs_its_extra_and_a_folder_does_not(
+    object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "obstore", None)
     with worker(store=s3(object_store), folder=Connection(kind="folder", url=str(tmp_path))) as made:
         error = made.fail("object.get", connection="store", bucket="streamflow", key="a")

@@ -33,7 +33,12 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> None:
 async def plugin(host: str, *, pending: str | None = None, health: str | None = None) -> AsyncIterator[PluginOperation]:
     settings = Settings(tasks=Tasks(output_bytes=10_000))
     egress = plugin_egress(settings)
-    place = PluginSpec(endpoint=f"http://{host}/score", secret="env:FRAUD_KEY", pending=pending, health=health and f"http://{host}{health}")
+    place = PluginSpec(
+        endpoint=f"http://{host}/score",
+        secret="env:FRAUD_KEY",
+        pending=pending,
+        health=health and f"http://{host}{health}",
+    )
     operation = PluginOperation(SPEC, place, settings, egress)
     try:
         yield operation
@@ -62,7 +67,9 @@ def failing(handler: Handler, *, pending: str | None = None) -> OperationError:
 def answering(status: int, body: Any = None, **headers: str) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return web.Response(status=status, body=data, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        return web.Response(
+            status=status, body=data, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
 
     return handle
 
@@ -73,7 +80,12 @@ def test_a_plugin_is_told_all_about_the_attempt_under_a_signature() -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
         body = await request.read()
         verify(SECRET, request.headers[HEADER], body)
-        seen.update(json.loads(body), method=request.method, header=request.headers["Idempotency-Key"], trace=request.headers["traceparent"])
+        seen.update(
+            json.loads(body),
+            method=request.method,
+            header=request.headers["Idempotency-Key"],
+            trace=request.headers["traceparent"],
+        )
         return web.json_response({"output": {"score": 1}})
 
     assert ended(handle) == {"score": 1}
@@ -118,9 +130,19 @@ def test_a_plugin_that_will_answer_at_no_time_is_an_error(body: Any) -> None:
 
 @pytest.mark.parametrize("status", [200, 400, 422, 500])
 def test_a_plugin_names_its_error_with_any_status(status: int) -> None:
-    error = failing(answering(status, {"error": {"code": "card_unknown", "message": "no such card", "retryable": False, "retry_after_s": 2.5}}))
+    error = failing(
+        answering(
+            status,
+            {"error": {"code": "card_unknown", "message": "no such card", "retryable": False, "retry_after_s": 2.5}},
+        )
+    )
 
-    assert (error.code, error.message, error.retryable, error.retry_after_s) == ("card_unknown", "no such card", False, 2.5)
+    assert (error.code, error.message, error.retryable, error.retry_after_s) == (
+        "card_unknown",
+        "no such card",
+        False,
+        2.5,
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,7 +164,20 @@ def test_a_plugin_that_says_nothing_of_sense_fails_by_its_status(status: int, co
     assert error.retry_after_s == (7 if retryable else None)
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"{", [], {}, {"output": 1, "error": {"code": "a"}}, {"result": 1}, b"\xff", b'{"output":' + b"[" * 9000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"{",
+        [],
+        {},
+        {"output": 1, "error": {"code": "a"}},
+        {"result": 1},
+        b"\xff",
+        b'{"output":' + b"[" * 9000,
+    ],
+)
 def test_nonsense_is_an_invalid_answer(body: Any) -> None:
     error = failing(answering(200, body))
 
@@ -306,7 +341,9 @@ def test_a_wrong_signature_is_refused_by_the_plugin_and_not_tried_again() -> Non
         try:
             verify("another secret", request.headers[HEADER], await request.read())
         except Rejected as error:
-            return web.json_response({"error": {"code": error.code, "message": error.message, "retryable": False}}, status=401)
+            return web.json_response(
+                {"error": {"code": error.code, "message": error.message, "retryable": False}}, status=401
+            )
         raise AssertionError
 
     error = failing(handle)

@@ -31,7 +31,9 @@ async def doubling(request: web.Request) -> web.StreamResponse:
     try:
         verify(SECRET, request.headers.get(HEADER), body)
     except Rejected as error:
-        return web.json_response({"error": {"code": error.code, "message": error.message, "retryable": False}}, status=401)
+        return web.json_response(
+            {"error": {"code": error.code, "message": error.message, "retryable": False}}, status=401
+        )
     return answer(json.loads(body))
 
 
@@ -40,7 +42,9 @@ def answer(call: dict[str, Any]) -> web.StreamResponse:
     if "cancel" in call:
         return web.json_response({})
     if not isinstance(input, dict) or not isinstance(input.get("n"), int):
-        return web.json_response({"error": {"code": "input_invalid", "message": "no n", "retryable": False}}, status=400)
+        return web.json_response(
+            {"error": {"code": "input_invalid", "message": "no n", "retryable": False}}, status=400
+        )
     if input["n"] < 0:
         return web.json_response({"error": {"code": "too_small", "message": "below 0", "retryable": False}})
     return web.json_response({"output": {"n": input["n"] * 2}})
@@ -52,7 +56,13 @@ def report(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> Report:
     async def check() -> Report:
         async with http_server(handler) as host:
             place = {"endpoint": f"http://{host}/", "health": f"http://{host}/health", "secret": "env:DOUBLE_KEY"}
-            spec = {"name": "own.double", "input": NUMBER, "output": NUMBER, "errors": [{"id": "too_small", "retryable": False}], "timeout": "2s"}
+            spec = {
+                "name": "own.double",
+                "input": NUMBER,
+                "output": NUMBER,
+                "errors": [{"id": "too_small", "retryable": False}],
+                "timeout": "2s",
+            }
             return await check_plugin(Registration.model_validate({"spec": spec, "plugin": place}), SAMPLES, Settings())
 
     return asyncio.run(check())
@@ -161,7 +171,9 @@ def test_samples_of_a_registration_file_say_what_they_expect() -> None:
 
 def test_http_request_keeps_the_contract_of_operations() -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
-        return web.json_response({"path": request.path}, status=404 if request.path == "/missing" else 200, headers={"Date": "a fixed one"})
+        return web.json_response(
+            {"path": request.path}, status=404 if request.path == "/missing" else 200, headers={"Date": "a fixed one"}
+        )
 
     async def check() -> Report:
         async with http_server(handle) as host:

@@ -23,12 +23,14 @@ CREATE TABLE shelf (id text PRIMARY KEY, title text NOT NULL, price numeric CHEC
     born date, isbn text UNIQUE, count int DEFAULT 7, parent text REFERENCES shelf);
 CREATE TABLE "Odd ""table" ("a ""b" int PRIMARY KEY, "DROP TABLE shelf" text);
 CREATE TABLE side.log (id text PRIMARY KEY, line text);
-"""
+"""  # noqa: E501
 
 
 def connection(server: PostgresServer, **changes: Any) -> Connection:
     os.environ["PG_PASSWORD"] = server.password
-    return Connection(**({"kind": "postgres", "url": server.url, "user": server.user, "password": "env:PG_PASSWORD"} | changes))
+    return Connection(
+        **({"kind": "postgres", "url": server.url, "user": server.user, "password": "env:PG_PASSWORD"} | changes)
+    )
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def upsert(db: Worker, table: str = "shelf", **more: Any) -> Any:
 def test_rows_come_as_plain_json(db: Worker) -> None:
     sql = """SELECT 1 AS one, 9007199254740993 AS big, 1.25::numeric AS exact, 'x' AS text, true AS yes, NULL AS nothing, ARRAY[1, 2] AS list,
         '{"a": [1]}'::jsonb AS object, DATE '2026-05-01' AS day, TIMESTAMPTZ '2026-05-01 12:00+02' AS moment, '\\x00ff'::bytea AS bytes,
-        'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid AS uuid, INTERVAL '90 seconds' AS length"""
+        'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid AS uuid, INTERVAL '90 seconds' AS length"""  # noqa: E501
     assert query(db, sql)["rows"] == [
         {
             "one": 1,
@@ -73,9 +75,13 @@ def test_rows_come_as_plain_json(db: Worker) -> None:
     ]
 
 
-@pytest.mark.parametrize("value", ["text", 5, 2.5, True, None, ["a", "b"], {"a": {"b": [1, None]}}, [{"a": 1}], "'; DROP TABLE shelf; --"])
+@pytest.mark.parametrize(
+    "value", ["text", 5, 2.5, True, None, ["a", "b"], {"a": {"b": [1, None]}}, [{"a": 1}], "'; DROP TABLE shelf; --"]
+)
 def test_a_value_goes_in_and_out_unchanged(db: Worker, value: Any) -> None:
-    cast = {str: "text", int: "int", float: "float8", bool: "bool", type(None): "text", list: "text[]", dict: "jsonb"}[type(value)]
+    cast = {str: "text", int: "int", float: "float8", bool: "bool", type(None): "text", list: "text[]", dict: "jsonb"}[
+        type(value)
+    ]
     if isinstance(value, list) and isinstance(value[0], dict):
         cast = "jsonb"
     assert query(db, f"SELECT $1::{cast} AS value", value) == {"rows": [{"value": value}], "count": 1}
@@ -127,9 +133,13 @@ def test_a_query_writes_nothing(db: Worker, postgres: PostgresServer, sql: str, 
         ("SELECT * FROM pg_authid", [], "access_denied"),
     ],
 )
-def test_what_cannot_be_run_is_refused_for_good(db: Worker, postgres: PostgresServer, sql: str, parameters: list[Any], code: str) -> None:
+def test_what_cannot_be_run_is_refused_for_good(
+    db: Worker, postgres: PostgresServer, sql: str, parameters: list[Any], code: str
+) -> None:
     if code == "access_denied":
-        postgres.run("DO $$ BEGIN CREATE ROLE weak LOGIN PASSWORD 'weak'; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+        postgres.run(
+            "DO $$ BEGIN CREATE ROLE weak LOGIN PASSWORD 'weak'; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        )
         os.environ["WEAK"] = "weak"
         with worker(db=connection(postgres, user="weak", password="env:WEAK")) as weak:
             error = refused(weak, sql, *parameters)
@@ -142,7 +152,10 @@ def test_what_cannot_be_run_is_refused_for_good(db: Worker, postgres: PostgresSe
 
 
 def test_doing_it_twice_is_the_same_as_once(db: Worker, postgres: PostgresServer) -> None:
-    rows = [{"id": "a", "title": "A", "price": 1.5, "tags": ["x"], "extra": {"k": [1]}}, {"id": "b", "title": "B", "price": None, "tags": [], "extra": None}]
+    rows = [
+        {"id": "a", "title": "A", "price": 1.5, "tags": ["x"], "extra": {"k": [1]}},
+        {"id": "b", "title": "B", "price": None, "tags": [], "extra": None},
+    ]
     outputs = [upsert(db, rows=rows, conflict=["id"]) for _ in range(2)]
     assert outputs == [{"count": 2}] * 2
     assert postgres.run("SELECT id, title, price, tags, extra, count FROM shelf ORDER BY id").splitlines() == [
@@ -152,7 +165,14 @@ def test_doing_it_twice_is_the_same_as_once(db: Worker, postgres: PostgresServer
 
 
 def test_the_database_reads_each_value_as_its_column_has_it(db: Worker, postgres: PostgresServer) -> None:
-    row = {"id": "a", "title": 5, "price": "12345678901234567890.12", "since": "2026-05-01T12:00:00+02:00", "born": "2026-05-01", "count": "3"}
+    row = {
+        "id": "a",
+        "title": 5,
+        "price": "12345678901234567890.12",
+        "since": "2026-05-01T12:00:00+02:00",
+        "born": "2026-05-01",
+        "count": "3",
+    }
     upsert(db, row=row, conflict=["id"])
     columns = "title, price, since AT TIME ZONE 'UTC', born, count"
     assert postgres.run(f"SELECT {columns} FROM shelf") == "5|12345678901234567890.12|2026-05-01 10:00:00|2026-05-01|3"
@@ -174,7 +194,11 @@ def test_rows_without_a_key_of_their_own_get_the_idempotency_key(db: Worker, pos
     for _ in range(2):
         upsert(db, "side.log", idempotency="run/one", row={"line": "1"}, idempotency_column="id")
         upsert(db, "side.log", idempotency="run/two", rows=[{"line": "2"}, {"line": "3"}], idempotency_column="id")
-    assert postgres.run("SELECT id, line FROM side.log ORDER BY id").splitlines() == ["run/one|1", "run/two/0|2", "run/two/1|3"]
+    assert postgres.run("SELECT id, line FROM side.log ORDER BY id").splitlines() == [
+        "run/one|1",
+        "run/two/0|2",
+        "run/two/1|3",
+    ]
 
 
 def test_names_are_quoted_whatever_is_in_them(db: Worker, postgres: PostgresServer) -> None:
@@ -198,9 +222,17 @@ def test_names_are_quoted_whatever_is_in_them(db: Worker, postgres: PostgresServ
         ({"id": "b", "title": "B", "misspelt": 1}, "column_missing"),
     ],
 )
-def test_what_the_table_refuses_has_a_code_of_its_own_and_is_not_tried_again(db: Worker, postgres: PostgresServer, row: dict[str, Any], code: str) -> None:
+def test_what_the_table_refuses_has_a_code_of_its_own_and_is_not_tried_again(
+    db: Worker, postgres: PostgresServer, row: dict[str, Any], code: str
+) -> None:
     upsert(db, row={"id": "a", "title": "A", "isbn": "1"}, conflict=["id"])
-    error = db.fail("postgres.upsert", connection="db", table="shelf", rows=[{**row, "id": "c"}, row] if code != "unique_violation" else [row], conflict=["id"])
+    error = db.fail(
+        "postgres.upsert",
+        connection="db",
+        table="shelf",
+        rows=[{**row, "id": "c"}, row] if code != "unique_violation" else [row],
+        conflict=["id"],
+    )
     assert (error.code, error.retryable) == (code, False)
     assert postgres.run("SELECT id FROM shelf") == "a"
 
@@ -217,7 +249,9 @@ def test_what_the_table_refuses_has_a_code_of_its_own_and_is_not_tried_again(db:
         {"row": {"id": "a", "title": "A"}, "idempotency_column": "id"},
     ],
 )
-def test_rows_that_cannot_be_told_apart_are_refused(db: Worker, postgres: PostgresServer, input: dict[str, Any]) -> None:
+def test_rows_that_cannot_be_told_apart_are_refused(
+    db: Worker, postgres: PostgresServer, input: dict[str, Any]
+) -> None:
     error = db.fail("postgres.upsert", connection="db", table="shelf", **input)
     assert (error.code, error.retryable) == ("rows_invalid", False)
     assert postgres.run("SELECT count(*) FROM shelf") == "0"
@@ -228,11 +262,15 @@ def test_no_rows_are_no_error(db: Worker) -> None:
 
 
 def test_a_conflict_without_a_constraint_is_refused(db: Worker) -> None:
-    error = db.fail("postgres.upsert", connection="db", table="shelf", row={"id": "a", "title": "A"}, conflict=["title"])
+    error = db.fail(
+        "postgres.upsert", connection="db", table="shelf", row={"id": "a", "title": "A"}, conflict=["title"]
+    )
     assert error.code == "statement_invalid"
 
 
-def test_a_slow_statement_ends_within_the_attempt_and_its_connection_serves_on(db: Worker, postgres: PostgresServer) -> None:
+def test_a_slow_statement_ends_within_the_attempt_and_its_connection_serves_on(
+    db: Worker, postgres: PostgresServer
+) -> None:
     query(db, "SELECT 1 AS n")  # so that there is a connection
     error = db.fail("postgres.query", connection="db", sql="SELECT pg_sleep(30)", timeout_s=1.0)
     assert (error.code, error.retryable) == ("statement_timeout", True)
@@ -253,24 +291,45 @@ def test_a_cancelled_attempt_ends_on_the_server_too(db: Worker, postgres: Postgr
 
 
 def asked(postgres: PostgresServer, like: str) -> bool:
-    return postgres.run(f"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '{like}' AND pid <> pg_backend_pid()") != "0"
+    return (
+        postgres.run(
+            f"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '{like}' AND pid <> "
+            "pg_backend_pid()"
+        )
+        != "0"
+    )
 
 
 def test_many_attempts_share_a_few_connections(db: Worker, postgres: PostgresServer) -> None:
-    outputs = db.together(*(db.attempt("postgres.query", connection="db", sql="SELECT pg_sleep(0.01), $1::int AS n", parameters=[n]) for n in range(40)))
+    outputs = db.together(
+        *(
+            db.attempt("postgres.query", connection="db", sql="SELECT pg_sleep(0.01), $1::int AS n", parameters=[n])
+            for n in range(40)
+        )
+    )
     assert [output["rows"][0]["n"] for output in outputs] == list(range(40))
     assert int(postgres.run("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'streamflow'")) <= 4
 
 
-def test_transactions_in_each_others_way_end_as_one_that_may_be_tried_again(db: Worker, postgres: PostgresServer) -> None:
+def test_transactions_in_each_others_way_end_as_one_that_may_be_tried_again(
+    db: Worker, postgres: PostgresServer
+) -> None:
     upsert(db, rows=[{"id": "a", "title": "A"}, {"id": "b", "title": "B"}], conflict=["id"])
     body = "BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END"
     postgres.run(f"CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$")
     postgres.run("CREATE TRIGGER slow BEFORE INSERT ON shelf FOR EACH ROW EXECUTE FUNCTION slow()")
     # Both have a connection already, so that they begin at the same time.
     db.together(*(db.attempt("postgres.query", connection="db", sql="SELECT pg_sleep(0.2)") for _ in range(2)))
-    one, other = [{"id": "a", "title": "1"}, {"id": "b", "title": "1"}], [{"id": "b", "title": "2"}, {"id": "a", "title": "2"}]
-    outcomes = db.together(*(db.attempt("postgres.upsert", connection="db", table="shelf", rows=rows, conflict=["id"]) for rows in (one, other)))
+    one, other = (
+        [{"id": "a", "title": "1"}, {"id": "b", "title": "1"}],
+        [{"id": "b", "title": "2"}, {"id": "a", "title": "2"}],
+    )
+    outcomes = db.together(
+        *(
+            db.attempt("postgres.upsert", connection="db", table="shelf", rows=rows, conflict=["id"])
+            for rows in (one, other)
+        )
+    )
     assert {"count": 2} in outcomes
     (error,) = [outcome for outcome in outcomes if isinstance(outcome, OperationError)]
     assert (error.code, error.retryable) == ("transaction_conflict", True)
@@ -290,7 +349,9 @@ def test_transactions_in_each_others_way_end_as_one_that_may_be_tried_again(db: 
         ({"kind": "nats"}, "connection_invalid"),
     ],
 )
-def test_a_connection_that_cannot_be_used_says_why(postgres: PostgresServer, changes: dict[str, Any], code: str) -> None:
+def test_a_connection_that_cannot_be_used_says_why(
+    postgres: PostgresServer, changes: dict[str, Any], code: str
+) -> None:
     os.environ["WRONG"] = "swordfish"
     with worker(db=connection(postgres, **changes)) as db:
         error = refused(db, "SELECT 1")
@@ -324,7 +385,9 @@ def own_postgres() -> Iterator[PostgresServer]:
     yield from start_server(servers.postgres())
 
 
-def test_a_database_that_dies_in_a_transaction_is_tried_again_and_the_rows_are_there_once(own_postgres: PostgresServer) -> None:
+def test_a_database_that_dies_in_a_transaction_is_tried_again_and_the_rows_are_there_once(
+    own_postgres: PostgresServer,
+) -> None:
     server = own_postgres
     body = "BEGIN PERFORM pg_sleep(60); RETURN NEW; END"
     server.run("CREATE TABLE shelf (id text PRIMARY KEY, title text)")
@@ -354,7 +417,9 @@ def test_a_database_that_dies_in_a_transaction_is_tried_again_and_the_rows_are_t
         assert db.health("postgres.upsert").ok
 
 
-def test_without_its_extra_an_attempt_names_the_command_that_installs_it(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_extra_an_attempt_names_the_command_that_installs_it(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with worker(db=connection(postgres)) as db:
         monkeypatch.setitem(sys.modules, "psycopg", None)
         error = refused(db, "SELECT 1")

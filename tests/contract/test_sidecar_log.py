@@ -1,4 +1,5 @@
-"""What the sidecar relies on in a log, in memory and in Kafka: the fake that its routes are tested on does what the real one does."""
+"""What the sidecar relies on in a log, in memory and in Kafka: the fake that its routes are tested on does what the
+real one does."""
 
 from __future__ import annotations
 
@@ -62,7 +63,9 @@ def run(made: Made) -> Callable[[Callable[[Log], Coroutine[Any, Any, T]]], T]:
 Run = Callable[[Callable[[Log], Coroutine[Any, Any, Any]]], Any]
 
 
-async def begun(log: Log, definition: str = "refund", key: str | None = None, id: str | None = None) -> tuple[str, str, Answer]:
+async def begun(
+    log: Log, definition: str = "refund", key: str | None = None, id: str | None = None
+) -> tuple[str, str, Answer]:
     """A run that has begun: its id, the id of its command, and the answer."""
     found = request(await log.definitions(), definition, key=key or f"K-{uuid.uuid4()}", data={"amount": 5}, id=id)
     answer = await heard(await log.ask(found.command, key=found.command.key), 20)
@@ -109,7 +112,10 @@ def test_a_second_result_of_an_attempt_is_answered_by_nothing(run: Run) -> None:
         started, _, _ = await begun(log, "survey")
         suspended = SuspendAttempt(f"s/{uuid.uuid4()}", started, "question", 1, 60_000)
         await log.ask(suspended)
-        answers = [await log.ask(CompleteAttempt(f"c/{uuid.uuid4()}", started, "question", 1, {"answer": number})) for number in (1, 2)]
+        answers = [
+            await log.ask(CompleteAttempt(f"c/{uuid.uuid4()}", started, "question", 1, {"answer": number}))
+            for number in (1, 2)
+        ]
         first = await heard(answers[0], 20)
 
         assert first is not None
@@ -123,7 +129,13 @@ def test_a_second_result_of_an_attempt_is_answered_by_nothing(run: Run) -> None:
 def test_the_same_start_twice_is_one_run(run: Run) -> None:
     async def story(log: Log) -> None:
         first, _, _ = await begun(log, key="twice", id=f"mine-{time.time_ns()}")
-        found = request(await log.definitions(), "refund", key="twice", data={"amount": 5}, id=(await log.history(first))[0].cause.removeprefix("request/"))
+        found = request(
+            await log.definitions(),
+            "refund",
+            key="twice",
+            data={"amount": 5},
+            id=(await log.history(first))[0].cause.removeprefix("request/"),
+        )
         await log.ask(found.command, key="twice")
 
         assert found.run == first
@@ -140,7 +152,12 @@ def test_approvals_open_and_close(run: Run) -> None:
         started, _, _ = await begun(log)
         (opened,) = [one for one in await log.approvals() if one.run not in before]
 
-        assert (opened.run, opened.step, opened.who, opened.text) == (started, "ask", ("alice", "managers"), "Pay 5 back?")
+        assert (opened.run, opened.step, opened.who, opened.text) == (
+            started,
+            "ask",
+            ("alice", "managers"),
+            "Pay 5 back?",
+        )
         await heard(await log.ask(CancelRun(f"c/{uuid.uuid4()}", started)), 20)
         assert started not in {one.run for one in await log.approvals()}
 
@@ -159,7 +176,9 @@ def test_what_is_no_run_id_is_refused_before_anything_is_asked(run: Run) -> None
 
 
 def test_plugins_are_registered_once_and_removed_once(run: Run) -> None:
-    plugin = Registration.model_validate({"spec": {"name": "fraud.score"}, "plugin": {"endpoint": "http://127.0.0.1:9/score", "secret": "env:KEY"}})
+    plugin = Registration.model_validate(
+        {"spec": {"name": "fraud.score"}, "plugin": {"endpoint": "http://127.0.0.1:9/score", "secret": "env:KEY"}}
+    )
 
     async def story(log: Log) -> None:
         assert await log.register(plugin) is not None

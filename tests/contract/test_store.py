@@ -36,7 +36,9 @@ class TestStore:
         assert [store.get(key) for key in ("a", "b", "c", "never")] == [None, b"3", b"", None]
 
     def test_a_scan_gives_the_records_of_a_prefix_in_the_order_of_their_keys(self, store: Store) -> None:
-        store.write({key: key.encode() for key in ("timer/2", "timer/10", "timers", "time", "timer/", "run/1", "timer/1")})
+        store.write(
+            {key: key.encode() for key in ("timer/2", "timer/10", "timers", "time", "timer/", "run/1", "timer/1")}
+        )
         assert [key for key, _ in store.scan("timer/")] == ["timer/", "timer/1", "timer/10", "timer/2"]
         assert dict(store.scan("timer/2")) == {"timer/2": b"timer/2"}
         assert list(store.scan("zzz")) == []

@@ -32,7 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
         world = World(out, stack, bootstrap=given.bootstrap, prefix=given.prefix)
         try:
             EXAMPLES[given.name](world, stack)
-            world.tell(f"\nDone in {time.monotonic() - began:.0f} s. What it made is in {out}; what it is about: definitions/{given.name}/README.md")
+            world.tell(
+                f"\nDone in {time.monotonic() - began:.0f} s. What it made is in {out}; what it is about: "
+                f"definitions/{given.name}/README.md"
+            )
             if given.keep:
                 world.rest()
         except ServerMissing as missing:

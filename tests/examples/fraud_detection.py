@@ -34,8 +34,30 @@ def run(world: World, stack: contextlib.ExitStack) -> None:
     world.streamflow("runs", "list")
     world.streamflow("runs", "approvals")
     runs = {one["key"]: one["run"] for one in approvals}
-    world.streamflow("runs", "approve", runs["P-3"], "review", "--by", "anna", "--group", "fraud-analysts", "--data", '{"note": "the customer called"}')
-    world.streamflow("runs", "reject", runs["P-4"], "review", "--by", "ben", "--group", "fraud-analysts", "--data", '{"note": "nobody answers"}')
+    world.streamflow(
+        "runs",
+        "approve",
+        runs["P-3"],
+        "review",
+        "--by",
+        "anna",
+        "--group",
+        "fraud-analysts",
+        "--data",
+        '{"note": "the customer called"}',
+    )
+    world.streamflow(
+        "runs",
+        "reject",
+        runs["P-4"],
+        "review",
+        "--by",
+        "ben",
+        "--group",
+        "fraud-analysts",
+        "--data",
+        '{"note": "nobody answers"}',
+    )
     world.until(lambda: _ended(world) == PAYMENTS, "all payments to be decided")
     world.title("What came of it")
     world.streamflow("runs", "show", runs["P-3"])
@@ -43,13 +65,19 @@ def run(world: World, stack: contextlib.ExitStack) -> None:
     decisions = world.lines("events", "tail", "payment.decided", "--from-beginning", "--limit", str(PAYMENTS))
     decided = sorted((json.loads(one["value"]) for one in decisions), key=lambda one: str(one["payment"]))
     file = world.wrote("decisions.jsonl", "".join(json.dumps(one) + "\n" for one in decided))
-    world.tell(f"\nThe decisions are in the topic payment-decisions, and in {world.shown(file)}:\n{file.read_text().rstrip()}")
+    world.tell(
+        f"\nThe decisions are in the topic payment-decisions, and in {world.shown(file)}:\n{file.read_text().rstrip()}"
+    )
 
 
 def _plugin(world: World, stack: contextlib.ExitStack) -> str:
     """Starts the plugin; its endpoint."""
     port = free_port()
-    process = Process([sys.executable, str(FOLDER / "plugin.py"), "--port", str(port)], world.folder / "plugin.log", lambda: accepts(port))
+    process = Process(
+        [sys.executable, str(FOLDER / "plugin.py"), "--port", str(port)],
+        world.folder / "plugin.log",
+        lambda: accepts(port),
+    )
     process.start({_REFERENCE: _SECRET})
     stack.callback(process.stop)
     return f"http://127.0.0.1:{port}/"

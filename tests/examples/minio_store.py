@@ -17,7 +17,10 @@ def run(world: World, stack: contextlib.ExitStack) -> None:
     world.title("PostgreSQL, an object store, Kafka and the workers")
     rows, where_rows = database(stack, FOLDER / "tables.sql")
     _, where_objects = objects(stack)
-    world.begin({"database": where_rows.connection, "objects": where_objects.connection}, where_rows.secrets | where_objects.secrets)
+    world.begin(
+        {"database": where_rows.connection, "objects": where_objects.connection},
+        where_rows.secrets | where_objects.secrets,
+    )
     world.title("The definition is published, and a run of it is started from a file")
     world.streamflow("definitions", "publish", str(folder))
     world.streamflow("runs", "start", str(folder / "samples" / "start.yaml"), "--fetch", world.shown(world.out))

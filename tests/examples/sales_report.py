@@ -22,7 +22,11 @@ def run(world: World, stack: contextlib.ExitStack) -> None:
     rows, where_rows = database(stack, FOLDER / "tables.sql")
     _, where_objects = objects(stack)
     server, where_messages = messages(stack)
-    connections = {"database": where_rows.connection, "objects": where_objects.connection, "messages": where_messages.connection}
+    connections = {
+        "database": where_rows.connection,
+        "objects": where_objects.connection,
+        "messages": where_messages.connection,
+    }
     world.begin(connections, where_rows.secrets | where_objects.secrets | where_messages.secrets)
     world.title("The definition is published, and a report is asked for by a file")
     world.streamflow("definitions", "publish", str(folder))

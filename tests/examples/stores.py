@@ -31,7 +31,15 @@ def database(stack: contextlib.ExitStack, tables: Path) -> tuple[PostgresServer,
 def objects(stack: contextlib.ExitStack) -> tuple[ObjectStore, Reached]:
     """An object store with a bucket. Raises ServerMissing."""
     server = stack.enter_context(object_store())
-    return server, _reached("s3", server.url, server.user, server.password, "EXAMPLE_OBJECTS_SECRET", bucket=server.bucket, region=server.region)
+    return server, _reached(
+        "s3",
+        server.url,
+        server.user,
+        server.password,
+        "EXAMPLE_OBJECTS_SECRET",
+        bucket=server.bucket,
+        region=server.region,
+    )
 
 
 def messages(stack: contextlib.ExitStack) -> tuple[NatsServer, Reached]:

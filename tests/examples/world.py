@@ -32,11 +32,16 @@ _WAIT_S = 60.0
 
 
 class World:
-    """What an example is given. `out` is where it leaves what it made, `folder` a temporary one; `settings` is set once `begin` has started everything."""
+    """What an example is given. `out` is where it leaves what it made, `folder` a temporary one; `settings` is set once
+    `begin` has started everything."""
 
-    def __init__(self, out: Path, stack: contextlib.ExitStack, *, bootstrap: str | None = None, prefix: str = "streamflow.") -> None:
+    def __init__(
+        self, out: Path, stack: contextlib.ExitStack, *, bootstrap: str | None = None, prefix: str = "streamflow."
+    ) -> None:
         self.out = out
-        self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamflow-example-", ignore_cleanup_errors=True)))
+        self.folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="streamflow-example-", ignore_cleanup_errors=True))
+        )
         self.settings: Settings
         self._stack = stack
         self._bootstrap = bootstrap
@@ -67,9 +72,15 @@ class World:
 
     # -- what is started
 
-    def begin(self, connections: Mapping[str, Mapping[str, Any]] | None = None, secrets: Mapping[str, str] | None = None) -> None:
-        """Kafka, topics and all workers. `connections` are what operations may name; `secrets` are the values of `env:NAME` references."""
-        bootstrap = self._bootstrap or self._stack.enter_context(EmbeddedBroker(self.folder / "broker", progress=self.tell)).bootstrap_servers
+    def begin(
+        self, connections: Mapping[str, Mapping[str, Any]] | None = None, secrets: Mapping[str, str] | None = None
+    ) -> None:
+        """Kafka, topics and all workers. `connections` are what operations may name; `secrets` are the values of
+        `env:NAME` references."""
+        bootstrap = (
+            self._bootstrap
+            or self._stack.enter_context(EmbeddedBroker(self.folder / "broker", progress=self.tell)).bootstrap_servers
+        )
         chosen = {
             "kafka": {"bootstrap_servers": bootstrap},
             "topics": {"prefix": self._prefix, "partitions": PARTITIONS},
@@ -84,7 +95,10 @@ class World:
         self.settings = Settings()
         apply(self.settings)
         place = SidecarPlace(self.settings)
-        self._workers = Workers(environment(self.settings, bootstrap) | place.environment(), lambda name, line: self._logs.append(f"{name}: {line}"))
+        self._workers = Workers(
+            environment(self.settings, bootstrap) | place.environment(),
+            lambda name, line: self._logs.append(f"{name}: {line}"),
+        )
         self._stack.callback(self._workers.stop)
         for role in ROLES:
             self._workers.start(role, role)
@@ -92,7 +106,11 @@ class World:
         self.tell(f"Kafka is at {bootstrap}, the sidecar at {place.url}; workers: {', '.join(ROLES)}; settings: {file}")
 
     def _ready(self) -> bool:
-        opened = {line.split("partition=")[1].split()[0] for line in list(self._logs) if "partition_open " in line and "partition=" in line}
+        opened = {
+            line.split("partition=")[1].split()[0]
+            for line in list(self._logs)
+            if "partition_open " in line and "partition=" in line
+        }
         return len(opened) >= PARTITIONS
 
     # -- what is done
@@ -102,7 +120,10 @@ class World:
         print(f"\n$ streamflow {shlex.join(words)}", flush=True)
         code = main(words)
         if code:
-            raise OperationError("example_failed", f"expected `streamflow {words[0]} ...` to do it but it ended with {code}; do read the lines above")
+            raise OperationError(
+                "example_failed",
+                f"expected `streamflow {words[0]} ...` to do it but it ended with {code}; do read the lines above",
+            )
 
     def asked(self, *words: str) -> Any:
         """The answer of a command line as data, shown to nobody."""
@@ -125,14 +146,18 @@ class World:
             if self._workers is not None:
                 self._workers.tend()
             if time.monotonic() > deadline:
-                raise OperationError("example_stuck", f"expected {what} within {timeout_s:g} s but it is not so; do read the workers' lines below")
+                raise OperationError(
+                    "example_stuck",
+                    f"expected {what} within {timeout_s:g} s but it is not so; do read the workers' lines below",
+                )
             time.sleep(0.1)
         return found
 
     def rest(self) -> None:
         """Keeps everything running until Ctrl-C."""
         self.tell(
-            f"Everything is still running; Ctrl-C ends it. In another terminal: STREAMFLOW_CONFIG={self.shown(self.out)}/streamflow.yaml streamflow runs list"
+            "Everything is still running; Ctrl-C ends it. In another terminal: "
+            f"STREAMFLOW_CONFIG={self.shown(self.out)}/streamflow.yaml streamflow runs list"
         )
         with contextlib.suppress(KeyboardInterrupt):
             while True:
@@ -142,7 +167,9 @@ class World:
 
     def shown(self, path: Path) -> str:
         """`path` as a person in this folder would write it."""
-        return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)
+        return (
+            str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)
+        )
 
 
 @contextlib.contextmanager

@@ -1,5 +1,5 @@
-"""`make faults`: kinds of faults times seeds, and mixed schedules, each judged by `streamflow_check`; a live table, and a file of results that can be
-gone on with: what is in it already is not tried again."""
+"""`make faults`: kinds of faults times seeds, and mixed schedules, each judged by `streamflow_check`; a live table, and
+a file of results that can be gone on with: what is in it already is not tried again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,12 @@ class Job:
     def __init__(self, number: int, told: queue.Queue[tuple[int, dict[str, Any] | None]]) -> None:
         command = [sys.executable, "-m", "tests.faults.job"]
         self._process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self._number = number
         self._told = told
@@ -65,7 +70,11 @@ def main() -> int:
         return 0
     names = [name for name in asked.kinds.replace(",", " ").split() if name != "all"] or sorted(KINDS)
     if unknown := set(names) - KINDS.keys():
-        print(f"expected kinds of faults but {', '.join(sorted(unknown))} is none; do choose of {', '.join(sorted(KINDS))}", file=sys.stderr)
+        print(
+            f"expected kinds of faults but {', '.join(sorted(unknown))} is none; do choose of "
+            f"{', '.join(sorted(KINDS))}",
+            file=sys.stderr,
+        )
         return 2
     lacking = {name: lack for name in names if (lack := missing(KINDS[name].needs))}
     usable = [name for name in names if name not in lacking]
@@ -90,7 +99,9 @@ def main() -> int:
 def _commit() -> str:
     """What is tried, in short; "" without git."""
     try:
-        return subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+        ).stdout.strip()
     except OSError:
         return ""
 
@@ -101,9 +112,15 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--seed", type=int, default=1, help="the first seed (%(default)s)")
     options.add_argument("--seeds", type=int, default=1, help="how many seeds each kind is tried with (%(default)s)")
     options.add_argument("--mixed", type=int, default=0, help="how many mixed schedules (%(default)s)")
-    options.add_argument("--schedule", type=Path, metavar="FILE", help="play the schedule in this file, as one was printed")
-    options.add_argument("--jobs", type=int, default=2, help="experiments at the same time, each with a broker of its own (%(default)s)")
-    options.add_argument("--out", type=Path, metavar="FILE", help="results as JSON lines; what it has already is not tried again")
+    options.add_argument(
+        "--schedule", type=Path, metavar="FILE", help="play the schedule in this file, as one was printed"
+    )
+    options.add_argument(
+        "--jobs", type=int, default=2, help="experiments at the same time, each with a broker of its own (%(default)s)"
+    )
+    options.add_argument(
+        "--out", type=Path, metavar="FILE", help="results as JSON lines; what it has already is not tried again"
+    )
     options.add_argument("--again", action="store_true", help="try also what the file has")
     options.add_argument("--list", action="store_true", help="list the kinds of faults")
     options.add_argument("--verbose", action="store_true", help="tell what is broken and mended")
@@ -112,7 +129,10 @@ def _options() -> argparse.ArgumentParser:
 
 def _known() -> str:
     width = max(map(len, KINDS))
-    return "\n".join(f"{name.ljust(width)}  {' '.join((fault.__doc__ or fault.__mro__[1].__doc__ or '').split())}" for name, fault in sorted(KINDS.items()))
+    return "\n".join(
+        f"{name.ljust(width)}  {' '.join((fault.__doc__ or fault.__mro__[1].__doc__ or '').split())}"
+        for name, fault in sorted(KINDS.items())
+    )
 
 
 def _planned(asked: argparse.Namespace, usable: Sequence[str]) -> Iterable[dict[str, Any]]:
@@ -120,7 +140,9 @@ def _planned(asked: argparse.Namespace, usable: Sequence[str]) -> Iterable[dict[
         blows = from_json(asked.schedule.read_text())
         yield {"kind": MIXED if len(blows) > 1 else blows[0].kind, "seed": asked.seed, "schedule": to_json(blows)}
         return
-    quick, slow = ([name for name in usable if (KINDS[name].setting.brokers > 1) is several] for several in (False, True))
+    quick, slow = (
+        [name for name in usable if (KINDS[name].setting.brokers > 1) is several] for several in (False, True)
+    )
     seeds = range(asked.seed, asked.seed + asked.seeds)
     singles = [_one(name, seed, single(name, seed)) for seed in seeds for name in quick]
     mixes = [_one(MIXED, seed, mixed(seed, usable)) for seed in range(asked.seed, asked.seed + asked.mixed)]
@@ -157,7 +179,15 @@ def _tried(todo: Sequence[dict[str, Any]], jobs: int, *, verbose: bool) -> Itera
             if answer is None:  # it died: a crash of a client library, say
                 del working[number]
                 if job.doing is not None:
-                    yield {**job.doing, "verdict": "error", "evidence": ["the job ended by itself"], "seconds": 0, "stall_s": 0, "broken": [], "facts": {}}
+                    yield {
+                        **job.doing,
+                        "verdict": "error",
+                        "evidence": ["the job ended by itself"],
+                        "seconds": 0,
+                        "stall_s": 0,
+                        "broken": [],
+                        "facts": {},
+                    }
                 if waiting:
                     working[fresh] = Job(fresh, told)
                     working[fresh].do(waiting.pop(0))
@@ -181,7 +211,10 @@ def _line(result: dict[str, Any], left: int, seconds: float) -> str:
     spans = f"broken for {result.get('broken_s', 0)} s, stalled {result['stall_s']} s"
     told = f"{result['kind']:<24} {result['seed']:>4}  {result['verdict']:<7} {result['seconds']:>5} s, {spans}"
     if result["verdict"] != "kept":
-        told += f"\n    {', '.join(result['broken'])} {' | '.join(result['evidence'])[:600]}\n    schedule {result['schedule']}\n    {result.get('folder', '')}"
+        told += (
+            f"\n    {', '.join(result['broken'])} {' | '.join(result['evidence'])[:600]}\n    schedule "
+            f"{result['schedule']}\n    {result.get('folder', '')}"
+        )
     return f"{told}   ({left} left, {seconds / 60:.0f} min)" if left % 10 == 0 else told
 
 
@@ -212,7 +245,9 @@ def table(results: Sequence[dict[str, Any]]) -> str:
         words = Counter(result["verdict"] for result in some)
         stalls = sorted(result["stall_s"] for result in some if result["verdict"] == "kept") or [0.0]
         spans = sorted(result.get("broken_s", 0.0) for result in some if result["verdict"] == "kept") or [0.0]
-        counts = [sum(result["facts"].get(count, 0) for result in some) for count in ("inputs", "transitions", "copies")]
+        counts = [
+            sum(result["facts"].get(count, 0) for result in some) for count in ("inputs", "transitions", "copies")
+        ]
         bound = next((result["limits"] for result in some if result.get("limits")), "")
         shown = [
             len(some),
@@ -224,7 +259,9 @@ def table(results: Sequence[dict[str, Any]]) -> str:
         ]
         lines.append((name, *map(str, shown), bound if name != MIXED else "", *(f"{count:,}" for count in counts)))
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""What this machine allows: some faults need root, network namespaces, mounts, or a program that may not be installed."""
+"""What this machine allows: some faults need root, network namespaces, mounts, or a program that may not be
+installed."""
 
 from __future__ import annotations
 
@@ -24,7 +25,11 @@ def has(need: str) -> bool:
     if need == "root":
         return sys.platform == "linux" and os.geteuid() == 0
     if need == "netns":
-        return has("root") and has("ip") and subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode == 0
+        return (
+            has("root")
+            and has("ip")
+            and subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode == 0
+        )
     if need == "postgres":
         return _has_postgres()
     return shutil.which(need, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is not None

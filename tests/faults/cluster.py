@@ -33,12 +33,14 @@ _REPLICATED = {
 
 
 class Cluster:
-    """A context manager. `start`, `kill` and `running` are of the cluster as a whole, so that it can stand where one broker does."""
+    """A context manager. `start`, `kill` and `running` are of the cluster as a whole, so that it can stand where one
+    broker does."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._kafka = distribution(lambda text: None)
-        EmbeddedBroker(folder / "first", progress=lambda text: None).start().stop()  # makes the formatted folder, if it is not there
+        # makes the formatted folder, if it is not there
+        EmbeddedBroker(folder / "first", progress=lambda text: None).start().stop()
         self._ports = {node: free_ports() for node in NODES}
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         for node in NODES:
@@ -95,7 +97,9 @@ class Cluster:
 
     def leader(self, topic: str, partition: int) -> int:
         """The node that leads a partition."""
-        found = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0}).list_topics(topic, timeout=10)
+        found = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0}).list_topics(
+            topic, timeout=10
+        )
         return int(found.topics[topic].partitions[partition].leader)
 
     def _format(self, node: int) -> None:
@@ -106,10 +110,16 @@ class Cluster:
         directory = re.search(r"(?m)^directory\.id=(.*)$", meta)
         assert directory is not None
         own = "ABC"[node - 1] + directory[1][1:]
-        meta = re.sub(r"(?m)^directory\.id=.*$", f"directory.id={own}", re.sub(r"(?m)^node\.id=.*$", f"node.id={node}", meta))
+        meta = re.sub(
+            r"(?m)^directory\.id=.*$", f"directory.id={own}", re.sub(r"(?m)^node\.id=.*$", f"node.id={node}", meta)
+        )
         (data / "meta.properties").write_text(meta)
         voters = ",".join(f"{number}@127.0.0.1:{one.controller}" for number, one in self._ports.items())
-        values = properties(data, Ports(ports.client, ports.controller), {"node.id": str(node), "controller.quorum.voters": voters, **_REPLICATED})
+        values = properties(
+            data,
+            Ports(ports.client, ports.controller),
+            {"node.id": str(node), "controller.quorum.voters": voters, **_REPLICATED},
+        )
         write_properties(place / "server.properties", values)
 
     def _wait_ready(self) -> None:

@@ -1,4 +1,5 @@
-"""What the experiments run: a handful of small processes that together have every kind of step, and that all end by themselves."""
+"""What the experiments run: a handful of small processes that together have every kind of step, and that all end by
+themselves."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ events:
     schema: {type: object, properties: {id: {type: string}, key: {type: string}, amount: {type: integer}}}
   - {name: f.signed, topics: [PREFIXsigned], start: earliest, match: {path: type, equals: signed}, id: {path: id}, key: {path: key}}
   - {name: f.done, topics: [PREFIXdone], schema: {type: object, properties: {key: {type: string}, how: {type: string}}}}
-"""
+"""  # noqa: E501
 
 RETRY = "retry: {attempts: 1000, backoff: 100ms, longest: 500ms}, timeout: 1s"
 
@@ -65,7 +66,7 @@ steps:
     needs: [size.small, ask.approved, ask.timeout]
     join: any
     emit: {event: f.done, data: [{name: key, expr: trigger.key}, {name: how, expr: "has(steps.ask) ? 'asked' : 'small'"}]}
-"""
+"""  # noqa: E501
 
 # A list of calls in a lane of its own.
 BASKET = """
@@ -80,7 +81,7 @@ steps:
   - id: sum
     needs: [parcels]
     set: [{name: count, expr: "size(steps.parcels)"}]
-"""
+"""  # noqa: E501
 
 # A wait with a limit, a delay.
 LIMIT = """
@@ -111,7 +112,7 @@ output: ask
 steps:
   - id: ask
     call: {operation: http.request, with: [{name: url, expr: "'URL/part'"}, {name: json, expr: "{'value': trigger.value}"}], RETRY}
-"""
+"""  # noqa: E501
 PARENT = """
 name: parent
 version: "VERSION"
@@ -122,7 +123,7 @@ steps:
   - id: bye
     needs: [part]
     set: [{name: got, expr: steps.part}]
-"""
+"""  # noqa: E501
 
 
 def catalog(prefix: str) -> Catalog:
@@ -135,14 +136,31 @@ def publish_all(settings: Settings, url: str, version: str = "1") -> None:
     """Publishes every definition; `url` is where the outside is."""
     known, children = catalog(settings.topics.prefix), dict[tuple[str, str], ChildSpec]()
     for text in (PART, ORDER, BASKET, LIMIT, PARENT):
-        for name, value in {"VERSION": version, "URL": url, "RETRY": RETRY, "APPROVAL": f"{APPROVAL_MS}ms", "WITHIN": f"{LIMIT_MS}ms"}.items():
+        for name, value in {
+            "VERSION": version,
+            "URL": url,
+            "RETRY": RETRY,
+            "APPROVAL": f"{APPROVAL_MS}ms",
+            "WITHIN": f"{LIMIT_MS}ms",
+        }.items():
             text = text.replace(name, value)
         parsed = parse_definition(text)
         wanted = [children[key] for key in child_names(parsed)]
-        full = known.model_copy(update={"definitions": wanted, "operations": [spec for spec in known.operations if spec.name in operation_names(parsed)]})
-        entries = {spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in known.events if spec.name in event_names(parsed)}
+        full = known.model_copy(
+            update={
+                "definitions": wanted,
+                "operations": [spec for spec in known.operations if spec.name in operation_names(parsed)],
+            }
+        )
+        entries = {
+            spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for spec in known.events
+            if spec.name in event_names(parsed)
+        }
         content = canonical(parsed, full)
-        done = publish(settings, name=parsed.name, version=parsed.version, content=content, events=entries, children=wanted)
+        done = publish(
+            settings, name=parsed.name, version=parsed.version, content=content, events=entries, children=wanted
+        )
         children[done.name, done.version] = child_of(content, done.offset, done.sha)
 
 
@@ -151,5 +169,9 @@ def publish_more(settings: Settings, text: str, operations: Sequence[OperationSp
     parsed = parse_definition(text)
     events = parse_catalog(CATALOG.replace("PREFIX", settings.topics.prefix))
     full = events.model_copy(update={"operations": list(operations)})
-    entries = {spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in events.events if spec.name in event_names(parsed)}
+    entries = {
+        spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for spec in events.events
+        if spec.name in event_names(parsed)
+    }
     publish(settings, name=parsed.name, version=parsed.version, content=canonical(parsed, full), events=entries)

@@ -1,4 +1,5 @@
-"""A process that does experiments one after another, with a broker and an outside of its own: a line of JSON in, lines of JSON out."""
+"""A process that does experiments one after another, with a broker and an outside of its own: a line of JSON in, lines
+of JSON out."""
 
 from __future__ import annotations
 
@@ -45,7 +46,17 @@ def main() -> int:
                 try:
                     cluster = Cluster(folder / "cluster").start()
                 except Exception:  # noqa: BLE001 - told in the table
-                    _tell(answers, asdict(Result(asked["kind"], asked["seed"], asked["schedule"], evidence=[traceback.format_exc()[-3000:]])))
+                    _tell(
+                        answers,
+                        asdict(
+                            Result(
+                                asked["kind"],
+                                asked["seed"],
+                                asked["schedule"],
+                                evidence=[traceback.format_exc()[-3000:]],
+                            )
+                        ),
+                    )
                     continue
 
             def say(text: str, asked: dict[str, Any] = asked) -> None:
@@ -88,7 +99,8 @@ def _served(folder: Path) -> Iterator[tuple[int, EmbeddedBroker, Control, str]]:
 
 
 def open_broker(folder: Path) -> EmbeddedBroker:
-    """A broker that can be reached from other network namespaces too: it listens everywhere, and says that it is on loopback."""
+    """A broker that can be reached from other network namespaces too: it listens everywhere, and says that it is on
+    loopback."""
     folder.mkdir(parents=True)
     ports = free_ports()
     keep_ports(folder / "ports.json", ports)

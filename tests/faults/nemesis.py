@@ -1,4 +1,5 @@
-"""The nemesis: what is broken, when, for how long. A schedule is drawn from a seed, printed, and can be played again."""
+"""The nemesis: what is broken, when, for how long. A schedule is drawn from a seed, printed, and can be played
+again."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ WORK_S = 3.0
 
 @dataclass(frozen=True)
 class Blow:
-    """One entry of a schedule: the kind of fault, whom it hits, when (seconds after the work began), and for how long."""
+    """One entry of a schedule: the kind of fault, whom it hits, when (seconds after the work began), and for how
+    long."""
 
     kind: str
     target: str
@@ -39,7 +41,8 @@ class Setting:
 
 
 class Fault:
-    """A kind of fault. `inject` breaks, `heal` mends; both may ask `site` for anything. One object serves one experiment."""
+    """A kind of fault. `inject` breaks, `heal` mends; both may ask `site` for anything. One object serves one
+    experiment."""
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()  # root, tools
@@ -47,7 +50,8 @@ class Fault:
     targets: ClassVar[Sequence[str]] = ("",)
     span_s: ClassVar[tuple[float, float]] = (0.3, 1.5)
     mixes: ClassVar[bool] = True  # may come beside others
-    without: ClassVar[frozenset[str]] = frozenset()  # promises that are off the table under this fault, as the documentation says
+    # promises that are off the table under this fault, as the documentation says
+    without: ClassVar[frozenset[str]] = frozenset()
     limits: ClassVar[str] = ""  # what of the broker's own bounds the recovery: session, election
 
     def __init__(self, chosen: random.Random) -> None:
@@ -55,8 +59,8 @@ class Fault:
 
     @classmethod
     def places(cls, target: str) -> frozenset[str]:
-        """What it needs to itself: blows that share a place follow each other, others come together. `broker`: it asks the broker for something, or
-        has workers end in order."""
+        """What it needs to itself: blows that share a place follow each other, others come together. `broker`: it asks
+        the broker for something, or has workers end in order."""
         return frozenset({target or "broker"})
 
     def prepare(self, site: Site) -> None:
@@ -84,7 +88,14 @@ def kind(fault: type[Fault]) -> type[Fault]:
 def single(name: str, seed: int) -> list[Blow]:
     """A schedule of one blow."""
     fault, chosen = KINDS[name], random.Random(f"{name}/{seed}")
-    return [Blow(name, chosen.choice(list(fault.targets)), round(chosen.uniform(0.5, 2.0), 3), round(chosen.uniform(*fault.span_s), 3))]
+    return [
+        Blow(
+            name,
+            chosen.choice(list(fault.targets)),
+            round(chosen.uniform(0.5, 2.0), 3),
+            round(chosen.uniform(*fault.span_s), 3),
+        )
+    ]
 
 
 def mixed(seed: int, names: Iterable[str]) -> list[Blow]:
@@ -95,7 +106,14 @@ def mixed(seed: int, names: Iterable[str]) -> list[Blow]:
     for _ in range(chosen.randint(3, 6)):
         name = chosen.choice(usable)
         fault = KINDS[name]
-        blows.append(Blow(name, chosen.choice(list(fault.targets)), round(chosen.uniform(0.3, 5.0), 3), round(chosen.uniform(*fault.span_s), 3)))
+        blows.append(
+            Blow(
+                name,
+                chosen.choice(list(fault.targets)),
+                round(chosen.uniform(0.3, 5.0), 3),
+                round(chosen.uniform(*fault.span_s), 3),
+            )
+        )
     return sorted(blows, key=lambda blow: blow.at_s)
 
 
@@ -109,7 +127,8 @@ def from_json(text: str) -> list[Blow]:
 
 @dataclass
 class Nemesis:
-    """Plays a schedule against a site. Blows of one target never overlap: a later one waits until the earlier one is mended."""
+    """Plays a schedule against a site. Blows of one target never overlap: a later one waits until the earlier one is
+    mended."""
 
     site: Site
     blows: Sequence[Blow]

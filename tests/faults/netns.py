@@ -1,5 +1,6 @@
-"""A network of its own for each role: workers live in a namespace whose only way out is a pair of virtual interfaces, which can be cut, narrowed or
-made lossy, one way or both. To them everything is still at 127.0.0.1, as brokers say they are."""
+"""A network of its own for each role: workers live in a namespace whose only way out is a pair of virtual interfaces,
+which can be cut, narrowed or made lossy, one way or both. To them everything is still at 127.0.0.1, as brokers say they
+are."""
 
 from __future__ import annotations
 
@@ -9,15 +10,17 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.integration import workers
-from tests.integration.workers import Forked
+from tests.integration import forked
+from tests.integration.forked import Forked
 
 _CLONE_NEWNET = 0x40000000
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def _run(*words: str, check: bool = True) -> None:
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, "PATH": _PATH, "LD_PRELOAD": ""})
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, env={**os.environ, "PATH": _PATH, "LD_PRELOAD": ""}
+    )
     if check and done.returncode:
         raise RuntimeError(f"expected `{' '.join(words)}` to work but {done.stderr.strip()}")
 
@@ -43,7 +46,21 @@ class Network:
         _run("ip", "-n", self.name, "link", "set", "lo", "up")
         for place in ("all", self._there):
             self._inside("sysctl", "-qw", f"net.ipv4.conf.{place}.route_localnet=1")
-        self._inside("iptables", "-t", "nat", "-A", "OUTPUT", "-d", "127.0.0.1", "-p", "tcp", "-j", "DNAT", "--to-destination", self._host)
+        self._inside(
+            "iptables",
+            "-t",
+            "nat",
+            "-A",
+            "OUTPUT",
+            "-d",
+            "127.0.0.1",
+            "-p",
+            "tcp",
+            "-j",
+            "DNAT",
+            "--to-destination",
+            self._host,
+        )
         self._inside("iptables", "-t", "nat", "-A", "POSTROUTING", "-o", self._there, "-j", "MASQUERADE")
 
     def remove(self) -> None:
@@ -104,9 +121,9 @@ def living_in(network: Network) -> Callable[..., Forked]:
     class Settled(Forked):
         def start(self) -> Forked:
             arguments = (network.name, self._environment, str(self.log), ["worker", self.kind, *self.options])
-            process = workers._nursery.Process(target=_work, args=arguments, daemon=True)
+            process = forked._nursery.Process(target=_work, args=arguments, daemon=True)
             process.start()
-            self._process = workers._Child(process)  # type: ignore[assignment]
+            self._process = forked._Child(process)  # type: ignore[assignment]
             return self
 
     return Settled
@@ -116,4 +133,4 @@ def _work(name: str, environment: dict[str, str], log: str, line: list[str]) -> 
     with (Path("/run/netns") / name).open() as namespace:
         if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), f"setns {name}")
-    workers._work(environment, log, line)
+    forked._work(environment, log, line)

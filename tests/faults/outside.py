@@ -1,6 +1,7 @@
 """The outside: an HTTP server that writes down every call, before it answers, and can be down, slow, rude or silent.
 
-`POST /<experiment>/<anything>` is one call under its header `Idempotency-Key`. An experiment's calls are counted from its file alone.
+`POST /<experiment>/<anything>` is one call under its header `Idempotency-Key`. An experiment's calls are counted from
+its file alone.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class Outside:
     def calls(self, experiment: str) -> Counter[str]:
         """How often each key was called."""
         file = self.folder / f"{experiment}.jsonl"
-        return Counter(json.loads(line)["key"] for line in file.read_text().splitlines()) if file.exists() else Counter()
+        return (
+            Counter(json.loads(line)["key"] for line in file.read_text().splitlines()) if file.exists() else Counter()
+        )
 
 
 class _Server(ThreadingHTTPServer):

@@ -1,4 +1,5 @@
-"""The shim (shim.c): a library loaded into workers and brokers before everything else, by which their disks and clocks are broken from outside."""
+"""The shim (shim.c): a library loaded into workers and brokers before everything else, by which their disks and clocks
+are broken from outside."""
 
 from __future__ import annotations
 
@@ -52,6 +53,8 @@ class Control:
 def load() -> Path:
     """Compiles the shim and has every process that is started from now on load it. Raises CalledProcessError."""
     library = Path(tempfile.mkdtemp(prefix="streamflow-shim-")) / "shim.so"
-    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-Wall", "-o", str(library), str(_SOURCE), "-ldl", "-lpthread"], check=True)
+    subprocess.run(
+        ["gcc", "-O2", "-shared", "-fPIC", "-Wall", "-o", str(library), str(_SOURCE), "-ldl", "-lpthread"], check=True
+    )
     os.environ["LD_PRELOAD"] = str(library)
     return library

@@ -1,4 +1,5 @@
-"""Where an experiment happens: a prefix of its own on a broker, workers that are broken and mended, and the wait until everything is done."""
+"""Where an experiment happens: a prefix of its own on a broker, workers that are broken and mended, and the wait until
+everything is done."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from tests.faults.outside import Outside
 from tests.faults.shim import Control
 from tests.faults.watcher import Watcher
 from tests.faults.work import Generator
-from tests.integration.workers import Forked
+from tests.integration.forked import Forked
 from tests.proof.reader import Stranger
 from tests.proof.world import Failed, Worker
 
@@ -47,10 +48,16 @@ Say = Callable[[str], None]
 
 
 class Site:
-    """A context manager; leaving it ends every worker. `bootstrap_for` is where a worker finds the broker, if not where everybody does."""
+    """A context manager; leaving it ends every worker. `bootstrap_for` is where a worker finds the broker, if not where
+    everybody does."""
 
     def __init__(
-        self, broker: EmbeddedBroker | Cluster, outside: Outside, folder: Path, say: Say = lambda text: None, broker_shim: Control | None = None
+        self,
+        broker: EmbeddedBroker | Cluster,
+        outside: Outside,
+        folder: Path,
+        say: Say = lambda text: None,
+        broker_shim: Control | None = None,
     ) -> None:
         self.cluster, self.outside, self.folder, self.say, self.broker_shim = broker, outside, folder, say, broker_shim
         self.shims: dict[str, Control] = {}  # by worker
@@ -59,7 +66,8 @@ class Site:
         self.prefix = f"f{self.experiment}."
         self.replicas = len(NODES) if isinstance(broker, Cluster) else 1
         self.workers: dict[str, Worker] = {}
-        self.kinds: dict[str, Callable[..., Worker]] = {}  # by role: what its workers are, where a fault needs another kind than Forked
+        # by role: what its workers are, where a fault needs another kind than Forked
+        self.kinds: dict[str, Callable[..., Worker]] = {}
         self.extra: dict[str, dict[str, str]] = {}  # by role: more of its environment
         self.networks: dict[str, Network] = {}  # by role
         self.starts: tuple[str, ...] = ()  # what else every order starts
@@ -90,7 +98,12 @@ class Site:
     def settings(self) -> Settings:
         return Settings(
             kafka=Kafka(bootstrap_servers=self.bootstrap),
-            topics=Topics(prefix=self.prefix, partitions=PARTITIONS, replication_factor=self.replicas, min_insync_replicas=max(1, self.replicas - 1)),
+            topics=Topics(
+                prefix=self.prefix,
+                partitions=PARTITIONS,
+                replication_factor=self.replicas,
+                min_insync_replicas=max(1, self.replicas - 1),
+            ),
             tasks=Tasks(lanes=LANES),
             state_dir=self.folder / "unused",
         )
@@ -123,16 +136,26 @@ class Site:
             "STREAMFLOW_TOPICS__PARTITIONS": str(PARTITIONS),
             "STREAMFLOW_TOPICS__REPLICATION_FACTOR": str(self.replicas),
             "STREAMFLOW_TOPICS__MIN_INSYNC_REPLICAS": str(max(1, self.replicas - 1)),
-            "STREAMFLOW_TASKS__LANES": json.dumps({lane: config.model_dump(mode="json") for lane, config in LANES.items()}),
+            "STREAMFLOW_TASKS__LANES": json.dumps(
+                {lane: config.model_dump(mode="json") for lane, config in LANES.items()}
+            ),
             "STREAMFLOW_TASKS__ALLOW_HOSTS": json.dumps([self.outside.host]),
             "STREAMFLOW_LOG_FORMAT": "json",
-            **{f"STREAMFLOW_{role.upper()}__{option.upper()}": str(value) for option, value in own.items() if value is not None},
+            **{
+                f"STREAMFLOW_{role.upper()}__{option.upper()}": str(value)
+                for option, value in own.items()
+                if value is not None
+            },
         }
 
     def worker(self, role: str, name: str, *, static: bool = True) -> Worker:
         """Starts a worker; a static member of its group under its name, or a dynamic one."""
         self.shims[name] = Control(self.folder / f"{name}.shim", self.folder / name)
-        environment = self.environment(role, name, **({} if static else {"instance_id": None})) | self.shims[name].environment | self.extra.get(role, {})
+        environment = (
+            self.environment(role, name, **({} if static else {"instance_id": None}))
+            | self.shims[name].environment
+            | self.extra.get(role, {})
+        )
         worker = self.kinds.get(role, Forked)(role, name, self.folder, environment)
         worker.log.touch()
         self.workers[name] = worker
@@ -158,7 +181,8 @@ class Site:
         return generator
 
     def check(self) -> None:
-        """Starts workers again that could not begin because the broker was away, as whoever runs them would. Raises Failed when one gave up else."""
+        """Starts workers again that could not begin because the broker was away, as whoever runs them would. Raises
+        Failed when one gave up else."""
         for worker in list(self.workers.values()):
             try:
                 worker.check()
@@ -189,10 +213,14 @@ class Site:
             for worker in self.workers.values():
                 text = worker.log.read_text(errors="replace")
                 if worker.kind == "engine":
-                    opened |= {json.loads(line)["partition"] for line in text.splitlines() if '"partition_open"' in line}
+                    opened |= {
+                        json.loads(line)["partition"] for line in text.splitlines() if '"partition_open"' in line
+                    }
             return len(opened) == PARTITIONS
 
-        self.wait(ready, "the workers to be ready", lambda: sum(worker.log.stat().st_size for worker in self.workers.values()))
+        self.wait(
+            ready, "the workers to be ready", lambda: sum(worker.log.stat().st_size for worker in self.workers.values())
+        )
 
     def drain(self) -> None:
         """Waits until everything that was sent is done, and stops all workers in order."""
@@ -233,7 +261,8 @@ class Site:
             for run in watcher.open - asked:
                 asked.add(run)
                 watcher.cancel(run, PARTITIONS)
-            return watcher.open <= watcher.stopping  # whose undoing is lost too: the engine asks for it again a day later
+            # whose undoing is lost too: the engine asks for it again a day later
+            return watcher.open <= watcher.stopping
 
         self.wait(cancelled, "all runs to have ended or be cancelled", lambda: (self._moving(), len(asked)), 0.2)
 
@@ -254,12 +283,15 @@ class Site:
         try:
             worker.stop()
         except Failed as error:
-            if "gave -15" not in str(error) and "broker_unreachable" not in str(error):  # otherwise it had not got as far as to listen to signals
+            # otherwise it had not got as far as to listen to signals
+            if "gave -15" not in str(error) and "broker_unreachable" not in str(error):
                 raise
 
     def told(self, worker: Worker, *events: str) -> list[dict[str, Any]]:
         """What a worker has logged of these events since it was started last."""
-        lines = [json.loads(line) for line in worker.log.read_text(errors="replace").splitlines() if line.startswith("{")]
+        lines = [
+            json.loads(line) for line in worker.log.read_text(errors="replace").splitlines() if line.startswith("{")
+        ]
         starts = [place for place, line in enumerate(lines) if line["event"] == "worker_started"]
         return [line for line in lines[starts[-1] if starts else 0 :] if line["event"] in events]
 
@@ -272,10 +304,19 @@ class Site:
         sent = sum(len(generator.inputs) for generator in self.generators)
         told = {number: len(times) for number, times in self.watcher.moments.items()}
         wanted = set().union(*(generator.wanted for generator in self.generators))
-        return sent, told, f"{len(wanted - self.watcher.started)} not started", f"{len(self.watcher.open)} open", sorted(self.watcher.parked)[:3]
+        return (
+            sent,
+            told,
+            f"{len(wanted - self.watcher.started)} not started",
+            f"{len(self.watcher.open)} open",
+            sorted(self.watcher.parked)[:3],
+        )
 
     def is_at_end(self, group: str, topic: str) -> bool:
-        committed, ends = self.stranger.committed(f"{self.prefix}{group}", f"{self.prefix}{topic}"), self.stranger.ends(f"{self.prefix}{topic}")
+        committed, ends = (
+            self.stranger.committed(f"{self.prefix}{group}", f"{self.prefix}{topic}"),
+            self.stranger.ends(f"{self.prefix}{topic}"),
+        )
         return all(max(committed[number], low) >= high for number, (low, high) in ends.items())
 
     def _sources_read(self) -> bool:

@@ -1,8 +1,8 @@
-"""`make soak`: load for hours, with compaction, kills and restores. Memory, files, threads and disk of every process are sampled, and the slopes at the
-end are judged; so is everything that happened, by `streamflow_check`.
+"""`make soak`: load for hours, with compaction, kills and restores. Memory, files, threads and disk of every process
+are sampled, and the slopes at the end are judged; so is everything that happened, by `streamflow_check`.
 
-What is never killed must stay as it is: its slope is taken over its last four fifths. What is killed now and then shows that a start leaves nothing
-behind: its disk and its samples are told too, without a verdict.
+What is never killed must stay as it is: its slope is taken over its last four fifths. What is killed now and then shows
+that a start leaves nothing behind: its disk and its samples are told too, without a verdict.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def sample(pid: int, at_s: float) -> Sample | None:
     place = Path(f"/proc/{pid}")
     try:
         told = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines() if ":" in line)
-        return Sample(at_s, int(told["VmRSS"].split()[0]) / 1024, len(list((place / "fd").iterdir())), int(told["Threads"]))
+        return Sample(
+            at_s, int(told["VmRSS"].split()[0]) / 1024, len(list((place / "fd").iterdir())), int(told["Threads"])
+        )
     except (OSError, KeyError):
         return None
 
@@ -68,14 +70,20 @@ def slope_an_hour(samples: Sequence[Sample], what: str) -> float:
     times, values = [one.at_s / 3600 for one in chosen], [float(getattr(one, what)) for one in chosen]
     middle, level = sum(times) / len(times), sum(values) / len(values)
     spread = sum((at - middle) ** 2 for at in times)
-    return sum((at - middle) * (value - level) for at, value in zip(times, values, strict=True)) / spread if spread else 0.0
+    return (
+        sum((at - middle) * (value - level) for at, value in zip(times, values, strict=True)) / spread
+        if spread
+        else 0.0
+    )
 
 
 def main() -> int:
     """0 when everything is flat, and every promise was kept."""
     options = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
     options.add_argument("--hours", type=float, default=1.0)
-    options.add_argument("--per-s", type=float, default=5.0, help="orders a second, of which each is three to five runs (%(default)s)")
+    options.add_argument(
+        "--per-s", type=float, default=5.0, help="orders a second, of which each is three to five runs (%(default)s)"
+    )
     options.add_argument("--kill-s", type=float, default=60.0, help="seconds between kills (%(default)s)")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--out", type=Path, help="all samples as JSON lines")
@@ -96,7 +104,11 @@ def _soak(site: Site, asked: argparse.Namespace) -> int:
     site.build()
     _compact(site)
     watcher = site.watch(asked.seed)
-    steady = [site.worker("engine", "engine-steady"), site.worker("ingress", "ingress-steady"), site.worker("tasks", "tasks-steady")]
+    steady = [
+        site.worker("engine", "engine-steady"),
+        site.worker("ingress", "ingress-steady"),
+        site.worker("tasks", "tasks-steady"),
+    ]
     killed = [site.worker("engine", "engine-killed"), site.worker("tasks", "tasks-killed")]
     site.wait_ready()
     chosen, began = random.Random(f"soak/{asked.seed}"), time.monotonic()
@@ -107,7 +119,9 @@ def _soak(site: Site, asked: argparse.Namespace) -> int:
     while (now := time.monotonic() - began) < asked.hours * 3600:
         site.check()
         if now >= sliced:
-            site.generate(Generator(site.bootstrap, site.prefix, drawn(asked.seed, SLICE_S, asked.per_s, f"s{number}k")))
+            site.generate(
+                Generator(site.bootstrap, site.prefix, drawn(asked.seed, SLICE_S, asked.per_s, f"s{number}k"))
+            )
             number, sliced = number + 1, sliced + SLICE_S
         if now >= killed_at + asked.kill_s:
             killed_at, victim = now, chosen.choice(killed)
@@ -138,15 +152,26 @@ def _compact(site: Site) -> None:
     resource = ConfigResource(
         ResourceType.TOPIC,
         f"{site.prefix}state",
-        incremental_configs=[ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in COMPACTING.items()],
+        incremental_configs=[
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in COMPACTING.items()
+        ],
     )
     admin = AdminClient({"bootstrap.servers": site.bootstrap})
     for future in admin.incremental_alter_configs([resource]).values():
         future.result()
 
 
-def _sample(site: Site, steady: Sequence[Worker], samples: dict[str, list[Sample]], disk: dict[str, list[float]], at_s: float, out: Path | None) -> None:
-    processes = {worker.name: worker._process.pid for worker in steady if worker._process is not None} | {"broker": site.broker.pid}
+def _sample(
+    site: Site,
+    steady: Sequence[Worker],
+    samples: dict[str, list[Sample]],
+    disk: dict[str, list[float]],
+    at_s: float,
+    out: Path | None,
+) -> None:
+    processes = {worker.name: worker._process.pid for worker in steady if worker._process is not None} | {
+        "broker": site.broker.pid
+    }
     for name, pid in processes.items():
         if (found := sample(pid, at_s)) is not None:
             samples[name].append(found)
@@ -157,7 +182,9 @@ def _sample(site: Site, steady: Sequence[Worker], samples: dict[str, list[Sample
         disk[name].append(_megabytes(place, pattern))
     if out is not None:
         with out.open("a") as lines:
-            told = {name: vars(some[-1]) for name, some in samples.items()} | {"disk_mb": {name: some[-1] for name, some in disk.items()}}
+            told = {name: vars(some[-1]) for name, some in samples.items()} | {
+                "disk_mb": {name: some[-1] for name, some in disk.items()}
+            }
             lines.write(json.dumps(told) + "\n")
 
 
@@ -180,7 +207,9 @@ def _tell(samples: dict[str, list[Sample]], disk: dict[str, list[float]]) -> boo
             good = name == "broker" or slope <= allowed  # the broker is not ours
             flat &= good
             word = "not ours" if name == "broker" else "flat" if good else f"GROWS, allowed are {allowed:g}"
-            print(f"{name:<18} {what:<8} {values[0]:>8.1f} {values[-1]:>8.1f} {max(values):>8.1f} {slope:>+9.1f}  {word}")
+            print(
+                f"{name:<18} {what:<8} {values[0]:>8.1f} {values[-1]:>8.1f} {max(values):>8.1f} {slope:>+9.1f}  {word}"
+            )
     for place, sizes in disk.items():
         print(f"{place:<28} disk: {sizes[0]:.1f} MB at first, {max(sizes):.1f} at most, {sizes[-1]:.1f} at last")
     return flat

@@ -38,4 +38,7 @@ def test_every_promise_is_kept_while_everything_breaks(tmp_path: Path) -> None:
             broker.kill()
     assert result.ok, "\n".join([result.verdict, *result.evidence, *said, str(result.warned)])
     assert result.facts["transitions"] > 500
-    assert all(result.facts["looked"].get(promise, 0) for promise in ("acknowledged-input", "one-chain", "ledger-complete", "state-is-fold", "timers-on-time"))
+    assert all(
+        result.facts["looked"].get(promise, 0)
+        for promise in ("acknowledged-input", "one-chain", "ledger-complete", "state-is-fold", "timers-on-time")
+    )

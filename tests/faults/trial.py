@@ -36,7 +36,8 @@ LATE_MS = 60_000  # beside twice the time for which something was broken: what a
 
 @dataclass
 class Result:
-    """What became of one experiment. `verdict`: kept, BROKEN (a promise), stuck (nothing moved, or a worker ended by itself), error (ours)."""
+    """What became of one experiment. `verdict`: kept, BROKEN (a promise), stuck (nothing moved, or a worker ended by
+    itself), error (ours)."""
 
     kind: str
     seed: int
@@ -50,7 +51,8 @@ class Result:
     seconds: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
-    warned: dict[str, int] = field(default_factory=dict)  # events that workers logged as warnings or errors: how the fault was felt
+    # events that workers logged as warnings or errors: how the fault was felt
+    warned: dict[str, int] = field(default_factory=dict)
     folder: str = ""
 
     @property
@@ -70,7 +72,14 @@ def setting_of(blows: Sequence[Blow]) -> Setting:
 
 
 def run(
-    kind: str, seed: int, blows: Sequence[Blow], broker: EmbeddedBroker | Cluster, outside: Outside, folder: Path, say: Say, broker_shim: Control | None
+    kind: str,
+    seed: int,
+    blows: Sequence[Blow],
+    broker: EmbeddedBroker | Cluster,
+    outside: Outside,
+    folder: Path,
+    say: Say,
+    broker_shim: Control | None,
 ) -> Result:
     """Plays a schedule; never raises for what the system does."""
     result, began = Result(kind, seed, to_json(blows)), time.monotonic()
@@ -86,7 +95,9 @@ def run(
             finally:
                 nemesis.mend_all()
                 result.warned = _warned(site)
-                result.complaints = [f"{worker.name}: {line[:300]}" for worker in site.workers.values() for line in complaints(worker)][:5]
+                result.complaints = [
+                    f"{worker.name}: {line[:300]}" for worker in site.workers.values() for line in complaints(worker)
+                ][:5]
     except Failed as error:
         result.verdict, result.evidence = "stuck", [str(error)[:4000]]
     except Exception:  # noqa: BLE001 - told in the table
@@ -110,7 +121,12 @@ def _keep(site: Site) -> None:
                 place = f"{name}/{message.partition()}@{message.offset()}"
                 headers = {header: (value or b"").decode(errors="replace") for header, value in message.headers() or ()}
                 key, value = ((part or b"").decode(errors="replace") for part in (message.key(), message.value()))
-                out.write(json.dumps({"place": place, "at": message.timestamp()[1], "key": key, "value": value, "headers": headers}) + "\n")
+                out.write(
+                    json.dumps(
+                        {"place": place, "at": message.timestamp()[1], "key": key, "value": value, "headers": headers}
+                    )
+                    + "\n"
+                )
     if site.watcher is not None:
         (site.folder / "open.txt").write_text("\n".join(sorted(site.watcher.open)))
 
@@ -151,16 +167,30 @@ def _play(site: Site, nemesis: Nemesis, kind: str, seed: int, result: Result) ->
     without = frozenset[str]().union(*(fault.without for fault in nemesis.faults.values()))
     inputs = (*(known for generator in site.generators for known in generator.judged), *watcher.decided)
     ledger = site.ledger()
-    experiment = Experiment(inputs=None if site.lossy else inputs, ledger=ledger, late_ms=LATE_MS + round(result.broken_s * 2000), without=without)
+    experiment = Experiment(
+        inputs=None if site.lossy else inputs,
+        ledger=ledger,
+        late_ms=LATE_MS + round(result.broken_s * 2000),
+        without=without,
+    )
     with Broker(site.bootstrap, site.prefix) as topics:
         report = judge(topics, experiment)
-    needed = ("one-chain", "state-is-fold", "one-outcome", *(() if site.lossy else ("acknowledged-input", "ledger-complete")))
-    result.verdict = "BROKEN" if not report.ok else "kept" if all(report.findings[name].looked for name in needed) else "error"
+    needed = (
+        "one-chain",
+        "state-is-fold",
+        "one-outcome",
+        *(() if site.lossy else ("acknowledged-input", "ledger-complete")),
+    )
+    result.verdict = (
+        "BROKEN" if not report.ok else "kept" if all(report.findings[name].looked for name in needed) else "error"
+    )
     result.broken = report.broken_promises
     result.evidence = [f"{name}: {text}" for name, finding in report.findings.items() for text in finding.evidence][:20]
     failed = [text for generator in site.generators for text in generator.failed]
     result.facts |= {
-        **{name: report.counts[name] for name in ("transitions", "copies", "commands", "runs completed", "runs failed")},
+        **{
+            name: report.counts[name] for name in ("transitions", "copies", "commands", "runs completed", "runs failed")
+        },
         "inputs": len(inputs),
         "calls": sum(ledger.values()),
         "effects done more than once": report.facts.get("effects done more than once", 0),

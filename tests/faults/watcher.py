@@ -1,5 +1,5 @@
-"""Somebody who follows `runs` from outside: which runs were begun and ended, when something moved in each partition, and a person who answers
-approvals."""
+"""Somebody who follows `runs` from outside: which runs were begun and ended, when something moved in each partition,
+and a person who answers approvals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ ENDINGS = frozenset({"RunCompleted", "RunFailed", "RunCancelled"})
 
 @dataclass
 class Watcher:
-    """Follows from a thread of its own until `stop`. `moments` are the broker's times of the transitions of each partition."""
+    """Follows from a thread of its own until `stop`. `moments` are the broker's times of the transitions of each
+    partition."""
 
     bootstrap: str
     prefix: str
@@ -40,10 +41,25 @@ class Watcher:
     _asked: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        common = {"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 500, "socket.timeout.ms": 5000}
-        self._consumer = Consumer({**common, "group.id": "a-watcher", "enable.auto.commit": False, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 100})
+        common = {
+            "bootstrap.servers": self.bootstrap,
+            "log_level": 0,
+            "reconnect.backoff.max.ms": 500,
+            "socket.timeout.ms": 5000,
+        }
+        self._consumer = Consumer(
+            {
+                **common,
+                "group.id": "a-watcher",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 100,
+            }
+        )
         self._consumer.assign([TopicPartition(f"{self.prefix}runs", number, 0) for number in range(self.partitions)])
-        self._producer = Producer({**common, "partitioner": "murmur2_random", "enable.idempotence": True, "linger.ms": 1})
+        self._producer = Producer(
+            {**common, "partitioner": "murmur2_random", "enable.idempotence": True, "linger.ms": 1}
+        )
         self._chosen = random.Random(f"person/{self.seed}")
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -62,13 +78,18 @@ class Watcher:
             ordered = sorted(times)
             if ordered[0] > since_ms:
                 ordered.insert(0, int(since_ms))
-            longest = max((later - earlier for earlier, later in pairwise(ordered) if later > since_ms and earlier < until_ms), default=longest)
+            longest = max(
+                (later - earlier for earlier, later in pairwise(ordered) if later > since_ms and earlier < until_ms),
+                default=longest,
+            )
         return longest / 1000
 
     def cancel(self, run: str, partitions: int) -> None:
         """Asks for the end of a run."""
         command = CancelRun(f"cancel-{uuid.uuid4().hex}", run, "what it waits for is lost")
-        self._producer.produce(f"{self.prefix}commands", encode_command(command), partition=partition_of_run(run, partitions))
+        self._producer.produce(
+            f"{self.prefix}commands", encode_command(command), partition=partition_of_run(run, partitions)
+        )
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -106,10 +127,14 @@ class Watcher:
         if chance > 0.7:
             return
         for _ in range(1 if chance > 0.1 else 2):
-            command = Decide(f"decide-{uuid.uuid4().hex}", run, step, "approved" if chance < 0.45 else "rejected", "boss")
+            command = Decide(
+                f"decide-{uuid.uuid4().hex}", run, step, "approved" if chance < 0.45 else "rejected", "boss"
+            )
 
             def acknowledged(error: KafkaError | None, _: Message, id_: str = command.id) -> None:
                 if error is None:
                     self.decided.append(Input(command=id_))
 
-            self._producer.produce(f"{self.prefix}commands", encode_command(command), key.encode(), on_delivery=acknowledged)
+            self._producer.produce(
+                f"{self.prefix}commands", encode_command(command), key.encode(), on_delivery=acknowledged
+            )

@@ -1,4 +1,5 @@
-"""The work of an experiment, all of it drawn from a seed before it begins, sent by a foreign client, and written down when the broker has it."""
+"""The work of an experiment, all of it drawn from a seed before it begins, sent by a foreign client, and written down
+when the broker has it."""
 
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ class Sending:
 
 
 def drawn(seed: int | str, seconds: float, per_s: float, name: str = "k", more: tuple[str, ...] = ()) -> list[Sending]:
-    """The records of one experiment in the order of their times: orders with what belongs to them, out of order, some of them twice or three times,
-    and among them rubbish and what concerns nobody."""
+    """The records of one experiment in the order of their times: orders with what belongs to them, out of order, some
+    of them twice or three times, and among them rubbish and what concerns nobody."""
     chosen = random.Random(f"work/{seed}/{name}")
     found: list[Sending] = []
     for number in range(round(seconds * per_s)):
@@ -51,11 +52,21 @@ def drawn(seed: int | str, seconds: float, per_s: float, name: str = "k", more: 
         if chosen.random() < 0.03:
             found.append(Sending(at_s, chosen.choice((PLACED, PAID)), key, RUBBISH, dead=True))
         if chosen.random() < 0.05:
-            found.append(Sending(at_s, PLACED, key, json.dumps({"type": "other", "id": f"other-{key}", "key": key}).encode(), ignored=True))
+            found.append(
+                Sending(
+                    at_s,
+                    PLACED,
+                    key,
+                    json.dumps({"type": "other", "id": f"other-{key}", "key": key}).encode(),
+                    ignored=True,
+                )
+            )
     return sorted(found, key=lambda sending: sending.at_s)
 
 
-def _event(chosen: random.Random, at_s: float, topic: str, key: str, data: dict[str, object], **comes: tuple[str, ...]) -> Iterable[Sending]:
+def _event(
+    chosen: random.Random, at_s: float, topic: str, key: str, data: dict[str, object], **comes: tuple[str, ...]
+) -> Iterable[Sending]:
     id_ = f"{topic}-{key}"
     value = json.dumps({"type": topic, "id": id_, "key": key, **data}).encode()
     yield Sending(at_s, topic, key, value, id_, **comes)  # type: ignore[arg-type]
@@ -117,7 +128,8 @@ class Generator:
 
     @property
     def judged(self) -> list[Input]:
-        """What of the inputs the checker can judge: not what was sent to a topic that is gone, nor what belongs to an event that was lost."""
+        """What of the inputs the checker can judge: not what was sent to a topic that is gone, nor what belongs to an
+        event that was lost."""
         return [known for known in self.inputs if _key_of(known) not in self._lost]
 
     def pause(self) -> None:
@@ -137,8 +149,16 @@ class Generator:
         self.inputs[:] = [known for known in self.inputs if known.topic != topic]
 
     def lose(self, topic: str, partition: int, begin: int, end: int) -> None:
-        self._lost |= {_key_of(known) for known in self.inputs if (known.topic, known.partition) == (topic, partition) and begin <= known.offset < end}
-        self.inputs[:] = [known for known in self.inputs if (known.topic, known.partition) != (topic, partition) or not begin <= known.offset < end]
+        self._lost |= {
+            _key_of(known)
+            for known in self.inputs
+            if (known.topic, known.partition) == (topic, partition) and begin <= known.offset < end
+        }
+        self.inputs[:] = [
+            known
+            for known in self.inputs
+            if (known.topic, known.partition) != (topic, partition) or not begin <= known.offset < end
+        ]
 
     def _run(self) -> None:
         began = time.monotonic()
@@ -170,11 +190,17 @@ class Generator:
                 return
             now = time.monotonic()
             held_up = sending.topic == SIGNED and now - self._placed.get(sending.key, now) > SOON_S
-            takes = () if held_up else sending.takes  # by us or by the broker: its run may have given it up before it was appended
+            # by us or by the broker: its run may have given it up before it was appended
+            takes = () if held_up else sending.takes
             partition, offset = message.partition(), message.offset()
-            # A record that the broker had already, says an idempotent producer after an outage, is acknowledged without a place.
+            # A record that the broker had already, says an idempotent producer after an outage, is acknowledged without
+            # a place.
             into = self._forgotten if partition is None or offset is None else self.inputs
-            into.append(Input(topic, partition or 0, offset or 0, sending.id, sending.starts, takes, sending.dead, sending.ignored))
+            into.append(
+                Input(
+                    topic, partition or 0, offset or 0, sending.id, sending.starts, takes, sending.dead, sending.ignored
+                )
+            )
 
         self._producer.produce(topic, sending.value, sending.key.encode(), on_delivery=acknowledged)
         self._producer.poll(0)

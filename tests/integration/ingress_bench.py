@@ -56,7 +56,9 @@ class Worker:
             own["INGRESS__INSTANCE_ID"] = settings.ingress.instance_id
         environ = os.environ | {f"STREAMFLOW_{name}": value for name, value in own.items()}
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen([sys.executable, "-c", RUNNER], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ)
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", RUNNER], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ
+            )
 
     def kill(self) -> None:
         self.process.kill()
@@ -122,11 +124,28 @@ class Bench:
                     self.producer.poll(0.1)
         assert self.producer.flush(30) == 0
 
-    def publish(self, name: str, version: str, *, on: str, waits: tuple[str, ...] = (), within: str | None = None, **events: dict[str, Any]) -> str:
+    def publish(
+        self,
+        name: str,
+        version: str,
+        *,
+        on: str,
+        waits: tuple[str, ...] = (),
+        within: str | None = None,
+        **events: dict[str, Any],
+    ) -> str:
         catalog = Catalog.model_validate({"events": [{"name": event, **fields} for event, fields in events.items()]})
         limit: dict[str, Any] = {"within": within} if within else {"forever": True}
-        steps: list[dict[str, Any]] = [{"id": f"w{n}", "wait": {"events": [{"id": "ok", "event": event}], **limit}} for n, event in enumerate(waits)]
-        whole = {"name": name, "version": version, "on": [{"id": "t", "event": on}], "steps": steps or [{"id": "p", "print": {"text": "'x'"}}]}
+        steps: list[dict[str, Any]] = [
+            {"id": f"w{n}", "wait": {"events": [{"id": "ok", "event": event}], **limit}}
+            for n, event in enumerate(waits)
+        ]
+        whole = {
+            "name": name,
+            "version": version,
+            "on": [{"id": "t", "event": on}],
+            "steps": steps or [{"id": "p", "print": {"text": "'x'"}}],
+        }
         content = canonical(Definition.model_validate(whole), catalog)
         publication.publish(self.settings, name=name, version=version, content=content, events={})
         return sha256_of(content)
@@ -144,15 +163,21 @@ class Bench:
         for tp, found in asyncio.run(committed(self.settings)).items():
             if tp.topic == topic and found.offset >= 0:
                 counts = json.loads(found.metadata)
-                total.update({name: counts[name] for name in ("read", "matched", "ignored", "dead")} | {"offset": found.offset})
+                total.update(
+                    {name: counts[name] for name in ("read", "matched", "ignored", "dead")} | {"offset": found.offset}
+                )
         return {name: total[name] for name in ("offset", "read", "matched", "ignored", "dead")}
 
     def read(self, topic: str, count: int) -> dict[str, int]:
-        return eventually(lambda: found if (found := self.counts(topic))["read"] >= count else None, timeout=60, every=0.2) or {}
+        return (
+            eventually(lambda: found if (found := self.counts(topic))["read"] >= count else None, timeout=60, every=0.2)
+            or {}
+        )
 
 
 async def committed(settings: Settings) -> dict[Any, Any]:
-    """What the ingress group has committed (confluent-kafka 2.16 gives metadata with bytes of other memory behind it)."""
+    """What the ingress group has committed (confluent-kafka 2.16 gives metadata with bytes of other memory behind
+    it)."""
     client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
     await client.start()
     try:
@@ -177,7 +202,13 @@ def read_all(servers: dict[str, Any], topic: str) -> list[Message]:
 
 
 def by_path(topic: str, name: str, **fields: Any) -> dict[str, Any]:
-    return {"topics": [topic], "start": "earliest", "match": {"path": "kind", "equals": name}, "key": {"path": "order"}, **fields}
+    return {
+        "topics": [topic],
+        "start": "earliest",
+        "match": {"path": "kind", "equals": name},
+        "key": {"path": "order"},
+        **fields,
+    }
 
 
 def starts(commands: list[Command]) -> list[StartRun]:
@@ -185,7 +216,8 @@ def starts(commands: list[Command]) -> list[StartRun]:
 
 
 def applied(commands: list[Message]) -> list[tuple[str, str, str]]:
-    """What an engine applies of `commands`, by the marks of its law on duplicates: (kind, definition, event id), in order of each partition."""
+    """What an engine applies of `commands`, by the marks of its law on duplicates: (kind, definition, event id), in
+    order of each partition."""
     marks: dict[tuple[str, int, int], int] = {}
     seen: set[tuple[str, int, int, str]] = set()
     out = []

@@ -1,4 +1,5 @@
-"""A bench for task workers: as `workers`, with lanes, tasks put into them by hand or by a real engine, and a ledger that they call."""
+"""A bench for task workers: as `workers`, with lanes, tasks put into them by hand or by a real engine, and a ledger
+that they call."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from streamflow.settings import Lane, Settings, Tasks, Topics
 from streamflow.wire.lane_position import LanePosition, decode_position
 from streamflow.wire.tasks import Source, encode_task, source_header
 from tests.conftest import make_settings
-from tests.integration.workers import CATALOG, FAST, Bench, Forked
+from tests.integration.forked import Forked
+from tests.integration.workers import CATALOG, FAST, Bench
 from tests.proof import calls
 from tests.proof.ledger import Ledger
 from tests.proof.world import Worker
@@ -45,24 +47,45 @@ class LaneBench(Bench):
 
     # -- workers
 
-    def task_worker(self, name: str = "tasks", *lanes: str, kind: type[Worker] = Forked, allow: tuple[str, ...] = (), **options: Any) -> Worker:
-        """Starts a task worker, with static membership under its name; `options` are settings of tasks, `instance_id=None` ends that."""
+    def task_worker(
+        self, name: str = "tasks", *lanes: str, kind: type[Worker] = Forked, allow: tuple[str, ...] = (), **options: Any
+    ) -> Worker:
+        """Starts a task worker, with static membership under its name; `options` are settings of tasks,
+        `instance_id=None` ends that."""
         tasks = self.settings.tasks
         values: dict[str, Any] = {"instance_id": name, "drain_s": tasks.drain_s, **options}
         environment = self.environment() | {
             "STREAMFLOW_TASKS__ALLOW_HOSTS": json.dumps(list(allow)),
-            **{f"STREAMFLOW_TASKS__{option.upper()}": str(value) for option, value in values.items() if value is not None},
+            **{
+                f"STREAMFLOW_TASKS__{option.upper()}": str(value)
+                for option, value in values.items()
+                if value is not None
+            },
         }
-        return self.launch(kind("tasks", name, self.folder, environment, [part for lane in lanes for part in ("--lane", lane)]))
+        return self.launch(
+            kind("tasks", name, self.folder, environment, [part for lane in lanes for part in ("--lane", lane)])
+        )
 
     def wait_assigned(self, worker: Worker, *lanes: str) -> None:
         """Waits until this start of the worker has partitions of these lanes."""
         wanted = set(lanes or self.settings.tasks.lanes)
-        self.wait(lambda: wanted <= {line["lane"] for line in self.told(worker, "lane_assigned")}, f"{worker.name} to have {wanted}")
+        self.wait(
+            lambda: wanted <= {line["lane"] for line in self.told(worker, "lane_assigned")},
+            f"{worker.name} to have {wanted}",
+        )
 
     # -- tasks by hand
 
-    def task(self, key: str = "k", *, step: str = "call", attempt: int = 1, operation: str = "debug.echo", input: Any = None, **changes: Any) -> Task:
+    def task(
+        self,
+        key: str = "k",
+        *,
+        step: str = "call",
+        attempt: int = 1,
+        operation: str = "debug.echo",
+        input: Any = None,
+        **changes: Any,
+    ) -> Task:
         """A task of a run of its own."""
         self._tasks_sent += 1
         run = run_id("by-hand", key, f"{key}-{self._tasks_sent}")
@@ -90,17 +113,22 @@ class LaneBench(Bench):
         if flush:
             self.flush()
 
-    def put_bytes(self, lane: str, value: bytes, *, key: str = "k", headers: list[tuple[str, bytes]] | None = None) -> None:
+    def put_bytes(
+        self, lane: str, value: bytes, *, key: str = "k", headers: list[tuple[str, bytes]] | None = None
+    ) -> None:
         partition = partition_of(key, self.partitions)
         while True:
             try:
-                self.producer.produce(self.topic(f"tasks.{lane}"), value, key.encode(), partition=partition, headers=dict(headers or ()))
+                self.producer.produce(
+                    self.topic(f"tasks.{lane}"), value, key.encode(), partition=partition, headers=dict(headers or ())
+                )
                 return
             except BufferError:
                 self.producer.poll(0.1)
 
     def answers(self) -> dict[str, list[Answer]]:
-        """What task workers have appended to `commands`, by run; the engine's and everybody's commands without `attempt` are left out."""
+        """What task workers have appended to `commands`, by run; the engine's and everybody's commands without
+        `attempt` are left out."""
         found: dict[str, list[Answer]] = {}
         for message in self.stranger.messages(self.topic("commands")):
             fields = json.loads(message.value())
@@ -139,7 +167,10 @@ class LaneBench(Bench):
 
         def done() -> bool:
             ends = {partition: high for partition, (_, high) in self.stranger.ends(topic).items() if high}
-            return all((position := self.positions(lane).get(partition)) is not None and position.offset == high for partition, high in ends.items())
+            return all(
+                (position := self.positions(lane).get(partition)) is not None and position.offset == high
+                for partition, high in ends.items()
+            )
 
         self.wait(done, f"lane {lane} to be done", timeout_s)
         return self.lane_counts(lane)
@@ -152,7 +183,9 @@ class LaneBench(Bench):
         return c.Start(done.sha, done.offset)
 
 
-def make_lanes(bootstrap: str, folder: Path, *, partitions: int = 2, lanes: Mapping[str, Lane] | None = None, **tasks: Any) -> LaneBench:
+def make_lanes(
+    bootstrap: str, folder: Path, *, partitions: int = 2, lanes: Mapping[str, Lane] | None = None, **tasks: Any
+) -> LaneBench:
     """A bench with its topics created. Workers drain quickly."""
     quick = Tasks(lanes=dict(lanes or {"default": Lane(session_timeout_s=6)}), **({"drain_s": 5.0} | tasks))
     settings = make_settings(bootstrap, folder, engine=FAST, tasks=quick)

@@ -66,7 +66,9 @@ def parent(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[subproces
     needs_broker()
     how = getattr(request, "param", "main")
     command = [sys.executable, "-c", PARENT, str(tmp_path / "broker"), how]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
         yield process
     finally:
@@ -210,10 +212,15 @@ def test_without_a_named_broker_one_is_started_in_the_broker_folder(tmp_path: Pa
         ({"java": "echo 'openjdk version \"11.0.2\"' >&2"}, "java_too_old"),
         ({"java": "echo 'openjdk version \"21.0.1\"' >&2"}, "maven_missing"),
         ({"java": "echo 'openjdk version \"21.0.1\"' >&2", "mvn": "echo Apache Maven 3.1.0"}, "maven_too_old"),
-        ({"java": "echo 'openjdk version \"21.0.1\"' >&2", "mvn": '[ "$1" = --version ] && echo Apache Maven 3.9.1'}, "kafka_fetch_failed"),
+        (
+            {"java": "echo 'openjdk version \"21.0.1\"' >&2", "mvn": '[ "$1" = --version ] && echo Apache Maven 3.9.1'},
+            "kafka_fetch_failed",
+        ),
     ],
 )
-def test_what_is_missing_is_named(programs: dict[str, str], code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_named(
+    programs: dict[str, str], code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, script in programs.items():
         file = tmp_path / name
         file.write_text(f"#!/bin/sh\n{script}\n")

@@ -29,12 +29,22 @@ class Sender:
     def __init__(self, world: World) -> None:
         self.inputs: list[Input] = []
         self._world = world
-        self._producer = Producer({"bootstrap.servers": world.broker.bootstrap_servers, "partitioner": "murmur2_random", "enable.idempotence": True})
+        self._producer = Producer(
+            {
+                "bootstrap.servers": world.broker.bootstrap_servers,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+            }
+        )
 
     def send(self, value: bytes, key: str, expected: Input) -> None:
         def acknowledged(error: object, message: Message) -> None:
             assert error is None
-            self.inputs.append(replace(expected, topic=self._world.source, partition=message.partition() or 0, offset=message.offset() or 0))
+            self.inputs.append(
+                replace(
+                    expected, topic=self._world.source, partition=message.partition() or 0, offset=message.offset() or 0
+                )
+            )
 
         self._producer.produce(self._world.source, value, key.encode(), on_delivery=acknowledged)
         self._producer.poll(0)
@@ -51,7 +61,8 @@ class Sender:
 
 @pytest.fixture(scope="module")
 def played(broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, list[Input]]]:
-    """Runs opened and closed, events of no interest, bytes that cannot be read, half of everything twice, and a kill of each worker."""
+    """Runs opened and closed, events of no interest, bytes that cannot be read, half of everything twice, and a kill of
+    each worker."""
     chosen = random.Random(5)
     with World(broker, tmp_path_factory.mktemp("inputs") / "world", print, hot.TOPIC) as world:
         world.publish(hot.DEFINITION.replace("VERSION", "1"), hot.CATALOG.replace("TOPIC", world.source))
@@ -103,5 +114,9 @@ def test_events_without_their_outcome_are_missed_and_nothing_else_is(played: tup
     assert report.broken_promises == ["acknowledged-input"]
     found = report.findings["acknowledged-input"]
     assert found.broken == len(wrong)
-    for evidence, what in zip(found.evidence, ("there are 0", "0 took it", "the topic ends", "no dead letter", "something was made"), strict=True):
+    for evidence, what in zip(
+        found.evidence,
+        ("there are 0", "0 took it", "the topic ends", "no dead letter", "something was made"),
+        strict=True,
+    ):
         assert what in evidence

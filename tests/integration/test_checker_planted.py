@@ -1,4 +1,5 @@
-"""The checker against real workers on a real broker: what they do keeps every promise, and a bug planted in one is caught and named."""
+"""The checker against real workers on a real broker: what they do keeps every promise, and a bug planted in one is
+caught and named."""
 
 from __future__ import annotations
 
@@ -95,7 +96,10 @@ def replays(bench: Bench, worker: Worker) -> None:
     bench.wait(lambda: all(bench.transitions(run) for run in runs), "the runs to be told")
     worker.kill()
     bench.restart(worker)
-    bench.wait(lambda: all(len(bench.transitions(run)) > len(bench.history(run)) for run in runs), "everything to be told again")
+    bench.wait(
+        lambda: all(len(bench.transitions(run)) > len(bench.history(run)) for run in runs),
+        "everything to be told again",
+    )
     worker.stop()
 
 
@@ -104,7 +108,10 @@ def rebalances(bench: Bench, worker: Worker) -> None:
     starts(bench, bench.publish(), 20)
     bench.wait_saved()
     other = bench.worker("other", instance_id=None)
-    bench.wait(lambda: any(len(line["partitions"]) == 1 for line in bench.lines(worker, "partitions_assigned")), "the worker to have one partition")
+    bench.wait(
+        lambda: any(len(line["partitions"]) == 1 for line in bench.lines(worker, "partitions_assigned")),
+        "the worker to have one partition",
+    )
     bench.wait(lambda: len(bench.lines(worker, "partition_open")) > 2, "it to be open again")
     starts(bench, bench.publish(), 5, "more")
     bench.wait_saved()
@@ -177,7 +184,11 @@ def test_kills_timers_refusals_and_dead_letters_keep_every_promise_and_the_comma
     for number in range(20):
         bench.deliver(f"order-{number}", flush=False)
     bench.append(0, b"{rubbish")
-    bench.send(c.CancelRun("cancel-1", runs[30], "asked"), c.CancelRun("cancel-2", runs[30], "asked again"), c.CancelRun("cancel-3", f"{0:08x}-none"))
+    bench.send(
+        c.CancelRun("cancel-1", runs[30], "asked"),
+        c.CancelRun("cancel-2", runs[30], "asked again"),
+        c.CancelRun("cancel-3", f"{0:08x}-none"),
+    )
     starts(bench, start, 10)  # again
     bench.restart(worker)
     for run in waits:
@@ -191,8 +202,19 @@ def test_kills_timers_refusals_and_dead_letters_keep_every_promise_and_the_comma
     bench.wait_saved()
     worker.stop()
     inputs = tmp_path / "inputs.jsonl"
-    inputs.write_text("".join(json.dumps({"command": id_}) + "\n" for id_ in ("cancel-1", "cancel-2", "cancel-3", "start-order-7")))
-    line = ["--bootstrap", bench.servers["bootstrap.servers"], "--prefix", bench.prefix, "--json", "--quiet", "--inputs", str(inputs)]
+    inputs.write_text(
+        "".join(json.dumps({"command": id_}) + "\n" for id_ in ("cancel-1", "cancel-2", "cancel-3", "start-order-7"))
+    )
+    line = [
+        "--bootstrap",
+        bench.servers["bootstrap.servers"],
+        "--prefix",
+        bench.prefix,
+        "--json",
+        "--quiet",
+        "--inputs",
+        str(inputs),
+    ]
     code = main([*line, "--cli", f"{sys.executable} -m streamflow.cli.main"])
     told = json.loads(capsys.readouterr().out)
     assert code == 0, told
@@ -226,7 +248,13 @@ def sidecar(lanes: LaneBench) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, **lanes.environment(), "STREAMFLOW_SIDECAR__TOKEN": "env:TOKEN", "TOKEN": "secret", "PYTHONPATH": str(ROOT)}
+    environment = {
+        **os.environ,
+        **lanes.environment(),
+        "STREAMFLOW_SIDECAR__TOKEN": "env:TOKEN",
+        "TOKEN": "secret",
+        "PYTHONPATH": str(ROOT),
+    }
     command = [sys.executable, "-m", "streamflow.cli.main", "sidecar", "--port", str(port)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -237,7 +265,9 @@ def sidecar(lanes: LaneBench) -> Iterator[str]:
         process.wait(20)
 
 
-def test_calls_through_a_kill_keep_every_promise_and_one_that_the_ledger_does_not_have_is_missed(lanes: LaneBench, ledger: Ledger) -> None:
+def test_calls_through_a_kill_keep_every_promise_and_one_that_the_ledger_does_not_have_is_missed(
+    lanes: LaneBench, ledger: Ledger
+) -> None:
     engine, tasks = lanes.worker(), lanes.task_worker(allow=(ledger.host,))
     start = lanes.publish_calls(calls.definition(ledger.url))
     runs = [lanes.start(start, f"order-{number}", calls.NAME) for number in range(15)]

@@ -1,4 +1,5 @@
-"""Changelog and RocksDB store together, against a real broker: fencing, one cut, restoring, and what is thrown away (laws 3 and 4)."""
+"""Changelog and RocksDB store together, against a real broker: fencing, one cut, restoring, and what is thrown away
+(laws 3 and 4)."""
 
 from __future__ import annotations
 
@@ -138,7 +139,12 @@ def test_an_owner_that_was_replaced_can_write_neither_changelog_nor_store(cutter
 def test_a_transaction_that_an_owner_left_open_holds_up_no_restore_and_is_not_in_it(cutter: Cutter) -> None:
     with cutter.store() as store:
         cutter.write(store, {"a": b"1"})
-    foreign = Producer({"bootstrap.servers": cutter.settings.kafka.bootstrap_servers or "", "transactional.id": f"{engine_group(cutter.settings)}-1"})
+    foreign = Producer(
+        {
+            "bootstrap.servers": cutter.settings.kafka.bootstrap_servers or "",
+            "transactional.id": f"{engine_group(cutter.settings)}-1",
+        }
+    )
     foreign.init_transactions(10)
     foreign.begin_transaction()
     foreign.produce(topic_name(cutter.settings, STATE), b"never", b"a", partition=1)
@@ -158,7 +164,9 @@ def test_half_a_restore_is_begun_again(cutter: Cutter) -> None:
     assert cutter.contents("half") == {b"a": b"1"}
 
 
-def test_a_store_that_missed_deletions_for_too_long_is_thrown_away_but_one_that_missed_nothing_stays(cutter: Cutter) -> None:
+def test_a_store_that_missed_deletions_for_too_long_is_thrown_away_but_one_that_missed_nothing_stays(
+    cutter: Cutter,
+) -> None:
     with cutter.store() as store, cutter.store("behind") as behind:
         cutter.write(store, {"a": b"1", "b": b"2"})
         cutter.restore(behind)
@@ -196,7 +204,9 @@ def test_a_store_whose_changelog_alone_was_made_anew_is_kept_and_told(cutter: Cu
     assert cutter.contents() == {b"a": b"1", OWN.encode(): own}
 
 
-def test_a_restore_that_takes_longer_than_deletions_are_kept_starts_again_from_nothing(cutter: Cutter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restore_that_takes_longer_than_deletions_are_kept_starts_again_from_nothing(
+    cutter: Cutter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     readings: list[float] = []
     cleared: list[dict[bytes, bytes]] = []
 
@@ -215,5 +225,6 @@ def test_a_restore_that_takes_longer_than_deletions_are_kept_starts_again_from_n
 
         monkeypatch.setattr(slow, "clear", noted)
         assert cutter.restore(slow, clock=clock) == 1
-    assert cleared == [{}, {b"a": b"1"}, {}]  # there was nothing; what was restored too slowly; and there is nothing again
+    # there was nothing; what was restored too slowly; and there is nothing again
+    assert cleared == [{}, {b"a": b"1"}, {}]
     assert cutter.contents("slow") == {b"a": b"1"}

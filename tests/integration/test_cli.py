@@ -1,4 +1,5 @@
-"""The command line against a real broker, one process a command as people run it where signals matter, in this process elsewhere."""
+"""The command line against a real broker, one process a command as people run it where signals matter, in this process
+elsewhere."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ CATALOG = """events:
     topics: [PREFIXparcels]
     match: {path: type, equals: sent}
     key: {path: parcel}
-"""
+"""  # noqa: E501
 
 Streamflow = Callable[..., tuple[int, Any, str]]
 
@@ -57,7 +58,10 @@ def running(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     settings = make_settings(bootstrap, folder)
     admin.apply(settings)
     heard: list[str] = []
-    workers = Workers(environment(settings, bootstrap) | {"PYTHONPATH": str(PROJECT)}, lambda name, line: heard.append(f"{name} {line}"))
+    workers = Workers(
+        environment(settings, bootstrap) | {"PYTHONPATH": str(PROJECT)},
+        lambda name, line: heard.append(f"{name} {line}"),
+    )
     write(folder, settings)
     assert call(settings, "definitions", "publish", str(folder), "--create-topics") == 0
     for role in ("engine", "ingress"):
@@ -70,7 +74,9 @@ def running(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture
-def streamflow(running: tuple[Settings, Workers, list[str]], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Streamflow:
+def streamflow(
+    running: tuple[Settings, Workers, list[str]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Streamflow:
     """Runs a command with --json: its exit code, its answer, and what it wrote to stderr."""
     write(tmp_path, running[0])
 
@@ -117,7 +123,9 @@ def test_an_event_starts_a_run_and_another_ends_it(streamflow: Streamflow) -> No
     assert streamflow("runs", "show", "--key", "K-1")[1] == history
 
 
-def test_publishing_the_same_twice_is_fine_and_another_content_is_a_conflict(streamflow: Streamflow, tmp_path: Path) -> None:
+def test_publishing_the_same_twice_is_fine_and_another_content_is_a_conflict(
+    streamflow: Streamflow, tmp_path: Path
+) -> None:
     code, answer, _ = streamflow("definitions", "publish", str(tmp_path))
     assert (code, answer[0]["already"]) == (0, True)
 
@@ -127,7 +135,9 @@ def test_publishing_the_same_twice_is_fine_and_another_content_is_a_conflict(str
 
 
 def test_a_definition_with_mistakes_is_not_published(streamflow: Streamflow, tmp_path: Path) -> None:
-    (tmp_path / "definition.yaml").write_text(DEFINITION.replace("trigger.items", "trigger.pieces").replace('"1"\non', '"2"\non').replace("[share]", "[shar]"))
+    (tmp_path / "definition.yaml").write_text(
+        DEFINITION.replace("trigger.items", "trigger.pieces").replace('"1"\non', '"2"\non').replace("[share]", "[shar]")
+    )
 
     code, answer, _ = streamflow("definitions", "publish", str(tmp_path))
 
@@ -137,8 +147,12 @@ def test_a_definition_with_mistakes_is_not_published(streamflow: Streamflow, tmp
 
 
 def test_publishing_tells_of_topics_that_do_not_exist(streamflow: Streamflow, tmp_path: Path) -> None:
-    (tmp_path / "definition.yaml").write_text(DEFINITION.replace("name: parcel", "name: other").replace("event: parcel.", "event: other."))
-    (tmp_path / "catalog.yaml").write_text(CATALOG.replace("PREFIX", "nowhere.").replace("name: parcel.", "name: other."))
+    (tmp_path / "definition.yaml").write_text(
+        DEFINITION.replace("name: parcel", "name: other").replace("event: parcel.", "event: other.")
+    )
+    (tmp_path / "catalog.yaml").write_text(
+        CATALOG.replace("PREFIX", "nowhere.").replace("name: parcel.", "name: other.")
+    )
 
     code, answer, err = streamflow("definitions", "publish", str(tmp_path))
 
@@ -158,7 +172,17 @@ def test_a_version_is_shown_drawn_and_compared(streamflow: Streamflow, tmp_path:
 
 
 def test_a_start_by_hand_answers_with_the_run_and_happens_once_for_an_id(streamflow: Streamflow) -> None:
-    words = ("runs", "start", "parcel", "--key", "K-2", "--id", "mine", "--data", '{"parcel": "K-2", "items": 1, "grams": 1}')
+    words = (
+        "runs",
+        "start",
+        "parcel",
+        "--key",
+        "K-2",
+        "--id",
+        "mine",
+        "--data",
+        '{"parcel": "K-2", "items": 1, "grams": 1}',
+    )
 
     code, first, err = streamflow(*words)
     assert (code, first["run"], first["already"]) == (0, run_id("parcel", "K-2", "request/mine"), False), err
@@ -180,7 +204,9 @@ def test_a_start_by_hand_answers_with_the_run_and_happens_once_for_an_id(streamf
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_a_request_that_does_not_fit_is_answered_with_its_reason(streamflow: Streamflow, words: tuple[str, ...], code: str) -> None:
+def test_a_request_that_does_not_fit_is_answered_with_its_reason(
+    streamflow: Streamflow, words: tuple[str, ...], code: str
+) -> None:
     exit_code, _, err = streamflow("runs", *words)
 
     assert (exit_code, error_code(err)) == (3, code)
@@ -188,7 +214,10 @@ def test_a_request_that_does_not_fit_is_answered_with_its_reason(streamflow: Str
 
 def test_a_parked_run_is_helped_on_by_a_person(streamflow: Streamflow) -> None:
     runs = {
-        key: streamflow("runs", "start", "parcel", "--key", key, "--data", f'{{"parcel": "{key}", "items": 0, "grams": 1}}')[1]["run"] for key in ("P-1", "P-2")
+        key: streamflow(
+            "runs", "start", "parcel", "--key", key, "--data", f'{{"parcel": "{key}", "items": 0, "grams": 1}}'
+        )[1]["run"]
+        for key in ("P-1", "P-2")
     }
     assert status_of(streamflow, "P-1")["at"] == {"share": "parked: division_by_zero"}
 
@@ -197,16 +226,30 @@ def test_a_parked_run_is_helped_on_by_a_person(streamflow: Streamflow) -> None:
     assert error_code(streamflow("runs", "skip", runs["P-1"], "--step", "sent")[2]) == "not_parked"
     assert streamflow("runs", "skip", runs["P-1"], "--step", "share")[0] == 0
     assert streamflow("runs", "fail", runs["P-2"], "--why", "an empty parcel")[0] == 0
-    assert (status_of(streamflow, "P-2")["status"], status_of(streamflow, "P-2")["ended"]) == ("failed", "an empty parcel")
+    assert (status_of(streamflow, "P-2")["status"], status_of(streamflow, "P-2")["ended"]) == (
+        "failed",
+        "an empty parcel",
+    )
     assert error_code(streamflow("runs", "cancel", runs["P-2"])[2]) == "run_ended"
 
 
-def test_what_cannot_be_read_is_shown_with_its_bytes_and_its_reason(streamflow: Streamflow, running: tuple[Settings, Workers, list[str]]) -> None:
-    place = streamflow("events", "send", "--topic", f"{running[0].topics.prefix}parcels", "--key", "D-1", "--data", "no JSON \xff")[1]
+def test_what_cannot_be_read_is_shown_with_its_bytes_and_its_reason(
+    streamflow: Streamflow, running: tuple[Settings, Workers, list[str]]
+) -> None:
+    place = streamflow(
+        "events", "send", "--topic", f"{running[0].topics.prefix}parcels", "--key", "D-1", "--data", "no JSON \xff"
+    )[1]
 
     def letter() -> Any:
         letters = streamflow("dead-letters", "list", "--reason", "not_json")[1]["dead_letters"]
-        return next((one for one in letters if (one["partition"], one["offset"]) == (str(place["partition"]), str(place["offset"]))), None)
+        return next(
+            (
+                one
+                for one in letters
+                if (one["partition"], one["offset"]) == (str(place["partition"]), str(place["offset"]))
+            ),
+            None,
+        )
 
     found = eventually(letter)
     shown = streamflow("dead-letters", "show", str(found["letter"]))[1]
@@ -217,24 +260,38 @@ def test_what_cannot_be_read_is_shown_with_its_bytes_and_its_reason(streamflow: 
 @pytest.mark.parametrize(
     ("words", "warning"),
     [
-        (("parcel.packed", "--key", "W-1", "--data", '{"items": "two", "grams": 1}'), "this will become a dead letter (schema_mismatch)"),
+        (
+            ("parcel.packed", "--key", "W-1", "--data", '{"items": "two", "grams": 1}'),
+            "this will become a dead letter (schema_mismatch)",
+        ),
         (("parcel.packed", "--key", "W-1", "--data", '{"type": "other"}'), "this will not be taken for parcel.packed"),
         (("parcel.sent",), "this has no key"),
     ],
 )
-def test_sending_warns_of_what_will_not_be_understood(streamflow: Streamflow, words: tuple[str, ...], warning: str) -> None:
+def test_sending_warns_of_what_will_not_be_understood(
+    streamflow: Streamflow, words: tuple[str, ...], warning: str
+) -> None:
     code, _, err = streamflow("events", "send", *words)
 
     assert code == 0
     assert warning in err
 
 
-def test_a_file_of_events_is_sent_each_as_often_as_asked(streamflow: Streamflow, running: tuple[Settings, Workers, list[str]], tmp_path: Path) -> None:
+def test_a_file_of_events_is_sent_each_as_often_as_asked(
+    streamflow: Streamflow, running: tuple[Settings, Workers, list[str]], tmp_path: Path
+) -> None:
     lines = "".join(f'{{"type": "packed", "parcel": "F-{n}", "items": 1, "grams": {n}}}\n' for n in range(5))
     (tmp_path / "events.jsonl").write_text(lines)
 
     code, answer, _ = streamflow(
-        "events", "send", "--topic", f"{running[0].topics.prefix}parcels", "--file", str(tmp_path / "events.jsonl"), "--repeat-each", "2"
+        "events",
+        "send",
+        "--topic",
+        f"{running[0].topics.prefix}parcels",
+        "--file",
+        str(tmp_path / "events.jsonl"),
+        "--repeat-each",
+        "2",
     )
 
     assert (code, answer["sent"]) == (0, 10)
@@ -268,7 +325,9 @@ def test_lag_is_told_by_worker_and_topic(streamflow: Streamflow) -> None:
     assert all(lag["records"] >= 0 and lag["seconds"] >= 0 for lag in lags)
 
 
-def test_an_unanswered_request_says_that_it_stays(bootstrap: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unanswered_request_says_that_it_stays(
+    bootstrap: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = make_settings(bootstrap, tmp_path)
     admin.apply(settings)
     write(tmp_path, settings)
@@ -297,7 +356,9 @@ def test_a_worker_without_topics_ends_and_says_what_to_do(settings: Settings, ro
 
 @pytest.mark.parametrize(("role", "ready"), [("engine", "partition_open "), ("ingress", "versions_taken")])
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
-def test_a_worker_that_is_told_to_stop_ends_in_order(topics: Settings, role: str, ready: str, asked: signal.Signals, tmp_path: Path) -> None:
+def test_a_worker_that_is_told_to_stop_ends_in_order(
+    topics: Settings, role: str, ready: str, asked: signal.Signals, tmp_path: Path
+) -> None:
     log = tmp_path / "log"
     process = worker(topics, role, log)
     try:
@@ -310,7 +371,9 @@ def test_a_worker_that_is_told_to_stop_ends_in_order(topics: Settings, role: str
     assert "worker_stopped" in log.read_text()
 
 
-def test_a_worker_that_dies_is_started_again_and_goes_on(running: tuple[Settings, Workers, list[str]], streamflow: Streamflow) -> None:
+def test_a_worker_that_dies_is_started_again_and_goes_on(
+    running: tuple[Settings, Workers, list[str]], streamflow: Streamflow
+) -> None:
     _, workers, heard = running
     engine = workers.workers["engine"]
     streamflow("events", "send", "parcel.packed", "--key", "X-1", "--data", '{"items": 2, "grams": 500}')
@@ -326,7 +389,9 @@ def test_a_worker_that_dies_is_started_again_and_goes_on(running: tuple[Settings
     eventually(lambda: status_of(streamflow, "X-1")["status"] == "completed", timeout=60)
 
 
-def test_more_partitions_in_the_settings_than_in_the_topic_is_an_error(topics: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_partitions_in_the_settings_than_in_the_topic_is_an_error(
+    topics: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     more = topics.model_copy(update={"topics": Topics(prefix=topics.topics.prefix, partitions=50)})
 
     assert call(more, "runs", "show", "00000031-0000000000000000abcd") == 4

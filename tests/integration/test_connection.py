@@ -25,12 +25,16 @@ from tests.conftest import make_settings, needs_broker
 
 pytestmark = pytest.mark.broker
 
-JAAS = 'org.apache.kafka.common.security.plain.PlainLoginModule required username="worker" password="swordfish" user_worker="swordfish";'
+JAAS = (
+    'org.apache.kafka.common.security.plain.PlainLoginModule required username="worker" password="swordfish" '
+    'user_worker="swordfish";'
+)
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a broker's listener that wants a password; its other listener is the one that tells when it is ready."""
+    """The address of a broker's listener that wants a password; its other listener is the one that tells when it is
+    ready."""
     needs_broker()
     folder = tmp_path_factory.mktemp("guarded")
     plain, other = free_ports(), free_ports()
@@ -91,14 +95,21 @@ def test_the_largest_record_that_the_limits_allow_is_taken(bootstrap: str, tmp_p
     admin.apply(settings)
     failed: list[KafkaError] = []
     producer = Producer(confluent_producer_config(settings, "test"))
-    producer.produce(topic_name(settings, "runs"), b"x" * 3_000_000, key=b"key", on_delivery=lambda error, _: failed.append(error) if error else None)
+    producer.produce(
+        topic_name(settings, "runs"),
+        b"x" * 3_000_000,
+        key=b"key",
+        on_delivery=lambda error, _: failed.append(error) if error else None,
+    )
 
     assert producer.flush(30) == 0
     assert failed == []
 
 
 def test_a_secret_of_the_environment_is_read_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    kafka = Kafka(bootstrap_servers="k:1", sasl_mechanism="SCRAM-SHA-512", sasl_username="u", sasl_password="env:BROKER_PASSWORD")
+    kafka = Kafka(
+        bootstrap_servers="k:1", sasl_mechanism="SCRAM-SHA-512", sasl_username="u", sasl_password="env:BROKER_PASSWORD"
+    )
     settings = Settings(kafka=kafka)
     monkeypatch.delenv("BROKER_PASSWORD", raising=False)
     with pytest.raises(OperationError) as caught:
@@ -108,7 +119,11 @@ def test_a_secret_of_the_environment_is_read_when_it_is_used(monkeypatch: pytest
     monkeypatch.setenv("BROKER_PASSWORD", "swordfish")
     assert confluent_config(settings, "test")["sasl.password"] == "swordfish"
     assert aiokafka_config(settings, "test")["sasl_plain_password"] == "swordfish"
-    assert confluent_config(settings, "test")["client.id"] == aiokafka_config(settings, "test")["client_id"] == "streamflow-test"
+    assert (
+        confluent_config(settings, "test")["client.id"]
+        == aiokafka_config(settings, "test")["client_id"]
+        == "streamflow-test"
+    )
 
 
 def test_records_never_need_more_than_the_topics_take() -> None:
@@ -124,7 +139,13 @@ def test_connections_of_both_kinds_are_watched_for_an_end_that_is_gone(settings:
             for broker in producer.client.cluster.brokers():
                 await producer.client.ready(broker.nodeId)
             made = [connection._writer.get_extra_info("socket") for connection in producer.client._conns.values()]
-            return [(one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), one.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)) for one in made]
+            return [
+                (
+                    one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+                    one.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
+                )
+                for one in made
+            ]
         finally:
             await producer.stop()
 

@@ -1,4 +1,5 @@
-"""What `streamflow definitions check` and `publish` know beside a catalog file: plugins and published definitions, with and without a broker."""
+"""What `streamflow definitions check` and `publish` know beside a catalog file: plugins and published definitions, with
+and without a broker."""
 
 from __future__ import annotations
 
@@ -36,7 +37,11 @@ steps:
     call: {operation: fraud.score, with: [{name: runs, expr: steps.parcels.size()}]}
 """
 SCORE = {
-    "spec": {"name": "fraud.score", "lane": "models", "input": {"type": "object", "properties": {"runs": {"type": "integer"}}}},
+    "spec": {
+        "name": "fraud.score",
+        "lane": "models",
+        "input": {"type": "object", "properties": {"runs": {"type": "integer"}}},
+    },
     "plugin": {"endpoint": "http://127.0.0.1:1/score", "secret": "env:SCORE_KEY"},
 }
 Command = Callable[..., tuple[int, Any, str]]
@@ -58,7 +63,17 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
     def run(settings: Settings, *words: str) -> tuple[int, Any, str]:
         capsys.readouterr()
-        code = main(["definitions", *words, "--json", "--bootstrap", settings.kafka.bootstrap_servers or "", "--prefix", settings.topics.prefix])
+        code = main(
+            [
+                "definitions",
+                *words,
+                "--json",
+                "--bootstrap",
+                settings.kafka.bootstrap_servers or "",
+                "--prefix",
+                settings.topics.prefix,
+            ]
+        )
         captured = capsys.readouterr()
         return code, json.loads(captured.out) if captured.out.strip() else None, captured.err
 
@@ -70,7 +85,9 @@ def problems(answer: Any) -> list[tuple[str, str]]:
 
 
 @pytest.mark.broker
-def test_a_folder_is_published_in_the_order_in_which_definitions_start_each_other(topics: Settings, folder: Path, command: Command) -> None:
+def test_a_folder_is_published_in_the_order_in_which_definitions_start_each_other(
+    topics: Settings, folder: Path, command: Command
+) -> None:
     register_operation(topics, name="fraud.score", registration=SCORE)
 
     code, answer, err = command(topics, "publish", str(folder))
@@ -78,7 +95,9 @@ def test_a_folder_is_published_in_the_order_in_which_definitions_start_each_othe
     assert (code, [one["name"] for one in answer]) == (0, ["parcel", "a-parent"]), err
     log = read_log(topics)
     _, catalog = read_content(log.contents[answer[1]["sha"]][0])
-    assert [(child.name, child.version, child.sha, child.at) for child in catalog.definitions] == [("parcel", "1", answer[0]["sha"], answer[0]["offset"])]
+    assert [(child.name, child.version, child.sha, child.at) for child in catalog.definitions] == [
+        ("parcel", "1", answer[0]["sha"], answer[0]["offset"])
+    ]
     assert [(spec.name, spec.lane) for spec in catalog.operations] == [("fraud.score", "models")]
     code, again, _ = command(topics, "publish", str(folder))
     assert (code, [one["already"] for one in again]) == (0, [True, True])
@@ -86,7 +105,9 @@ def test_a_folder_is_published_in_the_order_in_which_definitions_start_each_othe
 
 
 @pytest.mark.broker
-def test_what_is_published_is_known_to_a_check_of_one_definition_alone(topics: Settings, folder: Path, command: Command) -> None:
+def test_what_is_published_is_known_to_a_check_of_one_definition_alone(
+    topics: Settings, folder: Path, command: Command
+) -> None:
     code, answer, _ = command(topics, "check", str(folder / "a-parent"))
     assert (code, problems(answer)) == (2, [("SF207", "/steps/0/run/definition"), ("SF204", "/steps/1/call/operation")])
 
@@ -98,7 +119,9 @@ def test_what_is_published_is_known_to_a_check_of_one_definition_alone(topics: S
     assert (code, problems(answer)) == (2, [("SF207", "/steps/0/run/definition")])
 
 
-def test_without_a_broker_a_check_says_what_it_could_not_look_at(tmp_path: Path, folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_broker_a_check_says_what_it_could_not_look_at(
+    tmp_path: Path, folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(commands, "_PATIENCE_S", 0.2)
     nowhere = Settings.model_validate({"kafka": {"bootstrap_servers": "127.0.0.1:1"}, "topics": {"prefix": "t."}})
 
@@ -110,11 +133,15 @@ def test_without_a_broker_a_check_says_what_it_could_not_look_at(tmp_path: Path,
     assert (code, err) == (0, "")
 
 
-def test_definitions_that_start_each_other_are_refused_with_the_reason(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_definitions_that_start_each_other_are_refused_with_the_reason(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(commands, "_PATIENCE_S", 0.2)
     nowhere = Settings.model_validate({"kafka": {"bootstrap_servers": "127.0.0.1:1"}, "topics": {"prefix": "t."}})
     starts = "steps: [{id: up, run: {definition: a-parent, version: '1'}}]"
-    (folder / "parcel" / "definition.yaml").write_text(CHILD.replace("steps: [{id: told, print: {text: trigger.sku}}]", starts))
+    (folder / "parcel" / "definition.yaml").write_text(
+        CHILD.replace("steps: [{id: told, print: {text: trigger.sku}}]", starts)
+    )
 
     code, answer, _ = command(nowhere, "check", str(folder))
 

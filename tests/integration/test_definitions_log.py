@@ -184,7 +184,9 @@ def test_the_limits_of_decisions_are_those_of_the_first_apply_for_ever(topics: S
 def test_a_persons_leave_to_skip_commands_reaches_the_workers(topics: Settings) -> None:
     async def check() -> None:
         async with following(topics) as log:
-            written = await asyncio.to_thread(skip_commands, topics, partition=1, offset=42, why="retention was too short")
+            written = await asyncio.to_thread(
+                skip_commands, topics, partition=1, offset=42, why="retention was too short"
+            )
             await log.wait_position(written + 1, 10)
             assert log.engine["skip/1"]["offset"] == 42
 
@@ -229,7 +231,9 @@ def test_a_publisher_killed_in_the_middle_is_fenced_and_leaves_nothing(topics: S
     )
     dying.init_transactions(30)
     dying.begin_transaction()
-    dying.produce(topic_name(topics, DEFINITIONS), key=b"version/loan@1", value=b'{"sha":"other","published_ms":1}', partition=0)
+    dying.produce(
+        topic_name(topics, DEFINITIONS), key=b"version/loan@1", value=b'{"sha":"other","published_ms":1}', partition=0
+    )
     dying.flush(30)
 
     published = publish(topics, name="loan", version="1", content=LOAN, events={})
@@ -244,7 +248,9 @@ def test_a_worker_sees_a_publication_within_a_tenth_of_a_second(topics: Settings
         took = []
         async with following(topics) as log:
             for version in range(5):
-                published = await asyncio.to_thread(publish, topics, name="loan", version=str(version), content=LOAN, events={})
+                published = await asyncio.to_thread(
+                    publish, topics, name="loan", version=str(version), content=LOAN, events={}
+                )
                 committed = time.monotonic()
                 await log.wait_position(published.acknowledged + 1, 10)
                 took.append(time.monotonic() - committed)
@@ -294,7 +300,9 @@ def test_records_that_cannot_be_understood_are_counted_and_passed_over(topics: S
         # Without a key a compacted topic refuses the record: then there is one less.
         if key is not None:
             producer.produce(topic_name(topics, DEFINITIONS), key=key, value=value, partition=0)
-    producer.produce(topic_name(topics, DEFINITIONS), key=b"revision/7", value=b"of a later version of this program", partition=0)
+    producer.produce(
+        topic_name(topics, DEFINITIONS), key=b"revision/7", value=b"of a later version of this program", partition=0
+    )
     assert producer.flush(30) == 0
     published = publish(topics, name="loan", version="1", content=LOAN, events=EVENTS)
 
@@ -319,7 +327,9 @@ def test_a_reader_and_a_publisher_live_through_an_outage(tmp_path: Path) -> None
                 before = log.names
                 assert before["loan"].version == "1"
                 await asyncio.to_thread(broker.start)
-                published = await asyncio.to_thread(publish, settings, name="loan", version="2", content=b"{}", events={})
+                published = await asyncio.to_thread(
+                    publish, settings, name="loan", version="2", content=b"{}", events={}
+                )
                 await log.wait_position(published.acknowledged + 1, 30)
                 assert log.names["loan"].version == "2"
 
@@ -352,10 +362,13 @@ def raw_records(settings: Settings) -> list[tuple[Any, Any]]:
 
 
 def compact(settings: Settings) -> None:
-    """Has the broker compact what is there now, and returns when it has: a key that was written twice then has one record left."""
+    """Has the broker compact what is there now, and returns when it has: a key that was written twice then has one
+    record left."""
     topic = topic_name(settings, DEFINITIONS)
     eager = {"segment.ms": "50", "min.cleanable.dirty.ratio": "0.0", "min.compaction.lag.ms": "0"}
-    admin.Admin(settings).alter([admin.Finding(topic, "breaks", name, value, "", fixable=True) for name, value in eager.items()])
+    admin.Admin(settings).alter(
+        [admin.Finding(topic, "breaks", name, value, "", fixable=True) for name, value in eager.items()]
+    )
     producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers or "", "linger.ms": 0})
 
     written = itertools.count(1)

@@ -1,4 +1,5 @@
-"""The demo as a newcomer runs it, without a terminal: it kills its engine, loses nothing, says so, and leaves nothing running."""
+"""The demo as a newcomer runs it, without a terminal: it kills its engine, loses nothing, says so, and leaves nothing
+running."""
 
 from __future__ import annotations
 
@@ -21,14 +22,27 @@ PROJECT = Path(__file__).parents[2]
 
 def demo(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
     needs_broker()
-    own = {name: value for name, value in os.environ.items() if not name.startswith("STREAMFLOW_") or name == "STREAMFLOW_CACHE"}
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("STREAMFLOW_") or name == "STREAMFLOW_CACHE"
+    }
     command = [sys.executable, "-m", "streamflow.cli.main", "demo", *options]
     env = own | {"PYTHONPATH": str(PROJECT), "TMPDIR": str(tmp_path)}
-    return subprocess.Popen(command, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def left_running(folder: Path) -> list[str]:
-    """Processes that were started with anything in `folder`, or with the folder for temporary files that the demo had."""
+    """Processes that were started with anything in `folder`, or with the folder for temporary files that the demo
+    had."""
     found: list[str] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -57,7 +71,13 @@ def test_the_demo_kills_its_engine_and_nothing_is_lost(tmp_path: Path) -> None:
     assert "flowchart TD" in text
     assert re.search(r"remind +emitted payment.reminded to shipping", text), text
     holds(
-        text, ["120 orders started 120 runs, one each", "120 started = 120 completed \\+ 0 open", "every run ended as it had to", "\\d+ transitions, numbered"]
+        text,
+        [
+            "120 orders started 120 runs, one each",
+            "120 started = 120 completed \\+ 0 open",
+            "every run ended as it had to",
+            "\\d+ transitions, numbered",
+        ],
     )
     assert "Nothing was lost." in text
     assert left_running(tmp_path) == []

@@ -1,7 +1,9 @@
-"""Every command in README and docs does what the page says: the console blocks are run, in order, against a `streamflow dev` of their own.
+"""Every command in README and docs does what the page says: the console blocks are run, in order, against a `streamflow
+dev` of their own.
 
-In a block, `$ ` begins a command and the lines below are what it writes (stdout and stderr). `...` stands for any text. A here-document goes on to its end.
-Commands that only look are repeated until they show what the page says, for a few seconds.
+In a block, `$ ` begins a command and the lines below are what it writes (stdout and stderr). `...` stands for any text.
+A here-document goes on to its end. Commands that only look are repeated until they show what the page says, for a few
+seconds.
 """
 
 from __future__ import annotations
@@ -42,9 +44,14 @@ PAGES = (
     "docs/importing.md",
     "docs/bad-input.md",
 )
-LOOKS = re.compile(r"^(streamflow (runs (list|show|watch|approvals)|dead-letters|lag|events tail|definitions (list|show|diagram))|curl -s http://\S+$)\b")
+LOOKS = re.compile(
+    r"^(streamflow (runs (list|show|watch|approvals)|dead-letters|lag|events tail|definitions "
+    r"(list|show|diagram))|curl -s http://\S+$)\b"
+)
 SIDECAR = "127.0.0.1:8484"  # on the pages; another `dev` on this machine may have that port
-ELSEWHERE = {f"make example NAME={name}": "test_examples.py" for name in ("fraud-detection", "minio-store", "sales-report")} | {
+ELSEWHERE = {
+    f"make example NAME={name}": "test_examples.py" for name in ("fraud-detection", "minio-store", "sales-report")
+} | {
     "make demo": "test_demo.py",
     "make test": "this very run",
     "streamflow dev": "the fixture `dev`",
@@ -94,7 +101,8 @@ def steps_of(page: Path) -> list[Step]:
 
 
 def matches(expected: str, actual: str) -> bool:
-    """Whether `actual` is what the page says; how columns are padded depends on what stands in them, so blanks count as one."""
+    """Whether `actual` is what the page says; how columns are padded depends on what stands in them, so blanks count as
+    one."""
     said, wrote = (re.sub(r"[ \t]+", " ", text).strip() for text in (expected, actual))
     pattern = ".*?".join(re.escape(part) for part in re.split(r"\s*\.\.\.\s*", said))
     return re.fullmatch(pattern, wrote, re.DOTALL) is not None
@@ -112,7 +120,9 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shim.chmod(0o755)
     log = folder / "dev.log"
     with log.open("wb") as written:
-        process = subprocess.Popen([shim, "dev"], cwd=folder, env=environment(folder), stdout=written, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [shim, "dev"], cwd=folder, env=environment(folder), stdout=written, stderr=subprocess.STDOUT
+        )
         try:
             eventually(lambda: process.poll() is not None or _at_work(log.read_text()), timeout=90)
             assert process.poll() is None, log.read_text()
@@ -127,13 +137,20 @@ def _at_work(log: str) -> bool:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("STREAMFLOW_") or name == "STREAMFLOW_CACHE"}
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("STREAMFLOW_") or name == "STREAMFLOW_CACHE"
+    }
     return own | {"PATH": f"{folder / 'bin'}{os.pathsep}{own['PATH']}", "COLUMNS": "200", "TZ": "UTC"}
 
 
 def run(command: str, folder: Path) -> str:
-    """What `command` writes. Plain command lines of streamflow run in this process, where they need no second for their imports."""
-    if command.startswith("streamflow ") and not re.search(r"[|<>;&`]|\$\((?!streamflow )", re.sub(r"'[^']*'", "", command)):
+    """What `command` writes. Plain command lines of streamflow run in this process, where they need no second for their
+    imports."""
+    if command.startswith("streamflow ") and not re.search(
+        r"[|<>;&`]|\$\((?!streamflow )", re.sub(r"'[^']*'", "", command)
+    ):
         line = re.sub(r"\$\((streamflow [^)]*)\)", lambda inner: run(inner[1], folder).strip(), command)
         written = io.StringIO()
         with contextlib.chdir(folder), contextlib.redirect_stdout(written), contextlib.redirect_stderr(written):
@@ -179,11 +196,17 @@ def test_a_page_says_what_its_commands_do(page: str, dev: Path, monkeypatch: pyt
         if step.command in ELSEWHERE:
             continue
         actual = played(step, dev)
-        assert matches(step.expected, actual), f"{page}:{step.line}\n$ {step.command}\n--- the page says\n{step.expected}--- it wrote\n{actual}"
+        assert matches(step.expected, actual), (
+            f"{page}:{step.line}\n$ {step.command}\n--- the page says\n{step.expected}--- it wrote\n{actual}"
+        )
 
 
 def test_every_page_with_commands_is_played() -> None:
-    written = [page for page in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("definitions/*/README.md")) if steps_of(page)]
+    written = [
+        page
+        for page in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("definitions/*/README.md"))
+        if steps_of(page)
+    ]
 
     assert sorted(str(page.relative_to(PROJECT)) for page in written) == sorted(PAGES)
 

@@ -1,4 +1,5 @@
-"""docs/plugins.md tells the truth: its plugins run and keep the contract, its operation passes the test that it shows."""
+"""docs/plugins.md tells the truth: its plugins run and keep the contract, its operation passes the test that it
+shows."""
 
 from __future__ import annotations
 
@@ -34,7 +35,12 @@ def running(tmp_path: Path, language: str, name: str, program: str, secret: str 
     """The plugin as the documentation has it, on a free port; yields its address."""
     file = tmp_path / name
     file.write_text(block(language, name))
-    process = subprocess.Popen([program, str(file)], stdout=subprocess.PIPE, text=True, env={"PORT": "0", "SHIPPING_SECRET": secret, "PATH": "/usr/bin:/bin"})
+    process = subprocess.Popen(
+        [program, str(file)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PORT": "0", "SHIPPING_SECRET": secret, "PATH": "/usr/bin:/bin"},
+    )
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
@@ -59,7 +65,9 @@ def plugin(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield address
 
 
-def test_the_plugins_keep_the_contract(plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_plugins_keep_the_contract(
+    plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("SHIPPING_SECRET", "a secret")
     file = tmp_path / "plugin.yaml"
     file.write_text(block("yaml", "plugin").replace("http://localhost:8000", plugin))
@@ -92,7 +100,12 @@ def test_the_operation_in_python_passes_the_test_that_is_shown(tmp_path: Path) -
     path = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"}
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False, env=path
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=path,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr

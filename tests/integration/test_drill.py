@@ -1,4 +1,5 @@
-"""The drill as a user runs it: green where every promise is kept, red where an engine breaks one, refused where it may not be; nothing stays behind."""
+"""The drill as a user runs it: green where every promise is kept, red where an engine breaks one, refused where it may
+not be; nothing stays behind."""
 
 from __future__ import annotations
 
@@ -41,12 +42,26 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def drill(tmp_path: Path, *options: str, program: Sequence[str] = ("-m", "streamflow.cli.main")) -> subprocess.Popen[str]:
+def drill(
+    tmp_path: Path, *options: str, program: Sequence[str] = ("-m", "streamflow.cli.main")
+) -> subprocess.Popen[str]:
     needs_broker()
-    own = {name: value for name, value in os.environ.items() if not name.startswith("STREAMFLOW_") or name == "STREAMFLOW_CACHE"}
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("STREAMFLOW_") or name == "STREAMFLOW_CACHE"
+    }
     env = own | {"PYTHONPATH": str(PROJECT), "TMPDIR": str(tmp_path)}
     command = [sys.executable, *program, "drill", *options]
-    return subprocess.Popen(command, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def ended(process: subprocess.Popen[str], code: int) -> tuple[str, str]:
@@ -91,7 +106,9 @@ def test_a_short_drill_on_a_broker_of_its_own_keeps_every_promise_and_leaves_not
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_engine_that_forges_copies_makes_the_verdict_red_and_everything_is_removed(bootstrap: str, prefix: str, tmp_path: Path) -> None:
+def test_an_engine_that_forges_copies_makes_the_verdict_red_and_everything_is_removed(
+    bootstrap: str, prefix: str, tmp_path: Path
+) -> None:
     line = ("--bootstrap", bootstrap, "--prefix", prefix, "--break", "kill", "--seconds", "6", "--seed", "1")
     out, err = ended(drill(tmp_path, *line, program=("-c", PLANTED.replace("BUG", "copy-forged"))), 1)
 
@@ -103,10 +120,14 @@ def test_an_engine_that_forges_copies_makes_the_verdict_red_and_everything_is_re
 
 
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_drill_removes_what_it_made(bootstrap: str, prefix: str, tmp_path: Path, asked: signal.Signals) -> None:
+def test_an_interrupted_drill_removes_what_it_made(
+    bootstrap: str, prefix: str, tmp_path: Path, asked: signal.Signals
+) -> None:
     process = drill(tmp_path, "--bootstrap", bootstrap, "--prefix", prefix, "--break", "kill")
     try:
-        eventually(lambda: [name for name in found(bootstrap, prefix) if name.endswith("engine")], timeout=90, every=0.2)
+        eventually(
+            lambda: [name for name in found(bootstrap, prefix) if name.endswith("engine")], timeout=90, every=0.2
+        )
         process.send_signal(asked)
         ended(process, 130)
     finally:
@@ -129,13 +150,15 @@ def test_a_prefix_that_is_in_use_is_refused_and_left_alone(bootstrap: str, prefi
 
 def rule(kind: ResourceType, name: str, operation: AclOperation, *, allow: bool) -> AclBinding:
     pattern = ResourcePatternType.LITERAL if kind is ResourceType.BROKER else ResourcePatternType.PREFIXED
-    return AclBinding(kind, name, pattern, "User:*", "*", operation, AclPermissionType.ALLOW if allow else AclPermissionType.DENY)
+    return AclBinding(
+        kind, name, pattern, "User:*", "*", operation, AclPermissionType.ALLOW if allow else AclPermissionType.DENY
+    )
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a broker with rights: nobody may create topics `no-...`, nor delete those of `stay-...`; nor read as a group
-    `alone-...`, nor publish as `mute-...`."""
+    """The address of a broker with rights: nobody may create topics `no-...`, nor delete those of `stay-...`; nor read
+    as a group `alone-...`, nor publish as `mute-...`."""
     needs_broker()
     config = {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -146,7 +169,10 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         denied = {"no-": AclOperation.CREATE, "stay-": AclOperation.DELETE}
         rules = []
         for name, operation in denied.items():
-            rules += [rule(ResourceType.TOPIC, name, AclOperation.ALL, allow=True), rule(ResourceType.TOPIC, name, operation, allow=False)]
+            rules += [
+                rule(ResourceType.TOPIC, name, AclOperation.ALL, allow=True),
+                rule(ResourceType.TOPIC, name, operation, allow=False),
+            ]
         # Who may do so on the cluster needs no right on each topic.
         rules.append(rule(ResourceType.BROKER, "kafka-cluster", AclOperation.ALL, allow=True))
         rules += [rule(ResourceType.BROKER, "kafka-cluster", operation, allow=False) for operation in denied.values()]
@@ -158,14 +184,20 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_missing_rights_are_told_before_anything_is_made(guarded: str, tmp_path: Path) -> None:
-    _, err = ended(drill(tmp_path, "--bootstrap", guarded, "--prefix", "no-rights.", "--break", "kill", "--seconds", "6"), 4)
+    _, err = ended(
+        drill(tmp_path, "--bootstrap", guarded, "--prefix", "no-rights.", "--break", "kill", "--seconds", "6"), 4
+    )
 
     assert "rights_missing: expected the rights that a drill needs but its user may not create no-rights." in err
     assert found(guarded, "no-rights.") == []
 
 
-@pytest.mark.parametrize(("prefix", "said"), [("alone-1.", "may not read as the group alone-1.drill"), ("mute-1.", "TRANSACTIONAL_ID")])
-def test_rights_that_are_found_missing_later_are_told_and_what_was_made_is_removed(guarded: str, tmp_path: Path, prefix: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("prefix", "said"), [("alone-1.", "may not read as the group alone-1.drill"), ("mute-1.", "TRANSACTIONAL_ID")]
+)
+def test_rights_that_are_found_missing_later_are_told_and_what_was_made_is_removed(
+    guarded: str, tmp_path: Path, prefix: str, said: str
+) -> None:
     _, err = ended(drill(tmp_path, "--bootstrap", guarded, "--prefix", prefix, "--break", "kill", "--seconds", "6"), 4)
 
     assert said in err, err
@@ -173,7 +205,9 @@ def test_rights_that_are_found_missing_later_are_told_and_what_was_made_is_remov
 
 
 def test_topics_that_could_not_be_removed_again_are_told_at_once(guarded: str, tmp_path: Path) -> None:
-    _, err = ended(drill(tmp_path, "--bootstrap", guarded, "--prefix", "stay-here.", "--break", "kill", "--seconds", "6"), 4)
+    _, err = ended(
+        drill(tmp_path, "--bootstrap", guarded, "--prefix", "stay-here.", "--break", "kill", "--seconds", "6"), 4
+    )
 
     assert "rights_missing: " in err
     assert "lacks DELETE on stay-here." in err

@@ -1,4 +1,5 @@
-"""The engine worker as a process of its own on a real broker: what it writes, and that nothing that happens to it shows in that."""
+"""The engine worker as a process of its own on a real broker: what it writes, and that nothing that happens to it shows
+in that."""
 
 from __future__ import annotations
 
@@ -22,19 +23,38 @@ def test_a_run_from_start_to_end_is_told_in_runs_as_the_contract_says(bench: Ben
     worker = bench.worker()
     run = bench.start(start, "order-1", total=4)
     event = c.Event("order.paid", "pay-1", 7, {"id": "order-1", "amount": 8})
-    bench.send(c.DeliverEvent("deliver-1", "payment", "order-1", event, trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"))
+    bench.send(
+        c.DeliverEvent(
+            "deliver-1", "payment", "order-1", event, trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        )
+    )
     bench.wait_history(run, "RunCompleted")
     told = bench.transitions(run)
-    assert [t.name for t in told] == ["RunStarted", "ValuesSet", "WaitStarted", "WaitSatisfied", "LinePrinted", "RunCompleted"]
+    assert [t.name for t in told] == [
+        "RunStarted",
+        "ValuesSet",
+        "WaitStarted",
+        "WaitSatisfied",
+        "LinePrinted",
+        "RunCompleted",
+    ]
     for seq, transition in enumerate(told, 1):
         fields, headers = transition.fields, dict(transition.headers)
         assert transition.key == b"order-1"
         assert transition.partition == partition_of("order-1", bench.partitions)
-        assert transition.value == json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        assert (
+            transition.value == json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        )
         assert {"run", "definition", "version", "key", "seq", "at_ms", "cause", "data"} <= fields.keys() <= {
             "run", "definition", "version", "key", "seq", "at_ms", "cause", "data", "step", "attempt",
         }  # fmt: skip
-        assert (fields["run"], fields["definition"], fields["version"], fields["key"], fields["seq"]) == (run, "payment", "1", "order-1", seq)
+        assert (fields["run"], fields["definition"], fields["version"], fields["key"], fields["seq"]) == (
+            run,
+            "payment",
+            "1",
+            "order-1",
+            seq,
+        )
         assert fields["cause"] == ("start-order-1" if seq <= 3 else "deliver-1")
         assert headers["ce_id"] == f"{run}/{seq}".encode()
         assert headers["ce_source"] == b"/streamflow/definitions/payment"
@@ -125,7 +145,9 @@ def test_a_worker_that_was_stopped_in_its_tracks_cannot_save_after_another_took_
         bench.deliver(f"order-{number}")
     bench.wait_history(runs[-1], "RunCompleted")
     zombie.resume()
-    bench.wait(lambda: any("Fenced" in str(line.get("error")) for line in bench.lines(zombie)), "the zombie to be fenced")
+    bench.wait(
+        lambda: any("Fenced" in str(line.get("error")) for line in bench.lines(zombie)), "the zombie to be fenced"
+    )
     late = [bench.start(start, f"late-{number}") for number in range(6)]
     for number in range(6):
         bench.deliver(f"late-{number}")
@@ -144,7 +166,10 @@ def test_a_killed_worker_of_a_known_name_has_its_partitions_back_and_the_other_n
     one, two = bench.worker("one", session_timeout_s=8), bench.worker("two", session_timeout_s=8)
 
     def shares() -> list[list[int]]:
-        return [lines[-1]["partitions"] if (lines := bench.lines(worker, "partitions_assigned")) else [] for worker in (one, two)]
+        return [
+            lines[-1]["partitions"] if (lines := bench.lines(worker, "partitions_assigned")) else []
+            for worker in (one, two)
+        ]
 
     bench.wait(lambda: sorted(shares()) == [[0], [1]], "both to have a partition")
     before = shares()
@@ -154,7 +179,9 @@ def test_a_killed_worker_of_a_known_name_has_its_partitions_back_and_the_other_n
     bench.wait(lambda: all(bench.history(run) for run in runs), "both partitions to be served")
     assert shares() == before
     assert len(bench.lines(two, "partitions_assigned")) <= 2
-    assert bench.lines(two, "partitions_assigned")[-1] == bench.lines(two, "partitions_assigned", partitions=before[1])[0]
+    assert (
+        bench.lines(two, "partitions_assigned")[-1] == bench.lines(two, "partitions_assigned", partitions=before[1])[0]
+    )
     bench.wait_saved()
     one.stop()
     two.stop()
@@ -173,7 +200,9 @@ def test_the_input_position_is_the_states_whatever_the_group_says(bench: Bench) 
 
     def moved() -> bool:
         try:
-            return bool(bench.admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, wrong)])[group].result())
+            return bool(
+                bench.admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, wrong)])[group].result()
+            )
         except KafkaException:  # the member that left is still known for a moment
             return False
 
@@ -187,7 +216,8 @@ def test_the_input_position_is_the_states_whatever_the_group_says(bench: Bench) 
     bench.wait_saved()
     worker.stop()
     held = bench.stranger.ends(bench.topic("runs"))
-    assert sum(high for _, high in held.values()) - sum(high for _, high in ends.values()) == 8 * 3  # nothing was decided again
+    # nothing was decided again
+    assert sum(high for _, high in held.values()) - sum(high for _, high in ends.values()) == 8 * 3
     bench.check_exact()
 
 

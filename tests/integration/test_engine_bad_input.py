@@ -1,4 +1,5 @@
-"""What an engine worker does with commands that are wrong, and with topics that are: each is told, loses nothing, and blocks no other key."""
+"""What an engine worker does with commands that are wrong, and with topics that are: each is told, loses nothing, and
+blocks no other key."""
 
 from __future__ import annotations
 
@@ -87,14 +88,18 @@ def finishes(running: Running, key: str) -> None:
         (b'{"kind":"FireTimer","id":"t","run":"nonsense","step":"s","due_ms":1}', "a run without a slot"),
     ],
 )
-def test_a_record_that_is_no_command_is_dead_lettered_with_its_bytes(running: Running, value: bytes | None, what: str) -> None:
+def test_a_record_that_is_no_command_is_dead_lettered_with_its_bytes(
+    running: Running, value: bytes | None, what: str
+) -> None:
     bench = running.bench
     key = f"bad-{what.replace(' ', '-')}"
     place = partition_of(key, bench.partitions)
     bench.append(place, value, key.encode())
     finishes(running, bench.key_of(place, 20 + len(what)))
     reason = "misrouted" if "slot" in what else "bad_command"
-    letter = bench.wait(lambda: [m for m in bench.letters(reason) if m.key == key.encode()], f"the dead letter of {what}")[0]
+    letter = bench.wait(
+        lambda: [m for m in bench.letters(reason) if m.key == key.encode()], f"the dead letter of {what}"
+    )[0]
     assert letter.value == value
     assert letter.headers["streamflow.dlq.topic"] == bench.topic("commands")
     assert letter.headers["streamflow.dlq.partition"] == str(place)
@@ -116,7 +121,9 @@ def test_a_command_in_the_wrong_partition_is_misrouted_and_moves_nothing(running
 def test_a_command_over_the_limit_is_dead_lettered_with_its_size_and_first_bytes(running: Running) -> None:
     bench = running.bench
     key = bench.key_of(0, 2)
-    value = encode_command(c.DeliverEvent("big", "payment", key, c.Event("order.paid", "big", 1, {"id": key, "note": "x" * 950_000})))
+    value = encode_command(
+        c.DeliverEvent("big", "payment", key, c.Event("order.paid", "big", 1, {"id": key, "note": "x" * 950_000}))
+    )
     bench.append(0, value, key.encode())
     bench.flush()
     letter = bench.wait_letter("too_large")
@@ -186,14 +193,19 @@ def test_an_event_that_its_topic_refuses_becomes_a_dead_letter_and_the_next_one_
     narrow = f"{bench.prefix}narrow"
     for future in bench.admin.create_topics([NewTopic(narrow, 1, config={"max.message.bytes": "2000"})]).values():
         future.result()
-    start = bench.publish(SHIPPING.replace("name: shipping", "name: narrow").replace("run.key}", "trigger.id}"), shipped_to=narrow)
+    start = bench.publish(
+        SHIPPING.replace("name: shipping", "name: narrow").replace("run.key}", "trigger.id}"), shipped_to=narrow
+    )
     big, small = bench.key_of(0, 13), bench.key_of(0, 14)
     runs = [bench.start(start, big, "narrow", id="x" * 5000), bench.start(start, small, "narrow")]
     for run in runs:
         bench.wait_history(run, "EventEmitted", "RunCompleted")
     letter = bench.wait_letter("undeliverable", run=runs[0])
     assert json.loads(letter.value or b"") == {"id": "x" * 5000}
-    assert [json.loads(m.value() or b"") for m in bench.wait(lambda: list(bench.stranger.messages(narrow)), "the small event")] == [{"id": small}]
+    assert [
+        json.loads(m.value() or b"")
+        for m in bench.wait(lambda: list(bench.stranger.messages(narrow)), "the small event")
+    ] == [{"id": small}]
     bench.wait_saved()
     assert bench.lines(running.worker, "partition_failed") == []
 
@@ -210,10 +222,17 @@ def test_a_request_that_does_not_fit_is_answered_with_its_id_and_the_state_it_me
     bench = running.bench
     key = bench.key_of(1, 12)
     open_run, unknown = bench.start(running.payment, key), run_id("payment", key, "never")
-    bench.send(c.CancelRun("cancel-unknown", unknown), c.RetryStep("retry-waiting", open_run, "paid"), c.CancelRun("cancel-1", open_run, "enough"))
+    bench.send(
+        c.CancelRun("cancel-unknown", unknown),
+        c.RetryStep("retry-waiting", open_run, "paid"),
+        c.CancelRun("cancel-1", open_run, "enough"),
+    )
     bench.wait_history(open_run, "RunCancelled")
     bench.send(c.CancelRun("cancel-2", open_run))
-    answers = {name: bench.wait_letter("rejected", command=name).headers for name in ("cancel-unknown", "retry-waiting", "cancel-2")}
+    answers = {
+        name: bench.wait_letter("rejected", command=name).headers
+        for name in ("cancel-unknown", "retry-waiting", "cancel-2")
+    }
     codes = {name: headers["streamflow.dlq.code"] for name, headers in answers.items()}
     assert codes == {"cancel-unknown": "run_unknown", "retry-waiting": "not_parked", "cancel-2": "run_ended"}
     assert json.loads(answers["cancel-2"]["streamflow.dlq.state"]) == {"ended": "RunCancelled"}
@@ -228,7 +247,9 @@ def test_commands_deleted_unread_stop_their_partition_until_a_person_skips_them(
     for partition in range(2):
         for nth in range(3):
             bench.start(start, bench.key_of(partition, nth))
-    bench.admin.delete_records([TopicPartition(bench.topic("commands"), 0, 2)])[TopicPartition(bench.topic("commands"), 0, 2)].result()
+    bench.admin.delete_records([TopicPartition(bench.topic("commands"), 0, 2)])[
+        TopicPartition(bench.topic("commands"), 0, 2)
+    ].result()
     worker = bench.worker()
     line = bench.wait_line(worker, "partition_stopped")
     assert line["partition"] == 0

@@ -1,4 +1,5 @@
-"""The engine worker while its broker does not answer, is killed, or comes back: nothing is lost, nothing is doubled, and nothing hangs."""
+"""The engine worker while its broker does not answer, is killed, or comes back: nothing is lost, nothing is doubled,
+and nothing hangs."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def all_ended(bench: Bench, runs: list[str]) -> None:
     assert len(told.runs) == len(runs)
 
 
-def test_a_broker_that_stops_answering_in_the_middle_of_checkpoints_costs_nothing_but_time(own_broker: EmbeddedBroker, outage: Bench) -> None:
+def test_a_broker_that_stops_answering_in_the_middle_of_checkpoints_costs_nothing_but_time(
+    own_broker: EmbeddedBroker, outage: Bench
+) -> None:
     bench = outage
     start = bench.publish()
     worker = bench.worker(checkpoint_s=0.05, checkpoint_idle_s=0.05)
@@ -56,7 +59,9 @@ def test_a_broker_that_stops_answering_in_the_middle_of_checkpoints_costs_nothin
     assert complaints(worker) == []
 
 
-def test_a_broker_that_is_killed_and_comes_back_loses_and_doubles_nothing(own_broker: EmbeddedBroker, outage: Bench) -> None:
+def test_a_broker_that_is_killed_and_comes_back_loses_and_doubles_nothing(
+    own_broker: EmbeddedBroker, outage: Bench
+) -> None:
     bench = outage
     start = bench.publish()
     worker = bench.worker(checkpoint_s=0.05)
@@ -72,7 +77,9 @@ def test_a_broker_that_is_killed_and_comes_back_loses_and_doubles_nothing(own_br
     assert complaints(worker) == []
 
 
-def test_a_worker_that_is_told_to_stop_while_its_broker_is_away_ends_all_the_same(own_broker: EmbeddedBroker, outage: Bench) -> None:
+def test_a_worker_that_is_told_to_stop_while_its_broker_is_away_ends_all_the_same(
+    own_broker: EmbeddedBroker, outage: Bench
+) -> None:
     bench = outage
     start = bench.publish()
     worker = bench.worker(session_timeout_s=3, checkpoint_s=0.5, checkpoint_idle_s=0.5)
@@ -93,7 +100,9 @@ def test_a_worker_that_is_told_to_stop_while_its_broker_is_away_ends_all_the_sam
     bench.check_exact()
 
 
-def test_a_worker_that_is_started_while_its_broker_is_away_ends_with_a_clear_error(own_broker: EmbeddedBroker, outage: Bench) -> None:
+def test_a_worker_that_is_started_while_its_broker_is_away_ends_with_a_clear_error(
+    own_broker: EmbeddedBroker, outage: Bench
+) -> None:
     bench = outage
     own_broker.pause()
     try:

@@ -18,8 +18,23 @@ PROJECT = Path(__file__).parents[2]
 
 def played(name: str, out: Path, bootstrap: str) -> str:
     """What the command writes. Fails, or skips the test where its servers may be missing, if it does not end well."""
-    command = [sys.executable, "-m", "tests.examples", name, "--out", str(out), "--bootstrap", bootstrap, "--prefix", f"x{uuid.uuid4().hex[:8]}."]
-    own = {key: value for key, value in os.environ.items() if not key.startswith("STREAMFLOW_") or key == "STREAMFLOW_CACHE"}
+    command = [
+        sys.executable,
+        "-m",
+        "tests.examples",
+        name,
+        "--out",
+        str(out),
+        "--bootstrap",
+        bootstrap,
+        "--prefix",
+        f"x{uuid.uuid4().hex[:8]}.",
+    ]
+    own = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("STREAMFLOW_") or key == "STREAMFLOW_CACHE"
+    }
     done = subprocess.run(command, cwd=PROJECT, env=own, capture_output=True, text=True, timeout=200, check=False)
     if "make servers" in done.stderr and not os.environ.get("CI"):
         pytest.skip(done.stderr.strip())
@@ -38,7 +53,10 @@ def test_fraud_detection_decides_four_payments_two_of_them_by_people(bootstrap: 
         ("P-4", "blocked", "ben"),
     ]
     assert decided[3]["reasons"] == ["nothing is known of the card"]
-    assert "$ streamflow operations register definitions/fraud-detection/enrich.plugin.yaml --endpoint http://127.0.0.1:" in said
+    assert (
+        "$ streamflow operations register definitions/fraud-detection/enrich.plugin.yaml --endpoint http://127.0.0.1:"
+        in said
+    )
     assert "a secret that both sides know" not in said + (tmp_path / "streamflow.yaml").read_text()
 
 
@@ -46,7 +64,14 @@ def test_minio_store_leaves_an_object_and_a_row(bootstrap: str, tmp_path: Path) 
     played("minio-store", tmp_path, bootstrap)
 
     stored = json.loads((tmp_path / "sensors" / "boiler-7" / "2026-03-02.json").read_text())
-    assert stored == {"sensor": "boiler-7", "day": "2026-03-02", "count": 5, "lowest": 61.5, "highest": 83.5, "too_hot": [83.5]}
+    assert stored == {
+        "sensor": "boiler-7",
+        "day": "2026-03-02",
+        "count": 5,
+        "lowest": 61.5,
+        "highest": 83.5,
+        "too_hot": [83.5],
+    }
     sensor, day, url, size, too_hot = (tmp_path / "stored_summaries.txt").read_text().strip().split("|")
     assert (sensor, day, too_hot) == ("boiler-7", "2026-03-02", "1")
     assert url.endswith("/sensors/boiler-7/2026-03-02.json")
@@ -65,7 +90,14 @@ def test_sales_report_leaves_a_report_a_row_and_a_message(bootstrap: str, tmp_pa
 
 
 def test_an_example_that_is_none_is_told() -> None:
-    done = subprocess.run([sys.executable, "-m", "tests.examples", "nothing"], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.examples", "nothing"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
     assert done.returncode == 2
     assert "fraud-detection" in done.stderr

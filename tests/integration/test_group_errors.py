@@ -1,4 +1,5 @@
-"""A group that refuses a member for a reason that nobody expects, as a broker does that cannot write: each role joins again by itself."""
+"""A group that refuses a member for a reason that nobody expects, as a broker does that cannot write: each role joins
+again by itself."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ import pytest
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance
 from aiokafka.errors import KafkaError, UnknownError
 
+from tests.integration.forked import altered
 from tests.integration.lanes import LaneBench, lanes
-from tests.integration.workers import Bench, altered, bench
+from tests.integration.workers import Bench, bench
 
 __all__ = ["bench", "lanes"]
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]

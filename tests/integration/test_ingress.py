@@ -1,4 +1,5 @@
-"""Ingress as a process of its own, on a real broker: what comes in comes out, once and counted, whatever happens in between."""
+"""Ingress as a process of its own, on a real broker: what comes in comes out, once and counted, whatever happens in
+between."""
 
 from __future__ import annotations
 
@@ -39,12 +40,33 @@ def bench(topics: Settings, tmp_path: Path) -> Iterator[Bench]:
 def test_plain_json_and_cloudevents_come_in_and_commands_and_dead_letters_go_out(bench: Bench) -> None:
     plain, cloud = bench.topic(), bench.topic()
     schema = {"type": "object", "properties": {"amount": {"type": "number"}}}
-    bench.publish("plain", "1", on="created", waits=("paid",), created=by_path(plain, "created", id={"path": "id"}, schema=schema), paid=by_path(plain, "paid"))
-    bench.publish("cloud", "1", on="ordered", ordered={"topics": [cloud], "start": "earliest", "match": {"type": "order.created"}})
+    bench.publish(
+        "plain",
+        "1",
+        on="created",
+        waits=("paid",),
+        created=by_path(plain, "created", id={"path": "id"}, schema=schema),
+        paid=by_path(plain, "paid"),
+    )
+    bench.publish(
+        "cloud", "1", on="ordered", ordered={"topics": [cloud], "start": "earliest", "match": {"type": "order.created"}}
+    )
     bench.send(plain, {"kind": "created", "order": "a", "id": "e-1", "amount": 3})
     bench.send(plain, {"kind": "paid", "order": "a"}, {"kind": "else"}, {"kind": "else", "order": 1})
-    bench.send(plain, b"{", {"kind": "created", "order": "a", "id": "e-2", "amount": "x"}, {"kind": "created", "id": "e-3"}, b'"' + b"x" * 600_000 + b'"')
-    headers = {"ce_specversion": "1.0", "ce_id": "c-1", "ce_source": "/s", "ce_type": "order.created", "ce_time": "2026-01-01T00:00:00Z"}
+    bench.send(
+        plain,
+        b"{",
+        {"kind": "created", "order": "a", "id": "e-2", "amount": "x"},
+        {"kind": "created", "id": "e-3"},
+        b'"' + b"x" * 600_000 + b'"',
+    )
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": "c-1",
+        "ce_source": "/s",
+        "ce_type": "order.created",
+        "ce_time": "2026-01-01T00:00:00Z",
+    }
     bench.send(cloud, {"n": 1}, key="b", headers=headers)
     envelope = {"specversion": "1.0", "id": "c-2", "source": "/s", "type": "order.created", "data": {"n": 2}}
     bench.send(cloud, envelope, key="b", headers={"content-type": "application/cloudevents+json"})
@@ -53,11 +75,19 @@ def test_plain_json_and_cloudevents_come_in_and_commands_and_dead_letters_go_out
     assert bench.read(plain, 8) == {"offset": 8, "read": 8, "matched": 2, "ignored": 2, "dead": 4}
     assert bench.read(cloud, 3) == {"offset": 3, "read": 3, "matched": 2, "ignored": 1, "dead": 0}
     commands = bench.commands()
-    found = sorted((command.key, command.event.id, command.event.data["n"]) for command in starts(commands) if command.definition == "cloud")
+    found = sorted(
+        (command.key, command.event.id, command.event.data["n"])
+        for command in starts(commands)
+        if command.definition == "cloud"
+    )
     assert found == [("b", "c-1", 1), ("b", "c-2", 2)]
-    assert [(command.key, command.event.id) for command in starts(commands) if command.definition == "plain"] == [("a", "e-1")]
+    assert [(command.key, command.event.id) for command in starts(commands) if command.definition == "plain"] == [
+        ("a", "e-1")
+    ]
     assert [command.key for command in commands if isinstance(command, DeliverEvent)] == ["a"]
-    letters = {dict(letter.headers() or [])["streamflow.dlq.reason"]: letter for letter in bench.records("dead-letters")}
+    letters = {
+        dict(letter.headers() or [])["streamflow.dlq.reason"]: letter for letter in bench.records("dead-letters")
+    }
     assert letters.keys() == {b"not_json", b"schema_mismatch", b"missing_key", b"event_too_large"}
     assert letters[b"not_json"].value() == b"{"
     assert len(letters[b"event_too_large"].value() or b"") == 65_536
@@ -85,11 +115,17 @@ def test_nothing_is_lost_doubled_or_miscounted_when_ingress_is_killed_again_and_
         worker.kill()
     bench.worker(settings)
     expected = Counter(kind for kind, _, _ in events)
-    wanted = {"matched": expected["created"] + expected["paid"], "ignored": expected["else"], "dead": expected["broken"]}
+    wanted = {
+        "matched": expected["created"] + expected["paid"],
+        "ignored": expected["else"],
+        "dead": expected["broken"],
+    }
     assert bench.read(source, len(events)) == {"offset": len(events), "read": len(events), **wanted}, f"seed {seed}"
     done = applied(bench.records("commands"))
     names = {"created": "StartRun", "paid": "DeliverEvent"}
-    assert Counter(done) == Counter((names[kind], "loan", id_) for kind, _, id_ in events if kind in names), f"seed {seed}"
+    assert Counter(done) == Counter((names[kind], "loan", id_) for kind, _, id_ in events if kind in names), (
+        f"seed {seed}"
+    )
     letters = {dict(letter.headers() or [])["streamflow.dlq.id"] for letter in bench.records("dead-letters")}
     assert len(letters) == expected["broken"], f"seed {seed}"
 
@@ -106,18 +142,35 @@ def test_sources_may_be_compressed(bench: Bench, codec: str) -> None:
 
 def test_what_a_transaction_took_back_is_no_event_and_its_marks_hold_nothing_up(bench: Bench) -> None:
     source = bench.topic(1)
-    bench.publish("loan", "1", on="created", waits=("paid",), within="1d", created=by_path(source, "created"), paid=by_path(source, "paid"))
+    bench.publish(
+        "loan",
+        "1",
+        on="created",
+        waits=("paid",),
+        within="1d",
+        created=by_path(source, "created"),
+        paid=by_path(source, "paid"),
+    )
     worker = bench.worker(bench.settings.model_copy(update={"ingress": Ingress(watermark_s=0.2)}))
     producer = Producer(bench.servers | {"transactional.id": f"tx-{uuid.uuid4().hex}"})
     producer.init_transactions(30)
-    for order, end in (("kept", producer.commit_transaction), ("taken-back", producer.abort_transaction), ("kept-too", producer.commit_transaction)):
+    for order, end in (
+        ("kept", producer.commit_transaction),
+        ("taken-back", producer.abort_transaction),
+        ("kept-too", producer.commit_transaction),
+    ):
         producer.begin_transaction()
         producer.produce(source, json.dumps({"kind": "created", "order": order}), "k")
         producer.flush(30)
         end(30)
     assert bench.read(source, 2)["read"] == 2
     last = int(time.time() * 1000)
-    eventually(lambda: any(isinstance(command, AdvanceWatermark) and command.at_ms["0"] > last for command in bench.commands()), every=0.2)
+    eventually(
+        lambda: any(
+            isinstance(command, AdvanceWatermark) and command.at_ms["0"] > last for command in bench.commands()
+        ),
+        every=0.2,
+    )
     assert [command.key for command in starts(bench.commands())] == ["kept", "kept-too"]
     assert worker.stop() == 0
     assert bench.counts(source) == {"offset": 6, "read": 2, "matched": 2, "ignored": 0, "dead": 0}
@@ -131,7 +184,9 @@ def test_two_workers_share_the_sources_and_one_that_leaves_loses_nothing(bench: 
     def send(count: int) -> None:
         nonlocal sent
         for n in range(sent, sent + count):
-            bench.producer.produce(source, json.dumps({"kind": "created", "order": f"o-{n % 97}", "id": f"e-{n}"}), f"o-{n % 97}")
+            bench.producer.produce(
+                source, json.dumps({"kind": "created", "order": f"o-{n % 97}", "id": f"e-{n}"}), f"o-{n % 97}"
+            )
         assert bench.producer.flush(30) == 0
         sent += count
 
@@ -183,7 +238,11 @@ def test_a_topic_that_is_made_again_is_read_from_its_beginning_with_fresh_counts
         "ignored": 0,
         "dead": 0,
     }
-    origins = {command.origin.topic_id for command in starts(bench.commands()) if command.origin and command.definition == "loan"}
+    origins = {
+        command.origin.topic_id
+        for command in starts(bench.commands())
+        if command.origin and command.definition == "loan"
+    }
     assert len(origins) == 2
     assert len({(command.origin, command.key) for command in starts(bench.commands())}) == 8
 
@@ -199,7 +258,8 @@ def test_every_event_after_an_acknowledged_publication_is_matched_by_it(bench: B
     bench.read(source, 20)
     matched = [shas.index(command.start.sha) for command in starts(bench.commands())]
     assert len(matched) == 20
-    assert all(version >= n for n, version in enumerate(matched, 1))  # a later one, if it was published before the event was read
+    # a later one, if it was published before the event was read
+    assert all(version >= n for n, version in enumerate(matched, 1))
 
 
 def test_a_topic_named_while_ingress_runs_is_read_from_the_publication_on(bench: Bench) -> None:
@@ -215,21 +275,29 @@ def test_a_topic_named_while_ingress_runs_is_read_from_the_publication_on(bench:
     bench.send(old, *({"kind": "created", "order": f"p-{n}"} for n in range(200)))
     assert bench.read(new, 1)["read"] == 1
     assert bench.read(old, 400)["matched"] == 400
-    appended = next(record.timestamp()[1] for record in bench.records("commands") if b"after" in (record.value() or b""))
+    appended = next(
+        record.timestamp()[1] for record in bench.records("commands") if b"after" in (record.value() or b"")
+    )
     print(f"acknowledgement to first command of a new topic: {appended - begun:.0f} ms")
     assert [command.key for command in starts(bench.commands()) if command.definition == "new"] == ["after"]
 
 
 def test_retired_versions_start_nothing_but_their_runs_still_get_their_events(bench: Bench) -> None:
     source = bench.topic(1)
-    bench.publish("loan", "1", on="created", waits=("paid",), created=by_path(source, "created"), paid=by_path(source, "paid"))
+    bench.publish(
+        "loan", "1", on="created", waits=("paid",), created=by_path(source, "created"), paid=by_path(source, "paid")
+    )
     bench.worker()
     bench.send(source, {"kind": "created", "order": "a"})
     bench.read(source, 1)
     publication.retire(bench.settings, name="loan", version="1")
     bench.send(source, {"kind": "created", "order": "b"}, {"kind": "paid", "order": "a"})
     assert bench.read(source, 3) == {"offset": 3, "read": 3, "matched": 2, "ignored": 1, "dead": 0}
-    assert [(type(command).__name__, command.key) for command in bench.commands() if isinstance(command, StartRun | DeliverEvent)] == [
+    assert [
+        (type(command).__name__, command.key)
+        for command in bench.commands()
+        if isinstance(command, StartRun | DeliverEvent)
+    ] == [
         ("StartRun", "a"),
         ("DeliverEvent", "a"),
     ]
@@ -237,7 +305,15 @@ def test_retired_versions_start_nothing_but_their_runs_still_get_their_events(be
 
 def test_a_watermark_goes_to_every_partition_when_a_wait_has_a_limit(bench: Bench) -> None:
     source, unlimited = bench.topic(2), bench.topic(1)
-    bench.publish("loan", "1", on="created", waits=("paid",), within="1d", created=by_path(unlimited, "created"), paid=by_path(source, "paid"))
+    bench.publish(
+        "loan",
+        "1",
+        on="created",
+        waits=("paid",),
+        within="1d",
+        created=by_path(unlimited, "created"),
+        paid=by_path(source, "paid"),
+    )
     before = int(time.time() * 1000)
     bench.worker(bench.settings.model_copy(update={"ingress": Ingress(watermark_s=0.2)}))
 
@@ -248,7 +324,9 @@ def test_a_watermark_goes_to_every_partition_when_a_wait_has_a_limit(bench: Benc
             assert isinstance(command, AdvanceWatermark)
             assert (command.topic, command.partitions) == (source, 2)
             told.setdefault(record.partition() or 0, {}).update(command.at_ms)
-        return len(told) == bench.settings.topics.partitions and all(len(at) == 2 and min(at.values()) > before for at in told.values())
+        return len(told) == bench.settings.topics.partitions and all(
+            len(at) == 2 and min(at.values()) > before for at in told.values()
+        )
 
     assert eventually(everywhere, every=0.2)
 
@@ -305,7 +383,9 @@ def test_a_broker_that_goes_away_is_waited_for_and_nothing_is_lost(tmp_path: Pat
             broker.start()
             bench.send(source, *({"kind": "created", "order": f"o-{n}", "id": f"e-{n}"} for n in range(3000, 4000)))
             assert bench.read(source, 4000) == {"offset": 4000, "read": 4000, "matched": 4000, "ignored": 0, "dead": 0}
-            assert Counter(applied(bench.records("commands"))) == Counter(("StartRun", "loan", f"e-{n}") for n in range(4000))
+            assert Counter(applied(bench.records("commands"))) == Counter(
+                ("StartRun", "loan", f"e-{n}") for n in range(4000)
+            )
             assert worker.stop() == 0
         finally:
             if worker.process.poll() is None:

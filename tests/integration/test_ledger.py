@@ -1,5 +1,6 @@
-"""Runs that call a server which writes everything down, while workers, engine and broker are killed: every key is there, each has one accepted
-result, and no call is made twice but for attempts that were in flight at a kill of their worker."""
+"""Runs that call a server which writes everything down, while workers, engine and broker are killed: every key is
+there, each has one accepted result, and no call is made twice but for attempts that were in flight at a kill of their
+worker."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 def bench(own_broker: EmbeddedBroker, tmp_path: Path) -> Iterator[LaneBench]:
-    made = make_lanes(own_broker.bootstrap_servers, tmp_path, lanes={"default": Lane(session_timeout_s=6, in_flight=30)})
+    made = make_lanes(
+        own_broker.bootstrap_servers, tmp_path, lanes={"default": Lane(session_timeout_s=6, in_flight=30)}
+    )
     with made:
         yield made
 
@@ -66,13 +69,18 @@ class Play:
 
     def check(self) -> None:
         wanted = {f"{run}/{step}" for run in self.runs for step in calls.STEPS}
-        self.bench.wait(lambda: wanted <= set(calls.accepted(self.bench.stranger.messages(self.bench.topic("runs")))), "every result to be accepted", 90)
+        self.bench.wait(
+            lambda: wanted <= set(calls.accepted(self.bench.stranger.messages(self.bench.topic("runs")))),
+            "every result to be accepted",
+            90,
+        )
         assert calls.judge_calls(self.bench.stranger, self.ledger, self.runs, self.repeatable) == []
         self.bench.wait_done("default")
         self.bench.wait_saved()
         for worker in (self.tasks, self.engine):
             worker.stop()
-        assert complaints(self.tasks) == []  # the engine tells of a partition that it had to open again, when an outage lasts
+        # the engine tells of a partition that it had to open again, when an outage lasts
+        assert complaints(self.tasks) == []
         self.bench.check_exact()
 
 

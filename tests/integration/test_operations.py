@@ -28,8 +28,14 @@ from tests.contract.servers import http_server
 
 pytestmark = pytest.mark.broker
 
-SCORE: dict[str, Any] = {"spec": {"name": "fraud.score", "input": {"type": "object"}}, "plugin": {"endpoint": "http://127.0.0.1:1/", "secret": "env:FRAUD_KEY"}}
-OPERATIONS = [{"name": "print.line", "ok": True, "detail": ""}, {"name": "http.request", "ok": False, "detail": "no network"}]
+SCORE: dict[str, Any] = {
+    "spec": {"name": "fraud.score", "input": {"type": "object"}},
+    "plugin": {"endpoint": "http://127.0.0.1:1/", "secret": "env:FRAUD_KEY"},
+}
+OPERATIONS = [
+    {"name": "print.line", "ok": True, "detail": ""},
+    {"name": "http.request", "ok": False, "detail": "no network"},
+]
 
 
 @pytest.fixture
@@ -38,7 +44,9 @@ def cli(topics: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     monkeypatch.setenv("STREAMFLOW_TOPICS__PARTITIONS", str(topics.topics.partitions))
 
     def run(*arguments: str) -> tuple[int, Any, str]:
-        code = main([*arguments, "--json", "--bootstrap", str(topics.kafka.bootstrap_servers), "--prefix", topics.topics.prefix])
+        code = main(
+            [*arguments, "--json", "--bootstrap", str(topics.kafka.bootstrap_servers), "--prefix", topics.topics.prefix]
+        )
         said = capsys.readouterr()
         return code, json.loads(said.out) if said.out else None, said.err
 
@@ -78,13 +86,17 @@ def test_a_registered_plugin_comes_to_workers_changes_and_goes(topics: Settings)
         await log.start()
         try:
             for registration in (SCORE, SCORE | {"spec": {"name": "fraud.score", "timeout": "3s"}}):
-                recorded = await asyncio.to_thread(register_operation, topics, name="fraud.score", registration=registration)
+                recorded = await asyncio.to_thread(
+                    register_operation, topics, name="fraud.score", registration=registration
+                )
                 assert recorded.offset is not None
                 await log.wait_position(recorded.offset + 1, 10)
                 operation = registry.find("fraud.score")
                 assert operation is not None
                 assert operation.spec.timeout == registration["spec"].get("timeout", "1m")
-            assert (await asyncio.to_thread(register_operation, topics, name="fraud.score", registration=registration)).offset is None
+            assert (
+                await asyncio.to_thread(register_operation, topics, name="fraud.score", registration=registration)
+            ).offset is None
             recorded = await asyncio.to_thread(unregister_operation, topics, name="fraud.score")
             assert recorded.offset is not None
             await log.wait_position(recorded.offset + 1, 10)
@@ -150,7 +162,9 @@ def test_an_announcement_that_cannot_be_read_is_left_out(topics: Settings) -> No
     assert [one.instance for one in announced(read_log(topics))] == ["w1"]
 
 
-def test_the_command_line_registers_lists_shows_and_unregisters(topics: Settings, cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_registers_lists_shows_and_unregisters(
+    topics: Settings, cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FRAUD_KEY", "secret words")
     file = tmp_path / "plugin.json"
     file.write_text(json.dumps(SCORE | {"samples": [{"input": {}}]}))
@@ -189,7 +203,12 @@ def test_health_is_asked_when_operations_are_listed(topics: Settings, cli: Any) 
     async def check() -> list[bool]:
         async with http_server(handle) as host:
             plugin = {"endpoint": f"http://{host}/", "health": f"http://{host}/health", "secret": "env:FRAUD_KEY"}
-            await asyncio.to_thread(register_operation, topics, name="fraud.score", registration={"spec": {"name": "fraud.score"}, "plugin": plugin})
+            await asyncio.to_thread(
+                register_operation,
+                topics,
+                name="fraud.score",
+                registration={"spec": {"name": "fraud.score"}, "plugin": plugin},
+            )
             found = []
             for _ in range(2):
                 _, listed, _ = await asyncio.to_thread(cli, "operations", "list")
@@ -210,7 +229,9 @@ def test_health_is_asked_when_operations_are_listed(topics: Settings, cli: Any) 
         ({"plugin": {"endpoint": "http://fraud.example/"}}, "definition_invalid"),
     ],
 )
-def test_a_registration_that_cannot_work_is_refused(topics: Settings, cli: Any, tmp_path: Path, change: dict[str, Any], code: str) -> None:
+def test_a_registration_that_cannot_work_is_refused(
+    topics: Settings, cli: Any, tmp_path: Path, change: dict[str, Any], code: str
+) -> None:
     file = tmp_path / "plugin.json"
     file.write_text(json.dumps(SCORE | change))
 

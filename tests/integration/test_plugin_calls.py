@@ -66,7 +66,9 @@ class Plugin:
         try:
             verify(SECRET, request.headers.get(HEADER), body)
         except Rejected as error:
-            return web.json_response({"error": {"code": error.code, "message": error.message, "retryable": False}}, status=401)
+            return web.json_response(
+                {"error": {"code": error.code, "message": error.message, "retryable": False}}, status=401
+            )
         call = json.loads(body)
         if request.method == "DELETE":
             self.cancels.append(call["id"])
@@ -93,7 +95,9 @@ class Plugin:
             case "answer later":
                 return web.json_response({"for_s": 60}, status=202)
             case "refuse":
-                return web.json_response({"error": {"code": "card_unknown", "message": "no such card", "retryable": False}}, status=422)
+                return web.json_response(
+                    {"error": {"code": "card_unknown", "message": "no such card", "retryable": False}}, status=422
+                )
         return web.json_response({"output": {"score": 7}})
 
 
@@ -104,7 +108,9 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugin]:
         yield running
 
 
-def test_whatever_a_plugin_does_is_an_answer_and_the_worker_goes_on(bootstrap: str, tmp_path: Path, plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_a_plugin_does_is_an_answer_and_the_worker_goes_on(
+    bootstrap: str, tmp_path: Path, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CALLBACK_KEY", "callback secret")
     lanes = make_lanes(bootstrap, tmp_path)
     with lanes:
@@ -121,7 +127,10 @@ def test_whatever_a_plugin_does_is_an_answer_and_the_worker_goes_on(bootstrap: s
             "flood": ("output_too_large", False),
             "refuse": ("card_unknown", False),
         }
-        bad = {do: lanes.task(do, operation="fraud.score", input={"do": do}, timeout_ms=700 if do == "hang" else 30_000) for do in expected}
+        bad = {
+            do: lanes.task(do, operation="fraud.score", input={"do": do}, timeout_ms=700 if do == "hang" else 30_000)
+            for do in expected
+        }
         later = lanes.task("later", operation="fraud.score", input={"do": "answer later"})
         good = [lanes.task(f"good {number}", operation="fraud.score", input={}) for number in range(20)]
 
@@ -145,7 +154,9 @@ def test_whatever_a_plugin_does_is_an_answer_and_the_worker_goes_on(bootstrap: s
         assert complaints(worker) == []
 
 
-def test_a_plugin_is_done_as_soon_as_it_is_registered_and_no_more_when_it_is_not(lanes: LaneBench, plugin: Plugin) -> None:
+def test_a_plugin_is_done_as_soon_as_it_is_registered_and_no_more_when_it_is_not(
+    lanes: LaneBench, plugin: Plugin
+) -> None:
     worker = lanes.task_worker()
     lanes.wait_assigned(worker)
 
@@ -163,7 +174,9 @@ def test_a_plugin_is_done_as_soon_as_it_is_registered_and_no_more_when_it_is_not
 
 
 def test_a_wrong_secret_reference_fails_for_good_and_names_itself(lanes: LaneBench, plugin: Plugin) -> None:
-    register_operation(lanes.settings, name="fraud.score", registration=plugin.registration(secret="env:NOT_SET_ANYWHERE"))
+    register_operation(
+        lanes.settings, name="fraud.score", registration=plugin.registration(secret="env:NOT_SET_ANYWHERE")
+    )
     lanes.task_worker()
     task = lanes.task("k", operation="fraud.score", input={})
 
@@ -187,4 +200,8 @@ def test_workers_tell_what_they_do_and_a_killed_one_is_seen_to_be_gone(lanes: La
     lanes.wait(lambda: there() == {"first": True, "second": True}, "both workers to be there")
     first.kill()
     second.stop()
-    lanes.wait(lambda: there() == {"first": False}, "the killed worker to be gone, and the other one to have withdrawn", timeout_s=40)
+    lanes.wait(
+        lambda: there() == {"first": False},
+        "the killed worker to be gone, and the other one to have withdrawn",
+        timeout_s=40,
+    )

@@ -1,4 +1,5 @@
-"""Upgrades without a stop: a new revision is enabled when every worker knows it; who does not know one leaves its partitions alone."""
+"""Upgrades without a stop: a new revision is enabled when every worker knows it; who does not know one leaves its
+partitions alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The sidecar as a process of its own, beside a real engine and a real task worker: starts, callbacks and approvals as strangers send them."""
+"""The sidecar as a process of its own, beside a real engine and a real task worker: starts, callbacks and approvals as
+strangers send them."""
 
 from __future__ import annotations
 
@@ -63,7 +64,7 @@ steps:
     call:
       operation: object.put
       with: [{name: connection, expr: "'files'"}, {name: key, expr: "'reports/' + run.key + '.txt'"}, {name: text, expr: trigger.text}]
-"""
+"""  # noqa: E501
 
 
 @dataclass
@@ -124,12 +125,18 @@ def running(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with make_lanes(bootstrap, folder) as bench, asking() as asked:
         for text in (SURVEY, REFUND, REPORT):
             bench.publish_calls(text)
-        told = bench.environment() | {"STREAMFLOW_TASKS__CALLBACK_SECRET": f"file:{secret}", "STREAMFLOW_SIDECAR__PORT": "0"}
+        told = bench.environment() | {
+            "STREAMFLOW_TASKS__CALLBACK_SECRET": f"file:{secret}",
+            "STREAMFLOW_SIDECAR__PORT": "0",
+        }
         with sidecar(folder, told) as (process, url):
             connections = json.dumps({"files": {"kind": "folder", "url": f"file://{folder / 'files'}"}})
             engine = bench.worker()
             worker = bench.task_worker(
-                callback_url=url, callback_secret=f"file:{secret}", connections=connections, allow=(re.sub("^http://|/$", "", asked.url),)
+                callback_url=url,
+                callback_secret=f"file:{secret}",
+                connections=connections,
+                allow=(re.sub("^http://|/$", "", asked.url),),
             )
             bench.wait_open(engine)
             bench.wait_assigned(worker)
@@ -174,7 +181,11 @@ def sidecar(folder: Path, environment: dict[str, str]) -> Iterator[tuple[subproc
     file = folder / "sidecar.log"
     with file.open("wb") as log:
         process = subprocess.Popen(
-            command, env={**os.environ, **environment, "PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            command,
+            env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
 
     def listening() -> str:
@@ -218,9 +229,13 @@ def test_a_forged_callback_changes_nothing(running: Running) -> None:
 def test_of_answers_at_the_same_time_one_is_taken(running: Running) -> None:
     run, _, address = running.survey()
     with ThreadPoolExecutor(5) as pool:
-        answers = list(pool.map(lambda number: httpx2.post(address, json={"output": {"number": number}}, timeout=30), range(5)))
+        answers = list(
+            pool.map(lambda number: httpx2.post(address, json={"output": {"number": number}}, timeout=30), range(5))
+        )
 
-    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409], [answer.text for answer in answers]
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409], [
+        answer.text for answer in answers
+    ]
     (taken,) = (number for number, answer in enumerate(answers) if answer.status_code == 200)
     assert running.client.get(f"/runs/{run}").json()["output"] == {"number": taken}
 
@@ -266,7 +281,12 @@ def test_an_approval_is_listed_given_once_and_gone(running: Running) -> None:
     assert (listed[run]["text"], listed[run]["key"]) == ("Pay 7 back?", key)
     path = f"/runs/{run}/approvals/ask"
     with ThreadPoolExecutor(3) as pool:
-        answers = list(pool.map(lambda decision: running.client.post(path, json={"decision": decision, "by": "alice"}), ["approved", "rejected", "approved"]))
+        answers = list(
+            pool.map(
+                lambda decision: running.client.post(path, json={"decision": decision, "by": "alice"}),
+                ["approved", "rejected", "approved"],
+            )
+        )
 
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409], [answer.text for answer in answers]
     (taken,) = (answer.json()["decision"] for answer in answers if answer.status_code == 200)
@@ -287,15 +307,23 @@ def call(running: Running, capsys: pytest.CaptureFixture[str], *words: str) -> t
     """A command line with --json: its exit code, its answer, and what it wrote to stderr."""
     settings = running.bench.settings
     os.environ["STREAMFLOW_TOPICS__PARTITIONS"] = str(settings.topics.partitions)
-    os.environ["STREAMFLOW_TASKS__CONNECTIONS"] = json.dumps({"files": {"kind": "folder", "url": f"file://{running.files}"}})
+    os.environ["STREAMFLOW_TASKS__CONNECTIONS"] = json.dumps(
+        {"files": {"kind": "folder", "url": f"file://{running.files}"}}
+    )
     capsys.readouterr()
-    exit_code = main([*words, "--json", "--bootstrap", settings.kafka.bootstrap_servers or "", "--prefix", settings.topics.prefix])
+    exit_code = main(
+        [*words, "--json", "--bootstrap", settings.kafka.bootstrap_servers or "", "--prefix", settings.topics.prefix]
+    )
     said = capsys.readouterr()
     return exit_code, json.loads(said.out) if said.out.strip() else None, said.err
 
 
-def test_a_run_from_a_file_is_waited_for_and_what_it_stored_is_fetched(running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "may.yaml").write_text("definition: report\nkey: 2026-05\ninput: {text: It was a good month.}\nid: may\n")
+def test_a_run_from_a_file_is_waited_for_and_what_it_stored_is_fetched(
+    running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "may.yaml").write_text(
+        "definition: report\nkey: 2026-05\ninput: {text: It was a good month.}\nid: may\n"
+    )
     words = ("runs", "start", str(tmp_path / "may.yaml"), "--fetch", str(tmp_path / "out"))
     exit_code, answer, err = call(running, capsys, *words)
 
@@ -307,7 +335,9 @@ def test_a_run_from_a_file_is_waited_for_and_what_it_stored_is_fetched(running: 
     assert call(running, capsys, *words)[1] == answer
 
 
-def test_a_run_that_waits_for_somebody_is_left_when_the_time_is_over(running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_waits_for_somebody_is_left_when_the_time_is_over(
+    running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "refund.json").write_text('{"definition": "refund", "key": "R-9", "input": {"amount": 3}}')
     exit_code, answer, err = call(running, capsys, "runs", "start", str(tmp_path / "refund.json"), "--timeout", "3")
     run = answer["run"]
@@ -315,11 +345,21 @@ def test_a_run_that_waits_for_somebody_is_left_when_the_time_is_over(running: Ru
     assert (exit_code, answer["status"]) == (4, "open")
     assert f"streamflow runs approve {run} ask --by NAME" in err
     assert run in {one["run"] for one in call(running, capsys, "runs", "approvals", "--who", "alice")[1]["approvals"]}
-    assert json.loads(call(running, capsys, "runs", "approve", run, "ask", "--by", "mallory")[2].splitlines()[-1])["error"]["code"] == "not_allowed"
+    assert (
+        json.loads(call(running, capsys, "runs", "approve", run, "ask", "--by", "mallory")[2].splitlines()[-1])[
+            "error"
+        ]["code"]
+        == "not_allowed"
+    )
     assert call(running, capsys, "runs", "approve", run, "ask", "--by", "mallory", "--group", "managers")[0] == 0
     shown = call(running, capsys, "runs", "show", run, "--steps")[1]
     assert (shown["status"], shown["steps"][0]["decision"]["by"]) == ("completed", "mallory")
-    assert json.loads(call(running, capsys, "runs", "reject", run, "ask", "--by", "alice")[2].splitlines()[-1])["error"]["code"] == "approval_closed"
+    assert (
+        json.loads(call(running, capsys, "runs", "reject", run, "ask", "--by", "alice")[2].splitlines()[-1])["error"][
+            "code"
+        ]
+        == "approval_closed"
+    )
 
 
 @pytest.mark.parametrize(
@@ -333,7 +373,9 @@ def test_a_run_that_waits_for_somebody_is_left_when_the_time_is_over(running: Ru
     ],
     ids=lambda value: value if re.fullmatch("[a-z_]+", value) else "",
 )
-def test_a_file_that_does_not_fit_is_refused(running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, expected: str) -> None:
+def test_a_file_that_does_not_fit_is_refused(
+    running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, expected: str
+) -> None:
     (tmp_path / "start.yaml").write_text(content)
     exit_code, _, err = call(running, capsys, "runs", "start", str(tmp_path / "start.yaml"))
 

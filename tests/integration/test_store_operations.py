@@ -32,15 +32,25 @@ def test_rows_objects_and_messages_are_where_the_answers_say(
     os.environ |= {"DB": postgres.password, "S3": object_store.password, "NATS": nats_server.password}
     connections = {
         "db": {"kind": "postgres", "url": postgres.url, "user": postgres.user, "password": "env:DB"},
-        "files": {"kind": "s3", "url": object_store.url, "user": object_store.user, "password": "env:S3", "options": {"bucket": object_store.bucket}},
+        "files": {
+            "kind": "s3",
+            "url": object_store.url,
+            "user": object_store.user,
+            "password": "env:S3",
+            "options": {"bucket": object_store.bucket},
+        },
         "bus": {"kind": "nats", "url": nats_server.url, "user": nats_server.user, "password": "env:NATS"},
     }
     postgres.run("DROP TABLE IF EXISTS results; CREATE TABLE results (id text PRIMARY KEY, total int)")
     worker = lanes.task_worker(connections=json.dumps(connections))
     row = {"connection": "db", "table": "results", "row": {"total": 3}, "idempotency_column": "id"}
     write = lanes.task("a", operation="postgres.upsert", input=row)
-    put = lanes.task("b", operation="object.put", input={"connection": "files", "key": "worker/report.json", "json": {"total": 3}})
-    tell = lanes.task("c", operation="nats.publish", input={"connection": "bus", "subject": "worker.reports", "json": {"total": 3}})
+    put = lanes.task(
+        "b", operation="object.put", input={"connection": "files", "key": "worker/report.json", "json": {"total": 3}}
+    )
+    tell = lanes.task(
+        "c", operation="nats.publish", input={"connection": "bus", "subject": "worker.reports", "json": {"total": 3}}
+    )
     emit = lanes.task("d", operation="kafka.emit", input={"topic": "elsewhere-" + lanes.prefix, "json": {"total": 3}})
     wrong = lanes.task("e", operation="postgres.query", input={"connection": "files", "sql": "SELECT 1"})
     lanes.put("default", write, put, tell, emit, wrong)
@@ -54,7 +64,10 @@ def test_rows_objects_and_messages_are_where_the_answers_say(
 
     # As after a crash: everything again, under the same idempotency keys.
     done = (write, put, tell)
-    again = [replace(lanes.task(one.key, operation=one.operation, input=one.input), idempotency_key=one.idempotency_key) for one in done]
+    again = [
+        replace(lanes.task(one.key, operation=one.operation, input=one.input), idempotency_key=one.idempotency_key)
+        for one in done
+    ]
     lanes.put("default", *again)
     assert outputs(lanes, *again) == [written, stored, {**told, "duplicate": True}]
     assert postgres.run("SELECT id, total FROM results") == f"{write.idempotency_key}|3"

@@ -1,4 +1,5 @@
-"""Task workers against a real broker: what becomes of tasks that are put into a lane by hand, whatever happens to the worker."""
+"""Task workers against a real broker: what becomes of tasks that are put into a lane by hand, whatever happens to the
+worker."""
 
 from __future__ import annotations
 
@@ -24,9 +25,16 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 QUICK = Lane(session_timeout_s=6)
 
 
-def posts(bench: LaneBench, ledger: Ledger, number: int, *, path: str = "x", keys: int = 7, **changes: Any) -> list[Task]:
+def posts(
+    bench: LaneBench, ledger: Ledger, number: int, *, path: str = "x", keys: int = 7, **changes: Any
+) -> list[Task]:
     """Tasks that each call the ledger once."""
-    return [bench.task(f"k{nth % keys}", operation="http.request", input={"url": f"{ledger.url}/{path}", "json": {}}, **changes) for nth in range(number)]
+    return [
+        bench.task(
+            f"k{nth % keys}", operation="http.request", input={"url": f"{ledger.url}/{path}", "json": {}}, **changes
+        )
+        for nth in range(number)
+    ]
 
 
 def test_tasks_are_answered_and_their_offsets_committed(lanes: LaneBench) -> None:
@@ -45,14 +53,29 @@ def test_tasks_are_answered_and_their_offsets_committed(lanes: LaneBench) -> Non
 
 def test_whatever_comes_into_a_lane_ends_in_one_counted_way(lanes: LaneBench) -> None:
     worker = lanes.task_worker()
-    good, failing, slow = lanes.task("a"), lanes.task("b", input={"fail": "echo_refused"}), lanes.task("c", input={"delay_ms": 60_000}, timeout_ms=200)
-    unknown, wrong, late = lanes.task("d", operation="no.such"), lanes.task("e", input=[]), lanes.task("f", deadline_ms=1)
+    good, failing, slow = (
+        lanes.task("a"),
+        lanes.task("b", input={"fail": "echo_refused"}),
+        lanes.task("c", input={"delay_ms": 60_000}, timeout_ms=200),
+    )
+    unknown, wrong, late = (
+        lanes.task("d", operation="no.such"),
+        lanes.task("e", input=[]),
+        lanes.task("f", deadline_ms=1),
+    )
     lanes.put("default", good, failing, slow, unknown, wrong, late)
     lanes.put_bytes("default", b"no task")
     lanes.put("default", good, source=Source(TOPIC_ID, 0, 0))
     answers = lanes.wait_answers(good, failing, slow, unknown, wrong, late)
     codes = {task.key: answers[task.run][0].fields.get("code") for task in (good, failing, slow, unknown, wrong, late)}
-    assert codes == {"a": None, "b": "echo_refused", "c": "attempt_timeout", "d": "operation_unknown", "e": "input_invalid", "f": "deadline_passed"}
+    assert codes == {
+        "a": None,
+        "b": "echo_refused",
+        "c": "attempt_timeout",
+        "d": "operation_unknown",
+        "e": "input_invalid",
+        "f": "deadline_passed",
+    }
     assert lanes.wait_done("default") == {"completed": 1, "failed": 4, "expired": 1, "unreadable": 1, "copies": 1}
     letter = lanes.wait_letter("bad_task", stage="tasks")
     assert letter.value == b"no task"
@@ -61,7 +84,9 @@ def test_whatever_comes_into_a_lane_ends_in_one_counted_way(lanes: LaneBench) ->
     assert {"partition", "offset"} <= told.keys()
 
 
-def test_completions_come_out_of_order_and_a_killed_worker_repeats_only_what_had_not_ended(lanes: LaneBench, ledger: Ledger) -> None:
+def test_completions_come_out_of_order_and_a_killed_worker_repeats_only_what_had_not_ended(
+    lanes: LaneBench, ledger: Ledger
+) -> None:
     worker = lanes.task_worker(allow=(ledger.host,))
     hanging = lanes.task("k0", input={"delay_ms": 60_000})
     tasks = posts(lanes, ledger, 40, keys=1)
@@ -70,7 +95,10 @@ def test_completions_come_out_of_order_and_a_killed_worker_repeats_only_what_had
     lanes.put("default", hanging, *tasks)
     lanes.wait_answers(*tasks)
     partition = partition_of("k0", lanes.partitions)
-    lanes.wait(lambda: (found := lanes.position("default", partition)) and found.counts.get("completed") == 40, "the ends to be committed")
+    lanes.wait(
+        lambda: (found := lanes.position("default", partition)) and found.counts.get("completed") == 40,
+        "the ends to be committed",
+    )
     position = lanes.position("default", partition)
     assert position is not None
     assert (position.offset, position.finished) == (0, ((1, 41),))
@@ -85,7 +113,9 @@ def test_completions_come_out_of_order_and_a_killed_worker_repeats_only_what_had
     assert len(account.keys) == 41
 
 
-def test_a_worker_that_is_killed_in_mid_flight_loses_nothing_and_repeats_what_was_in_flight(lanes: LaneBench, ledger: Ledger) -> None:
+def test_a_worker_that_is_killed_in_mid_flight_loses_nothing_and_repeats_what_was_in_flight(
+    lanes: LaneBench, ledger: Ledger
+) -> None:
     worker = lanes.task_worker(allow=(ledger.host,))
     lanes.wait_assigned(worker)
     tasks = posts(lanes, ledger, 600)
@@ -106,7 +136,9 @@ def test_a_worker_that_is_killed_in_mid_flight_loses_nothing_and_repeats_what_wa
     assert complaints(worker) == []
 
 
-def test_a_worker_that_is_asked_to_stop_lets_its_attempts_end_and_repeats_none(lanes: LaneBench, tmp_path: Path) -> None:
+def test_a_worker_that_is_asked_to_stop_lets_its_attempts_end_and_repeats_none(
+    lanes: LaneBench, tmp_path: Path
+) -> None:
     with Ledger(tmp_path / "slow", delay_ms=1000) as ledger:
         worker = lanes.task_worker(allow=(ledger.host,))
         lanes.wait_assigned(worker)
@@ -127,7 +159,10 @@ def test_what_does_not_end_in_time_is_left_to_the_next_owner(lanes: LaneBench) -
     task = lanes.task(input={"delay_ms": 20_000})
     lanes.put("default", task)
     lanes.wait(lambda: (counts := lanes.lines(worker, "lane_assigned")) and counts, "an assignment")
-    lanes.wait(lambda: lanes.positions("default").keys() and lanes.stranger.held(lanes.topic("tasks.default")), "the task to be there")
+    lanes.wait(
+        lambda: lanes.positions("default").keys() and lanes.stranger.held(lanes.topic("tasks.default")),
+        "the task to be there",
+    )
     second = lanes.task(input={"value": 1})
     lanes.put("default", second)
     lanes.wait_answers(second)
@@ -140,7 +175,9 @@ def test_what_does_not_end_in_time_is_left_to_the_next_owner(lanes: LaneBench) -
 
 def test_a_second_worker_takes_its_share_and_repeats_nothing(bootstrap: str, tmp_path: Path) -> None:
     with (
-        make_lanes(bootstrap, tmp_path, partitions=4, lanes={"default": Lane(session_timeout_s=6, in_flight=20)}) as bench,
+        make_lanes(
+            bootstrap, tmp_path, partitions=4, lanes={"default": Lane(session_timeout_s=6, in_flight=20)}
+        ) as bench,
         Ledger(tmp_path / "ledger", delay_ms=50) as ledger,
     ):
         first = bench.task_worker("first", allow=(ledger.host,), instance_id=None)
@@ -149,8 +186,13 @@ def test_a_second_worker_takes_its_share_and_repeats_nothing(bootstrap: str, tmp
         bench.put("default", *tasks)
         bench.wait(lambda: len(ledger.account().keys) >= 60, "work to be on its way")
         second = bench.task_worker("second", allow=(ledger.host,), instance_id=None)
-        bench.wait(lambda: any(line["partitions"] for line in bench.lines(second, "lane_assigned")), "the second one to have partitions")
-        bench.wait(lambda: bench.lines(first, "lane_assigned")[-1]["partitions"] != [0, 1, 2, 3], "the first one to have fewer")
+        bench.wait(
+            lambda: any(line["partitions"] for line in bench.lines(second, "lane_assigned")),
+            "the second one to have partitions",
+        )
+        bench.wait(
+            lambda: bench.lines(first, "lane_assigned")[-1]["partitions"] != [0, 1, 2, 3], "the first one to have fewer"
+        )
         bench.wait_answers(*tasks, timeout_s=60)
         assert bench.wait_done("default") == {"completed": 800}
         assert set(ledger.account().calls.values()) == {1}
@@ -160,7 +202,9 @@ def test_a_second_worker_takes_its_share_and_repeats_nothing(bootstrap: str, tmp
 
 
 def test_a_task_is_cancelled_before_it_starts_and_while_it_runs(bootstrap: str, tmp_path: Path) -> None:
-    with make_lanes(bootstrap, tmp_path, partitions=1, lanes={"default": Lane(session_timeout_s=6, in_flight=1)}) as bench:
+    with make_lanes(
+        bootstrap, tmp_path, partitions=1, lanes={"default": Lane(session_timeout_s=6, in_flight=1)}
+    ) as bench:
         worker = bench.task_worker()
         running, waiting = bench.task(input={"delay_ms": 60_000}), bench.task(input={"delay_ms": 60_000})
         bench.put("default", running, waiting)
@@ -174,7 +218,9 @@ def test_a_task_is_cancelled_before_it_starts_and_while_it_runs(bootstrap: str, 
         assert bench.answers().keys() == {third.run}
 
 
-def test_a_copy_of_a_task_is_skipped_also_by_a_worker_that_never_saw_the_original(lanes: LaneBench, ledger: Ledger) -> None:
+def test_a_copy_of_a_task_is_skipped_also_by_a_worker_that_never_saw_the_original(
+    lanes: LaneBench, ledger: Ledger
+) -> None:
     worker = lanes.task_worker(allow=(ledger.host,))
     tasks = posts(lanes, ledger, 30, keys=1)
     for nth, task in enumerate(tasks):
@@ -195,7 +241,10 @@ def test_a_copy_of_a_task_is_skipped_also_by_a_worker_that_never_saw_the_origina
 
 def test_a_slow_lane_slows_no_other_multiplies_no_calls_and_shows_as_lag(bootstrap: str, tmp_path: Path) -> None:
     quick, slow = Lane(session_timeout_s=6), Lane(session_timeout_s=6, in_flight=4)
-    with make_lanes(bootstrap, tmp_path, lanes={"quick": quick, "slow": slow}) as bench, Ledger(tmp_path / "l", delay_ms=400) as ledger:
+    with (
+        make_lanes(bootstrap, tmp_path, lanes={"quick": quick, "slow": slow}) as bench,
+        Ledger(tmp_path / "l", delay_ms=400) as ledger,
+    ):
         worker = bench.task_worker(allow=(ledger.host,))
         bench.wait_assigned(worker)
         jammed = posts(bench, ledger, 200, timeout_ms=5000)  # 20 seconds of work, each attempt well within its limit
@@ -232,7 +281,9 @@ def test_a_worker_of_a_lane_that_is_unknown_or_has_no_topic_ends_with_a_clear_er
     assert unknown._running().wait(30) != 0
     unknown._process = None
     assert "lane_unknown" in unknown.tail()
-    lanes.settings = lanes.settings.model_copy(update={"tasks": lanes.settings.tasks.model_copy(update={"lanes": {"default": QUICK, "new": QUICK}})})
+    lanes.settings = lanes.settings.model_copy(
+        update={"tasks": lanes.settings.tasks.model_copy(update={"lanes": {"default": QUICK, "new": QUICK}})}
+    )
     missing = lanes.task_worker("missing")
     assert missing._running().wait(30) != 0
     missing._process = None
@@ -243,7 +294,9 @@ def test_a_worker_of_a_lane_that_is_unknown_or_has_no_topic_ends_with_a_clear_er
 
 def test_a_lane_makes_no_more_attempts_at_a_time_than_it_may(bootstrap: str, tmp_path: Path) -> None:
     with (
-        make_lanes(bootstrap, tmp_path, partitions=1, lanes={"default": Lane(session_timeout_s=6, in_flight=8)}) as bench,
+        make_lanes(
+            bootstrap, tmp_path, partitions=1, lanes={"default": Lane(session_timeout_s=6, in_flight=8)}
+        ) as bench,
         Ledger(tmp_path / "l", delay_ms=30) as ledger,
     ):
         worker = bench.task_worker(allow=(ledger.host,))
@@ -258,12 +311,20 @@ def test_a_lane_makes_no_more_attempts_at_a_time_than_it_may(bootstrap: str, tmp
         worker.stop()
 
 
-def test_a_worker_that_stood_still_past_its_session_loses_nothing_and_answers_no_more_than_once_each(bootstrap: str, tmp_path: Path) -> None:
+def test_a_worker_that_stood_still_past_its_session_loses_nothing_and_answers_no_more_than_once_each(
+    bootstrap: str, tmp_path: Path
+) -> None:
     slow = Lane(session_timeout_s=6, in_flight=20)
-    with make_lanes(bootstrap, tmp_path, lanes={"default": slow}) as bench, Ledger(tmp_path / "ledger", delay_ms=50) as ledger:
+    with (
+        make_lanes(bootstrap, tmp_path, lanes={"default": slow}) as bench,
+        Ledger(tmp_path / "ledger", delay_ms=50) as ledger,
+    ):
         first = bench.task_worker("first", allow=(ledger.host,), instance_id=None)
         bench.wait_assigned(first)
-        tasks = [bench.task(f"k{number}", operation="http.request", input={"url": ledger.url, "json": {}}) for number in range(300)]
+        tasks = [
+            bench.task(f"k{number}", operation="http.request", input={"url": ledger.url, "json": {}})
+            for number in range(300)
+        ]
         bench.put("default", *tasks)
         bench.wait(lambda: len(ledger.account().keys) >= 60, "work to be on its way")
         first.pause()
@@ -280,6 +341,7 @@ def test_a_worker_that_stood_still_past_its_session_loses_nothing_and_answers_no
         first.stop()
         assert ledger.account().keys == {task.idempotency_key for task in tasks}
         waiting = 16  # that a worker may start when it goes on, before it knows
-        on_their_way = slow.in_flight  # calls that had left the worker at the pause, and were not written down when they were counted
+        # calls that had left the worker at the pause, and were not written down when they were counted
+        on_their_way = slow.in_flight
         assert ledger.account().excess <= called - done + on_their_way + waiting
         assert complaints(first) + complaints(second) == []

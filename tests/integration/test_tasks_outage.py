@@ -19,7 +19,9 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(150)]
 
 @pytest.fixture
 def outage(own_broker: EmbeddedBroker, tmp_path: Path) -> Iterator[LaneBench]:
-    made = make_lanes(own_broker.bootstrap_servers, tmp_path, lanes={"default": Lane(session_timeout_s=6, in_flight=20)})
+    made = make_lanes(
+        own_broker.bootstrap_servers, tmp_path, lanes={"default": Lane(session_timeout_s=6, in_flight=20)}
+    )
     with made:
         yield made
 
@@ -30,7 +32,10 @@ def test_what_ends_while_the_broker_is_away_is_answered_when_it_is_back_and_not_
     with Ledger(tmp_path / "ledger", delay_ms=1500) as ledger:
         worker = outage.task_worker(allow=(ledger.host,))
         outage.wait_assigned(worker)
-        tasks = [outage.task(f"k{number}", operation="http.request", input={"url": ledger.url, "json": {}}) for number in range(20)]
+        tasks = [
+            outage.task(f"k{number}", operation="http.request", input={"url": ledger.url, "json": {}})
+            for number in range(20)
+        ]
         outage.put("default", *tasks)
         outage.wait(lambda: len(ledger.account().keys) == 20, "every call to be on its way")
         own_broker.kill()
@@ -43,7 +48,9 @@ def test_what_ends_while_the_broker_is_away_is_answered_when_it_is_back_and_not_
         assert complaints(worker) == []
 
 
-def test_a_worker_that_is_told_to_stop_while_its_broker_is_away_ends_all_the_same(own_broker: EmbeddedBroker, outage: LaneBench) -> None:
+def test_a_worker_that_is_told_to_stop_while_its_broker_is_away_ends_all_the_same(
+    own_broker: EmbeddedBroker, outage: LaneBench
+) -> None:
     worker = outage.task_worker(drain_s=1.0)
     tasks = [outage.task(f"k{number}") for number in range(50)]
     outage.put("default", *tasks)
@@ -64,7 +71,9 @@ def test_a_worker_that_is_told_to_stop_while_its_broker_is_away_ends_all_the_sam
     worker.stop()
 
 
-def test_a_worker_that_is_started_while_its_broker_is_away_ends_with_a_clear_error(own_broker: EmbeddedBroker, outage: LaneBench) -> None:
+def test_a_worker_that_is_started_while_its_broker_is_away_ends_with_a_clear_error(
+    own_broker: EmbeddedBroker, outage: LaneBench
+) -> None:
     own_broker.pause()
     try:
         worker = outage.task_worker()

@@ -16,7 +16,9 @@ def test_tasks_that_come_first_after_a_rebalance_of_an_idle_lane_are_done(lanes:
     lanes.wait_assigned(first)
     second = lanes.task_worker("second")
     lanes.wait_assigned(second)
-    lanes.wait(lambda: len(lanes.told(first, "lane_assigned")[-1]["partitions"]) == 1, "the first worker to have one partition")
+    lanes.wait(
+        lambda: len(lanes.told(first, "lane_assigned")[-1]["partitions"]) == 1, "the first worker to have one partition"
+    )
     tasks = [lanes.task(lanes.key_of(partition)) for partition in range(lanes.partitions)]
     assert {partition_of(task.key, lanes.partitions) for task in tasks} == set(range(lanes.partitions))
     lanes.put("default", *tasks)

@@ -1,4 +1,5 @@
-"""Timers on a real broker: they fire when their time has come by the broker's clock, never before, and also after a restart."""
+"""Timers on a real broker: they fire when their time has come by the broker's clock, never before, and also after a
+restart."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ import pytest
 
 from streamflow.engine import commands as c
 from streamflow.runtime.partition import Partition
-from tests.integration.workers import Bench, Worker, altered, make_bench
+from tests.integration.forked import altered
+from tests.integration.workers import Bench, Worker, make_bench
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]
 

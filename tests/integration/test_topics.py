@@ -42,14 +42,18 @@ def test_apply_may_be_repeated(settings: Settings) -> None:
 def test_every_lane_of_the_settings_has_a_topic_and_a_new_one_is_told_to_be_missing(settings: Settings) -> None:
     admin.apply(settings)
     more = settings.model_copy(update={"tasks": Tasks(lanes={"default": Lane(), "slow-partner": Lane()})})
-    assert [(finding.topic, finding.kind) for finding in admin.plan(more)] == [(lane_topic_name(settings, "slow-partner"), "missing")]
+    assert [(finding.topic, finding.kind) for finding in admin.plan(more)] == [
+        (lane_topic_name(settings, "slow-partner"), "missing")
+    ]
     with pytest.raises(OperationError) as caught:
         admin.require_topics(more)
     assert caught.value.code == "topics_missing"
 
     admin.apply(more)
 
-    assert {lane_topic_name(settings, lane) for lane in ("default", "slow-partner")} <= admin.require_topics(more).keys()
+    assert {lane_topic_name(settings, lane) for lane in ("default", "slow-partner")} <= admin.require_topics(
+        more
+    ).keys()
 
 
 def test_a_worker_does_not_start_without_topics(settings: Settings) -> None:
@@ -86,7 +90,9 @@ def test_another_number_of_partitions_is_refused_and_left_alone(topics: Settings
 def test_drift_is_told_by_what_it_breaks(topics: Settings, role: str, setting: str, value: str, kind: str) -> None:
     alter(topics, role, setting, value)
 
-    assert [(finding.kind, finding.setting, finding.actual) for finding in admin.plan(topics)] == [(kind, setting, value)]
+    assert [(finding.kind, finding.setting, finding.actual) for finding in admin.plan(topics)] == [
+        (kind, setting, value)
+    ]
     if kind == "advice":
         assert len(admin.verify(topics)) == 1
     else:
@@ -111,7 +117,12 @@ def test_apply_never_changes_a_cleanup_policy(topics: Settings) -> None:
         admin.apply(topics)
 
     assert "not changed on an existing topic" in caught.value.message
-    assert admin.Admin(topics).describe([topic_name(topics, "state")])[topic_name(topics, "state")].config["cleanup.policy"] == "delete"
+    assert (
+        admin.Admin(topics)
+        .describe([topic_name(topics, "state")])[topic_name(topics, "state")]
+        .config["cleanup.policy"]
+        == "delete"
+    )
 
 
 def test_longer_retention_and_larger_messages_are_fine(topics: Settings) -> None:
@@ -149,7 +160,8 @@ def test_a_broker_that_is_not_there_is_named_as_the_cause(tmp_path: Path) -> Non
 def alter(settings: Settings, role: str, name: str, value: str) -> None:
     finding = admin.Finding(topic_name(settings, role), "breaks", name, value, "", fixable=True)
     admin.Admin(settings).alter([finding])
-    eventually(lambda: admin.Admin(settings).describe([finding.topic])[finding.topic].config[name] == value)  # a broker with much to do shows it later
+    # a broker with much to do shows it later
+    eventually(lambda: admin.Admin(settings).describe([finding.topic])[finding.topic].config[name] == value)
 
 
 def with_topics(settings: Settings, **changes: object) -> Settings:

@@ -1,4 +1,5 @@
-"""The contract of `runtime/transport.py` with Faust and aiokafka: what it relies on is there, and what it promises holds on a real broker."""
+"""The contract of `runtime/transport.py` with Faust and aiokafka: what it relies on is there, and what it promises
+holds on a real broker."""
 
 from __future__ import annotations
 
@@ -100,18 +101,30 @@ def test_faust_and_aiokafka_still_have_what_the_transport_changes_and_uses() -> 
     for name in ("_drain_messages", "perform_seek", "_new_consumer_thread", "resume_partitions"):
         assert name in vars(BatchConsumer), f"{name} is no longer overridden"
         assert callable(getattr(driver.Consumer, name)), f"{name} is gone from Faust"
-    for name in ("pause_partitions", "_wait_next_records", "_to_message", "wait_first", "_get_active_partitions", "earliest_offsets", "assignment"):
+    for name in (
+        "pause_partitions",
+        "_wait_next_records",
+        "_to_message",
+        "wait_first",
+        "_get_active_partitions",
+        "earliest_offsets",
+        "assignment",
+    ):
         assert callable(getattr(driver.Consumer, name)), f"{name} is gone from Faust"
     assert list(inspect.signature(driver.Consumer._drain_messages).parameters) == ["self", "fetcher"]
     assert "consumer" in inspect.signature(driver.AIOKafkaConsumerThread._fetch_records).parameters
-    assert "await self.sleep(1)" in inspect.getsource(FaustConsumer._wait_next_records), "Faust no longer sleeps while nothing is active"
+    assert "await self.sleep(1)" in inspect.getsource(FaustConsumer._wait_next_records), (
+        "Faust no longer sleeps while nothing is active"
+    )
     assert "seek_to_committed" in inspect.getsource(FaustConsumer.perform_seek), "Faust's own seek goes elsewhere now"
     assert "await self.sleep(1.0)" in inspect.getsource(TableManager.on_start), "Faust no longer waits for tables"
     assert BatchTransport.Consumer is BatchConsumer
     assert {"crashed", "crash_reason"} <= set(dir(faust.App)), "how Faust says that it gave up has changed"
 
 
-def test_nothing_is_delivered_before_its_partition_is_released_and_then_from_there_in_whole_batches(filled: Settings) -> None:
+def test_nothing_is_delivered_before_its_partition_is_released_and_then_from_there_in_whole_batches(
+    filled: Settings,
+) -> None:
     async def work(host: Watched, consumer: BatchConsumer, app: faust.App) -> None:
         await consumer.release(host.tp(0), 4)
         await host.until(lambda: host.offsets(0) == [4, 5, 6, 7, 8, 9])
@@ -166,7 +179,9 @@ def test_a_held_partition_is_silent_until_it_is_released_again(filled: Settings)
     serve(filled, work)
 
 
-def test_a_position_before_the_first_record_is_answered_with_what_is_left_and_where_the_fetch_began(filled: Settings) -> None:
+def test_a_position_before_the_first_record_is_answered_with_what_is_left_and_where_the_fetch_began(
+    filled: Settings,
+) -> None:
     admin = AdminClient({"bootstrap.servers": filled.kafka.bootstrap_servers or ""})
     first = TopicPartition(topic_name(filled, COMMANDS), 0, 6)
     admin.delete_records([first])[first].result()

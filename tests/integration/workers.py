@@ -1,17 +1,12 @@
-"""A bench for engine workers: topics with a prefix of their own, real worker processes, commands in, and what comes out read by a foreign client."""
+"""A bench for engine workers: topics with a prefix of their own, real worker processes, commands in, and what comes out
+read by a foreign client."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -29,6 +24,7 @@ from streamflow.kafka.publication import publish
 from streamflow.settings import Engine, Settings
 from streamflow.wire.codec import encode_command
 from tests.conftest import make_settings
+from tests.integration.forked import Forked
 from tests.proof.reader import DeadLetter, Stranger
 from tests.proof.world import Worker
 
@@ -43,7 +39,7 @@ events:
   - {name: order.placed, topics: [orders], key: {path: id}, schema: {type: object, properties: {id: {type: string}, total: {type: integer}}}}
   - {name: order.paid, topics: [payments], key: {path: id}, schema: {type: object, properties: {id: {type: string}, amount: {type: integer}}}}
   - {name: order.shipped, topics: [TOPIC], key: {path: id}, schema: {type: object, properties: {id: {type: string}}}}
-"""
+"""  # noqa: E501
 
 # Ends as soon as the payment is there: three steps that say all about order, conditions and values.
 PAYMENT = """
@@ -60,80 +56,6 @@ steps:
     needs: [paid]
     print: {text: '"paid " + run.key'}
 """
-
-
-_nursery = multiprocessing.get_context("forkserver")
-_LOADED = ("tests.integration.workers", "agents.engine", "agents.tasks", "streamflow.cli.main", "streamflow.cli.worker", "streamflow.cli.definitions")
-_nursery.set_forkserver_preload([*_LOADED])
-
-
-def _work(environment: dict[str, str], log: str, line: list[str]) -> None:
-    """What a forked worker does: the same as `streamflow worker engine`, say."""
-    os.environ.clear()
-    os.environ.update(environment)
-    place = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.dup2(place, 1)
-    os.dup2(place, 2)
-    sys.exit(import_module("streamflow.cli.main").main(line))
-
-
-class Forked(Worker):
-    """As Worker, forked from a process that has imported everything: the two seconds that Python takes for that are most of a start.
-
-    Forked workers share one hash seed; a plain Worker has its own."""
-
-    def start(self) -> Forked:
-        process = _nursery.Process(target=_work, args=(self._environment, str(self.log), ["worker", self.kind, *self.options]), daemon=True)
-        process.start()
-        self._process = _Child(process)  # type: ignore[assignment]
-        return self
-
-
-def altered(alter: Callable[[Path], None]) -> type[Forked]:
-    """A kind of worker whose process calls `alter`, a function of a module, with its state folder before it begins."""
-
-    class Altered(Forked):
-        def start(self) -> Forked:
-            line = ["worker", self.kind, *self.options]
-            process = _nursery.Process(target=_work_altered, args=(alter, self._environment, str(self.log), line), daemon=True)
-            process.start()
-            self._process = _Child(process)  # type: ignore[assignment]
-            return self
-
-    return Altered
-
-
-def _work_altered(alter: Callable[[Path], None], environment: dict[str, str], log: str, line: list[str]) -> None:
-    alter(Path(environment["STREAMFLOW_STATE_DIR"]))
-    _work(environment, log, line)
-
-
-class _Child:
-    """A forked process with the methods of a Popen that Worker uses."""
-
-    def __init__(self, process: Any) -> None:
-        self._process = process
-        self.pid: int = process.pid
-
-    def poll(self) -> int | None:
-        code: int | None = self._process.exitcode
-        return code
-
-    def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        if (code := self.poll()) is None:
-            raise subprocess.TimeoutExpired("worker", timeout or 0.0)
-        return code
-
-    def send_signal(self, number: int) -> None:
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def terminate(self) -> None:
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
 
 
 class Transition(NamedTuple):
@@ -164,7 +86,15 @@ class Bench:
         self.stranger = Stranger(self.servers["bootstrap.servers"], self.prefix)
         self.producer = Producer(self.servers | {"enable.idempotence": True, "linger.ms": 1})
         self.workers: list[Worker] = []
-        self._tail = Consumer(self.servers | {"group.id": "a-watcher", "enable.auto.commit": False, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20})
+        self._tail = Consumer(
+            self.servers
+            | {
+                "group.id": "a-watcher",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 20,
+            }
+        )
         self._runs: dict[str, list[Transition]] = {}
         self._letters: list[DeadLetter] = []
         self._assigned = False
@@ -187,14 +117,22 @@ class Bench:
     def publish(self, definition: str = PAYMENT, *, shipped_to: str = "shipments") -> c.Start:
         """Publishes a definition; what starts it."""
         parsed, events = parse_definition(definition), parse_catalog(CATALOG.replace("TOPIC", shipped_to))
-        entries = {spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in events.events if spec.name in event_names(parsed)}
-        published = publish(self.settings, name=parsed.name, version=parsed.version, content=canonical(parsed, events), events=entries)
+        entries = {
+            spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for spec in events.events
+            if spec.name in event_names(parsed)
+        }
+        published = publish(
+            self.settings, name=parsed.name, version=parsed.version, content=canonical(parsed, events), events=entries
+        )
         return c.Start(published.sha, published.offset)
 
     def worker(self, name: str = "engine", *, kind: type[Worker] = Forked, **options: Any) -> Worker:
         """Starts an engine worker, with static membership under its name; `options` are settings of the engine."""
         engine = {**self.settings.engine.model_dump(exclude_none=True), "instance_id": name, **options}
-        own = {f"STREAMFLOW_ENGINE__{option.upper()}": str(value) for option, value in engine.items() if value is not None}
+        own = {
+            f"STREAMFLOW_ENGINE__{option.upper()}": str(value) for option, value in engine.items() if value is not None
+        }
         return self.launch(kind("engine", name, self.folder, self.environment() | own))
 
     def environment(self) -> dict[str, str]:
@@ -203,7 +141,9 @@ class Bench:
             "STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS": self.servers["bootstrap.servers"],
             "STREAMFLOW_TOPICS__PREFIX": self.prefix,
             "STREAMFLOW_TOPICS__PARTITIONS": str(self.partitions),
-            "STREAMFLOW_TASKS__LANES": json.dumps({lane: config.model_dump(mode="json") for lane, config in self.settings.tasks.lanes.items()}),
+            "STREAMFLOW_TASKS__LANES": json.dumps(
+                {lane: config.model_dump(mode="json") for lane, config in self.settings.tasks.lanes.items()}
+            ),
             "STREAMFLOW_LOG_FORMAT": "json",
             "PYTHONASYNCIODEBUG": "",
             "PYTHONWARNINGS": "default::ResourceWarning,default::RuntimeWarning",
@@ -248,11 +188,24 @@ class Bench:
     def start(self, start: c.Start, key: str, definition: str = "payment", *, flush: bool = True, **data: Any) -> str:
         """Appends a start by event; the id of the run."""
         event = c.Event("order.placed", f"placed-{key}", 1, {"id": key, "total": 5, **data})
-        self.send(c.StartRun(f"start-{key}", definition, key, start, "placed", event, c.Origin("source", 0, self._next(), 0, "t")), flush=flush)
+        self.send(
+            c.StartRun(
+                f"start-{key}", definition, key, start, "placed", event, c.Origin("source", 0, self._next(), 0, "t")
+            ),
+            flush=flush,
+        )
         return run_id(definition, key, event.id)
 
     def deliver(
-        self, key: str, definition: str = "payment", *, name: str = "order.paid", event_id: str = "", time_ms: int = 1, flush: bool = True, **data: Any
+        self,
+        key: str,
+        definition: str = "payment",
+        *,
+        name: str = "order.paid",
+        event_id: str = "",
+        time_ms: int = 1,
+        flush: bool = True,
+        **data: Any,
     ) -> None:
         """Appends the delivery of an event."""
         event = c.Event(name, event_id or f"{name}-{key}-{self._next()}", time_ms, {"id": key, "amount": 10, **data})
@@ -272,7 +225,8 @@ class Bench:
     # -- what comes out
 
     def wait(self, condition: Callable[[], T], what: str, timeout_s: float = 30.0) -> T:
-        """The first true value of `condition`; a worker that ended by itself, or the deadline, fails the test with its log."""
+        """The first true value of `condition`; a worker that ended by itself, or the deadline, fails the test with its
+        log."""
         deadline = time.monotonic() + timeout_s
         while not (value := condition()):
             for worker in self.workers:
@@ -286,7 +240,11 @@ class Bench:
     def transitions(self, run: str | None = None) -> list[Transition]:
         """What has come to `runs` so far, copies included, in the order of each partition."""
         self._look()
-        return self._runs.get(run, []) if run is not None else [transition for told in self._runs.values() for transition in told]
+        return (
+            self._runs.get(run, [])
+            if run is not None
+            else [transition for told in self._runs.values() for transition in told]
+        )
 
     def history(self, run: str) -> list[str]:
         """The names of a run's transitions, without copies."""
@@ -306,13 +264,19 @@ class Bench:
         """The first dead letter of a reason whose headers hold `facts`."""
 
         def found() -> list[DeadLetter]:
-            return [m for m in self.letters(reason) if all(m.headers.get(f"streamflow.dlq.{name}") == fact for name, fact in facts.items())]
+            return [
+                m
+                for m in self.letters(reason)
+                if all(m.headers.get(f"streamflow.dlq.{name}") == fact for name, fact in facts.items())
+            ]
 
         return self.wait(found, f"a dead letter {reason} {facts}")[0]
 
     def _look(self) -> None:
         if not self._assigned:
-            places = [TopicPartition(self.topic("runs"), p, 0) for p in range(self.partitions)] + [TopicPartition(self.topic("dead-letters"), 0, 0)]
+            places = [TopicPartition(self.topic("runs"), p, 0) for p in range(self.partitions)] + [
+                TopicPartition(self.topic("dead-letters"), 0, 0)
+            ]
             self._tail.assign(places)
             self._assigned = True
         while batch := self._tail.consume(1000, 0.01):
@@ -325,7 +289,11 @@ class Bench:
                     told = Transition(m.partition() or 0, m.offset() or 0, _bytes(m.key()), headers, value, fields)
                     self._runs.setdefault(fields["run"], []).append(told)
                 else:
-                    self._letters.append(DeadLetter(m.key(), m.value(), {name: content.decode(errors="replace") for name, content in headers}))
+                    self._letters.append(
+                        DeadLetter(
+                            m.key(), m.value(), {name: content.decode(errors="replace") for name, content in headers}
+                        )
+                    )
 
     def committed(self) -> dict[int, int]:
         """The engine's committed offset of each partition: its checkpoints."""
@@ -336,7 +304,8 @@ class Bench:
         return {partition: high for partition, (_, high) in self.stranger.ends(self.topic("commands")).items()}
 
     def wait_saved(self, partitions: Sequence[int] | None = None, timeout_s: float = 30.0) -> None:
-        """Waits until everything in `commands` is decided and in a checkpoint, twice over: what was appended by it too."""
+        """Waits until everything in `commands` is decided and in a checkpoint, twice over: what was appended by it
+        too."""
         chosen = range(self.partitions) if partitions is None else partitions
 
         def saved() -> bool:
@@ -350,7 +319,11 @@ class Bench:
 
     def own(self) -> dict[int, dict[str, Any]]:
         """The partitions' own records, from the changelog."""
-        return {partition: json.loads(records[b"own"]) for partition, records in self.stranger.state().items() if b"own" in records}
+        return {
+            partition: json.loads(records[b"own"])
+            for partition, records in self.stranger.state().items()
+            if b"own" in records
+        }
 
     def reasons(self) -> Counter[str]:
         """Why commands were not applied, over all partitions."""
@@ -360,13 +333,18 @@ class Bench:
         return total
 
     def check_exact(self) -> None:
-        """Conservation and exactness: each command has one counted outcome, histories have no gap, and copies are identical."""
+        """Conservation and exactness: each command has one counted outcome, histories have no gap, and copies are
+        identical."""
         held = Counter(message.partition() for message in self.stranger.messages(self.topic("commands")))
         own = self.own()
         for partition in range(self.partitions):
             counts = own[partition]["counts"] if partition in own else Counter[str]()
-            assert counts.get("read", 0) == held[partition], f"partition {partition}: {counts} of {held[partition]} commands"
-            assert counts.get("read", 0) == sum(counts.get(outcome, 0) for outcome in ("applied", "rejected", "duplicate", "dead"))
+            assert counts.get("read", 0) == held[partition], (
+                f"partition {partition}: {counts} of {held[partition]} commands"
+            )
+            assert counts.get("read", 0) == sum(
+                counts.get(outcome, 0) for outcome in ("applied", "rejected", "duplicate", "dead")
+            )
         assert self.stranger.runs().faults == []
 
     def check_stores(self, *workers: Worker) -> None:
@@ -374,16 +352,26 @@ class Bench:
         state = self.stranger.state()
         for worker in workers:
             for folder in sorted(worker.state.glob(f"{self.prefix}[0-9]*")):
-                assert store_of(folder) == state[int(folder.name.removeprefix(self.prefix))], f"{folder.name} differs from its changelog"
+                assert store_of(folder) == state[int(folder.name.removeprefix(self.prefix))], (
+                    f"{folder.name} differs from its changelog"
+                )
 
     def lines(self, worker: Worker, event: str | None = None, **facts: Any) -> list[dict[str, Any]]:
         """The structured log lines of a worker; those of one event that hold `facts`."""
-        found = [json.loads(line) for line in worker.log.read_text(errors="replace").splitlines() if line.startswith("{")]
-        return [line for line in found if (event is None or line["event"] == event) and all(line.get(name) == fact for name, fact in facts.items())]
+        found = [
+            json.loads(line) for line in worker.log.read_text(errors="replace").splitlines() if line.startswith("{")
+        ]
+        return [
+            line
+            for line in found
+            if (event is None or line["event"] == event) and all(line.get(name) == fact for name, fact in facts.items())
+        ]
 
     def wait_line(self, worker: Worker, event: str, timeout_s: float = 30.0, **facts: Any) -> dict[str, Any]:
         """The first log line of an event with these facts."""
-        return self.wait(lambda: self.lines(worker, event, **facts), f"a log line {event} {facts} of {worker.name}", timeout_s)[0]
+        return self.wait(
+            lambda: self.lines(worker, event, **facts), f"a log line {event} {facts} of {worker.name}", timeout_s
+        )[0]
 
     def wait_open(self, worker: Worker) -> None:
         """Waits until a worker, as it was started last, has opened all partitions."""
@@ -407,8 +395,16 @@ class Bench:
 
 
 def complaints(worker: Worker) -> list[str]:
-    """What Python itself complained about in a worker's log: tasks and exceptions that nobody took, things left open."""
-    told = ("Task exception was never", "was never awaited", "Task was destroyed", "ResourceWarning", "Unclosed", "Traceback (most recent")
+    """What Python itself complained about in a worker's log: tasks and exceptions that nobody took, things left
+    open."""
+    told = (
+        "Task exception was never",
+        "was never awaited",
+        "Task was destroyed",
+        "ResourceWarning",
+        "Unclosed",
+        "Traceback (most recent",
+    )
     return [line for line in worker.log.read_text(errors="replace").splitlines() if any(text in line for text in told)]
 
 

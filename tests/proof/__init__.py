@@ -1,1 +1,2 @@
-"""The proof: the real log on a real broker, through crashes, judged by readers that know nothing of streamflow. `make proof` runs it."""
+"""The proof: the real log on a real broker, through crashes, judged by readers that know nothing of streamflow. `make
+proof` runs it."""

@@ -1,4 +1,5 @@
-"""`make proof`: the real log through every scenario, each with a prefix of its own on a real broker, and one table at the end."""
+"""`make proof`: the real log through every scenario, each with a prefix of its own on a real broker, and one table at
+the end."""
 
 from __future__ import annotations
 
@@ -53,7 +54,10 @@ def prove(name: str, seed: int, shared: EmbeddedBroker, log: Sequence[loans.Line
     say(f"begins, seed {seed}")
     case: Case | None = None
     try:
-        with _broker(shared, folder, own=scenario.own_broker) as broker, World(broker, folder / "world", say, scenario.source) as world:
+        with (
+            _broker(shared, folder, own=scenario.own_broker) as broker,
+            World(broker, folder / "world", say, scenario.source) as world,
+        ):
             case = Case(world, log, random.Random(f"{name}/{seed}"), loans.expected(log))
             scenario.run(case)
             row.seconds = time.monotonic() - began
@@ -61,7 +65,11 @@ def prove(name: str, seed: int, shared: EmbeddedBroker, log: Sequence[loans.Line
             folders = world.stop()
             say("judges")
             verdict = judge(world.stranger, world.source, folders, case.expected)
-        row.counts_ok, row.conservation_ok, row.state_ok = not verdict.counts, not verdict.conservation, not verdict.state
+        row.counts_ok, row.conservation_ok, row.state_ok = (
+            not verdict.counts,
+            not verdict.conservation,
+            not verdict.state,
+        )
         row.faults, row.facts, row.notes = case.faults + verdict.faults, case.facts | verdict.facts, case.notes
     except Exception as error:  # noqa: BLE001 - it is a finding, and the other scenarios go on
         row.faults.append("".join(traceback.format_exception(error)))
@@ -85,7 +93,16 @@ def table(rows: Sequence[Row]) -> str:
     lines = [("scenario", "seed", "kills", "seconds", "counts", "conservation", "state = changelog")]
     word = {True: "exact", False: "WRONG"}
     lines += [
-        (row.scenario, str(row.seed), str(row.kills), f"{row.seconds:.1f}", word[row.counts_ok], word[row.conservation_ok], word[row.state_ok]) for row in rows
+        (
+            row.scenario,
+            str(row.seed),
+            str(row.kills),
+            f"{row.seconds:.1f}",
+            word[row.counts_ok],
+            word[row.conservation_ok],
+            word[row.state_ok],
+        )
+        for row in rows
     ]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     shown = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
@@ -95,14 +112,28 @@ def table(rows: Sequence[Row]) -> str:
 def main() -> int:
     """0 when every run was exact."""
     options = argparse.ArgumentParser(prog="python -m tests.proof", description=__doc__)
-    options.add_argument("--only", action="append", metavar="NAME", choices=sorted(SCENARIOS), help="this scenario (may be given again)")
-    options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31), help="of all random choices; printed in the table")
-    options.add_argument("--runs", type=int, default=1, help="how often each scenario runs, each time with the next seed")
+    options.add_argument(
+        "--only", action="append", metavar="NAME", choices=sorted(SCENARIOS), help="this scenario (may be given again)"
+    )
+    options.add_argument(
+        "--seed",
+        type=int,
+        default=random.SystemRandom().randrange(1 << 31),
+        help="of all random choices; printed in the table",
+    )
+    options.add_argument(
+        "--runs", type=int, default=1, help="how often each scenario runs, each time with the next seed"
+    )
     options.add_argument("--json", action="store_true", help="the report as JSON, with all counts")
-    options.add_argument("--keep", type=Path, help="work in this folder, and keep it: logs, stores and the broker's data")
+    options.add_argument(
+        "--keep", type=Path, help="work in this folder, and keep it: logs, stores and the broker's data"
+    )
     asked = options.parse_args()
     if not loans.REAL_LOG.exists():
-        print(f"expected the real log at {loans.REAL_LOG} but it is not there; do put it there, as its README says", file=sys.stderr)
+        print(
+            f"expected the real log at {loans.REAL_LOG} but it is not there; do put it there, as its README says",
+            file=sys.stderr,
+        )
         return 1
     log = loans.real_log()
     rows: list[Row] = []

@@ -1,4 +1,5 @@
-"""Runs that call the ledger, and the verdict on them: from `runs` as a stranger reads it, and from the ledger's own log."""
+"""Runs that call the ledger, and the verdict on them: from `runs` as a stranger reads it, and from the ledger's own
+log."""
 
 from __future__ import annotations
 
@@ -46,7 +47,11 @@ def publish_calls(settings: Settings, text: str, catalog: str) -> Published:
     parsed, events = parse_definition(text), parse_catalog(catalog)
     known = {spec.name: spec for spec in known_operations(settings)}
     full = events.model_copy(update={"operations": [known[name] for name in operation_names(parsed)]})
-    entries = {spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in full.events if spec.name in event_names(parsed)}
+    entries = {
+        spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for spec in full.events
+        if spec.name in event_names(parsed)
+    }
     return publish(settings, name=parsed.name, version=parsed.version, content=canonical(parsed, full), events=entries)
 
 
@@ -65,8 +70,8 @@ def accepted(messages: Iterable[Any]) -> Counter[str]:
 
 
 def judge_calls(stranger: Stranger, ledger: Ledger, runs: Iterable[str], repeatable: int) -> list[str]:
-    """What is wrong: a key that is missing or that nobody expected, one without exactly one accepted result, or more calls than can be explained
-    by the `repeatable` attempts that were in flight at kills."""
+    """What is wrong: a key that is missing or that nobody expected, one without exactly one accepted result, or more
+    calls than can be explained by the `repeatable` attempts that were in flight at kills."""
     expected = {f"{run}/{step}" for run in runs for step in STEPS}
     account, results = ledger.account(), accepted(stranger.messages(f"{stranger.prefix}runs"))
     faults = []

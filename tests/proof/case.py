@@ -13,8 +13,8 @@ from tests.proof.world import Worker, World
 
 @dataclass
 class Case:
-    """A world with its log. `kills` counts what was done to it; `expected` are the outcomes by key; `facts` go into the report, `notes` below its
-    table."""
+    """A world with its log. `kills` counts what was done to it; `expected` are the outcomes by key; `facts` go into the
+    report, `notes` below its table."""
 
     world: World
     log: Sequence[Line]
@@ -55,7 +55,8 @@ Run = Callable[[Case], None]
 
 @dataclass(frozen=True)
 class Scenario:
-    """`own_broker`: what happens to the broker must not happen to others. `source` is the topic that its events are sent to."""
+    """`own_broker`: what happens to the broker must not happen to others. `source` is the topic that its events are
+    sent to."""
 
     run: Run
     own_broker: bool = False

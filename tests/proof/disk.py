@@ -10,7 +10,8 @@ _TRANSACTIONAL, _CONTROL = 0x10, 0x20
 
 
 def open_transaction(broker: Path, topic: str) -> list[str]:
-    """The partitions of `topic` whose last batch is part of a transaction that has no end yet. For partitions with one writer."""
+    """The partitions of `topic` whose last batch is part of a transaction that has no end yet. For partitions with one
+    writer."""
     return [folder.name for folder in sorted((broker / "data").glob(f"{topic}-*")) if _ends_open(folder)]
 
 

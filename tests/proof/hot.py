@@ -1,8 +1,8 @@
-"""Hot publishing: new versions of a small definition while events flow. How long from the acknowledgement of a publication to the first
-transition of the new version, and do runs in flight keep theirs.
+"""Hot publishing: new versions of a small definition while events flow. How long from the acknowledgement of a
+publication to the first transition of the new version, and do runs in flight keep theirs.
 
-Times are the broker's times of appending (`runs` has LogAppendTime; everything is on one machine) and, beside them, the clock of a reader who
-sees the transition arrive.
+Times are the broker's times of appending (`runs` has LogAppendTime; everything is on one machine) and, beside them, the
+clock of a reader who sees the transition arrive.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CATALOG = """
 events:
   - {name: hot.opened, topics: [TOPIC], start: earliest, match: {path: type, equals: opened}, id: {path: id}, key: {path: key}}
   - {name: hot.closed, topics: [TOPIC], start: earliest, match: {path: type, equals: closed}, id: {path: id}, key: {path: key}}
-"""
+"""  # noqa: E501
 DEFINITION = """
 streamflow: "1"
 name: hot
@@ -62,7 +62,8 @@ class Publication:
 
 @dataclass
 class Load:
-    """Opens and closes runs at a steady rate, from a thread of its own; `probe` opens one more at once. `newest` is the newest acknowledged version."""
+    """Opens and closes runs at a steady rate, from a thread of its own; `probe` opens one more at once. `newest` is the
+    newest acknowledged version."""
 
     world: World
     newest: int = 0
@@ -125,10 +126,18 @@ class Tail:
     def __init__(self, world: World) -> None:
         self.first: dict[str, tuple[float, float]] = {}
         self._consumer = Consumer(
-            {"bootstrap.servers": world.broker.bootstrap_servers, "group.id": "a-tail", "enable.auto.commit": False, "fetch.wait.max.ms": 5, "log_level": 0}
+            {
+                "bootstrap.servers": world.broker.bootstrap_servers,
+                "group.id": "a-tail",
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 5,
+                "log_level": 0,
+            }
         )
         ends = world.stranger.ends(f"{world.prefix}runs")
-        self._consumer.assign([TopicPartition(f"{world.prefix}runs", partition, high) for partition, (_, high) in ends.items()])
+        self._consumer.assign(
+            [TopicPartition(f"{world.prefix}runs", partition, high) for partition, (_, high) in ends.items()]
+        )
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -146,7 +155,8 @@ class Tail:
 
 
 def hot_publishing(case: Case) -> None:
-    """Twenty publications under load, ingress killed and started again twice in between; two more while ingress is away."""
+    """Twenty publications under load, ingress killed and started again twice in between; two more while ingress is
+    away."""
     world = case.world
     publications: list[Publication] = []
     load = Load(world)
@@ -162,7 +172,10 @@ def hot_publishing(case: Case) -> None:
         appended, seen = wait(lambda: tail.first.get(key), f"the first run of version {load_version}", every_s=0.001)
         publications.append(Publication(load_version, begun, acknowledged, appended, seen, during_restart))
         world.check()
-        world.say(f"version {load_version}: {publications[-1].delay_ms:.0f} ms{' (ingress was away)' if during_restart else ''}")
+        world.say(
+            f"version {load_version}: {publications[-1].delay_ms:.0f} "
+            f"ms{' (ingress was away)' if during_restart else ''}"
+        )
 
     world.publish(DEFINITION.replace("VERSION", "0"), CATALOG.replace("TOPIC", world.source))
     ingress, _ = world.worker("ingress", instance_id="ingress"), world.worker("engine")
@@ -188,11 +201,16 @@ def hot_publishing(case: Case) -> None:
     under_load = [publication.delay_ms for publication in publications if not publication.during_restart]
     away = [publication.delay_ms for publication in publications if publication.during_restart]
     case.notes.append(
-        f"from the acknowledgement of a publication to its first run, {EVENTS_PER_S} events/s: worst of {len(under_load)} {max(under_load):.0f} ms, "
-        f"median {statistics.median(under_load):.0f} ms; while ingress was starting again {', '.join(f'{delay:.0f} ms' for delay in away)}"
+        f"from the acknowledgement of a publication to its first run, {EVENTS_PER_S} events/s: worst of "
+        f"{len(under_load)} {max(under_load):.0f} ms, "
+        f"median {statistics.median(under_load):.0f} ms; while ingress was starting again "
+        f"{', '.join(f'{delay:.0f} ms' for delay in away)}"
     )
     case.facts |= {
-        "publish_to_first_run_ms": {"worst": round(max(under_load), 1), "all": [round(delay, 1) for delay in sorted(under_load)]},
+        "publish_to_first_run_ms": {
+            "worst": round(max(under_load), 1),
+            "all": [round(delay, 1) for delay in sorted(under_load)],
+        },
         "while_ingress_was_away_ms": [round(delay, 1) for delay in away],
         "events_per_s": EVENTS_PER_S,
     }
@@ -215,7 +233,8 @@ def _settle(case: Case, load: Load, tail: Tail) -> None:
 def faults(publications: Sequence[Publication], opened: Mapping[str, int], runs: Iterable[Run]) -> list[str]:
     """What is wrong: a first run that came late, and runs with a version that was not theirs."""
     found = [
-        f"version {publication.version} had its first run {publication.delay_ms:.0f} ms after its acknowledgement; the limit is {LIMIT_MS:.0f} ms"
+        f"version {publication.version} had its first run {publication.delay_ms:.0f} ms after its acknowledgement; "
+        f"the limit is {LIMIT_MS:.0f} ms"
         for publication in publications
         if not publication.during_restart and publication.delay_ms >= LIMIT_MS
     ]
@@ -224,7 +243,10 @@ def faults(publications: Sequence[Publication], opened: Mapping[str, int], runs:
     for run in runs:
         newest = max((version for at, version in begun if at <= run.started_ms), default=0)
         if not opened[run.key] <= int(run.version) <= newest:
-            wrong.append(f"{run.key}: opened after version {opened[run.key]} was acknowledged, started with {run.version}, newest then {newest}")
+            wrong.append(
+                f"{run.key}: opened after version {opened[run.key]} was acknowledged, started with {run.version}, "
+                f"newest then {newest}"
+            )
     if wrong:
         found.append(f"{len(wrong)} runs have a version that was not theirs: {'; '.join(wrong[:5])}")
     return found

@@ -1,8 +1,9 @@
-"""The verdict on one run of the system, from what the broker and the workers' folders hold. Nothing of streamflow is imported here.
+"""The verdict on one run of the system, from what the broker and the workers' folders hold. Nothing of streamflow is
+imported here.
 
-Conservation: ingress read = matched + ignored + dead = what its source holds; engine read = applied + rejected + duplicate + dead = what
-`commands` holds. State: the store of each partition's last owner equals its changelog key by key, no store is ahead of the changelog, and
-the changelog tells the same of every run as `runs` does.
+Conservation: ingress read = matched + ignored + dead = what its source holds; engine read = applied + rejected +
+duplicate + dead = what `commands` holds. State: the store of each partition's last owner equals its changelog key by
+key, no store is ahead of the changelog, and the changelog tells the same of every run as `runs` does.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Verdict:
 
 
 def judge(stranger: Stranger, source: str, folders: Iterable[Path], expected: Mapping[str, str]) -> Verdict:
-    """Judge what happened under a prefix. `folders` are the state folders of all workers, which have stopped; `expected` outcomes by key."""
+    """Judge what happened under a prefix. `folders` are the state folders of all workers, which have stopped;
+    `expected` outcomes by key."""
     verdict = Verdict()
     runs = stranger.runs()
     state = stranger.state()
@@ -49,26 +51,46 @@ def judge(stranger: Stranger, source: str, folders: Iterable[Path], expected: Ma
 def judge_runs(verdict: Verdict, runs: Runs, expected: Mapping[str, str]) -> None:
     verdict.counts += runs.faults
     outcomes = runs.outcomes()
-    wrong = [f"{key}: expected {expected.get(key)} but {outcomes.get(key)}" for key in sorted({*expected, *outcomes}) if expected.get(key) != outcomes.get(key)]
+    wrong = [
+        f"{key}: expected {expected.get(key)} but {outcomes.get(key)}"
+        for key in sorted({*expected, *outcomes})
+        if expected.get(key) != outcomes.get(key)
+    ]
     if wrong:
         verdict.counts.append(f"{len(wrong)} outcomes differ: " + "; ".join(wrong[:_SHOWN]))
     verdict.facts["outcomes"] = dict(sorted(runs.counts().items()))
     verdict.facts["transitions"] = {"records": runs.records, "copies": runs.copies}
 
 
-def judge_conservation(verdict: Verdict, stranger: Stranger, source: str, state: Mapping[int, Mapping[bytes, bytes]]) -> None:
+def judge_conservation(
+    verdict: Verdict, stranger: Stranger, source: str, state: Mapping[int, Mapping[bytes, bytes]]
+) -> None:
     ingress, engine = stranger.ingress_counts(source), engine_counts(state)
     held = stranger.held(f"{stranger.prefix}commands")
     letters = stranger.dead_letters()
-    dead = {stage: len({letter.place for letter in letters if letter.stage == stage and letter.reason != "rejected"}) for stage in ("ingress", "engine")}
+    dead = {
+        stage: len({letter.place for letter in letters if letter.stage == stage and letter.reason != "rejected"})
+        for stage in ("ingress", "engine")
+    }
     _equal(verdict, "ingress read", ingress["read"], "its source holds", stranger.held(source))
-    _equal(verdict, "ingress read", ingress["read"], "its outcomes add up to", ingress["matched"] + ingress["ignored"] + ingress["dead"])
+    _equal(
+        verdict,
+        "ingress read",
+        ingress["read"],
+        "its outcomes add up to",
+        ingress["matched"] + ingress["ignored"] + ingress["dead"],
+    )
     _equal(verdict, "engine read", engine["read"], "commands holds", held)
     outcomes = engine["applied"] + engine["rejected"] + engine["duplicate"] + engine["dead"]
     _equal(verdict, "engine read", engine["read"], "its outcomes add up to", outcomes)
     _equal(verdict, "ingress counted dead", ingress["dead"], "dead letters name", dead["ingress"])
     _equal(verdict, "engine counted dead", engine["dead"], "dead letters name", dead["engine"])
-    verdict.facts |= {"ingress": dict(ingress), "engine": dict(engine), "reasons": dict(reasons(state)), "dead_letters": len(letters)}
+    verdict.facts |= {
+        "ingress": dict(ingress),
+        "engine": dict(engine),
+        "reasons": dict(reasons(state)),
+        "dead_letters": len(letters),
+    }
 
 
 def _equal(verdict: Verdict, one: str, first: int, other: str, second: int) -> None:
@@ -84,13 +106,19 @@ def stores(folders: Iterable[Path], prefix: str) -> dict[int, dict[Path, dict[by
             database = Rdict(str(place), Options(raw_mode=True), access_type=AccessType.read_only())
             try:
                 records: Any = database.items()
-                found.setdefault(int(place.name.removeprefix(prefix)), {})[folder] = {bytes(key): bytes(value) for key, value in records}
+                found.setdefault(int(place.name.removeprefix(prefix)), {})[folder] = {
+                    bytes(key): bytes(value) for key, value in records
+                }
             finally:
                 database.close()
     return found
 
 
-def judge_stores(verdict: Verdict, state: Mapping[int, Mapping[bytes, bytes]], found: Mapping[int, Mapping[Path, Mapping[bytes, bytes]]]) -> None:
+def judge_stores(
+    verdict: Verdict,
+    state: Mapping[int, Mapping[bytes, bytes]],
+    found: Mapping[int, Mapping[Path, Mapping[bytes, bytes]]],
+) -> None:
     compared = 0
     for partition, changelog in sorted(state.items()):
         places = found.get(partition, {})
@@ -101,7 +129,10 @@ def judge_stores(verdict: Verdict, state: Mapping[int, Mapping[bytes, bytes]], f
         for folder, records in places.items():
             own = {key: value for key, value in records.items() if not key.startswith(b"!")}
             if _applied(own) > _applied(changelog):
-                verdict.state.append(f"partition {partition} in {folder.name} has applied {_applied(own)}, its changelog only {_applied(changelog)}")
+                verdict.state.append(
+                    f"partition {partition} in {folder.name} has applied {_applied(own)}, its changelog only "
+                    f"{_applied(changelog)}"
+                )
             if int(records.get(b"!changelog", b"-1")) == last:
                 compared += len(own)
                 verdict.state += _differences(f"partition {partition} in {folder.name}", own, changelog)

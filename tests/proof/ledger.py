@@ -1,7 +1,8 @@
-"""A server of the tests' own that writes down every call, before it answers: calls and keys are counted from its log on disk, by nobody's word but its own.
+"""A server of the tests' own that writes down every call, before it answers: calls and keys are counted from its log on
+disk, by nobody's word but its own.
 
-`POST /any/path` is one call under its header `Idempotency-Key`; the answer is `{"key": ..., "call": <how manieth under that key>}`. It may be slow
-(`delay_ms`) and may refuse: the first `refuse` calls of every key are answered by 503.
+`POST /any/path` is one call under its header `Idempotency-Key`; the answer is `{"key": ..., "call": <how manieth under
+that key>}`. It may be slow (`delay_ms`) and may refuse: the first `refuse` calls of every key are answered by 503.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Account:
 
 
 class Ledger:
-    """A context manager around the server's process. `url` is where it listens; its log survives it, and a restart goes on with it."""
+    """A context manager around the server's process. `url` is where it listens; its log survives it, and a restart goes
+    on with it."""
 
     def __init__(self, folder: Path, *, delay_ms: int = 0, refuse: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,16 +66,29 @@ class Ledger:
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Ledger:
-        command = [sys.executable, "-m", "tests.proof.ledger", str(self.log), "--delay-ms", str(self._delay_ms), "--refuse", str(self._refuse)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.proof.ledger",
+            str(self.log),
+            "--delay-ms",
+            str(self._delay_ms),
+            "--refuse",
+            str(self._refuse),
+        ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
         if not self.url:
             raise RuntimeError("expected the ledger to listen but it ended")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         assert self._process is not None
         self._process.communicate()  # it ends with its input
         self._process = None
@@ -87,7 +102,9 @@ class Ledger:
         """Everything written down so far."""
         if not self.log.exists():
             return []
-        return [Entry(**json.loads(line)) for line in self.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return [
+            Entry(**json.loads(line)) for line in self.log.read_text().splitlines(keepends=True) if line.endswith("\n")
+        ]
 
     def account(self) -> Account:
         """Calls and answers by key."""

@@ -1,4 +1,5 @@
-"""The logs that the proof sends: the real one, a generated one of the same kind, and what each of them says without any engine.
+"""The logs that the proof sends: the real one, a generated one of the same kind, and what each of them says without any
+engine.
 
 An independent producer sends them: Kafka's own client, keyed by application, one JSON object a record.
 """
@@ -47,7 +48,8 @@ def real_log(path: Path = REAL_LOG) -> list[Line]:
 
 
 def generated_log(seed: int, applications: int) -> list[Line]:
-    """A log of the same kind: applications that come to every end there is, their events mixed with those of others and with some of no interest."""
+    """A log of the same kind: applications that come to every end there is, their events mixed with those of others and
+    with some of no interest."""
     chosen = random.Random(seed)
     pending: list[tuple[float, str, str]] = []
     for number in range(applications):
@@ -67,18 +69,29 @@ def generated_log(seed: int, applications: int) -> list[Line]:
     return [
         Line(
             key.encode(),
-            json.dumps({"id": f"gen-{place}", "time": "2026-01-05T08:00:00Z", "application": key, "activity": activity, "amount": place}).encode(),
+            json.dumps(
+                {
+                    "id": f"gen-{place}",
+                    "time": "2026-01-05T08:00:00Z",
+                    "application": key,
+                    "activity": activity,
+                    "amount": place,
+                }
+            ).encode(),
         )
         for place, (_, key, activity) in enumerate(pending)
     ]
 
 
 def expected(lines: Iterable[Line]) -> dict[str, str]:
-    """The outcome of every application, from the log alone: followed through three waits, either end of which may come at any of them."""
+    """The outcome of every application, from the log alone: followed through three waits, either end of which may come
+    at any of them."""
     activities: dict[str, list[str]] = defaultdict(list)
     for line in lines:
         event = json.loads(line.value)
-        activities[event["application"]].append(event["activity"].removeprefix("A_").lower() if event["activity"].startswith("A_") else "")
+        activities[event["application"]].append(
+            event["activity"].removeprefix("A_").lower() if event["activity"].startswith("A_") else ""
+        )
     return {key: _outcome(names) for key, names in activities.items() if "submitted" in names}
 
 
@@ -101,8 +114,11 @@ def expected_counts(lines: Iterable[Line]) -> dict[str, int]:
     return dict(Counter(expected(lines).values()))
 
 
-def send(bootstrap: str, lines: Sequence[Line], topic: str = TOPIC, allowed: Callable[[int], bool] = lambda sent: True) -> None:
-    """Sends `lines` in order and returns when the broker has all of them. Before each thousand it waits until `allowed` says go on.
+def send(
+    bootstrap: str, lines: Sequence[Line], topic: str = TOPIC, allowed: Callable[[int], bool] = lambda sent: True
+) -> None:
+    """Sends `lines` in order and returns when the broker has all of them. Before each thousand it waits until `allowed`
+    says go on.
 
     Raises RuntimeError when one was refused."""
     errors: list[str] = []
@@ -130,4 +146,7 @@ def send(bootstrap: str, lines: Sequence[Line], topic: str = TOPIC, allowed: Cal
         producer.produce(topic, key=line.key, value=line.value, on_delivery=delivered)
     left = producer.flush(300)
     if left or errors:
-        raise RuntimeError(f"expected {topic} to take {len(lines)} events but {left} were not acknowledged and {len(errors)} refused: {errors[:3]}")
+        raise RuntimeError(
+            f"expected {topic} to take {len(lines)} events but {left} were not acknowledged and {len(errors)} "
+            f"refused: {errors[:3]}"
+        )

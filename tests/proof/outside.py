@@ -1,7 +1,8 @@
-"""Runs that call a ledger, three times each, while task workers, engine, ingress and broker are killed in an order from the seed.
+"""Runs that call a ledger, three times each, while task workers, engine, ingress and broker are killed in an order from
+the seed.
 
-Every expected key is in the ledger, each has exactly one accepted result, and calls exceed keys only by what was called and not committed as ended
-when a task worker was killed. A kill of anything else repeats no call.
+Every expected key is in the ledger, each has exactly one accepted result, and calls exceed keys only by what was called
+and not committed as ended when a task worker was killed. A kill of anything else repeats no call.
 """
 
 from __future__ import annotations
@@ -25,27 +26,43 @@ KILLS = 12
 CATALOG = """
 events:
   - {name: order.placed, topics: [TOPIC], start: earliest, match: {path: type, equals: placed}, id: {path: id}, key: {path: order}}
-"""
+"""  # noqa: E501
 
 
 def ledger_kills(case: Case) -> None:
-    """Two engines, two task workers and ingress, some of them static members, killed twelve times between them and the broker."""
+    """Two engines, two task workers and ingress, some of them static members, killed twelve times between them and the
+    broker."""
     world = case.world
     keys = [f"order-{number}" for number in range(ORDERS)]
-    case.log = [Line(key.encode(), json.dumps({"id": f"placed-{key}", "type": "placed", "order": key}).encode()) for key in keys]
+    case.log = [
+        Line(key.encode(), json.dumps({"id": f"placed-{key}", "type": "placed", "order": key}).encode()) for key in keys
+    ]
     case.expected = dict.fromkeys(keys, calls.STEPS[-1])
     with Ledger(world.folder / "ledger", delay_ms=case.chosen.choice([5, 50, 150])) as ledger:
         calls.publish_calls(world.settings, calls.definition(ledger.url), CATALOG.replace("TOPIC", world.source))
         workers = _workers(case, ledger)
         repeatable = _kill_often(case, ledger, workers)
         wait(lambda: _done(world, ledger), "every key to be called", timeout_s=300, every_s=0.5)
-        wait(lambda: _accepted(world) == ORDERS * len(calls.STEPS), "every result to be accepted", timeout_s=120, every_s=1.0)
+        wait(
+            lambda: _accepted(world) == ORDERS * len(calls.STEPS),
+            "every result to be accepted",
+            timeout_s=120,
+            every_s=1.0,
+        )
         world.drain()
         runs = world.stranger.runs(calls.NAME).runs
         account = ledger.account()
         case.faults += calls.judge_calls(world.stranger, ledger, runs, repeatable)
-    case.facts |= {"calls": sum(account.calls.values()), "keys": len(account.keys), "repeatable": repeatable, "copies": _copies(world)}
-    case.notes.append(f"{case.facts['calls']} calls for {case.facts['keys']} keys; {repeatable} attempts were in flight at kills of their workers")
+    case.facts |= {
+        "calls": sum(account.calls.values()),
+        "keys": len(account.keys),
+        "repeatable": repeatable,
+        "copies": _copies(world),
+    }
+    case.notes.append(
+        f"{case.facts['calls']} calls for {case.facts['keys']} keys; {repeatable} attempts were in flight at kills of "
+        "their workers"
+    )
 
 
 def _workers(case: Case, ledger: Ledger) -> list[Worker]:
@@ -57,7 +74,11 @@ def _workers(case: Case, ledger: Ledger) -> list[Worker]:
         found.append(world.worker("engine", f"engine-{number}", session_timeout_s="3", **static))
     for number in range(2):
         static = {"instance_id": f"tasks-{number}"} if case.chosen.random() < 0.5 else {}
-        found.append(world.worker("tasks", f"tasks-{number}", lanes=lanes, allow_hosts=json.dumps([ledger.host]), drain_s="5", **static))
+        found.append(
+            world.worker(
+                "tasks", f"tasks-{number}", lanes=lanes, allow_hosts=json.dumps([ledger.host]), drain_s="5", **static
+            )
+        )
     return found
 
 

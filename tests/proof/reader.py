@@ -1,7 +1,8 @@
-"""Reads a broker as a stranger would: nothing of streamflow is imported here, only Kafka's client, JSON, and the checker's reading of offsets.
+"""Reads a broker as a stranger would: nothing of streamflow is imported here, only Kafka's client, JSON, and the
+checker's reading of offsets.
 
-`read_runs` is the definition of "exact": of each (run, seq) the first copy counts, every further copy must be the same bytes, `seq` has no gaps
-and no order but its own, and nothing follows an ending.
+`read_runs` is the definition of "exact": of each (run, seq) the first copy counts, every further copy must be the same
+bytes, `seq` has no gaps and no order but its own, and nothing follows an ending.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Runs:
     faults: list[str] = field(default_factory=list)
 
     def outcomes(self) -> dict[str, str]:
-        """The outcome by business key: `<step>.<outcome>` of the end, or `waiting.<step>`. A key with two runs shows both."""
+        """The outcome by business key: `<step>.<outcome>` of the end, or `waiting.<step>`. A key with two runs shows
+        both."""
         found: dict[str, str] = {}
         for run in self.runs.values():
             outcome = run.ended or f"waiting.{run.waiting}"
@@ -86,7 +88,9 @@ class DeadLetter:
     @property
     def place(self) -> tuple[str, ...]:
         """Where the record was: several dead letters of one record, and copies, have the same place."""
-        return tuple(self.headers.get(f"streamflow.dlq.{name}", "") for name in ("topic_id", "topic", "partition", "offset"))
+        return tuple(
+            self.headers.get(f"streamflow.dlq.{name}", "") for name in ("topic_id", "topic", "partition", "offset")
+        )
 
 
 class Stranger:
@@ -145,7 +149,10 @@ class Stranger:
                 if batch:
                     heard = time.monotonic()
                 elif time.monotonic() - heard > _SILENCE_S:
-                    raise TimeoutError(f"expected the rest of {topic} but nothing came for {_SILENCE_S:.0f} s; partitions {sorted(left)} are unread")
+                    raise TimeoutError(
+                        f"expected the rest of {topic} but nothing came for {_SILENCE_S:.0f} s; partitions "
+                        f"{sorted(left)} are unread"
+                    )
                 for message in batch:
                     error = message.error()
                     if error is None:
@@ -170,7 +177,8 @@ class Stranger:
         return found
 
     def state(self) -> dict[int, dict[bytes, bytes]]:
-        """The changelog of each partition as compaction would leave it: the last committed record of every key, without deletions."""
+        """The changelog of each partition as compaction would leave it: the last committed record of every key, without
+        deletions."""
         fold: dict[int, dict[bytes, bytes]] = {partition: {} for partition in self.ends(f"{self.prefix}state")}
         for message in self.messages(f"{self.prefix}state", committed=True):
             key, value = message.key() or b"", message.value()
@@ -186,7 +194,8 @@ class Stranger:
         """The offset that `group` has committed for each partition of `topic`, or -1."""
         partitions = [TopicPartition(topic, partition) for partition in self.ends(topic)]
         if group not in self._groups:
-            # A consumer that joins nothing: AdminClient.list_consumer_group_offsets ends the process (librdkafka 2.16) when the coordinator moves.
+            # A consumer that joins nothing: AdminClient.list_consumer_group_offsets ends the process (librdkafka 2.16)
+            # when the coordinator moves.
             self._groups[group] = self._consumer("read_uncommitted", group)
         consumer = self._groups[group]
         found = self._answered(lambda: consumer.committed(partitions, timeout=_ANSWER_S))
@@ -265,7 +274,9 @@ def read_runs(messages: Iterable[Any], definition: str | None = None) -> Runs:
         first[run_id, seq] = (value, headers)
         run = found.runs.get(run_id)
         if run is None:
-            run = found.runs[run_id] = Run(run_id, record["definition"], record["key"], message.partition(), started_ms=message.timestamp()[1])
+            run = found.runs[run_id] = Run(
+                run_id, record["definition"], record["key"], message.partition(), started_ms=message.timestamp()[1]
+            )
         if seq != run.seq + 1:
             fault("gap", f"{place} comes after seq {run.seq}")
         if run.ended is not None:

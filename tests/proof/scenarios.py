@@ -1,7 +1,8 @@
-"""What is done to the system while the log runs through it. Each scenario is a function of a case: a world, a log and seeded choices.
+"""What is done to the system while the log runs through it. Each scenario is a function of a case: a world, a log and
+seeded choices.
 
-The log is sent in parts: a part is let go when the trouble before it has happened, so that every kill finds work on its way. Kills
-come when a topic has grown by a number of records from the seed, not after a time.
+The log is sent in parts: a part is let go when the trouble before it has happened, so that every kill finds work on its
+way. Kills come when a topic has grown by a number of records from the seed, not after a time.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def kills_two_engines(case: Case) -> None:
 
 
 def kills_dynamic(case: Case) -> None:
-    """Two engines without instance ids, killed six times between them; ingress five times: partitions wander with every kill."""
+    """Two engines without instance ids, killed six times between them; ingress five times: partitions wander with every
+    kill."""
     world = case.world
     world.publish_loans()
     ingress = world.worker("ingress", session_timeout_s="3")
@@ -154,7 +156,8 @@ def broker_paused(case: Case) -> None:
 
 
 def zombie(case: Case) -> None:
-    """An engine stopped past its session's end; the other takes over; the first goes on, and believes for a while that it still owns its half."""
+    """An engine stopped past its session's end; the other takes over; the first goes on, and believes for a while that
+    it still owns its half."""
     world, gate = case.world, Gate(len(case.log), 5)
     _, first, _ = _start(world, engines=2)
     world.send(case.log, gate)
@@ -164,7 +167,10 @@ def zombie(case: Case) -> None:
         case.kills += 1
         world.say(f"paused {first.name}")
         gate.next()
-        held = world.wait_progress(lambda progress: gate.reached(progress.sent) and progress.drained, "the other worker to take over and finish its part")
+        held = world.wait_progress(
+            lambda progress: gate.reached(progress.sent) and progress.drained,
+            "the other worker to take over and finish its part",
+        )
         world.say(f"{first.name} goes on; the other has decided {held.decided}")
         gate.next()
         first.resume()
@@ -194,8 +200,8 @@ def _start(world: World, engines: int = 1) -> list[Worker]:
 
 
 def _wait_growth(case: Case, topic: Literal["commands", "runs"], most: float, gate: Gate) -> None:
-    """Waits until `topic` has grown by a number of records from the seed, up to the share `most` of all it will hold; or until there is nothing
-    left to do."""
+    """Waits until `topic` has grown by a number of records from the seed, up to the share `most` of all it will hold;
+    or until there is nothing left to do."""
     world, per_run = case.world, {"commands": 3, "runs": 6}[topic]
     wanted = case.chosen.randrange(1, int(len(case.expected) * per_run * most))
     name = f"{world.prefix}{topic}"
@@ -217,7 +223,8 @@ def _wait_growth(case: Case, topic: Literal["commands", "runs"], most: float, ga
 
 
 def _kill_often(case: Case, victims: Sequence[Worker]) -> None:
-    """Kills the victims in an order from the seed, each at work; three in ten stay down until the next one has been killed too."""
+    """Kills the victims in an order from the seed, each at work; three in ten stay down until the next one has been
+    killed too."""
     world, order = case.world, list(victims)
     case.chosen.shuffle(order)
     gate = Gate(len(case.log), len(order) + 1)

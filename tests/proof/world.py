@@ -1,4 +1,5 @@
-"""One little world of the proof: a prefix of its own on a broker, real worker processes, and waiting for conditions instead of sleeping."""
+"""One little world of the proof: a prefix of its own on a broker, real worker processes, and waiting for conditions
+instead of sleeping."""
 
 from __future__ import annotations
 
@@ -61,14 +62,21 @@ def wait(condition: Callable[[], T | None], what: str, timeout_s: float = 60.0, 
 class Worker:
     """One worker process with a state folder of its own, started, killed and started again at will."""
 
-    def __init__(self, kind: Kind, name: str, folder: Path, environment: dict[str, str], options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, kind: Kind, name: str, folder: Path, environment: dict[str, str], options: Sequence[str] = ()
+    ) -> None:
         self.kind = kind
         self.options = options
         self.name = name
         self.state = folder / name
         self.log = folder / f"{name}.log"
         self.restarts = 0
-        self._environment = {**os.environ, **environment, "STREAMFLOW_STATE_DIR": str(self.state), "PYTHONPATH": str(ROOT)}
+        self._environment = {
+            **os.environ,
+            **environment,
+            "STREAMFLOW_STATE_DIR": str(self.state),
+            "PYTHONPATH": str(ROOT),
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -82,7 +90,12 @@ class Worker:
         command = [sys.executable, "-m", "streamflow.cli.main", "worker", self.kind, *self.options]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent
+                command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_die_with_parent,
             )
         return self
 
@@ -142,7 +155,8 @@ class Worker:
 
 
 class Progress(NamedTuple):
-    """How far everything is: records in the sources, read of them by ingress, in `commands`, and decided and saved by the engine."""
+    """How far everything is: records in the sources, read of them by ingress, in `commands`, and decided and saved by
+    the engine."""
 
     sent: int
     read: int
@@ -164,7 +178,9 @@ class World:
         self.folder = folder
         self.folder.mkdir(parents=True)
         self.settings = Settings(
-            kafka=Kafka(bootstrap_servers=broker.bootstrap_servers), topics=Topics(prefix=self.prefix, partitions=PARTITIONS), state_dir=folder / "unused"
+            kafka=Kafka(bootstrap_servers=broker.bootstrap_servers),
+            topics=Topics(prefix=self.prefix, partitions=PARTITIONS),
+            state_dir=folder / "unused",
         )
         self.stranger = Stranger(broker.bootstrap_servers, self.prefix)
         self.source = f"{self.prefix}{source}"
@@ -186,8 +202,14 @@ class World:
     def publish(self, definition: str, catalog: str) -> Published:
         """Publishes YAML texts; returns when the broker has acknowledged it."""
         parsed, events = parse_definition(definition), parse_catalog(catalog)
-        entries = {spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True) for spec in events.events if spec.name in event_names(parsed)}
-        return publish(self.settings, name=parsed.name, version=parsed.version, content=canonical(parsed, events), events=entries)
+        entries = {
+            spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for spec in events.events
+            if spec.name in event_names(parsed)
+        }
+        return publish(
+            self.settings, name=parsed.name, version=parsed.version, content=canonical(parsed, events), events=entries
+        )
 
     def publish_loans(self) -> None:
         """Publishes the loan application, for the topic of this world."""
@@ -218,7 +240,10 @@ class World:
     def progress(self) -> Progress:
         stranger = self.stranger
         ends = (stranger.ends(self.source), stranger.ends(f"{self.prefix}commands"))
-        done = (stranger.committed(f"{self.prefix}ingress", self.source), stranger.committed(f"{self.prefix}engine", f"{self.prefix}commands"))
+        done = (
+            stranger.committed(f"{self.prefix}ingress", self.source),
+            stranger.committed(f"{self.prefix}engine", f"{self.prefix}commands"),
+        )
         sent, commands = (sum(high for _, high in of.values()) for of in ends)
         read, decided = (sum(max(0, offset) for offset in of.values()) for of in done)
         return Progress(sent, read, commands, decided)
@@ -242,10 +267,15 @@ class World:
             if progress != last:
                 last, moved = progress, now
             if now - moved > STALLED_S:
-                raise Failed(f"expected {what} but nothing has moved for {STALLED_S:.0f} s: {progress}\n{self._tails()}")
+                raise Failed(
+                    f"expected {what} but nothing has moved for {STALLED_S:.0f} s: {progress}\n{self._tails()}"
+                )
             if now - told > 5:
                 told = now
-                self.say(f"{progress.read}/{progress.sent} events read, {progress.decided}/{progress.commands} commands decided")
+                self.say(
+                    f"{progress.read}/{progress.sent} events read, {progress.decided}/{progress.commands} commands "
+                    "decided"
+                )
             time.sleep(0.1)
 
     def drain(self) -> Progress:

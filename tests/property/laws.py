@@ -1,4 +1,5 @@
-"""The laws of design section 1 as checks on a simulation, made against a fold of the log from scratch. A broken one raises LawBroken."""
+"""The laws of design section 1 as checks on a simulation, made against a fold of the log from scratch. A broken one
+raises LawBroken."""
 
 from __future__ import annotations
 
@@ -13,7 +14,15 @@ from streamflow.engine.evolve import evolve
 from streamflow.engine.overlay import META, Overlay, encode_record
 from streamflow.engine.state import OWN, Own, RunState
 from streamflow.engine.tasks import Task
-from streamflow.engine.transitions import AttemptFailed, AttemptSucceeded, DelayElapsed, DelayStarted, RunStarted, WaitStarted, WaitTimedOut
+from streamflow.engine.transitions import (
+    AttemptFailed,
+    AttemptSucceeded,
+    DelayElapsed,
+    DelayStarted,
+    RunStarted,
+    WaitStarted,
+    WaitTimedOut,
+)
 from streamflow.simulation.definitions import Reader
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, Headers, Outgoing, Stored
@@ -36,10 +45,18 @@ class LawBroken(AssertionError):
 
 
 class Fold:
-    """What one partition of `commands` means: the state after each offset and all outputs, decided once, without crashes or checkpoints."""
+    """What one partition of `commands` means: the state after each offset and all outputs, decided once, without
+    crashes or checkpoints."""
 
     def __init__(self, number: int, simulation: Simulation, limits: Limits) -> None:
-        worker = Worker("fold", simulation.log, Reader(simulation.definitions), limits, tombstone_retention_ms=1 << 62, printed=lambda line: None)
+        worker = Worker(
+            "fold",
+            simulation.log,
+            Reader(simulation.definitions),
+            limits,
+            tombstone_retention_ms=1 << 62,
+            printed=lambda line: None,
+        )
         self._partition = Partition(number, worker)
         self._partition.overlay = Overlay(MemoryStore())
         self._records = simulation.log.topics[COMMANDS].partitions[number]
@@ -62,7 +79,9 @@ class Fold:
             self.outputs += partition.outbox
             self.sent |= {(output.topic, output.key, output.value, output.headers) for output in partition.outbox}
             partition.outbox.clear()
-            self.states.append({key: encode_record(value) for key, value in partition.overlay.dirty.items() if value is not None})
+            self.states.append(
+                {key: encode_record(value) for key, value in partition.overlay.dirty.items() if value is not None}
+            )
             if partition.overlay.own.counts.applied > before:
                 self._count(record)
 
@@ -71,7 +90,8 @@ class Fold:
             if output.topic != RUNS:
                 continue
             transition = decode_transition(output.value or b"", output.headers)
-            began = isinstance(transition.data, RunStarted)  # also again, by an event that comes after its run is forgotten
+            # also again, by an event that comes after its run is forgotten
+            began = isinstance(transition.data, RunStarted)
             head = self.heads[transition.run] = evolve(None if began else self.heads[transition.run], transition)
             before = 0 if began else self.seqs.get(transition.run, 0)
             self.seqs[transition.run] = transition.seq
@@ -85,7 +105,8 @@ class Fold:
     def _count(self, record: Stored) -> None:
         command = decode_command(record.value or b"")
         if isinstance(command, AdvanceWatermark | Continue):
-            return  # idempotent by themselves: a copy of a Continue does what is left to do, which may be the share of the next
+            # idempotent by themselves: a copy of a Continue does what is left to do, which may be the share of the next
+            return
         self.applied[command.id] += 1
         if self.applied[command.id] > 1:
             raise LawBroken("no command is applied twice", command.id)
@@ -149,7 +170,11 @@ class Referee:
     def _read_one(self, record: Stored) -> None:
         headers = dict(record.headers)
         identity = headers.get("streamflow.dlq.id") if record.topic == DEAD_LETTERS else headers.get("ce_id")
-        if record.topic not in (DEAD_LETTERS, RUNS) and not record.topic.startswith("tasks.") and "ce_streamflowrun" not in headers:
+        if (
+            record.topic not in (DEAD_LETTERS, RUNS)
+            and not record.topic.startswith("tasks.")
+            and "ce_streamflowrun" not in headers
+        ):
             return  # not ours
         copy = (record.topic, record.key, record.value, record.headers)
         if headers.get("streamflow.dlq.stage") == b"ingress":
@@ -178,7 +203,10 @@ class Referee:
         changelog = self._log.changelogs[number]
         content = {key: change.value for key, change in changelog.records.items() if change.value is not None}
         if content != fold.states[changelog.committed]:
-            raise LawBroken("the changelog alone is the fold up to the committed offset", differences(content, fold.states[changelog.committed]))
+            raise LawBroken(
+                "the changelog alone is the fold up to the committed offset",
+                differences(content, fold.states[changelog.committed]),
+            )
 
     def _check_memory(self, partition: Partition, fold: Fold) -> None:
         memory = memory_of(partition)
@@ -186,7 +214,10 @@ class Referee:
             wanted = fold.states[partition.applied + 1] if partition.applied + 1 < len(fold.states) else {}
             raise LawBroken("memory is the fold up to the applied offset", differences(memory, wanted))
         counts = partition.overlay.own.counts
-        if counts.read != partition.applied + 1 or counts.read != counts.applied + counts.rejected + counts.duplicate + counts.dead:
+        if (
+            counts.read != partition.applied + 1
+            or counts.read != counts.applied + counts.rejected + counts.duplicate + counts.dead
+        ):
             raise LawBroken("the counts add up", str(counts))
 
     def _check_store(self, number: int, store: MemoryStore) -> None:
@@ -198,7 +229,11 @@ class Referee:
         """`started_once`: (definition, key, event id) of events sent once, that start a run each."""
         self.check()
         results: Counter[tuple[str, str | None, int | None, int]] = Counter()
-        have = {Outgoing(r.topic, r.partition, r.key, r.value, r.headers) for topic in self._log.topics.values() for r in topic.records()}
+        have = {
+            Outgoing(r.topic, r.partition, r.key, r.value, r.headers)
+            for topic in self._log.topics.values()
+            for r in topic.records()
+        }
         for number, fold in enumerate(self.folds):
             for output in fold.outputs:
                 if output not in have:

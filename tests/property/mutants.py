@@ -147,7 +147,11 @@ class NewestDefinition(Partition):
     def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
         if isinstance(command, StartRun):
             served = [live for live in self.worker.definitions._log.published() if live.plan.name == command.definition]
-            newest = max((live for live in served if live.at < self.worker.definitions.position), key=lambda live: live.at, default=None)
+            newest = max(
+                (live for live in served if live.at < self.worker.definitions.position),
+                key=lambda live: live.at,
+                default=None,
+            )
             if newest is not None:
                 start = msgspec.structs.replace(command.start, sha=newest.plan.sha, at=newest.at)
                 command = msgspec.structs.replace(command, start=start)
@@ -162,7 +166,9 @@ class ContentNotAwaited(Partition):
 
     def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
         if isinstance(command, StartRun) and not super()._has_content(command):
-            decision = decide(self.overlay, _Nothing(), own, command, record.timestamp_ms, record.offset, self.worker.limits)
+            decision = decide(
+                self.overlay, _Nothing(), own, command, record.timestamp_ms, record.offset, self.worker.limits
+            )
             assert any(isinstance(effect, DeadLetter) for effect in decision.effects) or decision.outcome != "dead"
             return decision
         return super()._decide(own, command, record)
@@ -211,7 +217,8 @@ class TombstonesNotWritten(Partition):
 
 
 class RestoreGoesOnBehind(Partition):
-    """Law 4: reading begins at the committed offset as it was when the partition was given, before the earlier owner was fenced."""
+    """Law 4: reading begins at the committed offset as it was when the partition was given, before the earlier owner
+    was fenced."""
 
     def __init__(self, number: int, worker: Worker) -> None:
         super().__init__(number, worker)
@@ -256,7 +263,11 @@ class AnyAttempt(Partition):
     def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
         if isinstance(command, CompleteAttempt | FailAttempt):
             head = self.overlay.get(f"run/{command.run}")
-            state = head.steps.get(command.step) if head and command.item is None else self.overlay.get(f"item/{command.run}/{command.step}/{command.item}")
+            state = (
+                head.steps.get(command.step)
+                if head and command.item is None
+                else self.overlay.get(f"item/{command.run}/{command.step}/{command.item}")
+            )
             if state is not None and state.attempt:
                 command = msgspec.structs.replace(command, attempt=state.attempt)
         return super()._decide(own, command, record)
@@ -273,7 +284,14 @@ class SuspendedNotDisarmed(Partition):
         return decision
 
 
-OWNERS = ("owner_changes", "opens_further", "opens_further", "all_take", "one_worker_checkpoints_further", "one_worker_checkpoints_further")
+OWNERS = (
+    "owner_changes",
+    "opens_further",
+    "opens_further",
+    "all_take",
+    "one_worker_checkpoints_further",
+    "one_worker_checkpoints_further",
+)
 CRASHES = ("crashes", "owner_opens", "all_take", "all_checkpoint_further")
 TIMERS = ("all_fire", "time_passes", "ingress_tells_watermarks")
 STALE = ("fetches_but_waits", "takes_what_waited", "one_takes")
@@ -312,6 +330,11 @@ def dropped(self: Protocol, partition: Partition) -> None:
     partition.cut = None
 
 
-MUTANTS: dict[str, tuple[type[Protocol], tuple[str, ...]]] = {kind.__name__: (a_mutant(kind), story) for kind, story in STORIES.items()} | {
-    "FailedCheckpointDropped": (a_mutant(Partition, fail_checkpoint=dropped), ("transactions_fail", "all_checkpoint_further"))
+MUTANTS: dict[str, tuple[type[Protocol], tuple[str, ...]]] = {
+    kind.__name__: (a_mutant(kind), story) for kind, story in STORIES.items()
+} | {
+    "FailedCheckpointDropped": (
+        a_mutant(Partition, fail_checkpoint=dropped),
+        ("transactions_fail", "all_checkpoint_further"),
+    )
 }

@@ -1,4 +1,5 @@
-"""The protocol under faults: a state machine that sends events and requests, and stops, crashes, replaces and deceives workers between any two steps."""
+"""The protocol under faults: a state machine that sends events and requests, and stops, crashes, replaces and deceives
+workers between any two steps."""
 
 from __future__ import annotations
 
@@ -23,20 +24,39 @@ from tests.builders import a_catalog, a_definition
 from tests.property.laws import Referee
 
 CATALOG = a_catalog("placed", "paid", "shipped", "visited", operations=("pay", "unpay", "check"))
-PAYMENT = {"events": [{"id": "full", "event": "paid", "where": "event.amount >= 5"}, {"id": "part", "event": "paid"}], "within": "30s", "keep": "20s"}
+PAYMENT = {
+    "events": [{"id": "full", "event": "paid", "where": "event.amount >= 5"}, {"id": "part", "event": "paid"}],
+    "within": "30s",
+    "keep": "20s",
+}
 SUMS = [{"name": "z", "expr": "{'b': 1, 'a': [trigger.who]}"}, {"name": "half", "expr": "steps.pay.data.amount / 2.0"}]
 ORDER = a_definition(
     {"id": "pay", "wait": PAYMENT},
     {"id": "sum", "needs": ["pay.full"], "set": SUMS},
-    {"id": "ship", "needs": ["sum"], "emit": {"event": "shipped", "data": [{"name": "who", "expr": "trigger.who"}, {"name": "all", "expr": "steps.sum.z"}]}},
+    {
+        "id": "ship",
+        "needs": ["sum"],
+        "emit": {
+            "event": "shipped",
+            "data": [{"name": "who", "expr": "trigger.who"}, {"name": "all", "expr": "steps.sum.z"}],
+        },
+    },
     {"id": "remind", "needs": ["pay.timeout", "pay.part"], "join": "any", "print": {"text": "run.key"}},
 )
 CHECKS = a_definition(
     {"id": "first", "set": [{"name": "x", "expr": "trigger.who"}]},
     {"id": "risky", "needs": ["first"], "set": [{"name": "x", "expr": "trigger.must"}]},
     {"id": "pause", "needs": ["first"], "delay": {"for": "10s"}},
-    {"id": "way", "needs": ["first"], "choose": [{"id": "a", "if": "trigger.who == 'a'"}, {"id": "b", "if": "trigger.who == 'b'"}]},
-    {"id": "paid", "needs": ["risky", "pause"], "wait": {"events": [{"id": "paid", "event": "paid"}], "within": "15s", "keep": "60s"}},
+    {
+        "id": "way",
+        "needs": ["first"],
+        "choose": [{"id": "a", "if": "trigger.who == 'a'"}, {"id": "b", "if": "trigger.who == 'b'"}],
+    },
+    {
+        "id": "paid",
+        "needs": ["risky", "pause"],
+        "wait": {"events": [{"id": "paid", "event": "paid"}], "within": "15s", "keep": "60s"},
+    },
     {"id": "end", "needs": ["way.a", "paid.paid"], "join": "any", "print": {"text": "'end'"}},
     name="checks",
 )
@@ -48,16 +68,42 @@ VISITS = a_definition(
     on=[{"id": "visited", "event": "visited"}],
 )
 SHIPMENTS = a_definition(
-    {"id": "note", "print": {"text": "'shipped ' + trigger.who"}}, name="shipments", runs="one", on=[{"id": "shipped", "event": "shipped"}]
+    {"id": "note", "print": {"text": "'shipped ' + trigger.who"}},
+    name="shipments",
+    runs="one",
+    on=[{"id": "shipped", "event": "shipped"}],
 )
 
-KIDS = a_definition({"id": "grow", "delay": {"for": "10s"}}, {"id": "say", "needs": ["grow"], "set": [{"name": "n", "expr": "1"}]}, name="kids", output="say")
+KIDS = a_definition(
+    {"id": "grow", "delay": {"for": "10s"}},
+    {"id": "say", "needs": ["grow"], "set": [{"name": "n", "expr": "1"}]},
+    name="kids",
+    output="say",
+)
 PAY = {"operation": "pay", "with": [{"name": "who", "expr": "item"}], "retry": {"attempts": 2, "backoff": "10s"}}
 PAYOUTS = a_definition(
-    {"id": "list", "each": {"items": "[trigger.who, 'x', 'y']", "at_once": 2}, "call": {**PAY, "within": "50s"}, "undo": {"operation": "unpay"}},
-    {"id": "kid", "needs": ["list"], "run": {"definition": "kids", "version": "1", "key": "run.key + 'x'", "within": "40s"}},
-    {"id": "ask", "needs": ["kid"], "approval": {"text": "string(steps.kid.output.n)", "who": ["all"], "within": "20s"}},
-    {"id": "check", "needs": ["ask.approved"], "call": {"operation": "check", "within": "30s"}, "undo": {"operation": "unpay"}},
+    {
+        "id": "list",
+        "each": {"items": "[trigger.who, 'x', 'y']", "at_once": 2},
+        "call": {**PAY, "within": "50s"},
+        "undo": {"operation": "unpay"},
+    },
+    {
+        "id": "kid",
+        "needs": ["list"],
+        "run": {"definition": "kids", "version": "1", "key": "run.key + 'x'", "within": "40s"},
+    },
+    {
+        "id": "ask",
+        "needs": ["kid"],
+        "approval": {"text": "string(steps.kid.output.n)", "who": ["all"], "within": "20s"},
+    },
+    {
+        "id": "check",
+        "needs": ["ask.approved"],
+        "call": {"operation": "check", "within": "30s"},
+        "undo": {"operation": "unpay"},
+    },
     {"id": "no", "needs": ["list.failure", "ask.rejected", "check.timeout"], "join": "any", "fail": {"reason": "'no'"}},
     name="payouts",
 )
@@ -68,7 +114,11 @@ KEYS = ("k1", "k2", "k3")
 PARTITIONS = st.sampled_from((0, 1))
 WORKERS = st.sampled_from(("a", "b"))
 COUNTS = st.sampled_from((1, 2, None))
-DATA = {"placed": ({"who": "a", "must": 1}, {"who": "b"}), "paid": ({"amount": 5}, {"amount": 2}, {}), "visited": ({}, {"x": {"b": 1, "a": 2}})}
+DATA = {
+    "placed": ({"who": "a", "must": 1}, {"who": "b"}),
+    "paid": ({"amount": 5}, {"amount": 2}, {}),
+    "visited": ({}, {"x": {"b": 1, "a": 2}}),
+}
 
 
 def done_outside(input: Any, task: Task) -> Any:
@@ -92,7 +142,12 @@ class Protocol(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.simulation = Simulation(
-            partitions=2, source_partitions=2, workers=("a", "b"), limits=LIMITS, partition=type(self).partition, operations=OPERATIONS
+            partitions=2,
+            source_partitions=2,
+            workers=("a", "b"),
+            limits=LIMITS,
+            partition=type(self).partition,
+            operations=OPERATIONS,
         )
         for definition in (ORDER, CHECKS, VISITS, SHIPMENTS):
             self.simulation.publish(definition, CATALOG)
@@ -107,7 +162,11 @@ class Protocol(RuleBasedStateMachine):
 
     # -- the world
 
-    @rule(event=st.sampled_from(("placed", "placed", "paid", "paid", "visited")), key=st.sampled_from(KEYS), data=st.integers(0, 2))
+    @rule(
+        event=st.sampled_from(("placed", "placed", "paid", "paid", "visited")),
+        key=st.sampled_from(KEYS),
+        data=st.integers(0, 2),
+    )
     def send(self, event: str, key: str, data: int) -> None:
         variants = DATA[event]
         id_ = f"{event}-{len(self.sent)}"
@@ -163,16 +222,27 @@ class Protocol(RuleBasedStateMachine):
         step = next((name for name, state in sorted(head.steps.items()) if state.status == "parked"), "risky")
         self.requests += 1
         id_ = f"request-{self.requests}"
-        requests: dict[str, Command] = {"cancel": CancelRun(id_, run, "asked"), "retry": RetryStep(id_, run, step), "skip": SkipStep(id_, run, step)}
+        requests: dict[str, Command] = {
+            "cancel": CancelRun(id_, run, "asked"),
+            "retry": RetryStep(id_, run, step),
+            "skip": SkipStep(id_, run, step),
+        }
         self.simulation.append(requests[what])
 
     @rule(place=st.integers(0, 10), yes=st.booleans(), number=PARTITIONS)
     def someone_decides(self, place: int, yes: bool, number: int) -> None:
-        asked = [(run, name) for run, head in sorted(self.referee.folds[number].heads.items()) for name, s in head.steps.items() if s.status == "approving"]
+        asked = [
+            (run, name)
+            for run, head in sorted(self.referee.folds[number].heads.items())
+            for name, s in head.steps.items()
+            if s.status == "approving"
+        ]
         if asked:
             run, step = asked[place % len(asked)]
             self.requests += 1
-            self.simulation.append(Decide(f"request-{self.requests}", run, step, "approved" if yes else "rejected", "someone"))
+            self.simulation.append(
+                Decide(f"request-{self.requests}", run, step, "approved" if yes else "rejected", "someone")
+            )
 
     # -- task workers
 
@@ -219,7 +289,12 @@ class Protocol(RuleBasedStateMachine):
 
     def everyone(self) -> list[Partition]:
         """Every open partition, also those in the hands of workers that were replaced."""
-        return [partition for worker in self.simulation.workers.values() for partition in list(worker.partitions.values()) if partition.open]
+        return [
+            partition
+            for worker in self.simulation.workers.values()
+            for partition in list(worker.partitions.values())
+            if partition.open
+        ]
 
     @rule(worker=WORKERS, number=PARTITIONS, count=COUNTS)
     def one_takes(self, worker: str, number: int, count: int | None) -> None:
@@ -264,9 +339,15 @@ class Protocol(RuleBasedStateMachine):
     def reads_definitions(self, worker: str) -> None:
         self.simulation.workers[worker].definitions.catch_up()
 
-    @rule(rounds=st.integers(1, 3), sends=st.booleans(), checkpoints=st.integers(0, 3), ahead_ms=st.sampled_from((0, FAST_MS)))
+    @rule(
+        rounds=st.integers(1, 3),
+        sends=st.booleans(),
+        checkpoints=st.integers(0, 3),
+        ahead_ms=st.sampled_from((0, FAST_MS)),
+    )
     def goes_well(self, rounds: int, sends: bool, checkpoints: int, ahead_ms: int) -> None:
-        """Some work without trouble, so that stories get somewhere; a checkpoint may be left half done, and clocks may be fast."""
+        """Some work without trouble, so that stories get somewhere; a checkpoint may be left half done, and clocks may
+        be fast."""
         self.simulation.ingress.read()
         for worker in self.simulation.workers.values():
             worker.fast_ms = ahead_ms
@@ -348,7 +429,8 @@ class Protocol(RuleBasedStateMachine):
 
     @rule()
     def comes_to_rest(self) -> None:
-        """The trouble ends, the owners finish, and everything must be done. Watermarks that hold nothing back need two rounds of time."""
+        """The trouble ends, the owners finish, and everything must be done. Watermarks that hold nothing back need two
+        rounds of time."""
         for worker in self.simulation.workers.values():
             worker.fast_ms = 0
         for (name, number), waiting in self.held.items():
@@ -364,12 +446,18 @@ class Protocol(RuleBasedStateMachine):
             soon = [int(key[6:21]) for fold in self.referee.folds for key in fold.armed_up_to(clock.now_ms + 60_000)]
             if not soon:
                 break
-            late = max(soon) <= clock.now_ms  # refused under a clock that was fast and is right again: sent when the old one would have
+            # refused under a clock that was fast and is right again: sent when the old one would have
+            late = max(soon) <= clock.now_ms
             clock.now_ms = clock.now_ms + FAST_MS if late else max(clock.now_ms, *soon)
         self.simulation.run_until_quiet()
         sent = list(self.sent)
         names = {"placed": ("order", "checks", "payouts")}
-        self.referee.check_rest((name, key, id_) for event, key, id_ in sent if sent.count((event, key, id_)) == 1 for name in names.get(event, ()))
+        self.referee.check_rest(
+            (name, key, id_)
+            for event, key, id_ in sent
+            if sent.count((event, key, id_)) == 1
+            for name in names.get(event, ())
+        )
 
     def teardown(self) -> None:
         if hasattr(self, "referee"):

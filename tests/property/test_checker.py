@@ -1,4 +1,5 @@
-"""The checker and the simulated engine: it finds nothing wrong with what comes out of any trouble, and catches the bugs of `tests.property.mutants`."""
+"""The checker and the simulated engine: it finds nothing wrong with what comes out of any trouble, and catches the bugs
+of `tests.property.mutants`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Whatever an author writes as a title or an expression, the diagram is valid Mermaid with exactly the nodes and edges of the definition."""
+"""Whatever an author writes as a title or an expression, the diagram is valid Mermaid with exactly the nodes and edges
+of the definition."""
 
 from __future__ import annotations
 
@@ -13,10 +14,35 @@ from streamflow.definition.model import Definition
 
 ENGINE = merman.Merman()
 
-WORDS = "end | graph | click n0 call f() | A---oB | A e1@--> B | %%{init: {}}%% | ``` | `md` | **b** | <b> | </b> | &lt; | #quot; | #35; | $$x$$ | --> | :::x"
-SIGNS = ['"', '"]', "|", "]]", "}}", "))", ";", "\\", "\n", "\r\n", "\t", "\x00", "\u2028", "\u202e", "style n0 fill:red", "@{shape: x}", "%% x"]
+WORDS = (
+    "end | graph | click n0 call f() | A---oB | A e1@--> B | %%{init: {}}%% | ``` | `md` | **b** | <b> | </b> | "
+    "&lt; | #quot; | #35; | $$x$$ | --> | :::x"
+)
+SIGNS = [
+    '"',
+    '"]',
+    "|",
+    "]]",
+    "}}",
+    "))",
+    ";",
+    "\\",
+    "\n",
+    "\r\n",
+    "\t",
+    "\x00",
+    "\u2028",
+    "\u202e",
+    "style n0 fill:red",
+    "@{shape: x}",
+    "%% x",
+]
 NASTY = st.sampled_from([*WORDS.split(" | "), *SIGNS])
-TEXTS = st.lists(st.one_of(NASTY, st.text(max_size=20)), min_size=1, max_size=5).map("".join).map(lambda text: text[:200] or "x")
+TEXTS = (
+    st.lists(st.one_of(NASTY, st.text(max_size=20)), min_size=1, max_size=5)
+    .map("".join)
+    .map(lambda text: text[:200] or "x")
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -27,7 +53,14 @@ def test_any_text_gives_valid_mermaid_with_the_same_graph(title: str, where: str
     steps = [
         {"id": "w", "title": title, "wait": wait},
         {"id": "end", "title": title, "needs": ["w.timeout"], "choose": choice},
-        {"id": "p", "title": words, "needs": ["w", "end.graph"], "join": "any", "if": condition, "print": {"text": words}},
+        {
+            "id": "p",
+            "title": words,
+            "needs": ["w", "end.graph"],
+            "join": "any",
+            "if": condition,
+            "print": {"text": words},
+        },
     ]
     on = [{"id": "t", "event": "order.placed", "where": where}]
     definition = Definition.model_validate({"name": "a", "version": "1", "on": on, "steps": steps})
@@ -36,7 +69,13 @@ def test_any_text_gives_valid_mermaid_with_the_same_graph(title: str, where: str
     assert ENGINE.validate(text, None).valid, text
     diagram = json.loads(ENGINE.parse_json(text, None))
     assert [node["id"] for node in diagram["nodes"]] == ["n0", "n1", "n2", "n3", "n4"], text
-    assert [(edge["from"], edge["to"]) for edge in diagram["edges"]] == [("n0", "n1"), ("n1", "n2"), ("n1", "n3"), ("n2", "n3"), ("n3", "n4")], text
+    assert [(edge["from"], edge["to"]) for edge in diagram["edges"]] == [
+        ("n0", "n1"),
+        ("n1", "n2"),
+        ("n1", "n3"),
+        ("n2", "n3"),
+        ("n3", "n4"),
+    ], text
 
 
 @settings(max_examples=200, deadline=None)
@@ -46,7 +85,12 @@ def test_any_text_about_what_is_done_outside_does_too(title: str, words: str, wh
     steps = [
         {"id": "c", "title": title, "each": {"items": words}, "call": call, "undo": call},
         {"id": "r", "title": title, "needs": ["c.failure"], "run": {"definition": "end", "version": "1"}},
-        {"id": "end", "title": title, "needs": ["r.timeout"], "approval": {"text": words, "who": [who[:100]], "forever": True}},
+        {
+            "id": "end",
+            "title": title,
+            "needs": ["r.timeout"],
+            "approval": {"text": words, "who": [who[:100]], "forever": True},
+        },
         {"id": "f", "title": title, "needs": ["end.rejected"], "fail": {"reason": words}},
     ]
     text = mermaid(Definition.model_validate({"name": "a", "version": "1", "input": {}, "steps": steps}))

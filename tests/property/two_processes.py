@@ -42,9 +42,25 @@ SETS = [
 VALUES = a_definition(
     {"id": "values", "set": [{"name": name, "expr": expr} for name, expr in SETS]},
     {"id": "show", "needs": ["values"], "print": {"text": "steps.values"}},
-    {"id": "tell", "needs": ["values"], "emit": {"event": "told", "data": [{"name": "map", "expr": "steps.values.made"}, {"name": "all", "expr": "trigger"}]}},
-    {"id": "then", "needs": ["show", "tell"], "wait": {"events": [{"id": "paid", "event": "paid", "where": "event.map == trigger.map"}], "within": "1h"}},
-    {"id": "last", "needs": ["then.paid", "then.timeout"], "join": "any", "set": [{"name": "v", "expr": "trigger.map"}]},
+    {
+        "id": "tell",
+        "needs": ["values"],
+        "emit": {
+            "event": "told",
+            "data": [{"name": "map", "expr": "steps.values.made"}, {"name": "all", "expr": "trigger"}],
+        },
+    },
+    {
+        "id": "then",
+        "needs": ["show", "tell"],
+        "wait": {"events": [{"id": "paid", "event": "paid", "where": "event.map == trigger.map"}], "within": "1h"},
+    },
+    {
+        "id": "last",
+        "needs": ["then.paid", "then.timeout"],
+        "join": "any",
+        "set": [{"name": "v", "expr": "trigger.map"}],
+    },
     name="values",
 )
 FAILS = a_definition(
@@ -57,9 +73,18 @@ FAILS = a_definition(
 ITEM = [{"name": "item", "expr": "{'z': item, 'a': index, 'm': trigger.map}"}, {"name": "now", "expr": "now"}]
 RETRY = {"attempts": 3, "backoff": "10s", "codes": [{"id": "busy", "attempts": 2}]}
 CALLS = a_definition(
-    {"id": "list", "each": {"items": "trigger.list", "at_once": 2}, "call": {"operation": "work", "with": ITEM, "retry": RETRY}, "undo": {"operation": "work"}},
+    {
+        "id": "list",
+        "each": {"items": "trigger.list", "at_once": 2},
+        "call": {"operation": "work", "with": ITEM, "retry": RETRY},
+        "undo": {"operation": "work"},
+    },
     {"id": "gave", "needs": ["list"], "set": [{"name": "all", "expr": "steps.list"}]},
-    {"id": "ask", "needs": ["gave"], "approval": {"text": "string(size(steps.list))", "who": ["b", "a"], "form": {"type": "object"}, "within": "1h"}},
+    {
+        "id": "ask",
+        "needs": ["gave"],
+        "approval": {"text": "string(size(steps.list))", "who": ["b", "a"], "form": {"type": "object"}, "within": "1h"},
+    },
     {"id": "stop", "needs": ["ask.timeout"], "fail": {"reason": "'nobody'"}},
     name="calls",
     output="gave",
@@ -75,7 +100,9 @@ def work(input: Any, task: Task) -> Any:
 def lines() -> list[bytes]:
     """Every record of every topic and of the state, in order."""
     catalog = a_catalog(*dict.fromkeys([*events_of(VALUES), *events_of(FAILS)]), operations=["work"])
-    simulation = Simulation(partitions=3, source_partitions=2, limits=Limits(transitions=3, window_ms=60_000), operations={"work": work})
+    simulation = Simulation(
+        partitions=3, source_partitions=2, limits=Limits(transitions=3, window_ms=60_000), operations={"work": work}
+    )
     for definition in (VALUES, FAILS, CALLS):
         simulation.publish(definition, catalog)
     keys = ["k1", "grüße", "中文"]
@@ -93,7 +120,11 @@ def lines() -> list[bytes]:
     simulation.advance("2h")
     simulation.cancel(next(run for run in simulation.runs() if simulation.head(run) is not None))
     simulation.run_until_quiet()
-    found: list[Any] = [Outgoing(r.topic, r.partition, r.key, r.value, r.headers) for topic in simulation.log.topics.values() for r in topic.records()]
+    found: list[Any] = [
+        Outgoing(r.topic, r.partition, r.key, r.value, r.headers)
+        for topic in simulation.log.topics.values()
+        for r in topic.records()
+    ]
     return [repr(one).encode() for one in [*found, *state, *states(simulation), *simulation.printed]]
 
 

@@ -1,4 +1,5 @@
-"""Walks through the protocol by a seed: the same rules as the state machine, with more weight on those that a story needs.
+"""Walks through the protocol by a seed: the same rules as the state machine, with more weight on those that a story
+needs.
 
 For planted bugs. Hypothesis explores and shrinks; a walk is quicker, and finds the same again whatever else changes.
 """
@@ -33,7 +34,11 @@ CHOICES: dict[str, Sequence[Any]] = {
     "yes": (False, True),
     "fails": (False, True),
 }
-RULES = sorted(name for name, member in vars(Protocol).items() if hasattr(member, "hypothesis_stateful_rule") and name not in ("begin", "comes_to_rest"))
+RULES = sorted(
+    name
+    for name, member in vars(Protocol).items()
+    if hasattr(member, "hypothesis_stateful_rule") and name not in ("begin", "comes_to_rest")
+)
 ALWAYS = ("send", "goes_well", "goes_well", "all_checkpoint_further", "tasks_are_done")
 
 

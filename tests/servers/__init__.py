@@ -1,7 +1,8 @@
-"""Real servers of stores for tests, on loopback: `postgres()`, `object_store()` and `nats()` are context managers that start one and say how to reach it.
+"""Real servers of stores for tests, on loopback: `postgres()`, `object_store()` and `nats()` are context managers that
+start one and say how to reach it.
 
-Each has its own temporary folder and free port, and ends with the process that started it. `python -m tests.servers install` installs what is missing,
-`python -m tests.servers run` runs all of them until Ctrl-C."""
+Each has its own temporary folder and free port, and ends with the process that started it. `python -m tests.servers
+install` installs what is missing, `python -m tests.servers run` runs all of them until Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`python -m tests.servers install` installs what is missing; `run` runs all servers until Ctrl-C and says how to reach them."""
+"""`python -m tests.servers install` installs what is missing; `run` runs all servers until Ctrl-C and says how to reach
+them."""
 
 from __future__ import annotations
 

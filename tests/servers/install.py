@@ -1,4 +1,5 @@
-"""Installs the servers that are missing: packages of the system by apt-get when we are root, the others into the cache folder."""
+"""Installs the servers that are missing: packages of the system by apt-get when we are root, the others into the cache
+folder."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def install(progress: Callable[[str], None] = say) -> list[str]:
         _apt("install", *packages) or (_apt("update") and _apt("install", *packages))
     for package, find in _SYSTEM.items():
         if _missing(find):
-            left.append(f"{package} is missing; do install it, with Debian's or Ubuntu's packages: apt-get install {package}")
+            left.append(
+                f"{package} is missing; do install it, with Debian's or Ubuntu's packages: apt-get install {package}"
+            )
     try:
         s3proxy.fetch(progress)
     except ServerMissing as error:
@@ -44,7 +47,9 @@ def _apt(*arguments: str) -> bool:
     """Whether apt-get did it. It asks nothing and starts no server."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     command = ["apt-get", "-q", "-y", "--no-install-recommends", *arguments]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False, timeout=_APT_S)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False, timeout=_APT_S
+    )
     if done.returncode:
         say(f"{' '.join(command)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-1000:]}")
     return done.returncode == 0

@@ -37,7 +37,9 @@ class NatsServer:
         self.user = USER
         self.password = PASSWORD
         configuration = folder / "nats.conf"
-        configuration.write_text(_CONFIGURATION.format(port=self.port, monitor=self._monitor, folder=folder, user=USER, password=PASSWORD))
+        configuration.write_text(
+            _CONFIGURATION.format(port=self.port, monitor=self._monitor, folder=folder, user=USER, password=PASSWORD)
+        )
         self._process = Process([program(), "-c", str(configuration)], folder / "log", self._is_ready)
 
     def start(self) -> None:
@@ -75,7 +77,9 @@ def nats() -> Iterator[NatsServer]:
 def program() -> str:
     """The server's program. Raises ServerMissing."""
     # Debian's lies where only administrators look.
-    found = shutil.which("nats-server", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+    found = shutil.which(
+        "nats-server", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    )
     if found is None:
         raise ServerMissing("nats-server is not installed; do run: make servers")
     return found

@@ -16,7 +16,8 @@ USER = "streamflow"
 PASSWORD = "postgres secret"
 DATABASE = "streamflow"
 
-# Quick, and still real; a killed server recovers from its log, which is why fsync is left alone in effect: the machine does not crash here.
+# Quick, and still real; a killed server recovers from its log, which is why fsync is left alone in effect: the machine
+# does not crash here.
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "fsync": "off",
@@ -39,7 +40,17 @@ class PostgresServer:
         self._binaries = binaries()
         data = folder / "data"
         options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        command = [*_as_owner(), str(self._binaries / "postgres"), "-D", str(data), "-p", str(self.port), "-k", str(folder), *options]
+        command = [
+            *_as_owner(),
+            str(self._binaries / "postgres"),
+            "-D",
+            str(data),
+            "-p",
+            str(self.port),
+            "-k",
+            str(folder),
+            *options,
+        ]
         # SIGQUIT is PostgreSQL's immediate stop: no farewell, and recovery at the next start.
         self._process = Process(command, folder / "log", self._is_ready, stop_signal=signal.SIGQUIT)
         self._make()
@@ -58,7 +69,13 @@ class PostgresServer:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
 
     def _is_ready(self) -> bool:
-        return accepts(self.port) and subprocess.run([str(self._binaries / "pg_isready"), "-q", "-d", self.url], check=False, timeout=10).returncode == 0
+        return (
+            accepts(self.port)
+            and subprocess.run(
+                [str(self._binaries / "pg_isready"), "-q", "-d", self.url], check=False, timeout=10
+            ).returncode
+            == 0
+        )
 
     def _make(self) -> None:
         password = self._folder / "password"
@@ -66,7 +83,15 @@ class PostgresServer:
         if os.geteuid() == 0:
             for path in (self._folder, password):
                 shutil.chown(path, "postgres", "postgres")
-        command = [*_as_owner(), str(self._binaries / "initdb"), "-D", str(self._folder / "data"), "-U", USER, "--auth=scram-sha-256"]
+        command = [
+            *_as_owner(),
+            str(self._binaries / "initdb"),
+            "-D",
+            str(self._folder / "data"),
+            "-U",
+            USER,
+            "--auth=scram-sha-256",
+        ]
         command += [f"--pwfile={password}", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=self._folder)
         if done.returncode:
@@ -83,7 +108,11 @@ def postgres() -> Iterator[PostgresServer]:
         server.start()
         try:
             server_database = server.dsn.rsplit("/", 1)[0] + "/postgres"
-            subprocess.run([str(binaries() / "psql"), "-X", "-q", "-d", server_database, "-c", f"CREATE DATABASE {DATABASE}"], check=True, timeout=30)
+            subprocess.run(
+                [str(binaries() / "psql"), "-X", "-q", "-d", server_database, "-c", f"CREATE DATABASE {DATABASE}"],
+                check=True,
+                timeout=30,
+            )
             yield server
         finally:
             server.kill()
@@ -93,7 +122,9 @@ def postgres() -> Iterator[PostgresServer]:
 
 def binaries() -> Path:
     """The folder of PostgreSQL's programs. Raises ServerMissing."""
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3].split(".")[0]))
+    installed = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3].split(".")[0])
+    )
     on_path = shutil.which("postgres")
     found = Path(on_path).resolve() if on_path else installed[-1] if installed else None
     if found is None:

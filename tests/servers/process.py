@@ -1,4 +1,5 @@
-"""One server process: started under streamflow's watchdog, ready when it answers, stopped by its id, and gone when we are gone."""
+"""One server process: started under streamflow's watchdog, ready when it answers, stopped by its id, and gone when we
+are gone."""
 
 from __future__ import annotations
 
@@ -55,7 +56,14 @@ def remove_folder(folder: Path) -> None:
 class Process:
     """A running server. `start` may be called again after `stop`."""
 
-    def __init__(self, command: Sequence[str], log: Path, ready: Callable[[], bool], *, stop_signal: signal.Signals = signal.SIGTERM) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        ready: Callable[[], bool],
+        *,
+        stop_signal: signal.Signals = signal.SIGTERM,
+    ) -> None:
         self._command = list(command)
         self._log = log
         self._ready = ready
@@ -69,7 +77,13 @@ class Process:
             command = [sys.executable, "-I", "-S", watchdog.__file__, str(_GRACE_S), *self._command]
             variables = None if environment is None else os.environ | environment
             self._watchdog = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True, env=variables, cwd=self._log.parent
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                env=variables,
+                cwd=self._log.parent,
             )
         assert self._watchdog.stdout is not None
         first = self._watchdog.stdout.readline()

@@ -30,7 +30,10 @@ _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 <exclusion><groupId>software.amazon.awssdk</groupId><artifactId>*</artifactId></exclusion>
 </exclusions></dependency></dependencies></project>
 """
-_LOGGING = '<configuration><appender name="C" class="ch.qos.logback.core.ConsoleAppender"><encoder><pattern>%d %p %c: %m%n</pattern></encoder></appender>'
+_LOGGING = (
+    '<configuration><appender name="C" class="ch.qos.logback.core.ConsoleAppender"><encoder><pattern>%d %p %c: '
+    "%m%n</pattern></encoder></appender>"
+)
 _LOGGING += '<root level="WARN"><appender-ref ref="C"/></root></configuration>\n'
 _PROPERTIES = """s3proxy.authorization=aws-v2-or-v4
 s3proxy.endpoint=http://127.0.0.1:{port}
@@ -60,7 +63,13 @@ class ObjectStore:
         properties, logging = folder / "s3proxy.conf", folder / "logback.xml"
         properties.write_text(_PROPERTIES.format(port=self.port, user=USER, password=PASSWORD, folder=self.folder))
         logging.write_text(_LOGGING)
-        command = ["java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dlogback.configurationFile={logging}"]
+        command = [
+            "java",
+            "-Xmx128m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            f"-Dlogback.configurationFile={logging}",
+        ]
         command += ["-cp", f"{jars}/*", "org.gaul.s3proxy.Main", "--properties", str(properties)]
         self._process = Process(command, folder / "log", self._is_ready)
 
@@ -122,18 +131,33 @@ def fetch(progress: Callable[[str], None] = say) -> None:
         return
     if shutil.which("mvn") is None:
         raise ServerMissing("fetching the object store for tests needs Maven; do install it")
-    with locked(folder.with_name(folder.name + ".lock"), progress, "another process fetches the object store for tests"):
+    with locked(
+        folder.with_name(folder.name + ".lock"), progress, "another process fetches the object store for tests"
+    ):
         if folder.is_dir():
             return
         progress(f"fetching S3Proxy {VERSION} with Maven (about 17 MB, once)")
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=folder.name + ".") as name:
             pom, jars = Path(name) / "pom.xml", Path(name) / "jars"
             pom.write_text(_POM)
-            command = ["mvn", "--batch-mode", "--quiet", "--strict-checksums", "-f", str(pom), "dependency:copy-dependencies"]
+            command = [
+                "mvn",
+                "--batch-mode",
+                "--quiet",
+                "--strict-checksums",
+                "-f",
+                str(pom),
+                "dependency:copy-dependencies",
+            ]
             command += ["-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=900)
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=900
+            )
             if done.returncode:
-                raise ServerMissing(f"Maven could not fetch the object store for tests; do read its last words and try again:\n{done.stdout[-2000:]}")
+                raise ServerMissing(
+                    "Maven could not fetch the object store for tests; do read its last words and try "
+                    f"again:\n{done.stdout[-2000:]}"
+                )
             jars.rename(folder)
 
 

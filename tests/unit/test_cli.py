@@ -46,7 +46,9 @@ def failing_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
         (KeyboardInterrupt(), 130),
     ],
 )
-def test_the_exit_code_says_whose_fault_it_is(error: Exception, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_exit_code_says_whose_fault_it_is(
+    error: Exception, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     failing_with(error, monkeypatch)
 
     assert main(["fail"]) == code
@@ -56,7 +58,9 @@ def test_the_exit_code_says_whose_fault_it_is(error: Exception, code: int, monke
         assert said.err.startswith(f"{error.code}: ")
 
 
-def test_with_json_an_error_is_an_object_with_all_its_problems(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_json_an_error_is_an_object_with_all_its_problems(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     failing_with(DefinitionError([Problem("a", "/x", "one."), Problem("b", "/y", "two.", "do that.")]), monkeypatch)
     main(["fail", "--json"])
 
@@ -78,7 +82,9 @@ def test_a_settings_file_that_is_not_there_is_refused(capsys: pytest.CaptureFixt
     assert capsys.readouterr().err.startswith("config_missing: ")
 
 
-def test_settings_that_do_not_fit_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_that_do_not_fit_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("STREAMFLOW_TOPICS__PARTITIONS", "many")
 
     assert main(["settings", "show"]) == 3
@@ -107,8 +113,17 @@ def test_every_noun_has_help(noun: cli.Noun, capsys: pytest.CaptureFixture[str])
 
 def test_help_loads_neither_kafka_nor_any_noun() -> None:
     program = "import sys; from streamflow.cli.main import main; main(['--help']); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
 
     modules = set(loaded.stdout.splitlines()[-1].split())
     assert "streamflow.cli.main" in modules
-    assert not modules & {"aiokafka", "confluent_kafka", "faust", "pydantic", "rich", *(noun.module for noun in cli.NOUNS)}
+    assert not modules & {
+        "aiokafka",
+        "confluent_kafka",
+        "faust",
+        "pydantic",
+        "rich",
+        *(noun.module for noun in cli.NOUNS),
+    }

@@ -1,4 +1,5 @@
-"""The examples in `definitions/` can run, their scenarios go as expected and leave no way untaken, and their READMEs show what they are."""
+"""The examples in `definitions/` can run, their scenarios go as expected and leave no way untaken, and their READMEs
+show what they are."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ def test_its_scenarios_go_as_expected_and_take_every_way(folder: Path) -> None:
 def test_its_readme_shows_its_picture(name: str) -> None:
     found = checked(DEFINITIONS / name)
     assert found.definition is not None
-    drawn = [line for line in mermaid(found.definition, found.catalog).splitlines() if not line.lstrip().startswith("%%")]
+    drawn = [
+        line for line in mermaid(found.definition, found.catalog).splitlines() if not line.lstrip().startswith("%%")
+    ]
     shown = re.search(r"```mermaid\n(.*?)\n```", (DEFINITIONS / name / "README.md").read_text(), re.S)
     assert shown is not None
     assert shown[1].splitlines() == drawn
@@ -56,5 +59,7 @@ def test_the_plugin_is_registered_with_the_contract_of_the_catalog(name: str) ->
     folder = DEFINITIONS / "fraud-detection"
     registered = parse_as(RegistrationFile, (folder / f"{name}.plugin.yaml").read_text())
     catalog = YAML(typ="safe", pure=True).load((folder / "catalog.yaml").read_text())
-    contract = next(OperationSpec.model_validate(spec) for spec in catalog["operations"] if spec["name"] == f"fraud.{name}")
+    contract = next(
+        OperationSpec.model_validate(spec) for spec in catalog["operations"] if spec["name"] == f"fraud.{name}"
+    )
     assert registered.spec == contract

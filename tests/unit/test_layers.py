@@ -12,10 +12,24 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PURE = sorted(path for folder in ("definition", "engine") for path in (ROOT / "streamflow" / folder).rglob("*.py"))
-ALL = sorted(path for folder in ("streamflow", "streamflow_check", "agents", "tests") for path in (ROOT / folder).rglob("*.py"))
+ALL = sorted(
+    path for folder in ("streamflow", "streamflow_check", "agents", "tests") for path in (ROOT / folder).rglob("*.py")
+)
 
 # What would make a decision depend on more than (state, command, plan): design law 1 and section 6.
-IMPURE = {"asyncio", "locale", "logging", "multiprocessing", "os", "platform", "random", "secrets", "socket", "structlog", "subprocess"}
+IMPURE = {
+    "asyncio",
+    "locale",
+    "logging",
+    "multiprocessing",
+    "os",
+    "platform",
+    "random",
+    "secrets",
+    "socket",
+    "structlog",
+    "subprocess",
+}
 IMPURE |= {"sys", "tempfile", "threading", "time", "urllib", "uuid"}
 CLOCKS = {"now", "utcnow", "today"}
 LONGEST = 500

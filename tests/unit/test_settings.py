@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_reference_is_what_the_tree_says() -> None:
-    assert (ROOT / "docs/settings.md").read_text() == markdown(), "do run: .venv/bin/streamflow settings docs > docs/settings.md"
+    assert (ROOT / "docs/settings.md").read_text() == markdown(), (
+        "do run: .venv/bin/streamflow settings docs > docs/settings.md"
+    )
 
 
 def test_every_setting_says_what_it_is() -> None:

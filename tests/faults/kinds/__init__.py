@@ -2,6 +2,30 @@
 
 from __future__ import annotations
 
-from tests.faults.kinds import brokers, clocks, databases, elections, groups, logs, networks, outsides, processes, stores, upgrades
+from tests.faults.kinds import (
+    brokers,
+    clocks,
+    databases,
+    elections,
+    groups,
+    logs,
+    networks,
+    outsides,
+    processes,
+    stores,
+    upgrades,
+)
 
-__all__ = ["brokers", "clocks", "databases", "elections", "groups", "logs", "networks", "outsides", "processes", "stores", "upgrades"]
+__all__ = [
+    "brokers",
+    "clocks",
+    "databases",
+    "elections",
+    "groups",
+    "logs",
+    "networks",
+    "outsides",
+    "processes",
+    "stores",
+    "upgrades",
+]

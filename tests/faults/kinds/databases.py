@@ -1,4 +1,5 @@
-"""A database that operations write to: away, or with a lock that nobody gives back. What is in its table is a part of the ledger."""
+"""A database that operations write to: away, or with a lock that nobody gives back. What is in its table is a part of
+the ledger."""
 
 from __future__ import annotations
 
@@ -42,7 +43,10 @@ class _Database(Fault):
         self.server = server = self._stack.enter_context(postgres())
         server.run("CREATE TABLE bookings (key text PRIMARY KEY, item text NOT NULL)")
         connection = {"kind": "postgres", "url": server.url, "user": server.user, "password": "env:BOOKS_PASSWORD"}
-        site.extra["tasks"] = {"STREAMFLOW_TASKS__CONNECTIONS": json.dumps({"books": connection}), "BOOKS_PASSWORD": PASSWORD}
+        site.extra["tasks"] = {
+            "STREAMFLOW_TASKS__CONNECTIONS": json.dumps({"books": connection}),
+            "BOOKS_PASSWORD": PASSWORD,
+        }
         publish_more(site.settings, BOOKING, [PostgresUpsert.spec])
         site.starts += ("booking",)
         site.ledgers.append(lambda: server.run("SELECT key FROM bookings").split())
@@ -72,7 +76,9 @@ class DatabaseLocked(_Database):
 
     def inject(self, site: Site, target: str) -> None:
         command = [str(binaries() / "psql"), "-X", "-q", "-d", self.server.dsn]
-        self._locker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+        self._locker = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
+        )
         assert self._locker.stdin is not None
         self._locker.stdin.write("BEGIN; LOCK TABLE bookings IN ACCESS EXCLUSIVE MODE;\n")
         self._locker.stdin.flush()

@@ -162,8 +162,13 @@ def _move(site: Site, group: str, topics: list[str], *, to_end: bool) -> None:
     """Commits for a group that has no members any more; waits until it has none."""
     places = []
     for topic in topics:
-        places += [TopicPartition(topic, number, high if to_end else low) for number, (low, high) in site.stranger.ends(topic).items()]
-    consumer = Consumer({"bootstrap.servers": site.bootstrap, "group.id": group, "enable.auto.commit": False, "log_level": 0})
+        places += [
+            TopicPartition(topic, number, high if to_end else low)
+            for number, (low, high) in site.stranger.ends(topic).items()
+        ]
+    consumer = Consumer(
+        {"bootstrap.servers": site.bootstrap, "group.id": group, "enable.auto.commit": False, "log_level": 0}
+    )
     try:
         _until_empty(lambda: consumer.commit(offsets=places, asynchronous=False), group)
     finally:

@@ -24,7 +24,11 @@ class SourceRecreated(Fault):
         for generator in site.generators:
             generator.pause()
         topic = f"{site.prefix}{target}"
-        site.wait(lambda: site.is_at_end("ingress", target), "the topic to be read", lambda: site.stranger.committed(f"{site.prefix}ingress", topic))
+        site.wait(
+            lambda: site.is_at_end("ingress", target),
+            "the topic to be read",
+            lambda: site.stranger.committed(f"{site.prefix}ingress", topic),
+        )
         admin = AdminClient({"bootstrap.servers": site.bootstrap, "log_level": 0})
         admin.delete_topics([topic])[topic].result()
         deadline = time.monotonic() + 20
@@ -45,9 +49,11 @@ class SourceRecreated(Fault):
 
 @kind
 class SourceRetention(Fault):
-    """Ingress is away for so long that the broker deletes events before they are read; the loss is told, everything else goes on.
+    """Ingress is away for so long that the broker deletes events before they are read; the loss is told, everything
+    else goes on.
 
-    It was stopped in order. After a kill, what it had made commands of and not yet committed would be missing in its counts."""
+    It was stopped in order. After a kill, what it had made commands of and not yet committed would be missing in its
+    counts."""
 
     name, mixes, span_s, limits = "source-retention", False, (0.8, 1.5), "none"
 
@@ -69,9 +75,11 @@ class SourceRetention(Fault):
 
 @kind
 class CommandsRetention(Fault):
-    """The engine is away for so long that commands are deleted before they are read: it stops there, until a person accepts the loss.
+    """The engine is away for so long that commands are deleted before they are read: it stops there, until a person
+    accepts the loss.
 
-    It was stopped in order. After a kill, what it had told and not yet saved would be told of runs that nobody knows any more."""
+    It was stopped in order. After a kill, what it had told and not yet saved would be told of runs that nobody knows
+    any more."""
 
     name, mixes, span_s, limits = "commands-retention", False, (0.8, 1.5), "a person"
 
@@ -82,14 +90,20 @@ class CommandsRetention(Fault):
     def heal(self, site: Site, target: str) -> None:
         topic = f"{site.prefix}commands"
         committed, ends = site.stranger.committed(f"{site.prefix}engine", topic), site.stranger.ends(topic)
-        lost = {number: self.chosen.randint(max(committed[number], low) + 1, high) for number, (low, high) in ends.items() if high > committed[number] >= 0}
+        lost = {
+            number: self.chosen.randint(max(committed[number], low) + 1, high)
+            for number, (low, high) in ends.items()
+            if high > committed[number] >= 0
+        }
         lost = dict(self.chosen.sample(sorted(lost.items()), min(2, len(lost))))
         _delete(site, topic, lost)
         (engine,) = site.of("engine")
         engine.restart()
 
         def stopped() -> bool:
-            return {line["partition"] for line in site.told(engine, "partition_stopped") if "input_gap" in line["error"]} >= lost.keys()
+            return {
+                line["partition"] for line in site.told(engine, "partition_stopped") if "input_gap" in line["error"]
+            } >= lost.keys()
 
         site.wait(stopped, "the partitions to stop", lambda: engine.log.stat().st_size)
         if not lost:

@@ -101,7 +101,8 @@ class _File(_Folder):
     def spoil(self, folder: Path) -> None:
         if self.pattern == "*.sst":
             for current in folder.glob("*/CURRENT"):  # what is in memory and in the log only is not in such files yet
-                with contextlib.suppress(Exception):  # an earlier fault may have broken it: then its files are as they are
+                # an earlier fault may have broken it: then its files are as they are
+                with contextlib.suppress(Exception):
                     database = Rdict(str(current.parent), Options(raw_mode=True))
                     database.flush()
                     database.close()

@@ -1,4 +1,5 @@
-"""Two revisions of the engine at once: rolled out and taken back under load. The newer one decides as the older one does, under another name."""
+"""Two revisions of the engine at once: rolled out and taken back under load. The newer one decides as the older one
+does, under another name."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from streamflow.engine.commands import KNOWN_REVISIONS, REVISION
 from streamflow.kafka.publication import enable_revision
 from tests.faults.nemesis import Fault, Setting, kind
 from tests.faults.site import Site
-from tests.integration import workers
-from tests.integration.workers import Forked
+from tests.integration import forked
+from tests.integration.forked import Forked
 
 NEXT = "9+next"
 
@@ -21,9 +22,9 @@ class Rolling(Forked):
 
     def start(self) -> Forked:
         arguments = (self.newer, self._environment, str(self.log), ["worker", self.kind, *self.options])
-        process = workers._nursery.Process(target=_work, args=arguments, daemon=True)
+        process = forked._nursery.Process(target=_work, args=arguments, daemon=True)
         process.start()
-        self._process = workers._Child(process)  # type: ignore[assignment]
+        self._process = forked._Child(process)  # type: ignore[assignment]
         return self
 
 
@@ -37,7 +38,7 @@ def _work(newer: bool, environment: dict[str, str], log: str, line: list[str]) -
         for module in (commands, revisions, partition):
             vars(module)["KNOWN_REVISIONS"] = known
         revisions.client_id.__defaults__ = (known,)
-    workers._work(environment, log, line)
+    forked._work(environment, log, line)
 
 
 class _Rolling(Fault):
@@ -78,8 +79,8 @@ class RollingUpgrade(_Rolling):
 
 @kind
 class RollingDowngrade(_Rolling):
-    """The older revision is enabled again; an engine that is taken back before the newer runs have ended stops their partitions, loudly, until a
-    worker comes that knows them."""
+    """The older revision is enabled again; an engine that is taken back before the newer runs have ended stops their
+    partitions, loudly, until a worker comes that knows them."""
 
     name, begins_newer = "rolling-downgrade", True
 
@@ -91,5 +92,9 @@ class RollingDowngrade(_Rolling):
         engine = site.workers["engine-0"]
 
         told = ("partition_open", "partition_stopped")
-        site.wait(lambda: bool(site.told(engine, *told)), "the older engine to open or stop", lambda: engine.log.stat().st_size)
+        site.wait(
+            lambda: bool(site.told(engine, *told)),
+            "the older engine to open or stop",
+            lambda: engine.log.stat().st_size,
+        )
         self.roll(site, "engine-0", newer=True)

@@ -21,7 +21,10 @@ SCRIPT = "import json, sys; print(json.dumps(json.load(open(sys.argv[1]))[sys.ar
 
 
 def history() -> list[dict[str, Any]]:
-    return [{"type": record.header("ce_type").removeprefix("streamflow.")} | record.json() for record in a_world().topics["p.runs"][0]]
+    return [
+        {"type": record.header("ce_type").removeprefix("streamflow.")} | record.json()
+        for record in a_world().topics["p.runs"][0]
+    ]
 
 
 def by_command_line(folder: Path, **answers: Any) -> Report:

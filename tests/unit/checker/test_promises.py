@@ -85,7 +85,7 @@ def accepted_twice(world: Recorded) -> None:
 def consumed_twice(world: Recorded) -> None:
     for seq in (8, 9):
         value = {
-            "run": RUN, "definition": "d", "version": "1", "key": KEY, "seq": seq, "at_ms": T0 + 800, "cause": DONE, "step": "more",
+            "run": RUN, "definition": "d", "version": "1", "key": KEY, "seq": seq, "at_ms": T0 + 800, "cause": DONE, "step": "more",  # noqa: E501
             "data": {"outcome": "x", "event": {"name": "placed", "id": "e9", "time_ms": 1, "data": None}},
         }  # fmt: skip
         headers = (("ce_id", f"{RUN}/{seq}".encode()), ("ce_type", b"streamflow.WaitSatisfied"))
@@ -107,13 +107,13 @@ def forgotten_start(world: Recorded) -> None:
 
 FALSIFIED: dict[str, tuple[str, Callable[[Recorded], Any]]] = {
     "an acknowledged record is not in its topic": ("acknowledged-input", lambda w: w.topics[SOURCE][0].clear()),
-    "ingress has not read an acknowledged record": ("acknowledged-input", lambda w: w.offsets["p.ingress", SOURCE].update({0: (0, "")})),
-    "an event started nothing": ("acknowledged-input", replaced("RunStarted", data={"event": {"name": "placed", "id": "e7", "time_ms": T0, "data": {}}})),
-    "a dead letter is missing": ("acknowledged-input", lambda w: w.drop(w.find("dead-letters", lambda r: r.header("streamflow.dlq.stage") == "ingress"))),
+    "ingress has not read an acknowledged record": ("acknowledged-input", lambda w: w.offsets["p.ingress", SOURCE].update({0: (0, "")})),  # noqa: E501
+    "an event started nothing": ("acknowledged-input", replaced("RunStarted", data={"event": {"name": "placed", "id": "e7", "time_ms": T0, "data": {}}})),  # noqa: E501
+    "a dead letter is missing": ("acknowledged-input", lambda w: w.drop(w.find("dead-letters", lambda r: r.header("streamflow.dlq.stage") == "ingress"))),  # noqa: E501
     "an ignored event has a command": ("acknowledged-input", lambda w: w.add(changed(command(w, START), origin={
         "topic_id": "source-id", "partition": 0, "offset": 1, "committed": 0, "tag": "t"}))),
     "a start vanishes": ("one-outcome", forgotten_start),
-    "unreadable bytes vanish": ("one-outcome", lambda w: w.drop(w.find("dead-letters", lambda r: r.header("streamflow.dlq.stage") == "engine"))),
+    "unreadable bytes vanish": ("one-outcome", lambda w: w.drop(w.find("dead-letters", lambda r: r.header("streamflow.dlq.stage") == "engine"))),  # noqa: E501
     "outcomes do not add up": ("counts-add-up", lambda w: counts(w, applied=4)),
     "a command is not counted": ("counts-add-up", lambda w: counts(w, read=3, applied=2)),
     "an outcome is counted as another": ("counts-add-up", counted_otherwise),
@@ -121,52 +121,52 @@ FALSIFIED: dict[str, tuple[str, Callable[[Recorded], Any]]] = {
     "ingress counts what is not there": ("counts-add-up", lambda w: source_counts(w, read=4, ignored=2)),
     "ingress counts a match without a command": ("counts-add-up", lambda w: source_counts(w, matched=2, ignored=0)),
     "ingress counts a dead letter that is not there": ("counts-add-up", lambda w: source_counts(w, dead=2, ignored=0)),
-    "the group has committed more than the state": ("at-rest", lambda w: w.offsets["p.engine", "p.commands"].update({0: (5, "")})),
+    "the group has committed more than the state": ("at-rest", lambda w: w.offsets["p.engine", "p.commands"].update({0: (5, "")})),  # noqa: E501
     "a command is not decided": ("at-rest", lambda w: w.add(command(w, DONE))),
     "ingress skips a record": ("counts-add-up", lambda w: source_counts(w, read=2, ignored=0)),
     "a task is not done": ("at-rest", lambda w: w.offsets["p.tasks.default", "p.tasks.default"].update({0: (0, "")})),
-    "a task is not counted": ("counts-add-up", lambda w: w.offsets["p.tasks.default", "p.tasks.default"].update({0: (1, '{"counts": {}}')})),
+    "a task is not counted": ("counts-add-up", lambda w: w.offsets["p.tasks.default", "p.tasks.default"].update({0: (1, '{"counts": {}}')})),  # noqa: E501
     "a source is not read to its end": ("at-rest", lambda w: w.add(w.topics[SOURCE][0][-1])),
     "a seq is missing": ("one-chain", lambda w: w.drop(told(w, "DelayElapsed"))),
     "the first seq is missing": ("one-chain", lambda w: w.drop(told(w, "RunStarted"))),
-    "a transition follows the end": ("one-chain", lambda w: w.replace(told(w, "EventEmitted"), told(w, "EventEmitted")._replace(
+    "a transition follows the end": ("one-chain", lambda w: w.replace(told(w, "EventEmitted"), told(w, "EventEmitted")._replace(  # noqa: E501
         headers=(("ce_id", f"{RUN}/6".encode()), ("ce_type", b"streamflow.RunCompleted"))))),
-    "a transition has the label of another": ("one-chain", lambda w: w.replace(told(w, "WaitStarted"), told(w, "WaitStarted")._replace(
+    "a transition has the label of another": ("one-chain", lambda w: w.replace(told(w, "WaitStarted"), told(w, "WaitStarted")._replace(  # noqa: E501
         headers=(("ce_id", f"{RUN}/1".encode()), ("ce_type", b"streamflow.WaitStarted"))))),
     "a cause is no command": ("one-chain", replaced("CallRequested", cause="nobody")),
     "a copy is forged": ("identical-copies", again("DelayStarted", data={"until_ms": T0 + 701})),
     "a copy has its mapping in another order": ("identical-copies", reordered),
-    "a copy has other headers": ("identical-copies", lambda w: w.add(told(w, "RunStarted")._replace(headers=(*told(w, "RunStarted").headers, ("x", b"y"))))),
-    "a copy of a task differs": ("identical-copies", lambda w: w.add(changed(w.topics["p.tasks.default"][0][0], input={"a": 2}))),
-    "a copy of the engine's own command differs": ("identical-copies", lambda w: w.add(changed(command(w, f"timer/{RUN}/pause/{T0 + 700}"), due_ms=1))),
+    "a copy has other headers": ("identical-copies", lambda w: w.add(told(w, "RunStarted")._replace(headers=(*told(w, "RunStarted").headers, ("x", b"y"))))),  # noqa: E501
+    "a copy of a task differs": ("identical-copies", lambda w: w.add(changed(w.topics["p.tasks.default"][0][0], input={"a": 2}))),  # noqa: E501
+    "a copy of the engine's own command differs": ("identical-copies", lambda w: w.add(changed(command(w, f"timer/{RUN}/pause/{T0 + 700}"), due_ms=1))),  # noqa: E501
     "a copy of an event differs": ("identical-copies", lambda w: w.add(w.topics[TARGET][0][0]._replace(value=b"{}"))),
     "a time is a worker's": ("broker-time", replaced("AttemptSucceeded", at_ms=T0 + 801)),
     "a version changes in flight": ("pinned-version", replaced("CallRequested", version="2")),
-    "a run begins with another content than it was asked for": ("pinned-version", replaced("RunStarted", data={"sha": "other"})),
+    "a run begins with another content than it was asked for": ("pinned-version", replaced("RunStarted", data={"sha": "other"})),  # noqa: E501
     "the state has another version than the run": ("pinned-version", lambda w: head(w, version="2")),
-    "a content has another sha256": ("pinned-version", lambda w: w.add(held(w, "own")._replace(key=b"content/abc", value=b'"{}"'))),
+    "a content has another sha256": ("pinned-version", lambda w: w.add(held(w, "own")._replace(key=b"content/abc", value=b'"{}"'))),  # noqa: E501
     "an event is consumed twice": ("once-consumed", consumed_twice),
-    "a timer fires early": ("timers-on-time", lambda w: w.replace(told(w, "DelayElapsed"), changed(told(w, "DelayElapsed"), at_ms=T0 + 699))),
+    "a timer fires early": ("timers-on-time", lambda w: w.replace(told(w, "DelayElapsed"), changed(told(w, "DelayElapsed"), at_ms=T0 + 699))),  # noqa: E501
     "a timer fires early and its transition does not say so": ("timers-on-time", lambda w: w.replace(
-        command(w, f"timer/{RUN}/pause/{T0 + 700}"), command(w, f"timer/{RUN}/pause/{T0 + 700}")._replace(at_ms=T0 + 600))),
+        command(w, f"timer/{RUN}/pause/{T0 + 700}"), command(w, f"timer/{RUN}/pause/{T0 + 700}")._replace(at_ms=T0 + 600))),  # noqa: E501
     "a timer fires too late": ("timers-on-time", replaced("DelayElapsed", at_ms=T0 + 99_000)),
     "a timer has not fired": ("timers-on-time", not_fired),
     "a result is accepted twice": ("one-result", accepted_twice),
     "a result of another attempt is accepted": ("one-result", replaced("AttemptSucceeded", attempt=2)),
-    "a child run is not asked for": ("children-answered", lambda w: w.replace(told(w, "CallRequested"), told(w, "CallRequested")._replace(
+    "a child run is not asked for": ("children-answered", lambda w: w.replace(told(w, "CallRequested"), told(w, "CallRequested")._replace(  # noqa: E501
         headers=(("ce_id", f"{RUN}/4".encode()), ("ce_type", b"streamflow.ChildRequested"))))),
     "a task is missing": ("calls-sent", lambda w: w.topics["p.tasks.default"][0].clear()),
-    "nobody asked for a task": ("calls-sent", lambda w: w.add(changed(w.topics["p.tasks.default"][0][0], id=f"{RUN}/book/2"))),
+    "nobody asked for a task": ("calls-sent", lambda w: w.add(changed(w.topics["p.tasks.default"][0][0], id=f"{RUN}/book/2"))),  # noqa: E501
     "an emitted event is not published": ("events-emitted", lambda w: w.topics[TARGET][0].clear()),
     "a dead letter holds other bytes": ("dead-letters-whole", lambda w: w.replace(
         w.topics["p.dead-letters"][0][0], w.topics["p.dead-letters"][0][0]._replace(value=b"{}"))),
     "a head is missing from the changelog": ("state-is-fold", lambda w: w.drop(held(w, f"run/{RUN}"))),
     "a head is behind": ("state-is-fold", lambda w: head(w, seq=6)),
     "a head has a step otherwise": ("state-is-fold", lambda w: head(w, steps={})),
-    "the changelog has a run that was never told": ("state-is-fold", lambda w: w.add(held(w, f"run/{RUN}")._replace(key=b"run/0000002a-cccc"))),
-    "a timer is armed that is over": ("state-is-fold", lambda w: w.add(held(w, "own")._replace(key=f"timer/000000000000001/{RUN}/pause".encode()))),
+    "the changelog has a run that was never told": ("state-is-fold", lambda w: w.add(held(w, f"run/{RUN}")._replace(key=b"run/0000002a-cccc"))),  # noqa: E501
+    "a timer is armed that is over": ("state-is-fold", lambda w: w.add(held(w, "own")._replace(key=f"timer/000000000000001/{RUN}/pause".encode()))),  # noqa: E501
     "the runs of a key are others": ("state-is-fold", lambda w: w.drop(held(w, f"key/d/{KEY}"))),
-    "an output outlives its run": ("state-is-fold", lambda w: w.add(held(w, f"out/{RUN}/book")._replace(key=b"out/0000002a-cccc/book"))),
+    "an output outlives its run": ("state-is-fold", lambda w: w.add(held(w, f"out/{RUN}/book")._replace(key=b"out/0000002a-cccc/book"))),  # noqa: E501
     "parked runs are counted that are not": ("state-is-fold", lambda w: own(w, parked=1)),
 }  # fmt: skip
 
@@ -196,7 +196,11 @@ def test_every_promise_can_be_broken() -> None:
     assert {promise for promise, _ in FALSIFIED.values()} | ASKED_ELSEWHERE | {"ledger-complete"} == PROMISES.keys()
 
 
-@pytest.mark.parametrize("ledger", [Counter[str](), Counter({f"{RUN}/book": 1, f"{RUN}/other": 1})], ids=["a call is missing", "a call was never asked for"])
+@pytest.mark.parametrize(
+    "ledger",
+    [Counter[str](), Counter({f"{RUN}/book": 1, f"{RUN}/other": 1})],
+    ids=["a call is missing", "a call was never asked for"],
+)
 def test_a_ledger_that_does_not_fit_breaks_its_promise_alone(ledger: Counter[str]) -> None:
     assert judge(a_world(), an_experiment(ledger=ledger)).broken_promises == ["ledger-complete"]
 

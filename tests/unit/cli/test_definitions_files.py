@@ -1,4 +1,5 @@
-"""`definitions import` and `definitions simulate`: files in, files and reports out, and exit codes that programs may rely on."""
+"""`definitions import` and `definitions simulate`: files in, files and reports out, and exit codes that programs may
+rely on."""
 
 from __future__ import annotations
 
@@ -15,7 +16,13 @@ WHOLE = {
     "version": "1",
     "steps": [
         {"id": "fetch", "plugin": "axios", "inputs": {"uri": "https://shop/{{input.order}}"}, "retries": 2},
-        {"id": "tell", "plugin": "print.line", "dependsOn": ["fetch"], "inputs": {"text": "{{fetch.status}} came"}, "retries": 0},
+        {
+            "id": "tell",
+            "plugin": "print.line",
+            "dependsOn": ["fetch"],
+            "inputs": {"text": "{{fetch.status}} came"},
+            "retries": 0,
+        },
     ],
 }
 SECRET = {"id": "pay", "plugin": "pay", "inputs": {"key": "{{env.KEY}}"}}
@@ -47,7 +54,9 @@ def answered(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[in
 
 def test_what_is_imported_whole_is_written_and_can_be_checked(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = source.parent / "order"
-    code, said = answered(capsys, "definitions", "import", source, "--out", out, "--plugins", source.parent / "plugins.yaml")
+    code, said = answered(
+        capsys, "definitions", "import", source, "--out", out, "--plugins", source.parent / "plugins.yaml"
+    )
     assert (code, said["whole"], said["counts"]["refused"]) == (0, True, 0)
     assert said["written"] == [str(out / "definition.yaml"), str(out / "catalog.yaml")]
     assert "operation: http.request" in (out / "definition.yaml").read_text()
@@ -57,14 +66,19 @@ def test_what_is_imported_whole_is_written_and_can_be_checked(source: Path, caps
 def test_a_report_names_every_part_with_place_and_reason(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, said = answered(capsys, "definitions", "import", source)
     assert {"outcome", "pointer", "reason", "became", "fix"} == set(said["findings"][0])
-    assert any(one["pointer"] == "/steps/0/plugin" and one["outcome"] == "approximated" and "--plugins" in one["fix"] for one in said["findings"])
+    assert any(
+        one["pointer"] == "/steps/0/plugin" and one["outcome"] == "approximated" and "--plugins" in one["fix"]
+        for one in said["findings"]
+    )
     assert main(["definitions", "import", str(source)]) == 0
     text = capsys.readouterr().out
     assert "name: order" in text
     assert "approximated: look at these" in text
 
 
-def test_what_is_not_whole_is_only_written_when_that_is_asked_for(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_whole_is_only_written_when_that_is_asked_for(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source.write_text(json.dumps({**WHOLE, "steps": [*WHOLE["steps"], SECRET]}))
     out = source.parent / "order"
     code, said = answered(capsys, "definitions", "import", source, "--out", out)
@@ -98,7 +112,9 @@ def test_a_mapping_of_plugins_that_is_none_is_told(text: str, source: Path) -> N
 def a_folder(tmp_path: Path, expect: str) -> Path:
     (tmp_path / "definition.yaml").write_text(SIMPLE)
     (tmp_path / "catalog.yaml").write_text("events: []\n")
-    (tmp_path / "scenarios.yaml").write_text(f"scenarios: [{{name: It prints, do: [{{start: {{key: k}}}}], expect: {expect}}}]\n")
+    (tmp_path / "scenarios.yaml").write_text(
+        f"scenarios: [{{name: It prints, do: [{{start: {{key: k}}}}], expect: {expect}}}]\n"
+    )
     return tmp_path
 
 
@@ -113,7 +129,9 @@ def test_scenarios_are_played_and_told(tmp_path: Path, capsys: pytest.CaptureFix
     assert "completed: one" in text
 
 
-def test_a_scenario_that_goes_otherwise_fails_with_the_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_scenario_that_goes_otherwise_fails_with_the_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["definitions", "simulate", str(a_folder(tmp_path, "{path: [two]}"))]) == 2
     text = capsys.readouterr().out
     assert "1 did not go as expected" in text
@@ -138,9 +156,15 @@ def test_scenarios_that_are_not_there_or_cannot_be_read_are_told(tmp_path: Path)
 
 
 def test_child_runs_are_of_the_definitions_beside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    leaf = 'name: leaf\nversion: "1"\ninput: {type: object}\noutput: a\nsteps: [{id: a, call: {operation: debug.echo, with: [{name: value, expr: "5"}]}}]\n'
+    leaf = (
+        'name: leaf\nversion: "1"\ninput: {type: object}\noutput: a\nsteps: [{id: a, call: {operation: debug.echo, '
+        'with: [{name: value, expr: "5"}]}}]\n'
+    )
     for name, child in (("middle", "leaf"), ("top", "middle")):
-        text = f'name: {name}\nversion: "1"\ninput: {{type: object}}\noutput: b\nsteps: [{{id: b, run: {{definition: {child}, version: "1"}}}}]\n'
+        text = (
+            f'name: {name}\nversion: "1"\ninput: {{type: object}}\noutput: b\nsteps: [{{id: b, run: {{definition: '
+            f'{child}, version: "1"}}}}]\n'
+        )
         (tmp_path / name).mkdir()
         (tmp_path / name / "definition.yaml").write_text(text)
     (tmp_path / "leaf").mkdir()
@@ -148,7 +172,10 @@ def test_child_runs_are_of_the_definitions_beside(tmp_path: Path, capsys: pytest
     for name in ("leaf", "middle", "top"):
         (tmp_path / name / "catalog.yaml").write_text("events: []\n")
     expect = "[{path: [b], output: {output: {output: {value: 5}}}}, {definition: leaf, path: [a]}]"
-    scenario = f"{{name: all, operations: {{debug.echo: [{{output: {{value: 5}}}}]}}, do: [{{start: {{key: k}}}}], expect: {expect}}}"
+    scenario = (
+        f"{{name: all, operations: {{debug.echo: [{{output: {{value: 5}}}}]}}, do: [{{start: {{key: k}}}}], "
+        f"expect: {expect}}}"
+    )
     (tmp_path / "top" / "scenarios.yaml").write_text(f"scenarios: [{scenario}]\n")
     code, (said,) = answered(capsys, "definitions", "simulate", tmp_path / "top")
     assert (code, said["scenarios"][0]["differences"]) == (0, [])

@@ -18,7 +18,18 @@ def reference(key: str, bucket: str = "b") -> dict[str, Any]:
 
 
 def called(step: str, connection: Any) -> Transition:
-    return Transition("00000001-a", "d", "1", "k", 2, 0, "c", CallRequested("object.put", "default", {"connection": connection}, 1), step, 1)
+    return Transition(
+        "00000001-a",
+        "d",
+        "1",
+        "k",
+        2,
+        0,
+        "c",
+        CallRequested("object.put", "default", {"connection": connection}, 1),
+        step,
+        1,
+    )
 
 
 def settings(folder: Path, **more: Connection) -> Settings:
@@ -26,10 +37,19 @@ def settings(folder: Path, **more: Connection) -> Settings:
 
 
 def test_an_object_is_found_anywhere_in_an_output_and_told_once() -> None:
-    outputs = {"output": {"report": reference("a")}, "parts": [reference("b"), None, {"deep": [reference("c")]}], "store": reference("a"), "n": 5}
+    outputs = {
+        "output": {"report": reference("a")},
+        "parts": [reference("b"), None, {"deep": [reference("c")]}],
+        "store": reference("a"),
+        "n": 5,
+    }
     found = found_in(outputs, [called("store", "files")])
 
-    assert {(one.key, one.step, one.connection) for one in found} == {("a", "store", "files"), ("b", "parts", None), ("c", "parts", None)}
+    assert {(one.key, one.step, one.connection) for one in found} == {
+        ("a", "store", "files"),
+        ("b", "parts", None),
+        ("c", "parts", None),
+    }
 
 
 def test_what_only_looks_like_an_object_is_none() -> None:
@@ -41,7 +61,9 @@ def test_objects_are_written_under_their_keys(tmp_path: Path) -> None:
     (tmp_path / "store/may/report.csv").write_bytes(b"\x00\xff")
     place = StoredObject("store", None, "", "may/report.csv", "file:///x")
 
-    assert fetch(settings(tmp_path / "store"), [place], tmp_path / "out") == {"file:///x": tmp_path / "out/may/report.csv"}
+    assert fetch(settings(tmp_path / "store"), [place], tmp_path / "out") == {
+        "file:///x": tmp_path / "out/may/report.csv"
+    }
     assert (tmp_path / "out/may/report.csv").read_bytes() == b"\x00\xff"
 
 

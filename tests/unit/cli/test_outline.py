@@ -28,4 +28,6 @@ def test_what_is_done_outside_is_told_with_its_attempts_and_limits() -> None:
 
 
 def test_the_undoing_of_a_run_is_marked() -> None:
-    assert "      ! undone by call card.refund, up to 5 times" in outline(DEFINITION, CATALOG, {"charge": "done", "charge.undo": "parked"})
+    assert "      ! undone by call card.refund, up to 5 times" in outline(
+        DEFINITION, CATALOG, {"charge": "done", "charge.undo": "parked"}
+    )

@@ -68,7 +68,9 @@ def test_a_definition_without_a_catalog_takes_the_published_one_or_is_refused(fo
 
 
 def test_a_problem_is_on_its_line(folder: Path) -> None:
-    (folder / "definition.yaml").write_text(DEFINITION.replace("event: parcel.packed", "event: parcel.paked").replace("run.key", "run.kay"))
+    (folder / "definition.yaml").write_text(
+        DEFINITION.replace("event: parcel.packed", "event: parcel.paked").replace("run.key", "run.kay")
+    )
 
     problems = found(folder)
 
@@ -110,7 +112,9 @@ def test_definitions_that_others_start_come_before_these(tmp_path: Path) -> None
         (tmp_path / name).mkdir()
         (tmp_path / name / "definition.yaml").write_text(f"name: {name}\nversion: '1'\ninput: {{}}\nsteps: [{steps}]\n")
 
-    write("a-top", "{id: x, run: {definition: c-low, version: '1'}}, {id: y, run: {definition: b-middle, version: '1'}}")
+    write(
+        "a-top", "{id: x, run: {definition: c-low, version: '1'}}, {id: y, run: {definition: b-middle, version: '1'}}"
+    )
     write("b-middle", "{id: x, run: {definition: c-low, version: '1'}}")
     write("c-low", "{id: x, print: {text: run.key}}")
     found = sources.find(tmp_path)

@@ -73,7 +73,18 @@ def test_a_run_with_calls_says_first_how_far_each_of_them_is() -> None:
     history = [
         fact(FACT[t.RunStarted]),
         Transition("00000001-a", "order", "1", "A-1", 2, 0, "c", FACT[t.CallRequested], "charge", 1),
-        Transition("00000001-a", "order", "1", "A-1", 3, 0, "c", t.AttemptFailed("card_declined", "no money", None, "failure"), "charge", 1),
+        Transition(
+            "00000001-a",
+            "order",
+            "1",
+            "A-1",
+            3,
+            0,
+            "c",
+            t.AttemptFailed("card_declined", "no money", None, "failure"),
+            "charge",
+            1,
+        ),
         fact(FACT[t.ApprovalRequested], 4, "review"),
     ]
 
@@ -88,7 +99,13 @@ def test_long_data_is_cut() -> None:
 
 
 def test_a_timeline_counts_time_from_the_start() -> None:
-    lines = timeline([fact(FACT[t.RunStarted]), fact(t.ValuesSet({}), 2, "totals", 1500), fact(t.RunCompleted(("totals",)), 3, None, 61_000)]).splitlines()
+    lines = timeline(
+        [
+            fact(FACT[t.RunStarted]),
+            fact(t.ValuesSet({}), 2, "totals", 1500),
+            fact(t.RunCompleted(("totals",)), 3, None, 61_000),
+        ]
+    ).splitlines()
 
     assert lines[3] == "status      completed: totals"
     assert "took        1 min 1 s" in lines[4]
@@ -102,19 +119,32 @@ def test_a_timeline_says_that_its_beginning_is_gone() -> None:
 
 @pytest.mark.parametrize(
     ("ms", "text"),
-    [(0, "0.00 s"), (9_994, "9.99 s"), (12_000, "12 s"), (200_000, "3 min 20 s"), (7_260_000, "2 h 1 min"), (180_000_000, "2 d 2 h")],
+    [
+        (0, "0.00 s"),
+        (9_994, "9.99 s"),
+        (12_000, "12 s"),
+        (200_000, "3 min 20 s"),
+        (7_260_000, "2 h 1 min"),
+        (180_000_000, "2 d 2 h"),
+    ],
 )
 def test_lengths_of_time(ms: int, text: str) -> None:
     assert output.length(ms) == text
 
 
 def test_a_table_stands_in_columns() -> None:
-    assert output.table(("name", "count>"), [("a", "1"), ("bcd", "200")], "nothing") == "NAME  COUNT\na         1\nbcd     200"
+    assert (
+        output.table(("name", "count>"), [("a", "1"), ("bcd", "200")], "nothing")
+        == "NAME  COUNT\na         1\nbcd     200"
+    )
     assert output.table(("name",), [], "nothing") == "nothing"
 
 
 def test_an_outline_shows_every_step_and_every_way() -> None:
-    definition, catalog = sources.read_definition(EXAMPLES / "order-fulfilment"), sources.read_catalog(EXAMPLES / "order-fulfilment")
+    definition, catalog = (
+        sources.read_definition(EXAMPLES / "order-fulfilment"),
+        sources.read_catalog(EXAMPLES / "order-fulfilment"),
+    )
 
     text = outline(definition, catalog)
 
@@ -124,7 +154,10 @@ def test_an_outline_shows_every_step_and_every_way() -> None:
 
 
 def test_an_outline_of_a_run_marks_its_steps() -> None:
-    definition, catalog = sources.read_definition(EXAMPLES / "loan-application"), sources.read_catalog(EXAMPLES / "loan-application")
+    definition, catalog = (
+        sources.read_definition(EXAMPLES / "loan-application"),
+        sources.read_catalog(EXAMPLES / "loan-application"),
+    )
 
     text = outline(definition, catalog, {"preaccepted": "done", "accepted": "waiting"})
 

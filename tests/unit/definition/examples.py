@@ -55,7 +55,7 @@ operations:
 definitions:
   - {name: parcel, version: "1", sha: "1a", at: 4, input: {type: object, required: [id], properties: {id: {type: string}, count: {type: integer}}}}
   - {name: parcel, version: "2", sha: "2a", at: 7}
-""")
+""")  # noqa: E501
 
 GOOD = """
 name: order-payment
@@ -125,7 +125,7 @@ steps:
   - id: late
     needs: [charge.timeout]
     print: {text: errors.charge.code}
-"""
+"""  # noqa: E501
 
 HEAD = 'name: a\nversion: "1"\non: [{id: placed, event: order.placed}]\nsteps:\n'
 

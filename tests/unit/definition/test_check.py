@@ -27,7 +27,7 @@ steps:
   - id: paid
     print: {text: "'x"}
     delay: {for: 1h}
-"""
+"""  # noqa: E501
 
 
 def test_all_mistakes_are_reported_at_once_with_place_and_fix() -> None:
@@ -81,8 +81,14 @@ def test_every_code_that_is_reported_is_in_the_table() -> None:
         ("- {id: placed, print: {text: '1'}}", [("SF210", "/steps/0/id")]),
         ("- {id: if, print: {text: '1'}}", [("SF219", "/steps/0/id")]),
         ("- {id: a, needs: [placed], print: {text: '1'}}", [("SF211", "/steps/0/needs/0")]),
-        ("- {id: a, print: {text: '1'}}\n- {id: b, needs: [a.done], print: {text: '1'}}", [("SF212", "/steps/1/needs/0")]),
-        ("- {id: a, print: {text: '1'}}\n- {id: b, needs: [a, a], print: {text: '1'}}", [("SF223", "/steps/1/needs/1")]),
+        (
+            "- {id: a, print: {text: '1'}}\n- {id: b, needs: [a.done], print: {text: '1'}}",
+            [("SF212", "/steps/1/needs/0")],
+        ),
+        (
+            "- {id: a, print: {text: '1'}}\n- {id: b, needs: [a, a], print: {text: '1'}}",
+            [("SF223", "/steps/1/needs/1")],
+        ),
         ("- {id: a, needs: [a], print: {text: '1'}}", [("SF213", "/steps/0/needs")]),
         ("- {id: a}", [("SF214", "/steps/0")]),
         ("- {id: a, delay: {}}", [("SF216", "/steps/0/delay")]),
@@ -94,10 +100,23 @@ def test_every_code_that_is_reported_is_in_the_table() -> None:
         ("- {id: a, choose: [{id: b, if: 'true'}, {id: b}]}", [("SF223", "/steps/0/choose/1/id")]),
         ("- {id: a, choose: [{id: failure}]}", [("SF219", "/steps/0/choose/0/id")]),
         ("- {id: a, set: [{name: b, expr: '1'}, {name: b, expr: '2'}]}", [("SF223", "/steps/0/set/1/name")]),
-        ("- {id: a, wait: {events: [{id: b, event: raw}], within: 1h, forever: true}}", [("SF215", "/steps/0/wait"), ("SF222", "/steps/0/wait/within")]),
-        ("- {id: a, wait: {events: [{id: timeout, event: raw}], forever: true}}", [("SF219", "/steps/0/wait/events/0/id")]),
-        ("- {id: a, wait: {events: [{id: b, event: raw, key: trigger.id}], forever: true}}", [("SF224", "/steps/0/wait/events/0/key")]),
-        ("- {id: a, wait: {events: [{id: b, event: raw}], forever: true}}\n- {id: c, needs: [a.timeout], print: {text: '1'}}", [("SF212", "/steps/1/needs/0")]),
+        (
+            "- {id: a, wait: {events: [{id: b, event: raw}], within: 1h, forever: true}}",
+            [("SF215", "/steps/0/wait"), ("SF222", "/steps/0/wait/within")],
+        ),
+        (
+            "- {id: a, wait: {events: [{id: timeout, event: raw}], forever: true}}",
+            [("SF219", "/steps/0/wait/events/0/id")],
+        ),
+        (
+            "- {id: a, wait: {events: [{id: b, event: raw, key: trigger.id}], forever: true}}",
+            [("SF224", "/steps/0/wait/events/0/key")],
+        ),
+        (
+            "- {id: a, wait: {events: [{id: b, event: raw}], forever: true}}\n- {id: c, needs: [a.timeout], print: "
+            "{text: '1'}}",
+            [("SF212", "/steps/1/needs/0")],
+        ),
         ("- {id: a, emit: {event: raww}}", [("SF201", "/steps/0/emit/event")]),
         ("- {id: a, emit: {event: raw, key: trigger.customer}}", [("SF272", "/steps/0/emit/key")]),
         ("- {id: a, if: trigger.id, print: {text: '1'}}", [("SF272", "/steps/0/if")]),
@@ -107,11 +126,16 @@ def test_the_graph_and_its_parts(steps: str, expected: list[tuple[str, str]]) ->
     assert codes(steps) == expected
 
 
-CHOICE = "- {id: c, choose: [{id: x, if: 'true'}, {id: y}]}\n- {id: a, needs: [c.x], print: {text: '1'}}\n- {id: b, needs: [c.y], print: {text: '1'}}\n"
+CHOICE = (
+    "- {id: c, choose: [{id: x, if: 'true'}, {id: y}]}\n- {id: a, needs: [c.x], print: {text: '1'}}\n- {id: b, "
+    "needs: [c.y], print: {text: '1'}}\n"
+)
 
 
 def test_needs_that_exclude_each_other_can_never_all_be_met() -> None:
-    assert codes("- {id: c, choose: [{id: x, if: 'true'}, {id: y}]}\n- {id: d, needs: [c.x, c.y], print: {text: '1'}}") == [("SF217", "/steps/1/needs")]
+    assert codes(
+        "- {id: c, choose: [{id: x, if: 'true'}, {id: y}]}\n- {id: d, needs: [c.x, c.y], print: {text: '1'}}"
+    ) == [("SF217", "/steps/1/needs")]
     assert codes(CHOICE + "- {id: d, needs: [a, b], print: {text: '1'}}") == [("SF217", "/steps/3/needs")]
     assert codes(CHOICE + "- {id: d, needs: [a, b], join: any, print: {text: '1'}}") == []
     waits = "- {id: w, wait: {events: [{id: x, event: raw}], within: 1h}}\n"
@@ -203,9 +227,25 @@ def test_good_expressions_have_no_problems(source: str) -> None:
 
 def test_types_flow_from_set_to_later_steps() -> None:
     values = {"at": "now", "who": "trigger.customer", "n": "trigger.quantity * 2", "all": "trigger.lines.map(l, l.sku)"}
-    steps = "- id: a\n  set: [" + ", ".join(f"{{name: {name}, expr: '{source}'}}" for name, source in values.items()) + "]\n"
-    assert codes(steps + "- {id: b, needs: [a], print: {text: 'steps.a.at + steps.a.who.email + string(steps.a.n + 1) + steps.a.all[0]'}}") == []
-    for wrong in ("steps.a.att", "steps.a.who.mail", "steps.a.n + 'x'", "steps.a.all[0] + 1", "steps.a.at + duration('1h')"):
+    steps = (
+        "- id: a\n  set: ["
+        + ", ".join(f"{{name: {name}, expr: '{source}'}}" for name, source in values.items())
+        + "]\n"
+    )
+    assert (
+        codes(
+            steps + "- {id: b, needs: [a], print: {text: 'steps.a.at + steps.a.who.email + string(steps.a.n + 1) + "
+            "steps.a.all[0]'}}"
+        )
+        == []
+    )
+    for wrong in (
+        "steps.a.att",
+        "steps.a.who.mail",
+        "steps.a.n + 'x'",
+        "steps.a.all[0] + 1",
+        "steps.a.at + duration('1h')",
+    ):
         assert codes(steps + f'- {{id: b, needs: [a], print: {{text: "{wrong}"}}}}') != [], wrong
 
 
@@ -215,12 +255,18 @@ def test_a_step_that_may_not_have_run_is_asked_for_first() -> None:
     assert [(problem.code, problem.severity) for problem in found] == [("SF269", "warning")]
     assert codes(any_join % "'has(steps.a) ? steps.a.text : steps.c.branch'") == []
     assert codes(CHOICE + "- {id: d, needs: [a, b], join: any, if: has(steps.a), print: {text: steps.a.text}}") == []
-    late = "- {id: w, wait: {events: [{id: x, event: raw}], within: 1h}}\n- {id: d, needs: [w.timeout], print: {text: steps.w.id}}"
+    late = (
+        "- {id: w, wait: {events: [{id: x, event: raw}], within: 1h}}\n- {id: d, needs: [w.timeout], print: {text: "
+        "steps.w.id}}"
+    )
     assert codes(late) == [("SF269", "/steps/1/print/text")]
 
 
 def test_with_several_triggers_a_field_of_one_of_them_is_open_and_a_misspelt_one_a_mistake() -> None:
-    head = HEAD.replace("[{id: placed, event: order.placed}]", "[{id: placed, event: order.placed}, {id: paid, event: payment.captured}]")
+    head = HEAD.replace(
+        "[{id: placed, event: order.placed}]",
+        "[{id: placed, event: order.placed}, {id: paid, event: payment.captured}]",
+    )
     assert codes("- {id: a, if: has(trigger.order_id), print: {text: trigger.order_id}}", head) == []
     assert codes("- {id: a, print: {text: trigger.order}}", head) == [("SF270", "/steps/0/print/text")]
 
@@ -229,14 +275,27 @@ def test_with_several_triggers_a_field_of_one_of_them_is_open_and_a_misspelt_one
     ("data", "expected"),
     [
         ("{name: id, expr: trigger.id}, {name: total, expr: trigger.amount}, {name: status, expr: \"'paid'\"}", []),
-        ("{name: id, expr: trigger.id}, {name: total, expr: trigger.quantity}, {name: count, expr: trigger.quantity}", []),
+        (
+            "{name: id, expr: trigger.id}, {name: total, expr: trigger.quantity}, {name: count, expr: "
+            "trigger.quantity}",
+            [],
+        ),
         ("{name: id, expr: trigger.id}", [("SF240", "/steps/0/emit/data")]),
         ("{name: id, expr: trigger.amount}, {name: total, expr: '1'}", [("SF242", "/steps/0/emit/data/0/expr")]),
         ("{name: id, expr: trigger.id}, {name: total, expr: trigger.id}", [("SF242", "/steps/0/emit/data/1/expr")]),
-        ("{name: id, expr: trigger.id}, {name: total, expr: '1'}, {name: count, expr: '1.5'}", [("SF242", "/steps/0/emit/data/2/expr")]),
-        ("{name: id, expr: trigger.id}, {name: total, expr: '1'}, {name: status, expr: \"'payd'\"}", [("SF242", "/steps/0/emit/data/2/expr")]),
+        (
+            "{name: id, expr: trigger.id}, {name: total, expr: '1'}, {name: count, expr: '1.5'}",
+            [("SF242", "/steps/0/emit/data/2/expr")],
+        ),
+        (
+            "{name: id, expr: trigger.id}, {name: total, expr: '1'}, {name: status, expr: \"'payd'\"}",
+            [("SF242", "/steps/0/emit/data/2/expr")],
+        ),
         ("{name: id, expr: trigger.open}, {name: total, expr: trigger.attributes.x}", []),
-        ("{name: id, expr: trigger.id}, {name: total, expr: '1'}, {name: more, expr: '1'}", [("SF241", "/steps/0/emit/data/2/name")]),
+        (
+            "{name: id, expr: trigger.id}, {name: total, expr: '1'}, {name: more, expr: '1'}",
+            [("SF241", "/steps/0/emit/data/2/name")],
+        ),
     ],
 )
 def test_emitted_data_is_checked_against_the_schema_of_its_event(data: str, expected: list[tuple[str, str]]) -> None:
@@ -244,8 +303,12 @@ def test_emitted_data_is_checked_against_the_schema_of_its_event(data: str, expe
 
 
 def test_limits_come_first_and_alone() -> None:
-    assert codes("".join(f"- {{id: s{index}, print: {{text: oops}}}}\n" for index in range(STEPS + 1))) == [("SF230", "/steps")]
-    catalog = parse_catalog("events: [{name: order.placed, topics: [a], schema: {description: " + "x" * CONTENT_BYTES + "}}]")
+    assert codes("".join(f"- {{id: s{index}, print: {{text: oops}}}}\n" for index in range(STEPS + 1))) == [
+        ("SF230", "/steps")
+    ]
+    catalog = parse_catalog(
+        "events: [{name: order.placed, topics: [a], schema: {description: " + "x" * CONTENT_BYTES + "}}]"
+    )
     found = check(parse_definition(HEAD + "- {id: a, print: {text: oops}}"), catalog)
     assert [problem.code for problem in found] == ["SF231"]
 
@@ -268,17 +331,24 @@ def test_limits_come_first_and_alone() -> None:
 )
 def test_a_schema_that_is_none_is_one_problem_and_breaks_nothing(schema: str) -> None:
     catalog = parse_catalog(f"events: [{{name: order.placed, topics: [a], schema: {schema}}}]")
-    found = check(parse_definition(HEAD + "- {id: a, emit: {event: order.placed, data: [{name: x, expr: trigger.a.b}]}}"), catalog)
+    found = check(
+        parse_definition(HEAD + "- {id: a, emit: {event: order.placed, data: [{name: x, expr: trigger.a.b}]}}"), catalog
+    )
     assert [problem.code for problem in found] == ["SF202"]
 
 
 def test_an_event_that_the_catalog_holds_twice_is_reported() -> None:
     catalog = parse_catalog("events: [{name: order.placed, topics: [a]}, {name: order.placed, topics: [b]}]")
-    assert [problem.code for problem in check(parse_definition(HEAD + "- {id: a, print: {text: '1'}}"), catalog)] == ["SF203"]
+    assert [problem.code for problem in check(parse_definition(HEAD + "- {id: a, print: {text: '1'}}"), catalog)] == [
+        "SF203"
+    ]
 
 
 def test_the_largest_definition_has_no_problem() -> None:
-    steps = "".join(f"- {{id: s{n}, needs: [{f's{n - 1}' if n else ''}], set: [{{name: a, expr: 'trigger.quantity + {n}'}}]}}\n" for n in range(STEPS))
+    steps = "".join(
+        f"- {{id: s{n}, needs: [{f's{n - 1}' if n else ''}], set: [{{name: a, expr: 'trigger.quantity + {n}'}}]}}\n"
+        for n in range(STEPS)
+    )
     definition = parse_definition(HEAD + steps)
     assert check(definition, CATALOG) == ()
 
@@ -289,6 +359,9 @@ ELSEWHERE = "events: [{name: order.placed, topics: [orders]}, {name: parcel.sent
 @pytest.mark.parametrize(("keep", "expected"), [("", [("SF225", "/steps/0/wait/events/0/event")]), (", keep: 1h", [])])
 def test_an_event_of_another_topic_may_come_before_its_run(keep: str, expected: list[tuple[str, str]]) -> None:
     steps = f"- {{id: sent, wait: {{events: [{{id: sent, event: parcel.sent}}], forever: true{keep}}}}}\n"
-    found = check(parse_definition("name: x\nversion: '1'\non: [{id: placed, event: order.placed}]\nsteps:\n" + steps), parse_catalog(ELSEWHERE))
+    found = check(
+        parse_definition("name: x\nversion: '1'\non: [{id: placed, event: order.placed}]\nsteps:\n" + steps),
+        parse_catalog(ELSEWHERE),
+    )
     assert [(problem.code, problem.pointer) for problem in found] == expected
     assert all(problem.severity == "warning" for problem in found)

@@ -38,7 +38,7 @@ steps:
   - {id: ask, approval: {text: "'ok?'", who: [a, a], form: {type: 3}}}
   - {id: over, needs: [charge.failure, tell.failure], fail: {reason: errors.tell.code + errors.one.code}}
   - {id: after, needs: [over, again], print: {text: index}}
-"""
+"""  # noqa: E501
 
 
 def test_all_mistakes_are_reported_at_once_with_place_and_fix() -> None:
@@ -104,12 +104,24 @@ def test_a_good_definition_has_no_problems() -> None:
     [
         ("- {id: a, call: {operation: anything}}", []),
         ("- {id: a, call: {operation: anything, with: [{name: whatever, expr: trigger.amount}]}}", []),
-        ("- {id: a, call: {operation: anything, with: [{name: x, expr: '1'}, {name: x, expr: '2'}]}}", [("SF223", "/steps/0/call/with/1/name")]),
-        ("- {id: a, call: {operation: card.refund, with: [{name: chrge, expr: '1'}]}}", [("SF244", "/steps/0/call/with/0/name")]),
+        (
+            "- {id: a, call: {operation: anything, with: [{name: x, expr: '1'}, {name: x, expr: '2'}]}}",
+            [("SF223", "/steps/0/call/with/1/name")],
+        ),
+        (
+            "- {id: a, call: {operation: card.refund, with: [{name: chrge, expr: '1'}]}}",
+            [("SF244", "/steps/0/call/with/0/name")],
+        ),
         ("- {id: a, call: {operation: card.refund, with: [{name: more, expr: '1'}]}}", []),
-        ("- {id: a, call: {operation: stock.reserve, with: [{name: more, expr: '1'}]}}", [("SF244", "/steps/0/call/with/0/name")]),
+        (
+            "- {id: a, call: {operation: stock.reserve, with: [{name: more, expr: '1'}]}}",
+            [("SF244", "/steps/0/call/with/0/name")],
+        ),
         ("- {id: a, call: {operation: anything, retry: {codes: [{id: attempt_timeout, attempts: 1}]}}}", []),
-        ("- {id: a, call: {operation: anything, retry: {codes: [{id: busy, attempts: 1}]}}}", [("SF234", "/steps/0/call/retry/codes/0/id")]),
+        (
+            "- {id: a, call: {operation: anything, retry: {codes: [{id: busy, attempts: 1}]}}}",
+            [("SF234", "/steps/0/call/retry/codes/0/id")],
+        ),
         ("- {id: a, call: {operation: anything, retry: {backoff: 0s}}}", []),
         ("- {id: a, call: {operation: anything, retry: {backoff: 6m}}}", [("SF233", "/steps/0/call/retry/backoff")]),
         ("- {id: a, call: {operation: anything, lane: nobody-has-it}}", []),
@@ -122,23 +134,48 @@ def test_a_good_definition_has_no_problems() -> None:
         ("- {id: a, run: {definition: parcel, version: '2', key: trigger.lines}}", [("SF272", "/steps/0/run/key")]),
         ("- {id: a, run: {definition: a, version: '1'}}", [("SF208", "/steps/0/run")]),
         ("- {id: a, approval: {text: \"'?'\", who: [b], forever: true}}", []),
-        ("- {id: a, approval: {text: \"'?'\", who: [b], within: 1h, forever: true}}", [("SF215", "/steps/0/approval"), ("SF222", "/steps/0/approval/within")]),
         (
-            "- {id: a, approval: {text: \"'?'\", who: [b], within: 0s}}\n- {id: b, needs: [a.timeout], print: {text: '1'}}",
+            "- {id: a, approval: {text: \"'?'\", who: [b], within: 1h, forever: true}}",
+            [("SF215", "/steps/0/approval"), ("SF222", "/steps/0/approval/within")],
+        ),
+        (
+            "- {id: a, approval: {text: \"'?'\", who: [b], within: 0s}}\n- {id: b, needs: [a.timeout], print: {text: "
+            "'1'}}",
             [("SF232", "/steps/0/approval/within")],
         ),
-        ("- {id: a, approval: {text: \"'?'\", who: [b], forever: true}}\n- {id: b, needs: [a.timeout], print: {text: '1'}}", [("SF212", "/steps/1/needs/0")]),
-        ("- {id: a, approval: {text: \"'?'\", who: [b], forever: true}}\n- {id: b, needs: [a.aproved], print: {text: '1'}}", [("SF212", "/steps/1/needs/0")]),
-        ("- {id: a, call: {operation: anything}}\n- {id: b, needs: [a.done], print: {text: '1'}}", [("SF212", "/steps/1/needs/0")]),
-        ("- {id: a, call: {operation: anything}}\n- {id: b, needs: [a, a.failure], print: {text: '1'}}", [("SF217", "/steps/1/needs")]),
+        (
+            "- {id: a, approval: {text: \"'?'\", who: [b], forever: true}}\n- {id: b, needs: [a.timeout], print: "
+            "{text: '1'}}",
+            [("SF212", "/steps/1/needs/0")],
+        ),
+        (
+            "- {id: a, approval: {text: \"'?'\", who: [b], forever: true}}\n- {id: b, needs: [a.aproved], print: "
+            "{text: '1'}}",
+            [("SF212", "/steps/1/needs/0")],
+        ),
+        (
+            "- {id: a, call: {operation: anything}}\n- {id: b, needs: [a.done], print: {text: '1'}}",
+            [("SF212", "/steps/1/needs/0")],
+        ),
+        (
+            "- {id: a, call: {operation: anything}}\n- {id: b, needs: [a, a.failure], print: {text: '1'}}",
+            [("SF217", "/steps/1/needs")],
+        ),
         ("- {id: a, call: {operation: anything, within: 1h}}", []),
-        ("- {id: a, fail: {reason: \"'x'\"}}\n- {id: b, needs: [a], join: any, print: {text: '1'}}", [("SF226", "/steps/1/needs/0")]),
-        ("- {id: a, each: {items: trigger.lines}, call: {operation: anything}, if: item.count > 1}", [("SF266", "/steps/0/if")]),
+        (
+            "- {id: a, fail: {reason: \"'x'\"}}\n- {id: b, needs: [a], join: any, print: {text: '1'}}",
+            [("SF226", "/steps/1/needs/0")],
+        ),
+        (
+            "- {id: a, each: {items: trigger.lines}, call: {operation: anything}, if: item.count > 1}",
+            [("SF266", "/steps/0/if")],
+        ),
         ("- {id: a, each: {items: 'item'}, call: {operation: anything}}", [("SF266", "/steps/0/each/items")]),
         ("- {id: a, each: {items: trigger.quantity}, call: {operation: anything}}", [("SF272", "/steps/0/each/items")]),
         ("- {id: a, each: {items: trigger.open}, call: {operation: anything, with: [{name: x, expr: item.y}]}}", []),
         (
-            "- {id: a, each: {items: trigger.lines}, call: {operation: anything}, undo: {operation: anything, with: [{name: x, expr: item}]}}",
+            "- {id: a, each: {items: trigger.lines}, call: {operation: anything}, undo: {operation: anything, with: "
+            "[{name: x, expr: item}]}}",
             [("SF266", "/steps/0/undo/with/0/expr")],
         ),
     ],
@@ -161,7 +198,10 @@ def test_calls_and_their_like(steps: str, expected: list[tuple[str, str]]) -> No
     ],
 )
 def test_an_item_has_the_type_of_the_elements_of_the_list(expr: str, expected: list[str]) -> None:
-    step = f"- {{id: a, each: {{items: trigger.lines}}, call: {{operation: stock.reserve, with: [{{name: sku, expr: '{expr}'}}]}}}}"
+    step = (
+        f"- {{id: a, each: {{items: trigger.lines}}, call: {{operation: stock.reserve, with: [{{name: sku, expr: "
+        f"'{expr}'}}]}}}}"
+    )
     assert [code for code, _ in codes(step)] == expected
 
 
@@ -176,8 +216,13 @@ def test_an_item_has_the_type_of_the_elements_of_the_list(expr: str, expected: l
         ("[trigger.customer]", "item.emial", ["SF270"]),
     ],
 )
-def test_an_item_of_a_computed_list_has_the_type_of_what_was_computed(items: str, expr: str, expected: list[str]) -> None:
-    step = f'- {{id: a, each: {{items: "{items}"}}, call: {{operation: stock.reserve, with: [{{name: sku, expr: "{expr}"}}]}}}}'
+def test_an_item_of_a_computed_list_has_the_type_of_what_was_computed(
+    items: str, expr: str, expected: list[str]
+) -> None:
+    step = (
+        f'- {{id: a, each: {{items: "{items}"}}, call: {{operation: stock.reserve, with: [{{name: sku, expr: '
+        f'"{expr}"}}]}}}}'
+    )
     assert [code for code, _ in codes(step)] == expected
 
 
@@ -225,12 +270,18 @@ def test_an_error_is_there_for_who_needs_the_failure() -> None:
     assert codes(steps % "a.failure") == []
     assert codes(steps % "a.failure, a.timeout") == []
     assert codes(steps % "a.failure, a") == [("SF275", "/steps/1/print/text")]
-    assert codes("- {id: a, call: {operation: anything}}\n- {id: b, needs: [a.failure], print: {text: steps.a}}\n") == [("SF269", "/steps/1/print/text")]
+    assert codes("- {id: a, call: {operation: anything}}\n- {id: b, needs: [a.failure], print: {text: steps.a}}\n") == [
+        ("SF269", "/steps/1/print/text")
+    ]
 
 
 def test_what_undoes_a_step_may_read_what_came_before_and_the_step_itself() -> None:
     before = '- {id: a, set: [{name: x, expr: "1"}]}\n'
-    steps = before + '- {id: b, needs: [a], call: {operation: anything}, undo: {operation: anything, with: [{name: x, expr: "%s"}]}}\n'
+    steps = (
+        before
+        + "- {id: b, needs: [a], call: {operation: anything}, undo: {operation: anything, with: [{name: x, expr: "
+        '"%s"}]}}\n'
+    )
     place = "/steps/1/undo/with/0/expr"
     assert codes(steps % "steps.a.x") == []
     assert codes(steps % "steps.b.whatever") == [("SF269", place)]
@@ -249,7 +300,9 @@ def test_something_must_start_a_run() -> None:
 
 
 def test_a_run_that_events_and_requests_start_reads_what_both_have() -> None:
-    head = HEAD.replace("steps:", "input: {type: object, properties: {id: {type: string}, extra: {type: string}}}\nsteps:")
+    head = HEAD.replace(
+        "steps:", "input: {type: object, properties: {id: {type: string}, extra: {type: string}}}\nsteps:"
+    )
     assert codes("- {id: a, print: {text: trigger.id + 'x'}}", head) == []
     assert codes("- {id: a, print: {text: 'has(trigger.extra) ? trigger.extra : 1'}}", head) == []
     assert codes("- {id: a, print: {text: trigger.id + 1}}", head) == [("SF271", "/steps/0/print/text")]
@@ -259,14 +312,24 @@ def test_a_run_that_events_and_requests_start_reads_what_both_have() -> None:
 @pytest.mark.parametrize(("output", "expected"), [("a", []), ("placed", ["SF237"]), ("over", ["SF237"])])
 def test_the_output_of_a_run_is_that_of_a_step_which_has_one(output: str, expected: list[str]) -> None:
     head = HEAD.replace("steps:", f"output: {output}\nsteps:")
-    assert [code for code, _ in codes("- {id: a, print: {text: '1'}}\n- {id: over, fail: {reason: '1'}}", head)] == expected
+    assert [
+        code for code, _ in codes("- {id: a, print: {text: '1'}}\n- {id: over, fail: {reason: '1'}}", head)
+    ] == expected
 
 
 def test_an_operation_that_the_catalog_has_twice_or_whose_schema_is_none_is_reported() -> None:
-    text = "events: [{name: order.placed, topics: [a]}]\noperations: [{name: x}, {name: x}, {name: y, output: {type: 3}}, {name: z, input: {properties: [1]}}]"
-    steps = "".join(f"- {{id: {name}, call: {{operation: {name}, with: [{{name: a, expr: '1'}}]}}}}\n" for name in "xyz")
+    text = (
+        "events: [{name: order.placed, topics: [a]}]\noperations: [{name: x}, {name: x}, {name: y, output: {type: "
+        "3}}, {name: z, input: {properties: [1]}}]"
+    )
+    steps = "".join(
+        f"- {{id: {name}, call: {{operation: {name}, with: [{{name: a, expr: '1'}}]}}}}\n" for name in "xyz"
+    )
     found = check(
-        parse_definition(HEAD + steps + "- {id: again, needs: [y], call: {operation: y, with: [{name: b, expr: steps.y.what}]}}"), parse_catalog(text)
+        parse_definition(
+            HEAD + steps + "- {id: again, needs: [y], call: {operation: y, with: [{name: b, expr: steps.y.what}]}}"
+        ),
+        parse_catalog(text),
     )
     assert [(problem.code, problem.pointer) for problem in found] == [
         ("SF206", "/steps/0/call/operation"),
@@ -276,15 +339,17 @@ def test_an_operation_that_the_catalog_has_twice_or_whose_schema_is_none_is_repo
 
 
 def test_no_operation_at_all_is_told() -> None:
-    found = check(parse_definition(HEAD + "- {id: a, call: {operation: http.get}}"), CATALOG.model_copy(update={"operations": []}))
+    found = check(
+        parse_definition(HEAD + "- {id: a, call: {operation: http.get}}"), CATALOG.model_copy(update={"operations": []})
+    )
     assert [(problem.code, problem.fix) for problem in found] == [("SF204", "The operations are none yet.")]
 
 
 def test_the_shape_of_calls_is_checked_in_the_same_words() -> None:
     with pytest.raises(DefinitionError) as caught:
         parse_definition(
-            HEAD
-            + "- {id: a, call: {operation: Card Charge, lane: A B, retry: {attempts: 0, factor: 99, codes: [{id: Busy, attempts: 1}]}}}\n"
+            HEAD + "- {id: a, call: {operation: Card Charge, lane: A B, retry: {attempts: 0, factor: 99, codes: [{id: "
+            "Busy, attempts: 1}]}}}\n"
             + "- {id: b, each: {items: '[1]', at_once: 1000}, run: {definition: c}}\n"
             + "- {id: d, approval: {text: x, who: []}}\n"
         )
@@ -308,7 +373,10 @@ def test_codes_of_attempts_are_codes() -> None:
 
 
 def test_undoing_in_a_circle_is_only_a_circle() -> None:
-    steps = "- {id: a, needs: [b], call: {operation: anything}, undo: {operation: anything}}\n- {id: b, needs: [a], call: {operation: anything}}\n"
+    steps = (
+        "- {id: a, needs: [b], call: {operation: anything}, undo: {operation: anything}}\n- {id: b, needs: [a], "
+        "call: {operation: anything}}\n"
+    )
     assert codes(steps) == [("SF213", "/steps/0/needs")]
 
 

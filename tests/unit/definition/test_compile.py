@@ -4,7 +4,17 @@ import pytest
 
 from streamflow.definition.compile import compile_plan, plan_of
 from streamflow.definition.content import canonical, sha256_of
-from streamflow.definition.plan import ApprovalPlan, CallPlan, ChildPlan, DelayPlan, EachPlan, EmitPlan, FailPlan, SetPlan, WaitPlan
+from streamflow.definition.plan import (
+    ApprovalPlan,
+    CallPlan,
+    ChildPlan,
+    DelayPlan,
+    EachPlan,
+    EmitPlan,
+    FailPlan,
+    SetPlan,
+    WaitPlan,
+)
 from streamflow.definition.syntax import parse_definition
 from streamflow.errors import DefinitionError
 from tests.unit.definition.examples import CATALOG, GOOD, HEAD, OUTSIDE
@@ -60,7 +70,7 @@ def test_each_kind_of_work_is_compiled() -> None:
 
 def test_waits_are_found_by_the_name_of_their_event_in_plan_order() -> None:
     steps = (
-        "- {id: b, needs: [a], wait: {events: [{id: x, event: raw}, {id: y, event: payment.captured}], forever: true}}\n"
+        "- {id: b, needs: [a], wait: {events: [{id: x, event: raw}, {id: y, event: payment.captured}], forever: true}}\n"  # noqa: E501
         "- {id: a, wait: {events: [{id: z, event: raw}], forever: true}}\n"
     )
     plan = compile_plan(parse_definition(HEAD + steps), CATALOG, "sha")
@@ -76,11 +86,30 @@ def test_an_expression_that_cannot_be_read_is_refused() -> None:
 def test_a_call_has_what_the_step_says_and_else_what_the_operation_says() -> None:
     charge = WITH_OUTSIDE.steps["charge"].work
     assert isinstance(charge, CallPlan)
-    assert (charge.operation, charge.lane, charge.timeout_ms, charge.queue_ms, charge.within_ms) == ("card.charge", "bank", 5_000, 600_000, 3_600_000)
-    assert (charge.retry.attempts, charge.retry.backoff_ms, charge.retry.factor, charge.retry.longest_ms) == (4, 1_000, 2, 300_000)
-    assert [(name, expression.source) for name, expression in charge.values] == [("card", "trigger.id"), ("cents", "100"), ("how", "'now'")]
+    assert (charge.operation, charge.lane, charge.timeout_ms, charge.queue_ms, charge.within_ms) == (
+        "card.charge",
+        "bank",
+        5_000,
+        600_000,
+        3_600_000,
+    )
+    assert (charge.retry.attempts, charge.retry.backoff_ms, charge.retry.factor, charge.retry.longest_ms) == (
+        4,
+        1_000,
+        2,
+        300_000,
+    )
+    assert [(name, expression.source) for name, expression in charge.values] == [
+        ("card", "trigger.id"),
+        ("cents", "100"),
+        ("how", "'now'"),
+    ]
 
-    bare = compile_plan(parse_definition(HEAD + "- {id: a, call: {operation: card.charge}}"), CATALOG, "sha").steps["a"].work
+    bare = (
+        compile_plan(parse_definition(HEAD + "- {id: a, call: {operation: card.charge}}"), CATALOG, "sha")
+        .steps["a"]
+        .work
+    )
     assert isinstance(bare, CallPlan)
     assert (bare.lane, bare.timeout_ms, bare.queue_ms, bare.within_ms) == ("bank", 20_000, 86_400_000, None)
     assert (bare.retry.attempts, bare.retry.backoff_ms) == (3, 2_000)
@@ -91,7 +120,13 @@ def test_an_error_that_is_not_retryable_is_tried_once_unless_the_step_says_other
     charge = WITH_OUTSIDE.steps["charge"].work
     assert isinstance(charge, CallPlan)
     assert charge.retry.codes == {"declined": (2, 1_000), "attempt_lost": (9, 60_000)}
-    silent = compile_plan(parse_definition(HEAD + "- {id: a, call: {operation: card.charge, retry: {attempts: 7}}}"), CATALOG, "sha").steps["a"].work
+    silent = (
+        compile_plan(
+            parse_definition(HEAD + "- {id: a, call: {operation: card.charge, retry: {attempts: 7}}}"), CATALOG, "sha"
+        )
+        .steps["a"]
+        .work
+    )
     assert isinstance(silent, CallPlan)
     assert silent.retry.codes == {"declined": (1, 1_000)}
 
@@ -99,7 +134,13 @@ def test_an_error_that_is_not_retryable_is_tried_once_unless_the_step_says_other
 def test_a_child_run_names_the_content_that_was_published() -> None:
     child = WITH_OUTSIDE.steps["parcels"].work
     assert isinstance(child, ChildPlan)
-    assert (child.definition, child.version, child.sha, child.at, child.within_ms) == ("parcel", "1", "1a", 4, 172_800_000)
+    assert (child.definition, child.version, child.sha, child.at, child.within_ms) == (
+        "parcel",
+        "1",
+        "1a",
+        4,
+        172_800_000,
+    )
     assert child.key is not None
     assert child.key.source == "run.key + '-1'"
 
@@ -110,7 +151,11 @@ def test_lists_approvals_and_failing_are_compiled() -> None:
     assert each.at_once == 3
     ask, refused = WITH_OUTSIDE.steps["ask"].work, WITH_OUTSIDE.steps["refused"].work
     assert isinstance(ask, ApprovalPlan)
-    assert (ask.who, ask.within_ms, ask.form) == (("clerks", "anna"), 7_200_000, {"type": "object", "properties": {"note": {"type": "string"}}})
+    assert (ask.who, ask.within_ms, ask.form) == (
+        ("clerks", "anna"),
+        7_200_000,
+        {"type": "object", "properties": {"note": {"type": "string"}}},
+    )
     assert isinstance(refused, FailPlan)
     assert WITH_OUTSIDE.output == "charge"
 
@@ -119,7 +164,14 @@ def test_what_undoes_a_step_is_a_call_of_its_own() -> None:
     undo = WITH_OUTSIDE.step("charge.undo")
     assert undo is WITH_OUTSIDE.steps["charge"].undo
     assert undo is not None
-    assert (undo.id, undo.needs, undo.dependents, undo.condition, undo.each, undo.undo) == ("charge.undo", (), (), None, None, None)
+    assert (undo.id, undo.needs, undo.dependents, undo.condition, undo.each, undo.undo) == (
+        "charge.undo",
+        (),
+        (),
+        None,
+        None,
+        None,
+    )
     assert isinstance(undo.work, CallPlan)
     assert (undo.work.operation, undo.work.lane) == ("card.refund", "slow")
     assert "charge" in WITH_OUTSIDE.reads
@@ -139,9 +191,11 @@ def test_a_plan_tells_lanes_attempts_and_limits() -> None:
         [
             "order-outside@1 many",
             "on placed: order.placed",
-            "charge <- start: call card.charge in bank, 4 attempts (attempt_lost 9, declined 2), timeout 5s, queue 10m, within 1h"
+            "charge <- start: call card.charge in bank, 4 attempts (attempt_lost 9, declined 2), timeout 5s, queue "
+            "10m, within 1h"
             "; undo call card.refund in slow, 5 attempts, timeout 1m, queue 1d",
-            "reserve <- charge: each [{'sku': 'a', 'count': 1}] (3 at once) call stock.reserve in default, 5 attempts, timeout 1m, queue 1d",
+            "reserve <- charge: each [{'sku': 'a', 'count': 1}] (3 at once) call stock.reserve in default, 5 "
+            "attempts, timeout 1m, queue 1d",
             "parcels <- reserve: run parcel@1, within 2d",
             "ask <- parcels: approval by clerks, anna, within 2h",
             "told <- ask.approved: set",
@@ -153,7 +207,14 @@ def test_a_plan_tells_lanes_attempts_and_limits() -> None:
     )
 
 
-@pytest.mark.parametrize("step", ["{id: a, call: {operation: gone}}", "{id: a, run: {definition: gone, version: '1'}}", "{id: a, emit: {event: gone}}"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "{id: a, call: {operation: gone}}",
+        "{id: a, run: {definition: gone, version: '1'}}",
+        "{id: a, emit: {event: gone}}",
+    ],
+)
 def test_what_the_catalog_does_not_have_cannot_be_compiled(step: str) -> None:
     with pytest.raises(ValueError, match="gone"):
         compile_plan(parse_definition(HEAD + f"- {step}"), CATALOG, "sha")

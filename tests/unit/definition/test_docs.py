@@ -13,7 +13,19 @@ from streamflow.definition.codes import ATTEMPTS
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.expression import ERRORS
 from streamflow.definition.graph import kind_of
-from streamflow.definition.model import KINDS, Approval, Call, ChildRun, Definition, Each, Fail, Retry, RetryCode, Step, Trigger
+from streamflow.definition.model import (
+    KINDS,
+    Approval,
+    Call,
+    ChildRun,
+    Definition,
+    Each,
+    Fail,
+    Retry,
+    RetryCode,
+    Step,
+    Trigger,
+)
 from streamflow.definition.syntax import parse_catalog, parse_definition
 
 TEXT = (Path(__file__).parents[3] / "docs" / "definitions.md").read_text(encoding="utf-8")
@@ -27,13 +39,23 @@ def published_before(block: str) -> Catalog:
     catalog = CATALOG
     for at, earlier in enumerate(DEFINITIONS[: DEFINITIONS.index(block)]):
         definition = parse_definition(earlier)
-        child = ChildSpec(name=definition.name, version=definition.version, sha=sha256_of(canonical(definition, catalog)), at=at, input=definition.input or {})
+        child = ChildSpec(
+            name=definition.name,
+            version=definition.version,
+            sha=sha256_of(canonical(definition, catalog)),
+            at=at,
+            input=definition.input or {},
+        )
         catalog = catalog.model_copy(update={"definitions": [*catalog.definitions, child]})
     return catalog
 
 
 def table(prefix: str) -> dict[str, str]:
-    return {code: title for code, title in re.findall(r"^\| `([^`]+)` \| (.*) \|$", TEXT, re.M) if re.fullmatch(prefix, code)}
+    return {
+        code: title
+        for code, title in re.findall(r"^\| `([^`]+)` \| (.*) \|$", TEXT, re.M)
+        if re.fullmatch(prefix, code)
+    }
 
 
 @pytest.mark.parametrize("block", DEFINITIONS, ids=lambda block: str(re.findall(r"name: (\S+)", block)[0]))
@@ -59,6 +81,19 @@ def test_the_table_of_what_attempts_end_with_is_that_of_the_code() -> None:
 
 
 def test_every_field_is_described() -> None:
-    kinds = (Definition, Trigger, Step, Call, Retry, RetryCode, ChildRun, Each, Approval, Fail, OperationSpec, OperationError)
+    kinds = (
+        Definition,
+        Trigger,
+        Step,
+        Call,
+        Retry,
+        RetryCode,
+        ChildRun,
+        Each,
+        Approval,
+        Fail,
+        OperationSpec,
+        OperationError,
+    )
     fields = {field.alias or name for kind in kinds for name, field in kind.model_fields.items()}
     assert [field for field in sorted(fields) if f"`{field}`" not in TEXT] == []

@@ -13,7 +13,16 @@ from streamflow.errors import DefinitionError
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 VALUES: dict[str, Any] = {
-    "event": {"a": 1, "b": 2.5, "s": "hi", "n": None, "l": [3, 1, 2], "m": {"y": 1, "x": 2}, "t": "2026-01-01T02:00:00+02:00", "deep": [{"k": 1}, {"k": 2}]},
+    "event": {
+        "a": 1,
+        "b": 2.5,
+        "s": "hi",
+        "n": None,
+        "l": [3, 1, 2],
+        "m": {"y": 1, "x": 2},
+        "t": "2026-01-01T02:00:00+02:00",
+        "deep": [{"k": 1}, {"k": 2}],
+    },
     "trigger": {"id": "o-1"},
     "steps": {"paid": {"v": 7}},
     "run": {"key": "k"},
@@ -143,7 +152,9 @@ def test_a_point_in_time_is_epoch_milliseconds(source: str, ms: int) -> None:
     assert compile_expression(source).instant_ms(VALUES) == ms
 
 
-@pytest.mark.parametrize("source", ["event.s", "event.a", "'2026-01-01'", "'2026-01-01T00:00:00'", "'2026-02-30T00:00:00Z'", "event.?t"])
+@pytest.mark.parametrize(
+    "source", ["event.s", "event.a", "'2026-01-01'", "'2026-01-01T00:00:00'", "'2026-02-30T00:00:00Z'", "event.?t"]
+)
 def test_what_is_no_point_in_time_is_not_a_time(source: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         compile_expression(source).instant_ms(VALUES)
@@ -151,7 +162,9 @@ def test_what_is_no_point_in_time_is_not_a_time(source: str) -> None:
 
 
 def test_only_what_is_read_is_named() -> None:
-    compiled = compile_expression("trigger.items.all(t, t.now > 1) && steps.a.x == steps['b'].y && has(steps.c) && steps.?d.?e.orValue(true)")
+    compiled = compile_expression(
+        "trigger.items.all(t, t.now > 1) && steps.a.x == steps['b'].y && has(steps.c) && steps.?d.?e.orValue(true)"
+    )
     assert compiled.names == {"trigger", "steps"}
     assert compiled.steps == {"a", "b", "c", "d"}
     assert compile_expression("'steps.x and now' // event").names == frozenset()
@@ -251,13 +264,17 @@ for source in sources:
         print(source, json.dumps(compile_expression(source).evaluate(values), sort_keys=True))
     except ExpressionError as error:
         print(source, error.code)
-"""
+"""  # noqa: E501
 
 
 def test_two_processes_with_other_hash_seeds_give_the_same_bytes() -> None:
     path = os.pathsep.join(filter(None, (".", os.environ.get("PYTHONPATH"))))
     started = [
-        subprocess.Popen([sys.executable, "-c", PROGRAM], env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path}, stdout=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path},
+            stdout=subprocess.PIPE,
+        )
         for seed in ("1", "2", "3")
     ]
     outputs = {process.communicate(timeout=60)[0] for process in started}

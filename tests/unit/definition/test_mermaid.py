@@ -75,12 +75,18 @@ def test_what_is_done_outside_has_shapes_of_its_own_and_undoing_is_dotted() -> N
     assert ("n2", "n8", "failure", "normal") in edges
     assert ("n2", "n9", "timeout", "normal") in edges
     assert [edge for edge in edges if "n11" in edge[:2]] == [("n2", "n11", "undo", "dotted")]
-    assert [edge for edge in edges if edge[0] in ("n0", "n1")] == [("n0", "n2", "", "normal"), ("n1", "n2", "", "normal")]
+    assert [edge for edge in edges if edge[0] in ("n0", "n1")] == [
+        ("n0", "n2", "", "normal"),
+        ("n1", "n2", "", "normal"),
+    ]
 
 
 def test_the_undoing_of_a_step_is_coloured_too() -> None:
     diagram = parsed(mermaid(parse_definition(OUTSIDE), CATALOG, overlay={"charge": "done", "charge.undo": "parked"}))
-    assert {node["id"]: node["classes"] for node in diagram["nodes"] if node["classes"]} == {"n2": ["done"], "n11": ["parked"]}
+    assert {node["id"]: node["classes"] for node in diagram["nodes"] if node["classes"]} == {
+        "n2": ["done"],
+        "n11": ["parked"],
+    }
 
 
 def test_a_hash_is_only_told_when_it_is_that_of_what_would_be_published() -> None:
@@ -97,8 +103,16 @@ def test_comments_name_steps_and_content() -> None:
 
 
 def test_an_overlay_colours_the_states_of_a_run() -> None:
-    diagram = parsed(mermaid(DEFINITION, overlay={"paid": "done", "total": "done", "size": "parked", "rest": "bogus", "gone": "done"}))
-    assert {node["id"]: node["classes"] for node in diagram["nodes"] if node["classes"]} == {"n1": ["done"], "n2": ["done"], "n3": ["parked"]}
+    diagram = parsed(
+        mermaid(
+            DEFINITION, overlay={"paid": "done", "total": "done", "size": "parked", "rest": "bogus", "gone": "done"}
+        )
+    )
+    assert {node["id"]: node["classes"] for node in diagram["nodes"] if node["classes"]} == {
+        "n1": ["done"],
+        "n2": ["done"],
+        "n3": ["parked"],
+    }
 
 
 def test_a_faulty_definition_is_drawn_as_far_as_it_goes() -> None:
@@ -108,7 +122,9 @@ def test_a_faulty_definition_is_drawn_as_far_as_it_goes() -> None:
 
 def test_nothing_that_an_author_wrote_is_syntax() -> None:
     nasty = 'x"]; click n0 "javascript:alert(1)" %%{init: {}}%% <script>alert(1)</script> `end` #quot; A---oB'
-    diagram = parsed(mermaid(DEFINITION.model_copy(update={"steps": [DEFINITION.steps[0].model_copy(update={"title": nasty})]})))
+    diagram = parsed(
+        mermaid(DEFINITION.model_copy(update={"steps": [DEFINITION.steps[0].model_copy(update={"title": nasty})]}))
+    )
     assert [node["id"] for node in diagram["nodes"]] == ["n0", "n1", "n2"]
     assert all(node["link"] is None and not node["haveCallback"] for node in diagram["nodes"])
     assert [(edge["from"], edge["to"]) for edge in diagram["edges"]] == [("n0", "n1"), ("n1", "n2")]

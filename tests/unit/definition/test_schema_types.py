@@ -27,7 +27,14 @@ SCHEMA: dict[str, Any] = {
         "both": {"allOf": [{"$ref": "#/$defs/named"}, {"properties": {"size": {"type": "integer"}}}]},
     },
     "$defs": {
-        "tree": {"type": "object", "properties": {"name": {"type": "string"}, "left": {"$ref": "#/$defs/tree"}, "right": {"$ref": "#/$defs/tree"}}},
+        "tree": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "left": {"$ref": "#/$defs/tree"},
+                "right": {"$ref": "#/$defs/tree"},
+            },
+        },
         "named": {"type": "object", "properties": {"name": {"type": "string"}}},
     },
 }
@@ -88,7 +95,15 @@ def test_only_indexes_are_rewritten_and_places_stay() -> None:
 
 
 def test_what_holds_for_several_events_is_typed_and_the_rest_is_open() -> None:
-    merged = common([SCHEMA, {"type": "object", "properties": {"id": {"type": "string"}, "amount": {"type": "string"}, "extra": {"type": "integer"}}}])
+    merged = common(
+        [
+            SCHEMA,
+            {
+                "type": "object",
+                "properties": {"id": {"type": "string"}, "amount": {"type": "string"}, "extra": {"type": "integer"}},
+            },
+        ]
+    )
     assert merged["properties"]["id"] == {"type": "string"}
     assert merged["properties"]["amount"] == {}
     assert merged["properties"]["extra"] == {}
@@ -105,7 +120,10 @@ def test_references_that_lead_nowhere_or_round_in_a_circle_say_nothing() -> None
 
 def test_a_wide_recursive_schema_is_typed_in_bounded_time() -> None:
     names = [f"d{index}" for index in range(30)]
-    definitions = {name: {"type": "object", "properties": {other: {"$ref": f"#/$defs/{other}"} for other in names}} for name in names}
+    definitions = {
+        name: {"type": "object", "properties": {other: {"$ref": f"#/$defs/{other}"} for other in names}}
+        for name in names
+    }
     _, types = typed_environment({"event": {"$ref": "#/$defs/d0", "$defs": definitions}})
     assert len(types.properties) < 3000
 

@@ -50,11 +50,16 @@ steps:
 
 
 def test_a_missing_field_is_named() -> None:
-    assert "the field `steps` is missing" in refused("name: a\nversion: '1'\non: [{id: a, event: b}]")["SF102 /steps"].message
+    assert (
+        "the field `steps` is missing"
+        in refused("name: a\nversion: '1'\non: [{id: a, event: b}]")["SF102 /steps"].message
+    )
 
 
 def test_an_expression_cut_by_a_comma_gets_the_advice_to_quote_it() -> None:
-    found = refused("name: a\nversion: '1'\non: [{id: a, event: b}]\nsteps: [{id: c, set: [{name: d, expr: e.map(x, x.y)}]}]")
+    found = refused(
+        "name: a\nversion: '1'\non: [{id: a, event: b}]\nsteps: [{id: c, set: [{name: d, expr: e.map(x, x.y)}]}]"
+    )
     assert "in quotes" in found["SF101 /steps/0/set/0/x.y)"].fix
 
 
@@ -84,19 +89,25 @@ def test_text_that_is_no_definition_is_refused_with_its_place(text: str, code: s
 
 
 def test_aliases_of_aliases_cannot_blow_up() -> None:
-    bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"{b}: &{b} [{','.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+    bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{b}: &{b} [{','.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+    )
     assert list(refused(bomb)) == ["SF231 "]
 
 
 def test_on_and_yes_are_plain_words() -> None:
-    definition = parse_definition("name: a\nversion: '1'\ntitle: yes\non: [{id: a, event: b}]\nsteps: [{id: no_, print: {text: on}}]")
+    definition = parse_definition(
+        "name: a\nversion: '1'\ntitle: yes\non: [{id: a, event: b}]\nsteps: [{id: no_, print: {text: on}}]"
+    )
     assert definition.title == "yes"
     assert definition.steps[0].print is not None
     assert definition.steps[0].print.text == "on"
 
 
 def test_json_is_read_too() -> None:
-    text = '{"name":"a","version":"1","on":[{"id":"a","event":"b"}],"steps":[{"id":"c","if":"true","delay":{"for":"1h"}}]}'
+    text = (
+        '{"name":"a","version":"1","on":[{"id":"a","event":"b"}],"steps":[{"id":"c","if":"true","delay":{"for":"1h"}}]}'
+    )
     assert parse_definition(text).steps[0].if_ == "true"
 
 

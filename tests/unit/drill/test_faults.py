@@ -1,4 +1,5 @@
-"""The schedule of a drill: the same from the same seed, each fault at least once, one after the other; and what is refused."""
+"""The schedule of a drill: the same from the same seed, each fault at least once, one after the other; and what is
+refused."""
 
 from __future__ import annotations
 

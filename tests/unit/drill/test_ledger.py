@@ -1,4 +1,5 @@
-"""The ledger writes calls down before it answers, also those that it then answers with silence, and none that it refuses."""
+"""The ledger writes calls down before it answers, also those that it then answers with silence, and none that it
+refuses."""
 
 from __future__ import annotations
 

@@ -34,7 +34,9 @@ def test_every_lane_of_the_user_is_there_for_the_workers_read_them_from_the_same
     assert made.tasks.lanes["default"] == Lane(in_flight=7, session_timeout_s=6.0)
 
 
-def test_workers_have_names_of_their_own_and_may_reach_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_have_names_of_their_own_and_may_reach_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STREAMFLOW_ENGINE__INSTANCE_ID", "production-0")
     made = settings_for(given(), "drill-1.", tmp_path, 6.0)
 

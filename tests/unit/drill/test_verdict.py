@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from streamflow.drill.faults import Blow
 from streamflow.drill.verdict import Struck, Verdict
@@ -10,9 +11,10 @@ from streamflow.drill.watcher import longest_gap_s
 from streamflow_check.promises import Report
 
 
-def verdict(report: Report | None = None, **more: object) -> Verdict:
+def verdict(report: Report | None = None, **more: Any) -> Verdict:
     struck = [Struck(Blow("kill", "engine", 2.0, 0.5), 2.1, 1.25), Struck(Blow("stop", "tasks", 6.0, 4.0), 6.0, 4.5)]
-    return Verdict(seed=7, prefix="d.", session_s=3.0, struck=struck, report=report or Report(), undisturbed_s=0.2, **more)  # type: ignore[arg-type]
+    known: dict[str, Any] = {"seed": 7, "prefix": "d.", "session_s": 3.0, "struck": struck, "undisturbed_s": 0.2}
+    return Verdict(report=report or Report(), **known, **more)
 
 
 def test_a_broken_promise_makes_it_red_and_shows_its_evidence() -> None:

@@ -1,4 +1,5 @@
-"""Worker processes of a drill: those that end by themselves are started again, and given up when they do so over and over."""
+"""Worker processes of a drill: those that end by themselves are started again, and given up when they do so over and
+over."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ ENDS = (sys.executable, "-S", "-c", "print('no rights'); raise SystemExit(4)")
 STAYS = (sys.executable, "-S", "-c", "import time; print('here', flush=True); time.sleep(60)")
 
 
-def test_a_worker_that_ends_over_and_over_is_given_up_with_its_last_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_ends_over_and_over_is_given_up_with_its_last_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(workers, "ENTRY", ENDS)
     monkeypatch.setattr(workers, "_AGAIN_S", 0.0)
     worker = Workers(tmp_path).start("engine-1", "engine", {})

@@ -67,16 +67,34 @@ class Bench:
     def take_all(self, command: Command) -> list[Decision]:
         """As `take`, and every `Continue` that follows."""
         decisions = [self.take(command)]
-        while following := [e.command for e in decisions[-1].effects if isinstance(e, AppendCommand) and isinstance(e.command, Continue)]:
+        while following := [
+            e.command for e in decisions[-1].effects if isinstance(e, AppendCommand) and isinstance(e.command, Continue)
+        ]:
             decisions.append(self.take(following[0]))
         return decisions
 
-    def start(self, data: Any = None, *, id: str = "e1", key: str = "k1", plan: Plan | None = None, time_ms: int | None = None) -> Decision:
+    def start(
+        self, data: Any = None, *, id: str = "e1", key: str = "k1", plan: Plan | None = None, time_ms: int | None = None
+    ) -> Decision:
         event = an_event((plan or self.plan).triggers[0].event, id, data, NOW_MS if time_ms is None else time_ms)
         return self.take(a_start(plan or self.plan, event, key=key))
 
-    def offer(self, name: str, data: Any = None, *, id: str | None = None, key: str = "k1", time_ms: int | None = None, keep_ms: int = 0) -> Decision:
-        event = Event(name, id or f"{name}-{self.offset}", self.now_ms if time_ms is None else time_ms, {} if data is None else data)
+    def offer(
+        self,
+        name: str,
+        data: Any = None,
+        *,
+        id: str | None = None,
+        key: str = "k1",
+        time_ms: int | None = None,
+        keep_ms: int = 0,
+    ) -> Decision:
+        event = Event(
+            name,
+            id or f"{name}-{self.offset}",
+            self.now_ms if time_ms is None else time_ms,
+            {} if data is None else data,
+        )
         return self.take(an_offer(event, definition=self.plan.name, key=key, keep_ms=keep_ms))
 
     def checkpoint(self) -> dict[str, bytes | None]:
@@ -98,7 +116,10 @@ class Bench:
     def statuses(self, id: str = "e1") -> dict[str, str]:
         head = self.head(id)
         assert head is not None
-        return {name: step.status if step.outcome is None else f"{step.status}:{step.outcome}" for name, step in head.steps.items()}
+        return {
+            name: step.status if step.outcome is None else f"{step.status}:{step.outcome}"
+            for name, step in head.steps.items()
+        }
 
     def own(self) -> Own:
         return self.overlay.own

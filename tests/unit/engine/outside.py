@@ -1,4 +1,5 @@
-"""A simulation for tests of what is done outside: one definition, operations as functions, and what can be asked of it afterwards."""
+"""A simulation for tests of what is done outside: one definition, operations as functions, and what can be asked of it
+afterwards."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def world(*steps: dict[str, Any], operations: dict[str, Callable[..., Any]] | No
 
 def publish(simulation: Simulation, definition: Definition, *children: ChildSpec) -> str:
     catalog = a_catalog(*events_of(definition), operations=operations_of(definition))
-    return simulation.publish(definition, Catalog(events=catalog.events, operations=catalog.operations, definitions=list(children)))
+    return simulation.publish(
+        definition, Catalog(events=catalog.events, operations=catalog.operations, definitions=list(children))
+    )
 
 
 def started(simulation: Simulation, data: Any = None) -> str:
@@ -46,7 +49,12 @@ def ended(simulation: Simulation, run: str) -> Any:
 
 
 def cancelled_tasks(simulation: Simulation) -> list[str]:
-    records = [record for name, topic in simulation.log.topics.items() if name.startswith("tasks.") for record in topic.records()]
+    records = [
+        record
+        for name, topic in simulation.log.topics.items()
+        if name.startswith("tasks.")
+        for record in topic.records()
+    ]
     return [task.id for record in records if isinstance(task := decode_task(record.value or b""), CancelTask)]
 
 
@@ -54,7 +62,12 @@ def left_behind(simulation: Simulation) -> list[str]:
     """The records of the state that no run should leave behind."""
     simulation.checkpoint()
     kept = ("own", "content/", "mark/", "key/", "done/", "expiry/")
-    return [key for change in simulation.log.changelogs for key, found in change.records.items() if found.value is not None and not key.startswith(kept)]
+    return [
+        key
+        for change in simulation.log.changelogs
+        for key, found in change.records.items()
+        if found.value is not None and not key.startswith(kept)
+    ]
 
 
 def failing(times: int, code: str = "busy", **more: Any) -> Callable[[Any, Task], Any]:
@@ -70,4 +83,8 @@ def failing(times: int, code: str = "busy", **more: Any) -> Callable[[Any, Task]
 
 def a_list(items: str = "trigger.ids", at_once: int = 2, **call: Any) -> dict[str, Any]:
     values = [{"name": "id", "expr": "item"}, {"name": "index", "expr": "index"}]
-    return {"id": "each", "each": {"items": items, "at_once": at_once}, "call": {"operation": "pay", "with": values, **call}}
+    return {
+        "id": "each",
+        "each": {"items": items, "at_once": at_once},
+        "call": {"operation": "pay", "with": values, **call},
+    }

@@ -10,7 +10,11 @@ from tests.unit.engine.outside import ended, left_behind, started, world
 def test_an_approval_waits_for_a_person() -> None:
     steps: list[dict[str, Any]] = [
         {"id": "ask", "approval": {"text": "'pay ' + string(trigger.n) + '?'", "who": ["boss"], "within": "1h"}},
-        {"id": "yes", "needs": ["ask.approved"], "set": [{"name": "by", "expr": "steps.ask.by + ' ' + steps.ask.data.why"}]},
+        {
+            "id": "yes",
+            "needs": ["ask.approved"],
+            "set": [{"name": "by", "expr": "steps.ask.by + ' ' + steps.ask.data.why"}],
+        },
         {"id": "no", "needs": ["ask.rejected"], "print": {"text": "'no'"}},
         {"id": "late", "needs": ["ask.timeout"], "print": {"text": "'late'"}},
     ]

@@ -23,8 +23,19 @@ def test_a_call_is_a_task_and_its_output_is_the_steps() -> None:
     )
     run = started(simulation, {"cents": 7})
     (task,) = simulation.tasks.calls
-    assert (task.id, task.idempotency_key, task.operation, task.input) == (f"{run}/pay/1", f"{run}/pay", "pay", {"cents": 7})
-    assert facts(simulation, run) == ["RunStarted", "CallRequested pay", "AttemptSucceeded pay", "ValuesSet done", "RunCompleted"]
+    assert (task.id, task.idempotency_key, task.operation, task.input) == (
+        f"{run}/pay/1",
+        f"{run}/pay",
+        "pay",
+        {"cents": 7},
+    )
+    assert facts(simulation, run) == [
+        "RunStarted",
+        "CallRequested pay",
+        "AttemptSucceeded pay",
+        "ValuesSet done",
+        "RunCompleted",
+    ]
     assert ended(simulation, run) == RunCompleted(("done",), {"receipt": "r7"})
     assert [t.attempt for t in simulation.history(run)] == [None, 1, 1, None, None]
 
@@ -42,7 +53,9 @@ def test_a_run_leaves_nothing_of_its_calls_in_the_state() -> None:
 
 
 def test_a_failed_attempt_is_tried_again_after_a_growing_pause_under_the_same_key() -> None:
-    simulation = world({"id": "pay", "call": {**CALL, "retry": {"attempts": 4, "backoff": "10s"}}}, operations={"pay": failing(3)})
+    simulation = world(
+        {"id": "pay", "call": {**CALL, "retry": {"attempts": 4, "backoff": "10s"}}}, operations={"pay": failing(3)}
+    )
     run = started(simulation)
     simulation.advance("1h")
     calls = simulation.tasks.calls
@@ -79,7 +92,11 @@ def test_a_step_may_have_attempts_of_its_own_for_a_code() -> None:
     retry = {"attempts": 9, "codes": [{"id": "broke", "attempts": 2}]}
     simulation = world(
         {"id": "pay", "call": {**CALL, "retry": retry}},
-        {"id": "sorry", "needs": ["pay.failure"], "set": [{"name": "why", "expr": "errors.pay.code + ' after ' + string(errors.pay.attempts)"}]},
+        {
+            "id": "sorry",
+            "needs": ["pay.failure"],
+            "set": [{"name": "why", "expr": "errors.pay.code + ' after ' + string(errors.pay.attempts)"}],
+        },
         output="sorry",
         operations={"pay": failing(9, "broke", retryable=False)},
     )
@@ -96,7 +113,9 @@ def test_an_error_that_is_not_retryable_is_not_tried_again() -> None:
 
 
 def test_a_person_gives_a_parked_call_as_many_attempts_again() -> None:
-    simulation = world({"id": "pay", "call": {**CALL, "retry": {"attempts": 2, "backoff": "1s"}}}, operations={"pay": failing(3)})
+    simulation = world(
+        {"id": "pay", "call": {**CALL, "retry": {"attempts": 2, "backoff": "1s"}}}, operations={"pay": failing(3)}
+    )
     run = started(simulation)
     simulation.advance("1m")
     assert simulation.head(run).parked  # type: ignore[union-attr]
@@ -109,7 +128,10 @@ def test_a_person_gives_a_parked_call_as_many_attempts_again() -> None:
 
 def test_an_attempt_of_which_nothing_is_heard_is_lost_and_made_again() -> None:
     answers: list[Any] = [Silent(), {"ok": True}]
-    simulation = world({"id": "pay", "call": {**CALL, "timeout": "10s", "queue": "1m"}}, operations={"pay": lambda input, task: answers.pop(0)})
+    simulation = world(
+        {"id": "pay", "call": {**CALL, "timeout": "10s", "queue": "1m"}},
+        operations={"pay": lambda input, task: answers.pop(0)},
+    )
     run = started(simulation)
     simulation.advance("129s")  # queue, attempt, and a minute in which a result may be under way
     assert len(simulation.tasks.calls) == 1
@@ -119,7 +141,10 @@ def test_an_attempt_of_which_nothing_is_heard_is_lost_and_made_again() -> None:
 
 
 def test_a_late_result_of_an_old_attempt_is_refused_and_changes_nothing() -> None:
-    simulation = world({"id": "pay", "call": {**CALL, "timeout": "10s", "queue": "1m"}}, {"id": "end", "needs": ["pay"], "delay": {"for": "1d"}})
+    simulation = world(
+        {"id": "pay", "call": {**CALL, "timeout": "10s", "queue": "1m"}},
+        {"id": "end", "needs": ["pay"], "delay": {"for": "1d"}},
+    )
     run = started(simulation)
     (old,) = simulation.tasks.open.values()
     simulation.advance("3m")
@@ -156,7 +181,10 @@ def test_a_step_that_is_out_of_time_takes_the_path_for_it() -> None:
 
 
 def test_without_a_path_for_time_the_path_for_failure_is_taken() -> None:
-    steps = [{"id": "pay", "call": {**CALL, "within": "30s"}}, {"id": "bad", "needs": ["pay.failure"], "print": {"text": "'bad'"}}]
+    steps = [
+        {"id": "pay", "call": {**CALL, "within": "30s"}},
+        {"id": "bad", "needs": ["pay.failure"], "print": {"text": "'bad'"}},
+    ]
     simulation = world(*steps)
     run = started(simulation)
     (task,) = simulation.tasks.open.values()
@@ -166,7 +194,10 @@ def test_without_a_path_for_time_the_path_for_failure_is_taken() -> None:
 
 
 def test_an_attempt_may_be_handed_over_and_answered_by_a_call_back() -> None:
-    simulation = world({"id": "pay", "call": {**CALL, "timeout": "5s", "queue": "5s"}}, operations={"pay": lambda input, task: Handed(3_600_000)})
+    simulation = world(
+        {"id": "pay", "call": {**CALL, "timeout": "5s", "queue": "5s"}},
+        operations={"pay": lambda input, task: Handed(3_600_000)},
+    )
     run = started(simulation)
     simulation.advance("50m")
     (task,) = simulation.tasks.open.values()
@@ -178,7 +209,10 @@ def test_an_attempt_may_be_handed_over_and_answered_by_a_call_back() -> None:
 
 
 def test_a_call_back_that_does_not_come_is_a_failed_attempt() -> None:
-    simulation = world({"id": "pay", "call": {**CALL, "retry": {"attempts": 1}}}, operations={"pay": lambda input, task: Handed(60_000)})
+    simulation = world(
+        {"id": "pay", "call": {**CALL, "retry": {"attempts": 1}}},
+        operations={"pay": lambda input, task: Handed(60_000)},
+    )
     run = started(simulation)
     simulation.advance("61s")
     assert of(simulation, run, StepParked) == [StepParked("callback_missed", "call")]
@@ -269,7 +303,9 @@ def test_an_attempt_that_can_no_longer_be_prepared_leaves_no_timer_and_no_item_b
     worker = simulation.workers["worker"]
     worker.limits = Limits(record_bytes=10_000)
     simulation.advance("1m")
-    assert of(simulation, run, StepParked) == [StepParked("items_failed", "each") if each else StepParked("too_large", "with")]
+    assert of(simulation, run, StepParked) == [
+        StepParked("items_failed", "each") if each else StepParked("too_large", "with")
+    ]
     worker.limits = Limits(record_bytes=20_000)
     simulation.retry(run, "pay")
     simulation.advance("1m")

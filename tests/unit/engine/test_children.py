@@ -28,7 +28,15 @@ def a_child(*steps: dict[str, Any], **more: Any) -> Definition:
     return Definition.model_validate(raw)
 
 
-RUN = {"id": "child", "run": {"definition": "refund", "version": "1", "key": "'other-' + run.key", "with": [{"name": "n", "expr": "trigger.n"}]}}
+RUN = {
+    "id": "child",
+    "run": {
+        "definition": "refund",
+        "version": "1",
+        "key": "'other-' + run.key",
+        "with": [{"name": "n", "expr": "trigger.n"}],
+    },
+}
 
 
 def test_a_child_run_starts_under_its_key_and_its_output_comes_back() -> None:
@@ -45,7 +53,11 @@ def test_a_child_run_starts_under_its_key_and_its_output_comes_back() -> None:
 
 def test_a_child_that_fails_is_a_failure_of_the_step() -> None:
     child = a_child({"id": "no", "fail": {"reason": "'never'"}})
-    sorry = {"id": "sorry", "needs": ["child.failure"], "set": [{"name": "why", "expr": "errors.child.code + ' ' + errors.child.message"}]}
+    sorry = {
+        "id": "sorry",
+        "needs": ["child.failure"],
+        "set": [{"name": "why", "expr": "errors.child.code + ' ' + errors.child.message"}],
+    }
     simulation = with_child(child, RUN, sorry, output="sorry")
     parent = started(simulation, {"n": 4})
     why = ended(simulation, parent).output["why"]
@@ -55,7 +67,12 @@ def test_a_child_that_fails_is_a_failure_of_the_step() -> None:
 
 def test_a_child_whose_start_is_refused_is_a_failure_too() -> None:
     child = a_child({"id": "hold", "delay": {"for": "1h"}}, runs="one")
-    simulation = with_child(child, RUN, {"id": "sorry", "needs": ["child.failure"], "set": [{"name": "why", "expr": "errors.child.code"}]}, output="sorry")
+    simulation = with_child(
+        child,
+        RUN,
+        {"id": "sorry", "needs": ["child.failure"], "set": [{"name": "why", "expr": "errors.child.code"}]},
+        output="sorry",
+    )
     for number in range(2):
         simulation.send("placed", {"n": number}, key="k1")
     simulation.run_until_quiet()
@@ -104,7 +121,10 @@ def test_a_list_of_children() -> None:
 
 
 def test_no_size_of_what_a_child_is_given_or_gives_back_leaves_its_parent_waiting() -> None:
-    many = [{"id": f"a_very_long_name_of_a_step_{n:03d}_that_ends_its_run_in_the_end", "set": [{"name": "n", "expr": "1"}]} for n in range(80)]
+    many = [
+        {"id": f"a_very_long_name_of_a_step_{n:03d}_that_ends_its_run_in_the_end", "set": [{"name": "n", "expr": "1"}]}
+        for n in range(80)
+    ]
     child = a_child({"id": "big", "set": [{"name": "text", "expr": "trigger.n"}]}, *many, output="big")
     keyed = {"id": "child", "run": {**RUN["run"], "key": "trigger.key"}}  # type: ignore[dict-item]
     ends = set()
@@ -119,7 +139,12 @@ def test_no_size_of_what_a_child_is_given_or_gives_back_leaves_its_parent_waitin
 
 def test_a_child_whose_start_cannot_be_decided_is_a_failure_too() -> None:
     child = a_child({"id": "no", "fail": {"reason": "'never'"}})
-    simulation = with_child(child, RUN, {"id": "sorry", "needs": ["child.failure"], "set": [{"name": "why", "expr": "errors.child.code"}]}, output="sorry")
+    simulation = with_child(
+        child,
+        RUN,
+        {"id": "sorry", "needs": ["child.failure"], "set": [{"name": "why", "expr": "errors.child.code"}]},
+        output="sorry",
+    )
     for partition in simulation.open_partitions():
         partition._belongs = lambda command: not getattr(command, "parent", None)  # type: ignore[method-assign]
     parent = started(simulation, {"n": 4})

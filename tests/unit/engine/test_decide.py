@@ -1,4 +1,5 @@
-"""Deciding as such: refusals, duplicates by their origin, accounts, and that a decision is a function and nothing more."""
+"""Deciding as such: refusals, duplicates by their origin, accounts, and that a decision is a function and nothing
+more."""
 
 from __future__ import annotations
 
@@ -61,7 +62,9 @@ def test_the_first_start_of_a_content_copies_it_into_the_state() -> None:
 
 
 def test_a_run_keeps_its_version_when_a_newer_one_is_published() -> None:
-    bench = Bench(a_definition(WAIT), a_definition(WAIT, {"id": "p", "needs": ["w"], "print": {"text": "'two'"}}, version="2"))
+    bench = Bench(
+        a_definition(WAIT), a_definition(WAIT, {"id": "p", "needs": ["w"], "print": {"text": "'two'"}}, version="2")
+    )
     bench.start(id="e1", plan=bench.plan_of("order", "1"))
     bench.start(id="e2", plan=bench.plan_of("order", "2"))
     decision = bench.offer("paid")
@@ -81,7 +84,10 @@ def test_a_start_asked_for_too_long_ago_is_refused_and_answered() -> None:
     (answer,) = decision.effects
     assert isinstance(answer, RecordRejection)
     assert answer.command_id == "start/e1"
-    assert outcome(bench.take(a_start(bench.plan, an_event(id="e2", time_ms=NOW_MS - 1001), origin=an_origin(1)))) == ("applied", "")
+    assert outcome(bench.take(a_start(bench.plan, an_event(id="e2", time_ms=NOW_MS - 1001), origin=an_origin(1)))) == (
+        "applied",
+        "",
+    )
 
 
 @pytest.mark.parametrize(("key", "id"), [("k" * 1001, "e1"), ("é" * 501, "e1"), ("k1", "e" * 1001)])
@@ -93,7 +99,9 @@ def test_a_key_or_an_event_id_that_is_too_long_is_a_dead_letter(key: str, id: st
     assert outcome(bench.start(key="é" * 500)) == ("applied", "")
 
 
-@pytest.mark.parametrize("request_of", [CancelRun, FailRun, lambda id, run: RetryStep(id, run, "w"), lambda id, run: SkipStep(id, run, "w")])
+@pytest.mark.parametrize(
+    "request_of", [CancelRun, FailRun, lambda id, run: RetryStep(id, run, "w"), lambda id, run: SkipStep(id, run, "w")]
+)
 def test_a_request_about_a_run_that_is_not_open_is_answered(request_of: Any) -> None:
     bench = Bench(a_definition(WAIT))
     unknown = bench.take(request_of("c1", "00000000-nothing"))
@@ -104,7 +112,12 @@ def test_a_request_about_a_run_that_is_not_open_is_answered(request_of: Any) -> 
     assert outcome(ended) == ("rejected", "run_ended")
     (answer,) = ended.effects
     assert isinstance(answer, RecordRejection)
-    assert (answer.command_id, answer.code, answer.run, answer.state) == ("c3", "run_ended", bench.run(), {"ended": "RunCancelled"})
+    assert (answer.command_id, answer.code, answer.run, answer.state) == (
+        "c3",
+        "run_ended",
+        bench.run(),
+        {"ended": "RunCancelled"},
+    )
 
 
 def test_only_a_parked_run_is_failed() -> None:
@@ -129,7 +142,11 @@ def test_a_cancelled_parked_run_is_not_counted_as_parked() -> None:
 def test_an_undecidable_record_is_counted_and_kept() -> None:
     own = Own(4, 100, Counts(5, 5), {"x": 1}, {}, 2, "t")
     decision = undecidable(own, 50, 5, "bad_command", "expected a command")
-    assert (decision.outcome, decision.effects, decision.transitions) == ("dead", [DeadLetter("bad_command", "expected a command")], [])
+    assert (decision.outcome, decision.effects, decision.transitions) == (
+        "dead",
+        [DeadLetter("bad_command", "expected a command")],
+        [],
+    )
     assert decision.changes == {"own": Own(5, 100, Counts(6, 5, 0, 0, 1), {"x": 1, "bad_command": 1}, {}, 2, "t")}
 
 
@@ -146,9 +163,15 @@ def test_a_second_start_by_the_same_event_is_a_duplicate_also_after_the_run() ->
 
 def test_everything_below_the_committed_offset_is_a_duplicate() -> None:
     bench = Bench(a_definition(WAIT))
-    assert outcome(bench.take(a_start(bench.plan, an_event(id="e9"), origin=an_origin(9, committed=8)))) == ("applied", "")
+    assert outcome(bench.take(a_start(bench.plan, an_event(id="e9"), origin=an_origin(9, committed=8)))) == (
+        "applied",
+        "",
+    )
     assert applied(bench) == (8, [9])
-    for command in (a_start(bench.plan, an_event(id="new"), origin=an_origin(7, committed=3)), an_offer(an_event("paid"), origin=an_origin(7, committed=3))):
+    for command in (
+        a_start(bench.plan, an_event(id="new"), origin=an_origin(7, committed=3)),
+        an_offer(an_event("paid"), origin=an_origin(7, committed=3)),
+    ):
         assert outcome(bench.take(command)) == ("duplicate", "source_committed")
     assert applied(bench) == (8, [9])
 
@@ -156,10 +179,22 @@ def test_everything_below_the_committed_offset_is_a_duplicate() -> None:
 def test_above_the_committed_offset_only_what_was_decided_is_a_duplicate() -> None:
     bench = Bench(a_definition(WAIT))
     bench.take(a_start(bench.plan, an_event(id="e5"), origin=an_origin(5, tag="a")))
-    assert outcome(bench.take(a_start(bench.plan, an_event(id="e5"), origin=an_origin(5, tag="a")))) == ("duplicate", "source_applied")
-    assert outcome(bench.take(a_start(bench.plan, an_event(id="late"), origin=an_origin(3, tag="a")))) == ("applied", "")
-    assert outcome(bench.take(a_start(bench.plan, an_event(id="other"), origin=an_origin(5, tag="b")))) == ("applied", "")
-    assert outcome(bench.take(a_start(bench.plan, an_event(id="late"), origin=an_origin(3, tag="a")))) == ("duplicate", "source_applied")
+    assert outcome(bench.take(a_start(bench.plan, an_event(id="e5"), origin=an_origin(5, tag="a")))) == (
+        "duplicate",
+        "source_applied",
+    )
+    assert outcome(bench.take(a_start(bench.plan, an_event(id="late"), origin=an_origin(3, tag="a")))) == (
+        "applied",
+        "",
+    )
+    assert outcome(bench.take(a_start(bench.plan, an_event(id="other"), origin=an_origin(5, tag="b")))) == (
+        "applied",
+        "",
+    )
+    assert outcome(bench.take(a_start(bench.plan, an_event(id="late"), origin=an_origin(3, tag="a")))) == (
+        "duplicate",
+        "source_applied",
+    )
     assert applied(bench) == (0, [3, 5, 5])
     bench.take(a_start(bench.plan, an_event(id="e8"), origin=an_origin(8, committed=5, tag="a")))
     assert applied(bench) == (5, [5, 5, 8])
@@ -187,7 +222,9 @@ def test_refused_commands_leave_their_mark_too() -> None:
 
 def test_a_topic_that_was_made_again_and_another_partition_have_marks_of_their_own() -> None:
     bench = Bench(a_definition(WAIT))
-    for number, origin in enumerate((an_origin(1, committed=1), an_origin(0, topic_id="again"), an_origin(0, partition=1))):
+    for number, origin in enumerate(
+        (an_origin(1, committed=1), an_origin(0, topic_id="again"), an_origin(0, partition=1))
+    ):
         assert outcome(bench.take(a_start(bench.plan, an_event(id=f"e{number}"), origin=origin))) == ("applied", "")
     assert applied(bench, "again") == (0, [0])
     assert applied(bench, "topic", 1) == (0, [0])
@@ -261,7 +298,9 @@ COMMANDS: list[Any] = [
 
 def in_bytes(decision: Any) -> bytes:
     changes = {key: None if record is None else encode_record(record) for key, record in decision.changes.items()}
-    return msgspec.json.encode((decision.outcome, decision.reason, decision.transitions, decision.effects, changes), order="sorted")
+    return msgspec.json.encode(
+        (decision.outcome, decision.reason, decision.transitions, decision.effects, changes), order="sorted"
+    )
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -308,7 +347,9 @@ def test_a_refused_command_changes_the_partitions_own_record_only() -> None:
 
 def test_a_start_names_its_trigger_and_a_trace_goes_with_what_it_emits() -> None:
     bench = Bench(a_definition({"id": "t", "emit": {"event": "told"}}))
-    start = StartRun("c", "order", "k1", Start(bench.plan.sha, 0), "placed", an_event(), Origin("t", 0, 0, 0, "x"), "00-abc")
+    start = StartRun(
+        "c", "order", "k1", Start(bench.plan.sha, 0), "placed", an_event(), Origin("t", 0, 0, 0, "x"), "00-abc"
+    )
     decision = decide(bench.overlay, _contents(bench), bench.own(), start, NOW_MS, 0, bench.limits)
     assert decision.effects[0].trace == "00-abc"  # type: ignore[union-attr]
     assert decision.transitions[0].data.trigger == "placed"

@@ -32,7 +32,9 @@ def test_a_list_is_worked_through_with_a_bound_and_its_outputs_are_in_order() ->
 
 
 def test_an_empty_list_is_done_at_once() -> None:
-    simulation = world(a_list("[]"), {"id": "sum", "needs": ["each"], "set": [{"name": "n", "expr": "size(steps.each)"}]}, output="sum")
+    simulation = world(
+        a_list("[]"), {"id": "sum", "needs": ["each"], "set": [{"name": "n", "expr": "size(steps.each)"}]}, output="sum"
+    )
     assert ended(simulation, started(simulation)).output == {"n": 0}
 
 
@@ -82,7 +84,11 @@ def test_items_are_tried_again_by_themselves() -> None:
 def test_a_list_that_fails_takes_the_path_for_it() -> None:
     steps: list[dict[str, Any]] = [
         a_list(),
-        {"id": "sorry", "needs": ["each.failure"], "set": [{"name": "code", "expr": "errors.each.code + ': ' + errors.each.message"}]},
+        {
+            "id": "sorry",
+            "needs": ["each.failure"],
+            "set": [{"name": "code", "expr": "errors.each.code + ': ' + errors.each.message"}],
+        },
     ]
     simulation = world(*steps, output="sorry", operations={"pay": failing(9, retryable=False)})
     run = started(simulation, {"ids": [1, 2]})
@@ -91,7 +97,10 @@ def test_a_list_that_fails_takes_the_path_for_it() -> None:
 
 
 def test_an_item_whose_values_have_faults_fails_alone() -> None:
-    simulation = world({**a_list(), "call": {"operation": "pay", "with": [{"name": "n", "expr": "10 / item"}]}}, operations={"pay": lambda i, t: i})
+    simulation = world(
+        {**a_list(), "call": {"operation": "pay", "with": [{"name": "n", "expr": "10 / item"}]}},
+        operations={"pay": lambda i, t: i},
+    )
     run = started(simulation, {"ids": [1, 0, 5]})
     assert of(simulation, run, ItemsEnded) == [ItemsEnded(3, 1, None)]
     simulation.skip(run, "each")
@@ -127,7 +136,9 @@ def test_a_list_of_very_many_items_is_refused_with_a_code() -> None:
 
 
 def test_a_long_list_makes_no_long_decision() -> None:
-    simulation = world(a_list("trigger.ids", at_once=100), operations={"pay": lambda i, t: {}}, limits=Limits(transitions=20))
+    simulation = world(
+        a_list("trigger.ids", at_once=100), operations={"pay": lambda i, t: {}}, limits=Limits(transitions=20)
+    )
     run = started(simulation, {"ids": list(range(300))})
     by_cause: dict[str, int] = {}
     for transition in simulation.history(run):
@@ -138,7 +149,10 @@ def test_a_long_list_makes_no_long_decision() -> None:
 
 
 def test_a_list_that_is_retried_has_its_time_once_more() -> None:
-    simulation = world(a_list(within="1m", retry={"attempts": 1}), operations={"pay": lambda input, task: Silent() if input["index"] else {}})
+    simulation = world(
+        a_list(within="1m", retry={"attempts": 1}),
+        operations={"pay": lambda input, task: Silent() if input["index"] else {}},
+    )
     run = started(simulation, {"ids": [1, 2, 3]})
     for _ in range(2):
         simulation.advance("59s")

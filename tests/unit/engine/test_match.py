@@ -31,7 +31,10 @@ def published(
     published_ms: int = 0,
 ) -> Published:
     limit = {"within": within} if within else {"forever": True}
-    steps = [{"id": f"w{place}", "wait": {"events": [{"id": "ok", "event": event}], **limit}} for place, event in enumerate(waits)]
+    steps = [
+        {"id": f"w{place}", "wait": {"events": [{"id": "ok", "event": event}], **limit}}
+        for place, event in enumerate(waits)
+    ]
     definition = Definition.model_validate(
         {"name": name, "version": version, "on": list(on), "steps": steps or [{"id": "p", "print": {"text": "'x'"}}]},
     )
@@ -46,21 +49,39 @@ def match(matcher: Matcher, name: str, key: str | None = "k", data: Any = None, 
 
 
 def summary(matched: Matched) -> list[tuple[str, str, str]]:
-    return [("start" if isinstance(command, StartRun) else "deliver", command.definition, command.key) for command in matched.commands]
+    return [
+        ("start" if isinstance(command, StartRun) else "deliver", command.definition, command.key)
+        for command in matched.commands
+    ]
 
 
 def test_a_trigger_starts_a_run_that_names_the_content_and_its_origin() -> None:
     matched = match(Matcher([published()]), "submitted")
     tag = ids.tag("start", "loan", "submitted", "k")
     origin = Origin("T", 2, 7, 5, tag)
-    assert matched.commands == [StartRun(f"T/2/7/{tag}", "loan", "k", Start("sha-loan-1", 3), "t", Event("submitted", "e-1", 1, {}), origin, "00-trace")]
+    assert matched.commands == [
+        StartRun(
+            f"T/2/7/{tag}",
+            "loan",
+            "k",
+            Start("sha-loan-1", 3),
+            "t",
+            Event("submitted", "e-1", 1, {}),
+            origin,
+            "00-trace",
+        )
+    ]
     assert not matched.failures
 
 
 def test_a_wait_is_offered_the_event_under_the_catalogs_key() -> None:
     matched = match(Matcher([published()]), "accepted")
     tag = ids.tag("deliver", "loan", "accepted", "k")
-    assert matched.commands == [DeliverEvent(f"T/2/7/{tag}", "loan", "k", Event("accepted", "e-1", 1, {}), Origin("T", 2, 7, 5, tag), "00-trace")]
+    assert matched.commands == [
+        DeliverEvent(
+            f"T/2/7/{tag}", "loan", "k", Event("accepted", "e-1", 1, {}), Origin("T", 2, 7, 5, tag), "00-trace"
+        )
+    ]
 
 
 def test_an_event_that_nobody_wants_gives_nothing() -> None:
@@ -70,7 +91,13 @@ def test_an_event_that_nobody_wants_gives_nothing() -> None:
 
 
 def test_only_the_newest_version_starts_runs_but_every_served_version_waits() -> None:
-    old = published(version="1", newest=False, at=3, waits=("accepted", "paid"), specs=(spec("submitted"), spec("accepted"), spec("paid")))
+    old = published(
+        version="1",
+        newest=False,
+        at=3,
+        waits=("accepted", "paid"),
+        specs=(spec("submitted"), spec("accepted"), spec("paid")),
+    )
     new = published(version="2", newest=True, at=9)
     matcher = Matcher([old, new])
     started = match(matcher, "submitted").commands
@@ -99,7 +126,12 @@ def test_the_same_event_in_many_catalogs_is_read_once() -> None:
 def test_offers_come_before_starts() -> None:
     one = published("a", waits=("submitted",), specs=(spec("submitted"),))
     two = published("b", waits=("submitted",), specs=(spec("submitted"),))
-    assert [kind for kind, _, _ in summary(match(Matcher([one, two]), "submitted"))] == ["deliver", "deliver", "start", "start"]
+    assert [kind for kind, _, _ in summary(match(Matcher([one, two]), "submitted"))] == [
+        "deliver",
+        "deliver",
+        "start",
+        "start",
+    ]
 
 
 def test_the_first_trigger_that_fits_starts_the_run_and_only_that_one() -> None:
@@ -125,12 +157,20 @@ def test_a_missing_key_is_one_failure_for_the_event() -> None:
     matcher = Matcher([published("a"), published("b", waits=("submitted",))])
     matched = match(matcher, "submitted", key=None)
     assert not matched.commands
-    assert [(failure.code, failure.event, failure.definition) for failure in matched.failures] == [("missing_key", "submitted", "")]
+    assert [(failure.code, failure.event, failure.definition) for failure in matched.failures] == [
+        ("missing_key", "submitted", "")
+    ]
 
 
 def test_an_expression_that_fails_takes_its_definition_and_no_other() -> None:
     on = ({"id": "t", "event": "submitted", "where": "event.amount > 100"},)
-    matcher = Matcher([published("a", on=on), published("b"), published("c", on=({"id": "t", "event": "submitted", "key": "event.customer"},))])
+    matcher = Matcher(
+        [
+            published("a", on=on),
+            published("b"),
+            published("c", on=({"id": "t", "event": "submitted", "key": "event.customer"},)),
+        ]
+    )
     matched = match(matcher, "submitted", data={"amount": "a secret"})
     assert summary(matched) == [("start", "b", "k")]
     found = {(failure.code, failure.definition, failure.version, failure.trigger) for failure in matched.failures}
@@ -158,7 +198,13 @@ def test_ids_are_the_same_whenever_a_record_is_matched_again() -> None:
 
 
 def test_a_matcher_knows_its_topics_those_with_a_clock_and_since_when() -> None:
-    old = published(version="1", newest=False, within="1d", published_ms=10, specs=(spec("submitted"), {"name": "accepted", "topics": ["a", "b"]}))
+    old = published(
+        version="1",
+        newest=False,
+        within="1d",
+        published_ms=10,
+        specs=(spec("submitted"), {"name": "accepted", "topics": ["a", "b"]}),
+    )
     new = published(version="2", published_ms=20, waits=(), specs=({"name": "submitted", "topics": ["c"]},))
     matcher = Matcher([old, new])
     assert matcher.topics() == {"a", "b", "c"}

@@ -116,7 +116,12 @@ def test_keys_come_in_order_from_all_layers(store: MemoryStore) -> None:
 
 
 def test_every_kind_of_record_survives_its_encoding() -> None:
-    for key, record in {KEY: ONE, "own": Own(topic_id="t"), "out/r/s": {"a": [1, 1.5, "é", None]}, "expiry/1/r": Expiry("r")}.items():
+    for key, record in {
+        KEY: ONE,
+        "own": Own(topic_id="t"),
+        "out/r/s": {"a": [1, 1.5, "é", None]},
+        "expiry/1/r": Expiry("r"),
+    }.items():
         assert decode_record(key, encode_record(record)) == record
     assert encode_record({"b": 1, "a": {"d": 1, "c": 2}}) == b'{"a":{"c":2,"d":1},"b":1}'
 
@@ -166,7 +171,9 @@ def test_expiries_are_those_of_a_plain_scan(stored: set[int], moves: list[tuple[
             elif move == "capture" and not overlay.saving:
                 overlay.capture()
             elif move == "save" and overlay.saving:
-                store.write({key: None if record is None else encode_record(record) for key, record in overlay.saving.items()})
+                store.write(
+                    {key: None if record is None else encode_record(record) for key, record in overlay.saving.items()}
+                )
                 overlay.saved()
             elif move == "reopen" and not overlay.saving:
                 a_cut(overlay, store)
@@ -178,7 +185,11 @@ SLOTS = ("key/order/a", "out/r/s", "timer/000000000000001/r/s")
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(st.lists(st.tuples(st.sampled_from(("put", "delete", "get", "capture", "save")), st.sampled_from(SLOTS)), max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("put", "delete", "get", "capture", "save")), st.sampled_from(SLOTS)), max_size=40
+    )
+)
 def test_the_store_after_all_cuts_is_what_memory_said(moves: list[tuple[str, str]]) -> None:
     store, expected = MemoryStore(), {}
     overlay = Overlay(store)
@@ -188,7 +199,11 @@ def test_the_store_after_all_cuts_is_what_memory_said(moves: list[tuple[str, str
         if move == "put":
             if key.startswith("out/") and key in expected:
                 continue  # written once
-            expected[key] = {"n": count} if key.startswith("out/") else (KeyRecord((str(count),), ()) if key.startswith("key/") else Timer("r", "s", 1))
+            expected[key] = (
+                {"n": count}
+                if key.startswith("out/")
+                else (KeyRecord((str(count),), ()) if key.startswith("key/") else Timer("r", "s", 1))
+            )
             change(overlay, key, expected[key])
         elif move == "delete" and key in expected:
             del expected[key]
@@ -207,7 +222,9 @@ def test_the_store_after_all_cuts_is_what_memory_said(moves: list[tuple[str, str
     store.write(final)
     written |= final
     for content in (dict(store.scan("")), {key: value for key, value in written.items() if value is not None}):
-        assert {key: value for key, value in content.items() if key != OWN} == {key: encode_record(record) for key, record in expected.items()}
+        assert {key: value for key, value in content.items() if key != OWN} == {
+            key: encode_record(record) for key, record in expected.items()
+        }
 
 
 def test_an_expiry_that_is_written_again_is_one() -> None:

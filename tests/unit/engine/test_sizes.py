@@ -76,7 +76,11 @@ def test_what_people_write_when_they_end_a_run_or_answer() -> None:
     bench = Bench(a_definition(called), limits=Limits(record_bytes=LIMIT))
     bench.start()
     run, long = bench.run(), "x" * 15_000
-    for command in (RetryStep("r", run, long), Decide("d", run, "call", "approved", long), RetryStep(long, run, "call")):
+    for command in (
+        RetryStep("r", run, long),
+        Decide("d", run, "call", "approved", long),
+        RetryStep(long, run, "call"),
+    ):
         decision = bench.take(command)
         assert (decision.outcome, decision.reason) == ("dead", "name_too_long")
         assert len(repr(decision.effects)) < 500

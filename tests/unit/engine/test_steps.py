@@ -9,7 +9,15 @@ import pytest
 from streamflow.engine.commands import FireTimer, RetryStep, SkipStep
 from streamflow.engine.draft import Draft, Limits, RunDraft
 from streamflow.engine.effects import AppendCommand, PrintLine, PublishEvent
-from streamflow.engine.transitions import BranchChosen, EventEmitted, LinePrinted, RunCompleted, StepParked, StepsSkipped, ValuesSet
+from streamflow.engine.transitions import (
+    BranchChosen,
+    EventEmitted,
+    LinePrinted,
+    RunCompleted,
+    StepParked,
+    StepsSkipped,
+    ValuesSet,
+)
 from tests.builders import NOW_MS, a_definition, a_start
 from tests.unit.engine.bench import Bench, facts, outcome
 
@@ -40,7 +48,11 @@ def test_a_run_of_steps_without_outside_effects_is_one_decision() -> None:
 
 
 def test_an_expression_sees_the_time_of_the_decision_and_the_run() -> None:
-    bench = Bench(a_definition({"id": "s", "set": [{"name": "now", "expr": "now"}, {"name": "run", "expr": "run.trigger + run.id"}]}))
+    bench = Bench(
+        a_definition(
+            {"id": "s", "set": [{"name": "now", "expr": "now"}, {"name": "run", "expr": "run.trigger + run.id"}]}
+        )
+    )
     assert one(bench.start(), ValuesSet).values == {"now": "2026-01-01T00:00:00Z", "run": "placed" + bench.run()}
 
 
@@ -56,7 +68,9 @@ def test_an_emit_publishes_under_the_id_of_its_transition() -> None:
     fact = one(decision, EventEmitted)
     assert fact.id == f"{bench.run()}/2"
     assert (fact.topic, fact.key, fact.data) == ("tolds", "k1", {"who": "k1"})
-    assert decision.effects == [PublishEvent("tolds", "k1", fact.id, "told", NOW_MS, {"who": "k1"}, "order", bench.run(), None)]
+    assert decision.effects == [
+        PublishEvent("tolds", "k1", fact.id, "told", NOW_MS, {"who": "k1"}, "order", bench.run(), None)
+    ]
 
 
 def test_an_emit_may_have_a_key_of_its_own() -> None:
@@ -69,7 +83,10 @@ def test_an_emit_may_have_a_key_of_its_own() -> None:
 def test_a_choose_takes_the_first_branch_that_holds_and_the_others_die() -> None:
     bench = Bench(
         a_definition(
-            {"id": "c", "choose": [{"id": "big", "if": "trigger.n > 5"}, {"id": "some", "if": "trigger.n > 1"}, {"id": "rest"}]},
+            {
+                "id": "c",
+                "choose": [{"id": "big", "if": "trigger.n > 5"}, {"id": "some", "if": "trigger.n > 1"}, {"id": "rest"}],
+            },
             {"id": "x", "needs": ["c.big"], **PRINT},
             {"id": "y", "needs": ["c.some"], **PRINT},
             {"id": "z", "needs": ["c.rest"], **PRINT},
@@ -108,7 +125,14 @@ def test_dead_paths_are_skipped_to_their_end() -> None:
         )
     )
     decision = bench.start()
-    assert facts(decision) == ["RunStarted", "StepsSkipped", ("LinePrinted", "d"), ("LinePrinted", "e"), "StepsSkipped", "RunCompleted"]
+    assert facts(decision) == [
+        "RunStarted",
+        "StepsSkipped",
+        ("LinePrinted", "d"),
+        ("LinePrinted", "e"),
+        "StepsSkipped",
+        "RunCompleted",
+    ]
     skipped = [step for t in decision.transitions if isinstance(t.data, StepsSkipped) for step in t.data.steps]
     assert sorted(skipped) == ["a", "b", "c", "f"]
     assert one(decision, RunCompleted).ended == ("e",)
@@ -147,11 +171,20 @@ def test_a_delay_goes_on_at_its_time_and_one_in_the_past_at_once() -> None:
     assert facts(bench.start()) == ["RunStarted", ("DelayStarted", "d")]
     assert "timer" in bench.kinds()
     bench.now_ms += 10_000
-    assert facts(bench.take(FireTimer("t", bench.run(), "d", NOW_MS + 10_000))) == [("DelayElapsed", "d"), ("LinePrinted", "p"), "RunCompleted"]
+    assert facts(bench.take(FireTimer("t", bench.run(), "d", NOW_MS + 10_000))) == [
+        ("DelayElapsed", "d"),
+        ("LinePrinted", "p"),
+        "RunCompleted",
+    ]
     assert "timer" not in bench.kinds()
 
     past = Bench(a_definition({"id": "d", "delay": {"until": "trigger.at"}}))
-    assert facts(past.start({"at": "2020-01-01T00:00:00Z"})) == ["RunStarted", ("DelayStarted", "d"), ("DelayElapsed", "d"), "RunCompleted"]
+    assert facts(past.start({"at": "2020-01-01T00:00:00Z"})) == [
+        "RunStarted",
+        ("DelayStarted", "d"),
+        ("DelayElapsed", "d"),
+        "RunCompleted",
+    ]
     assert not any(key.startswith("timer/") for key in past.overlay.dirty)
 
 
@@ -167,7 +200,9 @@ def test_a_delay_goes_on_at_its_time_and_one_in_the_past_at_once() -> None:
         ({"emit": {"event": "told", "data": [{"name": "v", "expr": "trigger.none"}]}}, {}, "missing_field", "emit/v"),
     ],
 )
-def test_an_expression_that_fails_parks_the_step_and_says_where(step: dict[str, Any], data: Any, code: str, at: str) -> None:
+def test_an_expression_that_fails_parks_the_step_and_says_where(
+    step: dict[str, Any], data: Any, code: str, at: str
+) -> None:
     bench = Bench(a_definition({"id": "s", **step}))
     decision = bench.start(data)
     assert facts(decision) == ["RunStarted", ("StepParked", "s")]
@@ -177,13 +212,20 @@ def test_an_expression_that_fails_parks_the_step_and_says_where(step: dict[str, 
 
 
 def test_a_value_too_large_for_a_record_parks_the_step() -> None:
-    bench = Bench(a_definition({"id": "s", "set": [{"name": "v", "expr": "trigger.t + trigger.t"}]}), limits=Limits(record_bytes=1000))
+    bench = Bench(
+        a_definition({"id": "s", "set": [{"name": "v", "expr": "trigger.t + trigger.t"}]}),
+        limits=Limits(record_bytes=1000),
+    )
     assert one(bench.start({"t": "x" * 600}), StepParked) == StepParked("too_large", "set")
 
 
 def test_a_parked_run_goes_on_elsewhere_and_ends_only_when_the_step_is_skipped_or_done() -> None:
     bench = Bench(
-        a_definition({"id": "bad", "set": [{"name": "v", "expr": "trigger.none"}]}, {"id": "good", **PRINT}, {"id": "after", "needs": ["bad"], **PRINT})
+        a_definition(
+            {"id": "bad", "set": [{"name": "v", "expr": "trigger.none"}]},
+            {"id": "good", **PRINT},
+            {"id": "after", "needs": ["bad"], **PRINT},
+        )
     )
     assert facts(bench.start()) == ["RunStarted", ("StepParked", "bad"), ("LinePrinted", "good")]
     assert facts(bench.take(RetryStep("r", bench.run(), "bad"))) == [("StepRetried", "bad"), ("StepParked", "bad")]

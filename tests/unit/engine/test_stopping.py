@@ -15,10 +15,18 @@ from tests.unit.engine.outside import a_list, cancelled_tasks, ended, failing, l
 
 
 def undone(id_: str, *needs: str, **more: Any) -> dict[str, Any]:
-    return {"id": id_, "needs": list(needs), "call": {"operation": f"do_{id_}"}, "undo": {"operation": f"undo_{id_}"}, **more}
+    return {
+        "id": id_,
+        "needs": list(needs),
+        "call": {"operation": f"do_{id_}"},
+        "undo": {"operation": f"undo_{id_}"},
+        **more,
+    }
 
 
-DO: dict[str, Callable[..., Any]] = {name: (lambda input, task: {}) for name in ("do_a", "do_b", "do_c", "undo_a", "undo_b", "undo_c")}
+DO: dict[str, Callable[..., Any]] = {
+    name: (lambda input, task: {}) for name in ("do_a", "do_b", "do_c", "undo_a", "undo_b", "undo_c")
+}
 
 
 def operations_called(simulation: Simulation) -> list[str]:
@@ -26,7 +34,9 @@ def operations_called(simulation: Simulation) -> list[str]:
 
 
 def test_a_cancelled_run_undoes_what_was_done_last_step_first() -> None:
-    simulation = world(undone("a"), undone("b", "a"), {"id": "hold", "needs": ["b"], "delay": {"for": "1h"}}, operations=DO)
+    simulation = world(
+        undone("a"), undone("b", "a"), {"id": "hold", "needs": ["b"], "delay": {"for": "1h"}}, operations=DO
+    )
     run = started(simulation)
     simulation.cancel(run, "changed our mind")
     simulation.run_until_quiet()
@@ -48,7 +58,9 @@ def test_a_run_that_fails_undoes_also_what_may_have_been_done() -> None:
 
 
 def test_undoing_is_tried_again_and_parks_and_a_second_stop_ends_it() -> None:
-    simulation = world(undone("a"), {"id": "hold", "needs": ["a"], "delay": {"for": "1h"}}, operations={**DO, "undo_a": failing(6)})
+    simulation = world(
+        undone("a"), {"id": "hold", "needs": ["a"], "delay": {"for": "1h"}}, operations={**DO, "undo_a": failing(6)}
+    )
     run = started(simulation)
     simulation.cancel(run)
     simulation.run_until_quiet()
@@ -66,7 +78,12 @@ def test_undoing_is_tried_again_and_parks_and_a_second_stop_ends_it() -> None:
 
 @pytest.mark.parametrize("how", ["skip", "fail", "cancel"])
 def test_undoing_that_is_parked_may_be_given_up(how: str) -> None:
-    simulation = world(undone("a"), undone("b", "a"), {"id": "hold", "needs": ["b"], "delay": {"for": "1h"}}, operations={**DO, "undo_b": failing(99)})
+    simulation = world(
+        undone("a"),
+        undone("b", "a"),
+        {"id": "hold", "needs": ["b"], "delay": {"for": "1h"}},
+        operations={**DO, "undo_b": failing(99)},
+    )
     run = started(simulation)
     simulation.cancel(run)
     simulation.advance("1h")

@@ -16,11 +16,21 @@ PRINT = {"print": {"text": "'x'"}}
 
 
 def a_wait(id: str = "w", **wait: object) -> dict[str, object]:
-    return {"id": id, "wait": {"events": [{"id": "paid", "event": "paid"}], **({} if "within" in wait else {"forever": True}), **wait}}
+    return {
+        "id": id,
+        "wait": {
+            "events": [{"id": "paid", "event": "paid"}],
+            **({} if "within" in wait else {"forever": True}),
+            **wait,
+        },
+    }
 
 
 def test_a_wait_takes_the_first_of_its_events() -> None:
-    both = {"id": "w", "wait": {"events": [{"id": "yes", "event": "paid"}, {"id": "no", "event": "refused"}], "forever": True}}
+    both = {
+        "id": "w",
+        "wait": {"events": [{"id": "yes", "event": "paid"}, {"id": "no", "event": "refused"}], "forever": True},
+    }
     bench = Bench(a_definition(both, {"id": "n", "needs": ["w.no"], **PRINT}))
     started = bench.start()
     assert started.transitions[1].data.events == ("paid", "refused")
@@ -30,7 +40,10 @@ def test_a_wait_takes_the_first_of_its_events() -> None:
 
 
 def test_an_event_whose_condition_fails_meets_the_next_clause() -> None:
-    wait = {"events": [{"id": "full", "event": "paid", "where": "event.n > 5"}, {"id": "part", "event": "paid"}], "forever": True}
+    wait = {
+        "events": [{"id": "full", "event": "paid", "where": "event.n > 5"}, {"id": "part", "event": "paid"}],
+        "forever": True,
+    }
     bench = Bench(a_definition({"id": "w", "wait": wait}))
     bench.start()
     assert bench.offer("paid", {"n": 1}).transitions[0].data.outcome == "part"
@@ -46,7 +59,11 @@ def test_an_event_that_nothing_waits_for_is_rejected_and_no_record_is_made_of_it
 
 
 def test_an_event_that_no_clause_can_read_is_a_dead_letter_and_the_wait_goes_on() -> None:
-    bench = Bench(a_definition({"id": "w", "wait": {"events": [{"id": "p", "event": "paid", "where": "event.n > 5"}], "forever": True}}))
+    bench = Bench(
+        a_definition(
+            {"id": "w", "wait": {"events": [{"id": "p", "event": "paid", "where": "event.n > 5"}], "forever": True}}
+        )
+    )
     bench.start()
     decision = bench.offer("paid", {})
     assert outcome(decision) == ("dead", "missing_field")
@@ -65,7 +82,11 @@ def test_a_late_event_is_told_by_its_source_time() -> None:
 
 
 def test_an_event_ahead_of_its_wait_is_kept_and_taken_when_the_wait_begins() -> None:
-    bench = Bench(a_definition(a_wait("first", events=[{"id": "go", "event": "go"}]), {**a_wait("w", keep="10s"), "needs": ["first"]}))
+    bench = Bench(
+        a_definition(
+            a_wait("first", events=[{"id": "go", "event": "go"}]), {**a_wait("w", keep="10s"), "needs": ["first"]}
+        )
+    )
     bench.start()
     kept = bench.offer("paid", id="p1")
     assert facts(kept) == ["EventKept"]
@@ -78,7 +99,11 @@ def test_an_event_ahead_of_its_wait_is_kept_and_taken_when_the_wait_begins() -> 
 
 
 def test_an_event_is_not_kept_longer_than_its_wait_says() -> None:
-    bench = Bench(a_definition(a_wait("first", events=[{"id": "go", "event": "go"}]), {**a_wait("w", keep="10s"), "needs": ["first"]}))
+    bench = Bench(
+        a_definition(
+            a_wait("first", events=[{"id": "go", "event": "go"}]), {**a_wait("w", keep="10s"), "needs": ["first"]}
+        )
+    )
     bench.start()
     bench.offer("paid", id="p1")
     bench.now_ms += 10_001
@@ -120,7 +145,11 @@ def test_each_of_two_waits_takes_an_event_of_its_own() -> None:
 
 
 def test_a_parked_run_keeps_events_however_long_a_person_takes() -> None:
-    bench = Bench(a_definition({"id": "bad", "set": [{"name": "v", "expr": "trigger.none"}]}, {**a_wait("w", keep="10s"), "needs": ["bad"]}))
+    bench = Bench(
+        a_definition(
+            {"id": "bad", "set": [{"name": "v", "expr": "trigger.none"}]}, {**a_wait("w", keep="10s"), "needs": ["bad"]}
+        )
+    )
     bench.start()
     decision = bench.offer("paid", id="meanwhile")
     assert isinstance(decision.transitions[0].data, EventKept)
@@ -130,7 +159,11 @@ def test_a_parked_run_keeps_events_however_long_a_person_takes() -> None:
 def test_what_was_kept_before_the_run_was_parked_outlasts_the_parking() -> None:
     gate = a_wait("gate", events=[{"id": "go", "event": "go"}])
     bad = {"id": "bad", "needs": ["gate"], "set": [{"name": "v", "expr": "trigger.none"}]}
-    bench = Bench(a_definition(gate, bad, {**a_wait("w", keep="10s"), "needs": ["bad", "gate.go"], "join": "all"}, {"id": "other", **PRINT}))
+    bench = Bench(
+        a_definition(
+            gate, bad, {**a_wait("w", keep="10s"), "needs": ["bad", "gate.go"], "join": "all"}, {"id": "other", **PRINT}
+        )
+    )
     bench.start()
     bench.offer("paid", id="p1")
     bench.now_ms += 9_000
@@ -150,7 +183,13 @@ def test_an_event_ahead_of_its_run_is_kept_when_the_offer_says_so() -> None:
     decision = bench.offer("paid", id="p1", keep_ms=10_000)
     assert (outcome(decision), decision.transitions) == (("applied", ""), [])
     assert outcome(bench.offer("paid", id="p1", keep_ms=10_000)) == ("duplicate", "event_seen")
-    assert facts(bench.start()) == ["RunStarted", "EventKept", ("WaitStarted", "w"), ("WaitSatisfied", "w"), "RunCompleted"]
+    assert facts(bench.start()) == [
+        "RunStarted",
+        "EventKept",
+        ("WaitStarted", "w"),
+        ("WaitSatisfied", "w"),
+        "RunCompleted",
+    ]
     assert "early" not in bench.kinds()
     bench.assert_heads_are_folds()
 
@@ -164,7 +203,9 @@ def test_an_event_ahead_of_its_run_waits_for_a_version_that_takes_it() -> None:
     assert "early" in bench.kinds()
     newer = bench.plan_of("order", "2")
     bench.now_ms += 9_000
-    assert [t.data.event.id for t in bench.start(id="e2", plan=newer).transitions if isinstance(t.data, EventKept)] == ["p1"]
+    assert [t.data.event.id for t in bench.start(id="e2", plan=newer).transitions if isinstance(t.data, EventKept)] == [
+        "p1"
+    ]
     assert "early" not in bench.kinds()
 
 
@@ -185,12 +226,17 @@ def test_an_event_is_offered_to_every_open_run_of_its_key() -> None:
     bench.start(id="e1")
     bench.start(id="e2")
     decision = bench.offer("paid")
-    assert [(t.run, t.type) for t in decision.transitions] == [(bench.run(id), kind) for id in ("e1", "e2") for kind in ("WaitSatisfied", "RunCompleted")]
+    assert [(t.run, t.type) for t in decision.transitions] == [
+        (bench.run(id), kind) for id in ("e1", "e2") for kind in ("WaitSatisfied", "RunCompleted")
+    ]
     assert outcome(bench.offer("paid", id="another")) == ("rejected", "unclaimed")
 
 
 def test_a_run_that_cannot_read_an_event_keeps_no_other_from_it_and_the_event_is_a_dead_letter_too() -> None:
-    wait = {"id": "w", "wait": {"events": [{"id": "p", "event": "paid", "where": "event.n > trigger.least"}], "forever": True}}
+    wait = {
+        "id": "w",
+        "wait": {"events": [{"id": "p", "event": "paid", "where": "event.n > trigger.least"}], "forever": True},
+    }
     bench = Bench(a_definition(wait))
     bench.start({}, id="e1")
     bench.start({"least": 1}, id="e2")
@@ -222,7 +268,11 @@ def test_the_record_of_a_key_with_many_runs_stays_small() -> None:
 
 def test_a_key_has_a_limited_number_of_open_runs() -> None:
     bench = Bench(a_definition(a_wait()), limits=Limits(open_runs=2))
-    assert [outcome(bench.start(id=f"e{n}")) for n in range(3)] == [("applied", ""), ("applied", ""), ("rejected", "too_many_open")]
+    assert [outcome(bench.start(id=f"e{n}")) for n in range(3)] == [
+        ("applied", ""),
+        ("applied", ""),
+        ("rejected", "too_many_open"),
+    ]
 
 
 @pytest.mark.parametrize("policy", ["one", "join"])
@@ -237,7 +287,8 @@ def test_policies_of_a_second_start(policy: str) -> None:
         assert bench.head("e2") is None
     else:
         assert facts(decision) == [("WaitSatisfied", "w"), "RunCompleted"]
-        assert outcome(bench.start(id="e2")) == ("duplicate", "event_seen")  # it joined; it starts no run of its own later
+        # it joined; it starts no run of its own later
+        assert outcome(bench.start(id="e2")) == ("duplicate", "event_seen")
     assert outcome(bench.start(id="e1")) == ("duplicate", "run_exists")
 
 
@@ -245,7 +296,9 @@ def test_policies_of_a_second_start(policy: str) -> None:
 
 
 def watermark(at_ms: int, partitions: int = 1, **more: int) -> AdvanceWatermark:
-    return AdvanceWatermark("wm", "paids", partitions, {"0": at_ms, **{name[1:]: value for name, value in more.items()}})
+    return AdvanceWatermark(
+        "wm", "paids", partitions, {"0": at_ms, **{name[1:]: value for name, value in more.items()}}
+    )
 
 
 def test_the_limit_of_a_wait_fires_only_when_ingress_has_come_so_far() -> None:
@@ -325,7 +378,11 @@ def test_a_repeated_continue_does_nothing() -> None:
 def test_requests_about_a_parked_step_fit_only_a_parked_step() -> None:
     bench = Bench(a_definition(a_wait()))
     bench.start()
-    for request in (RetryStep("r", bench.run(), "w"), SkipStep("s", bench.run(), "w"), SkipStep("s", bench.run(), "nothing")):
+    for request in (
+        RetryStep("r", bench.run(), "w"),
+        SkipStep("s", bench.run(), "w"),
+        SkipStep("s", bench.run(), "nothing"),
+    ):
         decision = bench.take(request)
         assert outcome(decision) == ("rejected", "not_parked")
         assert decision.effects[0].state == {"seq": 2, "steps": {"w": "waiting"}}  # type: ignore[union-attr]

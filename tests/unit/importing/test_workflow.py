@@ -19,7 +19,9 @@ KNOWN = Catalog(operations=[OperationSpec(name=name) for name in ("http.request"
 
 
 def imported(*steps: dict[str, Any], plugins: dict[str, Plugin] | None = None, **head: Any) -> Imported:
-    return import_workflow(json.dumps({"name": "order", "version": "1", **head, "steps": list(steps)}), known=KNOWN, plugins=plugins)
+    return import_workflow(
+        json.dumps({"name": "order", "version": "1", **head, "steps": list(steps)}), known=KNOWN, plugins=plugins
+    )
 
 
 def step(id_: str = "a", **fields: Any) -> dict[str, Any]:
@@ -29,7 +31,9 @@ def step(id_: str = "a", **fields: Any) -> dict[str, Any]:
 def steps_of(found: Imported) -> dict[str, Step]:
     assert found.definition is not None, [str(finding) for finding in found.findings]
     assert [
-        problem for problem in check(found.definition, Catalog(operations=[*KNOWN.operations, *found.catalog.operations])) if problem.severity == "error"
+        problem
+        for problem in check(found.definition, Catalog(operations=[*KNOWN.operations, *found.catalog.operations]))
+        if problem.severity == "error"
     ] == []
     return {step.id: step for step in found.definition.steps}
 
@@ -48,7 +52,13 @@ def refusal(found: Imported) -> Finding:
 
 def test_a_process_of_three_steps() -> None:
     found = imported(
-        {"id": "fetch", "plugin": "http.request", "inputs": {"url": "https://shop/{{input.order}}"}, "retries": 3, "timeout": 5000},
+        {
+            "id": "fetch",
+            "plugin": "http.request",
+            "inputs": {"url": "https://shop/{{input.order}}"},
+            "retries": 3,
+            "timeout": 5000,
+        },
         {
             "id": "rate",
             "plugin": "score",
@@ -57,7 +67,13 @@ def test_a_process_of_three_steps() -> None:
             "retries": 0,
             "condition": "{{fetch.status}} === 200",
         },
-        {"id": "tell", "plugin": "print.line", "dependsOn": "rate", "config": {"text": "risk {{rate.risk}}"}, "retry": {"maxAttempts": 2, "delay": 500}},
+        {
+            "id": "tell",
+            "plugin": "print.line",
+            "dependsOn": "rate",
+            "config": {"text": "risk {{rate.risk}}"},
+            "retry": {"maxAttempts": 2, "delay": 500},
+        },
     )
 
     steps = steps_of(found)
@@ -73,7 +89,11 @@ def test_a_process_of_three_steps() -> None:
         ("score", [("amount", "steps.fetch.body.amount")]),
         ("print.line", [("text", "'risk ' + string(steps.rate.risk)")]),
     ]
-    assert [(call.timeout, call.retry.attempts if call.retry else None) for call in calls] == [("5s", 4), (None, 1), (None, 2)]
+    assert [(call.timeout, call.retry.attempts if call.retry else None) for call in calls] == [
+        ("5s", 4),
+        (None, 1),
+        (None, 2),
+    ]
     assert calls[2].retry is not None
     assert calls[2].retry.backoff == "500ms"
     assert found.definition is not None
@@ -170,7 +190,10 @@ def test_a_condition(source: Any, expression: str | None) -> None:
     assert steps_of(imported(step("a"), step("b", dependsOn=["a"], condition=source)))["b"].if_ == expression
 
 
-@pytest.mark.parametrize("source", ["a.n + 1 > 2", "isOk(a.n)", "a.n ? 1 : 2", "a.n === undefined", "", 5, None, "c.n > 1", "a.list.includes('x')"])
+@pytest.mark.parametrize(
+    "source",
+    ["a.n + 1 > 2", "isOk(a.n)", "a.n ? 1 : 2", "a.n === undefined", "", 5, None, "c.n > 1", "a.list.includes('x')"],
+)
 def test_a_condition_that_computes_more_is_refused(source: Any) -> None:
     assert refusal(imported(step("a"), step("b", dependsOn=["a"], condition=source))).pointer == "/steps/1/condition"
 
@@ -183,7 +206,10 @@ def test_a_condition_that_computes_more_is_refused(source: Any) -> None:
         ({"retries": False}, {"attempts": 1}),
         ({"retry": 2}, {"attempts": 3}),
         ({"retry": {"retries": 2}}, {"attempts": 3}),
-        ({"retry": {"attempts": 2, "backoff": "fixed", "delayMs": 1500}}, {"attempts": 2, "factor": 1, "backoff": "1s500ms"}),
+        (
+            {"retry": {"attempts": 2, "backoff": "fixed", "delayMs": 1500}},
+            {"attempts": 2, "factor": 1, "backoff": "1s500ms"},
+        ),
         ({"retry": {"max": 3, "backoff": {"type": "exponential", "delay": "2s"}}}, {"attempts": 3, "backoff": "2s"}),
         ({"retry": {"maxAttempts": 3, "factor": 1.5, "maxDelay": "1 minute"}}, {"attempts": 3, "longest": "1m"}),
     ],
@@ -192,7 +218,9 @@ def test_retries_count_attempts(fields: dict[str, Any], expected: dict[str, Any]
     call = steps_of(imported({"id": "a", "plugin": "score", **fields}))["a"].call
     assert call is not None
     assert call.retry is not None
-    assert call.retry.model_dump(exclude_defaults=True) == {name: value for name, value in expected.items() if (name, value) != ("attempts", 5)}
+    assert call.retry.model_dump(exclude_defaults=True) == {
+        name: value for name, value in expected.items() if (name, value) != ("attempts", 5)
+    }
 
 
 @pytest.mark.parametrize(
@@ -228,15 +256,30 @@ def test_ids_become_legal_and_unlike_each_other_and_the_report_says_so() -> None
     )
 
     assert list(steps_of(found)) == ["fetch_user", "fetch_user_2", "for_step", "step_1st", "n"]
-    assert found.renamed == {"fetchUser": "fetch_user", "fetch-user": "fetch_user_2", "for": "for_step", "1st": "step_1st", "Ünï": "n"}
+    assert found.renamed == {
+        "fetchUser": "fetch_user",
+        "fetch-user": "fetch_user_2",
+        "for": "for_step",
+        "1st": "step_1st",
+        "Ünï": "n",
+    }
     calls = [step.call for step in steps_of(found).values()]
-    assert [call.with_[0].expr for call in calls[1:3] if call is not None] == ["steps.fetch_user.id", "steps.fetch_user_2.id"]
-    assert [finding.became for finding in found.of("approximated") if finding.pointer == "/steps/0/id"] == ["steps/fetch_user"]
+    assert [call.with_[0].expr for call in calls[1:3] if call is not None] == [
+        "steps.fetch_user.id",
+        "steps.fetch_user_2.id",
+    ]
+    assert [finding.became for finding in found.of("approximated") if finding.pointer == "/steps/0/id"] == [
+        "steps/fetch_user"
+    ]
 
 
 def test_a_plugin_is_the_operation_of_its_name_or_of_the_mapping() -> None:
     plugins = {"axios": Plugin("http.request", {"uri": "url"})}
-    found = imported({"id": "a", "plugin": "axios", "inputs": {"uri": "x", "method": "GET"}}, step("b", plugin="@acme/plugin-mail@1.2"), plugins=plugins)
+    found = imported(
+        {"id": "a", "plugin": "axios", "inputs": {"uri": "x", "method": "GET"}},
+        step("b", plugin="@acme/plugin-mail@1.2"),
+        plugins=plugins,
+    )
 
     first, second = (step.call for step in steps_of(found).values())
     assert first is not None
@@ -247,7 +290,9 @@ def test_a_plugin_is_the_operation_of_its_name_or_of_the_mapping() -> None:
 
 
 def test_a_template_is_a_dependency() -> None:
-    found = imported(step("a"), step("b", inputs={"x": "{{a.id}}"}), step("c", dependsOn=["b"], inputs={"x": "{{a.id}}"}))
+    found = imported(
+        step("a"), step("b", inputs={"x": "{{a.id}}"}), step("c", dependsOn=["b"], inputs={"x": "{{a.id}}"})
+    )
 
     steps = steps_of(found)
     assert [steps[id_].needs for id_ in "abc"] == [[], ["a"], ["b"]]
@@ -264,7 +309,10 @@ def test_a_step_may_be_called_like_what_a_process_is_given() -> None:
 
 
 def test_no_dependencies_may_be_written_in_any_way() -> None:
-    assert [step.needs for step in steps_of(imported(step("a", dependsOn=None), step("b", dependsOn=[]))).values()] == [[], []]
+    assert [step.needs for step in steps_of(imported(step("a", dependsOn=None), step("b", dependsOn=[]))).values()] == [
+        [],
+        [],
+    ]
 
 
 def test_what_depends_on_a_refused_step_is_refused() -> None:
@@ -297,11 +345,18 @@ def test_what_the_process_is_given_and_gives_back() -> None:
     )
 
     assert found.definition is not None
-    assert found.definition.input == {"type": "object", "properties": {"id": {"type": "string"}, "count": {"type": "integer"}, "note": {}}, "required": ["id"]}
+    assert found.definition.input == {
+        "type": "object",
+        "properties": {"id": {"type": "string"}, "count": {"type": "integer"}, "note": {}},
+        "required": ["id"],
+    }
     assert found.definition.output == "output"
     built = steps_of(found)["output"]
     assert built.set is not None
-    assert [(value.name, value.expr) for value in built.set] == [("id", "steps.a.id"), ("text", "'done: ' + string(steps.a.id)")]
+    assert [(value.name, value.expr) for value in built.set] == [
+        ("id", "steps.a.id"),
+        ("text", "'done: ' + string(steps.a.id)"),
+    ]
 
 
 @pytest.mark.parametrize("field", ["trigger", "schedule", "vars", "env"])

@@ -37,7 +37,18 @@ NEVER = (
     "ff02::1",
     "fd00:ec2::254",
 )
-PRIVATE = ("127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "::1", "fc00::1", "fd12:3456::1")
+PRIVATE = (
+    "127.0.0.1",
+    "127.8.8.8",
+    "10.0.0.1",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.1.1",
+    "100.64.0.1",
+    "::1",
+    "fc00::1",
+    "fd12:3456::1",
+)
 
 
 def refusal(address: str, policy: Policy) -> str | None:
@@ -135,7 +146,10 @@ def test_an_address_in_the_url_is_judged_however_it_is_spelt(url: str) -> None:
     assert raised.value.code == "url_refused"
 
 
-@pytest.mark.parametrize("url", ["http://some.example/", "https://some.example/", "http://some.example:8080/", "https://some.example:8443/a?b=c#d"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://some.example/", "https://some.example/", "http://some.example:8080/", "https://some.example:8443/a?b=c#d"],
+)
 def test_usual_urls_are_taken(url: str) -> None:
     check_url(parse_url(url), Policy())
 

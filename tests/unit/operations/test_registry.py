@@ -18,7 +18,10 @@ from streamflow.operations.contract import Attempt, Health
 from streamflow.operations.registry import BUILT_IN, Registry, known_operations
 from streamflow.settings import Settings
 
-PLUGIN: dict[str, Any] = {"spec": {"name": "fraud.score"}, "plugin": {"endpoint": "http://fraud.example/", "secret": "env:FRAUD_KEY"}}
+PLUGIN: dict[str, Any] = {
+    "spec": {"name": "fraud.score"},
+    "plugin": {"endpoint": "http://fraud.example/", "secret": "env:FRAUD_KEY"},
+}
 
 
 class Own:
@@ -62,7 +65,9 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Registry]:
     """A registry in an environment whose packages offer these."""
 
     def make(**offered: Any) -> Registry:
-        points = [Point(name, one if isinstance(one, Raising) else partial(_same, one)) for name, one in offered.items()]
+        points = [
+            Point(name, one if isinstance(one, Raising) else partial(_same, one)) for name, one in offered.items()
+        ]
         monkeypatch.setattr(registry, "entry_points", lambda group: points if group == "streamflow.operations" else [])
         return Registry(Settings())
 
@@ -93,8 +98,22 @@ def test_everything_built_in_is_known_and_can_be_described() -> None:
 
 
 def test_knowing_operations_loads_no_client() -> None:
-    clients = ["asyncpg", "psycopg", "nats", "aioboto3", "aiobotocore", "boto3", "botocore", "miniopy_async", "aiokafka", "confluent_kafka"]
-    code = f"import sys; from streamflow.operations.registry import known_operations; known_operations(); print(sorted(set(sys.modules) & set({clients})))"
+    clients = [
+        "asyncpg",
+        "psycopg",
+        "nats",
+        "aioboto3",
+        "aiobotocore",
+        "boto3",
+        "botocore",
+        "miniopy_async",
+        "aiokafka",
+        "confluent_kafka",
+    ]
+    code = (
+        "import sys; from streamflow.operations.registry import known_operations; known_operations(); "
+        f"print(sorted(set(sys.modules) & set({clients})))"
+    )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
@@ -107,7 +126,16 @@ def test_every_built_in_module_can_be_loaded() -> None:
 
 
 @pytest.mark.parametrize(
-    "offered", [Own(), Own, [Own()], (Own(),), lambda: Own(), lambda: [Own()], lambda settings: Own(fails="" if settings.tasks else "start")]
+    "offered",
+    [
+        Own(),
+        Own,
+        [Own()],
+        (Own(),),
+        lambda: Own(),
+        lambda: [Own()],
+        lambda settings: Own(fails="" if settings.tasks else "start"),
+    ],
 )
 def test_a_package_offers_an_operation_several_or_what_makes_them(offer: Callable[..., Registry], offered: Any) -> None:
     made = offer(own=offered)
@@ -132,7 +160,9 @@ def test_a_package_offers_an_operation_several_or_what_makes_them(offer: Callabl
         (lambda a, b: None, "TypeError"),
     ],
 )
-def test_a_broken_package_is_reported_and_the_rest_is_there(offer: Callable[..., Registry], offered: Any, why: str) -> None:
+def test_a_broken_package_is_reported_and_the_rest_is_there(
+    offer: Callable[..., Registry], offered: Any, why: str
+) -> None:
     made = offer(broken=offered, fine=Own("fine.work"))
 
     assert made.find("fine.work") is not None
@@ -146,10 +176,15 @@ def test_a_name_is_given_once_and_what_is_built_in_comes_first(offer: Callable[.
     made = offer(a=Own("print.line"), b=Own("own.work"), c=Own("own.work"))
 
     assert not isinstance(made.find("print.line"), Own)
-    assert [(broken.name, "taken" in broken.why) for broken in made.broken] == [("print.line", True), ("own.work", True)]
+    assert [(broken.name, "taken" in broken.why) for broken in made.broken] == [
+        ("print.line", True),
+        ("own.work", True),
+    ]
 
 
-def test_operations_are_started_and_closed_and_one_that_cannot_start_is_left_out(offer: Callable[..., Registry]) -> None:
+def test_operations_are_started_and_closed_and_one_that_cannot_start_is_left_out(
+    offer: Callable[..., Registry],
+) -> None:
     good, bad, sticky = Own("good.work"), Own("bad.work", fails="start"), Own("sticky.work", fails="close")
     made = offer(a=bad, b=sticky, c=good)
 
@@ -195,7 +230,9 @@ def test_plugins_come_change_and_go_with_their_records(offer: Callable[..., Regi
         ("print.line", PLUGIN | {"spec": {"name": "print.line"}}, "built in"),
     ],
 )
-def test_a_broken_registration_is_reported_until_it_is_mended(offer: Callable[..., Registry], name: str, record: Any, why: str) -> None:
+def test_a_broken_registration_is_reported_until_it_is_mended(
+    offer: Callable[..., Registry], name: str, record: Any, why: str
+) -> None:
     made = offer()
 
     made.follow({name: record, "fine.work": PLUGIN | {"spec": {"name": "fine.work"}}})

@@ -39,6 +39,19 @@ def test_a_missing_signature_is_told_from_a_wrong_one(header: str | None) -> Non
     assert refused(header) == "signature_missing"
 
 
-@pytest.mark.parametrize("header", ["t=1000", "v1=abc", "t=,v1=", "t=1000,v1=é", "t=-1,v1=a", "t=1e3,v1=a", "t=\u0661,v1=a", "nonsense", "t=9" + "9" * 5000])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "t=1000",
+        "v1=abc",
+        "t=,v1=",
+        "t=1000,v1=é",
+        "t=-1,v1=a",
+        "t=1e3,v1=a",
+        "t=\u0661,v1=a",
+        "nonsense",
+        "t=9" + "9" * 5000,
+    ],
+)
 def test_nonsense_is_a_wrong_signature(header: str) -> None:
     assert refused(header) == "signature_wrong"

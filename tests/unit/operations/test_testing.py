@@ -67,7 +67,11 @@ def test_a_good_operation_passes_and_the_report_reads_well() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "samples"), [(Echo(), [{"value": 1}, {}, Sample({"fail": "echo_refused"}, error="echo_refused")]), (PrintLine(), [{"text": "a"}])]
+    ("operation", "samples"),
+    [
+        (Echo(), [{"value": 1}, {}, Sample({"fail": "echo_refused"}, error="echo_refused")]),
+        (PrintLine(), [{"text": "a"}]),
+    ],
 )
 def test_what_is_built_in_passes(operation: Any, samples: Sequence[Any]) -> None:
     checked = report(operation, samples)

@@ -27,7 +27,9 @@ def test_a_line_is_logged_with_its_place_and_given_back() -> None:
     with capture_logs() as logged:
         assert done(PrintLine(), {"text": "hello"}) == {"text": "hello"}
 
-    assert logged == [{"event": "printed", "log_level": "info", "text": "hello", "run": "run", "step": "step", "item": None}]
+    assert logged == [
+        {"event": "printed", "log_level": "info", "text": "hello", "run": "run", "step": "step", "item": None}
+    ]
 
 
 def test_an_echo_gives_its_value_back_late_if_asked_to() -> None:

@@ -46,9 +46,11 @@ def test_an_approval_is_open_until_something_ends_it(end: Any, step: str | None)
 
 
 def test_what_ends_another_step_or_run_ends_nothing_here() -> None:
-    assert taken(fact(2, ASKED), fact(3, t.ApprovalGiven("approved", "a", None), "other"), fact(3, t.RunFailed(""), None, "00000001-b")) == [
-        ("00000001-a", "ask")
-    ]
+    assert taken(
+        fact(2, ASKED),
+        fact(3, t.ApprovalGiven("approved", "a", None), "other"),
+        fact(3, t.RunFailed(""), None, "00000001-b"),
+    ) == [("00000001-a", "ask")]
 
 
 def test_the_oldest_comes_first() -> None:

@@ -13,7 +13,8 @@ from streamflow.kafka.definitions import Snapshot
 from streamflow.ops.catalog import Surroundings, child_of, published_definitions, published_operations
 
 CHILD = parse_definition(
-    'name: child\nversion: "1"\ninput: {type: object, required: [id], properties: {id: {type: string}}}\nsteps: [{id: a, print: {text: trigger.id}}]'
+    'name: child\nversion: "1"\ninput: {type: object, required: [id], properties: {id: {type: string}}}\nsteps: [{id: '
+    "a, print: {text: trigger.id}}]"
 )
 PLUGIN = {"endpoint": "http://127.0.0.1:1/score", "secret": "env:SCORE_KEY"}
 
@@ -42,7 +43,9 @@ def unread() -> Snapshot:
 def calling(*operations: str, run: str = "") -> Any:
     steps = [f"- {{id: s{place}, call: {{operation: {name}}}}}" for place, name in enumerate(operations)]
     steps += [f"- {{id: r, run: {{definition: {run}, version: '1'}}}}"] if run else []
-    return parse_definition('name: a\nversion: "1"\ninput: {}\nsteps:\n' + "\n".join(steps or ["- {id: p, print: {text: run.key}}"]))
+    return parse_definition(
+        'name: a\nversion: "1"\ninput: {}\nsteps:\n' + "\n".join(steps or ["- {id: p, print: {text: run.key}}"])
+    )
 
 
 def test_a_definition_that_calls_nothing_needs_nothing() -> None:
@@ -60,7 +63,10 @@ def test_what_is_installed_is_known_without_the_log() -> None:
 def test_the_catalog_file_comes_first() -> None:
     own = parse_catalog("operations: [{name: print.line, lane: mine}, {name: fraud.score, lane: mine}]")
     found = Surroundings(unread).complete(calling("print.line", "fraud.score"), own)
-    assert {spec.name: spec.lane for spec in found.operations if spec.name in ("print.line", "fraud.score")} == {"print.line": "mine", "fraud.score": "mine"}
+    assert {spec.name: spec.lane for spec in found.operations if spec.name in ("print.line", "fraud.score")} == {
+        "print.line": "mine",
+        "fraud.score": "mine",
+    }
 
 
 def test_plugins_and_published_definitions_come_from_the_log() -> None:
@@ -75,7 +81,9 @@ def test_plugins_and_published_definitions_come_from_the_log() -> None:
     spec, child = found.operation("fraud.score"), found.definition("child", "1")
     assert spec is not None
     assert spec.lane == "models"
-    assert child == ChildSpec(name="child", version="1", sha=sha256_of(canonical(CHILD, Catalog())), at=3, input=CHILD.input or {})
+    assert child == ChildSpec(
+        name="child", version="1", sha=sha256_of(canonical(CHILD, Catalog())), at=3, input=CHILD.input or {}
+    )
     assert [event.name for event in around.events().events] == ["order.placed"]
     assert asked == [1]
 

@@ -34,7 +34,12 @@ def test_an_open_run_is_where_it_waits() -> None:
 
 
 def test_a_completed_run_says_how_it_ended_and_waits_nowhere() -> None:
-    run = told(fact(1, STARTED), fact(2, WAITS, "payment"), fact(3, t.WaitSatisfied("paid", EVENT), "payment"), fact(4, t.RunCompleted(("payment.paid",))))
+    run = told(
+        fact(1, STARTED),
+        fact(2, WAITS, "payment"),
+        fact(3, t.WaitSatisfied("paid", EVENT), "payment"),
+        fact(4, t.RunCompleted(("payment.paid",))),
+    )
 
     assert (run.status, run.at, run.ended) == ("completed", {}, "payment.paid")
 
@@ -76,6 +81,12 @@ def test_step_states_tell_how_far_each_step_is() -> None:
         fact(6, t.StepParked("x", "emit"), "ship"),
     ]
 
-    assert step_states(history) == {"totals": "done", "payment": "waiting", "pack": "waiting", "note": "skipped", "ship": "parked"}
+    assert step_states(history) == {
+        "totals": "done",
+        "payment": "waiting",
+        "pack": "waiting",
+        "note": "skipped",
+        "ship": "parked",
+    }
     assert step_states([*history, fact(7, t.RunFailed(""))])["ship"] == "failed"
     assert step_states([*history, fact(7, t.RunCancelled(""))])["payment"] == "skipped"

@@ -21,7 +21,9 @@ def spec(**fields: Any) -> EventSpec:
 
 def read(one: EventSpec, record: Outgoing) -> Occurrence:
     """The event that ingress makes of it."""
-    found, refusals = TopicReader([(0, one)], compile_expression).read(Record("orders", 0, 7, 5, record.key, record.value, record.headers), "id")
+    found, refusals = TopicReader([(0, one)], compile_expression).read(
+        Record("orders", 0, 7, 5, record.key, record.value, record.headers), "id"
+    )
     assert not refusals
     assert len(found) == 1
     return found[0]
@@ -50,7 +52,12 @@ def test_an_event_is_told_from_others_as_its_catalog_says(fields: dict[str, Any]
 
 
 def test_id_time_and_key_are_put_where_the_catalog_says() -> None:
-    one = spec(match={"path": "type", "equals": "placed"}, id={"path": "head.id"}, time={"header": "sent"}, key={"path": "order"})
+    one = spec(
+        match={"path": "type", "equals": "placed"},
+        id={"path": "head.id"},
+        time={"header": "sent"},
+        key={"path": "order"},
+    )
 
     record = event_record(one, {}, "A-1")
 

@@ -26,7 +26,18 @@ def history(*facts: tuple[str | None, Any] | tuple[str | None, Any, int]) -> lis
     """A run's transitions, numbered: (step, fact, attempt)."""
     whole = [(None, STARTED), *facts]
     return [
-        Transition("00000001-a", "order", "1", "A-1", seq, 1000 + seq, "c", fact[1], fact[0], fact[2] if len(fact) > 2 else None)
+        Transition(
+            "00000001-a",
+            "order",
+            "1",
+            "A-1",
+            seq,
+            1000 + seq,
+            "c",
+            fact[1],
+            fact[0],
+            fact[2] if len(fact) > 2 else None,
+        )
         for seq, fact in enumerate(whole, 1)
     ]
 
@@ -40,7 +51,13 @@ def test_a_call_counts_its_attempts_and_tells_its_last_error() -> None:
     found = progress_of(history(("charge", CALL, 1), ("charge", failed, 1), ("charge", CALL, 2)))["charge"]
 
     assert (found.state, found.attempts, found.operation, found.words()) == ("calling", 2, "card.charge", "attempt 2")
-    assert found.facts()["error"] == {"attempt": 1, "code": "http_unreachable", "message": "nobody is there", "item": None, "retry_ms": 5000}
+    assert found.facts()["error"] == {
+        "attempt": 1,
+        "code": "http_unreachable",
+        "message": "nobody is there",
+        "item": None,
+        "retry_ms": 5000,
+    }
 
 
 @pytest.mark.parametrize(
@@ -66,23 +83,44 @@ def test_the_state_of_a_step_follows_its_facts(facts: tuple[Any, ...], state: st
 
 def test_a_list_tells_how_many_of_its_items_are_done() -> None:
     items = [t.CallRequested("card.charge", "default", {}, 1, item=item) for item in range(3)]
-    found = step(t.ItemsListed((1, 2, 3), None), *items, t.AttemptSucceeded("a", item=0), t.AttemptFailed("x", "", 5, item=1), t.AttemptFailed("x", "", item=2))
+    found = step(
+        t.ItemsListed((1, 2, 3), None),
+        *items,
+        t.AttemptSucceeded("a", item=0),
+        t.AttemptFailed("x", "", 5, item=1),
+        t.AttemptFailed("x", "", item=2),
+    )
 
     assert (found.state, found.words()) == ("items", "2 of 3 items, 1 failed")
     assert found.facts()["items"] == {"total": 3, "done": 1, "failed": 1}
 
 
 def test_a_parked_list_goes_on_with_the_items_that_failed() -> None:
-    ended = (t.AttemptSucceeded("a", item=0), t.AttemptFailed("x", "", item=1), t.ItemsEnded(2, 1, None), t.StepParked("x", "each"))
+    ended = (
+        t.AttemptSucceeded("a", item=0),
+        t.AttemptFailed("x", "", item=1),
+        t.ItemsEnded(2, 1, None),
+        t.StepParked("x", "each"),
+    )
     again = (t.StepRetried(), t.CallRequested("card.charge", "default", {}, 1, item=1))
     found = step(t.ItemsListed((1, 2), None), *ended, *again)
 
     assert (found.state, found.words()) == ("items", "1 of 2 items")
-    assert step(t.ItemsListed((1, 2), None), *ended, *again, t.AttemptSucceeded("b", item=1), t.ItemsEnded(2, 0, "done")).state == "done"
+    assert (
+        step(
+            t.ItemsListed((1, 2), None), *ended, *again, t.AttemptSucceeded("b", item=1), t.ItemsEnded(2, 0, "done")
+        ).state
+        == "done"
+    )
 
 
 def test_a_run_that_stops_shows_what_is_being_undone() -> None:
-    told = history(("charge", CALL, 1), ("wait", t.DelayStarted(9)), (None, t.RunStopping("cancelled", "no", ("charge",))), ("charge.undo", CALL, 1))
+    told = history(
+        ("charge", CALL, 1),
+        ("wait", t.DelayStarted(9)),
+        (None, t.RunStopping("cancelled", "no", ("charge",))),
+        ("charge.undo", CALL, 1),
+    )
 
     summary = summary_of(told)
     assert (summary.status, summary.stopping, summary.at) == ("open", "cancelled", {"charge.undo": "calling"})
@@ -111,7 +149,11 @@ def test_no_fact_of_the_engine_is_too_much_for_it() -> None:
             raise OperationError("busy", "later")
         return {"charged": task.attempt}
 
-    operations = {"card.charge": charge, "card.refund": lambda input, task: done.append(1), "work.later": lambda input, task: Handed(60_000)}
+    operations = {
+        "card.charge": charge,
+        "card.refund": lambda input, task: done.append(1),
+        "work.later": lambda input, task: Handed(60_000),
+    }
     simulation = Simulation(operations=operations)
     definition = a_definition(
         {"id": "charge", "call": {"operation": "card.charge"}, "undo": {"operation": "card.refund"}},
@@ -125,7 +167,11 @@ def test_no_fact_of_the_engine_is_too_much_for_it() -> None:
     (run,) = simulation.runs()
 
     steps = progress_of(simulation.history(run))
-    assert {name: found.words() for name, found in steps.items()} == {"charge": "done", "all": "0 of 3 items", "ask": "approval"}
+    assert {name: found.words() for name, found in steps.items()} == {
+        "charge": "done",
+        "all": "0 of 3 items",
+        "ask": "approval",
+    }
     assert (steps["charge"].attempts, steps["all"].attempts) == (3, 3)
     simulation.cancel(run, "enough")
     simulation.advance("1m")

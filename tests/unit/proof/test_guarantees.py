@@ -1,4 +1,5 @@
-"""docs/guarantees.md names what there is: promises, faults, scenarios, tests, options; and its table is made of results."""
+"""docs/guarantees.md names what there is: promises, faults, scenarios, tests, options; and its table is made of
+results."""
 
 from __future__ import annotations
 
@@ -59,16 +60,26 @@ def test_the_files_and_faults_that_are_named_are_there() -> None:
 
 
 def test_the_table_counts_the_last_result_of_each_seed(tmp_path: Path) -> None:
-    lines = [result("engine-killed", 1, "stuck"), result("engine-killed", 1, stall_s=2.0), result("engine-killed", 2), result("engine-killed", 4)]
+    lines = [
+        result("engine-killed", 1, "stuck"),
+        result("engine-killed", 1, stall_s=2.0),
+        result("engine-killed", 2),
+        result("engine-killed", 4),
+    ]
     lines += [result("mixed", 7), result("engine-killed", 3, "error"), result("broker-killed", 1, "BROKEN")]
     file = tmp_path / "results.jsonl"
     file.write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '{"cut')
 
     page = guarantees.written(TEXT, guarantees.results([file]))
 
-    assert "| `engine-killed` | kill -9; back on the same disk, as a static member | 3 | 1-2, 4 | 3 | 0.5 / 0.5 | 1.0 / 2.0 | session |" in page
+    assert (
+        "| `engine-killed` | kill -9; back on the same disk, as a static member | 3 | 1-2, 4 | 3 | 0.5 / 0.5 | 1.0 / "
+        "2.0 | session |" in page
+    )
     assert "| `broker-killed` | kill -9 of the broker; back on the same disk | 1 | 1 | 0 |  |  | session |" in page
-    assert page.index("| `engine-killed`") < page.index("| `mixed` | three to six of them on one schedule | 1 | 7 | 1 |")
+    assert page.index("| `engine-killed`") < page.index(
+        "| `mixed` | three to six of them on one schedule | 1 | 7 | 1 |"
+    )
     assert "5 experiments: 5,000 acknowledged inputs, 10,000 transitions and 15 copies of them were judged." in page
     assert guarantees.written(page, guarantees.results([file])) == page
 

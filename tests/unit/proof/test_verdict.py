@@ -13,9 +13,21 @@ from tests.proof.reader import Runs, read_runs
 class Record:
     """A record of `runs` as Kafka's client hands it out."""
 
-    def __init__(self, seq: int, kind: str, data: dict[str, Any] | None = None, *, run: str = "r1", key: str = "k1", version: str = "1", **other: Any) -> None:
+    def __init__(
+        self,
+        seq: int,
+        kind: str,
+        data: dict[str, Any] | None = None,
+        *,
+        run: str = "r1",
+        key: str = "k1",
+        version: str = "1",
+        **other: Any,
+    ) -> None:
         self._key = key
-        self._value = json.dumps({"run": run, "definition": "d", "version": version, "key": key, "seq": seq, "data": data or {}} | other).encode()
+        self._value = json.dumps(
+            {"run": run, "definition": "d", "version": version, "key": key, "seq": seq, "data": data or {}} | other
+        ).encode()
         self._headers = [("ce_id", f"{run}/{seq}".encode()), ("ce_type", f"streamflow.{kind}".encode())]
 
     def key(self) -> bytes:
@@ -58,7 +70,9 @@ def test_an_open_run_is_told_by_the_step_it_waits_for() -> None:
 
 
 def test_a_key_with_two_runs_shows_both_outcomes() -> None:
-    assert read_runs([STARTED, Record(1, "RunStarted", {"event": {}}, run="r2")]).counts() == {"waiting. and waiting.": 1}
+    assert read_runs([STARTED, Record(1, "RunStarted", {"event": {}}, run="r2")]).counts() == {
+        "waiting. and waiting.": 1
+    }
 
 
 def test_a_copy_that_differs_is_told() -> None:
@@ -74,7 +88,9 @@ def test_transitions_in_the_wrong_order_are_told() -> None:
 
 
 def test_a_transition_after_the_ending_is_told() -> None:
-    assert kinds(read_runs([STARTED, WAITING, COMPLETED, Record(4, "WaitStarted", step="accepted")])) == ["after the ending"]
+    assert kinds(read_runs([STARTED, WAITING, COMPLETED, Record(4, "WaitStarted", step="accepted")])) == [
+        "after the ending"
+    ]
 
 
 def test_a_run_that_changes_its_version_is_told() -> None:
@@ -109,7 +125,11 @@ def test_a_store_that_another_worker_left_behind_is_not_compared_but_must_not_be
     verdict = Verdict()
     judge_stores(verdict, {0: changelog}, {0: {tmp_path / "a": last, tmp_path / "b": stale}})
     assert verdict.state == []
-    judge_stores(verdict, {0: changelog}, {0: {tmp_path / "a": last, tmp_path / "b": stale | {b"own": json.dumps({"applied": 7}).encode()}}})
+    judge_stores(
+        verdict,
+        {0: changelog},
+        {0: {tmp_path / "a": last, tmp_path / "b": stale | {b"own": json.dumps({"applied": 7}).encode()}}},
+    )
     assert len(verdict.state) == 1
 
 
@@ -132,10 +152,17 @@ def test_a_head_that_says_something_else_than_the_history_is_told() -> None:
 
 def test_the_log_itself_says_how_every_application_ends() -> None:
     def line(number: int, key: str, activity: str) -> loans.Line:
-        return loans.Line(key.encode(), json.dumps({"id": str(number), "application": key, "activity": activity}).encode())
+        return loans.Line(
+            key.encode(), json.dumps({"id": str(number), "application": key, "activity": activity}).encode()
+        )
 
     order = ["A_SUBMITTED", "A_PREACCEPTED", "W_X", "A_ACCEPTED", "A_CANCELLED"]
-    lines = [line(number, key, activity) for number, activity in enumerate(order) for key in ("a", "b") if not (key == "b" and activity == "A_ACCEPTED")]
+    lines = [
+        line(number, key, activity)
+        for number, activity in enumerate(order)
+        for key in ("a", "b")
+        if not (key == "b" and activity == "A_ACCEPTED")
+    ]
     assert loans.expected([*lines, line(9, "c", "A_SUBMITTED"), line(10, "d", "W_X")]) == {
         "a": "approved.cancelled",
         "b": "accepted.cancelled",

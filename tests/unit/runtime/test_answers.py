@@ -47,7 +47,10 @@ def test_what_comes_at_once_leaves_in_one_batch_for_each_partition_and_is_done_w
         answers.add_dead(DeadLetter(None, b"x", ()), lambda: done.append(99))
         serving = asyncio.ensure_future(answers.serve(producer))
         await turn()
-        assert [(topic, partition, records) for topic, partition, records, _ in producer.sent] == [("commands", 0, 5), ("dead", 0, 1)]
+        assert [(topic, partition, records) for topic, partition, records, _ in producer.sent] == [
+            ("commands", 0, 5),
+            ("dead", 0, 1),
+        ]
         assert done == []
         for *_, future in producer.sent:
             future.set_result(Acked(1))
@@ -61,7 +64,12 @@ def test_what_comes_at_once_leaves_in_one_batch_for_each_partition_and_is_done_w
 
 def test_what_a_producer_did_not_deliver_is_sent_by_the_next_one_and_done_once() -> None:
     async def scenario() -> None:
-        answers, first, second, done = Answers("commands", 1, "dead", BrokerClock()), Producer(), Producer(), list[str]()
+        answers, first, second, done = (
+            Answers("commands", 1, "dead", BrokerClock()),
+            Producer(),
+            Producer(),
+            list[str](),
+        )
         answers.add("key", b"a", lambda: done.append("a"))
         serving = asyncio.ensure_future(answers.serve(first))
         await turn()

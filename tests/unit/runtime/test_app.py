@@ -59,7 +59,9 @@ async def _served(stop: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return codes
 
 
-def test_a_worker_whose_faust_does_not_stop_ends_all_the_same_once_everything_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_whose_faust_does_not_stop_ends_all_the_same_once_everything_is_saved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert asyncio.run(_served(asyncio.Event().wait, monkeypatch)) == [0]
 
 

@@ -141,7 +141,9 @@ def test_an_attempt_that_takes_too_long_is_answered_and_cancelled() -> None:
     staged(play)
 
 
-def test_an_operation_that_does_not_let_itself_be_cancelled_keeps_its_place_for_some_seconds_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operation_that_does_not_let_itself_be_cancelled_keeps_its_place_for_some_seconds_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "LINGER_S", 0.01)
 
     async def play(stage: Stage) -> None:
@@ -161,7 +163,10 @@ def test_what_has_waited_too_long_is_answered_and_never_started() -> None:
         stage.take(a_task("late", deadline_ms=NOW_MS), a_task("good", queue_ms=1000, deadline_ms=NOW_MS + 1))
         await turn()
         assert stage.started == ["good"]
-        assert [(answer["code"], answer["retryable"]) for _, answer in stage.answers] == [("queue_expired", False), ("deadline_passed", False)]
+        assert [(answer["code"], answer["retryable"]) for _, answer in stage.answers] == [
+            ("queue_expired", False),
+            ("deadline_passed", False),
+        ]
         stage.acknowledge()
         assert stage.log.counts == {"expired": 2}
         await stage.end("good")
@@ -190,7 +195,9 @@ def test_a_task_that_is_cancelled_before_its_start_never_starts() -> None:
         await stage.end("first")
         stage.acknowledge()
         assert stage.started == ["first"]
-        assert stage.log.position() == LanePosition(3, "lane", "me", None, (), {"completed": 1, "cancelled": 1, "cancels": 1})
+        assert stage.log.position() == LanePosition(
+            3, "lane", "me", None, (), {"completed": 1, "cancelled": 1, "cancels": 1}
+        )
 
     staged(play, in_flight=1)
 

@@ -1,4 +1,5 @@
-"""What is finished of a partition: copies are known, ends come in any order, and a commit remembers exactly what had ended."""
+"""What is finished of a partition: copies are known, ends come in any order, and a commit remembers exactly what had
+ended."""
 
 from __future__ import annotations
 
@@ -41,7 +42,9 @@ def test_the_lowest_unfinished_offset_is_committed_with_what_is_finished_above_i
 
 def test_a_copy_is_known_by_its_source_and_ends_at_once() -> None:
     finished = begun()
-    assert [finished.read(offset, source) for offset, source in enumerate([at(7), at(7, 1), at(7), at(7, 1), at(8), at(7)])] == [
+    assert [
+        finished.read(offset, source) for offset, source in enumerate([at(7), at(7, 1), at(7), at(7, 1), at(8), at(7)])
+    ] == [
         Seen.NEW,
         Seen.NEW,
         Seen.COPY,
@@ -79,7 +82,12 @@ def test_another_topic_of_commands_begins_again() -> None:
 
 def test_a_task_without_a_source_is_never_a_copy() -> None:
     finished = begun()
-    assert [finished.read(0, at(5)), finished.read(1, None), finished.read(2, None), finished.read(3, at(5))] == [Seen.NEW, Seen.NEW, Seen.NEW, Seen.COPY]
+    assert [finished.read(0, at(5)), finished.read(1, None), finished.read(2, None), finished.read(3, at(5))] == [
+        Seen.NEW,
+        Seen.NEW,
+        Seen.NEW,
+        Seen.COPY,
+    ]
 
 
 def test_offsets_that_hold_no_record_are_done() -> None:
@@ -106,8 +114,8 @@ def test_what_did_not_fit_is_done_again_and_nothing_else() -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 12))
 def test_whatever_the_order_of_ends_and_restarts_commit_and_memory_are_what_is_finished(seed: int, bound: int) -> None:
-    """A log with copies and holes, read by workers that die at any moment. What a commit says is exactly what has ended, so every task ends, and
-    ends again only if its end was not committed."""
+    """A log with copies and holes, read by workers that die at any moment. What a commit says is exactly what has
+    ended, so every task ends, and ends again only if its end was not committed."""
     chosen = random.Random(seed)
     records, originals = _log(chosen)
     worker, saved = begun(), begun().position()
@@ -133,7 +141,11 @@ def test_whatever_the_order_of_ends_and_restarts_commit_and_memory_are_what_is_f
             done.add(ended)
         elif move < 0.93:
             saved = worker.position()
-            told = {offset for offset in originals if offset < saved.offset or any(begin <= offset < end for begin, end in saved.finished)}
+            told = {
+                offset
+                for offset in originals
+                if offset < saved.offset or any(begin <= offset < end for begin, end in saved.finished)
+            }
             assert told == done
             committed = set(done)
         elif chosen.random() < 0.4:
@@ -146,7 +158,9 @@ def test_whatever_the_order_of_ends_and_restarts_commit_and_memory_are_what_is_f
     assert all(ends.values())
     assert sum(ends.values()) == len(originals) + lost
     assert worker.position().finished == ()
-    assert worker.counts == {Outcome.COMPLETED: len(originals)} | ({Outcome.COPY: copies} if (copies := len(records) - len(originals)) else {})
+    assert worker.counts == {Outcome.COMPLETED: len(originals)} | (
+        {Outcome.COPY: copies} if (copies := len(records) - len(originals)) else {}
+    )
 
 
 def _log(chosen: random.Random) -> tuple[dict[int, Source], set[int]]:

@@ -19,10 +19,18 @@ from streamflow.wire.decoding import Record
 
 
 def published(name: str = "loan", where: str | None = None, schema: dict[str, Any] | None = None) -> Published:
-    spec = {"name": "submitted", "topics": ["orders"], "match": {"path": "kind", "equals": "s"}, "key": {"path": "order"}, "schema": schema or {}}
+    spec = {
+        "name": "submitted",
+        "topics": ["orders"],
+        "match": {"path": "kind", "equals": "s"},
+        "key": {"path": "order"},
+        "schema": schema or {},
+    }
     catalog = Catalog.model_validate({"events": [spec]})
     steps = [{"id": "p", "print": {"text": "'x'"}}]
-    definition = Definition.model_validate({"name": name, "version": "1", "on": [{"id": "t", "event": "submitted", "where": where}], "steps": steps})
+    definition = Definition.model_validate(
+        {"name": name, "version": "1", "on": [{"id": "t", "event": "submitted", "where": where}], "steps": steps}
+    )
     return Published(compile_plan(definition, catalog, "sha"), {"submitted": catalog.events[0]}, 1, newest=True)
 
 
@@ -47,11 +55,16 @@ def test_a_record_that_nobody_wants_is_nothing(value: Any, topic: str) -> None:
 
 
 def test_an_event_whose_trigger_does_not_hold_is_nothing() -> None:
-    assert take(Intake([published(where="event.amount > 5")], Limits()), {"kind": "s", "order": "a", "amount": 1}) == Taken([], [])
+    assert take(
+        Intake([published(where="event.amount > 5")], Limits()), {"kind": "s", "order": "a", "amount": 1}
+    ) == Taken([], [])
 
 
 def test_each_bad_record_has_its_reason() -> None:
-    intake = Intake([published(where="event.amount > 5", schema={"required": ["kind"], "properties": {"n": {"type": "string"}}})], Limits())
+    intake = Intake(
+        [published(where="event.amount > 5", schema={"required": ["kind"], "properties": {"n": {"type": "string"}}})],
+        Limits(),
+    )
     assert reasons(take(intake, b"\xff")) == ["not_json"]
     assert reasons(take(intake, {"kind": "s", "order": "a", "n": 1})) == ["schema_mismatch"]
     assert reasons(take(intake, {"kind": "s", "amount": 6})) == ["missing_key"]
@@ -76,7 +89,14 @@ def test_a_definition_that_fails_leaves_the_others_their_commands() -> None:
     assert (len(taken.commands), reasons(taken)) == (1, ["expression_failed"])
 
 
-@pytest.mark.parametrize("fields", [{"schema": {"type": "nonsense"}}, {"schema": {"$ref": "https://example.com/a.json"}}, {"match": {"expr": "event."}}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"schema": {"type": "nonsense"}},
+        {"schema": {"$ref": "https://example.com/a.json"}},
+        {"match": {"expr": "event."}},
+    ],
+)
 def test_a_catalog_that_cannot_be_used_is_told_before_it_is_used(fields: dict[str, Any]) -> None:
     with pytest.raises((ValueError, DefinitionError)):
         readable([EventSpec.model_validate({"name": "a", "topics": ["orders"], **fields})])

@@ -53,7 +53,9 @@ def test_a_cancelled_send_keeps_what_the_producer_did_not_take() -> None:
         await asyncio.gather(sending, return_exceptions=True)
         producer.free.set()
         await outputs.send()
-        sent = {partition: sum(count for target, count in producer.taken if target == partition) for partition in range(4)}
+        sent = {
+            partition: sum(count for target, count in producer.taken if target == partition) for partition in range(4)
+        }
         assert sent == {partition: sum(partition_of(key, 4) == partition for key in keys) for partition in range(4)}
 
     asyncio.run(scenario())
@@ -68,7 +70,12 @@ def test_tasks_go_to_their_lanes_and_say_where_they_were_decided() -> None:
         lanes = Tasks(lanes={"default": Lane(), "slow": Lane()})
         settings = Settings(topics=Topics(prefix="p.", partitions=4), tasks=lanes)
         outputs = Outputs(AnyProducer(), AnyProducer(), settings, NAMES, 3, "the-id")  # type: ignore[arg-type]
-        effects = (SendTask("slow", a_task(1)), SendTask("default", a_task(2)), SendTask("unknown", a_task(3)), SendTask("slow", CancelTask("r1/s/1", "k")))
+        effects = (
+            SendTask("slow", a_task(1)),
+            SendTask("default", a_task(2)),
+            SendTask("unknown", a_task(3)),
+            SendTask("slow", CancelTask("r1/s/1", "k")),
+        )
         decision = Decision("applied", "", [], list(effects), {})
         outputs.add(decision, ARecord(17), None)
         queued = {(place.topic, place.partition): records for place, records in outputs._queued.items()}
@@ -77,7 +84,10 @@ def test_tasks_go_to_their_lanes_and_say_where_they_were_decided() -> None:
             ("p.tasks.default", 3): [[("source", b"the-id/17/1")]],
             ("commands", 3): [[]],
         }
-        assert [decode_task(value or b"") for _, value, _ in queued["p.tasks.slow", 3]] == [a_task(1), CancelTask("r1/s/1", "k")]
+        assert [decode_task(value or b"") for _, value, _ in queued["p.tasks.slow", 3]] == [
+            a_task(1),
+            CancelTask("r1/s/1", "k"),
+        ]
         ((_, refusal, _),) = queued["commands", 3]
         failed = decode_command(refusal or b"")
         assert isinstance(failed, FailAttempt)

@@ -51,12 +51,27 @@ class Known:
 
 
 def a_task(input: Any = None, **changes: Any) -> Task:
-    values: dict[str, Any] = {"operation": "pay", "input": {} if input is None else input, "timeout_ms": 2000, "queue_ms": 1} | changes
+    values: dict[str, Any] = {
+        "operation": "pay",
+        "input": {} if input is None else input,
+        "timeout_ms": 2000,
+        "queue_ms": 1,
+    } | changes
     return Task("r/s/3", "r/s", "r", "order", "1", "k", "s", 3, **values)
 
 
-def answer(does: Callable[[Any, Attempt], Any], task: Task | None = None, *, spec: OperationSpec = SPEC, settings: Settings | None = None) -> Any:
-    performer = Performer(settings or Settings.model_construct(), Known(Pay(does, spec)), lambda task, for_s: f"https://x/{task.id}/{for_s}")
+def answer(
+    does: Callable[[Any, Attempt], Any],
+    task: Task | None = None,
+    *,
+    spec: OperationSpec = SPEC,
+    settings: Settings | None = None,
+) -> Any:
+    performer = Performer(
+        settings or Settings.model_construct(),
+        Known(Pay(does, spec)),
+        lambda task, for_s: f"https://x/{task.id}/{for_s}",
+    )
     command, value = asyncio.run(performer.perform(task or a_task()))
     assert decode_command(value).id == command.id
     return decode_command(value)
@@ -109,22 +124,80 @@ def test_somebody_who_calls_back_suspends_the_attempt() -> None:
     ("does", "task", "code", "retryable"),
     [
         pytest.param(fails(OperationError("bank_away", "no answer")), a_task(), "bank_away", True, id="its own error"),
-        pytest.param(fails(OperationError("card_refused", "no")), a_task(), "card_refused", False, id="one that it declares not to be retried"),
-        pytest.param(fails(OperationError("bank_away", "never", retryable=False)), a_task(), "bank_away", False, id="one that it knows not to be"),
+        pytest.param(
+            fails(OperationError("card_refused", "no")),
+            a_task(),
+            "card_refused",
+            False,
+            id="one that it declares not to be retried",
+        ),
+        pytest.param(
+            fails(OperationError("bank_away", "never", retryable=False)),
+            a_task(),
+            "bank_away",
+            False,
+            id="one that it knows not to be",
+        ),
         pytest.param(fails(KeyError("x")), a_task(), "operation_failed", True, id="a bug"),
-        pytest.param(fails(asyncio.CancelledError()), a_task(), "operation_failed", True, id="a cancellation that nobody asked for"),
-        pytest.param(fails(OperationError("No Code!", "x")), a_task(), "operation_failed", True, id="a code that is none"),
-        pytest.param(lambda input, attempt: {}, a_task({"cents": "7"}), "input_invalid", False, id="input that it does not take"),
-        pytest.param(lambda input, attempt: {"receipt": 7}, a_task(), "output_invalid", False, id="output that it does not promise"),
-        pytest.param(lambda input, attempt: {"receipt": object()}, a_task(), "output_invalid", False, id="output that is no data"),
-        pytest.param(lambda input, attempt: {"receipt": 10**30}, a_task(), "output_invalid", False, id="a number that is too large"),
-        pytest.param(lambda input, attempt: {"receipt": "x" * 300_000}, a_task(), "output_too_large", False, id="too much output"),
-        pytest.param(lambda input, attempt: {}, a_task(operation="other"), "operation_unknown", True, id="an operation that is not here"),
-        pytest.param(lambda input, attempt: attempt.secret("env:NOT_SET_ANYWHERE"), a_task(), "secret_missing", False, id="a secret that is not there"),
-        pytest.param(lambda input, attempt: attempt.connection("other"), a_task(), "connection_unknown", False, id="a connection that is not there"),
+        pytest.param(
+            fails(asyncio.CancelledError()),
+            a_task(),
+            "operation_failed",
+            True,
+            id="a cancellation that nobody asked for",
+        ),
+        pytest.param(
+            fails(OperationError("No Code!", "x")), a_task(), "operation_failed", True, id="a code that is none"
+        ),
+        pytest.param(
+            lambda input, attempt: {}, a_task({"cents": "7"}), "input_invalid", False, id="input that it does not take"
+        ),
+        pytest.param(
+            lambda input, attempt: {"receipt": 7},
+            a_task(),
+            "output_invalid",
+            False,
+            id="output that it does not promise",
+        ),
+        pytest.param(
+            lambda input, attempt: {"receipt": object()}, a_task(), "output_invalid", False, id="output that is no data"
+        ),
+        pytest.param(
+            lambda input, attempt: {"receipt": 10**30},
+            a_task(),
+            "output_invalid",
+            False,
+            id="a number that is too large",
+        ),
+        pytest.param(
+            lambda input, attempt: {"receipt": "x" * 300_000}, a_task(), "output_too_large", False, id="too much output"
+        ),
+        pytest.param(
+            lambda input, attempt: {},
+            a_task(operation="other"),
+            "operation_unknown",
+            True,
+            id="an operation that is not here",
+        ),
+        pytest.param(
+            lambda input, attempt: attempt.secret("env:NOT_SET_ANYWHERE"),
+            a_task(),
+            "secret_missing",
+            False,
+            id="a secret that is not there",
+        ),
+        pytest.param(
+            lambda input, attempt: attempt.connection("other"),
+            a_task(),
+            "connection_unknown",
+            False,
+            id="a connection that is not there",
+        ),
     ],
 )
-def test_what_goes_wrong_has_a_code(does: Callable[[Any, Attempt], Any], task: Task, code: str, retryable: bool) -> None:
+def test_what_goes_wrong_has_a_code(
+    does: Callable[[Any, Attempt], Any], task: Task, code: str, retryable: bool
+) -> None:
     found = answer(does, task)
     assert isinstance(found, FailAttempt)
     assert (found.code, found.retryable, found.attempt) == (code, retryable, 3)
@@ -162,4 +235,6 @@ def test_a_plugin_that_is_registered_anew_is_held_to_its_new_contract() -> None:
 def test_a_connection_is_found_by_its_name() -> None:
     bank = Connection(kind="http", url="https://bank")
     settings = Settings(tasks=Tasks(connections={"bank": bank}))
-    assert answer(lambda input, attempt: {"receipt": attempt.connection("bank").url}, settings=settings).output == {"receipt": "https://bank"}
+    assert answer(lambda input, attempt: {"receipt": attempt.connection("bank").url}, settings=settings).output == {
+        "receipt": "https://bank"
+    }

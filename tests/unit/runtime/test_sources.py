@@ -27,7 +27,18 @@ def test_metadata_fits_what_a_broker_takes() -> None:
     assert len(source.position()[1]) < 4096
 
 
-@pytest.mark.parametrize("metadata", ["", "{", "[]", "null", "{}", '{"topic_id":"T","read":"many","matched":0,"ignored":0,"dead":0}', "someone's own words"])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '{"topic_id":"T","read":"many","matched":0,"ignored":0,"dead":0}',
+        "someone's own words",
+    ],
+)
 def test_metadata_that_ingress_did_not_write_has_no_counts(metadata: str) -> None:
     assert counts_of(metadata) is None
 

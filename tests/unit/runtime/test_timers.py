@@ -1,4 +1,5 @@
-"""Timers of a partition: fired when due by the clock they are given, a bounded number on their way, and planned anew when that clock jumps back."""
+"""Timers of a partition: fired when due by the clock they are given, a bounded number on their way, and planned anew
+when that clock jumps back."""
 
 from __future__ import annotations
 

@@ -18,7 +18,13 @@ def test_open_approvals_say_who_may_decide_what(client: TestClient, start: Start
     run = start(amount=7)
     (found,) = client.get("/approvals").json()
 
-    assert (found["run"], found["step"], found["text"], found["who"], found["due_ms"]) == (run, "ask", "Pay 7 back?", ["alice", "managers"], None)
+    assert (found["run"], found["step"], found["text"], found["who"], found["due_ms"]) == (
+        run,
+        "ask",
+        "Pay 7 back?",
+        ["alice", "managers"],
+        None,
+    )
     assert found["form"]["required"] == ["note"]
     assert len(client.get("/approvals", params={"who": "managers"}).json()) == 1
     assert client.get("/approvals", params={"who": "bob"}).json() == []
@@ -47,8 +53,16 @@ def test_a_group_is_what_the_header_says(client: TestClient, start: Start) -> No
     by_bob = YES | {"by": "bob"}
 
     assert code(client.post(f"/runs/{run}/approvals/ask", json=by_bob)) == (403, "not_allowed")
-    assert code(client.post(f"/runs/{run}/approvals/ask", json=by_bob, headers={"X-Streamflow-Groups": "clerks"})) == (403, "not_allowed")
-    assert client.post(f"/runs/{run}/approvals/ask", json=by_bob, headers={"X-Streamflow-Groups": "clerks, managers"}).status_code == 200
+    assert code(client.post(f"/runs/{run}/approvals/ask", json=by_bob, headers={"X-Streamflow-Groups": "clerks"})) == (
+        403,
+        "not_allowed",
+    )
+    assert (
+        client.post(
+            f"/runs/{run}/approvals/ask", json=by_bob, headers={"X-Streamflow-Groups": "clerks, managers"}
+        ).status_code
+        == 200
+    )
 
 
 def test_nobody_decides_in_the_name_of_another_where_people_are_known(client: TestClient, start: Start) -> None:
@@ -77,7 +91,9 @@ def test_the_second_decision_is_told_who_made_the_first(client: TestClient, star
     ],
     ids=str,
 )
-def test_what_does_not_fit_decides_nothing(client: TestClient, start: Start, change: Any, expected: tuple[int, str]) -> None:
+def test_what_does_not_fit_decides_nothing(
+    client: TestClient, start: Start, change: Any, expected: tuple[int, str]
+) -> None:
     run = start()
 
     assert code(client.post(f"/runs/{run}/approvals/ask", json=YES | change)) == expected
@@ -90,8 +106,12 @@ def test_an_approval_that_was_never_asked_for_is_unknown(client: TestClient, sta
 
 
 @pytest.mark.parametrize(("levels", "status"), [(200, 422), (900, 422), (50_000, 400)])
-def test_data_that_nobody_can_follow_is_the_caller_s_to_mend(client: TestClient, start: Start, levels: int, status: int) -> None:
+def test_data_that_nobody_can_follow_is_the_caller_s_to_mend(
+    client: TestClient, start: Start, levels: int, status: int
+) -> None:
     deep = "[" * levels + "]" * levels
     body = f'{{"decision": "approved", "by": "alice", "data": {{"note": "n", "more": {deep}}}}}'
-    answer = client.post(f"/runs/{start(amount=7)}/approvals/ask", content=body, headers={"content-type": "application/json"})
+    answer = client.post(
+        f"/runs/{start(amount=7)}/approvals/ask", content=body, headers={"content-type": "application/json"}
+    )
     assert answer.status_code == status

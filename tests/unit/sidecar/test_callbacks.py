@@ -26,7 +26,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callbacks, "_ANSWER_S", 0.0)
 
 
-def token(run: str, *, attempt: int = 1, step: str = "question", for_s: float = 60, secret: str = SECRET, operation: str = "work.later") -> str:
+def token(
+    run: str,
+    *,
+    attempt: int = 1,
+    step: str = "question",
+    for_s: float = 60,
+    secret: str = SECRET,
+    operation: str = "work.later",
+) -> str:
     expires_ms = int((time.time() + for_s) * 1000)
     return make_token(secret, Callback(run, "R-1", step, None, attempt, expires_ms, "survey", "1", operation))
 
@@ -42,7 +50,9 @@ def test_an_answer_completes_the_attempt(client: TestClient, start: Start) -> No
 
 def test_an_error_fails_the_attempt_which_is_tried_again(client: TestClient, start: Start) -> None:
     run = start("survey", n=1)
-    answer = client.post(f"/callbacks/{token(run)}", json={"error": {"code": "too_busy", "message": "later", "retry_after_s": 30}})
+    answer = client.post(
+        f"/callbacks/{token(run)}", json={"error": {"code": "too_busy", "message": "later", "retry_after_s": 30}}
+    )
 
     assert answer.status_code == 200
     (question,) = client.get(f"/runs/{run}").json()["steps"]
@@ -51,7 +61,9 @@ def test_an_error_fails_the_attempt_which_is_tried_again(client: TestClient, sta
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["the same sidecar", "another sidecar"])
-def test_a_second_answer_is_refused_and_changes_nothing(client: TestClient, start: Start, settings: Settings, log: MemoryLog, restarted: bool) -> None:
+def test_a_second_answer_is_refused_and_changes_nothing(
+    client: TestClient, start: Start, settings: Settings, log: MemoryLog, restarted: bool
+) -> None:
     run = start("survey", n=1)
     client.post(f"/callbacks/{token(run)}", json={"output": {"answer": 42}})
     second = client if not restarted else TestClient(create_app(settings, log), base_url="http://localhost")
@@ -87,7 +99,9 @@ FORGED: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("made", FORGED.values(), ids=FORGED.keys())
-def test_a_forged_token_is_refused_and_its_body_not_looked_at(client: TestClient, start: Start, made: Callable[[str], str]) -> None:
+def test_a_forged_token_is_refused_and_its_body_not_looked_at(
+    client: TestClient, start: Start, made: Callable[[str], str]
+) -> None:
     run = start("survey", n=1)
 
     assert code(client.post(f"/callbacks/{made(run)}", content=b"no JSON")) == (403, "callback_forged")
@@ -95,7 +109,10 @@ def test_a_forged_token_is_refused_and_its_body_not_looked_at(client: TestClient
 
 
 def test_a_token_whose_time_is_over_is_refused(client: TestClient, start: Start) -> None:
-    assert code(client.post(f"/callbacks/{token(start('survey', n=1), for_s=-1)}", json={"output": {"answer": 1}})) == (410, "callback_expired")
+    assert code(client.post(f"/callbacks/{token(start('survey', n=1), for_s=-1)}", json={"output": {"answer": 1}})) == (
+        410,
+        "callback_expired",
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,10 +143,15 @@ def test_an_answer_that_cannot_be_used_leaves_the_attempt_open_for_a_better_one(
 def test_a_body_of_no_said_length_is_cut_off_at_the_limit(client: TestClient, start: Start) -> None:
     run = start("survey", n=1)
 
-    assert code(client.post(f"/callbacks/{token(run)}", content=(b"x" * 10_000 for _ in range(100)))) == (413, "body_too_large")
+    assert code(client.post(f"/callbacks/{token(run)}", content=(b"x" * 10_000 for _ in range(100)))) == (
+        413,
+        "body_too_large",
+    )
 
 
 def test_without_a_secret_no_callback_is_taken(log: MemoryLog, settings: Settings) -> None:
-    app = create_app(settings.model_copy(update={"tasks": settings.tasks.model_copy(update={"callback_secret": None})}), log)
+    app = create_app(
+        settings.model_copy(update={"tasks": settings.tasks.model_copy(update={"callback_secret": None})}), log
+    )
 
     assert code(TestClient(app, base_url="http://localhost").post("/callbacks/x", json={})) == (404, "callbacks_off")

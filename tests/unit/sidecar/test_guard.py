@@ -24,7 +24,10 @@ OPEN = {"/callbacks/{token}", "/health"}
 def paths(client: TestClient) -> list[tuple[str, str]]:
     """Every way in, as the app itself tells."""
     described: dict[str, Any] = client.app.openapi()  # type: ignore[attr-defined]
-    return [(method, path) for path, methods in described["paths"].items() for method in methods] + [("get", "/openapi.json"), ("get", "/nowhere")]
+    return [(method, path) for path, methods in described["paths"].items() for method in methods] + [
+        ("get", "/openapi.json"),
+        ("get", "/nowhere"),
+    ]
 
 
 def test_every_request_but_callbacks_and_health_needs_the_token(guarded: TestClient) -> None:
@@ -38,7 +41,9 @@ def test_every_request_but_callbacks_and_health_needs_the_token(guarded: TestCli
     assert code(guarded.post("/callbacks/x")) == (403, "callback_forged")
 
 
-@pytest.mark.parametrize("given", ["Bearer wrong", "Bearer swordfisH", "Basic swordfish", "Bearer", "Bearer \xe9"], ids=ascii)
+@pytest.mark.parametrize(
+    "given", ["Bearer wrong", "Bearer swordfisH", "Basic swordfish", "Bearer", "Bearer \xe9"], ids=ascii
+)
 def test_another_token_is_refused(guarded: TestClient, given: str) -> None:
     answer = guarded.get("/approvals", headers={b"Authorization": given.encode("latin-1")})
 
@@ -47,7 +52,12 @@ def test_another_token_is_refused(guarded: TestClient, given: str) -> None:
 
 
 def test_the_token_lets_in_under_any_name(guarded: TestClient) -> None:
-    assert guarded.get("/approvals", headers={"Authorization": "Bearer swordfish", "Origin": "https://elsewhere.example"}).json() == []
+    assert (
+        guarded.get(
+            "/approvals", headers={"Authorization": "Bearer swordfish", "Origin": "https://elsewhere.example"}
+        ).json()
+        == []
+    )
 
 
 def test_without_a_token_only_this_machine_is_answered(client: TestClient) -> None:
@@ -78,12 +88,16 @@ def test_it_does_not_listen_to_others_without_a_token(settings: Settings, host: 
 
 def test_a_port_that_is_taken_is_named(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OperationError) as caught:
-        asyncio.run(serve(settings.model_copy(update={"sidecar": Sidecar(port=taken.getsockname()[1])}), asyncio.Event()))
+        asyncio.run(
+            serve(settings.model_copy(update={"sidecar": Sidecar(port=taken.getsockname()[1])}), asyncio.Event())
+        )
 
     assert caught.value.code == "port_taken"
 
 
-def test_a_fault_of_ours_tells_nothing_of_itself(client: TestClient, log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_tells_nothing_of_itself(
+    client: TestClient, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def broken() -> list[Any]:
         raise ZeroDivisionError("a detail that is nobody's business")
 
@@ -96,7 +110,9 @@ def test_a_fault_of_ours_tells_nothing_of_itself(client: TestClient, log: Memory
     assert "detail that" not in answer.text
 
 
-def test_a_broker_that_is_away_is_said_to_be(client: TestClient, log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_is_away_is_said_to_be(
+    client: TestClient, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def away() -> list[Any]:
         raise OperationError("broker_unreachable", "expected the broker to answer but it does not; do check it")
 

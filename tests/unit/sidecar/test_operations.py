@@ -25,11 +25,16 @@ def test_a_plugin_comes_and_goes(client: TestClient) -> None:
 
 
 def test_a_name_that_is_installed_is_not_free(client: TestClient) -> None:
-    assert code(client.post("/operations", json=PLUGIN | {"spec": {"name": "http.request"}})) == (409, "operation_taken")
+    assert code(client.post("/operations", json=PLUGIN | {"spec": {"name": "http.request"}})) == (
+        409,
+        "operation_taken",
+    )
 
 
 def test_a_secret_itself_is_no_reference_and_not_repeated(client: TestClient) -> None:
-    answer = client.post("/operations", json=PLUGIN | {"plugin": {"endpoint": "http://127.0.0.1:9/score", "secret": "hunter2"}})
+    answer = client.post(
+        "/operations", json=PLUGIN | {"plugin": {"endpoint": "http://127.0.0.1:9/score", "secret": "hunter2"}}
+    )
 
     assert code(answer) == (422, "request_invalid")
     assert "hunter2" not in answer.text

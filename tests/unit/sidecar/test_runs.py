@@ -52,7 +52,9 @@ def test_the_same_id_starts_one_run(client: TestClient, log: MemoryLog) -> None:
     ],
     ids=lambda value: value[1] if isinstance(value, tuple) else "",
 )
-def test_a_start_that_does_not_fit_is_refused_before_anything_is_appended(client: TestClient, log: MemoryLog, body: Any, expected: tuple[int, str]) -> None:
+def test_a_start_that_does_not_fit_is_refused_before_anything_is_appended(
+    client: TestClient, log: MemoryLog, body: Any, expected: tuple[int, str]
+) -> None:
     assert code(client.post("/runs", json=body)) == expected
     assert log.simulation.runs() == []
 

@@ -15,7 +15,9 @@ ORDER = a_definition(
     {"id": "tell", "needs": ["pay"], "emit": {"event": "told", "data": [{"name": "key", "expr": "run.key"}]}},
     {"id": "remind", "needs": ["pay.timeout"], "print": {"text": "'pay, ' + run.key"}},
 )
-LISTENER = a_definition({"id": "p", "print": {"text": "'heard ' + trigger.key"}}, name="listener", on=[{"id": "told", "event": "told"}])
+LISTENER = a_definition(
+    {"id": "p", "print": {"text": "'heard ' + trigger.key"}}, name="listener", on=[{"id": "told", "event": "told"}]
+)
 
 
 def a_simulation(**options: int) -> Simulation:
@@ -36,7 +38,14 @@ def test_an_event_starts_a_run_and_another_ends_it() -> None:
     assert simulation.head(run) is not None
     simulation.send("paid", {"n": 1}, key="k1")
     simulation.run_until_quiet()
-    assert types(simulation, run) == ["RunStarted", "WaitStarted", "WaitSatisfied", "EventEmitted", "StepsSkipped", "RunCompleted"]
+    assert types(simulation, run) == [
+        "RunStarted",
+        "WaitStarted",
+        "WaitSatisfied",
+        "EventEmitted",
+        "StepsSkipped",
+        "RunCompleted",
+    ]
     assert simulation.head(run) is None
     (told,) = simulation.published_events("tolds")
     assert (told.key, told.value, dict(told.headers)["ce_id"]) == (b"k1", b'{"key":"k1"}', f"{run}/4".encode())
@@ -59,7 +68,10 @@ def test_days_pass_and_everything_happens_at_its_time() -> None:
     simulation.advance("30m")
     simulation.send("placed", {}, key="k2")
     simulation.advance("2d")
-    assert [(t.key, t.at_ms - NOW_MS) for t in simulation.transitions() if t.type == "WaitTimedOut"] == [("k1", 3_600_000), ("k2", 5_400_000)]
+    assert [(t.key, t.at_ms - NOW_MS) for t in simulation.transitions() if t.type == "WaitTimedOut"] == [
+        ("k1", 3_600_000),
+        ("k2", 5_400_000),
+    ]
     assert [line.text for line in simulation.printed] == ["pay, k1", "pay, k2"]
 
 
@@ -88,7 +100,15 @@ def test_people_mend_a_parked_run() -> None:
     simulation.skip(first, "one")
     simulation.fail(second, "hopeless")
     simulation.run_until_quiet()
-    assert types(simulation, first) == ["RunStarted", "StepParked", "StepRetried", "StepParked", "StepsSkipped", "StepsSkipped", "RunCompleted"]
+    assert types(simulation, first) == [
+        "RunStarted",
+        "StepParked",
+        "StepRetried",
+        "StepParked",
+        "StepsSkipped",
+        "StepsSkipped",
+        "RunCompleted",
+    ]
     assert types(simulation, second) == ["RunStarted", "StepParked", "RunFailed"]
     assert simulation.own().parked == 0
 
@@ -119,7 +139,10 @@ def test_source_records_that_cannot_be_read_are_dead_letters() -> None:
 def test_a_version_begins_with_what_is_sent_after_it_and_older_runs_keep_theirs() -> None:
     simulation = Simulation()
     simulation.log.make("placeds")
-    simulation.publish(a_definition({"id": "p", "print": {"text": "'x'"}}, name="first"), a_catalog("placed", topics={"placed": "others"}))
+    simulation.publish(
+        a_definition({"id": "p", "print": {"text": "'x'"}}, name="first"),
+        a_catalog("placed", topics={"placed": "others"}),
+    )
     simulation.produce("placeds", b"{}", key=b"k0", headers=(("ce_type", b"placed"),))
     simulation.publish(ORDER, CATALOG)
     simulation.send("placed", {}, key="k1", topic="placeds")
@@ -128,7 +151,9 @@ def test_a_version_begins_with_what_is_sent_after_it_and_older_runs_keep_theirs(
     simulation.publish(newer, CATALOG)
     simulation.send("placed", {}, key="k2", topic="placeds")
     simulation.run_until_quiet()
-    started = [(t.version, t.key) for t in simulation.transitions() if t.type == "RunStarted" and t.definition == "order"]
+    started = [
+        (t.version, t.key) for t in simulation.transitions() if t.type == "RunStarted" and t.definition == "order"
+    ]
     assert started == [("1", "k1"), ("2", "k2")]
     assert "k0" not in {t.key for t in simulation.transitions()}
 

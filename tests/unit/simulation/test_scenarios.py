@@ -15,7 +15,10 @@ from tests.builders import a_definition
 
 CATALOG = Catalog.model_validate(
     {
-        "events": [{"name": "placed", "topics": ["orders"], "key": {"path": "id"}}, {"name": "told", "topics": ["told"]}],
+        "events": [
+            {"name": "placed", "topics": ["orders"], "key": {"path": "id"}},
+            {"name": "told", "topics": ["told"]},
+        ],
         "operations": [
             {
                 "name": "rate",
@@ -30,9 +33,18 @@ CATALOG = Catalog.model_validate(
 ORDER = a_definition(
     {"id": "rate", "call": {"operation": "rate", "with": [{"name": "amount", "expr": "trigger.amount"}]}},
     {"id": "look", "needs": ["rate"], "choose": [{"id": "high", "if": "steps.rate.risk > 5"}, {"id": "low"}]},
-    {"id": "ask", "needs": ["look.high"], "approval": {"text": "'ok?'", "who": ["anna"], "within": "1h", "form": {"type": "object"}}},
+    {
+        "id": "ask",
+        "needs": ["look.high"],
+        "approval": {"text": "'ok?'", "who": ["anna"], "within": "1h", "form": {"type": "object"}},
+    },
     {"id": "late", "needs": ["ask.timeout"], "print": {"text": "'late'"}},
-    {"id": "tell", "needs": ["look.low", "ask.approved"], "join": "any", "emit": {"event": "told", "data": [{"name": "risk", "expr": "steps.rate.risk"}]}},
+    {
+        "id": "tell",
+        "needs": ["look.low", "ask.approved"],
+        "join": "any",
+        "emit": {"event": "told", "data": [{"name": "risk", "expr": "steps.rate.risk"}]},
+    },
     output="tell",
 )
 SEND = {"send": {"event": "placed", "data": {"id": "o1", "amount": 5}}}
@@ -40,8 +52,12 @@ LOW = {"rate": [{"output": {"risk": 1}}]}
 HIGH = {"rate": [{"output": {"risk": 9}}]}
 
 
-def played(do: list[dict[str, Any]], expect: Any, operations: dict[str, Any] | None = None, definition: Definition = ORDER) -> Played:
-    scenario = Scenario.model_validate({"name": "s", "do": do, "expect": expect, "operations": LOW if operations is None else operations})
+def played(
+    do: list[dict[str, Any]], expect: Any, operations: dict[str, Any] | None = None, definition: Definition = ORDER
+) -> Played:
+    scenario = Scenario.model_validate(
+        {"name": "s", "do": do, "expect": expect, "operations": LOW if operations is None else operations}
+    )
     return play(scenario, definition, CATALOG)
 
 
@@ -84,22 +100,39 @@ def test_one_difference_is_told_by_what_it_is_about(expect: dict[str, Any], what
 
 
 def test_attempts_take_one_answer_after_the_other_and_the_last_for_all_that_follow() -> None:
-    answers = {"rate": [{"error": {"code": "down"}}, {"error": {"code": "down", "after": "1m"}}, {"output": {"risk": 1}}]}
+    answers = {
+        "rate": [{"error": {"code": "down"}}, {"error": {"code": "down", "after": "1m"}}, {"output": {"risk": 1}}]
+    }
     calls = [{"step": "rate"}] * 3
     assert played([SEND, {"wait": "59s"}], {"status": "open", "calls": calls[:2]}, answers).ok
     assert played([SEND, {"wait": "70s"}], {"path": ["rate", "look.low", "tell"], "calls": calls}, answers).ok
-    assert played([SEND, {"wait": "1d"}], {"status": "parked", "parked": {"rate": "down"}, "calls": calls}, {"rate": [{"error": {"code": "down"}}]}).ok
+    assert played(
+        [SEND, {"wait": "1d"}],
+        {"status": "parked", "parked": {"rate": "down"}, "calls": calls},
+        {"rate": [{"error": {"code": "down"}}]},
+    ).ok
 
 
 def test_an_error_is_retryable_as_its_operation_declares_it_unless_the_answer_says_so() -> None:
-    assert played([SEND, {"wait": "1d"}], {"status": "parked", "calls": [{"step": "rate"}]}, {"rate": [{"error": {"code": "refused"}}]}).ok
-    assert played([SEND, {"wait": "1d"}], {"status": "parked", "calls": [{"step": "rate"}]}, {"rate": [{"error": {"code": "down", "retryable": False}}]}).ok
+    assert played(
+        [SEND, {"wait": "1d"}],
+        {"status": "parked", "calls": [{"step": "rate"}]},
+        {"rate": [{"error": {"code": "refused"}}]},
+    ).ok
+    assert played(
+        [SEND, {"wait": "1d"}],
+        {"status": "parked", "calls": [{"step": "rate"}]},
+        {"rate": [{"error": {"code": "down", "retryable": False}}]},
+    ).ok
 
 
 def test_answers_are_told_apart_by_their_input() -> None:
     answers = {"rate": [{"when": {"amount": 5}, "output": {"risk": 9}}, {"when": {"amount": 6}, "output": {"risk": 1}}]}
     send = {"send": {"event": "placed", "data": {"id": "o2", "amount": 6}}}
-    expect = [{"key": "o1", "status": "open", "path": ["rate", "look.high"]}, {"key": "o2", "path": ["rate", "look.low", "tell"]}]
+    expect = [
+        {"key": "o1", "status": "open", "path": ["rate", "look.high"]},
+        {"key": "o2", "path": ["rate", "look.low", "tell"]},
+    ]
     assert played([SEND, send], expect, answers).ok
 
 
@@ -112,7 +145,9 @@ def test_what_people_decide_and_what_they_leave() -> None:
 
 def test_a_parked_step_is_mended() -> None:
     answers = {"rate": [{"error": {"code": "refused"}}, {"output": {"risk": 1}}]}
-    assert played([SEND, {"mend": {"run": "retry", "step": "rate"}}], {"path": ["rate", "look.low", "tell"]}, answers).ok
+    assert played(
+        [SEND, {"mend": {"run": "retry", "step": "rate"}}], {"path": ["rate", "look.low", "tell"]}, answers
+    ).ok
     assert played([SEND, {"mend": {"run": "skip", "step": "rate"}}], {"path": []}, answers).ok
 
 
@@ -126,42 +161,79 @@ def test_a_parked_step_is_mended() -> None:
         ([{"send": {"event": "unknown"}}], LOW, "no event unknown"),
         ([{"send": {"event": "placed", "data": {"amount": 5}}}], LOW, "has no key"),
         ([SEND, {"decide": {"step": "ask", "decision": "approved", "by": "anna"}}], LOW, "nobody was asked"),
-        ([SEND, {"decide": {"step": "ask", "decision": "approved", "by": "anna", "data": 5}}], HIGH, "what anna filled in at ask does not fit"),
+        (
+            [SEND, {"decide": {"step": "ask", "decision": "approved", "by": "anna", "data": 5}}],
+            HIGH,
+            "what anna filled in at ask does not fit",
+        ),
         ([SEND, {"mend": {"run": "retry"}}], LOW, "name it with `step`"),
         ([{"wait": "1d"}, {"mend": {"run": "cancel"}}], LOW, "expected one run but there are 0"),
         ([SEND, {"mend": {"run": "skip", "step": "rate"}}], LOW, "a dead letter: run_ended"),
     ],
 )
-def test_a_scenario_that_cannot_be_meant_so_is_told(do: list[dict[str, Any]], operations: dict[str, Any], said: str) -> None:
+def test_a_scenario_that_cannot_be_meant_so_is_told(
+    do: list[dict[str, Any]], operations: dict[str, Any], said: str
+) -> None:
     assert any(said in difference for difference in played(do, {}, operations).differences)
 
 
 def test_runs_of_which_nothing_is_said_and_runs_that_are_not_there() -> None:
     other = {"send": {"event": "placed", "data": {"id": "o2", "amount": 5}}}
-    assert played([SEND, other], [{"key": "o2"}]).differences == ("there is another run, of o1, of which the scenario says nothing",)
+    assert played([SEND, other], [{"key": "o2"}]).differences == (
+        "there is another run, of o1, of which the scenario says nothing",
+    )
     assert played([SEND], [{"key": "o1"}, {"key": "o2"}]).differences == ("expected a run of o2 but there is none",)
 
 
 def test_a_start_must_fit_the_input() -> None:
     asked = a_definition(
-        {"id": "p", "print": {"text": "trigger.id"}}, on=[], input={"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}}
+        {"id": "p", "print": {"text": "trigger.id"}},
+        on=[],
+        input={"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}},
     )
-    assert played([{"start": {"key": "k", "input": {"id": "x"}}}], {"path": ["p"]}, {}, asked.model_copy(update={"on": []})).ok
+    assert played(
+        [{"start": {"key": "k", "input": {"id": "x"}}}], {"path": ["p"]}, {}, asked.model_copy(update={"on": []})
+    ).ok
     (said, _) = played([{"start": {"key": "k", "input": {}}}], {}, {}, asked.model_copy(update={"on": []})).differences
     assert "the input of a start does not fit" in said
 
 
 UNDONE = a_definition(
-    {"id": "rate", "call": {"operation": "rate"}, "undo": {"operation": "rate", "with": [{"name": "amount", "expr": "-1"}]}},
-    {"id": "each", "needs": ["rate"], "each": {"items": "[1, 2]"}, "call": {"operation": "rate", "with": [{"name": "amount", "expr": "item"}]}},
+    {
+        "id": "rate",
+        "call": {"operation": "rate"},
+        "undo": {"operation": "rate", "with": [{"name": "amount", "expr": "-1"}]},
+    },
+    {
+        "id": "each",
+        "needs": ["rate"],
+        "each": {"items": "[1, 2]"},
+        "call": {"operation": "rate", "with": [{"name": "amount", "expr": "item"}]},
+    },
     {"id": "no", "needs": ["each.failure"], "fail": {"reason": "'item failed'"}},
 )
 
 
 def test_lists_failures_and_what_is_undone() -> None:
-    answers = {"rate": [{"when": {"amount": 2}, "error": {"code": "refused"}}, {"when": {"amount": 1}, "output": {"risk": 1}}, {"output": {"risk": 0}}]}
-    calls = [{"step": "rate"}, {"step": "each", "input": {"amount": 1}}, {"step": "each", "input": {"amount": 2}}, {"step": "rate.undo"}]
-    expect = {"status": "failed", "path": ["rate", "each.failure", "no", "rate.undo"], "reason": "item failed", "calls": calls}
+    answers = {
+        "rate": [
+            {"when": {"amount": 2}, "error": {"code": "refused"}},
+            {"when": {"amount": 1}, "output": {"risk": 1}},
+            {"output": {"risk": 0}},
+        ]
+    }
+    calls = [
+        {"step": "rate"},
+        {"step": "each", "input": {"amount": 1}},
+        {"step": "each", "input": {"amount": 2}},
+        {"step": "rate.undo"},
+    ]
+    expect = {
+        "status": "failed",
+        "path": ["rate", "each.failure", "no", "rate.undo"],
+        "reason": "item failed",
+        "calls": calls,
+    }
     found = played([SEND], expect, answers, UNDONE)
     assert found.differences == ()
     assert untaken(UNDONE, [found]) == []
@@ -184,7 +256,10 @@ def test_ways_that_no_scenario_took_are_named() -> None:
         ("scenarios: [{name: a, do: [{wait: soon}], expect: {}}]", "/scenarios/0/do/0/wait"),
         ("scenarios: [{name: a, do: [{wait: 1h}], expect: {path: 5}}]", "/scenarios/0/expect"),
         ("{operations: {a: [{}]}, scenarios: [{name: a, do: [{wait: 1h}], expect: {}}]}", "/operations/a/0"),
-        ("{operations: {a: [{output: 1, silent: true}]}, scenarios: [{name: a, do: [{wait: 1h}], expect: {}}]}", "/operations/a/0"),
+        (
+            "{operations: {a: [{output: 1, silent: true}]}, scenarios: [{name: a, do: [{wait: 1h}], expect: {}}]}",
+            "/operations/a/0",
+        ),
     ],
 )
 def test_faults_of_shape_are_told_with_their_place(text: str, place: str) -> None:

@@ -30,7 +30,17 @@ def test_the_same_command_gives_the_same_bytes_whatever_the_order_of_its_keys() 
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"[]", b'{"kind":"NoSuchCommand","id":"1"}', b'{"kind":"CancelRun"}', b"\xff", b"[" * 5000, b'{"kind":"CancelRun","id":1,"run":"r"}']
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"kind":"NoSuchCommand","id":"1"}',
+        b'{"kind":"CancelRun"}',
+        b"\xff",
+        b"[" * 5000,
+        b'{"kind":"CancelRun","id":1,"run":"r"}',
+    ],
 )
 def test_bytes_that_are_no_command_are_refused_with_a_code_and_without_their_content(data: bytes) -> None:
     with pytest.raises(DecodeError) as caught:
@@ -56,8 +66,9 @@ def test_a_command_is_no_deeper_than_every_process_can_follow(levels: int) -> No
     """Whether 900 levels are read is a matter of the stack that happens to be there."""
 
     def a_start(levels: int) -> bytes:
-        return b'{"definition":"d","event":{"data":%b,"id":"e","name":"n","time_ms":1},"id":"c","key":"k","kind":"DeliverEvent"}' % (
-            b"[" * levels + b"]" * levels
+        return (
+            b'{"definition":"d","event":{"data":%b,"id":"e","name":"n","time_ms":1},"id":"c","key":"k","kind":"DeliverEvent"}'
+            % (b"[" * levels + b"]" * levels)
         )
 
     assert decode_command(encode_command(decode_command(a_start(126))))

@@ -7,21 +7,33 @@ import hashlib
 from streamflow.wire.dead_letter import KEPT_BYTES, KEPT_KEY_BYTES, DeadLetter, dead_letter
 from streamflow.wire.decoding import Record
 
-RECORD = Record("orders", 2, 7, 1_700_000_000_000, b"k", b"\xff value", (("ce_type", b"x"), ("odd", b"\xfe"), ("odd", b"2")))
+RECORD = Record(
+    "orders", 2, 7, 1_700_000_000_000, b"k", b"\xff value", (("ce_type", b"x"), ("odd", b"\xfe"), ("odd", b"2"))
+)
 
 
 def headers(letter: DeadLetter) -> dict[str, str]:
-    return {name: value.decode() for name, value in letter.headers if name.startswith(("streamflow.dlq.", "__streams.errors."))}
+    return {
+        name: value.decode()
+        for name, value in letter.headers
+        if name.startswith(("streamflow.dlq.", "__streams.errors."))
+    }
 
 
 def test_the_original_is_untouched_and_ours_follows() -> None:
-    letter = dead_letter(RECORD, "not_json", "expected JSON", "ingress", topic_id="T", definition="loan", version=None, trigger="")
+    letter = dead_letter(
+        RECORD, "not_json", "expected JSON", "ingress", topic_id="T", definition="loan", version=None, trigger=""
+    )
     assert (letter.key, letter.value, letter.headers[:3]) == (RECORD.key, RECORD.value, RECORD.headers)
     own = headers(letter)
     assert own["streamflow.dlq.reason"] == "not_json"
     assert own["streamflow.dlq.stage"] == "ingress"
     assert own["streamflow.dlq.definition"] == "loan"
-    assert (own["streamflow.dlq.topic"], own["streamflow.dlq.partition"], own["streamflow.dlq.offset"]) == ("orders", "2", "7")
+    assert (own["streamflow.dlq.topic"], own["streamflow.dlq.partition"], own["streamflow.dlq.offset"]) == (
+        "orders",
+        "2",
+        "7",
+    )
     assert "streamflow.dlq.version" not in own
     assert "streamflow.dlq.trigger" not in own
     assert {name for name in own if name.startswith("__")} == {
@@ -31,7 +43,9 @@ def test_the_original_is_untouched_and_ours_follows() -> None:
 
 def test_the_same_refusal_of_the_same_record_has_the_same_id_and_another_has_another() -> None:
     def identity(reason: str = "r", definition: str | None = None) -> str:
-        return headers(dead_letter(RECORD, reason, "m", "ingress", topic_id="T", definition=definition))["streamflow.dlq.id"]
+        return headers(dead_letter(RECORD, reason, "m", "ingress", topic_id="T", definition=definition))[
+            "streamflow.dlq.id"
+        ]
 
     assert identity() == identity()
     assert identity().startswith("T/2/7/")
@@ -40,7 +54,9 @@ def test_the_same_refusal_of_the_same_record_has_the_same_id_and_another_has_ano
 
 def test_a_record_that_is_too_large_is_cut_and_says_what_it_was() -> None:
     value = b"x" * 1_000_000
-    letter = dead_letter(RECORD._replace(key=b"k" * 5000, value=value), "event_too_large", "m", "ingress", limit_bytes=900_000)
+    letter = dead_letter(
+        RECORD._replace(key=b"k" * 5000, value=value), "event_too_large", "m", "ingress", limit_bytes=900_000
+    )
     assert letter.value == value[:KEPT_BYTES]
     assert letter.key == b"k" * KEPT_KEY_BYTES
     own = headers(letter)

@@ -1,4 +1,5 @@
-"""Records as strangers write them: plain JSON, CloudEvents in binary and in structured mode, and what is none of these."""
+"""Records as strangers write them: plain JSON, CloudEvents in binary and in structured mode, and what is none of
+these."""
 
 from __future__ import annotations
 
@@ -16,12 +17,22 @@ DATA = {"order": {"id": "o-1"}, "amount": 12}
 
 
 def record(value: bytes | None, **headers: str | bytes) -> Record:
-    pairs = tuple((name.replace("__", "-"), content.encode() if isinstance(content, str) else content) for name, content in headers.items())
+    pairs = tuple(
+        (name.replace("__", "-"), content.encode() if isinstance(content, str) else content)
+        for name, content in headers.items()
+    )
     return Record("orders", 0, 7, 1_700_000_000_000, b"k", value, pairs)
 
 
 def envelope(**changes: Any) -> bytes:
-    whole = {"specversion": "1.0", "id": "e-1", "source": "/shop", "type": "order.created", "time": "2026-01-01T00:00:00Z", "data": DATA}
+    whole = {
+        "specversion": "1.0",
+        "id": "e-1",
+        "source": "/shop",
+        "type": "order.created",
+        "time": "2026-01-01T00:00:00Z",
+        "data": DATA,
+    }
     return json.dumps({name: value for name, value in (whole | changes).items() if value is not ...}).encode()
 
 
@@ -31,7 +42,10 @@ def test_plain_json_has_data_and_no_attributes() -> None:
     assert (decoded.attributes.type, decoded.attributes.id, decoded.attributes.time) == (None, None, None)
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/vnd.shop.order+json"])
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/vnd.shop.order+json"],
+)
 def test_a_json_content_type_is_json(content_type: str) -> None:
     assert Decoded(record(json.dumps(DATA).encode(), content__type=content_type)).data == DATA
 
@@ -51,13 +65,24 @@ def test_binary_mode_has_its_attributes_in_headers() -> None:
     )
     assert decoded.data == DATA
     attributes = decoded.attributes
-    assert (attributes.type, attributes.id, attributes.time, attributes.trace) == ("order.created", "e-1", "2026-01-01T00:00:00Z", "00-abc")
+    assert (attributes.type, attributes.id, attributes.time, attributes.trace) == (
+        "order.created",
+        "e-1",
+        "2026-01-01T00:00:00Z",
+        "00-abc",
+    )
 
 
 def test_a_text_that_is_too_long_for_a_trace_is_none() -> None:
     """It would be in every record that comes of the event."""
     assert Decoded(record(b"{}", ce_type="order.created", traceparent="00-" + "a" * 500_000)).attributes.trace is None
-    inside = Decoded(record(envelope(traceparent="00-" + "a" * 500_000), content__type="application/cloudevents+json", traceparent="00-abc"))
+    inside = Decoded(
+        record(
+            envelope(traceparent="00-" + "a" * 500_000),
+            content__type="application/cloudevents+json",
+            traceparent="00-abc",
+        )
+    )
     assert inside.data == DATA
     assert inside.attributes.trace is None
 
@@ -65,7 +90,11 @@ def test_a_text_that_is_too_long_for_a_trace_is_none() -> None:
 def test_structured_mode_has_its_attributes_in_the_value() -> None:
     decoded = Decoded(record(envelope(), content__type="application/cloudevents+json; charset=UTF-8"))
     assert decoded.data == DATA
-    assert (decoded.attributes.type, decoded.attributes.id, decoded.attributes.time) == ("order.created", "e-1", "2026-01-01T00:00:00Z")
+    assert (decoded.attributes.type, decoded.attributes.id, decoded.attributes.time) == (
+        "order.created",
+        "e-1",
+        "2026-01-01T00:00:00Z",
+    )
 
 
 def test_structured_mode_may_carry_base64() -> None:
@@ -77,7 +106,9 @@ def test_a_record_without_a_value_has_no_data() -> None:
     assert Decoded(record(None)).data is None
 
 
-@pytest.mark.parametrize("value", [b"", b"{", b"order", b"\xff\xfe", b'{"a": NaN}', b'"\\ud800"', b"[" * 100_000, b'{"a":1} x'])
+@pytest.mark.parametrize(
+    "value", [b"", b"{", b"order", b"\xff\xfe", b'{"a": NaN}', b'"\\ud800"', b"[" * 100_000, b'{"a":1} x']
+)
 def test_bytes_that_are_no_json_are_refused(value: bytes) -> None:
     with pytest.raises(DecodeError) as caught:
         _ = Decoded(record(value)).data
@@ -92,7 +123,16 @@ def test_another_format_than_json_is_named_as_such() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [b"[]", b"null", envelope(id=...), envelope(id=""), envelope(type=3), envelope(source=...), envelope(time=5), envelope(data=..., data_base64="%%%")],
+    [
+        b"[]",
+        b"null",
+        envelope(id=...),
+        envelope(id=""),
+        envelope(type=3),
+        envelope(source=...),
+        envelope(time=5),
+        envelope(data=..., data_base64="%%%"),
+    ],
 )
 def test_a_structured_event_that_is_none_is_refused(value: bytes) -> None:
     with pytest.raises(DecodeError) as caught:

@@ -16,9 +16,13 @@ from streamflow.wire.extraction import TopicReader, epoch_ms
 AT = 1_700_000_000_000
 
 
-def record(data: Any, *, key: bytes | None = b"record-key", headers: dict[str, str] | None = None, raw: bytes | None = None) -> Record:
+def record(
+    data: Any, *, key: bytes | None = b"record-key", headers: dict[str, str] | None = None, raw: bytes | None = None
+) -> Record:
     value = raw if raw is not None else json.dumps(data).encode()
-    return Record("orders", 2, 7, AT, key, value, tuple((name, text.encode()) for name, text in (headers or {}).items()))
+    return Record(
+        "orders", 2, 7, AT, key, value, tuple((name, text.encode()) for name, text in (headers or {}).items())
+    )
 
 
 def spec(name: str = "order.created", **fields: Any) -> EventSpec:
@@ -104,7 +108,9 @@ def test_a_payload_that_is_no_object_matches_no_path(data: Any) -> None:
 
 def test_id_time_and_key_come_from_where_the_catalog_says() -> None:
     one = spec(id={"path": "meta.id"}, time={"header": "at"}, key={"path": "order"}, **ALL)
-    occurrences, _ = reader(one).read(record({"meta": {"id": 17}, "order": 4711}, headers={"at": "2026-01-01T01:00:00+01:00"}), "T")
+    occurrences, _ = reader(one).read(
+        record({"meta": {"id": 17}, "order": 4711}, headers={"at": "2026-01-01T01:00:00+01:00"}), "T"
+    )
     (found,) = occurrences
     assert (found.event.id, found.event.time_ms, found.key) == ("17", 1_767_225_600_000, "4711")
 
@@ -113,7 +119,12 @@ def test_id_time_and_key_default_to_cloudevents_and_the_records_key() -> None:
     headers = {"ce_type": "order.created", "ce_id": "e-1", "ce_time": "2026-01-01T00:00:00.250Z", "traceparent": "00-t"}
     occurrences, _ = reader(spec()).read(record({}, headers=headers), "T")
     (found,) = occurrences
-    assert (found.event.id, found.event.time_ms, found.key, found.trace) == ("e-1", 1_767_225_600_250, "record-key", "00-t")
+    assert (found.event.id, found.event.time_ms, found.key, found.trace) == (
+        "e-1",
+        1_767_225_600_250,
+        "record-key",
+        "00-t",
+    )
 
 
 def test_without_any_id_or_time_they_are_the_records_place_and_timestamp() -> None:
@@ -151,7 +162,9 @@ def test_times_are_rfc_3339_or_epoch_seconds_or_milliseconds(value: Any, ms: int
     assert epoch_ms(value) == ms
 
 
-@pytest.mark.parametrize("value", ["", "yesterday", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", True, None, [], "nan", "inf", 10**400])
+@pytest.mark.parametrize(
+    "value", ["", "yesterday", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", True, None, [], "nan", "inf", 10**400]
+)
 def test_what_is_no_time_is_refused(value: Any) -> None:
     with pytest.raises(DecodeError) as caught:
         epoch_ms(value)

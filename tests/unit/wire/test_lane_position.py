@@ -1,4 +1,5 @@
-"""What goes with a committed offset: it comes back as it was, fits into what Kafka keeps, and leaves out what does not fit."""
+"""What goes with a committed offset: it comes back as it was, fits into what Kafka keeps, and leaves out what does not
+fit."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def test_what_does_not_fit_is_left_out_from_the_end(position: LanePosition, limi
 
 def test_a_thousand_holes_fit_into_what_kafka_keeps() -> None:
     holes = tuple((at, at + 1) for at in range(1, 2001, 2))
-    metadata, left_out = encode_position(LanePosition(0, "x" * 22, "y" * 12, Source("z" * 22, 2**40, 9), holes, {"completed": 10**9}))
+    metadata, left_out = encode_position(
+        LanePosition(0, "x" * 22, "y" * 12, Source("z" * 22, 2**40, 9), holes, {"completed": 10**9})
+    )
     assert left_out == 0
     assert len(metadata.encode()) <= METADATA_BYTES
 
@@ -54,6 +57,8 @@ def test_ten_thousand_holes_do_not() -> None:
     assert METADATA_BYTES - 8 <= len(metadata.encode()) <= METADATA_BYTES
 
 
-@pytest.mark.parametrize("metadata", ["", "{}", "text", *(f'{{"topic":"t","by":"b","done":"{done}"}}' for done in ("!", "gA==", "AQ=="))])
+@pytest.mark.parametrize(
+    "metadata", ["", "{}", "text", *(f'{{"topic":"t","by":"b","done":"{done}"}}' for done in ("!", "gA==", "AQ=="))]
+)
 def test_metadata_of_others_is_none(metadata: str) -> None:
     assert decode_position(7, metadata) is None

@@ -23,7 +23,10 @@ def test_keys_are_sorted_at_every_depth() -> None:
     assert encoded == json.dumps(json.loads(encoded), sort_keys=True, separators=(",", ":")).encode()
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b'{"kind":"other"}', b'{"kind":"cancel","id":1,"key":"k"}', b"[" * 5000, b'{"kind":"call"}', b"\xff"])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b'{"kind":"other"}', b'{"kind":"cancel","id":1,"key":"k"}', b"[" * 5000, b'{"kind":"call"}', b"\xff"],
+)
 def test_what_is_no_task_is_told_without_its_content(data: bytes) -> None:
     with pytest.raises(DecodeError) as caught:
         decode_task(data)
@@ -43,5 +46,11 @@ def test_a_header_that_is_no_source_is_none(value: bytes) -> None:
 
 def test_a_source_covers_what_was_decided_before_it_on_the_same_topic() -> None:
     source = Source("t", 10, 2)
-    assert [source.covers(Source("t", *place)) for place in ((9, 5), (10, 1), (10, 2), (10, 3), (11, 0))] == [True, True, True, False, False]
+    assert [source.covers(Source("t", *place)) for place in ((9, 5), (10, 1), (10, 2), (10, 3), (11, 0))] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
     assert not source.covers(Source("another", 1, 0))
