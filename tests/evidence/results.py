@@ -50,11 +50,12 @@ def read(paths: Iterable[Path]) -> list[dict[str, Any]]:
             if line.endswith("}"):
                 result = json.loads(line)
                 name = result.get("kind") or result.get("scenario") or ""
-                found[result["suite"], name, result.get("seed")] = result
+                found[result["product"], result["suite"], name, result.get("seed")] = result
     products = sorted({result["product"] for result in found.values()})
     if len(products) > 1:
         raise MixedError(
-            f"The results are of different code: {', '.join(products)}. Give the files of one hash; run the others again."
+            f"The results are of different code: {', '.join(products)}. Give the files of one hash; run the others "
+            "again."
         )
     return list(found.values())
 
@@ -75,9 +76,11 @@ def missing(results: Sequence[Mapping[str, Any]], required: Required) -> list[st
             hours = max(hours, result["hours"])
         elif result["suite"] == "proof":
             scenarios[result["scenario"]] += 1
-    for kind in sorted(required.kinds):
-        if len(faults[kind]) < required.seeds:
-            lines.append(f"faults: {kind} held with {len(faults[kind])} of {required.seeds} seeds")
+    lines += [
+        f"faults: {kind} held with {len(faults[kind])} of {required.seeds} seeds"
+        for kind in sorted(required.kinds)
+        if len(faults[kind]) < required.seeds
+    ]
     if len(faults["mixed"]) < required.mixed:
         lines.append(f"faults: {len(faults['mixed'])} of {required.mixed} mixed schedules held")
     lines += [f"proof: scenario {name} is missing" for name in sorted(required.scenarios - scenarios.keys())]
