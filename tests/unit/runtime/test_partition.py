@@ -14,7 +14,7 @@ from streamflow.core.cut import Batch
 from streamflow.core.place import Place
 from streamflow.engine.commands import CancelRun
 from streamflow.errors import OperationError
-from streamflow.runtime import partition as module
+from streamflow.runtime import input_queue
 from streamflow.runtime.outputs import Outputs
 from streamflow.runtime.partition import Partition
 from streamflow.runtime.transport import Fetched
@@ -244,7 +244,7 @@ def test_a_failed_checkpoint_is_not_made_again_by_the_same_owner() -> None:
 def test_a_partition_with_many_queued_records_pauses_and_resumes_when_they_are_decided(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "QUEUED_RECORDS", 300)
+    monkeypatch.setattr(input_queue, "RECORDS", 300)
 
     async def scenario() -> None:
         world = World()
