@@ -210,11 +210,20 @@ class Limits(Section):
     )
 
 
+DEFAULT_ENVIRONMENT = "main"
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
     model_config = SettingsConfigDict(env_prefix="STREAMFLOW_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
+    environment: str = Field(
+        default=DEFAULT_ENVIRONMENT,
+        pattern=r"^[a-z0-9]{1,16}$",
+        description="name of this environment, such as test or prod: a part of every run id and idempotency key; fixed "
+        "with the topics, never changed afterwards",
+    )
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
     engine: Engine = Engine()

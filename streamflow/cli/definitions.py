@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +29,7 @@ from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import publish as publish_content
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.publication import retire as retire_version
-from streamflow.kafka.topics import DEFINITIONS, Topic, topic_name
+from streamflow.kafka.topics import DEFINITIONS, Topic, is_own, topic_name
 from streamflow.ops.catalog import Surroundings, child_of
 from streamflow.ops.history import read_history
 from streamflow.ops.steps import step_states
@@ -61,7 +62,8 @@ def check(ctx: typer.Context, paths: Paths, catalog: CatalogFile = None) -> None
 
     Needs a broker only for what a definition names and what is neither in its catalog nor installed: plugins and
     published definitions."""
-    found = _load(paths, catalog, Surroundings(lambda: _log_if_there(session_of(ctx))))
+    session = session_of(ctx)
+    found = _load(session.settings, paths, catalog, Surroundings(lambda: _log_if_there(session)))
     _tell(ctx, found)
     if not all(each.ok for each in found):
         raise typer.Exit(EXIT_AUTHOR)
@@ -84,7 +86,7 @@ def publish(
     session = session_of(ctx)
     settings = session.settings
     around = Surroundings(lambda: read_log(settings))
-    found = _load(paths, catalog, around, published=around.events)
+    found = _load(settings, paths, catalog, around, published=around.events)
     if not all(each.ok for each in found):
         _tell(ctx, found)
         raise typer.Exit(EXIT_AUTHOR)
@@ -111,7 +113,11 @@ def publish(
             events=entries,
             children=children,
         )
-        published[done.name, done.version] = child_of(content, done.offset, done.sha)
+        published[done.name, done.version] = child_of(content, done.sha)
+        for event in done.rebound:
+            binding = events.event(event)
+            where = ", ".join(binding.topics) if binding is not None else ""
+            output.warn(f"{event} is bound to {where} from now on, for every definition; it was bound to other topics")
         answers.append(asdict(done) | {"missing_topics": missing})
         what = "was already published" if done.already else "published"
         lines.append(
@@ -147,7 +153,7 @@ def list_(ctx: typer.Context) -> None:
 
 @app.command(epilog=examples("definitions show order-fulfilment", "definitions show order-fulfilment@1 --json"))
 def show(ctx: typer.Context, reference: Reference) -> None:
-    """Shows a published definition as YAML; with --json its catalog too."""
+    """Shows a published definition as YAML, and where its events are found here; with --json its catalog too."""
     session = session_of(ctx)
     log = read_log(session.settings)
     name, version = _resolve(log, reference)
@@ -166,7 +172,15 @@ def show(ctx: typer.Context, reference: Reference) -> None:
         part: model.model_dump(mode="json", by_alias=True, exclude_none=True)
         for part, model in (("definition", definition), ("catalog", catalog))
     }
-    session.show(facts | dumped, to_yaml(definition).rstrip())
+    bindings: dict[str, Any] = {
+        event: log.bindings[event].model_dump(mode="json") if event in log.bindings else None
+        for event in event_names(definition)
+    }
+    notes = [
+        f"# {event}: " + (f"{', '.join(found['topics'])}, from {found['start']}" if found else "bound to no topic here")
+        for event, found in bindings.items()
+    ]
+    session.show(facts | dumped | {"bindings": bindings}, "\n".join([to_yaml(definition).rstrip(), "", *notes]))
 
 
 @app.command(epilog=examples("definitions diff order-fulfilment@1 definitions/order-fulfilment"))
@@ -186,7 +200,7 @@ def diff(
     epilog=examples(
         "definitions diagram definitions/order-fulfilment",
         "definitions diagram order-fulfilment --text",
-        "definitions diagram --run 4f2a91c0-5d0c7a1b2c3d4e5f6071",
+        "definitions diagram --run 4f2a91c0-main-5d0c7a1b2c3d4e5f6071",
     )
 )
 def diagram(
@@ -254,16 +268,20 @@ def _tell(ctx: typer.Context, found: list[Checked]) -> None:
 
 
 def _load(
-    paths: list[Path], catalog: Path | None, around: Surroundings, published: Callable[[], Catalog] | None = None
+    settings: Settings,
+    paths: list[Path],
+    catalog: Path | None,
+    around: Surroundings,
+    published: Callable[[], Catalog] | None = None,
 ) -> list[Checked]:
     """Every definition at `paths`, read and checked, those first that others of them start."""
     found = []
     for source in sources.in_order([source for path in paths for source in sources.find(path, catalog)]):
-        checked = sources.load(source, published, around.complete)
+        checked = sources.load(source, published, around.complete, is_own=partial(is_own, settings))
         found.append(checked)
         if checked.ok and checked.definition is not None and checked.catalog is not None:
             content = canonical(checked.definition, checked.catalog)
-            around.add(child_of(content, 0, sha256_of(content)))  # its true offset is known when it is published
+            around.add(child_of(content, sha256_of(content)))
     return found
 
 

@@ -102,7 +102,7 @@ _TOLD: dict[type, Callable[[Any], str]] = {
     t.EventKept: _kept,
     t.BranchChosen: lambda data: f"chose {data.branch}" if data.branch else "no branch fits",
     t.ValuesSet: lambda data: f"set {short(data.values)}",
-    t.EventEmitted: lambda data: f"emitted {data.event} to {data.topic}: {short(data.data)}",
+    t.EventEmitted: lambda data: f"emitted {data.event}: {short(data.data)}",
     t.DelayStarted: lambda data: f"goes on at {local_time(data.until_ms)}",
     t.DelayElapsed: lambda data: "goes on",
     t.LinePrinted: lambda data: f"printed {short(data.text)}",

@@ -24,6 +24,7 @@ CHECKED = {
     "SF206": "An operation that the catalog names twice",
     "SF207": "A definition that is not published",
     "SF208": "A definition that starts itself",
+    "SF209": "An event in a topic of Streamflow's own",
     "SF210": "An id that is used twice",
     "SF211": "A need of a step that does not exist",
     "SF212": "A need of an outcome that the step does not have",

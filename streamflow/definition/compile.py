@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as ByName
+
 from streamflow.definition import content as contents
-from streamflow.definition.catalog import Catalog, OperationSpec
+from streamflow.definition.catalog import Binding, Catalog, OperationSpec
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.expression import compile_expression
 from streamflow.definition.graph import Graph
@@ -32,12 +34,13 @@ from streamflow.definition.plan import (
 )
 
 
-def plan_of(content: bytes) -> Plan:
-    """The plan of canonical `content`. What workers use; it does not check types again.
+def plan_of(content: bytes, bindings: ByName[str, Binding] | None = None) -> Plan:
+    """The plan of canonical `content`. What workers use; it does not check types again. `bindings` (by name of the
+    event) say in which topics the events of its waits are found.
 
     Raises DefinitionError if an expression or the graph cannot be compiled, which published content never does."""
     definition, catalog = contents.read_content(content)
-    return compile_plan(definition, catalog, contents.sha256_of(content))
+    return compile_plan(definition, catalog.bound(bindings or {}), contents.sha256_of(content))
 
 
 def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
@@ -109,7 +112,7 @@ def _work(step: Step, catalog: Catalog) -> Work:
         event = catalog.event(step.emit.event)
         if event is None:
             raise _unknown(f"the event {step.emit.event}", step)
-        return EmitPlan(event.name, event.topics[0], _values(step.emit.data), _optional(step.emit.key))
+        return EmitPlan(event.name, _values(step.emit.data), _optional(step.emit.key))
     if step.delay is not None:
         return DelayPlan(
             parse_ms(step.delay.duration) if step.delay.duration is not None else None, _optional(step.delay.until)
@@ -175,9 +178,7 @@ def _child(run: ChildRun, step: Step, catalog: Catalog) -> ChildPlan:
     spec = catalog.definition(run.definition, run.version)
     if spec is None:
         raise _unknown(f"the definition {run.definition}@{run.version}", step)
-    return ChildPlan(
-        spec.name, spec.version, spec.sha, spec.at, _optional(run.key), _values(run.with_), _ms(run.within)
-    )
+    return ChildPlan(spec.name, spec.version, spec.sha, _optional(run.key), _values(run.with_), _ms(run.within))
 
 
 def _approval(approval: Approval) -> ApprovalPlan:

@@ -1,5 +1,8 @@
 """Content: a definition with the catalog entries that it names, as canonical bytes and their sha256. What is published
-and approved."""
+and approved (law pinned-content).
+
+Content holds logical names only. Where events are found (their topics), what connections reach and which environment it
+is are bindings of the installation, kept beside it: the same content has the same sha256 in test and in production."""
 
 from __future__ import annotations
 
@@ -45,13 +48,16 @@ def covers(catalog: Catalog, definition: Definition) -> bool:
 
 
 def canonical(definition: Definition, catalog: Catalog) -> bytes:
-    """The content as compact JSON with sorted keys. Of `catalog` only what `definition` names, sorted by name.
+    """The content as compact JSON with sorted keys. Of `catalog` only what `definition` names, sorted by name, and of
+    each event its entry without the topics.
 
     The same meaning gives the same bytes, in every process and whatever the order of keys in the author's text. Without
     operations or child runs there is no list of them, so that the content is what it was before there were any."""
     events, operations, children = event_names(definition), operation_names(definition), child_names(definition)
     entries: dict[str, list[dict[str, Any]]] = {
-        "events": [_dump(spec) for spec in sorted(catalog.events, key=lambda spec: spec.name) if spec.name in events],
+        "events": [
+            spec.logical() for spec in sorted(catalog.events, key=lambda spec: spec.name) if spec.name in events
+        ],
         "operations": [
             _dump(spec) for spec in sorted(catalog.operations, key=lambda spec: spec.name) if spec.name in operations
         ],
@@ -78,7 +84,8 @@ def sha256_of(content: bytes) -> str:
 
 
 def read_content(content: bytes) -> tuple[Definition, Catalog]:
-    """The definition and the catalog entries in canonical `content`.
+    """The definition and the catalog entries in canonical `content`; its events have no topics (see
+    `Catalog.bound`).
 
     Raises pydantic.ValidationError or msgspec.DecodeError if the bytes were not made by `canonical`."""
     value = msgspec.json.decode(content)

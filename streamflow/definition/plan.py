@@ -96,7 +96,6 @@ class SetPlan:
 @dataclass(frozen=True, slots=True)
 class EmitPlan:
     event: str
-    topic: str
     data: tuple[tuple[str, Compiled], ...]
     key: Compiled | None
 
@@ -138,12 +137,11 @@ class CallPlan:
 
 @dataclass(frozen=True, slots=True)
 class ChildPlan:
-    """A child run; `sha` and `at` are what its start names."""
+    """A child run; `sha` is what its start names."""
 
     definition: str
     version: str
     sha: str
-    at: int
     key: Compiled | None
     values: tuple[tuple[str, Compiled], ...]
     within_ms: int | None

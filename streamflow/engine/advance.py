@@ -197,10 +197,19 @@ def _emit(run: RunDraft, step: StepPlan, work: EmitPlan) -> None:
     head, place = run.head, Place(run)
     data, key = place.values(work.data, "emit"), place.key(work.key, "emit/key")
     event_id = f"{head.run}/{head.seq + 1}"
-    run.record(EventEmitted(work.event, work.topic, event_id, key, data), step.id)
+    run.record(EventEmitted(work.event, event_id, key, data), step.id)
     draft = run.draft
     draft.effects.append(
-        PublishEvent(work.topic, key, event_id, work.event, draft.now_ms, data, head.definition, head.run, draft.trace)
+        PublishEvent(
+            key=key,
+            id=event_id,
+            type=work.event,
+            at_ms=draft.now_ms,
+            data=data,
+            definition=head.definition,
+            run=head.run,
+            trace=draft.trace,
+        )
     )
 
 

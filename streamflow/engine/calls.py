@@ -45,8 +45,8 @@ def begin_attempt(
     task = task_id(head.run, step.id, item, attempt)
     if isinstance(work, ChildPlan):
         key = place.key(work.key, "run/key")
-        child = run_id(work.definition, key, task)
-        start = c.Start(work.sha, work.at, head.revision)
+        child = run_id(draft.limits.environment, work.definition, key, task)
+        start = c.Start(work.sha, head.at, head.revision)
         parent = c.Parent(head.run, head.key, step.id, attempt, item)
         event = c.Event("", task, draft.now_ms, values)
         command = c.StartRun(f"child/{task}", work.definition, key, start, "", event, None, draft.trace, parent)

@@ -65,6 +65,7 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
             steps={},
             seen=(data.event.id,),
             parent=data.parent,
+            at=data.at,
         )
     kind = type(data)
     steps, seen, kept = _EVOLVE[kind](state, transition, data)
@@ -89,6 +90,7 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
         state.parent,
         stopping,
         called,
+        state.at,
     )
 
 
@@ -215,7 +217,7 @@ _OUTPUTS: dict[type, Callable[[Any], Any]] = {
     },
     BranchChosen: lambda d: {"branch": d.branch},
     ValuesSet: lambda d: d.values,
-    EventEmitted: lambda d: {"id": d.id, "topic": d.topic},
+    EventEmitted: lambda d: {"id": d.id},
     DelayElapsed: lambda d: {"until_ms": d.until_ms},
     LinePrinted: lambda d: {"text": d.text},
 }

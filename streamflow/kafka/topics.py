@@ -68,6 +68,12 @@ def lane_topic_name(settings: Settings, lane: str) -> str:
     return topic_name(settings, f"tasks.{lane}")
 
 
+def is_own(settings: Settings, topic: str) -> bool:
+    """Whether `topic` is one of Streamflow's own. What is written there decides about runs, so no definition may read
+    or emit to it: everything that takes the name of a users' topic asks here."""
+    return topic.startswith(lane_topic_name(settings, "")) or topic in {one.name for one in topics(settings)}
+
+
 def topics(settings: Settings) -> tuple[Topic, ...]:
     """The topics as these settings want them: the fixed ones, and one for each lane."""
     wanted = settings.topics

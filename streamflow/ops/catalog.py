@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cached_property
 
-from streamflow.definition.catalog import Catalog, ChildSpec, EventSpec, OperationSpec
+from streamflow.definition.catalog import Catalog, ChildSpec, OperationSpec
 from streamflow.definition.content import child_names, operation_names, read_content
 from streamflow.definition.model import Definition
 from streamflow.errors import OperationError
@@ -33,7 +33,7 @@ class Surroundings:
 
     def events(self) -> Catalog:
         """The published events."""
-        return Catalog(events=[EventSpec.model_validate(entry) for entry in self.log.events.values()])
+        return Catalog(events=self.log.catalog_events())
 
     def complete(self, definition: Definition, catalog: Catalog) -> Catalog:
         """`catalog` with all that `definition` may name. What `catalog` has itself comes first; the log is only read
@@ -68,15 +68,15 @@ def published_definitions(log: Snapshot) -> list[ChildSpec]:
         (key, record) for key, record in log.versions.items() if not record.retired and record.sha in log.contents
     ]
     return [
-        child_of(*log.contents[record.sha], record.sha)
+        child_of(log.contents[record.sha][0], record.sha)
         for _, record in sorted(current, key=lambda item: (item[0][0], item[1].offset))
     ]
 
 
-def child_of(content: bytes, offset: int, sha: str) -> ChildSpec:
-    """How another definition names the one in `content`, which is at `offset` in the log."""
+def child_of(content: bytes, sha: str) -> ChildSpec:
+    """How another definition names the one in `content`."""
     definition, _ = read_content(content)
-    return ChildSpec(name=definition.name, version=definition.version, sha=sha, at=offset, input=definition.input or {})
+    return ChildSpec(name=definition.name, version=definition.version, sha=sha, input=definition.input or {})
 
 
 def _installed() -> list[OperationSpec]:

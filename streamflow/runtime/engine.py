@@ -18,7 +18,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
-from streamflow.errors import OperationError
+from streamflow.errors import OperationError, Rejected
 from streamflow.kafka import topics
 from streamflow.kafka.admin import require_topics
 from streamflow.kafka.cancellation import is_asked_for
@@ -66,6 +66,7 @@ class EngineHost:
         await self.definitions.start()
         self._plans = Plans(self.definitions)
         self._plans.limits()
+        self.definitions.require_environment()
         await self._connect()
 
     async def stop(self) -> None:
@@ -91,11 +92,28 @@ class EngineHost:
         )
         await self._producer.start()
         self._names = Names(self.commands, names(settings, topics.RUNS), names(settings, topics.DEAD_LETTERS))
-        self._emitter = Emitter(self._producer, self._user_producer(), self._names)
+        self._emitter = Emitter(self._producer, self._user_producer(), self._names, self._target)
         await self._emitter.start()
         for name in self._names:  # metadata now, not at the first run
             await self._producer.partitions_for(name)
         self._connected.set()
+
+    def _target(self, event: str) -> str:
+        """The topic that `event` is to be emitted to. Raises Rejected when there is none that may be used."""
+        topic = self._plans.topic(event)
+        if topic is None:
+            raise Rejected(
+                "event_unbound",
+                f"The event {event} is bound to no topic here. Publish a catalog that says which, and replay this "
+                "record.",
+            )
+        if topics.is_own(self.settings, topic):
+            raise Rejected(
+                "topic_reserved",
+                f"The event {event} is bound to {topic}, which is a topic of Streamflow's own. Publish a catalog with "
+                "another one, and replay this record.",
+            )
+        return topic
 
     def _user_producer(self) -> AIOKafkaProducer:
         """For the users' topics. Not idempotent: after one record that the broker refuses, an idempotent producer of

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
@@ -25,7 +27,7 @@ from streamflow.engine.commands import Command, FailAttempt
 from streamflow.engine.effects import AppendCommand, DeadLetter, PrintLine, PublishEvent, RecordRejection, SendTask
 from streamflow.engine.outcome import Decision
 from streamflow.engine.tasks import Task
-from streamflow.errors import OperationError
+from streamflow.errors import OperationError, Rejected
 from streamflow.ids import partition_of
 from streamflow.kafka.topics import lane_topic_name
 from streamflow.runtime.changelog import stop_producer
@@ -65,12 +67,19 @@ class Names(NamedTuple):
 class Emitter:
     """Publishes to the users' topics by a producer of its own, each topic in order, none of them waiting for another.
     One for all partitions of the process. What such a topic does not take becomes a dead letter, by the process's
-    `producer`."""
+    `producer`. `target` says to which topic an event (by name) goes, or raises Rejected."""
 
-    def __init__(self, producer: AIOKafkaProducer, user_producer: AIOKafkaProducer, names: Names) -> None:
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        user_producer: AIOKafkaProducer,
+        names: Names,
+        target: Callable[[str], str],
+    ) -> None:
         self._producer = producer
         self._user_producer = user_producer
         self._names = names
+        self._target = target
         self._queues: dict[str, asyncio.Queue[tuple[PublishEvent, asyncio.Future[None]]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._missing: dict[str, float] = {}
@@ -83,10 +92,15 @@ class Emitter:
         """A future that is done when the event, or its dead letter, is acknowledged."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        if event.topic not in self._queues:
-            self._queues[event.topic] = asyncio.Queue()
-            self._tasks.append(loop.create_task(self._serve(event.topic)))
-        self._queues[event.topic].put_nowait((event, done))
+        try:
+            topic = self._target(event.type)
+        except Rejected as rejected:
+            self._tasks.append(loop.create_task(self._give_up(event, "", rejected.message, done)))
+            return done
+        if topic not in self._queues:
+            self._queues[topic] = asyncio.Queue()
+            self._tasks.append(loop.create_task(self._serve(topic)))
+        self._queues[topic].put_nowait((event, done))
         return done
 
     async def _serve(self, topic: str) -> None:
@@ -96,33 +110,32 @@ class Emitter:
             try:
                 key, value, headers = encode_event(event)
                 if not await self._exists(topic):
-                    await self._give_up(
-                        event, f"expected topic {topic} but it does not exist; create it and replay this record", done
-                    )
+                    text = f"The topic {topic} does not exist. Create it and replay this record."
+                    await self._give_up(event, topic, text, done)
                     continue
                 sent = await self._user_producer.send(topic, value, key=key, headers=headers)
             except REFUSED as error:
-                await self._give_up(event, _refusal(topic, error), done)
+                await self._give_up(event, topic, _refusal(topic, error), done)
             except Exception as error:
                 _settle(done, error)
             else:
-                sent.add_done_callback(lambda future, event=event, done=done: self._acked(future, event, done))
+                sent.add_done_callback(partial(self._acked, topic, event, done))
 
-    def _acked(self, sent: asyncio.Future[Any], event: PublishEvent, done: asyncio.Future[None]) -> None:
+    def _acked(self, topic: str, event: PublishEvent, done: asyncio.Future[None], sent: asyncio.Future[Any]) -> None:
         if sent.cancelled():
             done.cancel()
         elif isinstance(error := sent.exception(), REFUSED):
             self._tasks.append(
-                asyncio.get_running_loop().create_task(self._give_up(event, _refusal(event.topic, error), done))
+                asyncio.get_running_loop().create_task(self._give_up(event, topic, _refusal(topic, error), done))
             )
         else:
             _settle(done, error)
 
-    async def _give_up(self, event: PublishEvent, message: str, done: asyncio.Future[None]) -> None:
-        """Make `event` a dead letter."""
+    async def _give_up(self, event: PublishEvent, topic: str, message: str, done: asyncio.Future[None]) -> None:
+        """Make `event` a dead letter; `topic` is empty when it has none."""
         try:
             key, value, headers = encode_event(event)
-            record = Record(event.topic, -1, -1, event.at_ms, key, value, tuple(headers))
+            record = Record(topic, -1, -1, event.at_ms, key, value, tuple(headers))
             letter = dead_letter(record, "undeliverable", message, "emit", run=event.run, event=event.type, id=event.id)
             sent = await self._producer.send(
                 self._names.dead_letters, letter.value, key=letter.key, headers=list(letter.headers)

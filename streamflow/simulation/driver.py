@@ -143,7 +143,7 @@ class Simulation:
         live = next(found for found in self.definitions.published() if found.plan.name == definition and found.newest)
         event = Event("", id, self.clock.now_ms, data)
         self.append(StartRun(f"start/{id}", definition, key, Start(live.plan.sha, live.at), "", event))
-        return run_id(definition, key, id)
+        return run_id(self.limits.environment, definition, key, id)
 
     def cancel(self, run: str, reason: str = "") -> None:
         self.append(CancelRun(f"cancel/{run}", run, reason))

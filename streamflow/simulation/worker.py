@@ -213,9 +213,7 @@ class Partition:
                 target = partition_of(effect.key, self.log.partitions)
                 self.outbox.append(Outgoing(COMMANDS, target, effect.key.encode(), encode_command(effect.command)))
             elif isinstance(effect, PublishEvent):
-                key, value, headers = encode_event(effect)
-                target = partition_of(effect.key, len(self.log.topic(effect.topic).partitions))
-                self.outbox.append(Outgoing(effect.topic, target, key, value, tuple(headers)))
+                self._emit(effect)
             elif isinstance(effect, PrintLine):
                 self.worker.printed(effect)
             elif isinstance(effect, RecordRejection):
@@ -230,6 +228,19 @@ class Partition:
                         limit_bytes=self.worker.limits.record_bytes,
                     )
                 )
+
+    def _emit(self, event: PublishEvent) -> None:
+        key, value, headers = encode_event(event)
+        topic = self.worker.definitions.topic(event.type)
+        if topic is None:
+            record = Record("", -1, -1, event.at_ms, key, value, tuple(headers))
+            message = f"The event {event.type} is bound to no topic. Publish a catalog that says which."
+            self._bury(
+                dead_letter(record, "undeliverable", message, "emit", run=event.run, event=event.type, id=event.id)
+            )
+            return
+        target = partition_of(event.key, len(self.log.topic(topic).partitions))
+        self.outbox.append(Outgoing(topic, target, key, value, tuple(headers)))
 
     def _bury(self, letter: DeadRecord) -> None:
         self.outbox.append(Outgoing(DEAD_LETTERS, 0, letter.key, letter.value, letter.headers))
