@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from streamflow.cli.outline import outline
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
 from streamflow.cli.sources import Checked
-from streamflow.definition.catalog import Catalog, ChildSpec
+from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import canonical, child_names, event_names, read_content, sha256_of
 from streamflow.definition.diff import diff as differences
 from streamflow.definition.diff import sentences
@@ -91,7 +91,6 @@ def publish(
         _tell(ctx, found)
         raise typer.Exit(EXIT_AUTHOR)
     answers, lines = [], []
-    published: dict[tuple[str, str], ChildSpec] = {}
     for each in found:
         definition, events = each.definition, each.catalog
         assert definition is not None
@@ -100,7 +99,6 @@ def publish(
             output.warn(str(placed))
         missing = _provide_topics(settings, definition, events, create=create_topics)
         entries = {name: _entry(events, name) for name in event_names(definition)}
-        events = _as_published(events, published)
         content, children = (
             canonical(definition, events),
             [child for key in child_names(definition) if (child := events.definition(*key)) is not None],
@@ -113,7 +111,6 @@ def publish(
             events=entries,
             children=children,
         )
-        published[done.name, done.version] = child_of(content, done.sha)
         for event in done.rebound:
             binding = events.event(event)
             where = ", ".join(binding.topics) if binding is not None else ""
@@ -292,13 +289,6 @@ def _log_if_there(session: Session) -> Snapshot:
     except OperationError as error:
         output.warn(f"plugins and published definitions are not known here: {error.message}")
         return Snapshot()
-
-
-def _as_published(catalog: Catalog, published: Mapping[tuple[str, str], ChildSpec]) -> Catalog:
-    """`catalog` with the definitions of the same command as they have been published."""
-    return catalog.model_copy(
-        update={"definitions": [published.get((spec.name, spec.version), spec) for spec in catalog.definitions]}
-    )
 
 
 def _entry(catalog: Catalog, name: str) -> dict[str, Any]:

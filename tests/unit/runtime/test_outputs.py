@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streamflow.engine.commands import CancelRun, FailAttempt
-from streamflow.engine.effects import SendTask
+from streamflow.engine.effects import PublishEvent, SendTask
 from streamflow.engine.outcome import Decision
 from streamflow.engine.tasks import CancelTask, Task
+from streamflow.errors import Rejected
 from streamflow.ids import partition_of
-from streamflow.runtime.outputs import Names, Outputs
+from streamflow.runtime.outputs import Emitter, Names, Outputs
 from streamflow.settings import Lane, Settings, Tasks, Topics
 from streamflow.wire.codec import decode_command
 from streamflow.wire.tasks import decode_task
@@ -102,3 +103,44 @@ class AnyProducer:
 
 class ARecord(NamedTuple):
     offset: int
+
+
+class Letters:
+    """A producer that keeps what it is given and acknowledges it."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, dict[str, str]]] = []
+
+    async def send(self, topic: str, _value: bytes, *, key: bytes | None, headers: list[tuple[str, bytes]]) -> Any:
+        self.sent.append((topic, {name: value.decode() for name, value in headers}))
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    async def stop(self) -> None:
+        pass
+
+
+def test_an_event_that_goes_nowhere_becomes_a_dead_letter_that_says_why() -> None:
+    def target(event: str) -> str:
+        raise Rejected("event_unbound", f"The event {event} is bound to no topic here.")
+
+    async def scenario() -> None:
+        letters, users = Letters(), Letters()
+        producers: Any = (letters, users)
+        emitter = Emitter(*producers, NAMES, target)
+        await emitter.emit(PublishEvent("k1", "r/2", "told", 5, {"a": 1}, "order", "r", None))
+        await emitter.close()
+        assert users.sent == []
+        ((topic, headers),) = letters.sent
+        assert topic == "dead-letters"
+        facts = {name: headers[f"streamflow.dlq.{name}"] for name in ("reason", "message", "run", "event", "topic")}
+        assert facts == {
+            "reason": "undeliverable",
+            "message": "The event told is bound to no topic here.",
+            "run": "r",
+            "event": "told",
+            "topic": "",
+        }
+
+    asyncio.run(scenario())
