@@ -32,6 +32,7 @@ from streamflow.definition.plan import (
     WaitPlan,
     Work,
 )
+from streamflow.definition.validation import validator
 
 
 def plan_of(content: bytes, bindings: ByName[str, Binding] | None = None) -> Plan:
@@ -112,7 +113,12 @@ def _work(step: Step, catalog: Catalog) -> Work:
         event = catalog.event(step.emit.event)
         if event is None:
             raise _unknown(f"the event {step.emit.event}", step)
-        return EmitPlan(event.name, _values(step.emit.data), _optional(step.emit.key))
+        return EmitPlan(
+            event=event.name,
+            data=_values(step.emit.data),
+            key=_optional(step.emit.key),
+            validator=validator(event.schema_),
+        )
     if step.delay is not None:
         return DelayPlan(
             parse_ms(step.delay.duration) if step.delay.duration is not None else None, _optional(step.delay.until)
@@ -178,7 +184,15 @@ def _child(run: ChildRun, step: Step, catalog: Catalog) -> ChildPlan:
     spec = catalog.definition(run.definition, run.version)
     if spec is None:
         raise _unknown(f"the definition {run.definition}@{run.version}", step)
-    return ChildPlan(spec.name, spec.version, spec.sha, _optional(run.key), _values(run.with_), _ms(run.within))
+    return ChildPlan(
+        definition=spec.name,
+        version=spec.version,
+        sha=spec.sha,
+        key=_optional(run.key),
+        values=_values(run.with_),
+        within_ms=_ms(run.within),
+        validator=validator(spec.input),
+    )
 
 
 def _approval(approval: Approval) -> ApprovalPlan:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from streamflow.definition.duration import format_ms
+from streamflow.definition.validation import Validator
 
 START = ""  # in the place of a step's id: the event that started the run
 NO_OUTCOME = ("timeout", "failure")  # outcomes that a plain need does not accept
@@ -98,6 +99,7 @@ class EmitPlan:
     event: str
     data: tuple[tuple[str, Compiled], ...]
     key: Compiled | None
+    validator: Validator | None = None  # of the event's schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ class ChildPlan:
     key: Compiled | None
     values: tuple[tuple[str, Compiled], ...]
     within_ms: int | None
+    validator: Validator | None = None  # of the input that the definition declares
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,7 @@ def _set(run: RunDraft, step: StepPlan, work: SetPlan) -> None:
 def _emit(run: RunDraft, step: StepPlan, work: EmitPlan) -> None:
     head, place = run.head, Place(run)
     data, key = place.values(work.data, "emit"), place.key(work.key, "emit/key")
+    place.valid(work.validator, data, "emit")
     event_id = f"{head.run}/{head.seq + 1}"
     run.record(EventEmitted(work.event, event_id, key, data), step.id)
     draft = run.draft

@@ -44,6 +44,7 @@ def begin_attempt(
     values = place.values(work.values, "with")
     task = task_id(head.run, step.id, item, attempt)
     if isinstance(work, ChildPlan):
+        place.valid(work.validator, values, "with")
         key = place.key(work.key, "run/key")
         child = run_id(draft.limits.environment, work.definition, key, task)
         start = c.Start(work.sha, head.at, head.revision)
