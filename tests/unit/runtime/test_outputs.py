@@ -126,9 +126,9 @@ def test_an_event_that_goes_nowhere_becomes_a_dead_letter_that_says_why() -> Non
         raise Rejected("event_unbound", f"The event {event} is bound to no topic here.")
 
     async def scenario() -> None:
-        letters, users = Letters(), Letters()
-        producers: Any = (letters, users)
-        emitter = Emitter(*producers, NAMES, target)
+        letters: Any = Letters()
+        users: Any = Letters()
+        emitter = Emitter(letters, users, NAMES, target)
         await emitter.emit(PublishEvent("k1", "r/2", "told", 5, {"a": 1}, "order", "r", None))
         await emitter.close()
         assert users.sent == []
