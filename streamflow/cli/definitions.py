@@ -85,7 +85,7 @@ def publish(
     these."""
     session = session_of(ctx)
     settings = session.settings
-    around = Surroundings(lambda: read_log(settings))
+    around = Surroundings(lambda: read_log(settings), whole=True)
     found = _load(settings, paths, catalog, around, published=around.events)
     if not all(each.ok for each in found):
         _tell(ctx, found)
@@ -278,7 +278,7 @@ def _load(
         found.append(checked)
         if checked.ok and checked.definition is not None and checked.catalog is not None:
             content = canonical(checked.definition, checked.catalog)
-            around.add(child_of(content, sha256_of(content)))
+            around.add(child_of(content, sha256_of(content), checked.catalog))
     return found
 
 

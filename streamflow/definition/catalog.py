@@ -124,12 +124,19 @@ class OperationSpec(Part):
 
 
 class ChildSpec(Part):
-    """A published definition that another one may start: what a start of it names, and what it is given."""
+    """A published definition that another one may start: what a start of it names, and what it is given. The fields of
+    CHECKED_FIELDS are for the check alone and no part of a content that names it; its sha256 stands for them."""
 
     name: Name
     version: Version
     sha: str
     input: dict[str, Any] = Field(default_factory=dict)  # JSON Schema
+    runs: Literal["many", "one", "join"] = "many"  # what a second start for a key does while a run of it is open
+    starts_by: list[EventName] = Field(default_factory=list)  # events that start it; none when it is not the newest
+    emits: list[EventName] = Field(default_factory=list)  # events that it, or what it starts, emits
+
+
+CHECKED_FIELDS = {"runs", "starts_by", "emits"}
 
 
 class Catalog(Part):

@@ -9,6 +9,7 @@ from streamflow.definition.catalog import Catalog
 from streamflow.definition.codes import CODES
 from streamflow.definition.content import canonical
 from streamflow.definition.expression_check import ExpressionCheck
+from streamflow.definition.feedback_check import feedback_problems
 from streamflow.definition.graph import Graph
 from streamflow.definition.graph_check import graph_problems
 from streamflow.definition.model import Definition
@@ -36,6 +37,7 @@ def check(definition: Definition, catalog: Catalog, is_own: Callable[[str], bool
     problems = [
         *reference_problems(definition, catalog, is_own),
         *graph_problems(definition, graph),
+        *feedback_problems(definition, catalog),
         *ExpressionCheck(definition, catalog, graph).run(),
     ]
     return tuple(sorted(dict.fromkeys(problems), key=_place))

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from streamflow.definition.catalog import Catalog
+from streamflow.definition.catalog import CHECKED_FIELDS, Catalog
 from streamflow.definition.model import Definition, Part
 
 
@@ -25,6 +25,11 @@ def event_names(definition: Definition) -> tuple[str, ...]:
         if step.emit is not None:
             names.add(step.emit.event)
     return tuple(sorted(names))
+
+
+def emitted_names(definition: Definition) -> tuple[str, ...]:
+    """The names of all events that `definition` emits itself: sorted, each once."""
+    return tuple(sorted({step.emit.event for step in definition.steps if step.emit is not None}))
 
 
 def operation_names(definition: Definition) -> tuple[str, ...]:
@@ -62,7 +67,7 @@ def canonical(definition: Definition, catalog: Catalog) -> bytes:
             _dump(spec) for spec in sorted(catalog.operations, key=lambda spec: spec.name) if spec.name in operations
         ],
         "definitions": [
-            _dump(spec)
+            _dump(spec, without=CHECKED_FIELDS)
             for spec in sorted(catalog.definitions, key=lambda spec: (spec.name, spec.version))
             if (spec.name, spec.version) in children
         ],
@@ -74,8 +79,8 @@ def canonical(definition: Definition, catalog: Catalog) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def _dump(part: Part) -> dict[str, Any]:
-    return part.model_dump(mode="json", by_alias=True, exclude_none=True)
+def _dump(part: Part, without: set[str] | None = None) -> dict[str, Any]:
+    return part.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=without)
 
 
 def sha256_of(content: bytes) -> str:

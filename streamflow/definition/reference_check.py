@@ -89,6 +89,14 @@ def _events(definition: Definition, catalog: Catalog, is_own: Callable[[str], bo
                 "SF203", at, f"the catalog holds the event `{name}` twice.", "Remove one of the two from the catalog."
             )
         spec = catalog.event(name)
+        for other in sorted({other for other in names if other != name and other.casefold() == name.casefold()}):
+            yield Problem(
+                "SF239",
+                at,
+                f"the catalog holds the event `{other}` too, whose name differs from `{name}` only in case.",
+                "See that the right one is meant, and give the other another name.",
+                "warning",
+            )
         for topic in filter(is_own, spec.topics if spec is not None else ()):
             yield Problem(
                 "SF209",
