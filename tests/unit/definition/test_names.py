@@ -10,7 +10,6 @@ import pytest
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.check import check
 from streamflow.definition.model import Definition
-from streamflow.definition.plan import OUTCOME_WORDS
 from streamflow.definition.syntax import parse_definition
 from streamflow.errors import DefinitionError
 from tests.builders import a_catalog, a_definition
@@ -63,7 +62,7 @@ def problems(definition: Definition, catalog: Catalog | None = None) -> list[tup
     return [(problem.code, problem.pointer, problem.severity) for problem in found]
 
 
-@pytest.mark.parametrize("word", sorted(OUTCOME_WORDS))
+@pytest.mark.parametrize("word", ["timeout", "failure", "done", "none", "skipped"])
 def test_the_words_for_how_steps_end_are_no_ids_of_branches_and_clauses(word: str) -> None:
     branches = {"id": "s", "choose": [{"id": "a", "if": "true"}, {"id": word}]}
     clauses = {"id": "s", "wait": {"events": [{"id": word, "event": "x"}], "forever": True, "keep": "1h"}}
