@@ -13,6 +13,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
+DEFAULT_PREFIX = "streamflow."
+DEFAULT_ENVIRONMENT = "main"
+
 
 class Section(BaseModel):
     """A closed, frozen part of the tree."""
@@ -50,7 +53,7 @@ class Topics(Section):
     """The fixed set of topics."""
 
     prefix: str = Field(
-        default="streamflow.",
+        default=DEFAULT_PREFIX,
         pattern=r"^[A-Za-z0-9._-]{0,100}$",
         description="put before every topic name, group and transactional id",
     )
@@ -208,9 +211,6 @@ class Limits(Section):
         ge=1,
         description="hours that a finished run is remembered, so that its events are known as duplicates",
     )
-
-
-DEFAULT_ENVIRONMENT = "main"
 
 
 class Settings(BaseSettings):

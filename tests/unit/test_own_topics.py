@@ -148,14 +148,15 @@ DOORS: dict[str, Callable[[Settings, str, Path], bool]] = {
 @pytest.mark.parametrize("door", DOORS)
 def test_no_door_lets_a_topic_of_streamflows_own_through(door: str, prefix: str, tmp_path: Path) -> None:
     settings = settings_of(prefix)
-    for topic in (topic_name(settings, COMMANDS), lane_topic_name(settings, "a-lane-of-others")):
+    own = (topic_name(settings, COMMANDS), lane_topic_name(settings, "a-lane-of-others"))
+    for topic in (*own, "streamflow.commands", "streamflow.tasks.default"):
         assert not DOORS[door](settings, topic, tmp_path), topic
 
 
 @pytest.mark.usefixtures("memory_log")
 @pytest.mark.parametrize("door", DOORS)
 def test_every_door_lets_a_topic_of_the_users_through(door: str, tmp_path: Path) -> None:
-    assert DOORS[door](settings_of("acme.flow-"), "streamflow.commands", tmp_path)
+    assert DOORS[door](settings_of("acme.flow-"), "shop.commands", tmp_path)
 
 
 def test_every_topic_that_streamflow_makes_is_its_own() -> None:
