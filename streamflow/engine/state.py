@@ -177,6 +177,8 @@ class RunState(Struct, frozen=True, omit_defaults=True):
     parent: Parent | None = None
     stopping: Ending | None = None
     called: tuple[str, ...] = ()
+    # the offset in `definitions` at or below which its content was read: the contents of its child runs are there too
+    at: int = 0
 
     @property
     def parked(self) -> bool:

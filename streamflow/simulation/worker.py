@@ -12,10 +12,12 @@ between any two.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from streamflow.core.checkpoint import Checkpoint
 from streamflow.core.contiguity import Verdict
+from streamflow.core.outbox import usable_topic
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
 from streamflow.engine.draft import Limits
@@ -100,6 +102,7 @@ class Partition:
             worker.definitions,
             now_ms=worker.now_ms,
             printed=worker.printed,
+            topic_of=lambda event: usable_topic(event, worker.definitions.topic(event), own=False),
             failed_at=worker.failed_at.get(self.number),
             clock=lambda: self.log.clock.now_ms / 1000,
         )
@@ -268,6 +271,12 @@ class Worker:
     @property
     def now_ms(self) -> int:
         return self.log.clock.now_ms + self.fast_ms
+
+    def limit(self, limits: Limits) -> None:
+        """Decide under other limits from now on."""
+        self.limits = limits
+        for partition in self.partitions.values():
+            partition.core.place = replace(partition.core.place, limits=limits)
 
     def begin(self, number: int) -> Partition:
         """A partition in this worker's hands that is still to be fenced and restored; what it had of it before is
