@@ -25,6 +25,7 @@ def _circles(definition: Definition, catalog: Catalog) -> Iterator[Problem]:
     # this version takes the place of the earlier ones of its name
     others = [spec for spec in catalog.definitions if spec.name != definition.name]
     for index, step in enumerate(definition.steps):
+        emitted: tuple[str, ...]
         if step.emit is not None:
             emitted, at = (step.emit.event,), f"/steps/{index}/emit/event"
         elif step.run is not None:

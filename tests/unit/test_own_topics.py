@@ -108,7 +108,7 @@ def _engine(settings: Settings, topic: str, _folder: Path) -> bool:
     host.definitions = read(settings, topic)
     host._plans = Plans(host.definitions)
     try:
-        return host._target("placed") == topic
+        return host._topic_of("placed") == topic
     except Rejected as rejected:
         assert rejected.code == "topic_reserved"
         return False
@@ -190,5 +190,5 @@ def test_an_event_that_is_bound_to_no_topic_is_emitted_nowhere() -> None:
     host = EngineHost(settings_of("streamflow."))
     host._plans = Plans(host.definitions)
     with pytest.raises(Rejected, match="bound to no topic") as caught:
-        host._target("placed")
+        host._topic_of("placed")
     assert caught.value.code == "event_unbound"
