@@ -2,7 +2,7 @@
 one fails.
 
 Partitions open in parallel and each starts when it is ready; every new assignment opens anew, also a partition held
-before (law 3).
+before (law one-cut).
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ class EngineHost:
 
     def _user_producer(self) -> AIOKafkaProducer:
         """For the users' topics. Not idempotent: after one record that the broker refuses, an idempotent producer of
-        aiokafka has a gap in its sequence and is refused ever after. A copy after a retry is harmless (law 2), and
-        aiokafka keeps the order of a partition."""
+        aiokafka has a gap in its sequence and is refused ever after. A copy after a retry is harmless
+        (law identical-replay), and aiokafka keeps the order of a partition."""
         return AIOKafkaProducer(
             **aiokafka_config(self.settings, "engine-emit"),
             acks="all",

@@ -1,8 +1,8 @@
 """What decisions send: transitions, commands, dead letters and emitted events, through one idempotent producer of the
 process.
 
-Records of one topic partition leave in the order they were given (law 2 needs no more). `Outputs` belongs to one engine
-partition; `flush` returns when everything that it was given is acknowledged.
+Records of one topic partition leave in the order they were given (law identical-replay needs no more). `Outputs`
+belongs to one engine partition; `flush` returns when everything that it was given is acknowledged.
 """
 
 from __future__ import annotations

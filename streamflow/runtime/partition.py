@@ -1,4 +1,5 @@
-"""One owned partition of `commands`: its input, its state and its outputs, from opening to closing (laws 1 to 5).
+"""One owned partition of `commands`: its input, its state and its outputs, from opening to closing (law one-cut,
+law contiguous-input and law one-outcome).
 
 Opening:  1 fence  2 open the store  3 restore  4 release the input at applied + 1.
 A batch:  1 decode  2 decide  3 apply to memory  4 send outputs (acknowledged later).
@@ -436,8 +437,8 @@ class Partition:
             await self.checkpoint()
 
     async def checkpoint(self) -> None:
-        """Write everything decided so far: one cut, in the order of law 3. After a failure every later call raises the
-        same: only a restore knows what was written."""
+        """Write everything decided so far: one cut, in the order of law one-cut. After a failure every later call
+        raises the same: only a restore knows what was written."""
         async with self._saving:
             if self._unsavable is not None:
                 raise self._unsavable

@@ -48,7 +48,7 @@ class Change(NamedTuple):
 
 
 class Changelog:
-    """One partition of `state`, with the committed input offset that its transactions carry (law 3)."""
+    """One partition of `state`, with the committed input offset that its transactions carry (law one-cut)."""
 
     def __init__(self) -> None:
         self.records: dict[str, Change] = {}

@@ -1,6 +1,6 @@
 """A worker of a simulation and the partitions in its hands. Every method of `Partition` is what happens between two
 awaits of the real one (`runtime.partition`), so whoever drives it may stop, crash or replace the worker between any two
-(laws 3 and 4).
+(law one-cut and law fenced-owner).
 
     fence, restore               opening
     fetch, take, send            a batch: read, decided, its outputs sent one by one

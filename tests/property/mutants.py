@@ -25,7 +25,7 @@ def with_counts(own: Own, counts: Counts) -> Own:
 
 
 class StoreBeforeTransaction(Partition):
-    """Law 3: the store is written before the transaction."""
+    """Law one-cut: the store is written before the transaction."""
 
     def capture(self) -> None:
         super().capture()
@@ -34,7 +34,7 @@ class StoreBeforeTransaction(Partition):
 
 
 class OutputsNotAwaited(Partition):
-    """Law 3: a checkpoint commits while its outputs are still queued."""
+    """Law one-cut: a checkpoint commits while its outputs are still queued."""
 
     @property
     def acknowledged(self) -> bool:
@@ -42,7 +42,7 @@ class OutputsNotAwaited(Partition):
 
 
 class OverlayDropped(Partition):
-    """Law 3: after the store is written, memory forgets also what changed since the capture."""
+    """Law one-cut: after the store is written, memory forgets also what changed since the capture."""
 
     def save(self) -> None:
         super().save()
@@ -50,7 +50,7 @@ class OverlayDropped(Partition):
 
 
 class LiveValues(Partition):
-    """Law 3: a transaction takes the values of its moment, not those of the capture."""
+    """Law one-cut: a transaction takes the values of its moment, not those of the capture."""
 
     def commit(self) -> None:
         cut = self._captured()
@@ -60,7 +60,7 @@ class LiveValues(Partition):
 
 
 class LabelIsLive(Partition):
-    """Law 3: the input offset of a transaction is that of its moment."""
+    """Law one-cut: the input offset of a transaction is that of its moment."""
 
     def commit(self) -> None:
         self._captured().applied = self.applied
@@ -68,21 +68,21 @@ class LabelIsLive(Partition):
 
 
 class NotContiguous(Partition):
-    """Law 4: a batch is applied wherever it begins."""
+    """Law contiguous-input: a batch is applied wherever it begins."""
 
     def _contiguous(self, records: Sequence[Stored]) -> Sequence[Stored]:
         return records
 
 
 class HolesIgnored(Partition):
-    """Law 4: overlaps are trimmed, but a hole is not answered by a seek."""
+    """Law contiguous-input: overlaps are trimmed, but a hole is not answered by a seek."""
 
     def _contiguous(self, records: Sequence[Stored]) -> Sequence[Stored]:
         return [record for record in records if record.offset > self.applied]
 
 
 class NotFenced(Partition):
-    """Law 4: the changelog takes transactions of whoever comes."""
+    """Law fenced-owner: the changelog takes transactions of whoever comes."""
 
     def commit(self) -> None:
         self.epoch = self.changelog.epoch
@@ -90,7 +90,7 @@ class NotFenced(Partition):
 
 
 class FencedTooLate(Partition):
-    """Law 4: the state is restored first, and then earlier owners are fenced."""
+    """Law fenced-owner: the state is restored first, and then earlier owners are fenced."""
 
     def open_further(self) -> None:
         if not hasattr(self, "overlay"):
@@ -102,7 +102,7 @@ class FencedTooLate(Partition):
 
 
 class CountsInMemory(Partition):
-    """Law 5: counts belong to the process."""
+    """Law one-outcome: counts belong to the process."""
 
     counts = Counts()
 
@@ -113,7 +113,7 @@ class CountsInMemory(Partition):
 
 
 class UnsortedMapping(Partition):
-    """Law 2: a mapping is written in the order that this process has it in."""
+    """Law identical-replay: a mapping is written in the order that this process has it in."""
 
     def _queue(self, decision: Decision, record: Stored, trace: str | None) -> None:
         before = len(self.outbox)
@@ -135,14 +135,14 @@ class SeqDropped(Partition):
 
 
 class OwnClock(Partition):
-    """Law 1: now is the worker's clock."""
+    """Law input-is-commands: now is the worker's clock."""
 
     def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
         return super()._decide(own, command, record._replace(timestamp_ms=self.worker.now_ms))
 
 
 class NewestDefinition(Partition):
-    """Law 7: a start takes the newest version that this worker has read."""
+    """Law pinned-content: a start takes the newest version that this worker has read."""
 
     def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
         if isinstance(command, StartRun):
@@ -159,7 +159,7 @@ class NewestDefinition(Partition):
 
 
 class ContentNotAwaited(Partition):
-    """Law 7: a start is decided before the worker has read what it names."""
+    """Law pinned-content: a start is decided before the worker has read what it names."""
 
     def _has_content(self, command: StartRun) -> bool:
         return True
@@ -217,8 +217,8 @@ class TombstonesNotWritten(Partition):
 
 
 class RestoreGoesOnBehind(Partition):
-    """Law 4: reading begins at the committed offset as it was when the partition was given, before the earlier owner
-    was fenced."""
+    """Law contiguous-input: reading begins at the committed offset as it was when the partition was given, before the
+    earlier owner was fenced."""
 
     def __init__(self, number: int, worker: Worker) -> None:
         super().__init__(number, worker)
@@ -232,7 +232,7 @@ class RestoreGoesOnBehind(Partition):
 
 
 class ReopenedWithoutRestore(Partition):
-    """Law 4: a fenced owner takes a new producer and goes on with its memory."""
+    """Law fenced-owner: a fenced owner takes a new producer and goes on with its memory."""
 
     def commit(self) -> None:
         try:
@@ -244,7 +244,8 @@ class ReopenedWithoutRestore(Partition):
 
 
 class TasksNotCounted(Partition):
-    """Law 2: all tasks of a decision have one place in it, so a worker takes the second for a copy of the first."""
+    """Law identical-replay: all tasks of a decision have one place in it, so a worker takes the second for a copy of
+    the first."""
 
     def _queue(self, decision: Decision, record: Stored, trace: str | None) -> None:
         before = len(self.outbox)
@@ -258,7 +259,7 @@ class TasksNotCounted(Partition):
 
 
 class AnyAttempt(Partition):
-    """Law 5: a result is taken for the attempt that is pending, whichever it was for."""
+    """Law one-outcome: a result is taken for the attempt that is pending, whichever it was for."""
 
     def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
         if isinstance(command, CompleteAttempt | FailAttempt):
@@ -274,7 +275,7 @@ class AnyAttempt(Partition):
 
 
 class SuspendedNotDisarmed(Partition):
-    """Law 3: the timer of an attempt that was handed over stays armed beside the new one."""
+    """Law one-cut: the timer of an attempt that was handed over stays armed beside the new one."""
 
     def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
         decision = super()._decide(own, command, record)
@@ -325,7 +326,7 @@ STORIES: dict[type[Partition], tuple[str, ...]] = {
 
 
 def dropped(self: Protocol, partition: Partition) -> None:
-    """Law 3: a failed checkpoint is forgotten, and work goes on."""
+    """Law one-cut: a failed checkpoint is forgotten, and work goes on."""
     partition.overlay.saved()
     partition.cut = None
 
