@@ -281,7 +281,8 @@ class WorkerSteps:
         ended = checkpoint.acknowledged | checkpoint.refused
         number = ended.bit_length()
         if number < parts:
-            gap = rules.sequenced and checkpoint.acknowledged and checkpoint.refused
+            # A refused batch leaves a gap unless none before it was taken.
+            gap = rules.sequenced and checkpoint.refused > checkpoint.acknowledged > 0
             if not gap:
                 taken = checkpoint._replace(acknowledged=checkpoint.acknowledged | 1 << number)
                 yield self._step(f"has batch {number} acknowledged", self._with(me._replace(checkpoint=taken)))
