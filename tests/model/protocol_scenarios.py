@@ -49,7 +49,9 @@ SCENARIOS = {
     "a batch of a cut is refused, the owner changes": replace(TWO_BATCHES, workers=2, assign=1, largest_batch=1),
     "one of three batches is refused": replace(THREE_BATCHES, refuse=2, crash=1),
     "a batch is refused, a transaction fails": replace(TWO_BATCHES, abort=1),
-    "a batch is refused, tasks answer, the owner changes": Setting(parts=2, refuse=1, assign=1, largest_batch=1),
+    "a batch is refused, tasks answer, the owner changes": Setting(
+        parts=2, refuse=1, assign=1, crash=1, largest_batch=1
+    ),
 }
 
 # Small enough for every run of the tests.

@@ -15,6 +15,9 @@ PLACES = ("streamflow", "streamflow_check", "agents", "tests", "docs", "definiti
 NAMED = re.compile(r"\blaw\s+(?:# )?`?([a-z]+(?:-[a-z]+)+)", re.IGNORECASE)
 SECTION = re.compile(r"\bdesign\.md#([a-z-]+)")
 NUMBERED = re.compile(r"\blaws?\s+(?:# )?\d|\bdesign\s+(?:# )?section", re.IGNORECASE)
+PATHS = re.compile(r"`((?:streamflow|streamflow_check|agents|tests)/[\w/.-]+)`")
+LINKS = re.compile(r"\]\(([^)#:]+)(?:#([^)]+))?\)")
+PAGES = [DESIGN, *(ROOT / "docs" / f"{name}.md" for name in ("glossary", "development")), ROOT / "README.md"]
 
 
 def headings(text: str) -> dict[str, int]:
@@ -92,3 +95,16 @@ def test_a_citation_is_recognised(text: str, found: list[str]) -> None:
 @pytest.mark.parametrize("text", ["law 3", "Laws 1 to 5", "design\n# section 6", "law\n    2"])
 def test_a_citation_by_number_is_recognised(text: str) -> None:
     assert NUMBERED.search(text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_files_that_a_page_names_exist(page: Path) -> None:
+    assert [name for name in PATHS.findall(page.read_text()) if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    for name, anchor in LINKS.findall(page.read_text()):
+        target = page.parent / name
+        assert target.exists(), name
+        assert not anchor or anchor in headings(target.read_text()), f"{name}#{anchor}"
