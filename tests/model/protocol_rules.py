@@ -91,8 +91,9 @@ class Rules:
     """When a transaction is committed: when every batch of the cut is acknowledged, otherwise it is left to the next
     fence; when every batch has ended, acknowledged or refused; at any time."""
 
-    cut_number: Literal["checked", "ignored"] = "checked"
-    """Whether a restore refuses a cut whose first and last record carry different numbers."""
+    cut_number: Literal["every", "ends", "ignored"] = "every"
+    """Where a cut carries its number, so that a restore refuses a torn one: in every batch and at its end; in its first
+    and last record only; nowhere."""
 
     sequenced: bool = True
     """Whether the broker refuses a batch after a gap in the producer's sequence: a fact of Kafka, not a rule of

@@ -91,10 +91,20 @@ def _variant(law: str, setting: Setting, breaks: str, *, long: bool = False, **c
     return Variant(law=law, setting=setting, change=change, breaks=tuple(breaks.split()), long=long)
 
 
+def _torn(setting: Setting, *, long: bool = False, **change: Any) -> Variant:
+    """Half a cut is committed, and a restore refuses it: the partition stands still before a torn changelog."""
+    return Variant(
+        law="one-cut",
+        setting=setting,
+        change={"batches": "unawaited", **change},
+        breaks=("changelog", "rest"),
+        keeps=tuple(name for name in INVARIANTS if name not in ("rest", "changelog")),
+        long=long,
+    )
+
+
 COMMITTED_LAST = ("fence", "restore", "committed")
 COMMITTED_FIRST = ("committed", "fence", "restore")
-# What a torn cut must not do when a restore refuses it: everything but standing still before a torn changelog.
-BUT_STANDING_STILL = tuple(name for name in INVARIANTS if name not in ("rest", "changelog"))
 
 VARIANTS = (
     _variant("input-is-commands", Setting(assign=1, tick=1), "copies memory", now="clock"),
@@ -137,25 +147,16 @@ VARIANTS = (
     _variant("one-cut", THREE_BATCHES, "changelog memory", batches="unawaited", cut_number="ignored"),
     # The refusal is noticed and then forgotten.
     _variant("one-cut", TWO_BATCHES, "rest changelog", failure="drop"),
-    # The number in the first and last record keeps a torn cut from being used, though it cannot keep it whole.
-    Variant(
-        law="one-cut",
-        setting=TWO_BATCHES,
-        change={"batches": "unawaited"},
-        breaks=("changelog", "rest"),
-        keeps=BUT_STANDING_STILL,
-    ),
-    Variant(
-        law="one-cut",
-        setting=THREE_BATCHES,
-        change={"batches": "unawaited"},
-        breaks=("changelog", "rest"),
-        keeps=BUT_STANDING_STILL,
-    ),
-    # It cannot replace the rule: a cut of which only the middle arrived is used, and so would be one without its middle
-    # if the broker took a batch after a gap in the producer's sequence.
-    _variant("one-cut", replace(THREE_BATCHES, refuse=2), "memory", batches="unawaited"),
-    _variant("one-cut", THREE_BATCHES, "memory", batches="unawaited", sequenced=False),
+    # The cut's number in every batch keeps a torn cut from being used, though it cannot keep it whole.
+    _torn(replace(TWO_BATCHES, crash=1)),
+    _torn(replace(TWO_BATCHES, workers=2, assign=1, crash=1, largest_batch=1), long=True),
+    _torn(replace(THREE_BATCHES, refuse=2, crash=1)),
+    _torn(replace(THREE_BATCHES, crash=1), sequenced=False),
+    # In the first and last record only it is enough as long as one end of the cut is missing,
+    _torn(replace(THREE_BATCHES, crash=1), cut_number="ends"),
+    # but not when only the middle arrived, or when the broker takes a batch after a gap in the producer's sequence.
+    _variant("one-cut", replace(THREE_BATCHES, refuse=2), "memory", batches="unawaited", cut_number="ends"),
+    _variant("one-cut", THREE_BATCHES, "memory", batches="unawaited", cut_number="ends", sequenced=False),
     _variant("fenced-owner", OWNERS_ONE, "changelog rest", long=True, fenced="reinit"),
     _variant("fenced-owner", replace(TWO_RUNS, assign=2, stale=1), "changelog", long=True, regained="refence"),
     _variant("fenced-owner", OWNERS_ONE, "changelog rest", long=True, opening=("restore", "fence")),

@@ -141,7 +141,7 @@ class WorkerSteps:
             yield self._step("checks the age of its store", self._with(further._replace(store=self._aged())))
         elif what == "committed":
             yield self._step("reads the committed offset", self._with(further._replace(position=world.committed)))
-        elif rules.cut_number == "checked" and world.cut_first != world.cut_last:
+        elif self._torn():
             yield self._step("finds a torn cut, refuses to open", self._with(self._closed()._replace(step=REFUSED)))
         else:
             store = self._restored()
@@ -154,6 +154,10 @@ class WorkerSteps:
             position = me.position if "committed" in rules.opening else store.applied + 1
             opened = further._replace(store=store, applied=store.applied, state=store.state, position=position)
             yield self._step(f"restores, applied {store.applied}", self._with(opened))
+
+    def _torn(self) -> bool:
+        marks = self._world.cut_marks if self._rules.cut_number == "every" else self._world.cut_marks[:1]
+        return self._rules.cut_number != "ignored" and any(mark != self._world.cut_end for mark in marks)
 
     def _aged(self) -> Store:
         old = self._rules.age and self._me.store.applied < self._world.expired
@@ -298,21 +302,21 @@ class WorkerSteps:
         else:
             yield from self._commit(checkpoint)
 
-    def _arrived(self, checkpoint: Checkpoint) -> tuple[int, bool, bool]:
-        """Which keys are in the transaction, and whether the cut's first and last record are.
+    def _arrived(self, checkpoint: Checkpoint) -> tuple[int, list[bool]]:
+        """Which keys are in the transaction, and which batches.
 
-        The first batch begins with the cut's number, then come the runs, and the last batch is the partition's own
-        record with the number again."""
+        Each batch begins with the cut's number. The runs come first; the last batch is the partition's own record and
+        the number again."""
         parts = self._setting.parts
         if parts == 1:
-            return checkpoint.keys, True, True
+            return checkpoint.keys, [True]
         here = [bool(checkpoint.acknowledged >> number & 1) for number in range(parts)]
         runs = sum(1 << key for key in range(1, self._setting.runs + 1) if here[min(key - 1, parts - 2)])
-        return checkpoint.keys & (runs | here[-1]), here[0], here[-1]
+        return checkpoint.keys & (runs | here[-1]), here
 
     def _commit(self, checkpoint: Checkpoint) -> Iterator[Step]:
         rules, world, me = self._rules, self._world, self._me
-        keys, first, last = self._arrived(checkpoint)
+        keys, here = self._arrived(checkpoint)
         values = me.state if rules.values == "live" else checkpoint.state
         after = world._replace(
             changelog=tuple(
@@ -320,8 +324,10 @@ class WorkerSteps:
                 for key, record in enumerate(world.changelog)
             ),
             committed=checkpoint.offset + 1,
-            cut_first=checkpoint.offset if first else world.cut_first,
-            cut_last=checkpoint.offset if last else world.cut_last,
+            cut_marks=tuple(
+                checkpoint.offset if arrived else mark for arrived, mark in zip(here, world.cut_marks, strict=True)
+            ),
+            cut_end=checkpoint.offset if here[-1] else world.cut_end,
         )
         left = checkpoint._replace(stage="write") if rules.store == "after" else None
         put = self._with if me.fence else self._fencing

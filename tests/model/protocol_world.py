@@ -150,8 +150,8 @@ class World(NamedTuple):
     answered: tuple[Task, ...]
     flight: tuple[tuple[Output, ...], ...]  # sends of dead workers that are still under way
     changelog: tuple[Changed | None, ...]
-    cut_first: int  # the number in the first record of the newest cut
-    cut_last: int
+    cut_marks: tuple[int, ...]  # by batch: the number of the cut whose batch arrived last
+    cut_end: int  # the number at the end of the last batch that arrived
     committed: int
     expired: int  # newest changelog offset of an expired tombstone
     retired: tuple[int, ...]
