@@ -21,7 +21,7 @@ import structlog
 
 from streamflow.core.contiguity import Verdict
 from streamflow.core.metrics import Metrics
-from streamflow.core.outbox import TopicOf, topic_in_plan
+from streamflow.core.outbox import TopicOf
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
 from streamflow.engine.effects import PrintLine
@@ -79,8 +79,8 @@ class Partition:
         plans: Plans,
         source: Input,
         failed: Callable[[int, BaseException], None],
+        topic_of: TopicOf,
         failed_at: int | None = None,
-        topic_of: TopicOf = topic_in_plan,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:

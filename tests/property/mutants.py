@@ -27,16 +27,9 @@ from streamflow.simulation.log import RUNS, Stored
 from streamflow.simulation.worker import Partition, Worker
 from streamflow.wire.decoding import Record
 from streamflow.wire.tasks import source_header, source_of
-from tests.property.mutants_waiting import (
-    EventsForgotten,
-    EventsNotDeleted,
-    EventsNotKept,
-    OutboxBehind,
-    TimerSentOnce,
-    TimersOfADowntime,
-    TimerStaysBlocked,
-)
+from tests.property.outbox_mutants import EventsForgotten, EventsNotDeleted, EventsNotKept, OutboxBehind
 from tests.property.protocol import Protocol, a_mutant
+from tests.property.timer_mutants import TimerSentOnce, TimersOfADowntime, TimerStaysBlocked
 
 
 def with_counts(own: Own, counts: Counts) -> Own:

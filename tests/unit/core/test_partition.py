@@ -55,7 +55,8 @@ class Collected:
 
 
 def a_core(store: MemoryStore | None = None, **options: Any) -> PartitionCore:
-    return PartitionCore(PLACE, store or MemoryStore(), Definitions(), now_ms=NOW_MS, **options)
+    known: dict[str, Any] = {"now_ms": NOW_MS, "topic_of": lambda event: f"{event}s"}
+    return PartitionCore(PLACE, store or MemoryStore(), Definitions(), **known | options)
 
 
 def a_record(offset: int, command: Command | None = None) -> Record:

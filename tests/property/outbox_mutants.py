@@ -1,59 +1,11 @@
-"""Bugs planted in what waits: timers that fall due, and events for a user's topic."""
+"""Partitions that lose, repeat or reorder emitted events; each must be caught by the laws."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from streamflow.core.outbox import PREFIX as OUTBOX
-from streamflow.core.outbox import Outbox, topic_in_plan
-from streamflow.core.timers import Timers
-from streamflow.engine.commands import FireTimer
+from streamflow.core.outbox import Outbox
 from streamflow.simulation.store import MemoryStore
 from streamflow.simulation.worker import Partition
-
-
-class EarlyForgotten(Timers):
-    def again(self, command: FireTimer, at_ms: int) -> None:
-        pass
-
-
-class OverdueForgotten(Timers):
-    def extend(self, now_ms: int) -> None:
-        self._horizon_ms = max(self._horizon_ms, now_ms)
-        super().extend(now_ms)
-
-
-class NeverUnblocked(Timers):
-    def unblock(self, still: Any, now_ms: int) -> bool:
-        return False
-
-
-class WithTimers(Partition):
-    """A core whose timers are of another kind."""
-
-    timers: type[Timers]
-
-    def serve(self) -> None:
-        super().serve()
-        self.core.timers = self.timers(self.overlay, self.worker.now_ms)
-
-
-class TimerSentOnce(WithTimers):
-    """A timer that was refused as early is not sent again."""
-
-    timers = EarlyForgotten
-
-
-class TimersOfADowntime(WithTimers):
-    """Timers that fell due while nobody owned the partition are not armed again."""
-
-    timers = OverdueForgotten
-
-
-class TimerStaysBlocked(WithTimers):
-    """A timer that waits for ingress goes on waiting when ingress has come there."""
-
-    timers = NeverUnblocked
 
 
 class EventsNotKept(Partition):
@@ -70,7 +22,7 @@ class EventsForgotten(Partition):
 
     def serve(self) -> None:
         super().serve()
-        self.core.outbox = Outbox(MemoryStore(), topic_in_plan, 0)
+        self.core.outbox = Outbox(MemoryStore(), self.core.topic_of, 0)
 
 
 class EventsNotDeleted(Partition):
@@ -91,7 +43,7 @@ class OutboxBehind(Partition):
     def serve(self) -> None:
         super().serve()
         self._found = self.core.outbox
-        self.core.outbox = Outbox(MemoryStore(), topic_in_plan, 0)
+        self.core.outbox = Outbox(MemoryStore(), self.core.topic_of, 0)
 
     def publish(self, count: int | None = None) -> int:
         sent = super().publish(count)
