@@ -302,7 +302,7 @@ class PartitionCore:
             self.metrics.gauge("outbox_stalled", stalled, topic=topic)
         for entry in self.outbox.overflow():
             self.refused([entry], _unavailable(entry.topic))
-        for topic, depth in self.outbox.depths().items():
+        for topic, depth in self.outbox.known().items():
             self.metrics.gauge("outbox_events", depth, topic=topic)
         return changed
 
