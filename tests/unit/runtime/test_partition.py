@@ -11,6 +11,7 @@ import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streamflow.core.cut import Batch
+from streamflow.core.outbox import Outbox
 from streamflow.core.place import Place
 from streamflow.engine.commands import CancelRun
 from streamflow.errors import OperationError
@@ -295,5 +296,25 @@ def test_a_command_put_aside_is_saved_before_the_next_one_is_decided(monkeypatch
             partition.feed(Fetched(1, [a_fetch(offset) for offset in range(3)]))
             await decided(partition, 2)
             assert world.committed == [1]
+
+    run(scenario)
+
+
+def test_deciding_pauses_while_a_users_topic_is_slower_than_its_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    congested = True
+    monkeypatch.setattr("streamflow.runtime.partition.CONGESTED_S", 0)
+    monkeypatch.setattr(Outbox, "congested", lambda self: congested)
+
+    async def scenario() -> None:
+        nonlocal congested
+        world = World()
+        async with opened(world) as partition:
+            partition.feed(Fetched(1, [a_fetch(0)]))
+            partition.feed(Fetched(1, [a_fetch(1)]))
+            await decided(partition, 0)
+            await partition.checkpoint()  # which does not wait for it
+            assert (partition.applied, world.committed) == (0, [0])
+            congested = False
+            await decided(partition, 1)
 
     run(scenario)
