@@ -18,13 +18,14 @@ from typing import Any
 import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streamflow.definition.catalog import BINDING_FIELDS, Binding, ChildSpec
 from streamflow.engine.commands import REVISION
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
 from streamflow.kafka.definitions import Approval, Snapshot, require_environment
-from streamflow.kafka.topics import DEFINITIONS, is_own, topic_name
+from streamflow.kafka.topics import DEFINITIONS, is_own, own_prefixes, topic_name
 from streamflow.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -97,8 +98,10 @@ def publish(
         )
     sha = hashlib.sha256(content).hexdigest()
     now_ms = time.time_ns() // 1_000_000
+    named = [topic for entry in events.values() for topic in entry.get("topics", ()) if own_prefixes(topic)]
+    cluster = cluster_topics(settings) if named else frozenset()
     bindings = {
-        event: _binding(settings, event, entry, now_ms)
+        event: _binding(settings, event, entry, now_ms, cluster)
         for event, entry in sorted(events.items())
         if entry.get("topics")
     }
@@ -435,11 +438,21 @@ def _logical(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if name not in BINDING_FIELDS}
 
 
-def _binding(settings: Settings, event: str, entry: Mapping[str, Any], now_ms: int) -> Binding:
+def cluster_topics(settings: Settings) -> frozenset[str]:
+    """The names of all topics of the cluster that we may see. Raises OperationError."""
+    errors: list[KafkaError] = []
+    try:
+        client = AdminClient(confluent_config(settings, "publisher", on_error=errors.append))
+        return frozenset(client.list_topics(timeout=_TIMEOUT_S).topics)
+    except KafkaException as error:
+        raise _judged(error.args[0], errors) from error
+
+
+def _binding(settings: Settings, event: str, entry: Mapping[str, Any], now_ms: int, cluster: frozenset[str]) -> Binding:
     """The binding in a catalog entry. Raises Rejected when it names a topic that no definition may use."""
     binding = Binding(topics=list(entry["topics"]), start=entry.get("start", "now"), bound_ms=now_ms)
     for topic in binding.topics:
-        if is_own(settings, topic):
+        if is_own(settings, topic, cluster):
             raise Rejected(
                 "topic_reserved",
                 f"The event {event} cannot be bound to {topic}, which is a topic of Streamflow's own. Name another "

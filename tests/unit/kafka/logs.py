@@ -18,6 +18,7 @@ class MemoryLog:
     def __init__(self) -> None:
         self.snapshot = Snapshot()
         self.written: list[str] = []
+        self.cluster = frozenset[str]()  # the topics of all installations
 
     def write(self, settings: Settings, records: Callable[[Snapshot], Records]) -> tuple[Snapshot, dict[str, int]]:
         wanted = records(self.snapshot)
@@ -33,4 +34,5 @@ class MemoryLog:
 def memory_log(monkeypatch: pytest.MonkeyPatch) -> MemoryLog:
     log = MemoryLog()
     monkeypatch.setattr(publication, "write", log.write)
+    monkeypatch.setattr(publication, "cluster_topics", lambda _settings: log.cluster)
     return log
