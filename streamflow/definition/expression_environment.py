@@ -21,7 +21,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from streamflow.definition.expression_faults import VARIABLES
 
 DECIMAL = "streamflow.Decimal"
-_CONFIG = """
+CONFIG = """
 name: streamflow
 extensions:
   - name: lists
@@ -57,7 +57,7 @@ def environment(
 ) -> cel.Env:
     """The environment with `variables`, whose message types are in `types` (a pool that `pool` made). Names are looked
     for in `container`, too."""
-    config = cel.NewEnvConfigFromYaml(_CONFIG)
+    config = cel.NewEnvConfigFromYaml(CONFIG)
     given = [*extensions(), *own_extensions()]
     return cel.NewEnv(types, config=config, variables=variables, extensions=given, container=container)
 

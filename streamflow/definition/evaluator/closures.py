@@ -190,7 +190,7 @@ class Builder:
         name = part.function
         nodes = ([part.target] if part.HasField("target") else []) + list(part.args)
         arguments = [self.build(argument, scope) for argument in nodes]
-        special = _SPECIAL.get((name, len(arguments)))
+        special = SPECIAL.get((name, len(arguments)))
         if special is not None:
             return special(*arguments)
         if name in _ORDER and len(nodes) == 2:
@@ -419,7 +419,7 @@ def _or_value(left: Closure, right: Closure) -> Closure:
     return or_value
 
 
-_SPECIAL: dict[tuple[str, int], Callable[..., Closure]] = {
+SPECIAL: dict[tuple[str, int], Callable[..., Closure]] = {
     ("_&&_", 2): _and,
     ("_||_", 2): _or,
     ("!_", 1): _not,

@@ -39,6 +39,7 @@ _QUOTED = {
         '"': '\\"',
     }.items()
 }
+_NO_SPACE = dict.fromkeys(map(ord, "\t\n\v\f\r "))
 _PIECE_BYTES = 50  # of a short text in a list, beside its characters
 
 
@@ -267,9 +268,10 @@ def encode_base64(frame: Frame, value: Any) -> str:
 
 
 def decode_base64(frame: Frame, text: Any) -> bytes:
-    """`base64.decode(text)`, with or without `=` at its end."""
+    """`base64.decode(text)`, with or without `=` at its end; spaces and line ends in it are left out."""
     _texts(frame, text)
-    claim(frame, len(text))
+    claim(frame, 2 * len(text))
+    text = text.translate(_NO_SPACE)
     padding = "" if text.endswith("=") else "=" * (-len(text) % 4)
     try:
         return base64.b64decode(text + padding, validate=True)

@@ -73,7 +73,7 @@ def _written(frame: Frame, value: Any, clause: str, precision: int | None) -> st
         return format(int(value), clause)
     if clause in ("x", "X") and kind in (str, bytes):
         claim(frame, 8 * len(value))
-        digits = (value.encode() if kind is str else value).hex()
+        digits: str = (value.encode() if kind is str else value).hex()
         return digits.upper() if clause == "X" else digits
     raise no_overload()
 
@@ -88,7 +88,7 @@ def _special(value: Any) -> str:
     """NaN or an infinity by name, also when it is given as that text; else empty."""
     if value.__class__ is float and not math.isfinite(value):
         return _NAMES.get(value, "NaN")
-    return str(value) if value.__class__ is str and value in ("NaN", "Infinity", "-Infinity") else ""
+    return str(value) if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity") else ""
 
 
 def _number(value: Any, clause: str, precision: int) -> str:
