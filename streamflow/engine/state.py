@@ -97,7 +97,16 @@ class Items(Struct, frozen=True, omit_defaults=True):
 
 
 Status = Literal[
-    "waiting", "delaying", "calling", "retrying", "suspended", "listing", "approving", "parked", "done", "skipped"
+    "waiting",
+    "delayed",
+    "calling",
+    "retrying",
+    "suspended",
+    "listing",
+    "awaiting_approval",
+    "parked",
+    "done",
+    "skipped",
 ]
 
 

@@ -197,9 +197,9 @@ class Simulation:
                 partition.worker.definitions.catch_up()
                 busy += partition.take(partition.fetch())
                 partition.fire()
-                busy += partition.send()
+                busy += partition.send() + partition.publish()
             busy += self.tasks.work()
-            if not busy and self.checkpoint():
+            if not busy and self.checkpoint() and all(partition.has_read for partition in self.open_partitions()):
                 return
         raise RuntimeError(
             f"expected an end within {MAX_ROUNDS} rounds but there is more to do; look for a definition that starts "
@@ -211,6 +211,7 @@ class Simulation:
         opened again."""
         for partition in self.open_partitions():
             partition.send()
+            partition.publish()
             try:
                 while partition.checkpoint_further():
                     pass
