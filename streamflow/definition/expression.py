@@ -20,7 +20,7 @@ from streamflow.definition.evaluator.times import ZONED, parse_timestamp
 from streamflow.definition.evaluator.values import Timestamp
 from streamflow.definition.expression_environment import untyped
 from streamflow.definition.expression_faults import VARIABLES, syntax_problems
-from streamflow.definition.expression_integers import Integers
+from streamflow.definition.expression_schemas import NodeSchemas
 from streamflow.definition.expression_tree import Tree, builds_list, constant_text
 from streamflow.definition.json_schema import Schema
 from streamflow.definition.plan import ExpressionError
@@ -64,9 +64,9 @@ class Expression:
         self.names, self.steps, self.failing = _reads(tree, problems)
         _refuse_named_zones(tree, problems)
         _refuse_patterns(tree, problems)
-        integers = Integers(tree.expr, schemas)
-        self.schema = integers.result
-        builder = Builder(integers.nodes)
+        found = NodeSchemas(tree.expr, schemas)
+        self.schema = found.result
+        builder = Builder(found.integers())
         try:
             self._run = builder.build(tree.expr, {})
         except Unsupported as error:

@@ -80,6 +80,14 @@ def json_types(schema: Schema) -> frozenset[str]:
     return frozenset({"object"}) if "properties" in schema else frozenset()
 
 
+def may_be_null(schema: Schema) -> bool:
+    """Whether `schema` says that a value may be null: by its types, or by one of `anyOf` or `oneOf`."""
+    if "null" in json_types(schema):
+        return True
+    parts = [part for key in ("anyOf", "oneOf") for part in schema.get(key, ()) if isinstance(part, Mapping)]
+    return any(json_types(part) == {"null"} for part in parts)
+
+
 def _type_of(value: Any) -> str:
     names: dict[type, str] = {
         bool: "boolean",

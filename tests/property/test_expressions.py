@@ -23,7 +23,7 @@ from streamflow.errors import DefinitionError
 from tests.unit.definition.cel_library import library_environment
 
 NOW_MS = 1_767_225_600_123
-EXAMPLES = int(os.environ.get("EXPRESSION_EXAMPLES", "600"))
+EXAMPLES = int(os.environ.get("EXPRESSION_EXAMPLES", "300"))
 LIBRARY = library_environment()
 
 # What gives a value of each type; a hole such as <int> takes any of that type. Left out is only where the two differ on
@@ -114,7 +114,7 @@ TEMPLATES: dict[str, list[str]] = {
                "now - timestamp(event.t)"],
     "option": ["optional.of(<int>)", "optional.none()", "event.?i", "event.?zz", "event.m[?'a']", "event.m.?zz",
                "optional.ofNonZeroValue(<int>)", "<option>.or(<option>)", "<option>.optFlatMap(v, optional.of(v))",
-               "event.?m.?b", "event.?l[0]"],
+               "event.?m.?b", "event.?l[?0]"],
 }  # fmt: skip
 TEMPLATES["any"] = [f"<{kind}>" for kind in TEMPLATES if kind != "option"] + ["null", "event.x", "event.y", "event.n"]
 TEMPLATES["any"] += ["[<any>, <int>]", "{'k': <any>}", "type(<int>)", "dyn(<bool>)", "event.x.a", "event.x[0]"]

@@ -1,5 +1,8 @@
-"""Where an expression reads what a JSON Schema calls an integer. JSON writes 10 also as 10.0 or 1e1, a schema takes all
-of them, and so do expressions: what is read there is a whole number."""
+"""The JSON Schemas of what the parts of an expression give, where the schemas of what it reads say so.
+
+From them follows where whole numbers are read: JSON writes 10 also as 10.0 or 1e1, a schema that says integer takes all
+of them, and so do expressions.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,22 @@ _SAME_ITEMS = frozenset({"sort", "reverse", "slice", "distinct", "@sortByAssocia
 _OF_TARGET = frozenset({"orValue", "or", "value"})
 
 
-class Integers:
-    """The places of one expression. `nodes`: ids of the nodes that read whole numbers, or lists of them. `result`: the
-    schema of what the whole expression gives, None when it is not known."""
+class NodeSchemas:
+    """The schemas by the id of a node, in `known`. `result`: that of what the whole expression gives; None when it is
+    not known."""
 
     def __init__(self, root: Any, schemas: Mapping[str, Schema]) -> None:
-        self.nodes: set[int] = set()
-        known = {name: (resolve(schema, schema), schema) for name, schema in schemas.items()}
-        self.result = self._walk(root, known)
+        self.known: dict[int, Typed] = {}
+        self.result = self._walk(root, {name: (resolve(schema, schema), schema) for name, schema in schemas.items()})
+
+    def integers(self) -> frozenset[int]:
+        """The ids of the nodes that read whole numbers, or lists of them."""
+        return frozenset(id_ for id_, typed in self.known.items() if _is_whole(*typed))
 
     def _walk(self, node: Any, known: Mapping[str, Typed]) -> Typed | None:
         found = self._read(node, known)
-        if found is not None and _is_whole(found[0], found[1]):
-            self.nodes.add(node.id)
+        if found is not None:
+            self.known[node.id] = found
         return found
 
     def _read(self, node: Any, known: Mapping[str, Typed]) -> Typed | None:
