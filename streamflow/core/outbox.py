@@ -25,6 +25,7 @@ import msgspec
 
 from streamflow.engine.effects import PublishEvent
 from streamflow.engine.overlay import META, Store
+from streamflow.errors import Rejected
 from streamflow.ids import slot
 from streamflow.wire.decoding import Headers
 from streamflow.wire.transitions import encode_event
@@ -35,11 +36,24 @@ GIVE_UP_S = 3600.0  # that a topic may refuse an event before it becomes a dead 
 TOPIC_EVENTS, TOPIC_BYTES = 5_000, 8 << 20  # of one topic in one partition
 BATCH_EVENTS, BATCH_BYTES = 500, 256 << 10  # sent at once to one partition of a topic
 
-TopicOf = Callable[[str, str], str]
+TopicOf = Callable[[str], str]  # the topic for an event's name; raises Rejected when there is none that may be used
 
 
-def topic_in_plan(event: str, topic: str) -> str:
-    """The topic that the plan names for an emitted event."""
+def usable_topic(event: str, topic: str | None, *, own: bool) -> str:
+    """`topic`, to which `event` is bound in this environment. `own`: whether it is one of Streamflow's own topics.
+
+    Raises Rejected when the event is bound to no topic, or to one of those."""
+    if topic is None:
+        raise Rejected(
+            "event_unbound",
+            f"The event {event} is bound to no topic here. Publish a catalog that says which, and replay this record.",
+        )
+    if own:
+        raise Rejected(
+            "topic_reserved",
+            f"The event {event} is bound to {topic}, which is a topic of Streamflow's own. Publish a catalog with "
+            "another one, and replay this record.",
+        )
     return topic
 
 
@@ -47,8 +61,7 @@ class Unsent(msgspec.Struct, frozen=True):
     """The stored form of an event. It keeps the encoded record, so that a copy has the same bytes whatever encodes
     it."""
 
-    event: str  # name of the event, which a binding may give another topic
-    topic: str  # that the plan named
+    event: str  # name of the event, which its binding gives a topic
     id: str  # `<run>/<seq>`
     run: str
     at_ms: int  # partition time of the emission
@@ -66,7 +79,6 @@ def unsent_of(event: PublishEvent) -> Unsent:
     _, value, headers = encode_event(event)
     return Unsent(
         event=event.type,
-        topic=event.topic,
         id=event.id,
         run=event.run,
         at_ms=event.at_ms,
@@ -82,9 +94,10 @@ class Entry:
 
     place: str  # key of its record
     unsent: Unsent
-    topic: str  # that it is sent to
+    topic: str  # that it is sent to, empty when there is none
     since_s: float  # when this owner took it
     size: int  # bytes of its key and value
+    problem: str = ""  # why there is no topic for it
     sending: bool = False  # it is with the producer
 
     def record(self) -> tuple[bytes, bytes, Headers]:
@@ -127,18 +140,20 @@ class Outbox:
 
     def _put(self, place: str, unsent: Unsent, now_s: float) -> None:
         size = len(unsent.key) + len(bytes(unsent.value))
-        entry = Entry(
-            place=place,
-            unsent=unsent,
-            topic=self._topic_of(unsent.event, unsent.topic),
-            since_s=now_s,
-            size=size,
-        )
+        entry = Entry(place=place, unsent=unsent, topic="", since_s=now_s, size=size)
+        try:
+            entry.topic = self._topic_of(unsent.event)
+        except Rejected as rejected:
+            entry.problem = rejected.message
         topic = self._topics.setdefault(entry.topic, _Topic())
         if not topic.entries:
             topic.progress_s = now_s
         topic.entries[place] = entry
         topic.size += size
+
+    def unbound(self) -> list[Entry]:
+        """Events for which there is no topic."""
+        return list(self._entries(""))
 
     def __len__(self) -> int:
         return sum(len(topic.entries) for topic in self._topics.values())

@@ -21,7 +21,7 @@ from streamflow.core.checkpoint import Checkpoint
 from streamflow.core.contiguity import Verdict, judge
 from streamflow.core.cut import batches_of, whole_cut
 from streamflow.core.metrics import Metrics, NoMetrics
-from streamflow.core.outbox import Entry, Outbox, TopicOf, topic_in_plan, unsent_of
+from streamflow.core.outbox import Entry, Outbox, TopicOf, unsent_of
 from streamflow.core.outputs import Output, letter_output, outputs_of, own_command_output
 from streamflow.core.place import Place
 from streamflow.core.reading import Unreadable, read
@@ -71,7 +71,7 @@ class PartitionCore:
         now_ms: int,
         printed: Callable[[PrintLine], None] = lambda line: None,
         put_aside: Callable[[int, str, Exception], None] = lambda offset, reason, error: None,
-        topic_of: TopicOf = topic_in_plan,
+        topic_of: TopicOf,
         failed_at: int | None = None,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = lambda: 0.0,
@@ -79,6 +79,7 @@ class PartitionCore:
         self.place = place
         self.overlay = Overlay(store)
         self.timers = Timers(self.overlay, now_ms)
+        self.topic_of = topic_of
         self.outbox = Outbox(store, topic_of, clock())
         self.outputs: deque[tuple[int, Output]] = deque()  # to be sent in this order, each with its interval
         self.checkpoint: Checkpoint | None = None
@@ -116,6 +117,7 @@ class PartitionCore:
             )
         for revision in own.revisions:
             self._require_known(revision)
+        self._refuse_unbound()
         expected = own.applied + 1
         if first <= expected:
             return None
@@ -209,6 +211,7 @@ class PartitionCore:
         self._queue(outputs)
         for nth, event in enumerate(events):
             self.outbox.add(record.offset, nth, event, self._clock())
+        self._refuse_unbound()
         return None
 
     def _missing(self, start: Start) -> Start | None:
@@ -300,6 +303,11 @@ class PartitionCore:
             del self._unacknowledged[interval]
 
     # -- events for users' topics
+
+    def _refuse_unbound(self) -> None:
+        """Events for which there is no topic become dead letters."""
+        for entry in self.outbox.unbound():
+            self.refused([entry], entry.problem)
 
     def refused(self, entries: Iterable[Entry], message: str) -> None:
         """Events that their topic will not take become dead letters; `message` says why and what to do."""

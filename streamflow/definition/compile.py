@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as ByName
+
 from streamflow.definition import content as contents
-from streamflow.definition.catalog import Catalog, OperationSpec
+from streamflow.definition.catalog import Binding, Catalog, OperationSpec
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.graph import Graph
 from streamflow.definition.model import Approval, Call, ChildRun, Definition, Mapping, Step, Trigger, Wait, WaitEvent
@@ -30,14 +32,16 @@ from streamflow.definition.plan import (
     Work,
 )
 from streamflow.definition.read_schemas import ReadSchemas
+from streamflow.definition.validation import validator
 
 
-def plan_of(content: bytes) -> Plan:
-    """The plan of canonical `content`. What workers use; it does not check types again.
+def plan_of(content: bytes, bindings: ByName[str, Binding] | None = None) -> Plan:
+    """The plan of canonical `content`. What workers use; it does not check types again. `bindings` (by name of the
+    event) say in which topics the events of its waits are found.
 
     Raises DefinitionError if an expression or the graph cannot be compiled, which published content never does."""
     definition, catalog = contents.read_content(content)
-    return compile_plan(definition, catalog, contents.sha256_of(content))
+    return compile_plan(definition, catalog.bound(bindings or {}), contents.sha256_of(content))
 
 
 def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
@@ -114,7 +118,10 @@ def _work(step: Step, catalog: Catalog, schemas: ReadSchemas) -> Work:
         if event is None:
             raise _unknown(f"the event {step.emit.event}", step)
         return EmitPlan(
-            event.name, event.topics[0], _values(step.emit.data, schemas), _optional(step.emit.key, schemas)
+            event=event.name,
+            data=_values(step.emit.data, schemas),
+            key=_optional(step.emit.key, schemas),
+            validator=validator(event.schema_),
         )
     if step.delay is not None:
         return DelayPlan(
@@ -185,13 +192,13 @@ def _child(run: ChildRun, step: Step, catalog: Catalog, schemas: ReadSchemas) ->
     if spec is None:
         raise _unknown(f"the definition {run.definition}@{run.version}", step)
     return ChildPlan(
-        spec.name,
-        spec.version,
-        spec.sha,
-        spec.at,
-        _optional(run.key, schemas),
-        _values(run.with_, schemas),
-        _ms(run.within),
+        definition=spec.name,
+        version=spec.version,
+        sha=spec.sha,
+        key=_optional(run.key, schemas),
+        values=_values(run.with_, schemas),
+        within_ms=_ms(run.within),
+        validator=validator(spec.input),
     )
 
 

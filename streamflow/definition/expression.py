@@ -1,5 +1,5 @@
 """CEL expressions: checked by the library, compiled once to closures, evaluated to plain JSON data, the same in every
-process.
+process (law identical-replay).
 
 What an evaluation gives depends on `streamflow.definition.evaluator` alone, not on the library that checks, not on the
 order of maps, and not on the time-zone database of the machine. Step ids that are only known while running are refused.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import jsonschema_rs
+
+from streamflow.definition.validation import no_retrieval
 
 Schema = Mapping[str, Any]
 
@@ -20,15 +22,10 @@ def schema_fault(schema: Schema) -> str | None:
     """Why `schema` is no JSON Schema, or refers to what is not in it; None when it can be used."""
     try:
         jsonschema_rs.meta.validate(dict(schema))
-        jsonschema_rs.validator_for(dict(schema), retriever=_no_retrieval)
+        jsonschema_rs.validator_for(dict(schema), retriever=no_retrieval)
     except (jsonschema_rs.ValidationError, ValueError) as error:
         return str(error).splitlines()[0]
     return None
-
-
-def _no_retrieval(uri: str) -> NoReturn:
-    """Whoever writes a schema must not make those who use it fetch things."""
-    raise LookupError("schemas of other places are not fetched")
 
 
 def resolve(schema: Any, root: Schema) -> Schema:

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
 from streamflow.core.metrics import Metrics
+from streamflow.core.outbox import usable_topic
 from streamflow.core.partition import is_out_of_memory
 from streamflow.core.place import Place
 from streamflow.errors import OperationError
@@ -101,6 +102,11 @@ class EngineHost:
         for role in (topics.COMMANDS, topics.RUNS, topics.DEAD_LETTERS):  # metadata now, not at the first run
             await self._producer.partitions_for(self._names[role])
         self._connected.set()
+
+    def _topic_of(self, event: str) -> str:
+        """The topic that `event` is to be emitted to. Raises Rejected when there is none that may be used."""
+        topic = self._plans.topic(event)
+        return usable_topic(event, topic, own=topic is not None and topics.is_own(self.settings, topic))
 
     def _user_producer(self) -> AIOKafkaProducer:
         """For the users' topics. Not idempotent: after one record that the broker refuses, an idempotent producer of
@@ -245,6 +251,7 @@ class EngineHost:
             plans=self._plans,
             source=self,
             failed=self._failed,
+            topic_of=self._topic_of,
             failed_at=self._out_of_memory.get(number),
             metrics=self._metrics,
         )

@@ -21,7 +21,7 @@ import structlog
 
 from streamflow.core.contiguity import Verdict
 from streamflow.core.metrics import Metrics
-from streamflow.core.outbox import TopicOf, topic_in_plan
+from streamflow.core.outbox import TopicOf
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
 from streamflow.engine.effects import PrintLine
@@ -80,8 +80,8 @@ class Partition:
         plans: Plans,
         source: Input,
         failed: Callable[[int, BaseException], None],
+        topic_of: TopicOf,
         failed_at: int | None = None,
-        topic_of: TopicOf = topic_in_plan,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -337,10 +337,7 @@ class Partition:
             self._timer_moved.clear()
             wait_s = (core.timers.next_ms(self._now_ms()) - self._now_ms()) / 1000
             if wait_s > 0:
-                try:
-                    await asyncio.wait_for(self._timer_moved.wait(), wait_s)
-                except TimeoutError:
-                    continue
+                await _set_within(self._timer_moved, wait_s)
 
     async def _send_outputs(self) -> None:
         async with self._deciding:
@@ -375,9 +372,7 @@ class Partition:
             if not core.dirty:
                 self._changed.clear()
                 await self._changed.wait()
-            try:
-                await asyncio.wait_for(self._checkpoint_due.wait(), engine.checkpoint_s)
-            except TimeoutError:
+            if not await _set_within(self._checkpoint_due, engine.checkpoint_s):
                 age_s = self._clock() - self._saved_at
                 if not core.dirty:
                     continue
@@ -413,6 +408,17 @@ class Partition:
             core.saved()
             self._saved_at = self._clock()
             core.metrics.observe("checkpoint_seconds", time.perf_counter() - began)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether `event` is set within that time. `asyncio.wait_for` would lose a cancellation that comes together with
+    the event, and the task would never end."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _print(line: PrintLine) -> None:

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from streamflow.core.checkpoint import Checkpoint
 from streamflow.core.contiguity import Verdict
+from streamflow.core.outbox import usable_topic
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
 from streamflow.engine.draft import Limits
@@ -100,6 +101,7 @@ class Partition:
             worker.definitions,
             now_ms=worker.now_ms,
             printed=worker.printed,
+            topic_of=lambda event: usable_topic(event, worker.definitions.topic(event), own=False),
             failed_at=worker.failed_at.get(self.number),
             clock=lambda: self.log.clock.now_ms / 1000,
         )

@@ -155,7 +155,7 @@ class Protocol(RuleBasedStateMachine):
         )
         for definition in (ORDER, CHECKS, VISITS, SHIPMENTS):
             self.simulation.publish(definition, CATALOG)
-        kids = ChildSpec(name="kids", version="1", sha=self.simulation.publish(KIDS, CATALOG), at=4)
+        kids = ChildSpec(name="kids", version="1", sha=self.simulation.publish(KIDS, CATALOG))
         self.simulation.publish(PAYOUTS, CATALOG.model_copy(update={"definitions": [kids]}))
         self.referee = Referee(self.simulation)
         self.sent: list[tuple[str, str, str]] = []  # event, key, id

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from streamflow.core import outbox as module
-from streamflow.core.outbox import PREFIX, Entry, Outbox, topic_in_plan, unsent_of
+from streamflow.core.outbox import PREFIX, Entry, Outbox, unsent_of, usable_topic
 from streamflow.engine.effects import PublishEvent
+from streamflow.errors import Rejected
 from streamflow.ids import partition_of
 from streamflow.simulation.store import MemoryStore
 from streamflow.wire.transitions import encode_event
@@ -16,10 +17,9 @@ from streamflow.wire.transitions import encode_event
 
 def an_event(number: int = 0, key: str = "k1", topic: str = "shipped", data: Any = None) -> PublishEvent:
     return PublishEvent(
-        topic=topic,
         key=key,
         id=f"run/{number}",
-        type="order.shipped",
+        type=f"order.{topic}",
         at_ms=1000 + number,
         data={"n": number} if data is None else data,
         definition="order",
@@ -28,8 +28,12 @@ def an_event(number: int = 0, key: str = "k1", topic: str = "shipped", data: Any
     )
 
 
+def topic_of(event: str) -> str:
+    return event.removeprefix("order.")
+
+
 def an_outbox(*events: PublishEvent, store: MemoryStore | None = None) -> Outbox:
-    made = Outbox(store or MemoryStore(), topic_in_plan, 0.0)
+    made = Outbox(store or MemoryStore(), topic_of, 0.0)
     for offset, event in enumerate(events):
         made.add(offset, 0, unsent_of(event), 0.0)
     return made
@@ -49,7 +53,7 @@ def test_a_copy_from_the_outbox_of_a_lost_owner_has_the_same_bytes(data: Any) ->
     event = an_event(data=data)
     store = MemoryStore()
     store.write(an_outbox(event).capture())
-    (entry,) = batch_of(Outbox(store, topic_in_plan, 0.0))
+    (entry,) = batch_of(Outbox(store, topic_of, 0.0))
     key, value, headers = encode_event(event)
     assert entry.record() == (key, value, tuple(headers))
 
@@ -60,7 +64,7 @@ def test_the_next_owner_sends_events_in_the_order_of_their_commands_and_places()
         first.add(offset, nth, unsent_of(an_event(number)), 0.0)
     store = MemoryStore()
     store.write(first.capture())
-    assert ids(batch_of(Outbox(store, topic_in_plan, 0.0))) == ["run/1", "run/2", "run/3", "run/4"]
+    assert ids(batch_of(Outbox(store, topic_of, 0.0))) == ["run/1", "run/2", "run/3", "run/4"]
 
 
 def test_an_event_acknowledged_before_the_next_cut_is_never_written() -> None:
@@ -84,7 +88,7 @@ def test_an_event_is_written_once_and_deleted_by_the_first_cut_after_its_acknowl
 def test_what_an_earlier_owner_left_is_deleted_once_it_is_acknowledged() -> None:
     store = MemoryStore()
     store.write(an_outbox(an_event()).capture())
-    heir = Outbox(store, topic_in_plan, 0.0)
+    heir = Outbox(store, topic_of, 0.0)
     assert heir.capture() == {}
     heir.sent(batch_of(heir), 1.0)
     assert list(heir.capture().values()) == [None]
@@ -106,11 +110,11 @@ def test_events_for_a_busy_partition_wait_and_those_for_others_do_not() -> None:
 
 def test_the_topic_of_an_event_is_asked_for_by_its_name_and_again_by_the_next_owner() -> None:
     store = MemoryStore()
-    first = Outbox(store, lambda event, topic: f"first.{event}", 0.0)
+    first = Outbox(store, lambda event: f"first.{event}", 0.0)
     first.add(0, 0, unsent_of(an_event()), 0.0)
     assert first.depths() == {"first.order.shipped": 1}
     store.write(first.capture())
-    assert Outbox(store, lambda event, topic: f"second.{event}", 0.0).depths() == {"second.order.shipped": 1}
+    assert Outbox(store, lambda event: f"second.{event}", 0.0).depths() == {"second.order.shipped": 1}
 
 
 def test_a_topic_without_an_acknowledgement_stalls_once_and_recovers_with_the_next_one() -> None:
@@ -155,3 +159,13 @@ def test_an_event_is_late_after_an_hour(monkeypatch: pytest.MonkeyPatch) -> None
     entries = batch_of(outbox)
     assert outbox.late(entries, module.GIVE_UP_S) == []
     assert outbox.late(entries, module.GIVE_UP_S + 1) == entries
+
+
+@pytest.mark.parametrize(("topic", "own", "code"), [(None, False, "event_unbound"), ("x", True, "topic_reserved")])
+def test_an_event_without_a_usable_topic_is_set_apart_with_the_reason(topic: str | None, own: bool, code: str) -> None:
+    outbox = Outbox(MemoryStore(), lambda event: usable_topic(event, topic, own=own), 0.0)
+    outbox.add(0, 0, unsent_of(an_event()), 0.0)
+    (entry,) = outbox.unbound()
+    with pytest.raises(Rejected) as caught:
+        usable_topic("order.shipped", topic, own=own)
+    assert (caught.value.code, caught.value.message) == (code, entry.problem)

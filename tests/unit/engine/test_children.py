@@ -20,8 +20,7 @@ from tests.unit.engine.outside import ended, left_behind, of, publish, started
 def with_child(child: Definition, *steps: dict[str, Any], **more: Any) -> Simulation:
     simulation = Simulation(operations=more.pop("operations", None), partitions=3, limits=more.pop("limits", None))
     sha = publish(simulation, child)
-    at = simulation.definitions.contents[sha][1]
-    publish(simulation, a_definition(*steps, **more), ChildSpec(name=child.name, version=child.version, sha=sha, at=at))
+    publish(simulation, a_definition(*steps, **more), ChildSpec(name=child.name, version=child.version, sha=sha))
     return simulation
 
 

@@ -51,7 +51,7 @@ class SlowProducer:
 
 
 def bound(core: Core, producer: SlowProducer) -> Outputs:
-    outputs = Outputs(producer, NAMES)  # type: ignore[arg-type]
+    outputs = Outputs(producer, NAMES)
     outputs.bind(core)  # type: ignore[arg-type]
     return outputs
 
