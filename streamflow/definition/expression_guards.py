@@ -70,7 +70,7 @@ def guard_problems(tree: Tree, schemas: Mapping[str, Schema], asked: Asked, resu
                 "SF279",
                 "",
                 f"`{path}` need not be there by its schema, and reading it then fails.",
-                f"Ask first: has({path}) ? ... : ..., or name it in `required` of the schema.",
+                f"Write {_optional_form(path)}.orValue(...), or ask with has(...); or name it in `required`.",
                 "warning",
             )
     for path in dict.fromkeys(_null(tree, found, result)):
@@ -145,9 +145,23 @@ def _path(node: Any) -> str:
     if kind == "ident_expr":
         return str(node.ident_expr.name)
     if kind == "select_expr":
-        of = _path(node.select_expr.operand)
-        return f"{of}.{node.select_expr.field}" if of else ""
+        return _field_path(_path(node.select_expr.operand), node.select_expr.field)
     if kind == "call_expr" and node.call_expr.function == "_[_]":
-        of, field = _path(node.call_expr.args[0]), constant_text(node.call_expr.args[1])
-        return f"{of}.{field}" if of and field is not None and field.isidentifier() else ""
+        field = constant_text(node.call_expr.args[1])
+        return _field_path(_path(node.call_expr.args[0]), field) if field is not None else ""
     return ""
+
+
+def _field_path(of: str, field: str) -> str:
+    if not of:
+        return ""
+    return f"{of}.{field}" if field.isidentifier() else f'{of}["{field}"]'
+
+
+def _optional_form(path: str) -> str:
+    """How the last field of `path` is read where it may be missing."""
+    if path.endswith('"]'):
+        of, _, field = path.rpartition("[")
+        return f"{of}[?{field}"
+    of, _, field = path.rpartition(".")
+    return f"{of}.?{field}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,16 +30,17 @@ from streamflow.definition.evaluator.values import (
 )
 from streamflow.definition.expression import Expression
 from streamflow.definition.expression_environment import environment, pool
+from streamflow.definition.expression_faults import syntax_problems
 from streamflow.definition.expression_tree import Tree
 from streamflow.definition.plan import ExpressionError
-from streamflow.errors import DefinitionError
+from streamflow.errors import DefinitionError, Problem
 
 Message = dict[str, list[Any]]  # field -> its values, in order
 
 DATA = Path(os.environ.get("STREAMFLOW_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 ARCHIVE = DATA / "cel-conformance.tar.gz"
 _NEEDS_MESSAGES = re.compile(
-    r"TestAllTypes|NestedTestAllTypes|GlobalEnum|google\.protobuf\.(?!Timestamp\b|Duration\b)|google\.rpc|"
+    r"\w*Value\s*\{|TestAllTypes|NestedTestAllTypes|GlobalEnum|google\.protobuf\.(?!Timestamp\b|Duration\b)|google\.rpc|"
     r"proto\.(has|get)Ext|Timestamp\s*\{|Duration\s*\{|cel\.expr\.conformance"
 )
 _TOKENS = re.compile(
@@ -71,8 +72,8 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a test: passed, refused (by the check, though a value is expected) or failed; `detail` says
-    more."""
+    """What became of a test: passed, refused (by the check, though a value is expected) or failed. `detail` says more:
+    the code of what is refused."""
 
     kind: str
     detail: str = ""
@@ -221,9 +222,10 @@ def run(case: Case) -> Outcome:
     try:
         checked = environment(pool(), declared, container).compile(source)
         expression = Expression(source, Tree(checked.serialize()), {})
-    except (RuntimeError, ValueError, DefinitionError) as error:
-        told = str(error).split("\n")[0] if not isinstance(error, DefinitionError) else str(error.problems[0])
-        return Outcome("passed" if wants_error else "refused", told)
+    except DefinitionError as error:
+        return _refused(error.problems, wants_error)
+    except (RuntimeError, ValueError) as error:
+        return _refused(syntax_problems(str(error)), wants_error)
     if case.one("check_only") == "true":
         return Outcome("passed")
     variables = {
@@ -242,6 +244,11 @@ def run(case: Case) -> Outcome:
         expected = typed["result"][0] if typed is not None else {"bool_value": ["true"]}
     wanted = value_of(expected)
     return Outcome("passed" if same(found, wanted) else "failed", f"gave {found!r}, not {wanted!r}")
+
+
+def _refused(problems: Sequence[Problem], wants_error: bool) -> Outcome:
+    """The check refuses what fails anyway, or what has a value."""
+    return Outcome("passed" if wants_error else "refused", problems[0].code)
 
 
 def same(found: Any, wanted: Any) -> bool:
