@@ -9,6 +9,7 @@ from typing import Any
 from streamflow.definition.evaluator import lists, numbers
 from streamflow.definition.evaluator.budget import (
     ENTRY_BYTES,
+    FAILURE_STEPS,
     FIRST_LOCAL,
     ITEM_BYTES,
     Closure,
@@ -277,6 +278,7 @@ def _logic(left: Closure, right: Closure, decisive: bool) -> Closure:
             raise
         except ExpressionError as error:
             failed, one = error.code, None
+            f[1] -= FAILURE_STEPS
         if one is decisive:
             return decisive
         if one is neutral:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from streamflow.definition.evaluator.budget import ITEM_BYTES, Closure, Exhausted, Frame, claim, spend
+from streamflow.definition.evaluator.budget import FAILURE_STEPS, ITEM_BYTES, Closure, Exhausted, Frame, claim, spend
 from streamflow.definition.evaluator.lists import insert
 from streamflow.definition.evaluator.shape import Unsupported, cost
 from streamflow.definition.evaluator.values import keys, no_overload, sorted_items
@@ -210,6 +210,7 @@ def _deciding(builder: Builder, part: Any, scope: Scope, decisive: bool) -> Clos
                 raise
             except ExpressionError as error:
                 failed = failed or error.code
+                f[1] -= FAILURE_STEPS
                 continue
             if value is decisive:
                 return decisive

@@ -21,6 +21,7 @@ from streamflow.definition.evaluator.values import (
 )
 from streamflow.definition.plan import ExpressionError
 
+_ITEM_STEPS = 4  # for each item that is written
 PRECISION = 100  # digits after the point
 
 _CLAUSE = re.compile(r"%(?:%|(?:\.([0-9]{1,9}))?([a-zA-Z]))")
@@ -110,10 +111,10 @@ def _any(frame: Frame, value: Any) -> str:
     """Any value as `%s` writes it: the fields of a map in their order."""
     kind = value.__class__
     if kind is list:
-        spend(frame, len(value))
+        spend(frame, _ITEM_STEPS * len(value))
         written = f"[{', '.join([_any(frame, item) for item in value])}]"
     elif kind is dict:
-        spend(frame, len(value))
+        spend(frame, 2 * _ITEM_STEPS * len(value))
         pairs = sorted((_any(frame, key), _any(frame, item)) for key, item in sorted_items(value))
         written = f"{{{', '.join(f'{key}: {item}' for key, item in pairs)}}}"
     elif value is None:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from types import NoneType
 from typing import Any
 
-from streamflow.definition.evaluator.budget import Frame, scan, spend
+from streamflow.definition.evaluator.budget import ENTRY_BYTES, Frame, claim, scan, spend
 from streamflow.definition.plan import ExpressionError
 
 INT_MIN, INT_MAX, UINT_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
@@ -61,6 +61,7 @@ class OptionalValue:
 
 NONE = OptionalValue(False)
 TRUE_KEY, FALSE_KEY = (True,), (False,)
+_BUILD_STEPS = 3  # for each item of a value that is compared or hashed
 TYPE_NAMES: Mapping[type, str] = {
     NoneType: "null_type",
     bool: "bool",
@@ -138,12 +139,12 @@ def equal(frame: Frame, a: Any, b: Any) -> bool:
         if kind is list:
             if len(a) != len(b):
                 return False
-            spend(frame, len(a))
+            spend(frame, _BUILD_STEPS * len(a))
             return all(equal(frame, one, two) for one, two in zip(a, b, strict=True))
         if kind is dict:
             if len(a) != len(b):
                 return False
-            spend(frame, len(a))
+            spend(frame, _BUILD_STEPS * len(a))
             return all(key in b and equal(frame, value, b[key]) for key, value in a.items())
         if kind is OptionalValue:
             return a.present == b.present and (not a.present or equal(frame, a.value, b.value))
@@ -224,10 +225,12 @@ def identity(frame: Frame, value: Any) -> Any:
     """What is equal, in Python's sense and with the same hash, exactly for values that are equal in CEL's."""
     kind = value.__class__
     if kind is list:
-        spend(frame, len(value))
+        spend(frame, _BUILD_STEPS * len(value))
+        claim(frame, ENTRY_BYTES * len(value))
         return (list, *(identity(frame, item) for item in value))
     if kind is dict:
-        spend(frame, len(value))
+        spend(frame, _BUILD_STEPS * len(value))
+        claim(frame, ENTRY_BYTES * len(value))
         return (dict, frozenset((key, identity(frame, item)) for key, item in value.items()))
     if kind is OptionalValue:
         return (OptionalValue, identity(frame, value.value) if value.present else NONE)
