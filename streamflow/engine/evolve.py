@@ -236,7 +236,8 @@ def records_of(before: RunState | None, transition: Transition, reads: frozenset
         records += attempt_records(before.steps.get(step) if before is not None else None, transition, step in reads)
     elif kind is WaitStarted:
         if data.due_ms is not None:
-            records.append((timer_key(data.due_ms, run, step), Timer(run, step, data.due_ms)))
+            timer = Timer(run, step, data.due_ms, events=tuple(data.events))
+            records.append((timer_key(data.due_ms, run, step), timer))
     elif kind is DelayStarted:
         records.append((timer_key(data.until_ms, run, step), Timer(run, step, data.until_ms)))
     elif kind is StepRetried:

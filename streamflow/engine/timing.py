@@ -1,4 +1,4 @@
-"""Timers that fall due, and the watermarks that hold the limits of waits back."""
+"""Timers that fall due."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from streamflow.engine.draft import Draft
 from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
 from streamflow.engine.results import expire
-from streamflow.engine.state import ItemState, Own, StepState, Watermark, item_key
+from streamflow.engine.state import ItemState, Own, StepState, item_key
 from streamflow.engine.transitions import ApprovalExpired, DelayElapsed, WaitTimedOut
+from streamflow.engine.watermarks import held_by
 
 
 def fire_timer(draft: Draft, contents: Contents, own: Own, command: c.FireTimer) -> None:
@@ -40,20 +41,5 @@ def fire_timer(draft: Draft, contents: Contents, own: Own, command: c.FireTimer)
 
 
 def behind(own: Own, work: WaitPlan, due_ms: int) -> bool:
-    """Whether ingress may still have an event for this wait that happened before its limit."""
-    return any(topic not in own.watermarks or own.watermarks[topic].reached() < due_ms for topic in work.topics)
-
-
-def advance_watermark(watermarks: dict[str, Watermark], command: c.AdvanceWatermark) -> dict[str, Watermark]:
-    """The watermarks after what ingress reports; no partition goes back."""
-    known = watermarks.get(command.topic)
-    times = dict(known.at_ms) if known else {}
-    for partition, at_ms in command.at_ms.items():
-        times[partition] = max(at_ms, times.get(partition, 0))
-    if len(times) > command.partitions:  # the topic was made again, with fewer
-        times = {
-            partition: at_ms
-            for partition, at_ms in times.items()
-            if partition.isdecimal() and int(partition) < command.partitions
-        }
-    return {**watermarks, command.topic: Watermark(command.partitions, times)}
+    """Whether ingress may still have an event for this wait that came before its limit."""
+    return held_by(own.watermarks, {clause.event for clause in work.clauses}, due_ms) is not None

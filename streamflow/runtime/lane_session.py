@@ -31,7 +31,7 @@ from streamflow.kafka.connection import FetchWait, aiokafka_config, max_batch_by
 from streamflow.kafka.serving import client_role, group_of, instance_name
 from streamflow.kafka.topics import COMMANDS, topic_name
 from streamflow.runtime.changelog import stop_producer
-from streamflow.runtime.contiguity import Contiguity, Verdict
+from streamflow.core.contiguity import Contiguity, Verdict
 from streamflow.runtime.lane import Lane
 from streamflow.runtime.membership import Membership
 from streamflow.wire.lane_position import encode_position

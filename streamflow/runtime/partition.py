@@ -301,7 +301,7 @@ class Partition:
         self._outputs.add(decision, record, getattr(command, "trace", None))
         self._unsaved_bytes += len(record.value or b"") + 100
         if isinstance(command, AdvanceWatermark):
-            self.timers.unblock(self.overlay.own.watermarks[command.topic].reached(), self._now_ms())
+            self.timers.unblock(self._now_ms())
             self._timer_moved.set()
             return
         self._unsaved_records += 1

@@ -1,9 +1,10 @@
 """The timers of one partition: when the next one is due, by this machine's clock, and which have been fired.
 
 Timers live in the partition's state in the order they fall due; only those of the next minute are held here. A fired
-timer stays armed until its command is decided: one refused as early (a fast clock) or as behind (ingress has not come
-so far) is fired again. A clock that jumps back makes everything that was planned by it worthless: then all is read
-anew.
+timer stays armed until its command is decided: one refused as early (a fast clock) is fired again. A wait whose limit
+has passed is not fired while ingress may still have an event for it: it is held under the event whose watermark it
+waits for, and costs nothing until that watermark has reached it. A clock that jumps back makes everything that was
+planned by it worthless: then all is read again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from streamflow.engine.commands import FireTimer
 from streamflow.engine.overlay import Overlay
 from streamflow.engine.state import Timer, timer_key
+from streamflow.engine.watermarks import held_by, reached
 
 PREFIX = "timer/"
 HORIZON_MS = 60_000
@@ -36,7 +38,8 @@ class Timers:
         self._overlay = overlay
         self._heap: list[tuple[int, str]] = []
         self._fired: set[str] = set()
-        self._blocked: set[str] = set()
+        self._held: dict[str, list[tuple[int, str]]] = {}  # by event
+        self._held_keys: set[str] = set()
         self._horizon_ms = 0
         self._latest_ms = now_ms
         self.extend(now_ms)
@@ -58,7 +61,7 @@ class Timers:
                 continue
             if record is None:
                 self._fired.discard(key)
-                self._blocked.discard(key)
+                self._held_keys.discard(key)
             elif _due_ms(key) < self._horizon_ms:
                 sooner |= not self._heap or _due_ms(key) < self._heap[0][0]
                 heapq.heappush(self._heap, (_due_ms(key), key))
@@ -80,24 +83,37 @@ class Timers:
         while self._heap and self._heap[0][0] <= now_ms and len(self._fired) < IN_FLIGHT:
             _, key = heapq.heappop(self._heap)
             timer: Timer | None = self._overlay.get(key)
-            if timer is not None and key not in self._fired and key not in self._blocked:
-                self._fired.add(key)
-                commands.append(FireTimer(key, timer.run, timer.step, timer.due_ms, timer.item))
+            if timer is None or key in self._fired or key in self._held_keys or self._hold(key, timer):
+                continue
+            self._fired.add(key)
+            commands.append(FireTimer(key, timer.run, timer.step, timer.due_ms, timer.item))
         return commands
 
     def decided(self, command: FireTimer, reason: str, again_ms: int) -> None:
         """`command` was decided, and refused if there is a `reason`: fire it again at `again_ms` if it was early, or
-        after the next watermark if ingress is behind. What was refused for another reason is not fired again by this
-        owner."""
+        when its watermark allows it if ingress is behind. What was refused for another reason is not fired again by
+        this owner."""
         key = timer_key(command.due_ms, command.run, command.step, command.item)
         self._fired.discard(key)
-        if reason == "early":
+        if reason in ("early", "behind"):
             heapq.heappush(self._heap, (again_ms, key))
-        elif reason == "behind":
-            self._blocked.add(key)
 
-    def unblock(self, reached_ms: int, now_ms: int) -> None:
-        """A watermark has come to `reached_ms`: blocked timers up to it may be fired again."""
-        for key in [k for k in self._blocked if _due_ms(k) <= reached_ms]:
-            self._blocked.discard(key)
-            heapq.heappush(self._heap, (now_ms, key))
+    def unblock(self, now_ms: int) -> None:
+        """Watermarks have moved: timers that one of them held and has reached may be fired."""
+        for event in list(self._held):
+            held, until_ms = self._held[event], reached(self._overlay.own.watermarks, event)
+            while held and held[0][0] <= until_ms:
+                _, key = heapq.heappop(held)
+                if key in self._held_keys:
+                    self._held_keys.discard(key)
+                    heapq.heappush(self._heap, (now_ms, key))
+            if not held:
+                del self._held[event]
+
+    def _hold(self, key: str, timer: Timer) -> bool:
+        event = held_by(self._overlay.own.watermarks, timer.events, timer.due_ms)
+        if event is None:
+            return False
+        heapq.heappush(self._held.setdefault(event, []), (timer.due_ms, key))
+        self._held_keys.add(key)
+        return True

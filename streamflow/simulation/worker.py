@@ -22,6 +22,7 @@ from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import META, Overlay
 from streamflow.engine.state import OWN, Own, Timer, content_key, timer_key
 from streamflow.errors import OperationError
+from streamflow.engine.watermarks import held_by
 from streamflow.ids import partition_of, partition_of_run
 from streamflow.simulation.definitions import Reader
 from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, Log, Outgoing, Stored
@@ -304,11 +305,18 @@ class Partition:
             if timer.due_ms > self.worker.now_ms:
                 break
             if key not in self.blocked and self.fired.get(key, 0) <= self.worker.now_ms:
+                if self._held_by(key) is not None:
+                    self.blocked.add(key)
+                    continue
                 command = FireTimer(key, timer.run, timer.step, timer.due_ms, timer.item)
                 self.outbox.append(Outgoing(COMMANDS, self.number, b"", encode_command(command)))
                 self.fired[key] = 1 << 62
                 count += 1
         return count
+
+    def _held_by(self, key: str) -> str | None:
+        timer: Timer | None = self.overlay.get(key)
+        return None if timer is None else held_by(self.overlay.own.watermarks, timer.events, timer.due_ms)
 
     def next_timer_ms(self) -> int | None:
         """When `fire` has something to do, by this worker's clock."""
@@ -325,10 +333,10 @@ class Partition:
                 self.fired.pop(key, None)
                 self.blocked.discard(key)
         if isinstance(command, AdvanceWatermark):
-            reached = self.overlay.own.watermarks[command.topic].reached()
-            for key in sorted(key for key in self.blocked if int(key[6:21]) <= reached):
-                self.blocked.discard(key)
-                self.fired.pop(key, None)
+            for key in sorted(self.blocked):
+                if self._held_by(key) is None:
+                    self.blocked.discard(key)
+                    self.fired.pop(key, None)
         elif isinstance(command, FireTimer) and decision.outcome == "rejected":
             key = timer_key(command.due_ms, command.run, command.step, command.item)
             self.fired.pop(key, None)

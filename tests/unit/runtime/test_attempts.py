@@ -13,7 +13,7 @@ from streamflow.engine.commands import CompleteAttempt
 from streamflow.engine.tasks import CancelTask, Task
 from streamflow.runtime import attempts as module
 from streamflow.runtime.attempts import Attempts, Held
-from streamflow.runtime.finished import Finished
+from streamflow.core.offset_tracker import OffsetTracker
 from streamflow.wire.codec import encode_command
 from streamflow.wire.lane_position import LanePosition
 
@@ -29,7 +29,7 @@ class Stage:
     """Attempts whose work ends when it is told to."""
 
     def __init__(self, in_flight: int = 2) -> None:
-        self.log = Finished(LanePosition(0, "lane", "me"))
+        self.log = OffsetTracker(LanePosition(0, "lane", "me"))
         self.started: list[str] = []
         self.cancelled: list[str] = []
         self.answers: list[tuple[Held, dict[str, Any]]] = []
@@ -233,7 +233,7 @@ def test_cancelling_what_is_unknown_or_has_answered_changes_nothing() -> None:
 
 def test_a_partition_that_went_to_another_worker_is_left_to_it() -> None:
     async def play(stage: Stage) -> None:
-        other = Finished(LanePosition(0, "lane", "me"))
+        other = OffsetTracker(LanePosition(0, "lane", "me"))
         stage.take(a_task("running"), a_task("answered"), a_task("waiting"))
         other.read(0, None)
         await turn()

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from streamflow.engine.commands import FireTimer
+from streamflow.engine.commands import AdvanceWatermark, FireTimer
 from streamflow.engine.overlay import Overlay
 from streamflow.engine.state import OWN, Own, Timer, timer_key
+from streamflow.engine.watermarks import advance_watermark
 from streamflow.runtime.timers import IN_FLIGHT, LOOK_MS, Timers
 from streamflow.simulation.store import MemoryStore
 
@@ -22,10 +23,16 @@ class Desk:
         self.overlay = Overlay(MemoryStore({}))
         self.timers = Timers(self.overlay, NOW)
 
-    def arm(self, run: str, due_ms: int) -> bool:
-        changes = {timer_key(due_ms, run, "pause"): Timer(run, "pause", due_ms)}
-        self.overlay.apply({**changes, OWN: Own()})
+    def arm(self, run: str, due_ms: int, *events: str) -> bool:
+        changes = {timer_key(due_ms, run, "pause"): Timer(run, "pause", due_ms, events=events)}
+        self.overlay.apply({**changes, OWN: self.overlay.own})
         return self.timers.note(changes)
+
+    def reach(self, now_ms: int, event: str, at_ms: int) -> None:
+        """The watermark of `event`, which comes from one topic of its name, is told to be at `at_ms`."""
+        command = AdvanceWatermark("w", event, 1, {"0": at_ms}, {event: (event,)})
+        self.overlay.apply({OWN: Own(watermarks=advance_watermark(self.overlay.own.watermarks, command))})
+        self.timers.unblock(now_ms)
 
     def decide(self, command: FireTimer) -> None:
         changes = {timer_key(command.due_ms, command.run, command.step): None}
@@ -61,13 +68,52 @@ def test_one_refused_as_early_is_fired_again_at_the_time_that_is_said(desk: Desk
     assert [desk.fired(NOW + after) for after in (49, 50)] == [[], ["a"]]
 
 
-def test_one_refused_as_behind_waits_for_the_watermark(desk: Desk) -> None:
-    desk.arm("a", NOW)
-    (command,) = desk.timers.due(NOW)
-    desk.timers.decided(command, "behind", NOW)
-    desk.timers.unblock(NOW - 1, NOW + 10)
+def test_one_that_ingress_may_still_have_an_event_for_is_not_fired_before_the_watermark_has_reached_it(
+    desk: Desk,
+) -> None:
+    desk.arm("a", NOW, "paid")
+    desk.arm("b", NOW + 5, "paid")
+    desk.arm("c", NOW, "paid", "signed")
     assert desk.fired(NOW + 10) == []
-    desk.timers.unblock(NOW, NOW + 20)
+    desk.reach(NOW + 20, "paid", NOW - 1)
+    assert desk.fired(NOW + 20) == []
+    desk.reach(NOW + 30, "paid", NOW)
+    assert desk.fired(NOW + 30) == ["a"]
+    desk.reach(NOW + 40, "paid", NOW + 5)
+    assert desk.fired(NOW + 40) == ["b"]
+    desk.reach(NOW + 50, "signed", NOW)
+    assert desk.fired(NOW + 50) == ["c"]
+
+
+def test_held_timers_cost_nothing_while_they_wait(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(500):
+        desk.arm(f"r{number:03d}", NOW + 1, "paid")
+    assert desk.fired(NOW + 10) == []
+    read = 0
+    get = desk.overlay.get
+
+    def counted(key: str) -> object:
+        nonlocal read
+        read += 1
+        return get(key)
+
+    monkeypatch.setattr(desk.overlay, "get", counted)
+    for second in range(1, 11):
+        desk.reach(NOW + second * 1000, "paid", NOW)
+        assert desk.fired(NOW + second * 1000) == []
+    assert read == 0
+    desk.reach(NOW + 11_000, "paid", NOW + 1)
+    assert len(desk.fired(NOW + 11_000)) == IN_FLIGHT
+
+
+def test_one_refused_as_behind_waits_for_the_watermark(desk: Desk) -> None:
+    desk.reach(NOW, "paid", NOW)
+    desk.arm("a", NOW, "paid")
+    (command,) = desk.timers.due(NOW)
+    desk.overlay.apply({OWN: Own()})
+    desk.timers.decided(command, "behind", NOW + 1)
+    assert desk.fired(NOW + 10) == []
+    desk.reach(NOW + 20, "paid", NOW)
     assert desk.fired(NOW + 20) == ["a"]
 
 
@@ -108,9 +154,9 @@ def test_a_clock_that_was_ahead_and_jumped_back_delays_nothing(desk: Desk, jump_
 
 
 def test_what_waits_for_a_watermark_goes_on_waiting_when_the_clock_jumps_back(desk: Desk) -> None:
-    desk.arm("a", NOW + 10)
-    (command,) = desk.timers.due(NOW + 3_600_000)
-    desk.timers.decided(command, "behind", NOW)
+    desk.arm("a", NOW + 10, "paid")
+    assert desk.fired(NOW + 3_600_000) == []
     assert desk.fired(NOW + 20) == []
-    desk.timers.unblock(NOW + 10, NOW + 30)
+    desk.reach(NOW + 30, "paid", NOW + 10)
     assert desk.fired(NOW + 30) == ["a"]
+    assert desk.fired(NOW + 40) == []
