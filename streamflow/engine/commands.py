@@ -15,13 +15,16 @@ REVISION = "2+cel-expr-python-0.1.3"  # names everything that could change a dec
 KNOWN_REVISIONS = frozenset({REVISION})
 
 
-class Event(Struct, frozen=True):
+class Event(Struct, frozen=True, omit_defaults=True):
     """A business fact as ingress read it. `time_ms` is its source time."""
 
     name: str
     id: str
     time_ms: int
     data: Any
+    # what limits of waits compare, in epoch milliseconds: the time that the catalog names, or the arrival at the
+    # broker; 0 when neither is known, and then the event is in time as long as the wait is open
+    limit_time_ms: int = 0
 
 
 class Origin(Struct, frozen=True):

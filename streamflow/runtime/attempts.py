@@ -16,9 +16,9 @@ from typing import Any
 
 import structlog
 
+from streamflow.core.offset_tracker import OffsetTracker, Outcome
 from streamflow.engine.commands import CompleteAttempt, FailAttempt, SuspendAttempt
 from streamflow.engine.tasks import CancelTask, Task
-from streamflow.core.offset_tracker import OffsetTracker, Outcome
 from streamflow.runtime.performing import Answer, failure
 from streamflow.wire.codec import encode_command
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import structlog
 
+from streamflow.core.offset_tracker import OffsetTracker, Outcome, Seen
 from streamflow.engine.tasks import CancelTask
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, lane_topic_name, topic_name
 from streamflow.runtime.answers import Answers, BrokerClock
 from streamflow.runtime.attempts import Attempts, Held
-from streamflow.core.offset_tracker import OffsetTracker, Outcome, Seen
 from streamflow.runtime.performing import Performer
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError

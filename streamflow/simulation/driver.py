@@ -54,7 +54,7 @@ MAX_ROUNDS = 10_000  # of `run_until_quiet`: more is a definition that feeds its
 
 class Simulation:
     """One installation. `partitions` are those of `commands`, `source_partitions` those of the users' topics.
-    `operations` are functions that do what is called, by name (see `tasks`)."""
+    `operations` are functions that do what is called, by name (see `tasks`). `event_bytes` bounds one event."""
 
     def __init__(
         self,
@@ -66,11 +66,12 @@ class Simulation:
         now_ms: int = START_MS,
         partition: Callable[[int, Worker], Partition] = Partition,
         operations: Mapping[str, Function] | None = None,
+        event_bytes: int = 512_000,
     ) -> None:
         self.clock = Clock(now_ms)
         self.log = Log(self.clock, partitions, source_partitions)
         self.definitions = Definitions()
-        self.ingress = Ingress(self.log)
+        self.ingress = Ingress(self.log, event_bytes=event_bytes, record_bytes=(limits or Limits()).record_bytes)
         self.tasks = Tasks(self.log, operations or {})
         self.limits = limits or Limits()
         self.printed: list[PrintLine] = []

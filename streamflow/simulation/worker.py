@@ -21,8 +21,8 @@ from streamflow.engine.effects import AppendCommand, DeadLetter, PrintLine, Publ
 from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import META, Overlay
 from streamflow.engine.state import OWN, Own, Timer, content_key, timer_key
-from streamflow.errors import OperationError
 from streamflow.engine.watermarks import held_by
+from streamflow.errors import OperationError
 from streamflow.ids import partition_of, partition_of_run
 from streamflow.simulation.definitions import Reader
 from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, Log, Outgoing, Stored

@@ -77,7 +77,9 @@ def test_a_topic_that_does_not_exist_holds_nothing_up_to_when_it_was_looked_for(
 @pytest.mark.parametrize("topics", [1, 7])
 def test_what_is_kept_does_not_grow_with_history(topics: int) -> None:
     commands = [
-        told(f"t{number % topics}-{number // 1000}", number, {"paid": (f"t{number % topics}-{number // 1000}",)}, bound=n)
+        told(
+            f"t{number % topics}-{number // 1000}", number, {"paid": (f"t{number % topics}-{number // 1000}",)}, bound=n
+        )
         for n, number in enumerate(range(0, 20_000, 10))
     ]
     assert len(after(commands)) <= 1 + topics

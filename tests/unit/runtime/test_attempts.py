@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from streamflow.core.offset_tracker import OffsetTracker
 from streamflow.engine.commands import CompleteAttempt
 from streamflow.engine.tasks import CancelTask, Task
 from streamflow.runtime import attempts as module
 from streamflow.runtime.attempts import Attempts, Held
-from streamflow.core.offset_tracker import OffsetTracker
 from streamflow.wire.codec import encode_command
 from streamflow.wire.lane_position import LanePosition
 
