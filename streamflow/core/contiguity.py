@@ -1,8 +1,8 @@
-"""Whether what a consumer gives out goes on where the last of it ended. Pure.
+"""Whether a fetched batch continues where the last one ended (law contiguous-input).
 
-A batch that is given out in a rebalance may be dropped by whoever asked for it, and the consumer is past it all the
+A batch that a consumer hands out during a rebalance may be dropped, and the consumer's position is past it all the
 same; what follows then has a hole in front of it. Only the log itself can say that a hole is real: by the first batch
-after a seek to where reading was to go on.
+after a seek to the expected offset.
 """
 
 from __future__ import annotations
@@ -11,11 +11,19 @@ from enum import Enum
 
 
 class Verdict(Enum):
-    """What is to be done with a batch."""
+    """What to do with a batch."""
 
     TAKE = "take"
-    SEEK = "seek"  # go back to what is expected
-    HOLE = "hole"  # take it: the log holds nothing before it
+    SEEK = "seek"  # go back to the expected offset
+    HOLE = "hole"  # take it: the log has no records before it
+
+
+def judge(expected: int, first: int, sought: int | None) -> Verdict:
+    """What to do with a batch that begins at `first` when `expected` is next. `sought` is the offset that its fetch
+    began at, if it was the first one after a seek."""
+    if first <= expected:
+        return Verdict.TAKE
+    return Verdict.HOLE if sought == expected else Verdict.SEEK
 
 
 class Contiguity:
@@ -25,15 +33,14 @@ class Contiguity:
         self._sought: dict[int, int] = {}
 
     def sought(self, partition: int, offset: int) -> None:
-        """The consumer was told to go on at `offset`."""
+        """The consumer was told to continue at `offset`."""
         self._sought[partition] = offset
 
     def judge(self, partition: int, expected: int, first: int, *, current: bool) -> Verdict:
-        """What to do with a batch that begins at `first`. `current`: it was asked for after the last seek of all
+        """What to do with a batch that begins at `first`. `current`: it was fetched after the last seek of all
         partitions."""
-        if first <= expected:
+        sought = self._sought.get(partition) if current else None
+        verdict = judge(expected, first, sought)
+        if verdict is Verdict.TAKE or current:
             self._sought.pop(partition, None)
-            return Verdict.TAKE
-        if current and self._sought.pop(partition, None) == expected:
-            return Verdict.HOLE
-        return Verdict.SEEK
+        return verdict

@@ -21,7 +21,7 @@ from streamflow.engine.requests import cancel_run, continue_run, fail_run, retry
 from streamflow.engine.results import complete_attempt, fail_attempt, suspend_attempt
 from streamflow.engine.starts import answer_parent, start_run
 from streamflow.engine.state import OWN, Counts, Own, RunState, StateView, Watermark, run_key
-from streamflow.engine.timing import fire_timer
+from streamflow.engine.timers import fire_timer
 from streamflow.engine.transitions import StepParked
 from streamflow.engine.watermarks import advance_watermark
 

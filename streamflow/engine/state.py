@@ -97,7 +97,16 @@ class Items(Struct, frozen=True, omit_defaults=True):
 
 
 Status = Literal[
-    "waiting", "delaying", "calling", "retrying", "suspended", "listing", "approving", "parked", "done", "skipped"
+    "waiting",
+    "delayed",
+    "calling",
+    "retrying",
+    "suspended",
+    "listing",
+    "awaiting_approval",
+    "parked",
+    "done",
+    "skipped",
 ]
 
 
@@ -168,6 +177,8 @@ class RunState(Struct, frozen=True, omit_defaults=True):
     parent: Parent | None = None
     stopping: Ending | None = None
     called: tuple[str, ...] = ()
+    # the offset in `definitions` at or below which its content was read: the contents of its child runs are there too
+    at: int = 0
 
     @property
     def parked(self) -> bool:
@@ -198,14 +209,12 @@ class SourceMark(Struct, frozen=True):
 
 
 class Timer(Struct, frozen=True, omit_defaults=True):
-    """What falls due at `due_ms`, in partition time. `events` are those that a wait waits for: it does not time out
-    before ingress has read them all up to then."""
+    """What falls due at `due_ms`, in partition time."""
 
     run: str
     step: str
     due_ms: int
     item: int | None = None
-    events: tuple[str, ...] = ()
 
 
 class Expiry(Struct, frozen=True, omit_defaults=True):

@@ -63,6 +63,11 @@ def reached(watermarks: Watermarks, event: str) -> int:
     )
 
 
+def reached_by_all(watermarks: Watermarks, events: Iterable[str]) -> int:
+    """The time up to which every record that may be one of `events` is read, in epoch milliseconds."""
+    return min((reached(watermarks, event) for event in events), default=0)
+
+
 def held_by(watermarks: Watermarks, events: Iterable[str], due_ms: int) -> str | None:
     """The event whose watermark a wait for `events` that is due at `due_ms` still waits for; None when it may time
     out. A timer that is held need not be fired before that watermark has moved."""

@@ -12,7 +12,6 @@ from streamflow.engine.match import Published
 from streamflow.ids import partition_of
 from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, Log, Outgoing, Stored
 from streamflow.wire.codec import encode_command
-from streamflow.wire.decoding import Record
 
 Place = tuple[str, int]  # topic and partition
 
@@ -60,7 +59,7 @@ class Ingress:
 
     def _take(self, stored: Stored) -> None:
         topic_id, committed = self._log.topic(stored.topic).id, self.committed.get((stored.topic, stored.partition), 0)
-        routed = self._router.route(Record(*stored, log_append=True), topic_id, committed)
+        routed = self._router.route(stored._replace(log_append=True), topic_id, committed)
         for key, value in routed.commands:
             self._append(partition_of(key, self._log.partitions), key, value)
         for letter in routed.dead_letters:

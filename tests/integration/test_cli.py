@@ -185,7 +185,7 @@ def test_a_start_by_hand_answers_with_the_run_and_happens_once_for_an_id(streamf
     )
 
     code, first, err = streamflow(*words)
-    assert (code, first["run"], first["already"]) == (0, run_id("parcel", "K-2", "request/mine"), False), err
+    assert (code, first["run"], first["already"]) == (0, run_id("main", "parcel", "K-2", "request/mine"), False), err
     assert streamflow(*words)[1] == {"run": first["run"], "already": True, "version": "1"}
     assert streamflow("runs", "list", "--key", "K-2")[1]["total"] == 1
 
