@@ -52,7 +52,8 @@ class UserTopics:
 
     async def _look(self, topic: str) -> int | None:
         try:
-            found = await asyncio.wait_for(self.producer.partitions_for(topic), MISSING_TOPIC_WAIT_S)
+            async with asyncio.timeout(MISSING_TOPIC_WAIT_S):
+                found = await self.producer.partitions_for(topic)
         except (TimeoutError, KafkaError) as error:
             self._missing[topic] = asyncio.get_running_loop().time() + MISSING_TOPIC_KNOWN_S
             log.warning(

@@ -12,7 +12,6 @@ between any two.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 from streamflow.core.checkpoint import Checkpoint
@@ -271,12 +270,6 @@ class Worker:
     @property
     def now_ms(self) -> int:
         return self.log.clock.now_ms + self.fast_ms
-
-    def limit(self, limits: Limits) -> None:
-        """Decide under other limits from now on."""
-        self.limits = limits
-        for partition in self.partitions.values():
-            partition.core.place = replace(partition.core.place, limits=limits)
 
     def begin(self, number: int) -> Partition:
         """A partition in this worker's hands that is still to be fenced and restored; what it had of it before is

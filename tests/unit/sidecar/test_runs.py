@@ -12,7 +12,7 @@ from streamflow.ids import run_id
 from tests.sidecar_log import MemoryLog
 
 Start = Callable[..., str]
-NO_RUN = "00000000-0000000000000000abcd"
+NO_RUN = "00000000-main-0000000000000000abcd"
 
 
 def code(answer: Any) -> tuple[int, str]:
