@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from streamflow.definition.catalog import Binding, TopicEnds
 from streamflow.definition.plan import WaitPlan
 from streamflow.engine.match import Published
 
@@ -15,12 +16,11 @@ class FirstPosition(NamedTuple):
 
     earliest: bool  # at its beginning
     published_ms: int  # the broker's time of the oldest publication that names the topic, in epoch milliseconds
-    # where its partitions ended just before that publication; a partition that is not in it came later. None when the
-    # publisher could not ask
-    ends: Mapping[int, int] | None = None
+    # where it ended just before that publication; None when the publisher could not ask
+    ends: TopicEnds | None = None
 
 
-class Binding(NamedTuple):
+class SourceBinding(NamedTuple):
     """The topics of events, as all published versions together have them."""
 
     topics: Mapping[str, tuple[str, ...]]  # by event, in order
@@ -36,9 +36,9 @@ class Binding(NamedTuple):
         return frozenset(topic for event in self.limited for topic in self.topics.get(event, ()))
 
 
-def binding_of(published: Iterable[Published], ends: Mapping[str, Mapping[int, int]]) -> Binding:
-    """The binding of `published` versions; `ends` are offsets by topic and partition, as the first publication that
-    named the topic found them."""
+def source_binding(published: Iterable[Published], bindings: Mapping[str, Binding]) -> SourceBinding:
+    """What `published` versions want to be read. `bindings` are those of the environment, by event; the topics of the
+    versions' events come from them."""
     topics: dict[str, set[str]] = {}
     limited: set[str] = set()
     first: dict[str, FirstPosition] = {}
@@ -47,15 +47,23 @@ def binding_of(published: Iterable[Published], ends: Mapping[str, Mapping[int, i
         for name in sorted({*triggers, *live.plan.waits}):
             spec = live.specs[name]
             topics.setdefault(name, set()).update(spec.topics)
+            since_ms = max(live.published_ms, live.bound_ms.get(name, 0))
             for topic in spec.topics:
                 known = first.get(topic)
                 first[topic] = FirstPosition(
                     earliest=spec.start == "earliest" or (known is not None and known.earliest),
-                    published_ms=min(live.published_ms, live.published_ms if known is None else known.published_ms),
-                    ends=ends.get(topic),
+                    published_ms=since_ms if known is None else min(since_ms, known.published_ms),
+                    ends=_first_ends(topic, bindings),
                 )
         for step in live.plan.steps.values():
             if isinstance(step.work, WaitPlan) and step.work.within_ms is not None:
                 limited.update(clause.event for clause in step.work.clauses)
     ordered = {name: tuple(sorted(found)) for name, found in sorted(topics.items())}
-    return Binding(ordered, frozenset(limited), first)
+    return SourceBinding(ordered, frozenset(limited), first)
+
+
+def _first_ends(topic: str, bindings: Mapping[str, Binding]) -> TopicEnds | None:
+    """Where `topic` ended before the first of the publications that bind an event to it."""
+    named = [binding for binding in bindings.values() if topic in binding.topics]
+    oldest = min(named, key=lambda binding: binding.bound_ms, default=None)
+    return None if oldest is None else oldest.ends.get(topic)

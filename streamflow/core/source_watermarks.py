@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from streamflow.core.source_topics import Binding
+from streamflow.core.source_topics import SourceBinding
 from streamflow.engine.commands import AdvanceWatermark
 
 Times = Mapping[int, int]  # the latest acknowledged time of each partition of `commands`, in epoch milliseconds
@@ -81,7 +81,7 @@ class SourceWatermarks:
 
     def advance(
         self,
-        binding: Binding,
+        binding: SourceBinding,
         bound: int,
         sources: Iterable[Progress],
         partitions: Mapping[str, int],

@@ -36,7 +36,7 @@ from confluent_kafka.admin import AdminClient
 from streamflow.core.event_router import EventRouter
 from streamflow.core.held_commands import Held, HeldCommands, resumable
 from streamflow.core.source_position import SourcePosition
-from streamflow.core.source_topics import Binding, binding_of
+from streamflow.core.source_topics import SourceBinding, source_binding
 from streamflow.core.source_watermarks import Progress, SourceWatermarks
 from streamflow.kafka.connection import FetchWait, aiokafka_config, max_batch_bytes
 from streamflow.kafka.groups import GroupOffsets, ingress_group
@@ -118,7 +118,7 @@ class IngressSession(ConsumerSession):
         self._revision = -1
         self._bound = 0
         self._router: EventRouter
-        self._binding: Binding
+        self._binding: SourceBinding
         self._described = Described({}, {}, frozenset())
         self._subscribed = self._described.topics
         self._owned: dict[TopicPartition, SourcePosition] = {}
@@ -311,7 +311,7 @@ class IngressSession(ConsumerSession):
         self._revision, self._bound = self._versions.revision, self._versions.position
         published, limits = self._versions.published(), self._settings.limits
         self._router = EventRouter(published, event_bytes=limits.event_bytes, record_bytes=limits.record_bytes)
-        self._binding = binding_of(published, self._versions.ends())
+        self._binding = source_binding(published, self._versions.bindings())
         log.info("versions_taken", versions=len(published), topics=sorted(self._router.topics), revision=self._revision)
 
     async def _look(self) -> None:

@@ -185,7 +185,7 @@ class SourceOpener:
                 if found is None:
                     log.warning("source_counts_lost", topic=tp.topic, partition=tp.partition, offset=offset)
                 opened[tp] = self._position(tp, topics, offset, found, began[tp.topic])
-            elif self._is_new(tp, first, began[tp.topic]):
+            elif self._is_new(tp, topic_id, first, began[tp.topic]):
                 begin.add(tp)
             else:
                 now.add(tp)
@@ -200,14 +200,16 @@ class SourceOpener:
             await self._membership.commit({tp: opened[tp].position() for tp in fresh})
         return opened
 
-    def _is_new(self, tp: TopicPartition, first: Mapping[str, FirstPosition], began: int | None) -> bool:
+    def _is_new(self, tp: TopicPartition, topic_id: str, first: Mapping[str, FirstPosition], began: int | None) -> bool:
         """Whether everything in `tp`, of which nothing is committed, is to be read."""
         place = first.get(tp.topic)
         if place is None or place.earliest:
             return True
         if began is not None and tp.partition >= began:
             return True
-        return place.ends is None and tp.topic in self._missed
+        if place.ends is not None:  # the topic, or this partition of it, was created after the publication
+            return place.ends.id != topic_id or str(tp.partition) not in place.ends.offsets
+        return tp.topic in self._missed
 
     def _position(
         self,
@@ -244,7 +246,7 @@ class SourceOpener:
                 continue
             known = first[tp.topic].ends
             if known is not None:
-                offsets[tp] = max(begins[tp], min(ends[tp], known.get(tp.partition, 0)))
+                offsets[tp] = max(begins[tp], min(ends[tp], known.offsets[str(tp.partition)]))
             else:
                 offsets[tp] = since[tp] if 0 <= since.get(tp, -1) < ends[tp] else ends[tp]
         return offsets

@@ -18,6 +18,7 @@ from aiokafka.structs import TopicPartition
 from pydantic import ValidationError
 
 from streamflow.core.event_router import readable
+from streamflow.definition.catalog import Binding
 from streamflow.definition.compile import plan_of
 from streamflow.definition.content import read_content
 from streamflow.engine.match import Published
@@ -43,9 +44,8 @@ class Versions(Protocol):
     def position(self) -> int:
         """Up to which offset `definitions` is read; the same for all workers, as `revision` is not."""
 
-    def ends(self) -> Mapping[str, Mapping[int, int]]:
-        """Where the partitions of topics ended when a publication first named them, by topic and partition, as far as
-        the publishers could ask."""
+    def bindings(self) -> Mapping[str, Binding]:
+        """Where events are found, by name of the event."""
 
     def published(self) -> Sequence[Published]:
         """All versions that are served, and those that are retired: no run starts by them, but their runs go on and
@@ -113,8 +113,8 @@ class PublishedVersions:
     def position(self) -> int:
         return self._definitions.position
 
-    def ends(self) -> Mapping[str, Mapping[int, int]]:
-        return {}
+    def bindings(self) -> Mapping[str, Binding]:
+        return self._definitions.readable_bindings()
 
     def published(self) -> Sequence[Published]:
         found, revision, bindings = [], self._definitions.revision, self._definitions.readable_bindings()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streamflow.core.event_router import EventRouter
-from streamflow.core.source_topics import binding_of
+from streamflow.core.source_topics import source_binding
 from streamflow.core.source_watermarks import Progress, SourceWatermarks
 from streamflow.engine.match import Published
 from streamflow.ids import partition_of
@@ -24,7 +24,7 @@ class Ingress:
         self._log = log
         self._limits = {"event_bytes": event_bytes, "record_bytes": record_bytes}
         self._router = EventRouter((), **self._limits)
-        self._binding = binding_of((), {})
+        self._binding = source_binding((), {})
         self._bound = 0
         self._marks = SourceWatermarks()
         self.next: dict[Place, int] = {}
@@ -36,7 +36,7 @@ class Ingress:
         published = tuple(published)
         before = self._router.topics
         self._router = EventRouter(published, **self._limits)
-        self._binding = binding_of(published, {})
+        self._binding = source_binding(published, {})
         self._bound += 1
         for topic, first in self._binding.first.items():
             if topic not in before and not first.earliest:

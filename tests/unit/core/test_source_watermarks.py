@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from streamflow.core.source_topics import Binding, FirstPosition
+from streamflow.core.source_topics import FirstPosition, SourceBinding
 from streamflow.core.source_watermarks import MISSING_MS, Progress, SourceWatermarks
 
-BINDING = Binding({"paid": ("a",), "other": ("b",)}, frozenset({"paid"}), {"a": FirstPosition(False, 0)})
+BINDING = SourceBinding({"paid": ("a",), "other": ("b",)}, frozenset({"paid"}), {"a": FirstPosition(False, 0)})
 
 
 class Desk:
