@@ -2,7 +2,7 @@
 
 Commands of a record may be held back because the engine's partition that they belong to is far behind, while later
 records are read on. The committed offset is then that of the first such record, and its counts are those up to it, so
-that offset and counts are one cut, whoever reads next.
+that offset and counts are one cut for the next reader (law one-outcome).
 """
 
 from __future__ import annotations
