@@ -46,7 +46,7 @@ async def send_batch(producer: AIOKafkaProducer, place: Place, queued: deque[Out
     taken: list[Outgoing] = []
     while queued:
         one = queued[0]
-        if builder.append(timestamp=None, key=one.key, value=one.value, headers=one.headers) is None:
+        if builder.append(timestamp=None, key=one.key, value=one.value, headers=list(one.headers)) is None:
             break  # never the first one
         taken.append(queued.popleft())
     builder.close()

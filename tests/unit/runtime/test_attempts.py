@@ -64,6 +64,12 @@ class Stage:
             self.log.read(offset, None)
             self.attempts.take(task, self.log, 0, offset, self.now_ms - age_ms, 10)
 
+    def reads(self) -> int:
+        """The offset of a new record."""
+        offset = self.log.next
+        self.log.read(offset, None)
+        return offset
+
     def cancel(self, task: Task) -> None:
         offset = self.log.next
         self.log.read(offset, None)
@@ -284,5 +290,33 @@ def test_a_task_that_somebody_sends_twice_runs_once() -> None:
         await stage.end("r0")
         stage.acknowledge()
         assert stage.log.counts == {"completed": 1, "copies": 1}
+
+    staged(play)
+
+
+def test_the_bytes_of_held_tasks_are_given_back_however_many_there_were() -> None:
+    async def play(stage: Stage) -> None:
+        tasks = (a_task(f"r{number}") for number in range(100))
+        for task in tasks:
+            offset = stage.log.next
+            stage.log.read(offset, None)
+            stage.attempts.take(task, stage.log, 0, offset, stage.now_ms, module.HELD_BYTES // 2)
+            stage.attempts.take(a_task(f"{task.run}-b"), stage.log, 0, stage.reads(), stage.now_ms, module.HELD_BYTES)
+            assert stage.attempts.room() == 0
+            await turn()
+            await stage.end(task.run, f"{task.run}-b")
+            stage.acknowledge()
+            assert stage.attempts.room() > 0
+        await asyncio.wait_for(stage.attempts.wait_room(), 1)
+
+    staged(play)
+
+
+def test_the_bytes_of_a_partition_that_is_given_away_are_given_back() -> None:
+    async def play(stage: Stage) -> None:
+        stage.attempts.take(a_task("r0"), stage.log, 0, stage.reads(), stage.now_ms, module.HELD_BYTES)
+        stage.attempts.drop(stage.log)
+        assert stage.attempts.room() > 0
+        await turn()
 
     staged(play)
