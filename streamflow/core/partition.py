@@ -27,13 +27,14 @@ from streamflow.core.outputs import Output, letter_output, outputs_of, own_comma
 from streamflow.core.place import Place
 from streamflow.core.reading import Unreadable, read
 from streamflow.core.timers import Timers
+from streamflow.definition.plan import WaitPlan
 from streamflow.engine.commands import AdvanceWatermark, Command, FireTimer, Start, StartRun
 from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.effects import PrintLine, PublishEvent
 from streamflow.engine.outcome import Contents, Decision
 from streamflow.engine.overlay import Overlay, Store
-from streamflow.engine.state import OWN, Own, RunState, content_key, run_key
-from streamflow.engine.timing import behind
+from streamflow.engine.state import OWN, Own, RunState, Timer, content_key, run_key
+from streamflow.engine.watermarks import held_by, reached_by_all
 from streamflow.errors import EngineFault, StreamflowError
 from streamflow.wire.dead_letter import dead_letter
 from streamflow.wire.decoding import Record
@@ -220,13 +221,13 @@ class PartitionCore:
         if isinstance(command, FireTimer):
             self._timer_decided(command, decision.reason, now_ms)
         elif isinstance(command, AdvanceWatermark):
-            self.timers.unblock(self._is_behind, now_ms)
+            self.timers.unblock(lambda events: reached_by_all(self.overlay.own.watermarks, events), now_ms)
 
     # -- timers
 
     def fire(self, now_ms: int) -> int:
         """Queue a command for every timer that is due at `now_ms`; how many."""
-        commands = self.timers.due(now_ms)
+        commands = self.timers.due(now_ms, self._blocked_by)
         self._queue(own_command_output(command, self.place) for command in commands)
         return len(commands)
 
@@ -236,19 +237,25 @@ class PartitionCore:
         if reason == "early":  # the host's clock is ahead of the broker's
             self.timers.again(command, now_ms + max(1, early_ms))
         elif reason == "behind":
-            self.timers.block(command, self._wait_of(command))
+            self.timers.block(command, self._events_of(command))
         elif not reason:
             self.metrics.observe("timer_lateness_seconds", -early_ms / 1000)
 
-    def _wait_of(self, command: FireTimer) -> Any:
-        """What the step of a timer waits for."""
-        head: RunState = self.overlay.get(run_key(command.run))
-        plan = self._definitions.plan(head.sha, self.overlay.get(content_key(head.sha)))
-        step = plan.step(command.step)
-        return step.work if step else None
+    def _blocked_by(self, timer: Timer) -> frozenset[str]:
+        """The events of a wait, if ingress may still have one of them that came before its limit."""
+        events = self._events_of(timer)
+        return events if held_by(self.overlay.own.watermarks, events, timer.due_ms) is not None else frozenset()
 
-    def _is_behind(self, work: Any, due_ms: int) -> bool:
-        return work is not None and behind(self.overlay.own, work, due_ms)
+    def _events_of(self, timer: Timer | FireTimer) -> frozenset[str]:
+        """The events that the step of a timer waits for; none if it is no wait, or gone."""
+        head: RunState | None = self.overlay.get(run_key(timer.run))
+        if head is None:
+            return frozenset()
+        plan = self._definitions.plan(head.sha, self.overlay.get(content_key(head.sha)))
+        step = plan.step(timer.step)
+        if step is None or not isinstance(step.work, WaitPlan):
+            return frozenset()
+        return frozenset(clause.event for clause in step.work.clauses)
 
     # -- outputs
 
