@@ -44,7 +44,7 @@ def child_run_with_text_for_a_number(site: Site) -> str:
     site.publish(_CHILD, _CATALOG)
     site.publish(_PARENT, _CATALOG)
     _both(site, "child")
-    wrong = [fact for fact in site.seen("RunStarted", definition="child", key="wrong")]
+    wrong = list(site.seen("RunStarted", definition="child", key="wrong"))
     if wrong:
         raise Broken(f"a child run started with {wrong[0].data['event']}")
     return f"no child run started; the parent: {site.story('wrong')}"

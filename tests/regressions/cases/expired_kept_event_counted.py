@@ -48,4 +48,4 @@ def _accounted(site: Site, key: str, event: str) -> str:
         told = [(record.key, record.value, record.headers) for record in site.unclaimed() + site.dead_letters()]
         return [str(each) for each in told if key in str(each) and event in str(each)]
 
-    return site.expect(found, f"a record in `unclaimed` about {event} of {key}", 20)[0][:300]
+    return site.expect(found, f"a record in `unclaimed` about {event} of {key}", 15)[0][:300]
