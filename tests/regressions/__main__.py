@@ -18,7 +18,7 @@ from streamflow.kafka.broker import EmbeddedBroker
 from tests.regressions import clock, tree
 from tests.regressions.case import Case, all_cases, all_exclusions
 from tests.regressions.play import Row, play, site_folder
-from tests.regressions.report import facts, table
+from tests.regressions.report import exit_code, facts, table
 from tests.regressions.site import Site
 from tests.regressions.tree import Tree, TreeError
 
@@ -74,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{case.finding:36} {case.name:44} {case.says}")
         return 0
     signal.signal(signal.SIGTERM, _as_interrupt)
+    signal.signal(signal.SIGINT, _as_interrupt)  # a shell ignores it for what it runs in the background
     try:
         rows = _both(chosen, asked)
     except (TreeError, OperationError) as error:
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         clock.forget()
     excluded = all_exclusions() if not asked.only else []
     print(json.dumps(facts(rows, excluded), indent=2) if asked.json else table(rows, excluded))
-    return 0 if all(row.ok for row in rows) else 1
+    return exit_code(rows)
 
 
 def _both(chosen: Sequence[Case], asked: argparse.Namespace) -> list[Row]:

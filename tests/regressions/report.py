@@ -35,6 +35,11 @@ def table(rows: Sequence[Row], exclusions: Sequence[Exclusion]) -> str:
     return "\n".join(shown)
 
 
+def exit_code(rows: Sequence[Row]) -> int:
+    """0 when every case is well."""
+    return 0 if all(row.ok for row in rows) else 1
+
+
 def facts(rows: Sequence[Row], exclusions: Sequence[Exclusion]) -> dict[str, Any]:
     """The same as JSON."""
     return {

@@ -40,14 +40,14 @@ steps:
 """ + (f"  - {{id: rest, needs: [ship], delay: {{for: {after}}}}}\n" if after else "")
 
 
-def order(site: Site, id: str, customer: str = "K", **options: int) -> None:
+def order(site: Site, id: str, customer: str = "K", *, flush: bool = True) -> None:
     """An order is placed."""
-    site.send("orders", {"type": "placed", "id": id, "customer": customer}, customer, **options)
+    site.send("orders", {"type": "placed", "id": id, "customer": customer}, customer, flush=flush)
 
 
-def pay(site: Site, id: str, customer: str = "K", **options: int) -> None:
+def pay(site: Site, id: str, customer: str = "K", *, at_ms: int = 0) -> None:
     """A payment comes."""
-    site.send("payments", {"type": "pay", "id": id, "customer": customer}, customer, **options)
+    site.send("payments", {"type": "pay", "id": id, "customer": customer}, customer, at_ms=at_ms)
 
 
 def waiting(site: Site, runs: int, timeout_s: float = 60.0) -> None:

@@ -179,7 +179,7 @@ class Site:
     ) -> None:
         """Appends a record to a topic of the case: JSON, or bytes as they are. `at_ms` is its CreateTime."""
         content = value if isinstance(value, bytes) else json.dumps(value).encode()
-        named = [(name, text.encode()) for name, text in (headers or {}).items()]
+        named: list[tuple[str, str | bytes | None]] = [(name, text.encode()) for name, text in (headers or {}).items()]
         while True:
             try:
                 self._producer.produce(
@@ -238,6 +238,11 @@ class Site:
         """The lines that runs printed, in the order of `runs`."""
         return [fact.data["text"] for fact in self.seen("LinePrinted")]
 
+    def lines(self, count: int, what: str, timeout_s: float = 30.0) -> list[str]:
+        """What runs printed, when it is so many lines. Raises Broken when it does not come to that."""
+        self.expect(lambda: len(self.printed()) >= count, what, timeout_s)
+        return self.printed()
+
     def story(self, key: str = "") -> str:
         """What happened, for the evidence of a verdict."""
         told = [f"{fact.kind}({fact.step})" if fact.step else fact.kind for fact in self.facts(key=key)]
@@ -253,13 +258,21 @@ class Site:
 
     # -- workers
 
-    def start(self, *kinds: Kind, memory_mb: int = 0, **environment: str) -> list[Process]:
-        """Starts workers, each with a folder of its own; settings as environment variables."""
-        return [self.worker(kind, kind, memory_mb=memory_mb, **environment) for kind in kinds]
+    def start(self, *kinds: Kind, settings: Mapping[str, str] | None = None, memory_mb: int = 0) -> list[Process]:
+        """Starts workers, each with a folder of its own."""
+        return [self.worker(kind, kind, settings=settings, memory_mb=memory_mb) for kind in kinds]
 
-    def worker(self, kind: Kind, name: str, *options: str, memory_mb: int = 0, **environment: str) -> Process:
-        """Starts a worker. A worker of a name that was there before goes on with its folder."""
-        own = {"STREAMFLOW_STATE_DIR": str(self.folder / name)} | environment
+    def worker(
+        self,
+        kind: Kind,
+        name: str,
+        *options: str,
+        settings: Mapping[str, str] | None = None,
+        memory_mb: int = 0,
+    ) -> Process:
+        """Starts a worker; `settings` are environment variables, `options` those of `streamflow worker`. A worker of a
+        name that was there before goes on with its folder."""
+        own = {"STREAMFLOW_STATE_DIR": str(self.folder / name)} | dict(settings or {})
         process = Process(
             [str(self.tree.streamflow), "worker", kind, *options],
             name,

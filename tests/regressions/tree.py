@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -89,15 +90,17 @@ def checkout(revision: str, folder: Path, *, keep: bool = False) -> Iterator[Tre
     end unless `keep`. With `keep` a folder that is there already is used as it is.
 
     Raises TreeError."""
-    if not (keep and (folder / ".git").exists()):
-        _run("git", "-C", str(ROOT), "worktree", "add", "--quiet", "--detach", str(folder), revision)
+    git = ("git", "-C", str(ROOT), "worktree")
     try:
+        if not (keep and (folder / ".git").exists()):
+            _run(*git, "add", "--quiet", "--detach", str(folder), revision)
         # the recipe of `make setup` without the servers, which no case needs
         _run("make", "--no-print-directory", "-C", str(folder), ".venv/.ready")
         yield Tree(folder, "base")
     finally:
-        if not keep:
-            _run("git", "-C", str(ROOT), "worktree", "remove", "--force", str(folder))
+        if not keep and folder.exists():
+            shutil.rmtree(folder)
+            _run(*git, "prune")
 
 
 def _run(*command: str) -> None:

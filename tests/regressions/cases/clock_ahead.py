@@ -17,7 +17,7 @@ def ingress_an_hour_ahead(site: Site) -> str:
     """Ingress's clock is an hour ahead and ingress is away: a payment written in time still counts."""
     site.create("orders", "payments")
     site.start("engine")
-    ingress = site.worker("ingress", "ingress", **wrong_clock(site.folder, 3600))
+    ingress = site.worker("ingress", "ingress", settings=wrong_clock(site.folder, 3600))
     site.publish(shop.definition(within="7s"), shop.CATALOG)
     shop.order(site, "o1")
     shop.waiting(site, 1, 20)
@@ -28,7 +28,7 @@ def ingress_an_hour_ahead(site: Site) -> str:
     if site.seen("WaitTimedOut"):
         raise Broken(f"the wait timed out while ingress was away, though the payment was written: {site.story()}")
     site.worker("ingress", "ingress")
-    printed = site.expect(site.printed, "the order to be paid when ingress is back", 30)
+    printed = site.lines(1, "the order to be paid when ingress is back")
     if printed != ["SHIP o1 paid by p1"]:
         raise Broken(f"printed {printed}")
     return f"printed {printed} after ingress was back"
@@ -41,7 +41,7 @@ def producer_an_hour_ahead(site: Site) -> str:
     shop.order(site, "o1")
     shop.waiting(site, 1)
     shop.pay(site, "p1", at_ms=round(time.time() * 1000) + _HOUR_MS)
-    printed = site.expect(site.printed, "the order to end", 30)
+    printed = site.lines(1, "the order to end")
     if printed != ["SHIP o1 paid by p1"]:
         raise Broken(f"printed {printed}")
     return f"printed {printed}"

@@ -29,7 +29,7 @@ def one_id_from_two_sources(site: Site) -> str:
         site.send("sales", {"cents": cents}, "shop", headers=headers | {"content-type": "application/json"})
     site.need(lambda: site.seen("RunStarted"), "the first sale to start a run")
     site.need(lambda: site.lag("ingress") == 0 == site.lag("engine"), "everything to be decided")
-    cents = [fact.data["values"]["cents"] for fact in site.seen("ValuesSet")]
-    if cents != [100, 200, 300]:
-        raise Broken(f"runs of three tills and one sale sent again: expected 100, 200, 300 but there are {cents}")
-    return f"runs: {cents}"
+    found = [fact.data["values"]["cents"] for fact in site.seen("ValuesSet")]
+    if found != [100, 200, 300]:
+        raise Broken(f"runs of three tills and one sale sent again: expected 100, 200, 300 but there are {found}")
+    return f"runs: {found}"

@@ -17,7 +17,7 @@ def three_payments_before_three_orders(site: Site) -> str:
     site.need(lambda: site.end(site.own_topic("commands")) >= before + 3, "the payments to be read")
     for number in (1, 2, 3):
         shop.order(site, f"o{number}")
-    printed = site.expect(lambda: len(site.printed()) >= 3 and site.printed(), "three orders to end", 30)
+    printed = site.lines(3, "three orders to end")
     if sorted(line.split(" paid ")[0] for line in printed) != ["SHIP o1", "SHIP o2", "SHIP o3"]:
         raise Broken(f"printed {printed}; dead letters: {len(site.dead_letters())}")
     if len({line.rpartition(" ")[2] for line in printed}) != 3:
@@ -37,7 +37,7 @@ def early_payment_beside_an_open_run(site: Site) -> str:
     shop.pay(site, "p2")
     site.need(lambda: site.end(site.own_topic("commands")) > before, "the second payment to be read")
     shop.order(site, "o2")
-    printed = site.expect(lambda: len(site.printed()) >= 2 and site.printed(), "two orders to end", 30)
+    printed = site.lines(2, "two orders to end")
     if sorted(printed) != ["SHIP o1 paid by p1", "SHIP o2 paid by p2"]:
         raise Broken(f"printed {printed}")
     return f"printed {printed}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Mapping
 
 from tests.regressions import shop
 from tests.regressions.case import Broken, case, excluded
@@ -107,7 +108,7 @@ def event_for_many_runs(site: Site) -> str:
     return told
 
 
-def _measured(site: Site, expression: str, data: dict[str, object]) -> str:
+def _measured(site: Site, expression: str, data: Mapping[str, object]) -> str:
     """Memory and time of one decision. Raises Broken when either is too much."""
     site.create("starts", "ticks")
     engine, _ = site.start("engine", "ingress")

@@ -27,7 +27,7 @@ def payment_behind_an_open_transaction(site: Site) -> str:
         stranger.commit_transaction(10)
         raise Broken(f"the wait timed out while the transaction was open, 6 s after the payment was written: {told}")
     stranger.commit_transaction(10)
-    printed = site.expect(site.printed, "the order to be paid after the transaction was committed")
+    printed = site.lines(1, "the order to be paid after the transaction was committed")
     if printed != ["SHIP o1 paid by p1"]:
         raise Broken(f"printed {printed}")
     return f"printed {printed}, after the transaction was committed"

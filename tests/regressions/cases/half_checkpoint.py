@@ -32,7 +32,9 @@ def broker_refuses_one_batch_of_a_cut(site: Site) -> str:
     chance = random.Random(7)
     site.create("orders", "payments")
     engine, _ = site.start(
-        "engine", "ingress", STREAMFLOW_ENGINE__CHECKPOINT_S="3", STREAMFLOW_ENGINE__CHECKPOINT_IDLE_S="3"
+        "engine",
+        "ingress",
+        settings={"STREAMFLOW_ENGINE__CHECKPOINT_S": "3", "STREAMFLOW_ENGINE__CHECKPOINT_IDLE_S": "3"},
     )
     site.publish(_DEFINITION, _CATALOG)
     site.send("orders", {"type": "placed", "id": "o", "customer": "first"}, "first")

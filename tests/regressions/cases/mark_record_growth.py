@@ -24,7 +24,7 @@ _LARGEST = 20_000  # bytes; the definition itself takes about 1,500
 def state_records_while_ingress_does_not_commit(site: Site) -> str:
     """After 3,000 commands without a commit of the source offset, no record of the state is larger than 20 kB."""
     site.create("ticks")
-    site.start("engine", "ingress", STREAMFLOW_INGRESS__COMMIT_S="3600")
+    site.start("engine", "ingress", settings={"STREAMFLOW_INGRESS__COMMIT_S": "3600"})
     site.publish(_DEFINITION, _CATALOG)
     for number in range(_EVENTS):
         site.send("ticks", {"type": "tick", "key": f"k{number}"}, f"k{number}", flush=False)

@@ -40,7 +40,7 @@ def wait_for_an_event_of_a_missing_topic(site: Site) -> str:
 def overdue_waits_of_a_missing_topic(site: Site) -> str:
     """50 overdue waits for an event of a missing topic append no command a second each, while ingress reads others."""
     site.create("orders", "others")
-    site.start("engine", "ingress", STREAMFLOW_INGRESS__WATERMARK_S="1")
+    site.start("engine", "ingress", settings={"STREAMFLOW_INGRESS__WATERMARK_S": "1"})
     site.publish(_OTHER, _OTHER_CATALOG)
     site.publish(shop.definition(within="2s"), shop.CATALOG)
     for number in range(_WAITS):

@@ -50,7 +50,7 @@ def payment_for_runs_of_two_versions(site: Site) -> str:
 
 
 def _shipped(site: Site, wanted: list[str]) -> str:
-    printed = site.expect(lambda: len(site.printed()) >= len(wanted) and site.printed(), f"the lines {wanted}")
+    printed = site.lines(len(wanted), f"the lines {wanted}")
     if printed != wanted:
         raise Broken(f"printed {printed}")
     return f"printed {printed}"

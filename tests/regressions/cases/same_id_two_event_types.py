@@ -14,7 +14,7 @@ def payment_with_the_id_of_its_order(site: Site) -> str:
     shop.order(site, "1")
     shop.waiting(site, 1)
     shop.pay(site, "1")
-    printed = site.expect(site.printed, "the order to end", 30)
+    printed = site.lines(1, "the order to end")
     if printed != ["SHIP 1 paid by 1"]:
         raise Broken(f"printed {printed}")
     return f"printed {printed}"

@@ -25,7 +25,7 @@ def lag_of_a_stopped_partition(site: Site) -> str:
     """A partition stops at a gap in its input: events of the other partition's keys still start runs."""
     stopped, other = site.key_in(0), site.key_in(1)
     site.create("starts")
-    engine, _ = site.start("engine", "ingress", STREAMFLOW_INGRESS__MAX_ENGINE_LAG="20")
+    engine, _ = site.start("engine", "ingress", settings={"STREAMFLOW_INGRESS__MAX_ENGINE_LAG": "20"})
     site.publish(_DEFINITION, _CATALOG)
     for key in (stopped, other):
         site.send("starts", {"type": "go", "key": key}, key)

@@ -25,8 +25,8 @@ def charge_under_way_when_cancelled(site: Site) -> str:
         book.hold("charge")
         site.create("starts")
         site.start("engine", "ingress")
-        site.worker("tasks", "tasks", "--lane", "default", **book.settings)
-        slow = site.worker("tasks", "slow", "--lane", "slow", **book.settings)
+        site.worker("tasks", "tasks", "--lane", "default", settings=book.settings)
+        slow = site.worker("tasks", "slow", "--lane", "slow", settings=book.settings)
         definition = f"""
 name: charge
 version: "1"
@@ -50,7 +50,7 @@ def child_compensates_when_its_parent_is_cancelled(site: Site) -> str:
     with outside() as book:
         book.hold("undo-inner")
         site.create("starts")
-        site.start("engine", "ingress", "tasks", **book.settings)
+        site.start("engine", "ingress", "tasks", settings=book.settings)
         child = f"""
 name: child
 version: "1"

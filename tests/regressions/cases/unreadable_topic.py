@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -55,12 +57,13 @@ def right_to_read_taken_away(site: Site) -> str:
         site.expect(lambda: "good k3" in site.printed(), "an event of the readable topic to start a run", 10)
         site.expect(lambda: "good k3 late" in site.printed(), "a wait of 1 s on the readable topic to end", 20)
     finally:
+        anybody: Any = None
         every = AclBindingFilter(
             ResourceType.TOPIC,
             site.topic("secret"),
             ResourcePatternType.LITERAL,
-            None,
-            None,
+            anybody,
+            anybody,
             AclOperation.ANY,
             AclPermissionType.ANY,
         )
