@@ -55,7 +55,7 @@ def broker_refuses_one_batch_of_a_cut(site: Site) -> str:
     for customer in customers:
         site.send("payments", {"type": "pay", "id": f"p-{customer}", "customer": customer}, customer)
     try:
-        site.expect(lambda: set(site.printed()) == set(customers), "every paid order to be shipped", 30)
+        site.expect(lambda: set(site.printed()) == set(customers), "every paid order to be shipped", 45)
     except Broken:
         lost = sorted(set(customers) - set(site.printed()))
         raise Broken(
