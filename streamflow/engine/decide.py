@@ -1,7 +1,8 @@
-"""Deciding: (state, command) -> what happens, as data. A pure function; "now" is the partition's time (law 1).
+"""Deciding: (state, command) -> what happens, as data. A pure function; "now" is the partition's time
+(law input-is-commands).
 
-Every command ends in exactly one outcome: applied, rejected, duplicate or dead (law 5). A refused command changes no
-run. Here is what all commands share; what each does is in `starts`, `offers`, `timing` and `requests`.
+Every command ends in exactly one outcome: applied, rejected, duplicate or dead (law one-outcome). A refused command
+changes no run. Here is what all commands share; what each does is in `starts`, `offers`, `timing` and `requests`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from streamflow.engine.requests import cancel_run, continue_run, fail_run, retry
 from streamflow.engine.results import complete_attempt, fail_attempt, suspend_attempt
 from streamflow.engine.starts import answer_parent, start_run
 from streamflow.engine.state import OWN, Counts, Own, RunState, StateView, Watermark, run_key
-from streamflow.engine.timing import advance_watermark, fire_timer
+from streamflow.engine.timers import fire_timer
+from streamflow.engine.timing import advance_watermark
 from streamflow.engine.transitions import StepParked
 
 

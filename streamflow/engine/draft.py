@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamflow.definition.plan import NO_OUTCOME, START, Compiled, Plan
-from streamflow.engine.commands import CompleteAttempt, FailAttempt, Parent
+from streamflow.engine.commands import CompleteAttempt, Continue, FailAttempt, Parent
 from streamflow.engine.effects import AppendCommand, Effect
 from streamflow.engine.evolve import evolve, finished, records_of
 from streamflow.engine.state import (
@@ -36,8 +36,9 @@ FINISHED_PER_KEY = 20
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What bounds one decision: counts, and bytes of encoded records. `name_bytes` is for a business key and for an
-    event's id."""
+    event's id. `environment` is a part of every run id."""
 
+    environment: str = "main"
     transitions: int = 256
     kept_events: int = 100
     window_ms: int = 7 * 86_400_000
@@ -98,6 +99,12 @@ class RunDraft:
         """Whether this command has made as many transitions as one may."""
         return len(self.draft.transitions) >= self.draft.limits.transitions
 
+    def go_on_later(self) -> None:
+        """Ask for a further command, because this one has made as many transitions as one may."""
+        head = self.head
+        again = Continue(id=f"continue/{head.run}/{head.seq}", run=head.run, seq=head.seq)
+        self.draft.effects.append(AppendCommand(head.key, again))
+
     def record(
         self, data: Any, step: str | None = None, *, attempt: int | None = None, run: str = "", key: str = ""
     ) -> Transition:
@@ -110,7 +117,7 @@ class RunDraft:
         transition = Transition(run, plan.name, plan.version, key, seq, draft.now_ms, draft.cause, data, step, attempt)
         draft.transitions.append(transition)
         after = self.state = evolve(before, transition)
-        for name, record in records_of(before, transition, plan.reads):
+        for name, record in records_of(before, after, transition, plan.reads):
             draft.put(name, record)
         if type(data) in ENDINGS:
             self._close(after, transition)

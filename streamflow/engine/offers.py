@@ -6,13 +6,14 @@ import msgspec
 
 from streamflow.definition.plan import ClausePlan, WaitPlan
 from streamflow.engine import commands as c
-from streamflow.engine.advance import advance, claim
+from streamflow.engine.advance import advance
 from streamflow.engine.draft import Draft, RunDraft
 from streamflow.engine.effects import DeadLetter
 from streamflow.engine.lookup import finished_run, open_run
 from streamflow.engine.marks import refuse_known_origin, refuse_long_names
 from streamflow.engine.outcome import Contents, Refused
 from streamflow.engine.state import Expiry, KeptEvent, KeyRecord, Own, early_key, expiry_key, key_key
+from streamflow.engine.steps.wait import claim
 from streamflow.engine.transitions import EventKept, WaitSatisfied
 
 _encoder = msgspec.json.Encoder()

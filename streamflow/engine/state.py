@@ -4,7 +4,7 @@ Many small records rather than one blob a run: a record is written when it chang
 400 items, measured).
 
     own                          the partition itself: applied offset, partition time, counts, watermarks
-    content/<sha>                a definition that a start named (law 7)
+    content/<sha>                a definition that a start named (law pinned-content)
     mark/<topic id>/<partition>  what has been applied of one source partition
     key/<definition>/<key>       the open and the remembered runs of a business key
     run/<run>                    the head of an open run
@@ -97,7 +97,16 @@ class Items(Struct, frozen=True, omit_defaults=True):
 
 
 Status = Literal[
-    "waiting", "delaying", "calling", "retrying", "suspended", "listing", "approving", "parked", "done", "skipped"
+    "waiting",
+    "delayed",
+    "calling",
+    "retrying",
+    "suspended",
+    "listing",
+    "awaiting_approval",
+    "parked",
+    "done",
+    "skipped",
 ]
 
 
@@ -168,6 +177,8 @@ class RunState(Struct, frozen=True, omit_defaults=True):
     parent: Parent | None = None
     stopping: Ending | None = None
     called: tuple[str, ...] = ()
+    # the offset in `definitions` at or below which its content was read: the contents of its child runs are there too
+    at: int = 0
 
     @property
     def parked(self) -> bool:
@@ -212,7 +223,7 @@ class Expiry(Struct, frozen=True, omit_defaults=True):
 
 
 class Counts(Struct, frozen=True):
-    """Outcomes of all commands of the partition: read = applied + rejected + duplicate + dead (law 5)."""
+    """Outcomes of all commands of the partition: read = applied + rejected + duplicate + dead (law one-outcome)."""
 
     read: int = 0
     applied: int = 0

@@ -14,11 +14,14 @@ from streamflow.engine.commands import Event, Parent
 
 
 class RunStarted(Struct, frozen=True, omit_defaults=True):
+    """The run starts with the content `sha`, which was read at or below the offset `at` in `definitions`."""
+
     trigger: str
     event: Event
     sha: str
     revision: str
     parent: Parent | None = None
+    at: int = 0
 
 
 class WaitStarted(Struct, frozen=True):
@@ -58,10 +61,9 @@ class ValuesSet(Struct, frozen=True):
 
 
 class EventEmitted(Struct, frozen=True):
-    """The event `id` is published to `topic` under `key`."""
+    """The event `id` is published under `key`, to the topic that its name is bound to."""
 
     event: str
-    topic: str
     id: str
     key: str
     data: dict[str, Any]

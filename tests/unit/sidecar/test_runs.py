@@ -12,7 +12,7 @@ from streamflow.ids import run_id
 from tests.sidecar_log import MemoryLog
 
 Start = Callable[..., str]
-NO_RUN = "00000000-0000000000000000abcd"
+NO_RUN = "00000000-main-0000000000000000abcd"
 
 
 def code(answer: Any) -> tuple[int, str]:
@@ -27,7 +27,7 @@ def test_a_start_answers_with_its_command_and_its_run(client: TestClient) -> Non
     answer = client.post("/runs", json={"definition": "refund@1", "key": "R-1", "input": {"amount": 5}, "id": "mine"})
 
     assert answer.status_code == 202
-    assert answer.json() == {"command": "request/mine", "run": run_id("refund", "R-1", "request/mine")}
+    assert answer.json() == {"command": "request/mine", "run": run_id("main", "refund", "R-1", "request/mine")}
 
 
 def test_the_same_id_starts_one_run(client: TestClient, log: MemoryLog) -> None:
@@ -62,9 +62,9 @@ def test_a_start_that_does_not_fit_is_refused_before_anything_is_appended(
 def test_a_run_tells_how_far_each_of_its_steps_is(client: TestClient, start: Start) -> None:
     run = client.get(f"/runs/{start()}").json()
 
-    assert (run["status"], run["at"], run["key"]) == ("open", {"ask": "approval"}, "R-1")
+    assert (run["status"], run["at"], run["key"]) == ("open", {"ask": "awaiting approval"}, "R-1")
     (ask,) = run["steps"]
-    assert (ask["id"], ask["state"], ask["approval"]["text"]) == ("ask", "approval", "Pay 5 back?")
+    assert (ask["id"], ask["state"], ask["approval"]["text"]) == ("ask", "awaiting_approval", "Pay 5 back?")
 
 
 def test_the_transitions_of_a_run_come_in_order(client: TestClient, start: Start) -> None:
