@@ -153,7 +153,7 @@ def timer_early(state: Path) -> None:
         draft.now_ms = max(draft.now_ms, command.due_ms)
         fire(draft, contents, own, command)
 
-    Timers.due = soon  # type: ignore[method-assign]
+    Timers.due = soon  # type: ignore[method-assign, assignment]
     decide._DECIDE[c.FireTimer] = believing
 
 
