@@ -50,7 +50,7 @@ class Parent(Struct, frozen=True, omit_defaults=True):
 
     run: str
     key: str
-    step: str
+    address: str
     attempt: int
     item: int | None = None
 
@@ -88,7 +88,7 @@ class FireTimer(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     due_ms: int
     item: int | None = None
 
@@ -98,7 +98,7 @@ class CompleteAttempt(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     attempt: int
     output: Any
     item: int | None = None
@@ -109,7 +109,7 @@ class FailAttempt(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     attempt: int
     code: str
     message: str
@@ -124,7 +124,7 @@ class SuspendAttempt(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     attempt: int
     for_ms: int
     item: int | None = None
@@ -135,7 +135,7 @@ class Decide(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     decision: Literal["approved", "rejected"]
     by: str
     data: Any = None
@@ -163,7 +163,7 @@ class RetryStep(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
 
 
 class SkipStep(Struct, frozen=True, tag_field="kind"):
@@ -171,7 +171,7 @@ class SkipStep(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
 
 
 class FailRun(Struct, frozen=True, tag_field="kind"):

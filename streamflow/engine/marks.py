@@ -28,7 +28,7 @@ def refuse_long_names(draft: Draft, command: c.StartRun | c.DeliverEvent) -> Non
 
 def refuse_long_labels(draft: Draft, command: c.Command) -> None:
     """What names a command, and what it names, is in every transition that comes of it and in what refuses it."""
-    found = (("command id", command.id), *((name, getattr(command, name, None)) for name in ("step", "by", "trace")))
+    found = (("command id", command.id), *((name, getattr(command, name, None)) for name in ("address", "by", "trace")))
     _refuse_long(draft, ((name, text) for name, text in found if text))
 
 

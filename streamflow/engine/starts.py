@@ -64,7 +64,7 @@ def start_run(draft: Draft, contents: Contents, own: Own, command: c.StartRun) -
 def answer_parent(parent: c.Parent, cause: str, code: str, message: str) -> AppendCommand:
     """Tell the parent of a run that its start was refused."""
     failed = c.FailAttempt(
-        f"{cause}/refused", parent.run, parent.step, parent.attempt, code, message, retryable=False, item=parent.item
+        f"{cause}/refused", parent.run, parent.address, parent.attempt, code, message, retryable=False, item=parent.item
     )
     return AppendCommand(parent.key, failed)
 

@@ -8,11 +8,11 @@ Many small records rather than one blob a run: a record is written when it chang
     mark/<topic id>/<partition>  what has been applied of one source partition
     key/<definition>/<key>       the open and the remembered runs of a business key
     run/<run>                    the head of an open run
-    out/<run>/<step>             the output of a step, written once; step `` is the event that started the run
-    out/<run>/<step>/<item>      the output of one item of a list
-    list/<run>/<step>/<n>        a hundred items of a list
-    item/<run>/<step>/<item>     an item that has begun and not succeeded
-    timer/<due ms>/<run>/<step>  an armed timer (with /<item>: of an item), in the order they fall due
+    out/<run>/<address>             the output of a step, written once; step `` is the event that started the run
+    out/<run>/<address>/<item>      the output of one item of a list
+    list/<run>/<address>/<n>        a hundred items of a list
+    item/<run>/<address>/<item>     an item that has begun and not succeeded
+    timer/<due ms>/<run>/<address>  an armed timer (with /<item>: of an item), in the order they fall due
     early/<definition>/<key>     events that are kept for the next run of a business key
     done/<run>                   a finished run, remembered for a window
     expiry/<ms>/<run or early>   when it is forgotten
@@ -48,24 +48,24 @@ def run_key(run: str) -> str:
     return f"run/{run}"
 
 
-def out_key(run: str, step: str) -> str:
-    return f"out/{run}/{step}"
+def out_key(run: str, address: str) -> str:
+    return f"out/{run}/{address}"
 
 
-def timer_key(due_ms: int, run: str, step: str, item: int | None = None) -> str:
-    return f"timer/{due_ms:015d}/{run}/{step}" if item is None else f"timer/{due_ms:015d}/{run}/{step}/{item}"
+def timer_key(due_ms: int, run: str, address: str, item: int | None = None) -> str:
+    return f"timer/{due_ms:015d}/{run}/{address}" if item is None else f"timer/{due_ms:015d}/{run}/{address}/{item}"
 
 
-def item_key(run: str, step: str, item: int) -> str:
-    return f"item/{run}/{step}/{item}"
+def item_key(run: str, address: str, item: int) -> str:
+    return f"item/{run}/{address}/{item}"
 
 
-def item_out_key(run: str, step: str, item: int) -> str:
-    return f"out/{run}/{step}/{item}"
+def item_out_key(run: str, address: str, item: int) -> str:
+    return f"out/{run}/{address}/{item}"
 
 
-def list_key(run: str, step: str, chunk: int) -> str:
-    return f"list/{run}/{step}/{chunk}"
+def list_key(run: str, address: str, chunk: int) -> str:
+    return f"list/{run}/{address}/{chunk}"
 
 
 def done_key(run: str) -> str:
@@ -208,7 +208,7 @@ class SourceMark(Struct, frozen=True):
 
 class Timer(Struct, frozen=True, omit_defaults=True):
     run: str
-    step: str
+    address: str
     due_ms: int
     item: int | None = None
 

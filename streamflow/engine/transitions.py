@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from streamflow.engine.address import address_of
 from streamflow.engine.commands import Event, Parent
 
 
@@ -271,6 +272,12 @@ class Transition(Struct, frozen=True, omit_defaults=True):
     data: Any
     step: str | None = None
     attempt: int | None = None
+    scope: str = ""
+
+    @property
+    def address(self) -> str:
+        """The address of the step that the fact is about; empty for a fact about the run."""
+        return address_of(self.scope, self.step or "")
 
     @property
     def type(self) -> str:

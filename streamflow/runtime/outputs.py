@@ -238,7 +238,7 @@ class Outputs:
             )
             self.append_here(
                 FailAttempt(
-                    f"{task.id}/failed", task.run, task.step, task.attempt, "lane_unknown", text, item=task.item
+                    f"{task.id}/failed", task.run, task.address, task.attempt, "lane_unknown", text, item=task.item
                 )
             )
 

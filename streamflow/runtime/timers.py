@@ -82,14 +82,14 @@ class Timers:
             timer: Timer | None = self._overlay.get(key)
             if timer is not None and key not in self._fired and key not in self._blocked:
                 self._fired.add(key)
-                commands.append(FireTimer(key, timer.run, timer.step, timer.due_ms, timer.item))
+                commands.append(FireTimer(key, timer.run, timer.address, timer.due_ms, timer.item))
         return commands
 
     def decided(self, command: FireTimer, reason: str, again_ms: int) -> None:
         """`command` was decided, and refused if there is a `reason`: fire it again at `again_ms` if it was early, or
         after the next watermark if ingress is behind. What was refused for another reason is not fired again by this
         owner."""
-        key = timer_key(command.due_ms, command.run, command.step, command.item)
+        key = timer_key(command.due_ms, command.run, command.address, command.item)
         self._fired.discard(key)
         if reason == "early":
             heapq.heappush(self._heap, (again_ms, key))

@@ -304,7 +304,7 @@ class Partition:
             if timer.due_ms > self.worker.now_ms:
                 break
             if key not in self.blocked and self.fired.get(key, 0) <= self.worker.now_ms:
-                command = FireTimer(key, timer.run, timer.step, timer.due_ms, timer.item)
+                command = FireTimer(key, timer.run, timer.address, timer.due_ms, timer.item)
                 self.outbox.append(Outgoing(COMMANDS, self.number, b"", encode_command(command)))
                 self.fired[key] = 1 << 62
                 count += 1
@@ -330,7 +330,7 @@ class Partition:
                 self.blocked.discard(key)
                 self.fired.pop(key, None)
         elif isinstance(command, FireTimer) and decision.outcome == "rejected":
-            key = timer_key(command.due_ms, command.run, command.step, command.item)
+            key = timer_key(command.due_ms, command.run, command.address, command.item)
             self.fired.pop(key, None)
             if decision.reason == "behind":
                 self.blocked.add(key)

@@ -85,7 +85,7 @@ def finishes(running: Running, key: str) -> None:
         (b'{"kind": "Unheard"}', "an unknown kind"),
         (b'{"kind": "DeliverEvent", "id": 7}', "a wrong type"),
         (b"[" * 5000, "deep nesting"),
-        (b'{"kind":"FireTimer","id":"t","run":"nonsense","step":"s","due_ms":1}', "a run without a slot"),
+        (b'{"kind":"FireTimer","id":"t","run":"nonsense","address":"s","due_ms":1}', "a run without a slot"),
     ],
 )
 def test_a_record_that_is_no_command_is_dead_lettered_with_its_bytes(

@@ -73,7 +73,7 @@ def begin_attempt(
             trigger="",
             event=c.Event(name="", id=task, time_ms=draft.now_ms, data=values),
             trace=draft.trace,
-            parent=c.Parent(run=head.run, key=head.key, step=step.id, attempt=attempt, item=item),
+            parent=c.Parent(run=head.run, key=head.key, address=step.id, attempt=attempt, item=item),
         )
         place.fits(command, "with")
         requested = ChildRequested(

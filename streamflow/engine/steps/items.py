@@ -164,7 +164,7 @@ def _listed_records(state: RunState, transition: Transition, reads: frozenset[st
     items = transition.data.items
     for chunk in range(ceil(len(items) / LIST_CHUNK)):
         part = items[chunk * LIST_CHUNK : (chunk + 1) * LIST_CHUNK]
-        yield list_key(transition.run, transition.step or "", chunk), part
+        yield list_key(transition.run, transition.address, chunk), part
 
 
 def _ended(before: StepState | None, transition: Transition) -> StepState:
@@ -177,7 +177,7 @@ def _ended(before: StepState | None, transition: Transition) -> StepState:
 
 
 def _ended_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
-    data, run, step = transition.data, transition.run, transition.step or ""
+    data, run, step = transition.data, transition.run, transition.address
     if data.outcome is not None:
         yield from list_forgotten(run, step, data.total)
         if data.outcome in NO_OUTCOME and step in reads:
