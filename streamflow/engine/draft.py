@@ -163,9 +163,10 @@ class RunDraft:
         now_ms: int | None = None,
         unseen: tuple[str, ...] = (),
     ) -> Mapping[str, Any]:
-        """The values that `expression` reads, and no others: converting them is most of its cost. `item` is (index,
-        item) of a list, `now_ms` the time to give for `now` instead of the command's, `unseen` are steps to be taken
-        for not ended."""
+        """The values that `expression` reads, and no others: converting them is most of its cost.
+
+        `item` is (index, item) of a list, `now_ms` the time to give for `now` instead of the command's, `unseen` are
+        steps that count as not ended."""
         names, draft, head = expression.names, self.draft, self.head
         values: dict[str, Any] = {}
         if "event" in names:

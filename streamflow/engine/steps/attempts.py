@@ -58,7 +58,7 @@ def begin_attempt(
     element = (
         None if item is None else (item, draft.get(list_key(head.run, step.id, item // LIST_CHUNK))[item % LIST_CHUNK])
     )
-    unseen = inputs_not_ready(run, work) if state is None else ()
+    unseen = unfinished_inputs(run, work) if state is None else ()
     place = Place(run, element, None, unseen) if state is None else Place(run, element, state.began_ms, state.unseen)
     values = place.values(work.values, "with")
     task = task_id(head.run, step.id, item, attempt)
@@ -123,7 +123,7 @@ def begin_attempt(
     draft.effects.append(SendTask(work.lane, whole))
 
 
-def inputs_not_ready(run: RunDraft, work: CallPlan | ChildPlan) -> tuple[str, ...]:
+def unfinished_inputs(run: RunDraft, work: CallPlan | ChildPlan) -> tuple[str, ...]:
     """The steps that the values of `work` name and that have not ended: were they seen once they have, attempts would
     differ from each other."""
     states, named = run.head.steps, {name for _, expression in work.values for name in expression.steps}

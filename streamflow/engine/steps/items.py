@@ -29,8 +29,8 @@ from streamflow.engine.steps.attempts import (
     call_off,
     failed_output,
     handled_outcome,
-    inputs_not_ready,
     no_values,
+    unfinished_inputs,
 )
 from streamflow.engine.steps.kind import Change, FactRule, FormatTime
 from streamflow.engine.transitions import AttemptFailed, ItemsEnded, ItemsListed, StepParked, Transition
@@ -53,7 +53,7 @@ def begin_list(run: RunDraft, step: StepPlan, each: EachPlan) -> None:
     work = step.work
     assert isinstance(work, CallPlan | ChildPlan)
     deadline = None if work.within_ms is None else run.draft.now_ms + work.within_ms
-    listed = ItemsListed(items=tuple(items), deadline_ms=deadline, unseen=inputs_not_ready(run, work))
+    listed = ItemsListed(items=tuple(items), deadline_ms=deadline, unseen=unfinished_inputs(run, work))
     run.record(listed, step.id)
     go_on_list(run, step)
 
