@@ -1,4 +1,5 @@
-"""Identifiers, all derived and never drawn, so that the same commands give the same names everywhere (design law 2)."""
+"""Identifiers, all derived and never drawn, so that the same commands give the same names everywhere
+(law identical-replay)."""
 
 from __future__ import annotations
 
@@ -34,12 +35,14 @@ def partition_of(key: str, partitions: int) -> int:
     return slot(key) % partitions
 
 
-def run_id(definition: str, key: str, cause: str) -> str:
-    """The id of the run that `cause` (an event id or a command id) starts: slot in hex, then a digest.
+def run_id(environment: str, definition: str, key: str, start: str) -> str:
+    """The id of the run that `start` (what asked for it) starts in `environment`: slot in hex, environment, digest.
 
-    It names the definition without its version, so an event that is matched again by a newer version finds its run."""
-    digest = hashlib.blake2b(f"{definition}\0{key}\0{cause}".encode(), digest_size=10).hexdigest()
-    return f"{slot(key):08x}-{digest}"
+    It names the definition without its version, so a start that is matched again by a newer version finds its run. Runs
+    of two environments never share an id, nor do the idempotency keys that contain it."""
+    parts = "\0".join((environment, definition, key, start))
+    digest = hashlib.blake2b(parts.encode(), digest_size=10).hexdigest()
+    return f"{slot(key):08x}-{environment}-{digest}"
 
 
 def partition_of_run(run: str, partitions: int) -> int:

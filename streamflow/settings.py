@@ -13,6 +13,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
+DEFAULT_PREFIX = "streamflow."
+DEFAULT_ENVIRONMENT = "main"
+
 
 class Section(BaseModel):
     """A closed, frozen part of the tree."""
@@ -50,7 +53,7 @@ class Topics(Section):
     """The fixed set of topics."""
 
     prefix: str = Field(
-        default="streamflow.",
+        default=DEFAULT_PREFIX,
         pattern=r"^[A-Za-z0-9._-]{0,100}$",
         description="put before every topic name, group and transactional id",
     )
@@ -215,6 +218,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STREAMFLOW_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
+    environment: str = Field(
+        default=DEFAULT_ENVIRONMENT,
+        pattern=r"^[a-z0-9]{1,16}$",
+        description="name of this environment, such as test or prod: a part of every run id and idempotency key; fixed "
+        "with the topics, never changed afterwards",
+    )
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
     engine: Engine = Engine()

@@ -37,8 +37,9 @@ FINISHED_PER_KEY = 20
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What bounds one decision: counts, and bytes of encoded records. `name_bytes` is for a business key and for an
-    event's id."""
+    event's id. `environment` is a part of every run id."""
 
+    environment: str = "main"
     transitions: int = 256
     kept_events: int = 100
     window_ms: int = 7 * 86_400_000

@@ -59,6 +59,7 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
             steps={},
             seen=(data.event.id,),
             parent=data.parent,
+            at=data.at,
         )
     rule = FACT_RULES[type(data)]
     changed: dict[str, Any] = {"seq": transition.seq}

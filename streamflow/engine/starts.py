@@ -19,7 +19,7 @@ def start_run(draft: Draft, contents: Contents, own: Own, command: c.StartRun) -
     """Start a run, or offer the event to the open one, as the definition says. Raises Refused."""
     refuse_known_origin(draft, command.origin)
     refuse_long_names(draft, command)
-    run = run_id(command.definition, command.key, command.event.id)
+    run = run_id(draft.limits.environment, command.definition, command.key, command.event.id)
     if draft.get(run_key(run)) is not None or draft.get(done_key(run)) is not None:
         raise Refused("duplicate", "run_exists")
     if command.origin is None and draft.now_ms - command.event.time_ms > draft.limits.window_ms:
@@ -53,7 +53,14 @@ def start_run(draft: Draft, contents: Contents, own: Own, command: c.StartRun) -
     draft.put(key_key(command.definition, command.key), KeyRecord((*known.open, run), known.finished))
     drafted = RunDraft(draft, plan, None)
     drafted.record(
-        RunStarted(command.trigger, command.event, command.start.sha, command.start.revision, command.parent),
+        RunStarted(
+            trigger=command.trigger,
+            event=command.event,
+            sha=command.start.sha,
+            revision=command.start.revision,
+            parent=command.parent,
+            at=command.start.at,
+        ),
         run=run,
         key=command.key,
     )

@@ -4,7 +4,7 @@ Many small records rather than one blob a run: a record is written when it chang
 400 items, measured).
 
     own                          the partition itself: applied offset, partition time, counts, watermarks
-    content/<sha>                a definition that a start named (law 7)
+    content/<sha>                a definition that a start named (law pinned-content)
     mark/<topic id>/<partition>  what has been applied of one source partition
     key/<definition>/<key>       the open and the remembered runs of a business key
     run/<run>                    the head of an open run
@@ -251,6 +251,10 @@ class RunState(Struct, frozen=True, omit_defaults=True):
     called: tuple[str, ...] = ()
     """Addresses of the steps that called something outside, in the order of their first calls."""
 
+    at: int = 0
+    """The offset in `definitions` at or below which its content was read: the contents of its child runs are there
+    too."""
+
     @property
     def parked(self) -> bool:
         return any(step.status == "parked" for step in self.steps.values())
@@ -303,7 +307,7 @@ class Expiry(Struct, frozen=True, omit_defaults=True):
 
 
 class Counts(Struct, frozen=True):
-    """Outcomes of all commands of the partition: read = applied + rejected + duplicate + dead (law 5)."""
+    """Outcomes of all commands of the partition: read = applied + rejected + duplicate + dead (law one-outcome)."""
 
     read: int = 0
     applied: int = 0

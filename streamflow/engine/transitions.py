@@ -32,6 +32,9 @@ class RunStarted(Struct, frozen=True, omit_defaults=True):
     parent: Parent | None = None
     """The step of another run that waits for its end."""
 
+    at: int = 0
+    """The offset in `definitions` at or below which its content was read."""
+
 
 class WaitStarted(Struct, frozen=True):
     """The step waits for one of `events`, until `due_ms` (None: for ever)."""
@@ -70,13 +73,10 @@ class ValuesSet(Struct, frozen=True):
 
 
 class EventEmitted(Struct, frozen=True):
-    """An event is published."""
+    """An event is published, to the topic that its name is bound to."""
 
     event: str
     """Its name in the catalog."""
-
-    topic: str
-    """The topic that it is published to."""
 
     id: str
     """Its id, `<run>/<seq>`: a repeated copy has the same."""

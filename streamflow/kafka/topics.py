@@ -1,4 +1,5 @@
-"""The fixed set of topics as data (design section 2): names, partitions and every setting that our promises rest on.
+"""The fixed set of topics as data (docs/design.md#topics): names, partitions and every setting that our promises rest
+on.
 
 Every topic has LogAppendTime: partition time in `commands` must be the broker's, and a broker that took the producers'
 times would refuse the records of a producer with a wrong clock. A definition adds no topic; lanes are configuration,
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from streamflow.kafka.connection import max_batch_bytes
-from streamflow.settings import Settings
+from streamflow.settings import DEFAULT_PREFIX, Settings
 
 DEFINITIONS = "definitions"
 COMMANDS = "commands"
@@ -66,6 +67,17 @@ def topic_name(settings: Settings, role: str) -> str:
 def lane_topic_name(settings: Settings, lane: str) -> str:
     """The full name of the topic of a lane's tasks."""
     return topic_name(settings, f"tasks.{lane}")
+
+
+def is_own(settings: Settings, topic: str) -> bool:
+    """Whether `topic` is one of Streamflow's own, of this installation or of one with the usual prefix. What is written
+    there decides about runs, so no definition may read or emit to it: everything that takes the name of a users' topic
+    asks here."""
+    roles = {one.role for one in topics(settings)}
+    return any(
+        topic.startswith(prefix) and (topic.removeprefix(prefix) in roles or topic.startswith(f"{prefix}tasks."))
+        for prefix in (settings.topics.prefix, DEFAULT_PREFIX)
+    )
 
 
 def topics(settings: Settings) -> tuple[Topic, ...]:

@@ -59,7 +59,7 @@ def request(
         "",
         Event(stands_for, command_id, time.time_ns() // 1_000_000, data),
     )
-    return Request(command, run_id(name, key, command_id), version, id is not None)
+    return Request(command, run_id(log.environment, name, key, command_id), version, id is not None)
 
 
 def _published(log: Snapshot, reference: str) -> tuple[str, str, str]:

@@ -49,6 +49,7 @@ from streamflow.wire.codec import encode_command
 from streamflow.wire.transitions import decode_transition, rfc3339
 
 TOMBSTONE_RETENTION_MS = 86_400_000
+EVENT_BYTES = 512_000  # of the payload of one event: the default of the settings
 MAX_ROUNDS = 10_000  # of `run_until_quiet`: more is a definition that feeds itself
 
 
@@ -63,6 +64,7 @@ class Simulation:
         source_partitions: int = 1,
         workers: Sequence[str] = ("worker",),
         limits: Limits | None = None,
+        event_bytes: int = EVENT_BYTES,
         now_ms: int = START_MS,
         partition: Callable[[int, Worker], Partition] = Partition,
         operations: Mapping[str, Function] | None = None,
@@ -70,9 +72,9 @@ class Simulation:
         self.clock = Clock(now_ms)
         self.log = Log(self.clock, partitions, source_partitions)
         self.definitions = Definitions()
-        self.ingress = Ingress(self.log)
         self.tasks = Tasks(self.log, operations or {})
         self.limits = limits or Limits()
+        self.ingress = Ingress(self.log, event_bytes=event_bytes, record_bytes=self.limits.record_bytes)
         self.printed: list[PrintLine] = []
         self.workers = {
             name: Worker(
@@ -143,7 +145,7 @@ class Simulation:
         live = next(found for found in self.definitions.published() if found.plan.name == definition and found.newest)
         event = Event("", id, self.clock.now_ms, data)
         self.append(StartRun(f"start/{id}", definition, key, Start(live.plan.sha, live.at), "", event))
-        return run_id(definition, key, id)
+        return run_id(self.limits.environment, definition, key, id)
 
     def cancel(self, run: str, reason: str = "") -> None:
         self.append(CancelRun(f"cancel/{run}", run, reason))
@@ -197,9 +199,9 @@ class Simulation:
                 partition.worker.definitions.catch_up()
                 busy += partition.take(partition.fetch())
                 partition.fire()
-                busy += partition.send()
+                busy += partition.send() + partition.publish()
             busy += self.tasks.work()
-            if not busy and self.checkpoint():
+            if not busy and self.checkpoint() and all(partition.has_read for partition in self.open_partitions()):
                 return
         raise RuntimeError(
             f"expected an end within {MAX_ROUNDS} rounds but there is more to do; look for a definition that starts "
@@ -211,6 +213,7 @@ class Simulation:
         opened again."""
         for partition in self.open_partitions():
             partition.send()
+            partition.publish()
             try:
                 while partition.checkpoint_further():
                     pass

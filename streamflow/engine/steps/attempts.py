@@ -63,13 +63,14 @@ def begin_attempt(
     values = place.values(work.values, "with")
     task = task_id(head.run, step.id, item, attempt)
     if isinstance(work, ChildPlan):
+        place.valid(work.validator, values, "with")
         key = place.key(work.key, "run/key")
-        child = run_id(work.definition, key, task)
+        child = run_id(draft.limits.environment, work.definition, key, task)
         command = c.StartRun(
             id=f"child/{task}",
             definition=work.definition,
             key=key,
-            start=c.Start(sha=work.sha, at=work.at, revision=head.revision),
+            start=c.Start(sha=work.sha, at=head.at, revision=head.revision),
             trigger="",
             event=c.Event(name="", id=task, time_ms=draft.now_ms, data=values),
             trace=draft.trace,
