@@ -125,8 +125,8 @@ def parsed(record: Record, now_ms: int, origins: Origins) -> Command:
                 told["definition"],
                 told["key"],
                 told["event"]["id"],
-                start.get("sha", ""),
-                start.get("revision", ""),
+                start.get("sha256", ""),
+                start.get("engine_revision", ""),
                 told.get("keep_ms", 0) > 0,
                 child=told.get("parent") is not None,
             )

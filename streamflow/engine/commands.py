@@ -36,14 +36,14 @@ class Origin(Struct, frozen=True):
     tag: str
 
 
-class Start(Struct, frozen=True):
+class DefinitionRef(Struct, frozen=True):
     """What a start names: the content's sha256, the offset in `definitions` at or below which that content was read
     (law pinned-content), and the revision of the engine that is to run it
     (docs/design.md#what-identical-replay-forbids)."""
 
-    sha: str
-    at: int
-    revision: str = REVISION
+    sha256: str
+    log_offset: int
+    engine_revision: str = REVISION
 
 
 class Parent(Struct, frozen=True, omit_defaults=True):
@@ -63,7 +63,7 @@ class StartRun(Struct, frozen=True, tag_field="kind"):
     id: str
     definition: str
     key: str
-    start: Start
+    start: DefinitionRef
     trigger: str
     event: Event
     origin: Origin | None = None

@@ -105,7 +105,7 @@ class Items(Struct, frozen=True, omit_defaults=True):
     failed: int = 0
     """Items that have failed for good."""
 
-    again: int | None = None
+    retry_cursor: int | None = None
     """While a parked list is retried: the index from which to look for the next failed item. None before that."""
 
 
@@ -140,10 +140,10 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     attempt: int = 0
     """The number of the latest attempt, from 1."""
 
-    spent: int = 0
+    attempts_before_retry: int = 0
     """The number of the last attempt before a person retried the parked step."""
 
-    began_ms: int = 0
+    first_attempt_ms: int = 0
     """When the first attempt was made. Its expressions are evaluated at that time, so that all attempts get the same
     input."""
 
@@ -156,7 +156,7 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     child: ChildRef | None = None
     """The child run that it waits for."""
 
-    unseen: tuple[str, ...] = ()
+    inputs_not_ready: tuple[str, ...] = ()
     """Steps that its input names and that had not ended at the first attempt: no attempt sees their outputs."""
 
 
@@ -169,7 +169,7 @@ class ItemState(Struct, frozen=True, omit_defaults=True):
     attempt: int
     """The number of its latest attempt, from 1."""
 
-    spent: int = 0
+    attempts_before_retry: int = 0
     """The number of its last attempt before a person retried the list."""
 
     due_ms: int | None = None
@@ -325,7 +325,7 @@ class Watermark(Struct, frozen=True):
         return min(self.at_ms.values(), default=0) if len(self.at_ms) >= self.partitions else 0
 
 
-class Own(Struct, frozen=True):
+class PartitionState(Struct, frozen=True):
     """The partition's own record."""
 
     applied: int = -1
@@ -355,7 +355,7 @@ class Own(Struct, frozen=True):
 
 
 KINDS: dict[str, Any] = {
-    "own": Own,
+    "own": PartitionState,
     "content": str,
     "mark": SourceMark,
     "key": KeyRecord,
