@@ -236,7 +236,9 @@ class Protocol(RuleBasedStateMachine):
     @rule(place=st.integers(0, 10), yes=st.booleans(), number=PARTITIONS)
     def someone_decides(self, place: int, yes: bool, number: int) -> None:
         heads = sorted(self.referee.folds[number].heads.items())
-        asked = [(run, name) for run, head in heads for name, s in head.steps.items() if s.status == "awaiting_approval"]
+        asked = [
+            (run, name) for run, head in heads for name, s in head.steps.items() if s.status == "awaiting_approval"
+        ]
         if asked:
             run, step = asked[place % len(asked)]
             self.requests += 1
