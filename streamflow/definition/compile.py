@@ -82,7 +82,15 @@ def _step(step: Step, graph: Graph, catalog: Catalog, needed: set[str], schemas:
         dependents=graph.dependents[step.id],
         each=EachPlan(items, step.each.at_once) if step.each is not None and items is not None else None,
         handled=frozenset(outcome for outcome in NO_OUTCOME if f"{step.id}.{outcome}" in needed),
-        undo=StepPlan(f"{step.id}.undo", f"undo {title}", (), True, None, _call(step.undo, step, catalog, schemas), ())
+        undo=StepPlan(
+            id=f"{step.id}.undo",
+            title=f"undo {title}",
+            needs=(),
+            join_all=True,
+            condition=None,
+            work=_call(step.undo, step, catalog, schemas),
+            dependents=(),
+        )
         if step.undo is not None
         else None,
     )
@@ -95,7 +103,9 @@ def _need(need: str) -> NeedPlan:
 
 def _clause(clause: Trigger | WaitEvent, schemas: ReadSchemas) -> ClausePlan:
     schemas = schemas.with_event(clause.event)
-    return ClausePlan(clause.id, clause.event, _optional(clause.where, schemas), _optional(clause.key, schemas))
+    return ClausePlan(
+        id=clause.id, event=clause.event, where=_optional(clause.where, schemas), key=_optional(clause.key, schemas)
+    )
 
 
 def _optional(source: str | None, schemas: ReadSchemas) -> Compiled | None:
@@ -155,7 +165,10 @@ def _wait(wait: Wait, catalog: Catalog, schemas: ReadSchemas) -> WaitPlan:
     specs = [catalog.event(clause.event) for clause in wait.events]
     topics = sorted({topic for spec in specs if spec is not None for topic in spec.topics})
     return WaitPlan(
-        tuple(_clause(clause, schemas) for clause in wait.events), _ms(wait.within), _ms(wait.keep), tuple(topics)
+        clauses=tuple(_clause(clause, schemas) for clause in wait.events),
+        within_ms=_ms(wait.within),
+        keep_ms=_ms(wait.keep),
+        topics=tuple(topics),
     )
 
 
@@ -184,7 +197,13 @@ def _retry(call: Call, spec: OperationSpec) -> RetryPlan:
         code.id: (code.attempts, parse_ms(code.backoff) if code.backoff is not None else backoff)
         for code in retry.codes
     }
-    return RetryPlan(retry.attempts, backoff, retry.factor, parse_ms(retry.longest), once | said)
+    return RetryPlan(
+        attempts=retry.attempts,
+        backoff_ms=backoff,
+        factor=retry.factor,
+        longest_ms=parse_ms(retry.longest),
+        codes=once | said,
+    )
 
 
 def _child(run: ChildRun, step: Step, catalog: Catalog, schemas: ReadSchemas) -> ChildPlan:
@@ -203,4 +222,6 @@ def _child(run: ChildRun, step: Step, catalog: Catalog, schemas: ReadSchemas) ->
 
 
 def _approval(approval: Approval, schemas: ReadSchemas) -> ApprovalPlan:
-    return ApprovalPlan(schemas.compile(approval.text), tuple(approval.who), approval.form, _ms(approval.within))
+    return ApprovalPlan(
+        text=schemas.compile(approval.text), who=tuple(approval.who), form=approval.form, within_ms=_ms(approval.within)
+    )
