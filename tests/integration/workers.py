@@ -208,7 +208,8 @@ class Bench:
         **data: Any,
     ) -> None:
         """Appends the delivery of an event."""
-        event = c.Event(name, event_id or f"{name}-{key}-{self._next()}", time_ms, {"id": key, "amount": 10, **data})
+        id_ = event_id or f"{name}-{key}-{self._next()}"
+        event = c.Event(name, id_, time_ms, {"id": key, "amount": 10, **data}, time_ms)
         self.send(c.DeliverEvent(f"deliver-{event.id}", definition, key, event), flush=flush)
 
     def key_of(self, partition: int, nth: int = 0) -> str:

@@ -94,6 +94,7 @@ class Bench:
             id or f"{name}-{self.offset}",
             self.now_ms if time_ms is None else time_ms,
             {} if data is None else data,
+            time_ms or 0,
         )
         return self.take(an_offer(event, definition=self.plan.name, key=key, keep_ms=keep_ms))
 
