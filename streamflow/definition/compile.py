@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as ByName
-
 from streamflow.definition import content as contents
-from streamflow.definition.catalog import Binding, Catalog, OperationSpec
+from streamflow.definition.catalog import Catalog, OperationSpec
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.graph import Graph
 from streamflow.definition.model import Approval, Call, ChildRun, Definition, Mapping, Step, Trigger, Wait, WaitEvent
@@ -35,13 +33,12 @@ from streamflow.definition.read_schemas import ReadSchemas
 from streamflow.definition.validation import validator
 
 
-def plan_of(content: bytes, bindings: ByName[str, Binding] | None = None) -> Plan:
-    """The plan of canonical `content`. What workers use; it does not check types again. `bindings` (by name of the
-    event) say in which topics the events of its waits are found.
+def plan_of(content: bytes) -> Plan:
+    """The plan of canonical `content`. What workers use; it does not check types again.
 
     Raises DefinitionError if an expression or the graph cannot be compiled, which published content never does."""
     definition, catalog = contents.read_content(content)
-    return compile_plan(definition, catalog.bound(bindings or {}), contents.sha256_of(content))
+    return compile_plan(definition, catalog, contents.sha256_of(content))
 
 
 def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
@@ -118,7 +115,7 @@ def _values(mappings: list[Mapping], schemas: ReadSchemas) -> tuple[tuple[str, C
 
 def _work(step: Step, catalog: Catalog, schemas: ReadSchemas) -> Work:
     if step.wait is not None:
-        return _wait(step.wait, catalog, schemas)
+        return _wait(step.wait, schemas)
     if step.choose is not None:
         return ChoosePlan(tuple(BranchPlan(branch.id, _optional(branch.if_, schemas)) for branch in step.choose))
     if step.set is not None:
@@ -161,15 +158,9 @@ def _ms(text: str | None) -> int | None:
     return parse_ms(text) if text is not None else None
 
 
-def _wait(wait: Wait, catalog: Catalog, schemas: ReadSchemas) -> WaitPlan:
-    specs = [catalog.event(clause.event) for clause in wait.events]
-    topics = sorted({topic for spec in specs if spec is not None for topic in spec.topics})
-    return WaitPlan(
-        clauses=tuple(_clause(clause, schemas) for clause in wait.events),
-        within_ms=_ms(wait.within),
-        keep_ms=_ms(wait.keep),
-        topics=tuple(topics),
-    )
+def _wait(wait: Wait, schemas: ReadSchemas) -> WaitPlan:
+    clauses = tuple(_clause(clause, schemas) for clause in wait.events)
+    return WaitPlan(clauses=clauses, within_ms=_ms(wait.within), keep_ms=_ms(wait.keep))
 
 
 def _call(call: Call, step: Step, catalog: Catalog, schemas: ReadSchemas) -> CallPlan:
