@@ -1,12 +1,12 @@
 """One partition of `commands` without I/O: what it decides, what it sends, when it fires timers, and what a checkpoint
 holds. Its host fetches records, sends outputs, commits transactions and writes the store, and decides nothing.
 
-    begin                        after the restore: whether the partition can be served, and from which offset
-    judge, take                  a fetched batch: trimmed, checked for holes, decided record by record
-    outputs, acknowledged        what to send, and what has arrived
-    fire                         commands for timers that are due
-    outbox, published, failed, refused   events for users' topics
-    capture, saved               a checkpoint, with the steps in between on what `capture` returns
+    begin                               after the restore: whether the partition can be served, and from which offset
+    trim, judge, take                   a fetched batch: trimmed, checked for holes, decided record by record
+    outputs, acknowledged               what to send, and what has arrived
+    fire                                commands for timers that are due
+    outbox, published, failed, refused  events for users' topics
+    capture, saved                      a checkpoint, with the steps in between on what `capture` returns
 """
 
 from __future__ import annotations
