@@ -27,7 +27,7 @@ from streamflow.core.place import Place
 from streamflow.engine.effects import PrintLine
 from streamflow.engine.overlay import Store
 from streamflow.errors import EngineFault, OperationError
-from streamflow.kafka.cancellation import is_asked_for
+from streamflow.kafka.cancellation import cancel, is_asked_for
 from streamflow.runtime.changelog import Changelog
 from streamflow.runtime.input_queue import InputQueue
 from streamflow.runtime.outputs import Outputs
@@ -184,9 +184,7 @@ class Partition:
                     error=repr(error),
                     consequence="at most one interval is replayed",
                 )
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel(self._tasks)
         if self._publisher is not None:
             await self._publisher.close()
         self._outputs.close()
