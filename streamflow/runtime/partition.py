@@ -273,26 +273,26 @@ class Partition:
             async with self._deciding:
                 while left and not core.must_save:
                     await self._one(core, left.popleft())
+                self._changed.set()
+                self._timer_moved.set()
                 await self._outputs.send()
             self._publish()
             if core.must_save:
                 await self.checkpoint()
 
     async def _one(self, core: PartitionCore, fetched: Any) -> None:
-        record = Record(
-            topic=fetched.topic,
-            partition=fetched.partition,
-            offset=fetched.offset,
-            timestamp_ms=fetched.timestamp,
-            key=fetched.key,
-            value=fetched.value,
-            headers=tuple(fetched.headers),
+        record = Record(  # in the order of its fields: this is done for every command
+            fetched.topic,
+            fetched.partition,
+            fetched.offset,
+            fetched.timestamp,
+            fetched.key,
+            fetched.value,
+            tuple(fetched.headers),
         )
         while (start := core.take(record, self._now_ms())) is not None:
             await self._outputs.send()
             await self._plans.wait(start, DEFINITIONS_WAIT_S)
-        self._changed.set()
-        self._timer_moved.set()
         self._unsaved_bytes += len(record.value or b"") + 100
 
     # -- timers and events
