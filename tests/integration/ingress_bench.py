@@ -67,13 +67,10 @@ class Worker:
         if ahead_s:
             own["AHEAD_S"] = str(ahead_s)
         environ = os.environ | {f"STREAMFLOW_{name}": value for name, value in own.items()}
+        program = (CLOCK if ahead_s else "") + RUNNER.replace("ROLE", role)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", (CLOCK if ahead_s else "") + RUNNER.replace("ROLE", role)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environ,
+                [sys.executable, "-c", program], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ
             )
 
     def kill(self) -> None:

@@ -49,7 +49,9 @@ def ends(bench: Bench) -> dict[str, str]:
     """How the wait of each run ended, by key."""
     found = {}
     for record in bench.records("runs"):
-        fact = dict(record.headers() or [])["ce_type"].decode().removeprefix("streamflow.")
+        type_ = dict(record.headers() or [])["ce_type"]
+        assert isinstance(type_, bytes)
+        fact = type_.decode().removeprefix("streamflow.")
         if fact in ("WaitSatisfied", "WaitTimedOut"):
             found[(record.key() or b"").decode()] = fact
     return found
@@ -210,16 +212,18 @@ def test_a_topic_that_may_not_be_read_any_more_stops_no_other_and_times_nothing_
             time.sleep(3)  # their limit passes, and nothing may happen
             assert ends(bench) == {"first": "WaitSatisfied"}
             assert len(watermarks(bench, payments)) <= before + 2
+            any_: Any = None
             everything = AclBindingFilter(
                 ResourceType.TOPIC,
                 payments,
                 ResourcePatternType.LITERAL,
-                None,
-                None,
+                any_,
+                any_,
                 AclOperation.ANY,
                 AclPermissionType.ANY,
             )
-            bench.admin.delete_acls([everything])[everything].result()
+            deleted: Any = bench.admin.delete_acls([everything])
+            deleted[everything].result()
             found = eventually(lambda: now if len(now := ends(bench)) == 22 else None, timeout=40, every=0.3)
             assert {key for key, end in found.items() if end == "WaitTimedOut"} == {f"o-{n}" for n in range(20)}
             assert ingress.stop() == 0
@@ -233,4 +237,5 @@ def allow(bench: Bench, topic: str, operation: AclOperation, permission: AclPerm
     acl = AclBinding(
         ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation, permission
     )
-    bench.admin.create_acls([acl])[acl].result()
+    created: Any = bench.admin.create_acls([acl])
+    created[acl].result()
