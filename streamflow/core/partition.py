@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -21,13 +21,14 @@ from streamflow.core.checkpoint import Checkpoint
 from streamflow.core.contiguity import Verdict, judge
 from streamflow.core.cut import batches_of, whole_cut
 from streamflow.core.metrics import Metrics, NoMetrics
+from streamflow.core.opening import Skipped, check_opening, input_gap, require_known
 from streamflow.core.outbox import Entry, Outbox, TopicOf, unsent_of
 from streamflow.core.outputs import Output, letter_output, outputs_of, own_command_output
 from streamflow.core.place import Place
 from streamflow.core.reading import Unreadable, read
 from streamflow.core.timers import Timers
 from streamflow.definition.plan import WaitPlan
-from streamflow.engine.commands import KNOWN_REVISIONS, AdvanceWatermark, Command, FireTimer, Start, StartRun
+from streamflow.engine.commands import AdvanceWatermark, Command, FireTimer, Start, StartRun
 from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.effects import PrintLine, PublishEvent
 from streamflow.engine.outcome import Contents, Decision
@@ -44,13 +45,6 @@ class Definitions(Contents, Protocol):
 
     def readable(self, start: Start) -> bool:
         """Whether the definitions have been read past the offset that `start` names."""
-
-
-class Skipped(NamedTuple):
-    """Deleted commands that a person let the partition pass over."""
-
-    first: int  # offset of the first one
-    next: int  # where the input continues
 
 
 class PartitionCore:
@@ -108,44 +102,12 @@ class PartitionCore:
         """Check that the state can be served. `first` is the oldest offset that `commands` still has, `skip` up to
         where, and why, a person accepts a loss. Raises EngineFault when the topic is another one, a revision is
         unknown, or commands are missing."""
-        own = self.overlay.own
-        if own.topic_id and own.topic_id != self.place.topic_id:
-            raise EngineFault(
-                "commands_recreated",
-                "The state was made from another topic of commands. Restore that topic, or delete the topic `state` "
-                "and the local stores too.",
-                partition=self.place.number,
-            )
-        for revision in own.revisions:
-            self._require_known(revision)
+        skipped = check_opening(self.overlay.own, self.place, first, skip)
         self._refuse_unbound()
-        expected = own.applied + 1
-        if first <= expected:
-            return None
-        if skip is None or skip[0] < first:
-            raise self._gap(first)
-        self.overlay.apply({OWN: msgspec.structs.replace(self._own(), applied=skip[0] - 1)})
-        self.unsaved += 1
-        return Skipped(expected, skip[0])
-
-    def _require_known(self, revision: str) -> None:
-        if revision not in KNOWN_REVISIONS:
-            raise EngineFault(
-                "unknown_revision",
-                f"Runs in this partition have the engine's revision {revision}, which this worker does not know. Run a "
-                "worker that knows it.",
-                partition=self.place.number,
-            )
-
-    def _gap(self, first: int) -> EngineFault:
-        return EngineFault(
-            "input_gap",
-            f"Command {self.applied + 1} is next but the topic begins at {first}: commands were deleted before they "
-            "were read. Restore them, or accept the loss with "
-            f"`streamflow commands skip {self.place.number} {first}`.",
-            partition=self.place.number,
-            offset=self.applied + 1,
-        )
+        if skipped is not None:
+            self.overlay.apply({OWN: msgspec.structs.replace(self._own(), applied=skipped.next - 1)})
+            self.unsaved += 1
+        return skipped
 
     def _own(self) -> Own:
         own = self.overlay.own
@@ -158,7 +120,7 @@ class PartitionCore:
         seek. Raises EngineFault when the log begins after the offset that is next."""
         expected = self.applied + 1
         if first > expected and log_begins > expected:
-            raise self._gap(log_begins)
+            raise input_gap(self.place, expected, log_begins)
         return judge(expected, first, sought)
 
     def is_next(self, first: int) -> bool:
@@ -217,7 +179,7 @@ class PartitionCore:
 
     def _missing(self, start: Start) -> Start | None:
         """The start if its definitions are still to be read."""
-        self._require_known(start.revision)
+        require_known(start.revision, self.place)
         if self._definitions.readable(start) or self.overlay.get(content_key(start.sha)) is not None:
             return None
         return start
@@ -347,7 +309,7 @@ class PartitionCore:
             self.metrics.gauge("outbox_stalled", stalled, topic=topic)
         for entry in self.outbox.overflow():
             self.refused([entry], _unavailable(entry.topic))
-        for topic, depth in self.outbox.depths().items():
+        for topic, depth in self.outbox.known().items():
             self.metrics.gauge("outbox_events", depth, topic=topic)
         return changed
 

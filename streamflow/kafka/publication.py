@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streamflow.definition.catalog import BINDING_FIELDS, Binding, ChildSpec, TopicEnds
 from streamflow.engine.commands import REVISION
@@ -25,7 +26,7 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
 from streamflow.kafka.definitions import Approval, Snapshot, require_environment
 from streamflow.kafka.topic_ends import topic_ends
-from streamflow.kafka.topics import DEFINITIONS, is_own, topic_name
+from streamflow.kafka.topics import DEFINITIONS, is_own, own_prefixes, topic_name
 from streamflow.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -97,8 +98,12 @@ def publish(
             f"expected at most {limit} bytes but the definition with its events has {size}; do split it",
         )
     sha = hashlib.sha256(content).hexdigest()
+    named = [topic for entry in events.values() for topic in entry.get("topics", ()) if own_prefixes(topic)]
+    cluster = cluster_topics(settings) if named else frozenset()
     bindings = {
-        event: _binding(settings, event, entry) for event, entry in sorted(events.items()) if entry.get("topics")
+        event: _binding(settings, event, entry, cluster)
+        for event, entry in sorted(events.items())
+        if entry.get("topics")
     }
     # before anything is written: an event that comes after the acknowledgement lies behind these ends
     ends = topic_ends(settings, {topic for binding in bindings.values() for topic in binding.topics})
@@ -438,11 +443,21 @@ def _logical(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if name not in BINDING_FIELDS}
 
 
-def _binding(settings: Settings, event: str, entry: Mapping[str, Any]) -> Binding:
+def cluster_topics(settings: Settings) -> frozenset[str]:
+    """The names of all topics of the cluster that we may see. Raises OperationError."""
+    errors: list[KafkaError] = []
+    try:
+        client = AdminClient(confluent_config(settings, "publisher", on_error=errors.append))
+        return frozenset(client.list_topics(timeout=_TIMEOUT_S).topics)
+    except KafkaException as error:
+        raise _judged(error.args[0], errors) from error
+
+
+def _binding(settings: Settings, event: str, entry: Mapping[str, Any], cluster: frozenset[str]) -> Binding:
     """The binding in a catalog entry. Raises Rejected when it names a topic that no definition may use."""
     binding = Binding(topics=list(entry["topics"]), start=entry.get("start", "now"))
     for topic in binding.topics:
-        if is_own(settings, topic):
+        if is_own(settings, topic, cluster):
             raise Rejected(
                 "topic_reserved",
                 f"The event {event} cannot be bound to {topic}, which is a topic of Streamflow's own. Name another "

@@ -57,7 +57,7 @@ class Running(NamedTuple):
 
     def watermark(self, at_ms: int) -> None:
         """Ingress has read everything of the payments that was appended before `at_ms`."""
-        feeds = {"paid": ("payments",)}
+        feeds: dict[str, tuple[str, ...]] = {"paid": ("payments",)}
         self.bench.send(c.AdvanceWatermark(f"watermark/payments/{at_ms}", "payments", 1, {"0": at_ms}, feeds))
 
 

@@ -19,6 +19,7 @@ class MemoryLog:
     def __init__(self) -> None:
         self.snapshot = Snapshot()
         self.written: list[str] = []
+        self.cluster = frozenset[str]()  # the topics of all installations
         self.ends: dict[str, TopicEnds] = {}  # of users' topics
         self.now_ms = 0  # the broker's time
 
@@ -39,5 +40,6 @@ class MemoryLog:
 def memory_log(monkeypatch: pytest.MonkeyPatch) -> MemoryLog:
     log = MemoryLog()
     monkeypatch.setattr(publication, "write", log.write)
+    monkeypatch.setattr(publication, "cluster_topics", lambda _settings: log.cluster)
     monkeypatch.setattr(publication, "topic_ends", log.topic_ends)
     return log

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamflow.errors import OperationError
+from streamflow.errors import EngineFault, OperationError
 from streamflow.simulation.driver import TOMBSTONE_RETENTION_MS, Simulation
 from streamflow.simulation.worker import POSITION, Partition
 from tests.builders import a_catalog, a_definition
@@ -118,6 +118,40 @@ def test_a_checkpoint_waits_for_the_outputs_that_it_covers_and_for_no_others(sim
     assert partition.checkpoint_further()
     assert partition.cut is None
     assert partition.dirty
+
+
+def test_a_refused_batch_of_a_cut_closes_the_partition_and_writes_nothing(simulation: Simulation) -> None:
+    partition = opened(simulation)
+    partition.take(partition.fetch())
+    partition.send()
+    partition.capture()
+    simulation.log.changelogs[0].refuses.add(1)
+    with pytest.raises(OperationError, match="batch_refused"):
+        partition.commit()
+    assert partition.closed
+    assert simulation.log.changelogs[0].records == {}
+    simulation.run_until_quiet()
+    assert len(simulation.runs()) == 3
+
+
+@pytest.mark.parametrize("lost", [0, 1, -1])
+def test_a_cut_of_which_the_broker_lost_a_batch_is_served_by_nobody(simulation: Simulation, lost: int) -> None:
+    simulation.run_until_quiet()
+    for number in range(6):
+        simulation.send("placed", {}, key=f"more-{number}")
+    simulation.ingress.read()
+    partition = opened(simulation)
+    partition.take(partition.fetch())
+    partition.send()
+    partition.capture()
+    assert partition.cut is not None
+    batches = partition.cut.transaction()
+    assert len(batches) > 1
+    del batches[lost]
+    simulation.log.changelogs[0].commit(partition.epoch, batches, partition.cut.applied, simulation.clock.now_ms)
+    simulation.assign(0, "b")
+    with pytest.raises(EngineFault, match="changelog_torn"):
+        opened(simulation)
 
 
 def test_a_start_waits_until_its_worker_has_read_the_definitions(simulation: Simulation) -> None:
