@@ -224,7 +224,7 @@ def test_a_topic_that_may_not_be_read_any_more_stops_no_other_and_times_nothing_
             )
             deleted: Any = bench.admin.delete_acls([everything])
             deleted[everything].result()
-            found = eventually(lambda: now if len(now := ends(bench)) == 22 else None, timeout=40, every=0.3)
+            found = eventually(lambda: now if len(now := ends(bench)) == 22 else {}, timeout=40, every=0.3)
             assert {key for key, end in found.items() if end == "WaitTimedOut"} == {f"o-{n}" for n in range(20)}
             assert ingress.stop() == 0
         finally:
