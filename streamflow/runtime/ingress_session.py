@@ -40,13 +40,14 @@ from streamflow.core.source_topics import SourceBinding, source_binding
 from streamflow.core.source_watermarks import Progress, SourceWatermarks
 from streamflow.kafka.connection import FetchWait, aiokafka_config, max_batch_bytes
 from streamflow.kafka.groups import GroupOffsets, ingress_group
+from streamflow.kafka.topic_states import Described, TopicState
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, topic_name
 from streamflow.runtime.backpressure import EngineLag
 from streamflow.runtime.consumer_session import CLOSE_S, ConsumerSession, within
 from streamflow.runtime.log_ends import LogEnds
 from streamflow.runtime.outbox import Outbox
 from streamflow.runtime.source_log import SourceLog
-from streamflow.runtime.sources import Described, SourceOpener, SourceTopics, TopicState
+from streamflow.runtime.sources import SourceOpener, SourceTopics
 from streamflow.runtime.versions import Versions
 from streamflow.settings import Settings
 from streamflow.wire.codec import encode_command

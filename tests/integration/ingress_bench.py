@@ -101,14 +101,17 @@ class Bench:
         self.workers.append(Worker(settings or self.settings, self.folder, role, ahead_s))
         return self.workers[-1]
 
-    def topic(self, partitions: int = 2) -> str:
+    def topic(self, partitions: int = 2, **config: str) -> str:
+        """A new topic; `config` has `_` for the dots in Kafka's names."""
         name = f"src-{uuid.uuid4().hex[:8]}"
-        self.create(name, partitions)
+        self.create(name, partitions, **config)
         return name
 
-    def create(self, name: str, partitions: int = 2) -> None:
+    def create(self, name: str, partitions: int = 2, **config: str) -> None:
+        topic = NewTopic(name, partitions, config={key.replace("_", "."): value for key, value in config.items()})
+
         def created() -> bool:
-            for future in self.admin.create_topics([NewTopic(name, partitions)]).values():
+            for future in self.admin.create_topics([topic]).values():
                 future.result()
             return True
 

@@ -17,7 +17,6 @@ from confluent_kafka.admin import (
     AclBindingFilter,
     AclOperation,
     AclPermissionType,
-    ConfigResource,
     NewPartitions,
     ResourcePatternType,
     ResourceType,
@@ -135,7 +134,7 @@ def test_the_clock_of_ingress_decides_nothing(bench: Bench, ahead_s: float) -> N
     second.kill()
     bench.send(payments, {"kind": "paid", "order": "slow"})
     time.sleep(3.5)  # the limit passes, which is the test
-    bench.publish("later", "1", on="created", created=by_path(later, "created", start="now"))
+    bench.publish("later", "1", on="opened", opened=by_path(later, "created", start="now"))
     bench.send(later, {"kind": "created", "order": "after"})
     third = bench.worker(ahead_s=ahead_s)
     assert eventually(lambda: ends(bench).get("slow"), timeout=30, every=0.2) == "WaitSatisfied"
@@ -149,9 +148,7 @@ def test_the_clock_of_ingress_decides_nothing(bench: Bench, ahead_s: float) -> N
 def test_the_clocks_of_publishers_and_producers_decide_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, time_type: str, ahead_s: int
 ) -> None:
-    source = bench.topic(1)
-    resource = ConfigResource(ResourceType.TOPIC, source, {"message.timestamp.type": time_type})
-    bench.admin.alter_configs([resource])[resource].result()
+    source = bench.topic(1, message_timestamp_type=time_type)
     worker = bench.worker()
     now_ms = int(time.time() * 1000)
 
@@ -198,6 +195,7 @@ def test_a_topic_that_may_not_be_read_any_more_stops_no_other_and_times_nothing_
         try:
             eventually(lambda: ingress.says("sources_assigned"))
             bench.send(orders, {"kind": "created", "order": "first"})
+            eventually(lambda: starts(bench.commands()))
             bench.send(payments, {"kind": "paid", "order": "first"})
             eventually(lambda: ends(bench) == {"first": "WaitSatisfied"}, every=0.2)
             allow(bench, payments, AclOperation.ALL, AclPermissionType.ALLOW)
