@@ -252,3 +252,20 @@ def test_a_rebalance_forgets_what_is_held_back_for_it_is_read_again() -> None:
         return world
 
     assert asyncio.run(scenario()).group.commits == []
+
+
+def test_what_was_held_back_is_done_when_the_broker_has_it() -> None:
+    async def scenario() -> World:
+        world = World()
+        world.session._intake.held.blocked = frozenset({0})
+        world.consumer.batches = [{ORDERS: fetched(KEYS[0][0], KEYS[1][0])}]
+        await world.session._round()
+        world.session._intake.held.blocked = frozenset()
+        world.outbox.fails = True
+        with pytest.raises(KafkaConnectionError):
+            await world.session._round()
+        assert world.source.committable == 0
+        await world.close()
+        return world
+
+    asyncio.run(scenario())
