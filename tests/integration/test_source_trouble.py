@@ -25,6 +25,8 @@ from confluent_kafka.admin import (
 from streamflow.engine.commands import AdvanceWatermark, FireTimer
 from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.publication import read_log
+from streamflow.ops.lag import measure_lag, states
 from streamflow.settings import Ingress, Settings
 from tests.conftest import eventually, make_settings, needs_broker
 from tests.integration.ingress_bench import Bench, by_path, starts
@@ -54,6 +56,11 @@ def ends(bench: Bench) -> dict[str, str]:
         if fact in ("WaitSatisfied", "WaitTimedOut"):
             found[(record.key() or b"").decode()] = fact
     return found
+
+
+def shown(bench: Bench) -> dict[tuple[str, str], str]:
+    """The states of topics in `streamflow lag`."""
+    return states(measure_lag(bench.settings, read_log(bench.settings)))
 
 
 def watermarks(bench: Bench, topic: str) -> list[AdvanceWatermark]:
@@ -105,6 +112,7 @@ def test_a_wait_for_an_event_of_a_missing_topic_times_out_and_costs_little(bench
     eventually(lambda: len(ends(bench)) == 50, timeout=40, every=0.3)
     assert set(ends(bench).values()) == {"WaitTimedOut"}
     assert ingress.says("source_topic_missing")
+    assert shown(bench) == {("ingress", missing): "missing"}
     fired = [one for one in bench.commands() if isinstance(one, FireTimer)]
     assert len(fired) == 50
     bench.create(missing, 1)  # what comes to it now is read
@@ -202,6 +210,7 @@ def test_a_topic_that_may_not_be_read_any_more_stops_no_other_and_times_nothing_
             allow(bench, payments, AclOperation.READ, AclPermissionType.DENY)
             bench.send(payments, {"kind": "paid", "order": "second"})
             eventually(lambda: ingress.says("source_topic_unreadable"), timeout=30)
+            assert shown(bench) == {("ingress", payments): "unreadable"}
             for n in range(20):
                 bench.send(orders, {"kind": "created", "order": f"o-{n}"})
             bench.send(orders, {"kind": "created", "order": "second"})
