@@ -59,7 +59,7 @@ def broker_refuses_one_batch_of_a_cut(site: Site) -> str:
     except Broken:
         lost = sorted(set(customers) - set(site.printed()))
         raise Broken(
-            f"{len(lost)} of {len(customers)} runs that had begun to wait were never heard of again: {lost}; "
+            f"{len(lost)} of {len(customers)} runs that had begun to wait made no further transition: {lost}; "
             f"checkpoints that the broker refused: {failed}"
         ) from None
     return f"all {len(customers)} runs were paid; checkpoints that the broker refused: {failed}"
