@@ -125,13 +125,13 @@ def parsed(record: Record, now_ms: int, origins: Origins) -> Command:
                 told["definition"],
                 told["key"],
                 told["event"]["id"],
-                start.get("sha", ""),
-                start.get("revision", ""),
+                start.get("sha256", ""),
+                start.get("engine_revision", ""),
                 told.get("keep_ms", 0) > 0,
                 child=told.get("parent") is not None,
             )
         if kind in RESULTS or kind == "SuspendAttempt":
-            attempt = Attempt(told["step"], told.get("item"), told["attempt"])
+            attempt = Attempt(told["address"], told.get("item"), told["attempt"])
             return Command(id_, kind, record.offset, now_ms, run=told["run"], attempt=attempt)
         return Command(id_, kind, record.offset, now_ms, run=told.get("run", ""), due_ms=told.get("due_ms", 0))
     except (TypeError, KeyError, AttributeError):

@@ -10,7 +10,7 @@ from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.model import Definition
 from streamflow.definition.plan import Plan
-from streamflow.engine.commands import DeliverEvent, Event, Origin, Start, StartRun
+from streamflow.engine.commands import DefinitionRef, DeliverEvent, Event, Origin, StartRun
 from streamflow.simulation.definitions import compiled
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -57,18 +57,17 @@ def a_plan(definition: Definition, catalog: Catalog | None = None) -> tuple[Plan
     """The plan of `definition`, and its content."""
     catalog = catalog or a_catalog(*events_of(definition), operations=operations_of(definition))
     content = canonical(definition, catalog)
-    topics = tuple((spec.name, tuple(spec.topics)) for spec in catalog.events)
-    return compiled(content, topics), content.decode()
+    return compiled(content), content.decode()
 
 
 def an_event(name: str = "placed", id: str = "e1", data: Any = None, time_ms: int = NOW_MS) -> Event:
-    return Event(name, id, time_ms, {} if data is None else data)
+    return Event(name=name, id=id, time_ms=time_ms, data={} if data is None else data)
 
 
 def an_origin(
     offset: int, committed: int = 0, *, topic_id: str = "topic", partition: int = 0, tag: str = "tag"
 ) -> Origin:
-    return Origin(topic_id, partition, offset, committed, tag)
+    return Origin(topic_id=topic_id, partition=partition, offset=offset, committed=committed, tag=tag)
 
 
 def a_start(
@@ -82,13 +81,29 @@ def a_start(
     trigger: str = "placed",
 ) -> StartRun:
     event = event or an_event()
-    return StartRun(id or f"start/{event.id}", plan.name, key, Start(plan.sha, at), trigger, event, origin)
+    return StartRun(
+        id=id or f"start/{event.id}",
+        definition=plan.name,
+        key=key,
+        start=DefinitionRef(plan.sha, at),
+        trigger=trigger,
+        event=event,
+        origin=origin,
+    )
 
 
 def an_offer(
     event: Event, *, definition: str = "order", key: str = "k1", origin: Origin | None = None, keep_ms: int = 0
 ) -> DeliverEvent:
-    return DeliverEvent(f"deliver/{event.id}", definition, key, event, origin, None, keep_ms)
+    return DeliverEvent(
+        id=f"deliver/{event.id}",
+        definition=definition,
+        key=key,
+        event=event,
+        origin=origin,
+        trace=None,
+        keep_ms=keep_ms,
+    )
 
 
 def a_sha(definition: Definition) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from streamflow.core.place import Place
 from streamflow.engine.commands import KNOWN_REVISIONS
-from streamflow.engine.state import Own
+from streamflow.engine.state import PartitionState
 from streamflow.errors import EngineFault
 
 
@@ -17,7 +17,7 @@ class Skipped(NamedTuple):
     next: int  # where the input continues
 
 
-def check_opening(own: Own, place: Place, first: int, skip: tuple[int, str] | None) -> Skipped | None:
+def check_opening(own: PartitionState, place: Place, first: int, skip: tuple[int, str] | None) -> Skipped | None:
     """What is passed over, if anything. `first` is the oldest offset that `commands` still has, `skip` up to where, and
     why, a person accepts a loss. Raises EngineFault when the state was made from another topic, a revision is unknown,
     or commands are missing."""

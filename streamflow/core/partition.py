@@ -28,12 +28,12 @@ from streamflow.core.place import Place
 from streamflow.core.reading import Unreadable, read
 from streamflow.core.timers import Timers
 from streamflow.definition.plan import WaitPlan
-from streamflow.engine.commands import AdvanceWatermark, Command, FireTimer, Start, StartRun
+from streamflow.engine.commands import AdvanceWatermark, Command, DefinitionRef, FireTimer, StartRun
 from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.effects import PrintLine, PublishEvent
 from streamflow.engine.outcome import Contents, Decision
 from streamflow.engine.overlay import Overlay, Store
-from streamflow.engine.state import OWN, Own, RunState, Timer, content_key, run_key
+from streamflow.engine.state import OWN, PartitionState, RunState, Timer, content_key, run_key
 from streamflow.engine.watermarks import held_by, reached_by_all
 from streamflow.errors import EngineFault, StreamflowError
 from streamflow.wire.dead_letter import dead_letter
@@ -43,7 +43,7 @@ from streamflow.wire.decoding import Record
 class Definitions(Contents, Protocol):
     """Contents and plans, and how far the host has read them."""
 
-    def readable(self, start: Start) -> bool:
+    def readable(self, start: DefinitionRef) -> bool:
         """Whether the definitions have been read past the offset that `start` names."""
 
 
@@ -87,7 +87,7 @@ class PartitionCore:
         self._clock = clock
         self.unsaved = 0  # commands since the last cut, without watermarks: those alone are not worth a checkpoint
         self._unacknowledged: dict[int, int] = {}  # outputs by interval
-        self._cut_number = whole_cut(store.get)
+        self._cut_number = whole_cut(store)
         self._aside_in: int | None = None  # interval in which a command was put aside
         self._captured = 0  # intervals that the last cut holds
 
@@ -109,7 +109,7 @@ class PartitionCore:
             self.unsaved += 1
         return skipped
 
-    def _own(self) -> Own:
+    def _own(self) -> PartitionState:
         own = self.overlay.own
         return own if own.topic_id else msgspec.structs.replace(own, topic_id=self.place.topic_id)
 
@@ -141,7 +141,7 @@ class PartitionCore:
         could not decide it. Another process might, and what follows would then differ from what this one has sent."""
         return self._aside_in is not None
 
-    def take(self, record: Record, now_ms: int) -> Start | None:
+    def take(self, record: Record, now_ms: int) -> DefinitionRef | None:
         """Decide the next record; its outputs are queued. Returns None, or, without having decided, the start that
         names definitions the host has still to read: read them and take the record again. Raises MemoryError for the
         first time that a command needs too much memory."""
@@ -177,14 +177,14 @@ class PartitionCore:
         self._refuse_unbound()
         return None
 
-    def _missing(self, start: Start) -> Start | None:
+    def _missing(self, start: DefinitionRef) -> DefinitionRef | None:
         """The start if its definitions are still to be read."""
-        require_known(start.revision, self.place)
-        if self._definitions.readable(start) or self.overlay.get(content_key(start.sha)) is not None:
+        require_known(start.engine_revision, self.place)
+        if self._definitions.readable(start) or self.overlay.get(content_key(start.sha256)) is not None:
             return None
         return start
 
-    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
+    def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
         began = self._clock()
         decision = decide(
             self.overlay, self._definitions, own, command, record.timestamp_ms, record.offset, self.place.limits
@@ -192,7 +192,7 @@ class PartitionCore:
         self.metrics.observe("decision_seconds", self._clock() - began)
         return decision
 
-    def _put_aside(self, own: Own, command: Command | None, record: Record, error: Exception) -> Decision:
+    def _put_aside(self, own: PartitionState, command: Command | None, record: Record, error: Exception) -> Decision:
         """The decision on a record that cannot be decided: a bug in a pure function, or a lack of memory that is there
         again after the partition was closed and opened, would fail every time. One command is put aside, not all runs
         of the partition."""
@@ -252,7 +252,7 @@ class PartitionCore:
         if head is None:
             return frozenset()
         plan = self._definitions.plan(head.sha, self.overlay.get(content_key(head.sha)))
-        step = plan.step(timer.step)
+        step = plan.step(timer.address)
         if step is None or not isinstance(step.work, WaitPlan):
             return frozenset()
         return frozenset(clause.event for clause in step.work.clauses)

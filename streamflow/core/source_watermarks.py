@@ -121,7 +121,15 @@ class SourceWatermarks:
                 }
                 floor_ms = self._floors.get(topic, {}).get(to, 0)
                 latest = max([floor_ms, *at_ms.values()])
-                command = AdvanceWatermark(f"watermark/{topic}/{latest}", topic, count, at_ms, feeds, bound, floor_ms)
+                command = AdvanceWatermark(
+                    id=f"watermark/{topic}/{latest}",
+                    topic=topic,
+                    partitions=count,
+                    at_ms=at_ms,
+                    feeds=feeds,
+                    bound=bound,
+                    floor_ms=floor_ms,
+                )
                 if self._sent.get((topic, to)) != command:
                     self._sent[topic, to] = command
                     told.append((to, command))

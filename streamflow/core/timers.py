@@ -109,7 +109,9 @@ class Timers:
                 self._block(key, events)
                 continue
             self._fired.add(key)
-            commands.append(FireTimer(id=key, run=timer.run, step=timer.step, due_ms=timer.due_ms, item=timer.item))
+            commands.append(
+                FireTimer(id=key, run=timer.run, address=timer.address, due_ms=timer.due_ms, item=timer.item)
+            )
         return commands
 
     def decided(self, command: FireTimer) -> None:
@@ -147,4 +149,4 @@ class Timers:
 
 def key_of(command: FireTimer) -> str:
     """The key of the timer that `command` fires."""
-    return timer_key(command.due_ms, command.run, command.step, command.item)
+    return timer_key(command.due_ms, command.run, command.address, command.item)

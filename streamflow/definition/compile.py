@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as ByName
-
 from streamflow.definition import content as contents
-from streamflow.definition.catalog import Binding, Catalog, OperationSpec
+from streamflow.definition.catalog import Catalog, OperationSpec
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.graph import Graph
 from streamflow.definition.model import Approval, Call, ChildRun, Definition, Mapping, Step, Trigger, Wait, WaitEvent
@@ -35,13 +33,12 @@ from streamflow.definition.read_schemas import ReadSchemas
 from streamflow.definition.validation import validator
 
 
-def plan_of(content: bytes, bindings: ByName[str, Binding] | None = None) -> Plan:
-    """The plan of canonical `content`. What workers use; it does not check types again. `bindings` (by name of the
-    event) say in which topics the events of its waits are found.
+def plan_of(content: bytes) -> Plan:
+    """The plan of canonical `content`. What workers use; it does not check types again.
 
     Raises DefinitionError if an expression or the graph cannot be compiled, which published content never does."""
     definition, catalog = contents.read_content(content)
-    return compile_plan(definition, catalog.bound(bindings or {}), contents.sha256_of(content))
+    return compile_plan(definition, catalog, contents.sha256_of(content))
 
 
 def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
@@ -82,7 +79,15 @@ def _step(step: Step, graph: Graph, catalog: Catalog, needed: set[str], schemas:
         dependents=graph.dependents[step.id],
         each=EachPlan(items, step.each.at_once) if step.each is not None and items is not None else None,
         handled=frozenset(outcome for outcome in NO_OUTCOME if f"{step.id}.{outcome}" in needed),
-        undo=StepPlan(f"{step.id}.undo", f"undo {title}", (), True, None, _call(step.undo, step, catalog, schemas), ())
+        undo=StepPlan(
+            id=f"{step.id}.undo",
+            title=f"undo {title}",
+            needs=(),
+            join_all=True,
+            condition=None,
+            work=_call(step.undo, step, catalog, schemas),
+            dependents=(),
+        )
         if step.undo is not None
         else None,
     )
@@ -95,7 +100,9 @@ def _need(need: str) -> NeedPlan:
 
 def _clause(clause: Trigger | WaitEvent, schemas: ReadSchemas) -> ClausePlan:
     schemas = schemas.with_event(clause.event)
-    return ClausePlan(clause.id, clause.event, _optional(clause.where, schemas), _optional(clause.key, schemas))
+    return ClausePlan(
+        id=clause.id, event=clause.event, where=_optional(clause.where, schemas), key=_optional(clause.key, schemas)
+    )
 
 
 def _optional(source: str | None, schemas: ReadSchemas) -> Compiled | None:
@@ -108,7 +115,7 @@ def _values(mappings: list[Mapping], schemas: ReadSchemas) -> tuple[tuple[str, C
 
 def _work(step: Step, catalog: Catalog, schemas: ReadSchemas) -> Work:
     if step.wait is not None:
-        return _wait(step.wait, catalog, schemas)
+        return _wait(step.wait, schemas)
     if step.choose is not None:
         return ChoosePlan(tuple(BranchPlan(branch.id, _optional(branch.if_, schemas)) for branch in step.choose))
     if step.set is not None:
@@ -151,12 +158,9 @@ def _ms(text: str | None) -> int | None:
     return parse_ms(text) if text is not None else None
 
 
-def _wait(wait: Wait, catalog: Catalog, schemas: ReadSchemas) -> WaitPlan:
-    specs = [catalog.event(clause.event) for clause in wait.events]
-    topics = sorted({topic for spec in specs if spec is not None for topic in spec.topics})
-    return WaitPlan(
-        tuple(_clause(clause, schemas) for clause in wait.events), _ms(wait.within), _ms(wait.keep), tuple(topics)
-    )
+def _wait(wait: Wait, schemas: ReadSchemas) -> WaitPlan:
+    clauses = tuple(_clause(clause, schemas) for clause in wait.events)
+    return WaitPlan(clauses=clauses, within_ms=_ms(wait.within), keep_ms=_ms(wait.keep))
 
 
 def _call(call: Call, step: Step, catalog: Catalog, schemas: ReadSchemas) -> CallPlan:
@@ -184,7 +188,13 @@ def _retry(call: Call, spec: OperationSpec) -> RetryPlan:
         code.id: (code.attempts, parse_ms(code.backoff) if code.backoff is not None else backoff)
         for code in retry.codes
     }
-    return RetryPlan(retry.attempts, backoff, retry.factor, parse_ms(retry.longest), once | said)
+    return RetryPlan(
+        attempts=retry.attempts,
+        backoff_ms=backoff,
+        factor=retry.factor,
+        longest_ms=parse_ms(retry.longest),
+        codes=once | said,
+    )
 
 
 def _child(run: ChildRun, step: Step, catalog: Catalog, schemas: ReadSchemas) -> ChildPlan:
@@ -203,4 +213,6 @@ def _child(run: ChildRun, step: Step, catalog: Catalog, schemas: ReadSchemas) ->
 
 
 def _approval(approval: Approval, schemas: ReadSchemas) -> ApprovalPlan:
-    return ApprovalPlan(schemas.compile(approval.text), tuple(approval.who), approval.form, _ms(approval.within))
+    return ApprovalPlan(
+        text=schemas.compile(approval.text), who=tuple(approval.who), form=approval.form, within_ms=_ms(approval.within)
+    )

@@ -42,14 +42,14 @@ class Origin(Struct, frozen=True):
     tag: str
 
 
-class Start(Struct, frozen=True):
+class DefinitionRef(Struct, frozen=True):
     """What a start names: the content's sha256, the offset in `definitions` at or below which that content was read
     (law pinned-content), and the revision of the engine that is to run it
     (docs/design.md#what-identical-replay-forbids)."""
 
-    sha: str
-    at: int
-    revision: str = REVISION
+    sha256: str
+    log_offset: int
+    engine_revision: str = REVISION
 
 
 class Parent(Struct, frozen=True, omit_defaults=True):
@@ -57,7 +57,7 @@ class Parent(Struct, frozen=True, omit_defaults=True):
 
     run: str
     key: str
-    step: str
+    address: str
     attempt: int
     item: int | None = None
 
@@ -69,7 +69,7 @@ class StartRun(Struct, frozen=True, tag_field="kind"):
     id: str
     definition: str
     key: str
-    start: Start
+    start: DefinitionRef
     trigger: str
     event: Event
     origin: Origin | None = None
@@ -95,7 +95,7 @@ class FireTimer(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     due_ms: int
     item: int | None = None
 
@@ -105,7 +105,7 @@ class CompleteAttempt(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     attempt: int
     output: Any
     item: int | None = None
@@ -116,7 +116,7 @@ class FailAttempt(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     attempt: int
     code: str
     message: str
@@ -131,7 +131,7 @@ class SuspendAttempt(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     attempt: int
     for_ms: int
     item: int | None = None
@@ -142,7 +142,7 @@ class Decide(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     decision: Literal["approved", "rejected"]
     by: str
     data: Any = None
@@ -170,7 +170,7 @@ class RetryStep(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
 
 
 class SkipStep(Struct, frozen=True, tag_field="kind"):
@@ -178,7 +178,7 @@ class SkipStep(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
 
 
 class FailRun(Struct, frozen=True, tag_field="kind"):

@@ -12,59 +12,79 @@ from typing import Any
 
 from streamflow.engine import commands as c
 from streamflow.engine.approvals import decide_approval
-from streamflow.engine.draft import Draft, Limits
+from streamflow.engine.builder import DecisionBuilder, Limits
 from streamflow.engine.effects import DeadLetter, Effect, RecordRejection
 from streamflow.engine.expiry import forget
 from streamflow.engine.marks import mark, refuse_long_labels
 from streamflow.engine.offers import deliver_event
+from streamflow.engine.operator_commands import cancel_run, continue_run, fail_run, retry_step, skip_step
 from streamflow.engine.outcome import Contents, Decision, Outcome, Refused
-from streamflow.engine.requests import cancel_run, continue_run, fail_run, retry_step, skip_step
 from streamflow.engine.results import complete_attempt, fail_attempt, suspend_attempt
 from streamflow.engine.starts import answer_parent, start_run
-from streamflow.engine.state import OWN, Counts, Own, RunState, StateView, Watermark, run_key
+from streamflow.engine.state import OWN, Counts, PartitionState, RunState, StateView, Watermark, run_key
 from streamflow.engine.timers import fire_timer
 from streamflow.engine.transitions import StepParked
 from streamflow.engine.watermarks import advance_watermark
 
 
 def decide(
-    view: StateView, contents: Contents, own: Own, command: c.Command, at_ms: int, offset: int, limits: Limits
+    view: StateView,
+    contents: Contents,
+    own: PartitionState,
+    command: c.Command,
+    at_ms: int,
+    offset: int,
+    limits: Limits,
 ) -> Decision:
     """Decide `command`, which the broker appended at `at_ms` and `offset`. The new own record is in the changes."""
     now = max(at_ms, own.time_ms)
-    draft = Draft(view, now, command.id, limits, trace=getattr(command, "trace", None))
+    builder = DecisionBuilder(
+        view=view, now_ms=now, cause=command.id, limits=limits, trace=getattr(command, "trace", None)
+    )
     outcome: Outcome = "applied"
     reason, watermarks = "", own.watermarks
     try:
         if isinstance(command, c.AdvanceWatermark):
             watermarks = advance_watermark(watermarks, command)
         else:
-            refuse_long_labels(draft, command)
-            _DECIDE[type(command)](draft, contents, own, command)
+            refuse_long_labels(builder, command)
+            _DECIDE[type(command)](builder, contents, own, command)
     except Refused as refused:
         outcome, reason = refused.outcome, refused.reason
-        draft = Draft(view, now, command.id, limits)
+        builder = DecisionBuilder(view=view, now_ms=now, cause=command.id, limits=limits)
         if outcome == "dead":
-            draft.effects.append(DeadLetter(reason, refused.message))
+            builder.effects.append(DeadLetter(reason, refused.message))
         if isinstance(command, c.StartRun) and command.parent is not None and outcome != "duplicate":
-            draft.effects.append(answer_parent(command.parent, command.id, reason, refused.message))
+            builder.effects.append(answer_parent(command.parent, command.id, reason, refused.message))
         elif outcome == "rejected" and _has_caller(command):
-            draft.effects.append(
-                RecordRejection(command.id, reason, refused.message, getattr(command, "run", None), refused.state)
+            builder.effects.append(
+                RecordRejection(
+                    command_id=command.id,
+                    code=reason,
+                    message=refused.message,
+                    run=getattr(command, "run", None),
+                    state=refused.state,
+                )
             )
     origin = getattr(command, "origin", None)
     if origin is not None:
-        mark(draft, origin)
-    forget(draft)
+        mark(builder, origin)
+    forget(builder)
     revisions = own.revisions
-    if isinstance(command, c.StartRun) and outcome == "applied" and command.start.revision not in revisions:
-        revisions = tuple(sorted((*revisions, command.start.revision)))
-    draft.changes[OWN] = _account(own, draft, outcome, reason, now, offset, watermarks, revisions)
-    return Decision(outcome, reason, draft.transitions, draft.effects, draft.changes)
+    if isinstance(command, c.StartRun) and outcome == "applied" and command.start.engine_revision not in revisions:
+        revisions = tuple(sorted((*revisions, command.start.engine_revision)))
+    builder.changes[OWN] = _account(own, builder, outcome, reason, now, offset, watermarks, revisions)
+    return Decision(
+        outcome=outcome,
+        reason=reason,
+        transitions=builder.transitions,
+        effects=builder.effects,
+        changes=builder.changes,
+    )
 
 
 def undecidable(
-    own: Own, at_ms: int, offset: int, reason: str, message: str, command: c.Command | None = None
+    own: PartitionState, at_ms: int, offset: int, reason: str, message: str, command: c.Command | None = None
 ) -> Decision:
     """The decision on a record that is no command, or a `command` that nothing can be decided on: it is counted and
     kept as a dead letter. Nobody waits for what it would have started."""
@@ -72,58 +92,64 @@ def undecidable(
     effects: list[Effect] = [DeadLetter(reason, message)]
     if isinstance(command, c.StartRun) and command.parent is not None:
         effects.append(answer_parent(command.parent, command.id, reason, message))
-    after = Own(
-        offset,
-        max(at_ms, own.time_ms),
-        Counts(counts.read + 1, counts.applied, counts.rejected, counts.duplicate, counts.dead + 1),
-        {**own.reasons, reason: own.reasons.get(reason, 0) + 1},
-        own.watermarks,
-        own.parked,
-        own.topic_id,
-        own.revisions,
+    after = PartitionState(
+        applied=offset,
+        time_ms=max(at_ms, own.time_ms),
+        counts=Counts(
+            read=counts.read + 1,
+            applied=counts.applied,
+            rejected=counts.rejected,
+            duplicate=counts.duplicate,
+            dead=counts.dead + 1,
+        ),
+        reasons={**own.reasons, reason: own.reasons.get(reason, 0) + 1},
+        watermarks=own.watermarks,
+        parked=own.parked,
+        topic_id=own.topic_id,
+        revisions=own.revisions,
     )
-    return Decision("dead", reason, [], effects, {OWN: after})
+    return Decision(outcome="dead", reason=reason, transitions=[], effects=effects, changes={OWN: after})
 
 
 def _account(
-    own: Own,
-    draft: Draft,
+    own: PartitionState,
+    builder: DecisionBuilder,
     outcome: Outcome,
     reason: str,
     now: int,
     offset: int,
     watermarks: dict[str, Watermark],
     revisions: tuple[str, ...],
-) -> Own:
+) -> PartitionState:
     n = own.counts
     counts = Counts(
-        n.read + 1,
-        n.applied + (outcome == "applied"),
-        n.rejected + (outcome == "rejected"),
-        n.duplicate + (outcome == "duplicate"),
-        n.dead + (outcome == "dead"),
+        read=n.read + 1,
+        applied=n.applied + (outcome == "applied"),
+        rejected=n.rejected + (outcome == "rejected"),
+        duplicate=n.duplicate + (outcome == "duplicate"),
+        dead=n.dead + (outcome == "dead"),
     )
     reasons = {**own.reasons, reason: own.reasons.get(reason, 0) + 1} if reason else own.reasons
-    return Own(
-        offset,
-        now,
-        counts,
-        reasons,
-        watermarks,
-        own.parked + _parked_change(draft, own.parked),
-        own.topic_id,
-        revisions,
+    return PartitionState(
+        applied=offset,
+        time_ms=now,
+        counts=counts,
+        reasons=reasons,
+        watermarks=watermarks,
+        parked=own.parked + _parked_change(builder, own.parked),
+        topic_id=own.topic_id,
+        revisions=revisions,
     )
 
 
-def _parked_change(draft: Draft, parked: int) -> int:
+def _parked_change(builder: DecisionBuilder, parked: int) -> int:
     """How many more runs are parked after the draft, when `parked` were before."""
-    if not parked and not any(type(t.data) is StepParked for t in draft.transitions):
+    if not parked and not any(type(t.data) is StepParked for t in builder.transitions):
         return 0
     change = 0
-    for run in {t.run for t in draft.transitions}:
-        before: RunState | None = draft.view.get(run_key(run))
-        after: RunState | None = draft.changes.get(run_key(run))
+    for run in {t.run for t in builder.transitions}:
+        before: RunState | None = builder.view.get(run_key(run))
+        after: RunState | None = builder.changes.get(run_key(run))
         change += (after is not None and after.parked) - (before is not None and before.parked)
     return change
 
@@ -134,7 +160,7 @@ def _has_caller(command: c.Command) -> bool:
     return isinstance(command, c.CancelRun | c.RetryStep | c.SkipStep | c.FailRun | c.StartRun | c.Decide)
 
 
-_DECIDE: dict[type, Callable[[Draft, Contents, Own, Any], None]] = {
+_DECIDE: dict[type, Callable[[DecisionBuilder, Contents, PartitionState, Any], None]] = {
     c.StartRun: start_run,
     c.DeliverEvent: deliver_event,
     c.FireTimer: fire_timer,

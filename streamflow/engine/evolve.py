@@ -64,7 +64,7 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
     rule = FACT_RULES[type(data)]
     changed: dict[str, Any] = {"seq": transition.seq}
     if rule.step is not None:
-        step = transition.step or ""
+        step = transition.address
         changed["steps"] = {**state.steps, step: rule.step(state.steps.get(step), transition)}
     if rule.run is not None:
         changed |= rule.run(state, transition)
@@ -74,7 +74,7 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
 def records_of(before: RunState | None, after: RunState, transition: Transition, reads: frozenset[str]) -> list[Change]:
     """The records that `transition` writes or deletes beside the head of its run, which it took from `before` to
     `after`. Outputs that no expression of the plan reads (`reads`) are in `runs` only."""
-    run, step = transition.run, transition.step or START
+    run, step = transition.run, transition.address
     rule = FACT_RULES[type(transition.data)]
     records: list[Change] = []
     if rule.output is not None and step in reads:
@@ -97,7 +97,7 @@ def _timer_changes(run: str, step: str, before: StepState | None, after: StepSta
         if armed is not None:
             yield timer_key(armed, run, step), None
         if due is not None:
-            yield timer_key(due, run, step), Timer(run=run, step=step, due_ms=due)
+            yield timer_key(due, run, step), Timer(run=run, address=step, due_ms=due)
 
 
 # -- facts about the run
@@ -115,15 +115,17 @@ def retried_after(before: StepState, deadline_ms: int | None) -> StepState | Non
     if not before.attempt:
         return None
     if before.items is None:
-        return replace(before, status="retrying", spent=before.attempt)
+        return replace(before, status="retrying", attempts_before_retry=before.attempt)
     succeeded = before.items.total - before.items.failed
-    items = Items(total=before.items.total, begun=succeeded, ended=succeeded, failed=0, again=0)
-    return replace(before, status="listing", due_ms=deadline_ms, deadline_ms=deadline_ms, spent=0, items=items)
+    items = Items(total=before.items.total, begun=succeeded, ended=succeeded, failed=0, retry_cursor=0)
+    return replace(
+        before, status="listing", due_ms=deadline_ms, deadline_ms=deadline_ms, attempts_before_retry=0, items=items
+    )
 
 
 def _parked(state: RunState, transition: Transition) -> dict[str, Any]:
     seen, kept = still_kept(state, transition.at_ms)  # what is kept now outlasts the trouble
-    step = transition.step or ""
+    step = transition.address
     return {
         "steps": {**state.steps, step: parked_after(state.steps.get(step))},
         "seen": seen,
@@ -133,8 +135,8 @@ def _parked(state: RunState, transition: Transition) -> dict[str, Any]:
 
 def _retried(state: RunState, transition: Transition) -> dict[str, Any]:
     steps = dict(state.steps)
-    after = retried_after(steps.pop(transition.step or ""), transition.data.deadline_ms)
-    return {"steps": steps if after is None else {**state.steps, transition.step or "": after}}
+    after = retried_after(steps.pop(transition.address), transition.data.deadline_ms)
+    return {"steps": steps if after is None else {**state.steps, transition.address: after}}
 
 
 def _skipped(state: RunState, transition: Transition) -> dict[str, Any]:
@@ -208,7 +210,7 @@ def _started_words(data: RunStarted, time: FormatTime) -> str:
     if data.trigger:
         by = f"by trigger {data.trigger}"
     elif data.parent:
-        by = f"by step {data.parent.step} of run {data.parent.run}"
+        by = f"by step {data.parent.address} of run {data.parent.run}"
     return f"started {by}: " + (f"{data.event.name} " if data.event.name else "") + short(data.event.data)
 
 

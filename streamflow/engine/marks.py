@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streamflow.engine import commands as c
-from streamflow.engine.draft import Draft
+from streamflow.engine.builder import DecisionBuilder
 from streamflow.engine.outcome import Refused
 from streamflow.engine.state import SourceMark, mark_key
 
 
-def refuse_known_origin(draft: Draft, origin: c.Origin | None) -> None:
+def refuse_known_origin(builder: DecisionBuilder, origin: c.Origin | None) -> None:
     """Raise Refused if this source record has been applied."""
-    mark: SourceMark | None = draft.get(mark_key(origin.topic_id, origin.partition)) if origin else None
+    mark: SourceMark | None = builder.get(mark_key(origin.topic_id, origin.partition)) if origin else None
     if origin is None or mark is None:
         return
     if origin.offset < mark.committed:
@@ -21,19 +21,19 @@ def refuse_known_origin(draft: Draft, origin: c.Origin | None) -> None:
         raise Refused("duplicate", "source_applied")
 
 
-def refuse_long_names(draft: Draft, command: c.StartRun | c.DeliverEvent) -> None:
+def refuse_long_names(builder: DecisionBuilder, command: c.StartRun | c.DeliverEvent) -> None:
     """Keys and ids of events are in many records, so their share of a record's size is kept small."""
-    _refuse_long(draft, (("key", command.key), ("event id", command.event.id)))
+    _refuse_long(builder, (("key", command.key), ("event id", command.event.id)))
 
 
-def refuse_long_labels(draft: Draft, command: c.Command) -> None:
+def refuse_long_labels(builder: DecisionBuilder, command: c.Command) -> None:
     """What names a command, and what it names, is in every transition that comes of it and in what refuses it."""
-    found = (("command id", command.id), *((name, getattr(command, name, None)) for name in ("step", "by", "trace")))
-    _refuse_long(draft, ((name, text) for name, text in found if text))
+    found = (("command id", command.id), *((name, getattr(command, name, None)) for name in ("address", "by", "trace")))
+    _refuse_long(builder, ((name, text) for name, text in found if text))
 
 
-def _refuse_long(draft: Draft, names: Iterable[tuple[str, str]]) -> None:
-    limit = draft.limits.name_bytes
+def _refuse_long(builder: DecisionBuilder, names: Iterable[tuple[str, str]]) -> None:
+    limit = builder.limits.name_bytes
     for name, text in names:
         if len(text) * 4 > limit and len(text.encode()) > limit:
             raise Refused(
@@ -43,10 +43,10 @@ def _refuse_long(draft: Draft, names: Iterable[tuple[str, str]]) -> None:
             )
 
 
-def mark(draft: Draft, origin: c.Origin) -> None:
+def mark(builder: DecisionBuilder, origin: c.Origin) -> None:
     """Remember that this source record's command has been decided, and forget what the committed offset covers."""
     key = mark_key(origin.topic_id, origin.partition)
-    mark: SourceMark = draft.view.get(key) or SourceMark(0, ())
+    mark: SourceMark = builder.view.get(key) or SourceMark(0, ())
     committed, applied = mark.committed, mark.applied
     if origin.committed > committed:
         committed = origin.committed
@@ -58,4 +58,4 @@ def mark(draft: Draft, origin: c.Origin) -> None:
         elif pair not in applied:
             applied = tuple(sorted((*applied, pair)))
     if committed != mark.committed or applied is not mark.applied:
-        draft.put(key, SourceMark(committed, applied))
+        builder.put(key, SourceMark(committed, applied))

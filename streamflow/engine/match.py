@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from streamflow import ids
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.plan import ClausePlan, ExpressionError, Plan, WaitPlan
-from streamflow.engine.commands import REVISION, DeliverEvent, Event, Origin, Start, StartRun
+from streamflow.engine.commands import REVISION, DefinitionRef, DeliverEvent, Event, Origin, StartRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,15 @@ class Matcher:
                     tag = ids.tag("deliver", name, event.name, key)
                     offers.setdefault(
                         tag,
-                        DeliverEvent(_id(source, tag), name, key, event, _origin(source, tag), source.trace, keep_ms),
+                        DeliverEvent(
+                            id=_id(source, tag),
+                            definition=name,
+                            key=key,
+                            event=event,
+                            origin=_origin(source, tag),
+                            trace=source.trace,
+                            keep_ms=keep_ms,
+                        ),
                     )
             for live in self._starts[index]:
                 if (live.plan.name, event.name) in started:
@@ -150,17 +158,17 @@ class Matcher:
                     continue
                 started.add((live.plan.name, event.name))
                 tag = ids.tag("start", live.plan.name, event.name, run_key)
-                start = Start(live.plan.sha, live.at, live.revision)
+                start = DefinitionRef(live.plan.sha, live.at, live.revision)
                 starts.append(
                     StartRun(
-                        _id(source, tag),
-                        live.plan.name,
-                        run_key,
-                        start,
-                        trigger.id,
-                        event,
-                        _origin(source, tag),
-                        source.trace,
+                        id=_id(source, tag),
+                        definition=live.plan.name,
+                        key=run_key,
+                        start=start,
+                        trigger=trigger.id,
+                        event=event,
+                        origin=_origin(source, tag),
+                        trace=source.trace,
                     )
                 )
         return Matched([*offers.values(), *starts], list(dict.fromkeys(failures)))
@@ -234,4 +242,6 @@ def _id(source: Source, tag: str) -> str:
 
 
 def _origin(source: Source, tag: str) -> Origin:
-    return Origin(source.topic_id, source.partition, source.offset, source.committed, tag)
+    return Origin(
+        topic_id=source.topic_id, partition=source.partition, offset=source.offset, committed=source.committed, tag=tag
+    )

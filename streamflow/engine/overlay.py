@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from streamflow.engine.state import KINDS, OWN, WRITTEN_ONCE, Own
+from streamflow.engine.state import KINDS, OWN, WRITTEN_ONCE, PartitionState
 
 META = "!"  # store keys that begin with it are the host's own and not part of the state
 _EXPIRY = "expiry/"
@@ -64,7 +64,7 @@ class Overlay:
         self._contents: dict[str, Any] = {}  # they never change, and every command on a run needs one
         self._near: list[str] = []  # keys of all expiries below `_beyond`, in order
         self._beyond: str | None = _EXPIRY  # None: there are no others
-        self.own: Own = self.get(OWN) or Own()
+        self.own: PartitionState = self.get(OWN) or PartitionState()
 
     def get(self, key: str) -> Any:
         """The record under `key`, decoded, or None."""

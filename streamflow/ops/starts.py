@@ -10,7 +10,7 @@ from typing import Any
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import read_content
 from streamflow.definition.model import Definition
-from streamflow.engine.commands import Event, Start, StartRun
+from streamflow.engine.commands import DefinitionRef, Event, StartRun
 from streamflow.errors import Rejected
 from streamflow.ids import run_id
 from streamflow.kafka.definitions import Snapshot
@@ -52,12 +52,12 @@ def request(
     stands_for = _checked(*read_content(content), event, data)
     command_id = f"request/{id}" if id is not None else new_id()
     command = StartRun(
-        command_id,
-        name,
-        key,
-        Start(sha, offset, log.revision),
-        "",
-        Event(stands_for, command_id, time.time_ns() // 1_000_000, data),
+        id=command_id,
+        definition=name,
+        key=key,
+        start=DefinitionRef(sha, offset, log.revision),
+        trigger="",
+        event=Event(name=stands_for, id=command_id, time_ms=time.time_ns() // 1_000_000, data=data),
     )
     return Request(command, run_id(log.environment, name, key, command_id), version, id is not None)
 

@@ -154,14 +154,14 @@ async def _command(
     except OperationError as error:
         after_ms = None if error.retry_after_s is None else int(error.retry_after_s * 1000)
         return FailAttempt(
-            command_id,
-            callback.run,
-            callback.step,
-            callback.attempt,
-            error.code,
-            error.message,
-            error.retryable,
-            after_ms,
+            id=command_id,
+            run=callback.run,
+            address=callback.step,
+            attempt=callback.attempt,
+            code=error.code,
+            message=error.message,
+            retryable=error.retryable,
+            retry_after_ms=after_ms,
             item=callback.item,
         )
     limit = state.settings.tasks.output_bytes
@@ -186,14 +186,21 @@ async def _command(
                 "correct it and answer again"
             )
             raise Rejected("output_invalid", text, pointer=place)
-    return CompleteAttempt(command_id, callback.run, callback.step, callback.attempt, output, callback.item)
+    return CompleteAttempt(
+        id=command_id,
+        run=callback.run,
+        address=callback.step,
+        attempt=callback.attempt,
+        output=output,
+        item=callback.item,
+    )
 
 
 def _require_open(history: list[Transition], callback: Callback, command: str) -> None:
     """Raises Rejected if the attempt has ended by another command."""
     for one in history:
         ended = isinstance(one.data, AttemptSucceeded | AttemptFailed) and one.cause != command
-        if ended and (one.step, one.attempt, one.data.item) == (callback.step, callback.attempt, callback.item):
+        if ended and (one.address, one.attempt, one.data.item) == (callback.step, callback.attempt, callback.item):
             raise _answered()
     if history and history[-1].type in ("RunCompleted", "RunFailed", "RunCancelled") and history[-1].cause != command:
         raise Rejected(

@@ -174,7 +174,9 @@ class _Rule:
         time_ms = record.timestamp_ms
         if self._time is not None or attributes.time is not None:
             time_ms = epoch_ms(attributes.time if self._time is None else self._time(decoded))
-        event = Event(self.name, id_, time_ms, data, limit_time_ms=self._limit_time_ms(record, time_ms))
+        event = Event(
+            name=self.name, id=id_, time_ms=time_ms, data=data, limit_time_ms=self._limit_time_ms(record, time_ms)
+        )
         return Occurrence(self._spec, event, _scalar_text(self._key(decoded)) or None, attributes.trace)
 
     def _limit_time_ms(self, record: Record, time_ms: int) -> int:

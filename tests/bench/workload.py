@@ -62,18 +62,29 @@ def catalog(topic: str = "bench") -> str:
 def start(number: int, sha: str, offset: int) -> c.StartRun:
     """The command that starts run `number`."""
     key = f"k{number}"
-    event = c.Event("bench.placed", f"e{number}", int(time.time() * 1000), {"id": key, "amount": 5, **CONTEXT})
-    return c.StartRun(f"s{number}", "bench-two", key, c.Start(sha, offset), "placed", event)
+    event = c.Event(
+        name="bench.placed", id=f"e{number}", time_ms=int(time.time() * 1000), data={"id": key, "amount": 5, **CONTEXT}
+    )
+    return c.StartRun(
+        id=f"s{number}",
+        definition="bench-two",
+        key=key,
+        start=c.DefinitionRef(sha, offset),
+        trigger="placed",
+        event=event,
+    )
 
 
 def delivery(number: int) -> c.DeliverEvent:
     """The command that ends run `number`."""
     key = f"k{number}"
     return c.DeliverEvent(
-        f"d{number}",
-        "bench-two",
-        key,
-        c.Event("bench.paid", f"p{number}", int(time.time() * 1000), {"id": key, "amount": 10}),
+        id=f"d{number}",
+        definition="bench-two",
+        key=key,
+        event=c.Event(
+            name="bench.paid", id=f"p{number}", time_ms=int(time.time() * 1000), data={"id": key, "amount": 10}
+        ),
     )
 
 

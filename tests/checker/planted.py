@@ -153,7 +153,7 @@ def timer_early(state: Path) -> None:
         draft.now_ms = max(draft.now_ms, command.due_ms)
         fire(draft, contents, own, command)
 
-    Timers.due = soon  # type: ignore[method-assign]
+    Timers.due = soon  # type: ignore[method-assign, assignment]
     decide._DECIDE[c.FireTimer] = believing
 
 
@@ -195,8 +195,8 @@ def result_twice(state: Path) -> None:
 
     pending = results._pending
 
-    def any_status(draft: Any, contents: Any, command: Any, statuses: Any = ()) -> Any:
-        return pending(draft, contents, command, ("calling", "suspended", "done"))
+    def any_status(builder: Any, contents: Any, command: Any, statuses: Any = ()) -> Any:
+        return pending(builder, contents, command, ("calling", "suspended", "done"))
 
     results._pending = any_status
 

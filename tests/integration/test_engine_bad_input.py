@@ -50,9 +50,9 @@ class Running(NamedTuple):
 
     bench: Bench
     worker: Worker
-    payment: c.Start
-    shares: c.Start
-    shipping: c.Start
+    payment: c.DefinitionRef
+    shares: c.DefinitionRef
+    shipping: c.DefinitionRef
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def finishes(running: Running, key: str) -> None:
         (b'{"kind": "Unheard"}', "an unknown kind"),
         (b'{"kind": "DeliverEvent", "id": 7}', "a wrong type"),
         (b"[" * 5000, "deep nesting"),
-        (b'{"kind":"FireTimer","id":"t","run":"nonsense","step":"s","due_ms":1}', "a run without a slot"),
+        (b'{"kind":"FireTimer","id":"t","run":"nonsense","address":"s","due_ms":1}', "a run without a slot"),
     ],
 )
 def test_a_record_that_is_no_command_is_dead_lettered_with_its_bytes(
@@ -109,8 +109,14 @@ def test_a_record_that_is_no_command_is_dead_lettered_with_its_bytes(
 def test_a_command_in_the_wrong_partition_is_misrouted_and_moves_nothing(running: Running) -> None:
     bench = running.bench
     key = bench.key_of(0, 1)
-    event = c.Event("order.placed", "lost", 1, {"id": key, "total": 5})
-    bench.append(1, encode_command(c.StartRun("lost", "payment", key, running.payment, "placed", event)), key.encode())
+    event = c.Event(name="order.placed", id="lost", time_ms=1, data={"id": key, "total": 5})
+    bench.append(
+        1,
+        encode_command(
+            c.StartRun(id="lost", definition="payment", key=key, start=running.payment, trigger="placed", event=event)
+        ),
+        key.encode(),
+    )
     bench.flush()
     finishes(running, bench.key_of(1, 1))
     letter = bench.wait_letter("misrouted", partition="1")
@@ -122,7 +128,12 @@ def test_a_command_over_the_limit_is_dead_lettered_with_its_size_and_first_bytes
     bench = running.bench
     key = bench.key_of(0, 2)
     value = encode_command(
-        c.DeliverEvent("big", "payment", key, c.Event("order.paid", "big", 1, {"id": key, "note": "x" * 950_000}))
+        c.DeliverEvent(
+            id="big",
+            definition="payment",
+            key=key,
+            event=c.Event(name="order.paid", id="big", time_ms=1, data={"id": key, "note": "x" * 950_000}),
+        )
     )
     bench.append(0, value, key.encode())
     bench.flush()
@@ -135,7 +146,7 @@ def test_a_command_over_the_limit_is_dead_lettered_with_its_size_and_first_bytes
 def test_a_start_of_a_definition_that_nobody_published_is_dead_lettered(running: Running) -> None:
     bench = running.bench
     key = bench.key_of(0, 4)
-    run = bench.start(c.Start("0" * 64, 0), key)
+    run = bench.start(c.DefinitionRef("0" * 64, 0), key)
     letter = bench.wait_letter("unknown_definition")
     assert letter.key == key.encode()
     assert bench.history(run) == []
@@ -147,7 +158,7 @@ def test_a_start_that_names_a_later_offset_of_the_definitions_waits_for_it(runni
     key, other = bench.key_of(0, 6), bench.key_of(1, 6)
     late = bench.publish(PAYMENT.replace('"1"', '"2"'))  # of a content that is in no partition yet
     end = bench.stranger.ends(bench.topic("definitions"))[0][1] + 1  # the transaction's mark may still follow
-    run = bench.start(c.Start(late.sha, end), key)
+    run = bench.start(c.DefinitionRef(late.sha256, end), key)
     finishes(running, other)
     assert bench.history(run) == []
     bench.publish(PAYMENT.replace('"1"', '"3"'))

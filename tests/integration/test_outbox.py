@@ -24,7 +24,7 @@ steps:
 """
 
 
-def shipping(bench: Bench, name: str, topic: str) -> c.Start:
+def shipping(bench: Bench, name: str, topic: str) -> c.DefinitionRef:
     for future in bench.admin.create_topics([NewTopic(topic, 1)]).values():
         future.result()
     return bench.publish(SHIPPING.replace("NAME", name), shipped_to=topic)

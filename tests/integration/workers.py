@@ -114,7 +114,7 @@ class Bench:
     def topic(self, role: str) -> str:
         return f"{self.prefix}{role}"
 
-    def publish(self, definition: str = PAYMENT, *, shipped_to: str = "shipments") -> c.Start:
+    def publish(self, definition: str = PAYMENT, *, shipped_to: str = "shipments") -> c.DefinitionRef:
         """Publishes a definition; what starts it."""
         parsed, events = parse_definition(definition), parse_catalog(CATALOG.replace("TOPIC", shipped_to))
         entries = {
@@ -125,7 +125,7 @@ class Bench:
         published = publish(
             self.settings, name=parsed.name, version=parsed.version, content=canonical(parsed, events), events=entries
         )
-        return c.Start(published.sha, published.offset)
+        return c.DefinitionRef(published.sha, published.offset)
 
     def worker(self, name: str = "engine", *, kind: type[Worker] = Forked, **options: Any) -> Worker:
         """Starts an engine worker, with static membership under its name; `options` are settings of the engine."""
@@ -185,12 +185,20 @@ class Bench:
     def flush(self) -> None:
         assert self.producer.flush(60) == 0
 
-    def start(self, start: c.Start, key: str, definition: str = "payment", *, flush: bool = True, **data: Any) -> str:
+    def start(
+        self, start: c.DefinitionRef, key: str, definition: str = "payment", *, flush: bool = True, **data: Any
+    ) -> str:
         """Appends a start by event; the id of the run."""
-        event = c.Event("order.placed", f"placed-{key}", 1, {"id": key, "total": 5, **data})
+        event = c.Event(name="order.placed", id=f"placed-{key}", time_ms=1, data={"id": key, "total": 5, **data})
         self.send(
             c.StartRun(
-                f"start-{key}", definition, key, start, "placed", event, c.Origin("source", 0, self._next(), 0, "t")
+                id=f"start-{key}",
+                definition=definition,
+                key=key,
+                start=start,
+                trigger="placed",
+                event=event,
+                origin=c.Origin(topic_id="source", partition=0, offset=self._next(), committed=0, tag="t"),
             ),
             flush=flush,
         )
@@ -209,8 +217,10 @@ class Bench:
     ) -> None:
         """Appends the delivery of an event."""
         id_ = event_id or f"{name}-{key}-{self._next()}"
-        event = c.Event(name, id_, time_ms, {"id": key, "amount": 10, **data}, time_ms)
-        self.send(c.DeliverEvent(f"deliver-{event.id}", definition, key, event), flush=flush)
+        event = c.Event(
+            name=name, id=id_, time_ms=time_ms, data={"id": key, "amount": 10, **data}, limit_time_ms=time_ms
+        )
+        self.send(c.DeliverEvent(id=f"deliver-{event.id}", definition=definition, key=key, event=event), flush=flush)
 
     def key_of(self, partition: int, nth: int = 0) -> str:
         """A key that lives in `partition`."""

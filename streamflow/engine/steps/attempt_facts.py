@@ -38,20 +38,20 @@ def counted(
     """The state of a list after a fact about one of its items."""
     state = known(before)
     items = state.items or Items(total=0)
-    again = None if items.again is None else max(items.again, item + 1)
+    retry_cursor = None if items.retry_cursor is None else max(items.retry_cursor, item + 1)
     after = Items(
         total=items.total,
         begun=items.begun + begun,
         ended=items.ended + ended,
         failed=items.failed + failed,
-        again=again,
+        retry_cursor=retry_cursor,
     )
     return replace(state, items=after)
 
 
 def note_called(state: RunState, transition: Transition) -> dict[str, Any]:
     """The step has called something outside, which stopping the run may have to undo."""
-    step = transition.step or ""
+    step = transition.address
     if state.stopping is not None or step in state.called:
         return {}
     return {"called": (*state.called, step)}
@@ -61,14 +61,14 @@ def item_changes(
     transition: Transition, after: ItemState | None, *, armed_ms: int | None, due_ms: int | None
 ) -> Iterator[Change]:
     """The records of an item that changes: its timer, and its state (None: it succeeded)."""
-    run, step, item = transition.run, transition.step or "", transition.data.item
+    run, step, item = transition.run, transition.address, transition.data.item
     # one that stays is not touched: a timer that is written again in the decision that deletes it would pass for a new
     # one
     if armed_ms != due_ms:
         if armed_ms is not None:
             yield timer_key(armed_ms, run, step, item), None
         if due_ms is not None:
-            yield timer_key(due_ms, run, step, item), Timer(run=run, step=step, due_ms=due_ms, item=item)
+            yield timer_key(due_ms, run, step, item), Timer(run=run, address=step, due_ms=due_ms, item=item)
     yield item_key(run, step, item), after
 
 
@@ -85,7 +85,12 @@ def _suspended(before: StepState | None, transition: Transition) -> StepState:
 def _suspended_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
     data = transition.data
     if data.item is not None:
-        after = ItemState(status="suspended", attempt=transition.attempt or 0, spent=data.spent, due_ms=data.due_ms)
+        after = ItemState(
+            status="suspended",
+            attempt=transition.attempt or 0,
+            attempts_before_retry=data.attempts_before_retry,
+            due_ms=data.due_ms,
+        )
         yield from item_changes(transition, after, armed_ms=data.armed_ms, due_ms=data.due_ms)
 
 
@@ -100,7 +105,7 @@ def _succeeded(before: StepState | None, transition: Transition) -> StepState:
 
 
 def _succeeded_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
-    data, run, step = transition.data, transition.run, transition.step or ""
+    data, run, step = transition.data, transition.run, transition.address
     if data.item is not None:
         yield from item_changes(transition, None, armed_ms=data.armed_ms, due_ms=None)
         if step in reads:
@@ -116,7 +121,7 @@ def _failed(before: StepState | None, transition: Transition) -> StepState:
     data, attempt = transition.data, transition.attempt or 0
     if data.item is not None:
         over = data.retry_ms is None
-        never_requested = attempt == data.spent  # its values could not be computed
+        never_requested = attempt == data.attempts_before_retry  # its values could not be computed
         return counted(before, begun=never_requested, ended=over, failed=over, item=data.item)
     if data.outcome is not None:
         return StepState(status="done", outcome=data.outcome, attempt=known(before).attempt)
@@ -124,12 +129,12 @@ def _failed(before: StepState | None, transition: Transition) -> StepState:
 
 
 def _failed_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
-    data, run, step = transition.data, transition.run, transition.step or ""
+    data, run, step = transition.data, transition.run, transition.address
     if data.item is not None:
         after = ItemState(
             status="failed" if data.retry_ms is None else "retrying",
             attempt=transition.attempt or 0,
-            spent=data.spent,
+            attempts_before_retry=data.attempts_before_retry,
             due_ms=data.retry_ms,
         )
         yield from item_changes(transition, after, armed_ms=data.armed_ms, due_ms=data.retry_ms)

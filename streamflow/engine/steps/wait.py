@@ -12,12 +12,12 @@ from streamflow.engine.timing import behind
 from streamflow.engine.transitions import EventKept, Transition, WaitSatisfied, WaitStarted, WaitTimedOut
 
 if TYPE_CHECKING:
+    from streamflow.engine.builder import RunBuilder
     from streamflow.engine.commands import Event
-    from streamflow.engine.draft import RunDraft
 
 
-def begin(run: RunDraft, step: StepPlan, work: WaitPlan) -> None:
-    now = run.draft.now_ms
+def begin(run: RunBuilder, step: StepPlan, work: WaitPlan) -> None:
+    now = run.builder.now_ms
     due = None if work.within_ms is None else now + work.within_ms
     events = tuple(sorted({clause.event for clause in work.clauses}))
     run.record(WaitStarted(events=events, due_ms=due), step.id)
@@ -28,7 +28,7 @@ def begin(run: RunDraft, step: StepPlan, work: WaitPlan) -> None:
             return
 
 
-def claim(run: RunDraft, work: WaitPlan, event: Event, due_ms: int | None) -> ClausePlan | str | None:
+def claim(run: RunBuilder, work: WaitPlan, event: Event, due_ms: int | None) -> ClausePlan | str | None:
     """The clause of a begun wait that `event` meets; `late`, or the code of an expression that failed; None if it meets
     none."""
     failed: str | None = None
@@ -47,7 +47,7 @@ def claim(run: RunDraft, work: WaitPlan, event: Event, due_ms: int | None) -> Cl
     return failed
 
 
-def expire(run: RunDraft, step: StepPlan, timer: FiredTimer) -> None:
+def expire(run: RunBuilder, step: StepPlan, timer: FiredTimer) -> None:
     assert isinstance(step.work, WaitPlan)
     if behind(timer.own, step.work, timer.due_ms):
         raise Refused("rejected", "behind")

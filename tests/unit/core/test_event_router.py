@@ -41,7 +41,9 @@ def published(
     definition = Definition.model_validate(
         {"name": name, "version": version, "on": [{"id": "t", "event": "submitted", "where": where}], "steps": steps}
     )
-    return Published(compile_plan(definition, catalog, "sha"), {"submitted": catalog.events[0]}, 1, newest=newest)
+    return Published(
+        plan=compile_plan(definition, catalog, "sha"), specs={"submitted": catalog.events[0]}, at=1, newest=newest
+    )
 
 
 def router(*versions: Published, event_bytes: int = 512_000, record_bytes: int = 900_000) -> EventRouter:

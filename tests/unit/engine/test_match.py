@@ -8,7 +8,7 @@ from streamflow import ids
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.compile import compile_plan
 from streamflow.definition.model import Definition
-from streamflow.engine.commands import DeliverEvent, Event, Origin, Start, StartRun
+from streamflow.engine.commands import DefinitionRef, DeliverEvent, Event, Origin, StartRun
 from streamflow.engine.match import Matched, Matcher, Published, Source
 
 SOURCE = Source("T", 2, 7, 5, "00-trace")
@@ -40,11 +40,17 @@ def published(
     )
     catalog = Catalog.model_validate({"events": list(specs)})
     plan = compile_plan(definition, catalog, f"sha-{name}-{version}")
-    return Published(plan, {found.name: found for found in catalog.events}, at, newest, published_ms)
+    return Published(
+        plan=plan,
+        specs={found.name: found for found in catalog.events},
+        at=at,
+        newest=newest,
+        published_ms=published_ms,
+    )
 
 
 def match(matcher: Matcher, name: str, key: str | None = "k", data: Any = None, id_: str = "e-1") -> Matched:
-    event = Event(name, id_, 1, {} if data is None else data)
+    event = Event(name=name, id=id_, time_ms=1, data={} if data is None else data)
     return matcher.match([(index, event, key) for index, spec in enumerate(matcher.specs) if spec.name == name], SOURCE)
 
 
@@ -58,17 +64,17 @@ def summary(matched: Matched) -> list[tuple[str, str, str]]:
 def test_a_trigger_starts_a_run_that_names_the_content_and_its_origin() -> None:
     matched = match(Matcher([published()]), "submitted")
     tag = ids.tag("start", "loan", "submitted", "k")
-    origin = Origin("T", 2, 7, 5, tag)
+    origin = Origin(topic_id="T", partition=2, offset=7, committed=5, tag=tag)
     assert matched.commands == [
         StartRun(
-            f"T/2/7/{tag}",
-            "loan",
-            "k",
-            Start("sha-loan-1", 3),
-            "t",
-            Event("submitted", "e-1", 1, {}),
-            origin,
-            "00-trace",
+            id=f"T/2/7/{tag}",
+            definition="loan",
+            key="k",
+            start=DefinitionRef("sha-loan-1", 3),
+            trigger="t",
+            event=Event(name="submitted", id="e-1", time_ms=1, data={}),
+            origin=origin,
+            trace="00-trace",
         )
     ]
     assert not matched.failures
@@ -79,7 +85,12 @@ def test_a_wait_is_offered_the_event_under_the_catalogs_key() -> None:
     tag = ids.tag("deliver", "loan", "accepted", "k")
     assert matched.commands == [
         DeliverEvent(
-            f"T/2/7/{tag}", "loan", "k", Event("accepted", "e-1", 1, {}), Origin("T", 2, 7, 5, tag), "00-trace"
+            id=f"T/2/7/{tag}",
+            definition="loan",
+            key="k",
+            event=Event(name="accepted", id="e-1", time_ms=1, data={}),
+            origin=Origin(topic_id="T", partition=2, offset=7, committed=5, tag=tag),
+            trace="00-trace",
         )
     ]
 
@@ -101,7 +112,7 @@ def test_only_the_newest_version_starts_runs_but_every_served_version_waits() ->
     new = published(version="2", newest=True, at=9)
     matcher = Matcher([old, new])
     started = match(matcher, "submitted").commands
-    assert [command.start for command in started if isinstance(command, StartRun)] == [Start("sha-loan-2", 9)]
+    assert [command.start for command in started if isinstance(command, StartRun)] == [DefinitionRef("sha-loan-2", 9)]
     assert summary(match(matcher, "accepted")) == [("deliver", "loan", "k")]
     assert summary(match(matcher, "paid")) == [("deliver", "loan", "k")]
 
@@ -112,7 +123,7 @@ def test_two_versions_that_read_an_event_differently_are_each_offered_it_as_they
     matcher = Matcher([old, new])
     places = [index for index, one in enumerate(matcher.specs) if one.name == "accepted"]
     assert len(places) == 2
-    event = Event("accepted", "e-1", 1, {})
+    event = Event(name="accepted", id="e-1", time_ms=1, data={})
     both = matcher.match([(places[0], event, "a"), (places[1], event, "b")], SOURCE)
     assert summary(both) == [("deliver", "loan", "a"), ("deliver", "loan", "b")]
     same = matcher.match([(places[0], event, "a"), (places[1], event, "a")], SOURCE)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamflow.engine.overlay import Overlay, decode_record, encode_record
-from streamflow.engine.state import OWN, Expiry, KeyRecord, Own, Timer, expiry_key, timer_key
+from streamflow.engine.state import OWN, Expiry, KeyRecord, PartitionState, Timer, expiry_key, timer_key
 from streamflow.simulation.store import MemoryStore
 
 KEY = "key/order/k1"
@@ -17,7 +17,7 @@ ONE, TWO = KeyRecord(("a",), ()), KeyRecord(("b",), ())
 
 
 def apply(overlay: Overlay, **changes: Any) -> None:
-    overlay.apply({**{key.replace("__", "/"): record for key, record in changes.items()}, OWN: Own()})
+    overlay.apply({**{key.replace("__", "/"): record for key, record in changes.items()}, OWN: PartitionState()})
 
 
 def a_cut(overlay: Overlay, store: MemoryStore) -> dict[str, bytes | None]:
@@ -33,7 +33,7 @@ def store() -> MemoryStore:
 
 
 def change(overlay: Overlay, key: str, record: Any) -> None:
-    overlay.apply({key: record, OWN: Own()})
+    overlay.apply({key: record, OWN: PartitionState()})
 
 
 def test_a_record_is_read_from_memory_then_from_the_cut_then_from_the_store(store: MemoryStore) -> None:
@@ -68,9 +68,9 @@ def test_a_stored_record_that_is_deleted_leaves_a_tombstone(store: MemoryStore) 
 def test_a_record_that_came_and_went_leaves_nothing(store: MemoryStore, key: str) -> None:
     overlay = Overlay(store)
     assert overlay.get(key) is None
-    change(overlay, key, Timer("run", "s", 5))
+    change(overlay, key, Timer(run="run", address="s", due_ms=5))
     change(overlay, key, None)
-    change(overlay, key, Timer("run", "s", 5))
+    change(overlay, key, Timer(run="run", address="s", due_ms=5))
     change(overlay, key, None)
     assert set(overlay.capture()) == {OWN}
 
@@ -86,9 +86,9 @@ def test_a_record_that_was_looked_for_and_is_deleted_leaves_nothing(store: Memor
 def test_what_is_in_a_cut_on_its_way_leaves_a_tombstone(store: MemoryStore, key: str) -> None:
     overlay = Overlay(store)
     assert overlay.get(key) is None
-    change(overlay, key, Timer("run", "s", 5))
+    change(overlay, key, Timer(run="run", address="s", due_ms=5))
     cut = overlay.capture()
-    change(overlay, key, Timer("run", "s", 6))
+    change(overlay, key, Timer(run="run", address="s", due_ms=6))
     change(overlay, key, None)
     store.write(cut)
     overlay.saved()
@@ -104,13 +104,15 @@ def test_a_stored_record_that_is_deleted_made_again_and_deleted_leaves_a_tombsto
 
 
 def test_keys_come_in_order_from_all_layers(store: MemoryStore) -> None:
-    overlay = Overlay(MemoryStore({f"timer/{n}": encode_record(Timer("r", "s", n)) for n in (1, 3, 5)}))
-    change(overlay, "timer/2", Timer("r", "s", 2))
+    overlay = Overlay(
+        MemoryStore({f"timer/{n}": encode_record(Timer(run="r", address="s", due_ms=n)) for n in (1, 3, 5)})
+    )
+    change(overlay, "timer/2", Timer(run="r", address="s", due_ms=2))
     change(overlay, "timer/3", None)
     overlay.capture()
-    change(overlay, "timer/4", Timer("r", "s", 4))
+    change(overlay, "timer/4", Timer(run="r", address="s", due_ms=4))
     change(overlay, "timer/2", None)
-    change(overlay, "timer/6", Timer("r", "s", 6))
+    change(overlay, "timer/6", Timer(run="r", address="s", due_ms=6))
     assert list(overlay.keys("timer/")) == ["timer/1", "timer/4", "timer/5", "timer/6"]
     assert list(overlay.keys("timer/", "timer/5")) == ["timer/5", "timer/6"]
 
@@ -118,7 +120,7 @@ def test_keys_come_in_order_from_all_layers(store: MemoryStore) -> None:
 def test_every_kind_of_record_survives_its_encoding() -> None:
     for key, record in {
         KEY: ONE,
-        "own": Own(topic_id="t"),
+        "own": PartitionState(topic_id="t"),
         "out/r/s": {"a": [1, 1.5, "é", None]},
         "expiry/1/r": Expiry("r"),
     }.items():
@@ -202,7 +204,7 @@ def test_the_store_after_all_cuts_is_what_memory_said(moves: list[tuple[str, str
             expected[key] = (
                 {"n": count}
                 if key.startswith("out/")
-                else (KeyRecord((str(count),), ()) if key.startswith("key/") else Timer("r", "s", 1))
+                else (KeyRecord((str(count),), ()) if key.startswith("key/") else Timer(run="r", address="s", due_ms=1))
             )
             change(overlay, key, expected[key])
         elif move == "delete" and key in expected:

@@ -19,7 +19,9 @@ def told(
     topic: str, at_ms: int, feeds: Feeds, *, bound: int = 0, partitions: int = 1, floor_ms: int = 0
 ) -> AdvanceWatermark:
     times = {"0": at_ms} if partitions else {}
-    return AdvanceWatermark("w", topic, partitions, times, feeds, bound, floor_ms)
+    return AdvanceWatermark(
+        id="w", topic=topic, partitions=partitions, at_ms=times, feeds=feeds, bound=bound, floor_ms=floor_ms
+    )
 
 
 def after(commands: Iterable[AdvanceWatermark]) -> dict[str, Watermark]:
@@ -68,9 +70,11 @@ def test_a_topic_that_does_not_exist_holds_nothing_up_to_when_it_was_looked_for(
     missing = after([told("a", 0, feeds, partitions=0, floor_ms=7)])
     assert reached(missing, "paid") == 7
     # it is created: a partition that was not reported yet holds what came after
-    created = advance_watermark(missing, AdvanceWatermark("w", "a", 2, {"0": 30}, feeds))
+    created = advance_watermark(
+        missing, AdvanceWatermark(id="w", topic="a", partitions=2, at_ms={"0": 30}, feeds=feeds)
+    )
     assert reached(created, "paid") == 7
-    read = advance_watermark(created, AdvanceWatermark("w", "a", 2, {"1": 20}, feeds))
+    read = advance_watermark(created, AdvanceWatermark(id="w", topic="a", partitions=2, at_ms={"1": 20}, feeds=feeds))
     assert reached(read, "paid") == 20
 
 

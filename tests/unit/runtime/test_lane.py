@@ -35,7 +35,7 @@ class Record(NamedTuple):
 
 class Performer:
     async def perform(self, task: Task) -> tuple[CompleteAttempt, bytes]:
-        answer = CompleteAttempt(f"{task.id}/completed", task.run, task.step, 1, None)
+        answer = CompleteAttempt(id=f"{task.id}/completed", run=task.run, address=task.step, attempt=1, output=None)
         return answer, encode_command(answer)
 
 
@@ -76,7 +76,20 @@ def a_lane() -> Lane:
 
 
 def a_record(offset: int) -> Record:
-    task = Task(f"r{offset}/s/1", f"r{offset}/s", f"r{offset}", "order", "1", "k", "s", 1, "op", {}, 60_000, 10**16)
+    task = Task(
+        id=f"r{offset}/s/1",
+        idempotency_key=f"r{offset}/s",
+        run=f"r{offset}",
+        definition="order",
+        version="1",
+        key="k",
+        step="s",
+        attempt=1,
+        operation="op",
+        input={},
+        timeout_ms=60_000,
+        queue_ms=10**16,
+    )
     return Record(offset, encode_task(task))
 
 

@@ -4,8 +4,8 @@ anew."""
 from __future__ import annotations
 
 from streamflow.definition.catalog import Catalog
+from streamflow.engine.builder import Limits
 from streamflow.engine.commands import Event
-from streamflow.engine.draft import Limits
 from streamflow.engine.transitions import EventEmitted, RunCompleted
 from streamflow.simulation.driver import Simulation
 from tests.builders import a_catalog, a_definition

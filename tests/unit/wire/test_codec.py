@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from streamflow.engine.commands import AdvanceWatermark, DeliverEvent, Event, Origin, Start, StartRun
+from streamflow.engine.commands import AdvanceWatermark, DefinitionRef, DeliverEvent, Event, Origin, StartRun
 from streamflow.wire.codec import DecodeError, decode_command, encode_command
 
-EVENT = Event("submitted", "e-1", 1_700_000_000_000, {"b": 1, "a": {"d": None, "c": [1.5, "x"]}})
-ORIGIN = Origin("topic-id", 3, 7, 5, "tag")
+EVENT = Event(name="submitted", id="e-1", time_ms=1_700_000_000_000, data={"b": 1, "a": {"d": None, "c": [1.5, "x"]}})
+ORIGIN = Origin(topic_id="topic-id", partition=3, offset=7, committed=5, tag="tag")
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        StartRun("c-1", "loan", "k", Start("sha", 4), "t", EVENT, ORIGIN, "00-trace"),
-        DeliverEvent("c-2", "loan", "k", EVENT),
-        AdvanceWatermark("c-3", "src", 2, {"0": 1, "1": 2}),
+        StartRun(
+            id="c-1",
+            definition="loan",
+            key="k",
+            start=DefinitionRef("sha", 4),
+            trigger="t",
+            event=EVENT,
+            origin=ORIGIN,
+            trace="00-trace",
+        ),
+        DeliverEvent(id="c-2", definition="loan", key="k", event=EVENT),
+        AdvanceWatermark(id="c-3", topic="src", partitions=2, at_ms={"0": 1, "1": 2}),
     ],
 )
 def test_a_command_comes_back_as_it_was(command: StartRun | DeliverEvent | AdvanceWatermark) -> None:
@@ -24,8 +33,18 @@ def test_a_command_comes_back_as_it_was(command: StartRun | DeliverEvent | Advan
 
 
 def test_the_same_command_gives_the_same_bytes_whatever_the_order_of_its_keys() -> None:
-    one = DeliverEvent("c", "loan", "k", Event("e", "1", 0, {"a": 1, "b": {"x": 1, "y": 2}}))
-    other = DeliverEvent("c", "loan", "k", Event("e", "1", 0, {"b": {"y": 2, "x": 1}, "a": 1}))
+    one = DeliverEvent(
+        id="c",
+        definition="loan",
+        key="k",
+        event=Event(name="e", id="1", time_ms=0, data={"a": 1, "b": {"x": 1, "y": 2}}),
+    )
+    other = DeliverEvent(
+        id="c",
+        definition="loan",
+        key="k",
+        event=Event(name="e", id="1", time_ms=0, data={"b": {"y": 2, "x": 1}, "a": 1}),
+    )
     assert encode_command(one) == encode_command(other)
 
 
@@ -51,13 +70,19 @@ def test_bytes_that_are_no_command_are_refused_with_a_code_and_without_their_con
 
 
 def test_a_whole_number_keeps_all_its_digits() -> None:
-    command = DeliverEvent("c", "loan", "k", Event("e", "1", 0, {"n": 2**70, "m": -(2**70)}))
+    command = DeliverEvent(
+        id="c", definition="loan", key="k", event=Event(name="e", id="1", time_ms=0, data={"n": 2**70, "m": -(2**70)})
+    )
     assert decode_command(encode_command(command)) == command
 
 
 def test_data_that_json_cannot_carry_is_refused() -> None:
     with pytest.raises(DecodeError) as caught:
-        encode_command(DeliverEvent("c", "loan", "k", Event("e", "1", 0, {"n": object()})))
+        encode_command(
+            DeliverEvent(
+                id="c", definition="loan", key="k", event=Event(name="e", id="1", time_ms=0, data={"n": object()})
+            )
+        )
     assert caught.value.code == "event_unusable"
 
 
