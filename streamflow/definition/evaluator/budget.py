@@ -9,7 +9,7 @@ refuse the same evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from streamflow.definition.plan import ExpressionError
@@ -17,7 +17,7 @@ from streamflow.definition.plan import ExpressionError
 Frame = list[Any]
 Closure = Callable[[Frame], Any]
 
-VARIABLES, STEPS_LEFT, BYTES_LEFT, FIRST_LOCAL = range(4)  # places in a frame
+FIRST_LOCAL = 3  # before it: the variables by name, the steps that are left, the bytes that are left
 
 STEPS = 500_000  # of one evaluation; about 0.1 s
 BYTES = 16 << 20  # of one evaluation
@@ -34,11 +34,6 @@ class Exhausted(ExpressionError):
 
     def __init__(self) -> None:
         super().__init__("too_costly")
-
-
-def frame(variables: Mapping[str, Any], locals_: int) -> Frame:
-    """A frame with a full budget and `locals_` places for the variables of macros."""
-    return [variables, STEPS, BYTES, *([None] * locals_)]
 
 
 def spend(frame: Frame, steps: int) -> None:

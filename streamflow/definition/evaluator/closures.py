@@ -19,6 +19,7 @@ from streamflow.definition.evaluator.budget import (
 )
 from streamflow.definition.evaluator.functions import FUNCTIONS
 from streamflow.definition.evaluator.macros import Pending, fold
+from streamflow.definition.evaluator.patterns import matching
 from streamflow.definition.evaluator.selection import has, select, variable
 from streamflow.definition.evaluator.shape import Unsupported, literal
 from streamflow.definition.evaluator.values import (
@@ -31,7 +32,7 @@ from streamflow.definition.evaluator.values import (
     no_overload,
     ordered,
 )
-from streamflow.definition.expression_tree import node_kind
+from streamflow.definition.expression_tree import constant_text, node_kind
 from streamflow.definition.plan import ExpressionError
 
 TYPES = frozenset(
@@ -54,6 +55,7 @@ TYPES = frozenset(
 )
 
 
+_SHORT = 1024  # characters of a text that is compared in no step of its own
 _MILLISECOND = 1_000_000  # nanoseconds; `now` is given in epoch milliseconds
 
 
@@ -190,6 +192,8 @@ class Builder:
         part = node.call_expr
         name = part.function
         nodes = ([part.target] if part.HasField("target") else []) + list(part.args)
+        if name == "matches" and (pattern := constant_text(nodes[1])) is not None:
+            return matching(self.build(nodes[0], scope), pattern)
         arguments = [self.build(argument, scope) for argument in nodes]
         special = SPECIAL.get((name, len(arguments)))
         if special is not None:
@@ -324,7 +328,13 @@ def _choice(condition: Closure, yes: Closure, no: Closure) -> Closure:
 
 
 def _equals(left: Closure, right: Closure) -> Closure:
-    return lambda f: equal(f, left(f), right(f))
+    def equals(f: Frame) -> bool:
+        a, b = left(f), right(f)
+        if a.__class__ is str and b.__class__ is str and len(a) <= _SHORT:
+            return bool(a == b)
+        return equal(f, a, b)
+
+    return equals
 
 
 def _differs(left: Closure, right: Closure) -> Closure:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from streamflow.definition.evaluator import decimals, lists, numbers, optionals, patterns, text, text_format, times
-from streamflow.definition.evaluator.budget import Frame
 from streamflow.definition.evaluator.values import type_of
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -21,5 +20,3 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "type": lambda frame, value: type_of(value),
     "dyn": lambda frame, value: value,
 }
-
-__all__ = ["FUNCTIONS", "Frame"]

@@ -78,6 +78,7 @@ def error_of(source: str) -> str:
         ("steps['paid'].v", 7),
         ("now.getHours('+01:00')", 1),
         ("run.key + trigger.id", "ko-1"),
+        ("'Müller'.matches('^(?i)mü') && 'é1'.matches('^\\\\pL\\\\d$')", True),
         ("event.zz || true", True),
         ("{dyn(true): 1, 1: 2, 'a': 3}.size()", 3),
         ("{dyn(true): 1, 1: 2}[1]", 2),
