@@ -26,7 +26,7 @@ ITEM_BYTES = 8  # of a place in a list
 ENTRY_BYTES = 100  # of a field in a map
 FAILURE_STEPS = 10  # of a failure that is absorbed
 _SCAN = 64  # bytes of text that a function reads in one step
-_SHORT = 1024  # characters that are read in no step of their own
+SHORT = 1024  # characters that are read in no step of their own
 
 
 class Exhausted(ExpressionError):
@@ -57,5 +57,5 @@ def text_size(text: str) -> int:
 
 def scan(frame: Frame, text: str | bytes) -> None:
     """Takes the steps for reading `text` once. Raises Exhausted."""
-    if len(text) > _SHORT:
+    if len(text) > SHORT:
         spend(frame, len(text) // _SCAN)
