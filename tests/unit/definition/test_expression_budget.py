@@ -93,6 +93,10 @@ def doublings(first: str, doubled: str, levels: int, last: str) -> str:
         ("patterns of many states", "event.lines.all(l, !event.short.matches('[ab]*a[ab]{30}c'))"),
         ("patterns from data", "event.lines.all(l, !l.sku.matches(string(l.count) + '(a{0,20}){0,20}x'))"),
         ("patterns that are none", "event.lines.exists(l, l.sku.matches(string(l.count) + '(a{0,99}){0,99}('))"),
+        ("a long binding in a loop", "event.lines.all(l, l.count >= 0 && cel.bind(x, "
+                                     + " && ".join(["l.count + 1 - 1 + 1 - 1 >= 0"] * 200) + ", x))"),
+        ("a long range in a loop", "event.lines.all(l, l.count >= 0 && ["
+                                   + ", ".join(["l.count + 1 - 1 + 1 - 1 >= 0"] * 200) + "].exists(x, x))"),
         ("sorting again and again", "event.lines.all(l, event.lines.sortBy(m, -m.count).size() > 0)"),
         ("sums again and again", "event.lines.all(l, event.lines.map(m, m.count).sum() > 0)"),
         ("one branch a hundred times", "event.lines.all(l, "
