@@ -55,7 +55,7 @@ def add(frame: Frame, a: Any, b: Any) -> Any:
         return timestamp(a.ns + b.ns)
     if kind is Duration and b.__class__ is Timestamp:
         return timestamp(a.ns + b.ns)
-    return decimals.add(a, b)
+    return decimals.add(frame, a, b)
 
 
 def subtract(frame: Frame, a: Any, b: Any) -> Any:
@@ -72,7 +72,7 @@ def subtract(frame: Frame, a: Any, b: Any) -> Any:
             return duration(a.ns - b.ns)
     if kind is Timestamp and b.__class__ is Duration:
         return timestamp(a.ns - b.ns)
-    return decimals.subtract(a, b)
+    return decimals.subtract(frame, a, b)
 
 
 def multiply(frame: Frame, a: Any, b: Any) -> Any:
@@ -85,7 +85,7 @@ def multiply(frame: Frame, a: Any, b: Any) -> Any:
             return a * b
         if kind is Uint:
             return uint64(int(a) * int(b))
-    return decimals.multiply(a, b)
+    return decimals.multiply(frame, a, b)
 
 
 def divide(frame: Frame, a: Any, b: Any) -> Any:
@@ -100,7 +100,7 @@ def divide(frame: Frame, a: Any, b: Any) -> Any:
             return uint64(quotient) if kind is Uint else int64(quotient)
         if kind is float:
             return _quotient(a, b)
-    return decimals.divide(a, b)
+    return decimals.divide(frame, a, b)
 
 
 def _quotient(a: float, b: float) -> float:

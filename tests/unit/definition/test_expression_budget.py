@@ -97,6 +97,7 @@ def doublings(first: str, doubled: str, levels: int, last: str) -> str:
                                      + " && ".join(["l.count + 1 - 1 + 1 - 1 >= 0"] * 200) + ", x))"),
         ("a long range in a loop", "event.lines.all(l, l.count >= 0 && ["
                                    + ", ".join(["l.count + 1 - 1 + 1 - 1 >= 0"] * 200) + "].exists(x, x))"),
+        ("decimals again and again", "event.lines.all(l, event.lines.map(m, decimal(m.count)).sum() > 0)"),
         ("sorting again and again", "event.lines.all(l, event.lines.sortBy(m, -m.count).size() > 0)"),
         ("sums again and again", "event.lines.all(l, event.lines.map(m, m.count).sum() > 0)"),
         ("one branch a hundred times", "event.lines.all(l, "
