@@ -216,7 +216,8 @@ class Attempts:
             )
         waited_ms = now_ms - held.written_ms
         if waited_ms > task.queue_ms:
-            text = f"It waited {waited_ms / 1000:.0f} s in its lane and may wait {task.queue_ms / 1000:g} s. Scale the lane."
+            limit_s = task.queue_ms / 1000
+            text = f"It waited {waited_ms / 1000:.0f} s in its lane and may wait {limit_s:g} s. Scale the lane."
             return failure(task, "queue_expired", text, retryable=False)
         return None
 
