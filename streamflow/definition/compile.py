@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping as ByName
 
 from streamflow.definition import content as contents
-from streamflow.definition.catalog import Binding, Catalog, OperationSpec
-from streamflow.definition.duration import parse_ms
+from streamflow.definition.catalog import Binding, Catalog
 from streamflow.definition.expression import compile_expression
 from streamflow.definition.graph import Graph
-from streamflow.definition.model import Approval, Call, ChildRun, Definition, Mapping, Step, Trigger, Wait, WaitEvent
+from streamflow.definition.model import Definition, Step
 from streamflow.definition.plan import (
     NO_OUTCOME,
-    ApprovalPlan,
-    BranchPlan,
-    CallPlan,
-    ChildPlan,
-    ChoosePlan,
+    START,
     ClausePlan,
-    Compiled,
-    DelayPlan,
     EachPlan,
-    EmitPlan,
-    FailPlan,
     NeedPlan,
     Plan,
-    PrintPlan,
-    RetryPlan,
-    SetPlan,
     StepPlan,
     WaitPlan,
     Work,
 )
-from streamflow.definition.validation import validator
+from streamflow.definition.steps.call import compile_call
+from streamflow.definition.steps.kind import Unresolved, clause, optional
+from streamflow.definition.steps.registry import form_of, form_of_work
 
 
 def plan_of(content: bytes, bindings: ByName[str, Binding] | None = None) -> Plan:
@@ -53,43 +44,33 @@ def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
     waits: dict[str, list[tuple[str, ClausePlan]]] = {}
     for id_, step in compiled.items():
         if isinstance(step.work, WaitPlan):
-            for clause in step.work.clauses:
-                waits.setdefault(clause.event, []).append((id_, clause))
+            for awaited in step.work.clauses:
+                waits.setdefault(awaited.event, []).append((id_, awaited))
     return Plan(
         sha=sha,
         name=definition.name,
         version=definition.version,
         policy=definition.runs,
-        triggers=tuple(_clause(trigger) for trigger in definition.on),
+        triggers=tuple(clause(trigger) for trigger in definition.on),
         steps=compiled,
         waits={event: tuple(clauses) for event, clauses in waits.items()},
         output=definition.output,
+        reads=_reads([*compiled.values(), *(step.undo for step in compiled.values() if step.undo)], definition.output),
     )
 
 
 def _step(step: Step, graph: Graph, catalog: Catalog, needed: set[str]) -> StepPlan:
-    title = step.title or step.id
     return StepPlan(
         id=step.id,
-        title=title,
+        title=step.title or step.id,
         needs=tuple(_need(need) for need in step.needs),
         join_all=step.join == "all",
-        condition=_optional(step.if_),
+        condition=optional(step.if_),
         work=_work(step, catalog),
         dependents=graph.dependents[step.id],
         each=EachPlan(compile_expression(step.each.items), step.each.at_once) if step.each is not None else None,
         handled=frozenset(outcome for outcome in NO_OUTCOME if f"{step.id}.{outcome}" in needed),
-        undo=StepPlan(
-            id=f"{step.id}.undo",
-            title=f"undo {title}",
-            needs=(),
-            join_all=True,
-            condition=None,
-            work=_call(step.undo, step, catalog),
-            dependents=(),
-        )
-        if step.undo is not None
-        else None,
+        undo=_undo(step, catalog),
     )
 
 
@@ -98,126 +79,51 @@ def _need(need: str) -> NeedPlan:
     return NeedPlan(step, outcome or None)
 
 
-def _clause(clause: Trigger | WaitEvent) -> ClausePlan:
-    return ClausePlan(id=clause.id, event=clause.event, where=_optional(clause.where), key=_optional(clause.key))
-
-
-def _optional(source: str | None) -> Compiled | None:
-    return compile_expression(source) if source is not None else None
-
-
-def _values(mappings: list[Mapping]) -> tuple[tuple[str, Compiled], ...]:
-    return tuple((mapping.name, compile_expression(mapping.expr)) for mapping in mappings)
-
-
 def _work(step: Step, catalog: Catalog) -> Work:
-    if step.wait is not None:
-        return _wait(step.wait, catalog)
-    if step.choose is not None:
-        return ChoosePlan(tuple(BranchPlan(branch.id, _optional(branch.if_)) for branch in step.choose))
-    if step.set is not None:
-        return SetPlan(_values(step.set))
-    if step.emit is not None:
-        event = catalog.event(step.emit.event)
-        if event is None:
-            raise _unknown(f"the event {step.emit.event}", step)
-        return EmitPlan(
-            event=event.name,
-            data=_values(step.emit.data),
-            key=_optional(step.emit.key),
-            validator=validator(event.schema_),
+    form = form_of(step)
+    if form is None:
+        raise ValueError(f"The step {step.id} has no kind of work. Check the definition first.")
+    try:
+        work: Work = form[0].compile(form[1], catalog)
+    except Unresolved as missing:
+        raise _unresolved(step, missing) from None
+    return work
+
+
+def _undo(step: Step, catalog: Catalog) -> StepPlan | None:
+    if step.undo is None:
+        return None
+    try:
+        work = compile_call(step.undo, catalog)
+    except Unresolved as missing:
+        raise _unresolved(step, missing) from None
+    return StepPlan(
+        id=f"{step.id}.undo",
+        title=f"undo {step.title or step.id}",
+        needs=(),
+        join_all=True,
+        condition=None,
+        work=work,
+        dependents=(),
+    )
+
+
+def _unresolved(step: Step, missing: Unresolved) -> ValueError:
+    return ValueError(f"The catalog of the step {step.id} has not {missing}. Check the definition first.")
+
+
+def _reads(steps: Iterable[StepPlan], output: str | None) -> frozenset[str]:
+    """The steps whose outputs an expression or the run's output reads, and START for what started the run."""
+    read: set[str] = {output} if output else set()
+    for step in steps:
+        written = (
+            step.condition,
+            step.each.items if step.each else None,
+            *form_of_work(step.work).expressions(step.work),
         )
-    if step.delay is not None:
-        return DelayPlan(
-            parse_ms(step.delay.duration) if step.delay.duration is not None else None, _optional(step.delay.until)
-        )
-    if step.print is not None:
-        return PrintPlan(compile_expression(step.print.text))
-    if step.call is not None:
-        return _call(step.call, step, catalog)
-    if step.run is not None:
-        return _child(step.run, step, catalog)
-    if step.approval is not None:
-        return _approval(step.approval)
-    if step.fail is not None:
-        return FailPlan(compile_expression(step.fail.reason))
-    raise ValueError(f"expected a kind of work in step {step.id} but there is none; check the definition first")
-
-
-def _unknown(what: str, step: Step) -> ValueError:
-    return ValueError(
-        f"expected {what} in the catalog of step {step.id} but it is not there; check the definition first"
-    )
-
-
-def _ms(text: str | None) -> int | None:
-    return parse_ms(text) if text is not None else None
-
-
-def _wait(wait: Wait, catalog: Catalog) -> WaitPlan:
-    specs = [catalog.event(clause.event) for clause in wait.events]
-    topics = sorted({topic for spec in specs if spec is not None for topic in spec.topics})
-    return WaitPlan(
-        clauses=tuple(_clause(clause) for clause in wait.events),
-        within_ms=_ms(wait.within),
-        keep_ms=_ms(wait.keep),
-        topics=tuple(topics),
-    )
-
-
-def _call(call: Call, step: Step, catalog: Catalog) -> CallPlan:
-    spec = catalog.operation(call.operation)
-    if spec is None:
-        raise _unknown(f"the operation {call.operation}", step)
-    return CallPlan(
-        operation=call.operation,
-        lane=call.lane or spec.lane,
-        values=_values(call.with_),
-        retry=_retry(call, spec),
-        timeout_ms=parse_ms(call.timeout or spec.timeout),
-        queue_ms=parse_ms(call.queue or spec.queue),
-        within_ms=_ms(call.within),
-    )
-
-
-def _retry(call: Call, spec: OperationSpec) -> RetryPlan:
-    """The retries of `call`. A declared error that is not retryable is attempted once, unless the step says
-    otherwise."""
-    retry = call.retry or spec.retry
-    backoff = parse_ms(retry.backoff)
-    once = {error.id: (1, backoff) for error in spec.errors if not error.retryable}
-    said = {
-        code.id: (code.attempts, parse_ms(code.backoff) if code.backoff is not None else backoff)
-        for code in retry.codes
-    }
-    return RetryPlan(
-        attempts=retry.attempts,
-        backoff_ms=backoff,
-        factor=retry.factor,
-        longest_ms=parse_ms(retry.longest),
-        codes=once | said,
-    )
-
-
-def _child(run: ChildRun, step: Step, catalog: Catalog) -> ChildPlan:
-    spec = catalog.definition(run.definition, run.version)
-    if spec is None:
-        raise _unknown(f"the definition {run.definition}@{run.version}", step)
-    return ChildPlan(
-        definition=spec.name,
-        version=spec.version,
-        sha=spec.sha,
-        key=_optional(run.key),
-        values=_values(run.with_),
-        within_ms=_ms(run.within),
-        validator=validator(spec.input),
-    )
-
-
-def _approval(approval: Approval) -> ApprovalPlan:
-    return ApprovalPlan(
-        text=compile_expression(approval.text),
-        who=tuple(approval.who),
-        form=approval.form,
-        within_ms=_ms(approval.within),
-    )
+        for expression in written:
+            if expression is not None:
+                read |= expression.steps
+                if "trigger" in expression.names:
+                    read.add(START)
+    return frozenset(read)

@@ -244,7 +244,7 @@ class Newest(PartitionCore):
                 default=None,
             )
             if newest is not None:
-                start = msgspec.structs.replace(command.start, sha=newest.plan.sha, at=newest.at)
+                start = msgspec.structs.replace(command.start, sha256=newest.plan.sha, log_offset=newest.at)
                 command = msgspec.structs.replace(command, start=start)
         return super()._decide(own, command, record)
 
