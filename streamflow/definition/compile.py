@@ -7,7 +7,6 @@ from collections.abc import Mapping as ByName
 
 from streamflow.definition import content as contents
 from streamflow.definition.catalog import Binding, Catalog
-from streamflow.definition.expression import compile_expression
 from streamflow.definition.graph import Graph
 from streamflow.definition.model import Definition, Step
 from streamflow.definition.plan import (
@@ -21,6 +20,7 @@ from streamflow.definition.plan import (
     WaitPlan,
     Work,
 )
+from streamflow.definition.read_schemas import ReadSchemas
 from streamflow.definition.steps.call import compile_call
 from streamflow.definition.steps.kind import Unresolved, clause, optional
 from streamflow.definition.steps.registry import form_of, form_of_work
@@ -40,7 +40,8 @@ def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
     graph = Graph(definition)
     steps = {step.id: step for step in definition.steps}
     needed = {need for step in definition.steps for need in step.needs}
-    compiled = {id_: _step(steps[id_], graph, catalog, needed) for id_ in graph.order}
+    schemas = ReadSchemas.of(definition, catalog)
+    compiled = {id_: _step(steps[id_], graph, catalog, needed, schemas) for id_ in graph.order}
     waits: dict[str, list[tuple[str, ClausePlan]]] = {}
     for id_, step in compiled.items():
         if isinstance(step.work, WaitPlan):
@@ -51,7 +52,7 @@ def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
         name=definition.name,
         version=definition.version,
         policy=definition.runs,
-        triggers=tuple(clause(trigger) for trigger in definition.on),
+        triggers=tuple(clause(trigger, schemas) for trigger in definition.on),
         steps=compiled,
         waits={event: tuple(clauses) for event, clauses in waits.items()},
         output=definition.output,
@@ -59,18 +60,20 @@ def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
     )
 
 
-def _step(step: Step, graph: Graph, catalog: Catalog, needed: set[str]) -> StepPlan:
+def _step(step: Step, graph: Graph, catalog: Catalog, needed: set[str], schemas: ReadSchemas) -> StepPlan:
+    items = schemas.compile(step.each.items) if step.each is not None else None
+    inside = schemas.with_item(items) if items is not None else schemas
     return StepPlan(
         id=step.id,
         title=step.title or step.id,
         needs=tuple(_need(need) for need in step.needs),
         join_all=step.join == "all",
-        condition=optional(step.if_),
-        work=_work(step, catalog),
+        condition=optional(step.if_, schemas),
+        work=_work(step, catalog, inside),
         dependents=graph.dependents[step.id],
-        each=EachPlan(compile_expression(step.each.items), step.each.at_once) if step.each is not None else None,
+        each=EachPlan(items, step.each.at_once) if step.each is not None and items is not None else None,
         handled=frozenset(outcome for outcome in NO_OUTCOME if f"{step.id}.{outcome}" in needed),
-        undo=_undo(step, catalog),
+        undo=_undo(step, catalog, schemas),
     )
 
 
@@ -79,22 +82,22 @@ def _need(need: str) -> NeedPlan:
     return NeedPlan(step, outcome or None)
 
 
-def _work(step: Step, catalog: Catalog) -> Work:
+def _work(step: Step, catalog: Catalog, schemas: ReadSchemas) -> Work:
     form = form_of(step)
     if form is None:
         raise ValueError(f"The step {step.id} has no kind of work. Check the definition first.")
     try:
-        work: Work = form[0].compile(form[1], catalog)
+        work: Work = form[0].compile(form[1], catalog, schemas)
     except Unresolved as missing:
         raise _unresolved(step, missing) from None
     return work
 
 
-def _undo(step: Step, catalog: Catalog) -> StepPlan | None:
+def _undo(step: Step, catalog: Catalog, schemas: ReadSchemas) -> StepPlan | None:
     if step.undo is None:
         return None
     try:
-        work = compile_call(step.undo, catalog)
+        work = compile_call(step.undo, catalog, schemas)
     except Unresolved as missing:
         raise _unresolved(step, missing) from None
     return StepPlan(

@@ -147,7 +147,8 @@ class Bench:
             "steps": steps or [{"id": "p", "print": {"text": "'x'"}}],
         }
         content = canonical(Definition.model_validate(whole), catalog)
-        publication.publish(self.settings, name=name, version=version, content=content, events={})
+        entries = {event: {"name": event, **fields} for event, fields in events.items()}
+        publication.publish(self.settings, name=name, version=version, content=content, events=entries)
         return sha256_of(content)
 
     def records(self, role: str) -> list[Message]:

@@ -216,11 +216,9 @@ class Bench:
         **data: Any,
     ) -> None:
         """Appends the delivery of an event."""
+        id_ = event_id or f"{name}-{key}-{self._next()}"
         event = c.Event(
-            name=name,
-            id=event_id or f"{name}-{key}-{self._next()}",
-            time_ms=time_ms,
-            data={"id": key, "amount": 10, **data},
+            name=name, id=id_, time_ms=time_ms, data={"id": key, "amount": 10, **data}, limit_time_ms=time_ms
         )
         self.send(c.DeliverEvent(id=f"deliver-{event.id}", definition=definition, key=key, event=event), flush=flush)
 

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.duration import format_ms
-from streamflow.definition.expression import compile_expression
 from streamflow.definition.model import Approval
 from streamflow.definition.plan import ApprovalPlan
+from streamflow.definition.read_schemas import ReadSchemas
 from streamflow.definition.schema_types import schema_fault
 from streamflow.definition.steps.kind import StepForm, exactly_one_limit, length, milliseconds
 from streamflow.errors import Problem
 
 
-def _compile(part: Approval, catalog: Catalog) -> ApprovalPlan:
+def _compile(part: Approval, catalog: Catalog, schemas: ReadSchemas) -> ApprovalPlan:
     return ApprovalPlan(
-        text=compile_expression(part.text),
+        text=schemas.compile(part.text),
         who=tuple(part.who),
         form=part.form,
         within_ms=milliseconds(part.within),

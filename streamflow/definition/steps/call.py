@@ -8,6 +8,7 @@ from streamflow.definition.catalog import Catalog, OperationSpec
 from streamflow.definition.duration import format_ms, parse_ms
 from streamflow.definition.model import Call, Retry
 from streamflow.definition.plan import CallPlan, RetryPlan
+from streamflow.definition.read_schemas import ReadSchemas
 from streamflow.definition.steps.kind import (
     StepForm,
     Unresolved,
@@ -22,7 +23,7 @@ from streamflow.definition.steps.kind import (
 from streamflow.errors import Problem
 
 
-def compile_call(part: Call, catalog: Catalog) -> CallPlan:
+def compile_call(part: Call, catalog: Catalog, schemas: ReadSchemas) -> CallPlan:
     """The work of a call. Raises Unresolved."""
     spec = catalog.operation(part.operation)
     if spec is None:
@@ -30,7 +31,7 @@ def compile_call(part: Call, catalog: Catalog) -> CallPlan:
     return CallPlan(
         operation=part.operation,
         lane=part.lane or spec.lane,
-        values=values(part.with_),
+        values=values(part.with_, schemas),
         retry=_retry(part, spec),
         timeout_ms=parse_ms(part.timeout or spec.timeout),
         queue_ms=parse_ms(part.queue or spec.queue),

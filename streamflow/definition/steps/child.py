@@ -8,6 +8,7 @@ from streamflow.definition.catalog import Catalog
 from streamflow.definition.duration import format_ms
 from streamflow.definition.model import ChildRun
 from streamflow.definition.plan import ChildPlan
+from streamflow.definition.read_schemas import ReadSchemas
 from streamflow.definition.steps.kind import (
     StepForm,
     Unresolved,
@@ -23,7 +24,7 @@ from streamflow.definition.validation import validator
 from streamflow.errors import Problem
 
 
-def _compile(part: ChildRun, catalog: Catalog) -> ChildPlan:
+def _compile(part: ChildRun, catalog: Catalog, schemas: ReadSchemas) -> ChildPlan:
     spec = catalog.definition(part.definition, part.version)
     if spec is None:
         raise Unresolved(f"the definition {part.definition}@{part.version}")
@@ -31,8 +32,8 @@ def _compile(part: ChildRun, catalog: Catalog) -> ChildPlan:
         definition=spec.name,
         version=spec.version,
         sha=spec.sha,
-        key=optional(part.key),
-        values=values(part.with_),
+        key=optional(part.key, schemas),
+        values=values(part.with_, schemas),
         within_ms=milliseconds(part.within),
         validator=validator(spec.input),
     )

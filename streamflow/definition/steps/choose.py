@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.model import Branch
 from streamflow.definition.plan import BranchPlan, ChoosePlan
+from streamflow.definition.read_schemas import ReadSchemas
 from streamflow.definition.steps.kind import StepForm, not_reserved, optional, unique
 from streamflow.errors import Problem
 
 
-def _compile(part: list[Branch], catalog: Catalog) -> ChoosePlan:
-    return ChoosePlan(tuple(BranchPlan(branch.id, optional(branch.if_)) for branch in part))
+def _compile(part: list[Branch], catalog: Catalog, schemas: ReadSchemas) -> ChoosePlan:
+    return ChoosePlan(tuple(BranchPlan(branch.id, optional(branch.if_, schemas)) for branch in part))
 
 
 def _check(part: list[Branch], at: str) -> Iterator[Problem]:

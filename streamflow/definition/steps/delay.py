@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.model import Delay
 from streamflow.definition.plan import DelayPlan
+from streamflow.definition.read_schemas import ReadSchemas
 from streamflow.definition.steps.kind import StepForm, length, milliseconds, nameless, optional
 from streamflow.errors import Problem
 
 
-def _compile(part: Delay, catalog: Catalog) -> DelayPlan:
-    return DelayPlan(milliseconds(part.duration), optional(part.until))
+def _compile(part: Delay, catalog: Catalog, schemas: ReadSchemas) -> DelayPlan:
+    return DelayPlan(milliseconds(part.duration), optional(part.until, schemas))
 
 
 def _check(part: Delay, at: str) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.model import Emit
 from streamflow.definition.plan import EmitPlan
+from streamflow.definition.read_schemas import ReadSchemas
 from streamflow.definition.steps.kind import (
     StepForm,
     Unresolved,
@@ -18,12 +19,15 @@ from streamflow.definition.steps.kind import (
 from streamflow.definition.validation import validator
 
 
-def _compile(part: Emit, catalog: Catalog) -> EmitPlan:
+def _compile(part: Emit, catalog: Catalog, schemas: ReadSchemas) -> EmitPlan:
     event = catalog.event(part.event)
     if event is None:
         raise Unresolved(f"the event {part.event}")
     return EmitPlan(
-        event=event.name, data=values(part.data), key=optional(part.key), validator=validator(event.schema_)
+        event=event.name,
+        data=values(part.data, schemas),
+        key=optional(part.key, schemas),
+        validator=validator(event.schema_),
     )
 
 

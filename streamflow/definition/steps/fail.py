@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from streamflow.definition.expression import compile_expression
 from streamflow.definition.plan import FailPlan
 from streamflow.definition.steps.kind import StepForm, nameless, no_problems
 
 FAIL = StepForm(
     name="fail",
     plan=FailPlan,
-    compile=lambda part, catalog: FailPlan(compile_expression(part.reason)),
+    compile=lambda part, catalog, schemas: FailPlan(schemas.compile(part.reason)),
     check=no_problems,
     expressions=lambda work: [work.reason],
     describe=lambda work: "fail",

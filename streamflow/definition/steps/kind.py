@@ -8,9 +8,9 @@ from typing import Any
 
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.duration import parse_ms
-from streamflow.definition.expression import compile_expression
 from streamflow.definition.model import Approval, Mapping, Trigger, Wait, WaitEvent
 from streamflow.definition.plan import OUTCOME_WORDS, ClausePlan, Compiled
+from streamflow.definition.read_schemas import ReadSchemas
 from streamflow.errors import Problem
 
 # ten years: what is longer is a mistake, and timers stay far from the largest integer
@@ -27,8 +27,9 @@ class StepForm:
     plan: type
     """The class of its work in a plan."""
 
-    compile: Callable[[Any, Catalog], Any]
-    """(part, catalog) -> work. Raises Unresolved if the catalog lacks what the part names."""
+    compile: Callable[[Any, Catalog, ReadSchemas], Any]
+    """(part, catalog, schemas) -> work. `schemas` are those of what its expressions read. Raises Unresolved if the
+    catalog lacks what the part names."""
 
     check: Callable[[Any, str], Iterator[Problem]]
     """(part, JSON pointer) -> what is wrong with it, apart from its expressions and what the catalog says."""
@@ -62,19 +63,22 @@ class Unresolved(Exception):
 # -- compiling
 
 
-def optional(source: str | None) -> Compiled | None:
+def optional(source: str | None, schemas: ReadSchemas) -> Compiled | None:
     """The compiled expression, if there is one."""
-    return compile_expression(source) if source is not None else None
+    return schemas.compile(source) if source is not None else None
 
 
-def values(mappings: list[Mapping]) -> tuple[tuple[str, Compiled], ...]:
+def values(mappings: list[Mapping], schemas: ReadSchemas) -> tuple[tuple[str, Compiled], ...]:
     """Named values, compiled."""
-    return tuple((mapping.name, compile_expression(mapping.expr)) for mapping in mappings)
+    return tuple((mapping.name, schemas.compile(mapping.expr)) for mapping in mappings)
 
 
-def clause(part: Trigger | WaitEvent) -> ClausePlan:
+def clause(part: Trigger | WaitEvent, schemas: ReadSchemas) -> ClausePlan:
     """One event of a wait, or a trigger, compiled."""
-    return ClausePlan(id=part.id, event=part.event, where=optional(part.where), key=optional(part.key))
+    schemas = schemas.with_event(part.event)
+    return ClausePlan(
+        id=part.id, event=part.event, where=optional(part.where, schemas), key=optional(part.key, schemas)
+    )
 
 
 def milliseconds(text: str | None) -> int | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from streamflow.definition.expression import compile_expression
 from streamflow.definition.plan import PrintPlan
 from streamflow.definition.steps.kind import StepForm, nameless, no_problems
 
 PRINT = StepForm(
     name="print",
     plan=PrintPlan,
-    compile=lambda part, catalog: PrintPlan(compile_expression(part.text)),
+    compile=lambda part, catalog, schemas: PrintPlan(schemas.compile(part.text)),
     check=no_problems,
     expressions=lambda work: [work.text],
     describe=lambda work: "print",

@@ -8,7 +8,7 @@ from streamflow.definition.steps.kind import StepForm, nameless, unique, values
 SET = StepForm(
     name="set",
     plan=SetPlan,
-    compile=lambda part, catalog: SetPlan(values(part)),
+    compile=lambda part, catalog, schemas: SetPlan(values(part, schemas)),
     check=lambda part, at: unique([value.name for value in part], at, "name", "value"),
     expressions=lambda work: [expression for _, expression in work.values],
     describe=lambda work: "set",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.model import Wait
 from streamflow.definition.plan import Compiled, WaitPlan
+from streamflow.definition.read_schemas import ReadSchemas
 from streamflow.definition.steps.kind import (
     StepForm,
     clause,
@@ -21,11 +22,11 @@ from streamflow.definition.steps.kind import (
 from streamflow.errors import Problem
 
 
-def _compile(part: Wait, catalog: Catalog) -> WaitPlan:
+def _compile(part: Wait, catalog: Catalog, schemas: ReadSchemas) -> WaitPlan:
     specs = [catalog.event(event.event) for event in part.events]
     topics = sorted({topic for spec in specs if spec is not None for topic in spec.topics})
     return WaitPlan(
-        clauses=tuple(clause(event) for event in part.events),
+        clauses=tuple(clause(event, schemas) for event in part.events),
         within_ms=milliseconds(part.within),
         keep_ms=milliseconds(part.keep),
         topics=tuple(topics),

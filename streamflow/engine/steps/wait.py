@@ -35,7 +35,7 @@ def claim(run: RunBuilder, work: WaitPlan, event: Event, due_ms: int | None) -> 
     for clause in work.clauses:
         if clause.event != event.name:
             continue
-        if due_ms is not None and event.time_ms > due_ms:
+        if due_ms is not None and event.limit_time_ms > due_ms:
             return "late"
         if clause.where is None:
             return clause

@@ -296,12 +296,8 @@ def test_policies_of_a_second_start(policy: str) -> None:
 
 
 def watermark(at_ms: int, partitions: int = 1, **more: int) -> AdvanceWatermark:
-    return AdvanceWatermark(
-        id="wm",
-        topic="paids",
-        partitions=partitions,
-        at_ms={"0": at_ms, **{name[1:]: value for name, value in more.items()}},
-    )
+    times = {"0": at_ms, **{name[1:]: value for name, value in more.items()}}
+    return AdvanceWatermark(id="wm", topic="paids", partitions=partitions, at_ms=times, feeds={"paid": ("paids",)})
 
 
 def test_the_limit_of_a_wait_fires_only_when_ingress_has_come_so_far() -> None:

@@ -11,10 +11,11 @@ import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streamflow.core.cut import Batch
+from streamflow.core.outbox import Outbox
 from streamflow.core.place import Place
 from streamflow.engine.commands import CancelRun
 from streamflow.errors import OperationError
-from streamflow.runtime import partition as module
+from streamflow.runtime import input_queue
 from streamflow.runtime.outputs import Outputs
 from streamflow.runtime.partition import Partition
 from streamflow.runtime.transport import Fetched
@@ -245,7 +246,7 @@ def test_a_failed_checkpoint_is_not_made_again_by_the_same_owner() -> None:
 def test_a_partition_with_many_queued_records_pauses_and_resumes_when_they_are_decided(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "QUEUED_RECORDS", 300)
+    monkeypatch.setattr(input_queue, "RECORDS", 300)
 
     async def scenario() -> None:
         world = World()
@@ -295,5 +296,25 @@ def test_a_command_put_aside_is_saved_before_the_next_one_is_decided(monkeypatch
             partition.feed(Fetched(1, [a_fetch(offset) for offset in range(3)]))
             await decided(partition, 2)
             assert world.committed == [1]
+
+    run(scenario)
+
+
+def test_deciding_pauses_while_a_users_topic_is_slower_than_its_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    congested = True
+    monkeypatch.setattr("streamflow.runtime.partition.CONGESTED_S", 0)
+    monkeypatch.setattr(Outbox, "congested", lambda self: congested)
+
+    async def scenario() -> None:
+        nonlocal congested
+        world = World()
+        async with opened(world) as partition:
+            partition.feed(Fetched(1, [a_fetch(0)]))
+            partition.feed(Fetched(1, [a_fetch(1)]))
+            await decided(partition, 0)
+            await partition.checkpoint()  # which does not wait for it
+            assert (partition.applied, world.committed) == (0, [0])
+            congested = False
+            await decided(partition, 1)
 
     run(scenario)
