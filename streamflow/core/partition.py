@@ -87,7 +87,7 @@ class PartitionCore:
         self._clock = clock
         self.unsaved = 0  # commands since the last cut, without watermarks: those alone are not worth a checkpoint
         self._unacknowledged: dict[int, int] = {}  # outputs by interval
-        self._cut_number = whole_cut(store.get)
+        self._cut_number = whole_cut(store)
         self._aside_in: int | None = None  # interval in which a command was put aside
         self._captured = 0  # intervals that the last cut holds
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Mapping as ByName
 
 from streamflow.definition import content as contents
-from streamflow.definition.catalog import Binding, Catalog
+from streamflow.definition.catalog import Catalog
 from streamflow.definition.graph import Graph
 from streamflow.definition.model import Definition, Step
 from streamflow.definition.plan import (
@@ -26,13 +25,12 @@ from streamflow.definition.steps.kind import Unresolved, clause, optional
 from streamflow.definition.steps.registry import form_of, form_of_work
 
 
-def plan_of(content: bytes, bindings: ByName[str, Binding] | None = None) -> Plan:
-    """The plan of canonical `content`. What workers use; it does not check types again. `bindings` (by name of the
-    event) say in which topics the events of its waits are found.
+def plan_of(content: bytes) -> Plan:
+    """The plan of canonical `content`. What workers use; it does not check types again.
 
     Raises DefinitionError if an expression or the graph cannot be compiled, which published content never does."""
     definition, catalog = contents.read_content(content)
-    return compile_plan(definition, catalog.bound(bindings or {}), contents.sha256_of(content))
+    return compile_plan(definition, catalog, contents.sha256_of(content))
 
 
 def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:

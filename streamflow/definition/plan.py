@@ -70,14 +70,12 @@ class ClausePlan:
 
 @dataclass(frozen=True, slots=True)
 class WaitPlan:
-    """A wait. `topics` are those that its events come from: its limit does not fire while ingress is behind in one of
-    them."""
+    """A wait for the first of several events. Its limit does not fire while ingress is behind with one of them."""
 
     clauses: tuple[ClausePlan, ...]
     within_ms: int | None  # None: forever
     # how long an event is kept ahead of the wait, also before its run starts; None: while its run is open
     keep_ms: int | None
-    topics: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

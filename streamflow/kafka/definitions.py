@@ -36,7 +36,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from streamflow.definition.catalog import Binding, EventSpec
+from streamflow.definition.catalog import Binding, Catalog, EventSpec
 from streamflow.engine.commands import REVISION
 from streamflow.errors import OperationError
 from streamflow.kafka.cancellation import is_asked_for
@@ -135,12 +135,10 @@ class Snapshot:
         """The name of the environment, as it was fixed with the topics."""
         return str(self.engine.get("environment", {}).get("environment", DEFAULT_ENVIRONMENT))
 
-    def catalog_events(self) -> list[EventSpec]:
-        """The published events, each with the topics that it is bound to (none without a binding)."""
-        return [
-            EventSpec.model_validate(entry).bound(self.bindings.get(name))
-            for name, entry in sorted(self.events.items())
-        ]
+    def catalog(self) -> Catalog:
+        """The published events by name, each with the topics that it is bound to (none without a binding)."""
+        entries = (EventSpec.model_validate(entry) for _, entry in sorted(self.events.items()))
+        return Catalog(events=list(entries)).bound(self.bindings)
 
     def newest(self, name: str, *, without: str | None = None) -> str | None:
         """The version of `name` published last among those not retired, `without` one: None if none is left."""

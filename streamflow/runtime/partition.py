@@ -132,9 +132,11 @@ class Partition:
         self._store = await asyncio.to_thread(self._open_store)
         restored = await self._changelog.restore(self._store)
         self._opened = core = self._new_core(store=self._store, now_ms=int(self._clock() * 1000))
-        skipped = core.begin(await self._source.first_offset(self.number), self._plans.skip(self.number))
-        if skipped is not None:
-            log.warning("commands_skipped", partition=self.number, first=skipped.first, next=skipped.next)
+        skip = self._plans.skip(self.number)
+        skipped = core.begin(await self._source.first_offset(self.number), skip)
+        if skipped is not None and skip is not None:
+            why = skip[1]
+            log.warning("commands_skipped", partition=self.number, first=skipped.first, next=skipped.next, why=why)
         self._outputs.bind(core)
         self._publisher = Publisher(self._topics, core, changed=self._changed.set, bury=self._send_outputs)
         self._look_at_clock()

@@ -208,7 +208,7 @@ def test_two_workers_share_the_sources_and_one_that_leaves_loses_nothing(bench: 
 def test_a_missing_topic_is_waited_for_while_others_go_on(bench: Bench) -> None:
     there, missing = bench.topic(), f"missing-{uuid.uuid4().hex[:8]}"
     bench.publish("there", "1", on="created", created=by_path(there, "created"))
-    bench.publish("later", "1", on="created", created=by_path(missing, "created", start="now"))
+    bench.publish("later", "1", on="arrived", arrived=by_path(missing, "created", start="now"))
     worker = bench.worker()
     bench.send(there, {"kind": "created", "order": "a"})
     bench.read(there, 1)
@@ -222,7 +222,7 @@ def test_a_missing_topic_is_waited_for_while_others_go_on(bench: Bench) -> None:
 def test_a_topic_that_is_made_again_is_read_from_its_beginning_with_fresh_counts(bench: Bench) -> None:
     source, other = bench.topic(1), bench.topic(1)
     bench.publish("loan", "1", on="created", created=by_path(source, "created"))
-    bench.publish("other", "1", on="created", created=by_path(other, "created"))
+    bench.publish("other", "1", on="arrived", arrived=by_path(other, "created"))
     bench.worker()
     bench.send(source, *({"kind": "created", "order": f"old-{n}"} for n in range(5)))
     bench.read(source, 5)
@@ -270,7 +270,7 @@ def test_a_topic_named_while_ingress_runs_is_read_from_the_publication_on(bench:
     eventually(lambda: worker.says("sources_assigned"))
     bench.send(old, *({"kind": "created", "order": f"o-{n}"} for n in range(200)))
     bench.send(new, {"kind": "created", "order": "before"})
-    bench.publish("new", "1", on="created", created=by_path(new, "created", start="now"))
+    bench.publish("new", "1", on="arrived", arrived=by_path(new, "created", start="now"))
     begun = time.time() * 1000
     bench.send(new, {"kind": "created", "order": "after"})
     bench.send(old, *({"kind": "created", "order": f"p-{n}"} for n in range(200)))

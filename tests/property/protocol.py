@@ -21,7 +21,7 @@ from streamflow.simulation.store import MemoryStore
 from streamflow.simulation.tasks import Handed, Silent
 from streamflow.simulation.worker import Partition, Worker
 from tests.property.laws import Referee
-from tests.property.processes import CATALOG, CHECKS, CHECKS_2, KIDS, ORDER, PAYOUTS, SHIPMENTS, VISITS
+from tests.property.protocol_definitions import CATALOG, CHECKS, CHECKS_2, KIDS, ORDER, PAYOUTS, SHIPMENTS, VISITS
 
 LIMITS = Limits(transitions=4, kept_events=3, window_ms=60_000)
 FAST_MS = 60_000

@@ -23,13 +23,10 @@ from streamflow.errors import Problem
 
 
 def _compile(part: Wait, catalog: Catalog, schemas: ReadSchemas) -> WaitPlan:
-    specs = [catalog.event(event.event) for event in part.events]
-    topics = sorted({topic for spec in specs if spec is not None for topic in spec.topics})
     return WaitPlan(
         clauses=tuple(clause(event, schemas) for event in part.events),
         within_ms=milliseconds(part.within),
         keep_ms=milliseconds(part.keep),
-        topics=tuple(topics),
     )
 
 

@@ -13,7 +13,7 @@ events:
     match: {path: type, equals: sold}
     schema:
       type: object
-      required: [key, count]
+      required: [key, count, flag, more]
       properties:
         key: {type: string}
         type: {type: string}
@@ -40,7 +40,7 @@ def integer_written_with_a_point(site: Site) -> str:
     site.create("sales")
     site.start("engine", "ingress")
     site.publish(_definition("set: [{name: next, expr: trigger.count + 1}]"), _CATALOG)
-    site.send("sales", b'{"type": "sold", "key": "k", "count": 10.0}')
+    site.send("sales", b'{"type": "sold", "key": "k", "count": 10.0, "flag": true, "more": 1}')
     site.expect(lambda: site.seen("RunCompleted"), "the run to complete")
     (values,) = site.seen("ValuesSet")
     if values.data["values"] != {"next": 11}:

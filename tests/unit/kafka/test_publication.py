@@ -33,7 +33,7 @@ def test_a_publication_binds_its_events_beside_the_content(memory_log: MemoryLog
         "paid": ["payments"],
         "placed": ["orders", "orders.old"],
     }
-    assert [(spec.name, spec.topics) for spec in log.catalog_events()] == [
+    assert [(spec.name, spec.topics) for spec in log.catalog().events] == [
         ("paid", ["payments"]),
         ("placed", ["orders", "orders.old"]),
     ]

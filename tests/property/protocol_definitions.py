@@ -1,4 +1,4 @@
-"""The definitions that the protocol's state machine runs: every kind of step, and what may go wrong in it."""
+"""The definitions that the protocol test runs: every kind of step, lists, children and undo."""
 
 from __future__ import annotations
 
