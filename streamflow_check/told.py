@@ -151,8 +151,13 @@ class Run:
             if any(asked.step == step for asked in self.asked):
                 self.steps[step] = Step(ANY)
         elif kind == "RunStopping":
-            self.steps = {name: Step(ANY) for name in self.steps}
-            self.item_due = None
+            under_way = {one["address"]: one for one in data.get("under_way", ())}
+            self.steps = {
+                name: step._replace(due_ms=under_way[name].get("due_ms")) if name in under_way else Step(ANY)
+                for name, step in self.steps.items()
+            }
+            items = {(name, item) for name, one in under_way.items() for item in one.get("items", ())}
+            self.item_due = {place: due for place, due in (self.item_due or {}).items() if place in items}
         elif kind == "EventKept":
             self.known += (data["event"]["id"],)
         elif step and kind in _STEPS:

@@ -40,7 +40,7 @@ class Output(NamedTuple):
 def outputs_of(decision: Decision, record: Record, trace: str | None, place: Place) -> Iterator[Output]:
     """The records that `decision` on `record` sends, in order."""
     for transition in decision.transitions:
-        key, value, headers = encode_transition(transition, trace)
+        key, value, headers = encode_transition(transition, trace or decision.traces.get(transition.run))
         yield Output(RUNS, place.number, key, value, tuple(headers))
     tasks = 0
     for effect in decision.effects:
@@ -92,5 +92,6 @@ def _task(effect: SendTask, source: Source, place: Place) -> Iterator[Output]:
             code="lane_unknown",
             message=message,
             item=task.item,
+            trace=task.trace,
         )
         yield own_command_output(failed, place)

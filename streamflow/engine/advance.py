@@ -69,7 +69,7 @@ def _completed(run: RunBuilder) -> RunCompleted:
     completed = RunCompleted(ended=ended, output=run.output(step))
     try:
         EvaluationContext(run).check_size(
-            completed if head.parent is None else answer_of(head.parent, head.run, completed), "output"
+            completed if head.parent is None else answer_of(head.parent, head.run, completed, run.trace), "output"
         )
     except ParkStep:
         return RunCompleted(ended=ended)

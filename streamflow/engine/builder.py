@@ -59,6 +59,7 @@ class DecisionBuilder:
     cause: str
     limits: Limits
     trace: str | None = None
+    traces: dict[str, str] = field(default_factory=dict)
     changes: dict[str, Any] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
@@ -96,6 +97,11 @@ class RunBuilder:
         return self.state
 
     @property
+    def trace(self) -> str | None:
+        """The W3C traceparent of what the run does now: the command's, or else that of its start."""
+        return self.builder.trace or self.head.trace
+
+    @property
     def full(self) -> bool:
         """Whether this command has made as many transitions as one may."""
         return len(self.builder.transitions) >= self.builder.limits.transitions
@@ -103,7 +109,7 @@ class RunBuilder:
     def continue_later(self) -> None:
         """Ask for a further command, because this one has made as many transitions as one may."""
         head = self.head
-        again = Continue(id=f"continue/{head.run}/{head.seq}", run=head.run, seq=head.seq)
+        again = Continue(id=f"continue/{head.run}/{head.seq}", run=head.run, seq=head.seq, trace=self.trace)
         self.builder.effects.append(AppendCommand(head.key, again))
 
     def record(
@@ -132,6 +138,8 @@ class RunBuilder:
         )
         builder.transitions.append(transition)
         after = self.state = evolve(before, transition)
+        if builder.trace is None and after.trace is not None:
+            builder.traces[run] = after.trace
         for name, record in records_of(before, after, transition, plan.reads):
             builder.put(name, record)
         if type(data) in ENDINGS:
@@ -153,7 +161,9 @@ class RunBuilder:
             KeyRecord(tuple(r for r in known.open if r != state.run), (*known.finished, state.run)[-FINISHED_PER_KEY:]),
         )
         if state.parent is not None:
-            builder.effects.append(AppendCommand(state.parent.key, answer_of(state.parent, state.run, transition.data)))
+            builder.effects.append(
+                AppendCommand(state.parent.key, answer_of(state.parent, state.run, transition.data, self.trace))
+            )
 
     def variables(
         self,
@@ -180,7 +190,7 @@ class RunBuilder:
                 for step in sorted(expression.steps)
                 if (state := head.steps.get(step)) is not None
                 and state.status == "done"
-                and state.outcome not in NO_OUTCOME
+                and (state.outcome not in NO_OUTCOME or (state.items is not None and head.stopping is not None))
                 and step not in inputs_not_ready
             }
         if "errors" in names:
@@ -217,7 +227,7 @@ class RunBuilder:
         return [self.builder.get(item_out_key(head.run, step, item)) for item in range(items.total)]
 
 
-def answer_of(parent: Parent, run: str, ending: Any) -> CompleteAttempt | FailAttempt:
+def answer_of(parent: Parent, run: str, ending: Any, trace: str | None) -> CompleteAttempt | FailAttempt:
     """What the end of a run is for its parent."""
     if isinstance(ending, RunCompleted):
         output = {"run": run, "ended": ",".join(ending.ended), "output": ending.output}
@@ -228,6 +238,7 @@ def answer_of(parent: Parent, run: str, ending: Any) -> CompleteAttempt | FailAt
             attempt=parent.attempt,
             output=output,
             item=parent.item,
+            trace=trace,
         )
     code = "child_failed" if isinstance(ending, RunFailed) else "child_cancelled"
     return FailAttempt(
@@ -239,4 +250,5 @@ def answer_of(parent: Parent, run: str, ending: Any) -> CompleteAttempt | FailAt
         message=f"{run}: {ending.reason[:1000]}",
         retryable=False,
         item=parent.item,
+        trace=trace,
     )

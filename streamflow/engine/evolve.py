@@ -37,6 +37,7 @@ from streamflow.engine.transitions import (
     StepRetried,
     StepsSkipped,
     Transition,
+    UnderWay,
 )
 
 replace = msgspec.structs.replace
@@ -60,6 +61,7 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
             seen=(data.event.id,),
             parent=data.parent,
             at=data.at,
+            trace=data.trace,
         )
     rule = FACT_RULES[type(data)]
     changed: dict[str, Any] = {"seq": transition.seq}
@@ -149,18 +151,36 @@ def _skipped_records(state: RunState, transition: Transition, reads: frozenset[s
             yield from step_forgotten(state.run, name, step, name in reads)
 
 
+def stopped_after(before: StepState, under_way: UnderWay | None) -> StepState:
+    """A step of a run that is stopping: it keeps waiting for answers that are under way, and for nothing else."""
+    if before.status in ("done", "skipped"):
+        return before
+    if under_way is None:
+        return SKIPPED
+    items = before.items
+    if items is not None:
+        items = replace(items, begun=items.ended + len(under_way.items), retry_cursor=None)
+    return replace(before, due_ms=under_way.due_ms, deadline_ms=None, items=items)
+
+
 def _stopping(state: RunState, transition: Transition) -> dict[str, Any]:
     data = transition.data
+    under_way = {one.address: one for one in data.under_way}
     return {
-        "steps": {name: step if step.status in ("done", "skipped") else SKIPPED for name, step in state.steps.items()},
+        "steps": {name: stopped_after(step, under_way.get(name)) for name, step in state.steps.items()},
         "kept": (),
         "stopping": Ending(ending=data.ending, reason=data.reason, undo=data.undo),
     }
 
 
 def _stopping_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
+    under_way = {one.address: one for one in transition.data.under_way}
     for name, step in state.steps.items():
-        if step.status not in ("done", "skipped"):
+        if step.status in ("done", "skipped"):
+            continue
+        if name in under_way:
+            yield from _timer_changes(state.run, name, step, stopped_after(step, under_way[name]))
+        else:
             yield from step_forgotten(state.run, name, step, name in reads)
 
 
@@ -215,8 +235,9 @@ def _started_words(data: RunStarted, time: FormatTime) -> str:
 
 
 def _stopping_words(data: RunStopping, time: FormatTime) -> str:
-    undone = f"{', '.join(data.undo)} {'is' if len(data.undo) == 1 else 'are'} undone"
-    return f"ends as {data.ending} ({data.reason or 'no reason given'}) once {undone}"
+    waits = [f"{', '.join(one.address for one in data.under_way)} answered"] if data.under_way else []
+    waits += [f"{', '.join(data.undo)} undone"] if data.undo else []
+    return f"ends as {data.ending} ({data.reason or 'no reason given'}) after: {'; '.join(waits)}"
 
 
 def _completed_words(data: RunCompleted, time: FormatTime) -> str:

@@ -123,6 +123,10 @@ Status = Literal[
 ]
 
 
+UNDER_WAY: frozenset[Status] = frozenset({"calling", "suspended", "listing"})
+"""The statuses of a step that waits for an answer from outside."""
+
+
 class StepState(Struct, frozen=True, omit_defaults=True):
     """The state of a step; a step that has not begun has none. Times are epoch milliseconds of the partition's time.
 
@@ -254,6 +258,9 @@ class RunState(Struct, frozen=True, omit_defaults=True):
     at: int = 0
     """The offset in `definitions` at or below which its content was read: the contents of its child runs are there
     too."""
+
+    trace: str | None = None
+    """The W3C traceparent of its start, used for what happens because of commands without one, such as timers."""
 
     @property
     def parked(self) -> bool:

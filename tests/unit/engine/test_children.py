@@ -158,4 +158,49 @@ def test_a_child_run_cannot_be_handed_over() -> None:
     simulation.cancel(parent)
     simulation.run_until_quiet()
     assert [simulation.history(run)[-1].type for run in simulation.runs()] == ["RunCancelled", "RunCancelled"]
-    assert simulation.own(partition_of_run(parent, 3)).reasons == {"attempt_unknown": 1, "run_ended": 1}
+    assert simulation.own(partition_of_run(parent, 3)).reasons == {"attempt_unknown": 1}
+
+
+def test_a_parent_undoes_its_steps_after_its_child_has_undone_its_own() -> None:
+    inner = {"id": "inner", "call": {"operation": "book"}, "undo": {"operation": "unbook"}}
+    first = {"id": "first", "call": {"operation": "pay"}, "undo": {"operation": "unpay"}}
+    operations: dict[str, Any] = {name: (lambda input, task: {}) for name in ("pay", "unpay")}
+    simulation = with_child(a_child(inner), first, {**RUN, "needs": ["first"]}, operations=operations)
+    parent = started(simulation, {"n": 1})
+    (booking,) = simulation.tasks.open.values()
+    simulation.tasks.complete(booking, {})
+    simulation.run_until_quiet()
+    assert simulation.history(parent)[-1].type == "RunCompleted"
+
+    slow = a_child(inner, {"id": "hold", "needs": ["inner"], "delay": {"for": "1h"}})
+    simulation = with_child(slow, first, {**RUN, "needs": ["first"]}, operations=operations)
+    parent = started(simulation, {"n": 1})
+    (booking,) = simulation.tasks.open.values()
+    simulation.tasks.complete(booking, {})
+    simulation.run_until_quiet()
+    simulation.cancel(parent)
+    simulation.run_until_quiet()
+    (unbooking,) = simulation.tasks.open.values()
+    assert unbooking.operation == "unbook"
+    assert [task.operation for task in simulation.tasks.calls] == ["pay"]
+    assert simulation.head(parent) is not None
+    simulation.tasks.complete(unbooking, {})
+    simulation.run_until_quiet()
+    assert [task.operation for task in simulation.tasks.calls] == ["pay", "unpay"]
+    assert {simulation.history(run)[-1].type for run in simulation.runs()} == {"RunCancelled"}
+    assert left_behind(simulation) == []
+
+
+def test_a_parent_without_anything_to_undo_ends_after_its_child() -> None:
+    inner = {"id": "inner", "call": {"operation": "book"}, "undo": {"operation": "unbook"}}
+    slow = a_child(inner, {"id": "hold", "needs": ["inner"], "delay": {"for": "1h"}})
+    simulation = with_child(slow, RUN, operations={"book": lambda input, task: {}})
+    parent = started(simulation, {"n": 1})
+    simulation.cancel(parent)
+    simulation.run_until_quiet()
+    (unbooking,) = simulation.tasks.open.values()
+    assert simulation.head(parent) is not None
+    simulation.tasks.complete(unbooking, {})
+    simulation.run_until_quiet()
+    assert simulation.head(parent) is None
+    assert left_behind(simulation) == []
