@@ -16,7 +16,8 @@ START = ""  # in the place of a step's id: the event that started the run
 NO_OUTCOME = ("timeout", "failure")  # outcomes that a plain need does not accept
 # no event of a wait and no branch has one of these as its id: `none` is the outcome of a choose without a way out, and
 # the others say how a step of another kind ended
-OUTCOME_WORDS = frozenset({*NO_OUTCOME, "done", "none", "skipped"})
+NO_BRANCH = "none"
+OUTCOME_WORDS = frozenset({*NO_OUTCOME, "done", NO_BRANCH, "skipped"})
 
 
 class ExpressionError(Exception):
@@ -55,7 +56,9 @@ class NeedPlan:
     outcome: str | None
 
     def accepts(self, outcome: str) -> bool:
-        return outcome == self.outcome if self.outcome is not None else outcome not in NO_OUTCOME
+        if self.outcome is None:
+            return outcome not in NO_OUTCOME
+        return outcome == self.outcome and outcome != NO_BRANCH  # no branch was taken, so none has this name
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,16 +36,25 @@ FINISHED_PER_KEY = 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds one decision: counts, and bytes of encoded records. `name_bytes` is for a business key and for an
-    event's id. `environment` is a part of every run id."""
+    """What bounds one decision: counts, and bytes of encoded records."""
 
-    environment: str = "main"
+    environment: str = "main"  # a part of every run id
+
     transitions: int = 256
+    """Transitions of one command; beyond it the run is continued by a further command."""
+
+    command_bytes: int = 4_000_000
+    """Bytes of what one command computes: inputs, values, events. Beyond it the run is continued by a further
+    command."""
+
+    list_bytes: int = 4_000_000
+    """Bytes of the outputs of one list together, if they are read; beyond it an item fails with `output_too_large`."""
+
     kept_events: int = 100
     window_ms: int = 7 * 86_400_000
     record_bytes: int = 900_000
     open_runs: int = 1000
-    name_bytes: int = 1000
+    name_bytes: int = 1000  # of a business key, and of an event's id
     items: int = 10_000
     lost_ms: int = 60_000
 
@@ -61,12 +70,19 @@ class DecisionBuilder:
     trace: str | None = None
     traces: dict[str, str] = field(default_factory=dict)
     changes: dict[str, Any] = field(default_factory=dict)
+    bytes: int = 0
+    """Encoded bytes of what the command has computed so far."""
+    _read: dict[str, Any] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
 
     def get(self, key: str) -> Any:
         """The record under `key` as it is after this draft."""
-        return self.changes[key] if key in self.changes else self.view.get(key)
+        if key in self.changes:
+            return self.changes[key]
+        if key not in self._read:
+            self._read[key] = self.view.get(key)  # decoding it again for every expression would cost more than they do
+        return self._read[key]
 
     def put(self, key: str, record: Any) -> None:
         if record is None and self.changes.get(key) is not None and key.startswith(WRITTEN_ONCE):
@@ -103,8 +119,9 @@ class RunBuilder:
 
     @property
     def full(self) -> bool:
-        """Whether this command has made as many transitions as one may."""
-        return len(self.builder.transitions) >= self.builder.limits.transitions
+        """Whether this command has made as many transitions, or computed as many bytes, as one may."""
+        builder, limits = self.builder, self.builder.limits
+        return len(builder.transitions) >= limits.transitions or builder.bytes >= limits.command_bytes
 
     def continue_later(self) -> None:
         """Ask for a further command, because this one has made as many transitions as one may."""

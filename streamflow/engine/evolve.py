@@ -106,7 +106,10 @@ def _timer_changes(run: str, step: str, before: StepState | None, after: StepSta
 
 
 def parked_after(before: StepState | None) -> StepState:
-    """A parked step; one that has called keeps what a retry goes on from."""
+    """A parked step; one that has called keeps what a retry goes on from, and one that was done keeps its outcome: its
+    output does not fit into the end of the run."""
+    if before is not None and before.status == "done":
+        return replace(before, status="parked")
     if before is None or not before.attempt:
         return StepState(status="parked")
     return replace(before, status="parked", outcome=None, due_ms=None, deadline_ms=None, child=None)
@@ -114,12 +117,20 @@ def parked_after(before: StepState | None) -> StepState:
 
 def retried_after(before: StepState, deadline_ms: int | None) -> StepState | None:
     """A parked step that is tried again, a list until `deadline_ms`; None: from its beginning."""
+    if before.outcome is not None:
+        return replace(before, status="done")
     if not before.attempt:
         return None
     if before.items is None:
         return replace(before, status="retrying", attempts_before_retry=before.attempt)
     succeeded = before.items.total - before.items.failed
-    items = Items(total=before.items.total, begun=succeeded, ended=succeeded, failed=0, retry_cursor=0)
+    items = Items(
+        total=before.items.total,
+        begun=succeeded,
+        ended=succeeded,
+        output_bytes=before.items.output_bytes,
+        retry_cursor=0,
+    )
     return replace(
         before, status="listing", due_ms=deadline_ms, deadline_ms=deadline_ms, attempts_before_retry=0, items=items
     )
@@ -199,14 +210,15 @@ def step_forgotten(run: str, name: str, state: StepState, read: bool) -> Iterato
     """The deletion of every record of a step but those of its items, which only the state knows."""
     if state.due_ms is not None:
         yield timer_key(state.due_ms, run, name), None
+    done = state.status == "done" or (state.status == "parked" and state.outcome is not None)
     if state.items is not None:
-        if state.status != "done":
+        if not done:
             yield from list_forgotten(run, name, state.items.total)
         if read:
             yield from outputs_forgotten(run, name, state.items.total)
     if (
         read
-        and state.status == "done"
+        and done
         and (state.outcome != "timeout" or state.attempt)
         and (state.items is None or state.outcome in NO_OUTCOME)
     ):

@@ -64,6 +64,8 @@ def retry_step(builder: DecisionBuilder, contents: Contents, own: PartitionState
         _begin_again(run, step)
     elif state.status == "listing":
         continue_list(run, step)
+    elif state.status == "done":
+        advance(run, ())
     else:
         try:
             begin_attempt(run, step, state.attempt + 1, attempts_before_retry=state.attempt)

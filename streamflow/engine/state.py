@@ -105,6 +105,9 @@ class Items(Struct, frozen=True, omit_defaults=True):
     failed: int = 0
     """Items that have failed for good."""
 
+    output_bytes: int = 0
+    """Encoded bytes of the outputs of its items together, if they are read."""
+
     retry_cursor: int | None = None
     """While a parked list is retried: the index from which to look for the next failed item. None before that."""
 

@@ -209,6 +209,9 @@ class AttemptSucceeded(Struct, frozen=True, omit_defaults=True):
     armed_ms: int | None = None
     """Of an item: the timer that this ends."""
 
+    output_bytes: int = 0
+    """Of an item whose output is read: the encoded bytes of the output."""
+
 
 class AttemptFailed(Struct, frozen=True, omit_defaults=True):
     """The attempt failed. It is retried; or the step ends; or the step is parked by the next transition; or, of a list,

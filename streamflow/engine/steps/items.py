@@ -190,7 +190,13 @@ def _listed_records(state: RunState, transition: Transition, reads: frozenset[st
 
 def _ended(before: StepState | None, transition: Transition) -> StepState:
     data = transition.data
-    items = Items(total=data.total, begun=data.total, ended=data.total, failed=data.failed)
+    items = Items(
+        total=data.total,
+        begun=data.total,
+        ended=data.total,
+        failed=data.failed,
+        output_bytes=before.items.output_bytes if before is not None and before.items is not None else 0,
+    )
     after = msgspec.structs.replace(known(before), due_ms=None, deadline_ms=None, items=items, attempts_before_retry=0)
     if data.outcome is None:
         return after

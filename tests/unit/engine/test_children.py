@@ -10,7 +10,7 @@ from streamflow.definition.catalog import ChildSpec
 from streamflow.definition.model import Definition
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import SuspendAttempt
-from streamflow.engine.transitions import RunCompleted, StepParked
+from streamflow.engine.transitions import ChildRequested, RunCompleted, StepParked
 from streamflow.ids import partition_of_run
 from streamflow.simulation.driver import Simulation
 from tests.builders import a_definition
@@ -101,11 +101,16 @@ def test_what_no_command_takes_is_not_sent_to_a_child_nor_to_a_parent() -> None:
     last = {"id": "end", "needs": ["child"], "set": [{"name": "got", "expr": "steps.child.output == null"}]}
     simulation = with_child(child, RUN, last, output="end", limits=Limits(record_bytes=20_000))
     parent = started(simulation, {"n": "x" * 9_900})  # fits the child's start, and as its output not the answer
+    (run,) = [r for r in simulation.runs() if r != parent]
+    assert of(simulation, run, StepParked) == [StepParked("output_too_large", "output")]
+    simulation.skip(run, "big")
+    simulation.run_until_quiet()
     assert ended(simulation, parent).output == {"got": True}
+    assert left_behind(simulation) == []
     simulation.send("placed", {"n": "x" * 19_540}, key="k1")
     simulation.run_until_quiet()
     parked = [t.data for t in simulation.transitions() if isinstance(t.data, StepParked)]
-    assert parked == [StepParked("too_large", "with")]
+    assert parked[1:] == [StepParked("too_large", "with")]
 
 
 def test_a_list_of_children() -> None:
@@ -121,7 +126,7 @@ def test_a_list_of_children() -> None:
     assert left_behind(simulation) == []
 
 
-def test_no_size_of_what_a_child_is_given_or_gives_back_leaves_its_parent_waiting() -> None:
+def test_no_size_of_what_a_child_is_given_or_gives_back_stops_a_run_unseen() -> None:
     many = [
         {"id": f"a_very_long_name_of_a_step_{n:03d}_that_ends_its_run_in_the_end", "set": [{"name": "n", "expr": "1"}]}
         for n in range(80)
@@ -134,8 +139,11 @@ def test_no_size_of_what_a_child_is_given_or_gives_back_leaves_its_parent_waitin
         for key in ("k", '"' * 1000):
             simulation.start("order", {"n": "x" * (size - len(key)), "key": key}, key=f"k{len(key)}", id="e")
         simulation.run_until_quiet()
-        ends |= {simulation.history(run)[-1].type for run in simulation.runs()}
-    assert ends == {"RunCompleted", "StepParked"}
+        last = {run: simulation.history(run)[-1].data for run in simulation.runs()}
+        waiting = {data.child for data in last.values() if isinstance(data, ChildRequested)}
+        assert {type(last[child]) for child in waiting} <= {StepParked}
+        ends |= {type(data) for data in last.values()}
+    assert ends == {RunCompleted, StepParked, ChildRequested}
 
 
 def test_a_child_whose_start_cannot_be_decided_is_a_failure_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -289,3 +289,16 @@ def test_what_a_timer_leads_to_has_the_trace_of_the_runs_start() -> None:
     decision = bench.take(FireTimer(id="t", run=run, address="pause", due_ms=bench.now_ms))
     assert decision.traces == {run: TRACE}
     assert [effect.trace for effect in decision.effects if isinstance(effect, PublishEvent)] == [TRACE]
+
+
+def test_a_branch_is_never_taken_because_none_is() -> None:
+    """The check refuses a branch of this name; the engine does not rely on it."""
+    bench = Bench(
+        a_definition(
+            {"id": "way", "choose": [{"id": "none", "if": "false"}, {"id": "some", "if": "false"}]},
+            {"id": "taken", "needs": ["way.none"], **PRINT},
+        )
+    )
+    decision = bench.start()
+    assert one(decision, BranchChosen).branch is None
+    assert one(decision, StepsSkipped).steps == ("taken",)
