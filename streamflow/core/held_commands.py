@@ -49,6 +49,11 @@ class HeldCommands:
         self._held.setdefault(partition, deque()).append(held)
         self._bytes += len(held.value)
 
+    @property
+    def releasable(self) -> bool:
+        """Whether `take` would give anything."""
+        return any(partition not in self.blocked for partition in self._held)
+
     def take(self) -> list[tuple[int, Held]]:
         """Those of partitions that are blocked no more, in order; they are forgotten here."""
         taken: list[tuple[int, Held]] = []

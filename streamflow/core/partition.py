@@ -1,12 +1,12 @@
 """One partition of `commands` without I/O: what it decides, what it sends, when it fires timers, and what a checkpoint
 holds. Its host fetches records, sends outputs, commits transactions and writes the store, and decides nothing.
 
-    begin                        after the restore: whether the partition can be served, and from which offset
-    judge, take                  a fetched batch: trimmed, checked for holes, decided record by record
-    outputs, acknowledged        what to send, and what has arrived
-    fire                         commands for timers that are due
-    outbox, published, failed, refused   events for users' topics
-    capture, saved               a checkpoint, with the steps in between on what `capture` returns
+    begin                               after the restore: whether the partition can be served, and from which offset
+    trim, judge, take                   a fetched batch: trimmed, checked for holes, decided record by record
+    outputs, acknowledged               what to send, and what has arrived
+    fire                                commands for timers that are due
+    outbox, published, failed, refused  events for users' topics
+    capture, saved                      a checkpoint, with the steps in between on what `capture` returns
 """
 
 from __future__ import annotations
@@ -163,18 +163,19 @@ class PartitionCore:
                 if isinstance(command, StartRun) and (missing := self._missing(command.start)) is not None:
                     return missing
                 decision = self._decide(own, command, record)
-            outputs = list(outputs_of(decision, record, getattr(command, "trace", None), self.place))
+            outputs = outputs_of(decision, record, getattr(command, "trace", None), self.place)
             events = [unsent_of(effect) for effect in decision.effects if isinstance(effect, PublishEvent)]
         except StreamflowError:
             raise
         except Exception as error:  # noqa: BLE001 - it is reported to the host, and the record is kept
             decision = self._put_aside(own, command, record, error)
-            outputs, events = list(outputs_of(decision, record, None, self.place)), []
+            outputs, events = outputs_of(decision, record, None, self.place), []
         self._accept(decision, command, record.offset, now_ms)
         self._queue(outputs)
         for nth, event in enumerate(events):
             self.outbox.add(record.offset, nth, event, self._clock())
-        self._refuse_unbound()
+        if events:
+            self._refuse_unbound()
         return None
 
     def _missing(self, start: DefinitionRef) -> DefinitionRef | None:
@@ -228,7 +229,7 @@ class PartitionCore:
     def fire(self, now_ms: int) -> int:
         """Queue a command for every timer that is due at `now_ms`; how many."""
         commands = self.timers.due(now_ms, self._blocked_by)
-        self._queue(own_command_output(command, self.place) for command in commands)
+        self._queue([own_command_output(command, self.place) for command in commands])
         return len(commands)
 
     def _timer_decided(self, command: FireTimer, reason: str, now_ms: int) -> None:
@@ -259,11 +260,11 @@ class PartitionCore:
 
     # -- outputs
 
-    def _queue(self, outputs: Iterable[Output]) -> None:
-        before = len(self.outputs)
-        self.outputs.extend((self.interval, output) for output in outputs)
-        if made := len(self.outputs) - before:
-            self._unacknowledged[self.interval] = self._unacknowledged.get(self.interval, 0) + made
+    def _queue(self, outputs: Sequence[Output]) -> None:
+        if outputs:
+            interval = self.interval
+            self.outputs.extend([(interval, output) for output in outputs])
+            self._unacknowledged[interval] = self._unacknowledged.get(interval, 0) + len(outputs)
 
     def acknowledged(self, interval: int, count: int) -> None:
         """The broker has acknowledged `count` outputs that were made in `interval`."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -24,6 +23,7 @@ class Counts(NamedTuple):
 
 
 NO_COUNTS = Counts()
+_PLACES = {name: place for place, name in enumerate(Counts._fields)}
 
 
 class Stored(NamedTuple):
@@ -41,30 +41,40 @@ class Waiting(NamedTuple):
     before: Counts
 
 
-@dataclass(slots=True)
 class SourcePosition:
     """One partition, as this ingress has read it."""
 
-    topic: str
-    partition: int
-    topic_id: str
-    next: int  # the offset to be read next
-    committed: int  # the offset that the group has
-    counts: Counts = NO_COUNTS
-    partitions: int = 0
-    _waiting: deque[Waiting] = field(default_factory=deque)
-    _held: dict[int, int] = field(default_factory=dict)  # how many commands of an offset are held back
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        topic_id: str,
+        next: int,
+        committed: int,
+        counts: Counts = NO_COUNTS,
+        partitions: int = 0,
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.topic_id = topic_id
+        self.next = next  # the offset to be read next
+        self.committed = committed  # the offset that the group has
+        self.partitions = partitions  # that the topic had when reading of it began
+        self._tally = list(counts)
+        self._waiting: deque[Waiting] = deque()
+        self._held: dict[int, int] = {}  # how many commands of an offset are held back
+
+    @property
+    def counts(self) -> Counts:
+        """Outcomes of all records that were read."""
+        return Counts(*self._tally)
 
     def count(self, offset: int, outcome: str, outdated: int = 0) -> None:
         """The record at `offset` had `outcome` (`matched`, `ignored` or `dead`)."""
-        counts = self.counts
-        self.counts = Counts(
-            counts.read + 1,
-            counts.matched + (outcome == "matched"),
-            counts.ignored + (outcome == "ignored"),
-            counts.dead + (outcome == "dead"),
-            counts.outdated + outdated,
-        )
+        tally = self._tally
+        tally[0] += 1
+        tally[_PLACES[outcome]] += 1
+        tally[4] += outdated
         self.next = offset + 1
 
     def hold(self, offset: int) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
@@ -27,6 +28,7 @@ from streamflow.runtime.membership import Membership
 log = structlog.get_logger(__name__)
 
 CLOSE_S = 10.0  # that closing may take, whatever the broker does
+FETCH_WAIT_MS = 100  # that the broker may hold a fetch that finds nothing
 
 _BACKOFF_S = (0.2, 5.0)
 _LOOK_S = 1.0
@@ -34,14 +36,50 @@ _BROKEN = (KafkaError, OperationError, OSError, TimeoutError, asyncio.CancelledE
 
 
 class ConsumerSession(ConsumerRebalanceListener):
-    """`run` it once. `worked` says that it got so far that the next one need not wait longer than the last."""
+    """`run` it once. `worked` says that it got so far that the next one need not wait longer than the last.
+
+    `consumer_options` and `producer_options` are what a kind of session sets itself; the rest is the same for all:
+    offsets are committed by us, with metadata; waiting is no reason to leave the group; and an idempotent producer."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, group: str, instance_id: str | None, log: Any
+        self,
+        config: Mapping[str, Any],
+        group: str,
+        instance_id: str | None,
+        session_timeout_s: float,
+        log: Any,
+        *,
+        consumer_options: Mapping[str, Any],
+        producer_options: Mapping[str, Any],
     ) -> None:
         self.worked = False
-        self.consumer = consumer
-        self.producer = producer
+        timeout_ms = int(session_timeout_s * 1000)
+        self.consumer = AIOKafkaConsumer(
+            **{
+                **config,
+                "group_id": group,
+                "group_instance_id": instance_id,
+                "session_timeout_ms": timeout_ms,
+                "heartbeat_interval_ms": min(1000, timeout_ms // 4),
+                "max_poll_interval_ms": 2**31 - 1,
+                "enable_auto_commit": False,
+                "auto_offset_reset": "none",
+                "fetch_max_wait_ms": FETCH_WAIT_MS,
+                "max_partition_fetch_bytes": 1 << 20,
+                "partition_assignment_strategy": (RoundRobinPartitionAssignor,),
+                **consumer_options,
+            }
+        )
+        self.producer = AIOKafkaProducer(
+            **{
+                **config,
+                "enable_idempotence": True,
+                "acks": "all",
+                "linger_ms": 0,
+                "retry_backoff_ms": 50,
+                **producer_options,
+            }
+        )
         self.membership: Membership
         self._group = group
         self._instance_id = instance_id

@@ -22,8 +22,6 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
     KafkaError,
     NoOffsetForPartitionError,
@@ -34,36 +32,32 @@ from aiokafka.structs import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streamflow.core.event_router import EventRouter
-from streamflow.core.held_commands import Held, HeldCommands, resumable
 from streamflow.core.source_position import SourcePosition
 from streamflow.core.source_topics import SourceBinding, source_binding
-from streamflow.core.source_watermarks import Progress, SourceWatermarks
 from streamflow.kafka.connection import FetchWait, aiokafka_config, max_batch_bytes
 from streamflow.kafka.groups import GroupOffsets, ingress_group
+from streamflow.kafka.topic_states import Described, TopicState
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, topic_name
 from streamflow.runtime.backpressure import EngineLag
 from streamflow.runtime.consumer_session import CLOSE_S, ConsumerSession, within
 from streamflow.runtime.log_ends import LogEnds
 from streamflow.runtime.outbox import Outbox
+from streamflow.runtime.source_intake import SourceIntake
 from streamflow.runtime.source_log import SourceLog
-from streamflow.runtime.sources import Described, SourceOpener, SourceTopics, TopicState
+from streamflow.runtime.sources import SourceOpener, SourceTopics
 from streamflow.runtime.versions import Versions
+from streamflow.runtime.watermark_sender import WatermarkSender
 from streamflow.settings import Settings
-from streamflow.wire.codec import encode_command
-from streamflow.wire.decoding import Record
 
 log = structlog.get_logger(__name__)
 
 # records of one round at most: about 150 ms of work, after which commits and changes have their turn
 _ROUND_RECORDS = 5000
-_YIELD_RECORDS = 200  # heartbeats run in this loop
 _POLL_MS = 50
 _IDLE_POLL_MS = 200  # a publication that names a new topic is seen after it
 _LOOK_S = 1.0  # between looks at source topics and at the engine's lag
 _COUNTS_S = 10.0
 _AGAIN_S = 0.5  # before reading again after a refusal
-
-_LOG_APPEND = 1  # Kafka's number of the timestamp type
 
 
 class IngressSession(ConsumerSession):
@@ -73,51 +67,34 @@ class IngressSession(ConsumerSession):
     def __init__(
         self, settings: Settings, versions: Versions, admin: AdminClient, engine: GroupOffsets, memory: SourceLog
     ) -> None:
-        config = aiokafka_config(settings, "ingress")
-        timeout_ms = int(settings.ingress.session_timeout_s * 1000)
-        producer = AIOKafkaProducer(
-            **config,
-            enable_idempotence=True,
-            acks="all",
-            linger_ms=0,
-            retry_backoff_ms=50,
-            max_batch_size=1 << 19,
-            max_request_size=max_batch_bytes(settings),
+        ingress = settings.ingress
+        super().__init__(
+            aiokafka_config(settings, "ingress"),
+            ingress_group(settings),
+            ingress.instance_id,
+            ingress.session_timeout_s,
+            log,
+            consumer_options={
+                "isolation_level": "read_committed",
+                "rebalance_timeout_ms": int(max(ingress.session_timeout_s, 10) * 1000),
+                "metadata_max_age_ms": 5000,  # how soon the group's leader sees that a topic has more partitions
+            },
+            producer_options={"max_batch_size": 1 << 19, "max_request_size": max_batch_bytes(settings)},
         )
-        consumer = AIOKafkaConsumer(
-            **config,
-            group_id=ingress_group(settings),
-            group_instance_id=settings.ingress.instance_id,
-            session_timeout_ms=timeout_ms,
-            heartbeat_interval_ms=min(1000, timeout_ms // 4),
-            rebalance_timeout_ms=max(timeout_ms, 10_000),
-            max_poll_interval_ms=2**31 - 1,  # waiting for a broker or for the engine is no reason to leave
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-            fetch_max_wait_ms=100,
-            metadata_max_age_ms=5000,  # how soon the group's leader sees that a topic has more partitions
-            max_partition_fetch_bytes=1 << 20,
-            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
-        )
-        super().__init__(consumer, producer, ingress_group(settings), settings.ingress.instance_id, log)
         self._settings = settings
         self._versions = versions
         self._memory = memory
         self._sources = SourceTopics(admin)
         commands, partitions = topic_name(settings, COMMANDS), settings.topics.partitions
-        self._targets = range(partitions)
-        self._ends = LogEnds(consumer)
+        self._ends = LogEnds(self.consumer)
         self._lag = EngineLag(engine, self._ends, commands, partitions, settings.ingress.max_engine_lag)
-        self._outbox = Outbox(producer, commands, partitions, topic_name(settings, DEAD_LETTERS))
-        self._held = HeldCommands()
-        self._stopped: dict[TopicPartition, int] = {}  # sources without room, and the partition that has none
-        self._marks = SourceWatermarks()
+        self._outbox = Outbox(self.producer, commands, partitions, topic_name(settings, DEAD_LETTERS))
+        self._intake = SourceIntake(self.consumer, self._outbox, memory)
+        self._watermarks = WatermarkSender(self._ends, self._outbox, partitions)
         self._opener: SourceOpener
         self._fetch_wait: FetchWait
         self._revision = -1
         self._bound = 0
-        self._router: EventRouter
         self._binding: SourceBinding
         self._described = Described({}, {}, frozenset())
         self._subscribed = self._described.topics
@@ -179,7 +156,7 @@ class IngressSession(ConsumerSession):
             await self._subscribe()
         await self._release()
         owned = self._owned
-        readable = owned.keys() - self._stopped.keys()
+        readable = owned.keys() - self._intake.stopped.keys()
         if not readable:
             await asyncio.sleep(_POLL_MS / 1000)
             return
@@ -210,72 +187,20 @@ class IngressSession(ConsumerSession):
                 return
             self._unacknowledged = True
             for tp, records in batches.items():
-                await self._take(tp, owned[tp], records)
+                await self._intake.take(tp, owned[tp], records)
             await self._outbox.flush()
             # not when something was raised: then the consumer is ahead of what is done
             self._fetched = self._unacknowledged = False
             self.worked = True
 
-    async def _take(self, tp: TopicPartition, source: SourcePosition, records: Sequence[Any]) -> None:
-        """The inner loop: one record to its commands. The counts hold only once the flush that follows is done."""
-        route, outbox, held = self._router.route, self._outbox, self._held
-        for number, raw in enumerate(records, 1):
-            if raw.offset < source.next:
-                continue  # read before a seek
-            if number % _YIELD_RECORDS == 0:
-                await asyncio.sleep(0)
-            record = Record(
-                raw.topic,
-                raw.partition,
-                raw.offset,
-                raw.timestamp,
-                raw.key,
-                raw.value,
-                raw.headers,
-                raw.timestamp_type == _LOG_APPEND,
-            )
-            routed = route(record, source.topic_id, source.committed)
-            placed = [(outbox.partition_of(key), key, value) for key, value in routed.commands]
-            full = next((to for to, _, _ in placed if held.must_hold(to) and not held.room(to)), None)
-            if full is not None:
-                self._stop(tp, raw.offset, full)
-                return
-            for to, key, value in placed:
-                if held.must_hold(to):
-                    held.hold(to, Held(key, value, (tp.topic, tp.partition), raw.offset))
-                    source.hold(raw.offset)
-                else:
-                    outbox.add(to, key, value)
-            if routed.dead_letters:
-                outbox.add_dead(routed.dead_letters)
-                self._memory.dead(record, routed)
-            outcome = "matched" if placed else "dead" if routed.dead_letters else "ignored"
-            source.count(raw.offset, outcome, routed.outdated)
-
-    def _stop(self, tp: TopicPartition, offset: int, full: int) -> None:
-        """Reads no more of `tp` until there is room for the command of the record at `offset`."""
-        self.consumer.seek(tp, offset)
-        self.consumer.pause(tp)
-        self._stopped[tp] = full
-        log.warning("source_stopped", topic=tp.topic, partition=tp.partition, offset=offset, engine_partition=full)
-
     async def _release(self) -> None:
-        """Sends what was held for partitions that take commands again, and reads on where there is room."""
+        """Sends what was held back for partitions that take commands again, and reads on where there is room."""
         async with self._busy:
-            taken = self._held.take()
-            if taken:
+            if self._intake.releasable:
                 self._unacknowledged = True
-                for to, one in taken:
-                    self._outbox.add(to, one.key, one.value)
-                await self._outbox.flush()
+                await self._intake.release(self._owned)
                 self._unacknowledged = False
-                for _, one in taken:
-                    self._owned[TopicPartition(*one.source)].release(one.offset)
-            for place in resumable([((tp.topic, tp.partition), to) for tp, to in self._stopped.items()], self._held):
-                tp = TopicPartition(*place)
-                del self._stopped[tp]
-                self.consumer.resume(tp)
-                log.warning("source_resumed", topic=tp.topic, partition=tp.partition)
+            self._intake.resume()
 
     async def _out_of_range(self, error: OffsetOutOfRangeError) -> None:
         """Reading goes on at the nearest record that there is; a topic that was created again is opened again."""
@@ -310,17 +235,18 @@ class IngressSession(ConsumerSession):
             return
         self._revision, self._bound = self._versions.revision, self._versions.position
         published, limits = self._versions.published(), self._settings.limits
-        self._router = EventRouter(published, event_bytes=limits.event_bytes, record_bytes=limits.record_bytes)
+        router = EventRouter(published, event_bytes=limits.event_bytes, record_bytes=limits.record_bytes)
+        self._intake.router = router
         self._binding = source_binding(published, self._versions.bindings())
-        log.info("versions_taken", versions=len(published), topics=sorted(self._router.topics), revision=self._revision)
+        log.info("versions_taken", versions=len(published), topics=sorted(router.topics), revision=self._revision)
 
     async def _look(self) -> None:
         """Sees in which state the wanted topics are, and opens what could not be opened before."""
         times = dict(self._outbox.times)
-        self._described = await self._sources.describe(self._router.topics)
+        self._described = await self._sources.describe(self._intake.router.topics)
         self._memory.note(self._described.states)
         missing = [topic for topic, state in self._described.states.items() if state is TopicState.MISSING]
-        self._marks.missing(times, missing)
+        self._watermarks.missing(times, missing)
         if self._described.topics != self._subscribed:
             self._changed.set()
         elif self._unopened - self._described.leaderless:
@@ -364,9 +290,8 @@ class IngressSession(ConsumerSession):
         """What was read and not committed is read again."""
         self._owned = {}
         self._unopened = set()
-        self._stopped = {}
-        self._held.drop()
-        self._marks.opened()
+        self._intake.drop()
+        self._watermarks.opened()
 
     # -- what is told
 
@@ -399,41 +324,24 @@ class IngressSession(ConsumerSession):
                 source.next = max(source.next, self.membership.position(tp))
 
     async def _send_watermarks(self) -> None:
-        limited = self._binding.limited_topics()
-        if not limited:
+        if not self._binding.limited:
             return
-        times = dict(self._outbox.times)
-        asked = await self._ends.ends([tp for tp in self._owned if tp.topic in limited])
+        times, asked = await self._watermarks.ask(self._binding, self._owned)
         async with self._busy:
             if self._unacknowledged:
-                return
+                return  # a round failed, and the session ends
             self._settle()
-            sources = [
-                Progress(source.topic, source.topic_id, source.partition, source.next)
-                for source in self._owned.values()
-            ]
-            self._marks.asked(times, {(tp.topic, tp.partition): end for tp, end in asked.items()}, sources)
-            states = self._described.states
-            partitions = {topic: found.partitions for topic, found in self._described.topics.items()}
-            partitions |= {topic: 0 for topic, state in states.items() if state is TopicState.MISSING}
-            told = self._marks.advance(
-                self._binding,
-                self._bound,
-                sources,
-                partitions,
-                [to for to in self._targets if to not in self._held.blocked],
-                self._held.sources(),
+            held = self._intake.held
+            await self._watermarks.send(
+                self._binding, self._bound, self._owned, self._described, times, asked, held.blocked, held.sources()
             )
-            for to, command in told:
-                self._outbox.add(to, "", encode_command(command))
-            await self._outbox.flush()
 
     async def _measure_lag(self) -> None:
         read = self._read()
-        if read == self._measured and not self._held.blocked:
+        if read == self._measured and not self._intake.held.blocked:
             return
         self._measured = read
-        self._held.blocked = await self._lag.behind()
+        self._intake.held.blocked = await self._lag.behind()
 
     async def _log_counts(self) -> None:
         if (read := self._read()) != self._logged:

@@ -18,8 +18,6 @@ from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
@@ -29,7 +27,7 @@ from streamflow.kafka.admin import Admin
 from streamflow.kafka.connection import FetchWait, aiokafka_config, max_batch_bytes
 from streamflow.kafka.serving import client_role, group_of, instance_name
 from streamflow.kafka.topics import COMMANDS, topic_name
-from streamflow.runtime.consumer_session import CLOSE_S, ConsumerSession, within
+from streamflow.runtime.consumer_session import CLOSE_S, FETCH_WAIT_MS, ConsumerSession, within
 from streamflow.runtime.lane import Lane
 from streamflow.wire.lane_position import encode_position
 
@@ -37,7 +35,6 @@ log = structlog.get_logger(__name__)
 
 _READ_MS = 5_000  # a read that finds nothing while there was something lately; errors and rebalances end it sooner
 _IDLE_MS = 60_000  # and when there was not
-_FETCH_WAIT_MS = 100
 _COMMIT_AGAIN_S = 0.5
 _ANSWER_S = 10.0
 
@@ -47,36 +44,23 @@ class LaneSession(ConsumerSession):
 
     def __init__(self, lane: Lane) -> None:
         settings, self._drain_s = lane.settings, lane.settings.tasks.drain_s
-        config = aiokafka_config(settings, client_role(lane.name, instance_name(settings)))
-        producer = AIOKafkaProducer(
-            **config,
-            enable_idempotence=True,
-            acks="all",
-            linger_ms=0,
-            retry_backoff_ms=50,
-            max_batch_size=max(1 << 19, settings.limits.record_bytes + 50_000),
-            max_request_size=2 * max_batch_bytes(settings),
-        )
-        timeout_ms = int(lane.config.session_timeout_s * 1000)
-        consumer = AIOKafkaConsumer(
-            **config,
-            group_id=group_of(settings, lane.name),
-            group_instance_id=settings.tasks.instance_id,
-            session_timeout_ms=timeout_ms,
-            heartbeat_interval_ms=min(2000, timeout_ms // 4),
-            # others wait while our attempts end
-            rebalance_timeout_ms=max(timeout_ms, int(self._drain_s * 1000) + 10_000),
-            # and so do our requests to join, for theirs
-            request_timeout_ms=max(40_000, int(self._drain_s * 1000) + 20_000),
-            max_poll_interval_ms=2**31 - 1,  # a full lane is no reason to leave
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
-            max_partition_fetch_bytes=1 << 20,
-            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
-        )
+        drain_ms = int(self._drain_s * 1000)
         super().__init__(
-            consumer, producer, group_of(settings, lane.name), settings.tasks.instance_id, log.bind(lane=lane.name)
+            aiokafka_config(settings, client_role(lane.name, instance_name(settings))),
+            group_of(settings, lane.name),
+            settings.tasks.instance_id,
+            lane.config.session_timeout_s,
+            log.bind(lane=lane.name),
+            consumer_options={
+                # others wait while our attempts end
+                "rebalance_timeout_ms": max(int(lane.config.session_timeout_s * 1000), drain_ms + 10_000),
+                # and so do our requests to join, for theirs
+                "request_timeout_ms": max(40_000, drain_ms + 20_000),
+            },
+            producer_options={
+                "max_batch_size": max(1 << 19, settings.limits.record_bytes + 50_000),
+                "max_request_size": 2 * max_batch_bytes(settings),
+            },
         )
         self._lane = lane
         self._fetch_wait: FetchWait
@@ -99,7 +83,7 @@ class LaneSession(ConsumerSession):
         self._topic_id = ids[lane.topic]
         await self.producer.partitions_for(topic_name(settings, COMMANDS))  # metadata now, not at the first answer
         # a task waits no longer than that behind a fetch for other partitions
-        self._fetch_wait = FetchWait(self.consumer, busy_ms=_FETCH_WAIT_MS)
+        self._fetch_wait = FetchWait(self.consumer, busy_ms=FETCH_WAIT_MS)
         self.consumer.subscribe(topics=[lane.topic], listener=self)
 
     def jobs(self) -> Sequence[Coroutine[Any, Any, None]]:

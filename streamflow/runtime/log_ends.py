@@ -8,6 +8,7 @@ is no end: here the end is the high watermark.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -59,8 +60,9 @@ class LogEnds:
     async def _by_leader(self, wanted: Mapping[TopicPartition, int]) -> dict[int, dict[str, list[tuple[int, int]]]]:
         unknown = {tp.topic for tp in wanted if self._client.cluster.leader_for_partition(tp) is None}
         if unknown:
-            async with asyncio.timeout(_ANSWER_S):
-                await asyncio.gather(*(self._client.add_topic(topic) for topic in unknown))
+            with contextlib.suppress(KafkaError, TimeoutError):  # then they are left out
+                async with asyncio.timeout(_ANSWER_S):
+                    await asyncio.gather(*(self._client.add_topic(topic) for topic in unknown))
         by_node: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
         for tp, at in wanted.items():
             node = self._client.cluster.leader_for_partition(tp)

@@ -27,7 +27,7 @@ from streamflow.core.place import Place
 from streamflow.engine.effects import PrintLine
 from streamflow.engine.overlay import Store
 from streamflow.errors import EngineFault, OperationError
-from streamflow.kafka.cancellation import is_asked_for
+from streamflow.kafka.cancellation import cancel, is_asked_for
 from streamflow.runtime.changelog import Changelog
 from streamflow.runtime.input_queue import InputQueue
 from streamflow.runtime.outputs import Outputs
@@ -184,9 +184,7 @@ class Partition:
                     error=repr(error),
                     consequence="at most one interval is replayed",
                 )
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel(self._tasks)
         if self._publisher is not None:
             await self._publisher.close()
         self._outputs.close()
@@ -275,26 +273,26 @@ class Partition:
             async with self._deciding:
                 while left and not core.must_save:
                     await self._one(core, left.popleft())
+                self._changed.set()
+                self._timer_moved.set()
                 await self._outputs.send()
             self._publish()
             if core.must_save:
                 await self.checkpoint()
 
     async def _one(self, core: PartitionCore, fetched: Any) -> None:
-        record = Record(
-            topic=fetched.topic,
-            partition=fetched.partition,
-            offset=fetched.offset,
-            timestamp_ms=fetched.timestamp,
-            key=fetched.key,
-            value=fetched.value,
-            headers=tuple(fetched.headers),
+        record = Record(  # in the order of its fields: this is done for every command
+            fetched.topic,
+            fetched.partition,
+            fetched.offset,
+            fetched.timestamp,
+            fetched.key,
+            fetched.value,
+            tuple(fetched.headers),
         )
         while (start := core.take(record, self._now_ms())) is not None:
             await self._outputs.send()
             await self._plans.wait(start, DEFINITIONS_WAIT_S)
-        self._changed.set()
-        self._timer_moved.set()
         self._unsaved_bytes += len(record.value or b"") + 100
 
     # -- timers and events

@@ -10,7 +10,7 @@ import structlog
 
 from streamflow.core.event_router import Routed
 from streamflow.core.source_position import Counts
-from streamflow.runtime.sources import TopicState
+from streamflow.kafka.topic_states import TopicState
 from streamflow.wire.decoding import Record
 
 log = structlog.get_logger(__name__)

@@ -24,18 +24,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
-from typing import NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, ResourceType
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from streamflow.core.source_position import Counts, SourcePosition, Stored, stored_of
 from streamflow.core.source_topics import FirstPosition
 from streamflow.errors import OperationError
+from streamflow.kafka.topic_states import Described, SourceTopic, ask, described
 from streamflow.runtime.log_ends import LogEnds
 from streamflow.runtime.membership import Membership
 
@@ -43,31 +42,6 @@ log = structlog.get_logger(__name__)
 
 _DESCRIBE_S = 5.0
 _LOOK_S = 2.0
-_FORBIDDEN = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
-_ABSENT = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION})
-
-
-class TopicState(StrEnum):
-    """What keeps a topic, or some of its partitions, from being read."""
-
-    MISSING = "missing"  # it does not exist
-    UNREADABLE = "unreadable"  # we have no right to read it
-    LEADERLESS = "leaderless"  # a partition of it has no leader
-
-
-class SourceTopic(NamedTuple):
-    """A topic that may be read, as the broker has it now."""
-
-    id: str
-    partitions: int
-
-
-class Described(NamedTuple):
-    """The wanted topics, as they are now."""
-
-    topics: dict[str, SourceTopic]  # those that may be read
-    states: dict[str, TopicState]  # what is wrong, by topic
-    leaderless: frozenset[TopicPartition]
 
 
 class SourceTopics:
@@ -78,35 +52,18 @@ class SourceTopics:
 
     async def describe(self, names: Iterable[str]) -> Described:
         """The topics of `names`. Raises OperationError when the broker does not answer."""
-        found = Described({}, {}, frozenset())
         wanted = sorted(names)
         if not wanted:
-            return found
-        leaderless: set[TopicPartition] = set()
-        answers = self._admin.describe_topics(
-            TopicCollection(wanted), include_authorized_operations=True, request_timeout=_DESCRIBE_S
-        )
-        for name, future in answers.items():
-            try:
-                described = await asyncio.wrap_future(future)
-            except KafkaException as error:
-                code = error.args[0].code()
-                if code in _ABSENT or code in _FORBIDDEN:
-                    found.states[name] = TopicState.MISSING if code in _ABSENT else TopicState.UNREADABLE
-                    continue
-                await asyncio.to_thread(self._look_around)
-                text = f"The broker did not describe topic {name}: {error.args[0].name()}. Check the broker."
-                raise OperationError("source_unreachable", text, topic=name) from error
-            rights = described.authorized_operations
-            if rights is not None and not {AclOperation.READ, AclOperation.ALL} & set(rights):
-                found.states[name] = TopicState.UNREADABLE
-            elif described.partitions:
-                found.topics[name] = SourceTopic(str(described.topic_id), len(described.partitions))
-                alone = {TopicPartition(name, one.id) for one in described.partitions if one.leader is None}
-                if alone:
-                    found.states[name] = TopicState.LEADERLESS
-                    leaderless |= alone
-        return found._replace(leaderless=frozenset(leaderless))
+            return Described({}, {}, frozenset())
+        answers = ask(self._admin, wanted, _DESCRIBE_S)
+        futures = [asyncio.wrap_future(future) for future in answers.values()]
+        await asyncio.gather(*futures, return_exceptions=True)
+        try:
+            return described({name: future.result for name, future in answers.items()})
+        except KafkaException as error:
+            await asyncio.to_thread(self._look_around)
+            text = f"The broker did not describe the source topics: {error.args[0].name()}. Check the broker."
+            raise OperationError("source_unreachable", text) from error
 
     async def log_append(self, names: Iterable[str]) -> frozenset[str]:
         """Those of `names` whose records have the time of their arrival; one whose settings we may not read is none of

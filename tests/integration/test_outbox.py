@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from streamflow.engine import commands as c
-from tests.integration.workers import Bench, bench
+from tests.integration.workers import CATALOG, Bench, bench
 
 __all__ = ["bench"]
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
@@ -20,14 +20,20 @@ version: "1"
 on: [{id: placed, event: order.placed}]
 steps:
   - id: ship
-    emit: {event: order.shipped, data: [{name: id, expr: run.key}]}
+    emit: {event: EVENT, data: [{name: id, expr: run.key}]}
+"""
+EVENT = """  - {name: NAME, topics: [TOPIC], key: {path: id}, schema: {type: object, properties: {id: {type: string}}}}
 """
 
 
 def shipping(bench: Bench, name: str, topic: str) -> c.DefinitionRef:
+    """A definition that emits an event of its own to a topic of its own."""
     for future in bench.admin.create_topics([NewTopic(topic, 1)]).values():
         future.result()
-    return bench.publish(SHIPPING.replace("NAME", name), shipped_to=topic)
+    event = f"order.{name}"
+    text = SHIPPING.replace("NAME", name).replace("EVENT", event)
+    catalog = CATALOG.replace("TOPIC", "shipments") + EVENT.replace("NAME", event).replace("TOPIC", topic)
+    return bench.publish(text, catalog=catalog)
 
 
 def in_sync_replicas(bench: Bench, topic: str, least: int) -> None:

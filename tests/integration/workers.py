@@ -114,9 +114,11 @@ class Bench:
     def topic(self, role: str) -> str:
         return f"{self.prefix}{role}"
 
-    def publish(self, definition: str = PAYMENT, *, shipped_to: str = "shipments") -> c.DefinitionRef:
+    def publish(
+        self, definition: str = PAYMENT, *, shipped_to: str = "shipments", catalog: str = CATALOG
+    ) -> c.DefinitionRef:
         """Publishes a definition; what starts it."""
-        parsed, events = parse_definition(definition), parse_catalog(CATALOG.replace("TOPIC", shipped_to))
+        parsed, events = parse_definition(definition), parse_catalog(catalog.replace("TOPIC", shipped_to))
         entries = {
             spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True)
             for spec in events.events

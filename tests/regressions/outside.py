@@ -1,4 +1,4 @@
-"""What operations reach in a case: an HTTP server that tells when it was asked, and answers when the case says so."""
+"""What operations reach in a case: an HTTP server that records when it was asked, and answers when the case says so."""
 
 from __future__ import annotations
 

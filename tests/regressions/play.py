@@ -60,7 +60,7 @@ def verdict_of(case: Case, side: Side) -> Verdict:
         state, seen = State.BROKEN, str(error)
     except Unclear as error:
         state, seen = State.ERROR, str(error)
-    except Exception as error:  # noqa: BLE001 - it is told in the report, and the other cases go on
+    except Exception as error:  # noqa: BLE001 - it is in the report, and the other cases go on
         state, seen = State.ERROR, "".join(traceback.format_exception(error))[-2 * _EVIDENCE :]
     return Verdict(state=state, evidence=seen[: 2 * _EVIDENCE], seconds=time.monotonic() - began)
 

@@ -56,7 +56,7 @@ class Process:
 
     @property
     def peak_mb(self) -> int:
-        """The largest memory that it ever had, in MiB; 0 where the machine does not tell."""
+        """The largest memory that it ever had, in MiB; 0 where the machine has no /proc."""
         return self._status("VmHWM") // 1024
 
     @property
@@ -103,7 +103,7 @@ class Process:
         shutil.rmtree(self.state, ignore_errors=True)
 
     def said(self, event: str) -> int:
-        """How often its log tells of an event; for evidence only."""
+        """How often its log has an event; for evidence only."""
         return self.log.read_text(errors="replace").count(f'"{event}"')
 
     def tail(self, size: int = 300) -> str:

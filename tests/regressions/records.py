@@ -38,7 +38,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """A transition of a run, as `runs` tells it."""
+    """A transition of a run, as `runs` has it."""
 
     run: str
     definition: str
@@ -110,7 +110,7 @@ class Reader:
         return Consumer(
             self._servers
             | {
-                "group.id": "a-stranger",
+                "group.id": "a-reader",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "isolation.level": isolation,

@@ -14,7 +14,7 @@ _WIDTH = 120
 
 def table(rows: Sequence[Row], exclusions: Sequence[Exclusion]) -> str:
     """One line for each case, its evidence on both sides below, and what has no case."""
-    head = ("finding", "case", "base", "now", "well")
+    head = ("finding", "case", "base", "now", "ok")
     lines = [head] + [
         (row.case.finding, row.case.name, row.base.state.value, row.now.state.value, "yes" if row.ok else "NO")
         for row in rows
@@ -36,7 +36,7 @@ def table(rows: Sequence[Row], exclusions: Sequence[Exclusion]) -> str:
 
 
 def exit_code(rows: Sequence[Row]) -> int:
-    """0 when every case is well."""
+    """0 when every case is ok."""
     return 0 if all(row.ok for row in rows) else 1
 
 

@@ -192,7 +192,7 @@ class Site:
             self.flush()
 
     def forget_metadata(self) -> None:
-        """Has the next `send` learn anew how many partitions its topic has."""
+        """Has the next `send` learn again how many partitions its topic has."""
         self._producer = self._new_producer()
 
     def _new_producer(self) -> Producer:
@@ -223,7 +223,7 @@ class Site:
     # -- what happened
 
     def facts(self, definition: str = "", key: str = "") -> list[Fact]:
-        """What `runs` tells, without copies, in order; of one definition or one business key."""
+        """What `runs` has, without copies, in order; of one definition or one business key."""
         return [fact for fact in self._reader.facts() if definition in ("", fact.definition) and key in ("", fact.key)]
 
     def seen(self, kind: str, **fields: Any) -> list[Fact]:
@@ -245,8 +245,8 @@ class Site:
 
     def story(self, key: str = "") -> str:
         """What happened, for the evidence of a verdict."""
-        told = [f"{fact.kind}({fact.step})" if fact.step else fact.kind for fact in self.facts(key=key)]
-        return " ".join(told[-24:]) or "nothing in runs"
+        seen = [f"{fact.kind}({fact.step})" if fact.step else fact.kind for fact in self.facts(key=key)]
+        return " ".join(seen[-24:]) or "nothing in runs"
 
     def dead_letters(self) -> list[Record]:
         """The records of `dead-letters`."""
@@ -285,13 +285,13 @@ class Site:
         process.start()
         return process
 
-    def gone(self, worker: Process) -> None:
-        """Kills a worker that is not to be missed."""
+    def remove(self, worker: Process) -> None:
+        """Kills a worker and forgets it, so that its end is no failure."""
         worker.kill()
         self.workers.remove(worker)
 
     def lag(self, role: str) -> int:
-        """Records that the workers of a role (`engine`, `ingress`) are behind, as `streamflow lag` tells."""
+        """Records that the workers of a role (`engine`, `ingress`) are behind, as `streamflow lag` shows."""
         answer = self.must(self.cli("--json", "lag"), "the lag")
         return sum(each["records"] for each in answer.json() if each["role"] == role)
 

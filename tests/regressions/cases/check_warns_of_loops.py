@@ -1,4 +1,4 @@
-"""The check tells what cannot work: lists of child runs that refuse each other, definitions that feed themselves."""
+"""The check reports what cannot work: lists of child runs that refuse each other, definitions that feed themselves."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ scenarios:
 
 @case(seconds=8)
 def list_of_child_runs_with_one_key(site: Site) -> str:
-    """A list of runs of a definition with `runs: one`, all under one key, is told by the check."""
+    """A list of runs of a definition with `runs: one`, all under one key, is reported by the check."""
     child, parent = site.write(_CHILD, _CATALOG), site.write(_LIST, _CATALOG)
     answer = site.cli("--json", "definitions", "check", str(child), str(parent))
     problems = [p for file in answer.json() if str(parent) in file["file"] for p in file["problems"]]
@@ -61,7 +61,7 @@ def list_of_child_runs_with_one_key(site: Site) -> str:
 
 @case(seconds=8)
 def definition_that_feeds_itself(site: Site) -> str:
-    """A definition that emits the event that starts it is told by the check."""
+    """A definition that emits the event that starts it is reported by the check."""
     answer = site.check(_FEEDS, _CATALOG)
     problems = [problem for file in answer.json() for problem in file["problems"]]
     if not problems:
@@ -86,5 +86,5 @@ def simulated_event_above_the_limit(site: Site) -> str:
 excluded(
     __name__,
     "two lists of the engine that only grow",
-    "They are memory inside a process, a few bytes for each emitted event and fired timer. Unit tests show them.",
+    "They are memory inside a process, a few bytes for each emitted event and fired timer, and belong to unit tests.",
 )

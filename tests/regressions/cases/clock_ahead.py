@@ -22,7 +22,7 @@ def ingress_an_hour_ahead(site: Site) -> str:
     shop.order(site, "o1")
     shop.waiting(site, 1, 20)
     site.pause(2)
-    site.gone(ingress)
+    site.remove(ingress)
     shop.pay(site, "p1")
     site.pause(8)
     if site.seen("WaitTimedOut"):

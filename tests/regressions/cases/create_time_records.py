@@ -66,7 +66,7 @@ def partition_added_later(site: Site) -> str:
     site.publish(_DEFINITION, _CATALOG)
     site.send("starts", {"type": "go", "key": "first"}, "first")
     site.need(lambda: site.printed() == ["first"], "the topic to be read")
-    site.gone(ingress)
+    site.remove(ingress)
     for grown in site.admin.create_partitions([NewPartitions(site.topic("starts"), 2)]).values():
         grown.result(20)
     site.need(lambda: site.partitions_of("starts") == 2, "the second partition")

@@ -1,4 +1,4 @@
-"""An event that nobody consumed is accounted for."""
+"""An event that no run consumed is accounted for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.regressions.site import Site
 
 @case(seconds=25)
 def kept_event_that_expires(site: Site) -> str:
-    """A payment that was kept and that nobody took within the time to keep is told in `unclaimed`, by its key."""
+    """A payment that was kept and that no run took within the time to keep is reported in `unclaimed`, by its key."""
     shop.open_shop(site, keep="2s")
     shop.pay(site, "p1", "early")
     site.pause(3)
@@ -20,7 +20,7 @@ def kept_event_that_expires(site: Site) -> str:
 
 @case(seconds=25)
 def event_whose_condition_does_not_hold(site: Site) -> str:
-    """A payment whose `where` fails at the only wait of its key is told in `unclaimed`, by its key."""
+    """A payment whose `where` fails at the only wait of its key is reported in `unclaimed`, by its key."""
     site.create("orders", "payments")
     site.start("engine", "ingress")
     definition = shop.definition(keep="").replace("event: payment}", "event: payment, where: event.id == 'p2'}")
@@ -35,7 +35,7 @@ def event_whose_condition_does_not_hold(site: Site) -> str:
 
 @case(seconds=25)
 def event_of_a_key_without_a_run(site: Site) -> str:
-    """A payment for a key that no run waits for, and that is not to be kept, is told in `unclaimed`, by its key."""
+    """A payment for a key that no run waits for, and that is not to be kept, is reported in `unclaimed`, by its key."""
     shop.open_shop(site, keep="")
     shop.pay(site, "p1", "nobody")
     return _accounted(site, "nobody", "p1")
@@ -45,7 +45,7 @@ def _accounted(site: Site, key: str, event: str) -> str:
     """The account of an event that was not consumed. Raises Broken when there is none."""
 
     def found() -> list[str]:
-        told = [(record.key, record.value, record.headers) for record in site.unclaimed() + site.dead_letters()]
-        return [str(each) for each in told if key in str(each) and event in str(each)]
+        seen = [(record.key, record.value, record.headers) for record in site.unclaimed() + site.dead_letters()]
+        return [str(each) for each in seen if key in str(each) and event in str(each)]
 
     return site.expect(found, f"a record in `unclaimed` about {event} of {key}", 15)[0][:300]

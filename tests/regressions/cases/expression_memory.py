@@ -102,10 +102,10 @@ def event_for_many_runs(site: Site) -> str:
     for fact in site.facts():
         sizes[fact.cause] = sizes.get(fact.cause, 0) + fact.size
     largest = max(sizes.values())
-    told = f"one command made {largest / 1e6:.1f} MB of transitions"
+    seen = f"one command made {largest / 1e6:.1f} MB of transitions"
     if largest > 8_000_000:
-        raise Broken(told)
-    return told
+        raise Broken(seen)
+    return seen
 
 
 def _measured(site: Site, expression: str, data: Mapping[str, object]) -> str:
@@ -120,10 +120,10 @@ def _measured(site: Site, expression: str, data: Mapping[str, object]) -> str:
     site.pause(0.2)
     seconds = _tick(site, "other")
     site.need(lambda: any(fact.kind in ("RunCompleted", "StepParked") for fact in site.facts(key="k")), "the run", 90)
-    told = _told(site, engine, before, seconds)
+    seen = _seen(site, engine, before, seconds)
     if engine.peak_mb - before > _GROWTH_MB or seconds > _SLOW_S:
-        raise Broken(told)
-    return told
+        raise Broken(seen)
+    return seen
 
 
 def _tick(site: Site, key: str) -> float:
@@ -134,7 +134,7 @@ def _tick(site: Site, key: str) -> float:
     return time.monotonic() - began
 
 
-def _told(site: Site, engine: Process, before_mb: int, seconds: float) -> str:
+def _seen(site: Site, engine: Process, before_mb: int, seconds: float) -> str:
     grown = engine.peak_mb - before_mb
     return f"the engine grew by {grown} MB, another key waited {seconds:.1f} s; the run: {site.story('k')}"
 
@@ -142,5 +142,5 @@ def _told(site: Site, engine: Process, before_mb: int, seconds: float) -> str:
 excluded(
     __name__,
     "4,000 list outputs of 50 KB add 381 MB",
-    "It takes 200 MB through the broker and minutes; the bound of one list is a unit test.",
+    "It takes 200 MB through the broker and minutes. The bound of one list belongs to a unit test.",
 )

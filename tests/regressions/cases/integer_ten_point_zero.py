@@ -51,18 +51,18 @@ def integer_written_with_a_point(site: Site) -> str:
 @case(seconds=6)
 def field_that_may_be_missing(site: Site) -> str:
     """The check warns about a field that the schema does not require and nothing asks for with has()."""
-    return _told(site, "print: {text: \"'note: ' + trigger.note\"}")
+    return _seen(site, "print: {text: \"'note: ' + trigger.note\"}")
 
 
 @case(seconds=6)
 def operand_that_may_be_null(site: Site) -> str:
     """The check warns about an operand and about a condition that the schema allows to be null."""
-    return f"{_told(site, 'set: [{name: sum, expr: trigger.more + 1}]', 'more')}; " + _told(
+    return f"{_seen(site, 'set: [{name: sum, expr: trigger.more + 1}]', 'more')}; " + _seen(
         site, "if: trigger.flag, print: {text: \"'yes'\"}", "flag"
     )
 
 
-def _told(site: Site, step: str, word: str = "note") -> str:
+def _seen(site: Site, step: str, word: str = "note") -> str:
     """What the check says of a step. Raises Broken when it says nothing."""
     answer = site.check(_definition(step), _CATALOG)
     problems = [problem for file in answer.json() for problem in file["problems"]]

@@ -32,7 +32,7 @@ def state_records_while_ingress_does_not_commit(site: Site) -> str:
     site.need(lambda: len(site.seen("RunCompleted")) == _EVENTS, f"{_EVENTS} runs to end", 120)
     site.need(lambda: site.lag("engine") == 0, "everything to be saved")
     largest = max(site.records(site.own_topic("state")), key=lambda record: record.size)
-    told = f"after {_EVENTS} commands the largest record of the state has {largest.size} bytes: {largest.key!r}"
+    seen = f"after {_EVENTS} commands the largest record of the state has {largest.size} bytes: {largest.key!r}"
     if largest.size > _LARGEST:
-        raise Broken(told)
-    return told
+        raise Broken(seen)
+    return seen

@@ -7,7 +7,7 @@ from tests.regressions.case import Broken, case
 from tests.regressions.site import Site
 
 _WAITS = 50
-# Its topic exists, so that ingress tells how far it has read it.
+# Its topic exists, so that ingress sends watermarks.
 _OTHER_CATALOG = """
 events:
   - {name: go, topics: [$others], key: {path: key}, match: {path: type, equals: go}}
@@ -51,7 +51,7 @@ def overdue_waits_of_a_missing_topic(site: Site) -> str:
     before = site.end(site.own_topic("commands"))
     site.pause(5)
     appended = site.end(site.own_topic("commands")) - before
-    told = f"{appended} commands were appended in 5 s beside {_WAITS} waits of 2 s, 6 s after they had begun"
+    seen = f"{appended} commands were appended in 5 s beside {_WAITS} waits of 2 s, 6 s after they had begun"
     if appended > _WAITS:
-        raise Broken(told)
-    return told
+        raise Broken(seen)
+    return seen

@@ -1,4 +1,4 @@
-"""Only what somebody may want is checked: old versions without runs and unwanted types make no dead letters."""
+"""Only what a definition may want is checked: old versions without runs and unwanted types make no dead letters."""
 
 from __future__ import annotations
 
@@ -60,5 +60,5 @@ events:
     site.need(site.printed, "the record after it to start a run")
     site.pause(1)
     if letters := site.dead_letters():
-        raise Broken(f"a dead letter ({letters[0].reason}) for a record of a type that nobody wants")
+        raise Broken(f"a dead letter ({letters[0].reason}) for a record of an unwanted type")
     return "the record after it started a run, and there is no dead letter"

@@ -33,6 +33,6 @@ def list_output_above_a_record(site: Site) -> str:
     ends = site.expect(lambda: [f for f in site.facts() if f.kind in _ENDS], "the run to end or to be parked", 90)
     end = ends[0]
     if end.kind == "RunCompleted" and not end.data.get("output") and not site.dead_letters():
-        raise Broken(f"the run completed without its output, and nothing tells why: {end.data}")
-    told = {name: str(value)[:80] for name, value in end.data.items()}
-    return f"{end.kind} {told}, dead letters: {len(site.dead_letters())}"
+        raise Broken(f"the run completed without its output, and nothing says why: {end.data}")
+    seen = {name: str(value)[:80] for name, value in end.data.items()}
+    return f"{end.kind} {seen}, dead letters: {len(site.dead_letters())}"

@@ -91,9 +91,9 @@ def _cancel(site: Site, definition: str) -> None:
 def _in_order(site: Site, book: Outside, held: str, later: str) -> str:
     """Whether `later` was asked for only after `held` was over."""
     if book.of(later) and not book.of(held)[0].over:
-        told = f"{later} was asked for while {held} was still with the outside, unanswered"
+        seen = f"{later} was asked for while {held} was still with the outside, unanswered"
         book.release(held)
-        raise Broken(f"{told}; {site.story()}")
+        raise Broken(f"{seen}; {site.story()}")
     book.release(held)
     site.expect(lambda: book.of(later), f"{later} to be asked for after {held} was over", 30)
     first, second = book.of(held)[0], book.of(later)[0]

@@ -1,4 +1,4 @@
-"""The harness of the regressions can say no: a case that proves nothing is told, and the exit code is not 0."""
+"""The harness of the regressions can say no: a case that proves nothing is reported, and the exit code is not 0."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.regressions.report import exit_code, facts, table
 
 
 class FakeSide:
-    """A side on which every case ends as it is told to."""
+    """A side on which every case ends as the test says."""
 
     def __init__(self, label: str, end: str | Exception) -> None:
         self.label = label
@@ -59,7 +59,7 @@ BROKEN = Broken("the payment was used twice")
         ("fine", BROKEN, "is not broken on the earlier revision: holds; does not hold now: broken"),
     ],
 )
-def test_only_a_case_that_fails_before_and_holds_now_is_well(
+def test_only_a_case_that_fails_before_and_holds_now_is_ok(
     base: str | Exception, now: str | Exception, complaint: str
 ) -> None:
     rows = play([case()], FakeSide("base", base), FakeSide("now", now), quiet)
@@ -70,7 +70,7 @@ def test_only_a_case_that_fails_before_and_holds_now_is_well(
     assert table(rows, []).endswith(f"a_case {complaint}" if complaint else "hold now.")
 
 
-def test_one_case_that_is_not_well_spoils_the_exit_code() -> None:
+def test_one_case_that_is_not_ok_spoils_the_exit_code() -> None:
     base, now = FakeSide("base", BROKEN), FakeSide("now", "fine")
     good = play([case("first"), case("second")], base, now, quiet)
     bad = play([case("third")], FakeSide("base", "fine"), now, quiet)

@@ -38,9 +38,7 @@ class Session(ConsumerSession):
     def __init__(
         self, told: list[str], end: asyncio.Future[None] | None = None, fails_to_give_up: bool = False
     ) -> None:
-        consumer: Any = Client(told, "consumer")
-        producer: Any = Client(told, "producer")
-        super().__init__(consumer, producer, "group", None, structlog.get_logger())
+        super().__init__({}, "group", None, 10, structlog.get_logger(), consumer_options={}, producer_options={})
         self.told = told
         self.end = end or asyncio.get_running_loop().create_future()
         self.fails_to_give_up = fails_to_give_up
@@ -91,6 +89,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     Group.told = found
     monkeypatch.setattr(consumer_session, "Membership", Group)
+    monkeypatch.setattr(consumer_session, "AIOKafkaConsumer", lambda **options: Client(found, "consumer"))
+    monkeypatch.setattr(consumer_session, "AIOKafkaProducer", lambda **options: Client(found, "producer"))
 
     async def stop(client: Client) -> None:
         await client.stop()

@@ -89,6 +89,36 @@ def test_a_failure_is_raised_and_gives_no_time() -> None:
     assert box.times == {}
 
 
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_whichever_batch_is_lost_the_flush_fails_and_before_all_are_acknowledged_it_does_not_end(lost: int) -> None:
+    class Late(Producer):
+        async def send_batch(self, batch: Any, topic: str, *, partition: int) -> asyncio.Future[Acked]:
+            acks.append(asyncio.get_running_loop().create_future())
+            return acks[-1]
+
+    acks: list[asyncio.Future[Acked]] = []
+
+    async def scenario() -> None:
+        box = outbox(Late(batch_bytes=100))
+        for _ in range(3):
+            box.add(0, "k", b"x" * 60)
+        flushing = asyncio.ensure_future(box.flush())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(acks) == 3
+        for number, ack in enumerate(acks):
+            if number != lost:
+                ack.set_result(Acked(1))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not flushing.done()
+        acks[lost].set_exception(KafkaConnectionError())
+        await flushing
+
+    with pytest.raises(KafkaConnectionError):
+        asyncio.run(scenario())
+
+
 def test_a_key_has_the_partition_of_kafkas_default_partitioner() -> None:
     assert all(outbox(Producer()).partition_of(f"k{n}") == partition_of(f"k{n}", 2) for n in range(50))
 

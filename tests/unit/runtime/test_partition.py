@@ -22,6 +22,7 @@ from streamflow.runtime.transport import Fetched
 from streamflow.settings import Engine, Settings
 from streamflow.simulation.store import MemoryStore
 from streamflow.wire.codec import encode_command
+from tests.unit.core.test_partition import Collected
 
 NAMES = {"commands": "p.commands", "runs": "p.runs", "dead-letters": "p.dead-letters"}
 NOW_S = 1_767_225_600.0
@@ -58,6 +59,7 @@ class World:
         self.failures: list[BaseException] = []
         self.steered: list[str] = []
         self.committed: list[int] = []
+        self.metrics = Collected()
 
     async def does(self, step: str) -> None:
         self.calls.append(step)
@@ -146,6 +148,7 @@ def a_partition(world: World, **engine: Any) -> Partition:
         source=anything,
         failed=world.failed,
         topic_of=lambda event: event,
+        metrics=world.metrics,
         clock=lambda: NOW_S,
     )
 
@@ -316,5 +319,21 @@ def test_deciding_pauses_while_a_users_topic_is_slower_than_its_events(monkeypat
             assert (partition.applied, world.committed) == (0, [0])
             congested = False
             await decided(partition, 1)
+
+    run(scenario)
+
+
+def test_a_host_reports_its_restores_and_checkpoints() -> None:
+    async def scenario() -> None:
+        world = World()
+        async with opened(world) as partition:
+            partition.feed(Fetched(1, [a_fetch(0)]))
+            await decided(partition, 0)
+            await partition.checkpoint()
+        seen = world.metrics.seen
+        assert seen["restore_records"] == [0]
+        once = ("restore_seconds", "checkpoint_seconds", "checkpoint_bytes", "oldest_unacknowledged_seconds")
+        assert {name: len(seen[name]) for name in once} == dict.fromkeys(once, 1)
+        assert world.metrics.counts["commands", "rejected", "run_unknown"] == 1
 
     run(scenario)

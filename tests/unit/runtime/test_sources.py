@@ -17,7 +17,8 @@ from confluent_kafka.admin import AclOperation
 from streamflow.core.source_topics import FirstPosition
 from streamflow.definition.catalog import TopicEnds
 from streamflow.errors import OperationError
-from streamflow.runtime.sources import SourceOpener, SourceTopic, SourceTopics, TopicState
+from streamflow.kafka.topic_states import SourceTopic, TopicState
+from streamflow.runtime.sources import SourceOpener, SourceTopics
 
 PLACES = [TopicPartition("orders", 0), TopicPartition("orders", 1)]
 TOPICS = {"orders": SourceTopic("A", 2)}
@@ -74,7 +75,7 @@ def test_each_topic_has_its_own_state_and_the_others_are_read() -> None:
         "forbidden": TopicState.UNREADABLE,
         "headless": TopicState.LEADERLESS,
     }
-    assert found.leaderless == {TopicPartition("headless", 1)}
+    assert found.leaderless == {("headless", 1)}
 
 
 def test_a_client_that_was_not_answered_finds_out_which_brokers_there_are() -> None:
