@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 ENDINGS = frozenset({"RunCompleted", "RunFailed", "RunCancelled"})
-_DONE = frozenset({"ValuesSet", "EventEmitted", "DelayElapsed", "LinePrinted"})
 _ATTEMPT = frozenset({"CallRequested", "ChildRequested", "AttemptSuspended", "AttemptSucceeded", "AttemptFailed"})
 ASKING = frozenset({"CallRequested", "ChildRequested"})
 RESULTS = frozenset({"AttemptSucceeded", "AttemptFailed"})
@@ -19,6 +18,56 @@ class Step(NamedTuple):
     status: str
     outcome: str | None = None
     due_ms: int | None = None
+
+
+def _done(data: Mapping[str, Any]) -> Step:
+    return Step("done", "done")
+
+
+def _timed_out(data: Mapping[str, Any]) -> Step:
+    return Step("done", "timeout")
+
+
+def _asked(data: Mapping[str, Any]) -> Step:
+    return Step("calling", None, data.get("due_ms"))
+
+
+def _failed(data: Mapping[str, Any]) -> Step:
+    if data.get("outcome") is not None:
+        return Step("done", data["outcome"])
+    return Step("retrying", None, data.get("retry_ms"))
+
+
+def _items_ended(data: Mapping[str, Any]) -> Step:
+    return Step("done", data["outcome"]) if data["outcome"] is not None else Step("listing")
+
+
+_STEPS: dict[str, Callable[[Mapping[str, Any]], Step]] = {
+    "WaitStarted": lambda data: Step("waiting", None, data["due_ms"]),
+    "WaitSatisfied": lambda data: Step("done", data["outcome"]),
+    "WaitTimedOut": _timed_out,
+    "BranchChosen": lambda data: Step("done", data["branch"] or "none"),
+    "ValuesSet": _done,
+    "EventEmitted": _done,
+    "DelayStarted": lambda data: Step("delayed", None, data["until_ms"]),
+    "DelayElapsed": _done,
+    "LinePrinted": _done,
+    "ItemsListed": lambda data: Step("listing", None, data["deadline_ms"]),
+    "CallRequested": _asked,
+    "ChildRequested": _asked,
+    "AttemptSuspended": lambda data: Step("suspended", None, data["due_ms"]),
+    "AttemptSucceeded": _done,
+    "AttemptFailed": _failed,
+    "ItemsEnded": _items_ended,
+    "ApprovalRequested": lambda data: Step("awaiting_approval", None, data["due_ms"]),
+    "ApprovalGiven": lambda data: Step("done", data["decision"]),
+    "ApprovalExpired": _timed_out,
+    "StepParked": lambda data: Step("parked"),
+}
+"""What each fact about a step makes of it."""
+
+FACTS = _STEPS.keys() | ENDINGS | {"RunStarted", "EventKept", "RunStopping", "StepsSkipped", "StepRetried"}
+"""The names of all facts of the contract."""
 
 
 class Attempt(NamedTuple):
@@ -102,54 +151,21 @@ class Run:
             if any(asked.step == step for asked in self.asked):
                 self.steps[step] = Step(ANY)
         elif kind == "RunStopping":
-            self.steps = {name: Step(ANY) for name in self.steps}
-            self.item_due = None
+            under_way = {one["address"]: one for one in data.get("under_way", ())}
+            self.steps = {
+                name: step._replace(due_ms=under_way[name].get("due_ms")) if name in under_way else Step(ANY)
+                for name, step in self.steps.items()
+            }
+            items = {(name, item) for name, one in under_way.items() for item in one.get("items", ())}
+            self.item_due = {place: due for place, due in (self.item_due or {}).items() if place in items}
         elif kind == "EventKept":
             self.known += (data["event"]["id"],)
-        elif step:
-            self.steps[step] = self._step(kind, data)
+        elif step and kind in _STEPS:
+            self.steps[step] = _STEPS[kind](data)
             if self.item_due and kind in ("ItemsEnded", "StepParked"):
                 self.item_due = {place: due for place, due in self.item_due.items() if place[0] != step}
             if kind == "WaitSatisfied":
                 self.known += (data["event"]["id"],)
-
-    def _step(self, kind: str, data: Mapping[str, Any]) -> Step:
-        if kind in _DONE:
-            return Step("done", "done")
-        if kind == "WaitStarted":
-            return Step("waiting", None, data["due_ms"])
-        if kind == "WaitSatisfied":
-            return Step("done", data["outcome"])
-        if kind == "WaitTimedOut":
-            return Step("done", "timeout")
-        if kind == "BranchChosen":
-            return Step("done", data["branch"] or "none")
-        if kind == "DelayStarted":
-            return Step("delayed", None, data["until_ms"])
-        if kind == "StepParked":
-            return Step("parked")
-        return self._outside(kind, data)
-
-    def _outside(self, kind: str, data: Mapping[str, Any]) -> Step:
-        if kind in ASKING:
-            return Step("calling", None, data.get("due_ms"))
-        if kind == "AttemptSuspended":
-            return Step("suspended", None, data["due_ms"])
-        if kind == "AttemptSucceeded":
-            return Step("done", "done")
-        if kind == "AttemptFailed":
-            return (
-                Step("done", data["outcome"])
-                if data.get("outcome") is not None
-                else Step("retrying", None, data.get("retry_ms"))
-            )
-        if kind == "ItemsListed":
-            return Step("listing", None, data["deadline_ms"])
-        if kind == "ItemsEnded":
-            return Step("done", data["outcome"]) if data["outcome"] is not None else Step("listing")
-        if kind == "ApprovalRequested":
-            return Step("awaiting_approval", None, data["due_ms"])
-        return Step("done", data.get("decision", ANY))
 
     def _item(self, kind: str, step: str, data: Mapping[str, Any]) -> None:
         dues = self.item_due = self.item_due if self.item_due is not None else {}

@@ -41,7 +41,7 @@ def outputs_of(decision: Decision, record: Record, trace: str | None, place: Pla
     """The records that `decision` on `record` sends, in order."""
     outputs, tasks = [], 0
     for transition in decision.transitions:
-        key, value, headers = encode_transition(transition, trace)
+        key, value, headers = encode_transition(transition, trace or decision.traces.get(transition.run))
         outputs.append(Output(RUNS, place.number, key, value, tuple(headers)))
     for effect in decision.effects:
         if isinstance(effect, AppendCommand):
@@ -92,5 +92,6 @@ def _task(effect: SendTask, source: Source, place: Place) -> Iterator[Output]:
             code="lane_unknown",
             message=message,
             item=task.item,
+            trace=task.trace,
         )
         yield own_command_output(failed, place)

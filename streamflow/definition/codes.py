@@ -91,6 +91,7 @@ ATTEMPTS = {
     "queue_expired": "the attempt waited in its lane for longer than `queue`",
     "deadline_passed": "`within` was over",
     "callback_missed": "nobody called back in time",
+    "cancelled": "the attempt was cancelled, because its run is stopping",
     "operation_unknown": "no worker of the lane has the operation",
     "lane_unknown": "the lane is not configured where the run is",
     "operation_failed": "the operation ended in a way that it does not declare",

@@ -17,7 +17,7 @@ from streamflow.definition.expression_faults import syntax_problems
 from streamflow.definition.expression_guards import NOTHING_ASKED, Asked, asked_for, guard_problems
 from streamflow.definition.expression_tree import Tree
 from streamflow.definition.fields_check import Found, Receiver, field_problems, json_type
-from streamflow.definition.graph import OUTSIDE, Graph, kind_of
+from streamflow.definition.graph import Graph, kind_of
 from streamflow.definition.model import Call, ChildRun, Definition, Each, Emit, Step
 from streamflow.definition.read_schemas import ERROR, RUN
 from streamflow.definition.schema_types import (
@@ -33,6 +33,7 @@ from streamflow.definition.schema_types import (
     with_fields,
 )
 from streamflow.definition.scope import Scope, asked, certain_steps, mixed, read_schema, uncertain
+from streamflow.definition.steps.registry import OUTSIDE
 from streamflow.definition.syntax import nearest
 from streamflow.errors import DefinitionError, Problem
 

@@ -6,28 +6,21 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
-from streamflow.definition.model import KINDS, Definition, Step
-
-OUTSIDE = ("call", "run")  # kinds of work that others do: they may fail, be done for each item of a list, and be undone
+from streamflow.definition.model import Definition, Step
+from streamflow.definition.steps.registry import form_of
 
 
 def kind_of(step: Step) -> str:
-    """The kind of work of `step`: the first of KINDS that is given, or empty."""
-    return next((kind for kind in KINDS if getattr(step, kind) is not None), "")
+    """The kind of work of `step`: the first that is written, or empty."""
+    form = form_of(step)
+    return form[0].name if form is not None else ""
 
 
 def outcomes_of(step: Step) -> tuple[str, ...]:
     """The outcomes that a need may name: the events of a wait and `timeout`, the branches of a choose, the decisions of
     an approval and `timeout`, `failure` and `timeout` of a call or a child run; other kinds have none to name."""
-    if step.wait is not None:
-        return tuple(clause.id for clause in step.wait.events) + (("timeout",) if step.wait.within is not None else ())
-    if step.choose is not None:
-        return tuple(branch.id for branch in step.choose)
-    if step.approval is not None:
-        return ("approved", "rejected", *(("timeout",) if step.approval.within is not None else ()))
-    if kind_of(step) in OUTSIDE:
-        return ("failure", "timeout")
-    return ()
+    form = form_of(step)
+    return form[0].outcomes(form[1]) if form is not None else ()
 
 
 class Graph:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from streamflow.definition.graph import OUTSIDE, Graph, kind_of, outcomes_of
+from streamflow.definition.graph import Graph, kind_of, outcomes_of
 from streamflow.definition.model import Definition, Step
 from streamflow.definition.plan import NO_OUTCOME
+from streamflow.definition.steps.registry import OUTSIDE
 from streamflow.definition.syntax import nearest
 from streamflow.definition.work_check import work_problems
 from streamflow.errors import Problem

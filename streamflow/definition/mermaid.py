@@ -11,26 +11,17 @@ from collections.abc import Mapping
 
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import canonical, covers, sha256_of
-from streamflow.definition.graph import Graph, kind_of
-from streamflow.definition.model import Call, Definition, Step
+from streamflow.definition.graph import Graph
+from streamflow.definition.model import Definition, Step
+from streamflow.definition.steps.call import CALL, label_call
+from streamflow.definition.steps.kind import event_title
+from streamflow.definition.steps.registry import form_of, forms_of
 
 STATES = ("done", "waiting", "skipped", "parked", "failed")
 
 _LABEL = 80  # characters of one line; a diagram is for looking, the definition for reading
-_SHAPES = {
-    "wait": ("{{", "}}"),
-    "choose": ("{", "}"),
-    "emit": ("[/", "/]"),
-    "delay": ("([", "])"),
-    "set": ("[", "]"),
-    "print": (">", "]"),
-    "call": ("(", ")"),
-    "run": ("[[", "]]"),
-    "approval": ("[\\", "/]"),
-    "fail": ("((", "))"),
-    "each": ("[/", "\\]"),
-    "": ("[", "]"),
-}
+_EACH = ("[/", "\\]")
+_NO_KIND = ("[", "]")
 _STYLES = {
     "done": "fill:#d7f0dd,stroke:#2e7d4f,color:#10301d",
     "waiting": "fill:#fff3cd,stroke:#a67c00,color:#3d2e00",
@@ -47,7 +38,9 @@ def mermaid(definition: Definition, catalog: Catalog | None = None, *, overlay: 
     by which a diagram is known again. `overlay` maps ids of steps (`<id>.undo`: of their undoing) to one of STATES, to
     show a run; other states and ids are left out."""
     graph = Graph(definition)
-    starts = [(f"trigger={on.id}", _quoted("When", _event(on.event, catalog), on.where or "")) for on in definition.on]
+    starts = [
+        (f"trigger={on.id}", _quoted("When", event_title(on.event, catalog), on.where or "")) for on in definition.on
+    ]
     if definition.input is not None:
         starts.append(("request", _quoted("When", "it is asked for")))
     nodes = {step.id: f"n{index}" for index, step in enumerate(graph.steps.values(), len(starts))}
@@ -60,18 +53,18 @@ def mermaid(definition: Definition, catalog: Catalog | None = None, *, overlay: 
     for index, (start, label) in enumerate(starts):
         lines += [f"  %% streamflow:{start}", f"  n{index}([{label}])"]
     for step in graph.steps.values():
-        left, right = _SHAPES["each" if step.each is not None else kind_of(step)]
+        left, right = _shape(step)
         lines += [
             f"  %% streamflow:step={step.id}",
             f"  {nodes[step.id]}{left}{_quoted(*_words(step, catalog))}{right}",
         ]
     lines += ["  %% streamflow:end", f'  {end}((("End")))']
-    left, right = _SHAPES["call"]
+    left, right = CALL.shape
     for id_, call in undoing.items():
         title = graph.steps[id_].title or id_
         lines += [
             f"  %% streamflow:undo={id_}",
-            f"  {nodes[f'{id_}.undo']}{left}{_quoted(f'undo: {title}', *_call(call, catalog))}{right}",
+            f"  {nodes[f'{id_}.undo']}{left}{_quoted(f'undo: {title}', *label_call(call, catalog))}{right}",
         ]
     lines += _edges(len(starts), graph, nodes, end)
     lines += [f"  {nodes[id_]} -.->|{_quoted('undo')}| {nodes[f'{id_}.undo']}" for id_ in undoing]
@@ -102,54 +95,18 @@ def _classes(nodes: Mapping[str, str], overlay: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _event(name: str, catalog: Catalog | None) -> str:
-    spec = catalog.event(name) if catalog is not None else None
-    return spec.title or name if spec is not None else name
-
-
-def _call(call: Call, catalog: Catalog | None) -> list[str]:
-    spec = catalog.operation(call.operation) if catalog is not None else None
-    lines = [f"call {spec.title or spec.name if spec is not None else call.operation}"]
-    if call.retry is not None:
-        lines.append(f"up to {call.retry.attempts} times" if call.retry.attempts > 1 else "once")
-    return [*lines, f"at most {call.within}"] if call.within is not None else lines
-
-
-def _outside(step: Step, catalog: Catalog | None) -> list[str]:
-    """What a step has others do, in words."""
-    lines = [f"for each of {step.each.items}, {step.each.at_once} at once"] if step.each is not None else []
-    if step.call is not None:
-        lines += _call(step.call, catalog)
-    elif step.run is not None:
-        lines.append(f"run {step.run.definition}@{step.run.version}")
-        lines += [f"at most {step.run.within}"] if step.run.within is not None else []
-    elif step.approval is not None:
-        lines += [f"ask {', '.join(step.approval.who)}: {step.approval.text}"]
-        lines.append(f"at most {step.approval.within}" if step.approval.within is not None else "without limit")
-    elif step.fail is not None:
-        lines.append(f"fail: {step.fail.reason}")
-    return lines
+def _shape(step: Step) -> tuple[str, str]:
+    form = form_of(step)
+    return _EACH if step.each is not None else form[0].shape if form is not None else _NO_KIND
 
 
 def _words(step: Step, catalog: Catalog | None) -> list[str]:
     """The lines of a step's label: its title, what it does, and its condition."""
-    lines = [step.title or step.id, *_outside(step, catalog)]
-    if step.wait is not None:
-        lines.append("wait for " + " or ".join(_event(clause.event, catalog) for clause in step.wait.events))
-        lines.append(f"at most {step.wait.within}" if step.wait.within is not None else "without limit")
-    elif step.choose is not None:
-        lines += [
-            f"{branch.id}: {branch.if_}" if branch.if_ is not None else f"{branch.id}: otherwise"
-            for branch in step.choose
-        ]
-    elif step.emit is not None:
-        lines.append("emit " + _event(step.emit.event, catalog))
-    elif step.delay is not None:
-        lines.append(f"after {step.delay.duration}" if step.delay.duration is not None else f"until {step.delay.until}")
-    elif step.set is not None:
-        lines.append("set " + ", ".join(value.name for value in step.set))
-    elif step.print is not None:
-        lines.append(f"print {step.print.text}")
+    lines = [step.title or step.id]
+    if step.each is not None:
+        lines.append(f"for each of {step.each.items}, {step.each.at_once} at once")
+    for form, part in forms_of(step):
+        lines += form.label(part, catalog)
     return [*lines, f"if {step.if_}"] if step.if_ is not None else lines
 
 

@@ -199,9 +199,6 @@ class Step(Part):
     undo: Call | None = None
 
 
-KINDS = ("wait", "choose", "set", "emit", "delay", "print", "call", "run", "approval", "fail")
-
-
 class Definition(Part):
     """A business process. `input` is the JSON Schema of what a request or a parent starts it with (`on` may then be
     empty), `output` the step whose output is the run's. `runs` says what a second start for a key does while a run of

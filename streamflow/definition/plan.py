@@ -6,18 +6,18 @@ id.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from streamflow.definition.duration import format_ms
 from streamflow.definition.validation import Validator
 
 START = ""  # in the place of a step's id: the event that started the run
 NO_OUTCOME = ("timeout", "failure")  # outcomes that a plain need does not accept
 # no event of a wait and no branch has one of these as its id: `none` is the outcome of a choose without a way out, and
 # the others say how a step of another kind ended
-OUTCOME_WORDS = frozenset({*NO_OUTCOME, "done", "none", "skipped"})
+NO_BRANCH = "none"
+OUTCOME_WORDS = frozenset({*NO_OUTCOME, "done", NO_BRANCH, "skipped"})
 
 
 class ExpressionError(Exception):
@@ -56,7 +56,9 @@ class NeedPlan:
     outcome: str | None
 
     def accepts(self, outcome: str) -> bool:
-        return outcome == self.outcome if self.outcome is not None else outcome not in NO_OUTCOME
+        if self.outcome is None:
+            return outcome not in NO_OUTCOME
+        return outcome == self.outcome and outcome != NO_BRANCH  # no branch was taken, so none has this name
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,90 +207,17 @@ class Plan:
     triggers: tuple[ClausePlan, ...]
     steps: Mapping[str, StepPlan]
     waits: Mapping[str, tuple[tuple[str, ClausePlan], ...]]
+    # the steps whose outputs an expression or the run's output reads, and START for what started the run
+    reads: frozenset[str]
     output: str | None = None  # the step whose output is the run's
     sequence: tuple[StepPlan, ...] = field(init=False)
     order: Mapping[str, int] = field(init=False)
-    # the steps whose outputs an expression or the run's output reads, and START for what started the run
-    reads: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sequence", tuple(self.steps.values()))
         object.__setattr__(self, "order", {step: place for place, step in enumerate(self.steps)})
-        read: set[str] = {self.output} if self.output else set()
-        for step in (*self.steps.values(), *(step.undo for step in self.steps.values() if step.undo)):
-            for expression in _expressions(step):
-                read |= expression.steps
-                if "trigger" in expression.names:
-                    read.add(START)
-        object.__setattr__(self, "reads", frozenset(read))
 
     def step(self, id_: str) -> StepPlan | None:
         """The step, or the undoing of a step (`<id>.undo`), of this id."""
         found = self.steps.get(id_.removesuffix(".undo"))
         return found.undo if found is not None and id_.endswith(".undo") else found
-
-    def describe(self) -> str:
-        """The plan as text, one line a step: what a reviewer compares."""
-        lines = [f"{self.name}@{self.version} {self.policy}"]
-        lines += [
-            f"on {t.id}: {t.event}"
-            + (f" where {t.where.source}" if t.where else "")
-            + (f" key {t.key.source}" if t.key else "")
-            for t in self.triggers
-        ]
-        for step in self.steps.values():
-            needs = (" and " if step.join_all else " or ").join(
-                n.step + (f".{n.outcome}" if n.outcome else "") for n in step.needs
-            ) or "start"
-            condition = f" if {step.condition.source}" if step.condition else ""
-            each = f" each {step.each.items.source} ({step.each.at_once} at once)" if step.each else ""
-            lines.append(
-                f"{step.id} <- {needs}{condition}:{each} {_told(step.work)}"
-                + (f"; undo {_told(step.undo.work)}" if step.undo else "")
-            )
-        return "\n".join([*lines, f"output {self.output}"] if self.output else lines)
-
-
-def _told(work: Work) -> str:
-    """The work in words: of what is done outside also where, how often, and how long at most."""
-    if isinstance(work, CallPlan):
-        limits = {"timeout": work.timeout_ms, "queue": work.queue_ms, "within": work.within_ms}
-        told = [f"{name} {format_ms(ms)}" for name, ms in limits.items() if ms is not None]
-        codes = [f"{code} {attempts}" for code, (attempts, _) in sorted(work.retry.codes.items())]
-        attempts = f"{work.retry.attempts} attempts" + (f" ({', '.join(codes)})" if codes else "")
-        return ", ".join([f"call {work.operation} in {work.lane}", attempts, *told])
-    if isinstance(work, ChildPlan):
-        return f"run {work.definition}@{work.version}" + (
-            f", within {format_ms(work.within_ms)}" if work.within_ms is not None else ""
-        )
-    if isinstance(work, ApprovalPlan):
-        return (
-            f"approval by {', '.join(work.who)}, "
-            f"{f'within {format_ms(work.within_ms)}' if work.within_ms is not None else 'forever'}"
-        )
-    return type(work).__name__.removesuffix("Plan").lower()
-
-
-def _expressions(step: StepPlan) -> Iterator[Compiled]:
-    """Every expression of a step."""
-    work = step.work
-    found: list[Compiled | None] = [step.condition, step.each.items if step.each else None]
-    if isinstance(work, WaitPlan):
-        found += [expression for clause in work.clauses for expression in (clause.where, clause.key)]
-    elif isinstance(work, ChoosePlan):
-        found += [branch.condition for branch in work.branches]
-    elif isinstance(work, SetPlan):
-        found += [expression for _, expression in work.values]
-    elif isinstance(work, EmitPlan):
-        found += [work.key, *(expression for _, expression in work.data)]
-    elif isinstance(work, DelayPlan):
-        found.append(work.until)
-    elif isinstance(work, CallPlan):
-        found += [expression for _, expression in work.values]
-    elif isinstance(work, ChildPlan):
-        found += [work.key, *(expression for _, expression in work.values)]
-    elif isinstance(work, FailPlan):
-        found.append(work.reason)
-    else:
-        found.append(work.text)
-    return (expression for expression in found if expression is not None)

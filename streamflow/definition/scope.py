@@ -10,9 +10,10 @@ from typing import Any
 from streamflow.definition.expression_faults import property_name
 from streamflow.definition.expression_guards import NOTHING_ASKED, Asked
 from streamflow.definition.expression_tree import Tree
-from streamflow.definition.graph import OUTSIDE, Graph, kind_of
+from streamflow.definition.graph import Graph, kind_of
 from streamflow.definition.plan import NO_OUTCOME
 from streamflow.definition.schema_types import Kind, Schema, json_types, resolve
+from streamflow.definition.steps.registry import OUTSIDE
 from streamflow.errors import Problem
 
 _ARITHMETIC = frozenset({"_+_", "_-_", "_*_", "_/_", "_%_"})

@@ -47,7 +47,7 @@ def advance(run: RunBuilder, begin_with: Iterable[str] | None = None) -> None:
     _flush(run, skipped)
     steps = run.head.steps
     if len(steps) == len(plan.steps) and all(s.status in ("done", "skipped") for s in steps.values()):
-        run.record(_completed(run))
+        _complete(run)
 
 
 def advance_after(run: RunBuilder, step: StepPlan) -> None:
@@ -60,20 +60,22 @@ def advance_after(run: RunBuilder, step: StepPlan) -> None:
         advance(run, step.dependents)
 
 
-def _completed(run: RunBuilder) -> RunCompleted:
-    """The end of the run with its output: that of the step the definition names, or None if it has none, or one that no
-    record takes."""
+def _complete(run: RunBuilder) -> None:
+    """End the run with its output: that of the step that the definition names for it. If no record takes it, that step
+    is parked."""
     head, ended, step = run.head, _ended(run), run.plan.output
     if step is None or head.steps[step].status != "done" or head.steps[step].outcome in NO_OUTCOME:
-        return RunCompleted(ended=ended)
+        run.record(RunCompleted(ended=ended))
+        return
     completed = RunCompleted(ended=ended, output=run.output(step))
+    answer = completed if head.parent is None else answer_of(head.parent, head.run, completed, run.trace)
     try:
-        EvaluationContext(run).check_size(
-            completed if head.parent is None else answer_of(head.parent, head.run, completed), "output"
-        )
-    except ParkStep:
-        return RunCompleted(ended=ended)
-    return completed
+        EvaluationContext(run).check_size(answer, "output")
+    except ParkStep as parked:
+        code = "output_too_large" if parked.code == "too_large" else parked.code
+        run.record(StepParked(code=code, at="output"), step)
+        return
+    run.record(completed)
 
 
 def _flush(run: RunBuilder, skipped: list[str]) -> None:

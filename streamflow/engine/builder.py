@@ -36,16 +36,25 @@ FINISHED_PER_KEY = 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds one decision: counts, and bytes of encoded records. `name_bytes` is for a business key and for an
-    event's id. `environment` is a part of every run id."""
+    """What bounds one decision: counts, and bytes of encoded records."""
 
-    environment: str = "main"
+    environment: str = "main"  # a part of every run id
+
     transitions: int = 256
+    """Transitions of one command; beyond it the run is continued by a further command."""
+
+    command_bytes: int = 4_000_000
+    """Bytes of what one command computes: inputs, values, events. Beyond it the run is continued by a further
+    command."""
+
+    list_bytes: int = 4_000_000
+    """Bytes of the outputs of one list together, if they are read; beyond it an item fails with `output_too_large`."""
+
     kept_events: int = 100
     window_ms: int = 7 * 86_400_000
     record_bytes: int = 900_000
     open_runs: int = 1000
-    name_bytes: int = 1000
+    name_bytes: int = 1000  # of a business key, and of an event's id
     items: int = 10_000
     lost_ms: int = 60_000
 
@@ -59,13 +68,21 @@ class DecisionBuilder:
     cause: str
     limits: Limits
     trace: str | None = None
+    traces: dict[str, str] = field(default_factory=dict)
     changes: dict[str, Any] = field(default_factory=dict)
+    bytes: int = 0
+    """Encoded bytes of what the command has computed so far."""
+    _read: dict[str, Any] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
 
     def get(self, key: str) -> Any:
         """The record under `key` as it is after this draft."""
-        return self.changes[key] if key in self.changes else self.view.get(key)
+        if key in self.changes:
+            return self.changes[key]
+        if key not in self._read:
+            self._read[key] = self.view.get(key)  # decoding it again for every expression would cost more than they do
+        return self._read[key]
 
     def put(self, key: str, record: Any) -> None:
         if record is None and self.changes.get(key) is not None and key.startswith(WRITTEN_ONCE):
@@ -96,14 +113,20 @@ class RunBuilder:
         return self.state
 
     @property
+    def trace(self) -> str | None:
+        """The W3C traceparent of what the run does now: the command's, or else that of its start."""
+        return self.builder.trace or self.head.trace
+
+    @property
     def full(self) -> bool:
-        """Whether this command has made as many transitions as one may."""
-        return len(self.builder.transitions) >= self.builder.limits.transitions
+        """Whether this command has made as many transitions, or computed as many bytes, as one may."""
+        builder, limits = self.builder, self.builder.limits
+        return len(builder.transitions) >= limits.transitions or builder.bytes >= limits.command_bytes
 
     def continue_later(self) -> None:
         """Ask for a further command, because this one has made as many transitions as one may."""
         head = self.head
-        again = Continue(id=f"continue/{head.run}/{head.seq}", run=head.run, seq=head.seq)
+        again = Continue(id=f"continue/{head.run}/{head.seq}", run=head.run, seq=head.seq, trace=self.trace)
         self.builder.effects.append(AppendCommand(head.key, again))
 
     def record(
@@ -132,6 +155,8 @@ class RunBuilder:
         )
         builder.transitions.append(transition)
         after = self.state = evolve(before, transition)
+        if builder.trace is None and after.trace is not None:
+            builder.traces[run] = after.trace
         for name, record in records_of(before, after, transition, plan.reads):
             builder.put(name, record)
         if type(data) in ENDINGS:
@@ -153,7 +178,9 @@ class RunBuilder:
             KeyRecord(tuple(r for r in known.open if r != state.run), (*known.finished, state.run)[-FINISHED_PER_KEY:]),
         )
         if state.parent is not None:
-            builder.effects.append(AppendCommand(state.parent.key, answer_of(state.parent, state.run, transition.data)))
+            builder.effects.append(
+                AppendCommand(state.parent.key, answer_of(state.parent, state.run, transition.data, self.trace))
+            )
 
     def variables(
         self,
@@ -180,7 +207,7 @@ class RunBuilder:
                 for step in sorted(expression.steps)
                 if (state := head.steps.get(step)) is not None
                 and state.status == "done"
-                and state.outcome not in NO_OUTCOME
+                and (state.outcome not in NO_OUTCOME or (state.items is not None and head.stopping is not None))
                 and step not in inputs_not_ready
             }
         if "errors" in names:
@@ -217,7 +244,7 @@ class RunBuilder:
         return [self.builder.get(item_out_key(head.run, step, item)) for item in range(items.total)]
 
 
-def answer_of(parent: Parent, run: str, ending: Any) -> CompleteAttempt | FailAttempt:
+def answer_of(parent: Parent, run: str, ending: Any, trace: str | None) -> CompleteAttempt | FailAttempt:
     """What the end of a run is for its parent."""
     if isinstance(ending, RunCompleted):
         output = {"run": run, "ended": ",".join(ending.ended), "output": ending.output}
@@ -228,6 +255,7 @@ def answer_of(parent: Parent, run: str, ending: Any) -> CompleteAttempt | FailAt
             attempt=parent.attempt,
             output=output,
             item=parent.item,
+            trace=trace,
         )
     code = "child_failed" if isinstance(ending, RunFailed) else "child_cancelled"
     return FailAttempt(
@@ -239,4 +267,5 @@ def answer_of(parent: Parent, run: str, ending: Any) -> CompleteAttempt | FailAt
         message=f"{run}: {ending.reason[:1000]}",
         retryable=False,
         item=parent.item,
+        trace=trace,
     )

@@ -3,6 +3,7 @@
 
 Each is a frozen msgspec struct with a tag `kind`, so that one pass decodes it (1 us for a start, measured; frozen
 dataclasses took five times that). A command's time is not in it: it is the timestamp that the broker gave its record.
+`trace` is the W3C traceparent of what led to it; without one, the trace of the run's start counts.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from msgspec import Struct
 # A number of ours, raised when the same command could be decided otherwise than before: by this package, by
 # expressions, or by another build of the engine of their patterns (jsonschema-rs). The library that checks expressions
 # has no part in decisions.
-REVISION = "3"
+REVISION = "4"
 KNOWN_REVISIONS = frozenset({REVISION})
 
 
@@ -98,6 +99,7 @@ class FireTimer(Struct, frozen=True, tag_field="kind"):
     address: str
     due_ms: int
     item: int | None = None
+    trace: str | None = None
 
 
 class CompleteAttempt(Struct, frozen=True, tag_field="kind"):
@@ -109,6 +111,7 @@ class CompleteAttempt(Struct, frozen=True, tag_field="kind"):
     attempt: int
     output: Any
     item: int | None = None
+    trace: str | None = None
 
 
 class FailAttempt(Struct, frozen=True, tag_field="kind"):
@@ -123,6 +126,7 @@ class FailAttempt(Struct, frozen=True, tag_field="kind"):
     retryable: bool = True
     retry_after_ms: int | None = None
     item: int | None = None
+    trace: str | None = None
 
 
 class SuspendAttempt(Struct, frozen=True, tag_field="kind"):
@@ -135,6 +139,7 @@ class SuspendAttempt(Struct, frozen=True, tag_field="kind"):
     attempt: int
     for_ms: int
     item: int | None = None
+    trace: str | None = None
 
 
 class Decide(Struct, frozen=True, tag_field="kind"):
@@ -146,6 +151,7 @@ class Decide(Struct, frozen=True, tag_field="kind"):
     decision: Literal["approved", "rejected"]
     by: str
     data: Any = None
+    trace: str | None = None
 
 
 class Continue(Struct, frozen=True, tag_field="kind"):
@@ -155,6 +161,7 @@ class Continue(Struct, frozen=True, tag_field="kind"):
     id: str
     run: str
     seq: int
+    trace: str | None = None
 
 
 class CancelRun(Struct, frozen=True, tag_field="kind"):
@@ -163,6 +170,7 @@ class CancelRun(Struct, frozen=True, tag_field="kind"):
     id: str
     run: str
     reason: str = ""
+    trace: str | None = None
 
 
 class RetryStep(Struct, frozen=True, tag_field="kind"):
@@ -171,6 +179,7 @@ class RetryStep(Struct, frozen=True, tag_field="kind"):
     id: str
     run: str
     address: str
+    trace: str | None = None
 
 
 class SkipStep(Struct, frozen=True, tag_field="kind"):
@@ -179,6 +188,7 @@ class SkipStep(Struct, frozen=True, tag_field="kind"):
     id: str
     run: str
     address: str
+    trace: str | None = None
 
 
 class FailRun(Struct, frozen=True, tag_field="kind"):
@@ -187,6 +197,7 @@ class FailRun(Struct, frozen=True, tag_field="kind"):
     id: str
     run: str
     reason: str = ""
+    trace: str | None = None
 
 
 class AdvanceWatermark(Struct, frozen=True, tag_field="kind"):
@@ -203,6 +214,7 @@ class AdvanceWatermark(Struct, frozen=True, tag_field="kind"):
     feeds: dict[str, tuple[str, ...]] = {}  # the events that the topic feeds, each with all topics that feed it
     bound: int = 0  # the offset in `definitions` up to which `feeds` was read; an older one changes nothing
     floor_ms: int = 0  # for all partitions, reported or not: the topic was seen not to exist until then
+    trace: str | None = None
 
 
 Command = (

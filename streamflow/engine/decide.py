@@ -80,6 +80,7 @@ def decide(
         transitions=builder.transitions,
         effects=builder.effects,
         changes=builder.changes,
+        traces=builder.traces,
     )
 
 

@@ -68,14 +68,16 @@ class EvaluationContext:
         self.check_size(values, at)
         return values
 
-    def check_size(self, value: Any, at: str) -> None:
-        """Raises ParkStep when `value`, which may be a command, is too large for a record: a larger command would be
-        refused where it arrives; or when it is too deep."""
+    def check_size(self, value: Any, at: str) -> int:
+        """The encoded bytes of `value`, which count as computed by this command. Raises ParkStep when it, which may be
+        a command, is too large for a record: a larger command would be refused where it arrives; or too deep."""
         encoded = _encoder.encode(value)
+        self.run.builder.bytes += len(encoded)
         if len(encoded) > self.run.builder.limits.record_bytes:
             raise ParkStep("too_large", at)
         if may_be_deeper(encoded, VALUE_DEPTH) and deeper(value, VALUE_DEPTH):
             raise ParkStep("too_deep", at)
+        return len(encoded)
 
     def valid(self, validator: Validator | None, value: Any, at: str) -> None:
         """Raises ParkStep (`schema_mismatch`) with the place in `value` that does not fit the declared schema."""

@@ -37,6 +37,7 @@ from streamflow.engine.transitions import (
     StepRetried,
     StepsSkipped,
     Transition,
+    UnderWay,
 )
 
 replace = msgspec.structs.replace
@@ -60,6 +61,7 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
             seen=(data.event.id,),
             parent=data.parent,
             at=data.at,
+            trace=data.trace,
         )
     rule = FACT_RULES[type(data)]
     changed: dict[str, Any] = {"seq": transition.seq}
@@ -104,7 +106,10 @@ def _timer_changes(run: str, step: str, before: StepState | None, after: StepSta
 
 
 def parked_after(before: StepState | None) -> StepState:
-    """A parked step; one that has called keeps what a retry goes on from."""
+    """A parked step; one that has called keeps what a retry goes on from, and one that was done keeps its outcome: its
+    output does not fit into the end of the run."""
+    if before is not None and before.status == "done":
+        return replace(before, status="parked")
     if before is None or not before.attempt:
         return StepState(status="parked")
     return replace(before, status="parked", outcome=None, due_ms=None, deadline_ms=None, child=None)
@@ -112,12 +117,20 @@ def parked_after(before: StepState | None) -> StepState:
 
 def retried_after(before: StepState, deadline_ms: int | None) -> StepState | None:
     """A parked step that is tried again, a list until `deadline_ms`; None: from its beginning."""
+    if before.outcome is not None:
+        return replace(before, status="done")
     if not before.attempt:
         return None
     if before.items is None:
         return replace(before, status="retrying", attempts_before_retry=before.attempt)
     succeeded = before.items.total - before.items.failed
-    items = Items(total=before.items.total, begun=succeeded, ended=succeeded, failed=0, retry_cursor=0)
+    items = Items(
+        total=before.items.total,
+        begun=succeeded,
+        ended=succeeded,
+        output_bytes=before.items.output_bytes,
+        retry_cursor=0,
+    )
     return replace(
         before, status="listing", due_ms=deadline_ms, deadline_ms=deadline_ms, attempts_before_retry=0, items=items
     )
@@ -149,18 +162,36 @@ def _skipped_records(state: RunState, transition: Transition, reads: frozenset[s
             yield from step_forgotten(state.run, name, step, name in reads)
 
 
+def stopped_after(before: StepState, under_way: UnderWay | None) -> StepState:
+    """A step of a run that is stopping: it keeps waiting for answers that are under way, and for nothing else."""
+    if before.status in ("done", "skipped"):
+        return before
+    if under_way is None:
+        return SKIPPED
+    items = before.items
+    if items is not None:
+        items = replace(items, begun=items.ended + len(under_way.items), retry_cursor=None)
+    return replace(before, due_ms=under_way.due_ms, deadline_ms=None, items=items)
+
+
 def _stopping(state: RunState, transition: Transition) -> dict[str, Any]:
     data = transition.data
+    under_way = {one.address: one for one in data.under_way}
     return {
-        "steps": {name: step if step.status in ("done", "skipped") else SKIPPED for name, step in state.steps.items()},
+        "steps": {name: stopped_after(step, under_way.get(name)) for name, step in state.steps.items()},
         "kept": (),
         "stopping": Ending(ending=data.ending, reason=data.reason, undo=data.undo),
     }
 
 
 def _stopping_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
+    under_way = {one.address: one for one in transition.data.under_way}
     for name, step in state.steps.items():
-        if step.status not in ("done", "skipped"):
+        if step.status in ("done", "skipped"):
+            continue
+        if name in under_way:
+            yield from _timer_changes(state.run, name, step, stopped_after(step, under_way[name]))
+        else:
             yield from step_forgotten(state.run, name, step, name in reads)
 
 
@@ -179,14 +210,15 @@ def step_forgotten(run: str, name: str, state: StepState, read: bool) -> Iterato
     """The deletion of every record of a step but those of its items, which only the state knows."""
     if state.due_ms is not None:
         yield timer_key(state.due_ms, run, name), None
+    done = state.status == "done" or (state.status == "parked" and state.outcome is not None)
     if state.items is not None:
-        if state.status != "done":
+        if not done:
             yield from list_forgotten(run, name, state.items.total)
         if read:
             yield from outputs_forgotten(run, name, state.items.total)
     if (
         read
-        and state.status == "done"
+        and done
         and (state.outcome != "timeout" or state.attempt)
         and (state.items is None or state.outcome in NO_OUTCOME)
     ):
@@ -215,8 +247,9 @@ def _started_words(data: RunStarted, time: FormatTime) -> str:
 
 
 def _stopping_words(data: RunStopping, time: FormatTime) -> str:
-    undone = f"{', '.join(data.undo)} {'is' if len(data.undo) == 1 else 'are'} undone"
-    return f"ends as {data.ending} ({data.reason or 'no reason given'}) once {undone}"
+    waits = [f"{', '.join(one.address for one in data.under_way)} answered"] if data.under_way else []
+    waits += [f"{', '.join(data.undo)} undone"] if data.undo else []
+    return f"ends as {data.ending} ({data.reason or 'no reason given'}) after: {'; '.join(waits)}"
 
 
 def _completed_words(data: RunCompleted, time: FormatTime) -> str:

@@ -12,7 +12,7 @@ from streamflow.engine.compensation import continue_compensation, stop
 from streamflow.engine.evaluation import ParkStep
 from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
-from streamflow.engine.state import FinishedRun, PartitionState, done_key
+from streamflow.engine.state import UNDER_WAY, FinishedRun, PartitionState, done_key
 from streamflow.engine.steps.attempts import begin_attempt
 from streamflow.engine.steps.items import continue_list, forget_items
 from streamflow.engine.transitions import StepParked, StepRetried, StepsSkipped
@@ -64,6 +64,8 @@ def retry_step(builder: DecisionBuilder, contents: Contents, own: PartitionState
         _begin_again(run, step)
     elif state.status == "listing":
         continue_list(run, step)
+    elif state.status == "done":
+        advance(run, ())
     else:
         try:
             begin_attempt(run, step, state.attempt + 1, attempts_before_retry=state.attempt)
@@ -79,8 +81,14 @@ def _begin_again(run: RunBuilder, step: StepPlan) -> None:
 
 
 def skip_step(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.SkipStep) -> None:
-    """Treat a parked step as skipped. Raises Refused."""
-    run, step = _parked_step(builder, contents, command)
+    """Treat a parked step as skipped; of a run that is stopping, also a step whose attempts are under way, so that it
+    is not waited for. Raises Refused."""
+    run = asked_for(builder, contents, command)
+    state, waited = run.head.steps.get(command.address), run.plan.step(command.address)
+    if run.head.stopping is not None and state is not None and state.status in UNDER_WAY and waited is not None:
+        step = waited
+    else:
+        run, step = _parked_step(builder, contents, command)
     items = run.head.steps[step.id].items
     if items is not None:
         forget_items(run, step.id, items.total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from streamflow.definition.plan import Plan
@@ -35,6 +35,8 @@ class Decision:
     transitions: list[Transition]
     effects: list[Effect]
     changes: dict[str, Any]
+    traces: dict[str, str] = field(default_factory=dict)
+    """The W3C traceparent by run, for transitions of commands that have none."""
 
 
 class Refused(Exception):

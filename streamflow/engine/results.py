@@ -11,7 +11,7 @@ from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
 from streamflow.engine.state import ItemState, PartitionState, StepState, done_key, item_key
 from streamflow.engine.steps.attempts import Pending, fail
-from streamflow.engine.steps.items import continue_list
+from streamflow.engine.steps.items import continue_list, items_of
 from streamflow.engine.transitions import AttemptSucceeded, AttemptSuspended
 
 Result = c.CompleteAttempt | c.FailAttempt | c.SuspendAttempt
@@ -25,14 +25,18 @@ def complete_attempt(
     pending = _pending(builder, contents, command)
     run, step = pending.run, pending.step
     try:
-        EvaluationContext(run).check_size(command.output, "output")
+        size = EvaluationContext(run).check_size(command.output, "output")
+        counted = _check_list(pending, size)
     except ParkStep as parked:
         code = "output_too_large" if parked.code == "too_large" else "output_invalid"
+        what = "The outputs of the list are together" if parked.at == "outputs" else "The output is"
         reason = parked.code.replace("_", " ")
-        message = f"The output is {reason} for a record. Have it stored, and give its place as the output."
+        message = f"{what} {reason} for a record. Have them stored, and give their places as the output."
         fail(pending, code, message, retryable=False)
     else:
-        succeeded = AttemptSucceeded(output=command.output, item=pending.item, armed_ms=pending.armed_ms)
+        succeeded = AttemptSucceeded(
+            output=command.output, item=pending.item, armed_ms=pending.armed_ms, output_bytes=counted
+        )
         run.record(succeeded, step.id, attempt=command.attempt)
     _go_on(run, step, pending.item)
 
@@ -66,6 +70,17 @@ def suspend_attempt(
         due_ms=due, item=pending.item, armed_ms=pending.armed_ms, attempts_before_retry=pending.attempts_before_retry
     )
     run.record(suspended, step.id, attempt=command.attempt)
+
+
+def _check_list(pending: Pending, size: int) -> int:
+    """The bytes that an item adds to the outputs of its list; 0 if none are kept. Raises ParkStep if those are too
+    many: an expression that reads the list has all of them in memory."""
+    run, step = pending.run, pending.step
+    if pending.item is None or step.id not in run.plan.reads:
+        return 0
+    if items_of(run, step).output_bytes + size > run.builder.limits.list_bytes:
+        raise ParkStep("too_large", "outputs")
+    return size
 
 
 def _go_on(run: RunBuilder, step: StepPlan, item: int | None) -> None:

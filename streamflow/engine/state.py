@@ -105,6 +105,9 @@ class Items(Struct, frozen=True, omit_defaults=True):
     failed: int = 0
     """Items that have failed for good."""
 
+    output_bytes: int = 0
+    """Encoded bytes of the outputs of its items together, if they are read."""
+
     retry_cursor: int | None = None
     """While a parked list is retried: the index from which to look for the next failed item. None before that."""
 
@@ -121,6 +124,10 @@ Status = Literal[
     "done",
     "skipped",
 ]
+
+
+UNDER_WAY: frozenset[Status] = frozenset({"calling", "suspended", "listing"})
+"""The statuses of a step that waits for an answer from outside."""
 
 
 class StepState(Struct, frozen=True, omit_defaults=True):
@@ -255,6 +262,9 @@ class RunState(Struct, frozen=True, omit_defaults=True):
     """The offset in `definitions` at or below which its content was read: the contents of its child runs are there
     too."""
 
+    trace: str | None = None
+    """The W3C traceparent of its start, used for what happens because of commands without one, such as timers."""
+
     @property
     def parked(self) -> bool:
         return any(step.status == "parked" for step in self.steps.values())
@@ -284,7 +294,7 @@ class SourceMark(Struct, frozen=True):
 
 
 class Timer(Struct, frozen=True, omit_defaults=True):
-    """What falls due at `due_ms`, in partition time."""
+    """An armed timer."""
 
     run: str
     """The run id."""

@@ -35,6 +35,9 @@ class RunStarted(Struct, frozen=True, omit_defaults=True):
     at: int = 0
     """The offset in `definitions` at or below which its content was read."""
 
+    trace: str | None = None
+    """The W3C traceparent of what started it."""
+
 
 class WaitStarted(Struct, frozen=True):
     """The step waits for one of `events`, until `due_ms` (None: for ever)."""
@@ -206,6 +209,9 @@ class AttemptSucceeded(Struct, frozen=True, omit_defaults=True):
     armed_ms: int | None = None
     """Of an item: the timer that this ends."""
 
+    output_bytes: int = 0
+    """Of an item whose output is read: the encoded bytes of the output."""
+
 
 class AttemptFailed(Struct, frozen=True, omit_defaults=True):
     """The attempt failed. It is retried; or the step ends; or the step is parked by the next transition; or, of a list,
@@ -279,13 +285,34 @@ class ApprovalExpired(Struct, frozen=True):
     due_ms: int
 
 
-class RunStopping(Struct, frozen=True):
-    """The run ends as `ending` (`failed` or `cancelled`) once the steps in `undo` are undone, in this order. Nothing
-    else of it goes on."""
+class UnderWay(Struct, frozen=True, omit_defaults=True):
+    """A step with attempts under way, whose end a run that is stopping waits for."""
+
+    address: str
+    """The address of the step."""
+
+    due_ms: int | None = None
+    """When its attempt counts as lost, in epoch milliseconds; None: it is a child run, or a list."""
+
+    items: tuple[int, ...] = ()
+    """Of a list: the items with an attempt under way."""
+
+
+class RunStopping(Struct, frozen=True, omit_defaults=True):
+    """The run is going to end. No step begins any more; what does not wait for an answer counts as skipped."""
 
     ending: str
+    """How it will end: `failed` or `cancelled`."""
+
     reason: str
+    """Why it ends."""
+
     undo: tuple[str, ...]
+    """The steps that are undone before its end, in this order. Each waits for the attempts under way of its own step
+    and of those that called something later."""
+
+    under_way: tuple[UnderWay, ...] = ()
+    """The steps with attempts under way. They are cancelled, and their answers are waited for."""
 
 
 class StepsSkipped(Struct, frozen=True):

@@ -9,7 +9,7 @@ from typing import Any
 
 from streamflow.definition.plan import NO_OUTCOME
 from streamflow.engine import transitions as t
-from streamflow.engine.evolve import FACT_RULES, parked_after, retried_after
+from streamflow.engine.evolve import FACT_RULES, parked_after, retried_after, stopped_after
 from streamflow.engine.state import Status, StepState
 from streamflow.engine.steps.kind import SKIPPED, STATUS_WORDS
 from streamflow.engine.transitions import Transition
@@ -179,8 +179,13 @@ def _retry(steps: dict[str, StepProgress], data: t.StepRetried, name: str) -> No
 
 
 def _stop(steps: dict[str, StepProgress], data: t.RunStopping, _name: str) -> None:
-    """What is undone goes on until the run has ended; everything else ends now."""
-    _close((step for name, step in steps.items() if not name.endswith(".undo")), data.ending == "failed")
+    """What has attempts under way is waited for; everything else ends now."""
+    under_way = {one.address: one for one in data.under_way}
+    for name, one in under_way.items():
+        step = steps.get(name)
+        if step is not None and step.now is not None:
+            step.now = stopped_after(step.now, one)
+    _close((step for name, step in steps.items() if name not in under_way), data.ending == "failed")
 
 
 def _end_run(steps: dict[str, StepProgress], data: t.RunFailed | t.RunCancelled, _name: str) -> None:

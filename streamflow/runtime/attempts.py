@@ -46,6 +46,7 @@ class Held:
     timer: asyncio.TimerHandle | None = None
     outcome: Outcome | None = None  # once it is answered, or cancelled
     stopped: bool = False  # nobody waits for what it still does
+    cancelled: bool = False  # its result is not wanted; it is answered when it has ended
     cancels: list[int] = field(default_factory=list)  # offsets of the requests to cancel it, which are finished with it
 
     def facts(self) -> dict[str, Any]:
@@ -139,20 +140,21 @@ class Attempts:
         self._start()
 
     def cancel(self, request: CancelTask, log: OffsetTracker, offset: int) -> None:
-        """Somebody does not want the result of a task any more. One that has ended, or is answered, is left alone."""
+        """The result of a task is not wanted any more. Its answer comes when it has really ended: `cancelled`, or its
+        result if it ended before that. One that is answered is left alone."""
         held = self._held.get(request.id)
         if held is None or held.log is not log:
             log.finish(offset, Outcome.CANCEL)
             self._moved()
             return
         held.cancels.append(offset)
-        if held.outcome is not None:
+        if held.outcome is not None or held.cancelled:
             return
-        held.outcome = Outcome.CANCELLED
+        held.cancelled = True
         self._log.info("attempt_cancelled", running=held.work is not None, **held.facts())
         if held.work is None:
             self._waiting.remove(held)
-            self.finish(held)
+            self._answer_cancelled(held)
         else:
             self._stop(held)
 
@@ -183,6 +185,7 @@ class Attempts:
         """Cancel everything that runs, and wait for its end. Nothing of it is finished."""
         self.hold()
         for held in list(self._running):
+            held.cancelled = False
             if held.outcome is None:
                 self._log.warning(
                     "attempt_left", consequence="the partition's next owner makes it again", **held.facts()
@@ -265,10 +268,18 @@ class Attempts:
             self._settle(held, broken, encode_command(broken))
         elif not work.cancelled():
             self._settle(held, *work.result())
+        elif held.cancelled and held.outcome is None and self._held.get(held.task.id) is held:
+            self._answer_cancelled(held)
         self._vacate(held)
 
+    def _answer_cancelled(self, held: Held) -> None:
+        answer = failure(held.task, "cancelled", "The attempt was cancelled: its run is stopping.", retryable=False)
+        self._answered(held, Outcome.CANCELLED, answer, encode_command(answer))
+
     def _settle(self, held: Held, answer: Answer, value: bytes) -> None:
-        if held.stopped:  # what it says after that is of no interest
+        if held.stopped and not held.cancelled:  # it was answered as timed out, or belongs to another worker now
+            return
+        if held.outcome is not None or self._held.get(held.task.id) is not held:
             return
         self._answered(held, _OUTCOMES[type(answer)], answer, value)
 
@@ -276,8 +287,6 @@ class Attempts:
         if held not in self._running:
             return
         self._running.discard(held)
-        if held.outcome is Outcome.CANCELLED:
-            self.finish(held)
         if not self._running:
             self._idle.set()
         self._start()

@@ -105,6 +105,7 @@ class Performer:
                 attempt=task.attempt,
                 for_ms=max(1, int(output.for_s * 1000)),
                 item=task.item,
+                trace=task.trace,
             )
         return CompleteAttempt(
             id=f"{task.id}/completed",
@@ -113,6 +114,7 @@ class Performer:
             attempt=task.attempt,
             output=self._encoded(task, contract, output),
             item=task.item,
+            trace=task.trace,
         )
 
     def _encoded(self, task: Task, contract: _Contract, output: Any) -> msgspec.Raw:
@@ -198,6 +200,7 @@ def failure(
         retryable=retryable,
         retry_after_ms=after_ms,
         item=task.item,
+        trace=task.trace,
     )
 
 

@@ -31,7 +31,9 @@ class Handed:
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """What a function returns for an attempt that is never answered."""
+    """What a function returns for an attempt that is never answered; nor when it is cancelled, if it is `lost`."""
+
+    lost: bool = False
 
 
 Function = Callable[[Any, Task], Any]  # input, task -> output, Handed or Silent; raises OperationError
@@ -48,6 +50,9 @@ class Tasks:
         self.open: dict[str, Task] = {}
         self._trackers: dict[tuple[str, int], OffsetTracker] = {}
         self.cancelled: set[str] = set()
+        self.running: dict[str, Task] = {}  # without an answer until they are cancelled
+        self.handed: set[str] = set()  # ids of tasks that wait for a callback
+        self.busy: set[str] = set()  # operations that go on although they are cancelled
 
     def work(self) -> int:
         """Do what is there; how many records were read."""
@@ -64,10 +69,9 @@ class Tasks:
 
     def _take(self, task: Task | CancelTask) -> None:
         if isinstance(task, CancelTask):
-            self.cancelled.add(task.id)
-            self.open.pop(task.id, None)
+            self._cancel(task.id)
             return
-        if task.id in self.cancelled:
+        if task.id in self.cancelled and task.id not in self.running:
             return
         function = self.operations.get(task.operation)
         if function is None:
@@ -81,6 +85,7 @@ class Tasks:
             return
         if isinstance(output, Handed):
             self.open[task.id] = task
+            self.handed.add(task.id)
             self._answer(
                 task,
                 SuspendAttempt(
@@ -90,10 +95,23 @@ class Tasks:
                     attempt=task.attempt,
                     for_ms=output.for_ms,
                     item=task.item,
+                    trace=task.trace,
                 ),
             )
         elif not isinstance(output, Silent):
             self.complete(task, output)
+        elif not output.lost:
+            self.running[task.id] = task
+
+    def _cancel(self, id_: str) -> None:
+        """What runs is cancelled and says so, unless its operation is `busy`. What was handed over waits for its
+        callback."""
+        self.cancelled.add(id_)
+        task = self.running.get(id_) or self.open.get(id_)
+        if task is not None and id_ not in self.handed and task.operation not in self.busy:
+            self.running.pop(id_, None)
+            self.open.pop(id_, None)
+            self.fail(task, "cancelled", "The attempt was cancelled.", retryable=False)
 
     def restart(self, back: int) -> None:
         """The end of a worker that had not committed its last `back` records: they are read again, and what was done is
@@ -116,6 +134,7 @@ class Tasks:
                 attempt=task.attempt,
                 output=output,
                 item=task.item,
+                trace=task.trace,
             ),
         )
 
@@ -136,6 +155,7 @@ class Tasks:
                 retryable=retryable,
                 retry_after_ms=after_ms,
                 item=task.item,
+                trace=task.trace,
             ),
         )
 

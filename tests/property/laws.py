@@ -33,6 +33,7 @@ from streamflow.simulation.worker import Partition, Worker
 from streamflow.wire.codec import decode_command
 from streamflow.wire.tasks import decode_task
 from streamflow.wire.transitions import decode_transition
+from tests.property.undo_order import UndoOrder
 
 State = dict[str, bytes]
 Copy = tuple[str, bytes | None, bytes | None, Headers]
@@ -70,6 +71,7 @@ class Fold:
         self.heads: dict[str, RunState] = {}
         self.seqs: dict[str, int] = {}
         self.applied: Counter[str] = Counter()
+        self.undo_order = UndoOrder()
 
     def follow(self) -> None:
         """Take in what was appended since."""
@@ -113,6 +115,7 @@ class Fold:
             head = self.heads[transition.run] = evolve(None if began else self.heads[transition.run], transition)
             before = 0 if began else self.seqs.get(transition.run, 0)
             self.seqs[transition.run] = transition.seq
+            self.undo_order.take(transition)
             if head.seq != before + 1:
                 raise LawBroken("seq has no gap", transition.run)
         for run, head in self.heads.items():

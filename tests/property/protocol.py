@@ -43,7 +43,13 @@ def done_outside(input: Any, task: Task) -> Any:
         raise OperationError("busy", "later", retry_after_s=5.0)
     if fate == 1:
         raise OperationError("refused", "never", retryable=False)
-    return Silent() if fate == 2 else Handed(20_000) if fate == 3 else {"b": task.attempt, "a": input}
+    return (
+        Silent(lost=task.attempt % 2 == 0)
+        if fate == 2
+        else Handed(20_000)
+        if fate == 3
+        else {"b": task.attempt, "a": input}
+    )
 
 
 OPERATIONS = {"pay": done_outside, "unpay": done_outside, "check": done_outside}

@@ -15,6 +15,7 @@ from streamflow.definition.content import canonical, read_content, sha256_of
 from streamflow.definition.diff import diff, sentences
 from streamflow.definition.mermaid import mermaid
 from streamflow.definition.model import Definition
+from streamflow.definition.plan_text import describe
 from streamflow.definition.syntax import parse_definition, to_yaml
 from tests.unit.definition.examples import CATALOG
 
@@ -186,7 +187,7 @@ def test_what_has_no_errors_compiles_to_the_same_plan_again_and_again(definition
     assert canonical(again, catalog) == content
     plan = plan_of(content)
     assert plan.sha == sha256_of(content)
-    assert plan.describe() == compile_plan(definition, CATALOG, plan.sha).describe()
+    assert describe(plan) == describe(compile_plan(definition, CATALOG, plan.sha))
     place = {id_: index for index, id_ in enumerate(plan.steps)}
     for step in plan.sequence:
         assert all(place[need.step] < place[step.id] for need in step.needs)

@@ -33,7 +33,13 @@ def known(before: StepState | None) -> StepState:
 
 
 def counted(
-    before: StepState | None, *, item: int, begun: bool = False, ended: bool = False, failed: bool = False
+    before: StepState | None,
+    *,
+    item: int,
+    begun: bool = False,
+    ended: bool = False,
+    failed: bool = False,
+    output_bytes: int = 0,
 ) -> StepState:
     """The state of a list after a fact about one of its items."""
     state = known(before)
@@ -44,6 +50,7 @@ def counted(
         begun=items.begun + begun,
         ended=items.ended + ended,
         failed=items.failed + failed,
+        output_bytes=items.output_bytes + output_bytes,
         retry_cursor=retry_cursor,
     )
     return replace(state, items=after)
@@ -100,7 +107,7 @@ def _suspended_records(state: RunState, transition: Transition, reads: frozenset
 def _succeeded(before: StepState | None, transition: Transition) -> StepState:
     data = transition.data
     if data.item is not None:
-        return counted(before, ended=True, item=data.item)
+        return counted(before, ended=True, item=data.item, output_bytes=data.output_bytes)
     return StepState(status="done", outcome="done", attempt=known(before).attempt)
 
 

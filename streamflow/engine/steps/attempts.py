@@ -10,7 +10,7 @@ from streamflow.definition.plan import NO_OUTCOME, CallPlan, ChildPlan, RetryPla
 from streamflow.engine import commands as c
 from streamflow.engine.effects import AppendCommand, SendTask
 from streamflow.engine.evaluation import EvaluationContext, ParkStep
-from streamflow.engine.state import LIST_CHUNK, ItemState, StepState, list_key
+from streamflow.engine.state import LIST_CHUNK, UNDER_WAY, ItemState, StepState, list_key
 from streamflow.engine.steps.kind import FiredTimer
 from streamflow.engine.tasks import CancelTask, Task, idempotency_key, task_id
 from streamflow.engine.transitions import AttemptFailed, CallRequested, ChildRequested, StepParked
@@ -85,7 +85,7 @@ def begin_attempt(
             start=c.DefinitionRef(sha256=work.sha, log_offset=head.at, engine_revision=head.revision),
             trigger="",
             event=c.Event(name="", id=task, time_ms=builder.now_ms, data=values),
-            trace=builder.trace,
+            trace=run.trace,
             parent=c.Parent(run=head.run, key=head.key, address=step.id, attempt=attempt, item=item),
         )
         place.check_size(command, "with")
@@ -131,7 +131,7 @@ def begin_attempt(
         queue_ms=work.queue_ms,
         deadline_ms=deadline,
         item=item,
-        trace=builder.trace,
+        trace=run.trace,
     )
     builder.effects.append(SendTask(work.lane, whole))
 
@@ -142,11 +142,21 @@ def unfinished_inputs(run: RunBuilder, work: CallPlan | ChildPlan) -> tuple[str,
     states, named = run.head.steps, {name for _, expression in work.values for name in expression.steps}
     if isinstance(work, ChildPlan) and work.key is not None:
         named |= work.key.steps
-    if run.head.stopping is not None:  # nothing ends any more
-        return ()
+    if run.head.stopping is not None:  # nothing begins any more
+        return tuple(sorted(name for name in named if name in states and states[name].status in UNDER_WAY))
     return tuple(
         sorted(name for name in named if (state := states.get(name)) is None or state.status not in ("done", "skipped"))
     )
+
+
+def is_undo(address: str) -> bool:
+    """Whether a step undoes another one."""
+    return address.endswith(".undo")
+
+
+def _is_given_up(run: RunBuilder, step: StepPlan) -> bool:
+    """Whether no further attempt of a step is made: its run is stopping, and it does not undo another."""
+    return run.head.stopping is not None and not is_undo(step.id)
 
 
 def cancel_attempt(run: RunBuilder, step: StepPlan, state: StepState | ItemState, item: int | None = None) -> None:
@@ -157,7 +167,10 @@ def cancel_attempt(run: RunBuilder, step: StepPlan, state: StepState | ItemState
     task = task_id(head.run, step.id, item, state.attempt)
     if state.child is not None:
         cancel = c.CancelRun(
-            id=f"cancel/{task}", run=state.child.run, reason=f"the run {head.run} does not wait for it any more"
+            id=f"cancel/{task}",
+            run=state.child.run,
+            reason=f"the run {head.run} does not wait for it any more",
+            trace=run.trace,
         )
         builder.effects.append(AppendCommand(state.child.key, cancel))
     elif isinstance(step.work, CallPlan):
@@ -208,7 +221,9 @@ def no_values(item: int, parked: ParkStep) -> str:
 def fail(pending: Pending, code: str, message: str, *, retryable: bool, after_ms: int = 0) -> None:
     """An attempt failed: it is tried again after a pause of at least `after_ms`, if attempts are left."""
     run, step, state = pending.run, pending.step, pending.state
-    pause = _pause_ms(pending, step.work.retry, code, retryable) if isinstance(step.work, CallPlan) else None
+    pause = None
+    if isinstance(step.work, CallPlan) and not _is_given_up(run, step):
+        pause = _pause_ms(pending, step.work.retry, code, retryable)
     if pause is None:
         give_up(pending, code, message)
         return
@@ -254,7 +269,8 @@ def give_up(pending: Pending, code: str, message: str) -> None:
         )
         run.record(failed, step.id, attempt=attempt)
         return
-    outcome = handled_outcome(step, "timeout" if code in OUT_OF_TIME else "failure")
+    ended = "timeout" if code in OUT_OF_TIME else "failure"
+    outcome = ended if _is_given_up(run, step) else handled_outcome(step, ended)
     run.record(AttemptFailed(code=code, message=message, outcome=outcome), step.id, attempt=attempt)
     if outcome is None:
         run.record(StepParked(code=code, at="call"), step.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streamflow.definition.plan import ChoosePlan, StepPlan
+from streamflow.definition.plan import NO_BRANCH, ChoosePlan, StepPlan
 from streamflow.engine.evaluation import EvaluationContext
 from streamflow.engine.state import StepState
 from streamflow.engine.steps.kind import FactRule, StepKind
@@ -25,7 +25,7 @@ def begin(run: RunBuilder, step: StepPlan, work: ChoosePlan) -> None:
 
 
 def _chosen(before: StepState | None, transition: Transition) -> StepState:
-    return StepState(status="done", outcome=transition.data.branch or "none")
+    return StepState(status="done", outcome=transition.data.branch or NO_BRANCH)
 
 
 CHOOSE = StepKind(

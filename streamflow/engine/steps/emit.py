@@ -29,7 +29,7 @@ def begin(run: RunBuilder, step: StepPlan, work: EmitPlan) -> None:
             data=data,
             definition=head.definition,
             run=head.run,
-            trace=builder.trace,
+            trace=run.trace,
         )
     )
 

@@ -3,7 +3,7 @@ begins and ends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,9 @@ def begin_list(run: RunBuilder, step: StepPlan, each: EachPlan) -> None:
 def continue_list(run: RunBuilder, step: StepPlan) -> None:
     """Begin items until as many as may be are under way; end the step when all have ended."""
     assert step.each is not None
+    if run.head.stopping is not None:
+        _end_stopped(run, step)
+        return
     while True:
         items = items_of(run, step)
         found = _next(run, step, items) if items.begun - items.ended < step.each.at_once else None
@@ -101,6 +104,16 @@ def expire(run: RunBuilder, step: StepPlan) -> None:
     _end(run, step, items.total - (items.ended - items.failed), "deadline_passed", "timeout")
 
 
+def _end_stopped(run: RunBuilder, step: StepPlan) -> None:
+    """End the list of a run that is stopping once no attempt is under way: what has not succeeded counts as failed."""
+    items = items_of(run, step)
+    if items.ended < items.begun:
+        return
+    failed = items.total - (items.ended - items.failed)
+    run.record(ItemsEnded(total=items.total, failed=failed, outcome="failure" if failed else "done"), step.id)
+    forget_items(run, step.id, items.total)
+
+
 def _end(run: RunBuilder, step: StepPlan, failed: int, code: str, ending: str) -> None:
     """End a list of which `failed` items did not succeed: done, or on the way for it, or parked."""
     total = items_of(run, step).total
@@ -130,20 +143,23 @@ def _next(run: RunBuilder, step: StepPlan, items: Items) -> tuple[int, int] | No
     return None
 
 
-def cancel_items(run: RunBuilder, step: StepPlan, total: int) -> None:
-    """Cancel the attempts of items that are under way."""
+def cancel_items(run: RunBuilder, step: StepPlan, total: int) -> tuple[int, ...]:
+    """Cancel the attempts of items that are under way; the items that had one."""
+    cancelled = []
     for item in range(total):
         state: ItemState | None = run.builder.get(item_key(run.head.run, step.id, item))
-        if state is not None:
+        if state is not None and state.status in ("calling", "suspended"):
             cancel_attempt(run, step, state, item)
+            cancelled.append(item)
+    return tuple(cancelled)
 
 
-def forget_items(run: RunBuilder, step: str, total: int) -> None:
-    """Delete what is left of the items of a list: their states and timers."""
+def forget_items(run: RunBuilder, step: str, total: int, but: Collection[int] = ()) -> None:
+    """Delete what is left of the items of a list, `but` some: their states and timers."""
     builder, id_ = run.builder, run.head.run
     for item in range(total):
         state: ItemState | None = builder.get(item_key(id_, step, item))
-        if state is not None:
+        if state is not None and item not in but:
             builder.put(item_key(id_, step, item), None)
             if state.due_ms is not None:
                 builder.put(timer_key(state.due_ms, id_, step, item), None)
@@ -174,7 +190,13 @@ def _listed_records(state: RunState, transition: Transition, reads: frozenset[st
 
 def _ended(before: StepState | None, transition: Transition) -> StepState:
     data = transition.data
-    items = Items(total=data.total, begun=data.total, ended=data.total, failed=data.failed)
+    items = Items(
+        total=data.total,
+        begun=data.total,
+        ended=data.total,
+        failed=data.failed,
+        output_bytes=before.items.output_bytes if before is not None and before.items is not None else 0,
+    )
     after = msgspec.structs.replace(known(before), due_ms=None, deadline_ms=None, items=items, attempts_before_retry=0)
     if data.outcome is None:
         return after

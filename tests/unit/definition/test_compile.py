@@ -15,6 +15,7 @@ from streamflow.definition.plan import (
     SetPlan,
     WaitPlan,
 )
+from streamflow.definition.plan_text import describe
 from streamflow.definition.syntax import parse_definition
 from streamflow.errors import DefinitionError
 from tests.unit.definition.examples import CATALOG, GOOD, HEAD, OUTSIDE
@@ -27,8 +28,8 @@ def test_the_plan_of_content_is_that_of_the_definition() -> None:
     definition = parse_definition(GOOD)
     content = canonical(definition, CATALOG)
     assert PLAN.sha == sha256_of(content)
-    assert PLAN.describe() == compile_plan(definition, CATALOG, PLAN.sha).describe()
-    assert PLAN.describe() == "\n".join(
+    assert describe(PLAN) == describe(compile_plan(definition, CATALOG, PLAN.sha))
+    assert describe(PLAN) == "\n".join(
         [
             "order-payment@1.0.0 many",
             "on placed: order.placed where event.amount > 10 && event.customer.vip key event.id",
@@ -185,7 +186,7 @@ def test_a_step_knows_which_of_its_bad_ends_are_handled() -> None:
 
 
 def test_a_plan_tells_lanes_attempts_and_limits() -> None:
-    assert WITH_OUTSIDE.describe() == "\n".join(
+    assert describe(WITH_OUTSIDE) == "\n".join(
         [
             "order-outside@1 many",
             "on placed: order.placed",

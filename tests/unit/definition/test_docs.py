@@ -14,7 +14,6 @@ from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.expression import ERRORS
 from streamflow.definition.graph import kind_of
 from streamflow.definition.model import (
-    KINDS,
     Approval,
     Call,
     ChildRun,
@@ -26,6 +25,7 @@ from streamflow.definition.model import (
     Step,
     Trigger,
 )
+from streamflow.definition.steps.registry import KINDS
 from streamflow.definition.syntax import parse_catalog, parse_definition
 
 TEXT = (Path(__file__).parents[3] / "docs" / "definitions.md").read_text(encoding="utf-8")

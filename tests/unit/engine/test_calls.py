@@ -145,6 +145,7 @@ def test_a_late_result_of_an_old_attempt_is_refused_and_changes_nothing() -> Non
         {"id": "pay", "call": {**CALL, "timeout": "10s", "queue": "1m"}},
         {"id": "end", "needs": ["pay"], "delay": {"for": "1d"}},
     )
+    simulation.tasks.busy.add(str(CALL["operation"]))
     run = started(simulation)
     (old,) = simulation.tasks.open.values()
     simulation.advance("3m")

@@ -10,7 +10,7 @@ from streamflow.definition.catalog import ChildSpec
 from streamflow.definition.model import Definition
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import SuspendAttempt
-from streamflow.engine.transitions import RunCompleted, StepParked
+from streamflow.engine.transitions import ChildRequested, RunCompleted, StepParked
 from streamflow.ids import partition_of_run
 from streamflow.simulation.driver import Simulation
 from tests.builders import a_definition
@@ -101,11 +101,16 @@ def test_what_no_command_takes_is_not_sent_to_a_child_nor_to_a_parent() -> None:
     last = {"id": "end", "needs": ["child"], "set": [{"name": "got", "expr": "steps.child.output == null"}]}
     simulation = with_child(child, RUN, last, output="end", limits=Limits(record_bytes=20_000))
     parent = started(simulation, {"n": "x" * 9_900})  # fits the child's start, and as its output not the answer
+    (run,) = [r for r in simulation.runs() if r != parent]
+    assert of(simulation, run, StepParked) == [StepParked("output_too_large", "output")]
+    simulation.skip(run, "big")
+    simulation.run_until_quiet()
     assert ended(simulation, parent).output == {"got": True}
+    assert left_behind(simulation) == []
     simulation.send("placed", {"n": "x" * 19_540}, key="k1")
     simulation.run_until_quiet()
     parked = [t.data for t in simulation.transitions() if isinstance(t.data, StepParked)]
-    assert parked == [StepParked("too_large", "with")]
+    assert parked[1:] == [StepParked("too_large", "with")]
 
 
 def test_a_list_of_children() -> None:
@@ -121,7 +126,7 @@ def test_a_list_of_children() -> None:
     assert left_behind(simulation) == []
 
 
-def test_no_size_of_what_a_child_is_given_or_gives_back_leaves_its_parent_waiting() -> None:
+def test_no_size_of_what_a_child_is_given_or_gives_back_stops_a_run_unseen() -> None:
     many = [
         {"id": f"a_very_long_name_of_a_step_{n:03d}_that_ends_its_run_in_the_end", "set": [{"name": "n", "expr": "1"}]}
         for n in range(80)
@@ -129,13 +134,16 @@ def test_no_size_of_what_a_child_is_given_or_gives_back_leaves_its_parent_waitin
     child = a_child({"id": "big", "set": [{"name": "text", "expr": "trigger.n"}]}, *many, output="big")
     keyed = {"id": "child", "run": {**RUN["run"], "key": "trigger.key"}}  # type: ignore[dict-item]
     ends = set()
-    for size in (*range(7_000, 16_000, 500), *range(18_500, 18_600, 5), *range(19_000, 20_000, 50)):
+    for size in (*range(7_000, 16_000, 500), *range(18_500, 18_700, 5)):
         simulation = with_child(child, keyed, limits=Limits(record_bytes=20_000))
         for key in ("k", '"' * 1000):
             simulation.start("order", {"n": "x" * (size - len(key)), "key": key}, key=f"k{len(key)}", id="e")
         simulation.run_until_quiet()
-        ends |= {simulation.history(run)[-1].type for run in simulation.runs()}
-    assert ends == {"RunCompleted", "StepParked"}
+        last = {run: simulation.history(run)[-1].data for run in simulation.runs()}
+        waiting = {data.child for data in last.values() if isinstance(data, ChildRequested)}
+        assert {type(last[child]) for child in waiting} <= {StepParked}
+        ends |= {type(data) for data in last.values()}
+    assert ends == {RunCompleted, StepParked, ChildRequested}
 
 
 def test_a_child_whose_start_cannot_be_decided_is_a_failure_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,4 +166,49 @@ def test_a_child_run_cannot_be_handed_over() -> None:
     simulation.cancel(parent)
     simulation.run_until_quiet()
     assert [simulation.history(run)[-1].type for run in simulation.runs()] == ["RunCancelled", "RunCancelled"]
-    assert simulation.own(partition_of_run(parent, 3)).reasons == {"attempt_unknown": 1, "run_ended": 1}
+    assert simulation.own(partition_of_run(parent, 3)).reasons == {"attempt_unknown": 1}
+
+
+def test_a_parent_undoes_its_steps_after_its_child_has_undone_its_own() -> None:
+    inner = {"id": "inner", "call": {"operation": "book"}, "undo": {"operation": "unbook"}}
+    first = {"id": "first", "call": {"operation": "pay"}, "undo": {"operation": "unpay"}}
+    operations: dict[str, Any] = {name: (lambda input, task: {}) for name in ("pay", "unpay")}
+    simulation = with_child(a_child(inner), first, {**RUN, "needs": ["first"]}, operations=operations)
+    parent = started(simulation, {"n": 1})
+    (booking,) = simulation.tasks.open.values()
+    simulation.tasks.complete(booking, {})
+    simulation.run_until_quiet()
+    assert simulation.history(parent)[-1].type == "RunCompleted"
+
+    slow = a_child(inner, {"id": "hold", "needs": ["inner"], "delay": {"for": "1h"}})
+    simulation = with_child(slow, first, {**RUN, "needs": ["first"]}, operations=operations)
+    parent = started(simulation, {"n": 1})
+    (booking,) = simulation.tasks.open.values()
+    simulation.tasks.complete(booking, {})
+    simulation.run_until_quiet()
+    simulation.cancel(parent)
+    simulation.run_until_quiet()
+    (unbooking,) = simulation.tasks.open.values()
+    assert unbooking.operation == "unbook"
+    assert [task.operation for task in simulation.tasks.calls] == ["pay"]
+    assert simulation.head(parent) is not None
+    simulation.tasks.complete(unbooking, {})
+    simulation.run_until_quiet()
+    assert [task.operation for task in simulation.tasks.calls] == ["pay", "unpay"]
+    assert {simulation.history(run)[-1].type for run in simulation.runs()} == {"RunCancelled"}
+    assert left_behind(simulation) == []
+
+
+def test_a_parent_without_anything_to_undo_ends_after_its_child() -> None:
+    inner = {"id": "inner", "call": {"operation": "book"}, "undo": {"operation": "unbook"}}
+    slow = a_child(inner, {"id": "hold", "needs": ["inner"], "delay": {"for": "1h"}})
+    simulation = with_child(slow, RUN, operations={"book": lambda input, task: {}})
+    parent = started(simulation, {"n": 1})
+    simulation.cancel(parent)
+    simulation.run_until_quiet()
+    (unbooking,) = simulation.tasks.open.values()
+    assert simulation.head(parent) is not None
+    simulation.tasks.complete(unbooking, {})
+    simulation.run_until_quiet()
+    assert simulation.head(parent) is None
+    assert left_behind(simulation) == []

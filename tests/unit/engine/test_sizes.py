@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from streamflow.engine.builder import Limits
-from streamflow.engine.commands import CancelRun, Decide, RetryStep
+from streamflow.engine.commands import CancelRun, Decide, FireTimer, RetryStep
 from streamflow.engine.overlay import encode_record
+from streamflow.engine.transitions import AttemptFailed, RunCompleted, StepParked
+from streamflow.simulation.store import MemoryStore
 from streamflow.wire.transitions import encode_transition
-from tests.builders import a_definition, an_event, an_offer, an_origin
+from tests.builders import a_definition, a_start, an_event, an_offer, an_origin
 from tests.unit.engine.bench import Bench
+from tests.unit.engine.outside import ended, left_behind, of, started, world
 
 LIMIT = 20_000
 GATE = {"id": "gate", "wait": {"events": [{"id": "go", "event": "go"}], "forever": True}}
@@ -87,3 +90,84 @@ def test_what_people_write_when_they_end_a_run_or_answer() -> None:
     bench.take(CancelRun("c", run, long))
     assert len(bench.overlay.get(f"run/{run}").stopping.reason) == 1000
     assert largest(bench) < 0.2 * LIMIT
+
+
+# -- the bytes of one command, of one list, of one output
+
+
+def test_a_command_computes_so_many_bytes_and_the_next_goes_on() -> None:
+    steps = [{"id": f"s{n}", "set": [{"name": "v", "expr": "trigger.t"}]} for n in range(10)]
+    bench = Bench(a_definition(*steps), limits=Limits(command_bytes=3_500))
+    event = an_event("placed", "e1", {"t": "x" * 1_000})
+    decisions = bench.take_all(a_start(bench.plan, event))
+    assert [len([t for t in decision.transitions if t.type == "ValuesSet"]) for decision in decisions] == [4, 4, 2]
+    assert bench.transitions[-1].type == "RunCompleted"
+
+
+def test_items_are_started_as_their_bytes_allow() -> None:
+    call = {"operation": "op", "with": [{"name": "v", "expr": "trigger.t"}]}
+    each = {"id": "all", "each": {"items": "[1, 2, 3, 4, 5]", "at_once": 5}, "call": call}
+    bench = Bench(a_definition(each), limits=Limits(command_bytes=2_500))
+    decisions = bench.take_all(a_start(bench.plan, an_event("placed", "e1", {"t": "x" * 1_000})))
+    assert [len([t for t in decision.transitions if t.type == "CallRequested"]) for decision in decisions] == [3, 2]
+
+
+def test_what_one_expression_computes_beyond_the_limit_still_makes_progress() -> None:
+    steps = [{"id": f"s{n}", "set": [{"name": "v", "expr": "trigger.t"}]} for n in range(3)]
+    bench = Bench(a_definition(*steps), limits=Limits(command_bytes=1))
+    decisions = bench.take_all(a_start(bench.plan, an_event("placed", "e1", {"t": "x"})))
+    assert [t.type for decision in decisions for t in decision.transitions].count("ValuesSet") == 3
+    assert bench.transitions[-1].type == "RunCompleted"
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_the_outputs_of_a_list_are_bounded_together_if_they_are_read(read: bool) -> None:
+    each = {"id": "all", "each": {"items": "[1, 2, 3, 4]", "at_once": 4}, "call": {"operation": "op"}}
+    last = {"id": "n", "needs": ["all"], "set": [{"name": "n", "expr": "size(steps.all)" if read else "1"}]}
+    simulation = world(each, last, operations={"op": lambda input, task: "x" * 1_000}, limits=Limits(list_bytes=3_100))
+    run = started(simulation)
+    failed = of(simulation, run, AttemptFailed)
+    assert [(fact.code, fact.item) for fact in failed] == ([("output_too_large", 3)] if read else [])
+    assert simulation.history(run)[-1].type == ("StepParked" if read else "RunCompleted")
+
+
+def test_an_output_that_does_not_fit_the_end_of_its_run_parks_it_and_is_not_lost() -> None:
+    each = {"id": "all", "each": {"items": "[1, 2, 3, 4]"}, "call": {"operation": "op"}}
+    operations = {"op": lambda input, task: "x" * 400}
+    simulation = world(each, operations=operations, output="all", limits=Limits(record_bytes=1_500))
+    run = started(simulation)
+    assert of(simulation, run, StepParked) == [StepParked("output_too_large", "output")]
+    assert simulation.own().parked == 1
+    simulation.retry(run, "all")
+    simulation.run_until_quiet()
+    assert len(of(simulation, run, StepParked)) == 2  # it still does not fit
+    simulation.skip(run, "all")
+    simulation.run_until_quiet()
+    assert ended(simulation, run) == RunCompleted(())
+    assert left_behind(simulation) == []
+
+
+def test_a_record_is_decoded_once_in_a_command() -> None:
+    pause = {"id": "pause", "delay": {"for": "1s"}}
+    steps = [{"id": f"s{n}", "needs": ["pause"], "set": [{"name": "v", "expr": "trigger.t"}]} for n in range(10)]
+    bench = Bench(a_definition(pause, *steps))
+    bench.start({"t": "x"})
+    bench.store.write(bench.overlay.capture())
+    bench.overlay.saved()
+    read = Reads(bench.store)
+    bench.overlay.store = read
+    bench.now_ms += 1_000
+    bench.take(FireTimer(id="t", run=bench.run(), address="pause", due_ms=bench.now_ms))
+    assert read.keys.count(f"out/{bench.run()}/") == 1
+
+
+class Reads(MemoryStore):
+    """A store that remembers which keys were read."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(dict(store.scan("")))
+        self.keys: list[str] = []
+
+    def get(self, key: str) -> bytes | None:
+        self.keys.append(key)
+        return super().get(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from streamflow.engine.builder import DecisionBuilder, Limits, RunBuilder
@@ -269,3 +270,35 @@ def test_a_decision_stops_at_its_limit_and_goes_on_in_a_command_of_its_own() -> 
     assert bench.transitions[-1].type == "RunCompleted"
     assert [t.step for t in bench.transitions if t.step] == [*(f"s{n}" for n in range(10)), "end"]
     bench.assert_heads_are_folds()
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_what_a_timer_leads_to_has_the_trace_of_the_runs_start() -> None:
+    bench = Bench(
+        a_definition(
+            {"id": "pause", "delay": {"for": "10s"}},
+            {"id": "tell", "needs": ["pause"], "emit": {"event": "told"}},
+        )
+    )
+    started = bench.take(msgspec.structs.replace(a_start(bench.plan), trace=TRACE))
+    assert started.traces == {}  # the command has it
+    bench.now_ms += 10_000
+    run = started.transitions[0].run
+    decision = bench.take(FireTimer(id="t", run=run, address="pause", due_ms=bench.now_ms))
+    assert decision.traces == {run: TRACE}
+    assert [effect.trace for effect in decision.effects if isinstance(effect, PublishEvent)] == [TRACE]
+
+
+def test_a_branch_is_never_taken_because_none_is() -> None:
+    """The check refuses a branch of this name; the engine does not rely on it."""
+    bench = Bench(
+        a_definition(
+            {"id": "way", "choose": [{"id": "none", "if": "false"}, {"id": "some", "if": "false"}]},
+            {"id": "taken", "needs": ["way.none"], **PRINT},
+        )
+    )
+    decision = bench.start()
+    assert one(decision, BranchChosen).branch is None
+    assert one(decision, StepsSkipped).steps == ("taken",)

@@ -10,7 +10,7 @@ import pytest
 from streamflow.engine.commands import FailAttempt
 from streamflow.engine.transitions import RunFailed, RunStopping
 from streamflow.simulation.driver import Simulation
-from streamflow.simulation.tasks import Silent
+from streamflow.simulation.tasks import Handed, Silent
 from tests.unit.engine.outside import a_list, cancelled_tasks, ended, failing, left_behind, of, started, world
 
 
@@ -120,3 +120,144 @@ def test_a_list_that_is_cancelled_calls_off_its_items() -> None:
     simulation.append(FailAttempt(id="late", run=run, address="each", attempt=1, code="x", message="", item=0))
     simulation.run_until_quiet()
     assert simulation.own().reasons["run_ended"] >= 1
+
+
+# -- the order of a saga
+
+
+HOLD = {"id": "hold", "needs": ["a"], "delay": {"for": "1h"}}
+
+
+def busy(*steps: dict[str, Any], **operations: Any) -> Simulation:
+    """A world in which `do_b` has no answer yet, and goes on although it is cancelled."""
+    simulation = world(*steps, operations={name: do for name, do in DO.items() if name != "do_b"} | operations)
+    simulation.tasks.busy.add("do_b")
+    return simulation
+
+
+def test_a_call_under_way_is_answered_before_it_is_undone() -> None:
+    simulation = busy(undone("a"), undone("b", "a"))
+    run = started(simulation)
+    (call,) = simulation.tasks.open.values()
+    simulation.cancel(run)
+    simulation.run_until_quiet()
+    assert operations_called(simulation) == ["do_a"]
+    assert cancelled_tasks(simulation) == [f"{run}/b/1"]
+    simulation.tasks.complete(call, {"charge": 7})
+    simulation.run_until_quiet()
+    assert operations_called(simulation) == ["do_a", "undo_b", "undo_a"]
+    assert simulation.history(run)[-1].type == "RunCancelled"
+    assert left_behind(simulation) == []
+
+
+def test_what_came_while_the_run_was_stopping_reaches_the_undo() -> None:
+    undo = {"operation": "undo_b", "with": [{"name": "charge", "expr": "steps.b.charge"}]}
+    simulation = busy(undone("a"), undone("b", "a", undo=undo))
+    run = started(simulation)
+    (call,) = simulation.tasks.open.values()
+    simulation.cancel(run)
+    simulation.run_until_quiet()
+    simulation.tasks.complete(call, {"charge": 7})
+    simulation.run_until_quiet()
+    assert [task.input for task in simulation.tasks.calls if task.operation == "undo_b"] == [{"charge": 7}]
+    assert simulation.history(run)[-1].type == "RunCancelled"
+
+
+def test_an_attempt_that_never_answers_is_waited_for_until_it_counts_as_lost() -> None:
+    simulation = busy(undone("a"), undone("b", "a"))
+    run = started(simulation)
+    simulation.cancel(run)
+    simulation.advance("1m")
+    assert operations_called(simulation) == ["do_a"]
+    simulation.advance("30d")
+    assert operations_called(simulation) == ["do_a", "undo_b", "undo_a"]
+    assert simulation.history(run)[-1].type == "RunCancelled"
+    assert left_behind(simulation) == []
+
+
+def test_the_end_of_a_step_is_no_end_of_its_attempt() -> None:
+    call = {"operation": "do_b", "within": "1m", "timeout": "10m", "queue": "10m"}
+    simulation = busy(undone("a"), undone("b", "a", call=call))
+    run = started(simulation)
+    simulation.cancel(run)
+    simulation.advance("2m")
+    assert operations_called(simulation) == ["do_a"]
+    simulation.advance("1h")
+    assert operations_called(simulation) == ["do_a", "undo_b", "undo_a"]
+    assert simulation.history(run)[-1].type == "RunCancelled"
+
+
+def test_a_step_after_which_nothing_is_under_way_is_undone_at_once() -> None:
+    simulation = busy(undone("b"), undone("c"), operations_after())
+    run = started(simulation)
+    simulation.cancel(run)
+    simulation.run_until_quiet()
+    assert operations_called(simulation) == ["do_c", "undo_c"]  # b, called before it, is waited for
+    assert simulation.head(run) is not None
+
+
+def operations_after() -> dict[str, Any]:
+    return {"id": "hold", "needs": ["c"], "delay": {"for": "1h"}}
+
+
+def test_a_failed_attempt_is_not_tried_again_while_the_run_is_stopping() -> None:
+    simulation = busy(undone("a"), undone("b", "a"))
+    run = started(simulation)
+    (call,) = simulation.tasks.open.values()
+    simulation.cancel(run)
+    simulation.run_until_quiet()
+    simulation.tasks.fail(call, "busy")
+    simulation.run_until_quiet()
+    assert operations_called(simulation) == ["do_a", "undo_b", "undo_a"]
+    assert simulation.history(run)[-1].type == "RunCancelled"
+
+
+def test_a_person_may_give_up_waiting() -> None:
+    simulation = busy(undone("a"), undone("b", "a"))
+    run = started(simulation)
+    simulation.cancel(run)
+    simulation.run_until_quiet()
+    simulation.skip(run, "b")
+    simulation.run_until_quiet()
+    assert operations_called(simulation) == ["do_a", "undo_b", "undo_a"]
+    assert simulation.history(run)[-1].type == "RunCancelled"
+    assert left_behind(simulation) == []
+
+
+def test_a_callback_that_is_awaited_is_waited_for() -> None:
+    simulation = world(undone("a"), undone("b", "a"), operations={**DO, "do_b": lambda input, task: Handed(600_000)})
+    run = started(simulation)
+    (call,) = simulation.tasks.open.values()
+    simulation.cancel(run)
+    simulation.advance("1m")
+    assert operations_called(simulation) == ["do_a", "do_b"]
+    simulation.tasks.complete(call, {})
+    simulation.run_until_quiet()
+    assert operations_called(simulation) == ["do_a", "do_b", "undo_b", "undo_a"]
+
+
+def test_items_under_way_are_answered_before_their_list_is_undone() -> None:
+    each = {"items": "[1, 2, 3]", "at_once": 2}
+    simulation = busy(undone("a"), undone("b", "a", each=each), HOLD)
+    run = started(simulation)
+    first, second = simulation.tasks.open.values()
+    simulation.cancel(run)
+    simulation.run_until_quiet()
+    simulation.tasks.complete(first, {"n": 1})
+    simulation.run_until_quiet()
+    assert operations_called(simulation) == ["do_a"]
+    simulation.tasks.fail(second, "busy")
+    simulation.run_until_quiet()
+    assert operations_called(simulation) == ["do_a", "undo_b", "undo_a"]
+    assert simulation.history(run)[-1].type == "RunCancelled"
+    assert left_behind(simulation) == []
+
+
+def test_items_that_wait_for_their_next_attempt_are_not_waited_for() -> None:
+    each = {"items": "[1, 2, 3]", "at_once": 2}
+    simulation = world(undone("a"), undone("b", "a", each=each), HOLD, operations={**DO, "do_b": failing(99)})
+    run = started(simulation)
+    simulation.cancel(run)
+    simulation.run_until_quiet()
+    assert simulation.history(run)[-1].type == "RunCancelled"
+    assert left_behind(simulation) == []

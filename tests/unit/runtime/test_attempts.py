@@ -213,6 +213,7 @@ def test_a_task_that_is_cancelled_before_its_start_never_starts() -> None:
         await stage.end("first")
         stage.acknowledge()
         assert stage.started == ["first"]
+        assert [answer.get("code") for _, answer in stage.answers] == ["cancelled", None]
         assert stage.log.position() == LanePosition(
             3, "lane", "me", None, (), {"completed": 1, "cancelled": 1, "cancels": 1}
         )
@@ -220,16 +221,51 @@ def test_a_task_that_is_cancelled_before_its_start_never_starts() -> None:
     staged(play, in_flight=1)
 
 
-def test_a_running_attempt_that_is_cancelled_ends_without_an_answer() -> None:
+def test_a_running_attempt_that_is_cancelled_says_so_when_it_has_ended() -> None:
     async def play(stage: Stage) -> None:
         task = a_task("r0")
         stage.take(task)
         await turn()
         stage.cancel(task)
         assert stage.log.open == 2  # the request is finished with its task: a crash in between would begin both again
+        assert stage.answers == []
         await asyncio.wait_for(stage.attempts.wait_idle(), 1)
-        assert (stage.cancelled, stage.answers) == (["r0"], [])
+        assert stage.cancelled == ["r0"]
+        ((_, answer),) = stage.answers
+        assert (answer["kind"], answer["code"], answer["retryable"]) == ("FailAttempt", "cancelled", False)
+        assert stage.log.counts == {}
+        stage.acknowledge()
         assert stage.log.counts == {"cancelled": 1, "cancels": 1}
+
+    staged(play)
+
+
+def test_a_cancelled_attempt_that_goes_on_is_answered_with_its_result() -> None:
+    async def play(stage: Stage) -> None:
+        stage.stubborn = True
+        task = a_task("r0")
+        stage.take(task)
+        await turn()
+        stage.cancel(task)
+        stage.cancel(task)
+        await turn()
+        assert stage.answers == []  # it has not ended, so its effect may still come
+        await stage.end("r0")
+        assert [answer["kind"] for _, answer in stage.answers] == ["CompleteAttempt"]
+        stage.acknowledge()
+        assert stage.log.counts == {"completed": 1, "cancels": 2}
+
+    staged(play)
+
+
+def test_a_cancelled_attempt_is_not_answered_when_its_worker_ends() -> None:
+    async def play(stage: Stage) -> None:
+        task = a_task("r0")
+        stage.take(task)
+        await turn()
+        stage.cancel(task)
+        await stage.attempts.abandon()
+        assert stage.answers == []  # the partition's next owner reads both records again
 
     staged(play)
 
