@@ -48,7 +48,8 @@ class Match(Part):
 
 class EventSpec(Part):
     """One kind of event. Without `match`, its CloudEvents type is its name. `id`, `time` and `key` default to the
-    CloudEvents id, the CloudEvents time or else the record's timestamp, and the record's key."""
+    CloudEvents id, the CloudEvents time or else the record's timestamp, and the record's key. Two events are the same
+    one when their names, their sources and their ids are: `source` is for those that carry none."""
 
     name: EventName
     title: str | None = None
@@ -57,6 +58,7 @@ class EventSpec(Part):
     start: Literal["now", "earliest"] = "now"  # where reading begins in a topic that was never read before
     match: Match | None = None
     id: Location | None = None
+    source: str | None = Field(default=None, max_length=200)  # absent: that of the CloudEvent, or empty
     time: Location | None = None
     key: Location | None = None
     schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")  # JSON Schema of the payload

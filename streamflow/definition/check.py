@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.codes import CODES
 from streamflow.definition.content import canonical
+from streamflow.definition.delivery_check import delivery_problems
 from streamflow.definition.expression_check import ExpressionCheck
 from streamflow.definition.graph import Graph
 from streamflow.definition.graph_check import graph_problems
@@ -30,6 +31,7 @@ def check(definition: Definition, catalog: Catalog) -> tuple[Problem, ...]:
     graph = Graph(definition)
     problems = [
         *reference_problems(definition, catalog),
+        *delivery_problems(definition, catalog, graph),
         *graph_problems(definition, graph),
         *ExpressionCheck(definition, catalog, graph).run(),
     ]

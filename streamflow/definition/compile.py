@@ -140,7 +140,14 @@ def _ms(text: str | None) -> int | None:
 def _wait(wait: Wait, catalog: Catalog) -> WaitPlan:
     specs = [catalog.event(clause.event) for clause in wait.events]
     topics = sorted({topic for spec in specs if spec is not None for topic in spec.topics})
-    return WaitPlan(tuple(_clause(clause) for clause in wait.events), _ms(wait.within), _ms(wait.keep), tuple(topics))
+    return WaitPlan(
+        clauses=tuple(_clause(clause) for clause in wait.events),
+        within_ms=_ms(wait.within),
+        keep_ms=_ms(wait.keep),
+        topics=tuple(topics),
+        since=wait.since or "run",
+        take=wait.take or "one",
+    )
 
 
 def _call(call: Call, step: Step, catalog: Catalog) -> CallPlan:

@@ -16,12 +16,13 @@ KNOWN_REVISIONS = frozenset({REVISION})
 
 
 class Event(Struct, frozen=True):
-    """A business fact as ingress read it. `time_ms` is its source time."""
+    """A business fact as ingress read it. Two of them are the same event when name, source and id are equal."""
 
     name: str
-    id: str
-    time_ms: int
+    id: str  # without one, the place of its record: topic id, partition and offset
+    time_ms: int  # its source time, epoch milliseconds
     data: Any
+    source: str = ""  # who made it: the CloudEvents source, or what the catalog says; never the topic
 
 
 class Origin(Struct, frozen=True):
