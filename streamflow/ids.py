@@ -34,12 +34,23 @@ def partition_of(key: str, partitions: int) -> int:
     return slot(key) % partitions
 
 
-def run_id(definition: str, key: str, cause: str) -> str:
-    """The id of the run that `cause` (an event id or a command id) starts: slot in hex, then a digest.
+def run_id(environment: str, definition: str, key: str, topic_id: str, partition: int, offset: int) -> str:
+    """The id of the run that the start command at `offset` of a partition of `commands` (the topic with this id)
+    starts: slot in hex, environment, and a digest.
 
-    It names the definition without its version, so an event that is matched again by a newer version finds its run."""
-    digest = hashlib.blake2b(f"{definition}\0{key}\0{cause}".encode(), digest_size=10).hexdigest()
-    return f"{slot(key):08x}-{digest}"
+    Whoever appends a start knows the id from the acknowledged offset. A start after the memory of events has ended
+    never gets the id of an earlier run."""
+    return _run_id(environment, definition, key, f"{topic_id}/{partition}/{offset}")
+
+
+def child_run_id(environment: str, definition: str, key: str, attempt: str) -> str:
+    """The id of the run that `attempt` (the run, the step and the number of the attempt) of a parent starts."""
+    return _run_id(environment, definition, key, attempt)
+
+
+def _run_id(environment: str, definition: str, key: str, start: str) -> str:
+    text = "\0".join((environment, definition, key, start))
+    return f"{slot(key):08x}-{environment}-{hashlib.blake2b(text.encode(), digest_size=10).hexdigest()}"
 
 
 def partition_of_run(run: str, partitions: int) -> int:

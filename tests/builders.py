@@ -10,7 +10,7 @@ from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.model import Definition
 from streamflow.definition.plan import Plan
-from streamflow.engine.commands import DeliverEvent, Event, Origin, Start, StartRun
+from streamflow.engine.commands import Deliver, Event, Origin, Start, StartRun
 from streamflow.simulation.definitions import compiled
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -63,30 +63,41 @@ def an_event(name: str = "placed", id: str = "e1", data: Any = None, time_ms: in
     return Event(name, id, time_ms, {} if data is None else data)
 
 
-def an_origin(
-    offset: int, committed: int = 0, *, topic_id: str = "topic", partition: int = 0, tag: str = "tag"
-) -> Origin:
-    return Origin(topic_id, partition, offset, committed, tag)
+def an_origin(offset: int = 0, committed: int = 0, *, topic_id: str = "topic", partition: int = 0) -> Origin:
+    return Origin(topic_id, partition, offset, committed)
 
 
-def a_start(
-    plan: Plan,
-    event: Event | None = None,
+def a_delivery(
+    event: Event,
     *,
+    definition: str = "order",
     key: str = "k1",
     origin: Origin | None = None,
-    id: str | None = None,
-    at: int = 0,
+    start: Start | None = None,
     trigger: str = "placed",
+    keep_ms: int = 0,
+    copies_ms: int = 0,
+    id: str | None = None,
+) -> Deliver:
+    return Deliver(
+        id=id or f"deliver/{event.id}",
+        definition=definition,
+        key=key,
+        event=event,
+        origin=origin or an_origin(),
+        start=start,
+        trigger=trigger if start is not None else "",
+        keep_ms=keep_ms,
+        copies_ms=copies_ms,
+    )
+
+
+def a_request(
+    plan: Plan, data: Any = None, *, key: str = "k1", id: str = "r1", at: int = 0, time_ms: int = NOW_MS
 ) -> StartRun:
-    event = event or an_event()
-    return StartRun(id or f"start/{event.id}", plan.name, key, Start(plan.sha, at), trigger, event, origin)
-
-
-def an_offer(
-    event: Event, *, definition: str = "order", key: str = "k1", origin: Origin | None = None, keep_ms: int = 0
-) -> DeliverEvent:
-    return DeliverEvent(f"deliver/{event.id}", definition, key, event, origin, None, keep_ms)
+    """A caller's request for a run."""
+    event = Event("", id, time_ms, {} if data is None else data)
+    return StartRun(f"request/{id}", plan.name, key, Start(plan.sha, at), event)
 
 
 def a_sha(definition: Definition) -> str:

@@ -13,7 +13,6 @@ from streamflow.definition.plan import (
     CallPlan,
     ChildPlan,
     ChoosePlan,
-    ClausePlan,
     DelayPlan,
     EmitPlan,
     ExpressionError,
@@ -24,7 +23,7 @@ from streamflow.definition.plan import (
     WaitPlan,
 )
 from streamflow.engine.calls import begin_call, begin_list
-from streamflow.engine.commands import Continue, Event
+from streamflow.engine.commands import Continue
 from streamflow.engine.draft import RunDraft, answer_of
 from streamflow.engine.effects import AppendCommand, PrintLine, PublishEvent
 from streamflow.engine.evaluation import Parked, Place
@@ -40,7 +39,6 @@ from streamflow.engine.transitions import (
     StepParked,
     StepsSkipped,
     ValuesSet,
-    WaitSatisfied,
     WaitStarted,
 )
 
@@ -150,33 +148,11 @@ def _begin(run: RunDraft, step: StepPlan) -> bool:
 
 
 def _wait(run: RunDraft, step: StepPlan, work: WaitPlan) -> None:
-    now = run.draft.now_ms
-    due = None if work.within_ms is None else now + work.within_ms
-    run.record(WaitStarted(tuple(sorted({clause.event for clause in work.clauses})), due), step.id)
-    for kept in run.head.kept:
-        clause = claim(run, work, kept.event, due)
-        if isinstance(clause, ClausePlan):
-            run.record(WaitSatisfied(clause.id, kept.event), step.id)
-            return
-
-
-def claim(run: RunDraft, work: WaitPlan, event: Event, due_ms: int | None) -> ClausePlan | str | None:
-    """The clause of a begun wait that `event` meets; `late`, or the code of an expression that failed; None if it meets
-    none."""
-    failed: str | None = None
-    for clause in work.clauses:
-        if clause.event != event.name:
-            continue
-        if due_ms is not None and event.time_ms > due_ms:
-            return "late"
-        if clause.where is None:
-            return clause
-        try:
-            if clause.where.holds(run.variables(clause.where, event.data)):
-                return clause
-        except ExpressionError as error:
-            failed = error.code
-    return failed
+    draft, head = run.draft, run.head
+    due = None if work.within_ms is None else draft.now_ms + work.within_ms
+    since = draft.offset if work.since == "here" else None
+    run.record(WaitStarted(tuple(sorted({clause.event for clause in work.clauses})), due, since), step.id)
+    draft.mailbox(head.definition, head.key).claim_for(run, step)
 
 
 def _choose(run: RunDraft, step: StepPlan, work: ChoosePlan) -> None:

@@ -17,7 +17,7 @@ from streamflow.engine.transitions import (
     ItemsListed,
     StepParked,
 )
-from streamflow.ids import run_id
+from streamflow.ids import child_run_id
 
 
 def begin_call(run: RunDraft, step: StepPlan, work: CallPlan | ChildPlan) -> None:
@@ -45,11 +45,11 @@ def begin_attempt(
     task = task_id(head.run, step.id, item, attempt)
     if isinstance(work, ChildPlan):
         key = place.key(work.key, "run/key")
-        child = run_id(work.definition, key, task)
+        child = child_run_id(draft.partition.environment, work.definition, key, task)
         start = c.Start(work.sha, work.at, head.revision)
         parent = c.Parent(head.run, head.key, step.id, attempt, item)
         event = c.Event("", task, draft.now_ms, values)
-        command = c.StartRun(f"child/{task}", work.definition, key, start, "", event, None, draft.trace, parent)
+        command = c.StartRun(f"child/{task}", work.definition, key, start, event, draft.trace, parent)
         place.fits(command, "with")
         run.record(
             ChildRequested(child, work.definition, work.version, key, values, deadline, spent, item, unseen),

@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from streamflow.engine import commands as c
 from streamflow.engine.approvals import decide_approval
 from streamflow.engine.draft import Draft, Limits
 from streamflow.engine.effects import DeadLetter, Effect, RecordRejection
-from streamflow.engine.expiry import forget
+from streamflow.engine.contents import repin
+from streamflow.engine.mailbox import memory
+from streamflow.engine.mailbox.delivery import continue_delivery, deliver, end_keeping, settle
+from streamflow.engine.mailbox.records import tally_key
 from streamflow.engine.marks import mark, refuse_long_labels
-from streamflow.engine.offers import deliver_event
-from streamflow.engine.outcome import Contents, Decision, Outcome, Refused
+from streamflow.engine.outcome import Contents, Decision, Outcome, Refused, Verdict
 from streamflow.engine.requests import cancel_run, continue_run, fail_run, retry_step, skip_step
 from streamflow.engine.results import complete_attempt, fail_attempt, suspend_attempt
 from streamflow.engine.starts import answer_parent, start_run
@@ -29,8 +33,7 @@ def decide(
     view: StateView, contents: Contents, own: Own, command: c.Command, at_ms: int, offset: int, limits: Limits
 ) -> Decision:
     """Decide `command`, which the broker appended at `at_ms` and `offset`. The new own record is in the changes."""
-    now = max(at_ms, own.time_ms)
-    draft = Draft(view, now, command.id, limits, trace=getattr(command, "trace", None))
+    draft = _draft(view, contents, own, command, at_ms, offset, limits)
     outcome: Outcome = "applied"
     reason, watermarks = "", own.watermarks
     try:
@@ -38,10 +41,12 @@ def decide(
             watermarks = advance_watermark(watermarks, command)
         else:
             refuse_long_labels(draft, command)
-            _DECIDE[type(command)](draft, contents, own, command)
+            verdict = _DECIDE[type(command)](draft, contents, own, command)
+            if verdict is not None:
+                outcome, reason = verdict
     except Refused as refused:
         outcome, reason = refused.outcome, refused.reason
-        draft = Draft(view, now, command.id, limits)
+        draft = _draft(view, contents, own, command, at_ms, offset, limits)
         if outcome == "dead":
             draft.effects.append(DeadLetter(reason, refused.message))
         if isinstance(command, c.StartRun) and command.parent is not None and outcome != "duplicate":
@@ -50,15 +55,24 @@ def decide(
             draft.effects.append(
                 RecordRejection(command.id, reason, refused.message, getattr(command, "run", None), refused.state)
             )
-    origin = getattr(command, "origin", None)
-    if origin is not None:
-        mark(draft, origin)
-    forget(draft)
-    revisions = own.revisions
-    if isinstance(command, c.StartRun) and outcome == "applied" and command.start.revision not in revisions:
-        revisions = tuple(sorted((*revisions, command.start.revision)))
-    draft.changes[OWN] = _account(own, draft, outcome, reason, now, offset, watermarks, revisions)
+    settle(draft, contents)
+    if isinstance(command, c.Deliver):
+        mark(draft, command.origin)
+    for definition, counts in draft.tallies.items():
+        draft.put(tally_key(definition), counts)
+    draft.changes[OWN] = _account(own, draft, outcome, reason, watermarks)
     return Decision(outcome, reason, draft.transitions, draft.effects, draft.changes)
+
+
+def _draft(
+    view: StateView, contents: Contents, own: Own, command: c.Command, at_ms: int, offset: int, limits: Limits
+) -> Draft:
+    """A draft in which what is over has been forgotten, a few records per command."""
+    now_ms = max(at_ms, own.time_ms)
+    draft = Draft(view, now_ms, command.id, limits, own, offset, trace=getattr(command, "trace", None))
+    end_keeping(draft, contents)
+    memory.sweep(draft)
+    return draft
 
 
 def undecidable(
@@ -70,47 +84,36 @@ def undecidable(
     effects: list[Effect] = [DeadLetter(reason, message)]
     if isinstance(command, c.StartRun) and command.parent is not None:
         effects.append(answer_parent(command.parent, command.id, reason, message))
-    after = Own(
-        offset,
-        max(at_ms, own.time_ms),
-        Counts(counts.read + 1, counts.applied, counts.rejected, counts.duplicate, counts.dead + 1),
-        {**own.reasons, reason: own.reasons.get(reason, 0) + 1},
-        own.watermarks,
-        own.parked,
-        own.topic_id,
-        own.revisions,
+    after = replace(
+        own,
+        applied=offset,
+        time_ms=max(at_ms, own.time_ms),
+        counts=replace(counts, read=counts.read + 1, dead=counts.dead + 1),
+        reasons={**own.reasons, reason: own.reasons.get(reason, 0) + 1},
     )
     return Decision("dead", reason, [], effects, {OWN: after})
 
 
-def _account(
-    own: Own,
-    draft: Draft,
-    outcome: Outcome,
-    reason: str,
-    now: int,
-    offset: int,
-    watermarks: dict[str, Watermark],
-    revisions: tuple[str, ...],
-) -> Own:
+def _account(own: Own, draft: Draft, outcome: Outcome, reason: str, watermarks: dict[str, Watermark]) -> Own:
     n = own.counts
-    counts = Counts(
-        n.read + 1,
-        n.applied + (outcome == "applied"),
-        n.rejected + (outcome == "rejected"),
-        n.duplicate + (outcome == "duplicate"),
-        n.dead + (outcome == "dead"),
-    )
-    reasons = {**own.reasons, reason: own.reasons.get(reason, 0) + 1} if reason else own.reasons
-    return Own(
-        offset,
-        now,
-        counts,
-        reasons,
-        watermarks,
-        own.parked + _parked_change(draft, own.parked),
-        own.topic_id,
-        revisions,
+    pins = repin(draft, own)
+    return replace(
+        own,
+        applied=draft.offset,
+        time_ms=draft.now_ms,
+        counts=Counts(
+            read=n.read + 1,
+            applied=n.applied + (outcome == "applied"),
+            rejected=n.rejected + (outcome == "rejected"),
+            duplicate=n.duplicate + (outcome == "duplicate"),
+            dead=n.dead + (outcome == "dead"),
+        ),
+        reasons={**own.reasons, reason: own.reasons.get(reason, 0) + 1} if reason else own.reasons,
+        watermarks=watermarks,
+        parked=own.parked + _parked_change(draft, own.parked),
+        revisions=pins.revisions,
+        memories=draft.memories,
+        contents=pins.contents,
     )
 
 
@@ -127,14 +130,14 @@ def _parked_change(draft: Draft, parked: int) -> int:
 
 
 def _has_caller(command: c.Command) -> bool:
-    """Whether somebody waits for an answer. An event that no run takes is no request, and its record stays in its own
-    topic."""
+    """Whether a caller waits for an answer. The delivery of an event is no request."""
     return isinstance(command, c.CancelRun | c.RetryStep | c.SkipStep | c.FailRun | c.StartRun | c.Decide)
 
 
-_DECIDE: dict[type, Callable[[Draft, Contents, Own, Any], None]] = {
+_DECIDE: dict[type, Callable[[Draft, Contents, Own, Any], Verdict | None]] = {
     c.StartRun: start_run,
-    c.DeliverEvent: deliver_event,
+    c.Deliver: deliver,
+    c.ContinueDelivery: continue_delivery,
     c.FireTimer: fire_timer,
     c.CompleteAttempt: complete_attempt,
     c.FailAttempt: fail_attempt,

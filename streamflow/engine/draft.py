@@ -13,37 +13,41 @@ from typing import Any
 from streamflow.definition.plan import NO_OUTCOME, START, Compiled, Plan
 from streamflow.engine.commands import CompleteAttempt, FailAttempt, Parent
 from streamflow.engine.effects import AppendCommand, Effect
-from streamflow.engine.evolve import evolve, finished, records_of
-from streamflow.engine.state import (
-    WRITTEN_ONCE,
-    Expiry,
-    KeyRecord,
-    RunState,
-    StateView,
-    done_key,
-    expiry_key,
-    item_out_key,
-    key_key,
-    out_key,
-    run_key,
+from streamflow.engine.evolve import evolve, records_of
+from streamflow.engine.mailbox.buckets import Memories
+from streamflow.engine.mailbox.mailbox import Mailbox
+from streamflow.engine.mailbox.records import mailbox_name
+from streamflow.engine.state import WRITTEN_ONCE, Own, RunState, StateView, item_out_key, out_key, run_key
+from streamflow.engine.transitions import (
+    ENDINGS,
+    RunCompleted,
+    RunFailed,
+    RunStopping,
+    StepsSkipped,
+    Transition,
+    WaitStarted,
+    WaitTimedOut,
 )
-from streamflow.engine.transitions import ENDINGS, RunCompleted, RunFailed, Transition
+from streamflow.ids import run_id
 
-# remembered by their key, which is how an event they consumed is known again; each start is known by its own run
-FINISHED_PER_KEY = 20
-
+_ENDS_WAITS = frozenset({WaitStarted, WaitTimedOut, StepsSkipped, RunStopping})  # after which kept events may leave
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds one decision: counts, and bytes of encoded records. `name_bytes` is for a business key and for an
-    event's id."""
+    """What bounds one decision: counts, bytes of encoded records, and times in milliseconds."""
 
     transitions: int = 256
-    kept_events: int = 100
-    window_ms: int = 7 * 86_400_000
+    kept_events: int = 100  # entries of a mailbox
+    mailbox_bytes: int = 1 << 20  # their payloads
+    claims: int = 16  # of one command; the rest is left to a Continue
+    claimed_bytes: int = 1 << 20  # payloads that one command may claim
+    window_ms: int = 7 * 86_400_000  # how long a consumed event is known at least
+    claims_most_ms: int = 90 * 86_400_000  # how long at most, while a run is open that was open then
+    trail_ms: int = 86_400_000  # how long the record of an event that nobody consumed is known
+    unused_content_ms: int = 86_400_000  # how long a content stays that no run uses
     record_bytes: int = 900_000
-    open_runs: int = 1000
-    name_bytes: int = 1000
+    open_runs: int = 100  # of a mailbox
+    name_bytes: int = 1000  # a business key, an event's id or its source
     items: int = 10_000
     lost_ms: int = 60_000
 
@@ -56,10 +60,34 @@ class Draft:
     now_ms: int
     cause: str
     limits: Limits
+    partition: Own
+    offset: int
     trace: str | None = None
     changes: dict[str, Any] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    mailboxes: dict[str, Mailbox] = field(default_factory=dict)
+    memories: Memories = field(init=False)
+    tallies: dict[str, dict[str, int]] = field(default_factory=dict)  # counts of deliveries, by definition
+    claims: int = 0
+    claimed_bytes: int = 0
+    pins: list[tuple[str, str, int]] = field(default_factory=list)  # (sha256, revision, change) of open runs
+
+    def __post_init__(self) -> None:
+        self.memories = self.partition.memories
+
+    def mailbox(self, definition: str, key: str) -> Mailbox:
+        """The mailbox of a business key; it is settled and written when the decision ends."""
+        name = mailbox_name(definition, key)
+        found = self.mailboxes.get(name)
+        if found is None:
+            found = self.mailboxes[name] = Mailbox(self, definition, key)
+        return found
+
+    def run_id(self, definition: str, key: str, offset: int | None = None) -> str:
+        """The id of the run that this command starts, or the one at `offset` of the same partition."""
+        place, offset = self.partition, self.offset if offset is None else offset
+        return run_id(place.environment, definition, key, place.topic_id, place.partition, offset)
 
     def get(self, key: str) -> Any:
         """The record under `key` as it is after this draft."""
@@ -116,20 +144,16 @@ class RunDraft:
             self._close(after, transition)
         else:
             draft.put(run_key(after.run), after)
+        if plan.waits and type(data) in _ENDS_WAITS:
+            draft.mailbox(after.definition, after.key)  # to be settled
         return transition
 
     def _close(self, state: RunState, transition: Transition) -> None:
         self.closed = True
-        draft, index = self.draft, key_key(state.definition, state.key)
-        known: KeyRecord = draft.get(index)
-        expires = transition.at_ms + draft.limits.window_ms
+        draft = self.draft
         draft.put(run_key(state.run), None)
-        draft.put(done_key(state.run), finished(state, transition))
-        draft.put(expiry_key(expires, state.run), Expiry(state.run))
-        draft.put(
-            index,
-            KeyRecord(tuple(r for r in known.open if r != state.run), (*known.finished, state.run)[-FINISHED_PER_KEY:]),
-        )
+        draft.mailbox(state.definition, state.key).runs.pop(state.run)
+        draft.pins.append((state.sha, state.revision, -1))
         if state.parent is not None:
             draft.effects.append(AppendCommand(state.parent.key, answer_of(state.parent, state.run, transition.data)))
 

@@ -18,7 +18,7 @@ from streamflow.engine.evolve_attempts import (
     step_after,
     step_forgotten,
 )
-from streamflow.engine.state import Ending, FinishedRun, KeptEvent, RunState, StepState, Timer, out_key, timer_key
+from streamflow.engine.state import Ending, KeptEvent, RunState, StepState, Timer, out_key, timer_key
 from streamflow.engine.transitions import (
     ENDINGS,
     ApprovalExpired,
@@ -63,7 +63,7 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
             started_ms=transition.at_ms,
             trigger=data.trigger,
             steps={},
-            seen=(data.event.id,),
+            seen=(),
             parent=data.parent,
         )
     kind = type(data)
@@ -108,17 +108,13 @@ def _branch_chosen(state: RunState, transition: Transition, data: BranchChosen) 
 
 
 def _wait_started(state: RunState, transition: Transition, data: WaitStarted) -> Evolved:
-    return {**state.steps, transition.step or "": StepState("waiting", None, data.due_ms)}, *_still_kept(
-        state, transition.at_ms
-    )
+    began_ms = transition.at_ms if data.since_offset is not None else 0
+    waiting = StepState("waiting", None, data.due_ms, began_ms=began_ms, since_offset=data.since_offset)
+    return _step(state, transition, waiting)
 
 
 def _wait_satisfied(state: RunState, transition: Transition, data: WaitSatisfied) -> Evolved:
-    steps = {**state.steps, transition.step or "": StepState("done", data.outcome)}
-    event = data.event.id
-    if event in state.seen:  # it was kept
-        return steps, state.seen, tuple(k for k in state.kept if k.event.id != event)
-    return steps, (*state.seen, event), state.kept
+    return _step(state, transition, StepState("done", data.outcome))
 
 
 def _wait_timed_out(state: RunState, transition: Transition, data: WaitTimedOut) -> Evolved:
@@ -209,6 +205,7 @@ _EVOLVE: dict[type, Callable[[RunState, Transition, Any], Evolved]] = {
 _OUTPUTS: dict[type, Callable[[Any], Any]] = {
     WaitSatisfied: lambda d: {
         "event": d.event.name,
+        "source": d.event.source,
         "id": d.event.id,
         "time_ms": d.event.time_ms,
         "data": d.event.data,
@@ -269,8 +266,3 @@ def forgotten(state: RunState, reads: frozenset[str]) -> Iterator[tuple[str, Non
         yield out_key(state.run, START), None
     for name, step in state.steps.items():
         yield from step_forgotten(state.run, name, step, name in reads)
-
-
-def finished(state: RunState, transition: Transition) -> FinishedRun:
-    """What is remembered of a run after its last transition."""
-    return FinishedRun(state.definition, state.key, transition.seq, transition.type, transition.at_ms, state.seen)

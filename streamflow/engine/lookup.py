@@ -1,10 +1,11 @@
-"""Open and remembered runs, as a draft sees them."""
+"""Open runs, as a draft sees them."""
 
 from __future__ import annotations
 
+from streamflow.definition.plan import Plan
 from streamflow.engine.draft import Draft, RunDraft
 from streamflow.engine.outcome import Contents
-from streamflow.engine.state import FinishedRun, RunState, content_key, done_key, run_key
+from streamflow.engine.state import RunState, content_key, run_key
 
 
 def maybe_open(draft: Draft, contents: Contents, run: str) -> RunDraft | None:
@@ -14,11 +15,11 @@ def maybe_open(draft: Draft, contents: Contents, run: str) -> RunDraft | None:
 
 def open_run(draft: Draft, contents: Contents, run: str) -> RunDraft:
     """The open run of this id, which must be open."""
-    state: RunState = draft.get(run_key(run))
-    return RunDraft(draft, contents.plan(state.sha, draft.get(content_key(state.sha))), state)
+    head, plan = head_and_plan(draft, contents, run)
+    return RunDraft(draft, plan, head)
 
 
-def finished_run(draft: Draft, run: str) -> FinishedRun:
-    """What is remembered of a finished run."""
-    found: FinishedRun = draft.get(done_key(run))
-    return found
+def head_and_plan(draft: Draft, contents: Contents, run: str) -> tuple[RunState, Plan]:
+    """The head and the plan of a run, which must be open."""
+    head: RunState = draft.get(run_key(run))
+    return head, contents.plan(head.sha, draft.get(content_key(head.sha)))

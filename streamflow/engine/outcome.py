@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from streamflow.definition.plan import Plan
 from streamflow.engine import commands as c
@@ -34,6 +34,13 @@ class Decision:
     transitions: list[Transition]
     effects: list[Effect]
     changes: dict[str, Any]
+
+
+class Verdict(NamedTuple):
+    """The outcome of a command that changes something and is not `applied` all the same."""
+
+    outcome: Outcome
+    reason: str
 
 
 class Refused(Exception):

@@ -12,7 +12,7 @@ from streamflow.engine.draft import Draft, RunDraft
 from streamflow.engine.evaluation import Parked
 from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
-from streamflow.engine.state import FinishedRun, Own, done_key
+from streamflow.engine.state import Own
 from streamflow.engine.stopping import go_on_stopping, stop
 from streamflow.engine.transitions import StepParked, StepRetried, StepsSkipped
 
@@ -111,15 +111,8 @@ def asked_for(
     run = maybe_open(draft, contents, command.run)
     if run is not None:
         return run
-    done: FinishedRun | None = draft.get(done_key(command.run))
-    if done is not None:
-        raise Refused(
-            "rejected",
-            "run_ended",
-            f"expected an open run but it ended with {done.ended}; nothing is left to do",
-            {"ended": done.ended},
-        )
-    raise Refused("rejected", "run_unknown", "expected an open run but there is none of this id; list the runs")
+    text = "No run of this id is open: it has ended, or there never was one. List the runs."
+    raise Refused("rejected", "run_unknown", text)
 
 
 def describe(run: RunDraft) -> dict[str, Any]:

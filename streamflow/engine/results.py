@@ -13,7 +13,7 @@ from streamflow.engine.draft import Draft, RunDraft
 from streamflow.engine.evaluation import Parked, Place
 from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
-from streamflow.engine.state import ItemState, Own, StepState, done_key, item_key, timer_key
+from streamflow.engine.state import ItemState, Own, StepState, item_key, timer_key
 from streamflow.engine.stopping import go_on_stopping
 from streamflow.engine.tasks import task_id
 from streamflow.engine.transitions import AttemptFailed, AttemptSucceeded, AttemptSuspended, StepParked
@@ -144,8 +144,6 @@ def _pending(
     changes nothing."""
     run = maybe_open(draft, contents, command.run)
     if run is None:
-        if draft.get(done_key(command.run)) is not None:
-            raise Refused("duplicate", "run_ended")
         raise Refused("rejected", "run_unknown")
     step, item = run.plan.step(command.step), command.item
     state: StepState | ItemState | None = run.head.steps.get(command.step)

@@ -1,4 +1,4 @@
-"""Starting runs: which content, and what the definition says of runs that are open already."""
+"""Starting runs: by a delivered event, by a caller's request, by a step of another run."""
 
 from __future__ import annotations
 
@@ -6,59 +6,81 @@ from streamflow.definition.plan import Plan
 from streamflow.engine import commands as c
 from streamflow.engine.advance import advance
 from streamflow.engine.draft import Draft, RunDraft
-from streamflow.engine.effects import AppendCommand
-from streamflow.engine.marks import refuse_known_origin, refuse_long_names
-from streamflow.engine.offers import consumed_before, offer, take_early
-from streamflow.engine.outcome import Contents, Refused
-from streamflow.engine.state import KeyRecord, Own, content_key, done_key, key_key, run_key
+from streamflow.engine.effects import AppendCommand, RecordRejection
+from streamflow.engine.mailbox import memory
+from streamflow.engine.mailbox.identity import REQUEST, identity
+from streamflow.engine.mailbox.records import OpenRun, Remembered
+from streamflow.engine.marks import refuse_long_names
+from streamflow.engine.outcome import Contents, Refused, Verdict
+from streamflow.engine.state import Own, content_key
 from streamflow.engine.transitions import RunStarted
-from streamflow.ids import run_id
+from streamflow.ids import child_run_id
 
 
-def start_run(draft: Draft, contents: Contents, own: Own, command: c.StartRun) -> None:
-    """Start a run, or offer the event to the open one, as the definition says. Raises Refused."""
-    refuse_known_origin(draft, command.origin)
-    refuse_long_names(draft, command)
-    run = run_id(command.definition, command.key, command.event.id)
-    if draft.get(run_key(run)) is not None or draft.get(done_key(run)) is not None:
-        raise Refused("duplicate", "run_exists")
-    if command.origin is None and draft.now_ms - command.event.time_ms > draft.limits.window_ms:
+def start_run(draft: Draft, contents: Contents, own: Own, command: c.StartRun) -> Verdict | None:
+    """Start a run that was asked for. Raises Refused."""
+    refuse_long_names(draft, command.key, command.event)
+    if draft.now_ms - command.event.time_ms > draft.limits.window_ms:
         raise Refused(
             "rejected",
             "too_old",
-            "expected a start asked for within the window that runs are remembered but it is older; ask again",
+            "The request is older than the time for which requests are remembered, so it may have been served. "
+            "Send a new one.",
         )
-    known: KeyRecord = draft.get(key_key(command.definition, command.key)) or KeyRecord((), ())
-    plan = _plan_of_start(draft, contents, command.start)
-    if known.open and (plan.policy == "one" or (plan.policy == "join" and command.parent is not None)):
-        raise Refused(
-            "rejected",
-            "run_open",
-            f"expected no open run of {command.definition} for this key but {known.open[0]} is open; wait for it or "
-            "cancel it",
-            {"run": known.open[0]},
+    box = draft.mailbox(command.definition, command.key)
+    name = identity(command.event.name, REQUEST, command.event.id)
+    known = memory.find(draft, box.name, name)
+    if known is not None:
+        return _repeated(draft, command, known.record.offset)
+    plan = plan_of_start(draft, contents, command.start)
+    if box.runs and plan.policy != "many":
+        first = next(iter(box.runs))
+        text = f"{first}, a run of {command.definition} for this key, is open. Wait for its end, or cancel it."
+        raise Refused("rejected", "run_open", text, {"run": first})
+    if len(box.runs) >= draft.limits.open_runs:
+        text = (
+            f"There are {len(box.runs)} open runs of {command.definition} for this key already. Use a narrower key, or "
+            "end some of them."
         )
-    if plan.policy == "join":
-        if known.open:
-            offer(draft, contents, known, command.event)
-            return
-        if consumed_before(draft, known, command.event):
-            raise Refused("duplicate", "event_seen")
-    if len(known.open) >= draft.limits.open_runs:
-        message = (
-            f"expected fewer than {draft.limits.open_runs} open runs of {command.definition} for this key; "
-            "choose a narrower key, or end some"
-        )
-        raise Refused("rejected", "too_many_open", message, {"open": len(known.open)})
-    draft.put(key_key(command.definition, command.key), KeyRecord((*known.open, run), known.finished))
+        raise Refused("rejected", "too_many_open", text, {"open": len(box.runs)})
+    record = Remembered("started", draft.offset, draft.offset, draft.now_ms)
+    memory.remember(draft, "seen", box.name, name, record, None)
+    begin_run(draft, plan, command.start, command.key, command.event, _run_id(draft, command), parent=command.parent)
+    return None
+
+
+def begin_run(
+    draft: Draft,
+    plan: Plan,
+    start: c.Start,
+    key: str,
+    event: c.Event,
+    run: str,
+    *,
+    trigger: str = "",
+    parent: c.Parent | None = None,
+) -> None:
+    """Begin the run `run`, which is allowed to."""
+    draft.mailbox(plan.name, key).runs[run] = OpenRun(run, draft.offset)
     drafted = RunDraft(draft, plan, None)
-    drafted.record(
-        RunStarted(command.trigger, command.event, command.start.sha, command.start.revision, command.parent),
-        run=run,
-        key=command.key,
+    fact = RunStarted(
+        trigger=trigger, event=event, sha=start.sha, revision=start.revision, parent=parent, offset=draft.offset
     )
-    take_early(drafted)
+    drafted.record(fact, run=run, key=key)
+    draft.pins.append((start.sha, start.revision, 1))
     advance(drafted)
+
+
+def plan_of_start(draft: Draft, contents: Contents, start: c.Start) -> Plan:
+    """The plan of what a start names, whose content is copied into the state. Raises Refused."""
+    content: str | None = draft.get(content_key(start.sha))
+    if content is None:
+        content = contents.content(start)
+        if content is None:
+            text = f"`definitions` has no content {start.sha[:12]}. Publish it again."
+            raise Refused("dead", "unknown_definition", text)
+        draft.put(content_key(start.sha), content)
+    return contents.plan(start.sha, content)
 
 
 def answer_parent(parent: c.Parent, cause: str, code: str, message: str) -> AppendCommand:
@@ -69,15 +91,16 @@ def answer_parent(parent: c.Parent, cause: str, code: str, message: str) -> Appe
     return AppendCommand(parent.key, failed)
 
 
-def _plan_of_start(draft: Draft, contents: Contents, start: c.Start) -> Plan:
-    content: str | None = draft.get(content_key(start.sha))
-    if content is None:
-        content = contents.content(start)
-        if content is None:
-            raise Refused(
-                "dead",
-                "unknown_definition",
-                f"expected content {start.sha[:12]} in definitions but it is not there; publish it again",
-            )
-        draft.put(content_key(start.sha), content)
-    return contents.plan(start.sha, content)
+def _run_id(draft: Draft, command: c.StartRun) -> str:
+    if command.parent is None:
+        return draft.run_id(command.definition, command.key)
+    return child_run_id(draft.partition.environment, command.definition, command.key, command.event.id)
+
+
+def _repeated(draft: Draft, command: c.StartRun, offset: int) -> Verdict:
+    """The answer to a request that was served before: the run that it started."""
+    if command.parent is None and offset != draft.offset:
+        run = draft.run_id(command.definition, command.key, offset)
+        text = f"This request has started {run} before. Send a new request to start another run."
+        draft.effects.append(RecordRejection(command.id, "run_exists", text, run, {"run": run}))
+    return Verdict("duplicate", "run_exists")

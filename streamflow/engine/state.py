@@ -5,17 +5,15 @@ Many small records rather than one blob a run: a record is written when it chang
 
     own                          the partition itself: applied offset, partition time, counts, watermarks
     content/<sha>                a definition that a start named (law 7)
-    mark/<topic id>/<partition>  what has been applied of one source partition
-    key/<definition>/<key>       the open and the remembered runs of a business key
+    mark/<topic id>/<partition>  the offset that ingress has committed of one source partition
     run/<run>                    the head of an open run
     out/<run>/<step>             the output of a step, written once; step `` is the event that started the run
     out/<run>/<step>/<item>      the output of one item of a list
     list/<run>/<step>/<n>        a hundred items of a list
     item/<run>/<step>/<item>     an item that has begun and not succeeded
     timer/<due ms>/<run>/<step>  an armed timer (with /<item>: of an item), in the order they fall due
-    early/<definition>/<key>     events that are kept for the next run of a business key
-    done/<run>                   a finished run, remembered for a window
-    expiry/<ms>/<run or early>   when it is forgotten
+
+The records of mailboxes are in `mailbox.records`.
 """
 
 from __future__ import annotations
@@ -26,10 +24,12 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from streamflow.engine.commands import Event, Parent
+from streamflow.engine.mailbox.buckets import Memories
+from streamflow.engine.mailbox.records import Box, Mail, Remembered
 
 OWN = "own"
 LIST_CHUNK = 100  # items of a list in one record: reading one item decodes a chunk
-WRITTEN_ONCE = ("out/", "timer/", "list/")  # never written again under the same key before they are deleted
+WRITTEN_ONCE = ("out/", "timer/", "list/", "mail/", "due/")  # never written again under the same key before they are deleted
 
 
 def content_key(sha: str) -> str:
@@ -38,10 +38,6 @@ def content_key(sha: str) -> str:
 
 def mark_key(topic_id: str, partition: int) -> str:
     return f"mark/{topic_id}/{partition}"
-
-
-def key_key(definition: str, key: str) -> str:
-    return f"key/{definition}/{key}"
 
 
 def run_key(run: str) -> str:
@@ -66,18 +62,6 @@ def item_out_key(run: str, step: str, item: int) -> str:
 
 def list_key(run: str, step: str, chunk: int) -> str:
     return f"list/{run}/{step}/{chunk}"
-
-
-def done_key(run: str) -> str:
-    return f"done/{run}"
-
-
-def early_key(definition: str, key: str) -> str:
-    return f"early/{definition}/{key}"
-
-
-def expiry_key(at_ms: int, what: str) -> str:
-    return f"expiry/{at_ms:015d}/{what}"
 
 
 class ChildRef(Struct, frozen=True):
@@ -118,6 +102,7 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     items: Items | None = None
     child: ChildRef | None = None
     unseen: tuple[str, ...] = ()
+    since_offset: int | None = None  # of a wait with `since: here`: the offset in `commands` at which it began
 
 
 class ItemState(Struct, frozen=True, omit_defaults=True):
@@ -174,41 +159,11 @@ class RunState(Struct, frozen=True, omit_defaults=True):
         return any(step.status == "parked" for step in self.steps.values())
 
 
-class KeyRecord(Struct, frozen=True):
-    """Runs of one business key: open ones, oldest first, and the latest finished ones that are still remembered."""
-
-    open: tuple[str, ...]
-    finished: tuple[str, ...]
-
-
-class FinishedRun(Struct, frozen=True):
-    definition: str
-    key: str
-    seq: int
-    ended: str
-    at_ms: int
-    seen: tuple[str, ...]
-
-
-class SourceMark(Struct, frozen=True):
-    """Below `committed` everything is applied; above it, what `applied` lists by (offset, tag)."""
-
-    committed: int
-    applied: tuple[tuple[int, str], ...]
-
-
 class Timer(Struct, frozen=True, omit_defaults=True):
     run: str
     step: str
     due_ms: int
     item: int | None = None
-
-
-class Expiry(Struct, frozen=True, omit_defaults=True):
-    """What is forgotten at its time: a finished run, or (by its key) the events kept for a business key."""
-
-    run: str = ""
-    early: str = ""
 
 
 class Counts(Struct, frozen=True):
@@ -230,10 +185,18 @@ class Watermark(Struct, frozen=True):
         return min(self.at_ms.values(), default=0) if len(self.at_ms) >= self.partitions else 0
 
 
+class PinnedContent(Struct, frozen=True, array_like=True):
+    """How a copied content is used."""
+
+    open_runs: int
+    used_ms: int  # when a run of it last began or ended
+
+
 class Own(Struct, frozen=True):
     """The partition's own record. `applied` is the offset of the last command in this state, `reasons` counts
-    rejections by code, `revisions` are those of the engine that runs were started with: a worker that does not know one
-    of them leaves the partition to others."""
+    rejections by code, `revisions` the open runs by the engine's revision that they were started with: a worker that does
+    not know one of them leaves the partition to others. `topic_id`, `partition` and `environment` are in run ids,
+    `memories` are the buckets of what is known of events, `contents` the copied contents by sha256."""
 
     applied: int = -1
     time_ms: int = 0
@@ -242,22 +205,28 @@ class Own(Struct, frozen=True):
     watermarks: dict[str, Watermark] = {}
     parked: int = 0
     topic_id: str = ""
-    revisions: tuple[str, ...] = ()
+    revisions: dict[str, int] = {}
+    partition: int = 0
+    environment: str = "main"
+    memories: Memories = Memories()
+    contents: dict[str, PinnedContent] = {}
 
 
 KINDS: dict[str, Any] = {
     "own": Own,
     "content": str,
-    "mark": SourceMark,
-    "key": KeyRecord,
+    "mark": int,
     "run": RunState,
     "out": Any,
     "list": tuple[Any, ...],
     "item": ItemState,
     "timer": Timer,
-    "done": FinishedRun,
-    "early": tuple[KeptEvent, ...],
-    "expiry": Expiry,
+    "box": Box,
+    "mail": Mail,
+    "due": int,
+    "seen": Remembered,
+    "trail": Remembered,
+    "tally": dict[str, int],
 }
 
 
@@ -267,5 +236,9 @@ class StateView(Protocol):
     def get(self, key: str) -> Any:
         """The record under `key`, decoded, or None."""
 
-    def expired(self, until_ms: int, changes: Mapping[str, Any]) -> str | None:
-        """The first `expiry/<ms>/<run>` with a time up to `until_ms` that `changes` does not delete, or None."""
+    def due(self, until_ms: int, changes: Mapping[str, Any]) -> str | None:
+        """The first `due/<ms>/...` with a time up to `until_ms` that `changes` does not delete, or None."""
+
+    def keys_after(self, prefix: str, after: str, count: int) -> list[str]:
+        """Up to `count` keys that begin with `prefix` and are not below `after`, in order. Some may have been deleted
+        lately."""

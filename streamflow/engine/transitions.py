@@ -14,25 +14,31 @@ from streamflow.engine.commands import Event, Parent
 
 
 class RunStarted(Struct, frozen=True, omit_defaults=True):
+    """A run of the content `sha` began, by `trigger` (empty: somebody or `parent` asked for it)."""
+
     trigger: str
     event: Event
     sha: str
     revision: str
     parent: Parent | None = None
+    offset: int = 0  # of the start command in `commands`
 
 
-class WaitStarted(Struct, frozen=True):
-    """The step waits for one of `events`, until `due_ms` (None: for ever)."""
+class WaitStarted(Struct, frozen=True, omit_defaults=True):
+    """The step waits for one of `events`, until `due_ms` (None: forever)."""
 
     events: tuple[str, ...]
     due_ms: int | None
+    since_offset: int | None = None  # with `since: here`: only events delivered after this offset in `commands` count
 
 
-class WaitSatisfied(Struct, frozen=True):
-    """`event` came; the wait's outcome is the clause it met."""
+class WaitSatisfied(Struct, frozen=True, omit_defaults=True):
+    """The wait has claimed `event`, which name, source and id identify; its outcome is the clause that accepted it."""
 
     outcome: str
     event: Event
+    offset: int = 0  # of the delivery of the event in `commands`
+    is_copy: bool = False  # the wait took a copy (`take: every`); else it consumed the event
 
 
 class WaitTimedOut(Struct, frozen=True):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 from msgspec.structs import replace
 
@@ -17,8 +15,8 @@ from streamflow.engine.mailbox.identity import identity
 from streamflow.engine.mailbox.mailbox import Mailbox
 from streamflow.engine.mailbox.records import Entry, Mail, Miss, Position, Remembered, due_key, mailbox_of, names_of
 from streamflow.engine.marks import is_committed, refuse_long_names
-from streamflow.engine.outcome import Contents, Outcome, Refused
-from streamflow.engine.lookup import open_run, opened
+from streamflow.engine.outcome import Contents, Refused, Verdict
+from streamflow.engine.lookup import head_and_plan, open_run
 from streamflow.engine.starts import begin_run, plan_of_start
 from streamflow.engine.state import Own
 
@@ -27,16 +25,9 @@ ENDED_PER_COMMAND = 16  # entries whose keeping is over; more than one command c
 _encoder = msgspec.json.Encoder()
 
 
-class Verdict(NamedTuple):
-    """The outcome of a command, where it is not `applied`."""
-
-    outcome: Outcome
-    reason: str
-
-
 def deliver(draft: Draft, contents: Contents, own: Own, command: c.Deliver) -> Verdict | None:
     """Start a run with an event, offer it to the open runs of its key, or keep it. Raises Refused."""
-    refuse_long_names(draft, command)
+    refuse_long_names(draft, command.key, command.event)
     event, origin = command.event, command.origin
     outcomes.count(draft, command.definition, event.name, outcomes.DELIVERED)
     if is_committed(draft, origin):
@@ -52,13 +43,13 @@ def deliver(draft: Draft, contents: Contents, own: Own, command: c.Deliver) -> V
     started, refused = _start(draft, contents, box, command)
     size = len(_encoder.encode(event))
     if box.is_full(size):  # what is over makes room first
-        box.settle(lambda run: opened(draft, contents, run))
+        box.settle(lambda run: head_and_plan(draft, contents, run))
     full = box.is_full(size)
     box.arrive(_entry(draft, contents, box, command, size, started), Mail(event, name, position))
     if not box.continue_due:
         hand_out(draft, contents, box, draft.offset)
     entry = box.entries[draft.offset]
-    useful = box.continue_due or box.is_useful(entry, lambda run: opened(draft, contents, run))
+    useful = box.continue_due or box.is_useful(entry, lambda run: head_and_plan(draft, contents, run))
     if useful and not full:
         box.keep(draft.offset)
         memory.remember(draft, "seen", box.name, name, _remembered(draft, "kept", position), known)
@@ -75,7 +66,10 @@ def deliver(draft: Draft, contents: Contents, own: Own, command: c.Deliver) -> V
     consumed = outcome in ("started", "claimed")
     record = _remembered(draft, outcome, position)
     memory.remember(draft, "seen" if consumed else "trail", box.name, name, record, known)
-    return None if consumed else _not_taken(draft, box, event, entry, outcome, refused)
+    if consumed:
+        outcomes.count(draft, box.definition, event.name, outcome)
+        return None
+    return _not_taken(draft, box, event, entry, outcome, refused)
 
 
 def hand_out(draft: Draft, contents: Contents, box: Mailbox, first: int) -> None:
@@ -120,14 +114,14 @@ def continue_delivery(draft: Draft, contents: Contents, own: Own, command: c.Con
 def end_keeping(draft: Draft, contents: Contents) -> None:
     """Let the entries leave whose keeping is over, a few per command."""
     for _ in range(ENDED_PER_COMMAND):
-        key = draft.view.expired(draft.now_ms - 1, draft.changes)
+        key = draft.view.due(draft.now_ms - 1, draft.changes)
         if key is None:
             return
         draft.put(key, None)
         mailbox, offset = mailbox_of(key)
         box = draft.mailbox(*names_of(mailbox))
         if int(offset) in box.entries:
-            box.settle(lambda run: opened(draft, contents, run), int(offset))
+            box.settle(lambda run: head_and_plan(draft, contents, run), int(offset))
         box.save()
 
 
@@ -135,7 +129,7 @@ def settle(draft: Draft, contents: Contents) -> None:
     """Let everything leave that nobody can take any more after this command, and write the mailboxes it touched."""
     for box in tuple(draft.mailboxes.values()):
         if box.entries:
-            box.settle(lambda run: opened(draft, contents, run))
+            box.settle(lambda run: head_and_plan(draft, contents, run))
         box.save()
 
 
@@ -158,7 +152,7 @@ def _entry(draft: Draft, contents: Contents, box: Mailbox, command: c.Deliver, s
     ingress knew and of those that have open runs."""
     keep_ms, copies_ms = command.keep_ms, command.copies_ms
     for run in box.runs:
-        _, plan = opened(draft, contents, run)
+        _, plan = head_and_plan(draft, contents, run)
         for step, _ in plan.waits.get(command.event.name, ()):
             work = plan.steps[step].work
             if isinstance(work, WaitPlan) and work.take == "one":

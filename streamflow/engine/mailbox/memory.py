@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from msgspec import Struct
 from msgspec.structs import replace
 
+from streamflow.engine.mailbox.buckets import Buckets
 from streamflow.engine.mailbox.records import (
     EMPTY,
     Box,
@@ -28,20 +28,6 @@ if TYPE_CHECKING:
 
 SWEPT_PER_COMMAND = 16  # more than one command can write, so a backlog shrinks
 _KINDS: tuple[Memory, Memory] = ("seen", "trail")
-
-
-class Buckets(Struct, frozen=True, omit_defaults=True):
-    """The buckets of one memory that are not empty."""
-
-    starts_ms: tuple[int, ...] = ()  # when each begins, oldest first
-    swept: str = ""  # the key after which the sweep of the oldest one resumes
-
-
-class Memories(Struct, frozen=True, omit_defaults=True):
-    """The buckets of both memories of a partition."""
-
-    seen: Buckets = Buckets()
-    trail: Buckets = Buckets()
 
 
 class Found(NamedTuple):
