@@ -154,8 +154,9 @@ class Product:
     # -- facts
 
     def _facts(self, decision: Decision, command: Command, offset: int, at: int) -> Iterator[Fact]:
-        """The facts of a decision: what leaves before the command is looked at comes first."""
-        finals = list(self._finals(decision, command, offset))
+        """The facts of a decision: what leaves before the command is looked at comes first, what leaves because of it
+        last."""
+        finals = sorted(self._finals(decision, command, offset), key=lambda final: final[1] != offset)
         first = self._over_before(offset, at) if finals else []
         yield from (fact for fact in finals if fact in first)
         for transition in decision.transitions:
