@@ -9,10 +9,10 @@ READY := $(VENV)/.ready
 TEST_PROCESSES := 3 # each has a Kafka of its own; they mostly wait
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo example test unit lint types bench proof faults checker soak docs format lock clean
+.PHONY: help setup servers demo example test unit lint types bench proof faults checker soak evidence docs format lock clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) servers ## Install everything: into .venv exactly what requirements.lock says, and the servers that tests need
 
@@ -52,16 +52,19 @@ bench: $(READY) ## Measure throughput and latency on this machine
 	$(BIN)/python -m tests.bench
 
 proof: $(READY) ## Crash workers under load and check every history
-	$(BIN)/python -m tests.proof
+	$(BIN)/python -m tests.proof $(if $(EVIDENCE),--evidence)
 
 faults: $(READY) ## Break everything by seeded schedules and judge it: [KINDS="..."] [SEEDS=1] [MIXED=4] [JOBS=2] [OUT=FILE]
-	$(BIN)/python -m tests.faults --kinds "$(or $(KINDS),all)" --seeds $(or $(SEEDS),1) --mixed $(or $(MIXED),4) --jobs $(or $(JOBS),2) $(if $(OUT),--out $(OUT))
+	$(BIN)/python -m tests.faults --kinds "$(or $(KINDS),all)" --seeds $(or $(SEEDS),1) --mixed $(or $(MIXED),4) --jobs $(or $(JOBS),2) $(if $(OUT),--out $(OUT)) $(if $(EVIDENCE),--evidence)
 
 checker: $(READY) ## Plant every bug in real workers and have the checker find it
 	STREAMFLOW_FAULTS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) tests/unit/checker tests/integration/test_checker_planted.py
 
 soak: $(READY) ## Load for hours with kills, restores and compaction; slopes of memory, files and threads: [HOURS=1]
-	$(BIN)/python -m tests.faults.soak --hours $(or $(HOURS),1)
+	$(BIN)/python -m tests.faults.soak --hours $(or $(HOURS),1) $(if $(EVIDENCE),--evidence)
+
+evidence: $(READY) ## Whether the long tests held on the committed code: collected by EVIDENCE=1 make proof, faults, soak
+	$(BIN)/python -m tests.evidence
 
 docs: $(READY) ## Write the documents that are made from code
 	$(BIN)/streamflow settings docs > docs/settings.md

@@ -27,6 +27,8 @@ class State:
     def take(self, record: Record) -> None:
         self.count += 1
         key = (record.key or b"").decode(errors="replace")
+        if key.startswith("!"):
+            return  # marks of checkpoints, not state
         if record.value is None:
             self.records.pop(key, None)
         else:

@@ -119,7 +119,7 @@ class Run:
         if kind == "BranchChosen":
             return Step("done", data["branch"] or "none")
         if kind == "DelayStarted":
-            return Step("delaying", None, data["until_ms"])
+            return Step("delayed", None, data["until_ms"])
         if kind == "StepParked":
             return Step("parked")
         return self._outside(kind, data)
@@ -142,7 +142,7 @@ class Run:
         if kind == "ItemsEnded":
             return Step("done", data["outcome"]) if data["outcome"] is not None else Step("listing")
         if kind == "ApprovalRequested":
-            return Step("approving", None, data["due_ms"])
+            return Step("awaiting_approval", None, data["due_ms"])
         return Step("done", data.get("decision", ANY))
 
     def _item(self, kind: str, step: str, data: Mapping[str, Any]) -> None:

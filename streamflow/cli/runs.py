@@ -14,6 +14,7 @@ from streamflow.cli.session import session_of
 from streamflow.cli.timeline import told
 from streamflow.definition.content import read_content
 from streamflow.definition.mermaid import mermaid
+from streamflow.definition.plan import NO_OUTCOME
 from streamflow.engine.transitions import RunStarted, Transition
 from streamflow.errors import Rejected
 from streamflow.kafka.publication import read_log
@@ -195,9 +196,7 @@ def _steps(steps: dict[str, StepProgress]) -> list[str]:
 
 def _state(step: StepProgress) -> str:
     return (
-        f"{step.state}, {step.outcome}"
-        if step.state in ("done", "failed") and step.outcome not in (None, step.state)
-        else step.words()
+        f"{step.state}, {step.outcome}" if step.state == "done" and step.outcome not in (None, "done") else step.words()
     )
 
 
@@ -206,9 +205,9 @@ def _more(step: StepProgress) -> str:
     said = []
     if step.operation:
         said.append(step.operation)
-    if step.total is not None and step.state != "items":
+    if step.total is not None and step.state != "listing":
         said.append(f"{step.done} of {step.total} items" + (f", {step.failed} failed" if step.failed else ""))
-    if step.error is not None and step.state != "done":
+    if step.error is not None and (step.state != "done" or step.outcome in NO_OUTCOME):
         said.append(
             f"last error {step.error.code}: {step.error.message}"
             + (f" (item {step.error.item})" if step.error.item is not None else "")
@@ -218,7 +217,7 @@ def _more(step: StepProgress) -> str:
             f"child {', '.join(step.children[-3:])}"
             + (f" and {len(step.children) - 3} more" if len(step.children) > 3 else "")
         )
-    if step.approval is not None and step.state == "approval":
+    if step.approval is not None and step.state == "awaiting_approval":
         said.append(f"{' or '.join(step.approval.who)} may decide: {step.approval.text}")
     if step.decided is not None:
         said.append(f"{step.decided.decision} by {step.decided.by}")

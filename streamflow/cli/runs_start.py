@@ -16,7 +16,8 @@ from ruamel.yaml.error import YAMLError
 
 from streamflow.cli import objects, output
 from streamflow.cli.session import EXIT_OUTSIDE, Session, session_of
-from streamflow.cli.timeline import short, told
+from streamflow.cli.timeline import told
+from streamflow.engine.steps.kind import short
 from streamflow.engine.transitions import ENDINGS, ApprovalRequested, Transition
 from streamflow.errors import Rejected
 from streamflow.ids import partition_of

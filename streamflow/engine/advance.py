@@ -3,46 +3,15 @@ transitions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
-from typing import Any
 
-from streamflow.definition.plan import (
-    NO_OUTCOME,
-    ApprovalPlan,
-    CallPlan,
-    ChildPlan,
-    ChoosePlan,
-    DelayPlan,
-    EmitPlan,
-    ExpressionError,
-    FailPlan,
-    PrintPlan,
-    SetPlan,
-    StepPlan,
-    WaitPlan,
-)
-from streamflow.engine.calls import begin_call, begin_list
-from streamflow.engine.commands import Continue
+from streamflow.definition.plan import NO_OUTCOME, StepPlan
 from streamflow.engine.draft import RunDraft, answer_of
-from streamflow.engine.effects import AppendCommand, PrintLine, PublishEvent
 from streamflow.engine.evaluation import Parked, Place
-from streamflow.engine.stopping import stop
-from streamflow.engine.transitions import (
-    ApprovalRequested,
-    BranchChosen,
-    DelayElapsed,
-    DelayStarted,
-    EventEmitted,
-    LinePrinted,
-    RunCompleted,
-    StepParked,
-    StepsSkipped,
-    ValuesSet,
-    WaitStarted,
-)
-
-TEXT_CHARS = 4000  # of what is shown to people
+from streamflow.engine.steps.registry import begin_step
+from streamflow.engine.stopping import go_on_stopping
+from streamflow.engine.transitions import RunCompleted, StepParked, StepsSkipped
 
 
 def advance(run: RunDraft, begin_with: Iterable[str] | None = None) -> None:
@@ -62,10 +31,7 @@ def advance(run: RunDraft, begin_with: Iterable[str] | None = None) -> None:
             continue
         if run.full:
             _flush(run, skipped)
-            head = run.head
-            run.draft.effects.append(
-                AppendCommand(head.key, Continue(f"continue/{head.run}/{head.seq}", head.run, head.seq))
-            )
+            run.go_on_later()
             return
         if verdict:
             _flush(run, skipped)
@@ -84,23 +50,33 @@ def advance(run: RunDraft, begin_with: Iterable[str] | None = None) -> None:
         run.record(_completed(run))
 
 
+def go_on_after(run: RunDraft, step: StepPlan) -> None:
+    """Begin what may begin now that `step` may have ended."""
+    if run.closed or run.head.steps[step.id].status not in ("done", "skipped"):
+        return
+    if run.head.stopping is not None:
+        go_on_stopping(run)
+    else:
+        advance(run, step.dependents)
+
+
 def _completed(run: RunDraft) -> RunCompleted:
     """The end of the run with its output: that of the step the definition names, or None if it has none, or one that no
     record takes."""
     head, ended, step = run.head, _ended(run), run.plan.output
     if step is None or head.steps[step].status != "done" or head.steps[step].outcome in NO_OUTCOME:
-        return RunCompleted(ended)
-    completed = RunCompleted(ended, run.output(step))
+        return RunCompleted(ended=ended)
+    completed = RunCompleted(ended=ended, output=run.output(step))
     try:
         Place(run).fits(completed if head.parent is None else answer_of(head.parent, head.run, completed), "output")
     except Parked:
-        return RunCompleted(ended)
+        return RunCompleted(ended=ended)
     return completed
 
 
 def _flush(run: RunDraft, skipped: list[str]) -> None:
     if skipped:
-        run.record(StepsSkipped(tuple(skipped)))
+        run.record(StepsSkipped(steps=tuple(skipped)))
         skipped.clear()
 
 
@@ -138,84 +114,7 @@ def _begin(run: RunDraft, step: StepPlan) -> bool:
     try:
         if step.condition is not None and not Place(run).evaluate(step.condition.holds, step.condition, "if"):
             return False
-        if step.each is not None:
-            begin_list(run, step, step.each)
-        else:
-            _BEGIN[type(step.work)](run, step, step.work)
+        begin_step(run, step)
     except Parked as parked:
-        run.record(StepParked(parked.code, parked.at), step.id)
+        run.record(StepParked(code=parked.code, at=parked.at), step.id)
     return True
-
-
-def _wait(run: RunDraft, step: StepPlan, work: WaitPlan) -> None:
-    draft, head = run.draft, run.head
-    due = None if work.within_ms is None else draft.now_ms + work.within_ms
-    since = draft.offset if work.since == "here" else None
-    run.record(WaitStarted(tuple(sorted({clause.event for clause in work.clauses})), due, since), step.id)
-    draft.mailbox(head.definition, head.key).claim_for(run, step)
-
-
-def _choose(run: RunDraft, step: StepPlan, work: ChoosePlan) -> None:
-    for branch in work.branches:
-        if branch.condition is None or Place(run).evaluate(
-            branch.condition.holds, branch.condition, f"choose/{branch.id}"
-        ):
-            run.record(BranchChosen(branch.id), step.id)
-            return
-    run.record(BranchChosen(None), step.id)
-
-
-def _set(run: RunDraft, step: StepPlan, work: SetPlan) -> None:
-    run.record(ValuesSet(Place(run).values(work.values, "set")), step.id)
-
-
-def _emit(run: RunDraft, step: StepPlan, work: EmitPlan) -> None:
-    head, place = run.head, Place(run)
-    data, key = place.values(work.data, "emit"), place.key(work.key, "emit/key")
-    event_id = f"{head.run}/{head.seq + 1}"
-    run.record(EventEmitted(work.event, work.topic, event_id, key, data), step.id)
-    draft = run.draft
-    draft.effects.append(
-        PublishEvent(work.topic, key, event_id, work.event, draft.now_ms, data, head.definition, head.run, draft.trace)
-    )
-
-
-def _delay(run: RunDraft, step: StepPlan, work: DelayPlan) -> None:
-    if work.for_ms is not None:
-        until = run.draft.now_ms + work.for_ms
-    else:
-        assert work.until is not None
-        until = Place(run).evaluate(work.until.instant_ms, work.until, "delay/until")
-    run.record(DelayStarted(until), step.id)
-    if until <= run.draft.now_ms:
-        run.record(DelayElapsed(until), step.id)
-
-
-def _approval(run: RunDraft, step: StepPlan, work: ApprovalPlan) -> None:
-    text = Place(run).text(work.text, "approval/text")[:TEXT_CHARS]
-    due = None if work.within_ms is None else run.draft.now_ms + work.within_ms
-    run.record(ApprovalRequested(text, work.who, work.form, due), step.id)
-
-
-def _fail(run: RunDraft, step: StepPlan, work: FailPlan) -> None:
-    stop(run, "failed", Place(run).text(work.reason, "fail/reason"), step.id)
-
-
-def _print(run: RunDraft, step: StepPlan, work: PrintPlan) -> None:
-    text = Place(run).text(work.text, "print/text")[:TEXT_CHARS]
-    run.record(LinePrinted(text), step.id)
-    run.draft.effects.append(PrintLine(run.head.run, step.id, text))
-
-
-_BEGIN: dict[type, Callable[[RunDraft, StepPlan, Any], None]] = {
-    WaitPlan: _wait,
-    ChoosePlan: _choose,
-    SetPlan: _set,
-    EmitPlan: _emit,
-    DelayPlan: _delay,
-    PrintPlan: _print,
-    CallPlan: begin_call,
-    ChildPlan: begin_call,
-    ApprovalPlan: _approval,
-    FailPlan: _fail,
-}

@@ -36,5 +36,3 @@ def repin(draft: Draft, own: Own) -> Pins:
 def _unused(draft: Draft, contents: Mapping[str, PinnedContent]) -> list[str]:
     limit_ms = draft.now_ms - draft.limits.unused_content_ms
     return [sha for sha, content in contents.items() if not content.open_runs and content.used_ms < limit_ms]
-
-

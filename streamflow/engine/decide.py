@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from streamflow.engine import commands as c
 from streamflow.engine.approvals import decide_approval
+from streamflow.engine.contents import repin
 from streamflow.engine.draft import Draft, Limits
 from streamflow.engine.effects import DeadLetter, Effect, RecordRejection
-from streamflow.engine.contents import repin
 from streamflow.engine.mailbox import memory
 from streamflow.engine.mailbox.delivery import continue_delivery, deliver, end_keeping, settle
 from streamflow.engine.mailbox.records import tally_key
@@ -25,7 +25,8 @@ from streamflow.engine.requests import cancel_run, continue_run, fail_run, retry
 from streamflow.engine.results import complete_attempt, fail_attempt, suspend_attempt
 from streamflow.engine.starts import answer_parent, start_run
 from streamflow.engine.state import OWN, Counts, Own, RunState, StateView, Watermark, run_key
-from streamflow.engine.timing import advance_watermark, fire_timer
+from streamflow.engine.timers import fire_timer
+from streamflow.engine.timing import advance_watermark
 from streamflow.engine.transitions import StepParked
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamflow.definition.plan import NO_OUTCOME, START, Compiled, Plan
-from streamflow.engine.commands import CompleteAttempt, FailAttempt, Parent
+from streamflow.engine.commands import CompleteAttempt, Continue, FailAttempt, Parent
 from streamflow.engine.effects import AppendCommand, Effect
 from streamflow.engine.evolve import evolve, records_of
 from streamflow.engine.mailbox.buckets import Memories
@@ -31,6 +31,7 @@ from streamflow.engine.transitions import (
 from streamflow.ids import run_id
 
 _ENDS_WAITS = frozenset({WaitStarted, WaitTimedOut, StepsSkipped, RunStopping})  # after which kept events may leave
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -126,6 +127,12 @@ class RunDraft:
         """Whether this command has made as many transitions as one may."""
         return len(self.draft.transitions) >= self.draft.limits.transitions
 
+    def go_on_later(self) -> None:
+        """Ask for a further command, because this one has made as many transitions as one may."""
+        head = self.head
+        again = Continue(id=f"continue/{head.run}/{head.seq}", run=head.run, seq=head.seq)
+        self.draft.effects.append(AppendCommand(head.key, again))
+
     def record(
         self, data: Any, step: str | None = None, *, attempt: int | None = None, run: str = "", key: str = ""
     ) -> Transition:
@@ -138,7 +145,7 @@ class RunDraft:
         transition = Transition(run, plan.name, plan.version, key, seq, draft.now_ms, draft.cause, data, step, attempt)
         draft.transitions.append(transition)
         after = self.state = evolve(before, transition)
-        for name, record in records_of(before, transition, plan.reads):
+        for name, record in records_of(before, after, transition, plan.reads):
             draft.put(name, record)
         if type(data) in ENDINGS:
             self._close(after, transition)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from streamflow.definition.plan import Compiled, ExpressionError
 from streamflow.engine.depth import VALUE_DEPTH, deeper, may_be_deeper
-from streamflow.engine.draft import RunDraft
+
+if TYPE_CHECKING:
+    from streamflow.engine.draft import RunDraft
+
+TEXT_CHARS = 4000  # of what is shown to people
 
 _encoder = msgspec.json.Encoder()
 

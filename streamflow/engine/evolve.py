@@ -1,51 +1,42 @@
 """Evolving: (state, transition) -> state. Never refuses a recorded fact, never looks at a plan.
 
-`records_of` gives the records beside the head that a transition writes or deletes: outputs and timers.
+Facts about steps are in `steps/`, those about the run as a whole are here. `records_of` gives the records beside the
+head that a transition writes or deletes: outputs, timers, lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from streamflow.definition.plan import START
-from streamflow.engine.evolve_attempts import (
-    APPROVAL_FACTS,
-    ATTEMPT_FACTS,
-    attempt_records,
-    parked_after,
-    retried_after,
-    step_after,
-    step_forgotten,
+import msgspec
+
+from streamflow.definition.plan import NO_OUTCOME, START
+from streamflow.engine.state import (
+    Ending,
+    Items,
+    RunState,
+    StepState,
+    Timer,
+    out_key,
+    timer_key,
 )
-from streamflow.engine.state import Ending, KeptEvent, RunState, StepState, Timer, out_key, timer_key
+from streamflow.engine.steps.items import list_forgotten, outputs_forgotten
+from streamflow.engine.steps.kind import SKIPPED, Change, FactRule, FormatTime, short
+from streamflow.engine.steps.registry import STEP_FACTS
 from streamflow.engine.transitions import (
-    ENDINGS,
-    ApprovalExpired,
-    ApprovalGiven,
-    ApprovalRequested,
-    BranchChosen,
-    CallRequested,
-    ChildRequested,
-    DelayElapsed,
-    DelayStarted,
-    EventEmitted,
-    EventKept,
-    LinePrinted,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
     RunStarted,
     RunStopping,
     StepParked,
     StepRetried,
     StepsSkipped,
     Transition,
-    ValuesSet,
-    WaitSatisfied,
-    WaitStarted,
-    WaitTimedOut,
 )
 
-DONE = StepState("done", "done")
-SKIPPED = StepState("skipped")
+replace = msgspec.structs.replace
 
 
 def evolve(state: RunState | None, transition: Transition) -> RunState:
@@ -63,206 +54,163 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
             started_ms=transition.at_ms,
             trigger=data.trigger,
             steps={},
-            seen=(),
             parent=data.parent,
         )
-    kind = type(data)
-    steps, seen, kept = _EVOLVE[kind](state, transition, data)
-    stopping, called = state.stopping, state.called
-    if kind is RunStopping:
-        stopping = Ending(data.ending, data.reason, data.undo)
-    elif (kind is CallRequested or kind is ChildRequested) and stopping is None and transition.step not in called:
-        called = (*called, transition.step or "")
-    return RunState(
-        state.run,
-        state.definition,
-        state.version,
-        state.sha,
-        state.revision,
-        state.key,
-        transition.seq,
-        state.started_ms,
-        state.trigger,
-        steps,
-        seen,
-        kept,
-        state.parent,
-        stopping,
-        called,
-    )
+    rule = FACT_RULES[type(data)]
+    changed: dict[str, Any] = {"seq": transition.seq}
+    if rule.step is not None:
+        step = transition.step or ""
+        changed["steps"] = {**state.steps, step: rule.step(state.steps.get(step), transition)}
+    if rule.run is not None:
+        changed |= rule.run(state, transition)
+    return replace(state, **changed)
 
 
-Evolved = tuple[dict[str, StepState], tuple[str, ...], tuple[KeptEvent, ...]]
-
-
-def _step(state: RunState, transition: Transition, step: StepState) -> Evolved:
-    return {**state.steps, transition.step or "": step}, state.seen, state.kept
-
-
-def _done(state: RunState, transition: Transition, data: Any) -> Evolved:
-    return _step(state, transition, DONE)
-
-
-def _branch_chosen(state: RunState, transition: Transition, data: BranchChosen) -> Evolved:
-    return _step(state, transition, StepState("done", data.branch or "none"))
-
-
-def _wait_started(state: RunState, transition: Transition, data: WaitStarted) -> Evolved:
-    began_ms = transition.at_ms if data.since_offset is not None else 0
-    waiting = StepState("waiting", None, data.due_ms, began_ms=began_ms, since_offset=data.since_offset)
-    return _step(state, transition, waiting)
-
-
-def _wait_satisfied(state: RunState, transition: Transition, data: WaitSatisfied) -> Evolved:
-    return _step(state, transition, StepState("done", data.outcome))
-
-
-def _wait_timed_out(state: RunState, transition: Transition, data: WaitTimedOut) -> Evolved:
-    return _step(state, transition, StepState("done", "timeout"))
-
-
-def _event_kept(state: RunState, transition: Transition, data: EventKept) -> Evolved:
-    seen, kept = _still_kept(state, transition.at_ms)
-    return state.steps, (*seen, data.event.id), (*kept, KeptEvent(data.event, data.until_ms))
-
-
-def _still_kept(state: RunState, at_ms: int) -> tuple[tuple[str, ...], tuple[KeptEvent, ...]]:
-    """`seen` and `kept` without the events whose time is over; nobody consumed those, so they need not be known
-    again."""
-    gone = {k.event.id for k in state.kept if not k.lasts(at_ms)}
-    if not gone:
-        return state.seen, state.kept
-    return tuple(id_ for id_ in state.seen if id_ not in gone), tuple(k for k in state.kept if k.event.id not in gone)
-
-
-def _delay_started(state: RunState, transition: Transition, data: DelayStarted) -> Evolved:
-    return _step(state, transition, StepState("delaying", None, data.until_ms))
-
-
-def _steps_skipped(state: RunState, transition: Transition, data: StepsSkipped) -> Evolved:
-    return {**state.steps, **dict.fromkeys(data.steps, SKIPPED)}, state.seen, state.kept
-
-
-def _step_parked(state: RunState, transition: Transition, data: StepParked) -> Evolved:
-    seen, kept = _still_kept(state, transition.at_ms)  # what is kept now outlasts the trouble
-    parked = parked_after(state.steps.get(transition.step or ""))
-    return {**state.steps, transition.step or "": parked}, seen, tuple(KeptEvent(k.event) for k in kept)
-
-
-def _step_retried(state: RunState, transition: Transition, data: StepRetried) -> Evolved:
-    again = retried_after(state.steps[transition.step or ""], data.deadline_ms)
-    if again is not None:
-        return _step(state, transition, again)
-    return {name: step for name, step in state.steps.items() if name != transition.step}, state.seen, state.kept
-
-
-def _attempt(state: RunState, transition: Transition, data: Any) -> Evolved:
-    return _step(state, transition, step_after(state.steps.get(transition.step or ""), transition))
-
-
-def _approval_requested(state: RunState, transition: Transition, data: ApprovalRequested) -> Evolved:
-    return _step(state, transition, StepState("approving", None, data.due_ms))
-
-
-def _approval_given(state: RunState, transition: Transition, data: ApprovalGiven) -> Evolved:
-    return _step(state, transition, StepState("done", data.decision))
-
-
-def _run_stopping(state: RunState, transition: Transition, data: RunStopping) -> Evolved:
-    return (
-        {name: step if step.status in ("done", "skipped") else SKIPPED for name, step in state.steps.items()},
-        state.seen,
-        (),
-    )
-
-
-def _ended(state: RunState, transition: Transition, data: Any) -> Evolved:
-    return state.steps, state.seen, ()
-
-
-_EVOLVE: dict[type, Callable[[RunState, Transition, Any], Evolved]] = {
-    WaitStarted: _wait_started,
-    WaitSatisfied: _wait_satisfied,
-    WaitTimedOut: _wait_timed_out,
-    EventKept: _event_kept,
-    BranchChosen: _branch_chosen,
-    ValuesSet: _done,
-    EventEmitted: _done,
-    DelayStarted: _delay_started,
-    DelayElapsed: _done,
-    LinePrinted: _done,
-    StepsSkipped: _steps_skipped,
-    StepParked: _step_parked,
-    StepRetried: _step_retried,
-    **dict.fromkeys(ATTEMPT_FACTS, _attempt),
-    ApprovalRequested: _approval_requested,
-    ApprovalGiven: _approval_given,
-    ApprovalExpired: _wait_timed_out,
-    RunStopping: _run_stopping,
-    **dict.fromkeys(ENDINGS, _ended),
-}
-
-_OUTPUTS: dict[type, Callable[[Any], Any]] = {
-    WaitSatisfied: lambda d: {
-        "event": d.event.name,
-        "source": d.event.source,
-        "id": d.event.id,
-        "time_ms": d.event.time_ms,
-        "data": d.event.data,
-    },
-    BranchChosen: lambda d: {"branch": d.branch},
-    ValuesSet: lambda d: d.values,
-    EventEmitted: lambda d: {"id": d.id, "topic": d.topic},
-    DelayElapsed: lambda d: {"until_ms": d.until_ms},
-    LinePrinted: lambda d: {"text": d.text},
-}
-
-
-def records_of(before: RunState | None, transition: Transition, reads: frozenset[str]) -> list[tuple[str, Any]]:
-    """(key, record or None to delete) for the outputs and timers that `transition` writes beside the head of its run.
-    Outputs that no expression of the plan reads (`reads`) are in `runs` only."""
-    data, run, step = transition.data, transition.run, transition.step or START
-    kind = type(data)
-    records: list[tuple[str, Any]] = []
-    if step in reads:
-        if kind is RunStarted:
-            records.append((out_key(run, START), data.event.data))
-        elif output := _OUTPUTS.get(kind):
-            records.append((out_key(run, step), output(data)))
-    if kind in _OUTSIDE:
-        records += attempt_records(before.steps.get(step) if before is not None else None, transition, step in reads)
-    elif kind is WaitStarted:
-        if data.due_ms is not None:
-            records.append((timer_key(data.due_ms, run, step), Timer(run, step, data.due_ms)))
-    elif kind is DelayStarted:
-        records.append((timer_key(data.until_ms, run, step), Timer(run, step, data.until_ms)))
-    elif kind is StepRetried:
-        if data.deadline_ms is not None:
-            records.append((timer_key(data.deadline_ms, run, step), Timer(run, step, data.deadline_ms)))
-    elif before is not None and kind in _DISARMING:
-        state = before.steps.get(step)
-        if state is not None and (armed := state.due_ms) is not None:
-            records.append((timer_key(armed, run, step), None))
-    elif before is not None and kind is StepsSkipped:
-        for name in data.steps:
-            if (skipped := before.steps.get(name)) is not None:  # it was parked
-                records += step_forgotten(run, name, skipped, name in reads)
-    elif before is not None and kind is RunStopping:
-        for name, state in before.steps.items():
-            if state.status not in ("done", "skipped"):
-                records += step_forgotten(run, name, state, name in reads)
-    elif before is not None and kind in ENDINGS:
-        records += forgotten(before, reads)
+def records_of(before: RunState | None, after: RunState, transition: Transition, reads: frozenset[str]) -> list[Change]:
+    """The records that `transition` writes or deletes beside the head of its run, which it took from `before` to
+    `after`. Outputs that no expression of the plan reads (`reads`) are in `runs` only."""
+    run, step = transition.run, transition.step or START
+    rule = FACT_RULES[type(transition.data)]
+    records: list[Change] = []
+    if rule.output is not None and step in reads:
+        records.append((out_key(run, step), rule.output(transition.data)))
+    if before is None:
+        return records
+    if step != START:
+        records += _timer_changes(run, step, before.steps.get(step), after.steps.get(step))
+    if rule.records is not None:
+        records += rule.records(before, transition, reads)
     return records
 
 
-_DISARMING = frozenset({WaitSatisfied, WaitTimedOut, DelayElapsed, StepParked})
-_OUTSIDE = frozenset({*ATTEMPT_FACTS, *APPROVAL_FACTS})
+def _timer_changes(run: str, step: str, before: StepState | None, after: StepState | None) -> Iterator[Change]:
+    armed = before.due_ms if before is not None else None
+    due = after.due_ms if after is not None else None
+    # one that stays is not touched: a timer that is written again in the decision that deletes it would pass for a new
+    # one
+    if armed != due:
+        if armed is not None:
+            yield timer_key(armed, run, step), None
+        if due is not None:
+            yield timer_key(due, run, step), Timer(run=run, step=step, due_ms=due)
 
 
-def forgotten(state: RunState, reads: frozenset[str]) -> Iterator[tuple[str, None]]:
-    """The deletion of every record of a run that ends, but its head."""
+# -- facts about the run
+
+
+def parked_after(before: StepState | None) -> StepState:
+    """A parked step; one that has called keeps what a retry goes on from."""
+    if before is None or not before.attempt:
+        return StepState(status="parked")
+    return replace(before, status="parked", outcome=None, due_ms=None, deadline_ms=None, child=None)
+
+
+def retried_after(before: StepState, deadline_ms: int | None) -> StepState | None:
+    """A parked step that is tried again, a list until `deadline_ms`; None: from its beginning."""
+    if not before.attempt:
+        return None
+    if before.items is None:
+        return replace(before, status="retrying", spent=before.attempt)
+    succeeded = before.items.total - before.items.failed
+    items = Items(total=before.items.total, begun=succeeded, ended=succeeded, failed=0, again=0)
+    return replace(before, status="listing", due_ms=deadline_ms, deadline_ms=deadline_ms, spent=0, items=items)
+
+
+def _parked(state: RunState, transition: Transition) -> dict[str, Any]:
+    step = transition.step or ""
+    return {"steps": {**state.steps, step: parked_after(state.steps.get(step))}}
+
+
+def _retried(state: RunState, transition: Transition) -> dict[str, Any]:
+    steps = dict(state.steps)
+    after = retried_after(steps.pop(transition.step or ""), transition.data.deadline_ms)
+    return {"steps": steps if after is None else {**state.steps, transition.step or "": after}}
+
+
+def _skipped(state: RunState, transition: Transition) -> dict[str, Any]:
+    return {"steps": {**state.steps, **dict.fromkeys(transition.data.steps, SKIPPED)}}
+
+
+def _skipped_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
+    for name in transition.data.steps:
+        if (step := state.steps.get(name)) is not None:  # it was parked
+            yield from step_forgotten(state.run, name, step, name in reads)
+
+
+def _stopping(state: RunState, transition: Transition) -> dict[str, Any]:
+    data = transition.data
+    return {
+        "steps": {name: step if step.status in ("done", "skipped") else SKIPPED for name, step in state.steps.items()},
+        "stopping": Ending(ending=data.ending, reason=data.reason, undo=data.undo),
+    }
+
+
+def _stopping_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
+    for name, step in state.steps.items():
+        if step.status not in ("done", "skipped"):
+            yield from step_forgotten(state.run, name, step, name in reads)
+
+
+def _ended_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
     if START in reads:
         yield out_key(state.run, START), None
     for name, step in state.steps.items():
         yield from step_forgotten(state.run, name, step, name in reads)
+
+
+def step_forgotten(run: str, name: str, state: StepState, read: bool) -> Iterator[Change]:
+    """The deletion of every record of a step but those of its items, which only the state knows."""
+    if state.due_ms is not None:
+        yield timer_key(state.due_ms, run, name), None
+    if state.items is not None:
+        if state.status != "done":
+            yield from list_forgotten(run, name, state.items.total)
+        if read:
+            yield from outputs_forgotten(run, name, state.items.total)
+    if (
+        read
+        and state.status == "done"
+        and (state.outcome != "timeout" or state.attempt)
+        and (state.items is None or state.outcome in NO_OUTCOME)
+    ):
+        yield out_key(run, name), None
+
+
+def _started_words(data: RunStarted, time: FormatTime) -> str:
+    by = "by request"
+    if data.trigger:
+        by = f"by trigger {data.trigger}"
+    elif data.parent:
+        by = f"by step {data.parent.step} of run {data.parent.run}"
+    return f"started {by}: " + (f"{data.event.name} " if data.event.name else "") + short(data.event.data)
+
+
+def _stopping_words(data: RunStopping, time: FormatTime) -> str:
+    undone = f"{', '.join(data.undo)} {'is' if len(data.undo) == 1 else 'are'} undone"
+    return f"ends as {data.ending} ({data.reason or 'no reason given'}) once {undone}"
+
+
+def _completed_words(data: RunCompleted, time: FormatTime) -> str:
+    return f"completed: {', '.join(data.ended)}" + (f"; output {short(data.output)}" if data.output is not None else "")
+
+
+RUN_FACTS: dict[type, FactRule] = {
+    RunStarted: FactRule(words=_started_words, output=lambda data: data.event.data),
+    RunStopping: FactRule(words=_stopping_words, run=_stopping, records=_stopping_records),
+    StepsSkipped: FactRule(
+        words=lambda data, time: f"skipped {', '.join(data.steps)}", run=_skipped, records=_skipped_records
+    ),
+    StepParked: FactRule(
+        words=lambda data, time: f"PARKED at {data.at}: {data.code}; retry, skip or fail it with `streamflow runs`",
+        run=_parked,
+    ),
+    StepRetried: FactRule(words=lambda data, time: "retried", run=_retried),
+    RunCompleted: FactRule(words=_completed_words, records=_ended_records),
+    RunFailed: FactRule(words=lambda data, time: f"failed: {data.reason or 'no reason given'}", records=_ended_records),
+    RunCancelled: FactRule(
+        words=lambda data, time: f"cancelled: {data.reason or 'no reason given'}", records=_ended_records
+    ),
+}
+
+FACT_RULES: dict[type, FactRule] = RUN_FACTS | STEP_FACTS
+"""What every fact does. A test holds it to have all of them."""

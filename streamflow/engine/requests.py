@@ -7,12 +7,13 @@ from typing import Any
 from streamflow.definition.plan import StepPlan
 from streamflow.engine import commands as c
 from streamflow.engine.advance import advance
-from streamflow.engine.calls import begin_attempt, forget_items, go_on_list
 from streamflow.engine.draft import Draft, RunDraft
 from streamflow.engine.evaluation import Parked
 from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
 from streamflow.engine.state import Own
+from streamflow.engine.steps.attempts import begin_attempt
+from streamflow.engine.steps.items import forget_items, go_on_list
 from streamflow.engine.stopping import go_on_stopping, stop
 from streamflow.engine.transitions import StepParked, StepRetried, StepsSkipped
 

@@ -23,13 +23,19 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from streamflow.engine.commands import Event, Parent
+from streamflow.engine.commands import Parent
 from streamflow.engine.mailbox.buckets import Memories
 from streamflow.engine.mailbox.records import Box, Mail, Remembered
 
 OWN = "own"
 LIST_CHUNK = 100  # items of a list in one record: reading one item decodes a chunk
-WRITTEN_ONCE = ("out/", "timer/", "list/", "mail/", "due/")  # never written again under the same key before they are deleted
+WRITTEN_ONCE = (
+    "out/",
+    "timer/",
+    "list/",
+    "mail/",
+    "due/",
+)  # never written again under the same key before they are deleted
 
 
 def content_key(sha: str) -> str:
@@ -81,7 +87,16 @@ class Items(Struct, frozen=True, omit_defaults=True):
 
 
 Status = Literal[
-    "waiting", "delaying", "calling", "retrying", "suspended", "listing", "approving", "parked", "done", "skipped"
+    "waiting",
+    "delayed",
+    "calling",
+    "retrying",
+    "suspended",
+    "listing",
+    "awaiting_approval",
+    "parked",
+    "done",
+    "skipped",
 ]
 
 
@@ -115,17 +130,6 @@ class ItemState(Struct, frozen=True, omit_defaults=True):
     child: ChildRef | None = None
 
 
-class KeptEvent(Struct, frozen=True, omit_defaults=True):
-    """An event ahead of its wait. Without `until_ms` it is kept until the run ends: the run was parked, which no clock
-    counts."""
-
-    event: Event
-    until_ms: int | None = None
-
-    def lasts(self, at_ms: int) -> bool:
-        return self.until_ms is None or self.until_ms >= at_ms
-
-
 class Ending(Struct, frozen=True, omit_defaults=True):
     """How a run that is stopping will end, and the steps that are undone before, in this order."""
 
@@ -135,8 +139,7 @@ class Ending(Struct, frozen=True, omit_defaults=True):
 
 
 class RunState(Struct, frozen=True, omit_defaults=True):
-    """The head of an open run. `seen` are the ids of the events that started it, that it consumed or that it keeps;
-    `called` the steps that called something outside, in that order."""
+    """The head of an open run. `called` are the steps that called something outside, in that order."""
 
     run: str
     definition: str
@@ -148,8 +151,6 @@ class RunState(Struct, frozen=True, omit_defaults=True):
     started_ms: int
     trigger: str
     steps: dict[str, StepState]
-    seen: tuple[str, ...]
-    kept: tuple[KeptEvent, ...] = ()
     parent: Parent | None = None
     stopping: Ending | None = None
     called: tuple[str, ...] = ()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from streamflow.engine.calls import begin_call, call_off, forget_items
-from streamflow.engine.draft import RunDraft
+from typing import TYPE_CHECKING
+
 from streamflow.engine.evaluation import Parked
+from streamflow.engine.steps.attempts import begin_attempt, call_off
+from streamflow.engine.steps.items import cancel_items, forget_items
 from streamflow.engine.transitions import RunCancelled, RunFailed, RunStopping, StepParked
+
+if TYPE_CHECKING:
+    from streamflow.engine.draft import RunDraft
 
 REASON_CHARS = 1000  # it stays in the head of a run that stops
 
@@ -19,9 +24,11 @@ def stop(run: RunDraft, ending: str, reason: str, step: str | None = None) -> No
         if state.status not in ("done", "skipped"):
             planned = plan.step(name)
             assert planned is not None
-            call_off(run, planned, state)
             if state.items is not None:
+                cancel_items(run, planned, state.items.total)
                 forget_items(run, name, state.items.total)
+            else:
+                call_off(run, planned, state)
     undo = tuple(name for name in reversed(head.called) if plan.steps[name].undo is not None)
     if head.stopping is not None or not undo:
         _end(run, ending, reason, step)
@@ -40,7 +47,7 @@ def go_on_stopping(run: RunDraft) -> None:
         state = run.head.steps.get(undo.id)
         if state is None:
             try:
-                begin_call(run, undo, undo.work)  # type: ignore[arg-type]
+                begin_attempt(run, undo, 1)
             except Parked as parked:
                 run.record(StepParked(parked.code, parked.at), undo.id)
             return

@@ -45,14 +45,6 @@ class WaitTimedOut(Struct, frozen=True):
     due_ms: int
 
 
-class EventKept(Struct, frozen=True):
-    """`event` came ahead of its wait, and is kept until `until_ms` (None: the run is parked, and a wait after that may
-    have it)."""
-
-    event: Event
-    until_ms: int | None
-
-
 class BranchChosen(Struct, frozen=True):
     """None: no condition held and there was no branch without one."""
 
@@ -201,7 +193,7 @@ class StepsSkipped(Struct, frozen=True):
 
 class StepParked(Struct, frozen=True):
     """The step cannot go on; a person retries it, skips it, or fails the run. `at` names the part of the step that
-    failed. What the run keeps is kept for as long as that takes."""
+    failed."""
 
     code: str
     at: str
@@ -234,7 +226,6 @@ Fact = (
     | WaitStarted
     | WaitSatisfied
     | WaitTimedOut
-    | EventKept
     | BranchChosen
     | ValuesSet
     | EventEmitted

@@ -1,82 +1,112 @@
-"""How far each step of a run is, as its transitions say: attempts, errors, items of a list, child runs, approvals."""
+"""How far each step of a run is, folded from its transitions: attempts, errors, items of a list, child runs,
+approvals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from streamflow.definition.plan import NO_OUTCOME
 from streamflow.engine import transitions as t
+from streamflow.engine.evolve import FACT_RULES, parked_after, retried_after
+from streamflow.engine.state import Status, StepState
+from streamflow.engine.steps.kind import SKIPPED, STATUS_WORDS
 from streamflow.engine.transitions import Transition
 
-State = Literal[
-    "waiting",
-    "delayed",
-    "calling",
-    "pausing",
-    "suspended",
-    "child",
-    "items",
-    "approval",
-    "parked",
-    "done",
-    "failed",
-    "skipped",
-]
-
-OPEN: frozenset[State] = frozenset(
-    {"waiting", "delayed", "calling", "pausing", "suspended", "child", "items", "approval", "parked"}
-)
+OPEN: frozenset[Status] = frozenset(STATUS_WORDS) - {"done", "skipped"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepError:
-    """An attempt that failed: of which item of a list, and when it is tried again (None: it is not)."""
+    """An attempt that failed."""
 
     attempt: int | None
     code: str
     message: str
+
     item: int | None
+    """The item of a list that it was for."""
+
     retry_ms: int | None
+    """When it is tried again, in epoch milliseconds (None: it is not)."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class StepProgress:
-    """A step that has begun. `outcome` is how it ended; `until_ms` the end of what it waits for now. `parked` is why it
-    cannot go on.
+    """A step that has begun."""
 
-    Of a list, `total` are its items, `done` and `failed` those that have ended, `attempts` those of all items
-    together."""
+    now: StepState | None = None
+    """Its state, as the engine has it (None: only while its first transition is being taken)."""
 
-    state: State
-    outcome: str | None = None
-    until_ms: int | None = None
     operation: str | None = None
+    """Of a call: the operation."""
+
     attempts: int = 0
+    """Attempts of a call so far; of a list, those of all items together."""
+
     error: StepError | None = None
-    total: int | None = None
-    done: int = 0
-    failed: int = 0
+    """The latest attempt that failed."""
+
     children: list[str] = field(default_factory=list)
+    """The ids of the child runs that it started."""
+
     approval: t.ApprovalRequested | None = None
     decided: t.ApprovalGiven | None = None
+
     parked: str | None = None
+    """The code of what it was parked for."""
+
+    run_failed: bool = False
+    """Whether it was still open when the run failed."""
+
+    @property
+    def state(self) -> Status:
+        assert self.now is not None
+        return self.now.status
+
+    @property
+    def outcome(self) -> str | None:
+        """How it ended."""
+        return self.now.outcome if self.now is not None else None
+
+    @property
+    def until_ms(self) -> int | None:
+        """The end of what it waits for now, in epoch milliseconds."""
+        if self.now is None:
+            return None
+        return self.now.deadline_ms if self.now.status == "calling" else self.now.due_ms
+
+    @property
+    def total(self) -> int | None:
+        """Of a list: how many items it has."""
+        return self.now.items.total if self.now is not None and self.now.items is not None else None
+
+    @property
+    def done(self) -> int:
+        """Of a list: how many items have succeeded."""
+        return self.now.items.ended - self.now.items.failed if self.now is not None and self.now.items else 0
+
+    @property
+    def failed(self) -> int:
+        """Of a list: how many items have failed."""
+        return self.now.items.failed if self.now is not None and self.now.items else 0
 
     def words(self) -> str:
         """The state in a few words."""
+        words = STATUS_WORDS[self.state]
         if self.state == "parked":
-            return f"parked: {self.parked}"
-        if self.state == "items":
-            return f"{self.done + self.failed} of {self.total} items" + (
-                f", {self.failed} failed" if self.failed else ""
-            )
+            return f"{words}: {self.parked}"
+        if self.state == "listing":
+            failed = f", {self.failed} failed" if self.failed else ""
+            return f"{self.done + self.failed} of {self.total} {words}{failed}"
         if self.state == "calling":
-            return f"attempt {self.attempts}" if self.attempts > 1 else "calling"
-        if self.state == "pausing":
-            return f"failed: {self.error.code}, tried again" if self.error is not None else "tried again"
-        return {"child": "child run", "approval": "approval", "suspended": "waits for a callback"}.get(
-            self.state, self.state
-        )
+            if self.children:
+                return "child run"
+            return f"attempt {self.attempts}" if self.attempts > 1 else words
+        if self.state == "retrying" and self.error is not None:
+            return f"{words} after {self.error.code}"
+        return words
 
     def facts(self) -> dict[str, Any]:
         """The progress as JSON would have it; what does not apply is left out."""
@@ -112,31 +142,40 @@ class StepProgress:
 
 def take(steps: dict[str, StepProgress], transition: Transition) -> None:
     """Takes `transition` into `steps`, by step id. Steps that have not begun are not there."""
-    data, name, kind = transition.data, transition.step, type(transition.data)
-    whole = _WHOLE.get(kind)
+    data, name = transition.data, transition.step
+    whole = _WHOLE_RUN.get(type(data))
     if whole is not None:
         whole(steps, data, name or "")
-    elif name and kind is not t.EventKept:
-        step = steps.get(name)
-        if step is None:
-            step = steps[name] = StepProgress("done")
-        _TAKE.get(kind, _end)(step, data, transition)
+        return
+    rule = FACT_RULES[type(data)]
+    if rule.step is None or not name:
+        return
+    step = steps.setdefault(name, StepProgress())
+    step.now = rule.step(step.now, transition)
+    detail = _DETAILS.get(type(data))
+    if detail is not None:
+        detail(step, data, transition)
 
 
 def _skip(steps: dict[str, StepProgress], data: t.StepsSkipped, _name: str) -> None:
     for skipped in data.steps:
-        steps[skipped] = StepProgress("skipped")
+        steps[skipped] = StepProgress(now=SKIPPED)
 
 
-def _retry(steps: dict[str, StepProgress], _data: t.StepRetried, name: str) -> None:
+def _park(steps: dict[str, StepProgress], data: t.StepParked, name: str) -> None:
+    step = steps.setdefault(name, StepProgress())
+    step.now, step.parked = parked_after(step.now), data.code
+
+
+def _retry(steps: dict[str, StepProgress], data: t.StepRetried, name: str) -> None:
     """A parked step begins again: a call with further attempts, a list with the items that failed, others from their
     beginning."""
     step = steps.get(name)
-    if step is None or not (step.attempts or step.children or step.total is not None):
+    after = retried_after(step.now, data.deadline_ms) if step is not None and step.now is not None else None
+    if step is None or after is None:
         steps.pop(name, None)
         return
-    step.state, step.outcome, step.parked = "calling" if step.total is None else "items", None, None
-    step.failed = 0
+    step.now, step.parked = after, None
 
 
 def _stop(steps: dict[str, StepProgress], data: t.RunStopping, _name: str) -> None:
@@ -151,105 +190,48 @@ def _end_run(steps: dict[str, StepProgress], data: t.RunFailed | t.RunCancelled,
 def _close(steps: Iterable[StepProgress], failed: bool) -> None:
     for step in steps:
         if step.state in OPEN:
-            step.state = "failed" if failed else "skipped"
-
-
-def _end(step: StepProgress, data: Any, _transition: Transition) -> None:
-    outcome = getattr(data, "outcome", None) or getattr(data, "branch", None)
-    step.state, step.outcome, step.until_ms = "done", outcome, None
-
-
-def _wait(step: StepProgress, data: t.WaitStarted, _transition: Transition) -> None:
-    step.state, step.until_ms = "waiting", data.due_ms
-
-
-def _timed_out(step: StepProgress, _data: t.WaitTimedOut | t.ApprovalExpired, _transition: Transition) -> None:
-    step.state, step.outcome, step.until_ms = "done", "timeout", None
-
-
-def _delay(step: StepProgress, data: t.DelayStarted, _transition: Transition) -> None:
-    step.state, step.until_ms = "delayed", data.until_ms
-
-
-def _list(step: StepProgress, data: t.ItemsListed, _transition: Transition) -> None:
-    step.state, step.total, step.until_ms = "items", len(data.items), data.deadline_ms
+            step.now, step.run_failed = SKIPPED, failed
 
 
 def _call(step: StepProgress, data: t.CallRequested, transition: Transition) -> None:
     step.operation = data.operation
     step.attempts = step.attempts + 1 if step.total is not None else transition.attempt or step.attempts + 1
-    if step.total is None:
-        step.state, step.until_ms = "calling", data.deadline_ms
 
 
 def _child(step: StepProgress, data: t.ChildRequested, _transition: Transition) -> None:
     step.children.append(data.child)
-    if step.total is None:
-        step.state, step.until_ms = "child", data.due_ms
-
-
-def _suspend(step: StepProgress, data: t.AttemptSuspended, _transition: Transition) -> None:
-    if step.total is None:
-        step.state, step.until_ms = "suspended", data.due_ms
-
-
-def _succeed(step: StepProgress, _data: t.AttemptSucceeded, _transition: Transition) -> None:
-    if step.total is not None:
-        step.done += 1
-    else:
-        step.state, step.outcome, step.until_ms = "done", "done", None
 
 
 def _fail(step: StepProgress, data: t.AttemptFailed, transition: Transition) -> None:
-    step.error = StepError(transition.attempt, data.code, data.message, data.item, data.retry_ms)
-    if step.total is not None:
-        step.failed += data.retry_ms is None
-    elif data.retry_ms is not None:
-        step.state, step.until_ms = "pausing", data.retry_ms
-    else:
-        step.state, step.outcome, step.until_ms = "failed", data.outcome, None
-
-
-def _items_ended(step: StepProgress, data: t.ItemsEnded, _transition: Transition) -> None:
-    step.state, step.outcome, step.until_ms = "failed" if data.failed else "done", data.outcome, None
+    step.error = StepError(
+        attempt=transition.attempt, code=data.code, message=data.message, item=data.item, retry_ms=data.retry_ms
+    )
 
 
 def _ask(step: StepProgress, data: t.ApprovalRequested, _transition: Transition) -> None:
-    step.state, step.approval, step.until_ms = "approval", data, data.due_ms
+    step.approval = data
 
 
 def _decide(step: StepProgress, data: t.ApprovalGiven, _transition: Transition) -> None:
-    step.state, step.outcome, step.decided, step.until_ms = "done", data.decision, data, None
+    step.decided = data
 
 
-def _park(step: StepProgress, data: t.StepParked, _transition: Transition) -> None:
-    step.state, step.parked, step.until_ms = "parked", data.code, None
-
-
-_WHOLE: dict[type, Any] = {
+_WHOLE_RUN: dict[type, Callable[[dict[str, StepProgress], Any, str], None]] = {
     t.StepsSkipped: _skip,
+    t.StepParked: _park,
     t.StepRetried: _retry,
     t.RunStopping: _stop,
-    t.RunCompleted: lambda steps, data, name: None,
     t.RunFailed: _end_run,
     t.RunCancelled: _end_run,
 }
-_TAKE: dict[type, Any] = {
-    t.WaitStarted: _wait,
-    t.WaitTimedOut: _timed_out,
-    t.DelayStarted: _delay,
-    t.ItemsListed: _list,
+_DETAILS: dict[type, Callable[[StepProgress, Any, Transition], None]] = {
     t.CallRequested: _call,
     t.ChildRequested: _child,
-    t.AttemptSuspended: _suspend,
-    t.AttemptSucceeded: _succeed,
     t.AttemptFailed: _fail,
-    t.ItemsEnded: _items_ended,
     t.ApprovalRequested: _ask,
     t.ApprovalGiven: _decide,
-    t.ApprovalExpired: _timed_out,
-    t.StepParked: _park,
 }
+"""What is shown of facts beside the state that they lead to."""
 
 
 def progress_of(history: Iterable[Transition]) -> dict[str, StepProgress]:
@@ -262,7 +244,10 @@ def progress_of(history: Iterable[Transition]) -> dict[str, StepProgress]:
 
 def step_states(history: Iterable[Transition]) -> dict[str, str]:
     """How far each step of a run is, as diagrams colour it: done, waiting, skipped, parked or failed."""
-    return {
-        name: step.state if step.state in ("done", "skipped", "parked", "failed") else "waiting"
-        for name, step in progress_of(history).items()
-    }
+    return {name: _colour(step) for name, step in progress_of(history).items()}
+
+
+def _colour(step: StepProgress) -> str:
+    if step.run_failed or (step.state == "done" and step.outcome in NO_OUTCOME and step.error is not None):
+        return "failed"
+    return step.state if step.state in ("done", "skipped", "parked") else "waiting"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -17,9 +17,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from streamflow.core.cut import Batch, batches_of, whole_cut
 from streamflow.engine.overlay import META, Store, decode_record
 from streamflow.engine.state import OWN
-from streamflow.errors import OperationError
+from streamflow.errors import EngineFault, OperationError
 from streamflow.kafka.connection import stop_consumer
 
 log = structlog.get_logger()
@@ -29,6 +30,7 @@ TOPIC_ID = f"{META}topic_id"  # of the changelog; another id is another changelo
 _CHUNK_BYTES = 4_000_000
 _POLL_MS = 20  # short: a poll that finds only the marks of transactions moves the position but does not return
 BATCH_BYTES = 512 * 1024
+REQUEST_BYTES = 2 << 20  # more than the largest record with its mark
 # then the broker ends it, so waiting longer is in vain; aiokafka would, for ever when it lost a connection in the
 # middle
 TRANSACTION_S = 30.0
@@ -63,6 +65,7 @@ class Changelog:
         self._tombstone_retention_ms = tombstone_retention_ms
         self._clock = clock
         self._producer: AIOKafkaProducer | None = None
+        self._number = 0  # of the last cut
 
     async def fence(self) -> None:
         """Take over: from here on no earlier owner can commit a checkpoint."""
@@ -71,8 +74,8 @@ class Changelog:
             transactional_id=self._transactional_id,
             acks="all",
             linger_ms=0,
-            max_batch_size=BATCH_BYTES,
-            max_request_size=2 * 1024 * 1024,
+            max_batch_size=REQUEST_BYTES,
+            max_request_size=REQUEST_BYTES,
             retry_backoff_ms=20,
             transaction_timeout_ms=int(TRANSACTION_S * 1000),
         )
@@ -95,6 +98,7 @@ class Changelog:
             while True:
                 began = self._clock()
                 count = await self._restore_once(consumer, store)
+                self._number = whole_cut(store.get)
                 if (self._clock() - began) * 1000 < self._tombstone_retention_ms:
                     return count
                 log.warning(
@@ -117,9 +121,10 @@ class Changelog:
         while await consumer.position(self._tp) < end:
             for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
                 for record in records:
-                    chunk[record.key.decode()] = record.value
+                    key = record.key.decode()
+                    chunk[key] = record.value
                     size += len(record.value or b"")
-                    count += 1
+                    count += not key.startswith(META)
             if size > _CHUNK_BYTES:
                 store.write(chunk)
                 chunk, size = {}, 0
@@ -184,9 +189,11 @@ class Changelog:
             raise OperationError(
                 "not_fenced", "expected a fenced changelog but it is not open; open the partition first"
             )
+        self._number += 1
+        batches = list(batches_of(cut, self._number, BATCH_BYTES))
         try:
             async with asyncio.timeout(TRANSACTION_S):
-                position = await self._commit(producer, cut, applied)
+                position = await self._commit(producer, batches, applied)
         except TimeoutError as error:
             raise OperationError(
                 "checkpoint_stuck",
@@ -195,27 +202,36 @@ class Changelog:
                 topic=self._tp.topic,
                 partition=self._tp.partition,
             ) from error
-        store.write({**cut, **self._meta(position)})
+        store.write({**{key: value for batch in batches for key, value in batch}, **self._meta(position)})
 
-    async def _commit(self, producer: AIOKafkaProducer, cut: Mapping[str, bytes | None], applied: int) -> int:
-        """The position behind the transaction."""
-        sent: list[tuple[Any, int]] = []  # acknowledgements of batches, and how many records each has
+    async def _commit(self, producer: AIOKafkaProducer, batches: Sequence[Batch], applied: int) -> int:
+        """The position behind the transaction.
+
+        Every batch is acknowledged before anything is committed: aiokafka fails only the batch that the broker refused,
+        and would commit the others."""
         await producer.begin_transaction()
-        batch = producer.create_batch()
-        for key, value in cut.items():
-            if batch.append(key=key.encode(), value=value, timestamp=None) is None:
-                sent.append(await self._send(producer, batch))
-                batch = producer.create_batch()
-                batch.append(key=key.encode(), value=value, timestamp=None)  # the first record of a batch always fits
-        sent.append(await self._send(producer, batch))
+        sent = [await self._send(producer, batch) for batch in batches]
+        acknowledged = await asyncio.gather(*(future for future, _ in sent))
         await producer.send_offsets_to_transaction({self._input: OffsetAndMetadata(applied + 1, "")}, self._group)
         await producer.commit_transaction()
-        position: int = max([(await future).offset + count for future, count in sent]) + 1  # and its mark
+        ends = [ack.offset + count for ack, (_, count) in zip(acknowledged, sent, strict=True)]
+        position: int = max(ends) + 1  # behind the transaction's marker
         return position
 
-    async def _send(self, producer: AIOKafkaProducer, batch: Any) -> tuple[Any, int]:
+    async def _send(self, producer: AIOKafkaProducer, records: Batch) -> tuple[Any, int]:
+        """The acknowledgement to wait for, and how many records it is for."""
+        batch = producer.create_batch()
+        for key, value in records:
+            if batch.append(key=key.encode(), value=value, timestamp=None) is None:
+                raise EngineFault(
+                    "batch_overflow",
+                    f"A checkpoint's batch of {len(records)} records did not take {key}. Report this: records are "
+                    "larger than the limits allow.",
+                    partition=self._tp.partition,
+                )
         batch.close()
-        return await producer.send_batch(batch, self._tp.topic, partition=self._tp.partition), batch.record_count()
+        future = await producer.send_batch(batch, self._tp.topic, partition=self._tp.partition)
+        return future, len(records)
 
     async def close(self) -> None:
         if self._producer is not None:

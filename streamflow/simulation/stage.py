@@ -15,6 +15,7 @@ from streamflow.definition.duration import parse_ms
 from streamflow.definition.graph import Graph, outcomes_of
 from streamflow.definition.model import Definition
 from streamflow.engine import transitions as t
+from streamflow.engine.evolve import FACT_RULES
 from streamflow.engine.tasks import Task
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
@@ -98,19 +99,8 @@ def untaken(definition: Definition, played: list[Played]) -> list[str]:
 
 def _outcome(data: Any) -> str | None:
     """How the step of a fact ended, or None if it did not end by it."""
-    if isinstance(data, t.WaitSatisfied | t.ItemsEnded):
-        return data.outcome
-    if isinstance(data, t.AttemptFailed):
-        return data.outcome if data.item is None else None
-    if isinstance(data, t.AttemptSucceeded):
-        return "done" if data.item is None else None
-    if isinstance(data, t.WaitTimedOut | t.ApprovalExpired):
-        return "timeout"
-    if isinstance(data, t.BranchChosen):
-        return data.branch or ""
-    if isinstance(data, t.ApprovalGiven):
-        return data.decision
-    return "" if isinstance(data, t.ValuesSet | t.EventEmitted | t.DelayElapsed | t.LinePrinted) else None
+    outcome = FACT_RULES[type(data)].outcome
+    return outcome(data) if outcome is not None else None
 
 
 class _Wrong(Exception):

@@ -157,7 +157,10 @@ class _Rule:
         if self._time is not None or attributes.time is not None:
             time_ms = epoch_ms(attributes.time if self._time is None else self._time(decoded))
         return Occurrence(
-            self._spec, Event(self.name, id_, time_ms, data, source), _scalar_text(self._key(decoded)) or None, attributes.trace
+            self._spec,
+            Event(self.name, id_, time_ms, data, source),
+            _scalar_text(self._key(decoded)) or None,
+            attributes.trace,
         )
 
     def _validate(self, data: Any) -> None:

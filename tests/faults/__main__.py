@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.evidence.product import ChangedError, product_hash
+from tests.evidence.results import file_of
 from tests.faults import kinds
 from tests.faults.ability import missing
 from tests.faults.nemesis import KINDS, Blow, from_json, mixed, single, to_json
@@ -78,13 +80,23 @@ def main() -> int:
         return 2
     lacking = {name: lack for name in names if (lack := missing(KINDS[name].needs))}
     usable = [name for name in names if name not in lacking]
+    product = ""
+    if asked.evidence:
+        try:
+            product = product_hash()
+        except ChangedError as error:
+            print(error, file=sys.stderr)
+            return 2
+        asked.out = file_of(product)
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
     done = _done(asked.out) if asked.out else {}
     todo = [one for one in _planned(asked, usable) if (one["kind"], one["seed"]) not in done or asked.again]
     results = list(done.values())
     began = time.monotonic()
     commit = _commit()
     for result in _tried(todo, asked.jobs, verbose=asked.verbose):
-        results.append(result | {"commit": commit})
+        bound = {"product": product, "suite": "faults"} if product else {}
+        results.append(bound | result | {"commit": commit})
         if asked.out:
             with asked.out.open("a") as out:
                 out.write(json.dumps(results[-1]) + "\n")
@@ -120,6 +132,9 @@ def _options() -> argparse.ArgumentParser:
     )
     options.add_argument(
         "--out", type=Path, metavar="FILE", help="results as JSON lines; what it has already is not tried again"
+    )
+    options.add_argument(
+        "--evidence", action="store_true", help="collect the results as evidence for the committed code"
     )
     options.add_argument("--again", action="store_true", help="try also what the file has")
     options.add_argument("--list", action="store_true", help="list the kinds of faults")
@@ -160,7 +175,11 @@ def _done(out: Path) -> dict[tuple[str, int], dict[str, Any]]:
     if not out.exists():
         return {}
     results = [json.loads(line) for line in out.read_text().splitlines() if line.endswith("}")]
-    return {(result["kind"], result["seed"]): result for result in results if result["verdict"] != "error"}
+    return {
+        (result["kind"], result["seed"]): result
+        for result in results
+        if result.get("suite", "faults") == "faults" and result["verdict"] != "error"
+    }
 
 
 def _tried(todo: Sequence[dict[str, Any]], jobs: int, *, verbose: bool) -> Iterable[dict[str, Any]]:

@@ -24,6 +24,8 @@ from streamflow.kafka.broker import EmbeddedBroker
 from streamflow_check.broker import Broker
 from streamflow_check.experiment import Experiment
 from streamflow_check.judge import judge
+from tests.evidence.product import product_hash
+from tests.evidence.results import append, file_of
 from tests.faults.outside import Outside
 from tests.faults.site import Site
 from tests.faults.work import Generator, drawn
@@ -87,7 +89,17 @@ def main() -> int:
     options.add_argument("--kill-s", type=float, default=60.0, help="seconds between kills (%(default)s)")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--out", type=Path, help="all samples as JSON lines")
+    options.add_argument("--evidence", action="store_true", help="keep the verdict as evidence for the committed code")
     asked = options.parse_args()
+    product = product_hash() if asked.evidence else ""
+    result = _soaked(asked)
+    if product:
+        verdict = {"seed": asked.seed, "hours": asked.hours, "ok": result == 0}
+        append(file_of(product), product, "soak", verdict)
+    return result
+
+
+def _soaked(asked: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="streamflow-soak-") as name:
         folder = Path(name)
         config = {"log.cleaner.backoff.ms": "1000", "log.retention.check.interval.ms": "5000"}

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaError
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from streamflow.engine.overlay import encode_record
 from streamflow.engine.state import OWN, Own
-from streamflow.errors import OperationError
+from streamflow.errors import EngineFault, OperationError
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.connection import aiokafka_config
 from streamflow.kafka.groups import engine_group
@@ -119,6 +120,53 @@ def test_a_record_of_the_largest_size_goes_into_a_cut_among_small_ones(cutter: C
         cutter.write(store, {"a": b"1", "big": b"x" * limit, "bigger": b"y" * limit, "z": b"2"})
     assert cutter.contents() == cutter.stranger.state()[1]
     assert len(cutter.contents()) == 4
+
+
+def test_a_cut_of_which_the_broker_refuses_one_batch_is_not_committed(cutter: Cutter) -> None:
+    whole = {"own": b"1", "run": b"open"}
+    topic = topic_name(cutter.settings, STATE)
+    half = {"own": b"2", "run": None, "a": b"x" * 400_000, "refused": b"y" * 800_000, "b": b"z" * 400_000, "end": b"2"}
+
+    async def second_cut(changelog: Changelog) -> None:
+        await changelog.restore(store)
+        with pytest.raises(KafkaError):
+            await changelog.write(store, half, 20)
+
+    with cutter.store() as store:
+        cutter.write(store, whole)
+        set_topic_config(cutter.settings, topic, {"max.message.bytes": "600000"})
+        cutter.run(second_cut)
+    with cutter.store("heir") as heir:
+        assert cutter.restore(heir) == len(whole)
+    assert cutter.contents() == {b"own": b"1", b"run": b"open"} == cutter.contents("heir")
+    assert cutter.stranger.committed(engine_group(cutter.settings), topic_name(cutter.settings, COMMANDS))[1] == 1
+
+
+@pytest.mark.parametrize("lost", ["!cut/0", "!cut/1", "!cut/end"])
+def test_a_restore_refuses_a_cut_of_which_a_batch_is_missing(cutter: Cutter, lost: str) -> None:
+    large = {f"k{number}": b"x" * 400_000 for number in range(3)}
+    with cutter.store() as store:
+        cutter.write(store, large, large)
+        append_older_mark(cutter, lost)
+    with cutter.store("heir") as heir, pytest.raises(EngineFault) as caught:
+        cutter.restore(heir)
+    assert caught.value.code == "changelog_torn"
+
+
+def append_older_mark(cutter: Cutter, key: str) -> None:
+    """As if the newest batch with this mark had been lost: the one of the cut before is the last."""
+    producer = Producer({"bootstrap.servers": cutter.settings.kafka.bootstrap_servers or ""})
+    topic = topic_name(cutter.settings, STATE)
+    producer.produce(topic, b"1 3" if key == "!cut/end" else b"1", key.encode(), partition=1)
+    assert producer.flush(10) == 0
+
+
+def set_topic_config(settings: Settings, topic: str, config: Mapping[str, str]) -> None:
+    client = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers or ""})
+    entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in config.items()]
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+    for future in client.incremental_alter_configs([resource]).values():
+        future.result(10)
 
 
 def test_an_owner_that_was_replaced_can_write_neither_changelog_nor_store(cutter: Cutter) -> None:

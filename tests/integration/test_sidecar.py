@@ -271,12 +271,12 @@ def test_starts_with_one_id_at_the_same_time_are_one_run(running: Running) -> No
 
     assert len({answer["run"] for answer in answers}) == 1
     told = running.client.get(f"/runs/{answers[0]['run']}", params={"wait": answers[0]["command"]}).json()
-    assert (told["seq"], told["at"]) == (2, {"ask": "approval"})
+    assert (told["seq"], told["at"]) == (2, {"ask": "awaiting approval"})
 
 
 def test_an_approval_is_listed_given_once_and_gone(running: Running) -> None:
     run, key = running.start("refund", amount=7)
-    running.wait(run, lambda told: told["at"] == {"ask": "approval"})
+    running.wait(run, lambda told: told["at"] == {"ask": "awaiting approval"})
     listed = {one["run"]: one for one in running.client.get("/approvals").json()}
     assert (listed[run]["text"], listed[run]["key"]) == ("Pay 7 back?", key)
     path = f"/runs/{run}/approvals/ask"

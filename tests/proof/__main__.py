@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from streamflow.kafka.broker import EmbeddedBroker
+from tests.evidence.product import product_hash
+from tests.evidence.results import append, file_of
 from tests.proof import loans
 from tests.proof.case import Case
 from tests.proof.judge import judge
@@ -128,7 +130,9 @@ def main() -> int:
     options.add_argument(
         "--keep", type=Path, help="work in this folder, and keep it: logs, stores and the broker's data"
     )
+    options.add_argument("--evidence", action="store_true", help="keep the report as evidence for the committed code")
     asked = options.parse_args()
+    product = product_hash() if asked.evidence else ""
     if not loans.REAL_LOG.exists():
         print(
             f"expected the real log at {loans.REAL_LOG} but it is not there; do put it there, as its README says",
@@ -143,6 +147,9 @@ def main() -> int:
             for run in range(asked.runs):
                 seed = asked.seed + run
                 rows += [prove(name, seed, broker, log, folder / f"{name}-{seed}") for name in asked.only or SCENARIOS]
+    if product:
+        for row in rows:
+            append(file_of(product), product, "proof", asdict(row) | {"ok": row.ok})
     print(json.dumps([asdict(row) | {"ok": row.ok} for row in rows], indent=2) if asked.json else table(rows))
     return 0 if all(row.ok for row in rows) else 1
 

@@ -182,6 +182,8 @@ class Stranger:
         fold: dict[int, dict[bytes, bytes]] = {partition: {} for partition in self.ends(f"{self.prefix}state")}
         for message in self.messages(f"{self.prefix}state", committed=True):
             key, value = message.key() or b"", message.value()
+            if key.startswith(b"!"):
+                continue  # the host's own: marks of cuts
             if value is None:
                 fold[message.partition()].pop(key, None)
             else:

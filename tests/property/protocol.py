@@ -235,7 +235,7 @@ class Protocol(RuleBasedStateMachine):
             (run, name)
             for run, head in sorted(self.referee.folds[number].heads.items())
             for name, s in head.steps.items()
-            if s.status == "approving"
+            if s.status == "awaiting_approval"
         ]
         if asked:
             run, step = asked[place % len(asked)]

@@ -10,13 +10,13 @@ from streamflow.engine import commands as c
 from streamflow.engine.advance import advance
 from streamflow.engine.draft import Draft, RunDraft
 from streamflow.engine.effects import DeadLetter
+from streamflow.engine.lookup import head_and_plan, open_run
 from streamflow.engine.mailbox import memory, outcomes
 from streamflow.engine.mailbox.identity import identity
 from streamflow.engine.mailbox.mailbox import Mailbox
-from streamflow.engine.mailbox.records import Entry, Mail, Miss, Position, Remembered, due_key, mailbox_of, names_of
+from streamflow.engine.mailbox.records import Entry, Mail, Miss, Position, Remembered, mailbox_of, names_of
 from streamflow.engine.marks import is_committed, refuse_long_names
 from streamflow.engine.outcome import Contents, Refused, Verdict
-from streamflow.engine.lookup import head_and_plan, open_run
 from streamflow.engine.starts import begin_run, plan_of_start
 from streamflow.engine.state import Own
 
@@ -142,8 +142,15 @@ def _start(draft: Draft, contents: Contents, box: Mailbox, command: c.Deliver) -
         return False, "run_open" if plan.policy == "one" else ""
     if len(box.runs) >= draft.limits.open_runs:
         return False, "too_many_open"
-    begin_run(draft, plan, command.start, command.key, command.event, draft.run_id(command.definition, command.key),
-              trigger=command.trigger)
+    begin_run(
+        draft,
+        plan,
+        command.start,
+        command.key,
+        command.event,
+        draft.run_id(command.definition, command.key),
+        trigger=command.trigger,
+    )
     return True, ""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from streamflow.definition.plan import ClausePlan, ExpressionError, StepPlan, WaitPlan
-from streamflow.engine.commands import ContinueDelivery, Event
+from streamflow.engine.commands import ContinueDelivery
 from streamflow.engine.effects import AppendCommand
 from streamflow.engine.mailbox import memory, outcomes
 from streamflow.engine.mailbox.records import (
@@ -154,12 +154,14 @@ class Mailbox:
         if work.since == "here":
             assert state is not None and state.since_offset is not None
             offset, at_ms = state.since_offset, state.began_ms
-        return entry.offset > offset or bool(work.keep_ms) and entry.at_ms + (work.keep_ms or 0) >= at_ms
+        return entry.offset > offset or (bool(work.keep_ms) and entry.at_ms + (work.keep_ms or 0) >= at_ms)
 
     def _may_claim(self, run: RunDraft, entry: Entry) -> bool:
         draft = self.draft
-        return not run.full and draft.claims < draft.limits.claims and (
-            not draft.claims or draft.claimed_bytes + entry.size <= draft.limits.claimed_bytes
+        return (
+            not run.full
+            and draft.claims < draft.limits.claims
+            and (not draft.claims or draft.claimed_bytes + entry.size <= draft.limits.claimed_bytes)
         )
 
     def _claim(self, run: RunDraft, entry: Entry, step: StepPlan, clause: ClausePlan) -> None:

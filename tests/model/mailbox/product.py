@@ -238,9 +238,7 @@ def _plan(name: str, version: int, policy: str, waits: tuple[Wait, ...]) -> tupl
             ends = [f"w{wait.after}"] + ([f"w{wait.after}.timeout"] if waits[wait.after].within else [])
             needs = {"needs": ends, "join": "any"}
         steps.append({"id": f"w{index}", **needs, "wait": _wait(wait)})
-    definition = a_definition(
-        *steps, name=name, version=str(version + 1), runs=policy, on=[{"id": "o", "event": "o"}]
-    )
+    definition = a_definition(*steps, name=name, version=str(version + 1), runs=policy, on=[{"id": "o", "event": "o"}])
     plan, content = a_plan(definition)
     # time is the partition's alone here: no limit waits for ingress
     unheld = {

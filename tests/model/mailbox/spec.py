@@ -158,8 +158,7 @@ class Spec:
         if any(self._clause(delivery, run, other) is not None for other in run.waits if other < wait):
             raise Broken("not the first wait in plan order")
         if any(
-            older.offset < entry and self._clause(older, run, wait) is not None
-            for older in self.kept[run.box].values()
+            older.offset < entry and self._clause(older, run, wait) is not None for older in self.kept[run.box].values()
         ):
             raise Broken("not the oldest event")
         if take == "one" and any(

@@ -56,9 +56,7 @@ def random_definitions(rng: random.Random, *, chains: bool = False) -> dict[str,
     none begins twice."""
 
     def wait(place: int) -> Wait:
-        clauses = tuple(
-            (rng.choice("oppq"), rng.choice((None, None, "tag"))) for _ in range(rng.choice((1, 1, 2)))
-        )
+        clauses = tuple((rng.choice("oppq"), rng.choice((None, None, "tag"))) for _ in range(rng.choice((1, 1, 2))))
         return Wait(
             clauses=clauses,
             take=rng.choice(("one", "one", "every")),

@@ -64,13 +64,13 @@ def test_a_call_counts_its_attempts_and_tells_its_last_error() -> None:
     ("facts", "state", "words"),
     [
         ((CALL,), "calling", "calling"),
-        ((CALL, t.AttemptFailed("busy", "", 9)), "pausing", "failed: busy, tried again"),
+        ((CALL, t.AttemptFailed("busy", "", 9)), "retrying", "retrying after busy"),
         ((CALL, t.AttemptSuspended(9)), "suspended", "waits for a callback"),
-        ((CALL, t.AttemptFailed("declined", "", None, "failure")), "failed", "failed"),
+        ((CALL, t.AttemptFailed("declined", "", None, "failure")), "done", "done"),
         ((CALL, t.AttemptFailed("declined", ""), t.StepParked("declined", "call")), "parked", "parked: declined"),
         ((CALL, t.AttemptSucceeded({})), "done", "done"),
-        ((t.ChildRequested("00000002-b", "parcel", "1", "P", {}),), "child", "child run"),
-        ((t.ApprovalRequested("?", ("alice",), None, None),), "approval", "approval"),
+        ((t.ChildRequested("00000002-b", "parcel", "1", "P", {}),), "calling", "child run"),
+        ((t.ApprovalRequested("?", ("alice",), None, None),), "awaiting_approval", "awaiting approval"),
         ((t.ApprovalRequested("?", ("alice",), None, 5), t.ApprovalExpired(5)), "done", "done"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -91,7 +91,7 @@ def test_a_list_tells_how_many_of_its_items_are_done() -> None:
         t.AttemptFailed("x", "", item=2),
     )
 
-    assert (found.state, found.words()) == ("items", "2 of 3 items, 1 failed")
+    assert (found.state, found.words()) == ("listing", "2 of 3 items, 1 failed")
     assert found.facts()["items"] == {"total": 3, "done": 1, "failed": 1}
 
 
@@ -105,7 +105,7 @@ def test_a_parked_list_goes_on_with_the_items_that_failed() -> None:
     again = (t.StepRetried(), t.CallRequested("card.charge", "default", {}, 1, item=1))
     found = step(t.ItemsListed((1, 2), None), *ended, *again)
 
-    assert (found.state, found.words()) == ("items", "1 of 2 items")
+    assert (found.state, found.words()) == ("listing", "1 of 2 items")
     assert (
         step(
             t.ItemsListed((1, 2), None), *ended, *again, t.AttemptSucceeded("b", item=1), t.ItemsEnded(2, 0, "done")
@@ -170,7 +170,7 @@ def test_no_fact_of_the_engine_is_too_much_for_it() -> None:
     assert {name: found.words() for name, found in steps.items()} == {
         "charge": "done",
         "all": "0 of 3 items",
-        "ask": "approval",
+        "ask": "awaiting approval",
     }
     assert (steps["charge"].attempts, steps["all"].attempts) == (3, 3)
     simulation.cancel(run, "enough")

@@ -97,7 +97,7 @@ def test_what_does_not_fit_decides_nothing(
     run = start()
 
     assert code(client.post(f"/runs/{run}/approvals/ask", json=YES | change)) == expected
-    assert client.get(f"/runs/{run}").json()["at"] == {"ask": "approval"}
+    assert client.get(f"/runs/{run}").json()["at"] == {"ask": "awaiting approval"}
 
 
 def test_an_approval_that_was_never_asked_for_is_unknown(client: TestClient, start: Start) -> None:

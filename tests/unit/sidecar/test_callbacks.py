@@ -56,7 +56,7 @@ def test_an_error_fails_the_attempt_which_is_tried_again(client: TestClient, sta
 
     assert answer.status_code == 200
     (question,) = client.get(f"/runs/{run}").json()["steps"]
-    assert (question["state"], question["error"]["code"]) == ("pausing", "too_busy")
+    assert (question["state"], question["error"]["code"]) == ("retrying", "too_busy")
     assert question["error"]["retry_ms"] - client.get(f"/runs/{run}").json()["last_ms"] == 30_000
 
 

@@ -62,9 +62,9 @@ def test_a_start_that_does_not_fit_is_refused_before_anything_is_appended(
 def test_a_run_tells_how_far_each_of_its_steps_is(client: TestClient, start: Start) -> None:
     run = client.get(f"/runs/{start()}").json()
 
-    assert (run["status"], run["at"], run["key"]) == ("open", {"ask": "approval"}, "R-1")
+    assert (run["status"], run["at"], run["key"]) == ("open", {"ask": "awaiting approval"}, "R-1")
     (ask,) = run["steps"]
-    assert (ask["id"], ask["state"], ask["approval"]["text"]) == ("ask", "approval", "Pay 5 back?")
+    assert (ask["id"], ask["state"], ask["approval"]["text"]) == ("ask", "awaiting_approval", "Pay 5 back?")
 
 
 def test_the_transitions_of_a_run_come_in_order(client: TestClient, start: Start) -> None:

@@ -1,0 +1,1 @@
+"""What the hosts of a partition share: decisions about input, output and time, without I/O."""

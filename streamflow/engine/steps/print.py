@@ -1,0 +1,35 @@
+"""`print`: a line for the worker's log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streamflow.definition.plan import PrintPlan, StepPlan
+from streamflow.engine.effects import PrintLine
+from streamflow.engine.evaluation import TEXT_CHARS, Place
+from streamflow.engine.steps.kind import FactRule, StepKind, done, ended, short
+from streamflow.engine.transitions import LinePrinted
+
+if TYPE_CHECKING:
+    from streamflow.engine.draft import RunDraft
+
+
+def begin(run: RunDraft, step: StepPlan, work: PrintPlan) -> None:
+    text = Place(run).text(work.text, "print/text")[:TEXT_CHARS]
+    run.record(LinePrinted(text=text), step.id)
+    run.draft.effects.append(PrintLine(run=run.head.run, step=step.id, text=text))
+
+
+PRINT = StepKind(
+    name="print",
+    plan=PrintPlan,
+    begin=begin,
+    facts={
+        LinePrinted: FactRule(
+            words=lambda data, time: f"printed {short(data.text)}",
+            step=done,
+            output=lambda data: {"text": data.text},
+            outcome=ended("done"),
+        )
+    },
+)

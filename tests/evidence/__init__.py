@@ -1,0 +1,1 @@
+"""Results of the long tests, each bound to the hash of the code that it ran."""
