@@ -18,9 +18,10 @@ Laws
     keep       An event stays while its keep lasts, or while an open run has a wait `since: run` for it that may still
                begin. It leaves when both are over, or when its original is taken and nobody wants a copy.
     where      False or failing: the event stays for others. Later than a wait's limit: that wait does not take it.
-    runs       `many` always starts; `one` and `join` start when no run is open. A refused start leaves an ordinary event.
+    runs       `many` always starts; `one` and `join` start when no run is open. A refused start leaves an ordinary
+               event.
     stopping   A run that stops takes and wants nothing. What it took stays taken.
-    memory     What was consumed or is kept is known for a window, longer while a run is open that was open then (up to a
+    memory     What was consumed or is kept is known for a window, longer while a run is open that was open then (to a
                limit). What nobody consumed is known as the same record only; another record of it is offered again.
     source     Below the offset that ingress has committed, everything is a duplicate.
     work       A command claims a bounded number of events; the rest is due, by a Continue.
