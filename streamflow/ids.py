@@ -34,23 +34,20 @@ def partition_of(key: str, partitions: int) -> int:
     return slot(key) % partitions
 
 
-def run_id(environment: str, definition: str, key: str, topic_id: str, partition: int, offset: int) -> str:
-    """The id of the run that the start command at `offset` of a partition of `commands` (the topic with this id)
-    starts: slot in hex, environment, and a digest.
+def run_id(environment: str, definition: str, key: str, start: str) -> str:
+    """The id of the run that `start` starts in `environment`: slot in hex, environment, digest.
 
-    Whoever appends a start knows the id from the acknowledged offset. A start after the memory of events has ended
-    never gets the id of an earlier run."""
-    return _run_id(environment, definition, key, f"{topic_id}/{partition}/{offset}")
-
-
-def child_run_id(environment: str, definition: str, key: str, attempt: str) -> str:
-    """The id of the run that `attempt` (the run, the step and the number of the attempt) of a parent starts."""
-    return _run_id(environment, definition, key, attempt)
+    `start` is the place of the start command (`start_place`), or the attempt of the parent's step. So whoever appends a
+    start knows the id from the acknowledged offset, and no later start gets the id of an earlier run. Runs of two
+    environments never share an id, nor do the idempotency keys that contain it."""
+    parts = "\0".join((environment, definition, key, start))
+    digest = hashlib.blake2b(parts.encode(), digest_size=10).hexdigest()
+    return f"{slot(key):08x}-{environment}-{digest}"
 
 
-def _run_id(environment: str, definition: str, key: str, start: str) -> str:
-    text = "\0".join((environment, definition, key, start))
-    return f"{slot(key):08x}-{environment}-{hashlib.blake2b(text.encode(), digest_size=10).hexdigest()}"
+def start_place(topic_id: str, partition: int, offset: int) -> str:
+    """The place of a start command: a partition of `commands` (the topic with this id) and the offset in it."""
+    return f"{topic_id}/{partition}/{offset}"
 
 
 def partition_of_run(run: str, partitions: int) -> int:

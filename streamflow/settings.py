@@ -13,6 +13,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
+DEFAULT_PREFIX = "streamflow."
+DEFAULT_ENVIRONMENT = "main"
+
 
 class Section(BaseModel):
     """A closed, frozen part of the tree."""
@@ -50,7 +53,7 @@ class Topics(Section):
     """The fixed set of topics."""
 
     prefix: str = Field(
-        default="streamflow.",
+        default=DEFAULT_PREFIX,
         pattern=r"^[A-Za-z0-9._-]{0,100}$",
         description="put before every topic name, group and transactional id",
     )
@@ -69,6 +72,9 @@ class Topics(Section):
     )
     runs_retention_hours: int = Field(default=2160, ge=1, description="hours that transitions of runs are kept")
     dead_letters_retention_hours: int = Field(default=672, ge=1, description="hours that dead letters are kept")
+    unclaimed_retention_hours: int = Field(
+        default=168, ge=1, description="hours that records of events that no run took are kept"
+    )
     tombstone_retention_hours: int = Field(
         default=24, ge=1, description="hours that deletions stay in the changelog; an older local store is thrown away"
     )
@@ -196,7 +202,11 @@ class Limits(Section):
         ge=1,
         description="transitions of one decision, after which the run goes on in a command of its own",
     )
-    kept_events: int = Field(default=100, ge=1, description="events that one run keeps ahead of its waits")
+    kept_events: int = Field(
+        default=100, ge=1, description="events that are kept for the runs of one definition and business key"
+    )
+    kept_bytes: int = Field(default=1 << 20, ge=1000, description="bytes of their payloads")
+    open_runs: int = Field(default=100, ge=1, description="open runs of one definition and business key")
     lost_attempt_s: int = Field(
         default=60,
         ge=1,
@@ -206,7 +216,8 @@ class Limits(Section):
     window_hours: int = Field(
         default=168,
         ge=1,
-        description="hours that a finished run is remembered, so that its events are known as duplicates",
+        description="hours that a consumed event is remembered, so that a repeated one is a duplicate; longer while a "
+        "run is open that was open then",
     )
 
 
@@ -215,6 +226,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="STREAMFLOW_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
+    environment: str = Field(
+        default=DEFAULT_ENVIRONMENT,
+        pattern=r"^[a-z0-9]{1,16}$",
+        description="name of this environment, such as test or prod: a part of every run id and idempotency key; fixed "
+        "with the topics, never changed afterwards",
+    )
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
     engine: Engine = Engine()

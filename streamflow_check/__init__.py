@@ -41,7 +41,7 @@ What was done outside
   its parent.
 - **ledger-complete**: each call that succeeded, and each that the outside is said to have done, is in the outside's own
   ledger under its key.
-- **events-emitted**: each emitted event is in its topic, or a dead letter says why not.
+- **events-emitted**: each emitted event is in a topic that its name is bound to, or a dead letter says why not.
 - **dead-letters-whole**: a dead letter holds the bytes of the command that it names.
 
 What is told

@@ -28,7 +28,7 @@ class Watched:
         self.answered: Counter[str] = Counter()  # wanted commands: records with an outcome that can be seen
         self.started: dict[tuple[str, str], set[str]] = defaultdict(set)  # (definition, event id) -> runs
         self.taken: dict[tuple[str, str], set[str]] = defaultdict(set)
-        self.emitted: dict[str, dict[str, str]] = defaultdict(dict)  # topic -> event id -> where it was told
+        self.emitted: dict[str, dict[str, str]] = defaultdict(dict)  # event -> its ids -> where it was told
         self.operations = experiment.operations
         self.done: dict[str, str] = {}  # idempotency key -> where it was told, of calls that the ledger sees
         self.asked: set[str] = set()  # idempotency keys
@@ -174,7 +174,7 @@ class Chains:
                     self._report.broken("once-consumed", f"{where} consumes the event {event} again")
                 run.consumed += (event,)
         elif kind == "EventEmitted":
-            self._watched.emitted[data["topic"]][data["id"]] = where
+            self._watched.emitted[data["event"]][data["id"]] = where
 
     def _attempts(self, run: Run, told: dict[str, Any], kind: str, where: str) -> None:
         report, data = self._report, told["data"]

@@ -32,7 +32,7 @@ class _Judge:
         names = topics.names()
         self._lanes = [name for name in names if name.startswith(self._full("tasks."))]
         say("reading what was published, what was committed and the dead letters")
-        known = sources.published(self._each("definitions"))
+        self._known = known = sources.published(self._each("definitions"))
         self._decided = topics.committed(self._full("engine"), self._full("commands"))
         read = sources.positions(
             topics, {*known.topics, *(each.topic for each in experiment.inputs or () if each.topic)}
@@ -58,9 +58,11 @@ class _Judge:
         return f"{self._topics.prefix}{topic}"
 
     def _each(self, topic: str) -> Iterator[Record]:
-        name = self._full(topic)
-        for partition in range(self._topics.partitions(name)):
-            yield from self._topics.records(name, partition)
+        yield from self._all(self._full(topic))
+
+    def _all(self, topic: str) -> Iterator[Record]:
+        for partition in range(self._topics.partitions(topic)):
+            yield from self._topics.records(topic, partition)
 
     def _partition(self, number: int) -> None:
         topics, report, experiment = self._topics, self.report, self._experiment
@@ -138,10 +140,11 @@ class _Judge:
 
     def _outside(self) -> None:
         report, watched, ledger = self.report, self._watched, self._experiment.ledger
-        for topic, told in sorted(watched.emitted.items()):
+        for event, told in sorted(watched.emitted.items()):
             there: dict[str, int] = {}
-            for partition in range(self._topics.partitions(topic)):
-                for record in self._topics.records(topic, partition):
+            targets = sorted(self._known.targets.get(event, ()))
+            for topic in targets:
+                for record in self._all(topic):
                     id_ = record.header("ce_id")
                     if id_ not in told:
                         continue
@@ -151,7 +154,10 @@ class _Judge:
             for id_, where in told.items():
                 report.looked("events-emitted")
                 if id_ not in there and id_ not in self._letters.emitted:
-                    report.broken("events-emitted", f"{where} emits {id_}, but {topic} does not hold it")
+                    report.broken(
+                        "events-emitted",
+                        f"{where} emits {id_}, but no topic of {event} ({', '.join(targets) or 'none'}) holds it",
+                    )
         if ledger is None:
             if watched.done:
                 report.note("ledger-complete", "calls were done, but no ledger was given")

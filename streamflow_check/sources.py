@@ -18,26 +18,30 @@ Positions = dict[str, dict[int, tuple[int, str]]]
 
 class Published(NamedTuple):
     """What was published: the topics that events come from, with the time from which on all their records must be read
-    (0: all there are), and whether some definition has more than one version."""
+    (0: all there are), the topics that emitted events may be in by the event's name, and whether some definition has
+    more than one version."""
 
     topics: dict[str, int]
+    targets: dict[str, set[str]]
     versions: bool
 
 
 def published(definitions: Iterable[Record]) -> Published:
     """What the topic of definitions tells."""
     topics: dict[str, int] = {}
+    targets: dict[str, set[str]] = {}
     versions: dict[str, set[str]] = {}
     for record in definitions:
         kind, _, name = (record.key or b"").decode(errors="replace").partition("/")
         told = record.json()
-        if kind == "event" and isinstance(told, dict):
+        if kind == "binding" and isinstance(told, dict):
             since = 0 if told.get("start") == "earliest" else record.at_ms
             for topic in told.get("topics", ()):
-                topics.setdefault(topic, since)  # reading began when the first event of a topic was published
+                topics.setdefault(topic, since)  # reading began when the first event of a topic was bound to it
+            targets.setdefault(name, set()).update(told.get("topics", ())[:1])
         elif kind == "version":
             versions.setdefault(name.rpartition("@")[0], set()).add(name)
-    return Published(topics, any(len(found) > 1 for found in versions.values()))
+    return Published(topics, targets, any(len(found) > 1 for found in versions.values()))
 
 
 def positions(topics: Topics, sources: Iterable[str]) -> Positions:

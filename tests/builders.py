@@ -55,8 +55,10 @@ def operations_of(definition: Definition) -> list[str]:
 
 def a_plan(definition: Definition, catalog: Catalog | None = None) -> tuple[Plan, str]:
     """The plan of `definition`, and its content."""
-    content = canonical(definition, catalog or a_catalog(*events_of(definition), operations=operations_of(definition)))
-    return compiled(content), content.decode()
+    catalog = catalog or a_catalog(*events_of(definition), operations=operations_of(definition))
+    content = canonical(definition, catalog)
+    topics = tuple((spec.name, tuple(spec.topics)) for spec in catalog.events)
+    return compiled(content, topics), content.decode()
 
 
 def an_event(name: str = "placed", id: str = "e1", data: Any = None, time_ms: int = NOW_MS) -> Event:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from streamflow.cli.outline import outline
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
 from streamflow.cli.sources import Checked
-from streamflow.definition.catalog import Catalog, ChildSpec
+from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import canonical, child_names, event_names, read_content, sha256_of
 from streamflow.definition.diff import diff as differences
 from streamflow.definition.diff import sentences
@@ -28,7 +29,7 @@ from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import publish as publish_content
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.publication import retire as retire_version
-from streamflow.kafka.topics import DEFINITIONS, Topic, topic_name
+from streamflow.kafka.topics import DEFINITIONS, Topic, is_own, topic_name
 from streamflow.ops.catalog import Surroundings, child_of
 from streamflow.ops.history import read_history
 from streamflow.ops.steps import step_states
@@ -61,7 +62,8 @@ def check(ctx: typer.Context, paths: Paths, catalog: CatalogFile = None) -> None
 
     Needs a broker only for what a definition names and what is neither in its catalog nor installed: plugins and
     published definitions."""
-    found = _load(paths, catalog, Surroundings(lambda: _log_if_there(session_of(ctx))))
+    session = session_of(ctx)
+    found = _load(session.settings, paths, catalog, Surroundings(lambda: _log_if_there(session)))
     _tell(ctx, found)
     if not all(each.ok for each in found):
         raise typer.Exit(EXIT_AUTHOR)
@@ -83,13 +85,12 @@ def publish(
     these."""
     session = session_of(ctx)
     settings = session.settings
-    around = Surroundings(lambda: read_log(settings))
-    found = _load(paths, catalog, around, published=around.events)
+    around = Surroundings(lambda: read_log(settings), whole=True)
+    found = _load(settings, paths, catalog, around, published=around.events)
     if not all(each.ok for each in found):
         _tell(ctx, found)
         raise typer.Exit(EXIT_AUTHOR)
     answers, lines = [], []
-    published: dict[tuple[str, str], ChildSpec] = {}
     for each in found:
         definition, events = each.definition, each.catalog
         assert definition is not None
@@ -98,7 +99,6 @@ def publish(
             output.warn(str(placed))
         missing = _provide_topics(settings, definition, events, create=create_topics)
         entries = {name: _entry(events, name) for name in event_names(definition)}
-        events = _as_published(events, published)
         content, children = (
             canonical(definition, events),
             [child for key in child_names(definition) if (child := events.definition(*key)) is not None],
@@ -111,7 +111,10 @@ def publish(
             events=entries,
             children=children,
         )
-        published[done.name, done.version] = child_of(content, done.offset, done.sha)
+        for event in done.rebound:
+            binding = events.event(event)
+            where = ", ".join(binding.topics) if binding is not None else ""
+            output.warn(f"{event} is bound to {where} from now on, for every definition; it was bound to other topics")
         answers.append(asdict(done) | {"missing_topics": missing})
         what = "was already published" if done.already else "published"
         lines.append(
@@ -147,7 +150,7 @@ def list_(ctx: typer.Context) -> None:
 
 @app.command(epilog=examples("definitions show order-fulfilment", "definitions show order-fulfilment@1 --json"))
 def show(ctx: typer.Context, reference: Reference) -> None:
-    """Shows a published definition as YAML; with --json its catalog too."""
+    """Shows a published definition as YAML, and where its events are found here; with --json its catalog too."""
     session = session_of(ctx)
     log = read_log(session.settings)
     name, version = _resolve(log, reference)
@@ -166,7 +169,15 @@ def show(ctx: typer.Context, reference: Reference) -> None:
         part: model.model_dump(mode="json", by_alias=True, exclude_none=True)
         for part, model in (("definition", definition), ("catalog", catalog))
     }
-    session.show(facts | dumped, to_yaml(definition).rstrip())
+    bindings: dict[str, Any] = {
+        event: log.bindings[event].model_dump(mode="json") if event in log.bindings else None
+        for event in event_names(definition)
+    }
+    notes = [
+        f"# {event}: " + (f"{', '.join(found['topics'])}, from {found['start']}" if found else "bound to no topic here")
+        for event, found in bindings.items()
+    ]
+    session.show(facts | dumped | {"bindings": bindings}, "\n".join([to_yaml(definition).rstrip(), "", *notes]))
 
 
 @app.command(epilog=examples("definitions diff order-fulfilment@1 definitions/order-fulfilment"))
@@ -186,7 +197,7 @@ def diff(
     epilog=examples(
         "definitions diagram definitions/order-fulfilment",
         "definitions diagram order-fulfilment --text",
-        "definitions diagram --run 4f2a91c0-5d0c7a1b2c3d4e5f6071",
+        "definitions diagram --run 4f2a91c0-main-5d0c7a1b2c3d4e5f6071",
     )
 )
 def diagram(
@@ -254,16 +265,20 @@ def _tell(ctx: typer.Context, found: list[Checked]) -> None:
 
 
 def _load(
-    paths: list[Path], catalog: Path | None, around: Surroundings, published: Callable[[], Catalog] | None = None
+    settings: Settings,
+    paths: list[Path],
+    catalog: Path | None,
+    around: Surroundings,
+    published: Callable[[], Catalog] | None = None,
 ) -> list[Checked]:
     """Every definition at `paths`, read and checked, those first that others of them start."""
     found = []
     for source in sources.in_order([source for path in paths for source in sources.find(path, catalog)]):
-        checked = sources.load(source, published, around.complete)
+        checked = sources.load(source, published, around.complete, is_own=partial(is_own, settings))
         found.append(checked)
         if checked.ok and checked.definition is not None and checked.catalog is not None:
             content = canonical(checked.definition, checked.catalog)
-            around.add(child_of(content, 0, sha256_of(content)))  # its true offset is known when it is published
+            around.add(child_of(content, sha256_of(content), checked.catalog))
     return found
 
 
@@ -274,13 +289,6 @@ def _log_if_there(session: Session) -> Snapshot:
     except OperationError as error:
         output.warn(f"plugins and published definitions are not known here: {error.message}")
         return Snapshot()
-
-
-def _as_published(catalog: Catalog, published: Mapping[tuple[str, str], ChildSpec]) -> Catalog:
-    """`catalog` with the definitions of the same command as they have been published."""
-    return catalog.model_copy(
-        update={"definitions": [published.get((spec.name, spec.version), spec) for spec in catalog.definitions]}
-    )
 
 
 def _entry(catalog: Catalog, name: str) -> dict[str, Any]:

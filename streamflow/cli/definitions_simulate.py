@@ -109,7 +109,7 @@ def _children(source: sources.Source, around: Surroundings) -> list[tuple[Defini
         checked = sources.load(other, complete=around.complete)
         if checked.ok and checked.definition is not None and checked.catalog is not None:
             content = canonical(checked.definition, checked.catalog)
-            around.add(child_of(content, 0, sha256_of(content)))
+            around.add(child_of(content, sha256_of(content), checked.catalog))
             found[checked.definition.name, checked.definition.version] = (checked.definition, checked.catalog)
     wanted, left = set[tuple[str, str]](), list(child_names(sources.read_definition(source.definition)))
     while left:

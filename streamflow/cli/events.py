@@ -74,10 +74,10 @@ def send_(
         raise Rejected("data_or_file", "expected --data or --file but found both; do give one of them")
     session = session_of(ctx)
     log = read_log(session.settings)
-    events = sources.read_catalog(catalog) if catalog is not None else sources.catalog_of(log.events.values())
+    events = sources.read_catalog(catalog) if catalog is not None else Catalog(events=log.catalog_events())
     if event is not None:
         spec = _spec(events, event)
-        target = spec.topics[0]
+        target = _topic(spec)
         records: Iterator[Outgoing] = (event_record(spec, payload, key) for payload in _payloads(data, file))
         for warning in _unwanted(log, event):
             output.warn(warning)
@@ -117,6 +117,17 @@ def _spec(catalog: Catalog, event: str) -> EventSpec:
         )
         raise Rejected("event_unknown", f"expected an event of the catalog but {event} is not; {fix}")
     return spec
+
+
+def _topic(spec: EventSpec) -> str:
+    """The topic that `spec` is sent to. Raises Rejected when it is bound to none."""
+    if not spec.topics:
+        raise Rejected(
+            "event_unbound",
+            f"The event {spec.name} is bound to no topic here. Publish a catalog that says which, or name one with "
+            "--topic.",
+        )
+    return spec.topics[0]
 
 
 def _lines(data: str | None, file: Path | None) -> Iterator[bytes]:
@@ -207,9 +218,9 @@ def tail(
 ) -> None:
     """Shows records as they come, until Ctrl-C. For an event, only the records that are it, as ingress reads them."""
     session = session_of(ctx)
-    catalog = sources.catalog_of(read_log(session.settings).events.values())
+    catalog = Catalog(events=read_log(session.settings).catalog_events())
     spec = catalog.event(what)
-    topic, readers = (what, None) if spec is None else (spec.topics[0], TopicReader([(0, spec)], compile_expression))
+    topic, readers = (what, None) if spec is None else (_topic(spec), TopicReader([(0, spec)], compile_expression))
     left, heard = limit, time.monotonic()
     with Reading(session.settings, topic, start=OFFSET_BEGINNING if from_beginning else OFFSET_END) as reading:
         output.note(f"reading {topic} ({len(reading.partitions)} partitions); Ctrl-C ends")

@@ -97,7 +97,7 @@ def _where(run: RunSummary) -> str:
 
 @app.command(
     epilog=examples(
-        "runs show 4f2a91c0-5d0c7a1b2c3d4e5f6071",
+        "runs show 4f2a91c0-main-5d0c7a1b2c3d4e5f6071",
         "runs show --key A-1",
         "runs show --key A-1 --steps --json",
         "runs show --key A-1 --diagram",

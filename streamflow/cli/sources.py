@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import YAMLError
 
-from streamflow.definition.catalog import Catalog, EventSpec
-from streamflow.definition.check import check
+from streamflow.definition.catalog import Catalog
+from streamflow.definition.check import check, never
 from streamflow.definition.content import child_names
 from streamflow.definition.model import Definition
 from streamflow.definition.syntax import parse_catalog, parse_definition
@@ -130,9 +130,11 @@ def load(
     source: Source,
     published: Callable[[], Catalog] | None = None,
     complete: Callable[[Definition, Catalog], Catalog] | None = None,
+    *,
+    is_own: Callable[[str], bool] = never,
 ) -> Checked:
     """Reads and checks `source`; without a catalog file the events come from `published`. `complete` adds to the
-    catalog what the definition may name beside it.
+    catalog what the definition may name beside it. `is_own` says which topics no definition may use.
 
     Raises Rejected when there is no catalog at all, or a file cannot be opened."""
     problems: list[Placed] = []
@@ -145,7 +147,7 @@ def load(
         _no_catalog(source)
     if definition is not None and catalog is not None:
         catalog = complete(definition, catalog) if complete is not None else catalog
-        problems += _placed(source.definition, check(definition, catalog))
+        problems += _placed(source.definition, check(definition, catalog, is_own))
     return Checked(source, definition, catalog, tuple(problems))
 
 
@@ -157,11 +159,6 @@ def read_catalog(path: Path) -> Catalog:
 def read_definition(path: Path) -> Definition:
     """The definition in the file or folder `path`. Raises DefinitionError, Rejected."""
     return parse_definition(_text(path / DEFINITION if path.is_dir() else path))
-
-
-def catalog_of(events: Iterable[dict[str, Any]]) -> Catalog:
-    """The catalog of published entries."""
-    return Catalog(events=[EventSpec.model_validate(entry) for entry in events])
 
 
 def _parsed(file: Path, parse: Callable[[str], _T], problems: list[Placed]) -> _T | None:

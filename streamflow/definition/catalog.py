@@ -1,10 +1,14 @@
-"""The catalog: what each event is called, where it is found, how it is told from others, and what it holds.
+"""The catalog: what each event is called, how it is told from others, what it holds, and in which topics it is found.
 
 So plain JSON from somebody else's system needs no change there. Data only; matching is done by `wire.decoding`.
+
+An event's topics are its *binding*, which belongs to one environment: it is published beside the content of a
+definition and is no part of it, so that the same content runs in test and in production.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -46,22 +50,54 @@ class Match(Part):
     expr: Expression | None = None
 
 
+Beginning = Literal["now", "earliest"]
+
+
+class Binding(Part):
+    """Where an event is found in one environment."""
+
+    topics: list[Topic] = Field(min_length=1)  # read by ingress; an `emit` step writes to the first
+    start: Beginning = "now"  # where reading begins in a topic that was never read before
+    bound_ms: int = 0  # when it was published, in epoch milliseconds by the publisher's clock
+
+
 class EventSpec(Part):
     """One kind of event. Without `match`, its CloudEvents type is its name. `id`, `time` and `key` default to the
     CloudEvents id, the CloudEvents time or else the record's timestamp, and the record's key. Two events are the same
-    one when their names, their sources and their ids are: `source` is for those that carry none."""
+    one when their names, their sources and their ids are: `source` is for those that carry none.
+
+    `topics` and `start` are its binding: empty and `now` in the content of a definition, filled in by the hosts."""
 
     name: EventName
     title: str | None = None
     description: str | None = None
-    topics: list[Topic] = Field(min_length=1)
-    start: Literal["now", "earliest"] = "now"  # where reading begins in a topic that was never read before
+    topics: list[Topic] = Field(default_factory=list)
+    start: Beginning = "now"
     match: Match | None = None
     id: Location | None = None
     source: str | None = Field(default=None, max_length=200)  # absent: that of the CloudEvent, or empty
     time: Location | None = None
     key: Location | None = None
     schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")  # JSON Schema of the payload
+
+    def bound(self, binding: Binding | None) -> EventSpec:
+        """The same event, found where `binding` says; nowhere without one."""
+        topics, start = ([], "now") if binding is None else (binding.topics, binding.start)
+        return self.model_copy(update={"topics": topics, "start": start})
+
+    def logical(self) -> dict[str, Any]:
+        """The entry as plain data, without its binding: what the content of a definition holds."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=BINDING_FIELDS)
+
+
+BINDING_FIELDS = {"topics", "start"}  # of a catalog entry: where the event is found, not what it is
+
+
+class CatalogEvent(EventSpec):
+    """An event as a catalog file declares it: with the topics that it is found in."""
+
+    topics: list[Topic] = Field(min_length=1)  # read by ingress; an `emit` step writes to the first
+    start: Beginning = "now"  # where reading begins in a topic that was never read before
 
 
 class OperationError(Part):
@@ -90,19 +126,25 @@ class OperationSpec(Part):
 
 
 class ChildSpec(Part):
-    """A published definition that another one may start: what a start of it names, and what it is given."""
+    """A published definition that another one may start: what a start of it names, and what it is given. The fields of
+    CHECKED_FIELDS are for the check alone and no part of a content that names it; its sha256 stands for them."""
 
     name: Name
     version: Version
     sha: str
-    at: int  # the offset in `definitions` at or below which its content was read
     input: dict[str, Any] = Field(default_factory=dict)  # JSON Schema
+    runs: Literal["many", "one", "join"] = "many"  # what a second start for a key does while a run of it is open
+    starts_by: list[EventName] = Field(default_factory=list)  # events that start it; none when it is not the newest
+    emits: list[EventName] = Field(default_factory=list)  # events that it, or what it starts, emits
+
+
+CHECKED_FIELDS = {"runs", "starts_by", "emits"}
 
 
 class Catalog(Part):
     """All events, operations and published definitions that definitions may name."""
 
-    events: list[EventSpec] = Field(default_factory=list)
+    events: Sequence[EventSpec] = Field(default_factory=list)
     operations: list[OperationSpec] = Field(default_factory=list)
     definitions: list[ChildSpec] = Field(default_factory=list)
 
@@ -114,6 +156,16 @@ class Catalog(Part):
         """The operation called `name`, or None."""
         return next((spec for spec in self.operations if spec.name == name), None)
 
+    def bound(self, bindings: Mapping[str, Binding]) -> Catalog:
+        """The same catalog, each event found where its binding (by name of the event) says; nowhere without one."""
+        return self.model_copy(update={"events": [spec.bound(bindings.get(spec.name)) for spec in self.events]})
+
     def definition(self, name: str, version: str) -> ChildSpec | None:
         """The published definition `name@version`, or None."""
         return next((spec for spec in self.definitions if (spec.name, spec.version) == (name, version)), None)
+
+
+class CatalogFile(Catalog):
+    """A catalog as authors write it: every event with its topics."""
+
+    events: Sequence[CatalogEvent] = Field(default_factory=list)

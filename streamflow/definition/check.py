@@ -3,13 +3,14 @@ limits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.codes import CODES
 from streamflow.definition.content import canonical
 from streamflow.definition.delivery_check import delivery_problems
 from streamflow.definition.expression_check import ExpressionCheck
+from streamflow.definition.feedback_check import feedback_problems
 from streamflow.definition.graph import Graph
 from streamflow.definition.graph_check import graph_problems
 from streamflow.definition.model import Definition
@@ -22,17 +23,23 @@ STEPS = 200
 CONTENT_BYTES = 400_000  # a record of `definitions` and a command's content stay far below a broker's usual megabyte
 
 
-def check(definition: Definition, catalog: Catalog) -> tuple[Problem, ...]:
+def never(_topic: str) -> bool:
+    """No topic is reserved: for checks where there is no installation whose topics could be named."""
+    return False
+
+
+def check(definition: Definition, catalog: Catalog, is_own: Callable[[str], bool] = never) -> tuple[Problem, ...]:
     """All problems of `definition` against `catalog`, errors and warnings, in the order of the text; empty if there are
-    none."""
+    none. `is_own` says of a topic whether it is one of Streamflow's own, which no definition may use."""
     too_large = list(_limits(definition, catalog))
     if too_large:
         return tuple(too_large)
     graph = Graph(definition)
     problems = [
-        *reference_problems(definition, catalog),
+        *reference_problems(definition, catalog, is_own),
         *delivery_problems(definition, catalog, graph),
         *graph_problems(definition, graph),
+        *feedback_problems(definition, catalog),
         *ExpressionCheck(definition, catalog, graph).run(),
     ]
     return tuple(sorted(dict.fromkeys(problems), key=_place))

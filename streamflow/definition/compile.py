@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as ByName
+
 from streamflow.definition import content as contents
-from streamflow.definition.catalog import Catalog, OperationSpec
+from streamflow.definition.catalog import Binding, Catalog, OperationSpec
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.expression import compile_expression
 from streamflow.definition.graph import Graph
@@ -30,14 +32,16 @@ from streamflow.definition.plan import (
     WaitPlan,
     Work,
 )
+from streamflow.definition.validation import validator
 
 
-def plan_of(content: bytes) -> Plan:
-    """The plan of canonical `content`. What workers use; it does not check types again.
+def plan_of(content: bytes, bindings: ByName[str, Binding] | None = None) -> Plan:
+    """The plan of canonical `content`. What workers use; it does not check types again. `bindings` (by name of the
+    event) say in which topics the events of its waits are found.
 
     Raises DefinitionError if an expression or the graph cannot be compiled, which published content never does."""
     definition, catalog = contents.read_content(content)
-    return compile_plan(definition, catalog, contents.sha256_of(content))
+    return compile_plan(definition, catalog.bound(bindings or {}), contents.sha256_of(content))
 
 
 def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
@@ -109,7 +113,12 @@ def _work(step: Step, catalog: Catalog) -> Work:
         event = catalog.event(step.emit.event)
         if event is None:
             raise _unknown(f"the event {step.emit.event}", step)
-        return EmitPlan(event.name, event.topics[0], _values(step.emit.data), _optional(step.emit.key))
+        return EmitPlan(
+            event=event.name,
+            data=_values(step.emit.data),
+            key=_optional(step.emit.key),
+            validator=validator(event.schema_),
+        )
     if step.delay is not None:
         return DelayPlan(
             parse_ms(step.delay.duration) if step.delay.duration is not None else None, _optional(step.delay.until)
@@ -183,7 +192,13 @@ def _child(run: ChildRun, step: Step, catalog: Catalog) -> ChildPlan:
     if spec is None:
         raise _unknown(f"the definition {run.definition}@{run.version}", step)
     return ChildPlan(
-        spec.name, spec.version, spec.sha, spec.at, _optional(run.key), _values(run.with_), _ms(run.within)
+        definition=spec.name,
+        version=spec.version,
+        sha=spec.sha,
+        key=_optional(run.key),
+        values=_values(run.with_),
+        within_ms=_ms(run.within),
+        validator=validator(spec.input),
     )
 
 

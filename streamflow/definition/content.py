@@ -1,5 +1,8 @@
 """Content: a definition with the catalog entries that it names, as canonical bytes and their sha256. What is published
-and approved."""
+and approved (law pinned-content).
+
+Content holds logical names only. Where events are found (their topics), what connections reach and which environment it
+is are bindings of the installation, kept beside it: the same content has the same sha256 in test and in production."""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from streamflow.definition.catalog import Catalog
+from streamflow.definition.catalog import CHECKED_FIELDS, Catalog
 from streamflow.definition.model import Definition, Part
 
 
@@ -22,6 +25,11 @@ def event_names(definition: Definition) -> tuple[str, ...]:
         if step.emit is not None:
             names.add(step.emit.event)
     return tuple(sorted(names))
+
+
+def emitted_names(definition: Definition) -> tuple[str, ...]:
+    """The names of all events that `definition` emits itself: sorted, each once."""
+    return tuple(sorted({step.emit.event for step in definition.steps if step.emit is not None}))
 
 
 def operation_names(definition: Definition) -> tuple[str, ...]:
@@ -45,18 +53,21 @@ def covers(catalog: Catalog, definition: Definition) -> bool:
 
 
 def canonical(definition: Definition, catalog: Catalog) -> bytes:
-    """The content as compact JSON with sorted keys. Of `catalog` only what `definition` names, sorted by name.
+    """The content as compact JSON with sorted keys. Of `catalog` only what `definition` names, sorted by name, and of
+    each event its entry without the topics.
 
     The same meaning gives the same bytes, in every process and whatever the order of keys in the author's text. Without
     operations or child runs there is no list of them, so that the content is what it was before there were any."""
     events, operations, children = event_names(definition), operation_names(definition), child_names(definition)
     entries: dict[str, list[dict[str, Any]]] = {
-        "events": [_dump(spec) for spec in sorted(catalog.events, key=lambda spec: spec.name) if spec.name in events],
+        "events": [
+            spec.logical() for spec in sorted(catalog.events, key=lambda spec: spec.name) if spec.name in events
+        ],
         "operations": [
             _dump(spec) for spec in sorted(catalog.operations, key=lambda spec: spec.name) if spec.name in operations
         ],
         "definitions": [
-            _dump(spec)
+            _dump(spec, without=CHECKED_FIELDS)
             for spec in sorted(catalog.definitions, key=lambda spec: (spec.name, spec.version))
             if (spec.name, spec.version) in children
         ],
@@ -68,8 +79,8 @@ def canonical(definition: Definition, catalog: Catalog) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def _dump(part: Part) -> dict[str, Any]:
-    return part.model_dump(mode="json", by_alias=True, exclude_none=True)
+def _dump(part: Part, without: set[str] | None = None) -> dict[str, Any]:
+    return part.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=without)
 
 
 def sha256_of(content: bytes) -> str:
@@ -78,7 +89,8 @@ def sha256_of(content: bytes) -> str:
 
 
 def read_content(content: bytes) -> tuple[Definition, Catalog]:
-    """The definition and the catalog entries in canonical `content`.
+    """The definition and the catalog entries in canonical `content`; its events have no topics (see
+    `Catalog.bound`).
 
     Raises pydantic.ValidationError or msgspec.DecodeError if the bytes were not made by `canonical`."""
     value = msgspec.json.decode(content)

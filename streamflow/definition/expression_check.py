@@ -161,7 +161,7 @@ class ExpressionCheck:
             return self.types.message(known.items()), ANYTHING
         if step.emit is not None:
             self._emit(step.emit, at + "/emit", scope)
-            return self._object({"id": TEXT, "topic": TEXT})
+            return self._object({"id": TEXT})
         if step.delay is not None:
             self._check(step.delay.until, at + "/delay/until", scope, INSTANT)
             return self._object({"until_ms": WHOLE})

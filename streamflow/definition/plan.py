@@ -11,9 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from streamflow.definition.duration import format_ms
+from streamflow.definition.validation import Validator
 
 START = ""  # in the place of a step's id: the event that started the run
 NO_OUTCOME = ("timeout", "failure")  # outcomes that a plain need does not accept
+# no event of a wait and no branch has one of these as its id: `none` is the outcome of a choose without a way out, and
+# the others say how a step of another kind ended
+OUTCOME_WORDS = frozenset({*NO_OUTCOME, "done", "none", "skipped"})
 
 
 class ExpressionError(Exception):
@@ -97,9 +101,9 @@ class SetPlan:
 @dataclass(frozen=True, slots=True)
 class EmitPlan:
     event: str
-    topic: str
     data: tuple[tuple[str, Compiled], ...]
     key: Compiled | None
+    validator: Validator | None = None  # of the event's schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +143,15 @@ class CallPlan:
 
 @dataclass(frozen=True, slots=True)
 class ChildPlan:
-    """A child run; `sha` and `at` are what its start names."""
+    """A child run; `sha` is what its start names."""
 
     definition: str
     version: str
     sha: str
-    at: int
     key: Compiled | None
     values: tuple[tuple[str, Compiled], ...]
     within_ms: int | None
+    validator: Validator | None = None  # of the input that the definition declares
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@ for its output."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.codes import ATTEMPTS
@@ -15,10 +15,11 @@ from streamflow.errors import Problem
 _FIRST = "A definition can only start what was published before it, so never itself or one that starts it."
 
 
-def reference_problems(definition: Definition, catalog: Catalog) -> Iterator[Problem]:
-    """Every name in `definition` that means nothing, or nothing that can be used."""
+def reference_problems(definition: Definition, catalog: Catalog, is_own: Callable[[str], bool]) -> Iterator[Problem]:
+    """Every name in `definition` that means nothing, or nothing that can be used. `is_own` says which topics are
+    Streamflow's own."""
     yield from _starts(definition)
-    yield from _events(definition, catalog)
+    yield from _events(definition, catalog, is_own)
     calls = [
         (call, f"/steps/{index}/{field}")
         for index, step in enumerate(definition.steps)
@@ -63,7 +64,7 @@ def _starts(definition: Definition) -> Iterator[Problem]:
         )
 
 
-def _events(definition: Definition, catalog: Catalog) -> Iterator[Problem]:
+def _events(definition: Definition, catalog: Catalog, is_own: Callable[[str], bool]) -> Iterator[Problem]:
     names = [spec.name for spec in catalog.events]
     named: list[tuple[str, str]] = [
         (trigger.event, f"/on/{index}/event") for index, trigger in enumerate(definition.on)
@@ -87,6 +88,21 @@ def _events(definition: Definition, catalog: Catalog) -> Iterator[Problem]:
                 "SF203", at, f"the catalog holds the event `{name}` twice.", "Remove one of the two from the catalog."
             )
         spec = catalog.event(name)
+        for other in sorted({other for other in names if other != name and other.casefold() == name.casefold()}):
+            yield Problem(
+                "SF239",
+                at,
+                f"the catalog holds the event `{other}` too, whose name differs from `{name}` only in case.",
+                "See that the right one is meant, and give the other another name.",
+                "warning",
+            )
+        for topic in filter(is_own, spec.topics if spec is not None else ()):
+            yield Problem(
+                "SF209",
+                at,
+                f"the event `{name}` is in `{topic}`, a topic of Streamflow's own.",
+                "Name another topic in the catalog; a definition neither reads nor writes Streamflow's own.",
+            )
         reason = schema_fault(spec.schema_) if spec is not None else None
         if reason is not None:
             yield Problem(

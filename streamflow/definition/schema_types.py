@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import jsonschema_rs
 from cel_expr_python import cel
 from google.protobuf import descriptor_pb2, descriptor_pool, struct_pb2, wrappers_pb2
 
 from streamflow.definition.expression import extensions
+from streamflow.definition.validation import no_retrieval
 
 Schema = Mapping[str, Any]
 
@@ -52,15 +53,10 @@ def schema_fault(schema: Schema) -> str | None:
     """Why `schema` is no JSON Schema, or refers to what is not in it; None when it can be used."""
     try:
         jsonschema_rs.meta.validate(dict(schema))
-        jsonschema_rs.validator_for(dict(schema), retriever=_no_retrieval)
+        jsonschema_rs.validator_for(dict(schema), retriever=no_retrieval)
     except (jsonschema_rs.ValidationError, ValueError) as error:
         return str(error).splitlines()[0]
     return None
-
-
-def _no_retrieval(uri: str) -> NoReturn:
-    """Whoever writes a schema must not make those who use it fetch things."""
-    raise LookupError("schemas of other places are not fetched")
 
 
 def field_name(name: str) -> str:

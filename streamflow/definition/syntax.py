@@ -16,7 +16,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from streamflow.definition import duration, model
-from streamflow.definition.catalog import Catalog
+from streamflow.definition.catalog import Catalog, CatalogFile
 from streamflow.definition.model import Definition
 from streamflow.errors import DefinitionError, Problem
 
@@ -57,7 +57,7 @@ def parse_definition(text: str) -> Definition:
 
 def parse_catalog(text: str) -> Catalog:
     """The catalog that `text` (YAML 1.2 or JSON) holds. Raises DefinitionError with every problem of its shape."""
-    return parse_as(Catalog, text)
+    return parse_as(CatalogFile, text)
 
 
 def parse_as(kind: type[_Model], text: str) -> _Model:

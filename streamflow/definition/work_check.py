@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.graph import OUTSIDE, kind_of
 from streamflow.definition.model import KINDS, Approval, Branch, Call, Delay, Retry, Step, Wait
-from streamflow.definition.plan import NO_OUTCOME
+from streamflow.definition.plan import OUTCOME_WORDS
 from streamflow.definition.schema_types import schema_fault
 from streamflow.errors import Problem
 
@@ -143,6 +144,12 @@ def _approval(approval: Approval, at: str) -> Iterator[Problem]:
     for index, who in enumerate(approval.who):
         if who in approval.who[:index]:
             yield Problem("SF223", f"{at}/who/{index}", f"`{who}` is written twice.", "Remove one of them.")
+        elif _looks(who) in map(_looks, approval.who[:index]):
+            text = f"`{who}` looks like another name here, and only exactly that name may decide."
+            yield Problem("SF238", f"{at}/who/{index}", text, "Remove one of them, or correct its letters.")
+        elif who != who.strip() or not who.isprintable() or not unicodedata.is_normalized("NFC", who):
+            text = f"`{who}` has spaces around it or letters that are not seen, and only exactly that name may decide."
+            yield Problem("SF238", f"{at}/who/{index}", text, f"Write `{_plain(who)}`.")
     reason = schema_fault(approval.form) if approval.form is not None else None
     if reason is not None:
         yield Problem(
@@ -151,6 +158,15 @@ def _approval(approval: Approval, at: str) -> Iterator[Problem]:
             f"the form is no JSON Schema: {reason}.",
             "Write one such as {type: object, properties: {note: {type: string}}}.",
         )
+
+
+def _looks(name: str) -> str:
+    """What is seen of a name, without case."""
+    return unicodedata.normalize("NFKC", _plain(name)).casefold()
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", "".join(letter for letter in name if letter.isprintable()).strip())
 
 
 def _beyond(text: str | None, limit: str | None, at: str, field: str) -> Iterator[Problem]:
@@ -189,7 +205,7 @@ def _twice(names: list[str], at: str, field: str, what: str) -> Iterator[Problem
 
 def _reserved(names: list[str], at: str) -> Iterator[Problem]:
     for index, name in enumerate(names):
-        if name in NO_OUTCOME:
+        if name in OUTCOME_WORDS:
             yield Problem(
                 "SF219", f"{at}/{index}/id", f"`{name}` has a meaning of its own as an outcome.", "Choose another id."
             )

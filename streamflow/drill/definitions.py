@@ -160,6 +160,6 @@ def publish_all(settings: Settings, ledger: str) -> list[str]:
         done = publish(
             settings, name=parsed.name, version=parsed.version, content=content, events=events, children=wanted
         )
-        children[done.name, done.version] = child_of(content, done.offset, done.sha)
+        children[done.name, done.version] = child_of(content, done.sha, full)
         names.append(done.name)
     return names

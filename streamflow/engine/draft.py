@@ -28,15 +28,17 @@ from streamflow.engine.transitions import (
     WaitStarted,
     WaitTimedOut,
 )
-from streamflow.ids import run_id
+from streamflow.ids import run_id, start_place
 
 _ENDS_WAITS = frozenset({WaitStarted, WaitTimedOut, StepsSkipped, RunStopping})  # after which kept events may leave
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds one decision: counts, bytes of encoded records, and times in milliseconds."""
+    """What bounds one decision: counts, bytes of encoded records, and times in milliseconds. `environment` is a part of
+    every run id."""
 
+    environment: str = "main"
     transitions: int = 256
     kept_events: int = 100  # entries of a mailbox
     mailbox_bytes: int = 1 << 20  # their payloads
@@ -87,8 +89,10 @@ class Draft:
 
     def run_id(self, definition: str, key: str, offset: int | None = None) -> str:
         """The id of the run that this command starts, or the one at `offset` of the same partition."""
-        place, offset = self.partition, self.offset if offset is None else offset
-        return run_id(place.environment, definition, key, place.topic_id, place.partition, offset)
+        place = start_place(
+            self.partition.topic_id, self.partition.partition, self.offset if offset is None else offset
+        )
+        return run_id(self.limits.environment, definition, key, place)
 
     def get(self, key: str) -> Any:
         """The record under `key` as it is after this draft."""

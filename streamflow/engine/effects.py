@@ -20,12 +20,11 @@ class AppendCommand:
 
 @dataclass(frozen=True, slots=True)
 class PublishEvent:
-    """Publish an event to a topic of the users. `id` is `<run>/<seq>`, so that a copy is known as one."""
+    """Publish an event to the users' topic that the host has bound its name to."""
 
-    topic: str
     key: str
-    id: str
-    type: str
+    id: str  # `<run>/<seq>`, so that a copy is known as one
+    type: str  # the name of the event
     at_ms: int
     data: dict[str, Any]
     definition: str

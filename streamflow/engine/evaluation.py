@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from streamflow.definition.plan import Compiled, ExpressionError
+from streamflow.definition.validation import Validator
 from streamflow.engine.depth import VALUE_DEPTH, deeper, may_be_deeper
 
 if TYPE_CHECKING:
@@ -71,6 +72,12 @@ class Place:
             raise Parked("too_large", at)
         if may_be_deeper(encoded, VALUE_DEPTH) and deeper(value, VALUE_DEPTH):
             raise Parked("too_deep", at)
+
+    def valid(self, validator: Validator | None, value: Any, at: str) -> None:
+        """Raises Parked (`schema_mismatch`) with the place in `value` that does not fit the declared schema."""
+        fault = validator.fault(value) if validator is not None else None
+        if fault is not None:
+            raise Parked("schema_mismatch", at + fault)
 
     def key(self, expression: Compiled | None, at: str) -> str:
         """A business key: the run's own without an expression. Raises Parked."""

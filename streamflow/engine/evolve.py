@@ -55,6 +55,7 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
             trigger=data.trigger,
             steps={},
             parent=data.parent,
+            at=data.at,
         )
     rule = FACT_RULES[type(data)]
     changed: dict[str, Any] = {"seq": transition.seq}

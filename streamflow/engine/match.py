@@ -9,7 +9,7 @@ run's state. A trigger with a key of its own makes a second delivery, to the mai
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -24,7 +24,8 @@ from streamflow.engine.commands import REVISION, Deliver, Event, Origin, Start
 class Published:
     """A version that is served. `specs` are the events of its own pinned catalog by name, `at` the offset in
     `definitions` at or below which it was read, `newest` whether its name points to it, `published_ms` the broker's
-    time of its publication, `revision` the engine's that its runs are to start with."""
+    time of its publication, `revision` the engine's that its runs are to start with. The topics of `specs` are those
+    of the environment's bindings; `bound_ms` says by event's name since when."""
 
     plan: Plan
     specs: Mapping[str, EventSpec]
@@ -32,6 +33,7 @@ class Published:
     newest: bool
     published_ms: int = 0
     revision: str = REVISION
+    bound_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 class Source(NamedTuple):
@@ -106,21 +108,24 @@ class Matcher:
 
     def limited_topics(self) -> frozenset[str]:
         """The topics of events that some wait with a limit is for: where its clock is a watermark."""
-        works = (step.work for live in self.published for step in live.plan.steps.values())
+        works = ((live, step.work) for live in self.published for step in live.plan.steps.values())
         return frozenset(
             topic
-            for work in works
+            for live, work in works
             if isinstance(work, WaitPlan) and work.within_ms is not None
-            for topic in work.topics
+            for clause in work.clauses
+            for topic in live.specs[clause.event].topics
         )
 
     def published_ms(self, topic: str) -> int | None:
-        """When the oldest version that reads `topic` was published, or None when no version does."""
+        """When the oldest version that reads `topic` was published, or its event bound to it if that was later; None
+        when no version does."""
         return min(
             (
-                live.published_ms
+                max(live.published_ms, live.bound_ms.get(name, 0))
                 for live in self.published
-                if any(topic in live.specs[name].topics for name in _names(live))
+                for name in _names(live)
+                if topic in live.specs[name].topics
             ),
             default=None,
         )

@@ -14,7 +14,7 @@ from streamflow.engine.marks import refuse_long_names
 from streamflow.engine.outcome import Contents, Refused, Verdict
 from streamflow.engine.state import Own, content_key
 from streamflow.engine.transitions import RunStarted
-from streamflow.ids import child_run_id
+from streamflow.ids import run_id
 
 
 def start_run(draft: Draft, contents: Contents, own: Own, command: c.StartRun) -> Verdict | None:
@@ -64,7 +64,13 @@ def begin_run(
     draft.mailbox(plan.name, key).runs[run] = OpenRun(run, draft.offset)
     drafted = RunDraft(draft, plan, None)
     fact = RunStarted(
-        trigger=trigger, event=event, sha=start.sha, revision=start.revision, parent=parent, offset=draft.offset
+        trigger=trigger,
+        event=event,
+        sha=start.sha,
+        revision=start.revision,
+        parent=parent,
+        at=start.at,
+        offset=draft.offset,
     )
     drafted.record(fact, run=run, key=key)
     draft.pins.append((start.sha, start.revision, 1))
@@ -94,7 +100,7 @@ def answer_parent(parent: c.Parent, cause: str, code: str, message: str) -> Appe
 def _run_id(draft: Draft, command: c.StartRun) -> str:
     if command.parent is None:
         return draft.run_id(command.definition, command.key)
-    return child_run_id(draft.partition.environment, command.definition, command.key, command.event.id)
+    return run_id(draft.limits.environment, command.definition, command.key, command.event.id)
 
 
 def _repeated(draft: Draft, command: c.StartRun, offset: int) -> Verdict:

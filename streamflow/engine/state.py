@@ -154,6 +154,8 @@ class RunState(Struct, frozen=True, omit_defaults=True):
     parent: Parent | None = None
     stopping: Ending | None = None
     called: tuple[str, ...] = ()
+    # the offset in `definitions` at or below which its content was read: the contents of its child runs are there too
+    at: int = 0
 
     @property
     def parked(self) -> bool:
@@ -196,7 +198,7 @@ class PinnedContent(Struct, frozen=True, array_like=True):
 class Own(Struct, frozen=True):
     """The partition's own record. `applied` is the offset of the last command in this state, `reasons` counts
     rejections by code, `revisions` the open runs by the engine's revision that they were started with: a worker that does
-    not know one of them leaves the partition to others. `topic_id`, `partition` and `environment` are in run ids,
+    not know one of them leaves the partition to others. `topic_id` and `partition` are in run ids,
     `memories` are the buckets of what is known of events, `contents` the copied contents by sha256."""
 
     applied: int = -1
@@ -208,7 +210,6 @@ class Own(Struct, frozen=True):
     topic_id: str = ""
     revisions: dict[str, int] = {}
     partition: int = 0
-    environment: str = "main"
     memories: Memories = Memories()
     contents: dict[str, PinnedContent] = {}
 

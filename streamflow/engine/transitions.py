@@ -14,13 +14,15 @@ from streamflow.engine.commands import Event, Parent
 
 
 class RunStarted(Struct, frozen=True, omit_defaults=True):
-    """A run of the content `sha` began, by `trigger` (empty: somebody or `parent` asked for it)."""
+    """A run of the content `sha`, read at or below the offset `at` in `definitions`, began by `trigger` (empty: somebody
+    or `parent` asked for it)."""
 
     trigger: str
     event: Event
     sha: str
     revision: str
     parent: Parent | None = None
+    at: int = 0
     offset: int = 0  # of the start command in `commands`
 
 
@@ -56,10 +58,9 @@ class ValuesSet(Struct, frozen=True):
 
 
 class EventEmitted(Struct, frozen=True):
-    """The event `id` is published to `topic` under `key`."""
+    """The event `id` is published under `key`, to the topic that its name is bound to."""
 
     event: str
-    topic: str
     id: str
     key: str
     data: dict[str, Any]

@@ -1,17 +1,22 @@
 """The log of everything authors publish: the topic `definitions`, one partition, compacted, in one total order.
 
-| key | value |
-|---|---|
-| `definition/<sha256>` | canonical content, bytes; written once, so that its offset stays what start commands name |
-| `version/<name>@<version>` | which content a version is, and whether it is retired |
-| `name/<name>` | the version that starts use: the one published last of those not retired |
-| `event/<name>` | the catalog entry of an event, as published last |
-| `operation/<name>` | the contract of a plugin's operation, and where the plugin is |
-| `serving/<lane>/<instance>` | which operations a task worker does, and since when; deleted when it stops in order (see
-`serving`) | | `engine/revision` | the revision of the engine that runs are to start with; at first that of whoever made
-the topics | | `engine/limits` | the limits that decisions use, fixed with the topics: the same for every worker and for
-ever | | `engine/skip/<partition>` | the command at which a person lets a partition go on whose unread commands were
-deleted |
+Key, and what its value is:
+
+- `definition/<sha256>`: canonical content, bytes; written once, so that its offset stays what start commands name.
+- `version/<name>@<version>`: which content a version is, whether it is retired, and its `approval` (`Approval`; null
+  until versions are approved).
+- `name/<name>`: the version that starts use, which is the one published last of those not retired.
+- `event/<name>`: the catalog entry of an event without its topics, as published last.
+- `binding/<name>`: the topics that the event is found in here (`Binding`), as published last. It is no part of any
+  content; the hosts look here where to read and where to emit.
+- `operation/<name>`: the contract of a plugin's operation, and where the plugin is.
+- `serving/<lane>/<instance>`: which operations a task worker does, and since when; deleted when it stops in order (see
+  `serving`).
+- `engine/revision`: the revision of the engine that runs are to start with; at first that of the program that made the
+  topics.
+- `engine/limits`: the limits that decisions use, fixed with the topics: the same for every worker and for ever.
+- `engine/environment`: the name of the environment that run ids contain, fixed with the topics as well.
+- `engine/skip/<partition>`: the command at which a person lets a partition go on whose unread commands were deleted.
 
 A missing value deletes. Other keys belong to later versions of this program and are passed over. Only `publication`
 writes here, in transactions.
@@ -31,12 +36,13 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from streamflow.definition.catalog import Binding, EventSpec
 from streamflow.engine.commands import REVISION
 from streamflow.errors import OperationError
 from streamflow.kafka.cancellation import is_asked_for
 from streamflow.kafka.connection import aiokafka_config, stop_consumer
-from streamflow.kafka.topics import DEFINITIONS, topic_name
-from streamflow.settings import Settings
+from streamflow.kafka.topics import DEFINITIONS, is_own, topic_name
+from streamflow.settings import DEFAULT_ENVIRONMENT, Settings
 
 _log = structlog.get_logger(__name__)
 
@@ -47,15 +53,24 @@ _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 5.0
 
 
+class Approval(msgspec.Struct, frozen=True):
+    """That a person approved a version."""
+
+    by: str  # who approved
+    at_ms: int  # when, in epoch milliseconds
+    sha: str = msgspec.field(name="sha256")  # of the content that was approved
+    note: str = ""  # what the person wrote with it
+
+
 @dataclass(frozen=True, slots=True)
 class VersionRecord:
-    """A published version: its content's sha256, when it was published, whether it is retired, and this record's
-    offset."""
+    """A published version."""
 
-    sha: str
-    retired: bool
-    published_ms: int
-    offset: int
+    sha: str  # of its content
+    retired: bool  # no run starts by it any more
+    published_ms: int  # epoch milliseconds by the publisher's clock
+    offset: int  # of this record
+    approval: Approval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +85,7 @@ class _Version(msgspec.Struct):
     sha: str
     published_ms: int
     retired: bool = False
+    approval: Approval | None = None
 
 
 class _Name(msgspec.Struct):
@@ -86,6 +102,7 @@ class Snapshot:
     versions: dict[tuple[str, str], VersionRecord] = field(default_factory=dict)
     names: dict[str, NameRecord] = field(default_factory=dict)
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bindings: dict[str, Binding] = field(default_factory=dict)
     operations: dict[str, dict[str, Any]] = field(default_factory=dict)
     serving: dict[str, dict[str, Any]] = field(default_factory=dict)
     engine: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -110,6 +127,18 @@ class Snapshot:
     def revision(self) -> str:
         """The revision of the engine that runs are to start with: the one that was enabled last."""
         return str(self.engine.get("revision", {}).get("revision", REVISION))
+
+    @property
+    def environment(self) -> str:
+        """The name of the environment, as it was fixed with the topics."""
+        return str(self.engine.get("environment", {}).get("environment", DEFAULT_ENVIRONMENT))
+
+    def catalog_events(self) -> list[EventSpec]:
+        """The published events, each with the topics that it is bound to (none without a binding)."""
+        return [
+            EventSpec.model_validate(entry).bound(self.bindings.get(name))
+            for name, entry in sorted(self.events.items())
+        ]
 
     def newest(self, name: str, *, without: str | None = None) -> str | None:
         """The version of `name` published last among those not retired, `without` one: None if none is left."""
@@ -142,7 +171,13 @@ def _take_version(log: Snapshot, reference: str, value: bytes | None, offset: in
         log.versions.pop((name, version), None)
     else:
         record = msgspec.json.decode(value, type=_Version)
-        log.versions[name, version] = VersionRecord(record.sha, record.retired, record.published_ms, offset)
+        log.versions[name, version] = VersionRecord(
+            sha=record.sha,
+            retired=record.retired,
+            published_ms=record.published_ms,
+            offset=offset,
+            approval=record.approval,
+        )
 
 
 def _take_name(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
@@ -151,6 +186,13 @@ def _take_name(log: Snapshot, name: str, value: bytes | None, _offset: int) -> N
     else:
         record = msgspec.json.decode(value, type=_Name)
         log.names[name] = NameRecord(record.version, record.sha)
+
+
+def _take_binding(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
+    if value is None:
+        log.bindings.pop(name, None)
+    else:
+        log.bindings[name] = Binding.model_validate_json(value)
 
 
 def _take_json(entries: Callable[[Snapshot], dict[str, dict[str, Any]]]) -> Taker:
@@ -168,10 +210,22 @@ _TAKERS: dict[str, Taker] = {
     "version": _take_version,
     "name": _take_name,
     "event": _take_json(lambda log: log.events),
+    "binding": _take_binding,
     "operation": _take_json(lambda log: log.operations),
     "serving": _take_json(lambda log: log.serving),
     "engine": _take_json(lambda log: log.engine),
 }
+
+
+def require_environment(settings: Settings, fixed: str) -> None:
+    """Raises OperationError when `settings` name another environment than `fixed`, the one of the topics."""
+    if settings.environment != fixed:
+        raise OperationError(
+            "environment_differs",
+            f"The settings name the environment {settings.environment}, but these topics belong to {fixed}. Set "
+            f"`environment: {fixed}`, or another topics.prefix.",
+            retryable=False,
+        )
 
 
 class DefinitionsLog:
@@ -188,6 +242,7 @@ class DefinitionsLog:
         self._caught_up = asyncio.Event()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._subscribers: list[Callable[[], None]] = []
+        self._refused: set[tuple[str, str]] = set()
 
     @property
     def contents(self) -> dict[str, tuple[bytes, int]]:
@@ -210,14 +265,41 @@ class DefinitionsLog:
         return self._snapshot.events
 
     @property
+    def bindings(self) -> dict[str, Binding]:
+        """Where events are found, by name of the event."""
+        return self._snapshot.bindings
+
+    def readable_bindings(self) -> dict[str, Binding]:
+        """Where events are read, by name: their bindings without topics of Streamflow's own, which are never read,
+        whatever the log says. Each such topic is logged once."""
+        found = {}
+        for event, binding in self.bindings.items():
+            allowed = [topic for topic in binding.topics if not is_own(self._settings, topic)]
+            refused = {(event, topic) for topic in binding.topics if topic not in allowed}
+            for name, topic in sorted(refused - self._refused):
+                _log.error("topic_reserved", name=name, topic=topic, consequence="it is not read; bind another topic")
+            self._refused |= refused
+            found[event] = binding.model_copy(update={"topics": allowed})
+        return found
+
+    @property
     def operations(self) -> dict[str, dict[str, Any]]:
         """The registered plugins, by name of the operation."""
         return self._snapshot.operations
 
     @property
     def engine(self) -> dict[str, dict[str, Any]]:
-        """What is fixed or allowed for the engine: `limits`, `revision`, `skip/<partition>`."""
+        """What is fixed or allowed for the engine: `limits`, `environment`, `revision`, `skip/<partition>`."""
         return self._snapshot.engine
+
+    @property
+    def environment(self) -> str:
+        """The name of the environment, as it was fixed with the topics."""
+        return self._snapshot.environment
+
+    def require_environment(self) -> None:
+        """Raises OperationError when the settings name another environment than the one fixed with the topics."""
+        require_environment(self._settings, self.environment)
 
     @property
     def revision(self) -> str:

@@ -19,12 +19,12 @@ import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from streamflow.definition.catalog import ChildSpec
+from streamflow.definition.catalog import BINDING_FIELDS, Binding, ChildSpec
 from streamflow.engine.commands import REVISION
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
-from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.topics import DEFINITIONS, topic_name
+from streamflow.kafka.definitions import Approval, Snapshot, require_environment
+from streamflow.kafka.topics import DEFINITIONS, is_own, topic_name
 from streamflow.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -41,8 +41,8 @@ Records = dict[str, bytes | None]
 @dataclass(frozen=True, slots=True)
 class Published:
     """What became of a publication: `offset` is the content's own, which start commands name with `sha`; `acknowledged`
-    is the offset of the last record written (of the version's record if nothing was: `already` published, the same
-    content)."""
+    is the offset of the last record written (of the version's record if nothing was). `already`: the same content was
+    published before. `rebound` are the events that were bound to other topics until now, for every definition."""
 
     name: str
     version: str
@@ -50,6 +50,7 @@ class Published:
     offset: int
     acknowledged: int
     already: bool
+    rebound: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,12 @@ def publish(
     events: Mapping[str, Mapping[str, Any]],
     children: Iterable[ChildSpec] = (),
 ) -> Published:
-    """Publishes `content` as `name@version` with the catalog entries of `events`; starts use it from now on. The same
-    again is a success. `children` are the definitions that it starts.
+    """Publishes `content` as `name@version` with the catalog entries of `events`, and binds these events to the topics
+    of their entries; starts use it from now on. The same content again is a success, and binds as well. `children` are
+    the definitions that it starts.
 
-    Raises Rejected (`version_taken`, `version_retired`, `child_unknown`, `definition_too_large`) or OperationError."""
+    Raises Rejected (`version_taken`, `version_retired`, `child_unknown`, `definition_too_large`, `topic_reserved`) or
+    OperationError."""
     limit = settings.limits.definition_bytes
     if len(content) > limit:
         size = f"{len(content)} bytes"
@@ -93,19 +96,31 @@ def publish(
             f"expected at most {limit} bytes but the definition with its events has {size}; do split it",
         )
     sha = hashlib.sha256(content).hexdigest()
+    now_ms = time.time_ns() // 1_000_000
+    bindings = {
+        event: _binding(settings, event, entry, now_ms)
+        for event, entry in sorted(events.items())
+        if entry.get("topics")
+    }
+    already, rebound = False, tuple[str, ...]()
 
     def records(log: Snapshot) -> Records:
+        nonlocal already, rebound
         taken = log.versions.get((name, version))
+        already = taken is not None
+        moved = {event: binding for event, binding in bindings.items() if _moves(log.bindings.get(event), binding)}
+        rebound = tuple(event for event in moved if event in log.bindings)
+        bound: Records = {f"binding/{event}": _json(binding.model_dump()) for event, binding in moved.items()}
         if taken is not None:
             _refuse_another(name, version, sha, taken.sha, retired=taken.retired)
-            return {}
+            return bound
         for child in children:
             _require_child(log, child)
         wanted: Records = {} if sha in log.contents else {f"definition/{sha}": content}
-        wanted |= {
-            f"event/{event}": _json(entry) for event, entry in sorted(events.items()) if log.events.get(event) != entry
-        }
-        wanted[f"version/{name}@{version}"] = _version(sha, retired=False, published_ms=time.time_ns() // 1_000_000)
+        entries = {event: _logical(entry) for event, entry in sorted(events.items())}
+        wanted |= {f"event/{event}": _json(entry) for event, entry in entries.items() if log.events.get(event) != entry}
+        wanted |= bound
+        wanted[f"version/{name}@{version}"] = _version(sha, retired=False, published_ms=now_ms)
         wanted[f"name/{name}"] = _json({"version": version, "sha": sha})
         return wanted
 
@@ -113,7 +128,15 @@ def publish(
     key = f"definition/{sha}"
     offset = offsets[key] if key in offsets else log.contents[sha][1]
     acknowledged = max(offsets.values()) if offsets else log.versions[name, version].offset
-    return Published(name, version, sha, offset, acknowledged, already=not offsets)
+    return Published(
+        name=name,
+        version=version,
+        sha=sha,
+        offset=offset,
+        acknowledged=acknowledged,
+        already=already,
+        rebound=rebound,
+    )
 
 
 def retire(settings: Settings, *, name: str, version: str) -> Retired:
@@ -132,7 +155,9 @@ def retire(settings: Settings, *, name: str, version: str) -> Retired:
             )
         wanted: Records = {}
         if not known.retired:
-            wanted[f"version/{name}@{version}"] = _version(known.sha, retired=True, published_ms=known.published_ms)
+            wanted[f"version/{name}@{version}"] = _version(
+                known.sha, retired=True, published_ms=known.published_ms, approval=known.approval
+            )
         left = log.newest(name, without=version)
         current[0] = left
         pointer = log.names.get(name)
@@ -186,13 +211,18 @@ def unregister_operation(settings: Settings, *, name: str) -> Recorded:
 def fix_limits(settings: Settings) -> dict[str, Any]:
     """The limits that decisions use: those of `settings` if none were fixed before, else the ones that were. They are
     never changed afterwards, because the same commands must give the same decisions in every worker. With them goes the
-    first revision of the engine.
+    first revision of the engine, and the name of the environment.
 
-    Raises OperationError."""
+    Raises OperationError, also when `settings` name another environment than the one that was fixed
+    (`environment_differs`)."""
     fixed: dict[str, Any] = settings.limits.model_dump()
 
     def records(log: Snapshot) -> Records:
         wanted: Records = {} if "revision" in log.engine else {"engine/revision": _revision(REVISION)}
+        if "environment" in log.engine:
+            require_environment(settings, log.environment)
+        else:
+            wanted["engine/environment"] = _json({"environment": settings.environment})
         if known := log.engine.get("limits"):
             fixed.clear()
             fixed.update(known)
@@ -387,7 +417,7 @@ def _refuse_another(name: str, version: str, sha: str, taken: str, *, retired: b
 
 def _require_child(log: Snapshot, child: ChildSpec) -> None:
     record, content = log.versions.get((child.name, child.version)), log.contents.get(child.sha)
-    if record is None or record.retired or record.sha != child.sha or content is None or content[1] > child.at:
+    if record is None or record.retired or record.sha != child.sha or content is None:
         reference = f"{child.name}@{child.version}"
         raise Rejected(
             "child_unknown",
@@ -396,8 +426,32 @@ def _require_child(log: Snapshot, child: ChildSpec) -> None:
         )
 
 
-def _version(sha: str, *, retired: bool, published_ms: int) -> bytes:
-    return _json({"sha": sha, "retired": retired, "published_ms": published_ms})
+def _version(sha: str, *, retired: bool, published_ms: int, approval: Approval | None = None) -> bytes:
+    return _json({"sha": sha, "retired": retired, "published_ms": published_ms, "approval": approval})
+
+
+def _logical(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A catalog entry without its binding."""
+    return {name: value for name, value in entry.items() if name not in BINDING_FIELDS}
+
+
+def _binding(settings: Settings, event: str, entry: Mapping[str, Any], now_ms: int) -> Binding:
+    """The binding in a catalog entry. Raises Rejected when it names a topic that no definition may use."""
+    binding = Binding(topics=list(entry["topics"]), start=entry.get("start", "now"), bound_ms=now_ms)
+    for topic in binding.topics:
+        if is_own(settings, topic):
+            raise Rejected(
+                "topic_reserved",
+                f"The event {event} cannot be bound to {topic}, which is a topic of Streamflow's own. Name another "
+                "topic in the catalog.",
+                topic=topic,
+            )
+    return binding
+
+
+def _moves(known: Binding | None, binding: Binding) -> bool:
+    """Whether `binding` says anything else than the one that is `known`."""
+    return known is None or (known.topics, known.start) != (binding.topics, binding.start)
 
 
 def _json(value: Any) -> bytes:

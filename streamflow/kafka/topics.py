@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from streamflow.kafka.connection import max_batch_bytes
-from streamflow.settings import Settings
+from streamflow.settings import DEFAULT_PREFIX, Settings
 
 DEFINITIONS = "definitions"
 COMMANDS = "commands"
 RUNS = "runs"
 STATE = "state"
 DEAD_LETTERS = "dead-letters"
+UNCLAIMED = "unclaimed"
 AUDIT = "audit"
 
 _HOUR_MS = 3_600_000
@@ -68,6 +69,17 @@ def lane_topic_name(settings: Settings, lane: str) -> str:
     return topic_name(settings, f"tasks.{lane}")
 
 
+def is_own(settings: Settings, topic: str) -> bool:
+    """Whether `topic` is one of Streamflow's own, of this installation or of one with the usual prefix. What is written
+    there decides about runs, so no definition may read or emit to it: everything that takes the name of a users' topic
+    asks here."""
+    roles = {one.role for one in topics(settings)}
+    return any(
+        topic.startswith(prefix) and (topic.removeprefix(prefix) in roles or topic.startswith(f"{prefix}tasks."))
+        for prefix in (settings.topics.prefix, DEFAULT_PREFIX)
+    )
+
+
 def topics(settings: Settings) -> tuple[Topic, ...]:
     """The topics as these settings want them: the fixed ones, and one for each lane."""
     wanted = settings.topics
@@ -85,6 +97,8 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
             many,
             _compacted(wanted.tombstone_retention_hours * _HOUR_MS, segment_ms=_DAY_MS, segment_bytes=64 << 20),
         ),
+        # As `runs`: by business key. What nobody took, for those who ask where an event went.
+        _topic(settings, UNCLAIMED, many, _deleted(wanted.unclaimed_retention_hours * _HOUR_MS)),
         # One partition each: operators and auditors read them in one order, and 20,000 records a second are plenty for
         # both.
         _topic(settings, DEAD_LETTERS, 1, _deleted(wanted.dead_letters_retention_hours * _HOUR_MS)),

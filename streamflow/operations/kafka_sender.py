@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_producer_config
-from streamflow.kafka.topics import lane_topic_name, topics
+from streamflow.kafka.topics import is_own
 from streamflow.operations.kafka import Headers
 from streamflow.settings import Settings
 
@@ -48,7 +48,7 @@ class Sender:
     async def send(self, topic: str, key: bytes, value: bytes, headers: Headers, timeout_s: float) -> Message:
         """The record as it was acknowledged. Raises OperationError. Cancelled or too late, the record may be written
         all the same."""
-        if self._is_own(topic):
+        if is_own(self._settings, topic):
             message = f"expected a topic of yours but {topic} is Streamflow's own; do choose another"
             raise OperationError("topic_refused", message, retryable=False, topic=topic)
         loop = asyncio.get_running_loop()
@@ -99,11 +99,6 @@ class Sender:
     def _poll(self) -> None:
         while not self._closing.is_set():
             self._producer.poll(_POLL_S)
-
-    def _is_own(self, topic: str) -> bool:
-        return topic.startswith(lane_topic_name(self._settings, "")) or topic in {
-            one.name for one in topics(self._settings)
-        }
 
 
 def _failure(error: KafkaError, topic: str, size: int) -> OperationError:

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cached_property
 
-from streamflow.definition.catalog import Catalog, ChildSpec, EventSpec, OperationSpec
-from streamflow.definition.content import child_names, operation_names, read_content
+from streamflow.definition.catalog import Catalog, ChildSpec, OperationSpec
+from streamflow.definition.content import child_names, emitted_names, operation_names, read_content
+from streamflow.definition.feedback_check import emits_of
 from streamflow.definition.model import Definition
 from streamflow.errors import OperationError
 from streamflow.kafka.definitions import Snapshot
@@ -17,10 +18,12 @@ class Surroundings:
     """The definitions log, read once and only if something needs it, and the definitions that are checked or published
     together.
 
-    `read` reads the log; what it raises is raised by whatever needs the log."""
+    `read` reads the log; what it raises is raised by whatever needs the log. `whole`: the log is read also for what a
+    check would only warn of, such as definitions that start each other in a circle."""
 
-    def __init__(self, read: Callable[[], Snapshot]) -> None:
+    def __init__(self, read: Callable[[], Snapshot], *, whole: bool = False) -> None:
         self._read = read
+        self._whole = whole
         self._beside: dict[tuple[str, str], ChildSpec] = {}
 
     @cached_property
@@ -33,7 +36,7 @@ class Surroundings:
 
     def events(self) -> Catalog:
         """The published events."""
-        return Catalog(events=[EventSpec.model_validate(entry) for entry in self.log.events.values()])
+        return Catalog(events=self.log.catalog_events())
 
     def complete(self, definition: Definition, catalog: Catalog) -> Catalog:
         """`catalog` with all that `definition` may name. What `catalog` has itself comes first; the log is only read
@@ -41,6 +44,8 @@ class Surroundings:
         if operation_names(definition):
             catalog = _with(catalog, operations=_installed())
         catalog = _with(catalog, definitions=self._beside.values())
+        if self._whole and definition.on and (emitted_names(definition) or child_names(definition)):
+            catalog = _with(catalog, definitions=published_definitions(self.log))
         unknown = [name for name in operation_names(definition) if catalog.operation(name) is None]
         if unknown or any(catalog.definition(*child) is None for child in child_names(definition)):
             catalog = _with(
@@ -64,19 +69,31 @@ def published_operations(log: Snapshot) -> list[OperationSpec]:
 
 def published_definitions(log: Snapshot) -> list[ChildSpec]:
     """Every published version that is not retired, by name, and as it was published."""
-    current = [
-        (key, record) for key, record in log.versions.items() if not record.retired and record.sha in log.contents
+    served = [
+        (record.offset, *key, record.sha)
+        for key, record in log.versions.items()
+        if not record.retired and record.sha in log.contents
     ]
-    return [
-        child_of(*log.contents[record.sha], record.sha)
-        for _, record in sorted(current, key=lambda item: (item[0][0], item[1].offset))
-    ]
+    found: list[ChildSpec] = []
+    for _, name, version, sha in sorted(served):  # a definition comes after those that it starts
+        spec = child_of(log.contents[sha][0], sha, Catalog(definitions=found))
+        newest = name in log.names and log.names[name].version == version
+        found.append(spec if newest else spec.model_copy(update={"starts_by": []}))
+    return sorted(found, key=lambda spec: spec.name)
 
 
-def child_of(content: bytes, offset: int, sha: str) -> ChildSpec:
-    """How another definition names the one in `content`, which is at `offset` in the log."""
+def child_of(content: bytes, sha: str, catalog: Catalog) -> ChildSpec:
+    """How another definition names the one in `content`; `catalog` has the definitions that it starts."""
     definition, _ = read_content(content)
-    return ChildSpec(name=definition.name, version=definition.version, sha=sha, at=offset, input=definition.input or {})
+    return ChildSpec(
+        name=definition.name,
+        version=definition.version,
+        sha=sha,
+        input=definition.input or {},
+        runs=definition.runs,
+        starts_by=[trigger.event for trigger in definition.on],
+        emits=emits_of(definition, catalog),
+    )
 
 
 def _installed() -> list[OperationSpec]:

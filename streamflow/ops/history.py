@@ -125,7 +125,7 @@ def partition_of_known_run(settings: Settings, run: str) -> int:
     except ValueError as error:
         raise Rejected(
             "no_run_id",
-            f"expected a run id such as 4f2a91c0-5d0c7a1b2c3d4e5f6071 but found {run!r}; `runs list` shows them",
+            f"expected a run id such as 4f2a91c0-main-5d0c7a1b2c3d4e5f6071 but found {run!r}; `runs list` shows them",
         ) from error
 
 

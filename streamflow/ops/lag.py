@@ -107,11 +107,11 @@ def source_topics(log: Snapshot) -> set[str]:
     for record in log.versions.values():
         if record.retired or record.sha not in log.contents:
             continue
-        definition, catalog = read_content(log.contents[record.sha][0])
+        definition, _ = read_content(log.contents[record.sha][0])
         waited = {clause.event for step in definition.steps if step.wait is not None for clause in step.wait.events}
         for name in waited | {trigger.event for trigger in definition.on}:
-            spec = catalog.event(name)
-            topics.update(spec.topics if spec is not None else ())
+            binding = log.bindings.get(name)
+            topics.update(binding.topics if binding is not None else ())
     return topics
 
 

@@ -12,7 +12,7 @@ from streamflow.definition.content import read_content
 from streamflow.definition.model import Definition
 from streamflow.engine.commands import Event, Start, StartRun
 from streamflow.errors import Rejected
-from streamflow.ids import run_id
+from streamflow.ids import run_id, start_place
 from streamflow.kafka.definitions import Snapshot
 from streamflow.operations.schema import first_fault
 from streamflow.ops.requests import new_id
@@ -23,11 +23,10 @@ _LONGEST_NAME = 400  # bytes; the engine refuses longer ones
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A start that may be appended: its command, the id that its run will have, and the version that it names. `named`:
-    it was asked for with an id, so that it may have been asked for before."""
+    """A start that may be appended: its command, and the version that it names. `named`: it was asked for with an id,
+    so that it may have been asked for before."""
 
     command: StartRun
-    run: str
     version: str
     named: bool
 
@@ -52,14 +51,27 @@ def request(
     stands_for = _checked(*read_content(content), event, data)
     command_id = f"request/{id}" if id is not None else new_id()
     command = StartRun(
-        command_id,
-        name,
-        key,
-        Start(sha, offset, log.revision),
-        "",
-        Event(stands_for, command_id, time.time_ns() // 1_000_000, data),
+        id=command_id,
+        definition=name,
+        key=key,
+        start=Start(sha, offset, log.revision),
+        event=Event(stands_for, command_id, time.time_ns() // 1_000_000, data),
     )
-    return Request(command, run_id(name, key, command_id), version, id is not None)
+    return Request(command, version, id is not None)
+
+
+def run_of(request: Request, environment: str, topic_id: str, partition: int, offset: int) -> str:
+    """The id of the run that a request starts, once its command is at `offset` of a partition of `commands`, the topic
+    with `topic_id`; unless it was asked for under the same id before."""
+    command = request.command
+    return run_id(environment, command.definition, command.key, start_place(topic_id, partition, offset))
+
+
+def started_before(error: Rejected) -> str:
+    """The run that a request under the same id has started. Raises `error` when that is not why it was refused."""
+    if error.code != "run_exists":
+        raise error
+    return str(error.facts["run"])
 
 
 def _published(log: Snapshot, reference: str) -> tuple[str, str, str]:

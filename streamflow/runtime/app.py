@@ -85,7 +85,8 @@ async def serve(app: faust.App, host: EngineHost, stop: asyncio.Event) -> None:
     try:
         while not stop.is_set():
             try:
-                await asyncio.wait_for(stop.wait(), 0.5)
+                async with asyncio.timeout(0.5):
+                    await stop.wait()
             except TimeoutError:
                 if app.crashed or app.crash_reason is not None:
                     reason = app.crash_reason

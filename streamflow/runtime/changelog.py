@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from streamflow.core.cut import Batch, batches_of, whole_cut
+from streamflow.core.cut import Batch, whole_cut
 from streamflow.engine.overlay import META, Store, decode_record
 from streamflow.engine.state import OWN
 from streamflow.errors import EngineFault, OperationError
@@ -29,7 +29,6 @@ WRITTEN = f"{META}written_ms"  # when the store was last written
 TOPIC_ID = f"{META}topic_id"  # of the changelog; another id is another changelog
 _CHUNK_BYTES = 4_000_000
 _POLL_MS = 20  # short: a poll that finds only the marks of transactions moves the position but does not return
-BATCH_BYTES = 512 * 1024
 REQUEST_BYTES = 2 << 20  # more than the largest record with its mark
 # then the broker ends it, so waiting longer is in vain; aiokafka would, for ever when it lost a connection in the
 # middle
@@ -65,7 +64,6 @@ class Changelog:
         self._tombstone_retention_ms = tombstone_retention_ms
         self._clock = clock
         self._producer: AIOKafkaProducer | None = None
-        self._number = 0  # of the last cut
 
     async def fence(self) -> None:
         """Take over: from here on no earlier owner can commit a checkpoint."""
@@ -98,7 +96,7 @@ class Changelog:
             while True:
                 began = self._clock()
                 count = await self._restore_once(consumer, store)
-                self._number = whole_cut(store.get)
+                whole_cut(store.get)
                 if (self._clock() - began) * 1000 < self._tombstone_retention_ms:
                     return count
                 log.warning(
@@ -178,9 +176,9 @@ class Changelog:
             TOPIC_ID: self._topic_id.encode(),
         }
 
-    async def write(self, store: Store, cut: Mapping[str, bytes | None], applied: int) -> None:
-        """Commit `cut` and the input offset `applied` + 1 in one transaction, then the same to `store`. Any error: the
-        owner closes.
+    async def commit(self, batches: Sequence[Batch], applied: int) -> dict[str, bytes | None]:
+        """Commit the batches of a cut and the input offset `applied` + 1 in one transaction; returned are the records
+        that the store takes beside the cut. Any error: the owner closes.
 
         A transaction that failed is left open: aborting it would wait for a broker that may be away, and the next
         owner's fence ends it."""
@@ -189,8 +187,6 @@ class Changelog:
             raise OperationError(
                 "not_fenced", "expected a fenced changelog but it is not open; open the partition first"
             )
-        self._number += 1
-        batches = list(batches_of(cut, self._number, BATCH_BYTES))
         try:
             async with asyncio.timeout(TRANSACTION_S):
                 position = await self._commit(producer, batches, applied)
@@ -202,7 +198,7 @@ class Changelog:
                 topic=self._tp.topic,
                 partition=self._tp.partition,
             ) from error
-        store.write({**{key: value for batch in batches for key, value in batch}, **self._meta(position)})
+        return self._meta(position)
 
     async def _commit(self, producer: AIOKafkaProducer, batches: Sequence[Batch], applied: int) -> int:
         """The position behind the transaction.

@@ -2,7 +2,7 @@
 one fails.
 
 Partitions open in parallel and each starts when it is ready; every new assignment opens anew, also a partition held
-before (law 3).
+before (law fenced-owner).
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
+from streamflow.core.metrics import Metrics
+from streamflow.core.outbox import usable_topic
+from streamflow.core.partition import is_out_of_memory
+from streamflow.core.place import Place
 from streamflow.errors import OperationError
 from streamflow.kafka import topics
 from streamflow.kafka.admin import require_topics
@@ -26,9 +30,10 @@ from streamflow.kafka.connection import aiokafka_config, max_batch_bytes
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.groups import engine_group
 from streamflow.runtime.changelog import Changelog, stop_producer
-from streamflow.runtime.outputs import BATCH_BYTES, UNSENT, Emitter, Names, Outputs
+from streamflow.runtime.outputs import BATCH_BYTES, UNSENT, Outputs, names_of
 from streamflow.runtime.partition import Partition, is_final
 from streamflow.runtime.plans import Plans
+from streamflow.runtime.publisher import UserTopics
 from streamflow.runtime.store import STORE_FAILED, RocksStore
 from streamflow.runtime.transport import BatchConsumer, Fetched
 from streamflow.settings import Settings
@@ -42,21 +47,24 @@ class EngineHost:
     """All partitions of this worker. Made before the Faust app starts; `start` needs the broker and the fixed
     topics."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         self.settings = settings
+        self._metrics = metrics
         self.commands = topics.topic_name(settings, topics.COMMANDS)
         self.definitions = DefinitionsLog(settings)
         self.partitions: dict[int, Partition] = {}
         self._owned: set[int] = set()
         self._consumer: BatchConsumer | None = None
         self._producer: AIOKafkaProducer | None = None
-        self._emitter: Emitter | None = None
+        self._topics: UserTopics | None = None
+        self._names = names_of(settings)
         self._openings: dict[int, asyncio.Task[None]] = {}
         self._connected = asyncio.Event()
         self._recovering = asyncio.Lock()
         self._recoveries: set[asyncio.Task[None]] = set()
         # by partition: where it failed last, and how often there in a row
         self._failures: dict[int, tuple[int, int]] = {}
+        self._out_of_memory: dict[int, int] = {}  # by partition: the command that needed more memory than there was
         self._topic_ids: dict[str, str] = {}
 
     async def start(self) -> None:
@@ -78,7 +86,6 @@ class EngineHost:
         await self.definitions.stop()
 
     async def _connect(self) -> None:
-        names = topics.topic_name
         settings = self.settings
         self._producer = AIOKafkaProducer(
             **aiokafka_config(settings, "engine"),
@@ -90,31 +97,38 @@ class EngineHost:
             retry_backoff_ms=20,
         )
         await self._producer.start()
-        self._names = Names(self.commands, names(settings, topics.RUNS), names(settings, topics.DEAD_LETTERS))
-        self._emitter = Emitter(self._producer, self._user_producer(), self._names)
-        await self._emitter.start()
-        for name in self._names:  # metadata now, not at the first run
-            await self._producer.partitions_for(name)
+        self._topics = UserTopics(self._user_producer())
+        await self._topics.producer.start()
+        # metadata now, not at the first run
+        for role in (topics.COMMANDS, topics.RUNS, topics.DEAD_LETTERS, topics.UNCLAIMED):
+            await self._producer.partitions_for(self._names[role])
         self._connected.set()
+
+    def _topic_of(self, event: str) -> str:
+        """The topic that `event` is to be emitted to. Raises Rejected when there is none that may be used."""
+        topic = self._plans.topic(event)
+        return usable_topic(event, topic, own=topic is not None and topics.is_own(self.settings, topic))
 
     def _user_producer(self) -> AIOKafkaProducer:
         """For the users' topics. Not idempotent: after one record that the broker refuses, an idempotent producer of
-        aiokafka has a gap in its sequence and is refused ever after. A copy after a retry is harmless (law 2), and
-        aiokafka keeps the order of a partition."""
+        aiokafka has a gap in its sequence and is refused ever after. A copy after a retry is harmless (law
+        identical-replay), and aiokafka keeps the order of a partition."""
         return AIOKafkaProducer(
             **aiokafka_config(self.settings, "engine-emit"),
             acks="all",
             linger_ms=0,
+            max_batch_size=max_batch_bytes(self.settings),
             max_request_size=2 * max_batch_bytes(self.settings),
             retry_backoff_ms=20,
         )
 
     async def _disconnect(self) -> None:
         self._connected.clear()
-        emitter, self._emitter = self._emitter, None
+        user_topics, self._topics = self._topics, None
         producer, self._producer = self._producer, None
-        if emitter is not None:
-            await emitter.close()
+        if user_topics is not None:
+            await user_topics.close()
+            await stop_producer(user_topics.producer)
         if producer is not None:
             await stop_producer(producer)
 
@@ -204,7 +218,7 @@ class EngineHost:
 
     def _make(self, number: int) -> Partition:
         settings = self.settings
-        if self._producer is None or self._emitter is None:
+        if self._producer is None or self._topics is None:
             raise RuntimeError("the host is not connected")
         state = topics.topic_name(settings, topics.STATE)
         changelog = Changelog(
@@ -219,22 +233,28 @@ class EngineHost:
             tombstone_retention_ms=settings.topics.tombstone_retention_hours * 3_600_000,
         )
         return Partition(
-            number,
+            Place(
+                number=number,
+                partitions=settings.topics.partitions,
+                topic_id=self._topic_ids[self.commands],
+                lanes=frozenset(settings.tasks.lanes),
+                limits=self._plans.limits(),
+            ),
             settings,
-            topic_id=self._topic_ids[self.commands],
-            limits=self._plans.limits(),
             store=lambda: RocksStore(
                 self._folder(number),
                 write_buffer_bytes=settings.engine.store_write_buffer_bytes,
                 block_cache_bytes=settings.engine.store_block_cache_bytes,
             ),
             changelog=changelog,
-            outputs=Outputs(
-                self._producer, self._emitter, settings, self._names, number, self._topic_ids[self.commands]
-            ),
+            outputs=Outputs(self._producer, self._names),
+            topics=self._topics,
             plans=self._plans,
             source=self,
             failed=self._failed,
+            topic_of=self._topic_of,
+            failed_at=self._out_of_memory.get(number),
+            metrics=self._metrics,
         )
 
     def _folder(self, number: int) -> Path:
@@ -251,11 +271,13 @@ class EngineHost:
         log.error(
             "partition_failed",
             partition=number,
-            applied=failed.overlay.own.applied if failed else None,
+            applied=failed.applied if failed else None,
             error=str(error) or repr(error),
             exc_info=error,
             consequence="it is closed and opened again after the last checkpoint; other partitions go on",
         )
+        if failed is not None and failed.applied is not None and is_out_of_memory(error):
+            self._out_of_memory[number] = failed.applied + 1
         recovery = asyncio.get_running_loop().create_task(self._recover(failed, error))
         self._recoveries.add(recovery)
         recovery.add_done_callback(self._recoveries.discard)
@@ -288,7 +310,7 @@ class EngineHost:
     def _pause(self, partition: Partition) -> float:
         """Seconds before an opening: more each time that a partition fails at the same command, for that may be what
         fails it."""
-        applied = partition.overlay.own.applied
+        applied = -1 if partition.applied is None else partition.applied
         before, times = self._failures.get(partition.number, (-1, 0))
         times = times + 1 if applied == before else 0
         self._failures[partition.number] = (applied, times)

@@ -109,6 +109,7 @@ async def serve_ingress(settings: Settings, stop: asyncio.Event) -> None:
     await asyncio.to_thread(require_topics, settings)
     definitions = DefinitionsLog(settings)
     await definitions.start()
+    definitions.require_environment()
     versions = PublishedVersions(settings, definitions)
     try:
         await versions.start()

@@ -24,6 +24,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
+from streamflow.core.contiguity import Contiguity, Verdict
 from streamflow.errors import OperationError
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.cancellation import is_asked_for
@@ -31,7 +32,6 @@ from streamflow.kafka.connection import FetchWait, aiokafka_config, max_batch_by
 from streamflow.kafka.serving import client_role, group_of, instance_name
 from streamflow.kafka.topics import COMMANDS, topic_name
 from streamflow.runtime.changelog import stop_producer
-from streamflow.runtime.contiguity import Contiguity, Verdict
 from streamflow.runtime.lane import Lane
 from streamflow.runtime.membership import Membership
 from streamflow.wire.lane_position import encode_position

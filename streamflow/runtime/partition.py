@@ -1,10 +1,11 @@
-"""One owned partition of `commands`: its input, its state and its outputs, from opening to closing (laws 1 to 5).
+"""The host of one owned partition of `commands`, from opening to closing: what `core.partition` decides is done here,
+with aiokafka and the local store.
 
 Opening:  1 fence  2 open the store  3 restore  4 release the input at applied + 1.
-A batch:  1 decode  2 decide  3 apply to memory  4 send outputs (acknowledged later).
+A batch:  1 judge and trim  2 decide each record  3 send outputs and events (acknowledged later).
 A checkpoint:  1 capture the cut  2 its outputs are acknowledged  3 one transaction: changes and input offset  4 the
                same to the store.
-Any error closes the partition; its host opens it again through a restore.
+Any error closes the partition; the engine's host opens it again through a restore.
 """
 
 from __future__ import annotations
@@ -12,27 +13,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 
-from streamflow.engine.commands import KNOWN_REVISIONS, AdvanceWatermark, Command, FireTimer, StartRun
-from streamflow.engine.decide import decide, undecidable
-from streamflow.engine.draft import Limits
-from streamflow.engine.outcome import Decision
-from streamflow.engine.overlay import Overlay, Store
-from streamflow.engine.state import OWN, Own, content_key
-from streamflow.errors import EngineFault, OperationError, StreamflowError
-from streamflow.ids import partition_of, partition_of_run
+from streamflow.core.contiguity import Verdict
+from streamflow.core.metrics import Metrics
+from streamflow.core.outbox import TopicOf
+from streamflow.core.partition import PartitionCore
+from streamflow.core.place import Place
+from streamflow.engine.effects import PrintLine
+from streamflow.engine.overlay import Store
+from streamflow.errors import EngineFault, OperationError
 from streamflow.kafka.cancellation import is_asked_for
 from streamflow.runtime.changelog import Changelog
 from streamflow.runtime.outputs import Outputs
 from streamflow.runtime.plans import Plans
-from streamflow.runtime.timers import Timers
+from streamflow.runtime.publisher import Publisher, UserTopics
 from streamflow.runtime.transport import Fetched
 from streamflow.settings import Settings
-from streamflow.wire.codec import DecodeError, decode_command
+from streamflow.wire.decoding import Record
 
 log = structlog.get_logger()
 SLICE = 200  # records decided before others get their turn
@@ -43,6 +45,7 @@ DEFINITIONS_WAIT_S = 30.0
 QUIET_RECORDS = 20  # fewer since the last checkpoint: the longer interval applies
 # a cut that holds nothing but watermarks may wait; replaying them is cheap, but lag is read from what is committed
 WATERMARKS_ONLY_S = 10.0
+CONGESTED_S = 0.05  # between looks at a users' topic that is slower than its events
 
 
 class Input(Protocol):
@@ -62,35 +65,48 @@ class Input(Protocol):
 
 
 class Partition:
-    """Partition `number`, for as long as this process owns it. `failed` is called once, with the error that closed
-    it."""
+    """The partition at `place`, for as long as this process owns it. `failed` is called once, with the error that
+    closed it. `failed_at` is the command that this process has failed to decide for lack of memory."""
 
     def __init__(
         self,
-        number: int,
+        place: Place,
         settings: Settings,
         *,
-        topic_id: str,
-        limits: Limits,
         store: Callable[[], Store],
         changelog: Changelog,
         outputs: Outputs,
+        topics: UserTopics,
         plans: Plans,
         source: Input,
         failed: Callable[[int, BaseException], None],
+        topic_of: TopicOf,
+        failed_at: int | None = None,
+        metrics: Metrics | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.number = number
+        self.number = place.number
+        self._place = place
         self._settings = settings
-        self._topic_id = topic_id
-        self._limits = limits
         self._open_store = store
         self._changelog = changelog
         self._outputs = outputs
+        self._topics = topics
         self._plans = plans
         self._source = source
         self._failed = failed
         self._clock = clock
+        self._new_core = partial(
+            PartitionCore,
+            place,
+            definitions=plans,
+            printed=_print,
+            put_aside=self._log_aside,
+            topic_of=topic_of,
+            failed_at=failed_at,
+            metrics=metrics,
+            clock=time.perf_counter,
+        )
         self._queue: deque[Fetched] = deque()
         self._queued_records = self._queued_bytes = 0
         self._arrived = asyncio.Event()
@@ -101,12 +117,14 @@ class Partition:
         self._deciding = asyncio.Lock()  # held from deciding a slice until its outputs are with the producer
         self._saving = asyncio.Lock()
         self._paused = False
-        self._unsaved_bytes = self._unsaved_records = 0
+        self._unsaved_bytes = 0
         self._saved_at = clock()
         self._behind_ms = 0  # what our clock is behind the broker's, as far as the last record showed
         self._unsavable: BaseException | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._store: Store | None = None
+        self._publisher: Publisher | None = None
+        self._opened: PartitionCore | None = None
         self.ready = False
 
     # -- life
@@ -117,56 +135,39 @@ class Partition:
         await self._changelog.fence()
         self._store = await asyncio.to_thread(self._open_store)
         restored = await self._changelog.restore(self._store)
-        self.overlay = Overlay(self._store)
-        own = self.overlay.own
-        if own.topic_id and own.topic_id != self._topic_id:
-            raise EngineFault(
-                "commands_recreated",
-                "expected the topic of commands that this state was made from but it is another one; restore it, or "
-                "delete `state` and its local stores too",
-                partition=self.number,
-            )
-        for revision in own.revisions:
-            self._require_known(revision)
-        first = await self._source.first_offset(self.number)
-        if first > own.applied + 1:
-            self._skip(own, first)
+        self._opened = core = self._new_core(store=self._store, now_ms=int(self._clock() * 1000))
+        skipped = core.begin(await self._source.first_offset(self.number), self._plans.skip(self.number))
+        if skipped is not None:
+            log.warning("commands_skipped", partition=self.number, first=skipped.first, next=skipped.next)
+        self._outputs.bind(core)
+        self._publisher = Publisher(self._topics, core, changed=self._changed.set, bury=self._send_outputs)
         self._look_at_clock()
-        self.timers = Timers(self.overlay, self._now_ms())
-        await self._source.release(self.number, self.overlay.own.applied + 1)
+        await self._source.release(self.number, core.applied + 1)
         self.ready = True
+        self._publisher.publish()
         for work in (self._serve_input, self._serve_timers, self._serve_checkpoints):
             self._tasks.append(asyncio.create_task(self._guard(work), name=f"{work.__name__}-{self.number}"))
+        seconds = time.perf_counter() - began
+        core.metrics.observe("restore_records", restored)
+        core.metrics.observe("restore_seconds", seconds)
         log.info(
             "partition_open",
             partition=self.number,
-            applied=own.applied,
+            applied=core.applied,
             restored=restored,
-            seconds=round(time.perf_counter() - began, 3),
+            unsent_events=len(core.outbox),
+            seconds=round(seconds, 3),
         )
 
-    def _skip(self, own: Own, first: int) -> None:
-        """Go on after deleted commands, if a person said so. Raises EngineFault if no one did."""
-        allowed = self._plans.skip(self.number)
-        if allowed is None or allowed[0] < first:
-            raise self._gap(own.applied + 1, first)
-        offset, why = allowed
-        self.overlay.apply(
-            {
-                OWN: Own(
-                    offset - 1,
-                    own.time_ms,
-                    own.counts,
-                    own.reasons,
-                    own.watermarks,
-                    own.parked,
-                    self._topic_id,
-                    own.revisions,
-                )
-            }
-        )
-        self._unsaved_records += 1
-        log.warning("commands_skipped", partition=self.number, first=own.applied + 1, next=offset, why=why)
+    @property
+    def applied(self) -> int | None:
+        """The offset of the last command in the state; None before it is restored."""
+        return self._opened.applied if self._opened is not None else None
+
+    def _core(self) -> PartitionCore:
+        if self._opened is None:
+            raise RuntimeError("the partition is not open")
+        return self._opened
 
     async def close(self, *, save: bool) -> None:
         """Stop; with `save`, after a last checkpoint."""
@@ -188,6 +189,8 @@ class Partition:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._publisher is not None:
+            await self._publisher.close()
         self._outputs.close()
         await self._changelog.close()
         if self._store is not None:
@@ -203,6 +206,15 @@ class Partition:
             if self.ready:
                 self.ready = False
                 self._failed(self.number, error)
+
+    def _log_aside(self, offset: int, reason: str, error: Exception) -> None:
+        log.error(
+            reason,
+            partition=self.number,
+            offset=offset,
+            consequence="the command becomes a dead letter",
+            exc_info=error,
+        )
 
     # -- input
 
@@ -237,32 +249,30 @@ class Partition:
             await self._arrived.wait()
 
     async def _take(self, fetched: Fetched) -> None:
-        applied, records = self.overlay.own.applied, fetched.records
-        if records[0].offset <= applied:
-            records = [record for record in records if record.offset > applied]
+        core = self._core()
+        records = core.trim(fetched.records)
         if not records:
             return
-        if records[0].offset != applied + 1 and not await self._hole(applied + 1, records[0].offset, fetched.sought):
+        if not core.is_next(records[0].offset) and not await self._goes_on(records[0].offset, fetched.sought):
             return
         for place in range(0, len(records), SLICE):
-            async with self._deciding:
-                for record in records[place : place + SLICE]:
-                    await self._one(record)
-                await self._outputs.send()
+            await self._decide(core, records[place : place + SLICE])
             self._look_at_clock()
             if self._unsaved_bytes > self._settings.engine.checkpoint_bytes:
                 self._checkpoint_due.set()
             if self._outputs.unacked > UNACKED:
                 await self._outputs.flush()
+            while core.outbox.congested():
+                await asyncio.sleep(CONGESTED_S)
+                await self._look_at_outbox()
             await asyncio.sleep(0)
 
-    async def _hole(self, expected: int, found: int, sought: int | None) -> bool:
-        """Whether a batch that begins at `found` instead of `expected` may be taken: only if the log itself has nothing
-        in between, which the first batch after a seek to `expected` shows."""
-        first = await self._source.first_offset(self.number)
-        if first > expected:
-            raise self._gap(expected, first)
-        if sought == expected:
+    async def _goes_on(self, found: int, sought: int | None) -> bool:
+        """Whether a batch that begins at `found` instead of where it should may be taken."""
+        core = self._core()
+        expected = core.applied + 1
+        verdict = core.judge(found, sought, await self._source.first_offset(self.number))
+        if verdict is Verdict.HOLE:
             log.warning(
                 "offsets_without_records",
                 partition=self.number,
@@ -270,192 +280,149 @@ class Partition:
                 found=found,
                 reason="transaction markers of another producer",
             )
+        if verdict is not Verdict.SEEK:
             return True
         self._queue.clear()
         self._queued_records = self._queued_bytes = 0
         log.warning(
-            "input_hole",
-            partition=self.number,
-            expected=expected,
-            found=found,
-            consequence="reads again from what was expected",
+            "input_hole", partition=self.number, expected=expected, found=found, consequence="reads again from there"
         )
         await self._source.release(self.number, expected)
         return False
 
-    def _gap(self, expected: int, first: int) -> EngineFault:
-        return EngineFault(
-            "input_gap",
-            f"expected command {expected} next but the topic begins at {first}, so commands were deleted unread; "
-            f"restore them, or accept the loss with `streamflow commands skip {self.number} {first}`",
-            partition=self.number,
-            offset=expected,
+    async def _decide(self, core: PartitionCore, records: Sequence[Any]) -> None:
+        """Decide `records` and send what comes of it. A checkpoint follows a command that was put aside."""
+        left = deque(records)
+        while left:
+            async with self._deciding:
+                while left and not core.must_save:
+                    await self._one(core, left.popleft())
+                await self._outputs.send()
+            self._publish()
+            if core.must_save:
+                await self.checkpoint()
+
+    async def _one(self, core: PartitionCore, fetched: Any) -> None:
+        record = Record(
+            topic=fetched.topic,
+            partition=fetched.partition,
+            offset=fetched.offset,
+            timestamp_ms=fetched.timestamp,
+            key=fetched.key,
+            value=fetched.value,
+            headers=tuple(fetched.headers),
         )
-
-    async def _one(self, record: Any) -> None:
-        decision, command = await self._decide(record)
-        self.overlay.apply(decision.changes)
-        self._changed.set()
-        if self.timers.note(decision.changes):
-            self._timer_moved.set()
-        self._outputs.add(decision, record, getattr(command, "trace", None))
-        self._unsaved_bytes += len(record.value or b"") + 100
-        if isinstance(command, AdvanceWatermark):
-            self.timers.unblock(self.overlay.own.watermarks[command.topic].reached(), self._now_ms())
-            self._timer_moved.set()
-            return
-        self._unsaved_records += 1
-        if isinstance(command, FireTimer):
-            # where it is early, our clock is ahead of the broker's
-            early_ms = max(1, command.due_ms - self.overlay.own.time_ms)
-            self.timers.decided(command, decision.reason, self._now_ms() + early_ms)
-            self._timer_moved.set()
-
-    async def _decide(self, record: Any) -> tuple[Decision, Command | None]:
-        own = self.overlay.own
-        if not own.topic_id:
-            own = Own(
-                own.applied,
-                own.time_ms,
-                own.counts,
-                own.reasons,
-                own.watermarks,
-                own.parked,
-                self._topic_id,
-                own.revisions,
-            )
-        value = record.value or b""
-        if len(value) > self._limits.record_bytes:
-            return undecidable(
-                own, record.timestamp, record.offset, "too_large", f"expected at most {self._limits.record_bytes} bytes"
-            ), None
-        try:
-            command = decode_command(value)
-        except DecodeError as error:
-            return undecidable(own, record.timestamp, record.offset, error.code, error.message), None
-        if not self._belongs(command):
-            message = (
-                "expected a command of this partition but its key belongs to another; send it with Kafka's "
-                "default partitioner (murmur2)"
-            )
-            return undecidable(own, record.timestamp, record.offset, "misrouted", message, command), command
-        if isinstance(command, StartRun):
-            await self._content(command)
-        try:
-            return decide(
-                self.overlay, self._plans, own, command, record.timestamp, record.offset, self._limits
-            ), command
-        except (StreamflowError, MemoryError):
-            raise
-        # a bug of ours in a pure function fails every time: one command is put aside, not all runs of the partition
-        except Exception as error:
-            log.exception(
-                "decision_failed",
-                partition=self.number,
-                offset=record.offset,
-                command=command.id,
-                consequence="it becomes a dead letter",
-            )
-            message = (
-                f"expected a decision but the engine failed with {type(error).__name__}; report it, and replay "
-                "this record when it is mended"
-            )
-            return undecidable(own, record.timestamp, record.offset, "decision_failed", message, command), None
-
-    def _belongs(self, command: Command) -> bool:
-        partitions = self._settings.topics.partitions
-        if isinstance(command, AdvanceWatermark):
-            return True
-        if (key := getattr(command, "key", None)) is not None:
-            return partition_of(key, partitions) == self.number
-        try:
-            return partition_of_run(command.run, partitions) == self.number  # type: ignore[union-attr]
-        except ValueError:
-            return False
-
-    async def _content(self, command: StartRun) -> None:
-        start = command.start
-        self._require_known(start.revision)
-        if not self._plans.readable(start) and self.overlay.get(content_key(start.sha)) is None:
+        while (start := core.take(record, self._now_ms())) is not None:
             await self._outputs.send()
             await self._plans.wait(start, DEFINITIONS_WAIT_S)
+        self._changed.set()
+        self._timer_moved.set()
+        self._unsaved_bytes += len(record.value or b"") + 100
 
-    def _require_known(self, revision: str) -> None:
-        """Raises EngineFault when this worker's code cannot decide as `revision` does."""
-        if revision not in KNOWN_REVISIONS:
-            raise EngineFault(
-                "unknown_revision",
-                f"expected a revision of the engine that this worker knows but runs here have {revision}; run a "
-                "worker that knows it",
-                partition=self.number,
-            )
-
-    # -- timers
+    # -- timers and events
 
     def _now_ms(self) -> int:
         """The broker's time, as near as we know it: a record that was just appended was not appended later than now."""
         return int(self._clock() * 1000) + self._behind_ms
 
     def _look_at_clock(self) -> None:
-        self._behind_ms = max(0, self.overlay.own.time_ms - int(self._clock() * 1000))
+        self._behind_ms = max(0, self._core().overlay.own.time_ms - int(self._clock() * 1000))
 
     async def _serve_timers(self) -> None:
+        core = self._core()
         while True:
-            if commands := self.timers.due(self._now_ms()):
-                async with self._deciding:
-                    for command in commands:
-                        self._outputs.append_here(command)
-                    await self._outputs.send()
+            if core.fire(self._now_ms()):
+                await self._send_outputs()
+            await self._look_at_outbox()
             self._timer_moved.clear()
-            wait_s = (self.timers.next_ms(self._now_ms()) - self._now_ms()) / 1000
+            wait_s = (core.timers.next_ms(self._now_ms()) - self._now_ms()) / 1000
             if wait_s > 0:
-                try:
-                    await asyncio.wait_for(self._timer_moved.wait(), wait_s)
-                except TimeoutError:
-                    continue
+                await _set_within(self._timer_moved, wait_s)
+
+    async def _send_outputs(self) -> None:
+        async with self._deciding:
+            await self._outputs.send()
+
+    def _publish(self) -> None:
+        if self._publisher is not None:
+            self._publisher.publish()
+
+    async def _look_at_outbox(self) -> None:
+        """Show users' topics that take nothing, once; what they leave beyond the bound becomes dead letters."""
+        core = self._core()
+        for topic, stalled in core.look_at_outbox().items():
+            if stalled:
+                log.warning(
+                    "topic_takes_nothing",
+                    topic=topic,
+                    partition=self.number,
+                    events=core.outbox.depths().get(topic),
+                    consequence="its events wait in the outbox; checkpoints and other topics go on",
+                )
+            else:
+                log.info("topic_takes_events_again", topic=topic, partition=self.number)
+        if core.outputs:
+            await self._send_outputs()
 
     # -- checkpoints
 
     async def _serve_checkpoints(self) -> None:
-        engine = self._settings.engine
+        engine, core = self._settings.engine, self._core()
         while True:
-            if OWN not in self.overlay.dirty:
+            if not core.dirty:
                 self._changed.clear()
                 await self._changed.wait()
-            try:
-                await asyncio.wait_for(self._checkpoint_due.wait(), engine.checkpoint_s)
-            except TimeoutError:
+            if not await _set_within(self._checkpoint_due, engine.checkpoint_s):
                 age_s = self._clock() - self._saved_at
-                if OWN not in self.overlay.dirty:
+                if not core.dirty:
                     continue
-                if self._unsaved_records == 0 and age_s < WATERMARKS_ONLY_S:
+                if core.unsaved == 0 and age_s < WATERMARKS_ONLY_S:
                     continue
-                if self._unsaved_records < QUIET_RECORDS and age_s < engine.checkpoint_idle_s:
+                if core.unsaved < QUIET_RECORDS and age_s < engine.checkpoint_idle_s:
                     continue
             self._checkpoint_due.clear()
             await self.checkpoint()
 
     async def checkpoint(self) -> None:
-        """Write everything decided so far: one cut, in the order of law 3. After a failure every later call raises the
-        same: only a restore knows what was written."""
+        """Write everything decided so far: one cut, in the order of law one-cut. After a failure every later call
+        raises the same: only a restore knows what was written."""
+        core = self._core()
         async with self._saving:
             if self._unsavable is not None:
                 raise self._unsavable
+            began = time.perf_counter()
             async with self._deciding:
                 await self._outputs.send()
-                if OWN not in self.overlay.dirty or self._store is None:
+                core.metrics.gauge("oldest_unacknowledged_seconds", self._outputs.oldest_s())
+                if self._store is None or (cut := core.capture()) is None:
                     return
-                applied = self.overlay.own.applied
-                cut = self.overlay.capture()
-                self._unsaved_bytes = self._unsaved_records = 0
+                self._unsaved_bytes = 0
             try:
                 await self._outputs.flush()
-                await self._changelog.write(self._store, cut, applied)
+                position = await self._changelog.commit(cut.transaction(), cut.applied)
+                cut.committed()
+                self._store.write({**cut.records(), **position})
             except BaseException as error:
                 self._unsavable = error
                 raise
-            self.overlay.saved()
+            core.saved()
             self._saved_at = self._clock()
+            core.metrics.observe("checkpoint_seconds", time.perf_counter() - began)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether `event` is set within that time. `asyncio.wait_for` would lose a cancellation that comes together with
+    the event, and the task would never end."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _print(line: PrintLine) -> None:
+    log.info("print", run=line.run, step=line.step, text=line.text)
 
 
 def is_final(error: BaseException) -> bool:

@@ -17,6 +17,8 @@ class Plans:
     def __init__(self, log: DefinitionsLog) -> None:
         self._log = log
         self._plans: dict[str, Plan] = {}
+        log.subscribe(self._rebind)
+        self._bindings = log.readable_bindings()
 
     def readable(self, start: Start) -> bool:
         """Whether the log has been read past the offset that `start` names."""
@@ -43,8 +45,11 @@ class Plans:
         # they are fixed once; what is newer than that has its default
         fixed = {**settings.Limits().model_dump(), **fixed}
         return Limits(
+            environment=self._log.environment,
             transitions=fixed["transitions_per_command"],
             kept_events=fixed["kept_events"],
+            mailbox_bytes=fixed["kept_bytes"],
+            open_runs=fixed["open_runs"],
             window_ms=fixed["window_hours"] * 3_600_000,
             record_bytes=fixed["record_bytes"],
             items=fixed["items"],
@@ -59,5 +64,16 @@ class Plans:
     def plan(self, sha: str, content: str) -> Plan:
         plan = self._plans.get(sha)
         if plan is None:
-            plan = self._plans[sha] = plan_of(content.encode())
+            plan = self._plans[sha] = plan_of(content.encode(), self._bindings)
         return plan
+
+    def topic(self, event: str) -> str | None:
+        """The topic that an emitted event is bound to, None without a binding."""
+        binding = self._log.bindings.get(event)
+        return binding.topics[0] if binding is not None else None
+
+    def _rebind(self) -> None:
+        bindings = self._log.readable_bindings()
+        if self._bindings != bindings:
+            self._bindings = bindings
+            self._plans.clear()

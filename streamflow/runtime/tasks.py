@@ -63,6 +63,7 @@ async def serve_tasks(settings: Settings, lanes: Sequence[str], stop: asyncio.Ev
     telling: asyncio.Task[None] | None = None
     try:
         await definitions.start()
+        definitions.require_environment()
         follow()
         log.info("operations_ready", names=registry.names(), broken=[one.name for one in registry.broken])
         performer = Performer(settings, registry, callback_urls(settings))

@@ -180,7 +180,8 @@ class BatchConsumer(driver.Consumer):
         would wait out."""
         self._resumed.clear()
         try:
-            await asyncio.wait_for(self._resumed.wait(), 1.0)
+            async with asyncio.timeout(1.0):
+                await self._resumed.wait()
         except TimeoutError:
             return
 

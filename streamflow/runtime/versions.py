@@ -102,7 +102,7 @@ class PublishedVersions:
         return int((await self._askers[level].end_offsets([self._partition]))[self._partition])
 
     def published(self) -> Sequence[Published]:
-        found, revision = [], self._definitions.revision
+        found, revision, bindings = [], self._definitions.revision, self._definitions.readable_bindings()
         for (name, version), record in self._definitions.versions.items():
             if record.sha not in self._compiled:
                 self._compiled[record.sha] = self._compile(record.sha, name, version)
@@ -110,7 +110,17 @@ class PublishedVersions:
             if live is not None:
                 current = self._definitions.names.get(name)
                 newest = current is not None and current.version == version and not record.retired
-                found.append(Published(live.plan, live.specs, live.at, newest, record.published_ms, revision))
+                found.append(
+                    Published(
+                        plan=live.plan,
+                        specs={event: spec.bound(bindings.get(event)) for event, spec in live.specs.items()},
+                        at=live.at,
+                        newest=newest,
+                        published_ms=record.published_ms,
+                        revision=revision,
+                        bound_ms={event: bindings[event].bound_ms for event in live.specs if event in bindings},
+                    )
+                )
         return found
 
     def _compile(self, sha: str, name: str, version: str) -> Published | None:

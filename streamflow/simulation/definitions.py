@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 
 from streamflow.definition import content as contents
-from streamflow.definition.catalog import Catalog
+from streamflow.definition.catalog import Binding, Catalog, EventSpec
 from streamflow.definition.compile import plan_of
 from streamflow.definition.model import Definition
 from streamflow.definition.plan import Plan
 from streamflow.engine.commands import Start
 from streamflow.engine.match import Published
 
-compiled = lru_cache(maxsize=256)(plan_of)  # plans never change, so all simulations of a process may share them
+_Topics = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@lru_cache(maxsize=256)  # plans never change, so all simulations of a process may share them
+def compiled(content: bytes, topics: _Topics = ()) -> Plan:
+    """The plan of `content` whose events are found in `topics`, by name."""
+    return plan_of(content, {event: Binding(topics=list(names)) for event, names in topics})
 
 
 class Definitions:
@@ -21,16 +29,18 @@ class Definitions:
     def __init__(self) -> None:
         self.contents: dict[str, tuple[str, int]] = {}  # by sha: content, offset
         self.plans: dict[str, Plan] = {}
+        self.bindings: dict[str, Binding] = {}
         self._served: list[Published] = []
         self.end = 0
 
     def publish(self, definition: Definition, catalog: Catalog, now_ms: int) -> str:
-        """Publish a version; its sha256. Raises ValueError if the version is there with other content, DefinitionError
-        if it does not compile."""
+        """Publish a version, and bind its events to the topics that `catalog` says; its sha256. Raises ValueError if
+        the version is there with other content, DefinitionError if it does not compile."""
         content = contents.canonical(definition, catalog)
         sha = contents.sha256_of(content)
-        plan = self.plans[sha] = compiled(content)
         specs = {spec.name: spec for spec in contents.read_content(content)[1].events}
+        self._bind(spec for spec in catalog.events if spec.name in specs and spec.topics)
+        plan = self.plans[sha] = self._plan(content, specs)
         for live in self._served:
             if (live.plan.name, live.plan.version) == (plan.name, plan.version) and live.plan.sha != sha:
                 raise ValueError(
@@ -40,16 +50,35 @@ class Definitions:
         if sha not in self.contents:
             self.contents[sha] = (content.decode(), self.end)
             self.end += 1
-            older = [
-                Published(p.plan, p.specs, p.at, p.newest and p.plan.name != plan.name, p.published_ms)
-                for p in self._served
-            ]
+            older = [replace(p, newest=p.newest and p.plan.name != plan.name) for p in self._served]
             self._served = [*older, Published(plan, specs, self.contents[sha][1], True, now_ms)]
         return sha
 
+    def _bind(self, specs: Iterable[EventSpec]) -> None:
+        found = {spec.name: Binding(topics=spec.topics, start=spec.start) for spec in specs}
+        if any(self.bindings.get(event) != binding for event, binding in found.items()):
+            self.bindings |= found
+            self._served = [replace(live, plan=self._plan_again(live)) for live in self._served]
+
+    def _plan_again(self, live: Published) -> Plan:
+        plan = self.plans[live.plan.sha] = self._plan(self.contents[live.plan.sha][0].encode(), live.specs)
+        return plan
+
+    def _plan(self, content: bytes, events: Iterable[str]) -> Plan:
+        bound = ((event, self.bindings.get(event)) for event in sorted(events))
+        return compiled(content, tuple((event, tuple(binding.topics)) for event, binding in bound if binding))
+
+    def topic(self, event: str) -> str | None:
+        """The topic that an emitted event is bound to."""
+        binding = self.bindings.get(event)
+        return binding.topics[0] if binding is not None else None
+
     def published(self) -> tuple[Published, ...]:
-        """Every version that is served."""
-        return tuple(self._served)
+        """Every version that is served, its events found where they are bound to now."""
+        return tuple(
+            replace(live, specs={name: spec.bound(self.bindings.get(name)) for name, spec in live.specs.items()})
+            for live in self._served
+        )
 
 
 class Reader:
@@ -69,6 +98,10 @@ class Reader:
     def content(self, start: Start) -> str | None:
         found = self._log.contents.get(start.sha)
         return found[0] if found is not None and found[1] <= start.at else None
+
+    def topic(self, event: str) -> str | None:
+        """The topic that an emitted event is bound to."""
+        return self._log.topic(event)
 
     def plan(self, sha: str, content: str) -> Plan:
         plan = self._log.plans.get(sha)

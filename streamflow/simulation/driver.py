@@ -38,7 +38,7 @@ from streamflow.engine.effects import PrintLine
 from streamflow.engine.state import Own, RunState, run_key
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
-from streamflow.ids import partition_of, partition_of_run, run_id
+from streamflow.ids import partition_of, partition_of_run, run_id, start_place
 from streamflow.simulation.clock import START_MS, Clock
 from streamflow.simulation.definitions import Definitions, Reader
 from streamflow.simulation.ingress import Ingress
@@ -49,6 +49,7 @@ from streamflow.wire.codec import encode_command
 from streamflow.wire.transitions import decode_transition, rfc3339
 
 TOMBSTONE_RETENTION_MS = 86_400_000
+EVENT_BYTES = 512_000  # of the payload of one event: the default of the settings
 MAX_ROUNDS = 10_000  # of `run_until_quiet`: more is a definition that feeds itself
 
 
@@ -63,6 +64,7 @@ class Simulation:
         source_partitions: int = 1,
         workers: Sequence[str] = ("worker",),
         limits: Limits | None = None,
+        event_bytes: int = EVENT_BYTES,
         now_ms: int = START_MS,
         partition: Callable[[int, Worker], Partition] = Partition,
         operations: Mapping[str, Function] | None = None,
@@ -70,9 +72,9 @@ class Simulation:
         self.clock = Clock(now_ms)
         self.log = Log(self.clock, partitions, source_partitions)
         self.definitions = Definitions()
-        self.ingress = Ingress(self.log)
         self.tasks = Tasks(self.log, operations or {})
         self.limits = limits or Limits()
+        self.ingress = Ingress(self.log, event_bytes=event_bytes, record_bytes=self.limits.record_bytes)
         self.printed: list[PrintLine] = []
         self.workers = {
             name: Worker(
@@ -139,11 +141,16 @@ class Simulation:
 
     def start(self, definition: str, data: Any, *, key: str, id: str) -> str:
         """Ask for a run of the newest version of `definition`, as a caller of the API does; the id that the run will
-        have."""
+        have, unless it was asked for under this id before."""
         live = next(found for found in self.definitions.published() if found.plan.name == definition and found.newest)
         event = Event("", id, self.clock.now_ms, data)
-        self.append(StartRun(f"start/{id}", definition, key, Start(live.plan.sha, live.at), "", event))
-        return run_id(definition, key, id)
+        command = StartRun(f"start/{id}", definition, key, Start(live.plan.sha, live.at), event)
+        return self.run_of(self.append(command), definition, key)
+
+    def run_of(self, start: Stored, definition: str, key: str) -> str:
+        """The id of the run that a start command starts."""
+        place = start_place(self.log.topics[COMMANDS].id, start.partition, start.offset)
+        return run_id(self.limits.environment, definition, key, place)
 
     def cancel(self, run: str, reason: str = "") -> None:
         self.append(CancelRun(f"cancel/{run}", run, reason))
@@ -197,9 +204,9 @@ class Simulation:
                 partition.worker.definitions.catch_up()
                 busy += partition.take(partition.fetch())
                 partition.fire()
-                busy += partition.send()
+                busy += partition.send() + partition.publish()
             busy += self.tasks.work()
-            if not busy and self.checkpoint():
+            if not busy and self.checkpoint() and all(partition.has_read for partition in self.open_partitions()):
                 return
         raise RuntimeError(
             f"expected an end within {MAX_ROUNDS} rounds but there is more to do; look for a definition that starts "
@@ -211,6 +218,7 @@ class Simulation:
         opened again."""
         for partition in self.open_partitions():
             partition.send()
+            partition.publish()
             try:
                 while partition.checkpoint_further():
                     pass

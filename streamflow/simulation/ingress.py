@@ -22,8 +22,10 @@ Place = tuple[str, int]  # topic and partition
 class Ingress:
     """Reads what the published versions name. `read` and `commit` apart, so that a restart in between reads again."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, *, event_bytes: int, record_bytes: int) -> None:
         self._log = log
+        self._event_bytes = event_bytes
+        self._record_bytes = record_bytes
         self._matcher = Matcher(())
         self._readers: dict[str, TopicReader] = {}
         self._first: dict[str, int] = {}
@@ -60,6 +62,9 @@ class Ingress:
 
     def _take(self, stored: Stored) -> None:
         record, topic_id = Record(*stored), self._log.topic(stored.topic).id
+        if len(record.value or b"") > self._event_bytes:
+            self._refuse(record, topic_id, [_too_large("an event", self._event_bytes, len(record.value or b""))], 0)
+            return
         occurrences, refusals = self._readers[stored.topic].read(record, topic_id)
         trace = next((found.trace for found in occurrences if found.trace), None)
         source = Source(
@@ -72,10 +77,17 @@ class Ingress:
                 value = encode_command(command)
             except DecodeError as error:
                 refused.append(Refusal(error.code, error.message, command.event.name, command.definition))
+                continue
+            if len(value) > self._record_bytes:
+                refusal = _too_large("a command", self._record_bytes, len(value))
+                refused.append(refusal._replace(event=command.event.name, definition=command.definition))
             else:
                 self._log.append(
                     Outgoing(COMMANDS, partition_of(command.key, self._log.partitions), command.key.encode(), value)
                 )
+        self._refuse(record, topic_id, refused, self._record_bytes)
+
+    def _refuse(self, record: Record, topic_id: str, refused: Iterable[Refusal], limit_bytes: int) -> None:
         for refusal in refused:
             letter = dead_letter(
                 record,
@@ -83,6 +95,7 @@ class Ingress:
                 refusal.message,
                 "ingress",
                 topic_id=topic_id,
+                limit_bytes=limit_bytes,
                 event=refusal.event,
                 definition=refusal.definition,
                 version=refusal.version,
@@ -117,3 +130,7 @@ class Ingress:
                 self._log.append(Outgoing(COMMANDS, number, b"", value))
             moved += 1
         return moved
+
+
+def _too_large(what: str, limit: int, found: int) -> Refusal:
+    return Refusal("event_too_large", f"expected {what} of at most {limit} bytes but found {found}; send less")

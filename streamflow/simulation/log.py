@@ -7,36 +7,20 @@ A changelog is compacted at once, the hardest case: only the newest record of a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from streamflow.core.cut import Batch
+from streamflow.core.outputs import COMMANDS, DEAD_LETTERS, RUNS, TASKS, UNCLAIMED, Output
+from streamflow.engine.overlay import META
 from streamflow.errors import OperationError
 from streamflow.simulation.clock import Clock
+from streamflow.wire.decoding import Headers, Record
 
-Headers = tuple[tuple[str, bytes], ...]
-COMMANDS, RUNS, DEAD_LETTERS = "commands", "runs", "dead-letters"
+__all__ = ["COMMANDS", "DEAD_LETTERS", "RUNS", "Changelog", "Headers", "Log", "Outgoing", "Stored", "Topic"]
 
-
-class Stored(NamedTuple):
-    """A record where it lies. `timestamp_ms` is the broker's."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
-
-
-class Outgoing(NamedTuple):
-    """A record on its way to the broker."""
-
-    topic: str
-    partition: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
+Stored = Record  # a record where it lies; its time is the broker's
+Outgoing = Output  # a record on its way to the broker
 
 
 class Change(NamedTuple):
@@ -48,32 +32,47 @@ class Change(NamedTuple):
 
 
 class Changelog:
-    """One partition of `state`, with the committed input offset that its transactions carry (law 3)."""
+    """One partition of `state`, with the committed input offset that its transactions carry (law
+    one-cut)."""
 
     def __init__(self) -> None:
         self.records: dict[str, Change] = {}
         self.end = 0
         self.epoch = 0
         self.committed = 0
+        self.refuses: set[int] = set()  # batches of the next transaction that the broker will refuse
 
     def fence(self) -> int:
         """A new epoch: no earlier owner can commit any more."""
         self.epoch += 1
         return self.epoch
 
-    def commit(self, epoch: int, cut: Mapping[str, bytes | None], applied: int, now_ms: int) -> int:
-        """Write `cut` and the offset in one transaction; the position after it. Raises OperationError (`fenced`)."""
+    def commit(self, epoch: int, batches: Sequence[Batch], applied: int, now_ms: int) -> int:
+        """Write `batches` and the offset in one transaction; the position after it. Raises OperationError: `fenced`, or
+        `batch_refused` when the broker refuses one of the batches in `refuses`, and then nothing is written."""
         if epoch != self.epoch:
             raise OperationError(
                 "fenced",
-                f"expected epoch {self.epoch} but the producer has {epoch}; close the partition, another worker owns "
-                "it",
+                f"The producer has epoch {epoch} and another worker has {self.epoch}. Close the partition, another "
+                "worker owns it.",
             )
-        for key, value in cut.items():
+        refused = [number for number in self.refuses if number < len(batches)]
+        self.refuses.clear()
+        if refused:
+            raise OperationError("batch_refused", f"The broker refused batch {refused[0]}. Close the partition.")
+        for key, value in (record for batch in batches for record in batch):
             self.records[key] = Change(self.end, now_ms, value)
             self.end += 1
         self.committed = applied + 1
         return self.end
+
+    def state(self) -> dict[str, bytes]:
+        """The records of the state in it, without the host's own."""
+        return {
+            key: change.value
+            for key, change in self.records.items()
+            if change.value is not None and not key.startswith(META)
+        }
 
     def since(self, position: int) -> dict[str, bytes | None]:
         """What a restore from `position` reads, in order."""
@@ -111,10 +110,12 @@ class Log:
         self.partitions = partitions
         self._source_partitions = source_partitions
         self.topics: dict[str, Topic] = {}
+        self.down: set[str] = set()  # users' topics that take nothing
         self._made = 0
         self.make(COMMANDS, partitions)
         self.make(RUNS, partitions)
         self.make(DEAD_LETTERS, 1)
+        self.make(UNCLAIMED, partitions)
         self.changelogs = [Changelog() for _ in range(partitions)]
 
     def make(self, name: str, partitions: int | None = None) -> Topic:
@@ -125,7 +126,7 @@ class Log:
 
     def topic(self, name: str) -> Topic:
         """The topic, made if it is not there; one of tasks has as many partitions as `commands`."""
-        return self.topics.get(name) or self.make(name, self.partitions if name.startswith("tasks.") else None)
+        return self.topics.get(name) or self.make(name, self.partitions if name.startswith(TASKS) else None)
 
     def append(self, record: Outgoing) -> Stored:
         """Append `record`; as it lies there afterwards."""

@@ -130,9 +130,8 @@ class _Stage:
         for definition, catalog in (*self.children, (self.definition, self.catalog)):
             named = [published.get((spec.name, spec.version), spec) for spec in catalog.definitions]
             sha = self.simulation.publish(definition, catalog.model_copy(update={"definitions": named}))
-            place = self.simulation.definitions.contents[sha][1]
             published[definition.name, definition.version] = ChildSpec(
-                name=definition.name, version=definition.version, sha=sha, at=place, input=definition.input or {}
+                name=definition.name, version=definition.version, sha=sha, input=definition.input or {}
             )
         self._specs = {spec.name: spec for _, catalog in self.children for spec in catalog.operations} | {
             spec.name: spec for spec in self.catalog.operations

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streamflow.core.outputs import TASKS
 from streamflow.engine.commands import Command, CompleteAttempt, FailAttempt, SuspendAttempt
 from streamflow.engine.tasks import CancelTask, Task
 from streamflow.errors import OperationError
@@ -17,8 +18,6 @@ from streamflow.ids import partition_of
 from streamflow.simulation.log import COMMANDS, Log, Outgoing
 from streamflow.wire.codec import encode_command
 from streamflow.wire.tasks import Source, decode_task, source_of
-
-PREFIX = "tasks."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Tasks:
     def work(self) -> int:
         """Do what is there; how many records were read."""
         read = 0
-        for name in [name for name in self._log.topics if name.startswith(PREFIX)]:
+        for name in [name for name in self._log.topics if name.startswith(TASKS)]:
             for number, records in enumerate(self._log.topics[name].partitions):
                 place = (name, number)
                 while (position := self._positions.get(place, 0)) < len(records):

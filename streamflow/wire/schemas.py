@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from streamflow.definition.catalog import Catalog
+from streamflow.definition.catalog import Catalog, CatalogFile
 from streamflow.definition.model import Definition
 from streamflow.engine.transitions import FACTS, Transition
 
@@ -24,7 +24,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     """Schema by file name."""
     return {
         "definition.json": _written(Definition, "A definition, as authors write it"),
-        "catalog.json": _written(Catalog, "The events and operations that definitions may name"),
+        "catalog.json": _written(CatalogFile, "The events and operations that definitions may name"),
         "transition.json": _transition(),
     }
 

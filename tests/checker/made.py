@@ -27,7 +27,8 @@ def a_world() -> Recorded:
     made.record(SOURCE, T0, KEY, {"id": "e1"})
     made.record(SOURCE, T0, KEY, {"id": "e2"})
     made.record(SOURCE, T0, KEY, {"id": "e3"})
-    made.record("p.definitions", T0, "event/placed", {"name": "placed", "topics": [SOURCE]})
+    made.record("p.definitions", T0, "binding/placed", {"topics": [SOURCE]})
+    made.record("p.definitions", T0, "binding/shipped", {"topics": [TARGET]})
     made.record("p.definitions", T0, "version/d@1", {"sha": SHA})
     made.command(
         0,
@@ -67,7 +68,7 @@ def a_world() -> Recorded:
         "EventEmitted",
         800,
         DONE,
-        {"event": "shipped", "topic": TARGET, "id": f"{RUN}/6", "key": KEY, "data": {"x": 1}},
+        {"event": "shipped", "id": f"{RUN}/6", "key": KEY, "data": {"x": 1}},
         step="ship",
     )
     made.record(TARGET, T0 + 800, KEY, {"x": 1}, (("ce_id", f"{RUN}/6".encode()),))

@@ -31,42 +31,49 @@ def none(state: Path) -> None:
 
 def store_ahead(state: Path) -> None:
     """The store is written before the transaction, and the process dies between the two, once."""
-    from streamflow.runtime.changelog import Changelog
+    from streamflow.core.checkpoint import Checkpoint
+    from streamflow.runtime.partition import Partition
 
-    write = Changelog.write
+    checkpoint, transaction = Partition.checkpoint, Checkpoint.transaction
+    stores: list[Any] = []
 
-    async def ahead(self: Changelog, store: Any, cut: Any, applied: int) -> None:
-        store.write(cut)
+    async def noted(self: Partition) -> None:
+        stores.append(self._store)
+        await checkpoint(self)
+
+    def ahead(self: Checkpoint) -> Any:
+        batches = transaction(self)
+        cut = {key: value for batch in batches for key, value in batch}
+        stores[-1].write(cut)
         if any(key.startswith("run/") for key in cut) and not (state / DIED).exists():
             (state / DIED).touch()
             os._exit(9)
-        await write(self, store, cut, applied)
+        return batches
 
-    Changelog.write = ahead  # type: ignore[method-assign]
+    Partition.checkpoint, Checkpoint.transaction = noted, ahead  # type: ignore[method-assign]
 
 
-def _when_sent(change: Callable[[Any, Any], None]) -> None:
-    """Let `change` have every decision before its outputs are queued."""
-    from streamflow.runtime.outputs import Outputs
+def _when_sent(change: Callable[[Any], None]) -> None:
+    """Let `change` have every decision before its outputs are made."""
+    from streamflow.core import partition
+    from streamflow.core.outputs import outputs_of
 
-    add = Outputs.add
+    def changed(decision: Any, *rest: Any) -> Any:
+        change(decision)
+        return outputs_of(decision, *rest)
 
-    def changed(self: Outputs, decision: Any, record: Any, trace: str | None) -> None:
-        change(self, decision)
-        add(self, decision, record, trace)
-
-    Outputs.add = changed  # type: ignore[method-assign]
+    vars(partition)["outputs_of"] = changed
 
 
 def seq_dropped(state: Path) -> None:
     """A transition in the middle is not sent."""
-    _when_sent(lambda outputs, decision: decision.transitions.pop(1) if len(decision.transitions) > 2 else None)
+    _when_sent(lambda decision: decision.transitions.pop(1) if len(decision.transitions) > 2 else None)
 
 
 def copy_forged(state: Path) -> None:
     """A transition is sent again with another time."""
 
-    def forge(outputs: Any, decision: Any) -> None:
+    def forge(decision: Any) -> None:
         if decision.transitions:
             last = decision.transitions[-1]
             decision.transitions.append(msgspec.structs.replace(last, at_ms=last.at_ms + 1))
@@ -77,7 +84,7 @@ def copy_forged(state: Path) -> None:
 def version_changed(state: Path) -> None:
     """Later transitions of a run have another version."""
 
-    def rename(outputs: Any, decision: Any) -> None:
+    def rename(decision: Any) -> None:
         decision.transitions[:] = [
             msgspec.structs.replace(t, version="2") if t.seq > 3 else t for t in decision.transitions
         ]
@@ -87,18 +94,19 @@ def version_changed(state: Path) -> None:
 
 def record_skipped(state: Path) -> None:
     """After a restart the input begins one record too late, and nobody asks for the hole."""
+    from streamflow.core.contiguity import Verdict
+    from streamflow.core.partition import PartitionCore
     from streamflow.runtime.engine import EngineHost
-    from streamflow.runtime.partition import Partition
 
     release = EngineHost.release
 
     async def late(self: EngineHost, partition: int, offset: int) -> None:
         await release(self, partition, offset + 1 if offset > 0 else 0)
 
-    async def no_hole(self: Partition, expected: int, found: int, sought: int | None) -> bool:
-        return True
+    def no_hole(self: PartitionCore, first: int, sought: int | None, log_begins: int) -> Verdict:
+        return Verdict.TAKE
 
-    EngineHost.release, Partition._hole = late, no_hole  # type: ignore[method-assign]
+    EngineHost.release, PartitionCore.judge = late, no_hole  # type: ignore[method-assign]
 
 
 def batch_kept(state: Path) -> None:
@@ -114,10 +122,7 @@ def batch_kept(state: Path) -> None:
 
     async def take_first(self: Partition) -> None:
         if (fetched := kept.pop(self.number, None)) is not None:
-            async with self._deciding:
-                for record in fetched.records:
-                    await self._one(record)
-                await self._outputs.send()
+            await self._decide(self._core(), fetched.records)
         await serve(self)
 
     Partition.feed, Partition._serve_input = keep, take_first  # type: ignore[method-assign]
@@ -135,9 +140,9 @@ def mapping_unsorted(state: Path) -> None:
 
 def timer_early(state: Path) -> None:
     """The host fires an hour early, and the decision believes it."""
+    from streamflow.core.timers import Timers
     from streamflow.engine import commands as c
     from streamflow.engine import decide
-    from streamflow.runtime.timers import Timers
 
     due, fire = Timers.due, decide._DECIDE[c.FireTimer]
 

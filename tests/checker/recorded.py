@@ -124,6 +124,14 @@ def of_simulation(simulation: Simulation) -> Recorded:
         ]
         for number, changelog in enumerate(simulation.log.changelogs)
     ]
+    definitions = f"{Recorded.prefix}definitions"
+    bindings = sorted(simulation.definitions.bindings.items())
+    topics[definitions] = [
+        [
+            Record(definitions, 0, offset, 0, f"binding/{event}".encode(), as_json(binding.model_dump()))
+            for offset, (event, binding) in enumerate(bindings)
+        ]
+    ]
     commands = f"{Recorded.prefix}{COMMANDS}"
     engine = {number: (changelog.committed, "") for number, changelog in enumerate(simulation.log.changelogs)}
     committed = {(f"{Recorded.prefix}engine", commands): engine}

@@ -25,7 +25,7 @@ from tests.sidecar_log import MemoryLog, contents
 T = TypeVar("T")
 
 Made = tuple[Settings, Callable[[], Log]]
-NO_RUN = "00000000-0000000000000000abcd"
+NO_RUN = "00000000-main-0000000000000000abcd"
 
 
 @pytest.fixture(scope="module", params=["memory", pytest.param("kafka", marks=pytest.mark.broker)])

@@ -161,7 +161,7 @@ def publish_all(settings: Settings, url: str, version: str = "1") -> None:
         done = publish(
             settings, name=parsed.name, version=parsed.version, content=content, events=entries, children=wanted
         )
-        children[done.name, done.version] = child_of(content, done.offset, done.sha)
+        children[done.name, done.version] = child_of(content, done.sha, full)
 
 
 def publish_more(settings: Settings, text: str, operations: Sequence[OperationSpec]) -> None:

@@ -88,7 +88,7 @@ class LaneBench(Bench):
     ) -> Task:
         """A task of a run of its own."""
         self._tasks_sent += 1
-        run = run_id("by-hand", key, f"{key}-{self._tasks_sent}")
+        run = run_id("main", "by-hand", key, f"{key}-{self._tasks_sent}")
         values: dict[str, Any] = {"timeout_ms": 30_000, "queue_ms": 3_600_000} | changes
         return Task(
             task_id(run, step, None, attempt),

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from streamflow.core.cut import batches_of, whole_cut
 from streamflow.engine.overlay import encode_record
 from streamflow.engine.state import OWN, Own
 from streamflow.errors import EngineFault, OperationError
@@ -29,6 +30,14 @@ from tests.proof.reader import Stranger
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]
 HOUR_S = 3600.0
+BATCH_BYTES = 512 << 10  # as in production
+
+
+async def checkpoint(changelog: Changelog, store: RocksStore, cut: Mapping[str, bytes | None], applied: int) -> None:
+    """The transaction and the store of one checkpoint."""
+    batches = list(batches_of(cut, whole_cut(store.get) + 1, BATCH_BYTES))
+    position = await changelog.commit(batches, applied)
+    store.write({**{key: value for batch in batches for key, value in batch}, **position})
 
 
 class Cutter:
@@ -80,7 +89,7 @@ class Cutter:
     def write(self, store: RocksStore, *cuts: Mapping[str, bytes | None]) -> None:
         async def all_of_them(changelog: Changelog) -> None:
             for applied, cut in enumerate(cuts):
-                await changelog.write(store, cut, applied)
+                await checkpoint(changelog, store, cut, applied)
 
         self.run(all_of_them)
 
@@ -130,7 +139,7 @@ def test_a_cut_of_which_the_broker_refuses_one_batch_is_not_committed(cutter: Cu
     async def second_cut(changelog: Changelog) -> None:
         await changelog.restore(store)
         with pytest.raises(KafkaError):
-            await changelog.write(store, half, 20)
+            await checkpoint(changelog, store, half, 20)
 
     with cutter.store() as store:
         cutter.write(store, whole)
@@ -171,11 +180,11 @@ def set_topic_config(settings: Settings, topic: str, config: Mapping[str, str]) 
 
 def test_an_owner_that_was_replaced_can_write_neither_changelog_nor_store(cutter: Cutter) -> None:
     async def replaced(old: Changelog) -> None:
-        await old.write(store, {"a": b"1"}, 0)
+        await checkpoint(old, store, {"a": b"1"}, 0)
         heir = cutter.changelog()
         await heir.fence()
         with pytest.raises(KafkaError):
-            await old.write(store, {"a": b"2", "b": b"2"}, 1)
+            await checkpoint(old, store, {"a": b"2", "b": b"2"}, 1)
         await heir.close()
 
     with cutter.store() as store:

@@ -185,7 +185,7 @@ def test_a_start_by_hand_answers_with_the_run_and_happens_once_for_an_id(streamf
     )
 
     code, first, err = streamflow(*words)
-    assert (code, first["run"], first["already"]) == (0, run_id("parcel", "K-2", "request/mine"), False), err
+    assert (code, first["run"], first["already"]) == (0, run_id("main", "parcel", "K-2", "request/mine"), False), err
     assert streamflow(*words)[1] == {"run": first["run"], "already": True, "version": "1"}
     assert streamflow("runs", "list", "--key", "K-2")[1]["total"] == 1
 
@@ -196,9 +196,9 @@ def test_a_start_by_hand_answers_with_the_run_and_happens_once_for_an_id(streamf
         (("start", "parcel@9", "--key", "k"), "version_unknown"),
         (("start", "parcel", "--key", "k", "--data", '{"items": 1}'), "schema_mismatch"),
         (("start", "parcel", "--key", "k", "--data", "{"), "data_not_json"),
-        (("cancel", "00000000-0000000000000000abcd"), "run_unknown"),
+        (("cancel", "00000000-main-0000000000000000abcd"), "run_unknown"),
         (("cancel", "no-run"), "no_run_id"),
-        (("show", "00000000-0000000000000000abcd"), "run_unknown"),
+        (("show", "00000000-main-0000000000000000abcd"), "run_unknown"),
         (("list", "--status", "happy"), "status_unknown"),
         (("show",), "run_or_key"),
     ],
@@ -394,5 +394,5 @@ def test_more_partitions_in_the_settings_than_in_the_topic_is_an_error(
 ) -> None:
     more = topics.model_copy(update={"topics": Topics(prefix=topics.topics.prefix, partitions=50)})
 
-    assert call(more, "runs", "show", "00000031-0000000000000000abcd") == 4
+    assert call(more, "runs", "show", "00000031-main-0000000000000000abcd") == 4
     assert "streamflow topics plan" in capsys.readouterr().err

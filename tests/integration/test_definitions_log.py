@@ -52,13 +52,14 @@ def test_what_is_published_is_read_by_a_fresh_reader(topics: Settings) -> None:
             assert log.names == {"loan": NameRecord("1", published.sha)}
             assert log.versions["loan", "1"].sha == published.sha
             assert not log.versions["loan", "1"].retired
-            assert log.events == EVENTS
+            assert log.events == {"loan.requested": {"name": "loan.requested"}}
+            assert log.bindings["loan.requested"].topics == ["loans"]
             assert log.position > published.acknowledged
             assert log.malformed == 0
 
     asyncio.run(check())
     assert published.sha == hashlib.sha256(LOAN).hexdigest()
-    assert published.acknowledged == published.offset + 3
+    assert published.acknowledged == published.offset + 4
     assert not published.already
 
 
@@ -104,10 +105,45 @@ def test_a_second_version_becomes_the_one_that_starts_use_and_content_is_written
 
 def test_an_event_that_changed_is_written_again(topics: Settings) -> None:
     publish(topics, name="loan", version="1", content=LOAN, events=EVENTS)
-    changed = {"loan.requested": {"name": "loan.requested", "topics": ["loans", "more-loans"]}}
-    publish(topics, name="loan", version="2", content=b"{}", events=changed)
+    changed = {"loan.requested": {"name": "loan.requested", "title": "A loan is asked for"}}
+    moved = {"loan.requested": changed["loan.requested"] | {"topics": ["loans", "more-loans"]}}
+    publish(topics, name="loan", version="2", content=b"{}", events=moved)
 
     assert read_log(topics).events == changed
+    assert read_log(topics).bindings["loan.requested"].topics == ["loans", "more-loans"]
+
+
+def test_publishing_the_same_version_with_other_topics_moves_its_events(topics: Settings) -> None:
+    first = publish(topics, name="loan", version="1", content=LOAN, events=EVENTS)
+    moved = publish(
+        topics,
+        name="loan",
+        version="1",
+        content=LOAN,
+        events={"loan.requested": {"name": "loan.requested", "topics": ["prod.loans"]}},
+    )
+
+    assert (moved.already, moved.rebound, moved.sha) == (True, ("loan.requested",), first.sha)
+    log = read_log(topics)
+    assert log.bindings["loan.requested"].topics == ["prod.loans"]
+    assert log.position > moved.acknowledged > first.acknowledged
+
+
+def test_a_worker_of_another_environment_does_not_start(topics: Settings) -> None:
+    other = topics.model_copy(update={"environment": "prod"})
+
+    async def check() -> None:
+        async with following(other) as log:
+            assert log.environment == "main"
+            with pytest.raises(OperationError) as caught:
+                log.require_environment()
+            assert caught.value.code == "environment_differs"
+
+    asyncio.run(check())
+    with pytest.raises(OperationError) as caught:
+        admin.apply(other)
+    assert caught.value.code == "environment_differs"
+    assert read_log(topics).environment == "main"
 
 
 def test_retiring_moves_the_name_to_the_newest_version_left_and_then_takes_it_away(topics: Settings) -> None:
@@ -129,11 +165,10 @@ def test_retiring_moves_the_name_to_the_newest_version_left_and_then_takes_it_aw
 
 def test_a_definition_is_only_published_after_those_that_it_starts(topics: Settings) -> None:
     first = publish(topics, name="loan", version="1", content=LOAN, events={})
-    child = ChildSpec(name="loan", version="1", sha=first.sha, at=first.offset)
+    child = ChildSpec(name="loan", version="1", sha=first.sha)
     wrong = {
         "it is not published": child.model_copy(update={"version": "2"}),
         "it is other content": child.model_copy(update={"sha": "0" * 64}),
-        "its content came later": child.model_copy(update={"at": first.offset - 1}),
     }
     for why, spec in wrong.items():
         with pytest.raises(Rejected) as caught:

@@ -240,7 +240,7 @@ def test_marks_of_foreign_transactions_in_commands_are_no_records_and_hold_nothi
     for nth in (0, 1, 3):
         key = bench.key_of(0, nth)
         bench.deliver(key)
-        bench.wait_history(run_id("payment", key, f"placed-{key}"), "RunCompleted")
+        bench.wait_history(run_id("main", "payment", key, f"placed-{key}"), "RunCompleted")
     bench.wait_saved()
     worker.stop()
     held = [m for m in bench.stranger.messages(bench.topic("commands"), committed=False) if m.partition() == 0]

@@ -115,7 +115,7 @@ def test_a_command_in_the_wrong_partition_is_misrouted_and_moves_nothing(running
     finishes(running, bench.key_of(1, 1))
     letter = bench.wait_letter("misrouted", partition="1")
     assert "murmur2" in letter.headers["streamflow.dlq.message"]
-    assert bench.history(run_id("payment", key, "lost")) == []
+    assert bench.history(run_id("main", "payment", key, "lost")) == []
 
 
 def test_a_command_over_the_limit_is_dead_lettered_with_its_size_and_first_bytes(running: Running) -> None:
@@ -221,7 +221,7 @@ def test_an_event_that_nobody_waits_for_is_counted_and_no_dead_letter(running: R
 def test_a_request_that_does_not_fit_is_answered_with_its_id_and_the_state_it_met(running: Running) -> None:
     bench = running.bench
     key = bench.key_of(1, 12)
-    open_run, unknown = bench.start(running.payment, key), run_id("payment", key, "never")
+    open_run, unknown = bench.start(running.payment, key), run_id("main", "payment", key, "never")
     bench.send(
         c.CancelRun("cancel-unknown", unknown),
         c.RetryStep("retry-waiting", open_run, "paid"),
@@ -257,12 +257,12 @@ def test_commands_deleted_unread_stop_their_partition_until_a_person_skips_them(
     assert "commands skip 0 2" in line["error"]
     assert "offset=0" in line["error"]
     assert line["consequence"]
-    bench.wait_history(run_id("payment", bench.key_of(1, 2), f"placed-{bench.key_of(1, 2)}"), "WaitStarted")
+    bench.wait_history(run_id("main", "payment", bench.key_of(1, 2), f"placed-{bench.key_of(1, 2)}"), "WaitStarted")
     bench.wait_saved([1])
     skip_commands(bench.settings, partition=0, offset=2, why="they were a test")
     worker.stop()
     bench.restart(worker)
-    bench.wait_history(run_id("payment", bench.key_of(0, 2), f"placed-{bench.key_of(0, 2)}"), "WaitStarted")
+    bench.wait_history(run_id("main", "payment", bench.key_of(0, 2), f"placed-{bench.key_of(0, 2)}"), "WaitStarted")
     assert bench.wait_line(worker, "commands_skipped", partition=0)["why"] == "they were a test"
     bench.wait_saved()
     worker.stop()

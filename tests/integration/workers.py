@@ -194,7 +194,7 @@ class Bench:
             ),
             flush=flush,
         )
-        return run_id(definition, key, event.id)
+        return run_id("main", definition, key, event.id)
 
     def deliver(
         self,

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 
 import msgspec
 
+from streamflow.core.outbox import PREFIX as OUTBOX
+from streamflow.core.outbox import Unsent
 from streamflow.engine.commands import AdvanceWatermark, Continue
 from streamflow.engine.draft import Limits
 from streamflow.engine.evolve import evolve
-from streamflow.engine.overlay import META, Overlay, encode_record
+from streamflow.engine.overlay import META, encode_record
 from streamflow.engine.state import OWN, Own, RunState
 from streamflow.engine.tasks import Task
 from streamflow.engine.transitions import (
@@ -25,7 +27,7 @@ from streamflow.engine.transitions import (
 )
 from streamflow.simulation.definitions import Reader
 from streamflow.simulation.driver import Simulation
-from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, Headers, Outgoing, Stored
+from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, Change, Headers, Outgoing, Stored
 from streamflow.simulation.store import MemoryStore
 from streamflow.simulation.worker import Partition, Worker
 from streamflow.wire.codec import decode_command
@@ -58,7 +60,9 @@ class Fold:
             printed=lambda line: None,
         )
         self._partition = Partition(number, worker)
-        self._partition.overlay = Overlay(MemoryStore())
+        self._partition.serve()
+        self._log = simulation.log
+        self.events: list[tuple[int, Outgoing]] = []  # with the offset of the command that emitted each
         self._records = simulation.log.topics[COMMANDS].partitions[number]
         self.states: list[State] = [{}]
         self.outputs: list[Outgoing] = []
@@ -75,15 +79,29 @@ class Fold:
             before = partition.overlay.own.counts.applied
             if partition.take([record]) != 1:
                 raise LawBroken("everything is decided", f"offset {record.offset}")
-            self._evolve(partition.outbox)
-            self.outputs += partition.outbox
-            self.sent |= {(output.topic, output.key, output.value, output.headers) for output in partition.outbox}
-            partition.outbox.clear()
+            outputs = partition.outbox
+            self._evolve(outputs)
+            self._emit(record.offset, outputs)
+            self.outputs += outputs
+            self.sent |= {(output.topic, output.key, output.value, output.headers) for output in outputs}
+            partition.core.outputs.clear()
             self.states.append(
                 {key: encode_record(value) for key, value in partition.overlay.dirty.items() if value is not None}
             )
             if partition.overlay.own.counts.applied > before:
                 self._count(record)
+
+    def _emit(self, offset: int, outputs: list[Outgoing]) -> None:
+        """Add the events that the command at `offset` emitted, and let the outbox forget them."""
+        outbox = self._partition.core.outbox
+        for topic in outbox.depths():
+            partitions = len(self._log.topic(topic).partitions)
+            while (batch := outbox.next(topic, partitions)) is not None:
+                for entry in batch.entries:
+                    event = Outgoing(topic, batch.partition, *entry.record())
+                    self.events.append((offset, event))
+                    outputs.append(event)
+                outbox.sent(batch.entries, 0)
 
     def _evolve(self, outputs: Iterable[Outgoing]) -> None:
         for output in outputs:
@@ -127,6 +145,10 @@ def memory_of(partition: Partition) -> State:
     return {key: value for key, value in found.items() if value is not None}
 
 
+def _is_unsent(key: str, change: Change) -> bool:
+    return key.startswith(OUTBOX) and change.value is not None
+
+
 def differences(one: State, other: State) -> str:
     keys = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
     return "; ".join(f"{key}: {one.get(key)!r} but {other.get(key)!r}" for key in keys[:4])
@@ -142,6 +164,8 @@ class Referee:
         self._read: dict[tuple[str, int], int] = {}
         self._copies: dict[bytes, Copy] = {}
         self._seen: set[Copy] = set()
+        self._published: set[tuple[str, bytes]] = set()  # topic and id of emitted events
+        self._in_order: dict[Copy, int] = {}  # first copies of emitted events, as they came
         self._last_seq: dict[str, int] = {}
         self._due: dict[tuple[str, str], int] = {}
 
@@ -151,6 +175,7 @@ class Referee:
         self._check_readers()
         for number, fold in enumerate(self.folds):
             self._check_changelog(number, fold)
+            self._check_outbox(number, fold)
             for worker in self._simulation.workers.values():
                 partition = worker.partitions.get(number)
                 if partition is not None and partition.open:
@@ -185,6 +210,9 @@ class Referee:
         elif record.topic == RUNS and copy not in self._seen:
             self._read_transition(record)
         self._seen.add(copy)
+        if "ce_streamflowrun" in headers:
+            self._published.add((record.topic, headers["ce_id"]))
+            self._in_order.setdefault(copy, len(self._in_order))
 
     def _read_transition(self, record: Stored) -> None:
         transition = decode_transition(record.value or b"", record.headers)
@@ -201,12 +229,29 @@ class Referee:
 
     def _check_changelog(self, number: int, fold: Fold) -> None:
         changelog = self._log.changelogs[number]
-        content = {key: change.value for key, change in changelog.records.items() if change.value is not None}
+        content = changelog.state()
         if content != fold.states[changelog.committed]:
             raise LawBroken(
                 "the changelog alone is the fold up to the committed offset",
                 differences(content, fold.states[changelog.committed]),
             )
+
+    def _check_outbox(self, number: int, fold: Fold) -> None:
+        """Of every event that a saved command emitted, one copy is in its topic, in the changelog's outbox, or among
+        the dead letters."""
+        kept = {
+            unsent.id
+            for key, change in self._log.changelogs[number].records.items()
+            if key.startswith(OUTBOX) and change.value is not None
+            for unsent in [msgspec.json.decode(change.value, type=Unsent)]
+        }
+        committed = self._log.changelogs[number].committed
+        for offset, event in fold.events:
+            if offset >= committed:
+                break
+            headers = dict(event.headers)
+            if headers["ce_id"].decode() not in kept and (event.topic, headers["ce_id"]) not in self._published:
+                raise LawBroken("an emitted event is never lost", f"{event} of command {offset}")
 
     def _check_memory(self, partition: Partition, fold: Fold) -> None:
         memory = memory_of(partition)
@@ -225,6 +270,15 @@ class Referee:
         if own is not None and msgspec.json.decode(own)["applied"] >= self._log.changelogs[number].committed:
             raise LawBroken("the store is never ahead of the changelog", f"partition {number}")
 
+    def _check_order(self, fold: Fold) -> None:
+        """The first copies of events for one key of a topic came in the order in which they were emitted."""
+        last: dict[tuple[str, bytes | None], int] = {}
+        for _, event in fold.events:
+            place = self._in_order[event.topic, event.key, event.value, event.headers]
+            if place < last.get((event.topic, event.key), -1):
+                raise LawBroken("emitted events keep their order", str(event))
+            last[event.topic, event.key] = place
+
     def check_rest(self, started_once: Iterable[tuple[str, str, str]]) -> None:
         """`started_once`: (definition, key, event id) of events sent once, that start a run each."""
         self.check()
@@ -242,6 +296,9 @@ class Referee:
                 raise LawBroken("a timer is never lost", armed[0])
             if self._log.changelogs[number].committed != len(fold.states) - 1:
                 raise LawBroken("nothing is stuck", f"partition {number}")
+            if left := [key for key, change in self._log.changelogs[number].records.items() if _is_unsent(key, change)]:
+                raise LawBroken("nothing is stuck", left[0])
+            self._check_order(fold)
             for key in fold.states[-1]:
                 kind, _, rest = key.partition("/")
                 run = rest.split("/")[1 if kind == "timer" else 0]

@@ -2,47 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from streamflow.engine.commands import Command, CompleteAttempt, FailAttempt, StartRun, SuspendAttempt
-from streamflow.engine.decide import decide
-from streamflow.engine.effects import DeadLetter
+from streamflow.core.checkpoint import Checkpoint
+from streamflow.core.contiguity import Verdict
+from streamflow.core.outputs import Output
+from streamflow.core.partition import PartitionCore
+from streamflow.engine.commands import (
+    Command,
+    CompleteAttempt,
+    FailAttempt,
+    Start,
+    StartRun,
+    SuspendAttempt,
+)
 from streamflow.engine.outcome import Decision
-from streamflow.engine.overlay import encode_record
+from streamflow.engine.overlay import META, encode_record
 from streamflow.engine.state import OWN, Counts, Own
 from streamflow.errors import OperationError
-from streamflow.simulation.log import RUNS, Outgoing, Stored
+from streamflow.simulation.log import RUNS, Stored
 from streamflow.simulation.worker import Partition, Worker
+from streamflow.wire.decoding import Record
 from streamflow.wire.tasks import source_header, source_of
+from tests.property.outbox_mutants import EventsForgotten, EventsNotDeleted, EventsNotKept, OutboxBehind
 from tests.property.protocol import Protocol, a_mutant
+from tests.property.timer_mutants import TimerSentOnce, TimersOfADowntime, TimerStaysBlocked
 
 
 def with_counts(own: Own, counts: Counts) -> Own:
-    return Own(own.applied, own.time_ms, counts, own.reasons, own.watermarks, own.parked, own.topic_id)
+    return msgspec.structs.replace(own, counts=counts)
 
 
 class StoreBeforeTransaction(Partition):
-    """Law 3: the store is written before the transaction."""
+    """Law one-cut: the store is written before the transaction."""
 
     def capture(self) -> None:
         super().capture()
         assert self.cut is not None
-        self.store.write(self.cut.records)
+        self.store.write(records_of(self.cut))
+
+
+def records_of(cut: Checkpoint) -> dict[str, bytes | None]:
+    return {key: value for batch in cut._batches for key, value in batch}
+
+
+def put_records(cut: Checkpoint, change: Callable[[str, bytes | None], bytes | None]) -> None:
+    cut._batches = [
+        [(key, value if key.startswith(META) else change(key, value)) for key, value in batch] for batch in cut._batches
+    ]
 
 
 class OutputsNotAwaited(Partition):
-    """Law 3: a checkpoint commits while its outputs are still queued."""
+    """Law one-cut: a checkpoint commits while its outputs are still queued."""
 
-    @property
-    def acknowledged(self) -> bool:
-        return True
+    def capture(self) -> None:
+        super().capture()
+        if self.cut is not None:
+            self.cut._unacknowledged = lambda: 0
+
+
+class OutputsOfLaterCutsOnly(Partition):
+    """Law one-cut: a checkpoint waits only for the outputs of its own interval."""
+
+    def capture(self) -> None:
+        super().capture()
+        core = self.core
+        if self.cut is not None:
+            self.cut._unacknowledged = lambda: core._unacknowledged.get(core.interval, 0)
 
 
 class OverlayDropped(Partition):
-    """Law 3: after the store is written, memory forgets also what changed since the capture."""
+    """Law one-cut: after the store is written, memory forgets also what changed since the capture."""
 
     def save(self) -> None:
         super().save()
@@ -50,39 +83,63 @@ class OverlayDropped(Partition):
 
 
 class LiveValues(Partition):
-    """Law 3: a transaction takes the values of its moment, not those of the capture."""
+    """Law one-cut: a transaction takes the values of its moment, not those of the capture."""
 
     def commit(self) -> None:
-        cut = self._captured()
-        live = {key: self.overlay.dirty.get(key, self.overlay.saving[key]) for key in cut.records}
-        cut.records = {key: None if record is None else encode_record(record) for key, record in live.items()}
+        def live(key: str, value: bytes | None) -> bytes | None:
+            record = self.overlay.dirty.get(key, self.overlay.saving[key])
+            return None if record is None else encode_record(record)
+
+        put_records(self._captured(), live)
         super().commit()
 
 
 class LabelIsLive(Partition):
-    """Law 3: the input offset of a transaction is that of its moment."""
+    """Law one-cut: the input offset of a transaction is that of its moment."""
 
     def commit(self) -> None:
         self._captured().applied = self.applied
         super().commit()
 
 
-class NotContiguous(Partition):
-    """Law 4: a batch is applied wherever it begins."""
+class HalfCommitted(Partition):
+    """Law one-cut: a transaction is committed without the batch that the broker refused."""
 
-    def _contiguous(self, records: Sequence[Stored]) -> Sequence[Stored]:
+    def commit(self) -> None:
+        cut, refuses = self._captured(), self.changelog.refuses
+        taken = [batch for number, batch in enumerate(cut._batches) if number not in refuses]
+        refuses.clear()
+        cut._batches = taken
+        super().commit()
+
+
+class AnyBatch(PartitionCore):
+    def trim(self, records: Sequence[Any]) -> Sequence[Any]:
         return records
+
+    def judge(self, first: int, sought: int | None, log_begins: int) -> Verdict:
+        return Verdict.TAKE
+
+
+class NotContiguous(Partition):
+    """Law contiguous-input: a batch is applied wherever it begins."""
+
+    kind = AnyBatch
+
+
+class TrimOnly(PartitionCore):
+    def judge(self, first: int, sought: int | None, log_begins: int) -> Verdict:
+        return Verdict.TAKE
 
 
 class HolesIgnored(Partition):
-    """Law 4: overlaps are trimmed, but a hole is not answered by a seek."""
+    """Law contiguous-input: overlaps are trimmed, but a hole is not answered by a seek."""
 
-    def _contiguous(self, records: Sequence[Stored]) -> Sequence[Stored]:
-        return [record for record in records if record.offset > self.applied]
+    kind = TrimOnly
 
 
 class NotFenced(Partition):
-    """Law 4: the changelog takes transactions of whoever comes."""
+    """Law fenced-owner: the changelog takes transactions of any owner."""
 
     def commit(self) -> None:
         self.epoch = self.changelog.epoch
@@ -90,10 +147,10 @@ class NotFenced(Partition):
 
 
 class FencedTooLate(Partition):
-    """Law 4: the state is restored first, and then earlier owners are fenced."""
+    """Law fenced-owner: the state is restored first, and then earlier owners are fenced."""
 
     def open_further(self) -> None:
-        if not hasattr(self, "overlay"):
+        if not hasattr(self, "core"):
             self.restore()
             self.open = False
         else:
@@ -101,54 +158,88 @@ class FencedTooLate(Partition):
             self.open = True
 
 
-class CountsInMemory(Partition):
-    """Law 5: counts belong to the process."""
-
+class CountsOfProcess(PartitionCore):
     counts = Counts()
 
-    def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
+    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
         decision = super()._decide(with_counts(own, self.counts), command, record)
         self.counts = decision.changes[OWN].counts
         return decision
 
 
-class UnsortedMapping(Partition):
-    """Law 2: a mapping is written in the order that this process has it in."""
+class CountsInMemory(Partition):
+    """Law one-outcome: counts belong to the process."""
 
-    def _queue(self, decision: Decision, record: Stored, trace: str | None) -> None:
-        before = len(self.outbox)
-        super()._queue(decision, record, trace)
-        for place in range(before, len(self.outbox)):
-            output = self.outbox[place]
-            if output.topic == RUNS and self.worker.name == "b":
-                value = msgspec.json.encode(dict(reversed(msgspec.json.decode(output.value or b"").items())))
-                self.outbox[place] = Outgoing(output.topic, output.partition, output.key, value, output.headers)
+    kind = CountsOfProcess
+
+
+def altered(partition: Partition, before: int, change: Callable[[Output], Output]) -> None:
+    """Change the outputs that were queued after the first `before`."""
+    queued = partition.core.outputs
+    for place in range(before, len(queued)):
+        interval, output = queued[place]
+        queued[place] = (interval, change(output))
+
+
+class UnsortedMapping(Partition):
+    """Law identical-replay: a mapping is written in the order that this process has it in."""
+
+    def take(self, records: Sequence[Stored]) -> int:
+        before = len(self.core.outputs)
+        taken = super().take(records)
+        if self.worker.name == "b":
+            altered(self, before, _reversed)
+        return taken
+
+
+def _reversed(output: Output) -> Output:
+    if output.topic != RUNS:
+        return output
+    value = msgspec.json.encode(dict(reversed(msgspec.json.decode(output.value or b"").items())))
+    return output._replace(value=value)
+
+
+class DropsSecond(PartitionCore):
+    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
+        decision = super()._decide(own, command, record)
+        if len(decision.transitions) > 2:
+            decision.transitions.pop(1)
+        return decision
 
 
 class SeqDropped(Partition):
     """A transition is not sent."""
 
-    def _queue(self, decision: Decision, record: Stored, trace: str | None) -> None:
-        if len(decision.transitions) > 2:
-            decision.transitions.pop(1)
-        super()._queue(decision, record, trace)
+    kind = DropsSecond
+
+
+class OwnTime(PartitionCore):
+    now_ms = 0
+
+    def take(self, record: Record, now_ms: int) -> Start | None:
+        self.now_ms = now_ms
+        return super().take(record, now_ms)
+
+    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
+        return super()._decide(own, command, record._replace(timestamp_ms=self.now_ms))
 
 
 class OwnClock(Partition):
-    """Law 1: now is the worker's clock."""
+    """Law input-is-commands: now is the worker's clock."""
 
-    def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
-        return super()._decide(own, command, record._replace(timestamp_ms=self.worker.now_ms))
+    kind = OwnTime
 
 
-class NewestDefinition(Partition):
-    """Law 7: a start takes the newest version that this worker has read."""
-
-    def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
+class Newest(PartitionCore):
+    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
         if isinstance(command, StartRun):
-            served = [live for live in self.worker.definitions._log.published() if live.plan.name == command.definition]
+            definitions: Any = self._definitions
             newest = max(
-                (live for live in served if live.at < self.worker.definitions.position),
+                (
+                    live
+                    for live in definitions._log.published()
+                    if live.plan.name == command.definition and live.at < definitions.position
+                ),
                 key=lambda live: live.at,
                 default=None,
             )
@@ -158,23 +249,36 @@ class NewestDefinition(Partition):
         return super()._decide(own, command, record)
 
 
-class ContentNotAwaited(Partition):
-    """Law 7: a start is decided before the worker has read what it names."""
+class NewestDefinition(Partition):
+    """Law pinned-content: a start takes the newest version that this worker has read."""
 
-    def _has_content(self, command: StartRun) -> bool:
-        return True
+    kind = Newest
 
-    def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
-        if isinstance(command, StartRun) and not super()._has_content(command):
-            decision = decide(
-                self.overlay, _Nothing(), own, command, record.timestamp_ms, record.offset, self.worker.limits
-            )
-            assert any(isinstance(effect, DeadLetter) for effect in decision.effects) or decision.outcome != "dead"
-            return decision
+
+class NotAwaited(PartitionCore):
+    def _missing(self, start: Start) -> Start | None:
+        return None
+
+    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
+        if isinstance(command, StartRun) and super()._missing(command.start) is not None:
+            definitions, self._definitions = self._definitions, _Nothing()
+            try:
+                return super()._decide(own, command, record)
+            finally:
+                self._definitions = definitions
         return super()._decide(own, command, record)
 
 
+class ContentNotAwaited(Partition):
+    """Law pinned-content: a start is decided before the worker has read what it names."""
+
+    kind = NotAwaited
+
+
 class _Nothing:
+    def readable(self, start: Any) -> bool:
+        return True
+
     def content(self, start: Any) -> None:
         return None
 
@@ -182,43 +286,39 @@ class _Nothing:
         raise AssertionError("no content, no plan")
 
 
-class TimerSentOnce(Partition):
-    """Section 4: a timer that was refused as early is not sent again."""
-
-    def _note(self, command: Command | None, decision: Decision) -> None:
-        kept = dict(self.fired)
-        super()._note(command, decision)
-        if decision.reason == "early":
-            self.fired = kept
-
-
-class TimerEarly(Partition):
-    """Section 4: a timer fires when its host thinks that it is time."""
-
-    def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
+class AtItsTime(PartitionCore):
+    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
         due = getattr(command, "due_ms", 0)
         return super()._decide(own, command, record._replace(timestamp_ms=max(due, record.timestamp_ms)))
 
 
+class TimerEarly(Partition):
+    """A timer fires when its host thinks that it is time."""
+
+    kind = AtItsTime
+
+
 class StoreOfAnyAge(Partition):
-    """Section 4: a local store is used however old it is."""
+    """A local store is used however old it is."""
 
     def _too_old(self, age_ms: int) -> bool:
         return False
 
 
 class TombstonesNotWritten(Partition):
-    """Section 4: what is deleted stays in the changelog."""
+    """What is deleted stays in the changelog."""
 
     def commit(self) -> None:
         cut = self._captured()
-        cut.records = {key: value for key, value in cut.records.items() if value is not None}
+        cut._batches = [[(key, value) for key, value in batch if value is not None] for batch in cut._batches]
         super().commit()
 
 
 class RestoreGoesOnBehind(Partition):
-    """Law 4: reading begins at the committed offset as it was when the partition was given, before the earlier owner
-    was fenced."""
+    """Law contiguous-input: reading begins at the committed offset as it was when the partition was given, before the
+    earlier owner was fenced."""
+
+    kind = AnyBatch
 
     def __init__(self, number: int, worker: Worker) -> None:
         super().__init__(number, worker)
@@ -228,11 +328,9 @@ class RestoreGoesOnBehind(Partition):
         super().restore()
         self.position = self._committed
 
-    _contiguous = NotContiguous._contiguous
-
 
 class ReopenedWithoutRestore(Partition):
-    """Law 4: a fenced owner takes a new producer and goes on with its memory."""
+    """Law fenced-owner: a fenced owner takes a new producer and goes on with its memory."""
 
     def commit(self) -> None:
         try:
@@ -244,23 +342,23 @@ class ReopenedWithoutRestore(Partition):
 
 
 class TasksNotCounted(Partition):
-    """Law 2: all tasks of a decision have one place in it, so a worker takes the second for a copy of the first."""
+    """Law identical-replay: all tasks of a decision have one place in it, so a worker takes the second for a copy of
+    the first."""
 
-    def _queue(self, decision: Decision, record: Stored, trace: str | None) -> None:
-        before = len(self.outbox)
-        super()._queue(decision, record, trace)
-        for place in range(before, len(self.outbox)):
-            output = self.outbox[place]
-            if output.topic.startswith("tasks."):
-                source = source_of(output.headers)
-                assert source is not None
-                self.outbox[place] = output._replace(headers=(source_header(source._replace(nth=0)),))
+    def take(self, records: Sequence[Stored]) -> int:
+        before = len(self.core.outputs)
+        taken = super().take(records)
+        altered(self, before, _first_of_all)
+        return taken
 
 
-class AnyAttempt(Partition):
-    """Law 5: a result is taken for the attempt that is pending, whichever it was for."""
+def _first_of_all(output: Output) -> Output:
+    source = source_of(output.headers) if output.topic.startswith("tasks.") else None
+    return output if source is None else output._replace(headers=(source_header(source._replace(nth=0)),))
 
-    def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
+
+class TakesAnyAttempt(PartitionCore):
+    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
         if isinstance(command, CompleteAttempt | FailAttempt):
             head = self.overlay.get(f"run/{command.run}")
             state = (
@@ -273,15 +371,25 @@ class AnyAttempt(Partition):
         return super()._decide(own, command, record)
 
 
-class SuspendedNotDisarmed(Partition):
-    """Law 3: the timer of an attempt that was handed over stays armed beside the new one."""
+class AnyAttempt(Partition):
+    """Law one-outcome: a result is taken for the attempt that is pending, whichever it was for."""
 
-    def _decide(self, own: Own, command: Command, record: Stored) -> Decision:
+    kind = TakesAnyAttempt
+
+
+class KeepsTimers(PartitionCore):
+    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
         decision = super()._decide(own, command, record)
         if isinstance(command, SuspendAttempt):
             for key in [key for key, record in decision.changes.items() if record is None and key.startswith("timer/")]:
                 del decision.changes[key]
         return decision
+
+
+class SuspendedNotDisarmed(Partition):
+    """Law one-cut: the timer of an attempt that was handed over stays armed beside the new one."""
+
+    kind = KeepsTimers
 
 
 OWNERS = (
@@ -294,11 +402,20 @@ OWNERS = (
 )
 CRASHES = ("crashes", "owner_opens", "all_take", "all_checkpoint_further")
 TIMERS = ("all_fire", "time_passes", "ingress_tells_watermarks")
+DOWN = ("a_users_topic_takes_nothing", "all_publish", *CRASHES)
 STALE = ("fetches_but_waits", "takes_what_waited", "one_takes")
 
 STORIES: dict[type[Partition], tuple[str, ...]] = {
     StoreBeforeTransaction: CRASHES,
     OutputsNotAwaited: CRASHES,
+    OutputsOfLaterCutsOnly: CRASHES,
+    HalfCommitted: ("a_batch_of_the_next_cut_is_refused", *CRASHES),
+    EventsNotKept: DOWN,
+    EventsForgotten: DOWN,
+    EventsNotDeleted: DOWN,
+    OutboxBehind: DOWN,
+    TimersOfADowntime: (*CRASHES, *TIMERS),
+    TimerStaysBlocked: TIMERS,
     OverlayDropped: (),
     LiveValues: ("all_take",),
     LabelIsLive: ("all_take",),
@@ -325,9 +442,8 @@ STORIES: dict[type[Partition], tuple[str, ...]] = {
 
 
 def dropped(self: Protocol, partition: Partition) -> None:
-    """Law 3: a failed checkpoint is forgotten, and work goes on."""
-    partition.overlay.saved()
-    partition.cut = None
+    """Law one-cut: a failed checkpoint is forgotten, and work goes on."""
+    partition.core.saved()
 
 
 MUTANTS: dict[str, tuple[type[Protocol], tuple[str, ...]]] = {

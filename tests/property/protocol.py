@@ -23,14 +23,18 @@ from streamflow.simulation.worker import Partition, Worker
 from tests.builders import a_catalog, a_definition
 from tests.property.laws import Referee
 
-CATALOG = a_catalog("placed", "paid", "shipped", "visited", operations=("pay", "unpay", "check"))
+CATALOG = a_catalog("placed", "paid", "shipped", "visited", "noted", operations=("pay", "unpay", "check"))
 PAYMENT = {
     "events": [{"id": "full", "event": "paid", "where": "event.amount >= 5"}, {"id": "part", "event": "paid"}],
     "within": "30s",
     "keep": "20s",
 }
-SUMS = [{"name": "z", "expr": "{'b': 1, 'a': [trigger.who]}"}, {"name": "half", "expr": "steps.pay.data.amount / 2.0"}]
+SUMS = [
+    {"name": "z", "expr": "{'b': 1, 'a': [trigger.who]}"},
+    {"name": "half", "expr": "double(steps.pay.data.amount) / 2.0"},
+]
 ORDER = a_definition(
+    {"id": "note", "emit": {"event": "noted", "data": [{"name": "who", "expr": "trigger.who"}]}},
     {"id": "pay", "wait": PAYMENT},
     {"id": "sum", "needs": ["pay.full"], "set": SUMS},
     {
@@ -151,7 +155,7 @@ class Protocol(RuleBasedStateMachine):
         )
         for definition in (ORDER, CHECKS, VISITS, SHIPMENTS):
             self.simulation.publish(definition, CATALOG)
-        kids = ChildSpec(name="kids", version="1", sha=self.simulation.publish(KIDS, CATALOG), at=4)
+        kids = ChildSpec(name="kids", version="1", sha=self.simulation.publish(KIDS, CATALOG))
         self.simulation.publish(PAYOUTS, CATALOG.model_copy(update={"definitions": [kids]}))
         self.referee = Referee(self.simulation)
         self.sent: list[tuple[str, str, str]] = []  # event, key, id
@@ -311,6 +315,16 @@ class Protocol(RuleBasedStateMachine):
         if partition := self.partition_of(worker, number):
             partition.send(count)
 
+    @rule(worker=WORKERS, number=PARTITIONS, count=COUNTS)
+    def one_publishes(self, worker: str, number: int, count: int | None) -> None:
+        if partition := self.partition_of(worker, number):
+            partition.publish(count)
+
+    @rule()
+    def all_publish(self) -> None:
+        for partition in self.everyone():
+            partition.publish()
+
     @rule(worker=WORKERS)
     def one_worker_checkpoints_further(self, worker: str) -> None:
         for partition in self.everyone():
@@ -326,7 +340,7 @@ class Protocol(RuleBasedStateMachine):
         try:
             partition.checkpoint_further()
         except OperationError as error:
-            assert error.code == "fenced"
+            assert error.code in ("fenced", "batch_refused")
             assert partition.closed
 
     @rule()
@@ -358,6 +372,7 @@ class Protocol(RuleBasedStateMachine):
                 partition.fire()
                 if sends:
                     partition.send()
+                    partition.publish()
         for _ in range(checkpoints):
             self.all_checkpoint_further()
 
@@ -407,10 +422,18 @@ class Protocol(RuleBasedStateMachine):
             self.simulation.workers[worker].crash(number)
             self.simulation.workers[worker].stores[number] = MemoryStore(self.snapshots[worker, number])
 
+    @rule(down=st.booleans())
+    def a_users_topic_takes_nothing(self, down: bool) -> None:
+        self.simulation.log.down = {"shippeds", "noteds"} if down else set()
+
+    @rule(number=PARTITIONS, batch=st.integers(0, 2))
+    def a_batch_of_the_next_cut_is_refused(self, number: int, batch: int) -> None:
+        self.simulation.log.changelogs[number].refuses.add(batch)
+
     @rule(after=st.booleans())
     def transactions_fail(self, after: bool) -> None:
         for partition in self.everyone():
-            if partition.cut is None or partition.cut.position is not None or not partition.acknowledged:
+            if partition.cut is None or partition.cut.is_committed or not partition.acknowledged:
                 continue
             if after:
                 self.checkpoint_further(partition)
@@ -431,6 +454,9 @@ class Protocol(RuleBasedStateMachine):
     def comes_to_rest(self) -> None:
         """The trouble ends, the owners finish, and everything must be done. Watermarks that hold nothing back need two
         rounds of time."""
+        self.simulation.log.down = set()
+        for changelog in self.simulation.log.changelogs:
+            changelog.refuses.clear()
         for worker in self.simulation.workers.values():
             worker.fast_ms = 0
         for (name, number), waiting in self.held.items():

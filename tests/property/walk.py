@@ -33,6 +33,8 @@ CHOICES: dict[str, Sequence[Any]] = {
     "back": (1, 2, 5),
     "yes": (False, True),
     "fails": (False, True),
+    "down": (False, True),
+    "batch": (0, 1, 2),
 }
 RULES = sorted(
     name

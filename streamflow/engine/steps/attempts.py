@@ -14,7 +14,7 @@ from streamflow.engine.state import LIST_CHUNK, ItemState, StepState, list_key
 from streamflow.engine.steps.kind import FiredTimer
 from streamflow.engine.tasks import CancelTask, Task, idempotency_key, task_id
 from streamflow.engine.transitions import AttemptFailed, CallRequested, ChildRequested, StepParked
-from streamflow.ids import child_run_id
+from streamflow.ids import run_id
 
 if TYPE_CHECKING:
     from streamflow.engine.draft import RunDraft
@@ -63,13 +63,14 @@ def begin_attempt(
     values = place.values(work.values, "with")
     task = task_id(head.run, step.id, item, attempt)
     if isinstance(work, ChildPlan):
+        place.valid(work.validator, values, "with")
         key = place.key(work.key, "run/key")
-        child = child_run_id(draft.partition.environment, work.definition, key, task)
+        child = run_id(draft.limits.environment, work.definition, key, task)
         command = c.StartRun(
             id=f"child/{task}",
             definition=work.definition,
             key=key,
-            start=c.Start(sha=work.sha, at=work.at, revision=head.revision),
+            start=c.Start(sha=work.sha, at=head.at, revision=head.revision),
             event=c.Event(name="", id=task, time_ms=draft.now_ms, data=values),
             trace=draft.trace,
             parent=c.Parent(run=head.run, key=head.key, step=step.id, attempt=attempt, item=item),

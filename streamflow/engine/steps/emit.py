@@ -1,4 +1,4 @@
-"""`emit`: an event of the catalog, published to one of the users' topics."""
+"""`emit`: an event of the catalog, published to the users' topic that the host has bound it to."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def begin(run: RunDraft, step: StepPlan, work: EmitPlan) -> None:
     head, place, draft = run.head, Place(run), run.draft
     data, key = place.values(work.data, "emit"), place.key(work.key, "emit/key")
     event_id = f"{head.run}/{head.seq + 1}"
-    run.record(EventEmitted(event=work.event, topic=work.topic, id=event_id, key=key, data=data), step.id)
+    place.valid(work.validator, data, "emit")
+    run.record(EventEmitted(event=work.event, id=event_id, key=key, data=data), step.id)
     draft.effects.append(
         PublishEvent(
-            topic=work.topic,
             key=key,
             id=event_id,
             type=work.event,
@@ -40,9 +40,9 @@ EMIT = StepKind(
     begin=begin,
     facts={
         EventEmitted: FactRule(
-            words=lambda data, time: f"emitted {data.event} to {data.topic}: {short(data.data)}",
+            words=lambda data, time: f"emitted {data.event}: {short(data.data)}",
             step=done,
-            output=lambda data: {"id": data.id, "topic": data.topic},
+            output=lambda data: {"id": data.id},
             outcome=ended("done"),
         )
     },

@@ -30,9 +30,9 @@ class Rolling(Forked):
 
 def _work(newer: bool, environment: dict[str, str], log: str, line: list[str]) -> None:
     if newer:
+        import streamflow.core.partition as partition
         import streamflow.engine.commands as commands
         import streamflow.kafka.revisions as revisions
-        import streamflow.runtime.partition as partition
 
         known: Any = KNOWN_REVISIONS | {NEXT}
         for module in (commands, revisions, partition):

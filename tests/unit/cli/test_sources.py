@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamflow.cli import sources
+from streamflow.definition.catalog import Catalog, EventSpec
 from streamflow.errors import Rejected
 
 DEFINITION = """streamflow: "1"
@@ -64,7 +65,7 @@ def test_a_definition_without_a_catalog_takes_the_published_one_or_is_refused(fo
         sources.load(source)
 
     assert caught.value.code == "catalog_missing"
-    assert sources.load(source, lambda: sources.catalog_of([{"name": "parcel.packed", "topics": ["parcels"]}])).ok
+    assert sources.load(source, lambda: Catalog(events=[EventSpec(name="parcel.packed", topics=["parcels"])])).ok
 
 
 def test_a_problem_is_on_its_line(folder: Path) -> None:

@@ -26,7 +26,7 @@ FACT: dict[type, Any] = {
     t.EventKept: t.EventKept(EVENT, None),
     t.BranchChosen: t.BranchChosen("large"),
     t.ValuesSet: t.ValuesSet({"total": 5}),
-    t.EventEmitted: t.EventEmitted("order.shipped", "shipping", "r/1", "A-1", {"order": "A-1"}),
+    t.EventEmitted: t.EventEmitted("order.shipped", "r/1", "A-1", {"order": "A-1"}),
     t.DelayStarted: t.DelayStarted(0),
     t.DelayElapsed: t.DelayElapsed(0),
     t.LinePrinted: t.LinePrinted("hello\nworld"),

@@ -53,8 +53,8 @@ operations:
     output: {type: object, properties: {shelf: {type: integer}}}
   - {name: anything}
 definitions:
-  - {name: parcel, version: "1", sha: "1a", at: 4, input: {type: object, required: [id], properties: {id: {type: string}, count: {type: integer}}}}
-  - {name: parcel, version: "2", sha: "2a", at: 7}
+  - {name: parcel, version: "1", sha: "1a", input: {type: object, required: [id], properties: {id: {type: string}, count: {type: integer}}}}
+  - {name: parcel, version: "2", sha: "2a"}
 """)  # noqa: E501
 
 GOOD = """

@@ -334,7 +334,7 @@ def test_a_schema_that_is_none_is_one_problem_and_breaks_nothing(schema: str) ->
     found = check(
         parse_definition(HEAD + "- {id: a, emit: {event: order.placed, data: [{name: x, expr: trigger.a.b}]}}"), catalog
     )
-    assert [problem.code for problem in found] == ["SF202"]
+    assert [problem.code for problem in found] == ["SF202", "SF247"]
 
 
 def test_an_event_that_the_catalog_holds_twice_is_reported() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from streamflow.definition.catalog import Binding
 from streamflow.definition.compile import compile_plan, plan_of
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.plan import (
@@ -55,17 +56,26 @@ def test_each_kind_of_work_is_compiled() -> None:
     paid, total, release, rest = (PLAN.steps[id_].work for id_ in ("paid", "total", "release", "rest"))
     assert isinstance(paid, WaitPlan)
     assert paid.within_ms == 86_400_000
-    assert paid.topics == ("orders", "payments", "payments.old")
     assert isinstance(total, SetPlan)
     assert total.values[0][1].steps == {"paid"}
     assert isinstance(release, EmitPlan)
-    assert release.topic == "released"
+    assert release.event == "order.released"
     assert [name for name, _ in release.data] == ["id", "total"]
     assert isinstance(rest, DelayPlan)
     assert rest.for_ms == 7_200_000
     assert PLAN.steps["paid"].title == "Wait for the payment"
     assert PLAN.steps["late"].needs[0].accepts("timeout")
     assert not PLAN.steps["total"].needs[0].accepts("timeout")
+
+
+def test_a_plan_knows_the_topics_of_its_waits_by_their_bindings_alone() -> None:
+    content = canonical(parse_definition(GOOD), CATALOG)
+    bound = plan_of(content, {"payment.captured": Binding(topics=["b", "a"]), "order.placed": Binding(topics=["c"])})
+    paid, unbound = bound.steps["paid"].work, PLAN.steps["paid"].work
+    assert isinstance(paid, WaitPlan)
+    assert isinstance(unbound, WaitPlan)
+    assert (paid.topics, unbound.topics) == (("a", "b"), ())
+    assert bound.sha == PLAN.sha
 
 
 def test_waits_are_found_by_the_name_of_their_event_in_plan_order() -> None:
@@ -134,11 +144,10 @@ def test_an_error_that_is_not_retryable_is_tried_once_unless_the_step_says_other
 def test_a_child_run_names_the_content_that_was_published() -> None:
     child = WITH_OUTSIDE.steps["parcels"].work
     assert isinstance(child, ChildPlan)
-    assert (child.definition, child.version, child.sha, child.at, child.within_ms) == (
+    assert (child.definition, child.version, child.sha, child.within_ms) == (
         "parcel",
         "1",
         "1a",
-        4,
         172_800_000,
     )
     assert child.key is not None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+from streamflow.definition.catalog import Binding
 from streamflow.definition.content import canonical, covers, read_content, sha256_of
 from streamflow.definition.syntax import parse_definition, to_yaml
 from tests.unit.definition.examples import CATALOG, GOOD, OUTSIDE
@@ -52,8 +53,8 @@ def test_content_pins_the_operations_and_definitions_that_are_named() -> None:
     ]
     assert value["catalog"]["operations"][0]["lane"] == "bank"
     assert [
-        (child["name"], child["version"], child["sha"], child["at"]) for child in value["catalog"]["definitions"]
-    ] == [("parcel", "1", "1a", 4)]
+        (child["name"], child["version"], child["sha"], "at" in child) for child in value["catalog"]["definitions"]
+    ] == [("parcel", "1", "1a", False)]
 
 
 def test_content_does_not_depend_on_the_order_of_the_catalog() -> None:
@@ -73,9 +74,9 @@ def test_an_operation_that_changes_makes_other_content() -> None:
     assert canonical(definition, CATALOG.model_copy(update={"operations": changed})) != canonical(definition, CATALOG)
 
 
-def test_content_of_what_calls_nothing_stays_what_it_was_before_there_were_calls() -> None:
+def test_content_of_what_calls_nothing_has_no_list_of_operations() -> None:
     content = canonical(parse_definition(GOOD), CATALOG)
-    assert sha256_of(content) == "1cad49ee14cbb69821fedece634db3415013a4f2cc458540be31b5c9afee5ed3"
+    assert sha256_of(content) == "680dc57af9a0fb349aa0c51429cc1cff586f8215f053a215d59e8bdccad4bf67"
     assert list(json.loads(content)["catalog"]) == ["events"]
 
 
@@ -86,3 +87,22 @@ def test_a_catalog_covers_a_definition_when_it_has_all_that_is_named() -> None:
         not covers(CATALOG.model_copy(update={part: []}), definition)
         for part in ("events", "operations", "definitions")
     )
+
+
+def test_content_is_the_same_wherever_its_events_are_found() -> None:
+    definition = parse_definition(GOOD)
+    elsewhere = CATALOG.bound({spec.name: Binding(topics=[f"prod.{spec.name}"]) for spec in CATALOG.events})
+    earlier = CATALOG.bound({spec.name: Binding(topics=spec.topics, start="earliest") for spec in CATALOG.events})
+    content = canonical(definition, CATALOG)
+    assert canonical(definition, elsewhere) == content
+    assert canonical(definition, earlier) == content
+    assert canonical(definition, CATALOG.bound({})) == content
+    assert all(spec.topics == [] for spec in read_content(content)[1].events)
+
+
+def test_a_binding_adds_nothing_but_where_an_event_is_found() -> None:
+    spec = CATALOG.events[0]
+    bound = spec.bound(Binding(topics=["a", "b"], start="earliest"))
+    assert (bound.topics, bound.start) == (["a", "b"], "earliest")
+    assert bound.logical() == spec.logical()
+    assert {"topics", "start"}.isdisjoint(spec.logical())

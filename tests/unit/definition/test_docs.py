@@ -37,13 +37,12 @@ DEFINITIONS = [block for block in BLOCKS if not block.startswith("events:")]
 def published_before(block: str) -> Catalog:
     """The catalog with the examples before `block`, as if they were published in the order of the page."""
     catalog = CATALOG
-    for at, earlier in enumerate(DEFINITIONS[: DEFINITIONS.index(block)]):
+    for earlier in DEFINITIONS[: DEFINITIONS.index(block)]:
         definition = parse_definition(earlier)
         child = ChildSpec(
             name=definition.name,
             version=definition.version,
             sha=sha256_of(canonical(definition, catalog)),
-            at=at,
             input=definition.input or {},
         )
         catalog = catalog.model_copy(update={"definitions": [*catalog.definitions, child]})

@@ -107,7 +107,7 @@ class Bench:
     # looking
 
     def run(self, id: str = "e1", key: str = "k1") -> str:
-        return run_id(self.plan.name, key, id)
+        return run_id(self.limits.environment, self.plan.name, key, id)
 
     def head(self, id: str = "e1", key: str = "k1") -> RunState | None:
         found: RunState | None = self.overlay.get(run_key(self.run(id, key)))

@@ -62,12 +62,7 @@ def left_behind(simulation: Simulation) -> list[str]:
     """The records of the state that no run should leave behind."""
     simulation.checkpoint()
     kept = ("own", "content/", "mark/", "key/", "done/", "expiry/")
-    return [
-        key
-        for change in simulation.log.changelogs
-        for key, found in change.records.items()
-        if found.value is not None and not key.startswith(kept)
-    ]
+    return [key for changelog in simulation.log.changelogs for key in changelog.state() if not key.startswith(kept)]
 
 
 def failing(times: int, code: str = "busy", **more: Any) -> Callable[[Any, Task], Any]:

@@ -302,11 +302,13 @@ def test_an_attempt_that_can_no_longer_be_prepared_leaves_no_timer_and_no_item_b
     run = started(simulation, {"text": "x" * 12_000})
     worker = simulation.workers["worker"]
     worker.limits = Limits(record_bytes=10_000)
+    simulation.assign(0, "worker")  # limits are fixed when a partition is opened
     simulation.advance("1m")
     assert of(simulation, run, StepParked) == [
         StepParked("items_failed", "each") if each else StepParked("too_large", "with")
     ]
     worker.limits = Limits(record_bytes=20_000)
+    simulation.assign(0, "worker")
     simulation.retry(run, "pay")
     simulation.advance("1m")
     assert [task.attempt for task in simulation.tasks.calls] == ([1, 1, 2, 2] if each else [1, 2])

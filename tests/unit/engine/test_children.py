@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from streamflow.definition.catalog import ChildSpec
 from streamflow.definition.model import Definition
 from streamflow.engine.commands import SuspendAttempt
@@ -18,8 +20,7 @@ from tests.unit.engine.outside import ended, left_behind, of, publish, started
 def with_child(child: Definition, *steps: dict[str, Any], **more: Any) -> Simulation:
     simulation = Simulation(operations=more.pop("operations", None), partitions=3, limits=more.pop("limits", None))
     sha = publish(simulation, child)
-    at = simulation.definitions.contents[sha][1]
-    publish(simulation, a_definition(*steps, **more), ChildSpec(name=child.name, version=child.version, sha=sha, at=at))
+    publish(simulation, a_definition(*steps, **more), ChildSpec(name=child.name, version=child.version, sha=sha))
     return simulation
 
 
@@ -137,7 +138,7 @@ def test_no_size_of_what_a_child_is_given_or_gives_back_leaves_its_parent_waitin
     assert ends == {"RunCompleted", "StepParked"}
 
 
-def test_a_child_whose_start_cannot_be_decided_is_a_failure_too() -> None:
+def test_a_child_whose_start_cannot_be_decided_is_a_failure_too(monkeypatch: pytest.MonkeyPatch) -> None:
     child = a_child({"id": "no", "fail": {"reason": "'never'"}})
     simulation = with_child(
         child,
@@ -145,8 +146,7 @@ def test_a_child_whose_start_cannot_be_decided_is_a_failure_too() -> None:
         {"id": "sorry", "needs": ["child.failure"], "set": [{"name": "why", "expr": "errors.child.code"}]},
         output="sorry",
     )
-    for partition in simulation.open_partitions():
-        partition._belongs = lambda command: not getattr(command, "parent", None)  # type: ignore[method-assign]
+    monkeypatch.setattr("streamflow.core.reading.belongs", lambda command, place: not getattr(command, "parent", None))
     parent = started(simulation, {"n": 4})
     assert ended(simulation, parent).output == {"why": "misrouted"}
 

@@ -131,7 +131,7 @@ def test_a_list_that_is_out_of_time_ends_what_is_under_way(handled: bool) -> Non
 
 def test_a_list_of_very_many_items_is_refused_with_a_code() -> None:
     simulation = world(a_list(), limits=Limits(record_bytes=2_000_000))
-    run = started(simulation, {"ids": list(range(100_000))})
+    run = started(simulation, {"ids": list(range(10_001))})
     assert of(simulation, run, StepParked) == [StepParked("too_many_items", "each")]
 
 

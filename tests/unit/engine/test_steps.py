@@ -67,10 +67,8 @@ def test_an_emit_publishes_under_the_id_of_its_transition() -> None:
     decision = bench.start()
     fact = one(decision, EventEmitted)
     assert fact.id == f"{bench.run()}/2"
-    assert (fact.topic, fact.key, fact.data) == ("tolds", "k1", {"who": "k1"})
-    assert decision.effects == [
-        PublishEvent("tolds", "k1", fact.id, "told", NOW_MS, {"who": "k1"}, "order", bench.run(), None)
-    ]
+    assert (fact.event, fact.key, fact.data) == ("told", "k1", {"who": "k1"})
+    assert decision.effects == [PublishEvent("k1", fact.id, "told", NOW_MS, {"who": "k1"}, "order", bench.run(), None)]
 
 
 def test_an_emit_may_have_a_key_of_its_own() -> None:

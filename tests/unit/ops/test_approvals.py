@@ -93,3 +93,37 @@ def test_only_who_may_decides_and_only_with_what_the_form_asks_for(change: dict[
     with pytest.raises(Rejected) as caught:
         decide(approval, **(given | change))
     assert caught.value.code == code
+
+
+NEAR = {
+    "a part": "alic",
+    "longer": "alices",
+    "another case": "Alice",
+    "a space before": " alice",
+    "a space after": "alice ",
+    "another with a comma": "alice,bob",
+    "a letter that looks the same": "\u0430lice",  # Cyrillic a
+    "full width": "\uff41lice",
+    "an invisible letter": "ali\u200bce",
+    "nothing": "\u200b",
+}
+
+
+@pytest.mark.parametrize("name", NEAR.values(), ids=list(NEAR))
+def test_a_name_that_is_nearly_an_allowed_one_gives_no_right(name: str) -> None:
+    approval = open_approval([fact(2, ASKED)], "00000001-a", "ask")
+    for given in ({"by": name}, {"by": "bob", "groups": (name, name.replace("alice", "managers"))}):
+        with pytest.raises(Rejected) as caught:
+            decide(approval, "approved", data={"limit": 5}, **given)
+        assert caught.value.code == "not_allowed"
+    for group in ("manager", "managers2", "Managers", "managers ", "all managers"):
+        with pytest.raises(Rejected):
+            decide(approval, "approved", by="bob", groups=(group,), data={"limit": 5})
+
+
+def test_a_name_in_another_unicode_form_is_another_name() -> None:
+    asked = t.ApprovalRequested("May it go?", ("jos\u00e9",), None, None)
+    approval = open_approval([fact(2, asked)], "00000001-a", "ask")
+    assert decide(approval, "approved", by="jos\u00e9").by == "jos\u00e9"
+    with pytest.raises(Rejected):
+        decide(approval, "approved", by="jose\u0301")

@@ -82,7 +82,7 @@ def test_plugins_and_published_definitions_come_from_the_log() -> None:
     assert spec is not None
     assert spec.lane == "models"
     assert child == ChildSpec(
-        name="child", version="1", sha=sha256_of(canonical(CHILD, Catalog())), at=3, input=CHILD.input or {}
+        name="child", version="1", sha=sha256_of(canonical(CHILD, Catalog())), input=CHILD.input or {}
     )
     assert [event.name for event in around.events().events] == ["order.placed"]
     assert asked == [1]
@@ -96,6 +96,6 @@ def test_a_plugin_whose_record_cannot_be_read_and_a_retired_version_are_left_out
 def test_a_definition_of_the_same_command_is_found_before_it_is_published() -> None:
     around = Surroundings(unread)
     content = canonical(CHILD, Catalog())
-    around.add(child_of(content, 0, sha256_of(content)))
+    around.add(child_of(content, sha256_of(content), Catalog()))
     found = around.complete(calling(run="child"), Catalog())
     assert found.definition("child", "1") is not None

@@ -1,30 +1,40 @@
-"""Outputs: what happens when handing them to the producer is interrupted, as a rebalance does, and where tasks go."""
+"""Sending outputs: what an interruption leaves, as a rebalance makes one, and what `flush` waits for."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Callable
+from typing import Any
 
+import pytest
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from streamflow.engine.commands import CancelRun, FailAttempt
-from streamflow.engine.effects import SendTask
-from streamflow.engine.outcome import Decision
-from streamflow.engine.tasks import CancelTask, Task
-from streamflow.ids import partition_of
-from streamflow.runtime.outputs import Names, Outputs
-from streamflow.settings import Lane, Settings, Tasks, Topics
-from streamflow.wire.codec import decode_command
-from streamflow.wire.tasks import decode_task
+from streamflow.core.outputs import Output
+from streamflow.errors import OperationError
+from streamflow.runtime.outputs import UNSENT, Outputs
 
-NAMES = Names("commands", "runs", "dead-letters")
+NAMES = {"commands": "p.commands", "runs": "p.runs"}
+
+
+class Core:
+    """What a core has queued, and what was acknowledged by interval."""
+
+    def __init__(self, *outputs: tuple[int, Output]) -> None:
+        self.outputs = deque(outputs)
+        self.acks: list[tuple[int, int]] = []
+
+    def acknowledged(self, interval: int, count: int) -> None:
+        self.acks.append((interval, count))
 
 
 class SlowProducer:
     """Takes one batch, then none until `free` is set, as aiokafka's does while a partition has a batch on its way."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[int, int]] = []  # partition and records of each batch
+        self.taken: list[tuple[str, int, int]] = []  # topic, partition and records of each batch
+        self.futures: list[asyncio.Future[Any]] = []
         self.busy = asyncio.Event()
         self.free = asyncio.Event()
 
@@ -35,18 +45,25 @@ class SlowProducer:
         if self.taken:
             self.busy.set()
             await self.free.wait()
-        self.taken.append((partition, batch.record_count()))
-        return asyncio.get_running_loop().create_future()
+        self.taken.append((topic, partition, batch.record_count()))
+        self.futures.append(asyncio.get_running_loop().create_future())
+        return self.futures[-1]
+
+
+def bound(core: Core, producer: SlowProducer) -> Outputs:
+    outputs = Outputs(producer, NAMES)
+    outputs.bind(core)  # type: ignore[arg-type]
+    return outputs
+
+
+def to(partition: int, interval: int = 0, topic: str = "commands") -> tuple[int, Output]:
+    return interval, Output(topic, partition, b"k", b"v" * 50)
 
 
 def test_a_cancelled_send_keeps_what_the_producer_did_not_take() -> None:
     async def scenario() -> None:
-        producer: Any = SlowProducer()
-        settings = Settings(topics=Topics(partitions=4))
-        outputs = Outputs(producer, producer, settings, NAMES, 0, "the-id")
-        keys = [f"k{number}" for number in range(40)]
-        for key in keys:
-            outputs.append(CancelRun(f"c-{key}", "00000000-0"), key)
+        producer = SlowProducer()
+        outputs = bound(Core(*(to(number % 4) for number in range(40))), producer)
         sending = asyncio.create_task(outputs.send())
         await producer.busy.wait()
         sending.cancel()
@@ -54,51 +71,78 @@ def test_a_cancelled_send_keeps_what_the_producer_did_not_take() -> None:
         producer.free.set()
         await outputs.send()
         sent = {
-            partition: sum(count for target, count in producer.taken if target == partition) for partition in range(4)
+            partition: sum(count for _, target, count in producer.taken if target == partition)
+            for partition in range(4)
         }
-        assert sent == {partition: sum(partition_of(key, 4) == partition for key in keys) for partition in range(4)}
+        assert sent == dict.fromkeys(range(4), 10)
+        assert {topic for topic, _, _ in producer.taken} == {"p.commands"}
 
     asyncio.run(scenario())
 
 
-def a_task(number: int) -> Task:
-    return Task(f"r{number}/s/1", f"r{number}/s", f"r{number}", "order", "1", "k", "s", 1, "pay", {}, 1000, 1000)
-
-
-def test_tasks_go_to_their_lanes_and_say_where_they_were_decided() -> None:
+def test_what_is_queued_while_sending_is_sent_too() -> None:
     async def scenario() -> None:
-        lanes = Tasks(lanes={"default": Lane(), "slow": Lane()})
-        settings = Settings(topics=Topics(prefix="p.", partitions=4), tasks=lanes)
-        outputs = Outputs(AnyProducer(), AnyProducer(), settings, NAMES, 3, "the-id")  # type: ignore[arg-type]
-        effects = (
-            SendTask("slow", a_task(1)),
-            SendTask("default", a_task(2)),
-            SendTask("unknown", a_task(3)),
-            SendTask("slow", CancelTask("r1/s/1", "k")),
-        )
-        decision = Decision("applied", "", [], list(effects), {})
-        outputs.add(decision, ARecord(17), None)
-        queued = {(place.topic, place.partition): records for place, records in outputs._queued.items()}
-        assert {place: [headers for _, _, headers in records] for place, records in queued.items()} == {
-            ("p.tasks.slow", 3): [[("source", b"the-id/17/0")], [("source", b"the-id/17/3")]],
-            ("p.tasks.default", 3): [[("source", b"the-id/17/1")]],
-            ("commands", 3): [[]],
-        }
-        assert [decode_task(value or b"") for _, value, _ in queued["p.tasks.slow", 3]] == [
-            a_task(1),
-            CancelTask("r1/s/1", "k"),
-        ]
-        ((_, refusal, _),) = queued["commands", 3]
-        failed = decode_command(refusal or b"")
-        assert isinstance(failed, FailAttempt)
-        assert (failed.run, failed.code, failed.retryable) == ("r3", "lane_unknown", True)
+        producer = SlowProducer()
+        core = Core(to(0), to(1))
+        outputs = bound(core, producer)
+        sending = asyncio.create_task(outputs.send())
+        await producer.busy.wait()
+        core.outputs.append(to(2))
+        producer.free.set()
+        await sending
+        assert [partition for _, partition, _ in producer.taken] == [0, 1, 2]
 
     asyncio.run(scenario())
 
 
-class AnyProducer:
-    """Is asked for nothing."""
+async def flushing(end: Callable[[list[asyncio.Future[Any]]], None]) -> tuple[Core, asyncio.Task[None]]:
+    """Two batches sent in two intervals; `flush` waits while only the second is acknowledged, then `end` is done."""
+    producer = SlowProducer()
+    producer.free.set()
+    core = Core(to(0, 0), to(1, 1))
+    outputs = bound(core, producer)
+    await outputs.send()
+    flush = asyncio.create_task(outputs.flush())
+    producer.futures[1].set_result(None)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not flush.done()
+    assert outputs.unacked == 2
+    end(producer.futures)
+    await asyncio.wait({flush})
+    return core, flush
 
 
-class ARecord(NamedTuple):
-    offset: int
+def test_a_flush_waits_for_the_first_batch_although_the_last_has_arrived() -> None:
+    core, flush = asyncio.run(flushing(lambda futures: futures[0].set_result(None)))
+    assert flush.exception() is None
+    assert core.acks == [(0, 1), (1, 1)]
+
+
+def test_a_flush_fails_when_the_first_batch_fails_although_the_last_has_arrived() -> None:
+    core, flush = asyncio.run(flushing(lambda futures: futures[0].set_exception(KafkaConnectionError("gone"))))
+    error = flush.exception()
+    assert isinstance(error, OperationError)
+    assert error.code == UNSENT
+    assert core.acks == []
+
+
+def test_a_record_that_fits_no_batch_is_reported() -> None:
+    class Refusing(SlowProducer):
+        def create_batch(self) -> Any:
+            return Full()
+
+    async def scenario() -> None:
+        with pytest.raises(OperationError) as caught:
+            await bound(Core(to(0)), Refusing()).send()
+        assert caught.value.code == "record_refused"
+
+    asyncio.run(scenario())
+
+
+class Full:
+    def append(self, **record: Any) -> None:
+        return None
+
+    def record_count(self) -> int:
+        return 0

@@ -12,7 +12,7 @@ from streamflow.ids import run_id
 from tests.sidecar_log import MemoryLog
 
 Start = Callable[..., str]
-NO_RUN = "00000000-0000000000000000abcd"
+NO_RUN = "00000000-main-0000000000000000abcd"
 
 
 def code(answer: Any) -> tuple[int, str]:
@@ -27,7 +27,7 @@ def test_a_start_answers_with_its_command_and_its_run(client: TestClient) -> Non
     answer = client.post("/runs", json={"definition": "refund@1", "key": "R-1", "input": {"amount": 5}, "id": "mine"})
 
     assert answer.status_code == 202
-    assert answer.json() == {"command": "request/mine", "run": run_id("refund", "R-1", "request/mine")}
+    assert answer.json() == {"command": "request/mine", "run": run_id("main", "refund", "R-1", "request/mine")}
 
 
 def test_the_same_id_starts_one_run(client: TestClient, log: MemoryLog) -> None:

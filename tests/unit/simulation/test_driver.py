@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from streamflow.engine.draft import Limits
 from streamflow.errors import DefinitionError
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, Outgoing
@@ -20,8 +23,8 @@ LISTENER = a_definition(
 )
 
 
-def a_simulation(**options: int) -> Simulation:
-    simulation = Simulation(**options)  # type: ignore[arg-type]
+def a_simulation(**options: Any) -> Simulation:
+    simulation = Simulation(**options)
     simulation.publish(ORDER, CATALOG)
     return simulation
 
@@ -181,3 +184,21 @@ def test_a_definition_that_starts_itself_is_noticed(monkeypatch: pytest.MonkeyPa
 def test_time_does_not_go_back() -> None:
     with pytest.raises(ValueError, match="forward only"):
         Simulation().clock.move_to(0)
+
+
+def test_an_event_that_ingress_would_not_take_is_a_dead_letter_here_too() -> None:
+    simulation = a_simulation(event_bytes=1000)
+    for size in (900, 1100):
+        simulation.send("placed", {"text": "x" * size}, key=f"k{size}")
+    simulation.run_until_quiet()
+    assert [letter["reason"] for letter in simulation.dead_letters()] == ["event_too_large"]
+    assert len(simulation.runs()) == 1
+
+
+def test_a_command_that_is_larger_than_a_record_is_a_dead_letter_of_its_definition() -> None:
+    simulation = a_simulation(limits=Limits(record_bytes=2000), event_bytes=10_000)
+    simulation.send("placed", {"text": "x" * 1900}, key="k1")
+    simulation.run_until_quiet()
+    (letter,) = simulation.dead_letters()
+    assert (letter["reason"], letter["definition"], letter["stage"]) == ("event_too_large", "order", "ingress")
+    assert simulation.runs() == []

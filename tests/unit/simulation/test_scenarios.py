@@ -45,7 +45,7 @@ ORDER = a_definition(
         "join": "any",
         "emit": {"event": "told", "data": [{"name": "risk", "expr": "steps.rate.risk"}]},
     },
-    output="tell",
+    output="rate",
 )
 SEND = {"send": {"event": "placed", "data": {"id": "o1", "amount": 5}}}
 LOW = {"rate": [{"output": {"risk": 1}}]}
@@ -66,7 +66,7 @@ def test_what_goes_as_expected_has_no_difference() -> None:
         [SEND],
         {
             "path": ["rate", "look.low", "tell"],
-            "output": {"topic": "told"},
+            "output": {"risk": 1},
             "events": [{"event": "told", "key": "o1", "data": {"risk": 1}}],
             "calls": [{"step": "rate", "operation": "rate", "input": {"amount": 5}}],
         },

@@ -115,6 +115,20 @@ def test_id_time_and_key_come_from_where_the_catalog_says() -> None:
     assert (found.event.id, found.event.time_ms, found.key) == ("17", 1_767_225_600_000, "4711")
 
 
+def test_what_the_catalog_says_goes_before_the_cloudevents_attributes() -> None:
+    one = spec(id={"path": "id"}, time={"path": "at"}, key={"path": "order"}, **ALL)
+    headers = {"ce_type": "order.created", "ce_id": "e-1", "ce_time": "2026-01-01T00:00:00.250Z"}
+    data = {"id": "p-1", "at": "2026-01-01T01:00:00+01:00", "order": "o-1"}
+    occurrences, _ = reader(one).read(record(data, headers=headers), "T")
+    (found,) = occurrences
+    assert (found.event.id, found.event.time_ms, found.key) == ("p-1", 1_767_225_600_000, "o-1")
+
+
+def test_an_id_that_is_not_where_the_catalog_says_is_not_replaced_by_another() -> None:
+    headers = {"ce_type": "order.created", "ce_id": "e-1"}
+    assert reason(spec(id={"path": "id"}, **ALL), {"other": 1}, headers=headers) == "missing_id"
+
+
 def test_id_time_and_key_default_to_cloudevents_and_the_records_key() -> None:
     headers = {"ce_type": "order.created", "ce_id": "e-1", "ce_time": "2026-01-01T00:00:00.250Z", "traceparent": "00-t"}
     occurrences, _ = reader(spec()).read(record({}, headers=headers), "T")

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from streamflow.core.timers import IN_FLIGHT, LOOK_MS, Timers
 from streamflow.engine.commands import FireTimer
 from streamflow.engine.overlay import Overlay
 from streamflow.engine.state import OWN, Own, Timer, timer_key
-from streamflow.runtime.timers import IN_FLIGHT, LOOK_MS, Timers
 from streamflow.simulation.store import MemoryStore
 
 NOW = 1_000_000_000_000
@@ -31,7 +31,7 @@ class Desk:
         changes = {timer_key(command.due_ms, command.run, command.step): None}
         self.overlay.apply({**changes, OWN: Own()})
         self.timers.note(changes)
-        self.timers.decided(command, "", NOW)
+        self.timers.decided(command)
 
     def fired(self, now_ms: int) -> list[str]:
         return [command.run for command in self.timers.due(now_ms)]
@@ -57,18 +57,68 @@ def test_one_far_away_is_found_when_its_time_comes_near(desk: Desk) -> None:
 def test_one_refused_as_early_is_fired_again_at_the_time_that_is_said(desk: Desk) -> None:
     desk.arm("a", NOW)
     (command,) = desk.timers.due(NOW)
-    desk.timers.decided(command, "early", NOW + 50)
+    desk.timers.decided(command)
+    desk.timers.again(command, NOW + 50)
     assert [desk.fired(NOW + after) for after in (49, 50)] == [[], ["a"]]
 
 
-def test_one_refused_as_behind_waits_for_the_watermark(desk: Desk) -> None:
+def blocked(desk: Desk, now_ms: int) -> None:
+    (command,) = desk.timers.due(now_ms)
+    desk.timers.decided(command)
+    desk.timers.block(command, "ingress")
+
+
+def test_one_refused_as_behind_waits_until_nothing_holds_it_back(desk: Desk) -> None:
     desk.arm("a", NOW)
-    (command,) = desk.timers.due(NOW)
-    desk.timers.decided(command, "behind", NOW)
-    desk.timers.unblock(NOW - 1, NOW + 10)
+    blocked(desk, NOW)
+    asked: list[tuple[str, int]] = []
+
+    def still(waits_for: str, due_ms: int) -> bool:
+        asked.append((waits_for, due_ms))
+        return len(asked) == 1
+
+    assert not desk.timers.unblock(still, NOW + 10)
     assert desk.fired(NOW + 10) == []
-    desk.timers.unblock(NOW, NOW + 20)
+    assert desk.timers.unblock(still, NOW + 20)
     assert desk.fired(NOW + 20) == ["a"]
+    assert asked == [("ingress", NOW)] * 2
+
+
+def test_a_blocked_timer_is_not_fired_however_much_time_passes(desk: Desk) -> None:
+    desk.arm("a", NOW)
+    blocked(desk, NOW)
+    assert [desk.fired(now) for now in range(NOW, NOW + 600_000, 1000)] == [[]] * 600
+    assert desk.timers.next_due_ms() is None
+
+
+def test_timers_that_fell_due_while_nobody_owned_the_partition_are_fired_by_the_next_owner(desk: Desk) -> None:
+    desk.arm("long ago", NOW - YEAR_MS)
+    desk.arm("just now", NOW - 1)
+    desk.arm("soon", NOW + 1000)
+    restored = MemoryStore()
+    restored.write(desk.overlay.capture())
+    heir = Timers(Overlay(restored), NOW)
+    assert [command.run for command in heir.due(NOW)] == ["long ago", "just now"]
+    assert [command.run for command in heir.due(NOW + 1000)] == ["soon"]
+
+
+def test_virtual_time_knows_the_next_timer_however_far_away_it_is(desk: Desk) -> None:
+    assert desk.timers.next_due_ms() is None
+    desk.arm("far", NOW + YEAR_MS)
+    assert desk.timers.next_due_ms() == NOW + YEAR_MS
+    desk.arm("near", NOW + 10)
+    assert desk.timers.next_due_ms() == NOW + 10
+    (command,) = desk.timers.due(NOW + 10)
+    desk.decide(command)
+    assert desk.timers.next_due_ms() == NOW + YEAR_MS
+
+
+def test_nothing_is_remembered_of_timers_that_were_decided(desk: Desk) -> None:
+    for number in range(3 * IN_FLIGHT):
+        desk.arm(f"r{number:04d}", NOW + number)
+        (command,) = desk.timers.due(NOW + number)
+        desk.timers.decided(command)
+    assert desk.timers.fired == 0
 
 
 def test_of_many_that_fall_due_at_once_a_bounded_number_is_on_its_way(desk: Desk) -> None:
@@ -90,7 +140,7 @@ def test_one_that_nothing_can_be_decided_on_makes_room_and_is_not_fired_again(de
     for number in range(IN_FLIGHT):
         desk.arm(f"r{number:04d}", NOW)
     for command in desk.timers.due(NOW):
-        desk.timers.decided(command, "decision_failed", NOW)
+        desk.timers.decided(command)
     assert desk.fired(NOW) == []
     desk.arm("next", NOW + 1)
     assert desk.fired(NOW + 1) == ["next"]
@@ -102,15 +152,15 @@ def test_a_clock_that_was_ahead_and_jumped_back_delays_nothing(desk: Desk, jump_
     ahead = NOW + jump_ms
     desk.arm("during", NOW + 4000)
     for command in desk.timers.due(ahead):
-        desk.timers.decided(command, "early", ahead + command.due_ms - NOW)
+        desk.timers.decided(command)
+        desk.timers.again(command, ahead + command.due_ms - NOW)
     assert desk.timers.next_ms(NOW + 1000) <= NOW + 1000 + LOOK_MS
     assert [desk.fired(NOW + after) for after in (1000, 3000, 4000)] == [[], ["before"], ["during"]]
 
 
 def test_what_waits_for_a_watermark_goes_on_waiting_when_the_clock_jumps_back(desk: Desk) -> None:
     desk.arm("a", NOW + 10)
-    (command,) = desk.timers.due(NOW + 3_600_000)
-    desk.timers.decided(command, "behind", NOW)
+    blocked(desk, NOW + 3_600_000)
     assert desk.fired(NOW + 20) == []
-    desk.timers.unblock(NOW + 10, NOW + 30)
+    desk.timers.unblock(lambda waits_for, due_ms: False, NOW + 30)
     assert desk.fired(NOW + 30) == ["a"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamflow.runtime.contiguity import Contiguity, Verdict
+from streamflow.core.contiguity import Contiguity, Verdict
 
 
 def test_a_batch_that_goes_on_or_overlaps_is_taken() -> None:

@@ -1,0 +1,100 @@
+"""What a decision sends, as records: transitions, commands, tasks, rejections and dead letters, each with its topic,
+partition, key, value and headers. The same decision on the same command gives the same bytes (law identical-replay).
+
+Emitted events are not among them: they go to the users' topics through the outbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from streamflow.core.place import Place
+from streamflow.engine.commands import Command, FailAttempt
+from streamflow.engine.effects import AppendCommand, DeadLetter, RecordRejection, SendTask, Unclaimed
+from streamflow.engine.outcome import Decision
+from streamflow.engine.tasks import Task
+from streamflow.ids import partition_of
+from streamflow.wire import dead_letter as letters
+from streamflow.wire.codec import encode_command
+from streamflow.wire.decoding import Headers, Record
+from streamflow.wire.rejection import rejection
+from streamflow.wire.tasks import Source, encode_task, source_header
+from streamflow.wire.transitions import encode_transition
+from streamflow.wire.unclaimed import encode_unclaimed
+
+COMMANDS, RUNS, DEAD_LETTERS, UNCLAIMED = "commands", "runs", "dead-letters", "unclaimed"
+TASKS = "tasks."  # and the lane
+
+
+class Output(NamedTuple):
+    """A record on its way to one of Streamflow's own topics. `topic` is the topic's role (`runs`, `tasks.default`); its
+    host knows the full name."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+def outputs_of(decision: Decision, record: Record, trace: str | None, place: Place) -> Iterator[Output]:
+    """The records that `decision` on `record` sends, in order."""
+    for transition in decision.transitions:
+        key, value, headers = encode_transition(transition, trace)
+        yield Output(RUNS, place.number, key, value, tuple(headers))
+    tasks = 0
+    for effect in decision.effects:
+        if isinstance(effect, AppendCommand):
+            yield command_output(effect.command, effect.key, place)
+        elif isinstance(effect, SendTask):
+            yield from _task(effect, Source(place.topic_id, record.offset, tasks), place)
+            tasks += 1
+        elif isinstance(effect, Unclaimed):
+            key, value, headers = encode_unclaimed(effect, place.topic_id, place.number)
+            yield Output(UNCLAIMED, place.number, key, value, headers)
+        elif isinstance(effect, RecordRejection):
+            yield letter_output(rejection(record, effect))
+        elif isinstance(effect, DeadLetter):
+            yield letter_output(
+                letters.dead_letter(
+                    record, effect.reason, effect.message, "engine", limit_bytes=place.limits.record_bytes
+                )
+            )
+
+
+def command_output(command: Command, key: str, place: Place) -> Output:
+    """A command under the business key `key`, which says where it goes."""
+    return Output(COMMANDS, partition_of(key, place.partitions), key.encode(), encode_command(command))
+
+
+def own_command_output(command: Command, place: Place) -> Output:
+    """A command for the partition itself."""
+    return Output(COMMANDS, place.number, b"", encode_command(command))
+
+
+def letter_output(letter: letters.DeadLetter) -> Output:
+    """A dead letter or a rejection."""
+    return Output(DEAD_LETTERS, 0, letter.key, letter.value, letter.headers)
+
+
+def _task(effect: SendTask, source: Source, place: Place) -> Iterator[Output]:
+    """A task for its lane, in the partition with our number: lanes have as many as `commands`."""
+    task = effect.task
+    if place.lanes is None or effect.lane in place.lanes:
+        yield Output(TASKS + effect.lane, place.number, task.key.encode(), encode_task(task), (source_header(source),))
+    elif isinstance(task, Task):
+        message = (
+            f"The step's lane {effect.lane} is not in the settings, which have {', '.join(sorted(place.lanes))}. Add "
+            "it under tasks.lanes, or correct the step."
+        )
+        failed = FailAttempt(
+            id=f"{task.id}/failed",
+            run=task.run,
+            step=task.step,
+            attempt=task.attempt,
+            code="lane_unknown",
+            message=message,
+            item=task.item,
+        )
+        yield own_command_output(failed, place)

@@ -1,0 +1,388 @@
+"""One partition of `commands` without I/O: what it decides, what it sends, when it fires timers, and what a checkpoint
+holds. Its host fetches records, sends outputs, commits transactions and writes the store, and decides nothing.
+
+    begin                        after the restore: whether the partition can be served, and from which offset
+    judge, take                  a fetched batch: trimmed, checked for holes, decided record by record
+    outputs, acknowledged        what to send, and what has arrived
+    fire                         commands for timers that are due
+    outbox, published, failed, refused   events for users' topics
+    capture, saved               a checkpoint, with the steps in between on what `capture` returns
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from streamflow.core.checkpoint import Checkpoint
+from streamflow.core.contiguity import Verdict, judge
+from streamflow.core.cut import batches_of, whole_cut
+from streamflow.core.metrics import Metrics, NoMetrics
+from streamflow.core.outbox import Entry, Outbox, TopicOf, unsent_of
+from streamflow.core.outputs import Output, letter_output, outputs_of, own_command_output
+from streamflow.core.place import Place
+from streamflow.core.reading import Unreadable, read
+from streamflow.core.timers import Timers
+from streamflow.engine.commands import KNOWN_REVISIONS, AdvanceWatermark, Command, FireTimer, Start, start_of
+from streamflow.engine.decide import decide, undecidable
+from streamflow.engine.effects import PrintLine, PublishEvent
+from streamflow.engine.outcome import Contents, Decision
+from streamflow.engine.overlay import Overlay, Store
+from streamflow.engine.state import OWN, Own, RunState, content_key, run_key
+from streamflow.engine.timing import behind
+from streamflow.errors import EngineFault, StreamflowError
+from streamflow.wire.dead_letter import dead_letter
+from streamflow.wire.decoding import Record
+
+
+class Definitions(Contents, Protocol):
+    """Contents and plans, and how far the host has read them."""
+
+    def readable(self, start: Start) -> bool:
+        """Whether the definitions have been read past the offset that `start` names."""
+
+
+class Skipped(NamedTuple):
+    """Deleted commands that a person let the partition pass over."""
+
+    first: int  # offset of the first one
+    next: int  # where the input continues
+
+
+class PartitionCore:
+    """The partition at `place`, over a restored `store`. `printed` gets the lines that steps print, `put_aside` the
+    offset, the reason and the error of a command that could not be decided; `topic_of` names the topic of an emitted
+    event; `clock` measures, in seconds, and never goes back.
+
+    `failed_at` is the offset of a command that this process has already failed to decide for lack of memory. The
+    memory of it is the process's, not the state's: a process that raised MemoryError lives on and opens the partition
+    again itself, and writing down each offset before it is decided would cost a write for every command. A worker that
+    gets the partition meanwhile fails once too, and then puts the command aside as well."""
+
+    def __init__(
+        self,
+        place: Place,
+        store: Store,
+        definitions: Definitions,
+        *,
+        now_ms: int,
+        printed: Callable[[PrintLine], None] = lambda line: None,
+        put_aside: Callable[[int, str, Exception], None] = lambda offset, reason, error: None,
+        topic_of: TopicOf,
+        failed_at: int | None = None,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.place = place
+        self.overlay = Overlay(store)
+        self.timers = Timers(self.overlay, now_ms)
+        self.topic_of = topic_of
+        self.outbox = Outbox(store, topic_of, clock())
+        self.outputs: deque[tuple[int, Output]] = deque()  # to be sent in this order, each with its interval
+        self.checkpoint: Checkpoint | None = None
+        self.interval = 0  # between which captures outputs are made
+        self.metrics = metrics or NoMetrics()
+        self._definitions = definitions
+        self._printed = printed
+        self._report = put_aside
+        self._failed_at = failed_at
+        self._clock = clock
+        self.unsaved = 0  # commands since the last cut, without watermarks: those alone are not worth a checkpoint
+        self._unacknowledged: dict[int, int] = {}  # outputs by interval
+        self._cut_number = whole_cut(store.get)
+        self._aside_in: int | None = None  # interval in which a command was put aside
+        self._captured = 0  # intervals that the last cut holds
+
+    @property
+    def applied(self) -> int:
+        """The offset of the last command in the state."""
+        return self.overlay.own.applied
+
+    # -- opening
+
+    def begin(self, first: int, skip: tuple[int, str] | None = None) -> Skipped | None:
+        """Check that the state can be served. `first` is the oldest offset that `commands` still has, `skip` up to
+        where, and why, a person accepts a loss. Raises EngineFault when the topic is another one, a revision is
+        unknown, or commands are missing."""
+        own = self.overlay.own
+        if own.topic_id and own.topic_id != self.place.topic_id:
+            raise EngineFault(
+                "commands_recreated",
+                "The state was made from another topic of commands. Restore that topic, or delete the topic `state` "
+                "and the local stores too.",
+                partition=self.place.number,
+            )
+        for revision in own.revisions:
+            self._require_known(revision)
+        self._refuse_unbound()
+        expected = own.applied + 1
+        if first <= expected:
+            return None
+        if skip is None or skip[0] < first:
+            raise self._gap(first)
+        self.overlay.apply({OWN: msgspec.structs.replace(self._own(), applied=skip[0] - 1)})
+        self.unsaved += 1
+        return Skipped(expected, skip[0])
+
+    def _require_known(self, revision: str) -> None:
+        if revision not in KNOWN_REVISIONS:
+            raise EngineFault(
+                "unknown_revision",
+                f"Runs in this partition have the engine's revision {revision}, which this worker does not know. Run a "
+                "worker that knows it.",
+                partition=self.place.number,
+            )
+
+    def _gap(self, first: int) -> EngineFault:
+        return EngineFault(
+            "input_gap",
+            f"Command {self.applied + 1} is next but the topic begins at {first}: commands were deleted before they "
+            "were read. Restore them, or accept the loss with "
+            f"`streamflow commands skip {self.place.number} {first}`.",
+            partition=self.place.number,
+            offset=self.applied + 1,
+        )
+
+    def _own(self) -> Own:
+        own = self.overlay.own
+        if own.topic_id:
+            return own
+        return msgspec.structs.replace(own, topic_id=self.place.topic_id, partition=self.place.number)
+
+    # -- input
+
+    def judge(self, first: int, sought: int | None, log_begins: int) -> Verdict:
+        """What to do with a batch that begins at `first`; it was fetched from `sought` if it is the first one after a
+        seek. Raises EngineFault when the log begins after the offset that is next."""
+        expected = self.applied + 1
+        if first > expected and log_begins > expected:
+            raise self._gap(log_begins)
+        return judge(expected, first, sought)
+
+    def is_next(self, first: int) -> bool:
+        """Whether a batch that begins at `first` continues or overlaps what was taken, so that `judge` need not be
+        asked."""
+        return first <= self.applied + 1
+
+    def trim(self, records: Sequence[Any]) -> Sequence[Any]:
+        """The records of a batch that are new. Each has an `offset`."""
+        applied = self.applied
+        if records and records[0].offset <= applied:
+            return [record for record in records if record.offset > applied]
+        return records
+
+    @property
+    def must_save(self) -> bool:
+        """Whether nothing may be decided before a checkpoint is saved. A command was put aside because this process
+        could not decide it. Another process might, and what follows would then differ from what this one has sent."""
+        return self._aside_in is not None
+
+    def take(self, record: Record, now_ms: int) -> Start | None:
+        """Decide the next record; its outputs are queued. Returns None, or, without having decided, the start that
+        names definitions the host has still to read: read them and take the record again. Raises MemoryError for the
+        first time that a command needs too much memory."""
+        if self.must_save:
+            raise EngineFault(
+                "verdict_unsaved",
+                "A record was taken before the checkpoint that has to follow a command put aside. Report this.",
+                partition=self.place.number,
+                offset=record.offset,
+            )
+        own, command = self._own(), None
+        try:
+            found = read(record.value, self.place)
+            if isinstance(found, Unreadable):
+                command = found.command
+                decision = undecidable(own, record.timestamp_ms, record.offset, found.reason, found.message, command)
+            else:
+                command = found
+                start = start_of(command)
+                if start is not None and (missing := self._missing(start)) is not None:
+                    return missing
+                decision = self._decide(own, command, record)
+            outputs = list(outputs_of(decision, record, getattr(command, "trace", None), self.place))
+            events = [unsent_of(effect) for effect in decision.effects if isinstance(effect, PublishEvent)]
+        except StreamflowError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is reported to the host, and the record is kept
+            decision = self._put_aside(own, command, record, error)
+            outputs, events = list(outputs_of(decision, record, None, self.place)), []
+        self._accept(decision, command, record.offset, now_ms)
+        self._queue(outputs)
+        for nth, event in enumerate(events):
+            self.outbox.add(record.offset, nth, event, self._clock())
+        self._refuse_unbound()
+        return None
+
+    def _missing(self, start: Start) -> Start | None:
+        """The start if its definitions are still to be read."""
+        self._require_known(start.revision)
+        if self._definitions.readable(start) or self.overlay.get(content_key(start.sha)) is not None:
+            return None
+        return start
+
+    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
+        began = self._clock()
+        decision = decide(
+            self.overlay, self._definitions, own, command, record.timestamp_ms, record.offset, self.place.limits
+        )
+        self.metrics.observe("decision_seconds", self._clock() - began)
+        return decision
+
+    def _put_aside(self, own: Own, command: Command | None, record: Record, error: Exception) -> Decision:
+        """The decision on a record that cannot be decided: a bug in a pure function, or a lack of memory that is there
+        again after the partition was closed and opened, would fail every time. One command is put aside, not all runs
+        of the partition."""
+        if is_out_of_memory(error):
+            if self._failed_at != record.offset:
+                raise MemoryError(f"no memory to decide command {record.offset}") from error
+            reason, cause = "out_of_memory", "needs more memory than this worker has"
+            remedy = "Send smaller data, or correct the definition's expressions, and replay this record."
+        else:
+            reason, cause = "decision_failed", f"made the engine fail with {type(error).__name__}"
+            remedy = "Report this, and replay this record with a version that corrects it."
+        self._aside_in = self.interval
+        self.metrics.count("set_aside", reason=reason)
+        self._report(record.offset, reason, error)
+        message = f"Deciding this command {cause}. {remedy}"
+        return undecidable(own, record.timestamp_ms, record.offset, reason, message, command)
+
+    def _accept(self, decision: Decision, command: Command | None, offset: int, now_ms: int) -> None:
+        self.overlay.apply(decision.changes)
+        self.timers.note(decision.changes)
+        for effect in decision.effects:
+            if isinstance(effect, PrintLine):
+                self._printed(effect)
+        self.metrics.count("commands", outcome=decision.outcome, reason=decision.reason)
+        self.unsaved += not isinstance(command, AdvanceWatermark)
+        if isinstance(command, FireTimer):
+            self._timer_decided(command, decision.reason, now_ms)
+        elif isinstance(command, AdvanceWatermark):
+            self.timers.unblock(self._is_behind, now_ms)
+
+    # -- timers
+
+    def fire(self, now_ms: int) -> int:
+        """Queue a command for every timer that is due at `now_ms`; how many."""
+        commands = self.timers.due(now_ms)
+        self._queue(own_command_output(command, self.place) for command in commands)
+        return len(commands)
+
+    def _timer_decided(self, command: FireTimer, reason: str, now_ms: int) -> None:
+        self.timers.decided(command)
+        early_ms = command.due_ms - self.overlay.own.time_ms
+        if reason == "early":  # the host's clock is ahead of the broker's
+            self.timers.again(command, now_ms + max(1, early_ms))
+        elif reason == "behind":
+            self.timers.block(command, self._wait_of(command))
+        elif not reason:
+            self.metrics.observe("timer_lateness_seconds", -early_ms / 1000)
+
+    def _wait_of(self, command: FireTimer) -> Any:
+        """What the step of a timer waits for."""
+        head: RunState = self.overlay.get(run_key(command.run))
+        plan = self._definitions.plan(head.sha, self.overlay.get(content_key(head.sha)))
+        step = plan.step(command.step)
+        return step.work if step else None
+
+    def _is_behind(self, work: Any, due_ms: int) -> bool:
+        return work is not None and behind(self.overlay.own, work, due_ms)
+
+    # -- outputs
+
+    def _queue(self, outputs: Iterable[Output]) -> None:
+        before = len(self.outputs)
+        self.outputs.extend((self.interval, output) for output in outputs)
+        if made := len(self.outputs) - before:
+            self._unacknowledged[self.interval] = self._unacknowledged.get(self.interval, 0) + made
+
+    def acknowledged(self, interval: int, count: int) -> None:
+        """The broker has acknowledged `count` outputs that were made in `interval`."""
+        self._unacknowledged[interval] -= count
+        if not self._unacknowledged[interval]:
+            del self._unacknowledged[interval]
+
+    # -- events for users' topics
+
+    def _refuse_unbound(self) -> None:
+        """Events for which there is no topic become dead letters."""
+        for entry in self.outbox.unbound():
+            self.refused([entry], entry.problem)
+
+    def refused(self, entries: Iterable[Entry], message: str) -> None:
+        """Events that their topic will not take become dead letters; `message` says why and what to do."""
+        for entry in entries:
+            unsent = entry.unsent
+            key, value, headers = entry.record()
+            record = Record(entry.topic, -1, -1, unsent.at_ms, key, value, headers)
+            letter = dead_letter(
+                record, "undeliverable", message, "emit", run=unsent.run, event=unsent.event, id=unsent.id
+            )
+            self._queue([letter_output(letter)])
+            self.outbox.drop(entry)
+            self.metrics.count("outbox_given_up", topic=entry.topic)
+
+    def published(self, entries: Iterable[Entry]) -> None:
+        """Their topic has acknowledged these events."""
+        self.outbox.sent(entries, self._clock())
+
+    def failed(self, entries: Sequence[Entry]) -> None:
+        """Events could not be sent. They are sent again, or become dead letters after an hour."""
+        self.outbox.put_back(entries)
+        for entry in self.outbox.late(entries, self._clock()):
+            self.refused([entry], _unavailable(entry.topic))
+
+    def look_at_outbox(self) -> dict[str, bool]:
+        """Topics that have stalled since the last look (True) or recovered (False). What is over the bound of a stalled
+        topic becomes a dead letter."""
+        changed = self.outbox.look(self._clock())
+        for topic, stalled in changed.items():
+            self.metrics.gauge("outbox_stalled", stalled, topic=topic)
+        for entry in self.outbox.overflow():
+            self.refused([entry], _unavailable(entry.topic))
+        for topic, depth in self.outbox.depths().items():
+            self.metrics.gauge("outbox_events", depth, topic=topic)
+        return changed
+
+    # -- checkpoints
+
+    @property
+    def dirty(self) -> bool:
+        """Whether a checkpoint would write anything."""
+        return OWN in self.overlay.dirty or self.outbox.dirty
+
+    def capture(self) -> Checkpoint | None:
+        """The cut of now, to be carried out; None if nothing has changed."""
+        if not self.dirty:
+            return None
+        if self.checkpoint is not None:
+            raise RuntimeError("a checkpoint is still being carried out")
+        interval, self.unsaved = self.interval, 0
+        self.interval = self._captured = interval + 1
+        self._cut_number += 1
+        self.checkpoint = Checkpoint(
+            self.applied,
+            batches_of({**self.overlay.capture(), **self.outbox.capture()}, self._cut_number, self.place.batch_bytes),
+            lambda: sum(count for made, count in self._unacknowledged.items() if made <= interval),
+        )
+        self.metrics.observe("checkpoint_bytes", self.checkpoint.size)
+        return self.checkpoint
+
+    def saved(self) -> None:
+        """The checkpoint is in the changelog and in the store."""
+        self.overlay.saved()
+        self.checkpoint = None
+        if self._aside_in is not None and self._aside_in < self._captured:
+            self._aside_in = None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is a lack of memory, also as C++ libraries report it."""
+    return isinstance(error, MemoryError) or "bad_alloc" in str(error)
+
+
+def _unavailable(topic: str) -> str:
+    return f"The topic {topic} did not take this record for too long. Repair the topic, and replay this record."

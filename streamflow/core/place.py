@@ -1,0 +1,19 @@
+"""Where a partition core stands: its number, its topics and what bounds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from streamflow.engine.draft import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The partition of `commands` that a core decides for, and the installation around it."""
+
+    number: int  # of the partition
+    partitions: int  # that `commands`, `runs`, `state` and each lane's topic have
+    topic_id: str  # of `commands`; another id is another generation of topics
+    lanes: frozenset[str] | None = None  # that tasks may be sent to; None for any
+    limits: Limits = field(default_factory=Limits)  # of one decision
+    batch_bytes: int = 512 << 10  # of one batch of the changelog

@@ -1,0 +1,224 @@
+"""Sends the outbox of one partition to the users' topics.
+
+Of each partition of a topic one batch is on its way at a time, so its order is kept when a batch has to be sent again;
+partitions and topics wait for no other. What a topic refuses for good becomes a dead letter, and so does what is for a
+topic that does not exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
+
+from streamflow.core.outbox import Batch, Entry
+from streamflow.core.partition import PartitionCore
+from streamflow.kafka.cancellation import is_asked_for
+
+log = structlog.get_logger()
+MISSING_TOPIC_WAIT_S = 5.0  # for the metadata of a topic that an `emit` names
+MISSING_TOPIC_KNOWN_S = 30.0  # how long a missing topic is not asked for again
+AGAIN_S = 1.0  # between attempts
+# by a user's topic, for good
+REFUSED = (InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)
+
+
+class UserTopics:
+    """The users' topics as the producer of events sees them; one for all partitions of the process."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self.producer = producer
+        self._missing: dict[str, float] = {}
+        self._looks: dict[str, asyncio.Task[int | None]] = {}
+
+    async def partitions(self, topic: str) -> int | None:
+        """How many partitions `topic` has; None if it is not known to exist."""
+        if self._missing.get(topic, 0.0) > asyncio.get_running_loop().time():
+            return None
+        if topic not in self._looks:
+            self._looks[topic] = look = asyncio.create_task(self._look(topic), name=f"look-{topic}")
+            look.add_done_callback(lambda done: self._looks.pop(topic, None))
+        return await asyncio.shield(self._looks[topic])
+
+    async def _look(self, topic: str) -> int | None:
+        try:
+            async with asyncio.timeout(MISSING_TOPIC_WAIT_S):
+                found = await self.producer.partitions_for(topic)
+        except (TimeoutError, KafkaError) as error:
+            self._missing[topic] = asyncio.get_running_loop().time() + MISSING_TOPIC_KNOWN_S
+            log.warning(
+                "topic_missing",
+                topic=topic,
+                error=repr(error),
+                consequence="events for it become dead letters until it exists",
+            )
+            return None
+        self._missing.pop(topic, None)
+        return len(found)
+
+    async def close(self) -> None:
+        """Stop looking."""
+        for look in list(self._looks.values()):
+            look.cancel()
+        await asyncio.gather(*self._looks.values(), return_exceptions=True)
+
+
+class Publisher:
+    """Publishes the outbox of `core`. `changed` is called when events were acknowledged, `bury` after some became dead
+    letters, to have them sent."""
+
+    def __init__(
+        self,
+        topics: UserTopics,
+        core: PartitionCore,
+        *,
+        changed: Callable[[], None],
+        bury: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._topics = topics
+        self._core = core
+        self._changed = changed
+        self._bury = bury
+        self._partitions: dict[str, int] = {}
+        self._busy: dict[str, set[int]] = {}
+        self._looking: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def publish(self) -> None:
+        """Begin to send what waits and can be sent now. Never blocks."""
+        if self._closed:
+            return
+        outbox = self._core.outbox
+        for topic in outbox.depths():
+            partitions = self._partitions.get(topic)
+            if partitions is None:
+                if topic not in self._looking:
+                    self._looking.add(topic)
+                    self._begin(self._look(topic))
+                continue
+            busy = self._busy.setdefault(topic, set())
+            while (batch := outbox.next(topic, partitions, busy)) is not None:
+                busy.add(batch.partition)
+                self._begin(self._send(topic, batch))
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("publisher_failed", partition=self._core.place.number, error=repr(error), exc_info=error)
+
+    async def _look(self, topic: str) -> None:
+        """Find out where the events of `topic` go."""
+        try:
+            found = await self._topics.partitions(topic)
+            if found is None:
+                message = f"The topic {topic} does not exist. Create it, and replay this record."
+                await self._refused(self._core.outbox.waiting(topic), message)
+            else:
+                self._partitions[topic] = found
+        finally:
+            self._looking.discard(topic)
+        self.publish()
+
+    async def _send(self, topic: str, batch: Batch) -> None:
+        """Send `batch`; after a failure wait a moment and ask for the topic again."""
+        left: Sequence[Entry] = batch.entries
+        try:
+            left = await self._submitted(topic, batch.partition, left)
+            if not left:
+                return
+            for entry in left:  # the broker refuses a whole batch for one record: find it
+                refused = await self._submitted_alone(topic, batch.partition, entry)
+                if refused is not None:
+                    await self._refused([entry], _refusal(topic, refused))
+            left = ()
+        except (Exception, asyncio.CancelledError) as error:
+            if is_asked_for(error):
+                raise
+            log.warning(
+                "events_unsent",
+                topic=topic,
+                partition=batch.partition,
+                error=repr(error),
+                again_in_s=AGAIN_S,
+                consequence="they stay in the outbox; other topics and checkpoints go on",
+            )
+            self._partitions.pop(topic, None)
+            self._core.failed([entry for entry in left if entry.sending])
+            await self._bury()
+            await asyncio.sleep(AGAIN_S)
+        finally:
+            self._core.outbox.put_back(left)
+            self._busy.setdefault(topic, set()).discard(batch.partition)
+            self.publish()
+
+    async def _submitted(self, topic: str, partition: int, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Send `entries` in one batch or, if the broker refuses it, return them. What does not fit it waits again."""
+        producer = self._topics.producer
+        batch = producer.create_batch()
+        taken: list[Entry] = []
+        for entry in entries:
+            key, value, headers = entry.record()
+            if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+                break
+            taken.append(entry)
+        self._core.outbox.put_back(entries[len(taken) :])
+        batch.close()
+        try:
+            await (await producer.send_batch(batch, topic, partition=partition))
+        except REFUSED:
+            return taken
+        self._acknowledged(taken)
+        return ()
+
+    async def _submitted_alone(self, topic: str, partition: int, entry: Entry) -> BaseException | None:
+        """Send one event; the error if the topic refuses it for good."""
+        producer = self._topics.producer
+        key, value, headers = entry.record()
+        batch = producer.create_batch()
+        batch.append(key=key, value=value, timestamp=None, headers=list(headers))
+        batch.close()
+        try:
+            await (await producer.send_batch(batch, topic, partition=partition))
+        except REFUSED as error:
+            refused: BaseException = error
+            return refused
+        self._acknowledged([entry])
+        return None
+
+    def _acknowledged(self, entries: Sequence[Entry]) -> None:
+        self._core.published(entries)
+        self._changed()
+
+    async def _refused(self, entries: Sequence[Entry], message: str) -> None:
+        self._core.refused(entries, message)
+        await self._bury()
+
+    async def close(self) -> None:
+        """Stop. What is still in the outbox is sent by the next owner."""
+        self._closed = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _refusal(topic: str, error: BaseException) -> str:
+    return (
+        f"The topic {topic} refused this record ({type(error).__name__}). Correct the topic or the rights, and replay "
+        "this record."
+    )

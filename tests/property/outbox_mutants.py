@@ -1,0 +1,54 @@
+"""Partitions that lose, repeat or reorder emitted events; each must be caught by the laws."""
+
+from __future__ import annotations
+
+from streamflow.core.outbox import PREFIX as OUTBOX
+from streamflow.core.outbox import Outbox
+from streamflow.simulation.store import MemoryStore
+from streamflow.simulation.worker import Partition
+
+
+class EventsNotKept(Partition):
+    """Law one-cut: a cut does not hold the events that a user's topic has not acknowledged."""
+
+    def commit(self) -> None:
+        cut = self._captured()
+        cut._batches = [[(key, value) for key, value in batch if not key.startswith(OUTBOX)] for batch in cut._batches]
+        super().commit()
+
+
+class EventsForgotten(Partition):
+    """A new owner does not send what it finds in the outbox."""
+
+    def serve(self) -> None:
+        super().serve()
+        self.core.outbox = Outbox(MemoryStore(), self.core.topic_of, 0)
+
+
+class EventsNotDeleted(Partition):
+    """What a user's topic has acknowledged stays in the outbox."""
+
+    def commit(self) -> None:
+        cut = self._captured()
+        cut._batches = [
+            [(key, value) for key, value in batch if value is not None or not key.startswith(OUTBOX)]
+            for batch in cut._batches
+        ]
+        super().commit()
+
+
+class OutboxBehind(Partition):
+    """A new owner sends what it decides before what it finds in the outbox."""
+
+    def serve(self) -> None:
+        super().serve()
+        self._found = self.core.outbox
+        self.core.outbox = Outbox(MemoryStore(), self.core.topic_of, 0)
+
+    def publish(self, count: int | None = None) -> int:
+        sent = super().publish(count)
+        if not sent:
+            own, self.core.outbox = self.core.outbox, self._found
+            sent = super().publish(count)
+            self.core.outbox = own
+        return sent

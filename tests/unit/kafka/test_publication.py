@@ -1,0 +1,111 @@
+"""What a publication writes: contents, bindings beside them, the environment; and what it leaves as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from streamflow.definition.catalog import Binding
+from streamflow.errors import OperationError
+from streamflow.kafka.definitions import Approval, VersionRecord, require_environment
+from streamflow.kafka.publication import Published, fix_limits, publish, retire
+from streamflow.settings import Settings
+from tests.unit.kafka.logs import MemoryLog
+
+SETTINGS = Settings()
+
+
+def published(version: str = "1", content: bytes = b"{}", **topics: list[str]) -> Published:
+    events: dict[str, dict[str, Any]] = {
+        name: {"name": name, "title": f"The {name}", "topics": found, "start": "now"} for name, found in topics.items()
+    }
+    return publish(SETTINGS, name="loan", version=version, content=content, events=events)
+
+
+def test_a_publication_binds_its_events_beside_the_content(memory_log: MemoryLog) -> None:
+    done = published(paid=["payments"], placed=["orders", "orders.old"])
+
+    log = memory_log.snapshot
+    assert log.events["paid"] == {"name": "paid", "title": "The paid"}
+    assert {name: binding.topics for name, binding in log.bindings.items()} == {
+        "paid": ["payments"],
+        "placed": ["orders", "orders.old"],
+    }
+    assert [(spec.name, spec.topics) for spec in log.catalog_events()] == [
+        ("paid", ["payments"]),
+        ("placed", ["orders", "orders.old"]),
+    ]
+    assert (done.already, done.rebound) == (False, ())
+
+
+def test_the_same_version_with_other_topics_changes_the_bindings_alone(memory_log: MemoryLog) -> None:
+    first = published(paid=["payments"], placed=["orders"])
+    memory_log.written.clear()
+
+    again = published(paid=["payments"], placed=["prod.orders"])
+
+    assert memory_log.written == ["binding/placed"]
+    assert (again.already, again.rebound, again.sha, again.offset) == (True, ("placed",), first.sha, first.offset)
+    assert memory_log.snapshot.bindings["placed"].topics == ["prod.orders"]
+
+
+def test_a_binding_is_written_again_only_when_it_says_something_else(memory_log: MemoryLog) -> None:
+    published(paid=["payments"])
+    before = memory_log.snapshot.bindings["paid"]
+    memory_log.written.clear()
+
+    assert published(version="2", content=b"[]", paid=["payments"]).rebound == ()
+
+    assert "binding/paid" not in memory_log.written
+    assert memory_log.snapshot.bindings["paid"] is before
+
+
+def test_an_event_without_topics_keeps_the_binding_that_it_has(memory_log: MemoryLog) -> None:
+    published(paid=["payments"])
+    published(version="2", content=b"[]", paid=[])
+    assert memory_log.snapshot.bindings["paid"].topics == ["payments"]
+
+
+def test_a_version_has_a_place_for_its_approval_which_retiring_keeps(memory_log: MemoryLog) -> None:
+    done = published()
+    assert memory_log.snapshot.versions["loan", "1"].approval is None
+    approval = {"by": "ann", "at_ms": 7, "sha256": done.sha, "note": "looks right"}
+    record = {"sha": done.sha, "published_ms": 5, "retired": False, "approval": approval}
+    memory_log.snapshot.read(b"version/loan@1", msgspec.json.encode(record), 9)
+    approved = Approval(by="ann", at_ms=7, sha=done.sha, note="looks right")
+    assert memory_log.snapshot.versions["loan", "1"] == VersionRecord(done.sha, False, 5, 9, approved)
+
+    retire(SETTINGS, name="loan", version="1")
+
+    retired = memory_log.snapshot.versions["loan", "1"]
+    assert (retired.retired, retired.approval) == (True, approved)
+
+
+def test_the_environment_is_fixed_with_the_topics(memory_log: MemoryLog) -> None:
+    prod, test = (SETTINGS.model_copy(update={"environment": name}) for name in ("prod", "test"))
+    assert memory_log.snapshot.environment == "main"
+
+    fix_limits(prod)
+    fix_limits(prod)
+
+    assert memory_log.snapshot.environment == "prod"
+    with pytest.raises(OperationError) as caught:
+        fix_limits(test)
+    assert (caught.value.code, caught.value.retryable) == ("environment_differs", False)
+    require_environment(prod, memory_log.snapshot.environment)
+    with pytest.raises(OperationError, match="belong to prod"):
+        require_environment(SETTINGS, memory_log.snapshot.environment)
+
+
+def test_a_binding_that_cannot_be_understood_is_left_out(memory_log: MemoryLog) -> None:
+    log = memory_log.snapshot
+    log.read(b"binding/paid", b'{"topics": ["payments"], "bound_ms": 3}', 0)
+    log.read(b"binding/paid", b'{"topics": []}', 1)
+    log.read(b"binding/placed", b'{"topics": ["no topic"]}', 2)
+
+    assert log.malformed == 2
+    assert log.bindings == {"paid": Binding(topics=["payments"], bound_ms=3)}
+    log.read(b"binding/paid", None, 3)
+    assert log.bindings == {}

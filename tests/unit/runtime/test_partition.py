@@ -1,0 +1,298 @@
+"""The host of a partition does the core's steps in their order, and gives back what it holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import pytest
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from streamflow.core.cut import Batch
+from streamflow.core.place import Place
+from streamflow.engine.commands import CancelRun
+from streamflow.errors import OperationError
+from streamflow.runtime import partition as module
+from streamflow.runtime.outputs import Outputs
+from streamflow.runtime.partition import Partition
+from streamflow.runtime.transport import Fetched
+from streamflow.settings import Engine, Settings
+from streamflow.simulation.store import MemoryStore
+from streamflow.wire.codec import encode_command
+
+NAMES = {"commands": "p.commands", "runs": "p.runs", "dead-letters": "p.dead-letters"}
+NOW_S = 1_767_225_600.0
+
+
+class Fetch(NamedTuple):
+    """A record as aiokafka gives it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+def a_fetch(offset: int) -> Fetch:
+    # nobody knows this run: the command is refused, and its sender is answered in `dead-letters`
+    command = CancelRun(f"c{offset}", "00000000-0000")
+    return Fetch("p.commands", 0, offset, int(NOW_S * 1000) + offset, b"k", encode_command(command))
+
+
+class World:
+    """Everything around a partition, noting what is asked of it, in order. `held` keeps a step back until it is set."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.held: dict[str, asyncio.Event] = {}
+        self.failing: dict[str, Exception] = {}
+        self.futures: list[asyncio.Future[Any]] = []
+        self.acknowledges = True
+        self.store = Store(self)
+        self.failures: list[BaseException] = []
+        self.steered: list[str] = []
+        self.committed: list[int] = []
+
+    async def does(self, step: str) -> None:
+        self.calls.append(step)
+        if step in self.held:
+            await self.held[step].wait()
+        if step in self.failing:
+            raise self.failing[step]
+
+    # -- as the changelog
+
+    async def fence(self) -> None:
+        await self.does("fence")
+
+    async def restore(self, store: Any) -> int:
+        await self.does("restore")
+        return 0
+
+    async def commit(self, batches: Sequence[Batch], applied: int) -> dict[str, bytes | None]:
+        await self.does("commit")
+        self.committed.append(applied)
+        return {}
+
+    async def close(self) -> None:
+        pass
+
+    # -- as the producer
+
+    def create_batch(self) -> BatchBuilder:
+        return BatchBuilder(16_384, 0)
+
+    async def send_batch(self, batch: Any, topic: str, *, partition: int) -> asyncio.Future[Any]:
+        await self.does("send")
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self.acknowledges:
+            future.set_result(None)
+        self.futures.append(future)
+        return future
+
+    # -- as the input
+
+    async def release(self, partition: int, offset: int) -> None:
+        await self.does("release")
+
+    def epoch(self, partition: int) -> int:
+        return 1
+
+    def pause(self, partition: int) -> None:
+        self.steered.append("pause")
+
+    def resume(self, partition: int) -> None:
+        self.steered.append("resume")
+
+    async def first_offset(self, partition: int) -> int:
+        return 0
+
+    # -- as the definitions
+
+    def skip(self, partition: int) -> None:
+        return None
+
+    def failed(self, number: int, error: BaseException) -> None:
+        self.failures.append(error)
+
+
+class Store(MemoryStore):
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def write(self, records: Mapping[str, bytes | None]) -> None:
+        self._world.calls.append("store")
+        super().write(records)
+
+
+def a_partition(world: World, **engine: Any) -> Partition:
+    anything: Any = world
+    slow = {"checkpoint_s": 3600, "checkpoint_idle_s": 3600, **engine}
+    return Partition(
+        Place(number=0, partitions=1, topic_id="the-id"),
+        Settings(engine=Engine(**slow)),
+        store=lambda: world.store,
+        changelog=anything,
+        outputs=Outputs(anything, NAMES),
+        topics=anything,
+        plans=anything,
+        source=anything,
+        failed=world.failed,
+        clock=lambda: NOW_S,
+    )
+
+
+@asynccontextmanager
+async def opened(world: World, **engine: Any) -> Any:
+    partition = a_partition(world, **engine)
+    await partition.open()
+    world.calls.clear()
+    try:
+        yield partition
+    finally:
+        await partition.close(save=False)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let everything else go on until `condition` holds."""
+    for _ in range(100_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    pytest.fail("The condition did not come true.")
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+async def decided(partition: Partition, offset: int) -> None:
+    await until(lambda: partition.applied == offset)
+
+
+def test_an_opening_fences_restores_and_then_releases_the_input() -> None:
+    async def scenario() -> None:
+        world = World()
+        partition = a_partition(world)
+        await partition.open()
+        assert world.calls == ["fence", "restore", "release"]
+        await partition.close(save=False)
+
+    run(scenario)
+
+
+def test_a_checkpoint_sends_waits_for_acknowledgements_commits_and_writes_the_store() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.acknowledges = False
+        async with opened(world) as partition:
+            partition.feed(Fetched(1, [a_fetch(0)]))
+            await decided(partition, 0)
+            checkpoint = asyncio.create_task(partition.checkpoint())
+            await until(lambda: bool(world.futures))
+            await asyncio.sleep(0)
+            assert world.calls == ["send"]
+            world.futures[0].set_result(None)
+            await checkpoint
+            assert world.calls == ["send", "commit", "store"]
+            assert world.committed == [0]
+
+    run(scenario)
+
+
+def test_the_last_checkpoint_sends_what_a_rebalance_kept_from_the_producer() -> None:
+    async def scenario() -> None:
+        world = World()
+        partition = a_partition(world)
+        await partition.open()
+        world.calls.clear()
+        world.held["send"] = asyncio.Event()
+        partition.feed(Fetched(1, [a_fetch(0)]))
+        await until(lambda: world.calls == ["send"])
+        closing = asyncio.create_task(partition.close(save=True))
+        await until(lambda: world.calls == ["send", "send"])
+        world.held["send"].set()
+        await closing
+        assert world.calls == ["send", "send", "commit", "store"]
+        assert len(world.futures) == 1
+
+    run(scenario)
+
+
+def test_a_failed_checkpoint_is_not_made_again_by_the_same_owner() -> None:
+    async def scenario() -> None:
+        world = World()
+        async with opened(world) as partition:
+            partition.feed(Fetched(1, [a_fetch(0)]))
+            await decided(partition, 0)
+            world.failing["commit"] = OperationError("checkpoint_stuck", "The broker did not answer.")
+            for _ in range(2):
+                with pytest.raises(OperationError):
+                    await partition.checkpoint()
+            assert world.calls.count("commit") == 1
+            assert "store" not in world.calls
+
+    run(scenario)
+
+
+def test_a_partition_with_many_queued_records_pauses_and_resumes_when_they_are_decided(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "QUEUED_RECORDS", 300)
+
+    async def scenario() -> None:
+        world = World()
+        async with opened(world) as partition:
+            world.held["send"] = asyncio.Event()
+            records = [a_fetch(offset) for offset in range(302)]
+            partition.feed(Fetched(1, records[:1]))
+            await until(lambda: world.calls == ["send"])  # busy: what comes now is queued
+            partition.feed(Fetched(1, records[1:-1]))
+            assert world.steered == []
+            partition.feed(Fetched(1, records[-1:]))
+            assert world.steered == ["pause"]
+            world.held["send"].set()
+            await until(lambda: world.steered == ["pause", "resume"])
+            await decided(partition, len(records) - 1)
+
+    run(scenario)
+
+
+def test_an_error_closes_the_partition_once_and_is_passed_on() -> None:
+    async def scenario() -> None:
+        world = World()
+        async with opened(world) as partition:
+            world.failing["send"] = OperationError("outputs_unsent", "The broker did not answer.")
+            partition.feed(Fetched(1, [a_fetch(0)]))
+            await until(lambda: bool(world.failures))
+            assert not partition.ready
+            assert len(world.failures) == 1
+
+    run(scenario)
+
+
+def test_a_command_put_aside_is_saved_before_the_next_one_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    from streamflow.core import partition as core
+    from streamflow.engine.decide import decide
+
+    def fails_at_the_second(*arguments: Any) -> Any:
+        if arguments[5] == 1:
+            raise ValueError("a bug")
+        return decide(*arguments)
+
+    monkeypatch.setattr(core, "decide", fails_at_the_second)
+
+    async def scenario() -> None:
+        world = World()
+        async with opened(world) as partition:
+            partition.feed(Fetched(1, [a_fetch(offset) for offset in range(3)]))
+            await decided(partition, 2)
+            assert world.committed == [1]
+
+    run(scenario)

@@ -1,0 +1,194 @@
+"""Streamflow's own topics: no definition reads them or emits to them, at every door where a topic enters."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from streamflow.cli import sources
+from streamflow.cli.main import main
+from streamflow.definition.catalog import Catalog, EventSpec
+from streamflow.definition.check import check
+from streamflow.definition.content import canonical, sha256_of
+from streamflow.definition.syntax import parse_definition
+from streamflow.engine.match import Matcher
+from streamflow.errors import OperationError, Rejected
+from streamflow.kafka.definitions import DefinitionsLog
+from streamflow.kafka.publication import publish
+from streamflow.kafka.topics import COMMANDS, is_own, lane_topic_name, topic_name, topics
+from streamflow.operations.kafka_sender import Sender
+from streamflow.runtime.engine import EngineHost
+from streamflow.runtime.plans import Plans
+from streamflow.runtime.versions import PublishedVersions
+from streamflow.settings import Settings, Topics
+from tests.unit.kafka.logs import MemoryLog, memory_log  # noqa: F401 - a fixture
+
+ROOT = Path(__file__).parents[2]
+PREFIXES = ("streamflow.", "acme.flow-", "")
+TEXT = """
+name: forge
+version: "1"
+on: [{id: placed, event: placed}]
+steps:
+  - {id: tell, emit: {event: placed}}
+"""
+
+
+def settings_of(prefix: str) -> Settings:
+    return Settings(topics=Topics(prefix=prefix))
+
+
+def entry(topic: str) -> dict[str, Any]:
+    return {"name": "placed", "topics": ["shop.orders", topic]}
+
+
+def read(settings: Settings, topic: str) -> DefinitionsLog:
+    """A log in which the event is bound to `topic`, whatever the publisher was told to refuse."""
+    log = DefinitionsLog(settings)
+    definition = parse_definition(TEXT)
+    content = canonical(definition, Catalog(events=[EventSpec.model_validate(entry(topic))]))
+    sha = sha256_of(content)
+    records: list[tuple[str, bytes]] = [
+        (f"definition/{sha}", content),
+        ("version/forge@1", msgspec.json.encode({"sha": sha, "published_ms": 1})),
+        ("name/forge", msgspec.json.encode({"version": "1", "sha": sha})),
+        ("binding/placed", msgspec.json.encode({"topics": [topic]})),
+    ]
+    for offset, (key, value) in enumerate(records):
+        log._snapshot.read(key.encode(), value, offset)
+    return log
+
+
+# Each door lets `topic` through, or not.
+
+
+def _check(settings: Settings, topic: str, _folder: Path) -> bool:
+    catalog = Catalog(events=[EventSpec.model_validate(entry(topic))])
+    found = check(parse_definition(TEXT), catalog, lambda name: is_own(settings, name))
+    return "SF209" not in {problem.code for problem in found}
+
+
+def _files(folder: Path, topic: str) -> Path:
+    (folder / sources.DEFINITION).write_text(TEXT)
+    (folder / sources.CATALOG).write_text(json.dumps({"events": [entry(topic)]}))
+    return folder
+
+
+def _check_command(settings: Settings, topic: str, folder: Path) -> bool:
+    return main(["definitions", "check", str(_files(folder, topic)), "--prefix", settings.topics.prefix]) == 0
+
+
+def _publish(settings: Settings, topic: str, _folder: Path) -> bool:
+    try:
+        publish(settings, name="forge", version="1", content=b"{}", events={"placed": entry(topic)})
+    except Rejected as rejected:
+        assert rejected.code == "topic_reserved"
+        return False
+    return True
+
+
+def _bind_again(settings: Settings, topic: str, _folder: Path) -> bool:
+    publish(settings, name="forge", version="1", content=b"{}", events={"placed": entry("shop.more")})
+    return _publish(settings, topic, _folder)
+
+
+def _ingress(settings: Settings, topic: str, _folder: Path) -> bool:
+    versions = PublishedVersions(settings, read(settings, topic))
+    return topic in Matcher(versions.published()).topics()
+
+
+def _engine(settings: Settings, topic: str, _folder: Path) -> bool:
+    host = EngineHost(settings)
+    host.definitions = read(settings, topic)
+    host._plans = Plans(host.definitions)
+    try:
+        return host._topic_of("placed") == topic
+    except Rejected as rejected:
+        assert rejected.code == "topic_reserved"
+        return False
+
+
+def _watermarks(settings: Settings, topic: str, _folder: Path) -> bool:
+    return topic in read(settings, topic).readable_bindings()["placed"].topics
+
+
+def _operation(settings: Settings, topic: str, _folder: Path) -> bool:
+    sender = Sender.__new__(Sender)  # without a connection: a topic that is let through finds no producer
+    sender._settings = settings
+    try:
+        asyncio.run(sender.send(topic, b"k", b"v", [], 1.0))
+    except OperationError as error:
+        assert error.code == "topic_refused"
+        return False
+    except AttributeError:
+        return True
+    return True
+
+
+DOORS: dict[str, Callable[[Settings, str, Path], bool]] = {
+    "check": _check,
+    "the command that checks": _check_command,
+    "publish": _publish,
+    "bind again": _bind_again,
+    "ingress": _ingress,
+    "engine": _engine,
+    "watermarks": _watermarks,
+    "kafka.emit": _operation,
+}
+
+
+@pytest.mark.usefixtures("memory_log")
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("door", DOORS)
+def test_no_door_lets_a_topic_of_streamflows_own_through(door: str, prefix: str, tmp_path: Path) -> None:
+    settings = settings_of(prefix)
+    own = (topic_name(settings, COMMANDS), lane_topic_name(settings, "a-lane-of-others"))
+    for topic in (*own, "streamflow.commands", "streamflow.tasks.default"):
+        assert not DOORS[door](settings, topic, tmp_path), topic
+
+
+@pytest.mark.usefixtures("memory_log")
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_lets_a_topic_of_the_users_through(door: str, tmp_path: Path) -> None:
+    assert DOORS[door](settings_of("acme.flow-"), "shop.commands", tmp_path)
+
+
+def test_every_topic_that_streamflow_makes_is_its_own() -> None:
+    for prefix in PREFIXES:
+        settings = settings_of(prefix)
+        assert all(is_own(settings, topic.name) for topic in topics(settings))
+        near = ("commands2", "a.commands", "Commands", "tasks", "shop.orders", "run", "command")
+        assert not any(is_own(settings, prefix + name) for name in near), prefix
+
+
+def test_every_module_that_takes_the_name_of_a_topic_asks_the_same_function() -> None:
+    asking = {
+        str(file.relative_to(ROOT))
+        for file in (ROOT / "streamflow").rglob("*.py")
+        if "is_own" in file.read_text(encoding="utf-8")
+    }
+    assert asking == {
+        "streamflow/cli/definitions.py",
+        "streamflow/cli/sources.py",
+        "streamflow/definition/check.py",
+        "streamflow/definition/reference_check.py",
+        "streamflow/kafka/definitions.py",
+        "streamflow/kafka/publication.py",
+        "streamflow/kafka/topics.py",
+        "streamflow/operations/kafka_sender.py",
+        "streamflow/runtime/engine.py",
+    }
+
+
+def test_an_event_that_is_bound_to_no_topic_is_emitted_nowhere() -> None:
+    host = EngineHost(settings_of("streamflow."))
+    host._plans = Plans(host.definitions)
+    with pytest.raises(Rejected, match="bound to no topic") as caught:
+        host._topic_of("placed")
+    assert caught.value.code == "event_unbound"
