@@ -94,6 +94,29 @@ def a_delivery(
     )
 
 
+def a_start(
+    plan: Plan,
+    event: Event | None = None,
+    *,
+    key: str = "k1",
+    origin: Origin | None = None,
+    id: str | None = None,
+    at: int = 0,
+    trigger: str = "placed",
+) -> Deliver:
+    """A delivery that starts a run of `plan`."""
+    event = event or an_event()
+    return a_delivery(
+        event,
+        definition=plan.name,
+        key=key,
+        origin=origin,
+        start=Start(plan.sha, at),
+        trigger=trigger,
+        id=id or f"start/{event.id}",
+    )
+
+
 def a_request(
     plan: Plan, data: Any = None, *, key: str = "k1", id: str = "r1", at: int = 0, time_ms: int = NOW_MS
 ) -> StartRun:

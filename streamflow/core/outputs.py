@@ -51,8 +51,7 @@ def outputs_of(decision: Decision, record: Record, trace: str | None, place: Pla
             yield from _task(effect, Source(place.topic_id, record.offset, tasks), place)
             tasks += 1
         elif isinstance(effect, Unclaimed):
-            key, value, headers = encode_unclaimed(effect, place.topic_id, place.number)
-            yield Output(UNCLAIMED, place.number, key, value, headers)
+            yield Output(UNCLAIMED, place.number, *encode_unclaimed(effect, place.topic_id, place.number))
         elif isinstance(effect, RecordRejection):
             yield letter_output(rejection(record, effect))
         elif isinstance(effect, DeadLetter):

@@ -75,7 +75,7 @@ def _points(definition: Definition, graph: Graph, clauses: list[_Clause]) -> Ite
             else:
                 continue
             yield Problem(
-                "SF246",
+                "SF248",
                 wait_at,
                 f"the wait `{each.step.id}` has to say which events count, because {why}.",
                 "Add `since: run` (what came since the run started and no step took) or `since: here` (only what comes "
@@ -92,7 +92,7 @@ def _taken_by_starts(definition: Definition, clauses: list[_Clause]) -> Iterator
     for clause in clauses:
         if clause.wait.take != "every" and clause.event in always:
             yield Problem(
-                "SF247",
+                "SF249",
                 clause.event_at,
                 f"every `{clause.event}` starts another run, which consumes it, so this wait never gets one.",
                 "Let the wait take a copy (`take: every`), or say `runs: join`.",

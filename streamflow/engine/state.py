@@ -197,9 +197,9 @@ class PinnedContent(Struct, frozen=True, array_like=True):
 
 class Own(Struct, frozen=True):
     """The partition's own record. `applied` is the offset of the last command in this state, `reasons` counts
-    rejections by code, `revisions` the open runs by the engine's revision that they were started with: a worker that does
-    not know one of them leaves the partition to others. `topic_id` and `partition` are in run ids,
-    `memories` are the buckets of what is known of events, `contents` the copied contents by sha256."""
+    rejections by code, `revisions` the open runs by the engine's revision that they were started with: a worker that
+    does not know one of them leaves the partition to others. `topic_id` and `partition` are in run ids, `memories` are
+    the buckets of what is known of events, `contents` the copied contents by sha256."""
 
     applied: int = -1
     time_ms: int = 0

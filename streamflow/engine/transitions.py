@@ -14,8 +14,8 @@ from streamflow.engine.commands import Event, Parent
 
 
 class RunStarted(Struct, frozen=True, omit_defaults=True):
-    """A run of the content `sha`, read at or below the offset `at` in `definitions`, began by `trigger` (empty: somebody
-    or `parent` asked for it)."""
+    """A run of the content `sha`, which was read at or below the offset `at` in `definitions`, began by `trigger`
+    (empty: a caller or `parent` asked for it)."""
 
     trigger: str
     event: Event

@@ -1,4 +1,4 @@
-"""One mailbox within a decision: its open runs and its entries, changed in memory and written when the decision ends."""
+"""One mailbox within a decision: its open runs and its entries, changed in memory and written when it ends."""
 
 from __future__ import annotations
 
@@ -152,7 +152,8 @@ class Mailbox:
         the run, or the beginning of the wait."""
         offset, at_ms = self.runs[name].start, head.started_ms
         if work.since == "here":
-            assert state is not None and state.since_offset is not None
+            assert state is not None
+            assert state.since_offset is not None
             offset, at_ms = state.since_offset, state.began_ms
         return entry.offset > offset or (bool(work.keep_ms) and entry.at_ms + (work.keep_ms or 0) >= at_ms)
 

@@ -329,13 +329,14 @@ class Reference:
     def _entry(self, command: Deliver, box: Box) -> Entry:
         name = command.event.name
         waits = [wait for run, _ in box.runs for wait in self._plan(self._get(("run", run))) if _is_for(wait, name)]
-        ends = []
+        ends: list[int] = []
         for take, stamp in (("one", command.keep), ("every", command.copies)):
             keep = max([stamp, *(wait.keep for wait in waits if wait.take == take)])
             if self.rules["keep"] == "idle" and box.runs:
                 keep = 0
             ends.append(self.now + keep if keep else -1)
-        return Entry(self.offset, name, self.now, *ends)
+        until, copies_until = ends
+        return Entry(self.offset, name, self.now, until, copies_until)
 
     def _start(self, command: Deliver, box: Box) -> tuple[Box, str, str]:
         """The box, who took the original, and why a start was refused."""

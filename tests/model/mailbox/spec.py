@@ -84,7 +84,8 @@ class Spec:
         arrived = self._arrive(offset, command) if isinstance(command, Deliver) else None
         for kind, *args in facts:
             if kind == "final":
-                self._final(offset, *args, committed)
+                entry, outcome, reason = args
+                self._final(offset, entry, outcome, reason, committed)
             else:
                 getattr(self, f"_{kind}")(offset, *args)
         box = command.box

@@ -23,7 +23,6 @@ FACT: dict[type, Any] = {
     t.WaitStarted: t.WaitStarted(("payment.received",), None),
     t.WaitSatisfied: t.WaitSatisfied("paid", EVENT),
     t.WaitTimedOut: t.WaitTimedOut(0),
-    t.EventKept: t.EventKept(EVENT, None),
     t.BranchChosen: t.BranchChosen("large"),
     t.ValuesSet: t.ValuesSet({"total": 5}),
     t.EventEmitted: t.EventEmitted("order.shipped", "r/1", "A-1", {"order": "A-1"}),

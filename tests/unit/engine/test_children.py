@@ -158,4 +158,4 @@ def test_a_child_run_cannot_be_handed_over() -> None:
     simulation.cancel(parent)
     simulation.run_until_quiet()
     assert [simulation.history(run)[-1].type for run in simulation.runs()] == ["RunCancelled", "RunCancelled"]
-    assert simulation.own(partition_of_run(parent, 3)).reasons == {"attempt_unknown": 1, "run_ended": 1}
+    assert simulation.own(partition_of_run(parent, 3)).reasons == {"attempt_unknown": 1, "run_unknown": 1}

@@ -119,4 +119,4 @@ def test_a_list_that_is_cancelled_calls_off_its_items() -> None:
     assert left_behind(simulation) == []
     simulation.append(FailAttempt("late", run, "each", 1, "x", "", item=0))
     simulation.run_until_quiet()
-    assert simulation.own().reasons["run_ended"] >= 1
+    assert simulation.own().reasons["run_unknown"] >= 1
