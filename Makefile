@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 TEST_PROCESSES := 3 # each has a Kafka of its own; they mostly wait
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo example test unit lint types bench proof faults checker soak evidence docs format lock clean
+.PHONY: help setup servers demo example test unit lint types model bench proof faults checker soak evidence docs format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ lint: $(READY) ## Style and layers
 
 types: $(READY) ## Types
 	$(BIN)/mypy
+
+model: $(READY) ## Explore every interleaving of the engine's protocol, to the end (minutes); `make test` has a short version
+	$(BIN)/python -m tests.model.protocol_model
 
 bench: $(READY) ## Measure throughput and latency on this machine
 	$(BIN)/python -m tests.bench

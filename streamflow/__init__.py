@@ -1,3 +1,3 @@
-"""Streamflow: business processes, described in English, run durably on your own Kafka."""
+"""Streamflow: a workflow engine on Kafka, for durable business processes driven by events."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,5 @@
-"""Identifiers, all derived and never drawn, so that the same commands give the same names everywhere (design law 2)."""
+"""Identifiers, all derived and never drawn, so that the same commands give the same names everywhere
+(law identical-replay)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CEL expressions: compiled once, evaluated to plain JSON data, the same in every process (design law 2 and section 6).
+"""CEL expressions: compiled once, evaluated to plain JSON data, the same in every process (law identical-replay).
 
 Kept out on purpose: texts of CEL errors (only the codes of `ERRORS` leave this module), the order of maps (see
 `in_no_order`), the time-zone database of the machine, and step ids that are only known while running.

@@ -21,8 +21,8 @@ OUTCOME_WORDS = frozenset({*NO_OUTCOME, "done", "none", "skipped"})
 
 
 class ExpressionError(Exception):
-    """An expression that failed while it ran. `code` is one of ours; the text of the CEL library is never kept (design
-    section 6)."""
+    """An expression that failed while it ran. `code` is one of ours; the text of the CEL library is never kept
+    (docs/design.md#what-identical-replay-forbids)."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)

@@ -1,5 +1,5 @@
 """Commands: requests to the engine, imperative. Everything that can change a run is one of these, a record in
-`commands` (law 1).
+`commands` (law input-is-commands).
 
 Each is a frozen msgspec struct with a tag `kind`, so that one pass decodes it (1 us for a start, measured; frozen
 dataclasses took five times that). A command's time is not in it: it is the timestamp that the broker gave its record.
@@ -38,7 +38,8 @@ class Origin(Struct, frozen=True):
 
 class Start(Struct, frozen=True):
     """What a start names: the content's sha256, the offset in `definitions` at or below which that content was read
-    (law 7), and the revision of the engine that is to run it (design section 6)."""
+    (law pinned-content), and the revision of the engine that is to run it
+    (docs/design.md#what-identical-replay-forbids)."""
 
     sha: str
     at: int

@@ -1,7 +1,8 @@
-"""Deciding: (state, command) -> what happens, as data. A pure function; "now" is the partition's time (law 1).
+"""Deciding: (state, command) -> what happens, as data. A pure function; "now" is the partition's time
+(law input-is-commands).
 
-Every command ends in exactly one outcome: applied, rejected, duplicate or dead (law 5). A refused command changes no
-run. Here is what all commands share; what each does is in `starts`, `offers`, `timing` and `requests`.
+Every command ends in exactly one outcome: applied, rejected, duplicate or dead (law one-outcome). A refused command
+changes no run. Here is what all commands share; what each does is in `starts`, `offers`, `timing` and `requests`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """How deep data may be. Expressions and encoders recurse: past some hundred levels the stack of the process would
-decide, and not the data (law 2)."""
+decide, and not the data (law identical-replay)."""
 
 from __future__ import annotations
 

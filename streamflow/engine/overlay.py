@@ -1,5 +1,5 @@
 """The state of one partition as decisions see it: what changed since the last checkpoint, in memory, over the store
-(law 3).
+(law one-cut).
 
 `capture` takes the cut that a checkpoint writes; until `saved` the cut is still read from memory, so the store is never
 read half-way.

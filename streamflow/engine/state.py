@@ -4,7 +4,7 @@ Many small records rather than one blob a run: a record is written when it chang
 400 items, measured).
 
     own                          the partition itself: applied offset, partition time, counts, watermarks
-    content/<sha>                a definition that a start named (law 7)
+    content/<sha>                a definition that a start named (law pinned-content)
     mark/<topic id>/<partition>  the offset that ingress has committed of one source partition
     run/<run>                    the head of an open run
     out/<run>/<step>             the output of a step, written once; step `` is the event that started the run
@@ -170,7 +170,7 @@ class Timer(Struct, frozen=True, omit_defaults=True):
 
 
 class Counts(Struct, frozen=True):
-    """Outcomes of all commands of the partition: read = applied + rejected + duplicate + dead (law 5)."""
+    """Outcomes of all commands of the partition: read = applied + rejected + duplicate + dead (law one-outcome)."""
 
     read: int = 0
     applied: int = 0

@@ -44,7 +44,7 @@ class CancelTask(Struct, frozen=True, tag_field="kind", tag="cancel"):
 
 
 def idempotency_key(run: str, step: str, item: int | None) -> str:
-    """What is the same for all attempts (law 6)."""
+    """What is the same for all attempts (law effects-outside)."""
     return f"{run}/{step}" if item is None else f"{run}/{step}/{item}"
 
 

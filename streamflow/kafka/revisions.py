@@ -1,5 +1,5 @@
-"""Revisions of the engine: which one runs start with, and which ones the workers that are there know (design section
-6).
+"""Revisions of the engine: which one runs start with, and which ones the workers that are there know
+(docs/design.md#what-identical-replay-forbids).
 
 Every engine worker's client id names the revisions that it knows, so that they can be asked of the group. A new one is
 enabled when all know it.

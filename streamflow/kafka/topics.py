@@ -1,4 +1,5 @@
-"""The fixed set of topics as data (design section 2): names, partitions and every setting that our promises rest on.
+"""The fixed set of topics as data (docs/design.md#topics): names, partitions and every setting that our promises rest
+on.
 
 Every topic has LogAppendTime: partition time in `commands` must be the broker's, and a broker that took the producers'
 times would refuse the records of a producer with a wrong clock. A definition adds no topic; lanes are configuration,

@@ -1,1 +1,1 @@
-"""Operations: what task workers do outside, each at least once under a stable idempotency key (design law 6)."""
+"""Operations: what task workers do outside, each at least once under a stable idempotency key (law effects-outside)."""

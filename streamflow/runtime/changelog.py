@@ -1,5 +1,5 @@
-"""The changelog of one partition: restoring the store from it, and writing a cut to it in one fenced transaction (laws
-3 and 4).
+"""The changelog of one partition: restoring the store from it, and writing a cut to it in one fenced transaction
+(law one-cut and law fenced-owner).
 
 Order of an opening: fence (init_transactions), age of the store, restore with the offset written last. Order of a
 checkpoint: outputs acknowledged, transaction (changed records and the input offset), store.

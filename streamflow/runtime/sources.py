@@ -1,7 +1,7 @@
 """The source topics: which of them exist, where reading begins, and what has been read of each partition.
 
 **Counts.** A partition's counts travel in the metadata of its committed offset, so that offset and counts are one cut,
-whoever reads next (law 5).
+whoever reads next (law one-outcome).
 
 **Where reading begins.** At the committed offset, if it belongs to the topic that is there now. A topic that was
 deleted and made again has another id: it is read from its beginning, with fresh counts. Without a committed offset,

@@ -1,5 +1,5 @@
 """The local store of one partition: a RocksDB of its own, written by checkpoints only, so never ahead of the changelog
-(law 3)."""
+(law one-cut)."""
 
 from __future__ import annotations
 

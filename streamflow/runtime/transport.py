@@ -3,8 +3,8 @@ where we say.
 
 Faust's normal path costs 55-98 us a record, a batch 25-44 us with everything the engine does (measured). Its
 `perform_seek` leaves a partition without a committed offset wherever it was; here a partition is held until its owner
-releases it at an offset of its own (law 4). `tests/integration/test_transport.py` holds these classes to what Faust
-does around them.
+releases it at an offset of its own (law contiguous-input). `tests/integration/test_transport.py` holds these classes to
+what Faust does around them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The bytes of our own records: JSON with sorted keys, so that the same record always gives the same bytes (design law
-2).
+"""The bytes of our own records: JSON with sorted keys, so that the same record always gives the same bytes
+(law identical-replay).
 
 One encoder and one decoder per kind of record, made once.
 """

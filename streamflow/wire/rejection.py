@@ -1,5 +1,5 @@
-"""The record that answers a refused command: its original bytes, why it was refused, and the state that it met (design
-section 2)."""
+"""The record that answers a refused command: its original bytes, why it was refused, and the state that it met
+(docs/design.md#topics)."""
 
 from __future__ import annotations
 

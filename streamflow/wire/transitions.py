@@ -1,5 +1,5 @@
-"""The records of `runs` and of emitted events: CloudEvents in binary mode, JSON values with sorted keys (design section
-2).
+"""The records of `runs` and of emitted events: CloudEvents in binary mode, JSON values with sorted keys
+(docs/design.md#topics).
 
 The contract that strangers build on. `decode_transition` is for our own readers; the checker of the proofs has one of
 its own.

@@ -1,5 +1,5 @@
 """Changelog and RocksDB store together, against a real broker: fencing, one cut, restoring, and what is thrown away
-(laws 3 and 4)."""
+(law one-cut and law fenced-owner)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Runs that call a server which writes everything down, while workers, engine and broker are killed: every key is
 there, each has one accepted result, and no call is made twice but for attempts that were in flight at a kill of their
-worker."""
+worker (law effects-outside)."""
 
 from __future__ import annotations
 

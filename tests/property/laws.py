@@ -1,4 +1,4 @@
-"""The laws of design section 1 as checks on a simulation, made against a fold of the log from scratch. A broken one
+"""The laws of docs/design.md as checks on a simulation, made against a fold of the log from scratch. A broken one
 raises LawBroken."""
 
 from __future__ import annotations

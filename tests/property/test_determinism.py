@@ -1,4 +1,4 @@
-"""Law 2: the same commands give the same bytes in every process, whatever the order of its hashes."""
+"""Law identical-replay: the same commands give the same bytes in every process, whatever the order of its hashes."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ ALL = sorted(
     path for folder in ("streamflow", "streamflow_check", "agents", "tests") for path in (ROOT / folder).rglob("*.py")
 )
 
-# What would make a decision depend on more than (state, command, plan): design law 1 and section 6.
+# What would make a decision depend on more than (state, command, plan): law input-is-commands and law identical-replay.
 IMPURE = {
     "asyncio",
     "locale",

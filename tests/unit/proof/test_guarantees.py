@@ -45,7 +45,7 @@ def test_every_promise_of_the_checker_is_told() -> None:
 
 
 def test_every_fault_of_the_drill_is_told() -> None:
-    assert first_column("breaks nothing but its own workers") == set(FAULTS)
+    assert first_column("touches nothing but its own workers") == set(FAULTS)
 
 
 def test_every_scenario_of_the_proof_is_told() -> None:

@@ -144,6 +144,7 @@ def a_partition(world: World, **engine: Any) -> Partition:
         plans=anything,
         source=anything,
         failed=world.failed,
+        topic_of=lambda event: event,
         clock=lambda: NOW_S,
     )
 

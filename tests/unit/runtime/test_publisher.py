@@ -78,7 +78,10 @@ class Desk:
     def __init__(self) -> None:
         self.producer = Producer()
         anything: Any = self.producer
-        self.core = PartitionCore(Place(0, 1, "the-id"), MemoryStore(), Definitions(), now_ms=0)
+        place = Place(number=0, partitions=1, topic_id="the-id")
+        self.core = PartitionCore(
+            place, MemoryStore(), Definitions(), now_ms=0, topic_of=lambda event: event.removeprefix("order.")
+        )
         self.topics = UserTopics(anything)
         self.changes = 0
         self.publisher = Publisher(self.topics, self.core, changed=self.changed, bury=self.bury)
@@ -91,7 +94,16 @@ class Desk:
 
     def emit(self, *ids: str, topic: str = "shipped") -> None:
         for id_ in ids:
-            event = PublishEvent(topic, "k1", id_, "order.shipped", 1, {}, "order", "run", None)
+            event = PublishEvent(
+                key="k1",
+                id=id_,
+                type=f"order.{topic}",
+                at_ms=1,
+                data={},
+                definition="order",
+                run="run",
+                trace=None,
+            )
             self.core.outbox.add(self.events, 0, unsent_of(event), 0.0)
             self.events += 1
 
