@@ -2,9 +2,8 @@
 records, nothing else. `rules` may break one of them.
 
     own                                   (applied offset, time, buckets of `seen`, buckets of `trail`)
-    tally/<definition>                    counts
+    tally/<definition>  run/<run>         counts, and a run
     mark/<source partition>               the offset that ingress has committed
-    run/<run>                             a run
     box/<definition>/<key>                open runs, index of entries, whether a Continue is due
     mail/<definition>/<key>/<offset>      (event, identity, source record), written once
     due/<time>/<definition>/<key>/<offset>
@@ -17,8 +16,9 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
+from tests.model.mailbox.records import EMPTY, MEMORIES, RECORD, WRITES, Begun, Box, Entry, Key, Run
 from tests.model.mailbox.rules import Rules
 from tests.model.mailbox.words import (
     ENTRIES,
@@ -37,62 +37,6 @@ from tests.model.mailbox.words import (
     Mailbox,
     Wait,
 )
-
-RECORD, WRITES = 700, 52  # bytes of a record and writes of a command: neither depends on history
-MEMORIES = ("seen", "trail")
-
-Key = tuple[Any, ...]
-
-
-class Entry(NamedTuple):
-    """A kept event in the index of its mailbox; -1 where there is no keep."""
-
-    offset: int
-    name: str
-    at: int
-    until: int
-    copies_until: int
-    taken: str = ""  # start | one
-    claims: int = 0
-
-
-class Box(NamedTuple):
-    """The index of a mailbox."""
-
-    runs: tuple[tuple[str, int], ...] = ()  # (run, offset of its start)
-    entries: tuple[Entry, ...] = ()
-    more: bool = False  # claims are due, by a Continue
-
-
-class Begun(NamedTuple):
-    """A begun wait."""
-
-    wait: int
-    offset: int
-    at: int
-    limit: int | None
-
-
-class Run(NamedTuple):
-    """The head of a run."""
-
-    definition: str
-    key: str
-    version: int
-    start: int
-    at: int
-    tag: int
-    stopping: bool
-    waits: tuple[Begun, ...]
-    begun: tuple[int, ...]  # how often each wait of the plan has begun
-    took: tuple[int, ...]  # offsets of entries
-
-    @property
-    def box(self) -> Mailbox:
-        return self.definition, self.key
-
-
-EMPTY = Box()
 
 
 class Reference:
@@ -185,8 +129,7 @@ class Reference:
             raise Broken(f"a record grows: {key}")
 
     def _box(self, box: Mailbox) -> Box:
-        found: Box = self._get(("box", *box)) or EMPTY
-        return found
+        return self._get(("box", *box)) or EMPTY  # type: ignore[no-any-return]
 
     def _save(self, name: Mailbox, box: Box) -> None:
         self._put(("box", *name), box if box != EMPTY else None)
@@ -328,7 +271,7 @@ class Reference:
 
     def _entry(self, command: Deliver, box: Box) -> Entry:
         name = command.event.name
-        waits = [wait for run, _ in box.runs for wait in self._plan(self._get(("run", run))) if _is_for(wait, name)]
+        waits = [wait for run, _ in box.runs for wait in self._plan(self._get(("run", run))) if wait.is_for(name)]
         ends: list[int] = []
         for take, stamp in (("one", command.keep), ("every", command.copies)):
             keep = max([stamp, *(wait.keep for wait in waits if wait.take == take)])
@@ -384,8 +327,7 @@ class Reference:
     def _event(self, box: Mailbox, offset: int) -> Event:
         if offset in self.arriving:
             return self.arriving[offset]
-        found: Event = self._get(("mail", *box, offset))[0]
-        return found
+        return self._get(("mail", *box, offset))[0]  # type: ignore[no-any-return]
 
     def _clause(self, entry: Entry, event: Event, run: Run, begun: Begun) -> int | None:
         """The clause of a begun wait that takes an entry."""
@@ -422,7 +364,7 @@ class Reference:
                 wait = self._plan(run)[begun.wait]
                 clause = self._clause(entry, self._event(name, entry.offset), run, begun)
                 if clause is None:
-                    if self.rules["where"] == "drops" and entry.offset != self.offset and _is_for(wait, entry.name):
+                    if self.rules["where"] == "drops" and entry.offset != self.offset and wait.is_for(entry.name):
                         self._leave(name, entry)
                         box = box._replace(entries=tuple(each for each in box.entries if each.offset != entry.offset))
                         break
@@ -471,7 +413,7 @@ class Reference:
         if run.stopping or entry.offset in run.took or entry.offset == run.start:
             return False
         for index, wait in enumerate(self._plan(run)):
-            if wait.since != "run" or (run.begun[index] and not wait.loop) or not _is_for(wait, entry.name):
+            if wait.since != "run" or (run.begun[index] and not wait.loop) or not wait.is_for(entry.name):
                 continue
             if entry.taken and wait.take == "one":
                 continue
@@ -556,7 +498,3 @@ class Reference:
             box, _ = self._pull(command.box, box, name, 0, self.offset, len(after.waits), offered)
         settles = command.kind != "end" or self.rules["settle"] != "never"
         self._save(command.box, self._settle(command.box, box) if settles else box)
-
-
-def _is_for(wait: Wait, event: str) -> bool:
-    return any(name == event for name, _ in wait.clauses)

@@ -29,6 +29,9 @@ class Wait(NamedTuple):
     loop: bool  # may begin again
     after: int | None = None  # begins when this wait of the plan has ended; None: by a command
 
+    def is_for(self, event: str) -> bool:
+        return any(name == event for name, _ in self.clauses)
+
 
 class Definition(NamedTuple):
     """A definition and the waits of each of its versions."""
