@@ -39,7 +39,6 @@ class Run:
         "ended_ms",
         "item_due",
         "key",
-        "known",
         "last_ms",
         "partial",
         "prints",
@@ -65,8 +64,7 @@ class Run:
         self.partial = False  # its beginning is no longer kept
         self.steps: dict[str, Step] = {}
         self.item_due: dict[tuple[str, int], int] | None = None  # armed timers of items
-        self.known: tuple[str, ...] = ()  # ids of events that it took: started by, consumed or kept
-        self.consumed: tuple[str, ...] = ()
+        self.consumed: tuple[tuple[str, str, str], ...] = ()  # name, source and id of events that its waits took
         self.asked: dict[Attempt, str] = {}  # what was asked for: the operation
         self.results: dict[Attempt, str] = {}
         self.succeeded: set[tuple[str, int | None]] = set()
@@ -83,7 +81,6 @@ class Run:
                 data.get("trigger", ""),
             )
             self.started_ms, self.child = at_ms, data.get("parent") is not None
-            self.known = (data["event"]["id"],)
         elif kind == "StepsSkipped":
             for name in data["steps"]:
                 self.steps[name] = Step("skipped")
@@ -98,14 +95,10 @@ class Run:
         elif kind == "RunStopping":
             self.steps = {name: Step(ANY) for name in self.steps}
             self.item_due = None
-        elif kind == "EventKept":
-            self.known += (data["event"]["id"],)
         elif step:
             self.steps[step] = self._step(kind, data)
             if self.item_due and kind in ("ItemsEnded", "StepParked"):
                 self.item_due = {place: due for place, due in self.item_due.items() if place[0] != step}
-            if kind == "WaitSatisfied":
-                self.known += (data["event"]["id"],)
 
     def _step(self, kind: str, data: Mapping[str, Any]) -> Step:
         if kind in _DONE:
