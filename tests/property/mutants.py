@@ -14,10 +14,12 @@ from streamflow.core.partition import PartitionCore
 from streamflow.engine.commands import (
     Command,
     CompleteAttempt,
+    Deliver,
     FailAttempt,
     Start,
     StartRun,
     SuspendAttempt,
+    start_of,
 )
 from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import META, encode_record
@@ -232,7 +234,7 @@ class OwnClock(Partition):
 
 class Newest(PartitionCore):
     def _decide(self, own: Own, command: Command, record: Record) -> Decision:
-        if isinstance(command, StartRun):
+        if isinstance(command, StartRun | Deliver) and command.start is not None:
             definitions: Any = self._definitions
             newest = max(
                 (
@@ -260,7 +262,8 @@ class NotAwaited(PartitionCore):
         return None
 
     def _decide(self, own: Own, command: Command, record: Record) -> Decision:
-        if isinstance(command, StartRun) and super()._missing(command.start) is not None:
+        start = start_of(command)
+        if start is not None and super()._missing(start) is not None:
             definitions, self._definitions = self._definitions, _Nothing()
             try:
                 return super()._decide(own, command, record)
