@@ -137,10 +137,10 @@ class Ledger:
             for at_ms, where in taken:
                 if offset in identities:
                     by_identity[identities[offset]].append((at_ms, offset, where))
-        for taken in by_identity.values():
-            taken.sort()
+        for consumed in by_identity.values():
+            consumed.sort()
             report.looked("once-consumed")
-            for (before_ms, _, before), (at_ms, _, where) in pairwise(taken):
+            for (before_ms, _, before), (at_ms, _, where) in pairwise(consumed):
                 if at_ms - before_ms <= window_ms:
                     report.broken("once-consumed", f"{where} consumes an event that {before} has consumed")
 

@@ -118,11 +118,11 @@ def measure(stage: Stage) -> list[Row]:
     ]
 
 
-def _starts(name: str, count: int, start: c.Start, until: str) -> Iterator[c.StartRun]:
+def _starts(name: str, count: int, start: c.Start, until: str) -> Iterator[c.Deliver]:
     for number in range(count):
         key = f"{name}-{number}"
         event = c.Event("bench.placed", key, int(time.time() * 1000), {"id": key, "until": until, "context": _CONTEXT})
-        yield c.StartRun(key, "bench-waiting", key, start, "placed", event)
+        yield c.Deliver(key, "bench-waiting", key, event, c.Origin(f"bench-{name}", 0, number, 0), start, "placed")
 
 
 def _all_fired(world: World, count: int) -> float:

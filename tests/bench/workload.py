@@ -59,25 +59,22 @@ def catalog(topic: str = "bench") -> str:
     return "events:\n" + "\n".join(lines) + "\n"
 
 
-def start(number: int, sha: str, offset: int) -> c.StartRun:
+def start(number: int, sha: str, offset: int) -> c.Deliver:
     """The command that starts run `number`."""
     key = f"k{number}"
     event = c.Event("bench.placed", f"e{number}", int(time.time() * 1000), {"id": key, "amount": 5, **CONTEXT})
-    return c.StartRun(f"s{number}", "bench-two", key, c.Start(sha, offset), "placed", event)
+    origin = c.Origin("bench-placed", 0, number, 0)
+    return c.Deliver(f"s{number}", "bench-two", key, event, origin, c.Start(sha, offset), "placed")
 
 
-def delivery(number: int) -> c.DeliverEvent:
+def delivery(number: int) -> c.Deliver:
     """The command that ends run `number`."""
     key = f"k{number}"
-    return c.DeliverEvent(
-        f"d{number}",
-        "bench-two",
-        key,
-        c.Event("bench.paid", f"p{number}", int(time.time() * 1000), {"id": key, "amount": 10}),
-    )
+    event = c.Event("bench.paid", f"p{number}", int(time.time() * 1000), {"id": key, "amount": 10})
+    return c.Deliver(f"d{number}", "bench-two", key, event, c.Origin("bench-paid", 0, number, 0))
 
 
-def commands(runs: int, sha: str, offset: int) -> Iterator[c.StartRun | c.DeliverEvent]:
+def commands(runs: int, sha: str, offset: int) -> Iterator[c.Deliver]:
     """Both commands of every run, the second one 5,000 runs later."""
     for first in range(0, runs, _BLOCK):
         block = range(first, min(first + _BLOCK, runs))
@@ -85,7 +82,7 @@ def commands(runs: int, sha: str, offset: int) -> Iterator[c.StartRun | c.Delive
         yield from (delivery(number) for number in block)
 
 
-def append(bootstrap: str, topic: str, records: Iterator[c.StartRun | c.DeliverEvent]) -> int:
+def append(bootstrap: str, topic: str, records: Iterator[c.Deliver]) -> int:
     """Appends commands in order, each to the partition of its key; how many. Raises Failed when one was refused."""
     errors: list[str] = []
 

@@ -129,7 +129,7 @@ class Reference:
             raise Broken(f"a record grows: {key}")
 
     def _box(self, box: Mailbox) -> Box:
-        return self._get(("box", *box)) or EMPTY  # type: ignore[no-any-return]
+        return self._get(("box", *box)) or EMPTY
 
     def _save(self, name: Mailbox, box: Box) -> None:
         self._put(("box", *name), box if box != EMPTY else None)

@@ -87,7 +87,7 @@ def consumed_twice(world: Recorded) -> None:
     for seq in (8, 9):
         value = {
             "run": RUN, "definition": "d", "version": "1", "key": KEY, "seq": seq, "at_ms": T0 + 800, "cause": DONE, "step": "more",  # noqa: E501
-            "data": {"outcome": "x", "event": {"name": "placed", "id": "e9", "time_ms": 1, "data": None}, "is_copy": True},
+            "data": {"outcome": "x", "event": {"name": "placed", "id": "e9", "time_ms": 1}, "is_copy": True},
         }  # fmt: skip
         headers = (("ce_id", f"{RUN}/{seq}".encode()), ("ce_type", b"streamflow.WaitSatisfied"))
         world.add(told(world, "WaitStarted")._replace(value=as_json(value), headers=headers))

@@ -33,7 +33,7 @@ def published(
     take: str = "one",
     published_ms: int = 0,
 ) -> Published:
-    limit = {"within": within} if within else {"forever": True}
+    limit: dict[str, Any] = {"within": within} if within else {"forever": True}
     limit |= {"take": take} | ({"keep": keep} if keep else {})
     steps = [
         {"id": f"w{place}", "wait": {"events": [{"id": "ok", "event": event}], **limit}}

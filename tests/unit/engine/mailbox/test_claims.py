@@ -189,6 +189,7 @@ def test_the_first_wait_to_begin_takes_what_came_before_anybody_waited() -> None
 
 
 def following(bench: Bench) -> ContinueDelivery:
+    assert bench.last is not None
     (command,) = [
         effect.command
         for effect in bench.last.effects
