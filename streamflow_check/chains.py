@@ -11,7 +11,7 @@ from streamflow_check.commands import RESULTS, Commands
 from streamflow_check.experiment import Experiment
 from streamflow_check.promises import Report
 from streamflow_check.records import Record
-from streamflow_check.told import ASKING, Attempt, Run
+from streamflow_check.told import ASKING, Attempt, Run, address_of
 
 MOMENT_MS = 100
 CHILD = ""  # in the place of an operation
@@ -187,7 +187,7 @@ class Chains:
         report, data = self._report, told["data"]
         if kind not in ASKING and kind not in ("AttemptSucceeded", "AttemptFailed", "AttemptSuspended"):
             return
-        step, item = told.get("step") or "", data.get("item")
+        step, item = address_of(told), data.get("item")
         attempt = Attempt(step, item, told.get("attempt") or 0)
         key = f"{run.run}/{step}" if item is None else f"{run.run}/{step}/{item}"
         if kind in ASKING:

@@ -137,7 +137,7 @@ def parsed(record: Record, now_ms: int, origins: Origins) -> Command:
                 child=told.get("parent") is not None,
             )
         if kind in RESULTS or kind == "SuspendAttempt":
-            attempt = Attempt(told["step"], told.get("item"), told["attempt"])
+            attempt = Attempt(told["address"], told.get("item"), told["attempt"])
             return Command(id_, kind, record.offset, now_ms, run=told["run"], attempt=attempt)
         return Command(id_, kind, record.offset, now_ms, run=told.get("run", ""), due_ms=told.get("due_ms", 0))
     except (TypeError, KeyError, AttributeError):

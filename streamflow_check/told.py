@@ -27,6 +27,12 @@ class Attempt(NamedTuple):
     number: int
 
 
+def address_of(told: Mapping[str, Any]) -> str:
+    """The address of the step that a transition is about; empty if it is about the run."""
+    scope, step = told.get("scope"), told.get("step") or ""
+    return f"{scope}.{step}" if scope else step
+
+
 class Run:
     """The fold of one run's transitions, each taken once and in order."""
 
@@ -72,7 +78,7 @@ class Run:
 
     def take(self, kind: str, told: Mapping[str, Any]) -> None:
         """The next transition."""
-        data, step, at_ms = told.get("data") or {}, told.get("step") or "", told["at_ms"]
+        data, step, at_ms = told.get("data") or {}, address_of(told), told["at_ms"]
         self.seq, self.last_ms = told["seq"], at_ms
         if kind == "RunStarted":
             self.sha, self.revision, self.trigger = (

@@ -39,7 +39,7 @@ class StoredObject:
 def found_in(outputs: Mapping[str, Any], history: Sequence[Transition]) -> list[StoredObject]:
     """The objects that `outputs` (by step) name anywhere in them, each once: values with a bucket, a key and a url."""
     connections = {
-        (one.step or ""): one.data.input.get("connection")
+        (one.address): one.data.input.get("connection")
         for one in history
         if isinstance(one.data, CallRequested) and isinstance(one.data.input, dict)
     }

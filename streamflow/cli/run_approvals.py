@@ -102,7 +102,7 @@ def _decide(
     answer = ask(
         settings, command, key=approval.key, partition=partition_of_known_run(settings, run), timeout_s=timeout_s
     )
-    lines = [f"{one.seq:>4}  {one.step or '':<16} {told(one)}" for one in answer.transitions]
+    lines = [f"{one.seq:>4}  {one.address:<16} {told(one)}" for one in answer.transitions]
     transitions = [{"seq": one.seq, "type": one.type, "step": one.step} for one in answer.transitions]
     session_of(ctx).show(
         {"run": run, "step": step, "decision": decision, "command": command.id, "transitions": transitions},

@@ -52,7 +52,7 @@ def _ask(ctx: typer.Context, run: str, command: Command, timeout_s: float) -> No
     answer = ask(
         session.settings, command, key="", partition=partition_of_known_run(session.settings, run), timeout_s=timeout_s
     )
-    lines = [f"{t.seq:>4}  {t.step or '':<16} {told(t)}" for t in answer.transitions]
+    lines = [f"{t.seq:>4}  {t.address:<16} {told(t)}" for t in answer.transitions]
     session.show(
         {
             "run": run,

@@ -166,10 +166,10 @@ def timeline(history: list[Transition]) -> str:
     lines += [""]
     if first.seq > 1:
         lines += [f"(the first {first.seq - 1} transitions are no longer kept)", ""]
-    width = max(len(transition.step or "") for transition in history)
+    width = max(len(transition.address) for transition in history)
     for transition in history:
         since = output.length(transition.at_ms - first.at_ms)
-        lines.append(f"{transition.seq:>4}  +{since:<12} {transition.step or '':<{width}}  {told(transition)}".rstrip())
+        lines.append(f"{transition.seq:>4}  +{since:<12} {transition.address:<{width}}  {told(transition)}".rstrip())
     return "\n".join(lines)
 
 
@@ -185,7 +185,7 @@ def _head(history: list[Transition]) -> list[str]:
         f"{output.local_time(summary.started_ms)}"
     ]
     if isinstance(first.data, RunStarted) and first.data.parent is not None:
-        lines += [f"parent      {first.data.parent.run}, step {first.data.parent.step}"]
+        lines += [f"parent      {first.data.parent.run}, step {first.data.parent.address}"]
     return lines
 
 

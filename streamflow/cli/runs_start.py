@@ -165,7 +165,7 @@ def _begin(session: Session, found: Request, timeout_s: float) -> None:
         )
         return
     run = answer.transitions[0].run
-    began = [f"  {one.seq:>3} {one.step or '':<16} {told(one)}" for one in answer.transitions]
+    began = [f"  {one.seq:>3} {one.address:<16} {told(one)}" for one in answer.transitions]
     facts = {"run": run, "already": False, "version": found.version, "seq": answer.transitions[-1].seq}
     name = f"{found.command.definition}@{found.version}"
     session.show(facts, "\n".join([f"run {run} of {name} for {found.command.key}", *began]))
@@ -210,7 +210,7 @@ def _followed(reading: Reading, known: list[Transition], deadline: float) -> Ite
 
 
 def _tell(transition: Transition, began_ms: int) -> None:
-    output.note(f"  +{output.length(transition.at_ms - began_ms):<10} {transition.step or '':<16} {told(transition)}")
+    output.note(f"  +{output.length(transition.at_ms - began_ms):<10} {transition.address:<16} {told(transition)}")
     if isinstance(transition.data, ApprovalRequested):
         output.note(
             f"  it waits for {' or '.join(transition.data.who)}: streamflow runs approve {transition.run} "

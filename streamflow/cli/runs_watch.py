@@ -97,7 +97,7 @@ class Board:
                 output.local_time(transition.at_ms)[11:],
                 Text(run.key),
                 status,
-                Text(transition.step or ""),
+                Text(transition.address),
                 Text(told(transition)),
             )
         return Group(head, table)

@@ -90,7 +90,7 @@ def _task(effect: SendTask, source: Source, place: Place) -> Iterator[Output]:
         failed = FailAttempt(
             id=f"{task.id}/failed",
             run=task.run,
-            step=task.step,
+            address=task.address,
             attempt=task.attempt,
             code="lane_unknown",
             message=message,

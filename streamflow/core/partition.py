@@ -285,7 +285,7 @@ class PartitionCore:
         """What the step of a timer waits for."""
         head: RunState = self.overlay.get(run_key(command.run))
         plan = self._definitions.plan(head.sha, self.overlay.get(content_key(head.sha)))
-        step = plan.step(command.step)
+        step = plan.step(command.address)
         return step.work if step else None
 
     def _is_behind(self, work: Any, due_ms: int) -> bool:

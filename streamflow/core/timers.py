@@ -100,7 +100,9 @@ class Timers:
             timer: Timer | None = self._overlay.get(key)
             if timer is not None and key not in self._fired and key not in self._blocked:
                 self._fired.add(key)
-                commands.append(FireTimer(id=key, run=timer.run, step=timer.step, due_ms=timer.due_ms, item=timer.item))
+                commands.append(
+                    FireTimer(id=key, run=timer.run, address=timer.address, due_ms=timer.due_ms, item=timer.item)
+                )
         return commands
 
     def decided(self, command: FireTimer) -> None:
@@ -127,4 +129,4 @@ class Timers:
 
 def key_of(command: FireTimer) -> str:
     """The key of the timer that `command` fires."""
-    return timer_key(command.due_ms, command.run, command.step, command.item)
+    return timer_key(command.due_ms, command.run, command.address, command.item)

@@ -15,10 +15,10 @@ from streamflow.engine.transitions import ApprovalGiven
 def decide_approval(draft: Draft, contents: Contents, own: Own, command: c.Decide) -> None:
     """Take a person's answer. Who may give it is asked where it comes in. Raises Refused."""
     run = asked_for(draft, contents, command)
-    state, step = run.head.steps.get(command.step), run.plan.steps.get(command.step)
+    state, step = run.head.steps.get(command.address), run.plan.steps.get(command.address)
     if step is None or state is None or state.status != "awaiting_approval":
         now = (state.outcome or state.status) if state else "not begun"
-        message = f"expected step {command.step} to wait for an approval but it is {now}; look at the run again"
+        message = f"expected step {command.address} to wait for an approval but it is {now}; look at the run again"
         raise Refused("rejected", "not_approving", message, describe(run))
     try:
         Place(run).fits(command.data, "data")

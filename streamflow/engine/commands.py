@@ -51,7 +51,7 @@ class Parent(Struct, frozen=True, omit_defaults=True):
 
     run: str
     key: str
-    step: str
+    address: str
     attempt: int
     item: int | None = None
 
@@ -98,7 +98,7 @@ class FireTimer(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     due_ms: int
     item: int | None = None
 
@@ -108,7 +108,7 @@ class CompleteAttempt(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     attempt: int
     output: Any
     item: int | None = None
@@ -119,7 +119,7 @@ class FailAttempt(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     attempt: int
     code: str
     message: str
@@ -134,7 +134,7 @@ class SuspendAttempt(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     attempt: int
     for_ms: int
     item: int | None = None
@@ -145,7 +145,7 @@ class Decide(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
     decision: Literal["approved", "rejected"]
     by: str
     data: Any = None
@@ -173,7 +173,7 @@ class RetryStep(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
 
 
 class SkipStep(Struct, frozen=True, tag_field="kind"):
@@ -181,7 +181,7 @@ class SkipStep(Struct, frozen=True, tag_field="kind"):
 
     id: str
     run: str
-    step: str
+    address: str
 
 
 class FailRun(Struct, frozen=True, tag_field="kind"):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamflow.definition.plan import NO_OUTCOME, START, Compiled, Plan
+from streamflow.engine.address import split_address
 from streamflow.engine.commands import CompleteAttempt, Continue, FailAttempt, Parent
 from streamflow.engine.effects import AppendCommand, Effect
 from streamflow.engine.evolve import evolve, records_of
@@ -138,15 +139,29 @@ class RunDraft:
         self.draft.effects.append(AppendCommand(head.key, again))
 
     def record(
-        self, data: Any, step: str | None = None, *, attempt: int | None = None, run: str = "", key: str = ""
+        self, data: Any, address: str = "", *, attempt: int | None = None, run: str = "", key: str = ""
     ) -> Transition:
-        """Record a fact. `run` and `key` are given for the first one only."""
+        """Record a fact, about the step at `address` unless it is about the run. `run` and `key` are given for the
+        first one only."""
         before, draft, plan = self.state, self.draft, self.plan
         if before is None:
             seq = 1
         else:
             run, key, seq = before.run, before.key, before.seq + 1
-        transition = Transition(run, plan.name, plan.version, key, seq, draft.now_ms, draft.cause, data, step, attempt)
+        scope, step = split_address(address)
+        transition = Transition(
+            run=run,
+            definition=plan.name,
+            version=plan.version,
+            key=key,
+            seq=seq,
+            at_ms=draft.now_ms,
+            cause=draft.cause,
+            data=data,
+            step=step or None,
+            attempt=attempt,
+            scope=scope,
+        )
         draft.transitions.append(transition)
         after = self.state = evolve(before, transition)
         for name, record in records_of(before, after, transition, plan.reads):
@@ -177,9 +192,10 @@ class RunDraft:
         now_ms: int | None = None,
         unseen: tuple[str, ...] = (),
     ) -> Mapping[str, Any]:
-        """The values that `expression` reads, and no others: converting them is most of its cost. `item` is (index,
-        item) of a list, `now_ms` the time to give for `now` instead of the command's, `unseen` are steps to be taken
-        for not ended."""
+        """The values that `expression` reads, and no others: converting them is most of its cost.
+
+        `item` is (index, item) of a list, `now_ms` the time to give for `now` instead of the command's, `unseen` are
+        steps that count as not ended."""
         names, draft, head = expression.names, self.draft, self.head
         values: dict[str, Any] = {}
         if "event" in names:
@@ -233,12 +249,12 @@ def answer_of(parent: Parent, run: str, ending: Any) -> CompleteAttempt | FailAt
     """What the end of a run is for its parent."""
     if isinstance(ending, RunCompleted):
         output = {"run": run, "ended": ",".join(ending.ended), "output": ending.output}
-        return CompleteAttempt(f"ended/{run}", parent.run, parent.step, parent.attempt, output, parent.item)
+        return CompleteAttempt(f"ended/{run}", parent.run, parent.address, parent.attempt, output, parent.item)
     code = "child_failed" if isinstance(ending, RunFailed) else "child_cancelled"
     return FailAttempt(
         f"ended/{run}",
         parent.run,
-        parent.step,
+        parent.address,
         parent.attempt,
         code,
         f"{run}: {ending.reason[:1000]}",

@@ -60,7 +60,7 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
     rule = FACT_RULES[type(data)]
     changed: dict[str, Any] = {"seq": transition.seq}
     if rule.step is not None:
-        step = transition.step or ""
+        step = transition.address
         changed["steps"] = {**state.steps, step: rule.step(state.steps.get(step), transition)}
     if rule.run is not None:
         changed |= rule.run(state, transition)
@@ -70,7 +70,7 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
 def records_of(before: RunState | None, after: RunState, transition: Transition, reads: frozenset[str]) -> list[Change]:
     """The records that `transition` writes or deletes beside the head of its run, which it took from `before` to
     `after`. Outputs that no expression of the plan reads (`reads`) are in `runs` only."""
-    run, step = transition.run, transition.step or START
+    run, step = transition.run, transition.address
     rule = FACT_RULES[type(transition.data)]
     records: list[Change] = []
     if rule.output is not None and step in reads:
@@ -93,7 +93,7 @@ def _timer_changes(run: str, step: str, before: StepState | None, after: StepSta
         if armed is not None:
             yield timer_key(armed, run, step), None
         if due is not None:
-            yield timer_key(due, run, step), Timer(run=run, step=step, due_ms=due)
+            yield timer_key(due, run, step), Timer(run=run, address=step, due_ms=due)
 
 
 # -- facts about the run
@@ -118,14 +118,14 @@ def retried_after(before: StepState, deadline_ms: int | None) -> StepState | Non
 
 
 def _parked(state: RunState, transition: Transition) -> dict[str, Any]:
-    step = transition.step or ""
+    step = transition.address
     return {"steps": {**state.steps, step: parked_after(state.steps.get(step))}}
 
 
 def _retried(state: RunState, transition: Transition) -> dict[str, Any]:
     steps = dict(state.steps)
-    after = retried_after(steps.pop(transition.step or ""), transition.data.deadline_ms)
-    return {"steps": steps if after is None else {**state.steps, transition.step or "": after}}
+    after = retried_after(steps.pop(transition.address), transition.data.deadline_ms)
+    return {"steps": steps if after is None else {**state.steps, transition.address: after}}
 
 
 def _skipped(state: RunState, transition: Transition) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def _started_words(data: RunStarted, time: FormatTime) -> str:
     if data.trigger:
         by = f"by trigger {data.trigger}"
     elif data.parent:
-        by = f"by step {data.parent.step} of run {data.parent.run}"
+        by = f"by step {data.parent.address} of run {data.parent.run}"
     return f"started {by}: " + (f"{data.event.name} " if data.event.name else "") + short(data.event.data)
 
 

@@ -31,7 +31,7 @@ def refuse_long_names(draft: Draft, key: str, event: c.Event) -> None:
 
 def refuse_long_labels(draft: Draft, command: c.Command) -> None:
     """What identifies a command, and what it names, is in every transition that it causes and in its rejection."""
-    found = (("command id", command.id), *((name, getattr(command, name, None)) for name in ("step", "by", "trace")))
+    found = (("command id", command.id), *((name, getattr(command, name, None)) for name in ("address", "by", "trace")))
     _refuse_long(draft, ((name, text) for name, text in found if text))
 
 

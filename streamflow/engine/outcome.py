@@ -18,8 +18,9 @@ class Contents(Protocol):
     """Where the content that a start names comes from the first time, and the plans of contents."""
 
     def content(self, start: c.Start) -> str | None:
-        """The content of `start.sha`, if it was published at or below `start.at`; the host has waited for that
-        offset."""
+        """The content of `start.sha`, if it was published at or below `start.at`.
+
+        The host has waited for that offset."""
 
     def plan(self, sha: str, content: str) -> Plan:
         """The plan of a content. The same content gives the same plan, whenever and wherever."""

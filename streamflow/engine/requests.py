@@ -93,13 +93,13 @@ def skip_step(draft: Draft, contents: Contents, own: Own, command: c.SkipStep) -
 
 def _parked_step(draft: Draft, contents: Contents, command: c.RetryStep | c.SkipStep) -> tuple[RunDraft, StepPlan]:
     run = asked_for(draft, contents, command)
-    state, step = run.head.steps.get(command.step), run.plan.step(command.step)
+    state, step = run.head.steps.get(command.address), run.plan.step(command.address)
     if step is None or state is None or state.status != "parked":
         now = state.status if state else "not begun"
         raise Refused(
             "rejected",
             "not_parked",
-            f"expected step {command.step} to be parked but it is {now}; look at the run again",
+            f"expected step {command.address} to be parked but it is {now}; look at the run again",
             describe(run),
         )
     return run, step

@@ -77,12 +77,12 @@ def _pending(
     run = maybe_open(draft, contents, command.run)
     if run is None:
         raise Refused("rejected", "run_unknown")
-    step, item = run.plan.step(command.step), command.item
-    state: StepState | ItemState | None = run.head.steps.get(command.step)
+    step, item = run.plan.step(command.address), command.item
+    state: StepState | ItemState | None = run.head.steps.get(command.address)
     if step is None or (state is None and item is not None):
         raise Refused("rejected", "attempt_unknown")
     if item is not None:
-        state = draft.get(item_key(command.run, command.step, item))
+        state = draft.get(item_key(command.run, command.address, item))
         if state is None:
             raise Refused("duplicate", "attempt_ended")
     if state is not None and state.attempt == command.attempt and state.status in statuses:

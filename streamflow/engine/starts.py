@@ -92,7 +92,7 @@ def plan_of_start(draft: Draft, contents: Contents, start: c.Start) -> Plan:
 def answer_parent(parent: c.Parent, cause: str, code: str, message: str) -> AppendCommand:
     """Tell the parent of a run that its start was refused."""
     failed = c.FailAttempt(
-        f"{cause}/refused", parent.run, parent.step, parent.attempt, code, message, retryable=False, item=parent.item
+        f"{cause}/refused", parent.run, parent.address, parent.attempt, code, message, retryable=False, item=parent.item
     )
     return AppendCommand(parent.key, failed)
 

@@ -7,11 +7,11 @@ Many small records rather than one blob a run: a record is written when it chang
     content/<sha>                a definition that a start named (law pinned-content)
     mark/<topic id>/<partition>  the offset that ingress has committed of one source partition
     run/<run>                    the head of an open run
-    out/<run>/<step>             the output of a step, written once; step `` is the event that started the run
-    out/<run>/<step>/<item>      the output of one item of a list
-    list/<run>/<step>/<n>        a hundred items of a list
-    item/<run>/<step>/<item>     an item that has begun and not succeeded
-    timer/<due ms>/<run>/<step>  an armed timer (with /<item>: of an item), in the order they fall due
+    out/<run>/<address>             the output of a step, written once; step `` is the event that started the run
+    out/<run>/<address>/<item>      the output of one item of a list
+    list/<run>/<address>/<n>        a hundred items of a list
+    item/<run>/<address>/<item>     an item that has begun and not succeeded
+    timer/<due ms>/<run>/<address>  an armed timer (with /<item>: of an item), in the order they fall due
 
 The records of mailboxes are in `mailbox.records`.
 """
@@ -50,40 +50,53 @@ def run_key(run: str) -> str:
     return f"run/{run}"
 
 
-def out_key(run: str, step: str) -> str:
-    return f"out/{run}/{step}"
+def out_key(run: str, address: str) -> str:
+    return f"out/{run}/{address}"
 
 
-def timer_key(due_ms: int, run: str, step: str, item: int | None = None) -> str:
-    return f"timer/{due_ms:015d}/{run}/{step}" if item is None else f"timer/{due_ms:015d}/{run}/{step}/{item}"
+def timer_key(due_ms: int, run: str, address: str, item: int | None = None) -> str:
+    return f"timer/{due_ms:015d}/{run}/{address}" if item is None else f"timer/{due_ms:015d}/{run}/{address}/{item}"
 
 
-def item_key(run: str, step: str, item: int) -> str:
-    return f"item/{run}/{step}/{item}"
+def item_key(run: str, address: str, item: int) -> str:
+    return f"item/{run}/{address}/{item}"
 
 
-def item_out_key(run: str, step: str, item: int) -> str:
-    return f"out/{run}/{step}/{item}"
+def item_out_key(run: str, address: str, item: int) -> str:
+    return f"out/{run}/{address}/{item}"
 
 
-def list_key(run: str, step: str, chunk: int) -> str:
-    return f"list/{run}/{step}/{chunk}"
+def list_key(run: str, address: str, chunk: int) -> str:
+    return f"list/{run}/{address}/{chunk}"
 
 
 class ChildRef(Struct, frozen=True):
+    """A child run that a step waits for."""
+
     run: str
+    """Its run id."""
+
     key: str
+    """Its business key."""
 
 
 class Items(Struct, frozen=True, omit_defaults=True):
-    """How many items a list has, and how many of them were begun, have ended, and have failed. `again` is set while
-    those that failed are begun once more: where to look for the next. Before that, they are begun in their order."""
+    """Progress of a list: counts of items."""
 
     total: int
+    """All items of the list."""
+
     begun: int = 0
+    """Items of which a first attempt was made. They are begun in their order."""
+
     ended: int = 0
+    """Items that have succeeded or failed for good."""
+
     failed: int = 0
+    """Items that have failed for good."""
+
     again: int | None = None
+    """While a parked list is retried: the index from which to look for the next failed item. None before that."""
 
 
 Status = Literal[
@@ -101,61 +114,122 @@ Status = Literal[
 
 
 class StepState(Struct, frozen=True, omit_defaults=True):
-    """How far a step is; a step that has not begun has none. `due_ms` is its armed timer. Of a call, a child run or a
-    list: `attempt` is the number of the latest attempt, `spent` of those before a person's retry, `began_ms` when the
-    first one began (its expressions are evaluated at that time, so that all attempts are given the same, and without
-    the outputs of `unseen`, which had not ended by then), `deadline_ms` the end of them all, `child` the run that it
-    waits for. A parked one keeps them."""
+    """The state of a step; a step that has not begun has none. Times are epoch milliseconds of the partition's time.
+
+    The fields from `attempt` on belong to calls, child runs and lists; a parked step keeps them."""
 
     status: Status
+    """What the step does now."""
+
     outcome: str | None = None
+    """The outcome with which it ended; None unless it is done."""
+
     due_ms: int | None = None
+    """When its armed timer is due; None: no timer is armed."""
+
     attempt: int = 0
+    """The number of the latest attempt, from 1."""
+
     spent: int = 0
+    """The number of the last attempt before a person retried the parked step."""
+
     began_ms: int = 0
+    """When the first attempt was made. Its expressions are evaluated at that time, so that all attempts get the same
+    input."""
+
     deadline_ms: int | None = None
+    """The end of the step as a whole (`within`)."""
+
     items: Items | None = None
+    """The progress of a list."""
+
     child: ChildRef | None = None
+    """The child run that it waits for."""
+
     unseen: tuple[str, ...] = ()
-    since_offset: int | None = None  # of a wait with `since: here`: the offset in `commands` at which it began
+    """Steps that its input names and that had not ended at the first attempt: no attempt sees their outputs."""
+
+    since_offset: int | None = None
+    """Of a wait with `since: here`: the offset in `commands` at which it began."""
 
 
 class ItemState(Struct, frozen=True, omit_defaults=True):
-    """An item that has begun and not succeeded, as StepState."""
+    """The state of an item that has begun and not succeeded."""
 
     status: Literal["calling", "retrying", "suspended", "failed"]
+    """What the item does now; `failed`: for good, unless the list is retried."""
+
     attempt: int
+    """The number of its latest attempt, from 1."""
+
     spent: int = 0
+    """The number of its last attempt before a person retried the list."""
+
     due_ms: int | None = None
+    """When its armed timer is due, in epoch milliseconds; None: no timer is armed."""
+
     child: ChildRef | None = None
+    """The child run that it waits for."""
 
 
 class Ending(Struct, frozen=True, omit_defaults=True):
-    """How a run that is stopping will end, and the steps that are undone before, in this order."""
+    """What a run that is stopping still has to do."""
 
     ending: str
+    """How it will end: `failed` or `cancelled`."""
+
     reason: str
+    """Why it ends."""
+
     undo: tuple[str, ...]
+    """The addresses of the steps that are undone before it ends, in this order."""
 
 
 class RunState(Struct, frozen=True, omit_defaults=True):
-    """The head of an open run. `called` are the steps that called something outside, in that order."""
+    """The head of an open run."""
 
     run: str
+    """The run id."""
+
     definition: str
+    """The name of its definition."""
+
     version: str
+    """The version of its definition."""
+
     sha: str
+    """The sha256 of its content, under which the content is in the state."""
+
     revision: str
+    """The revision of the engine that it was started with."""
+
     key: str
+    """Its business key."""
+
     seq: int
+    """The number of its latest transition."""
+
     started_ms: int
+    """When it was started, in epoch milliseconds of the partition's time."""
+
     trigger: str
+    """The trigger that started it; empty: a request or a parent run."""
+
     steps: dict[str, StepState]
+    """The steps that have begun or were skipped, by address."""
+
     parent: Parent | None = None
+    """The step of another run that waits for this one."""
+
     stopping: Ending | None = None
+    """Set once the run is being stopped."""
+
     called: tuple[str, ...] = ()
-    # the offset in `definitions` at or below which its content was read: the contents of its child runs are there too
+    """Addresses of the steps that called something outside, in the order of their first calls."""
+
     at: int = 0
+    """The offset in `definitions` at or below which its content was read: the contents of its child runs are there
+    too."""
 
     @property
     def parked(self) -> bool:
@@ -163,10 +237,19 @@ class RunState(Struct, frozen=True, omit_defaults=True):
 
 
 class Timer(Struct, frozen=True, omit_defaults=True):
+    """An armed timer."""
+
     run: str
-    step: str
+    """The run id."""
+
+    address: str
+    """The address of the step that armed it."""
+
     due_ms: int
+    """When it is due, in epoch milliseconds of the partition's time."""
+
     item: int | None = None
+    """The item of a list that it is for."""
 
 
 class Counts(Struct, frozen=True):
@@ -196,22 +279,41 @@ class PinnedContent(Struct, frozen=True, array_like=True):
 
 
 class Own(Struct, frozen=True):
-    """The partition's own record. `applied` is the offset of the last command in this state, `reasons` counts
-    rejections by code, `revisions` the open runs by the engine's revision that they were started with: a worker that
-    does not know one of them leaves the partition to others. `topic_id` and `partition` are in run ids, `memories` are
-    the buckets of what is known of events, `contents` the copied contents by sha256."""
+    """The partition's own record."""
 
     applied: int = -1
+    """The offset of the last command in this state."""
+
     time_ms: int = 0
+    """The partition's time: the latest broker timestamp of a command, in epoch milliseconds."""
+
     counts: Counts = Counts()
+    """Commands by outcome."""
+
     reasons: dict[str, int] = {}
+    """Refused commands by code."""
+
     watermarks: dict[str, Watermark] = {}
+    """How far ingress has read, by topic."""
+
     parked: int = 0
+    """How many open runs are parked."""
+
     topic_id: str = ""
+    """The id of the topic `commands` that this state was made from; it is in run ids."""
+
     revisions: dict[str, int] = {}
+    """Open runs by the revision of the engine that they were started with. A worker that does not know one of them
+    leaves the partition to others."""
+
     partition: int = 0
+    """The number of the partition; it is in run ids."""
+
     memories: Memories = Memories()
+    """The buckets of what is known of events."""
+
     contents: dict[str, PinnedContent] = {}
+    """How the contents in this state are used, by sha256."""
 
 
 KINDS: dict[str, Any] = {

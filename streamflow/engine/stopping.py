@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 REASON_CHARS = 1000  # it stays in the head of a run that stops
 
 
-def stop(run: RunDraft, ending: str, reason: str, step: str | None = None) -> None:
+def stop(run: RunDraft, ending: str, reason: str, address: str = "") -> None:
     """End a run as `failed` or `cancelled`, at once if nothing of it can be undone. Steps are undone that called
     something, also if the call failed or has not ended: whether it had an effect cannot be known."""
     head, plan = run.head, run.plan
@@ -31,9 +31,9 @@ def stop(run: RunDraft, ending: str, reason: str, step: str | None = None) -> No
                 call_off(run, planned, state)
     undo = tuple(name for name in reversed(head.called) if plan.steps[name].undo is not None)
     if head.stopping is not None or not undo:
-        _end(run, ending, reason, step)
+        _end(run, ending, reason, address)
         return
-    run.record(RunStopping(ending, reason, undo), step)
+    run.record(RunStopping(ending=ending, reason=reason, undo=undo), address)
     go_on_stopping(run)
 
 
@@ -56,5 +56,5 @@ def go_on_stopping(run: RunDraft) -> None:
     _end(run, stopping.ending, stopping.reason)
 
 
-def _end(run: RunDraft, ending: str, reason: str, step: str | None = None) -> None:
-    run.record(RunFailed(reason) if ending == "failed" else RunCancelled(reason), step)
+def _end(run: RunDraft, ending: str, reason: str, address: str = "") -> None:
+    run.record(RunFailed(reason) if ending == "failed" else RunCancelled(reason), address)

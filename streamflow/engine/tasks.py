@@ -10,16 +10,18 @@ from typing import Any
 
 from msgspec import Struct
 
+from streamflow.engine.address import address_of
+
 
 class Task(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="call"):
-    """Do `operation` with `input`, and answer with CompleteAttempt, FailAttempt or SuspendAttempt under `run`, `step`,
-    `attempt` and `item`.
+    """Do `operation` with `input`, and answer with CompleteAttempt, FailAttempt or SuspendAttempt under `run`,
+    `address`, `attempt` and `item`.
 
     `timeout_ms` counts from the worker's start of the attempt. When the record is older than `queue_ms` before that, or
     `deadline_ms` (broker's time) has passed, it is not started but answered as `queue_expired` or `deadline_passed`."""
 
-    id: str  # <run>/<step>[/<item>]/<attempt>
-    idempotency_key: str  # <run>/<step>[/<item>]
+    id: str  # <run>/<address>[/<item>]/<attempt>
+    idempotency_key: str  # <run>/<address>[/<item>]
     run: str
     definition: str
     version: str
@@ -33,6 +35,12 @@ class Task(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="call"
     deadline_ms: int | None = None
     item: int | None = None
     trace: str | None = None
+    scope: str = ""
+
+    @property
+    def address(self) -> str:
+        """The address of the step."""
+        return address_of(self.scope, self.step)
 
 
 class CancelTask(Struct, frozen=True, tag_field="kind", tag="cancel"):
@@ -43,10 +51,10 @@ class CancelTask(Struct, frozen=True, tag_field="kind", tag="cancel"):
     key: str
 
 
-def idempotency_key(run: str, step: str, item: int | None) -> str:
+def idempotency_key(run: str, address: str, item: int | None) -> str:
     """What is the same for all attempts (law effects-outside)."""
-    return f"{run}/{step}" if item is None else f"{run}/{step}/{item}"
+    return f"{run}/{address}" if item is None else f"{run}/{address}/{item}"
 
 
-def task_id(run: str, step: str, item: int | None, attempt: int) -> str:
-    return f"{idempotency_key(run, step, item)}/{attempt}"
+def task_id(run: str, address: str, item: int | None, attempt: int) -> str:
+    return f"{idempotency_key(run, address, item)}/{attempt}"

@@ -16,10 +16,10 @@ def fire_timer(draft: Draft, contents: Contents, own: Own, command: c.FireTimer)
     """Let a wait, an approval or an attempt time out, a delay elapse, or a pause between attempts end. Raises Refused
     when it is early, behind or gone."""
     run = maybe_open(draft, contents, command.run)
-    step = run.plan.step(command.step) if run else None
-    state: StepState | ItemState | None = run.head.steps.get(command.step) if run else None
+    step = run.plan.step(command.address) if run else None
+    state: StepState | ItemState | None = run.head.steps.get(command.address) if run else None
     if state is not None and command.item is not None:
-        state = draft.get(item_key(command.run, command.step, command.item))
+        state = draft.get(item_key(command.run, command.address, command.item))
     if run is None or step is None or state is None or state.due_ms != command.due_ms:
         raise Refused("duplicate", "timer_gone")
     if draft.now_ms < command.due_ms:

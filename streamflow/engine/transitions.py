@@ -10,37 +10,62 @@ from typing import Any
 
 from msgspec import Struct
 
+from streamflow.engine.address import address_of
 from streamflow.engine.commands import Event, Parent
 
 
 class RunStarted(Struct, frozen=True, omit_defaults=True):
-    """A run of the content `sha`, which was read at or below the offset `at` in `definitions`, began by `trigger`
-    (empty: a caller or `parent` asked for it)."""
+    """A run has begun."""
 
     trigger: str
+    """The trigger that started it; empty: a request or a parent run."""
+
     event: Event
+    """The event, or the input, that it was started with."""
+
     sha: str
+    """The sha256 of its content."""
+
     revision: str
+    """The revision of the engine."""
+
     parent: Parent | None = None
+    """The step of another run that waits for its end."""
+
     at: int = 0
-    offset: int = 0  # of the start command in `commands`
+    """The offset in `definitions` at or below which its content was read."""
+
+    offset: int = 0
+    """The offset of the start command in `commands`."""
 
 
 class WaitStarted(Struct, frozen=True, omit_defaults=True):
-    """The step waits for one of `events`, until `due_ms` (None: forever)."""
+    """The step waits for one of several events."""
 
     events: tuple[str, ...]
+    """Their names, sorted."""
+
     due_ms: int | None
-    since_offset: int | None = None  # with `since: here`: only events delivered after this offset in `commands` count
+    """Until when, in epoch milliseconds; None: forever."""
+
+    since_offset: int | None = None
+    """With `since: here`: only events that were delivered after this offset in `commands` count."""
 
 
 class WaitSatisfied(Struct, frozen=True, omit_defaults=True):
-    """The wait has claimed `event`, which name, source and id identify; its outcome is the clause that accepted it."""
+    """The wait has claimed an event."""
 
     outcome: str
+    """The clause that accepted the event."""
+
     event: Event
-    offset: int = 0  # of the delivery of the event in `commands`
-    is_copy: bool = False  # the wait took a copy (`take: every`); else it consumed the event
+    """The event; its name, source and id identify it."""
+
+    offset: int = 0
+    """The offset of the delivery of the event in `commands`."""
+
+    is_copy: bool = False
+    """Whether the wait took a copy (`take: every`); else it consumed the event."""
 
 
 class WaitTimedOut(Struct, frozen=True):
@@ -58,12 +83,19 @@ class ValuesSet(Struct, frozen=True):
 
 
 class EventEmitted(Struct, frozen=True):
-    """The event `id` is published under `key`, to the topic that its name is bound to."""
+    """An event is published, to the topic that its name is bound to."""
 
     event: str
+    """Its name in the catalog."""
+
     id: str
+    """Its id, `<run>/<seq>`: a repeated copy has the same."""
+
     key: str
+    """Its key."""
+
     data: dict[str, Any]
+    """Its payload."""
 
 
 class DelayStarted(Struct, frozen=True):
@@ -79,98 +111,178 @@ class LinePrinted(Struct, frozen=True):
 
 
 class ItemsListed(Struct, frozen=True, omit_defaults=True):
-    """The step's work is to be done for each of `items`, by `deadline_ms` (None: no limit). `unseen`: as for
-    CallRequested."""
+    """The step's work is done for each item of a list."""
 
     items: tuple[Any, ...]
+    """The items."""
+
     deadline_ms: int | None
+    """The end of the step as a whole, in epoch milliseconds; None: no limit."""
+
     unseen: tuple[str, ...] = ()
+    """Steps that its input names and that have not ended: no attempt sees their outputs."""
 
 
 class CallRequested(Struct, frozen=True, omit_defaults=True):
-    """An attempt of a call is on its way to `lane`, or of one `item` of a list. It is lost when nothing is heard of it
-    until `due_ms`. `deadline_ms` is the end of the step as a whole. The attempt's number is the transition's `attempt`;
-    the first `spent` of them were before a person's retry. `armed_ms` is the timer that this ends, of an item.
-    `unseen`, of a first attempt, are steps that its values name and that had not ended: later attempts do not see their
-    outputs either, so that they are given the same."""
+    """An attempt of a call is on its way to a task worker. The transition's `attempt` is its number. Times are epoch
+    milliseconds."""
 
     operation: str
+    """The operation that is called."""
+
     lane: str
+    """The lane whose workers do it."""
+
     input: Any
+    """The operation's input."""
+
     due_ms: int
+    """When the attempt counts as lost unless there was an answer."""
+
     deadline_ms: int | None = None
+    """The end of the step as a whole; None: no limit."""
+
     spent: int = 0
+    """The number of the last attempt before a person's retry."""
+
     item: int | None = None
+    """The item of a list that it is for."""
+
     armed_ms: int | None = None
+    """Of an item: the timer that this ends."""
+
     unseen: tuple[str, ...] = ()
+    """Of a first attempt: steps that its input names and that have not ended. Later attempts do not see their outputs
+    either, so that all attempts get the same input."""
 
 
 class ChildRequested(Struct, frozen=True, omit_defaults=True):
-    """A run of another definition is asked for. `due_ms`: when it is given up (None: never). `unseen`: as for
-    CallRequested."""
+    """A child run is requested. The transition's `attempt` is the number of the request."""
 
     child: str
+    """The id of the child run."""
+
     definition: str
+    """The name of its definition."""
+
     version: str
+    """The version of its definition."""
+
     key: str
+    """Its business key."""
+
     input: Any
+    """Its input."""
+
     due_ms: int | None = None
+    """When the step is given up, in epoch milliseconds; None: never."""
+
     spent: int = 0
+    """The number of the last attempt before a person's retry."""
+
     item: int | None = None
+    """The item of a list that it is for."""
+
     unseen: tuple[str, ...] = ()
+    """Of a first attempt: steps that its input names and that have not ended. Later attempts do not see their outputs
+    either."""
 
 
 class AttemptSuspended(Struct, frozen=True, omit_defaults=True):
-    """Somebody outside was given the attempt and calls back, until `due_ms`. `armed_ms` and `spent` are an item's, as
-    for CallRequested."""
+    """The attempt was handed to an outside party, which answers with a callback."""
 
     due_ms: int
+    """When the attempt is given up unless there was a callback, in epoch milliseconds."""
+
     item: int | None = None
+    """The item of a list that it is for."""
+
     armed_ms: int | None = None
+    """Of an item: the timer that this ends."""
+
     spent: int = 0
+    """Of an item: the number of its last attempt before a person's retry."""
 
 
 class AttemptSucceeded(Struct, frozen=True, omit_defaults=True):
+    """The attempt has had its effect."""
+
     output: Any
+    """What it gave."""
+
     item: int | None = None
+    """The item of a list that it was for."""
+
     armed_ms: int | None = None
+    """Of an item: the timer that this ends."""
 
 
 class AttemptFailed(Struct, frozen=True, omit_defaults=True):
-    """`retry_ms`: when it is tried again (or given up for its deadline). Without it the step ends with `outcome`
-    (`failure` or `timeout`), is parked by the next transition, or, of a list, this item has failed."""
+    """The attempt failed. It is retried; or the step ends; or the step is parked by the next transition; or, of a list,
+    this item has failed."""
 
     code: str
+    """What kind of error it was."""
+
     message: str
+    """The error, for people."""
+
     retry_ms: int | None = None
+    """When the next attempt is made (or the step given up for its deadline), in epoch milliseconds; None: no more."""
+
     outcome: str | None = None
+    """`failure` or `timeout` when the step ends."""
+
     item: int | None = None
+    """The item of a list that it was for."""
+
     armed_ms: int | None = None
+    """Of an item: the timer that this ends."""
+
     spent: int = 0
+    """Of an item: the number of its last attempt before a person's retry."""
 
 
 class ItemsEnded(Struct, frozen=True):
-    """All items have ended, `failed` of them in vain. `outcome`: `done`, `failure`, `timeout`, or None when the step is
-    parked next."""
+    """All items of a list have ended."""
 
     total: int
+    """How many items it has."""
+
     failed: int
+    """How many of them failed."""
+
     outcome: str | None
+    """`done`, `failure` or `timeout`; None when the step is parked by the next transition."""
 
 
 class ApprovalRequested(Struct, frozen=True):
+    """People are asked for a decision."""
+
     text: str
+    """The question."""
+
     who: tuple[str, ...]
+    """The names or groups of those who may decide."""
+
     form: Any
+    """The JSON Schema of what they fill in, or None."""
+
     due_ms: int | None
+    """When the question times out, in epoch milliseconds; None: never."""
 
 
 class ApprovalGiven(Struct, frozen=True):
-    """`decision`: approved or rejected."""
+    """A person has decided."""
 
     decision: str
+    """`approved` or `rejected`."""
+
     by: str
+    """Who decided."""
+
     data: Any
+    """What they filled in, or None."""
 
 
 class ApprovalExpired(Struct, frozen=True):
@@ -260,15 +372,42 @@ class Transition(Struct, frozen=True, omit_defaults=True):
     in `ce_type`."""
 
     run: str
+    """The run id."""
+
     definition: str
+    """The name of the run's definition."""
+
     version: str
+    """The version of the run's definition."""
+
     key: str
+    """The business key."""
+
     seq: int
+    """The number of the transition in its run, from 1 without gaps."""
+
     at_ms: int
+    """When it happened, in epoch milliseconds of the partition's time."""
+
     cause: str
+    """The id of the command that led to it."""
+
     data: Any
+    """The fact."""
+
     step: str | None = None
+    """The id of the step that it is about; None: the run as a whole."""
+
     attempt: int | None = None
+    """The number of the attempt that it is about."""
+
+    scope: str = ""
+    """The scope of the step (`handling[2]`); empty, and omitted: the run itself."""
+
+    @property
+    def address(self) -> str:
+        """The address of the step that the fact is about; empty for a fact about the run."""
+        return address_of(self.scope, self.step or "")
 
     @property
     def type(self) -> str:

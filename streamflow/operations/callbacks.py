@@ -101,7 +101,7 @@ def callback_urls(settings: Settings) -> Callable[[Task, float], str]:
             text = f"expected the address of a sidecar to be called back at but {unset} is not set; do set it"
             raise OperationError("callbacks_off", text, retryable=False)
         expires_ms = int((time.time() + for_s) * 1000)
-        claims = (task.step, task.item, task.attempt, expires_ms, task.definition, task.version, task.operation)
+        claims = (task.address, task.item, task.attempt, expires_ms, task.definition, task.version, task.operation)
         callback = Callback(task.run, task.key, *claims)
         return callback_url(base, make_token(resolve_secret(reference), callback))
 

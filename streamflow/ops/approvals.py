@@ -68,7 +68,6 @@ class Approvals:
         if transition.seq <= self._seen.get(run, 0):
             return
         if isinstance(data, t.ApprovalRequested):
-            assert transition.step is not None
             asked = (
                 transition.definition,
                 transition.version,
@@ -79,10 +78,11 @@ class Approvals:
                 data.due_ms,
                 transition.at_ms,
             )
-            self._open[run, transition.step] = OpenApproval(run, transition.step, *asked)
+            address = transition.address
+            self._open[run, address] = OpenApproval(run, address, *asked)
             self._seen[run] = transition.seq
         elif isinstance(data, t.ApprovalGiven | t.ApprovalExpired):
-            self._close(run, (transition.step or "",))
+            self._close(run, (transition.address,))
         elif isinstance(data, t.StepsSkipped):
             self._close(run, data.steps)
         elif isinstance(data, t.RunStopping | t.RunCompleted | t.RunFailed | t.RunCancelled):
@@ -119,8 +119,8 @@ def open_approval(history: Iterable[Transition], run: str, step: str) -> OpenApp
     approvals, asked, ended = Approvals(), False, "it is over"
     for transition in history:
         approvals.take(transition)
-        asked = asked or (transition.step == step and isinstance(transition.data, t.ApprovalRequested))
-        if transition.step == step and isinstance(transition.data, t.ApprovalGiven):
+        asked = asked or (transition.address == step and isinstance(transition.data, t.ApprovalRequested))
+        if transition.address == step and isinstance(transition.data, t.ApprovalGiven):
             ended = f"{transition.data.by} has {transition.data.decision} it"
     for one in approvals.open():
         if (one.run, one.step) == (run, step):

@@ -62,8 +62,8 @@ class RunSummary:
             self.stopping = data.ending
         if transition.step is None or isinstance(data, RunStopping):
             self.open = {name: step for name, step in opened.items() if step.state in OPEN}
-        elif transition.step in opened and opened[transition.step].state not in OPEN:
-            del opened[transition.step]
+        elif transition.address in opened and opened[transition.address].state not in OPEN:
+            del opened[transition.address]
         if type(data) in _ENDINGS:
             self.open.clear()
             self.status = _ENDINGS[type(data)]

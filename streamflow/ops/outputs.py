@@ -16,7 +16,7 @@ def outputs_of(history: Iterable[Transition]) -> dict[str, Any]:
     under `output`."""
     found: dict[str, Any] = {}
     for transition in history:
-        data, step = transition.data, transition.step or ""
+        data, step = transition.data, transition.address
         if isinstance(data, t.ItemsListed):
             found[step] = [None] * len(data.items)
         elif isinstance(data, t.AttemptSucceeded):

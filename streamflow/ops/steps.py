@@ -142,10 +142,10 @@ class StepProgress:
 
 def take(steps: dict[str, StepProgress], transition: Transition) -> None:
     """Takes `transition` into `steps`, by step id. Steps that have not begun are not there."""
-    data, name = transition.data, transition.step
+    data, name = transition.data, transition.address
     whole = _WHOLE_RUN.get(type(data))
     if whole is not None:
-        whole(steps, data, name or "")
+        whole(steps, data, name)
         return
     rule = FACT_RULES[type(data)]
     if rule.step is None or not name:

@@ -99,10 +99,20 @@ class Performer:
             raise OperationError("operation_failed", text) from error
         if isinstance(output, Pending):
             return SuspendAttempt(
-                f"{task.id}/suspended", task.run, task.step, task.attempt, max(1, int(output.for_s * 1000)), task.item
+                f"{task.id}/suspended",
+                task.run,
+                task.address,
+                task.attempt,
+                max(1, int(output.for_s * 1000)),
+                task.item,
             )
         return CompleteAttempt(
-            f"{task.id}/completed", task.run, task.step, task.attempt, self._encoded(task, contract, output), task.item
+            f"{task.id}/completed",
+            task.run,
+            task.address,
+            task.attempt,
+            self._encoded(task, contract, output),
+            task.item,
         )
 
     def _encoded(self, task: Task, contract: _Contract, output: Any) -> msgspec.Raw:
@@ -181,7 +191,7 @@ def failure(
     return FailAttempt(
         f"{task.id}/failed",
         task.run,
-        task.step,
+        task.address,
         task.attempt,
         known,
         text[:MESSAGE_CHARS],

@@ -29,8 +29,9 @@ class Plans:
         await self._log.wait_position(start.at + 1, timeout_s)
 
     def content(self, start: Start) -> str | None:
-        """The content of `start.sha`, if it was published at or below `start.at`: the same answer whenever it is
-        asked."""
+        """The content of `start.sha`, if it was published at or below `start.at`.
+
+        The same answer whenever it is asked."""
         found = self._log.contents.get(start.sha)
         return found[0].decode() if found is not None and found[1] <= start.at else None
 

@@ -193,7 +193,7 @@ def _require_open(history: list[Transition], callback: Callback, command: str) -
     """Raises Rejected if the attempt has ended by another command."""
     for one in history:
         ended = isinstance(one.data, AttemptSucceeded | AttemptFailed) and one.cause != command
-        if ended and (one.step, one.attempt, one.data.item) == (callback.step, callback.attempt, callback.item):
+        if ended and (one.address, one.attempt, one.data.item) == (callback.step, callback.attempt, callback.item):
             raise _answered()
     if history and history[-1].type in ("RunCompleted", "RunFailed", "RunCancelled") and history[-1].cause != command:
         raise Rejected(

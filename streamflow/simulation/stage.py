@@ -74,8 +74,9 @@ def path(history: Sequence[Transition]) -> Iterator[str]:
         outcome = _outcome(transition.data)
         if isinstance(transition.data, t.RunStopping | t.RunFailed) and not stopped:
             stopped, outcome = True, ""
-        if outcome is not None and transition.step is not None:
-            yield transition.step if outcome in ("", "done") else f"{transition.step}.{outcome}"
+        address = transition.address
+        if outcome is not None and address:
+            yield address if outcome in ("", "done") else f"{address}.{outcome}"
 
 
 def untaken(definition: Definition, played: list[Played]) -> list[str]:
@@ -177,7 +178,7 @@ class _Stage:
             (
                 one.data
                 for one in reversed(self.simulation.history(run))
-                if isinstance(one.data, t.ApprovalRequested) and one.step == decided.step
+                if isinstance(one.data, t.ApprovalRequested) and one.address == decided.step
             ),
             None,
         )
@@ -305,7 +306,7 @@ class _Stage:
                 self._differ("events", wanted, emitted)
         if expected.calls is not None:
             calls = [
-                (one.step or "", one.data.operation, one.data.input)
+                (one.address, one.data.operation, one.data.input)
                 for one in history
                 if isinstance(one.data, t.CallRequested)
             ]
@@ -327,9 +328,9 @@ def _parked(history: tuple[Transition, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for one in history:
         if isinstance(one.data, t.StepParked):
-            found[one.step or ""] = one.data.code
+            found[one.address] = one.data.code
         elif isinstance(one.data, t.StepRetried):
-            found.pop(one.step or "", None)
+            found.pop(one.address, None)
         elif isinstance(one.data, t.StepsSkipped):
             for step in one.data.steps:
                 found.pop(step, None)

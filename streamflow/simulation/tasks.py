@@ -86,7 +86,7 @@ class Tasks:
             self.open[task.id] = task
             self._answer(
                 task,
-                SuspendAttempt(f"{task.id}/suspended", task.run, task.step, task.attempt, output.for_ms, task.item),
+                SuspendAttempt(f"{task.id}/suspended", task.run, task.address, task.attempt, output.for_ms, task.item),
             )
         elif not isinstance(output, Silent):
             self.complete(task, output)
@@ -109,7 +109,7 @@ class Tasks:
     def complete(self, task: Task, output: Any) -> None:
         """Answer an attempt with its output."""
         self._answer(
-            task, CompleteAttempt(f"{task.id}/completed", task.run, task.step, task.attempt, output, task.item)
+            task, CompleteAttempt(f"{task.id}/completed", task.run, task.address, task.attempt, output, task.item)
         )
 
     def fail(
@@ -120,7 +120,7 @@ class Tasks:
         self._answer(
             task,
             FailAttempt(
-                f"{task.id}/failed", task.run, task.step, task.attempt, code, message, retryable, after_ms, task.item
+                f"{task.id}/failed", task.run, task.address, task.attempt, code, message, retryable, after_ms, task.item
             ),
         )
 

@@ -45,7 +45,7 @@ def a_world() -> Recorded:
     )
     made.transition("RunStarted", 0, START, {"trigger": "on", "event": event, "sha": SHA, "revision": "r"})
     made.transition("DelayStarted", 0, START, {"until_ms": T0 + 700}, step="pause")
-    made.command(705, {"kind": "FireTimer", "id": FIRE, "run": RUN, "step": "pause", "due_ms": T0 + 700})
+    made.command(705, {"kind": "FireTimer", "id": FIRE, "run": RUN, "address": "pause", "due_ms": T0 + 700})
     made.transition("DelayElapsed", 705, FIRE, {"until_ms": T0 + 700}, step="pause")
     asked = {"operation": "echo", "lane": "default", "input": {"a": 1}, "due_ms": T0 + 60_000}
     made.transition("CallRequested", 705, FIRE, asked, step="book", attempt=1)
@@ -61,7 +61,7 @@ def a_world() -> Recorded:
     }
     made.record("p.tasks.default", T0 + 705, KEY, task)
     made.command(
-        800, {"kind": "CompleteAttempt", "id": DONE, "run": RUN, "step": "book", "attempt": 1, "output": {"b": 2}}
+        800, {"kind": "CompleteAttempt", "id": DONE, "run": RUN, "address": "book", "attempt": 1, "output": {"b": 2}}
     )
     made.transition("AttemptSucceeded", 800, DONE, {"output": {"b": 2}}, step="book", attempt=1)
     made.transition(

@@ -195,8 +195,8 @@ def result_twice(state: Path) -> None:
 
     pending = results._pending
 
-    def any_status(draft: Any, contents: Any, command: Any, statuses: Any = ()) -> Any:
-        return pending(draft, contents, command, ("calling", "suspended", "done"))
+    def any_status(builder: Any, contents: Any, command: Any, statuses: Any = ()) -> Any:
+        return pending(builder, contents, command, ("calling", "suspended", "done"))
 
     results._pending = any_status
 

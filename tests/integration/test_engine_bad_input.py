@@ -85,7 +85,7 @@ def finishes(running: Running, key: str) -> None:
         (b'{"kind": "Unheard"}', "an unknown kind"),
         (b'{"kind": "Deliver", "id": 7}', "a wrong type"),
         (b"[" * 5000, "deep nesting"),
-        (b'{"kind":"FireTimer","id":"t","run":"nonsense","step":"s","due_ms":1}', "a run without a slot"),
+        (b'{"kind":"FireTimer","id":"t","run":"nonsense","address":"s","due_ms":1}', "a run without a slot"),
     ],
 )
 def test_a_record_that_is_no_command_is_dead_lettered_with_its_bytes(
@@ -147,7 +147,7 @@ def test_a_start_that_names_a_later_offset_of_the_definitions_waits_for_it(runni
     key, other = bench.key_of(0, 6), bench.key_of(1, 6)
     late = bench.publish(PAYMENT.replace('"1"', '"2"'))  # of a content that is in no partition yet
     end = bench.stranger.ends(bench.topic("definitions"))[0][1]
-    run = bench.start(c.Start(late.sha, end), key)
+    run = bench.start(c.Start(sha=late.sha, at=end), key)
     finishes(running, other)
     assert bench.history(run) == []
     bench.publish(PAYMENT.replace('"1"', '"3"'))

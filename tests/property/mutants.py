@@ -365,9 +365,9 @@ class TakesAnyAttempt(PartitionCore):
         if isinstance(command, CompleteAttempt | FailAttempt):
             head = self.overlay.get(f"run/{command.run}")
             state = (
-                head.steps.get(command.step)
+                head.steps.get(command.address)
                 if head and command.item is None
-                else self.overlay.get(f"item/{command.run}/{command.step}/{command.item}")
+                else self.overlay.get(f"item/{command.run}/{command.address}/{command.item}")
             )
             if state is not None and state.attempt:
                 command = msgspec.structs.replace(command, attempt=state.attempt)

@@ -51,7 +51,7 @@ def counted(
 
 def note_called(state: RunState, transition: Transition) -> dict[str, Any]:
     """The step has called something outside, which stopping the run may have to undo."""
-    step = transition.step or ""
+    step = transition.address
     if state.stopping is not None or step in state.called:
         return {}
     return {"called": (*state.called, step)}
@@ -61,14 +61,14 @@ def item_changes(
     transition: Transition, after: ItemState | None, *, armed_ms: int | None, due_ms: int | None
 ) -> Iterator[Change]:
     """The records of an item that changes: its timer, and its state (None: it succeeded)."""
-    run, step, item = transition.run, transition.step or "", transition.data.item
+    run, step, item = transition.run, transition.address, transition.data.item
     # one that stays is not touched: a timer that is written again in the decision that deletes it would pass for a new
     # one
     if armed_ms != due_ms:
         if armed_ms is not None:
             yield timer_key(armed_ms, run, step, item), None
         if due_ms is not None:
-            yield timer_key(due_ms, run, step, item), Timer(run=run, step=step, due_ms=due_ms, item=item)
+            yield timer_key(due_ms, run, step, item), Timer(run=run, address=step, due_ms=due_ms, item=item)
     yield item_key(run, step, item), after
 
 
@@ -100,7 +100,7 @@ def _succeeded(before: StepState | None, transition: Transition) -> StepState:
 
 
 def _succeeded_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
-    data, run, step = transition.data, transition.run, transition.step or ""
+    data, run, step = transition.data, transition.run, transition.address
     if data.item is not None:
         yield from item_changes(transition, None, armed_ms=data.armed_ms, due_ms=None)
         if step in reads:
@@ -124,7 +124,7 @@ def _failed(before: StepState | None, transition: Transition) -> StepState:
 
 
 def _failed_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
-    data, run, step = transition.data, transition.run, transition.step or ""
+    data, run, step = transition.data, transition.run, transition.address
     if data.item is not None:
         after = ItemState(
             status="failed" if data.retry_ms is None else "retrying",

@@ -58,7 +58,7 @@ def begin_attempt(
     element = (
         None if item is None else (item, draft.get(list_key(head.run, step.id, item // LIST_CHUNK))[item % LIST_CHUNK])
     )
-    unseen = inputs_not_ready(run, work) if state is None else ()
+    unseen = unfinished_inputs(run, work) if state is None else ()
     place = Place(run, element, None, unseen) if state is None else Place(run, element, state.began_ms, state.unseen)
     values = place.values(work.values, "with")
     task = task_id(head.run, step.id, item, attempt)
@@ -73,7 +73,7 @@ def begin_attempt(
             start=c.Start(sha=work.sha, at=head.at, revision=head.revision),
             event=c.Event(name="", id=task, time_ms=draft.now_ms, data=values),
             trace=draft.trace,
-            parent=c.Parent(run=head.run, key=head.key, step=step.id, attempt=attempt, item=item),
+            parent=c.Parent(run=head.run, key=head.key, address=step.id, attempt=attempt, item=item),
         )
         place.fits(command, "with")
         requested = ChildRequested(
@@ -123,7 +123,7 @@ def begin_attempt(
     draft.effects.append(SendTask(work.lane, whole))
 
 
-def inputs_not_ready(run: RunDraft, work: CallPlan | ChildPlan) -> tuple[str, ...]:
+def unfinished_inputs(run: RunDraft, work: CallPlan | ChildPlan) -> tuple[str, ...]:
     """The steps that the values of `work` name and that have not ended: were they seen once they have, attempts would
     differ from each other."""
     states, named = run.head.steps, {name for _, expression in work.values for name in expression.steps}

@@ -29,8 +29,8 @@ from streamflow.engine.steps.attempts import (
     call_off,
     failed_output,
     handled_outcome,
-    inputs_not_ready,
     no_values,
+    unfinished_inputs,
 )
 from streamflow.engine.steps.kind import Change, FactRule, FormatTime
 from streamflow.engine.transitions import AttemptFailed, ItemsEnded, ItemsListed, StepParked, Transition
@@ -53,7 +53,7 @@ def begin_list(run: RunDraft, step: StepPlan, each: EachPlan) -> None:
     work = step.work
     assert isinstance(work, CallPlan | ChildPlan)
     deadline = None if work.within_ms is None else run.draft.now_ms + work.within_ms
-    listed = ItemsListed(items=tuple(items), deadline_ms=deadline, unseen=inputs_not_ready(run, work))
+    listed = ItemsListed(items=tuple(items), deadline_ms=deadline, unseen=unfinished_inputs(run, work))
     run.record(listed, step.id)
     go_on_list(run, step)
 
@@ -164,7 +164,7 @@ def _listed_records(state: RunState, transition: Transition, reads: frozenset[st
     items = transition.data.items
     for chunk in range(ceil(len(items) / LIST_CHUNK)):
         part = items[chunk * LIST_CHUNK : (chunk + 1) * LIST_CHUNK]
-        yield list_key(transition.run, transition.step or "", chunk), part
+        yield list_key(transition.run, transition.address, chunk), part
 
 
 def _ended(before: StepState | None, transition: Transition) -> StepState:
@@ -177,7 +177,7 @@ def _ended(before: StepState | None, transition: Transition) -> StepState:
 
 
 def _ended_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
-    data, run, step = transition.data, transition.run, transition.step or ""
+    data, run, step = transition.data, transition.run, transition.address
     if data.outcome is not None:
         yield from list_forgotten(run, step, data.total)
         if data.outcome in NO_OUTCOME and step in reads:

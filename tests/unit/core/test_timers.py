@@ -28,7 +28,7 @@ class Desk:
         return self.timers.note(changes)
 
     def decide(self, command: FireTimer) -> None:
-        changes = {timer_key(command.due_ms, command.run, command.step): None}
+        changes = {timer_key(command.due_ms, command.run, command.address): None}
         self.overlay.apply({**changes, OWN: Own()})
         self.timers.note(changes)
         self.timers.decided(command)
