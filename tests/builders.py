@@ -10,7 +10,7 @@ from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.model import Definition
 from streamflow.definition.plan import Plan
-from streamflow.engine.commands import Deliver, Event, Origin, Start, StartRun
+from streamflow.engine.commands import DefinitionRef, Deliver, Event, Origin, StartRun
 from streamflow.simulation.definitions import compiled
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -62,11 +62,11 @@ def a_plan(definition: Definition, catalog: Catalog | None = None) -> tuple[Plan
 
 
 def an_event(name: str = "placed", id: str = "e1", data: Any = None, time_ms: int = NOW_MS) -> Event:
-    return Event(name, id, time_ms, {} if data is None else data)
+    return Event(name=name, id=id, time_ms=time_ms, data={} if data is None else data)
 
 
 def an_origin(offset: int = 0, committed: int = 0, *, topic_id: str = "topic", partition: int = 0) -> Origin:
-    return Origin(topic_id, partition, offset, committed)
+    return Origin(topic_id=topic_id, partition=partition, offset=offset, committed=committed)
 
 
 def a_delivery(
@@ -75,7 +75,7 @@ def a_delivery(
     definition: str = "order",
     key: str = "k1",
     origin: Origin | None = None,
-    start: Start | None = None,
+    start: DefinitionRef | None = None,
     trigger: str = "placed",
     keep_ms: int = 0,
     copies_ms: int = 0,
@@ -111,7 +111,7 @@ def a_start(
         definition=plan.name,
         key=key,
         origin=origin,
-        start=Start(plan.sha, at),
+        start=DefinitionRef(plan.sha, at),
         trigger=trigger,
         id=id or f"start/{event.id}",
     )
@@ -121,8 +121,8 @@ def a_request(
     plan: Plan, data: Any = None, *, key: str = "k1", id: str = "r1", at: int = 0, time_ms: int = NOW_MS
 ) -> StartRun:
     """A caller's request for a run."""
-    event = Event("", id, time_ms, {} if data is None else data)
-    return StartRun(f"request/{id}", plan.name, key, Start(plan.sha, at), event)
+    event = Event(name="", id=id, time_ms=time_ms, data={} if data is None else data)
+    return StartRun(id=f"request/{id}", definition=plan.name, key=key, start=DefinitionRef(plan.sha, at), event=event)
 
 
 def a_sha(definition: Definition) -> str:

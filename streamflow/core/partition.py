@@ -26,12 +26,12 @@ from streamflow.core.outputs import Output, letter_output, outputs_of, own_comma
 from streamflow.core.place import Place
 from streamflow.core.reading import Unreadable, read
 from streamflow.core.timers import Timers
-from streamflow.engine.commands import KNOWN_REVISIONS, AdvanceWatermark, Command, FireTimer, Start, start_of
+from streamflow.engine.commands import KNOWN_REVISIONS, AdvanceWatermark, Command, DefinitionRef, FireTimer, start_of
 from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.effects import PrintLine, PublishEvent
 from streamflow.engine.outcome import Contents, Decision
 from streamflow.engine.overlay import Overlay, Store
-from streamflow.engine.state import OWN, Own, RunState, content_key, run_key
+from streamflow.engine.state import OWN, PartitionState, RunState, content_key, run_key
 from streamflow.engine.timing import behind
 from streamflow.errors import EngineFault, StreamflowError
 from streamflow.wire.dead_letter import dead_letter
@@ -41,7 +41,7 @@ from streamflow.wire.decoding import Record
 class Definitions(Contents, Protocol):
     """Contents and plans, and how far the host has read them."""
 
-    def readable(self, start: Start) -> bool:
+    def readable(self, start: DefinitionRef) -> bool:
         """Whether the definitions have been read past the offset that `start` names."""
 
 
@@ -146,7 +146,7 @@ class PartitionCore:
             offset=self.applied + 1,
         )
 
-    def _own(self) -> Own:
+    def _own(self) -> PartitionState:
         own = self.overlay.own
         if own.topic_id:
             return own
@@ -180,7 +180,7 @@ class PartitionCore:
         could not decide it. Another process might, and what follows would then differ from what this one has sent."""
         return self._aside_in is not None
 
-    def take(self, record: Record, now_ms: int) -> Start | None:
+    def take(self, record: Record, now_ms: int) -> DefinitionRef | None:
         """Decide the next record; its outputs are queued. Returns None, or, without having decided, the start that
         names definitions the host has still to read: read them and take the record again. Raises MemoryError for the
         first time that a command needs too much memory."""
@@ -217,14 +217,14 @@ class PartitionCore:
         self._refuse_unbound()
         return None
 
-    def _missing(self, start: Start) -> Start | None:
+    def _missing(self, start: DefinitionRef) -> DefinitionRef | None:
         """The start if its definitions are still to be read."""
-        self._require_known(start.revision)
-        if self._definitions.readable(start) or self.overlay.get(content_key(start.sha)) is not None:
+        self._require_known(start.engine_revision)
+        if self._definitions.readable(start) or self.overlay.get(content_key(start.sha256)) is not None:
             return None
         return start
 
-    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
+    def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
         began = self._clock()
         decision = decide(
             self.overlay, self._definitions, own, command, record.timestamp_ms, record.offset, self.place.limits
@@ -232,7 +232,7 @@ class PartitionCore:
         self.metrics.observe("decision_seconds", self._clock() - began)
         return decision
 
-    def _put_aside(self, own: Own, command: Command | None, record: Record, error: Exception) -> Decision:
+    def _put_aside(self, own: PartitionState, command: Command | None, record: Record, error: Exception) -> Decision:
         """The decision on a record that cannot be decided: a bug in a pure function, or a lack of memory that is there
         again after the partition was closed and opened, would fail every time. One command is put aside, not all runs
         of the partition."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from streamflow.engine.draft import Limits
+from streamflow.engine.builder import Limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,15 @@ def _step(step: Step, graph: Graph, catalog: Catalog, needed: set[str]) -> StepP
         dependents=graph.dependents[step.id],
         each=EachPlan(compile_expression(step.each.items), step.each.at_once) if step.each is not None else None,
         handled=frozenset(outcome for outcome in NO_OUTCOME if f"{step.id}.{outcome}" in needed),
-        undo=StepPlan(f"{step.id}.undo", f"undo {title}", (), True, None, _call(step.undo, step, catalog), ())
+        undo=StepPlan(
+            id=f"{step.id}.undo",
+            title=f"undo {title}",
+            needs=(),
+            join_all=True,
+            condition=None,
+            work=_call(step.undo, step, catalog),
+            dependents=(),
+        )
         if step.undo is not None
         else None,
     )
@@ -91,7 +99,7 @@ def _need(need: str) -> NeedPlan:
 
 
 def _clause(clause: Trigger | WaitEvent) -> ClausePlan:
-    return ClausePlan(clause.id, clause.event, _optional(clause.where), _optional(clause.key))
+    return ClausePlan(id=clause.id, event=clause.event, where=_optional(clause.where), key=_optional(clause.key))
 
 
 def _optional(source: str | None) -> Compiled | None:
@@ -184,7 +192,13 @@ def _retry(call: Call, spec: OperationSpec) -> RetryPlan:
         code.id: (code.attempts, parse_ms(code.backoff) if code.backoff is not None else backoff)
         for code in retry.codes
     }
-    return RetryPlan(retry.attempts, backoff, retry.factor, parse_ms(retry.longest), once | said)
+    return RetryPlan(
+        attempts=retry.attempts,
+        backoff_ms=backoff,
+        factor=retry.factor,
+        longest_ms=parse_ms(retry.longest),
+        codes=once | said,
+    )
 
 
 def _child(run: ChildRun, step: Step, catalog: Catalog) -> ChildPlan:
@@ -203,4 +217,9 @@ def _child(run: ChildRun, step: Step, catalog: Catalog) -> ChildPlan:
 
 
 def _approval(approval: Approval) -> ApprovalPlan:
-    return ApprovalPlan(compile_expression(approval.text), tuple(approval.who), approval.form, _ms(approval.within))
+    return ApprovalPlan(
+        text=compile_expression(approval.text),
+        who=tuple(approval.who),
+        form=approval.form,
+        within_ms=_ms(approval.within),
+    )

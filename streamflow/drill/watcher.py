@@ -130,11 +130,11 @@ class Watcher:
             return
         for _ in range(2 if chance < 0.1 else 1):
             command = Decide(
-                f"decide/{uuid.uuid4()}",
-                asked.run,
-                asked.step or "",
-                "approved" if chance < 0.45 else "rejected",
-                "drill",
+                id=f"decide/{uuid.uuid4()}",
+                run=asked.run,
+                address=asked.step or "",
+                decision="approved" if chance < 0.45 else "rejected",
+                by="drill",
             )
 
             def acknowledged(error: KafkaError | None, _: Message, id_: str = command.id) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
 from streamflow.definition.plan import NO_OUTCOME, StepPlan
-from streamflow.engine.draft import RunDraft, answer_of
-from streamflow.engine.evaluation import Parked, Place
+from streamflow.engine.builder import RunBuilder, answer_of
+from streamflow.engine.compensation import continue_compensation
+from streamflow.engine.evaluation import EvaluationContext, ParkStep
 from streamflow.engine.steps.registry import begin_step
-from streamflow.engine.stopping import go_on_stopping
 from streamflow.engine.transitions import RunCompleted, StepParked, StepsSkipped
 
 
-def advance(run: RunDraft, begin_with: Iterable[str] | None = None) -> None:
+def advance(run: RunBuilder, begin_with: Iterable[str] | None = None) -> None:
     """Begin every step that can begin. `begin_with` are the steps to look at first (None: all that have not begun)."""
     if run.is_over():
         return
@@ -31,7 +31,7 @@ def advance(run: RunDraft, begin_with: Iterable[str] | None = None) -> None:
             continue
         if run.full:
             _flush(run, skipped)
-            run.go_on_later()
+            run.continue_later()
             return
         if verdict:
             _flush(run, skipped)
@@ -50,17 +50,17 @@ def advance(run: RunDraft, begin_with: Iterable[str] | None = None) -> None:
         run.record(_completed(run))
 
 
-def go_on_after(run: RunDraft, step: StepPlan) -> None:
+def advance_after(run: RunBuilder, step: StepPlan) -> None:
     """Begin what may begin now that `step` may have ended."""
     if run.closed or run.head.steps[step.id].status not in ("done", "skipped"):
         return
     if run.head.stopping is not None:
-        go_on_stopping(run)
+        continue_compensation(run)
     else:
         advance(run, step.dependents)
 
 
-def _completed(run: RunDraft) -> RunCompleted:
+def _completed(run: RunBuilder) -> RunCompleted:
     """The end of the run with its output: that of the step the definition names, or None if it has none, or one that no
     record takes."""
     head, ended, step = run.head, _ended(run), run.plan.output
@@ -68,19 +68,21 @@ def _completed(run: RunDraft) -> RunCompleted:
         return RunCompleted(ended=ended)
     completed = RunCompleted(ended=ended, output=run.output(step))
     try:
-        Place(run).fits(completed if head.parent is None else answer_of(head.parent, head.run, completed), "output")
-    except Parked:
+        EvaluationContext(run).check_size(
+            completed if head.parent is None else answer_of(head.parent, head.run, completed), "output"
+        )
+    except ParkStep:
         return RunCompleted(ended=ended)
     return completed
 
 
-def _flush(run: RunDraft, skipped: list[str]) -> None:
+def _flush(run: RunBuilder, skipped: list[str]) -> None:
     if skipped:
         run.record(StepsSkipped(steps=tuple(skipped)))
         skipped.clear()
 
 
-def _readiness(run: RunDraft, step: StepPlan, skipped: list[str]) -> bool | None:
+def _readiness(run: RunBuilder, step: StepPlan, skipped: list[str]) -> bool | None:
     """True: it can begin. False: it never can. None: not yet."""
     states = run.head.steps
     met = dead = 0
@@ -99,7 +101,7 @@ def _readiness(run: RunDraft, step: StepPlan, skipped: list[str]) -> bool | None
     return True if met or not total else (False if dead == total else None)
 
 
-def _ended(run: RunDraft) -> tuple[str, ...]:
+def _ended(run: RunBuilder) -> tuple[str, ...]:
     steps = run.head.steps
     ended = []
     for step in run.plan.sequence:
@@ -109,12 +111,14 @@ def _ended(run: RunDraft) -> tuple[str, ...]:
     return tuple(ended)
 
 
-def _begin(run: RunDraft, step: StepPlan) -> bool:
+def _begin(run: RunBuilder, step: StepPlan) -> bool:
     """Begin `step`; False if its `if` does not hold, so that it is to be skipped."""
     try:
-        if step.condition is not None and not Place(run).evaluate(step.condition.holds, step.condition, "if"):
+        if step.condition is not None and not EvaluationContext(run).evaluate(
+            step.condition.holds, step.condition, "if"
+        ):
             return False
         begin_step(run, step)
-    except Parked as parked:
+    except ParkStep as parked:
         run.record(StepParked(code=parked.code, at=parked.at), step.id)
     return True

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from streamflow.engine import commands as c
 from streamflow.engine.advance import advance
-from streamflow.engine.draft import Draft
-from streamflow.engine.evaluation import Parked, Place
+from streamflow.engine.builder import DecisionBuilder
+from streamflow.engine.evaluation import EvaluationContext, ParkStep
+from streamflow.engine.operator_commands import asked_for, describe
 from streamflow.engine.outcome import Contents, Refused
-from streamflow.engine.requests import asked_for, describe
-from streamflow.engine.state import Own
+from streamflow.engine.state import PartitionState
 from streamflow.engine.transitions import ApprovalGiven
 
 
-def decide_approval(draft: Draft, contents: Contents, own: Own, command: c.Decide) -> None:
+def decide_approval(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.Decide) -> None:
     """Take a person's answer. Who may give it is asked where it comes in. Raises Refused."""
-    run = asked_for(draft, contents, command)
+    run = asked_for(builder, contents, command)
     state, step = run.head.steps.get(command.address), run.plan.steps.get(command.address)
     if step is None or state is None or state.status != "awaiting_approval":
         now = (state.outcome or state.status) if state else "not begun"
         message = f"expected step {command.address} to wait for an approval but it is {now}; look at the run again"
         raise Refused("rejected", "not_approving", message, describe(run))
     try:
-        Place(run).fits(command.data, "data")
-    except Parked as parked:
+        EvaluationContext(run).check_size(command.data, "data")
+    except ParkStep as parked:
         text = f"expected an answer that fits a record but it is {parked.code.replace('_', ' ')}; shorten it"
         raise Refused("rejected", parked.code, text, describe(run)) from None
     run.record(ApprovalGiven(command.decision, command.by, command.data), step.id)

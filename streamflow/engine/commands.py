@@ -36,14 +36,14 @@ class Origin(Struct, frozen=True):
     committed: int
 
 
-class Start(Struct, frozen=True):
+class DefinitionRef(Struct, frozen=True):
     """What a start names: the content's sha256, the offset in `definitions` at or below which that content was read
     (law pinned-content), and the revision of the engine that is to run it
     (docs/design.md#what-identical-replay-forbids)."""
 
-    sha: str
-    at: int
-    revision: str = REVISION
+    sha256: str
+    log_offset: int
+    engine_revision: str = REVISION
 
 
 class Parent(Struct, frozen=True, omit_defaults=True):
@@ -63,7 +63,7 @@ class StartRun(Struct, frozen=True, tag_field="kind"):
     id: str
     definition: str
     key: str
-    start: Start
+    start: DefinitionRef
     event: Event  # its data is the run's input; its id identifies the request
     trace: str | None = None
     parent: Parent | None = None
@@ -78,7 +78,7 @@ class Deliver(Struct, frozen=True, tag_field="kind"):
     key: str
     event: Event
     origin: Origin  # the source record
-    start: Start | None = None  # what a run would be started with
+    start: DefinitionRef | None = None  # what a run would be started with
     trigger: str = ""  # the trigger that it satisfies
     keep_ms: int = 0  # the longest `keep` of the waits that take the original, in versions that ingress knew
     copies_ms: int = 0  # the same of waits that take copies
@@ -222,6 +222,6 @@ Command = (
 )
 
 
-def start_of(command: Command) -> Start | None:
+def start_of(command: Command) -> DefinitionRef | None:
     """What a command may start a run with; the host has its content read before it is decided."""
     return command.start if isinstance(command, StartRun | Deliver) else None

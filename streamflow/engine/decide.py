@@ -14,71 +14,103 @@ from msgspec.structs import replace
 
 from streamflow.engine import commands as c
 from streamflow.engine.approvals import decide_approval
+from streamflow.engine.builder import DecisionBuilder, Limits
 from streamflow.engine.contents import repin
-from streamflow.engine.draft import Draft, Limits
 from streamflow.engine.effects import DeadLetter, Effect, RecordRejection
 from streamflow.engine.mailbox import memory
 from streamflow.engine.mailbox.delivery import continue_delivery, deliver, end_keeping, settle
 from streamflow.engine.mailbox.records import tally_key
 from streamflow.engine.marks import mark, refuse_long_labels
+from streamflow.engine.operator_commands import cancel_run, continue_run, fail_run, retry_step, skip_step
 from streamflow.engine.outcome import Contents, Decision, Outcome, Refused, Verdict
-from streamflow.engine.requests import cancel_run, continue_run, fail_run, retry_step, skip_step
 from streamflow.engine.results import complete_attempt, fail_attempt, suspend_attempt
 from streamflow.engine.starts import answer_parent, start_run
-from streamflow.engine.state import OWN, Counts, Own, RunState, StateView, Watermark, run_key
+from streamflow.engine.state import OWN, Counts, PartitionState, RunState, StateView, Watermark, run_key
 from streamflow.engine.timers import fire_timer
 from streamflow.engine.timing import advance_watermark
 from streamflow.engine.transitions import StepParked
 
 
 def decide(
-    view: StateView, contents: Contents, own: Own, command: c.Command, at_ms: int, offset: int, limits: Limits
+    view: StateView,
+    contents: Contents,
+    own: PartitionState,
+    command: c.Command,
+    at_ms: int,
+    offset: int,
+    limits: Limits,
 ) -> Decision:
     """Decide `command`, which the broker appended at `at_ms` and `offset`. The new own record is in the changes."""
-    draft = _draft(view, contents, own, command, at_ms, offset, limits)
+    builder = _draft(view, contents, own, command, at_ms, offset, limits)
     outcome: Outcome = "applied"
     reason, watermarks = "", own.watermarks
     try:
         if isinstance(command, c.AdvanceWatermark):
             watermarks = advance_watermark(watermarks, command)
         else:
-            refuse_long_labels(draft, command)
-            verdict = _DECIDE[type(command)](draft, contents, own, command)
+            refuse_long_labels(builder, command)
+            verdict = _DECIDE[type(command)](builder, contents, own, command)
             if verdict is not None:
                 outcome, reason = verdict
     except Refused as refused:
         outcome, reason = refused.outcome, refused.reason
-        draft = _draft(view, contents, own, command, at_ms, offset, limits)
+        builder = _draft(view, contents, own, command, at_ms, offset, limits)
         if outcome == "dead":
-            draft.effects.append(DeadLetter(reason, refused.message))
+            builder.effects.append(DeadLetter(reason, refused.message))
         if isinstance(command, c.StartRun) and command.parent is not None and outcome != "duplicate":
-            draft.effects.append(answer_parent(command.parent, command.id, reason, refused.message))
+            builder.effects.append(answer_parent(command.parent, command.id, reason, refused.message))
         elif outcome == "rejected" and _has_caller(command):
-            draft.effects.append(
-                RecordRejection(command.id, reason, refused.message, getattr(command, "run", None), refused.state)
+            builder.effects.append(
+                RecordRejection(
+                    command_id=command.id,
+                    code=reason,
+                    message=refused.message,
+                    run=getattr(command, "run", None),
+                    state=refused.state,
+                )
             )
-    settle(draft, contents)
+    settle(builder, contents)
     if isinstance(command, c.Deliver):
-        mark(draft, command.origin)
-    for definition, counts in draft.tallies.items():
-        draft.put(tally_key(definition), counts)
-    draft.changes[OWN] = _account(own, draft, outcome, reason, watermarks)
-    return Decision(outcome, reason, draft.transitions, draft.effects, draft.changes)
+        mark(builder, command.origin)
+    for definition, counts in builder.tallies.items():
+        builder.put(tally_key(definition), counts)
+    builder.changes[OWN] = _account(own, builder, outcome, reason, watermarks)
+    return Decision(
+        outcome=outcome,
+        reason=reason,
+        transitions=builder.transitions,
+        effects=builder.effects,
+        changes=builder.changes,
+    )
 
 
 def _draft(
-    view: StateView, contents: Contents, own: Own, command: c.Command, at_ms: int, offset: int, limits: Limits
-) -> Draft:
+    view: StateView,
+    contents: Contents,
+    own: PartitionState,
+    command: c.Command,
+    at_ms: int,
+    offset: int,
+    limits: Limits,
+) -> DecisionBuilder:
     """A draft in which what is over has been forgotten, a few records per command."""
     now_ms = max(at_ms, own.time_ms)
-    draft = Draft(view, now_ms, command.id, limits, own, offset, trace=getattr(command, "trace", None))
-    end_keeping(draft, contents)
-    memory.sweep(draft)
-    return draft
+    builder = DecisionBuilder(
+        view=view,
+        now_ms=now_ms,
+        cause=command.id,
+        limits=limits,
+        partition=own,
+        offset=offset,
+        trace=getattr(command, "trace", None),
+    )
+    end_keeping(builder, contents)
+    memory.sweep(builder)
+    return builder
 
 
 def undecidable(
-    own: Own, at_ms: int, offset: int, reason: str, message: str, command: c.Command | None = None
+    own: PartitionState, at_ms: int, offset: int, reason: str, message: str, command: c.Command | None = None
 ) -> Decision:
     """The decision on a record that is no command, or a `command` that nothing can be decided on: it is counted and
     kept as a dead letter. Nobody waits for what it would have started."""
@@ -93,16 +125,18 @@ def undecidable(
         counts=replace(counts, read=counts.read + 1, dead=counts.dead + 1),
         reasons={**own.reasons, reason: own.reasons.get(reason, 0) + 1},
     )
-    return Decision("dead", reason, [], effects, {OWN: after})
+    return Decision(outcome="dead", reason=reason, transitions=[], effects=effects, changes={OWN: after})
 
 
-def _account(own: Own, draft: Draft, outcome: Outcome, reason: str, watermarks: dict[str, Watermark]) -> Own:
+def _account(
+    own: PartitionState, builder: DecisionBuilder, outcome: Outcome, reason: str, watermarks: dict[str, Watermark]
+) -> PartitionState:
     n = own.counts
-    pins = repin(draft, own)
+    pins = repin(builder, own)
     return replace(
         own,
-        applied=draft.offset,
-        time_ms=draft.now_ms,
+        applied=builder.offset,
+        time_ms=builder.now_ms,
         counts=Counts(
             read=n.read + 1,
             applied=n.applied + (outcome == "applied"),
@@ -112,21 +146,21 @@ def _account(own: Own, draft: Draft, outcome: Outcome, reason: str, watermarks: 
         ),
         reasons={**own.reasons, reason: own.reasons.get(reason, 0) + 1} if reason else own.reasons,
         watermarks=watermarks,
-        parked=own.parked + _parked_change(draft, own.parked),
+        parked=own.parked + _parked_change(builder, own.parked),
         revisions=pins.revisions,
-        memories=draft.memories,
+        memories=builder.memories,
         contents=pins.contents,
     )
 
 
-def _parked_change(draft: Draft, parked: int) -> int:
+def _parked_change(builder: DecisionBuilder, parked: int) -> int:
     """How many more runs are parked after the draft, when `parked` were before."""
-    if not parked and not any(type(t.data) is StepParked for t in draft.transitions):
+    if not parked and not any(type(t.data) is StepParked for t in builder.transitions):
         return 0
     change = 0
-    for run in {t.run for t in draft.transitions}:
-        before: RunState | None = draft.view.get(run_key(run))
-        after: RunState | None = draft.changes.get(run_key(run))
+    for run in {t.run for t in builder.transitions}:
+        before: RunState | None = builder.view.get(run_key(run))
+        after: RunState | None = builder.changes.get(run_key(run))
         change += (after is not None and after.parked) - (before is not None and before.parked)
     return change
 
@@ -136,7 +170,7 @@ def _has_caller(command: c.Command) -> bool:
     return isinstance(command, c.CancelRun | c.RetryStep | c.SkipStep | c.FailRun | c.StartRun | c.Decide)
 
 
-_DECIDE: dict[type, Callable[[Draft, Contents, Own, Any], Verdict | None]] = {
+_DECIDE: dict[type, Callable[[DecisionBuilder, Contents, PartitionState, Any], Verdict | None]] = {
     c.StartRun: start_run,
     c.Deliver: deliver,
     c.ContinueDelivery: continue_delivery,

@@ -12,14 +12,14 @@ from streamflow.definition.validation import Validator
 from streamflow.engine.depth import VALUE_DEPTH, deeper, may_be_deeper
 
 if TYPE_CHECKING:
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 TEXT_CHARS = 4000  # of what is shown to people
 
 _encoder = msgspec.json.Encoder()
 
 
-class Parked(Exception):
+class ParkStep(Exception):
     """The step cannot go on: `code` says why, `at` which part of it."""
 
     def __init__(self, code: str, at: str) -> None:
@@ -28,64 +28,68 @@ class Parked(Exception):
         self.at = at
 
 
-class Place:
+class EvaluationContext:
     """Where the expressions of a step are evaluated: its run, the item of a list, the time that `now` is, and the steps
     that are not seen."""
 
-    __slots__ = ("item", "now_ms", "run", "unseen")
+    __slots__ = ("inputs_not_ready", "item", "now_ms", "run")
 
     def __init__(
         self,
-        run: RunDraft,
+        run: RunBuilder,
         item: tuple[int, Any] | None = None,
         now_ms: int | None = None,
-        unseen: tuple[str, ...] = (),
+        inputs_not_ready: tuple[str, ...] = (),
     ) -> None:
         self.run = run
         self.item = item
         self.now_ms = now_ms
-        self.unseen = unseen
+        self.inputs_not_ready = inputs_not_ready
 
     def evaluate(self, call: Callable[..., Any], expression: Compiled, at: str) -> Any:
-        """What `call` (a method of `expression`) gives. Raises Parked."""
+        """What `call` (a method of `expression`) gives. Raises ParkStep."""
         try:
-            return call(self.run.variables(expression, item=self.item, now_ms=self.now_ms, unseen=self.unseen))
+            return call(
+                self.run.variables(
+                    expression, item=self.item, now_ms=self.now_ms, inputs_not_ready=self.inputs_not_ready
+                )
+            )
         except ExpressionError as error:
-            raise Parked(error.code, at) from None
+            raise ParkStep(error.code, at) from None
 
     def text(self, expression: Compiled, at: str) -> str:
-        """The value of `expression` as text: JSON with sorted keys unless it is text already. Raises Parked."""
+        """The value of `expression` as text: JSON with sorted keys unless it is text already. Raises ParkStep."""
         value = self.evaluate(expression.evaluate, expression, at)
         return value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
 
     def values(self, mappings: Iterable[tuple[str, Compiled]], at: str) -> dict[str, Any]:
-        """The values of `mappings`, by name. Raises Parked, also when they are too large for a record."""
+        """The values of `mappings`, by name. Raises ParkStep, also when they are too large for a record."""
         values = {name: self.evaluate(expression.evaluate, expression, f"{at}/{name}") for name, expression in mappings}
-        self.fits(values, at)
+        self.check_size(values, at)
         return values
 
-    def fits(self, value: Any, at: str) -> None:
-        """Raises Parked when `value`, which may be a command, is too large for a record: a larger command would be
+    def check_size(self, value: Any, at: str) -> None:
+        """Raises ParkStep when `value`, which may be a command, is too large for a record: a larger command would be
         refused where it arrives; or when it is too deep."""
         encoded = _encoder.encode(value)
-        if len(encoded) > self.run.draft.limits.record_bytes:
-            raise Parked("too_large", at)
+        if len(encoded) > self.run.builder.limits.record_bytes:
+            raise ParkStep("too_large", at)
         if may_be_deeper(encoded, VALUE_DEPTH) and deeper(value, VALUE_DEPTH):
-            raise Parked("too_deep", at)
+            raise ParkStep("too_deep", at)
 
     def valid(self, validator: Validator | None, value: Any, at: str) -> None:
-        """Raises Parked (`schema_mismatch`) with the place in `value` that does not fit the declared schema."""
+        """Raises ParkStep (`schema_mismatch`) with the place in `value` that does not fit the declared schema."""
         fault = validator.fault(value) if validator is not None else None
         if fault is not None:
-            raise Parked("schema_mismatch", at + fault)
+            raise ParkStep("schema_mismatch", at + fault)
 
     def key(self, expression: Compiled | None, at: str) -> str:
-        """A business key: the run's own without an expression. Raises Parked."""
+        """A business key: the run's own without an expression. Raises ParkStep."""
         if expression is None:
             return self.run.head.key
         key = self.evaluate(expression.evaluate, expression, at)
         if isinstance(key, bool) or not isinstance(key, str | int):
-            raise Parked("not_a_key", at)
-        if len(str(key).encode()) > self.run.draft.limits.name_bytes:
-            raise Parked("too_large", at)
+            raise ParkStep("not_a_key", at)
+        if len(str(key).encode()) > self.run.builder.limits.name_bytes:
+            raise ParkStep("too_large", at)
         return str(key)

@@ -111,10 +111,12 @@ def retried_after(before: StepState, deadline_ms: int | None) -> StepState | Non
     if not before.attempt:
         return None
     if before.items is None:
-        return replace(before, status="retrying", spent=before.attempt)
+        return replace(before, status="retrying", attempts_before_retry=before.attempt)
     succeeded = before.items.total - before.items.failed
-    items = Items(total=before.items.total, begun=succeeded, ended=succeeded, failed=0, again=0)
-    return replace(before, status="listing", due_ms=deadline_ms, deadline_ms=deadline_ms, spent=0, items=items)
+    items = Items(total=before.items.total, begun=succeeded, ended=succeeded, failed=0, retry_cursor=0)
+    return replace(
+        before, status="listing", due_ms=deadline_ms, deadline_ms=deadline_ms, attempts_before_retry=0, items=items
+    )
 
 
 def _parked(state: RunState, transition: Transition) -> dict[str, Any]:

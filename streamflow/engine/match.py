@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from streamflow import ids
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.plan import ClausePlan, ExpressionError, Plan, WaitPlan
-from streamflow.engine.commands import REVISION, Deliver, Event, Origin, Start
+from streamflow.engine.commands import REVISION, DefinitionRef, Deliver, Event, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class Matcher:
                     continue
                 started.add((live.plan.name, event.name))
                 found = _delivery(source, live.plan.name, run_key, event, _Keeps(0, 0))
-                start = Start(live.plan.sha, live.at, live.revision)
+                start = DefinitionRef(live.plan.sha, live.at, live.revision)
                 _add(deliveries, replace(found, start=start, trigger=trigger.id))
         return Matched(list(deliveries.values()), list(dict.fromkeys(failures)))
 
@@ -183,7 +183,9 @@ def _delivery(source: Source, definition: str, key: str, event: Event, keeps: _K
         definition=definition,
         key=key,
         event=event,
-        origin=Origin(source.topic_id, source.partition, source.offset, source.committed),
+        origin=Origin(
+            topic_id=source.topic_id, partition=source.partition, offset=source.offset, committed=source.committed
+        ),
         keep_ms=keeps.one_ms,
         copies_ms=keeps.every_ms,
         trace=source.trace,

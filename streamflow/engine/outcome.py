@@ -17,8 +17,8 @@ Outcome = Literal["applied", "rejected", "duplicate", "dead"]
 class Contents(Protocol):
     """Where the content that a start names comes from the first time, and the plans of contents."""
 
-    def content(self, start: c.Start) -> str | None:
-        """The content of `start.sha`, if it was published at or below `start.at`.
+    def content(self, start: c.DefinitionRef) -> str | None:
+        """The content of `start.sha256`, if it was published at or below `start.log_offset`.
 
         The host has waited for that offset."""
 

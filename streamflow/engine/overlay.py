@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from streamflow.engine.state import KINDS, OWN, WRITTEN_ONCE, Own
+from streamflow.engine.state import KINDS, OWN, WRITTEN_ONCE, PartitionState
 
 META = "!"  # store keys that begin with it are the host's own and not part of the state
 _DUE = "due/"
@@ -65,7 +65,7 @@ class Overlay:
         self._near: list[str] = []  # all keys of what is due below `_beyond`, in order
         self._beyond: str | None = _DUE  # None: there are no others
         self._ahead: dict[str, tuple[str, list[str]]] = {}  # by kind: keys under a prefix that is being swept
-        self.own: Own = self.get(OWN) or Own()
+        self.own: PartitionState = self.get(OWN) or PartitionState()
 
     def get(self, key: str) -> Any:
         """The record under `key`, decoded, or None."""

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from streamflow.definition.plan import StepPlan
 from streamflow.engine import commands as c
-from streamflow.engine.advance import go_on_after
-from streamflow.engine.draft import Draft, RunDraft
-from streamflow.engine.evaluation import Parked, Place
+from streamflow.engine.advance import advance_after
+from streamflow.engine.builder import DecisionBuilder, RunBuilder
+from streamflow.engine.evaluation import EvaluationContext, ParkStep
 from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
-from streamflow.engine.state import ItemState, Own, StepState, item_key
+from streamflow.engine.state import ItemState, PartitionState, StepState, item_key
 from streamflow.engine.steps.attempts import Pending, fail
-from streamflow.engine.steps.items import go_on_list
+from streamflow.engine.steps.items import continue_list
 from streamflow.engine.transitions import AttemptSucceeded, AttemptSuspended
 
 Result = c.CompleteAttempt | c.FailAttempt | c.SuspendAttempt
 MESSAGE_CHARS = 1000
 
 
-def complete_attempt(draft: Draft, contents: Contents, own: Own, command: c.CompleteAttempt) -> None:
+def complete_attempt(
+    builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.CompleteAttempt
+) -> None:
     """Take the output of an attempt. Raises Refused."""
-    pending = _pending(draft, contents, command)
+    pending = _pending(builder, contents, command)
     run, step = pending.run, pending.step
     try:
-        Place(run).fits(command.output, "output")
-    except Parked as parked:
+        EvaluationContext(run).check_size(command.output, "output")
+    except ParkStep as parked:
         code = "output_too_large" if parked.code == "too_large" else "output_invalid"
         reason = parked.code.replace("_", " ")
         message = f"The output is {reason} for a record. Have it stored, and give its place as the output."
@@ -35,9 +37,9 @@ def complete_attempt(draft: Draft, contents: Contents, own: Own, command: c.Comp
     _go_on(run, step, pending.item)
 
 
-def fail_attempt(draft: Draft, contents: Contents, own: Own, command: c.FailAttempt) -> None:
+def fail_attempt(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.FailAttempt) -> None:
     """Try again later, or end the step without success. Raises Refused."""
-    pending = _pending(draft, contents, command)
+    pending = _pending(builder, contents, command)
     fail(
         pending,
         command.code[:64],
@@ -48,33 +50,37 @@ def fail_attempt(draft: Draft, contents: Contents, own: Own, command: c.FailAtte
     _go_on(pending.run, pending.step, pending.item)
 
 
-def suspend_attempt(draft: Draft, contents: Contents, own: Own, command: c.SuspendAttempt) -> None:
+def suspend_attempt(
+    builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.SuspendAttempt
+) -> None:
     """Wait for a callback. Raises Refused."""
-    pending = _pending(draft, contents, command, statuses=("calling",))
+    pending = _pending(builder, contents, command, statuses=("calling",))
     run, step = pending.run, pending.step
     if pending.state.child is not None:
         raise Refused("rejected", "attempt_unknown")  # no worker has it, and who waits for a run must not forget which
     deadline = run.head.steps[step.id].deadline_ms
-    due = draft.now_ms + max(0, command.for_ms)
+    due = builder.now_ms + max(0, command.for_ms)
     if deadline is not None and pending.item is None:
         due = min(due, deadline)
-    suspended = AttemptSuspended(due_ms=due, item=pending.item, armed_ms=pending.armed_ms, spent=pending.spent)
+    suspended = AttemptSuspended(
+        due_ms=due, item=pending.item, armed_ms=pending.armed_ms, attempts_before_retry=pending.attempts_before_retry
+    )
     run.record(suspended, step.id, attempt=command.attempt)
 
 
-def _go_on(run: RunDraft, step: StepPlan, item: int | None) -> None:
+def _go_on(run: RunBuilder, step: StepPlan, item: int | None) -> None:
     """Begin what may begin now."""
     if item is not None:
-        go_on_list(run, step)
-    go_on_after(run, step)
+        continue_list(run, step)
+    advance_after(run, step)
 
 
 def _pending(
-    draft: Draft, contents: Contents, command: Result, statuses: tuple[str, ...] = ("calling", "suspended")
+    builder: DecisionBuilder, contents: Contents, command: Result, statuses: tuple[str, ...] = ("calling", "suspended")
 ) -> Pending:
     """The attempt that waits for `command`. Raises Refused: whatever comes for an old attempt, or a second time,
     changes nothing."""
-    run = maybe_open(draft, contents, command.run)
+    run = maybe_open(builder, contents, command.run)
     if run is None:
         raise Refused("rejected", "run_unknown")
     step, item = run.plan.step(command.address), command.item
@@ -82,7 +88,7 @@ def _pending(
     if step is None or (state is None and item is not None):
         raise Refused("rejected", "attempt_unknown")
     if item is not None:
-        state = draft.get(item_key(command.run, command.address, item))
+        state = builder.get(item_key(command.run, command.address, item))
         if state is None:
             raise Refused("duplicate", "attempt_ended")
     if state is not None and state.attempt == command.attempt and state.status in statuses:

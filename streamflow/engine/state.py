@@ -95,7 +95,7 @@ class Items(Struct, frozen=True, omit_defaults=True):
     failed: int = 0
     """Items that have failed for good."""
 
-    again: int | None = None
+    retry_cursor: int | None = None
     """While a parked list is retried: the index from which to look for the next failed item. None before that."""
 
 
@@ -130,10 +130,10 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     attempt: int = 0
     """The number of the latest attempt, from 1."""
 
-    spent: int = 0
+    attempts_before_retry: int = 0
     """The number of the last attempt before a person retried the parked step."""
 
-    began_ms: int = 0
+    first_attempt_ms: int = 0
     """When the first attempt was made. Its expressions are evaluated at that time, so that all attempts get the same
     input."""
 
@@ -146,7 +146,7 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     child: ChildRef | None = None
     """The child run that it waits for."""
 
-    unseen: tuple[str, ...] = ()
+    inputs_not_ready: tuple[str, ...] = ()
     """Steps that its input names and that had not ended at the first attempt: no attempt sees their outputs."""
 
     since_offset: int | None = None
@@ -162,7 +162,7 @@ class ItemState(Struct, frozen=True, omit_defaults=True):
     attempt: int
     """The number of its latest attempt, from 1."""
 
-    spent: int = 0
+    attempts_before_retry: int = 0
     """The number of its last attempt before a person retried the list."""
 
     due_ms: int | None = None
@@ -278,7 +278,7 @@ class PinnedContent(Struct, frozen=True, array_like=True):
     used_ms: int  # when a run of it last began or ended
 
 
-class Own(Struct, frozen=True):
+class PartitionState(Struct, frozen=True):
     """The partition's own record."""
 
     applied: int = -1
@@ -317,7 +317,7 @@ class Own(Struct, frozen=True):
 
 
 KINDS: dict[str, Any] = {
-    "own": Own,
+    "own": PartitionState,
     "content": str,
     "mark": int,
     "run": RunState,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from streamflow.definition.plan import WaitPlan
 from streamflow.engine import commands as c
-from streamflow.engine.state import Own, Watermark
+from streamflow.engine.state import PartitionState, Watermark
 
 
-def behind(own: Own, work: WaitPlan, due_ms: int) -> bool:
+def behind(own: PartitionState, work: WaitPlan, due_ms: int) -> bool:
     """Whether ingress may still have an event for this wait that happened before its limit."""
     return any(topic not in own.watermarks or own.watermarks[topic].reached() < due_ms for topic in work.topics)
 

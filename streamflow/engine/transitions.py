@@ -119,7 +119,7 @@ class ItemsListed(Struct, frozen=True, omit_defaults=True):
     deadline_ms: int | None
     """The end of the step as a whole, in epoch milliseconds; None: no limit."""
 
-    unseen: tuple[str, ...] = ()
+    inputs_not_ready: tuple[str, ...] = ()
     """Steps that its input names and that have not ended: no attempt sees their outputs."""
 
 
@@ -142,7 +142,7 @@ class CallRequested(Struct, frozen=True, omit_defaults=True):
     deadline_ms: int | None = None
     """The end of the step as a whole; None: no limit."""
 
-    spent: int = 0
+    attempts_before_retry: int = 0
     """The number of the last attempt before a person's retry."""
 
     item: int | None = None
@@ -151,7 +151,7 @@ class CallRequested(Struct, frozen=True, omit_defaults=True):
     armed_ms: int | None = None
     """Of an item: the timer that this ends."""
 
-    unseen: tuple[str, ...] = ()
+    inputs_not_ready: tuple[str, ...] = ()
     """Of a first attempt: steps that its input names and that have not ended. Later attempts do not see their outputs
     either, so that all attempts get the same input."""
 
@@ -177,13 +177,13 @@ class ChildRequested(Struct, frozen=True, omit_defaults=True):
     due_ms: int | None = None
     """When the step is given up, in epoch milliseconds; None: never."""
 
-    spent: int = 0
+    attempts_before_retry: int = 0
     """The number of the last attempt before a person's retry."""
 
     item: int | None = None
     """The item of a list that it is for."""
 
-    unseen: tuple[str, ...] = ()
+    inputs_not_ready: tuple[str, ...] = ()
     """Of a first attempt: steps that its input names and that have not ended. Later attempts do not see their outputs
     either."""
 
@@ -200,7 +200,7 @@ class AttemptSuspended(Struct, frozen=True, omit_defaults=True):
     armed_ms: int | None = None
     """Of an item: the timer that this ends."""
 
-    spent: int = 0
+    attempts_before_retry: int = 0
     """Of an item: the number of its last attempt before a person's retry."""
 
 
@@ -239,7 +239,7 @@ class AttemptFailed(Struct, frozen=True, omit_defaults=True):
     armed_ms: int | None = None
     """Of an item: the timer that this ends."""
 
-    spent: int = 0
+    attempts_before_retry: int = 0
     """Of an item: the number of its last attempt before a person's retry."""
 
 

@@ -168,4 +168,6 @@ def decide(
         )
     if approval.form is not None:
         check_schema(approval.form, data, "data that fits the form")
-    return Decide(id or new_id(), approval.run, approval.step, DECISIONS[decision], by, data)
+    return Decide(
+        id=id or new_id(), run=approval.run, address=approval.step, decision=DECISIONS[decision], by=by, data=data
+    )

@@ -10,7 +10,7 @@ from typing import Any
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import read_content
 from streamflow.definition.model import Definition
-from streamflow.engine.commands import Event, Start, StartRun
+from streamflow.engine.commands import DefinitionRef, Event, StartRun
 from streamflow.errors import Rejected
 from streamflow.ids import run_id, start_place
 from streamflow.kafka.definitions import Snapshot
@@ -54,8 +54,8 @@ def request(
         id=command_id,
         definition=name,
         key=key,
-        start=Start(sha, offset, log.revision),
-        event=Event(stands_for, command_id, time.time_ns() // 1_000_000, data),
+        start=DefinitionRef(sha, offset, log.revision),
+        event=Event(name=stands_for, id=command_id, time_ms=time.time_ns() // 1_000_000, data=data),
     )
     return Request(command, version, id is not None)
 

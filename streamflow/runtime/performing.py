@@ -99,20 +99,20 @@ class Performer:
             raise OperationError("operation_failed", text) from error
         if isinstance(output, Pending):
             return SuspendAttempt(
-                f"{task.id}/suspended",
-                task.run,
-                task.address,
-                task.attempt,
-                max(1, int(output.for_s * 1000)),
-                task.item,
+                id=f"{task.id}/suspended",
+                run=task.run,
+                address=task.address,
+                attempt=task.attempt,
+                for_ms=max(1, int(output.for_s * 1000)),
+                item=task.item,
             )
         return CompleteAttempt(
-            f"{task.id}/completed",
-            task.run,
-            task.address,
-            task.attempt,
-            self._encoded(task, contract, output),
-            task.item,
+            id=f"{task.id}/completed",
+            run=task.run,
+            address=task.address,
+            attempt=task.attempt,
+            output=self._encoded(task, contract, output),
+            item=task.item,
         )
 
     def _encoded(self, task: Task, contract: _Contract, output: Any) -> msgspec.Raw:
@@ -189,15 +189,15 @@ def failure(
     text = message if known == code else f"{code}: {message}"
     after_ms = None if retry_after_s is None else max(0, int(retry_after_s * 1000))
     return FailAttempt(
-        f"{task.id}/failed",
-        task.run,
-        task.address,
-        task.attempt,
-        known,
-        text[:MESSAGE_CHARS],
-        retryable,
-        after_ms,
-        task.item,
+        id=f"{task.id}/failed",
+        run=task.run,
+        address=task.address,
+        attempt=task.attempt,
+        code=known,
+        message=text[:MESSAGE_CHARS],
+        retryable=retryable,
+        retry_after_ms=after_ms,
+        item=task.item,
     )
 
 

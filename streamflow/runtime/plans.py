@@ -5,8 +5,8 @@ from __future__ import annotations
 from streamflow import settings
 from streamflow.definition.compile import plan_of
 from streamflow.definition.plan import Plan
-from streamflow.engine.commands import Start
-from streamflow.engine.draft import Limits
+from streamflow.engine.builder import Limits
+from streamflow.engine.commands import DefinitionRef
 from streamflow.errors import OperationError
 from streamflow.kafka.definitions import DefinitionsLog
 
@@ -20,20 +20,20 @@ class Plans:
         log.subscribe(self._rebind)
         self._bindings = log.readable_bindings()
 
-    def readable(self, start: Start) -> bool:
+    def readable(self, start: DefinitionRef) -> bool:
         """Whether the log has been read past the offset that `start` names."""
-        return self._log.position > start.at
+        return self._log.position > start.log_offset
 
-    async def wait(self, start: Start, timeout_s: float) -> None:
+    async def wait(self, start: DefinitionRef, timeout_s: float) -> None:
         """Return when it has been. Raises OperationError after `timeout_s`."""
-        await self._log.wait_position(start.at + 1, timeout_s)
+        await self._log.wait_position(start.log_offset + 1, timeout_s)
 
-    def content(self, start: Start) -> str | None:
-        """The content of `start.sha`, if it was published at or below `start.at`.
+    def content(self, start: DefinitionRef) -> str | None:
+        """The content of `start.sha256`, if it was published at or below `start.log_offset`.
 
         The same answer whenever it is asked."""
-        found = self._log.contents.get(start.sha)
-        return found[0].decode() if found is not None and found[1] <= start.at else None
+        found = self._log.contents.get(start.sha256)
+        return found[0].decode() if found is not None and found[1] <= start.log_offset else None
 
     def limits(self) -> Limits:
         """The limits that were fixed with the topics. Raises OperationError when they were not."""

@@ -131,7 +131,10 @@ class PublishedVersions:
             _, catalog = read_content(content[0])
             readable(catalog.events)
             return Published(
-                plan_of(content[0]), {spec.name: spec for spec in catalog.events}, content[1], newest=False
+                plan=plan_of(content[0]),
+                specs={spec.name: spec for spec in catalog.events},
+                at=content[1],
+                newest=False,
             )
         except (ValueError, ValidationError, DefinitionError) as error:
             log.error(

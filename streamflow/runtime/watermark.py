@@ -55,6 +55,11 @@ class Watermarks:
         for topic, at in moved.items():
             first = min(at, key=int)
             commands.append(
-                AdvanceWatermark(f"watermark/{topic}/{first}/{at[first]}", topic, topics[topic].partitions, at)
+                AdvanceWatermark(
+                    id=f"watermark/{topic}/{first}/{at[first]}",
+                    topic=topic,
+                    partitions=topics[topic].partitions,
+                    at_ms=at,
+                )
             )
         return commands

@@ -154,14 +154,14 @@ async def _command(
     except OperationError as error:
         after_ms = None if error.retry_after_s is None else int(error.retry_after_s * 1000)
         return FailAttempt(
-            command_id,
-            callback.run,
-            callback.step,
-            callback.attempt,
-            error.code,
-            error.message,
-            error.retryable,
-            after_ms,
+            id=command_id,
+            run=callback.run,
+            address=callback.step,
+            attempt=callback.attempt,
+            code=error.code,
+            message=error.message,
+            retryable=error.retryable,
+            retry_after_ms=after_ms,
             item=callback.item,
         )
     limit = state.settings.tasks.output_bytes
@@ -186,7 +186,14 @@ async def _command(
                 "correct it and answer again"
             )
             raise Rejected("output_invalid", text, pointer=place)
-    return CompleteAttempt(command_id, callback.run, callback.step, callback.attempt, output, callback.item)
+    return CompleteAttempt(
+        id=command_id,
+        run=callback.run,
+        address=callback.step,
+        attempt=callback.attempt,
+        output=output,
+        item=callback.item,
+    )
 
 
 def _require_open(history: list[Transition], callback: Callback, command: str) -> None:

@@ -11,7 +11,7 @@ from streamflow.definition.catalog import Binding, Catalog, EventSpec
 from streamflow.definition.compile import plan_of
 from streamflow.definition.model import Definition
 from streamflow.definition.plan import Plan
-from streamflow.engine.commands import Start
+from streamflow.engine.commands import DefinitionRef
 from streamflow.engine.match import Published
 
 _Topics = tuple[tuple[str, tuple[str, ...]], ...]
@@ -51,7 +51,10 @@ class Definitions:
             self.contents[sha] = (content.decode(), self.end)
             self.end += 1
             older = [replace(p, newest=p.newest and p.plan.name != plan.name) for p in self._served]
-            self._served = [*older, Published(plan, specs, self.contents[sha][1], True, now_ms)]
+            self._served = [
+                *older,
+                Published(plan=plan, specs=specs, at=self.contents[sha][1], newest=True, published_ms=now_ms),
+            ]
         return sha
 
     def _bind(self, specs: Iterable[EventSpec]) -> None:
@@ -91,13 +94,13 @@ class Reader:
     def catch_up(self) -> None:
         self.position = self._log.end
 
-    def readable(self, start: Start) -> bool:
+    def readable(self, start: DefinitionRef) -> bool:
         """Whether the log has been read past the offset that `start` names."""
-        return self.position > start.at
+        return self.position > start.log_offset
 
-    def content(self, start: Start) -> str | None:
-        found = self._log.contents.get(start.sha)
-        return found[0] if found is not None and found[1] <= start.at else None
+    def content(self, start: DefinitionRef) -> str | None:
+        found = self._log.contents.get(start.sha256)
+        return found[0] if found is not None and found[1] <= start.log_offset else None
 
     def topic(self, event: str) -> str | None:
         """The topic that an emitted event is bound to."""

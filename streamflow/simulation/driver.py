@@ -21,21 +21,21 @@ import msgspec
 from streamflow.definition.catalog import Catalog, EventSpec
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.model import Definition
+from streamflow.engine.builder import Limits
 from streamflow.engine.commands import (
     AdvanceWatermark,
     CancelRun,
     Command,
     Decide,
+    DefinitionRef,
     Event,
     FailRun,
     RetryStep,
     SkipStep,
-    Start,
     StartRun,
 )
-from streamflow.engine.draft import Limits
 from streamflow.engine.effects import PrintLine
-from streamflow.engine.state import Own, RunState, run_key
+from streamflow.engine.state import PartitionState, RunState, run_key
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
 from streamflow.ids import partition_of, partition_of_run, run_id, start_place
@@ -143,8 +143,10 @@ class Simulation:
         """Ask for a run of the newest version of `definition`, as a caller of the API does; the id that the run will
         have, unless it was asked for under this id before."""
         live = next(found for found in self.definitions.published() if found.plan.name == definition and found.newest)
-        event = Event("", id, self.clock.now_ms, data)
-        command = StartRun(f"start/{id}", definition, key, Start(live.plan.sha, live.at), event)
+        event = Event(name="", id=id, time_ms=self.clock.now_ms, data=data)
+        command = StartRun(
+            id=f"start/{id}", definition=definition, key=key, start=DefinitionRef(live.plan.sha, live.at), event=event
+        )
         return self.run_of(self.append(command), definition, key)
 
     def run_of(self, start: Stored, definition: str, key: str) -> str:
@@ -163,7 +165,7 @@ class Simulation:
 
     def decide(self, run: str, step: str, decision: Literal["approved", "rejected"], by: str, data: Any = None) -> None:
         """Answer an approval."""
-        self.append(Decide(f"decide/{run}/{step}", run, step, decision, by, data))
+        self.append(Decide(id=f"decide/{run}/{step}", run=run, address=step, decision=decision, by=by, data=data))
 
     def fail(self, run: str, reason: str = "") -> None:
         self.append(FailRun(f"fail/{run}", run, reason))
@@ -280,7 +282,7 @@ class Simulation:
         found: RunState | None = self.open_partitions()[number].overlay.get(run_key(run))
         return found
 
-    def own(self, number: int = 0) -> Own:
+    def own(self, number: int = 0) -> PartitionState:
         """The own record of a partition: counts, time, watermarks."""
         return self.open_partitions()[number].overlay.own
 

@@ -125,7 +125,11 @@ class Ingress:
                 continue
             self._told[topic.id] = now
             times = {str(number): now for number in range(len(topic.partitions))}
-            value = encode_command(AdvanceWatermark(f"watermark/{name}/0/{now}", name, len(topic.partitions), times))
+            value = encode_command(
+                AdvanceWatermark(
+                    id=f"watermark/{name}/0/{now}", topic=name, partitions=len(topic.partitions), at_ms=times
+                )
+            )
             for number in range(self._log.partitions):
                 self._log.append(Outgoing(COMMANDS, number, b"", value))
             moved += 1

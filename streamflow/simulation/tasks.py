@@ -86,7 +86,14 @@ class Tasks:
             self.open[task.id] = task
             self._answer(
                 task,
-                SuspendAttempt(f"{task.id}/suspended", task.run, task.address, task.attempt, output.for_ms, task.item),
+                SuspendAttempt(
+                    id=f"{task.id}/suspended",
+                    run=task.run,
+                    address=task.address,
+                    attempt=task.attempt,
+                    for_ms=output.for_ms,
+                    item=task.item,
+                ),
             )
         elif not isinstance(output, Silent):
             self.complete(task, output)
@@ -109,7 +116,15 @@ class Tasks:
     def complete(self, task: Task, output: Any) -> None:
         """Answer an attempt with its output."""
         self._answer(
-            task, CompleteAttempt(f"{task.id}/completed", task.run, task.address, task.attempt, output, task.item)
+            task,
+            CompleteAttempt(
+                id=f"{task.id}/completed",
+                run=task.run,
+                address=task.address,
+                attempt=task.attempt,
+                output=output,
+                item=task.item,
+            ),
         )
 
     def fail(
@@ -120,7 +135,15 @@ class Tasks:
         self._answer(
             task,
             FailAttempt(
-                f"{task.id}/failed", task.run, task.address, task.attempt, code, message, retryable, after_ms, task.item
+                id=f"{task.id}/failed",
+                run=task.run,
+                address=task.address,
+                attempt=task.attempt,
+                code=code,
+                message=message,
+                retryable=retryable,
+                retry_after_ms=after_ms,
+                item=task.item,
             ),
         )
 

@@ -19,7 +19,7 @@ from streamflow.core.contiguity import Verdict
 from streamflow.core.outbox import usable_topic
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
-from streamflow.engine.draft import Limits
+from streamflow.engine.builder import Limits
 from streamflow.engine.effects import PrintLine
 from streamflow.engine.overlay import META, Overlay
 from streamflow.errors import OperationError

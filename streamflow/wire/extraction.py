@@ -158,7 +158,7 @@ class _Rule:
             time_ms = epoch_ms(attributes.time if self._time is None else self._time(decoded))
         return Occurrence(
             self._spec,
-            Event(self.name, id_, time_ms, data, source),
+            Event(name=self.name, id=id_, time_ms=time_ms, data=data, source=source),
             _scalar_text(self._key(decoded)) or None,
             attributes.trace,
         )

@@ -74,17 +74,17 @@ def decode_transition(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Tra
             "bad_transition", "expected a transition but the value is none; only the engine writes this topic"
         ) from error
     return Transition(
-        raw.run,
-        raw.definition,
-        raw.version,
-        raw.key,
-        raw.seq,
-        raw.at_ms,
-        raw.cause,
-        data,
-        raw.step,
-        raw.attempt,
-        raw.scope,
+        run=raw.run,
+        definition=raw.definition,
+        version=raw.version,
+        key=raw.key,
+        seq=raw.seq,
+        at_ms=raw.at_ms,
+        cause=raw.cause,
+        data=data,
+        step=raw.step,
+        attempt=raw.attempt,
+        scope=raw.scope,
     )
 
 

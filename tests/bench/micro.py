@@ -21,9 +21,9 @@ from streamflow.definition.compile import plan_of
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.plan import Plan
 from streamflow.definition.syntax import parse_catalog, parse_definition
-from streamflow.engine.commands import Start
+from streamflow.engine.builder import Limits
+from streamflow.engine.commands import DefinitionRef
 from streamflow.engine.decide import decide
-from streamflow.engine.draft import Limits
 from streamflow.engine.overlay import Overlay
 from streamflow.ids import partition_of
 from streamflow.runtime.store import RocksStore
@@ -44,7 +44,7 @@ class _Contents:
         self._content = content.decode()
         self._plan = plan_of(content)
 
-    def content(self, start: Start) -> str | None:
+    def content(self, start: DefinitionRef) -> str | None:
         return self._content
 
     def plan(self, sha: str, content: str) -> Plan:

@@ -59,7 +59,7 @@ def measure(stage: Stage) -> list[Row]:
         wait_ready(world, engine, ingress)
         empty = _rss_mb(engine)
         began = time.monotonic()
-        append(bootstrap, topic, _starts("far", far, c.Start(waiting.sha, waiting.offset), _FAR))
+        append(bootstrap, topic, _starts("far", far, c.DefinitionRef(waiting.sha, waiting.offset), _FAR))
         drained(world)
         loaded_s = time.monotonic() - began
         held = _rss_mb(engine)
@@ -67,7 +67,7 @@ def measure(stage: Stage) -> list[Row]:
 
         due_ms = (time.time() + (_LOAD_S / 10 if stage.quick else _LOAD_S)) * 1000
         until = datetime.fromtimestamp(due_ms / 1000, UTC).isoformat(timespec="milliseconds")
-        append(bootstrap, topic, _starts("due", due, c.Start(waiting.sha, waiting.offset), until))
+        append(bootstrap, topic, _starts("due", due, c.DefinitionRef(waiting.sha, waiting.offset), until))
         wait(lambda: time.time() * 1000 > due_ms - 2000, "the time to come near", 120)
         sender = program("paced", bootstrap, world.source, RATE, 30.0, "new")
         drained_ms = _all_fired(world, due)
@@ -118,11 +118,24 @@ def measure(stage: Stage) -> list[Row]:
     ]
 
 
-def _starts(name: str, count: int, start: c.Start, until: str) -> Iterator[c.Deliver]:
+def _starts(name: str, count: int, start: c.DefinitionRef, until: str) -> Iterator[c.Deliver]:
     for number in range(count):
         key = f"{name}-{number}"
-        event = c.Event("bench.placed", key, int(time.time() * 1000), {"id": key, "until": until, "context": _CONTEXT})
-        yield c.Deliver(key, "bench-waiting", key, event, c.Origin(f"bench-{name}", 0, number, 0), start, "placed")
+        event = c.Event(
+            name="bench.placed",
+            id=key,
+            time_ms=int(time.time() * 1000),
+            data={"id": key, "until": until, "context": _CONTEXT},
+        )
+        yield c.Deliver(
+            id=key,
+            definition="bench-waiting",
+            key=key,
+            event=event,
+            origin=c.Origin(topic_id=f"bench-{name}", partition=0, offset=number, committed=0),
+            start=start,
+            trigger="placed",
+        )
 
 
 def _all_fired(world: World, count: int) -> float:

@@ -62,16 +62,32 @@ def catalog(topic: str = "bench") -> str:
 def start(number: int, sha: str, offset: int) -> c.Deliver:
     """The command that starts run `number`."""
     key = f"k{number}"
-    event = c.Event("bench.placed", f"e{number}", int(time.time() * 1000), {"id": key, "amount": 5, **CONTEXT})
-    origin = c.Origin("bench-placed", 0, number, 0)
-    return c.Deliver(f"s{number}", "bench-two", key, event, origin, c.Start(sha, offset), "placed")
+    event = c.Event(
+        name="bench.placed", id=f"e{number}", time_ms=int(time.time() * 1000), data={"id": key, "amount": 5, **CONTEXT}
+    )
+    origin = c.Origin(topic_id="bench-placed", partition=0, offset=number, committed=0)
+    return c.Deliver(
+        id=f"s{number}",
+        definition="bench-two",
+        key=key,
+        event=event,
+        origin=origin,
+        start=c.DefinitionRef(sha, offset),
+        trigger="placed",
+    )
 
 
 def delivery(number: int) -> c.Deliver:
     """The command that ends run `number`."""
     key = f"k{number}"
-    event = c.Event("bench.paid", f"p{number}", int(time.time() * 1000), {"id": key, "amount": 10})
-    return c.Deliver(f"d{number}", "bench-two", key, event, c.Origin("bench-paid", 0, number, 0))
+    event = c.Event(name="bench.paid", id=f"p{number}", time_ms=int(time.time() * 1000), data={"id": key, "amount": 10})
+    return c.Deliver(
+        id=f"d{number}",
+        definition="bench-two",
+        key=key,
+        event=event,
+        origin=c.Origin(topic_id="bench-paid", partition=0, offset=number, committed=0),
+    )
 
 
 def commands(runs: int, sha: str, offset: int) -> Iterator[c.Deliver]:

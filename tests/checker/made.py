@@ -23,7 +23,7 @@ def a_world() -> Recorded:
     made = _Maker()
     event = {"name": "placed", "id": "e1", "time_ms": T0, "data": {"x": 1}}
     origin = {"topic_id": "source-id", "partition": 0, "offset": 0, "committed": 0}
-    start = {"sha": SHA, "at": 0, "revision": "r"}
+    start = {"sha256": SHA, "log_offset": 0, "engine_revision": "r"}
     made.record(SOURCE, T0, KEY, {"id": "e1"})
     made.record(SOURCE, T0, KEY, {"id": "e2"})
     made.record(SOURCE, T0, KEY, {"id": "e3"})

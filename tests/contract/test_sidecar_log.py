@@ -111,10 +111,14 @@ def test_a_refusal_is_raised_with_the_engines_own_code(run: Run) -> None:
 def test_a_second_result_of_an_attempt_is_answered_by_nothing(run: Run) -> None:
     async def story(log: Log) -> None:
         started, _, _ = await begun(log, "survey")
-        suspended = SuspendAttempt(f"s/{uuid.uuid4()}", started, "question", 1, 60_000)
+        suspended = SuspendAttempt(id=f"s/{uuid.uuid4()}", run=started, address="question", attempt=1, for_ms=60_000)
         await log.ask(suspended)
         answers = [
-            await log.ask(CompleteAttempt(f"c/{uuid.uuid4()}", started, "question", 1, {"answer": number}))
+            await log.ask(
+                CompleteAttempt(
+                    id=f"c/{uuid.uuid4()}", run=started, address="question", attempt=1, output={"answer": number}
+                )
+            )
             for number in (1, 2)
         ]
         first = await heard(answers[0], 20)

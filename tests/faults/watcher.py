@@ -128,7 +128,11 @@ class Watcher:
             return
         for _ in range(1 if chance > 0.1 else 2):
             command = Decide(
-                f"decide-{uuid.uuid4().hex}", run, step, "approved" if chance < 0.45 else "rejected", "boss"
+                id=f"decide-{uuid.uuid4().hex}",
+                run=run,
+                address=step,
+                decision="approved" if chance < 0.45 else "rejected",
+                by="boss",
             )
 
             def acknowledged(error: KafkaError | None, _: Message, id_: str = command.id) -> None:

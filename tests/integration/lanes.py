@@ -91,16 +91,16 @@ class LaneBench(Bench):
         run = run_id("main", "by-hand", key, f"{key}-{self._tasks_sent}")
         values: dict[str, Any] = {"timeout_ms": 30_000, "queue_ms": 3_600_000} | changes
         return Task(
-            task_id(run, step, None, attempt),
-            idempotency_key(run, step, None),
-            run,
-            "by-hand",
-            "1",
-            key,
-            step,
-            attempt,
-            operation,
-            {"value": 1} if input is None else input,
+            id=task_id(run, step, None, attempt),
+            idempotency_key=idempotency_key(run, step, None),
+            run=run,
+            definition="by-hand",
+            version="1",
+            key=key,
+            step=step,
+            attempt=attempt,
+            operation=operation,
+            input={"value": 1} if input is None else input,
             **values,
         )
 
@@ -177,10 +177,10 @@ class LaneBench(Bench):
 
     # -- calls by definitions
 
-    def publish_calls(self, text: str, catalog: str = CATALOG) -> c.Start:
+    def publish_calls(self, text: str, catalog: str = CATALOG) -> c.DefinitionRef:
         """Publishes a definition that calls built-in operations; what starts it."""
         done = calls.publish_calls(self.settings, text, catalog)
-        return c.Start(done.sha, done.offset)
+        return c.DefinitionRef(done.sha, done.offset)
 
 
 def make_lanes(

@@ -47,7 +47,7 @@ def verdict(bench: Bench, **changes: object) -> Report:
         return judge(broker, Experiment(**changes))  # type: ignore[arg-type]
 
 
-def starts(bench: Bench, start: c.Start, count: int, name: str = "order") -> list[str]:
+def starts(bench: Bench, start: c.DefinitionRef, count: int, name: str = "order") -> list[str]:
     runs = [bench.start(start, f"{name}-{number}") for number in range(count)]
     bench.flush()
     return runs
@@ -299,7 +299,9 @@ def test_a_result_that_an_engine_takes_twice_is_caught_and_named(lanes: LaneBenc
     run = lanes.start(lanes.publish_calls(calls.definition("http://nowhere")), "order-1", calls.NAME)
     lanes.wait_history(run, "CallRequested")
     for number in range(2):
-        lanes.send(c.CompleteAttempt(f"complete-{number}", run, "first", 1, {"n": number}))
+        lanes.send(
+            c.CompleteAttempt(id=f"complete-{number}", run=run, address="first", attempt=1, output={"n": number})
+        )
     lanes.wait_saved()
     worker.stop()
     assert "one-result" in verdict(lanes).broken_promises

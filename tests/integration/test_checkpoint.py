@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from streamflow.core.cut import batches_of, whole_cut
 from streamflow.engine.overlay import encode_record
-from streamflow.engine.state import OWN, Own
+from streamflow.engine.state import OWN, PartitionState
 from streamflow.errors import EngineFault, OperationError
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.connection import aiokafka_config
@@ -246,13 +246,13 @@ def test_a_store_ahead_of_its_changelog_is_told_and_left_alone(cutter: Cutter) -
 
 def test_a_store_of_an_older_generation_of_topics_is_thrown_away(cutter: Cutter) -> None:
     with cutter.store() as store:
-        cutter.write(store, {"a": b"1", OWN: encode_record(Own(topic_id="another"))})
+        cutter.write(store, {"a": b"1", OWN: encode_record(PartitionState(topic_id="another"))})
         assert cutter.restore(store, topic_id="new") == 2
     assert cutter.contents().keys() == {b"a", OWN.encode()}
 
 
 def test_a_store_whose_changelog_alone_was_made_anew_is_kept_and_told(cutter: Cutter) -> None:
-    own = encode_record(Own(topic_id=cutter.ids[topic_name(cutter.settings, COMMANDS)]))
+    own = encode_record(PartitionState(topic_id=cutter.ids[topic_name(cutter.settings, COMMANDS)]))
     with cutter.store() as store:
         cutter.write(store, {"a": b"1", OWN: own})
         with pytest.raises(OperationError) as caught:

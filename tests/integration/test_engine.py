@@ -23,14 +23,14 @@ def test_a_run_from_start_to_end_is_told_in_runs_as_the_contract_says(bench: Ben
     start = bench.publish()
     worker = bench.worker()
     run = bench.start(start, "order-1", total=4)
-    event = c.Event("order.paid", "pay-1", 7, {"id": "order-1", "amount": 8})
+    event = c.Event(name="order.paid", id="pay-1", time_ms=7, data={"id": "order-1", "amount": 8})
     bench.send(
         c.Deliver(
-            "deliver-1",
-            "payment",
-            "order-1",
-            event,
-            c.Origin("source", 0, 99, 0),
+            id="deliver-1",
+            definition="payment",
+            key="order-1",
+            event=event,
+            origin=c.Origin(topic_id="source", partition=0, offset=99, committed=0),
             trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         )
     )
@@ -240,8 +240,16 @@ def test_marks_of_foreign_transactions_in_commands_are_no_records_and_hold_nothi
 
     for nth in range(4):
         key = bench.key_of(0, nth)
-        event = c.Event("order.placed", f"placed-{key}", 1, {"id": key, "total": 5})
-        command = c.Deliver(f"start-{nth}", "payment", key, event, c.Origin("source", 0, nth, 0), start, "placed")
+        event = c.Event(name="order.placed", id=f"placed-{key}", time_ms=1, data={"id": key, "total": 5})
+        command = c.Deliver(
+            id=f"start-{nth}",
+            definition="payment",
+            key=key,
+            event=event,
+            origin=c.Origin(topic_id="source", partition=0, offset=nth, committed=0),
+            start=start,
+            trigger="placed",
+        )
         foreign.begin_transaction()
         foreign.produce(
             bench.topic("commands"),

@@ -50,9 +50,9 @@ class Running(NamedTuple):
 
     bench: Bench
     worker: Worker
-    payment: c.Start
-    shares: c.Start
-    shipping: c.Start
+    payment: c.DefinitionRef
+    shares: c.DefinitionRef
+    shipping: c.DefinitionRef
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +109,16 @@ def test_a_record_that_is_no_command_is_dead_lettered_with_its_bytes(
 def test_a_command_in_the_wrong_partition_is_misrouted_and_moves_nothing(running: Running) -> None:
     bench = running.bench
     key = bench.key_of(0, 1)
-    event = c.Event("order.placed", "lost", 1, {"id": key, "total": 5})
-    lost = c.Deliver("lost", "payment", key, event, c.Origin("source", 0, 0, 0), running.payment, "placed")
+    event = c.Event(name="order.placed", id="lost", time_ms=1, data={"id": key, "total": 5})
+    lost = c.Deliver(
+        id="lost",
+        definition="payment",
+        key=key,
+        event=event,
+        origin=c.Origin(topic_id="source", partition=0, offset=0, committed=0),
+        start=running.payment,
+        trigger="placed",
+    )
     bench.append(1, encode_command(lost), key.encode())
     bench.flush()
     finishes(running, bench.key_of(1, 1))
@@ -122,8 +130,16 @@ def test_a_command_in_the_wrong_partition_is_misrouted_and_moves_nothing(running
 def test_a_command_over_the_limit_is_dead_lettered_with_its_size_and_first_bytes(running: Running) -> None:
     bench = running.bench
     key = bench.key_of(0, 2)
-    event = c.Event("order.paid", "big", 1, {"id": key, "note": "x" * 950_000})
-    value = encode_command(c.Deliver("big", "payment", key, event, c.Origin("source", 0, 0, 0)))
+    event = c.Event(name="order.paid", id="big", time_ms=1, data={"id": key, "note": "x" * 950_000})
+    value = encode_command(
+        c.Deliver(
+            id="big",
+            definition="payment",
+            key=key,
+            event=event,
+            origin=c.Origin(topic_id="source", partition=0, offset=0, committed=0),
+        )
+    )
     bench.append(0, value, key.encode())
     bench.flush()
     letter = bench.wait_letter("too_large")
@@ -135,7 +151,7 @@ def test_a_command_over_the_limit_is_dead_lettered_with_its_size_and_first_bytes
 def test_a_start_of_a_definition_that_nobody_published_is_dead_lettered(running: Running) -> None:
     bench = running.bench
     key = bench.key_of(0, 4)
-    run = bench.start(c.Start("0" * 64, 0), key)
+    run = bench.start(c.DefinitionRef("0" * 64, 0), key)
     letter = bench.wait_letter("unknown_definition")
     assert letter.key == key.encode()
     assert bench.history(run) == []
@@ -147,7 +163,7 @@ def test_a_start_that_names_a_later_offset_of_the_definitions_waits_for_it(runni
     key, other = bench.key_of(0, 6), bench.key_of(1, 6)
     late = bench.publish(PAYMENT.replace('"1"', '"2"'))  # of a content that is in no partition yet
     end = bench.stranger.ends(bench.topic("definitions"))[0][1]
-    run = bench.start(c.Start(sha=late.sha, at=end), key)
+    run = bench.start(c.DefinitionRef(sha256=late.sha256, log_offset=end), key)
     finishes(running, other)
     assert bench.history(run) == []
     bench.publish(PAYMENT.replace('"1"', '"3"'))

@@ -22,7 +22,7 @@ def outage(own_broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Bench]:
         yield made
 
 
-def load(bench: Bench, start: c.Start, numbers: range) -> list[str]:
+def load(bench: Bench, start: c.DefinitionRef, numbers: range) -> list[str]:
     """Appends runs that end by themselves as soon as everything is decided."""
     runs = [bench.start(start, f"order-{number}") for number in numbers]
     for number in numbers:

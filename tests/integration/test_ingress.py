@@ -252,7 +252,7 @@ def test_every_event_after_an_acknowledged_publication_is_matched_by_it(bench: B
         shas.append(bench.publish("loan", f"v{n}", on="created", created=by_path(source, "created", id={"path": "id"})))
         bench.send(source, {"kind": "created", "order": "a", "id": f"e-{n}"})
     bench.read(source, 20)
-    matched = [shas.index(command.start.sha) for command in starts(bench.commands()) if command.start]
+    matched = [shas.index(command.start.sha256) for command in starts(bench.commands()) if command.start]
     assert len(matched) == 20
     # a later one, if it was published before the event was read
     assert all(version >= n for n, version in enumerate(matched, 1))

@@ -51,7 +51,7 @@ class Play:
         self.runs = self.started(start)
         self.repeatable = 0
 
-    def started(self, start: c.Start) -> list[str]:
+    def started(self, start: c.DefinitionRef) -> list[str]:
         runs = [self.bench.start(start, f"order-{number}", calls.NAME) for number in range(RUNS)]
         self.bench.flush()
         return runs

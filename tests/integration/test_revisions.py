@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamflow.engine.commands import REVISION, Start
+from streamflow.engine.commands import REVISION, DefinitionRef
 from streamflow.errors import Rejected
 from streamflow.kafka.publication import enable_revision, read_log
 from streamflow.kafka.revisions import enable, revisions
@@ -39,7 +39,7 @@ def test_a_worker_leaves_a_partition_alone_whose_runs_have_a_revision_that_it_do
     start = bench.publish()
     worker = bench.worker()
     bench.wait_open(worker)
-    bench.start(Start(start.sha, start.at, "99+next"), "order-1")
+    bench.start(DefinitionRef(start.sha256, start.log_offset, "99+next"), "order-1")
     stopped = bench.wait_line(worker, "partition_stopped")
     assert "99+next" in stopped["error"]
     run = bench.start(start, bench.key_of(1 - stopped["partition"]))

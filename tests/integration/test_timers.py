@@ -51,13 +51,15 @@ LONGER = DELAYS.replace("name: delays", "name: longer").replace("700ms", "3s")
 class Running(NamedTuple):
     bench: Bench
     worker: Worker
-    delays: c.Start
-    limits: c.Start
-    longer: c.Start
+    delays: c.DefinitionRef
+    limits: c.DefinitionRef
+    longer: c.DefinitionRef
 
     def watermark(self, at_ms: int) -> None:
         """Ingress has read everything of the payments that was appended before `at_ms`."""
-        self.bench.send(c.AdvanceWatermark(f"watermark/payments/{at_ms}", "payments", 1, {"0": at_ms}))
+        self.bench.send(
+            c.AdvanceWatermark(id=f"watermark/payments/{at_ms}", topic="payments", partitions=1, at_ms={"0": at_ms})
+        )
 
 
 @pytest.fixture(scope="module")

@@ -115,7 +115,7 @@ class Bench:
     def topic(self, role: str) -> str:
         return f"{self.prefix}{role}"
 
-    def publish(self, definition: str = PAYMENT, *, shipped_to: str = "shipments") -> c.Start:
+    def publish(self, definition: str = PAYMENT, *, shipped_to: str = "shipments") -> c.DefinitionRef:
         """Publishes a definition; what starts it."""
         parsed, events = parse_definition(definition), parse_catalog(CATALOG.replace("TOPIC", shipped_to))
         entries = {
@@ -126,7 +126,7 @@ class Bench:
         published = publish(
             self.settings, name=parsed.name, version=parsed.version, content=canonical(parsed, events), events=entries
         )
-        return c.Start(published.sha, published.offset)
+        return c.DefinitionRef(published.sha, published.offset)
 
     def worker(self, name: str = "engine", *, kind: type[Worker] = Forked, **options: Any) -> Worker:
         """Starts an engine worker, with static membership under its name; `options` are settings of the engine."""
@@ -186,11 +186,13 @@ class Bench:
     def flush(self) -> None:
         assert self.producer.flush(60) == 0
 
-    def start(self, start: c.Start, key: str, definition: str = "payment", **data: Any) -> str:
+    def start(self, start: c.DefinitionRef, key: str, definition: str = "payment", **data: Any) -> str:
         """Appends a start by event; the id of the run, once the broker has it."""
-        event = c.Event("order.placed", f"placed-{key}", 1, {"id": key, "total": 5, **data})
-        origin = c.Origin("source", 0, self._next(), 0)
-        delivery = c.Deliver(f"start-{key}", definition, key, event, origin, start, "placed")
+        event = c.Event(name="order.placed", id=f"placed-{key}", time_ms=1, data={"id": key, "total": 5, **data})
+        origin = c.Origin(topic_id="source", partition=0, offset=self._next(), committed=0)
+        delivery = c.Deliver(
+            id=f"start-{key}", definition=definition, key=key, event=event, origin=origin, start=start, trigger="placed"
+        )
         return self.run_of(delivery, self.acknowledged(delivery))
 
     def run_of(self, start: c.Deliver | c.StartRun, offset: int) -> str:
@@ -233,9 +235,13 @@ class Bench:
     ) -> None:
         """Appends the delivery of an event."""
         offset = self._next()
-        event = c.Event(name, event_id or f"{name}-{key}-{offset}", time_ms, {"id": key, "amount": 10, **data})
-        origin = c.Origin("source", 0, offset, 0)
-        self.send(c.Deliver(f"deliver-{event.id}", definition, key, event, origin), flush=flush)
+        event = c.Event(
+            name=name, id=event_id or f"{name}-{key}-{offset}", time_ms=time_ms, data={"id": key, "amount": 10, **data}
+        )
+        origin = c.Origin(topic_id="source", partition=0, offset=offset, committed=0)
+        self.send(
+            c.Deliver(id=f"deliver-{event.id}", definition=definition, key=key, event=event, origin=origin), flush=flush
+        )
 
     def key_of(self, partition: int, nth: int = 0) -> str:
         """A key that lives in `partition`."""

@@ -10,11 +10,11 @@ import msgspec
 
 from streamflow.core.outbox import PREFIX as OUTBOX
 from streamflow.core.outbox import Unsent
+from streamflow.engine.builder import Limits
 from streamflow.engine.commands import AdvanceWatermark, Continue, ContinueDelivery, Deliver
-from streamflow.engine.draft import Limits
 from streamflow.engine.evolve import evolve
 from streamflow.engine.overlay import META, decode_record, encode_record
-from streamflow.engine.state import OWN, Own, RunState
+from streamflow.engine.state import OWN, PartitionState, RunState
 from streamflow.engine.tasks import Task
 from streamflow.engine.transitions import (
     AttemptFailed,
@@ -131,7 +131,7 @@ class Fold:
         if self.applied[command.id] > 1:
             raise LawBroken("no command is applied twice", command.id)
 
-    def own(self) -> Own:
+    def own(self) -> PartitionState:
         return self._partition.overlay.own
 
     def armed_up_to(self, at_ms: int) -> list[str]:

@@ -14,16 +14,16 @@ from streamflow.core.partition import PartitionCore
 from streamflow.engine.commands import (
     Command,
     CompleteAttempt,
+    DefinitionRef,
     Deliver,
     FailAttempt,
-    Start,
     StartRun,
     SuspendAttempt,
     start_of,
 )
 from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import META, encode_record
-from streamflow.engine.state import OWN, Counts, Own
+from streamflow.engine.state import OWN, Counts, PartitionState
 from streamflow.errors import OperationError
 from streamflow.simulation.log import RUNS, Stored
 from streamflow.simulation.worker import Partition, Worker
@@ -34,7 +34,7 @@ from tests.property.protocol import Protocol, a_mutant
 from tests.property.timer_mutants import TimerSentOnce, TimersOfADowntime, TimerStaysBlocked
 
 
-def with_counts(own: Own, counts: Counts) -> Own:
+def with_counts(own: PartitionState, counts: Counts) -> PartitionState:
     return msgspec.structs.replace(own, counts=counts)
 
 
@@ -163,7 +163,7 @@ class FencedTooLate(Partition):
 class CountsOfProcess(PartitionCore):
     counts = Counts()
 
-    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
+    def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
         decision = super()._decide(with_counts(own, self.counts), command, record)
         self.counts = decision.changes[OWN].counts
         return decision
@@ -202,7 +202,7 @@ def _reversed(output: Output) -> Output:
 
 
 class DropsSecond(PartitionCore):
-    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
+    def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
         decision = super()._decide(own, command, record)
         if len(decision.transitions) > 2:
             decision.transitions.pop(1)
@@ -218,11 +218,11 @@ class SeqDropped(Partition):
 class OwnTime(PartitionCore):
     now_ms = 0
 
-    def take(self, record: Record, now_ms: int) -> Start | None:
+    def take(self, record: Record, now_ms: int) -> DefinitionRef | None:
         self.now_ms = now_ms
         return super().take(record, now_ms)
 
-    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
+    def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
         return super()._decide(own, command, record._replace(timestamp_ms=self.now_ms))
 
 
@@ -233,7 +233,7 @@ class OwnClock(Partition):
 
 
 class Newest(PartitionCore):
-    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
+    def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
         if isinstance(command, StartRun | Deliver) and command.start is not None:
             definitions: Any = self._definitions
             newest = max(
@@ -246,7 +246,7 @@ class Newest(PartitionCore):
                 default=None,
             )
             if newest is not None:
-                start = msgspec.structs.replace(command.start, sha=newest.plan.sha, at=newest.at)
+                start = msgspec.structs.replace(command.start, sha256=newest.plan.sha, log_offset=newest.at)
                 command = msgspec.structs.replace(command, start=start)
         return super()._decide(own, command, record)
 
@@ -258,10 +258,10 @@ class NewestDefinition(Partition):
 
 
 class NotAwaited(PartitionCore):
-    def _missing(self, start: Start) -> Start | None:
+    def _missing(self, start: DefinitionRef) -> DefinitionRef | None:
         return None
 
-    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
+    def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
         start = start_of(command)
         if start is not None and super()._missing(start) is not None:
             definitions, self._definitions = self._definitions, _Nothing()
@@ -290,7 +290,7 @@ class _Nothing:
 
 
 class AtItsTime(PartitionCore):
-    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
+    def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
         due = getattr(command, "due_ms", 0)
         return super()._decide(own, command, record._replace(timestamp_ms=max(due, record.timestamp_ms)))
 
@@ -361,7 +361,7 @@ def _first_of_all(output: Output) -> Output:
 
 
 class TakesAnyAttempt(PartitionCore):
-    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
+    def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
         if isinstance(command, CompleteAttempt | FailAttempt):
             head = self.overlay.get(f"run/{command.run}")
             state = (
@@ -381,7 +381,7 @@ class AnyAttempt(Partition):
 
 
 class KeepsTimers(PartitionCore):
-    def _decide(self, own: Own, command: Command, record: Record) -> Decision:
+    def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
         decision = super()._decide(own, command, record)
         if isinstance(command, SuspendAttempt):
             for key in [key for key, record in decision.changes.items() if record is None and key.startswith("timer/")]:

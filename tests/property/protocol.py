@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from streamflow.definition.catalog import ChildSpec
+from streamflow.engine.builder import Limits
 from streamflow.engine.commands import CancelRun, Command, Decide, RetryStep, SkipStep
-from streamflow.engine.draft import Limits
 from streamflow.engine.tasks import Task
 from streamflow.errors import OperationError
 from streamflow.simulation.driver import TOMBSTONE_RETENTION_MS, Simulation
@@ -247,7 +247,13 @@ class Protocol(RuleBasedStateMachine):
             run, step = asked[place % len(asked)]
             self.requests += 1
             self.simulation.append(
-                Decide(f"request-{self.requests}", run, step, "approved" if yes else "rejected", "someone")
+                Decide(
+                    id=f"request-{self.requests}",
+                    run=run,
+                    address=step,
+                    decision="approved" if yes else "rejected",
+                    by="someone",
+                )
             )
 
     # -- task workers

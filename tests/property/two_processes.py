@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from streamflow.engine.draft import Limits
+from streamflow.engine.builder import Limits
 from streamflow.engine.tasks import Task
 from streamflow.errors import OperationError
 from streamflow.simulation.driver import Simulation

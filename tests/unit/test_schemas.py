@@ -30,8 +30,16 @@ def test_example_definitions_fit_their_schemas(folder: Path, part: str) -> None:
 
 
 def test_a_transition_as_it_is_sent_fits_its_schema() -> None:
-    started = RunStarted("placed", Event("order.placed", "e1", 1, {"id": "o1"}), "ab", "1")
-    _, value, _ = encode_transition(Transition("0-1", "orders", "1", "o1", 1, 5, "c1", started), None)
+    started = RunStarted(
+        trigger="placed",
+        event=Event(name="order.placed", id="e1", time_ms=1, data={"id": "o1"}),
+        sha="ab",
+        revision="1",
+    )
+    _, value, _ = encode_transition(
+        Transition(run="0-1", definition="orders", version="1", key="o1", seq=1, at_ms=5, cause="c1", data=started),
+        None,
+    )
     validator = jsonschema_rs.validator_for(schemas()["transition.json"])
     validator.validate(msgspec.json.decode(value))
     assert not validator.is_valid({"run": "0-1"})

@@ -29,7 +29,7 @@ from streamflow.engine.transitions import WaitSatisfied
 
 if TYPE_CHECKING:
     from streamflow.definition.plan import Plan
-    from streamflow.engine.draft import Draft, RunDraft
+    from streamflow.engine.builder import DecisionBuilder, RunBuilder
 
 Opened = Callable[[str], tuple[RunState, "Plan"]]  # the head and the plan of an open run
 
@@ -37,14 +37,14 @@ Opened = Callable[[str], tuple[RunState, "Plan"]]  # the head and the plan of an
 class Mailbox:
     """The mailbox of `definition` and `key` in a draft. `save` writes what has changed."""
 
-    __slots__ = ("_before", "_mail", "continue_due", "definition", "draft", "entries", "key", "name", "runs")
+    __slots__ = ("_before", "_mail", "builder", "continue_due", "definition", "entries", "key", "name", "runs")
 
-    def __init__(self, draft: Draft, definition: str, key: str) -> None:
-        self.draft = draft
+    def __init__(self, builder: DecisionBuilder, definition: str, key: str) -> None:
+        self.builder = builder
         self.definition = definition
         self.key = key
         self.name = mailbox_name(definition, key)
-        self._before: Box = draft.get(box_key(self.name)) or EMPTY
+        self._before: Box = builder.get(box_key(self.name)) or EMPTY
         self._mail: dict[int, Mail] = {}
         self.runs: dict[str, OpenRun] = {run.run: run for run in self._before.runs}  # oldest first
         self.entries: dict[int, Entry] = {entry.offset: entry for entry in self._before.entries}  # in arrival order
@@ -59,7 +59,7 @@ class Mailbox:
         )
         box = Box(runs, tuple(there.values()), self.continue_due)
         if box != self._before:
-            self.draft.put(box_key(self.name), box if box != EMPTY else None)
+            self.builder.put(box_key(self.name), box if box != EMPTY else None)
             self._before = box
 
     # -- entries
@@ -72,20 +72,20 @@ class Mailbox:
     def keep(self, offset: int) -> None:
         """Write the payload of an entry, and when keeping it ends."""
         entry = self.entries[offset]
-        self.draft.put(mail_key(self.name, offset), self._mail[offset])
+        self.builder.put(mail_key(self.name, offset), self._mail[offset])
         if (due_ms := entry.due_ms) is not None:
-            self.draft.put(due_key(due_ms, self.name, offset), 1)
+            self.builder.put(due_key(due_ms, self.name, offset), 1)
 
     def mail(self, offset: int) -> Mail:
         """An entry's event with its identity."""
         found = self._mail.get(offset)
         if found is None:
-            found = self._mail[offset] = self.draft.get(mail_key(self.name, offset))
+            found = self._mail[offset] = self.builder.get(mail_key(self.name, offset))
         return found
 
     def is_full(self, size: int) -> bool:
         """Whether there is no room for another event of `size` bytes."""
-        limits = self.draft.limits
+        limits = self.builder.limits
         return (
             len(self.entries) >= limits.kept_events
             or sum(entry.size for entry in self.entries.values()) + size > limits.mailbox_bytes
@@ -98,7 +98,7 @@ class Mailbox:
 
     # -- claims
 
-    def claim_for(self, run: RunDraft, step: StepPlan) -> bool:
+    def claim_for(self, run: RunBuilder, step: StepPlan) -> bool:
         """Let a wait that begins take the oldest entry that it accepts; whether it took one. Nothing is taken while a
         Continue is due, which begins again at the oldest run."""
         assert isinstance(step.work, WaitPlan)
@@ -110,7 +110,7 @@ class Mailbox:
                 return True
         return False
 
-    def offer(self, run: RunDraft, entry: Entry, step: StepPlan) -> bool:
+    def offer(self, run: RunBuilder, entry: Entry, step: StepPlan) -> bool:
         """Offer an entry to a begun wait; whether the wait took it, or would have if this command might claim more
         (then a Continue is due)."""
         found = self._match(run, entry, step)
@@ -123,7 +123,7 @@ class Mailbox:
         self.entries[entry.offset] = replace(entry, miss=outcomes.nearer(entry.miss, found)) if found else entry
         return False
 
-    def _match(self, run: RunDraft, entry: Entry, step: StepPlan) -> ClausePlan | Miss | None:
+    def _match(self, run: RunBuilder, entry: Entry, step: StepPlan) -> ClausePlan | Miss | None:
         """The clause of a begun wait that accepts an entry, or why none does."""
         work, state, name = step.work, run.head.steps[step.id], run.head.run
         assert isinstance(work, WaitPlan)
@@ -154,35 +154,37 @@ class Mailbox:
         if work.since == "here":
             assert state is not None
             assert state.since_offset is not None
-            offset, at_ms = state.since_offset, state.began_ms
+            offset, at_ms = state.since_offset, state.first_attempt_ms
         return entry.offset > offset or (bool(work.keep_ms) and entry.at_ms + (work.keep_ms or 0) >= at_ms)
 
-    def _may_claim(self, run: RunDraft, entry: Entry) -> bool:
-        draft = self.draft
+    def _may_claim(self, run: RunBuilder, entry: Entry) -> bool:
+        builder = self.builder
         return (
             not run.full
-            and draft.claims < draft.limits.claims
-            and (not draft.claims or draft.claimed_bytes + entry.size <= draft.limits.claimed_bytes)
+            and builder.claims < builder.limits.claims
+            and (not builder.claims or builder.claimed_bytes + entry.size <= builder.limits.claimed_bytes)
         )
 
-    def _claim(self, run: RunDraft, entry: Entry, step: StepPlan, clause: ClausePlan) -> None:
-        draft, is_copy, offset = self.draft, step.work.take == "every", entry.offset  # type: ignore[union-attr]
-        draft.claims += 1
-        draft.claimed_bytes += entry.size
+    def _claim(self, run: RunBuilder, entry: Entry, step: StepPlan, clause: ClausePlan) -> None:
+        builder, is_copy, offset = self.builder, step.work.take == "every", entry.offset  # type: ignore[union-attr]
+        builder.claims += 1
+        builder.claimed_bytes += entry.size
         taken = entry.taken or ("" if is_copy else "one")
         self.entries[offset] = replace(entry, taken=taken, claims=entry.claims + 1)
         open_run = self.runs[run.head.run]
         self.runs[open_run.run] = replace(open_run, took=(*open_run.took, offset))
-        run.record(WaitSatisfied(clause.id, self.mail(offset).event, offset, is_copy), step.id)
+        run.record(
+            WaitSatisfied(outcome=clause.id, event=self.mail(offset).event, offset=offset, is_copy=is_copy), step.id
+        )
 
     def require_continue(self) -> None:
         """Have the rest of the claims made by another command."""
         if not self.continue_due:
             self.continue_due = True
-            draft = self.draft
-            place = f"{draft.partition.topic_id}/{draft.partition.partition}/{draft.offset}"
+            builder = self.builder
+            place = f"{builder.partition.topic_id}/{builder.partition.partition}/{builder.offset}"
             command = ContinueDelivery(id=f"deliveries/{place}", definition=self.definition, key=self.key)
-            draft.effects.append(AppendCommand(self.key, command))
+            builder.effects.append(AppendCommand(self.key, command))
 
     # -- what leaves
 
@@ -197,7 +199,7 @@ class Mailbox:
 
     def is_useful(self, entry: Entry, opened: Opened) -> bool:
         """Whether keeping an entry lasts, or an open run has a wait for it that may still begin."""
-        now = self.draft.now_ms
+        now = self.builder.now_ms
         if entry.copies_until_ms is not None and now <= entry.copies_until_ms:
             return True
         if entry.until_ms is not None and not entry.taken and now <= entry.until_ms:
@@ -216,22 +218,24 @@ class Mailbox:
 
     def _remove(self, entry: Entry) -> None:
         """An entry's delivery ends: as a start or a claim, or because nobody took it in its time."""
-        draft, offset = self.draft, entry.offset
+        builder, offset = self.builder, entry.offset
         mail = self.mail(offset)
         del self.entries[offset]
-        draft.put(mail_key(self.name, offset), None)
+        builder.put(mail_key(self.name, offset), None)
         if (due_ms := entry.due_ms) is not None:
-            draft.put(due_key(due_ms, self.name, offset), None)
+            builder.put(due_key(due_ms, self.name, offset), None)
         outcome = "started" if entry.taken == "start" else "claimed" if entry.claims else "expired"
         reason = ""
         if outcome == "expired":
             miss = entry.miss or (outcomes.NO_WAIT if self.runs else outcomes.NO_RUN)
             reason = miss.reason
-            outcomes.publish(draft, self.name, mail.event, entry, outcome, reason, miss)
-        known = memory.find(draft, self.name, mail.identity)
-        record = Remembered(outcome, offset, draft.offset, draft.now_ms, mail.position)
-        memory.remember(draft, "trail" if outcome == "expired" else "seen", self.name, mail.identity, record, known)
-        outcomes.count(draft, self.definition, entry.name, outcome, reason)
+            outcomes.publish(builder, self.name, mail.event, entry, outcome, reason, miss)
+        known = memory.find(builder, self.name, mail.identity)
+        record = Remembered(
+            outcome=outcome, offset=offset, last=builder.offset, at_ms=builder.now_ms, position=mail.position
+        )
+        memory.remember(builder, "trail" if outcome == "expired" else "seen", self.name, mail.identity, record, known)
+        outcomes.count(builder, self.definition, entry.name, outcome, reason)
 
 
 def _to_begin(head: RunState, plan: Plan, event: str) -> Iterator[WaitPlan]:

@@ -8,8 +8,8 @@ from streamflow.engine.effects import Unclaimed
 from streamflow.engine.mailbox.records import Entry, Miss, names_of, tally_key
 
 if TYPE_CHECKING:
+    from streamflow.engine.builder import DecisionBuilder
     from streamflow.engine.commands import Event
-    from streamflow.engine.draft import Draft
 
 DELIVERED = "delivered"  # counted beside the outcomes: delivered = sum of outcomes + what is kept
 
@@ -30,23 +30,23 @@ def _rank(miss: Miss) -> int:
     return _RANK[miss.reason.partition(":")[0]]
 
 
-def count(draft: Draft, definition: str, event: str, outcome: str, reason: str = "") -> None:
+def count(builder: DecisionBuilder, definition: str, event: str, outcome: str, reason: str = "") -> None:
     """Count a delivery of `event`, or how it ended."""
     name = f"{event}/{outcome}/{reason}" if reason else f"{event}/{outcome}"
-    counts = draft.tallies.get(definition)
+    counts = builder.tallies.get(definition)
     if counts is None:
-        counts = draft.tallies[definition] = dict(draft.view.get(tally_key(definition)) or {})
+        counts = builder.tallies[definition] = dict(builder.view.get(tally_key(definition)) or {})
     counts[name] = counts.get(name, 0) + 1
 
 
 def publish(
-    draft: Draft, mailbox: str, event: Event, entry: Entry, outcome: str, reason: str, miss: Miss | None
+    builder: DecisionBuilder, mailbox: str, event: Event, entry: Entry, outcome: str, reason: str, miss: Miss | None
 ) -> None:
     """Record in the topic `unclaimed` that nobody took `event`: by which name it is known, why, and how near a run
     was."""
     definition, key = names_of(mailbox)
     run, step = (miss.run, miss.step) if miss is not None else (None, None)
-    draft.effects.append(
+    builder.effects.append(
         Unclaimed(
             definition=definition,
             key=key,
@@ -59,6 +59,6 @@ def publish(
             step=step,
             offset=entry.offset,
             arrived_ms=entry.at_ms,
-            ended_ms=draft.now_ms,
+            ended_ms=builder.now_ms,
         )
     )

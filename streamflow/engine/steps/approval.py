@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamflow.definition.plan import ApprovalPlan, StepPlan
-from streamflow.engine.evaluation import TEXT_CHARS, Place
+from streamflow.engine.evaluation import TEXT_CHARS, EvaluationContext
 from streamflow.engine.state import StepState
 from streamflow.engine.steps.kind import FactRule, FiredTimer, FormatTime, StepKind, ended, short, timed_out
 from streamflow.engine.transitions import ApprovalExpired, ApprovalGiven, ApprovalRequested, Transition
 
 if TYPE_CHECKING:
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 
-def begin(run: RunDraft, step: StepPlan, work: ApprovalPlan) -> None:
-    text = Place(run).text(work.text, "approval/text")[:TEXT_CHARS]
-    due = None if work.within_ms is None else run.draft.now_ms + work.within_ms
+def begin(run: RunBuilder, step: StepPlan, work: ApprovalPlan) -> None:
+    text = EvaluationContext(run).text(work.text, "approval/text")[:TEXT_CHARS]
+    due = None if work.within_ms is None else run.builder.now_ms + work.within_ms
     run.record(ApprovalRequested(text=text, who=work.who, form=work.form, due_ms=due), step.id)
 
 
-def expire(run: RunDraft, step: StepPlan, timer: FiredTimer) -> None:
+def expire(run: RunBuilder, step: StepPlan, timer: FiredTimer) -> None:
     run.record(ApprovalExpired(due_ms=timer.due_ms), step.id)
 
 

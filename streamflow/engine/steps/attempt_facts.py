@@ -38,13 +38,13 @@ def counted(
     """The state of a list after a fact about one of its items."""
     state = known(before)
     items = state.items or Items(total=0)
-    again = None if items.again is None else max(items.again, item + 1)
+    retry_cursor = None if items.retry_cursor is None else max(items.retry_cursor, item + 1)
     after = Items(
         total=items.total,
         begun=items.begun + begun,
         ended=items.ended + ended,
         failed=items.failed + failed,
-        again=again,
+        retry_cursor=retry_cursor,
     )
     return replace(state, items=after)
 
@@ -85,7 +85,12 @@ def _suspended(before: StepState | None, transition: Transition) -> StepState:
 def _suspended_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
     data = transition.data
     if data.item is not None:
-        after = ItemState(status="suspended", attempt=transition.attempt or 0, spent=data.spent, due_ms=data.due_ms)
+        after = ItemState(
+            status="suspended",
+            attempt=transition.attempt or 0,
+            attempts_before_retry=data.attempts_before_retry,
+            due_ms=data.due_ms,
+        )
         yield from item_changes(transition, after, armed_ms=data.armed_ms, due_ms=data.due_ms)
 
 
@@ -116,7 +121,7 @@ def _failed(before: StepState | None, transition: Transition) -> StepState:
     data, attempt = transition.data, transition.attempt or 0
     if data.item is not None:
         over = data.retry_ms is None
-        never_requested = attempt == data.spent  # its values could not be computed
+        never_requested = attempt == data.attempts_before_retry  # its values could not be computed
         return counted(before, begun=never_requested, ended=over, failed=over, item=data.item)
     if data.outcome is not None:
         return StepState(status="done", outcome=data.outcome, attempt=known(before).attempt)
@@ -129,7 +134,7 @@ def _failed_records(state: RunState, transition: Transition, reads: frozenset[st
         after = ItemState(
             status="failed" if data.retry_ms is None else "retrying",
             attempt=transition.attempt or 0,
-            spent=data.spent,
+            attempts_before_retry=data.attempts_before_retry,
             due_ms=data.retry_ms,
         )
         yield from item_changes(transition, after, armed_ms=data.armed_ms, due_ms=data.retry_ms)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from streamflow.definition.plan import NO_OUTCOME, CallPlan, ChildPlan, RetryPlan, StepPlan
 from streamflow.engine import commands as c
 from streamflow.engine.effects import AppendCommand, SendTask
-from streamflow.engine.evaluation import Parked, Place
+from streamflow.engine.evaluation import EvaluationContext, ParkStep
 from streamflow.engine.state import LIST_CHUNK, ItemState, StepState, list_key
 from streamflow.engine.steps.kind import FiredTimer
 from streamflow.engine.tasks import CancelTask, Task, idempotency_key, task_id
@@ -17,7 +17,7 @@ from streamflow.engine.transitions import AttemptFailed, CallRequested, ChildReq
 from streamflow.ids import run_id
 
 if TYPE_CHECKING:
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 OUT_OF_TIME = frozenset({"attempt_timeout", "attempt_lost", "queue_expired", "deadline_passed", "callback_missed"})
 
@@ -27,7 +27,7 @@ class Pending:
 
     __slots__ = ("item", "run", "state", "step")
 
-    def __init__(self, run: RunDraft, step: StepPlan, state: StepState | ItemState, item: int | None) -> None:
+    def __init__(self, run: RunBuilder, step: StepPlan, state: StepState | ItemState, item: int | None) -> None:
         self.run = run
         self.step = step
         self.state = state
@@ -39,43 +39,55 @@ class Pending:
         return self.state.due_ms if self.item is not None else None
 
     @property
-    def spent(self) -> int:
+    def attempts_before_retry(self) -> int:
         """The attempts before a person's retry, as facts of items carry them."""
-        return self.state.spent if self.item is not None else 0
+        return self.state.attempts_before_retry if self.item is not None else 0
 
 
 def begin_attempt(
-    run: RunDraft, step: StepPlan, attempt: int, *, spent: int = 0, item: int | None = None, armed_ms: int | None = None
+    run: RunBuilder,
+    step: StepPlan,
+    attempt: int,
+    *,
+    attempts_before_retry: int = 0,
+    item: int | None = None,
+    armed_ms: int | None = None,
 ) -> None:
     """Make an attempt, of one item if the step has a list. `armed_ms` is the item's timer that this ends. Raises
-    Parked."""
-    draft, head, work = run.draft, run.head, step.work
+    ParkStep."""
+    builder, head, work = run.builder, run.head, step.work
     assert isinstance(work, CallPlan | ChildPlan)
     state = head.steps.get(step.id)
     deadline = state.deadline_ms if state is not None else None
     if deadline is None and item is None and work.within_ms is not None:
-        deadline = draft.now_ms + work.within_ms
+        deadline = builder.now_ms + work.within_ms
     element = (
-        None if item is None else (item, draft.get(list_key(head.run, step.id, item // LIST_CHUNK))[item % LIST_CHUNK])
+        None
+        if item is None
+        else (item, builder.get(list_key(head.run, step.id, item // LIST_CHUNK))[item % LIST_CHUNK])
     )
-    unseen = unfinished_inputs(run, work) if state is None else ()
-    place = Place(run, element, None, unseen) if state is None else Place(run, element, state.began_ms, state.unseen)
+    inputs_not_ready = unfinished_inputs(run, work) if state is None else ()
+    place = (
+        EvaluationContext(run, element, None, inputs_not_ready)
+        if state is None
+        else EvaluationContext(run, element, state.first_attempt_ms, state.inputs_not_ready)
+    )
     values = place.values(work.values, "with")
     task = task_id(head.run, step.id, item, attempt)
     if isinstance(work, ChildPlan):
         place.valid(work.validator, values, "with")
         key = place.key(work.key, "run/key")
-        child = run_id(draft.limits.environment, work.definition, key, task)
+        child = run_id(builder.limits.environment, work.definition, key, task)
         command = c.StartRun(
             id=f"child/{task}",
             definition=work.definition,
             key=key,
-            start=c.Start(sha=work.sha, at=head.at, revision=head.revision),
-            event=c.Event(name="", id=task, time_ms=draft.now_ms, data=values),
-            trace=draft.trace,
+            start=c.DefinitionRef(sha256=work.sha, log_offset=head.at, engine_revision=head.revision),
+            event=c.Event(name="", id=task, time_ms=builder.now_ms, data=values),
+            trace=builder.trace,
             parent=c.Parent(run=head.run, key=head.key, address=step.id, attempt=attempt, item=item),
         )
-        place.fits(command, "with")
+        place.check_size(command, "with")
         requested = ChildRequested(
             child=child,
             definition=work.definition,
@@ -83,24 +95,24 @@ def begin_attempt(
             key=key,
             input=values,
             due_ms=deadline,
-            spent=spent,
+            attempts_before_retry=attempts_before_retry,
             item=item,
-            unseen=unseen,
+            inputs_not_ready=inputs_not_ready,
         )
         run.record(requested, step.id, attempt=attempt)
-        draft.effects.append(AppendCommand(key, command))
+        builder.effects.append(AppendCommand(key, command))
         return
-    lost = draft.now_ms + work.queue_ms + work.timeout_ms + draft.limits.lost_ms
+    lost = builder.now_ms + work.queue_ms + work.timeout_ms + builder.limits.lost_ms
     called = CallRequested(
         operation=work.operation,
         lane=work.lane,
         input=values,
         due_ms=lost if deadline is None or item is not None else min(lost, deadline),
         deadline_ms=deadline,
-        spent=spent,
+        attempts_before_retry=attempts_before_retry,
         item=item,
         armed_ms=armed_ms,
-        unseen=unseen,
+        inputs_not_ready=inputs_not_ready,
     )
     run.record(called, step.id, attempt=attempt)
     whole = Task(
@@ -118,12 +130,12 @@ def begin_attempt(
         queue_ms=work.queue_ms,
         deadline_ms=deadline,
         item=item,
-        trace=draft.trace,
+        trace=builder.trace,
     )
-    draft.effects.append(SendTask(work.lane, whole))
+    builder.effects.append(SendTask(work.lane, whole))
 
 
-def unfinished_inputs(run: RunDraft, work: CallPlan | ChildPlan) -> tuple[str, ...]:
+def unfinished_inputs(run: RunBuilder, work: CallPlan | ChildPlan) -> tuple[str, ...]:
     """The steps that the values of `work` name and that have not ended: were they seen once they have, attempts would
     differ from each other."""
     states, named = run.head.steps, {name for _, expression in work.values for name in expression.steps}
@@ -136,43 +148,50 @@ def unfinished_inputs(run: RunDraft, work: CallPlan | ChildPlan) -> tuple[str, .
     )
 
 
-def call_off(run: RunDraft, step: StepPlan, state: StepState | ItemState, item: int | None = None) -> None:
+def cancel_attempt(run: RunBuilder, step: StepPlan, state: StepState | ItemState, item: int | None = None) -> None:
     """Cancel an attempt that is under way: nothing waits for its result any more."""
     if state.status not in ("calling", "suspended"):
         return
-    draft, head = run.draft, run.head
+    builder, head = run.builder, run.head
     task = task_id(head.run, step.id, item, state.attempt)
     if state.child is not None:
         cancel = c.CancelRun(
             id=f"cancel/{task}", run=state.child.run, reason=f"the run {head.run} does not wait for it any more"
         )
-        draft.effects.append(AppendCommand(state.child.key, cancel))
+        builder.effects.append(AppendCommand(state.child.key, cancel))
     elif isinstance(step.work, CallPlan):
-        draft.effects.append(SendTask(step.work.lane, CancelTask(id=task, key=head.key)))
+        builder.effects.append(SendTask(step.work.lane, CancelTask(id=task, key=head.key)))
 
 
-def expire(run: RunDraft, step: StepPlan, timer: FiredTimer) -> None:
+def expire(run: RunBuilder, step: StepPlan, timer: FiredTimer) -> None:
     """The timer of a call or a child run, or of an item, has fired: it is time for the next attempt, or no answer
     came."""
     state, item = timer.state, timer.item
     pending = Pending(run, step, state, item)
     deadline = run.head.steps[step.id].deadline_ms if item is None else None
     if deadline is not None and timer.due_ms >= deadline:
-        call_off(run, step, state, item)
+        cancel_attempt(run, step, state, item)
         give_up(pending, "deadline_passed", "The step has not ended within its time.")
     elif state.status == "retrying":
         try:
-            begin_attempt(run, step, state.attempt + 1, spent=state.spent, item=item, armed_ms=pending.armed_ms)
-        except Parked as parked:
+            begin_attempt(
+                run,
+                step,
+                state.attempt + 1,
+                attempts_before_retry=state.attempts_before_retry,
+                item=item,
+                armed_ms=pending.armed_ms,
+            )
+        except ParkStep as parked:
             _unprepared(pending, parked)
     elif state.status == "suspended":
         fail(pending, "callback_missed", "The attempt waited for a callback, and none came in time.", retryable=True)
     else:
-        call_off(run, step, state, item)
+        cancel_attempt(run, step, state, item)
         fail(pending, "attempt_lost", "The attempt had no result within its time limits.", retryable=True)
 
 
-def _unprepared(pending: Pending, parked: Parked) -> None:
+def _unprepared(pending: Pending, parked: ParkStep) -> None:
     """The next attempt has no values: an item has failed, any other step is parked."""
     if pending.item is None:
         pending.run.record(StepParked(code=parked.code, at=parked.at), pending.step.id)
@@ -180,7 +199,7 @@ def _unprepared(pending: Pending, parked: Parked) -> None:
         give_up(pending, parked.code, no_values(pending.item, parked))
 
 
-def no_values(item: int, parked: Parked) -> str:
+def no_values(item: int, parked: ParkStep) -> str:
     """Why an item of a list was not attempted."""
     return f"The values of item {item} could not be computed: {parked.at} failed."
 
@@ -192,7 +211,7 @@ def fail(pending: Pending, code: str, message: str, *, retryable: bool, after_ms
     if pause is None:
         give_up(pending, code, message)
         return
-    retry = run.draft.now_ms + max(pause, after_ms, 1)  # a timer of this very moment may have been fired already
+    retry = run.builder.now_ms + max(pause, after_ms, 1)  # a timer of this very moment may have been fired already
     deadline = run.head.steps[step.id].deadline_ms
     if deadline is not None and pending.item is None:
         retry = min(retry, deadline)  # where it ends
@@ -202,7 +221,7 @@ def fail(pending: Pending, code: str, message: str, *, retryable: bool, after_ms
         retry_ms=retry,
         item=pending.item,
         armed_ms=pending.armed_ms,
-        spent=pending.spent,
+        attempts_before_retry=pending.attempts_before_retry,
     )
     run.record(failed, step.id, attempt=state.attempt)
 
@@ -211,7 +230,7 @@ def _pause_ms(pending: Pending, retry: RetryPlan, code: str, retryable: bool) ->
     """The time until the next attempt, or None when there is none. Up to a half is taken away, by the attempt's own
     name."""
     state = pending.state
-    made = state.attempt - state.spent
+    made = state.attempt - state.attempts_before_retry
     attempts, backoff = retry.codes.get(code, (retry.attempts, retry.backoff_ms))
     if made >= attempts or not (retryable or code in retry.codes):
         return None
@@ -226,7 +245,11 @@ def give_up(pending: Pending, code: str, message: str) -> None:
     run, step, attempt = pending.run, pending.step, pending.state.attempt
     if pending.item is not None:
         failed = AttemptFailed(
-            code=code, message=message, item=pending.item, armed_ms=pending.armed_ms, spent=pending.spent
+            code=code,
+            message=message,
+            item=pending.item,
+            armed_ms=pending.armed_ms,
+            attempts_before_retry=pending.attempts_before_retry,
         )
         run.record(failed, step.id, attempt=attempt)
         return

@@ -13,32 +13,37 @@ from streamflow.engine.steps.kind import Change, FactRule, FormatTime, StepKind,
 from streamflow.engine.transitions import CallRequested, Transition
 
 if TYPE_CHECKING:
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 
-def begin(run: RunDraft, step: StepPlan, work: CallPlan) -> None:
+def begin(run: RunBuilder, step: StepPlan, work: CallPlan) -> None:
     attempts.begin_attempt(run, step, 1)
 
 
 def _requested(before: StepState | None, transition: Transition) -> StepState:
     data, attempt = transition.data, transition.attempt or 0
     if data.item is not None:
-        return counted(before, begun=attempt == data.spent + 1, item=data.item)
+        return counted(before, begun=attempt == data.attempts_before_retry + 1, item=data.item)
     return StepState(
         status="calling",
         due_ms=data.due_ms,
         attempt=attempt,
-        spent=data.spent,
-        began_ms=before.began_ms if before is not None else transition.at_ms,
+        attempts_before_retry=data.attempts_before_retry,
+        first_attempt_ms=before.first_attempt_ms if before is not None else transition.at_ms,
         deadline_ms=data.deadline_ms,
-        unseen=before.unseen if before is not None else data.unseen,
+        inputs_not_ready=before.inputs_not_ready if before is not None else data.inputs_not_ready,
     )
 
 
 def _records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
     data = transition.data
     if data.item is not None:
-        after = ItemState(status="calling", attempt=transition.attempt or 0, spent=data.spent, due_ms=data.due_ms)
+        after = ItemState(
+            status="calling",
+            attempt=transition.attempt or 0,
+            attempts_before_retry=data.attempts_before_retry,
+            due_ms=data.due_ms,
+        )
         yield from item_changes(transition, after, armed_ms=data.armed_ms, due_ms=data.due_ms)
 
 

@@ -13,26 +13,26 @@ from streamflow.engine.steps.kind import Change, FactRule, FormatTime, StepKind,
 from streamflow.engine.transitions import AttemptFailed, AttemptSucceeded, ChildRequested, Transition
 
 if TYPE_CHECKING:
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 
-def begin(run: RunDraft, step: StepPlan, work: ChildPlan) -> None:
+def begin(run: RunBuilder, step: StepPlan, work: ChildPlan) -> None:
     attempts.begin_attempt(run, step, 1)
 
 
 def _requested(before: StepState | None, transition: Transition) -> StepState:
     data, attempt = transition.data, transition.attempt or 0
     if data.item is not None:
-        return counted(before, begun=attempt == data.spent + 1, item=data.item)
+        return counted(before, begun=attempt == data.attempts_before_retry + 1, item=data.item)
     return StepState(
         status="calling",
         due_ms=data.due_ms,
         attempt=attempt,
-        spent=data.spent,
-        began_ms=before.began_ms if before is not None else transition.at_ms,
+        attempts_before_retry=data.attempts_before_retry,
+        first_attempt_ms=before.first_attempt_ms if before is not None else transition.at_ms,
         deadline_ms=data.due_ms,
         child=ChildRef(run=data.child, key=data.key),
-        unseen=before.unseen if before is not None else data.unseen,
+        inputs_not_ready=before.inputs_not_ready if before is not None else data.inputs_not_ready,
     )
 
 
@@ -42,7 +42,7 @@ def _records(state: RunState, transition: Transition, reads: frozenset[str]) -> 
         after = ItemState(
             status="calling",
             attempt=transition.attempt or 0,
-            spent=data.spent,
+            attempts_before_retry=data.attempts_before_retry,
             due_ms=data.due_ms,
             child=ChildRef(run=data.child, key=data.key),
         )

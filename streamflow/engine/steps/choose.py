@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamflow.definition.plan import ChoosePlan, StepPlan
-from streamflow.engine.evaluation import Place
+from streamflow.engine.evaluation import EvaluationContext
 from streamflow.engine.state import StepState
 from streamflow.engine.steps.kind import FactRule, StepKind
 from streamflow.engine.transitions import BranchChosen, Transition
 
 if TYPE_CHECKING:
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 
-def begin(run: RunDraft, step: StepPlan, work: ChoosePlan) -> None:
-    place = Place(run)
+def begin(run: RunBuilder, step: StepPlan, work: ChoosePlan) -> None:
+    place = EvaluationContext(run)
     for branch in work.branches:
         condition = branch.condition
         if condition is None or place.evaluate(condition.holds, condition, f"choose/{branch.id}"):

@@ -5,27 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamflow.definition.plan import DelayPlan, StepPlan
-from streamflow.engine.evaluation import Place
+from streamflow.engine.evaluation import EvaluationContext
 from streamflow.engine.state import StepState
 from streamflow.engine.steps.kind import FactRule, FiredTimer, StepKind, done, ended
 from streamflow.engine.transitions import DelayElapsed, DelayStarted, Transition
 
 if TYPE_CHECKING:
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 
-def begin(run: RunDraft, step: StepPlan, work: DelayPlan) -> None:
+def begin(run: RunBuilder, step: StepPlan, work: DelayPlan) -> None:
     if work.for_ms is not None:
-        until = run.draft.now_ms + work.for_ms
+        until = run.builder.now_ms + work.for_ms
     else:
         assert work.until is not None
-        until = Place(run).evaluate(work.until.instant_ms, work.until, "delay/until")
+        until = EvaluationContext(run).evaluate(work.until.instant_ms, work.until, "delay/until")
     run.record(DelayStarted(until_ms=until), step.id)
-    if until <= run.draft.now_ms:
+    if until <= run.builder.now_ms:
         run.record(DelayElapsed(until_ms=until), step.id)
 
 
-def expire(run: RunDraft, step: StepPlan, timer: FiredTimer) -> None:
+def expire(run: RunBuilder, step: StepPlan, timer: FiredTimer) -> None:
     run.record(DelayElapsed(until_ms=timer.due_ms), step.id)
 
 

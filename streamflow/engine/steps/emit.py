@@ -6,30 +6,30 @@ from typing import TYPE_CHECKING
 
 from streamflow.definition.plan import EmitPlan, StepPlan
 from streamflow.engine.effects import PublishEvent
-from streamflow.engine.evaluation import Place
+from streamflow.engine.evaluation import EvaluationContext
 from streamflow.engine.steps.kind import FactRule, StepKind, done, ended, short
 from streamflow.engine.transitions import EventEmitted
 
 if TYPE_CHECKING:
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 
-def begin(run: RunDraft, step: StepPlan, work: EmitPlan) -> None:
-    head, place, draft = run.head, Place(run), run.draft
+def begin(run: RunBuilder, step: StepPlan, work: EmitPlan) -> None:
+    head, place, builder = run.head, EvaluationContext(run), run.builder
     data, key = place.values(work.data, "emit"), place.key(work.key, "emit/key")
     event_id = f"{head.run}/{head.seq + 1}"
     place.valid(work.validator, data, "emit")
     run.record(EventEmitted(event=work.event, id=event_id, key=key, data=data), step.id)
-    draft.effects.append(
+    builder.effects.append(
         PublishEvent(
             key=key,
             id=event_id,
             type=work.event,
-            at_ms=draft.now_ms,
+            at_ms=builder.now_ms,
             data=data,
             definition=head.definition,
             run=head.run,
-            trace=draft.trace,
+            trace=builder.trace,
         )
     )
 

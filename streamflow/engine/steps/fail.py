@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamflow.definition.plan import FailPlan, StepPlan
-from streamflow.engine.evaluation import Place
+from streamflow.engine.compensation import stop
+from streamflow.engine.evaluation import EvaluationContext
 from streamflow.engine.steps.kind import StepKind
-from streamflow.engine.stopping import stop
 
 if TYPE_CHECKING:
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 
-def begin(run: RunDraft, step: StepPlan, work: FailPlan) -> None:
-    stop(run, "failed", Place(run).text(work.reason, "fail/reason"), step.id)
+def begin(run: RunBuilder, step: StepPlan, work: FailPlan) -> None:
+    stop(run, "failed", EvaluationContext(run).text(work.reason, "fail/reason"), step.id)
 
 
 # its facts are the run's: RunStopping, RunFailed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streamflow.definition.plan import NO_OUTCOME, CallPlan, ChildPlan, EachPlan, StepPlan
-from streamflow.engine.evaluation import Parked, Place
+from streamflow.engine.evaluation import EvaluationContext, ParkStep
 from streamflow.engine.state import (
     LIST_CHUNK,
     Items,
@@ -26,7 +26,7 @@ from streamflow.engine.state import (
 from streamflow.engine.steps.attempt_facts import known
 from streamflow.engine.steps.attempts import (
     begin_attempt,
-    call_off,
+    cancel_attempt,
     failed_output,
     handled_outcome,
     no_values,
@@ -36,29 +36,29 @@ from streamflow.engine.steps.kind import Change, FactRule, FormatTime
 from streamflow.engine.transitions import AttemptFailed, ItemsEnded, ItemsListed, StepParked, Transition
 
 if TYPE_CHECKING:
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 STATUSES = ("listing",)
 
 
-def begin_list(run: RunDraft, step: StepPlan, each: EachPlan) -> None:
-    """List the items of a step and begin the first of them. Raises Parked."""
-    place = Place(run)
+def begin_list(run: RunBuilder, step: StepPlan, each: EachPlan) -> None:
+    """List the items of a step and begin the first of them. Raises ParkStep."""
+    place = EvaluationContext(run)
     items = place.evaluate(each.items.evaluate, each.items, "each")
     if not isinstance(items, list):
-        raise Parked("not_a_list", "each")
-    if len(items) > run.draft.limits.items:
-        raise Parked("too_many_items", "each")
-    place.fits(items, "each")
+        raise ParkStep("not_a_list", "each")
+    if len(items) > run.builder.limits.items:
+        raise ParkStep("too_many_items", "each")
+    place.check_size(items, "each")
     work = step.work
     assert isinstance(work, CallPlan | ChildPlan)
-    deadline = None if work.within_ms is None else run.draft.now_ms + work.within_ms
-    listed = ItemsListed(items=tuple(items), deadline_ms=deadline, unseen=unfinished_inputs(run, work))
+    deadline = None if work.within_ms is None else run.builder.now_ms + work.within_ms
+    listed = ItemsListed(items=tuple(items), deadline_ms=deadline, inputs_not_ready=unfinished_inputs(run, work))
     run.record(listed, step.id)
-    go_on_list(run, step)
+    continue_list(run, step)
 
 
-def go_on_list(run: RunDraft, step: StepPlan) -> None:
+def continue_list(run: RunBuilder, step: StepPlan) -> None:
     """Begin items until as many as may be are under way; end the step when all have ended."""
     assert step.each is not None
     while True:
@@ -67,36 +67,41 @@ def go_on_list(run: RunDraft, step: StepPlan) -> None:
         if found is None:
             break
         if run.full:
-            run.go_on_later()
+            run.continue_later()
             return
-        item, spent = found
+        item, attempts_before_retry = found
         try:
-            begin_attempt(run, step, spent + 1, spent=spent, item=item)
-        except Parked as parked:
-            failed = AttemptFailed(code=parked.code, message=no_values(item, parked), item=item, spent=spent)
-            run.record(failed, step.id, attempt=spent)
+            begin_attempt(run, step, attempts_before_retry + 1, attempts_before_retry=attempts_before_retry, item=item)
+        except ParkStep as parked:
+            failed = AttemptFailed(
+                code=parked.code,
+                message=no_values(item, parked),
+                item=item,
+                attempts_before_retry=attempts_before_retry,
+            )
+            run.record(failed, step.id, attempt=attempts_before_retry)
     if items.ended == items.total:
         _end(run, step, items.failed, "items_failed", "failure")
 
 
-def expire(run: RunDraft, step: StepPlan) -> None:
+def expire(run: RunBuilder, step: StepPlan) -> None:
     """The time of a list is over: what has not succeeded counts as failed."""
     items = items_of(run, step)
     cancel_items(run, step, items.total)
-    draft, id_ = run.draft, run.head.run
+    builder, id_ = run.builder, run.head.run
     if handled_outcome(step, "timeout") is None:  # it is parked: a retry looks for items that failed
         for item in range(items.total):
-            known: ItemState | None = draft.get(item_key(id_, step.id, item))
+            known: ItemState | None = builder.get(item_key(id_, step.id, item))
             if known is not None and known.status != "failed":
                 if known.due_ms is not None:
-                    draft.put(timer_key(known.due_ms, id_, step.id, item), None)
-                draft.put(item_key(id_, step.id, item), ItemState(status="failed", attempt=known.attempt))
-            elif known is None and items.again is None and item >= items.begun:
-                draft.put(item_key(id_, step.id, item), ItemState(status="failed", attempt=0))
+                    builder.put(timer_key(known.due_ms, id_, step.id, item), None)
+                builder.put(item_key(id_, step.id, item), ItemState(status="failed", attempt=known.attempt))
+            elif known is None and items.retry_cursor is None and item >= items.begun:
+                builder.put(item_key(id_, step.id, item), ItemState(status="failed", attempt=0))
     _end(run, step, items.total - (items.ended - items.failed), "deadline_passed", "timeout")
 
 
-def _end(run: RunDraft, step: StepPlan, failed: int, code: str, ending: str) -> None:
+def _end(run: RunBuilder, step: StepPlan, failed: int, code: str, ending: str) -> None:
     """End a list of which `failed` items did not succeed: done, or on the way for it, or parked."""
     total = items_of(run, step).total
     outcome = "done" if not failed else handled_outcome(step, ending)
@@ -107,41 +112,41 @@ def _end(run: RunDraft, step: StepPlan, failed: int, code: str, ending: str) -> 
         forget_items(run, step.id, total)
 
 
-def items_of(run: RunDraft, step: StepPlan) -> Items:
+def items_of(run: RunBuilder, step: StepPlan) -> Items:
     """How far the list of a step is."""
     items = run.head.steps[step.id].items
     assert items is not None
     return items
 
 
-def _next(run: RunDraft, step: StepPlan, items: Items) -> tuple[int, int] | None:
+def _next(run: RunBuilder, step: StepPlan, items: Items) -> tuple[int, int] | None:
     """The next item to begin, and how many attempts of it were made before a person's retry."""
-    if items.again is None:
+    if items.retry_cursor is None:
         return (items.begun, 0) if items.begun < items.total else None
-    for item in range(items.again, items.total):
-        state: ItemState | None = run.draft.get(item_key(run.head.run, step.id, item))
+    for item in range(items.retry_cursor, items.total):
+        state: ItemState | None = run.builder.get(item_key(run.head.run, step.id, item))
         if state is not None and state.status == "failed":
             return item, state.attempt
     return None
 
 
-def cancel_items(run: RunDraft, step: StepPlan, total: int) -> None:
+def cancel_items(run: RunBuilder, step: StepPlan, total: int) -> None:
     """Cancel the attempts of items that are under way."""
     for item in range(total):
-        state: ItemState | None = run.draft.get(item_key(run.head.run, step.id, item))
+        state: ItemState | None = run.builder.get(item_key(run.head.run, step.id, item))
         if state is not None:
-            call_off(run, step, state, item)
+            cancel_attempt(run, step, state, item)
 
 
-def forget_items(run: RunDraft, step: str, total: int) -> None:
+def forget_items(run: RunBuilder, step: str, total: int) -> None:
     """Delete what is left of the items of a list: their states and timers."""
-    draft, id_ = run.draft, run.head.run
+    builder, id_ = run.builder, run.head.run
     for item in range(total):
-        state: ItemState | None = draft.get(item_key(id_, step, item))
+        state: ItemState | None = builder.get(item_key(id_, step, item))
         if state is not None:
-            draft.put(item_key(id_, step, item), None)
+            builder.put(item_key(id_, step, item), None)
             if state.due_ms is not None:
-                draft.put(timer_key(state.due_ms, id_, step, item), None)
+                builder.put(timer_key(state.due_ms, id_, step, item), None)
 
 
 # -- facts
@@ -153,10 +158,10 @@ def _listed(before: StepState | None, transition: Transition) -> StepState:
         status="listing",
         due_ms=data.deadline_ms,
         attempt=1,
-        began_ms=transition.at_ms,
+        first_attempt_ms=transition.at_ms,
         deadline_ms=data.deadline_ms,
         items=Items(total=len(data.items)),
-        unseen=data.unseen,
+        inputs_not_ready=data.inputs_not_ready,
     )
 
 
@@ -170,10 +175,10 @@ def _listed_records(state: RunState, transition: Transition, reads: frozenset[st
 def _ended(before: StepState | None, transition: Transition) -> StepState:
     data = transition.data
     items = Items(total=data.total, begun=data.total, ended=data.total, failed=data.failed)
-    after = msgspec.structs.replace(known(before), due_ms=None, deadline_ms=None, items=items, spent=0)
+    after = msgspec.structs.replace(known(before), due_ms=None, deadline_ms=None, items=items, attempts_before_retry=0)
     if data.outcome is None:
         return after
-    return msgspec.structs.replace(after, status="done", outcome=data.outcome, unseen=())
+    return msgspec.structs.replace(after, status="done", outcome=data.outcome, inputs_not_ready=())
 
 
 def _ended_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from streamflow.engine.state import ItemState, Own, RunState, Status, StepState
+from streamflow.engine.state import ItemState, PartitionState, RunState, Status, StepState
 from streamflow.engine.transitions import Transition
 
 if TYPE_CHECKING:
     from streamflow.definition.plan import StepPlan
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 Change = tuple[str, Any]
 """The key of a state record, and the record (None deletes it)."""
@@ -76,7 +76,7 @@ class FiredTimer:
     item: int | None
     """The item of a list that it is for."""
 
-    own: Own
+    own: PartitionState
     """The partition's own record, with its watermarks."""
 
 
@@ -90,10 +90,10 @@ class StepKind:
     plan: type
     """The class of its work in a plan."""
 
-    begin: Callable[[RunDraft, StepPlan, Any], None]
-    """Begin the step, given its work. Raises Parked for what a person has to correct."""
+    begin: Callable[[RunBuilder, StepPlan, Any], None]
+    """Begin the step, given its work. Raises ParkStep for what a person has to correct."""
 
-    expire: Callable[[RunDraft, StepPlan, FiredTimer], None] | None = None
+    expire: Callable[[RunBuilder, StepPlan, FiredTimer], None] | None = None
     """What the step does when its timer is due (None: it arms none). Raises Refused."""
 
     facts: dict[type, FactRule] = field(default_factory=dict)

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from streamflow.definition.plan import PrintPlan, StepPlan
 from streamflow.engine.effects import PrintLine
-from streamflow.engine.evaluation import TEXT_CHARS, Place
+from streamflow.engine.evaluation import TEXT_CHARS, EvaluationContext
 from streamflow.engine.steps.kind import FactRule, StepKind, done, ended, short
 from streamflow.engine.transitions import LinePrinted
 
 if TYPE_CHECKING:
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 
-def begin(run: RunDraft, step: StepPlan, work: PrintPlan) -> None:
-    text = Place(run).text(work.text, "print/text")[:TEXT_CHARS]
+def begin(run: RunBuilder, step: StepPlan, work: PrintPlan) -> None:
+    text = EvaluationContext(run).text(work.text, "print/text")[:TEXT_CHARS]
     run.record(LinePrinted(text=text), step.id)
-    run.draft.effects.append(PrintLine(run=run.head.run, step=step.id, text=text))
+    run.builder.effects.append(PrintLine(run=run.head.run, step=step.id, text=text))
 
 
 PRINT = StepKind(

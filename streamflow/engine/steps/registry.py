@@ -20,7 +20,7 @@ from streamflow.engine.steps.wait import WAIT
 
 if TYPE_CHECKING:
     from streamflow.definition.plan import StepPlan
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 KINDS: tuple[StepKind, ...] = (WAIT, CHOOSE, SET, EMIT, DELAY, PRINT, CALL, CHILD, APPROVAL, FAIL)
 
@@ -32,15 +32,15 @@ STEP_FACTS: dict[type, FactRule] = items.LIST_FACTS | {
 _BY_PLAN: dict[type, StepKind] = {kind.plan: kind for kind in KINDS}
 
 
-def begin_step(run: RunDraft, step: StepPlan) -> None:
-    """Begin a step whose needs are met and whose condition holds. Raises Parked."""
+def begin_step(run: RunBuilder, step: StepPlan) -> None:
+    """Begin a step whose needs are met and whose condition holds. Raises ParkStep."""
     if step.each is not None:
         items.begin_list(run, step, step.each)
     else:
         _BY_PLAN[type(step.work)].begin(run, step, step.work)
 
 
-def expire_step(run: RunDraft, step: StepPlan, timer: FiredTimer) -> None:
+def expire_step(run: RunBuilder, step: StepPlan, timer: FiredTimer) -> None:
     """Do what a step (or an item of it) does when its timer is due. Raises Refused."""
     if timer.item is None and run.head.steps[step.id].items is not None:
         items.expire(run, step)
@@ -49,4 +49,4 @@ def expire_step(run: RunDraft, step: StepPlan, timer: FiredTimer) -> None:
     assert expire is not None  # no other kind arms a timer
     expire(run, step, timer)
     if timer.item is not None and run.head.steps[step.id].status == "listing":
-        items.go_on_list(run, step)
+        items.continue_list(run, step)

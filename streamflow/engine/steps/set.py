@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamflow.definition.plan import SetPlan, StepPlan
-from streamflow.engine.evaluation import Place
+from streamflow.engine.evaluation import EvaluationContext
 from streamflow.engine.steps.kind import FactRule, StepKind, done, ended, short
 from streamflow.engine.transitions import ValuesSet
 
 if TYPE_CHECKING:
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 
-def begin(run: RunDraft, step: StepPlan, work: SetPlan) -> None:
-    run.record(ValuesSet(values=Place(run).values(work.values, "set")), step.id)
+def begin(run: RunBuilder, step: StepPlan, work: SetPlan) -> None:
+    run.record(ValuesSet(values=EvaluationContext(run).values(work.values, "set")), step.id)
 
 
 SET = StepKind(

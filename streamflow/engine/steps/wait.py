@@ -12,21 +12,21 @@ from streamflow.engine.timing import behind
 from streamflow.engine.transitions import Transition, WaitSatisfied, WaitStarted, WaitTimedOut
 
 if TYPE_CHECKING:
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 
-def begin(run: RunDraft, step: StepPlan, work: WaitPlan) -> None:
-    draft, head = run.draft, run.head
+def begin(run: RunBuilder, step: StepPlan, work: WaitPlan) -> None:
+    builder, head = run.builder, run.head
     fact = WaitStarted(
         events=tuple(sorted({clause.event for clause in work.clauses})),
-        due_ms=None if work.within_ms is None else draft.now_ms + work.within_ms,
-        since_offset=draft.offset if work.since == "here" else None,
+        due_ms=None if work.within_ms is None else builder.now_ms + work.within_ms,
+        since_offset=builder.offset if work.since == "here" else None,
     )
     run.record(fact, step.id)
-    draft.mailbox(head.definition, head.key).claim_for(run, step)
+    builder.mailbox(head.definition, head.key).claim_for(run, step)
 
 
-def expire(run: RunDraft, step: StepPlan, timer: FiredTimer) -> None:
+def expire(run: RunBuilder, step: StepPlan, timer: FiredTimer) -> None:
     assert isinstance(step.work, WaitPlan)
     if behind(timer.own, step.work, timer.due_ms):
         raise Refused("rejected", "behind")
@@ -41,7 +41,7 @@ def _started(before: StepState | None, transition: Transition) -> StepState:
     return StepState(
         status="waiting",
         due_ms=data.due_ms,
-        began_ms=0 if data.since_offset is None else transition.at_ms,
+        first_attempt_ms=0 if data.since_offset is None else transition.at_ms,
         since_offset=data.since_offset,
     )
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from streamflow.definition.plan import Plan, WaitPlan
 from streamflow.engine import commands as c
+from streamflow.engine.builder import Limits
 from streamflow.engine.decide import decide
-from streamflow.engine.draft import Limits
 from streamflow.engine.effects import AppendCommand, DeadLetter, Unclaimed
 from streamflow.engine.mailbox.records import EMPTY, box_key, mailbox_name
 from streamflow.engine.outcome import Decision
@@ -113,24 +113,26 @@ class Product:
             return self._delivery(command, offset)
         id_, run = f"c{offset}", command.run or ""
         if command.kind == "tick":
-            return c.AdvanceWatermark(id_, "none", 1, {})
+            return c.AdvanceWatermark(id=id_, topic="none", partitions=1, at_ms={})
         if command.kind == "continue":
             return c.ContinueDelivery(id_, command.definition.lower(), command.key)
         if command.kind == "begin":
-            return c.Decide(id_, run, f"g{command.arg}", "approved", "somebody")
+            return c.Decide(id=id_, run=run, address=f"g{command.arg}", decision="approved", by="somebody")
         if command.kind == "cancel":
             return c.CancelRun(id_, run)
         head: RunState | None = self._overlay.get(run_key(run))
         if command.kind == "end":
             if head is not None and head.stopping is None:
                 return c.CancelRun(id_, run)
-            return c.CompleteAttempt(id_, run, "call.undo", 1, {})
+            return c.CompleteAttempt(id=id_, run=run, address="call.undo", attempt=1, output={})
         wait = head.steps.get(f"w{command.arg}") if head is not None else None
-        return c.FireTimer(id_, run, f"w{command.arg}", wait.due_ms or 0 if wait is not None else 0)
+        return c.FireTimer(
+            id=id_, run=run, address=f"w{command.arg}", due_ms=wait.due_ms or 0 if wait is not None else 0
+        )
 
     def _delivery(self, command: Deliver, offset: int) -> c.Deliver:
         event, (partition, source_offset, committed) = command.event, command.origin
-        origin = c.Origin(f"topic{partition}", partition, source_offset, committed)
+        origin = c.Origin(topic_id=f"topic{partition}", partition=partition, offset=source_offset, committed=committed)
         known = event.id is not None
         start = self._contents.start(command.definition, command.start) if command.start is not None else None
         return c.Deliver(
@@ -214,11 +216,11 @@ class _Contents:
                 self._shas[name, version] = plan.sha
                 self._contents[plan.sha], self._plans[plan.sha] = content, plan
 
-    def start(self, definition: str, version: int) -> c.Start:
-        return c.Start(self._shas[definition, version], 0)
+    def start(self, definition: str, version: int) -> c.DefinitionRef:
+        return c.DefinitionRef(self._shas[definition, version], 0)
 
-    def content(self, start: c.Start) -> str | None:
-        return self._contents.get(start.sha)
+    def content(self, start: c.DefinitionRef) -> str | None:
+        return self._contents.get(start.sha256)
 
     def plan(self, sha: str, content: str) -> Plan:
         return self._plans[sha]

@@ -19,16 +19,16 @@ def reference(key: str, bucket: str = "b") -> dict[str, Any]:
 
 def called(step: str, connection: Any) -> Transition:
     return Transition(
-        "00000001-a",
-        "d",
-        "1",
-        "k",
-        2,
-        0,
-        "c",
-        CallRequested("object.put", "default", {"connection": connection}, 1),
-        step,
-        1,
+        run="00000001-a",
+        definition="d",
+        version="1",
+        key="k",
+        seq=2,
+        at_ms=0,
+        cause="c",
+        data=CallRequested(operation="object.put", lane="default", input={"connection": connection}, due_ms=1),
+        step=step,
+        attempt=1,
     )
 
 

@@ -17,26 +17,30 @@ from streamflow.engine.evolve import FACT_RULES
 from streamflow.engine.transitions import FACTS, Transition
 
 EXAMPLES = Path(__file__).parents[3] / "definitions"
-EVENT = Event("payment.received", "e", 0, {"amount": 5})
+EVENT = Event(name="payment.received", id="e", time_ms=0, data={"amount": 5})
 FACT: dict[type, Any] = {
-    t.RunStarted: t.RunStarted("placed", EVENT, "sha", "1"),
+    t.RunStarted: t.RunStarted(trigger="placed", event=EVENT, sha="sha", revision="1"),
     t.WaitStarted: t.WaitStarted(("payment.received",), None),
-    t.WaitSatisfied: t.WaitSatisfied("paid", EVENT),
+    t.WaitSatisfied: t.WaitSatisfied(outcome="paid", event=EVENT),
     t.WaitTimedOut: t.WaitTimedOut(0),
     t.BranchChosen: t.BranchChosen("large"),
     t.ValuesSet: t.ValuesSet({"total": 5}),
-    t.EventEmitted: t.EventEmitted("order.shipped", "r/1", "A-1", {"order": "A-1"}),
+    t.EventEmitted: t.EventEmitted(event="order.shipped", id="r/1", key="A-1", data={"order": "A-1"}),
     t.DelayStarted: t.DelayStarted(0),
     t.DelayElapsed: t.DelayElapsed(0),
     t.LinePrinted: t.LinePrinted("hello\nworld"),
     t.ItemsListed: t.ItemsListed((1, 2), 5),
-    t.CallRequested: t.CallRequested("http.request", "default", {"url": "https://example.org"}, 5),
-    t.ChildRequested: t.ChildRequested("00000002-b", "parcel", "1", "P-1", {}, item=3),
-    t.AttemptSuspended: t.AttemptSuspended(5),
+    t.CallRequested: t.CallRequested(
+        operation="http.request", lane="default", input={"url": "https://example.org"}, due_ms=5
+    ),
+    t.ChildRequested: t.ChildRequested(
+        child="00000002-b", definition="parcel", version="1", key="P-1", input={}, item=3
+    ),
+    t.AttemptSuspended: t.AttemptSuspended(due_ms=5),
     t.AttemptSucceeded: t.AttemptSucceeded({"status": 200}, item=0),
-    t.AttemptFailed: t.AttemptFailed("http_unreachable", "expected an answer\nbut none came", 5),
+    t.AttemptFailed: t.AttemptFailed(code="http_unreachable", message="expected an answer\nbut none came", retry_ms=5),
     t.ItemsEnded: t.ItemsEnded(3, 1, "failure"),
-    t.ApprovalRequested: t.ApprovalRequested("Pay\nit back?", ("alice", "managers"), None, None),
+    t.ApprovalRequested: t.ApprovalRequested(text="Pay\nit back?", who=("alice", "managers"), form=None, due_ms=None),
     t.ApprovalGiven: t.ApprovalGiven("approved", "alice", {"limit": 5}),
     t.ApprovalExpired: t.ApprovalExpired(0),
     t.RunStopping: t.RunStopping("cancelled", "asked for", ("charge", "reserve")),
@@ -50,7 +54,17 @@ FACT: dict[type, Any] = {
 
 
 def fact(data: Any, seq: int = 1, step: str | None = None, at_ms: int = 0) -> Transition:
-    return Transition("00000001-a", "order", "1", "A-1", seq, at_ms, "c", data, step)
+    return Transition(
+        run="00000001-a",
+        definition="order",
+        version="1",
+        key="A-1",
+        seq=seq,
+        at_ms=at_ms,
+        cause="c",
+        data=data,
+        step=step,
+    )
 
 
 def test_every_kind_of_transition_has_words() -> None:
@@ -64,7 +78,18 @@ def test_words_are_one_line(data: Any) -> None:
 
 
 def test_an_attempt_after_the_first_says_which_it_is() -> None:
-    again = Transition("00000001-a", "order", "1", "A-1", 4, 0, "c", FACT[t.CallRequested], "charge", 2)
+    again = Transition(
+        run="00000001-a",
+        definition="order",
+        version="1",
+        key="A-1",
+        seq=4,
+        at_ms=0,
+        cause="c",
+        data=FACT[t.CallRequested],
+        step="charge",
+        attempt=2,
+    )
 
     assert told(again).startswith("attempt 2: calls http.request")
 
@@ -72,18 +97,29 @@ def test_an_attempt_after_the_first_says_which_it_is() -> None:
 def test_a_run_with_calls_says_first_how_far_each_of_them_is() -> None:
     history = [
         fact(FACT[t.RunStarted]),
-        Transition("00000001-a", "order", "1", "A-1", 2, 0, "c", FACT[t.CallRequested], "charge", 1),
         Transition(
-            "00000001-a",
-            "order",
-            "1",
-            "A-1",
-            3,
-            0,
-            "c",
-            t.AttemptFailed("card_declined", "no money", None, "failure"),
-            "charge",
-            1,
+            run="00000001-a",
+            definition="order",
+            version="1",
+            key="A-1",
+            seq=2,
+            at_ms=0,
+            cause="c",
+            data=FACT[t.CallRequested],
+            step="charge",
+            attempt=1,
+        ),
+        Transition(
+            run="00000001-a",
+            definition="order",
+            version="1",
+            key="A-1",
+            seq=3,
+            at_ms=0,
+            cause="c",
+            data=t.AttemptFailed(code="card_declined", message="no money", retry_ms=None, outcome="failure"),
+            step="charge",
+            attempt=1,
         ),
         fact(FACT[t.ApprovalRequested], 4, "review"),
     ]

@@ -19,11 +19,31 @@ HEADERS = (("traceparent", b"00-1-2-01"), ("sent-by", b"someone"))
 
 def sent(*effects: Effect, offset: int = 17) -> list[Output]:
     record = Record("commands", 3, offset, 1000, b"k", b"{}", HEADERS)
-    return list(outputs_of(Decision("applied", "", [], list(effects), {}), record, None, PLACE))
+    return list(
+        outputs_of(
+            Decision(outcome="applied", reason="", transitions=[], effects=list(effects), changes={}),
+            record,
+            None,
+            PLACE,
+        )
+    )
 
 
 def a_task(number: int) -> Task:
-    return Task(f"r{number}/s/1", f"r{number}/s", f"r{number}", "order", "1", "k", "s", 1, "pay", {}, 1000, 1000)
+    return Task(
+        id=f"r{number}/s/1",
+        idempotency_key=f"r{number}/s",
+        run=f"r{number}",
+        definition="order",
+        version="1",
+        key="k",
+        step="s",
+        attempt=1,
+        operation="pay",
+        input={},
+        timeout_ms=1000,
+        queue_ms=1000,
+    )
 
 
 def test_tasks_go_to_their_lanes_and_name_the_command_that_they_were_decided_on() -> None:
@@ -63,6 +83,8 @@ def test_a_dead_letter_begins_with_the_headers_of_its_command() -> None:
 
 
 def test_a_rejection_begins_with_the_headers_of_its_command() -> None:
-    (letter,) = sent(RecordRejection("c1", "run_ended", "no", "r1", {"status": "done"}))
+    (letter,) = sent(
+        RecordRejection(command_id="c1", code="run_ended", message="no", run="r1", state={"status": "done"})
+    )
     assert letter.headers[: len(HEADERS)] == HEADERS
     assert dict(letter.headers)["streamflow.dlq.code"] == b"run_ended"

@@ -13,7 +13,7 @@ from streamflow.core.outbox import GIVE_UP_S
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
 from streamflow.engine.commands import AdvanceWatermark, CancelRun, Command
-from streamflow.engine.state import OWN, Own
+from streamflow.engine.state import OWN, PartitionState
 from streamflow.errors import EngineFault
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.store import MemoryStore
@@ -171,14 +171,14 @@ def test_a_worker_goes_on_after_a_command_that_never_fits_its_memory(monkeypatch
 
 def test_a_state_of_another_topic_is_not_served() -> None:
     core = a_core()
-    core.overlay.apply({OWN: Own(topic_id="another")})
+    core.overlay.apply({OWN: PartitionState(topic_id="another")})
     with pytest.raises(EngineFault, match="commands_recreated"):
         core.begin(0)
 
 
 def test_a_state_with_an_unknown_revision_is_not_served() -> None:
     core = a_core()
-    core.overlay.apply({OWN: Own(topic_id=PLACE.topic_id, revisions={"from the future": 1})})
+    core.overlay.apply({OWN: PartitionState(topic_id=PLACE.topic_id, revisions={"from the future": 1})})
     with pytest.raises(EngineFault, match="unknown_revision"):
         core.begin(0)
 
@@ -221,7 +221,7 @@ TWO_TOPICS = {
 
 
 def watermark(topic: str, at_ms: int) -> AdvanceWatermark:
-    return AdvanceWatermark(f"{topic}/{at_ms}", topic, 1, {"0": at_ms})
+    return AdvanceWatermark(id=f"{topic}/{at_ms}", topic=topic, partitions=1, at_ms={"0": at_ms})
 
 
 def test_a_wait_that_ingress_holds_back_costs_one_command_until_all_its_topics_are_read() -> None:

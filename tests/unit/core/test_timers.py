@@ -8,7 +8,7 @@ import pytest
 from streamflow.core.timers import IN_FLIGHT, LOOK_MS, Timers
 from streamflow.engine.commands import FireTimer
 from streamflow.engine.overlay import Overlay
-from streamflow.engine.state import OWN, Own, Timer, timer_key
+from streamflow.engine.state import OWN, PartitionState, Timer, timer_key
 from streamflow.simulation.store import MemoryStore
 
 NOW = 1_000_000_000_000
@@ -23,13 +23,13 @@ class Desk:
         self.timers = Timers(self.overlay, NOW)
 
     def arm(self, run: str, due_ms: int) -> bool:
-        changes = {timer_key(due_ms, run, "pause"): Timer(run, "pause", due_ms)}
-        self.overlay.apply({**changes, OWN: Own()})
+        changes = {timer_key(due_ms, run, "pause"): Timer(run=run, address="pause", due_ms=due_ms)}
+        self.overlay.apply({**changes, OWN: PartitionState()})
         return self.timers.note(changes)
 
     def decide(self, command: FireTimer) -> None:
         changes = {timer_key(command.due_ms, command.run, command.address): None}
-        self.overlay.apply({**changes, OWN: Own()})
+        self.overlay.apply({**changes, OWN: PartitionState()})
         self.timers.note(changes)
         self.timers.decided(command)
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from streamflow.definition.model import Definition
 from streamflow.definition.plan import Plan
-from streamflow.engine.commands import Command, Continue, Event, Start
+from streamflow.engine.builder import Limits
+from streamflow.engine.commands import Command, Continue, DefinitionRef, Event
 from streamflow.engine.decide import decide
-from streamflow.engine.draft import Limits
 from streamflow.engine.effects import AppendCommand
 from streamflow.engine.evolve import evolve
 from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import Overlay, encode_record
-from streamflow.engine.state import Own, RunState, run_key
+from streamflow.engine.state import PartitionState, RunState, run_key
 from streamflow.engine.transitions import RunStarted, Transition
 from streamflow.ids import run_id, start_place
 from streamflow.simulation.store import MemoryStore
@@ -43,8 +43,8 @@ class Bench:
 
     # the contents that a decision may ask for
 
-    def content(self, start: Start) -> str | None:
-        return self.contents.get(start.sha)
+    def content(self, start: DefinitionRef) -> str | None:
+        return self.contents.get(start.sha256)
 
     def plan_of(self, name: str, version: str = "1") -> Plan:
         return next(plan for plan in self.plans.values() if (plan.name, plan.version) == (name, version))
@@ -96,11 +96,11 @@ class Bench:
     ) -> Decision:
         """Deliver an event, a record of its own."""
         event = Event(
-            name,
-            id or f"{name}-{self.offset}",
-            self.now_ms if time_ms is None else time_ms,
-            {} if data is None else data,
-            source,
+            name=name,
+            id=id or f"{name}-{self.offset}",
+            time_ms=self.now_ms if time_ms is None else time_ms,
+            data={} if data is None else data,
+            source=source,
         )
         command = a_delivery(
             event,
@@ -142,7 +142,7 @@ class Bench:
             for name, step in head.steps.items()
         }
 
-    def own(self) -> Own:
+    def own(self) -> PartitionState:
         return self.overlay.own
 
     def state(self) -> dict[str, bytes]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from streamflow.engine.builder import Limits
 from streamflow.engine.commands import CompleteAttempt, SuspendAttempt
-from streamflow.engine.draft import Limits
 from streamflow.engine.transitions import AttemptFailed, CallRequested, RunCompleted, StepParked
 from streamflow.simulation.tasks import Handed, Silent
 from tests.unit.engine.outside import CALL, cancelled_tasks, ended, facts, failing, left_behind, of, started, world
@@ -158,9 +158,9 @@ def test_a_late_result_of_an_old_attempt_is_refused_and_changes_nothing() -> Non
     simulation.run_until_quiet()
     assert simulation.own().reasons["attempt_ended"] == 1
     simulation.tasks.complete(old, {"old": True})
-    simulation.append(CompleteAttempt("x", run, "end", 1, {}))
-    simulation.append(CompleteAttempt("x", run, "nothing", 1, {}))
-    simulation.append(CompleteAttempt("x", run[:8] + "-nobody", "pay", 1, {}))
+    simulation.append(CompleteAttempt(id="x", run=run, address="end", attempt=1, output={}))
+    simulation.append(CompleteAttempt(id="x", run=run, address="nothing", attempt=1, output={}))
+    simulation.append(CompleteAttempt(id="x", run=run[:8] + "-nobody", address="pay", attempt=1, output={}))
     simulation.run_until_quiet()
     reasons = simulation.own().reasons
     assert (reasons["late_result"], reasons["attempt_unknown"], reasons["run_unknown"]) == (3, 1, 1)
@@ -223,7 +223,7 @@ def test_a_hand_over_that_comes_after_the_answer_is_refused() -> None:
     run = started(simulation)
     (task,) = simulation.tasks.open.values()
     simulation.tasks.complete(task, {})
-    simulation.append(SuspendAttempt("s", run, "pay", 1, 1000))
+    simulation.append(SuspendAttempt(id="s", run=run, address="pay", attempt=1, for_ms=1000))
     simulation.run_until_quiet()
     assert isinstance(ended(simulation, run), RunCompleted)
 
@@ -243,8 +243,8 @@ def test_an_output_that_no_record_takes_is_a_failure_of_the_operation() -> None:
 def test_a_timer_that_is_armed_again_for_the_same_time_is_gone_with_its_step() -> None:
     simulation = world({"id": "pay", "call": {**CALL, "within": "1m"}})
     run = started(simulation)  # the timer of the deadline is in the store
-    simulation.append(SuspendAttempt("s", run, "pay", 1, 3_600_000))
-    simulation.append(CompleteAttempt("c", run, "pay", 1, {}))
+    simulation.append(SuspendAttempt(id="s", run=run, address="pay", attempt=1, for_ms=3_600_000))
+    simulation.append(CompleteAttempt(id="c", run=run, address="pay", attempt=1, output={}))
     simulation.run_until_quiet()
     assert isinstance(ended(simulation, run), RunCompleted)
     assert left_behind(simulation) == []

@@ -8,8 +8,8 @@ import pytest
 
 from streamflow.definition.catalog import ChildSpec
 from streamflow.definition.model import Definition
+from streamflow.engine.builder import Limits
 from streamflow.engine.commands import SuspendAttempt
-from streamflow.engine.draft import Limits
 from streamflow.engine.transitions import RunCompleted, StepParked
 from streamflow.ids import partition_of_run
 from streamflow.simulation.driver import Simulation
@@ -154,7 +154,7 @@ def test_a_child_whose_start_cannot_be_decided_is_a_failure_too(monkeypatch: pyt
 def test_a_child_run_cannot_be_handed_over() -> None:
     simulation = with_child(a_child({"id": "hold", "delay": {"for": "1h"}}), RUN)
     parent = started(simulation, {"n": 4})
-    simulation.append(SuspendAttempt("s", parent, "child", 1, 1000))
+    simulation.append(SuspendAttempt(id="s", run=parent, address="child", attempt=1, for_ms=1000))
     simulation.cancel(parent)
     simulation.run_until_quiet()
     assert [simulation.history(run)[-1].type for run in simulation.runs()] == ["RunCancelled", "RunCancelled"]

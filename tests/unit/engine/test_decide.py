@@ -7,23 +7,23 @@ from typing import Any
 import msgspec
 import pytest
 
+from streamflow.engine.builder import Limits
 from streamflow.engine.commands import (
     REVISION,
     AdvanceWatermark,
     CancelRun,
     Command,
     Continue,
+    DefinitionRef,
     FailRun,
     FireTimer,
     RetryStep,
     SkipStep,
-    Start,
 )
 from streamflow.engine.decide import decide, undecidable
-from streamflow.engine.draft import Limits
 from streamflow.engine.effects import DeadLetter, RecordRejection
 from streamflow.engine.overlay import encode_record
-from streamflow.engine.state import Counts, Own
+from streamflow.engine.state import Counts, PartitionState
 from streamflow.engine.transitions import RunFailed
 from tests.builders import NOW_MS, a_definition, a_delivery, a_request, a_start, an_event, an_origin
 from tests.unit.engine.bench import Bench, facts, outcome
@@ -37,7 +37,9 @@ BAD = {"id": "bad", "set": [{"name": "v", "expr": "trigger.none"}]}
 
 def test_a_start_of_content_that_is_not_there_is_a_dead_letter_and_leaves_only_its_mark() -> None:
     bench = Bench(a_definition(WAIT))
-    start = msgspec.structs.replace(a_start(bench.plan, origin=an_origin(3, committed=2)), start=Start("0" * 64, 0))
+    start = msgspec.structs.replace(
+        a_start(bench.plan, origin=an_origin(3, committed=2)), start=DefinitionRef("0" * 64, 0)
+    )
     decision = bench.take(start)
     assert outcome(decision) == ("dead", "unknown_definition")
     assert [type(e) for e in decision.effects] == [DeadLetter]
@@ -147,14 +149,32 @@ def test_a_cancelled_parked_run_is_not_counted_as_parked() -> None:
 
 
 def test_an_undecidable_record_is_counted_and_kept() -> None:
-    own = Own(4, 100, Counts(5, 5), {"x": 1}, {}, 2, "t")
+    own = PartitionState(
+        applied=4,
+        time_ms=100,
+        counts=Counts(read=5, applied=5),
+        reasons={"x": 1},
+        watermarks={},
+        parked=2,
+        topic_id="t",
+    )
     decision = undecidable(own, 50, 5, "bad_command", "expected a command")
     assert (decision.outcome, decision.effects, decision.transitions) == (
         "dead",
         [DeadLetter("bad_command", "expected a command")],
         [],
     )
-    assert decision.changes == {"own": Own(5, 100, Counts(6, 5, 0, 0, 1), {"x": 1, "bad_command": 1}, {}, 2, "t")}
+    assert decision.changes == {
+        "own": PartitionState(
+            applied=5,
+            time_ms=100,
+            counts=Counts(read=6, applied=5, rejected=0, duplicate=0, dead=1),
+            reasons={"x": 1, "bad_command": 1},
+            watermarks={},
+            parked=2,
+            topic_id="t",
+        )
+    }
 
 
 # -- accounts and time
@@ -165,9 +185,11 @@ def test_every_command_is_counted_once() -> None:
     bench.start()
     bench.start()
     bench.offer("nothing")
-    bench.take(AdvanceWatermark("wm", "paids", 1, {"0": 1}))
+    bench.take(AdvanceWatermark(id="wm", topic="paids", partitions=1, at_ms={"0": 1}))
     bench.take(
-        msgspec.structs.replace(a_start(bench.plan, an_event(id="x"), origin=an_origin(7)), start=Start("0" * 64, 0))
+        msgspec.structs.replace(
+            a_start(bench.plan, an_event(id="x"), origin=an_origin(7)), start=DefinitionRef("0" * 64, 0)
+        )
     )
     own = bench.own()
     assert own.counts == Counts(read=5, applied=2, rejected=1, duplicate=1, dead=1)
@@ -219,13 +241,13 @@ COMMANDS: list[Any] = [
     lambda b: a_start(b.plan, origin=an_origin(1)),
     lambda b: a_start(b.plan, an_event(id="e2"), origin=an_origin(2)),
     lambda b: a_delivery(an_event("paid", "p1"), origin=an_origin(3)),
-    lambda b: FireTimer("t", b.run("e2"), "w", NOW_MS + 10_000),
+    lambda b: FireTimer(id="t", run=b.run("e2"), address="w", due_ms=NOW_MS + 10_000),
     lambda b: RetryStep("r", b.run("e2"), "bad"),
     lambda b: SkipStep("s", b.run("e2"), "bad"),
     lambda b: Continue("c", b.run("e2"), 3),
     lambda b: FailRun("f", b.run("e2")),
     lambda b: CancelRun("c", b.run("e2")),
-    lambda b: AdvanceWatermark("wm", "paids", 1, {"0": NOW_MS}),
+    lambda b: AdvanceWatermark(id="wm", topic="paids", partitions=1, at_ms={"0": NOW_MS}),
     lambda b: a_start(b.plan, an_event(id="e1"), origin=an_origin(9, committed=8)),
 ]
 
@@ -267,7 +289,7 @@ def test_a_refused_command_changes_the_partitions_own_record_only() -> None:
     bench.start()
     refused: list[Command] = [
         a_request(bench.plan),
-        FireTimer("t", bench.run(), "w", NOW_MS + 10_000),
+        FireTimer(id="t", run=bench.run(), address="w", due_ms=NOW_MS + 10_000),
         FailRun("f", bench.run()),
     ]
     for command in refused:

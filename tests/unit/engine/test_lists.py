@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamflow.engine.draft import Limits
+from streamflow.engine.builder import Limits
 from streamflow.engine.tasks import Task
 from streamflow.engine.transitions import ItemsEnded, RunCompleted, StepParked
 from streamflow.errors import OperationError

@@ -9,7 +9,7 @@ from streamflow import ids
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.compile import compile_plan
 from streamflow.definition.model import Definition
-from streamflow.engine.commands import Deliver, Event, Origin, Start
+from streamflow.engine.commands import DefinitionRef, Deliver, Event, Origin
 from streamflow.engine.match import Matched, Matcher, Published, Source
 
 SOURCE = Source("T", 2, 7, 5, "00-trace")
@@ -44,11 +44,17 @@ def published(
     )
     catalog = Catalog.model_validate({"events": list(specs)})
     plan = compile_plan(definition, catalog, f"sha-{name}-{version}")
-    return Published(plan, {found.name: found for found in catalog.events}, at, newest, published_ms)
+    return Published(
+        plan=plan,
+        specs={found.name: found for found in catalog.events},
+        at=at,
+        newest=newest,
+        published_ms=published_ms,
+    )
 
 
 def match(matcher: Matcher, name: str, key: str | None = "k", data: Any = None, id_: str = "e-1") -> Matched:
-    event = Event(name, id_, 1, {} if data is None else data)
+    event = Event(name=name, id=id_, time_ms=1, data={} if data is None else data)
     return matcher.match([(index, event, key) for index, spec in enumerate(matcher.specs) if spec.name == name], SOURCE)
 
 
@@ -67,9 +73,9 @@ def test_a_delivery_that_satisfies_a_trigger_names_the_content_and_its_origin() 
             id=f"T/2/7/{tag}",
             definition="loan",
             key="k",
-            event=Event("submitted", "e-1", 1, {}),
-            origin=Origin("T", 2, 7, 5),
-            start=Start("sha-loan-1", 3),
+            event=Event(name="submitted", id="e-1", time_ms=1, data={}),
+            origin=Origin(topic_id="T", partition=2, offset=7, committed=5),
+            start=DefinitionRef("sha-loan-1", 3),
             trigger="t",
             trace="00-trace",
         )
@@ -84,7 +90,7 @@ def test_an_event_is_delivered_under_the_catalogs_key() -> None:
 
 def test_a_record_that_starts_and_is_waited_for_is_one_delivery() -> None:
     (command,) = match(Matcher([published(waits=("submitted",), keep="1h")]), "submitted").commands
-    assert (command.start, command.keep_ms) == (Start("sha-loan-1", 3), 3_600_000)
+    assert (command.start, command.keep_ms) == (DefinitionRef("sha-loan-1", 3), 3_600_000)
 
 
 def test_a_trigger_with_a_key_of_its_own_makes_a_second_delivery() -> None:
@@ -117,7 +123,7 @@ def test_only_the_newest_version_starts_runs_but_every_served_version_waits() ->
     new = published(version="2", newest=True, at=9)
     matcher = Matcher([old, new])
     started = match(matcher, "submitted").commands
-    assert [command.start for command in started] == [Start("sha-loan-2", 9)]
+    assert [command.start for command in started] == [DefinitionRef("sha-loan-2", 9)]
     assert summary(match(matcher, "accepted")) == [("deliver", "loan", "k")]
     assert summary(match(matcher, "paid")) == [("deliver", "loan", "k")]
 
@@ -128,7 +134,7 @@ def test_two_versions_that_read_an_event_differently_are_each_offered_it_as_they
     matcher = Matcher([old, new])
     places = [index for index, one in enumerate(matcher.specs) if one.name == "accepted"]
     assert len(places) == 2
-    event = Event("accepted", "e-1", 1, {})
+    event = Event(name="accepted", id="e-1", time_ms=1, data={})
     both = matcher.match([(places[0], event, "a"), (places[1], event, "b")], SOURCE)
     assert summary(both) == [("deliver", "loan", "a"), ("deliver", "loan", "b")]
     same = matcher.match([(places[0], event, "a"), (places[1], event, "a")], SOURCE)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamflow.engine.mailbox.records import Box, Entry, OpenRun, Remembered, due_key
 from streamflow.engine.overlay import Overlay, decode_record, encode_record
-from streamflow.engine.state import OWN, Own, Timer, timer_key
+from streamflow.engine.state import OWN, PartitionState, Timer, timer_key
 from streamflow.simulation.store import MemoryStore
 
 KEY = "box/order/2:k1"
@@ -18,7 +18,7 @@ ONE, TWO = Box((OpenRun("a", 1),)), Box((OpenRun("b", 2),))
 
 
 def apply(overlay: Overlay, **changes: Any) -> None:
-    overlay.apply({**{key.replace("__", "/"): record for key, record in changes.items()}, OWN: Own()})
+    overlay.apply({**{key.replace("__", "/"): record for key, record in changes.items()}, OWN: PartitionState()})
 
 
 def a_cut(overlay: Overlay, store: MemoryStore) -> dict[str, bytes | None]:
@@ -34,7 +34,7 @@ def store() -> MemoryStore:
 
 
 def change(overlay: Overlay, key: str, record: Any) -> None:
-    overlay.apply({key: record, OWN: Own()})
+    overlay.apply({key: record, OWN: PartitionState()})
 
 
 def test_a_record_is_read_from_memory_then_from_the_cut_then_from_the_store(store: MemoryStore) -> None:
@@ -69,9 +69,9 @@ def test_a_stored_record_that_is_deleted_leaves_a_tombstone(store: MemoryStore) 
 def test_a_record_that_came_and_went_leaves_nothing(store: MemoryStore, key: str) -> None:
     overlay = Overlay(store)
     assert overlay.get(key) is None
-    change(overlay, key, Timer("run", "s", 5))
+    change(overlay, key, Timer(run="run", address="s", due_ms=5))
     change(overlay, key, None)
-    change(overlay, key, Timer("run", "s", 5))
+    change(overlay, key, Timer(run="run", address="s", due_ms=5))
     change(overlay, key, None)
     assert set(overlay.capture()) == {OWN}
 
@@ -87,9 +87,9 @@ def test_a_record_that_was_looked_for_and_is_deleted_leaves_nothing(store: Memor
 def test_what_is_in_a_cut_on_its_way_leaves_a_tombstone(store: MemoryStore, key: str) -> None:
     overlay = Overlay(store)
     assert overlay.get(key) is None
-    change(overlay, key, Timer("run", "s", 5))
+    change(overlay, key, Timer(run="run", address="s", due_ms=5))
     cut = overlay.capture()
-    change(overlay, key, Timer("run", "s", 6))
+    change(overlay, key, Timer(run="run", address="s", due_ms=6))
     change(overlay, key, None)
     store.write(cut)
     overlay.saved()
@@ -105,13 +105,15 @@ def test_a_stored_record_that_is_deleted_made_again_and_deleted_leaves_a_tombsto
 
 
 def test_keys_come_in_order_from_all_layers(store: MemoryStore) -> None:
-    overlay = Overlay(MemoryStore({f"timer/{n}": encode_record(Timer("r", "s", n)) for n in (1, 3, 5)}))
-    change(overlay, "timer/2", Timer("r", "s", 2))
+    overlay = Overlay(
+        MemoryStore({f"timer/{n}": encode_record(Timer(run="r", address="s", due_ms=n)) for n in (1, 3, 5)})
+    )
+    change(overlay, "timer/2", Timer(run="r", address="s", due_ms=2))
     change(overlay, "timer/3", None)
     overlay.capture()
-    change(overlay, "timer/4", Timer("r", "s", 4))
+    change(overlay, "timer/4", Timer(run="r", address="s", due_ms=4))
     change(overlay, "timer/2", None)
-    change(overlay, "timer/6", Timer("r", "s", 6))
+    change(overlay, "timer/6", Timer(run="r", address="s", due_ms=6))
     assert list(overlay.keys("timer/")) == ["timer/1", "timer/4", "timer/5", "timer/6"]
     assert list(overlay.keys("timer/", "timer/5")) == ["timer/5", "timer/6"]
 
@@ -119,10 +121,14 @@ def test_keys_come_in_order_from_all_layers(store: MemoryStore) -> None:
 def test_every_kind_of_record_survives_its_encoding() -> None:
     for key, record in {
         KEY: ONE,
-        "own": Own(topic_id="t"),
+        "own": PartitionState(topic_id="t"),
         "out/r/s": {"a": [1, 1.5, "é", None]},
-        "box/order/1:a": Box((OpenRun("r", 3, (4,)),), (Entry(4, "paid", 1, 2, None, 9),), True),
-        "seen/000000000000000/order/1:a/x": Remembered("kept", 4, 4, 1, ("t", 0, 7)),
+        "box/order/1:a": Box(
+            (OpenRun("r", 3, (4,)),),
+            (Entry(offset=4, name="paid", at_ms=1, size=2, until_ms=None, copies_until_ms=9),),
+            True,
+        ),
+        "seen/000000000000000/order/1:a/x": Remembered(outcome="kept", offset=4, last=4, at_ms=1, position=("t", 0, 7)),
         due_key(9, "order/1:a", 4): 1,
         "tally/order": {"paid/claimed": 2},
         "mark/t/0": 7,
@@ -207,7 +213,9 @@ def test_the_store_after_all_cuts_is_what_memory_said(moves: list[tuple[str, str
             expected[key] = (
                 {"n": count}
                 if key.startswith("out/")
-                else (Box((OpenRun(str(count), 0),)) if key.startswith("box/") else Timer("r", "s", 1))
+                else (
+                    Box((OpenRun(str(count), 0),)) if key.startswith("box/") else Timer(run="r", address="s", due_ms=1)
+                )
             )
             change(overlay, key, expected[key])
         elif move == "delete" and key in expected:
@@ -244,7 +252,7 @@ def test_a_due_key_that_is_written_again_is_one() -> None:
 def test_keys_after_a_key_are_read_ahead_and_across_what_was_deleted() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("streamflow.engine.overlay._NEAR", 2)
-        record = encode_record(Remembered("claimed", 1, 1, 1))
+        record = encode_record(Remembered(outcome="claimed", offset=1, last=1, at_ms=1))
         keys = [f"seen/000000000000000/order/1:a/{name}" for name in "abcdefgh"]
         overlay = Overlay(MemoryStore(dict.fromkeys(keys, record)))
         found, after = [], "seen/000000000000000/"

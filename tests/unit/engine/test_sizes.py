@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from streamflow.engine.builder import Limits
 from streamflow.engine.commands import CancelRun, Decide, RetryStep
-from streamflow.engine.draft import Limits
 from streamflow.wire.transitions import encode_transition
 from tests.builders import a_definition, a_delivery, an_event, an_origin
 from tests.unit.engine.bench import Bench
@@ -74,7 +74,7 @@ def test_what_people_write_when_they_end_a_run_or_answer() -> None:
     run, long = bench.run(), "x" * 15_000
     for command in (
         RetryStep("r", run, long),
-        Decide("d", run, "call", "approved", long),
+        Decide(id="d", run=run, address="call", decision="approved", by=long),
         RetryStep(long, run, "call"),
     ):
         decision = bench.take(command)

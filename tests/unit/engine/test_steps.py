@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from streamflow.engine.builder import DecisionBuilder, Limits, RunBuilder
 from streamflow.engine.commands import FireTimer, RetryStep, SkipStep
-from streamflow.engine.draft import Draft, Limits, RunDraft
 from streamflow.engine.effects import AppendCommand, PrintLine, PublishEvent
 from streamflow.engine.transitions import (
     BranchChosen,
@@ -58,7 +58,13 @@ def test_an_expression_sees_the_time_of_the_decision_and_the_run() -> None:
 
 def test_a_head_is_asked_for_after_the_start() -> None:
     bench = Bench(a_definition({"id": "s", **PRINT}))
-    run = RunDraft(Draft(bench.overlay, NOW_MS, "cause", bench.limits, bench.own(), 0), bench.plan, None)
+    run = RunBuilder(
+        DecisionBuilder(
+            view=bench.overlay, now_ms=NOW_MS, cause="cause", limits=bench.limits, partition=bench.own(), offset=0
+        ),
+        bench.plan,
+        None,
+    )
     with pytest.raises(LookupError):
         assert run.head
 
@@ -69,7 +75,18 @@ def test_an_emit_publishes_under_the_id_of_its_transition() -> None:
     fact = one(decision, EventEmitted)
     assert fact.id == f"{bench.run()}/2"
     assert (fact.event, fact.key, fact.data) == ("told", "k1", {"who": "k1"})
-    assert decision.effects == [PublishEvent("k1", fact.id, "told", NOW_MS, {"who": "k1"}, "order", bench.run(), None)]
+    assert decision.effects == [
+        PublishEvent(
+            key="k1",
+            id=fact.id,
+            type="told",
+            at_ms=NOW_MS,
+            data={"who": "k1"},
+            definition="order",
+            run=bench.run(),
+            trace=None,
+        )
+    ]
 
 
 def test_an_emit_may_have_a_key_of_its_own() -> None:
@@ -162,7 +179,10 @@ def test_a_plain_need_does_not_accept_a_timeout() -> None:
     )
     bench.start()
     bench.now_ms += 10_000
-    assert outcome(bench.take(FireTimer("t", bench.run(), "w", NOW_MS + 10_000))) == ("rejected", "behind")
+    assert outcome(bench.take(FireTimer(id="t", run=bench.run(), address="w", due_ms=NOW_MS + 10_000))) == (
+        "rejected",
+        "behind",
+    )
 
 
 def test_a_delay_goes_on_at_its_time_and_one_in_the_past_at_once() -> None:
@@ -170,7 +190,7 @@ def test_a_delay_goes_on_at_its_time_and_one_in_the_past_at_once() -> None:
     assert facts(bench.start()) == ["RunStarted", ("DelayStarted", "d")]
     assert "timer" in bench.kinds()
     bench.now_ms += 10_000
-    assert facts(bench.take(FireTimer("t", bench.run(), "d", NOW_MS + 10_000))) == [
+    assert facts(bench.take(FireTimer(id="t", run=bench.run(), address="d", due_ms=NOW_MS + 10_000))) == [
         ("DelayElapsed", "d"),
         ("LinePrinted", "p"),
         "RunCompleted",

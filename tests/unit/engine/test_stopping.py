@@ -117,6 +117,6 @@ def test_a_list_that_is_cancelled_calls_off_its_items() -> None:
     simulation.run_until_quiet()
     assert sorted(cancelled_tasks(simulation)) == [f"{run}/each/0/1", f"{run}/each/1/1"]
     assert left_behind(simulation) == []
-    simulation.append(FailAttempt("late", run, "each", 1, "x", "", item=0))
+    simulation.append(FailAttempt(id="late", run=run, address="each", attempt=1, code="x", message="", item=0))
     simulation.run_until_quiet()
     assert simulation.own().reasons["run_unknown"] >= 1

@@ -64,7 +64,10 @@ def test_an_event_is_late_by_its_source_time() -> None:
 
 def watermark(at_ms: int, partitions: int = 1, **more: int) -> AdvanceWatermark:
     return AdvanceWatermark(
-        "wm", "paids", partitions, {"0": at_ms, **{name[1:]: value for name, value in more.items()}}
+        id="wm",
+        topic="paids",
+        partitions=partitions,
+        at_ms={"0": at_ms, **{name[1:]: value for name, value in more.items()}},
     )
 
 
@@ -72,7 +75,7 @@ def test_the_limit_of_a_wait_fires_only_when_ingress_has_come_so_far() -> None:
     bench = Bench(a_definition(a_wait(within="10s"), {"id": "l", "needs": ["w.timeout"], **PRINT}))
     bench.start()
     due = NOW_MS + 10_000
-    fire = FireTimer("t", bench.run(), "w", due)
+    fire = FireTimer(id="t", run=bench.run(), address="w", due_ms=due)
     assert outcome(bench.take(fire)) == ("rejected", "early")
     bench.now_ms = due
     assert outcome(bench.take(fire)) == ("rejected", "behind")
@@ -90,7 +93,7 @@ def test_a_partition_of_a_topic_that_nobody_reported_holds_a_limit_back() -> Non
     bench.start()
     bench.now_ms = due = NOW_MS + 10_000
     bench.take(watermark(due, partitions=2))
-    fire = FireTimer("t", bench.run(), "w", due)
+    fire = FireTimer(id="t", run=bench.run(), address="w", due_ms=due)
     assert outcome(bench.take(fire)) == ("rejected", "behind")
     bench.take(watermark(due, partitions=2, _1=due))
     assert outcome(bench.take(fire)) == ("applied", "")
@@ -104,7 +107,7 @@ def test_watermarks_do_not_go_back_and_forget_partitions_that_are_gone() -> None
     assert bench.own().watermarks["paids"].reached() == 7
     bench.take(watermark(200, partitions=1))
     assert bench.own().watermarks["paids"].reached() == 200
-    bench.take(AdvanceWatermark("wm", "paids", 0, {}))
+    bench.take(AdvanceWatermark(id="wm", topic="paids", partitions=0, at_ms={}))
     assert bench.own().watermarks["paids"].reached() == 0
 
 
@@ -114,8 +117,14 @@ def test_a_timer_of_a_satisfied_wait_is_gone() -> None:
     bench.offer("paid")
     assert "timer" not in bench.kinds()
     bench.now_ms += 10_000
-    assert outcome(bench.take(FireTimer("t", bench.run(), "w", bench.now_ms))) == ("duplicate", "timer_gone")
-    assert outcome(bench.take(FireTimer("t", "00000000-unknown", "w", 1))) == ("duplicate", "timer_gone")
+    assert outcome(bench.take(FireTimer(id="t", run=bench.run(), address="w", due_ms=bench.now_ms))) == (
+        "duplicate",
+        "timer_gone",
+    )
+    assert outcome(bench.take(FireTimer(id="t", run="00000000-unknown", address="w", due_ms=1))) == (
+        "duplicate",
+        "timer_gone",
+    )
 
 
 def test_a_run_that_ends_leaves_no_timer_output_or_head() -> None:

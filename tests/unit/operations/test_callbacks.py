@@ -13,7 +13,20 @@ from streamflow.settings import Settings, Tasks
 
 CALLBACK = Callback("0000002a-ab", "Käse/1", "charge", 3, 2, expires_ms=10_000)
 SECRET = "a secret"
-TASK = Task("r/s/1", "r/s", "r", "d", "1", "k", "s", 1, "o", {}, 1000, 1000)
+TASK = Task(
+    id="r/s/1",
+    idempotency_key="r/s",
+    run="r",
+    definition="d",
+    version="1",
+    key="k",
+    step="s",
+    attempt=1,
+    operation="o",
+    input={},
+    timeout_ms=1000,
+    queue_ms=1000,
+)
 
 
 def refused(secret: str, token: str, now_ms: int = 5000) -> str:

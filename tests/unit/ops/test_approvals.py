@@ -12,11 +12,13 @@ from streamflow.errors import Rejected
 from streamflow.ops.approvals import Approvals, decide, open_approval
 
 FORM = {"type": "object", "required": ["limit"], "properties": {"limit": {"type": "integer"}}}
-ASKED = t.ApprovalRequested("More?", ("alice", "managers"), FORM, 9000)
+ASKED = t.ApprovalRequested(text="More?", who=("alice", "managers"), form=FORM, due_ms=9000)
 
 
 def fact(seq: int, data: Any, step: str | None = "ask", run: str = "00000001-a") -> Transition:
-    return Transition(run, "order", "1", "A-1", seq, 1000 + seq, "c", data, step)
+    return Transition(
+        run=run, definition="order", version="1", key="A-1", seq=seq, at_ms=1000 + seq, cause="c", data=data, step=step
+    )
 
 
 def taken(*facts: Transition) -> list[tuple[str, str]]:
@@ -122,7 +124,7 @@ def test_a_name_that_is_nearly_an_allowed_one_gives_no_right(name: str) -> None:
 
 
 def test_a_name_in_another_unicode_form_is_another_name() -> None:
-    asked = t.ApprovalRequested("May it go?", ("jos\u00e9",), None, None)
+    asked = t.ApprovalRequested(text="May it go?", who=("jos\u00e9",), form=None, due_ms=None)
     approval = open_approval([fact(2, asked)], "00000001-a", "ask")
     assert decide(approval, "approved", by="jos\u00e9").by == "jos\u00e9"
     with pytest.raises(Rejected):

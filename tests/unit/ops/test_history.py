@@ -10,13 +10,15 @@ from streamflow.engine.transitions import Transition
 from streamflow.ops.history import Runs, RunSummary
 from streamflow.ops.steps import step_states
 
-EVENT = Event("order.placed", "e1", 0, {})
-STARTED = t.RunStarted("placed", EVENT, "sha", "1")
+EVENT = Event(name="order.placed", id="e1", time_ms=0, data={})
+STARTED = t.RunStarted(trigger="placed", event=EVENT, sha="sha", revision="1")
 WAITS = t.WaitStarted(("payment.received",), None)
 
 
 def fact(seq: int, data: Any, step: str | None = None, run: str = "00000001-a") -> Transition:
-    return Transition(run, "order", "1", "A-1", seq, 1000 + seq, "c", data, step)
+    return Transition(
+        run=run, definition="order", version="1", key="A-1", seq=seq, at_ms=1000 + seq, cause="c", data=data, step=step
+    )
 
 
 def told(*facts: Transition) -> RunSummary:
@@ -37,7 +39,7 @@ def test_a_completed_run_says_how_it_ended_and_waits_nowhere() -> None:
     run = told(
         fact(1, STARTED),
         fact(2, WAITS, "payment"),
-        fact(3, t.WaitSatisfied("paid", EVENT), "payment"),
+        fact(3, t.WaitSatisfied(outcome="paid", event=EVENT), "payment"),
         fact(4, t.RunCompleted(("payment.paid",))),
     )
 

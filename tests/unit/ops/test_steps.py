@@ -18,8 +18,8 @@ from streamflow.simulation.driver import Simulation
 from streamflow.simulation.tasks import Handed
 from tests.builders import a_catalog, a_definition
 
-STARTED = t.RunStarted("", Event("", "e1", 0, {}), "sha", "1")
-CALL = t.CallRequested("card.charge", "default", {}, 60_000)
+STARTED = t.RunStarted(trigger="", event=Event(name="", id="e1", time_ms=0, data={}), sha="sha", revision="1")
+CALL = t.CallRequested(operation="card.charge", lane="default", input={}, due_ms=60_000)
 
 
 def history(*facts: tuple[str | None, Any] | tuple[str | None, Any, int]) -> list[Transition]:
@@ -27,16 +27,16 @@ def history(*facts: tuple[str | None, Any] | tuple[str | None, Any, int]) -> lis
     whole = [(None, STARTED), *facts]
     return [
         Transition(
-            "00000001-a",
-            "order",
-            "1",
-            "A-1",
-            seq,
-            1000 + seq,
-            "c",
-            fact[1],
-            fact[0],
-            fact[2] if len(fact) > 2 else None,
+            run="00000001-a",
+            definition="order",
+            version="1",
+            key="A-1",
+            seq=seq,
+            at_ms=1000 + seq,
+            cause="c",
+            data=fact[1],
+            step=fact[0],
+            attempt=fact[2] if len(fact) > 2 else None,
         )
         for seq, fact in enumerate(whole, 1)
     ]
@@ -47,7 +47,7 @@ def step(*facts: Any, attempt: int = 1) -> StepProgress:
 
 
 def test_a_call_counts_its_attempts_and_tells_its_last_error() -> None:
-    failed = t.AttemptFailed("http_unreachable", "nobody is there", 5000)
+    failed = t.AttemptFailed(code="http_unreachable", message="nobody is there", retry_ms=5000)
     found = progress_of(history(("charge", CALL, 1), ("charge", failed, 1), ("charge", CALL, 2)))["charge"]
 
     assert (found.state, found.attempts, found.operation, found.words()) == ("calling", 2, "card.charge", "attempt 2")
@@ -64,14 +64,26 @@ def test_a_call_counts_its_attempts_and_tells_its_last_error() -> None:
     ("facts", "state", "words"),
     [
         ((CALL,), "calling", "calling"),
-        ((CALL, t.AttemptFailed("busy", "", 9)), "retrying", "retrying after busy"),
-        ((CALL, t.AttemptSuspended(9)), "suspended", "waits for a callback"),
-        ((CALL, t.AttemptFailed("declined", "", None, "failure")), "done", "done"),
-        ((CALL, t.AttemptFailed("declined", ""), t.StepParked("declined", "call")), "parked", "parked: declined"),
+        ((CALL, t.AttemptFailed(code="busy", message="", retry_ms=9)), "retrying", "retrying after busy"),
+        ((CALL, t.AttemptSuspended(due_ms=9)), "suspended", "waits for a callback"),
+        ((CALL, t.AttemptFailed(code="declined", message="", retry_ms=None, outcome="failure")), "done", "done"),
+        (
+            (CALL, t.AttemptFailed(code="declined", message=""), t.StepParked("declined", "call")),
+            "parked",
+            "parked: declined",
+        ),
         ((CALL, t.AttemptSucceeded({})), "done", "done"),
-        ((t.ChildRequested("00000002-b", "parcel", "1", "P", {}),), "calling", "child run"),
-        ((t.ApprovalRequested("?", ("alice",), None, None),), "awaiting_approval", "awaiting approval"),
-        ((t.ApprovalRequested("?", ("alice",), None, 5), t.ApprovalExpired(5)), "done", "done"),
+        (
+            (t.ChildRequested(child="00000002-b", definition="parcel", version="1", key="P", input={}),),
+            "calling",
+            "child run",
+        ),
+        (
+            (t.ApprovalRequested(text="?", who=("alice",), form=None, due_ms=None),),
+            "awaiting_approval",
+            "awaiting approval",
+        ),
+        ((t.ApprovalRequested(text="?", who=("alice",), form=None, due_ms=5), t.ApprovalExpired(5)), "done", "done"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -82,13 +94,15 @@ def test_the_state_of_a_step_follows_its_facts(facts: tuple[Any, ...], state: st
 
 
 def test_a_list_tells_how_many_of_its_items_are_done() -> None:
-    items = [t.CallRequested("card.charge", "default", {}, 1, item=item) for item in range(3)]
+    items = [
+        t.CallRequested(operation="card.charge", lane="default", input={}, due_ms=1, item=item) for item in range(3)
+    ]
     found = step(
         t.ItemsListed((1, 2, 3), None),
         *items,
         t.AttemptSucceeded("a", item=0),
-        t.AttemptFailed("x", "", 5, item=1),
-        t.AttemptFailed("x", "", item=2),
+        t.AttemptFailed(code="x", message="", retry_ms=5, item=1),
+        t.AttemptFailed(code="x", message="", item=2),
     )
 
     assert (found.state, found.words()) == ("listing", "2 of 3 items, 1 failed")
@@ -98,11 +112,11 @@ def test_a_list_tells_how_many_of_its_items_are_done() -> None:
 def test_a_parked_list_goes_on_with_the_items_that_failed() -> None:
     ended = (
         t.AttemptSucceeded("a", item=0),
-        t.AttemptFailed("x", "", item=1),
+        t.AttemptFailed(code="x", message="", item=1),
         t.ItemsEnded(2, 1, None),
         t.StepParked("x", "each"),
     )
-    again = (t.StepRetried(), t.CallRequested("card.charge", "default", {}, 1, item=1))
+    again = (t.StepRetried(), t.CallRequested(operation="card.charge", lane="default", input={}, due_ms=1, item=1))
     found = step(t.ItemsListed((1, 2), None), *ended, *again)
 
     assert (found.state, found.words()) == ("listing", "1 of 2 items")

@@ -22,7 +22,19 @@ NOW_MS = 1_000_000
 
 def a_task(name: str, **changes: Any) -> Task:
     values: dict[str, Any] = {"timeout_ms": 60_000, "queue_ms": 60_000} | changes
-    return Task(f"{name}/s/1", f"{name}/s", name, "order", "1", "k", "s", 1, "op", {}, **values)
+    return Task(
+        id=f"{name}/s/1",
+        idempotency_key=f"{name}/s",
+        run=name,
+        definition="order",
+        version="1",
+        key="k",
+        step="s",
+        attempt=1,
+        operation="op",
+        input={},
+        **values,
+    )
 
 
 class Stage:
@@ -52,7 +64,7 @@ class Stage:
                 raise
             self.ends[task.run] = asyncio.get_running_loop().create_future()
             await self.ends[task.run]
-        done = CompleteAttempt(f"{task.id}/completed", task.run, task.step, 1, None)
+        done = CompleteAttempt(id=f"{task.id}/completed", run=task.run, address=task.step, attempt=1, output=None)
         return done, encode_command(done)
 
     def answer(self, held: Held, value: bytes) -> None:

@@ -31,7 +31,9 @@ def published(name: str = "loan", where: str | None = None, schema: dict[str, An
     definition = Definition.model_validate(
         {"name": name, "version": "1", "on": [{"id": "t", "event": "submitted", "where": where}], "steps": steps}
     )
-    return Published(compile_plan(definition, catalog, "sha"), {"submitted": catalog.events[0]}, 1, newest=True)
+    return Published(
+        plan=compile_plan(definition, catalog, "sha"), specs={"submitted": catalog.events[0]}, at=1, newest=True
+    )
 
 
 def take(intake: Intake, value: Any, topic: str = "orders") -> Taken:

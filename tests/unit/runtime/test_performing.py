@@ -57,7 +57,17 @@ def a_task(input: Any = None, **changes: Any) -> Task:
         "timeout_ms": 2000,
         "queue_ms": 1,
     } | changes
-    return Task("r/s/3", "r/s", "r", "order", "1", "k", "s", 3, **values)
+    return Task(
+        id="r/s/3",
+        idempotency_key="r/s",
+        run="r",
+        definition="order",
+        version="1",
+        key="k",
+        step="s",
+        attempt=3,
+        **values,
+    )
 
 
 def answer(
@@ -86,7 +96,7 @@ def fails(error: BaseException) -> Callable[[Any, Attempt], Any]:
 
 def test_an_output_is_a_completed_attempt() -> None:
     assert answer(lambda input, attempt: {"receipt": f"r{input['cents']}"}, a_task({"cents": 7})) == CompleteAttempt(
-        "r/s/3/completed", "r", "s", 3, {"receipt": "r7"}
+        id="r/s/3/completed", run="r", address="s", attempt=3, output={"receipt": "r7"}
     )
 
 
@@ -117,7 +127,9 @@ def test_an_operation_sees_its_attempt() -> None:
 
 
 def test_somebody_who_calls_back_suspends_the_attempt() -> None:
-    assert answer(lambda input, attempt: Pending(1.5)) == SuspendAttempt("r/s/3/suspended", "r", "s", 3, 1500)
+    assert answer(lambda input, attempt: Pending(1.5)) == SuspendAttempt(
+        id="r/s/3/suspended", run="r", address="s", attempt=3, for_ms=1500
+    )
 
 
 @pytest.mark.parametrize(

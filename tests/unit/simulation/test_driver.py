@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamflow.engine.draft import Limits
+from streamflow.engine.builder import Limits
 from streamflow.errors import DefinitionError
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, Outgoing

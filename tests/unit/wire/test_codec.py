@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from streamflow.engine.commands import AdvanceWatermark, Deliver, Event, Origin, Start, StartRun
+from streamflow.engine.commands import AdvanceWatermark, DefinitionRef, Deliver, Event, Origin, StartRun
 from streamflow.wire.codec import DecodeError, decode_command, encode_command
 
-EVENT = Event("submitted", "e-1", 1_700_000_000_000, {"b": 1, "a": {"d": None, "c": [1.5, "x"]}})
-ORIGIN = Origin("topic-id", 3, 7, 5)
+EVENT = Event(name="submitted", id="e-1", time_ms=1_700_000_000_000, data={"b": 1, "a": {"d": None, "c": [1.5, "x"]}})
+ORIGIN = Origin(topic_id="topic-id", partition=3, offset=7, committed=5)
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        StartRun("c-1", "loan", "k", Start("sha", 4), EVENT, "00-trace"),
-        Deliver("c-2", "loan", "k", EVENT, ORIGIN, Start("sha", 4), "t", 1000, 2000, "00-trace"),
-        AdvanceWatermark("c-3", "src", 2, {"0": 1, "1": 2}),
+        StartRun(id="c-1", definition="loan", key="k", start=DefinitionRef("sha", 4), event=EVENT, trace="00-trace"),
+        Deliver(
+            id="c-2",
+            definition="loan",
+            key="k",
+            event=EVENT,
+            origin=ORIGIN,
+            start=DefinitionRef("sha", 4),
+            trigger="t",
+            keep_ms=1000,
+            copies_ms=2000,
+            trace="00-trace",
+        ),
+        AdvanceWatermark(id="c-3", topic="src", partitions=2, at_ms={"0": 1, "1": 2}),
     ],
 )
 def test_a_command_comes_back_as_it_was(command: StartRun | Deliver | AdvanceWatermark) -> None:
@@ -24,8 +35,20 @@ def test_a_command_comes_back_as_it_was(command: StartRun | Deliver | AdvanceWat
 
 
 def test_the_same_command_gives_the_same_bytes_whatever_the_order_of_its_keys() -> None:
-    one = Deliver("c", "loan", "k", Event("e", "1", 0, {"a": 1, "b": {"x": 1, "y": 2}}), ORIGIN)
-    other = Deliver("c", "loan", "k", Event("e", "1", 0, {"b": {"y": 2, "x": 1}, "a": 1}), ORIGIN)
+    one = Deliver(
+        id="c",
+        definition="loan",
+        key="k",
+        event=Event(name="e", id="1", time_ms=0, data={"a": 1, "b": {"x": 1, "y": 2}}),
+        origin=ORIGIN,
+    )
+    other = Deliver(
+        id="c",
+        definition="loan",
+        key="k",
+        event=Event(name="e", id="1", time_ms=0, data={"b": {"y": 2, "x": 1}, "a": 1}),
+        origin=ORIGIN,
+    )
     assert encode_command(one) == encode_command(other)
 
 
@@ -51,13 +74,27 @@ def test_bytes_that_are_no_command_are_refused_with_a_code_and_without_their_con
 
 
 def test_a_whole_number_keeps_all_its_digits() -> None:
-    command = Deliver("c", "loan", "k", Event("e", "1", 0, {"n": 2**70, "m": -(2**70)}), ORIGIN)
+    command = Deliver(
+        id="c",
+        definition="loan",
+        key="k",
+        event=Event(name="e", id="1", time_ms=0, data={"n": 2**70, "m": -(2**70)}),
+        origin=ORIGIN,
+    )
     assert decode_command(encode_command(command)) == command
 
 
 def test_data_that_json_cannot_carry_is_refused() -> None:
     with pytest.raises(DecodeError) as caught:
-        encode_command(Deliver("c", "loan", "k", Event("e", "1", 0, {"n": object()}), ORIGIN))
+        encode_command(
+            Deliver(
+                id="c",
+                definition="loan",
+                key="k",
+                event=Event(name="e", id="1", time_ms=0, data={"n": object()}),
+                origin=ORIGIN,
+            )
+        )
     assert caught.value.code == "event_unusable"
 
 

@@ -10,7 +10,20 @@ from streamflow.engine.tasks import CancelTask, Task
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.tasks import Source, decode_task, encode_task, source_header, source_of
 
-TASK = Task("r/s/1", "r/s", "r", "order", "1", "k", "s", 1, "pay", {"b": 1, "a": [None, 2.5, "x"]}, 1000, 2000)
+TASK = Task(
+    id="r/s/1",
+    idempotency_key="r/s",
+    run="r",
+    definition="order",
+    version="1",
+    key="k",
+    step="s",
+    attempt=1,
+    operation="pay",
+    input={"b": 1, "a": [None, 2.5, "x"]},
+    timeout_ms=1000,
+    queue_ms=2000,
+)
 
 
 @pytest.mark.parametrize("task", [TASK, CancelTask("r/s/1", "k")])

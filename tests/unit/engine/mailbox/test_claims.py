@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from streamflow.engine.builder import Limits
 from streamflow.engine.commands import CancelRun, ContinueDelivery
-from streamflow.engine.draft import Limits
 from streamflow.engine.effects import AppendCommand
 from tests.builders import NOW_MS, a_definition
 from tests.unit.engine.bench import Bench, facts, outcome

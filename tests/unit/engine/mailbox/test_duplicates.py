@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from streamflow.engine.builder import Limits
 from streamflow.engine.commands import CancelRun
-from streamflow.engine.draft import Limits
 from streamflow.engine.state import mark_key
 from tests.builders import a_definition, a_delivery, a_start, an_event, an_origin
 from tests.unit.engine.bench import Bench, facts, outcome

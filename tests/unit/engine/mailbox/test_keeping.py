@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from streamflow.engine.builder import Limits
 from streamflow.engine.commands import AdvanceWatermark, CancelRun, RetryStep, SkipStep
-from streamflow.engine.draft import Limits
 from streamflow.engine.effects import DeadLetter, Unclaimed
 from tests.builders import NOW_MS, a_definition
 from tests.unit.engine.bench import Bench, facts, outcome
 from tests.unit.engine.mailbox.steps import GATE, a_wait, box, claims, tally, unclaimed
 
-TICK = AdvanceWatermark("wm", "other", 1, {"0": 1})
+TICK = AdvanceWatermark(id="wm", topic="other", partitions=1, at_ms={"0": 1})
 
 
 def test_an_event_is_kept_to_the_end_of_its_keep() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from streamflow.engine.builder import Limits
 from streamflow.engine.commands import CancelRun
-from streamflow.engine.draft import Limits
 from streamflow.ids import run_id, start_place
 from tests.builders import a_definition, a_start, an_event, an_origin
 from tests.unit.engine.bench import Bench, facts, outcome

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streamflow.engine.evaluation import Parked
-from streamflow.engine.steps.attempts import begin_attempt, call_off
+from streamflow.engine.evaluation import ParkStep
+from streamflow.engine.steps.attempts import begin_attempt, cancel_attempt
 from streamflow.engine.steps.items import cancel_items, forget_items
 from streamflow.engine.transitions import RunCancelled, RunFailed, RunStopping, StepParked
 
 if TYPE_CHECKING:
-    from streamflow.engine.draft import RunDraft
+    from streamflow.engine.builder import RunBuilder
 
 REASON_CHARS = 1000  # it stays in the head of a run that stops
 
 
-def stop(run: RunDraft, ending: str, reason: str, address: str = "") -> None:
+def stop(run: RunBuilder, ending: str, reason: str, address: str = "") -> None:
     """End a run as `failed` or `cancelled`, at once if nothing of it can be undone. Steps are undone that called
     something, also if the call failed or has not ended: whether it had an effect cannot be known."""
     head, plan = run.head, run.plan
@@ -28,16 +28,16 @@ def stop(run: RunDraft, ending: str, reason: str, address: str = "") -> None:
                 cancel_items(run, planned, state.items.total)
                 forget_items(run, name, state.items.total)
             else:
-                call_off(run, planned, state)
+                cancel_attempt(run, planned, state)
     undo = tuple(name for name in reversed(head.called) if plan.steps[name].undo is not None)
     if head.stopping is not None or not undo:
         _end(run, ending, reason, address)
         return
     run.record(RunStopping(ending=ending, reason=reason, undo=undo), address)
-    go_on_stopping(run)
+    continue_compensation(run)
 
 
-def go_on_stopping(run: RunDraft) -> None:
+def continue_compensation(run: RunBuilder) -> None:
     """Undo the next step, or end the run when none is left."""
     stopping = run.head.stopping
     assert stopping is not None
@@ -48,7 +48,7 @@ def go_on_stopping(run: RunDraft) -> None:
         if state is None:
             try:
                 begin_attempt(run, undo, 1)
-            except Parked as parked:
+            except ParkStep as parked:
                 run.record(StepParked(parked.code, parked.at), undo.id)
             return
         if state.status not in ("done", "skipped"):
@@ -56,5 +56,5 @@ def go_on_stopping(run: RunDraft) -> None:
     _end(run, stopping.ending, stopping.reason)
 
 
-def _end(run: RunDraft, ending: str, reason: str, address: str = "") -> None:
+def _end(run: RunBuilder, ending: str, reason: str, address: str = "") -> None:
     run.record(RunFailed(reason) if ending == "failed" else RunCancelled(reason), address)

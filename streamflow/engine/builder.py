@@ -1,6 +1,6 @@
 """The draft of one decision: reads through to the state, collects what would change, and touches nothing.
 
-`RunDraft` is the part for one run: each fact recorded in it is evolved at once, so the next question is asked of the
+`RunBuilder` is the part for one run: each fact recorded in it is evolved at once, so the next question is asked of the
 state after it.
 """
 
@@ -18,7 +18,7 @@ from streamflow.engine.evolve import evolve, records_of
 from streamflow.engine.mailbox.buckets import Memories
 from streamflow.engine.mailbox.mailbox import Mailbox
 from streamflow.engine.mailbox.records import mailbox_name
-from streamflow.engine.state import WRITTEN_ONCE, Own, RunState, StateView, item_out_key, out_key, run_key
+from streamflow.engine.state import WRITTEN_ONCE, PartitionState, RunState, StateView, item_out_key, out_key, run_key
 from streamflow.engine.transitions import (
     ENDINGS,
     RunCompleted,
@@ -57,14 +57,14 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Draft:
+class DecisionBuilder:
     """Changes by key (None deletes), transitions and effects of one command, in order."""
 
     view: StateView
     now_ms: int
     cause: str
     limits: Limits
-    partition: Own
+    partition: PartitionState
     offset: int
     trace: str | None = None
     changes: dict[str, Any] = field(default_factory=dict)
@@ -106,13 +106,13 @@ class Draft:
             self.changes[key] = record
 
 
-class RunDraft:
+class RunBuilder:
     """One run in a draft: its head so far, its plan, and the recording of facts."""
 
-    __slots__ = ("closed", "draft", "plan", "state")
+    __slots__ = ("builder", "closed", "plan", "state")
 
-    def __init__(self, draft: Draft, plan: Plan, state: RunState | None) -> None:
-        self.draft = draft
+    def __init__(self, builder: DecisionBuilder, plan: Plan, state: RunState | None) -> None:
+        self.builder = builder
         self.plan = plan
         self.state = state
         self.closed = False
@@ -130,20 +130,20 @@ class RunDraft:
     @property
     def full(self) -> bool:
         """Whether this command has made as many transitions as one may."""
-        return len(self.draft.transitions) >= self.draft.limits.transitions
+        return len(self.builder.transitions) >= self.builder.limits.transitions
 
-    def go_on_later(self) -> None:
+    def continue_later(self) -> None:
         """Ask for a further command, because this one has made as many transitions as one may."""
         head = self.head
         again = Continue(id=f"continue/{head.run}/{head.seq}", run=head.run, seq=head.seq)
-        self.draft.effects.append(AppendCommand(head.key, again))
+        self.builder.effects.append(AppendCommand(head.key, again))
 
     def record(
         self, data: Any, address: str = "", *, attempt: int | None = None, run: str = "", key: str = ""
     ) -> Transition:
         """Record a fact, about the step at `address` unless it is about the run. `run` and `key` are given for the
         first one only."""
-        before, draft, plan = self.state, self.draft, self.plan
+        before, builder, plan = self.state, self.builder, self.plan
         if before is None:
             seq = 1
         else:
@@ -155,33 +155,33 @@ class RunDraft:
             version=plan.version,
             key=key,
             seq=seq,
-            at_ms=draft.now_ms,
-            cause=draft.cause,
+            at_ms=builder.now_ms,
+            cause=builder.cause,
             data=data,
             step=step or None,
             attempt=attempt,
             scope=scope,
         )
-        draft.transitions.append(transition)
+        builder.transitions.append(transition)
         after = self.state = evolve(before, transition)
         for name, record in records_of(before, after, transition, plan.reads):
-            draft.put(name, record)
+            builder.put(name, record)
         if type(data) in ENDINGS:
             self._close(after, transition)
         else:
-            draft.put(run_key(after.run), after)
+            builder.put(run_key(after.run), after)
         if plan.waits and type(data) in _ENDS_WAITS:
-            draft.mailbox(after.definition, after.key)  # to be settled
+            builder.mailbox(after.definition, after.key)  # to be settled
         return transition
 
     def _close(self, state: RunState, transition: Transition) -> None:
         self.closed = True
-        draft = self.draft
-        draft.put(run_key(state.run), None)
-        draft.mailbox(state.definition, state.key).runs.pop(state.run)
-        draft.pins.append((state.sha, state.revision, -1))
+        builder = self.builder
+        builder.put(run_key(state.run), None)
+        builder.mailbox(state.definition, state.key).runs.pop(state.run)
+        builder.pins.append((state.sha, state.revision, -1))
         if state.parent is not None:
-            draft.effects.append(AppendCommand(state.parent.key, answer_of(state.parent, state.run, transition.data)))
+            builder.effects.append(AppendCommand(state.parent.key, answer_of(state.parent, state.run, transition.data)))
 
     def variables(
         self,
@@ -190,18 +190,18 @@ class RunDraft:
         *,
         item: tuple[int, Any] | None = None,
         now_ms: int | None = None,
-        unseen: tuple[str, ...] = (),
+        inputs_not_ready: tuple[str, ...] = (),
     ) -> Mapping[str, Any]:
         """The values that `expression` reads, and no others: converting them is most of its cost.
 
-        `item` is (index, item) of a list, `now_ms` the time to give for `now` instead of the command's, `unseen` are
+        `item` is (index, item) of a list, `now_ms` the time to give for `now` instead of the command's, `inputs_not_ready` are
         steps that count as not ended."""
-        names, draft, head = expression.names, self.draft, self.head
+        names, builder, head = expression.names, self.builder, self.head
         values: dict[str, Any] = {}
         if "event" in names:
             values["event"] = event
         if "trigger" in names:
-            values["trigger"] = draft.get(out_key(head.run, START))
+            values["trigger"] = builder.get(out_key(head.run, START))
         if "steps" in names:
             values["steps"] = {
                 step: self.output(step)
@@ -209,16 +209,16 @@ class RunDraft:
                 if (state := head.steps.get(step)) is not None
                 and state.status == "done"
                 and state.outcome not in NO_OUTCOME
-                and step not in unseen
+                and step not in inputs_not_ready
             }
         if "errors" in names:
             values["errors"] = {
-                step: draft.get(out_key(head.run, step))
+                step: builder.get(out_key(head.run, step))
                 for step in sorted(expression.steps)
                 if (state := head.steps.get(step)) is not None
                 and state.outcome in NO_OUTCOME
                 and state.attempt
-                and step not in unseen
+                and step not in inputs_not_ready
             }
         if item is not None:
             values["index"], values["item"] = item
@@ -232,7 +232,7 @@ class RunDraft:
                 "trigger": head.trigger,
             }
         if "now" in names:
-            values["now"] = draft.now_ms if now_ms is None else now_ms
+            values["now"] = builder.now_ms if now_ms is None else now_ms
         return values
 
     def output(self, step: str) -> Any:
@@ -241,23 +241,30 @@ class RunDraft:
         head = self.head
         items = head.steps[step].items
         if items is None:
-            return self.draft.get(out_key(head.run, step))
-        return [self.draft.get(item_out_key(head.run, step, item)) for item in range(items.total)]
+            return self.builder.get(out_key(head.run, step))
+        return [self.builder.get(item_out_key(head.run, step, item)) for item in range(items.total)]
 
 
 def answer_of(parent: Parent, run: str, ending: Any) -> CompleteAttempt | FailAttempt:
     """What the end of a run is for its parent."""
     if isinstance(ending, RunCompleted):
         output = {"run": run, "ended": ",".join(ending.ended), "output": ending.output}
-        return CompleteAttempt(f"ended/{run}", parent.run, parent.address, parent.attempt, output, parent.item)
+        return CompleteAttempt(
+            id=f"ended/{run}",
+            run=parent.run,
+            address=parent.address,
+            attempt=parent.attempt,
+            output=output,
+            item=parent.item,
+        )
     code = "child_failed" if isinstance(ending, RunFailed) else "child_cancelled"
     return FailAttempt(
-        f"ended/{run}",
-        parent.run,
-        parent.address,
-        parent.attempt,
-        code,
-        f"{run}: {ending.reason[:1000]}",
+        id=f"ended/{run}",
+        run=parent.run,
+        address=parent.address,
+        attempt=parent.attempt,
+        code=code,
+        message=f"{run}: {ending.reason[:1000]}",
         retryable=False,
         item=parent.item,
     )

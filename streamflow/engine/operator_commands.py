@@ -7,34 +7,34 @@ from typing import Any
 from streamflow.definition.plan import StepPlan
 from streamflow.engine import commands as c
 from streamflow.engine.advance import advance
-from streamflow.engine.draft import Draft, RunDraft
-from streamflow.engine.evaluation import Parked
+from streamflow.engine.builder import DecisionBuilder, RunBuilder
+from streamflow.engine.compensation import continue_compensation, stop
+from streamflow.engine.evaluation import ParkStep
 from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
-from streamflow.engine.state import Own
+from streamflow.engine.state import PartitionState
 from streamflow.engine.steps.attempts import begin_attempt
-from streamflow.engine.steps.items import forget_items, go_on_list
-from streamflow.engine.stopping import go_on_stopping, stop
+from streamflow.engine.steps.items import continue_list, forget_items
 from streamflow.engine.transitions import StepParked, StepRetried, StepsSkipped
 
 
-def continue_run(draft: Draft, contents: Contents, own: Own, command: c.Continue) -> None:
+def continue_run(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.Continue) -> None:
     """Go on where the limit of one command stopped. Raises Refused when nothing is left to do."""
-    run = maybe_open(draft, contents, command.run)
+    run = maybe_open(builder, contents, command.run)
     if run is None:
         raise Refused("duplicate", "run_ended")
     if run.head.stopping is None:
         for name, state in run.head.steps.items():
             if state.status == "listing":
-                go_on_list(run, run.plan.steps[name])
+                continue_list(run, run.plan.steps[name])
         advance(run)
-    if not draft.transitions:
+    if not builder.transitions:
         raise Refused("duplicate", "nothing_to_do")
 
 
-def cancel_run(draft: Draft, contents: Contents, own: Own, command: c.CancelRun) -> None:
+def cancel_run(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.CancelRun) -> None:
     """End a run as cancelled, after what is to be undone; if that is parked, without it. Raises Refused."""
-    run = asked_for(draft, contents, command)
+    run = asked_for(builder, contents, command)
     if run.head.stopping is not None and not run.head.parked:
         raise Refused(
             "rejected",
@@ -45,54 +45,56 @@ def cancel_run(draft: Draft, contents: Contents, own: Own, command: c.CancelRun)
     stop(run, "cancelled", command.reason)
 
 
-def fail_run(draft: Draft, contents: Contents, own: Own, command: c.FailRun) -> None:
+def fail_run(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.FailRun) -> None:
     """End a parked run as failed, after what is to be undone; if that is parked, without it. Raises Refused."""
-    run = asked_for(draft, contents, command)
+    run = asked_for(builder, contents, command)
     if not run.head.parked:
         raise Refused("rejected", "not_parked", "expected a parked run but it is not; cancel it instead", describe(run))
     stop(run, "failed", command.reason)
 
 
-def retry_step(draft: Draft, contents: Contents, own: Own, command: c.RetryStep) -> None:
+def retry_step(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.RetryStep) -> None:
     """Try a parked step again: a call with as many attempts as at first, a list with the items that failed, both in
     their time once more. Raises Refused."""
-    run, step = _parked_step(draft, contents, command)
+    run, step = _parked_step(builder, contents, command)
     listed, within = run.head.steps[step.id].items is not None, getattr(step.work, "within_ms", None)
-    run.record(StepRetried(draft.now_ms + within if listed and within is not None else None), step.id)
+    run.record(StepRetried(builder.now_ms + within if listed and within is not None else None), step.id)
     state = run.head.steps.get(step.id)
     if state is None:
         _begin_again(run, step)
     elif state.status == "listing":
-        go_on_list(run, step)
+        continue_list(run, step)
     else:
         try:
-            begin_attempt(run, step, state.attempt + 1, spent=state.attempt)
-        except Parked as parked:
+            begin_attempt(run, step, state.attempt + 1, attempts_before_retry=state.attempt)
+        except ParkStep as parked:
             run.record(StepParked(parked.code, parked.at), step.id)
 
 
-def _begin_again(run: RunDraft, step: StepPlan) -> None:
+def _begin_again(run: RunBuilder, step: StepPlan) -> None:
     if run.head.stopping is not None:
-        go_on_stopping(run)
+        continue_compensation(run)
     else:
         advance(run, (step.id,))
 
 
-def skip_step(draft: Draft, contents: Contents, own: Own, command: c.SkipStep) -> None:
+def skip_step(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.SkipStep) -> None:
     """Treat a parked step as skipped. Raises Refused."""
-    run, step = _parked_step(draft, contents, command)
+    run, step = _parked_step(builder, contents, command)
     items = run.head.steps[step.id].items
     if items is not None:
         forget_items(run, step.id, items.total)
     run.record(StepsSkipped((step.id,)))
     if run.head.stopping is not None:
-        go_on_stopping(run)
+        continue_compensation(run)
     else:
         advance(run, step.dependents)
 
 
-def _parked_step(draft: Draft, contents: Contents, command: c.RetryStep | c.SkipStep) -> tuple[RunDraft, StepPlan]:
-    run = asked_for(draft, contents, command)
+def _parked_step(
+    builder: DecisionBuilder, contents: Contents, command: c.RetryStep | c.SkipStep
+) -> tuple[RunBuilder, StepPlan]:
+    run = asked_for(builder, contents, command)
     state, step = run.head.steps.get(command.address), run.plan.step(command.address)
     if step is None or state is None or state.status != "parked":
         now = state.status if state else "not begun"
@@ -106,16 +108,16 @@ def _parked_step(draft: Draft, contents: Contents, command: c.RetryStep | c.Skip
 
 
 def asked_for(
-    draft: Draft, contents: Contents, command: c.CancelRun | c.FailRun | c.RetryStep | c.SkipStep | c.Decide
-) -> RunDraft:
+    builder: DecisionBuilder, contents: Contents, command: c.CancelRun | c.FailRun | c.RetryStep | c.SkipStep | c.Decide
+) -> RunBuilder:
     """The open run that somebody's request is for. Raises Refused."""
-    run = maybe_open(draft, contents, command.run)
+    run = maybe_open(builder, contents, command.run)
     if run is not None:
         return run
     text = "No run of this id is open: it has ended, or there never was one. List the runs."
     raise Refused("rejected", "run_unknown", text)
 
 
-def describe(run: RunDraft) -> dict[str, Any]:
+def describe(run: RunBuilder) -> dict[str, Any]:
     """What a refusal tells of the run as it is."""
     return {"seq": run.head.seq, "steps": {name: step.status for name, step in run.head.steps.items()}}
