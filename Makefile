@@ -9,10 +9,10 @@ READY := $(VENV)/.ready
 TEST_PROCESSES := 3 # each has a Kafka of its own; they mostly wait
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo example test unit lint types model bench proof faults checker soak evidence docs format lock clean
+.PHONY: help setup servers demo example test unit lint types model bench proof faults checker regressions soak evidence docs format lock clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) servers ## Install everything: into .venv exactly what requirements.lock says, and the servers that tests need
 
@@ -62,6 +62,9 @@ faults: $(READY) ## Break everything by seeded schedules and judge it: [KINDS=".
 
 checker: $(READY) ## Plant every bug in real workers and have the checker find it
 	STREAMFLOW_FAULTS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) tests/unit/checker tests/integration/test_checker_planted.py
+
+regressions: $(READY) ## Play what an earlier revision did wrong there and here: [BASE=39ee312] [ONLY="..."] [JSON=1]
+	$(BIN)/python -m tests.regressions --base $(or $(BASE),39ee312) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json)
 
 soak: $(READY) ## Load for hours with kills, restores and compaction; slopes of memory, files and threads: [HOURS=1]
 	$(BIN)/python -m tests.faults.soak --hours $(or $(HOURS),1) $(if $(EVIDENCE),--evidence)

@@ -109,7 +109,9 @@ class Ingress(Section):
     commit_s: float = Field(default=0.5, gt=0, description="seconds between commits of source offsets")
     watermark_s: float = Field(default=1.0, gt=0, description="seconds between watermarks")
     max_engine_lag: int = Field(
-        default=500_000, ge=1, description="commands the engine may be behind before ingress pauses"
+        default=50_000,
+        ge=1,
+        description="commands that the engine may be behind in one partition before ingress appends no more there",
     )
     session_timeout_s: float = Field(
         default=10.0,

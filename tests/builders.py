@@ -57,8 +57,7 @@ def a_plan(definition: Definition, catalog: Catalog | None = None) -> tuple[Plan
     """The plan of `definition`, and its content."""
     catalog = catalog or a_catalog(*events_of(definition), operations=operations_of(definition))
     content = canonical(definition, catalog)
-    topics = tuple((spec.name, tuple(spec.topics)) for spec in catalog.events)
-    return compiled(content, topics), content.decode()
+    return compiled(content), content.decode()
 
 
 def an_event(name: str = "placed", id: str = "e1", data: Any = None, time_ms: int = NOW_MS) -> Event:

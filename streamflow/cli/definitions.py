@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from streamflow.cli import definitions_import, definitions_simulate, output, sources
@@ -156,7 +157,7 @@ def show(ctx: typer.Context, reference: Reference) -> None:
     name, version = _resolve(log, reference)
     record = log.versions[name, version]
     content, offset = log.contents[record.sha]
-    definition, catalog = read_content(content)
+    definition, _ = read_content(content)
     facts = {
         "name": name,
         "version": version,
@@ -165,10 +166,7 @@ def show(ctx: typer.Context, reference: Reference) -> None:
         "retired": record.retired,
         "published_ms": record.published_ms,
     }
-    dumped = {
-        part: model.model_dump(mode="json", by_alias=True, exclude_none=True)
-        for part, model in (("definition", definition), ("catalog", catalog))
-    }
+    parts: dict[str, Any] = msgspec.json.decode(content)
     bindings: dict[str, Any] = {
         event: log.bindings[event].model_dump(mode="json") if event in log.bindings else None
         for event in event_names(definition)
@@ -177,7 +175,7 @@ def show(ctx: typer.Context, reference: Reference) -> None:
         f"# {event}: " + (f"{', '.join(found['topics'])}, from {found['start']}" if found else "bound to no topic here")
         for event, found in bindings.items()
     ]
-    session.show(facts | dumped | {"bindings": bindings}, "\n".join([to_yaml(definition).rstrip(), "", *notes]))
+    session.show(facts | parts | {"bindings": bindings}, "\n".join([to_yaml(definition).rstrip(), "", *notes]))
 
 
 @app.command(epilog=examples("definitions diff order-fulfilment@1 definitions/order-fulfilment"))

@@ -74,7 +74,7 @@ def send_(
         raise Rejected("data_or_file", "expected --data or --file but found both; do give one of them")
     session = session_of(ctx)
     log = read_log(session.settings)
-    events = sources.read_catalog(catalog) if catalog is not None else Catalog(events=log.catalog_events())
+    events = sources.read_catalog(catalog) if catalog is not None else log.catalog()
     if event is not None:
         spec = _spec(events, event)
         target = _topic(spec)
@@ -218,7 +218,7 @@ def tail(
 ) -> None:
     """Shows records as they come, until Ctrl-C. For an event, only the records that are it, as ingress reads them."""
     session = session_of(ctx)
-    catalog = Catalog(events=read_log(session.settings).catalog_events())
+    catalog = read_log(session.settings).catalog()
     spec = catalog.event(what)
     topic, readers = (what, None) if spec is None else (_topic(spec), TopicReader([(0, spec)], compile_expression))
     left, heard = limit, time.monotonic()

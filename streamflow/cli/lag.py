@@ -11,7 +11,7 @@ from streamflow.cli import output
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.kafka.publication import read_log
-from streamflow.ops.lag import measure_lag, totals
+from streamflow.ops.lag import measure_lag, states, totals
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -22,7 +22,7 @@ def lag(
     partitions: Annotated[bool, typer.Option("--partitions", help="a line for each partition")] = False,
 ) -> None:
     """Shows how far the engine is behind in commands, ingress in the users' topics, and task workers in their lanes:
-    records that are not worked on, and seconds since the first of them came."""
+    records that are not worked on, seconds since the first of them came, and what keeps a topic from being read."""
     session = session_of(ctx)
     found = measure_lag(session.settings, read_log(session.settings))
     if partitions:
@@ -30,22 +30,25 @@ def lag(
             (
                 each.role,
                 each.topic,
-                str(each.partition),
+                "all" if each.partition < 0 else str(each.partition),
                 "never" if each.committed is None else str(each.committed),
                 str(each.end),
                 str(each.records),
                 f"{each.seconds:.1f}",
+                each.state,
             )
             for each in found
         ]
         text = output.table(
-            ("worker", "topic", "partition>", "committed>", "end>", "records>", "seconds>"),
+            ("worker", "topic", "partition>", "committed>", "end>", "records>", "seconds>", "state"),
             rows,
             "no topic is read yet",
         )
     else:
+        wrong = states(found)
         summed = [
-            (role, topic, str(records), f"{seconds:.1f}") for (role, topic), (records, seconds) in totals(found).items()
+            (role, topic, str(records), f"{seconds:.1f}", wrong.get((role, topic), ""))
+            for (role, topic), (records, seconds) in totals(found).items()
         ]
-        text = output.table(("worker", "topic", "records>", "seconds>"), summed, "no topic is read yet")
+        text = output.table(("worker", "topic", "records>", "seconds>", "state"), summed, "no topic is read yet")
     session.show([asdict(each) for each in found], text)

@@ -30,7 +30,7 @@ def list_(ctx: typer.Context) -> None:
     session.show(asdict(found), "\n".join(lines))
 
 
-@app.command(epilog=examples("revisions enable 2+cel-expr-python-0.1.3"))
+@app.command(epilog=examples("revisions enable 3"))
 def enable(
     ctx: typer.Context,
     revision: Annotated[str, typer.Argument(help="the revision, as `revisions list` names it")],

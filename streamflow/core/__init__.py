@@ -1,1 +1,1 @@
-"""What the hosts of a partition share: decisions about input, output and time, without I/O."""
+"""The core between the wire and its hosts: decides what becomes of records, without I/O, clocks or logging."""

@@ -7,9 +7,9 @@ carries the number and how many batches there are. Compaction keeps the newest o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from streamflow.engine.overlay import META
+from streamflow.engine.overlay import META, Store
 from streamflow.errors import EngineFault
 
 CUT = f"{META}cut/"  # the host's own, not part of the state
@@ -36,23 +36,24 @@ def batches_of(cut: Mapping[str, bytes | None], number: int, batch_bytes: int) -
     yield batch
 
 
-def whole_cut(get: Callable[[str], bytes | None]) -> int:
-    """The number of the last cut in a restored store, 0 when there is none yet. `get` reads a record.
+def whole_cut(store: Store) -> int:
+    """The number of the last cut in a restored store, 0 when there is none yet.
 
     Raises EngineFault if some of its batches are missing: the state would be half of one checkpoint."""
-    end = get(CUT_END)
+    marks = dict(store.scan(CUT))
+    end = marks.pop(CUT_END, None)
     if end is None:
-        if get(_mark(0)) is None:
-            return 0
-        raise _torn("it has a beginning and no end")
+        if marks:
+            raise _torn("it has a beginning and no end")
+        return 0
     number, count = (int(part) for part in end.split())
     for batch in range(count):
-        mark = get(_mark(batch))
+        mark = marks.get(_mark(batch))
         if mark is None or int(mark) != number:
             raise _torn(f"batch {batch + 1} of {count} of cut {number} is missing")
-    newer = get(_mark(count))
-    if newer is not None and int(newer) > number:
-        raise _torn(f"cut {int(newer)} has a beginning and no end")
+    newest = max(int(mark) for mark in marks.values())
+    if newest != number:
+        raise _torn(f"cut {newest} has a beginning and no end")
     return number
 
 

@@ -158,8 +158,12 @@ class Outbox:
     def __len__(self) -> int:
         return sum(len(topic.entries) for topic in self._topics.values())
 
+    def known(self) -> dict[str, int]:
+        """How many events wait for each topic that had any, 0 included."""
+        return {name: len(topic.entries) for name, topic in self._topics.items()}
+
     def depths(self) -> dict[str, int]:
-        """How many events wait for each topic."""
+        """How many events wait for each topic that has any."""
         return {name: len(topic.entries) for name, topic in self._topics.items() if topic.entries}
 
     def oldest_s(self) -> float | None:

@@ -38,28 +38,28 @@ class Output(NamedTuple):
     headers: Headers = ()
 
 
-def outputs_of(decision: Decision, record: Record, trace: str | None, place: Place) -> Iterator[Output]:
+def outputs_of(decision: Decision, record: Record, trace: str | None, place: Place) -> list[Output]:
     """The records that `decision` on `record` sends, in order."""
+    outputs, tasks = [], 0
     for transition in decision.transitions:
         key, value, headers = encode_transition(transition, trace)
-        yield Output(RUNS, place.number, key, value, tuple(headers))
-    tasks = 0
+        outputs.append(Output(RUNS, place.number, key, value, tuple(headers)))
     for effect in decision.effects:
         if isinstance(effect, AppendCommand):
-            yield command_output(effect.command, effect.key, place)
+            outputs.append(command_output(effect.command, effect.key, place))
         elif isinstance(effect, SendTask):
-            yield from _task(effect, Source(place.topic_id, record.offset, tasks), place)
+            outputs.extend(_task(effect, Source(place.topic_id, record.offset, tasks), place))
             tasks += 1
         elif isinstance(effect, Unclaimed):
-            yield Output(UNCLAIMED, place.number, *encode_unclaimed(effect, place.topic_id, place.number))
+            outputs.append(Output(UNCLAIMED, place.number, *encode_unclaimed(effect, place.topic_id, place.number)))
         elif isinstance(effect, RecordRejection):
-            yield letter_output(rejection(record, effect))
+            outputs.append(letter_output(rejection(record, effect)))
         elif isinstance(effect, DeadLetter):
-            yield letter_output(
-                letters.dead_letter(
-                    record, effect.reason, effect.message, "engine", limit_bytes=place.limits.record_bytes
-                )
+            letter = letters.dead_letter(
+                record, effect.reason, effect.message, "engine", limit_bytes=place.limits.record_bytes
             )
+            outputs.append(letter_output(letter))
+    return outputs
 
 
 def command_output(command: Command, key: str, place: Place) -> Output:

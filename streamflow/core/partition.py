@@ -1,19 +1,19 @@
 """One partition of `commands` without I/O: what it decides, what it sends, when it fires timers, and what a checkpoint
 holds. Its host fetches records, sends outputs, commits transactions and writes the store, and decides nothing.
 
-    begin                        after the restore: whether the partition can be served, and from which offset
-    judge, take                  a fetched batch: trimmed, checked for holes, decided record by record
-    outputs, acknowledged        what to send, and what has arrived
-    fire                         commands for timers that are due
-    outbox, published, failed, refused   events for users' topics
-    capture, saved               a checkpoint, with the steps in between on what `capture` returns
+    begin                               after the restore: whether the partition can be served, and from which offset
+    trim, judge, take                   a fetched batch: trimmed, checked for holes, decided record by record
+    outputs, acknowledged               what to send, and what has arrived
+    fire                                commands for timers that are due
+    outbox, published, failed, refused  events for users' topics
+    capture, saved                      a checkpoint, with the steps in between on what `capture` returns
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -21,18 +21,20 @@ from streamflow.core.checkpoint import Checkpoint
 from streamflow.core.contiguity import Verdict, judge
 from streamflow.core.cut import batches_of, whole_cut
 from streamflow.core.metrics import Metrics, NoMetrics
+from streamflow.core.opening import Skipped, check_opening, input_gap, require_known
 from streamflow.core.outbox import Entry, Outbox, TopicOf, unsent_of
 from streamflow.core.outputs import Output, letter_output, outputs_of, own_command_output
 from streamflow.core.place import Place
 from streamflow.core.reading import Unreadable, read
 from streamflow.core.timers import Timers
-from streamflow.engine.commands import KNOWN_REVISIONS, AdvanceWatermark, Command, DefinitionRef, FireTimer, start_of
+from streamflow.definition.plan import WaitPlan
+from streamflow.engine.commands import AdvanceWatermark, Command, DefinitionRef, FireTimer, start_of
 from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.effects import PrintLine, PublishEvent
 from streamflow.engine.outcome import Contents, Decision
 from streamflow.engine.overlay import Overlay, Store
-from streamflow.engine.state import OWN, PartitionState, RunState, content_key, run_key
-from streamflow.engine.timing import behind
+from streamflow.engine.state import OWN, PartitionState, RunState, Timer, content_key, run_key
+from streamflow.engine.watermarks import held_by, reached_by_all
 from streamflow.errors import EngineFault, StreamflowError
 from streamflow.wire.dead_letter import dead_letter
 from streamflow.wire.decoding import Record
@@ -43,13 +45,6 @@ class Definitions(Contents, Protocol):
 
     def readable(self, start: DefinitionRef) -> bool:
         """Whether the definitions have been read past the offset that `start` names."""
-
-
-class Skipped(NamedTuple):
-    """Deleted commands that a person let the partition pass over."""
-
-    first: int  # offset of the first one
-    next: int  # where the input continues
 
 
 class PartitionCore:
@@ -92,7 +87,7 @@ class PartitionCore:
         self._clock = clock
         self.unsaved = 0  # commands since the last cut, without watermarks: those alone are not worth a checkpoint
         self._unacknowledged: dict[int, int] = {}  # outputs by interval
-        self._cut_number = whole_cut(store.get)
+        self._cut_number = whole_cut(store)
         self._aside_in: int | None = None  # interval in which a command was put aside
         self._captured = 0  # intervals that the last cut holds
 
@@ -107,44 +102,12 @@ class PartitionCore:
         """Check that the state can be served. `first` is the oldest offset that `commands` still has, `skip` up to
         where, and why, a person accepts a loss. Raises EngineFault when the topic is another one, a revision is
         unknown, or commands are missing."""
-        own = self.overlay.own
-        if own.topic_id and own.topic_id != self.place.topic_id:
-            raise EngineFault(
-                "commands_recreated",
-                "The state was made from another topic of commands. Restore that topic, or delete the topic `state` "
-                "and the local stores too.",
-                partition=self.place.number,
-            )
-        for revision in own.revisions:
-            self._require_known(revision)
+        skipped = check_opening(self.overlay.own, self.place, first, skip)
         self._refuse_unbound()
-        expected = own.applied + 1
-        if first <= expected:
-            return None
-        if skip is None or skip[0] < first:
-            raise self._gap(first)
-        self.overlay.apply({OWN: msgspec.structs.replace(self._own(), applied=skip[0] - 1)})
-        self.unsaved += 1
-        return Skipped(expected, skip[0])
-
-    def _require_known(self, revision: str) -> None:
-        if revision not in KNOWN_REVISIONS:
-            raise EngineFault(
-                "unknown_revision",
-                f"Runs in this partition have the engine's revision {revision}, which this worker does not know. Run a "
-                "worker that knows it.",
-                partition=self.place.number,
-            )
-
-    def _gap(self, first: int) -> EngineFault:
-        return EngineFault(
-            "input_gap",
-            f"Command {self.applied + 1} is next but the topic begins at {first}: commands were deleted before they "
-            "were read. Restore them, or accept the loss with "
-            f"`streamflow commands skip {self.place.number} {first}`.",
-            partition=self.place.number,
-            offset=self.applied + 1,
-        )
+        if skipped is not None:
+            self.overlay.apply({OWN: msgspec.structs.replace(self._own(), applied=skipped.next - 1)})
+            self.unsaved += 1
+        return skipped
 
     def _own(self) -> PartitionState:
         own = self.overlay.own
@@ -159,7 +122,7 @@ class PartitionCore:
         seek. Raises EngineFault when the log begins after the offset that is next."""
         expected = self.applied + 1
         if first > expected and log_begins > expected:
-            raise self._gap(log_begins)
+            raise input_gap(self.place, expected, log_begins)
         return judge(expected, first, sought)
 
     def is_next(self, first: int) -> bool:
@@ -203,23 +166,24 @@ class PartitionCore:
                 if start is not None and (missing := self._missing(start)) is not None:
                     return missing
                 decision = self._decide(own, command, record)
-            outputs = list(outputs_of(decision, record, getattr(command, "trace", None), self.place))
+            outputs = outputs_of(decision, record, getattr(command, "trace", None), self.place)
             events = [unsent_of(effect) for effect in decision.effects if isinstance(effect, PublishEvent)]
         except StreamflowError:
             raise
         except Exception as error:  # noqa: BLE001 - it is reported to the host, and the record is kept
             decision = self._put_aside(own, command, record, error)
-            outputs, events = list(outputs_of(decision, record, None, self.place)), []
+            outputs, events = outputs_of(decision, record, None, self.place), []
         self._accept(decision, command, record.offset, now_ms)
         self._queue(outputs)
         for nth, event in enumerate(events):
             self.outbox.add(record.offset, nth, event, self._clock())
-        self._refuse_unbound()
+        if events:
+            self._refuse_unbound()
         return None
 
     def _missing(self, start: DefinitionRef) -> DefinitionRef | None:
         """The start if its definitions are still to be read."""
-        self._require_known(start.engine_revision)
+        require_known(start.engine_revision, self.place)
         if self._definitions.readable(start) or self.overlay.get(content_key(start.sha256)) is not None:
             return None
         return start
@@ -261,14 +225,14 @@ class PartitionCore:
         if isinstance(command, FireTimer):
             self._timer_decided(command, decision.reason, now_ms)
         elif isinstance(command, AdvanceWatermark):
-            self.timers.unblock(self._is_behind, now_ms)
+            self.timers.unblock(lambda events: reached_by_all(self.overlay.own.watermarks, events), now_ms)
 
     # -- timers
 
     def fire(self, now_ms: int) -> int:
         """Queue a command for every timer that is due at `now_ms`; how many."""
-        commands = self.timers.due(now_ms)
-        self._queue(own_command_output(command, self.place) for command in commands)
+        commands = self.timers.due(now_ms, self._blocked_by)
+        self._queue([own_command_output(command, self.place) for command in commands])
         return len(commands)
 
     def _timer_decided(self, command: FireTimer, reason: str, now_ms: int) -> None:
@@ -277,27 +241,33 @@ class PartitionCore:
         if reason == "early":  # the host's clock is ahead of the broker's
             self.timers.again(command, now_ms + max(1, early_ms))
         elif reason == "behind":
-            self.timers.block(command, self._wait_of(command))
+            self.timers.block(command, self._events_of(command))
         elif not reason:
             self.metrics.observe("timer_lateness_seconds", -early_ms / 1000)
 
-    def _wait_of(self, command: FireTimer) -> Any:
-        """What the step of a timer waits for."""
-        head: RunState = self.overlay.get(run_key(command.run))
-        plan = self._definitions.plan(head.sha, self.overlay.get(content_key(head.sha)))
-        step = plan.step(command.address)
-        return step.work if step else None
+    def _blocked_by(self, timer: Timer) -> frozenset[str]:
+        """The events of a wait, if ingress may still have one of them that came before its limit."""
+        events = self._events_of(timer)
+        return events if held_by(self.overlay.own.watermarks, events, timer.due_ms) is not None else frozenset()
 
-    def _is_behind(self, work: Any, due_ms: int) -> bool:
-        return work is not None and behind(self.overlay.own, work, due_ms)
+    def _events_of(self, timer: Timer | FireTimer) -> frozenset[str]:
+        """The events that the step of a timer waits for; none if it is no wait, or gone."""
+        head: RunState | None = self.overlay.get(run_key(timer.run))
+        if head is None:
+            return frozenset()
+        plan = self._definitions.plan(head.sha, self.overlay.get(content_key(head.sha)))
+        step = plan.step(timer.address)
+        if step is None or not isinstance(step.work, WaitPlan):
+            return frozenset()
+        return frozenset(clause.event for clause in step.work.clauses)
 
     # -- outputs
 
-    def _queue(self, outputs: Iterable[Output]) -> None:
-        before = len(self.outputs)
-        self.outputs.extend((self.interval, output) for output in outputs)
-        if made := len(self.outputs) - before:
-            self._unacknowledged[self.interval] = self._unacknowledged.get(self.interval, 0) + made
+    def _queue(self, outputs: Sequence[Output]) -> None:
+        if outputs:
+            interval = self.interval
+            self.outputs.extend([(interval, output) for output in outputs])
+            self._unacknowledged[interval] = self._unacknowledged.get(interval, 0) + len(outputs)
 
     def acknowledged(self, interval: int, count: int) -> None:
         """The broker has acknowledged `count` outputs that were made in `interval`."""
@@ -343,7 +313,7 @@ class PartitionCore:
             self.metrics.gauge("outbox_stalled", stalled, topic=topic)
         for entry in self.outbox.overflow():
             self.refused([entry], _unavailable(entry.topic))
-        for topic, depth in self.outbox.depths().items():
+        for topic, depth in self.outbox.known().items():
             self.metrics.gauge("outbox_events", depth, topic=topic)
         return changed
 

@@ -2,9 +2,9 @@
 
 Timers live in the partition's state in the order they fall due; only those of the next minute are held here. A fired
 timer stays armed until its command is decided. One that was refused as early (a fast clock) is fired again when its
-time has come. One that was refused because ingress is behind is blocked: it is fired again when a watermark has passed
-it, and costs nothing until then. A clock that jumps back makes everything that was planned by it worthless, and all is
-read from the state again.
+time has come. The limit of a wait for which ingress may still have an event is blocked: it is not fired before the
+watermarks of its events have passed it, and costs nothing until then. A clock that jumps back makes everything that was
+planned by it worthless, and all is read from the state again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import Any
 from streamflow.engine.commands import FireTimer
 from streamflow.engine.overlay import Overlay
 from streamflow.engine.state import Timer, timer_key
+
+Events = frozenset[str]
+NO_EVENTS: Events = frozenset()
 
 PREFIX = "timer/"
 HORIZON_MS = 60_000
@@ -39,7 +42,8 @@ class Timers:
         self._overlay = overlay
         self._heap: list[tuple[int, str]] = []
         self._fired: set[str] = set()
-        self._blocked: dict[str, Any] = {}
+        self._blocked: set[str] = set()
+        self._blocked_by: dict[Events, list[tuple[int, str]]] = {}
         self._horizon_ms = 0
         self._latest_ms = now_ms
         self.extend(now_ms)
@@ -66,7 +70,7 @@ class Timers:
                 continue
             if record is None:
                 self._fired.discard(key)
-                self._blocked.pop(key, None)
+                self._blocked.discard(key)
             elif due_ms_of(key) < self._horizon_ms:
                 sooner |= not self._heap or due_ms_of(key) < self._heap[0][0]
                 heapq.heappush(self._heap, (due_ms_of(key), key))
@@ -87,8 +91,9 @@ class Timers:
         beyond = next(iter(self._overlay.keys(PREFIX, f"{PREFIX}{self._horizon_ms:015d}")), None)
         return None if beyond is None else due_ms_of(beyond)
 
-    def due(self, now_ms: int) -> list[FireTimer]:
-        """Commands for timers that are due and not fired yet, as many as may be on their way."""
+    def due(self, now_ms: int, blocked_by: Callable[[Timer], Events] = lambda timer: NO_EVENTS) -> list[FireTimer]:
+        """Commands for timers that are due and not fired yet, as many as may be on their way. `blocked_by` says which
+        events a timer must wait for; none if it may be fired."""
         if now_ms < self._latest_ms - JUMP_MS:
             self._heap, self._horizon_ms = [], 0
         self._latest_ms = now_ms
@@ -98,11 +103,15 @@ class Timers:
         while self._heap and self._heap[0][0] <= now_ms and len(self._fired) < IN_FLIGHT:
             _, key = heapq.heappop(self._heap)
             timer: Timer | None = self._overlay.get(key)
-            if timer is not None and key not in self._fired and key not in self._blocked:
-                self._fired.add(key)
-                commands.append(
-                    FireTimer(id=key, run=timer.run, address=timer.address, due_ms=timer.due_ms, item=timer.item)
-                )
+            if timer is None or key in self._fired or key in self._blocked:
+                continue
+            if events := blocked_by(timer):
+                self._block(key, events)
+                continue
+            self._fired.add(key)
+            commands.append(
+                FireTimer(id=key, run=timer.run, address=timer.address, due_ms=timer.due_ms, item=timer.item)
+            )
         return commands
 
     def decided(self, command: FireTimer) -> None:
@@ -113,18 +122,29 @@ class Timers:
         """`command` was refused as early: fire it again at `at_ms`."""
         heapq.heappush(self._heap, (at_ms, key_of(command)))
 
-    def block(self, command: FireTimer, waits_for: Any) -> None:
-        """`command` was refused because of `waits_for`: do not fire it before `unblock` says that this is over."""
-        self._blocked[key_of(command)] = waits_for
+    def block(self, command: FireTimer, events: Events) -> None:
+        """`command` was refused because ingress may still have one of `events`: do not fire it before `unblock` says
+        that this is over."""
+        self._block(key_of(command), events)
 
-    def unblock(self, still: Callable[[Any, int], bool], now_ms: int) -> bool:
-        """Fire those again for which `still`, called with what they wait for and their due time, says no; True if there
-        are any."""
-        free = [key for key, waits_for in self._blocked.items() if not still(waits_for, due_ms_of(key))]
-        for key in free:
-            del self._blocked[key]
-            heapq.heappush(self._heap, (now_ms, key))
-        return bool(free)
+    def unblock(self, reached: Callable[[Events], int], now_ms: int) -> bool:
+        """Fire those again whose events are all read up to their time, as `reached` says; True if there are any."""
+        freed = False
+        for events in list(self._blocked_by):
+            blocked, until_ms = self._blocked_by[events], reached(events)
+            while blocked and blocked[0][0] <= until_ms:
+                _, key = heapq.heappop(blocked)
+                if key in self._blocked:
+                    self._blocked.discard(key)
+                    heapq.heappush(self._heap, (now_ms, key))
+                    freed = True
+            if not blocked:
+                del self._blocked_by[events]
+        return freed
+
+    def _block(self, key: str, events: Events) -> None:
+        self._blocked.add(key)
+        heapq.heappush(self._blocked_by.setdefault(events, []), (due_ms_of(key), key))
 
 
 def key_of(command: FireTimer) -> str:

@@ -53,12 +53,22 @@ class Match(Part):
 Beginning = Literal["now", "earliest"]
 
 
+class TopicEnds(Part):
+    """Where a topic ended when it was first named: its id then, and the offsets by partition (high watermarks). A
+    partition that is not in it was created later."""
+
+    id: str = ""  # empty when the topic did not exist
+    offsets: dict[str, int] = Field(default_factory=dict)
+
+
 class Binding(Part):
     """Where an event is found in one environment."""
 
     topics: list[Topic] = Field(min_length=1)  # read by ingress; an `emit` step writes to the first
     start: Beginning = "now"  # where reading begins in a topic that was never read before
-    bound_ms: int = 0  # when it was published, in epoch milliseconds by the publisher's clock
+    bound_ms: int = 0  # when it was published, in epoch milliseconds by the broker's clock
+    # by topic, as the publisher found them just before; a topic that it could not look at is left out
+    ends: dict[str, TopicEnds] = Field(default_factory=dict)
 
 
 class EventSpec(Part):

@@ -82,6 +82,10 @@ CHECKED = {
     "SF274": "Arithmetic with a number that may be whole or not (warning)",
     "SF275": "An error of a step that may not have failed (warning)",
     "SF276": "An error of a step that has none",
+    "SF277": "A part of CEL that expressions leave out",
+    "SF278": "A pattern that cannot be used",
+    "SF279": "A property that may be missing (warning)",
+    "SF280": "An operand that may be null (warning)",
 }
 
 ATTEMPTS = {

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as ByName
-
 from streamflow.definition import content as contents
-from streamflow.definition.catalog import Binding, Catalog, OperationSpec
+from streamflow.definition.catalog import Catalog, OperationSpec
 from streamflow.definition.duration import parse_ms
-from streamflow.definition.expression import compile_expression
 from streamflow.definition.graph import Graph
 from streamflow.definition.model import Approval, Call, ChildRun, Definition, Mapping, Step, Trigger, Wait, WaitEvent
 from streamflow.definition.plan import (
@@ -32,16 +29,16 @@ from streamflow.definition.plan import (
     WaitPlan,
     Work,
 )
+from streamflow.definition.read_schemas import ReadSchemas
 from streamflow.definition.validation import validator
 
 
-def plan_of(content: bytes, bindings: ByName[str, Binding] | None = None) -> Plan:
-    """The plan of canonical `content`. What workers use; it does not check types again. `bindings` (by name of the
-    event) say in which topics the events of its waits are found.
+def plan_of(content: bytes) -> Plan:
+    """The plan of canonical `content`. What workers use; it does not check types again.
 
     Raises DefinitionError if an expression or the graph cannot be compiled, which published content never does."""
     definition, catalog = contents.read_content(content)
-    return compile_plan(definition, catalog.bound(bindings or {}), contents.sha256_of(content))
+    return compile_plan(definition, catalog, contents.sha256_of(content))
 
 
 def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
@@ -49,7 +46,8 @@ def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
     graph = Graph(definition)
     steps = {step.id: step for step in definition.steps}
     needed = {need for step in definition.steps for need in step.needs}
-    compiled = {id_: _step(steps[id_], graph, catalog, needed) for id_ in graph.order}
+    schemas = ReadSchemas.of(definition, catalog)
+    compiled = {id_: _step(steps[id_], graph, catalog, needed, schemas) for id_ in graph.order}
     waits: dict[str, list[tuple[str, ClausePlan]]] = {}
     for id_, step in compiled.items():
         if isinstance(step.work, WaitPlan):
@@ -60,24 +58,26 @@ def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
         name=definition.name,
         version=definition.version,
         policy=definition.runs,
-        triggers=tuple(_clause(trigger) for trigger in definition.on),
+        triggers=tuple(_clause(trigger, schemas) for trigger in definition.on),
         steps=compiled,
         waits={event: tuple(clauses) for event, clauses in waits.items()},
         output=definition.output,
     )
 
 
-def _step(step: Step, graph: Graph, catalog: Catalog, needed: set[str]) -> StepPlan:
+def _step(step: Step, graph: Graph, catalog: Catalog, needed: set[str], schemas: ReadSchemas) -> StepPlan:
+    items = schemas.compile(step.each.items) if step.each is not None else None
+    inside = schemas.with_item(items) if items is not None else schemas
     title = step.title or step.id
     return StepPlan(
         id=step.id,
         title=title,
         needs=tuple(_need(need) for need in step.needs),
         join_all=step.join == "all",
-        condition=_optional(step.if_),
-        work=_work(step, catalog),
+        condition=_optional(step.if_, schemas),
+        work=_work(step, catalog, inside),
         dependents=graph.dependents[step.id],
-        each=EachPlan(compile_expression(step.each.items), step.each.at_once) if step.each is not None else None,
+        each=EachPlan(items, step.each.at_once) if step.each is not None and items is not None else None,
         handled=frozenset(outcome for outcome in NO_OUTCOME if f"{step.id}.{outcome}" in needed),
         undo=StepPlan(
             id=f"{step.id}.undo",
@@ -85,7 +85,7 @@ def _step(step: Step, graph: Graph, catalog: Catalog, needed: set[str]) -> StepP
             needs=(),
             join_all=True,
             condition=None,
-            work=_call(step.undo, step, catalog),
+            work=_call(step.undo, step, catalog, schemas),
             dependents=(),
         )
         if step.undo is not None
@@ -98,49 +98,53 @@ def _need(need: str) -> NeedPlan:
     return NeedPlan(step, outcome or None)
 
 
-def _clause(clause: Trigger | WaitEvent) -> ClausePlan:
-    return ClausePlan(id=clause.id, event=clause.event, where=_optional(clause.where), key=_optional(clause.key))
+def _clause(clause: Trigger | WaitEvent, schemas: ReadSchemas) -> ClausePlan:
+    schemas = schemas.with_event(clause.event)
+    return ClausePlan(
+        id=clause.id, event=clause.event, where=_optional(clause.where, schemas), key=_optional(clause.key, schemas)
+    )
 
 
-def _optional(source: str | None) -> Compiled | None:
-    return compile_expression(source) if source is not None else None
+def _optional(source: str | None, schemas: ReadSchemas) -> Compiled | None:
+    return schemas.compile(source) if source is not None else None
 
 
-def _values(mappings: list[Mapping]) -> tuple[tuple[str, Compiled], ...]:
-    return tuple((mapping.name, compile_expression(mapping.expr)) for mapping in mappings)
+def _values(mappings: list[Mapping], schemas: ReadSchemas) -> tuple[tuple[str, Compiled], ...]:
+    return tuple((mapping.name, schemas.compile(mapping.expr)) for mapping in mappings)
 
 
-def _work(step: Step, catalog: Catalog) -> Work:
+def _work(step: Step, catalog: Catalog, schemas: ReadSchemas) -> Work:
     if step.wait is not None:
-        return _wait(step.wait, catalog)
+        return _wait(step.wait, schemas)
     if step.choose is not None:
-        return ChoosePlan(tuple(BranchPlan(branch.id, _optional(branch.if_)) for branch in step.choose))
+        return ChoosePlan(tuple(BranchPlan(branch.id, _optional(branch.if_, schemas)) for branch in step.choose))
     if step.set is not None:
-        return SetPlan(_values(step.set))
+        return SetPlan(_values(step.set, schemas))
     if step.emit is not None:
         event = catalog.event(step.emit.event)
         if event is None:
             raise _unknown(f"the event {step.emit.event}", step)
         return EmitPlan(
             event=event.name,
-            data=_values(step.emit.data),
-            key=_optional(step.emit.key),
+            data=_values(step.emit.data, schemas),
+            key=_optional(step.emit.key, schemas),
             validator=validator(event.schema_),
         )
     if step.delay is not None:
         return DelayPlan(
-            parse_ms(step.delay.duration) if step.delay.duration is not None else None, _optional(step.delay.until)
+            parse_ms(step.delay.duration) if step.delay.duration is not None else None,
+            _optional(step.delay.until, schemas),
         )
     if step.print is not None:
-        return PrintPlan(compile_expression(step.print.text))
+        return PrintPlan(schemas.compile(step.print.text))
     if step.call is not None:
-        return _call(step.call, step, catalog)
+        return _call(step.call, step, catalog, schemas)
     if step.run is not None:
-        return _child(step.run, step, catalog)
+        return _child(step.run, step, catalog, schemas)
     if step.approval is not None:
-        return _approval(step.approval)
+        return _approval(step.approval, schemas)
     if step.fail is not None:
-        return FailPlan(compile_expression(step.fail.reason))
+        return FailPlan(schemas.compile(step.fail.reason))
     raise ValueError(f"expected a kind of work in step {step.id} but there is none; check the definition first")
 
 
@@ -154,27 +158,24 @@ def _ms(text: str | None) -> int | None:
     return parse_ms(text) if text is not None else None
 
 
-def _wait(wait: Wait, catalog: Catalog) -> WaitPlan:
-    specs = [catalog.event(clause.event) for clause in wait.events]
-    topics = sorted({topic for spec in specs if spec is not None for topic in spec.topics})
+def _wait(wait: Wait, schemas: ReadSchemas) -> WaitPlan:
     return WaitPlan(
-        clauses=tuple(_clause(clause) for clause in wait.events),
+        clauses=tuple(_clause(clause, schemas) for clause in wait.events),
         within_ms=_ms(wait.within),
         keep_ms=_ms(wait.keep),
-        topics=tuple(topics),
         since=wait.since or "run",
         take=wait.take or "one",
     )
 
 
-def _call(call: Call, step: Step, catalog: Catalog) -> CallPlan:
+def _call(call: Call, step: Step, catalog: Catalog, schemas: ReadSchemas) -> CallPlan:
     spec = catalog.operation(call.operation)
     if spec is None:
         raise _unknown(f"the operation {call.operation}", step)
     return CallPlan(
         operation=call.operation,
         lane=call.lane or spec.lane,
-        values=_values(call.with_),
+        values=_values(call.with_, schemas),
         retry=_retry(call, spec),
         timeout_ms=parse_ms(call.timeout or spec.timeout),
         queue_ms=parse_ms(call.queue or spec.queue),
@@ -201,7 +202,7 @@ def _retry(call: Call, spec: OperationSpec) -> RetryPlan:
     )
 
 
-def _child(run: ChildRun, step: Step, catalog: Catalog) -> ChildPlan:
+def _child(run: ChildRun, step: Step, catalog: Catalog, schemas: ReadSchemas) -> ChildPlan:
     spec = catalog.definition(run.definition, run.version)
     if spec is None:
         raise _unknown(f"the definition {run.definition}@{run.version}", step)
@@ -209,17 +210,14 @@ def _child(run: ChildRun, step: Step, catalog: Catalog) -> ChildPlan:
         definition=spec.name,
         version=spec.version,
         sha=spec.sha,
-        key=_optional(run.key),
-        values=_values(run.with_),
+        key=_optional(run.key, schemas),
+        values=_values(run.with_, schemas),
         within_ms=_ms(run.within),
         validator=validator(spec.input),
     )
 
 
-def _approval(approval: Approval) -> ApprovalPlan:
+def _approval(approval: Approval, schemas: ReadSchemas) -> ApprovalPlan:
     return ApprovalPlan(
-        text=compile_expression(approval.text),
-        who=tuple(approval.who),
-        form=approval.form,
-        within_ms=_ms(approval.within),
+        text=schemas.compile(approval.text), who=tuple(approval.who), form=approval.form, within_ms=_ms(approval.within)
     )

@@ -6,11 +6,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import and_
 
 from streamflow.definition import model
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.expression import Expression, compile_expression, hidden_problems, order_problems
+from streamflow.definition.expression_environment import untyped
 from streamflow.definition.expression_faults import syntax_problems
+from streamflow.definition.expression_guards import NOTHING_ASKED, Asked, asked_for, guard_problems
 from streamflow.definition.expression_tree import Tree
 from streamflow.definition.fields_check import Found, Receiver, field_problems, json_type
 from streamflow.definition.graph import OUTSIDE, Graph, kind_of
@@ -72,11 +76,16 @@ class ExpressionCheck:
 
     def run(self) -> list[Problem]:
         """All problems of all expressions."""
+        asks: list[Asked] = []
         for index, trigger in enumerate(self.definition.on):
             schema = self._schema(trigger.event)
             scope = Scope({"event": self.types.kind(schema)}, {"event": schema})
-            self._check(trigger.where, f"/on/{index}/where", scope, CONDITION)
-            self._check(trigger.key, f"/on/{index}/key", scope, KEY)
+            where = self._check(trigger.where, f"/on/{index}/where", scope, CONDITION)
+            asks.append(asked_for(_raw(trigger.where)) if where is not None and trigger.where else NOTHING_ASKED)
+            self._check(trigger.key, f"/on/{index}/key", replace(scope, asked=asks[-1]), KEY)
+        if self.definition.input is not None:
+            asks.append(NOTHING_ASKED)
+        asked_by_all = reduce(and_, asks).renamed("event", "trigger") if asks else NOTHING_ASKED
         trigger_schema = self._trigger()
         kinds = {"trigger": self.types.kind(trigger_schema), "run": self.types.kind(_RUN), "now": Kind()}
         anything, error = self.types.kind(ANYTHING), self.types.kind(_ERROR)
@@ -94,7 +103,9 @@ class ExpressionCheck:
                 "run": _RUN,
                 "steps": {"type": "object", "properties": dict(self.output_schemas)},
             }
-            scope = Scope({**kinds, "steps": steps, "errors": errors}, schemas, before, *certain[id_])
+            scope = Scope(
+                {**kinds, "steps": steps, "errors": errors}, schemas, before, *certain[id_], asked=asked_by_all
+            )
             self._step(self.graph.steps[id_], f"/steps/{index_of[id_]}", scope)
         return self.problems
 
@@ -120,6 +131,7 @@ class ExpressionCheck:
                 scope,
                 certain=scope.certain | asked(condition[1], "steps"),
                 failed=scope.failed | asked(condition[1], "errors"),
+                asked=scope.asked | asked_for(_raw(step.if_ or "")),
             )
         self.outputs[step.id], self.output_schemas[step.id] = self._output(step, at, scope)
         if step.undo is not None:
@@ -273,6 +285,8 @@ class ExpressionCheck:
         self._add(problems, at)
         self._add(uncertain(tree, scope), at)
         self._add(mixed(tree, scope), at)
+        # by the names of properties, not by those of fields
+        self._add(guard_problems(_raw(source), scope.schemas, scope.asked, expected[0] if expected[1] else ""), at)
         return None if problems else (returned, tree)
 
     def _add(self, problems: Iterator[Problem] | list[Problem] | tuple[Problem, ...], at: str) -> None:
@@ -304,6 +318,11 @@ class ExpressionCheck:
                 )
             elif id_ in compiled.failing and kind_of(self.graph.steps[id_]) not in OUTSIDE:
                 yield Problem("SF276", "", f"the step `{id_}` has no errors.", "Only those of kind call and run have.")
+
+
+def _raw(source: str) -> Tree:
+    """The tree of `source`, which compiles, with the names of properties instead of those of fields."""
+    return Tree(untyped().compile(source).serialize())
 
 
 def _valid(schema: Schema) -> Schema:

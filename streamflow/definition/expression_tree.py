@@ -1,5 +1,4 @@
-"""A checked CEL expression as a tree: what it reads, and the one rewriting that keeps its results free of the order of
-maps.
+"""A checked CEL expression as a tree: its nodes, and the types that the checker found.
 
 The CEL library gives no tree, but its serialized form is the public protobuf message `cel.expr.CheckedExpr`; the parts
 of that message which are used here are declared below. No copy of it is stored anywhere.
@@ -134,44 +133,10 @@ class Tree:
             node for node in self.nodes() if node.WhichOneof("kind") == "comprehension_expr" and not _only_binds(node)
         )
 
-    def in_no_order(self, nodes: list[Any], lists: list[Any]) -> bytes:
-        """The serialized expression in which nothing depends on the order that the ranges of the comprehensions `nodes`
-        may have.
 
-        Those among `lists` must be given a list: their range becomes `range + []`, which fails for a map (and copies no
-        list). `all` and `exists` visit every item, in `pred && result` instead of `result && pred`, so that the budget
-        they use has no order either."""
-        tree = Tree(self._envelope.SerializeToString())
-        open_ids, list_ids = {node.id for node in nodes}, {node.id for node in lists}
-        fresh = max(max(tree._types, default=0), *(node.id for node in tree.nodes())) + 1
-        # inner ones first: ranges are copied with what is in them
-        for node in reversed([n for n in tree.nodes() if n.id in open_ids]):
-            part = node.comprehension_expr
-            step = part.loop_step
-            if step.call_expr.function in ("_&&_", "_||_"):
-                result, predicate = (type(step)() for _ in range(2))
-                result.CopyFrom(step.call_expr.args[0])
-                predicate.CopyFrom(step.call_expr.args[1])
-                step.call_expr.args[0].CopyFrom(predicate)
-                step.call_expr.args[1].CopyFrom(result)
-                part.loop_condition.Clear()
-                part.loop_condition.id = fresh
-                part.loop_condition.const_expr.bool_value = True
-                fresh += 1
-            if node.id in list_ids:
-                inner = type(step)()
-                inner.CopyFrom(part.iter_range)
-                part.iter_range.Clear()
-                part.iter_range.id = fresh
-                part.iter_range.call_expr.function = "_+_"
-                part.iter_range.call_expr.args.add().CopyFrom(inner)
-                part.iter_range.call_expr.args.add(id=fresh + 1).list_expr.SetInParent()
-                reference = tree._checked.reference_map.add(key=fresh)
-                reference.value.name = "_+_"
-                reference.value.overload_id.append("add_list")
-                fresh += 2
-        envelope = AnyMessage(type_url=self._envelope.type_url, value=tree._checked.SerializeToString())
-        return bytes(envelope.SerializeToString())
+def node_kind(node: Any) -> str:
+    """Which part of an expression `node` is, such as `call_expr`; empty for none."""
+    return node.WhichOneof("kind") or ""
 
 
 def builds_list(node: Any) -> bool:
@@ -220,52 +185,3 @@ def _nodes(root: Any) -> Iterator[Any]:
         node = pending.pop()
         yield node
         pending.extend(reversed(children(node)))
-
-
-Paths = dict[str, Any]  # field -> the paths read below it; empty: all that is there is read
-
-
-def paths_read(tree: Tree) -> dict[str, Paths]:
-    """What is read of each variable: chains of fields from it. A variable that is used in any other way is read
-    whole."""
-    found: dict[str, Paths] = {}
-    whole: set[str] = set()
-    inner: set[int] = set()  # nodes that are the beginning of a longer chain
-    for node in tree.nodes():
-        if node.id in inner:
-            continue
-        chain: list[str] = []
-        first = node
-        while (step := _field_of(first)) is not None:
-            field, first = step
-            chain.append(field)
-            inner.add(first.id)
-        if first.WhichOneof("kind") != "ident_expr":
-            continue
-        name = first.ident_expr.name
-        if chain:
-            _add(found.setdefault(name, {}), chain[::-1])
-        else:
-            whole.add(name)
-    return {name: {} if name in whole else paths for name, paths in found.items()}
-
-
-def _add(paths: Paths, chain: list[str]) -> None:
-    for place, field in enumerate(chain):
-        if paths.get(field) == {}:
-            return  # it is read whole already
-        if place == len(chain) - 1:
-            paths[field] = {}
-        else:
-            paths = paths.setdefault(field, {})
-
-
-def _field_of(node: Any) -> tuple[str, Any] | None:
-    """The field that `node` reads and the node it reads it of, or None."""
-    kind = node.WhichOneof("kind")
-    if kind == "select_expr":
-        return node.select_expr.field, node.select_expr.operand
-    if kind == "call_expr" and node.call_expr.function == "_[_]":
-        field = constant_text(node.call_expr.args[1])
-        return (field, node.call_expr.args[0]) if field is not None else None
-    return None

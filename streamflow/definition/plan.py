@@ -71,13 +71,11 @@ class ClausePlan:
 
 @dataclass(frozen=True, slots=True)
 class WaitPlan:
-    """A wait. `topics` are those that its events come from: its limit does not fire while ingress is behind in one of
-    them."""
+    """A wait for the first of several events. Its limit does not fire while ingress is behind with one of them."""
 
     clauses: tuple[ClausePlan, ...]
     within_ms: int | None  # None: forever
     keep_ms: int | None  # events count that came at most this long before the point; None: none from before it
-    topics: tuple[str, ...]
     since: str = "run"  # the point: `run`, the start of the run, or `here`, the beginning of the wait
     take: str = "one"  # `one`: the event is consumed; `every`: a copy is taken
 

@@ -13,24 +13,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jsonschema_rs
 from cel_expr_python import cel
-from google.protobuf import descriptor_pb2, descriptor_pool, struct_pb2, wrappers_pb2
+from google.protobuf import descriptor_pb2, struct_pb2, wrappers_pb2
 
-from streamflow.definition.expression import extensions
-from streamflow.definition.validation import no_retrieval
+from streamflow.definition.expression_environment import DECIMAL, environment, pool
+from streamflow.definition.json_schema import (
+    ANYTHING,
+    TEXT,
+    WHOLE,
+    Schema,
+    common,
+    json_types,
+    resolve,
+    schema_fault,
+)
 
-Schema = Mapping[str, Any]
+__all__ = ["ANYTHING", "TEXT", "WHOLE", "Kind", "Schema", "Types", "common", "json_types", "resolve", "schema_fault"]
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYWORDS = frozenset({"in", "true", "false", "null"})
 _DEPTH = 12  # levels of objects that are typed; what lies deeper, or inside itself, is dyn
 _MESSAGES = 2000  # objects that are typed in one check; no schema may make it slow
-
-ANYTHING: Schema = {}
-TEXT: Schema = {"type": "string"}
-WHOLE: Schema = {"type": "integer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,102 +53,9 @@ _SCALARS = {"string": Kind(_FIELD.TYPE_STRING), "integer": Kind(_FIELD.TYPE_INT6
 _NULLABLE = {"string": "StringValue", "integer": "Int64Value", "boolean": "BoolValue"}
 
 
-def schema_fault(schema: Schema) -> str | None:
-    """Why `schema` is no JSON Schema, or refers to what is not in it; None when it can be used."""
-    try:
-        jsonschema_rs.meta.validate(dict(schema))
-        jsonschema_rs.validator_for(dict(schema), retriever=no_retrieval)
-    except (jsonschema_rs.ValidationError, ValueError) as error:
-        return str(error).splitlines()[0]
-    return None
-
-
 def field_name(name: str) -> str:
     """The name that a property has as a field of a message: itself, or an encoding if it is no identifier."""
     return name if _IDENTIFIER.fullmatch(name) and name not in _KEYWORDS else "x_" + name.encode().hex()
-
-
-def resolve(schema: Any, root: Schema) -> Schema:
-    """`schema` with local references followed and `allOf` merged; the empty schema (anything) where that is not
-    possible."""
-    return _resolved(schema, root, _DEPTH)
-
-
-def _resolved(schema: Any, root: Schema, depth: int) -> Schema:
-    if not isinstance(schema, Mapping) or depth == 0:
-        return ANYTHING
-    if "$ref" in schema:
-        return _resolved(_pointed(schema["$ref"], root), root, depth - 1)
-    if not isinstance(schema.get("allOf"), list):
-        return schema
-    merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
-    for part in schema["allOf"]:
-        found = _resolved(part, root, depth - 1)
-        merged = {**found, **merged, "properties": {**found.get("properties", {}), **merged.get("properties", {})}}
-        merged["required"] = sorted({*found.get("required", ()), *merged.get("required", ())})
-    return merged if merged.get("properties") else {key: value for key, value in merged.items() if key != "properties"}
-
-
-def _pointed(reference: Any, root: Schema) -> Any:
-    if not isinstance(reference, str) or not reference.startswith("#"):
-        return ANYTHING
-    target: Any = root
-    for part in filter(None, reference[1:].split("/")):
-        target = (
-            target.get(part.replace("~1", "/").replace("~0", "~"), ANYTHING)
-            if isinstance(target, Mapping)
-            else ANYTHING
-        )
-    return target
-
-
-def json_types(schema: Schema) -> frozenset[str]:
-    """The JSON types that `schema` allows by `type`, `const` or `enum`; empty when it does not say."""
-    declared = schema.get("type")
-    if isinstance(declared, str):
-        return frozenset({declared})
-    if isinstance(declared, list):
-        return frozenset(str(item) for item in declared)
-    if any(key in schema for key in ("oneOf", "anyOf", "not")):
-        return frozenset()
-    values = [schema["const"]] if "const" in schema else schema.get("enum")
-    if isinstance(values, list) and values:
-        return frozenset(_type_of(value) for value in values)
-    return frozenset({"object"}) if "properties" in schema else frozenset()
-
-
-def _type_of(value: Any) -> str:
-    names: dict[type, str] = {
-        bool: "boolean",
-        int: "integer",
-        float: "number",
-        str: "string",
-        type(None): "null",
-        list: "array",
-        dict: "object",
-    }
-    return names.get(type(value), "")
-
-
-def common(schemas: list[Schema]) -> Schema:
-    """What can be said of a value that follows one of `schemas`: their properties, typed where all declare the same."""
-    resolved = [resolve(schema, schema) for schema in schemas]
-    if len(resolved) == 1:
-        return schemas[0]
-    if not all(json_types(schema) == {"object"} and schema.get("properties") for schema in resolved):
-        return ANYTHING
-    names = dict.fromkeys(name for schema in resolved for name in schema["properties"])
-    declared = {name: [_inlined(s["properties"].get(name), s) for s in resolved] for name in names}
-    return {
-        "type": "object",
-        "properties": {
-            name: found[0] if all(item == found[0] for item in found) else ANYTHING for name, found in declared.items()
-        },
-    }
-
-
-def _inlined(schema: Any, root: Schema) -> Any:
-    return resolve(schema, root) if schema is not None else None
 
 
 def list_of(kind: Kind) -> Kind:
@@ -156,7 +67,7 @@ class Types:
     """Message types made from schemas, in a descriptor pool of their own. Grows as types are added; one per check."""
 
     def __init__(self) -> None:
-        self.pool = descriptor_pool.DescriptorPool()
+        self.pool = pool()
         for module in (struct_pb2, wrappers_pb2):
             known = descriptor_pb2.FileDescriptorProto()
             module.DESCRIPTOR.CopyToProto(known)
@@ -201,7 +112,7 @@ class Types:
         name = returned.name()
         if name in self.properties:
             return Kind(message=name)
-        if name in ("STRING", "TIMESTAMP", "DURATION", "BYTES"):
+        if name in ("STRING", "TIMESTAMP", "DURATION", "BYTES", DECIMAL):
             return _SCALARS["string"]
         if name.startswith("LIST<"):
             return list_of(self.result_named(name[5:-1]))
@@ -221,6 +132,7 @@ class Types:
             "TIMESTAMP": "string",
             "DURATION": "string",
             "BYTES": "string",
+            DECIMAL: "string",
             "INT": "integer",
             "UINT": "integer",
             "BOOL": "boolean",
@@ -230,7 +142,7 @@ class Types:
     def environment(self, variables: Mapping[str, Kind]) -> cel.Env:
         """The environment in which `variables` have these types; `now` is a timestamp whatever is given for it."""
         declared = {name: cel.Type.TIMESTAMP if name == "now" else _variable(kind) for name, kind in variables.items()}
-        return cel.NewEnv(self.pool, variables=declared, extensions=extensions())
+        return environment(self.pool, declared)
 
     def _kind(self, schema: Any, root: Schema, within: tuple[Any, ...]) -> Kind:
         reference = schema.get("$ref") if isinstance(schema, Mapping) else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamflow.definition.expression_faults import property_name
+from streamflow.definition.expression_guards import NOTHING_ASKED, Asked
 from streamflow.definition.expression_tree import Tree
 from streamflow.definition.graph import OUTSIDE, Graph, kind_of
 from streamflow.definition.plan import NO_OUTCOME
@@ -28,6 +29,7 @@ class Scope:
     certain: frozenset[str] = frozenset()  # of those, the ones that certainly have an output
     failed: frozenset[str] = frozenset()  # and those that certainly have an error
     undone: str = ""  # the step that is being undone
+    asked: Asked = NOTHING_ASKED  # what the `if` of the step and the `where` of every trigger ask for
 
 
 def certain_steps(graph: Graph) -> dict[str, tuple[frozenset[str], frozenset[str]]]:

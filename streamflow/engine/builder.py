@@ -194,8 +194,8 @@ class RunBuilder:
     ) -> Mapping[str, Any]:
         """The values that `expression` reads, and no others: converting them is most of its cost.
 
-        `item` is (index, item) of a list, `now_ms` the time to give for `now` instead of the command's, `inputs_not_ready` are
-        steps that count as not ended."""
+        `item` is (index, item) of a list, `now_ms` the time to give for `now` instead of the command's,
+        `inputs_not_ready` are steps that count as not ended."""
         names, builder, head = expression.names, self.builder, self.head
         values: dict[str, Any] = {}
         if "event" in names:

@@ -11,17 +11,23 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-REVISION = "2+cel-expr-python-0.1.3"  # names everything that could change a decision; raised when any of it does
+# A number of ours, raised when the same command could be decided otherwise than before: by this package, by
+# expressions, or by another build of the engine of their patterns (jsonschema-rs). The library that checks expressions
+# has no part in decisions.
+REVISION = "3"
 KNOWN_REVISIONS = frozenset({REVISION})
 
 
-class Event(Struct, frozen=True):
+class Event(Struct, frozen=True, omit_defaults=True):
     """A business fact as ingress read it. Two of them are the same event when name, source and id are equal."""
 
     name: str
     id: str  # without one, the place of its record: topic id, partition and offset
     time_ms: int  # its source time, epoch milliseconds
     data: Any
+    # what limits of waits compare, in epoch milliseconds: the time that the catalog names, or the arrival at the
+    # broker; 0 when neither is known, and then the event is in time as long as the wait is open
+    limit_time_ms: int = 0
     source: str = ""  # who made it: the CloudEvents source, or what the catalog says; never the topic
 
 
@@ -193,15 +199,19 @@ class FailRun(Struct, frozen=True, tag_field="kind"):
 
 
 class AdvanceWatermark(Struct, frozen=True, tag_field="kind"):
-    """All records of `topic` that were appended before `at_ms[p]` in partition p are read and their commands are in
-    `commands`.
+    """How far ingress has read `topic`, for the partition of `commands` that this record is in: everything that was
+    appended to partition p of the topic before `at_ms[p]` is read, and its commands stand before this one.
 
-    `partitions` is how many the topic has; a partition that no one reported yet holds the topic back."""
+    The times are those of the broker that dates this partition of `commands`: ingress takes them from its
+    acknowledgements, and asks for the ends of the topic afterwards. No other clock is in them."""
 
     id: str
     topic: str
-    partitions: int
-    at_ms: dict[str, int]
+    partitions: int  # that the topic has; 0 when it does not exist. One that no one reported yet holds the topic back
+    at_ms: dict[str, int]  # by partition of the topic, in epoch milliseconds
+    feeds: dict[str, tuple[str, ...]] = {}  # the events that the topic feeds, each with all topics that feed it
+    bound: int = 0  # the offset in `definitions` up to which `feeds` was read; an older one changes nothing
+    floor_ms: int = 0  # for all partitions, reported or not: the topic was seen not to exist until then
 
 
 Command = (

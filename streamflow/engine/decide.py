@@ -27,8 +27,8 @@ from streamflow.engine.results import complete_attempt, fail_attempt, suspend_at
 from streamflow.engine.starts import answer_parent, start_run
 from streamflow.engine.state import OWN, Counts, PartitionState, RunState, StateView, Watermark, run_key
 from streamflow.engine.timers import fire_timer
-from streamflow.engine.timing import advance_watermark
 from streamflow.engine.transitions import StepParked
+from streamflow.engine.watermarks import advance_watermark
 
 
 def decide(

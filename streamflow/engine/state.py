@@ -237,7 +237,7 @@ class RunState(Struct, frozen=True, omit_defaults=True):
 
 
 class Timer(Struct, frozen=True, omit_defaults=True):
-    """An armed timer."""
+    """What falls due at `due_ms`, in partition time."""
 
     run: str
     """The run id."""
@@ -263,12 +263,19 @@ class Counts(Struct, frozen=True):
 
 
 class Watermark(Struct, frozen=True):
+    """How far one topic is read; the fields are those of `AdvanceWatermark`."""
+
     partitions: int
     at_ms: dict[str, int]
+    feeds: dict[str, tuple[str, ...]] = {}
+    bound: int = 0
+    floor_ms: int = 0
 
     def reached(self) -> int:
-        """The time before which everything is read in all partitions; 0 while one of them was never reported."""
-        return min(self.at_ms.values(), default=0) if len(self.at_ms) >= self.partitions else 0
+        """The time before which everything is read in all partitions; 0 when one of them was never reported."""
+        if len(self.at_ms) < self.partitions:
+            return self.floor_ms
+        return max(self.floor_ms, min(self.at_ms.values(), default=0))
 
 
 class PinnedContent(Struct, frozen=True, array_like=True):

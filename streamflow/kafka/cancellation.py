@@ -5,9 +5,26 @@ a word."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+AGAIN_S = 0.2
 
 
 def is_asked_for(error: BaseException) -> bool:
     """Whether `error`, just caught, is the cancellation of the current task."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel `tasks` and return when all have ended, however they did. One cancellation may not be enough:
+    `asyncio.wait_for` loses one that comes together with what it waits for, and its task goes on."""
+    asked = set(tasks)
+    while left := {task for task in asked if not task.done()}:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=AGAIN_S)
+    for task in asked:
+        if not task.cancelled():
+            task.exception()  # or asyncio would complain that nobody asked for it

@@ -36,7 +36,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from streamflow.definition.catalog import Binding, EventSpec
+from streamflow.definition.catalog import Binding, Catalog, EventSpec
 from streamflow.engine.commands import REVISION
 from streamflow.errors import OperationError
 from streamflow.kafka.cancellation import is_asked_for
@@ -68,7 +68,7 @@ class VersionRecord:
 
     sha: str  # of its content
     retired: bool  # no run starts by it any more
-    published_ms: int  # epoch milliseconds by the publisher's clock
+    published_ms: int  # epoch milliseconds by the broker's clock
     offset: int  # of this record
     approval: Approval | None = None
 
@@ -83,7 +83,7 @@ class NameRecord:
 
 class _Version(msgspec.Struct):
     sha: str
-    published_ms: int
+    published_ms: int = 0  # of a version that is written again; else the record's own time counts
     retired: bool = False
     approval: Approval | None = None
 
@@ -108,10 +108,12 @@ class Snapshot:
     engine: dict[str, dict[str, Any]] = field(default_factory=dict)
     position: int = 0
     malformed: int = 0
+    at_ms: int = 0  # when the record that is being read was appended, in epoch milliseconds by the broker's clock
 
-    def read(self, key: bytes | None, value: bytes | None, offset: int) -> None:
-        """Takes one record in. One that cannot be understood is logged, counted in `malformed` and otherwise left
-        out."""
+    def read(self, key: bytes | None, value: bytes | None, offset: int, at_ms: int = 0) -> None:
+        """Takes one record in, which the broker appended `at_ms`. One that cannot be understood is logged, counted in
+        `malformed` and otherwise left out."""
+        self.at_ms = at_ms
         try:
             kind, _, name = (key or b"").decode().partition("/")
             if take := _TAKERS.get(kind):
@@ -133,12 +135,10 @@ class Snapshot:
         """The name of the environment, as it was fixed with the topics."""
         return str(self.engine.get("environment", {}).get("environment", DEFAULT_ENVIRONMENT))
 
-    def catalog_events(self) -> list[EventSpec]:
-        """The published events, each with the topics that it is bound to (none without a binding)."""
-        return [
-            EventSpec.model_validate(entry).bound(self.bindings.get(name))
-            for name, entry in sorted(self.events.items())
-        ]
+    def catalog(self) -> Catalog:
+        """The published events by name, each with the topics that it is bound to (none without a binding)."""
+        entries = (EventSpec.model_validate(entry) for _, entry in sorted(self.events.items()))
+        return Catalog(events=list(entries)).bound(self.bindings)
 
     def newest(self, name: str, *, without: str | None = None) -> str | None:
         """The version of `name` published last among those not retired, `without` one: None if none is left."""
@@ -174,7 +174,7 @@ def _take_version(log: Snapshot, reference: str, value: bytes | None, offset: in
         log.versions[name, version] = VersionRecord(
             sha=record.sha,
             retired=record.retired,
-            published_ms=record.published_ms,
+            published_ms=record.published_ms or log.at_ms,
             offset=offset,
             approval=record.approval,
         )
@@ -192,7 +192,8 @@ def _take_binding(log: Snapshot, name: str, value: bytes | None, _offset: int) -
     if value is None:
         log.bindings.pop(name, None)
     else:
-        log.bindings[name] = Binding.model_validate_json(value)
+        binding = Binding.model_validate_json(value)
+        log.bindings[name] = binding.model_copy(update={"bound_ms": binding.bound_ms or log.at_ms})
 
 
 def _take_json(entries: Callable[[Snapshot], dict[str, dict[str, Any]]]) -> Taker:
@@ -406,7 +407,7 @@ class DefinitionsLog:
                     self._partition, timeout_ms=_POLL_MS if self._caught_up.is_set() else _FIRST_POLL_MS
                 )
                 for record in batches.get(self._partition, ()):
-                    self._snapshot.read(record.key, record.value, record.offset)
+                    self._snapshot.read(record.key, record.value, record.offset, record.timestamp)
                 # Past the last record too: markers of transactions have offsets of their own.
                 self._snapshot.position = max(self._snapshot.position, await consumer.position(self._partition))
                 self._announce(changed=bool(batches))

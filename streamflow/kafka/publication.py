@@ -18,13 +18,15 @@ from typing import Any
 import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from streamflow.definition.catalog import BINDING_FIELDS, Binding, ChildSpec
+from streamflow.definition.catalog import BINDING_FIELDS, Binding, ChildSpec, TopicEnds
 from streamflow.engine.commands import REVISION
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
 from streamflow.kafka.definitions import Approval, Snapshot, require_environment
-from streamflow.kafka.topics import DEFINITIONS, is_own, topic_name
+from streamflow.kafka.topic_ends import topic_ends
+from streamflow.kafka.topics import DEFINITIONS, is_own, own_prefixes, topic_name
 from streamflow.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -96,12 +98,15 @@ def publish(
             f"expected at most {limit} bytes but the definition with its events has {size}; do split it",
         )
     sha = hashlib.sha256(content).hexdigest()
-    now_ms = time.time_ns() // 1_000_000
+    named = [topic for entry in events.values() for topic in entry.get("topics", ()) if own_prefixes(topic)]
+    cluster = cluster_topics(settings) if named else frozenset()
     bindings = {
-        event: _binding(settings, event, entry, now_ms)
+        event: _binding(settings, event, entry, cluster)
         for event, entry in sorted(events.items())
         if entry.get("topics")
     }
+    # before anything is written: an event that comes after the acknowledgement lies behind these ends
+    ends = topic_ends(settings, {topic for binding in bindings.values() for topic in binding.topics})
     already, rebound = False, tuple[str, ...]()
 
     def records(log: Snapshot) -> Records:
@@ -110,7 +115,10 @@ def publish(
         already = taken is not None
         moved = {event: binding for event, binding in bindings.items() if _moves(log.bindings.get(event), binding)}
         rebound = tuple(event for event in moved if event in log.bindings)
-        bound: Records = {f"binding/{event}": _json(binding.model_dump()) for event, binding in moved.items()}
+        bound: Records = {
+            f"binding/{event}": _json(_with_ends(log.bindings.get(event), binding, ends).model_dump())
+            for event, binding in moved.items()
+        }
         if taken is not None:
             _refuse_another(name, version, sha, taken.sha, retired=taken.retired)
             return bound
@@ -120,7 +128,7 @@ def publish(
         entries = {event: _logical(entry) for event, entry in sorted(events.items())}
         wanted |= {f"event/{event}": _json(entry) for event, entry in entries.items() if log.events.get(event) != entry}
         wanted |= bound
-        wanted[f"version/{name}@{version}"] = _version(sha, retired=False, published_ms=now_ms)
+        wanted[f"version/{name}@{version}"] = _version(sha, retired=False, published_ms=0)
         wanted[f"name/{name}"] = _json({"version": version, "sha": sha})
         return wanted
 
@@ -295,7 +303,7 @@ def read_log(settings: Settings, timeout_s: float = _TIMEOUT_S) -> Snapshot:
             if message is not None and error is None:
                 offset = message.offset()
                 assert offset is not None
-                snapshot.read(message.key(), message.value(), offset)
+                snapshot.read(message.key(), message.value(), offset, message.timestamp()[1])
                 deadline = time.monotonic() + timeout_s
             elif time.monotonic() > deadline:
                 said = errors[0].str() if errors else f"nothing came for {timeout_s:.0f} s"
@@ -435,11 +443,21 @@ def _logical(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if name not in BINDING_FIELDS}
 
 
-def _binding(settings: Settings, event: str, entry: Mapping[str, Any], now_ms: int) -> Binding:
+def cluster_topics(settings: Settings) -> frozenset[str]:
+    """The names of all topics of the cluster that we may see. Raises OperationError."""
+    errors: list[KafkaError] = []
+    try:
+        client = AdminClient(confluent_config(settings, "publisher", on_error=errors.append))
+        return frozenset(client.list_topics(timeout=_TIMEOUT_S).topics)
+    except KafkaException as error:
+        raise _judged(error.args[0], errors) from error
+
+
+def _binding(settings: Settings, event: str, entry: Mapping[str, Any], cluster: frozenset[str]) -> Binding:
     """The binding in a catalog entry. Raises Rejected when it names a topic that no definition may use."""
-    binding = Binding(topics=list(entry["topics"]), start=entry.get("start", "now"), bound_ms=now_ms)
+    binding = Binding(topics=list(entry["topics"]), start=entry.get("start", "now"))
     for topic in binding.topics:
-        if is_own(settings, topic):
+        if is_own(settings, topic, cluster):
             raise Rejected(
                 "topic_reserved",
                 f"The event {event} cannot be bound to {topic}, which is a topic of Streamflow's own. Name another "
@@ -447,6 +465,14 @@ def _binding(settings: Settings, event: str, entry: Mapping[str, Any], now_ms: i
                 topic=topic,
             )
     return binding
+
+
+def _with_ends(known: Binding | None, binding: Binding, ends: Mapping[str, TopicEnds]) -> Binding:
+    """`binding` with the ends of its topics; those that the event was bound to before keep theirs."""
+    found = {topic: ends[topic] for topic in binding.topics if topic in ends}
+    if known is not None:
+        found |= {topic: end for topic, end in known.ends.items() if topic in binding.topics}
+    return binding.model_copy(update={"ends": found})
 
 
 def _moves(known: Binding | None, binding: Binding) -> bool:

@@ -8,9 +8,11 @@ and each configured one has a topic.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from streamflow.kafka.connection import max_batch_bytes
 from streamflow.settings import DEFAULT_PREFIX, Settings
@@ -22,6 +24,7 @@ STATE = "state"
 DEAD_LETTERS = "dead-letters"
 UNCLAIMED = "unclaimed"
 AUDIT = "audit"
+_FIXED = (DEFINITIONS, COMMANDS, RUNS, STATE, DEAD_LETTERS, AUDIT)
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
@@ -70,15 +73,22 @@ def lane_topic_name(settings: Settings, lane: str) -> str:
     return topic_name(settings, f"tasks.{lane}")
 
 
-def is_own(settings: Settings, topic: str) -> bool:
-    """Whether `topic` is one of Streamflow's own, of this installation or of one with the usual prefix. What is written
-    there decides about runs, so no definition may read or emit to it: everything that takes the name of a users' topic
-    asks here."""
-    roles = {one.role for one in topics(settings)}
+def is_own(settings: Settings, topic: str, cluster: Collection[str] = ()) -> bool:
+    """Whether `topic` is one of Streamflow's own: of this installation, of one with the usual prefix, or of another
+    whose topics are among those of the `cluster`. What is written there decides about runs, so no definition may read
+    or emit to it: everything that takes the name of a users' topic asks here."""
+    prefixes = {settings.topics.prefix, DEFAULT_PREFIX}
     return any(
-        topic.startswith(prefix) and (topic.removeprefix(prefix) in roles or topic.startswith(f"{prefix}tasks."))
-        for prefix in (settings.topics.prefix, DEFAULT_PREFIX)
+        prefix in prefixes or all(prefix + role in cluster for role in (DEFINITIONS, COMMANDS, RUNS, STATE))
+        for prefix in own_prefixes(topic)
     )
+
+
+@lru_cache(maxsize=1 << 12)  # asked for every emitted event
+def own_prefixes(topic: str) -> frozenset[str]:
+    """The prefixes with which `topic` would be one of Streamflow's own; empty for most topics of users."""
+    fixed = {topic.removesuffix(role) for role in _FIXED if topic.endswith(role)}
+    return frozenset(fixed | {topic[: found.start()] for found in re.finditer(r"tasks\.", topic)})
 
 
 def topics(settings: Settings) -> tuple[Topic, ...]:

@@ -36,7 +36,7 @@ class Surroundings:
 
     def events(self) -> Catalog:
         """The published events."""
-        return Catalog(events=self.log.catalog_events())
+        return self.log.catalog()
 
     def complete(self, definition: Definition, catalog: Catalog) -> Catalog:
         """`catalog` with all that `definition` may name. What `catalog` has itself comes first; the log is only read

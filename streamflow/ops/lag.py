@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -19,11 +20,11 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streamflow.definition.content import read_content
 from streamflow.errors import OperationError
-from streamflow.kafka.admin import Admin
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.groups import GroupOffsets, Place, engine_group, ingress_group, positions
 from streamflow.kafka.serving import group_of
+from streamflow.kafka.topic_states import Described, ask, described
 from streamflow.kafka.topics import COMMANDS, lane_topic_name, topic_name
 from streamflow.ops.reading import Reading
 from streamflow.settings import Settings
@@ -37,16 +38,16 @@ _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """One partition: `committed` is None when the group never committed there; `seconds` the age of the first unread
-    record, 0 if all is read."""
+    """One partition, or a whole topic of which nothing more is known than its state."""
 
     role: str
     topic: str
-    partition: int
-    committed: int | None
+    partition: int  # -1: the whole topic
+    committed: int | None  # None: the group never committed there
     end: int
     records: int
-    seconds: float
+    seconds: float  # the age of the first unread record; 0 if all is read
+    state: str = ""  # what keeps it from being read: `missing`, `unreadable` or `leaderless`
 
 
 def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
@@ -54,7 +55,6 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
     workers on their lanes, by role, topic and partition.
 
     Raises OperationError when the broker does not answer."""
-    admin = Admin(settings)
     lanes = {group_of(settings, lane): lane_topic_name(settings, lane) for lane in sorted(settings.tasks.lanes)}
     wanted = {
         engine_group(settings): ("engine", [topic_name(settings, COMMANDS)]),
@@ -65,9 +65,18 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
     client = AdminClient(confluent_config(settings, "lag"))
     in_lanes = positions(settings, lanes)
     for group, (role, names) in wanted.items():
-        described = admin.describe(names)
+        known = _described(client, names) if names else Described({}, {}, frozenset())
+        found += [
+            PartitionLag(role, topic, -1, None, 0, 0, 0.0, state)
+            for topic, state in sorted(known.states.items())
+            if topic not in known.topics
+        ]
+        found += [PartitionLag(role, *place, None, 0, 0, 0.0, "leaderless") for place in sorted(known.leaderless)]
         partitions = [
-            TopicPartition(topic.name, number) for topic in described.values() for number in range(topic.partitions)
+            TopicPartition(name, number)
+            for name, topic in known.topics.items()
+            for number in range(topic.partitions)
+            if (name, number) not in known.leaderless
         ]
         if not partitions:
             continue
@@ -93,6 +102,16 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
             for place, end in sorted(ends.items())
         ]
     return found
+
+
+def _described(client: AdminClient, names: list[str]) -> Described:
+    try:
+        answers = ask(client, names, _ANSWER_S)
+        return described({name: partial(future.result, _ANSWER_S) for name, future in answers.items()})
+    except (KafkaException, TimeoutError) as error:
+        reason = error.args[0].str() if isinstance(error, KafkaException) else "no answer came in time"
+        text = f"The broker did not describe the topics: {reason}. Check the broker."
+        raise OperationError("broker_unreachable", text) from error
 
 
 def _ended(offset: int, metadata: str) -> int:
@@ -143,6 +162,11 @@ def _wait(future: Future[Any]) -> Any:
     except KafkaException as error:
         text = f"expected the broker to tell offsets but {error.args[0].str()}; do check the broker and its permissions"
         raise OperationError("broker_unreachable", text) from error
+
+
+def states(lags: Iterable[PartitionLag]) -> dict[tuple[str, str], str]:
+    """What keeps topics from being read, by role and topic; those that are well are left out."""
+    return {(lag.role, lag.topic): lag.state for lag in lags if lag.state}
 
 
 def totals(lags: Iterable[PartitionLag]) -> dict[tuple[str, str], tuple[int, float]]:

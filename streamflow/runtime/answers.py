@@ -12,30 +12,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
 from streamflow.errors import OperationError
 from streamflow.ids import partition_of
+from streamflow.runtime.batch_sender import Batch, Outgoing, Place, acked_ms, send_batch
 from streamflow.wire.dead_letter import DeadLetter
 
 _QUICKEST_FOR_MS = 300_000  # then the next one counts, however quick: clocks drift, and a broker's may be set
 STUCK_S = 60.0  # for an acknowledgement; aiokafka's idempotent producer would try for ever
-
-
-class Place(NamedTuple):
-    topic: str
-    partition: int
-
-
-class Sent(NamedTuple):
-    """A record, and what is to be done when the broker has it."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
-    done: Callable[[], None]
 
 
 class BrokerClock:
@@ -68,20 +55,20 @@ class Answers:
         self._partitions = partitions
         self._dead_letters = Place(dead_letters, 0)
         self._clock = clock
-        self._queued: dict[Place, deque[Sent]] = {}
-        self._unacked: dict[int, tuple[Place, list[Sent]]] = {}
+        self._queued: dict[Place, deque[Outgoing]] = {}
+        self._unacked: dict[int, Batch] = {}
         self._numbers = count()
         self._arrived = asyncio.Event()
         self._failed: asyncio.Future[None] | None = None
 
     def add(self, key: str, value: bytes, done: Callable[[], None]) -> None:
         """Queues a command under its business key."""
-        self._add(Place(self._commands, partition_of(key, self._partitions)), Sent(key.encode(), value, [], done))
+        self._add(Place(self._commands, partition_of(key, self._partitions)), Outgoing(key.encode(), value, (), done))
 
     def add_dead(self, letter: DeadLetter, done: Callable[[], None]) -> None:
-        self._add(self._dead_letters, Sent(letter.key, letter.value, list(letter.headers), done))
+        self._add(self._dead_letters, Outgoing(letter.key, letter.value, letter.headers, done))
 
-    def _add(self, place: Place, sent: Sent) -> None:
+    def _add(self, place: Place, sent: Outgoing) -> None:
         self._queued.setdefault(place, deque()).append(sent)
         self._arrived.set()
 
@@ -110,44 +97,33 @@ class Answers:
             self._arrived.clear()
             await self._arrived.wait()
 
-    async def _send(self, producer: AIOKafkaProducer, place: Place, queued: deque[Sent]) -> None:
-        batch = producer.create_batch()
-        taken: list[Sent] = []
-        while (
-            queued
-            and batch.append(key=queued[0].key, value=queued[0].value, timestamp=None, headers=queued[0].headers)
-            is not None
-        ):
-            taken.append(queued.popleft())
-        batch.close()
+    async def _send(self, producer: AIOKafkaProducer, place: Place, queued: deque[Outgoing]) -> None:
         number = next(self._numbers)
-        self._unacked[number] = (place, taken)
-        future = await producer.send_batch(batch, place.topic, partition=place.partition)
+        batch = await send_batch(producer, place, queued)
+        self._unacked[number] = batch
         stuck = asyncio.get_running_loop().call_later(STUCK_S, self._stuck)
-        future.add_done_callback(lambda acked: self._acked(number, acked, stuck))
+        batch.acked.add_done_callback(lambda acked: self._acked(number, acked, stuck))
 
     def _acked(self, number: int, acked: asyncio.Future[Any], stuck: asyncio.TimerHandle) -> None:
         stuck.cancel()
         if number not in self._unacked:
             return  # taken back, and sent again by another producer
         if acked.cancelled() or acked.exception() is not None:
-            error = OperationError(
-                "answers_unsent",
-                f"expected the broker to take answers but {acked if acked.cancelled() else acked.exception()!r}",
-            )
-            self._fail(error)
+            problem = acked if acked.cancelled() else acked.exception()
+            self._fail(OperationError("answers_unsent", f"The broker did not take answers: {problem!r}."))
             return
-        place, taken = self._unacked.pop(number)
-        if place.topic == self._commands and acked.result().timestamp:
-            self._clock.seen(acked.result().timestamp)
-        for sent in taken:
+        batch = self._unacked.pop(number)
+        at_ms = acked_ms(batch)
+        if batch.place.topic == self._commands and at_ms is not None:
+            self._clock.seen(at_ms)
+        for sent in batch.records:
             sent.done()
 
     def _stuck(self) -> None:
         self._fail(
             OperationError(
                 "answers_unsent",
-                f"expected the broker to take answers within {STUCK_S:g} s but it did not; they are sent again",
+                f"The broker did not take answers within {STUCK_S:g} s. They are sent again.",
             )
         )
 
@@ -158,7 +134,7 @@ class Answers:
     def _take_back(self) -> None:
         """What was sent and is not acknowledged goes in front of what waits."""
         for number in sorted(self._unacked, reverse=True):
-            place, taken = self._unacked.pop(number)
-            self._queued.setdefault(place, deque()).extendleft(reversed(taken))
+            batch = self._unacked.pop(number)
+            self._queued.setdefault(batch.place, deque()).extendleft(reversed(batch.records))
         if self._queued:
             self._arrived.set()

@@ -16,9 +16,9 @@ from typing import Any
 
 import structlog
 
+from streamflow.core.offset_tracker import OffsetTracker, Outcome
 from streamflow.engine.commands import CompleteAttempt, FailAttempt, SuspendAttempt
 from streamflow.engine.tasks import CancelTask, Task
-from streamflow.runtime.finished import Finished, Outcome
 from streamflow.runtime.performing import Answer, failure
 from streamflow.wire.codec import encode_command
 
@@ -37,7 +37,7 @@ class Held:
     """A task that was read from `log` at `offset`, and whose answer is not acknowledged yet."""
 
     task: Task
-    log: Finished
+    log: OffsetTracker
     partition: int
     offset: int
     written_ms: int
@@ -126,7 +126,7 @@ class Attempts:
 
     # -- what comes in
 
-    def take(self, task: Task, log: Finished, partition: int, offset: int, written_ms: int, size: int) -> None:
+    def take(self, task: Task, log: OffsetTracker, partition: int, offset: int, written_ms: int, size: int) -> None:
         """Hold a task that was read, and start it when there is a place."""
         if task.id in self._held:  # sent twice by hand: the header `source` would have told
             log.finish(offset, Outcome.COPY)
@@ -138,7 +138,7 @@ class Attempts:
         self._empty.clear()
         self._start()
 
-    def cancel(self, request: CancelTask, log: Finished, offset: int) -> None:
+    def cancel(self, request: CancelTask, log: OffsetTracker, offset: int) -> None:
         """Somebody does not want the result of a task any more. One that has ended, or is answered, is left alone."""
         held = self._held.get(request.id)
         if held is None or held.log is not log:
@@ -166,7 +166,7 @@ class Attempts:
         self._starting = True
         self._start()
 
-    def drop(self, log: Finished) -> None:
+    def drop(self, log: OffsetTracker) -> None:
         """The partition of `log` belongs to another worker now: none of its tasks is started here, those that run are
         cancelled without an answer."""
         for held in [held for held in self._held.values() if held.log is log]:

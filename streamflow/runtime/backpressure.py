@@ -1,28 +1,52 @@
-"""How far the engine is behind: what ingress looks at before it appends more."""
+"""How far the engine is behind in each partition of `commands`: what ingress looks at before it appends more there."""
 
 from __future__ import annotations
 
 import asyncio
 
-from aiokafka import AIOKafkaConsumer
+import structlog
 from aiokafka.structs import TopicPartition
 
+from streamflow.core.held_commands import behind
 from streamflow.kafka.groups import GroupOffsets
+from streamflow.runtime.log_ends import LogEnds
+
+log = structlog.get_logger(__name__)
 
 
 class EngineLag:
-    """The commands between what the `engine` group has committed and the end of `commands`; `consumer` answers where
-    that topic begins and ends."""
+    """The commands between what the `engine` group has committed in a partition and its end. A partition that the
+    engine has never committed counts from its beginning; one whose end nobody tells now counts as not behind."""
 
-    def __init__(self, engine: GroupOffsets, consumer: AIOKafkaConsumer, commands: str, partitions: int) -> None:
+    def __init__(self, engine: GroupOffsets, ends: LogEnds, commands: str, partitions: int, limit: int) -> None:
         self._engine = engine
-        self._consumer = consumer
+        self._ends = ends
         self._partitions = [TopicPartition(commands, partition) for partition in range(partitions)]
+        self._limit = limit
+        self._behind: frozenset[int] = frozenset()
 
-    async def measure(self) -> int:
-        """The sum over all partitions; a partition the engine has never committed counts from its beginning. Raises
-        OperationError, KafkaError."""
+    async def behind(self) -> frozenset[int]:
+        """The partitions in which the engine is more than the limit behind. Logs those that change. Raises
+        OperationError."""
         committed = await asyncio.to_thread(self._engine.committed, self._partitions)
-        ends = await self._consumer.end_offsets(self._partitions)
-        begins = await self._consumer.beginning_offsets(self._partitions)
-        return sum(max(0, end - max(committed.get(tp, -1), begins[tp])) for tp, end in ends.items())
+        begins = await self._ends.beginnings(self._partitions)
+        ends = await self._ends.ends(self._partitions)
+        lags = behind(
+            {partition: offset for (_, partition), offset in committed.items()},
+            {tp.partition: offset for tp, offset in begins.items()},
+            {tp.partition: offset for tp, offset in ends.items()},
+            self._limit,
+        )
+        now = frozenset(lags)
+        for partition in sorted(now - self._behind):
+            log.warning(
+                "engine_behind",
+                partition=partition,
+                lag=lags[partition],
+                limit=self._limit,
+                consequence="commands for it wait here, and sources stop that have no more room for them",
+            )
+        for partition in sorted(self._behind - now):
+            log.warning("engine_caught_up", partition=partition, limit=self._limit)
+        self._behind = now
+        return now

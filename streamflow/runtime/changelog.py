@@ -96,7 +96,7 @@ class Changelog:
             while True:
                 began = self._clock()
                 count = await self._restore_once(consumer, store)
-                whole_cut(store.get)
+                whole_cut(store)
                 if (self._clock() - began) * 1000 < self._tombstone_retention_ms:
                     return count
                 log.warning(

@@ -16,11 +16,11 @@ from typing import Any
 
 import structlog
 
+from streamflow.core.offset_tracker import OffsetTracker, Outcome, Seen
 from streamflow.engine.tasks import CancelTask
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, lane_topic_name, topic_name
 from streamflow.runtime.answers import Answers, BrokerClock
 from streamflow.runtime.attempts import Attempts, Held
-from streamflow.runtime.finished import Finished, Outcome, Seen
 from streamflow.runtime.performing import Performer
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError
@@ -44,7 +44,7 @@ class Lane:
         self.settings = settings
         self.config = settings.tasks.lanes[name]
         self.moved = asyncio.Event()  # something is finished that is not committed
-        self.logs: dict[int, Finished] = {}  # by partition
+        self.logs: dict[int, OffsetTracker] = {}  # by partition
         clock = BrokerClock()
         self.clock = clock
         self.answers = Answers(
@@ -102,7 +102,7 @@ class Lane:
 
     def _begin(self, partition: int, position: LanePosition) -> None:
         self._drop(partition)
-        self.logs[partition] = Finished(position)
+        self.logs[partition] = OffsetTracker(position)
 
     def _drop(self, partition: int) -> None:
         if (gone := self.logs.pop(partition, None)) is not None:
@@ -153,7 +153,7 @@ class Lane:
     def _answer(self, held: Held, value: bytes) -> None:
         self.answers.add(held.task.key, value, partial(self.attempts.finish, held))
 
-    def _bury(self, raw: Any, error: DecodeError, finished: Finished) -> None:
+    def _bury(self, raw: Any, error: DecodeError, finished: OffsetTracker) -> None:
         def buried() -> None:
             finished.finish(raw.offset, Outcome.UNREADABLE)
             self.moved.set()

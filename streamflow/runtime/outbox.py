@@ -4,69 +4,60 @@ the broker has it."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections import deque
+from collections.abc import Iterable
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streamflow import ids
+from streamflow.runtime.batch_sender import Outgoing, Place, acked_ms, send_batch
 from streamflow.wire.dead_letter import DeadLetter
 
 
 class Outbox:
-    """Gathers records and sends them in whole batches (3 us a record, where `producer.send` takes 30)."""
+    """Gathers records and sends them. `times` are the latest times that the broker gave to commands, by partition, in
+    epoch milliseconds."""
 
     def __init__(self, producer: AIOKafkaProducer, commands: str, partitions: int, dead_letters: str) -> None:
+        self.times: dict[int, int] = {}
         self._producer = producer
         self._commands = commands
         self._partitions = partitions
-        self._dead_letters = dead_letters
-        self._batches: dict[int, list[BatchBuilder]] = {}
-        self._dead: list[DeadLetter] = []
+        self._dead_letters = Place(dead_letters, 0)
+        self._queued: dict[Place, deque[Outgoing]] = {}
 
-    def add(self, key: str, value: bytes) -> None:
+    def partition_of(self, key: str) -> int:
+        """The partition of `commands` that a business key belongs to."""
+        return ids.partition_of(key, self._partitions)
+
+    def add(self, partition: int, key: str, value: bytes) -> None:
         """Puts a command behind those that are there for its partition."""
-        self._append(ids.partition_of(key, self._partitions), key.encode(), value)
+        self._queue(Place(self._commands, partition), Outgoing(key.encode(), value))
 
-    def add_everywhere(self, value: bytes) -> None:
-        """Puts a command that belongs to no key behind those of every partition."""
-        for partition in range(self._partitions):
-            self._append(partition, b"", value)
-
-    def add_dead(self, letters: list[DeadLetter]) -> None:
+    def add_dead(self, letters: Iterable[DeadLetter]) -> None:
         """Adds dead letters."""
-        self._dead += letters
+        for letter in letters:
+            self._queue(self._dead_letters, Outgoing(letter.key, letter.value, letter.headers))
 
     async def flush(self) -> None:
         """Sends everything and returns when the broker has all of it.
 
         Raises KafkaError: then nobody knows what is written, and the producer is done for."""
-        batches, self._batches = self._batches, {}
-        dead, self._dead = self._dead, []
-        await asyncio.gather(
-            *(self._send(partition, builders) for partition, builders in batches.items()), self._bury(dead)
-        )
+        queued, self._queued = self._queued, {}
+        await asyncio.gather(*(self._send(place, records) for place, records in queued.items()))
 
-    def _append(self, partition: int, key: bytes, value: bytes) -> None:
-        builders = self._batches.get(partition)
-        if builders is None:
-            builders = self._batches[partition] = [self._producer.create_batch()]
-        if builders[-1].append(timestamp=None, key=key, value=value) is None:
-            builders.append(self._producer.create_batch())
-            builders[-1].append(timestamp=None, key=key, value=value)  # the first record of a batch always fits
+    def _queue(self, place: Place, record: Outgoing) -> None:
+        queue = self._queued.get(place)
+        if queue is None:
+            queue = self._queued[place] = deque()
+        queue.append(record)
 
-    async def _send(self, partition: int, builders: list[BatchBuilder]) -> None:
-        acks: list[Awaitable[object]] = []
-        for builder in builders:
-            builder.close()
-            acks.append(await self._producer.send_batch(builder, self._commands, partition=partition))
-        for ack in acks:
-            await ack
-
-    async def _bury(self, letters: list[DeadLetter]) -> None:
-        acks = [
-            await self._producer.send(self._dead_letters, letter.value, letter.key, headers=list(letter.headers))
-            for letter in letters
-        ]
-        for ack in acks:
-            await ack
+    async def _send(self, place: Place, queued: deque[Outgoing]) -> None:
+        batches = []
+        while queued:
+            batches.append(await send_batch(self._producer, place, queued))
+        await asyncio.gather(*(batch.acked for batch in batches))
+        if place.topic == self._commands:
+            for batch in batches:
+                if (at := acked_ms(batch)) is not None:
+                    self.times[place.partition] = max(at, self.times.get(place.partition, 0))

@@ -27,8 +27,9 @@ from streamflow.core.place import Place
 from streamflow.engine.effects import PrintLine
 from streamflow.engine.overlay import Store
 from streamflow.errors import EngineFault, OperationError
-from streamflow.kafka.cancellation import is_asked_for
+from streamflow.kafka.cancellation import cancel, is_asked_for
 from streamflow.runtime.changelog import Changelog
+from streamflow.runtime.input_queue import InputQueue
 from streamflow.runtime.outputs import Outputs
 from streamflow.runtime.plans import Plans
 from streamflow.runtime.publisher import Publisher, UserTopics
@@ -39,8 +40,6 @@ from streamflow.wire.decoding import Record
 log = structlog.get_logger()
 SLICE = 200  # records decided before others get their turn
 UNACKED = 64  # batches on their way to the broker
-# above either, fetching pauses: two seconds of work, so that no pause is felt
-QUEUED_RECORDS, QUEUED_BYTES = 16_000, 16 << 20
 DEFINITIONS_WAIT_S = 30.0
 QUIET_RECORDS = 20  # fewer since the last checkpoint: the longer interval applies
 # a cut that holds nothing but watermarks may wait; replaying them is cheap, but lag is read from what is committed
@@ -107,16 +106,13 @@ class Partition:
             metrics=metrics,
             clock=time.perf_counter,
         )
-        self._queue: deque[Fetched] = deque()
-        self._queued_records = self._queued_bytes = 0
-        self._arrived = asyncio.Event()
+        self._queue = InputQueue(partial(source.pause, place.number), partial(source.resume, place.number))
         self._timer_moved = asyncio.Event()
         self._checkpoint_due = asyncio.Event()
         # something was decided; an idle partition waits for it instead of looking twice a second
         self._changed = asyncio.Event()
         self._deciding = asyncio.Lock()  # held from deciding a slice until its outputs are with the producer
         self._saving = asyncio.Lock()
-        self._paused = False
         self._unsaved_bytes = 0
         self._saved_at = clock()
         self._behind_ms = 0  # what our clock is behind the broker's, as far as the last record showed
@@ -136,9 +132,11 @@ class Partition:
         self._store = await asyncio.to_thread(self._open_store)
         restored = await self._changelog.restore(self._store)
         self._opened = core = self._new_core(store=self._store, now_ms=int(self._clock() * 1000))
-        skipped = core.begin(await self._source.first_offset(self.number), self._plans.skip(self.number))
-        if skipped is not None:
-            log.warning("commands_skipped", partition=self.number, first=skipped.first, next=skipped.next)
+        skip = self._plans.skip(self.number)
+        skipped = core.begin(await self._source.first_offset(self.number), skip)
+        if skipped is not None and skip is not None:
+            why = skip[1]
+            log.warning("commands_skipped", partition=self.number, first=skipped.first, next=skipped.next, why=why)
         self._outputs.bind(core)
         self._publisher = Publisher(self._topics, core, changed=self._changed.set, bury=self._send_outputs)
         self._look_at_clock()
@@ -186,9 +184,7 @@ class Partition:
                     error=repr(error),
                     consequence="at most one interval is replayed",
                 )
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel(self._tasks)
         if self._publisher is not None:
             await self._publisher.close()
         self._outputs.close()
@@ -220,33 +216,14 @@ class Partition:
 
     def feed(self, fetched: Fetched) -> None:
         """Take a fetched batch; never blocks. One from before the last seek is dropped: its records come again."""
-        if not self.ready or fetched.epoch != self._source.epoch(self.number):
-            return
-        self._queue.append(fetched)
-        self._queued_records += len(fetched.records)
-        self._queued_bytes += sum(len(record.value or b"") for record in fetched.records)
-        self._arrived.set()
-        if not self._paused and (self._queued_records > QUEUED_RECORDS or self._queued_bytes > QUEUED_BYTES):
-            self._paused = True
-            self._source.pause(self.number)
+        if self.ready and fetched.epoch == self._source.epoch(self.number):
+            self._queue.put(fetched)
 
     async def _serve_input(self) -> None:
         while True:
-            while self._queue:
-                fetched = self._queue.popleft()
-                self._queued_records -= len(fetched.records)
-                self._queued_bytes -= sum(len(record.value or b"") for record in fetched.records)
-                if (
-                    self._paused
-                    and self._queued_records < QUEUED_RECORDS // 2
-                    and self._queued_bytes < QUEUED_BYTES // 2
-                ):
-                    self._paused = False
-                    self._source.resume(self.number)
-                if fetched.epoch == self._source.epoch(self.number):
-                    await self._take(fetched)
-            self._arrived.clear()
-            await self._arrived.wait()
+            fetched = await self._queue.get()
+            if fetched.epoch == self._source.epoch(self.number):
+                await self._take(fetched)
 
     async def _take(self, fetched: Fetched) -> None:
         core = self._core()
@@ -283,7 +260,6 @@ class Partition:
         if verdict is not Verdict.SEEK:
             return True
         self._queue.clear()
-        self._queued_records = self._queued_bytes = 0
         log.warning(
             "input_hole", partition=self.number, expected=expected, found=found, consequence="reads again from there"
         )
@@ -297,26 +273,26 @@ class Partition:
             async with self._deciding:
                 while left and not core.must_save:
                     await self._one(core, left.popleft())
+                self._changed.set()
+                self._timer_moved.set()
                 await self._outputs.send()
             self._publish()
             if core.must_save:
                 await self.checkpoint()
 
     async def _one(self, core: PartitionCore, fetched: Any) -> None:
-        record = Record(
-            topic=fetched.topic,
-            partition=fetched.partition,
-            offset=fetched.offset,
-            timestamp_ms=fetched.timestamp,
-            key=fetched.key,
-            value=fetched.value,
-            headers=tuple(fetched.headers),
+        record = Record(  # in the order of its fields: this is done for every command
+            fetched.topic,
+            fetched.partition,
+            fetched.offset,
+            fetched.timestamp,
+            fetched.key,
+            fetched.value,
+            tuple(fetched.headers),
         )
         while (start := core.take(record, self._now_ms())) is not None:
             await self._outputs.send()
             await self._plans.wait(start, DEFINITIONS_WAIT_S)
-        self._changed.set()
-        self._timer_moved.set()
         self._unsaved_bytes += len(record.value or b"") + 100
 
     # -- timers and events

@@ -17,8 +17,6 @@ class Plans:
     def __init__(self, log: DefinitionsLog) -> None:
         self._log = log
         self._plans: dict[str, Plan] = {}
-        log.subscribe(self._rebind)
-        self._bindings = log.readable_bindings()
 
     def readable(self, start: DefinitionRef) -> bool:
         """Whether the log has been read past the offset that `start` names."""
@@ -65,16 +63,10 @@ class Plans:
     def plan(self, sha: str, content: str) -> Plan:
         plan = self._plans.get(sha)
         if plan is None:
-            plan = self._plans[sha] = plan_of(content.encode(), self._bindings)
+            plan = self._plans[sha] = plan_of(content.encode())
         return plan
 
     def topic(self, event: str) -> str | None:
         """The topic that an emitted event is bound to, None without a binding."""
         binding = self._log.bindings.get(event)
         return binding.topics[0] if binding is not None else None
-
-    def _rebind(self) -> None:
-        bindings = self._log.readable_bindings()
-        if self._bindings != bindings:
-            self._bindings = bindings
-            self._plans.clear()

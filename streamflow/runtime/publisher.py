@@ -23,7 +23,7 @@ from aiokafka.errors import (
 
 from streamflow.core.outbox import Batch, Entry
 from streamflow.core.partition import PartitionCore
-from streamflow.kafka.cancellation import is_asked_for
+from streamflow.kafka.cancellation import cancel, is_asked_for
 
 log = structlog.get_logger()
 MISSING_TOPIC_WAIT_S = 5.0  # for the metadata of a topic that an `emit` names
@@ -68,9 +68,7 @@ class UserTopics:
 
     async def close(self) -> None:
         """Stop looking."""
-        for look in list(self._looks.values()):
-            look.cancel()
-        await asyncio.gather(*self._looks.values(), return_exceptions=True)
+        await cancel(self._looks.values())
 
 
 class Publisher:
@@ -212,9 +210,7 @@ class Publisher:
     async def close(self) -> None:
         """Stop. What is still in the outbox is sent by the next owner."""
         self._closed = True
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel(self._tasks)
 
 
 def _refusal(topic: str, error: BaseException) -> str:

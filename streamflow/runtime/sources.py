@@ -1,212 +1,219 @@
-"""The source topics: which of them exist, where reading begins, and what has been read of each partition.
+"""The source topics: in which state each is, and where reading of their partitions begins.
 
-**Counts.** A partition's counts travel in the metadata of its committed offset, so that offset and counts are one cut,
-whoever reads next (law one-outcome).
+**States.** A topic that does not exist (`missing`) or that we may not read (`unreadable`) is left out of the
+subscription, and a partition without a leader (`leaderless`) is opened when it has one. Everything else is read
+meanwhile.
 
 **Where reading begins.** At the committed offset, if it belongs to the topic that is there now. A topic that was
-deleted and made again has another id: it is read from its beginning, with fresh counts. Without a committed offset,
-`start: earliest` begins at the beginning; `start: now` at the end as it was when the partition was assigned, or before
-that at the first record that was appended after the oldest version naming the topic was published. So an event produced
-after the acknowledgement of a publication is read, however long ingress takes to notice the publication.
+deleted and created again has another id: it is read from its beginning, with fresh counts. Without a committed offset:
 
-A topic made again is noticed within a second, or at once if it is shorter than what was read of the old one. Records of
-the new topic that are read in between count, and are matched, once under each id.
+- `start: earliest`: at the beginning.
+- `start: now`: where the partition ended when the publication was made, as its publisher found it. A partition that
+  did not exist then begins at its beginning.
+- If the publisher could not ask, and the topic has LogAppendTime: at the first record that arrived since the
+  publication, both by the brokers' time.
+- If it has CreateTime: at the end (high watermark) that is found when a worker first sees the publication. It is
+  committed at once, with the number of partitions: those added later begin at their beginning. What arrives between the
+  publication and that moment is not read.
+
+No clock of a worker, a publisher or a producer is asked.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
+from streamflow.core.source_position import Counts, SourcePosition, Stored, stored_of
+from streamflow.core.source_topics import FirstPosition
 from streamflow.errors import OperationError
-from streamflow.runtime.membership import Membership, Position
+from streamflow.kafka.topic_states import Described, SourceTopic, ask, described
+from streamflow.runtime.log_ends import LogEnds
+from streamflow.runtime.membership import Membership
 
 log = structlog.get_logger(__name__)
 
-_ANSWER_S = 10.0  # a broker that takes longer to say where a partition ends is asked again by a new session
 _DESCRIBE_S = 5.0
 _LOOK_S = 2.0
 
 
-class SourceTopic(NamedTuple):
-    """A topic as the broker has it now."""
-
-    id: str
-    partitions: int
-
-
-class FirstPosition(NamedTuple):
-    """Where reading of a topic begins that was never read: at its beginning, or now (see above)."""
-
-    earliest: bool
-    published_ms: int
-
-
-class Tally(NamedTuple):
-    """What one batch adds to a partition."""
-
-    next: int
-    last_ms: int
-    read: int
-    matched: int
-    ignored: int
-    dead: int
-
-
-@dataclass(slots=True)
-class SourcePartition:
-    """What has been read of one partition. `next` is the offset to read next, `committed` what the group knows of it;
-    counts are of all time."""
-
-    topic: str
-    partition: int
-    topic_id: str
-    next: int
-    committed: int
-    read: int = 0
-    matched: int = 0
-    ignored: int = 0
-    dead: int = 0
-    last_ms: int = 0  # timestamp of the last record read by this process
-
-    def add(self, tally: Tally) -> None:
-        """Counts a batch whose commands and dead letters the broker has."""
-        self.next, self.last_ms = tally.next, tally.last_ms
-        self.read += tally.read
-        self.matched += tally.matched
-        self.ignored += tally.ignored
-        self.dead += tally.dead
-
-    def position(self) -> Position:
-        """What is committed: the offset, and the counts up to it."""
-        counts = {
-            "topic_id": self.topic_id,
-            "read": self.read,
-            "matched": self.matched,
-            "ignored": self.ignored,
-            "dead": self.dead,
-        }
-        return self.next, json.dumps(counts, sort_keys=True, separators=(",", ":"))
-
-
-def counts_of(metadata: str) -> dict[str, Any] | None:
-    """The counts in the metadata of a committed offset; None when ingress did not write it (an operator's tool sets
-    offsets without it)."""
-    try:
-        counts = json.loads(metadata)
-        return {"topic_id": str(counts["topic_id"])} | {
-            name: int(counts[name]) for name in ("read", "matched", "ignored", "dead")
-        }
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
 class SourceTopics:
-    """Asks the broker which topics exist, and under which ids."""
+    """Asks the broker which topics exist, under which ids, and whether they may be read."""
 
     def __init__(self, admin: AdminClient) -> None:
         self._admin = admin
 
-    async def describe(self, names: Iterable[str]) -> dict[str, SourceTopic]:
-        """Those of `names` that exist. Raises OperationError when the broker does not answer."""
+    async def describe(self, names: Iterable[str]) -> Described:
+        """The topics of `names`. Raises OperationError when the broker does not answer."""
         wanted = sorted(names)
         if not wanted:
-            return {}
-        found: dict[str, SourceTopic] = {}
-        for name, future in self._admin.describe_topics(TopicCollection(wanted), request_timeout=_DESCRIBE_S).items():
-            try:
-                described = await asyncio.wrap_future(future)
-            except KafkaException as error:
-                if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION):
-                    continue
-                await asyncio.to_thread(self._look_around)
-                text = (
-                    f"expected the broker to describe topic {name} but {error.args[0].name()}; check the broker "
-                    "and its permissions"
-                )
-                raise OperationError("source_unreachable", text, topic=name) from error
-            if described.partitions:
-                found[name] = SourceTopic(str(described.topic_id), len(described.partitions))
-        return found
+            return Described({}, {}, frozenset())
+        answers = ask(self._admin, wanted, _DESCRIBE_S)
+        futures = [asyncio.wrap_future(future) for future in answers.values()]
+        await asyncio.gather(*futures, return_exceptions=True)
+        try:
+            return described({name: future.result for name, future in answers.items()})
+        except KafkaException as error:
+            await asyncio.to_thread(self._look_around)
+            text = f"The broker did not describe the source topics: {error.args[0].name()}. Check the broker."
+            raise OperationError("source_unreachable", text) from error
+
+    async def log_append(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of `names` whose records have the time of their arrival; one whose settings we may not read is none of
+        them."""
+        wanted = [ConfigResource(ResourceType.TOPIC, name) for name in sorted(set(names))]
+        found: set[str] = set()
+        if not wanted:
+            return frozenset()
+        for resource, future in self._admin.describe_configs(wanted, request_timeout=_DESCRIBE_S).items():
+            with contextlib.suppress(KafkaException):
+                config = await asyncio.wrap_future(future)
+                if config["message.timestamp.type"].value == "LogAppendTime":
+                    found.add(resource.name)
+        return frozenset(found)
 
     def _look_around(self) -> None:
-        """Has the client find out who is there. Otherwise it goes on asking a controller that is gone, for as long as
-        its picture of the cluster holds: minutes."""
-        with contextlib.suppress(KafkaException):  # whoever asked is told already
+        """Has the client find out which brokers there are. Otherwise it goes on asking a controller that is gone, for
+        as long as its picture of the cluster holds: minutes."""
+        with contextlib.suppress(KafkaException):  # the caller has an error already
             self._admin.list_topics(timeout=_LOOK_S)
 
 
-async def open_partitions(
-    consumer: AIOKafkaConsumer,
-    membership: Membership,
-    assigned: Iterable[TopicPartition],
-    topics: Mapping[str, SourceTopic],
-    first: Mapping[str, FirstPosition],
-    known: dict[str, str],
-) -> dict[TopicPartition, SourcePartition]:
-    """The assigned partitions of existing `topics`, with the consumer at the right position in each, and first
-    positions committed.
+class SourceOpener:
+    """Opens partitions. `known` are the ids of topics that this process has seen, kept over sessions, `missed` the
+    topics that it has seen to be missing: what is in them has come since."""
 
-    `known` are the ids that this process has seen; it is updated. Raises KafkaError, TimeoutError."""
-    tps = [tp for tp in assigned if tp.topic in topics]
-    committed = await membership.committed(tps)
-    opened: dict[TopicPartition, SourcePartition] = {}
-    begin: set[TopicPartition] = set()
-    for tp in tps:
-        topic_id = topics[tp.topic].id
-        offset, metadata = committed.get(tp, (-1, ""))
-        counts = counts_of(metadata)
-        old_id = counts["topic_id"] if counts else known.get(tp.topic, topic_id) if offset < 0 else topic_id
-        if old_id != topic_id:
-            log.warning(
-                "source_topic_made_again",
-                topic=tp.topic,
-                partition=tp.partition,
-                old_id=old_id,
-                topic_id=topic_id,
-                begins_at=0,
-            )
-            begin.add(tp)
-        elif offset >= 0:
-            opened[tp] = SourcePartition(tp.topic, tp.partition, topic_id, offset, offset)
-            if counts is None:
-                reason = "the offset was committed without them"
-                log.warning("source_counts_lost", topic=tp.topic, partition=tp.partition, offset=offset, reason=reason)
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        membership: Membership,
+        ends: LogEnds,
+        sources: SourceTopics,
+        known: dict[str, str],
+        missed: set[str],
+    ) -> None:
+        self._consumer = consumer
+        self._membership = membership
+        self._ends = ends
+        self._sources = sources
+        self._known = known
+        self._missed = missed
+
+    async def open(
+        self,
+        assigned: Iterable[TopicPartition],
+        topics: Mapping[str, SourceTopic],
+        first: Mapping[str, FirstPosition],
+    ) -> dict[TopicPartition, SourcePosition]:
+        """The assigned partitions of `topics`, with the consumer at the right offset in each, and first offsets
+        committed. Those whose first offset nobody answers for now are left out. Raises KafkaError."""
+        tps = [tp for tp in assigned if tp.topic in topics]
+        whole = [
+            TopicPartition(topic, n) for topic in {tp.topic for tp in tps} for n in range(topics[topic].partitions)
+        ]
+        committed = await self._membership.committed({*tps, *whole})
+        stored = {tp: stored_of(metadata) for tp, (_, metadata) in committed.items()}
+        began = {topic: _began(topic, topics[topic].id, stored) for topic in {tp.topic for tp in tps}}
+        opened: dict[TopicPartition, SourcePosition] = {}
+        begin: set[TopicPartition] = set()
+        now: set[TopicPartition] = set()
+        for tp in tps:
+            topic_id, offset = topics[tp.topic].id, committed.get(tp, (-1, ""))[0]
+            found = stored.get(tp)
+            old_id = found.topic_id if found else self._known.get(tp.topic, topic_id) if offset < 0 else topic_id
+            if old_id != topic_id:
+                log.warning(
+                    "source_topic_recreated",
+                    topic=tp.topic,
+                    partition=tp.partition,
+                    old_id=old_id,
+                    topic_id=topic_id,
+                    begins_at=0,
+                )
+                begin.add(tp)
+            elif offset >= 0:
+                if found is None:
+                    log.warning("source_counts_lost", topic=tp.topic, partition=tp.partition, offset=offset)
+                opened[tp] = self._position(tp, topics, offset, found, began[tp.topic])
+            elif self._is_new(tp, topic_id, first, began[tp.topic]):
+                begin.add(tp)
             else:
-                opened[tp] = SourcePartition(tp.topic, tp.partition, next=offset, committed=offset, **counts)
-        elif first.get(tp.topic, FirstPosition(False, 0)).earliest:
-            begin.add(tp)
-    now = {tp: first[tp.topic].published_ms for tp in tps if tp not in opened and tp not in begin and tp.topic in first}
-    fresh = await _first_offsets(consumer, begin, now)
-    for tp, offset in fresh.items():
-        opened[tp] = SourcePartition(tp.topic, tp.partition, topics[tp.topic].id, offset, offset)
-        log.info("source_begins", topic=tp.topic, partition=tp.partition, offset=offset)
-    known.update({tp.topic: topics[tp.topic].id for tp in tps})
-    for tp, source in opened.items():
-        consumer.seek(tp, source.next)
-    if fresh:
-        await membership.commit({tp: opened[tp].position() for tp in fresh})
-    return opened
+                now.add(tp)
+        for tp, offset in (await self._first_offsets(begin, now, first)).items():
+            log.info("source_begins", topic=tp.topic, partition=tp.partition, offset=offset)
+            opened[tp] = self._position(tp, topics, offset, None, began[tp.topic])
+        fresh = opened.keys() & (begin | now)
+        self._known.update({tp.topic: topics[tp.topic].id for tp in tps})
+        for tp, source in opened.items():
+            self._consumer.seek(tp, source.next)
+        if fresh:
+            await self._membership.commit({tp: opened[tp].position() for tp in fresh})
+        return opened
+
+    def _is_new(self, tp: TopicPartition, topic_id: str, first: Mapping[str, FirstPosition], began: int | None) -> bool:
+        """Whether everything in `tp`, of which nothing is committed, is to be read."""
+        place = first.get(tp.topic)
+        if place is None or place.earliest:
+            return True
+        if began is not None and tp.partition >= began:
+            return True
+        if place.ends is not None:  # the topic, or this partition of it, was created after the publication
+            return place.ends.id != topic_id or str(tp.partition) not in place.ends.offsets
+        return tp.topic in self._missed
+
+    def _position(
+        self,
+        tp: TopicPartition,
+        topics: Mapping[str, SourceTopic],
+        offset: int,
+        found: Stored | None,
+        began: int | None,
+    ) -> SourcePosition:
+        topic = topics[tp.topic]
+        return SourcePosition(
+            topic=tp.topic,
+            partition=tp.partition,
+            topic_id=topic.id,
+            next=offset,
+            committed=offset,
+            counts=found.counts if found else Counts(),
+            partitions=began or topic.partitions,
+        )
+
+    async def _first_offsets(
+        self, begin: set[TopicPartition], now: set[TopicPartition], first: Mapping[str, FirstPosition]
+    ) -> dict[TopicPartition, int]:
+        dated = {tp.topic for tp in now if first[tp.topic].ends is None}
+        log_append = await self._sources.log_append(dated)
+        times = {tp: first[tp.topic].published_ms for tp in now if tp.topic in log_append}
+        # The end first: what is appended between the two questions is then after both answers.
+        ends = await self._ends.ends(now)
+        begins = await self._ends.beginnings([*begin, *now])
+        since = await self._ends.since(times)
+        offsets = {tp: begins[tp] for tp in begin if tp in begins}
+        for tp in now:
+            if tp not in ends or tp not in begins or (tp in times and tp not in since):
+                continue
+            known = first[tp.topic].ends
+            if known is not None:
+                offsets[tp] = max(begins[tp], min(ends[tp], known.offsets[str(tp.partition)]))
+            else:
+                offsets[tp] = since[tp] if 0 <= since.get(tp, -1) < ends[tp] else ends[tp]
+        return offsets
 
 
-async def _first_offsets(
-    consumer: AIOKafkaConsumer, begin: set[TopicPartition], now: Mapping[TopicPartition, int]
-) -> dict[TopicPartition, int]:
-    async with asyncio.timeout(_ANSWER_S):
-        offsets: dict[TopicPartition, int] = await consumer.beginning_offsets(list(begin)) if begin else {}
-        if now:
-            # The end first: what is appended between the two questions is then after both answers.
-            ends = await consumer.end_offsets(list(now))
-            since = await consumer.offsets_for_times(dict(now))
-            offsets |= {tp: min(end, since[tp].offset) if since.get(tp) else end for tp, end in ends.items()}
-    return offsets
+def _began(topic: str, topic_id: str, stored: Mapping[TopicPartition, Stored | None]) -> int | None:
+    """How many partitions `topic` had when reading of it began, as its commits remember it."""
+    counts: Sequence[int] = [
+        found.partitions
+        for tp, found in stored.items()
+        if tp.topic == topic and found is not None and found.topic_id == topic_id and found.partitions
+    ]
+    return min(counts, default=None)

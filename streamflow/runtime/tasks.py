@@ -10,14 +10,13 @@ import asyncio
 from collections.abc import Sequence
 
 import structlog
-from aiokafka.errors import KafkaError
 
 from streamflow.errors import OperationError
 from streamflow.kafka.admin import require_topics
-from streamflow.kafka.cancellation import is_asked_for
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.operations.callbacks import callback_urls
 from streamflow.operations.registry import Registry
+from streamflow.runtime.consumer_session import serve_sessions
 from streamflow.runtime.lane import Lane
 from streamflow.runtime.lane_session import LaneSession
 from streamflow.runtime.performing import Performer
@@ -25,8 +24,6 @@ from streamflow.runtime.presence import Presence
 from streamflow.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-_BACKOFF_S = (0.2, 5.0)
 
 
 def chosen_lanes(settings: Settings, names: Sequence[str] = ()) -> tuple[str, ...]:
@@ -83,29 +80,18 @@ async def serve_tasks(settings: Settings, lanes: Sequence[str], stop: asyncio.Ev
 async def serve_lane(lane: Lane, stop: asyncio.Event) -> None:
     """Serves a lane until `stop` is set, over as many sessions as that takes; then lets attempts end for as long as the
     settings say."""
-    low, high = _BACKOFF_S
-    backoff = low
+
+    def interrupted(error: BaseException, again_in_s: float) -> None:
+        log.warning(
+            "lane_interrupted",
+            lane=lane.name,
+            error=str(error) or repr(error),
+            again_in_s=again_in_s,
+            running=lane.attempts.running,
+            consequence="attempts go on, and their answers wait for the next connection",
+        )
+
     try:
-        while not stop.is_set():
-            session = LaneSession(lane)
-            try:
-                await session.run(stop)
-            except (KafkaError, OperationError, OSError, TimeoutError, asyncio.CancelledError) as error:
-                if is_asked_for(error):
-                    raise
-                backoff = low if session.worked else min(high, backoff * 2)
-                log.warning(
-                    "lane_interrupted",
-                    lane=lane.name,
-                    error=str(error) or repr(error),
-                    again_in_s=backoff,
-                    running=lane.attempts.running,
-                    consequence="attempts go on, and their answers wait for the next connection",
-                )
-                try:
-                    async with asyncio.timeout(backoff):
-                        await stop.wait()
-                except TimeoutError:
-                    continue
+        await serve_sessions(lambda: LaneSession(lane), stop, interrupted)
     finally:
         await lane.close()

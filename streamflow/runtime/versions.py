@@ -9,7 +9,7 @@ follow within milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -17,6 +17,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from pydantic import ValidationError
 
+from streamflow.core.event_router import readable
+from streamflow.definition.catalog import Binding
 from streamflow.definition.compile import plan_of
 from streamflow.definition.content import read_content
 from streamflow.engine.match import Published
@@ -24,7 +26,6 @@ from streamflow.errors import DefinitionError, OperationError
 from streamflow.kafka.connection import aiokafka_config, stop_consumer
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.topics import DEFINITIONS, topic_name
-from streamflow.runtime.intake import readable
 from streamflow.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,13 @@ class Versions(Protocol):
     @property
     def revision(self) -> int:
         """Grows with every change."""
+
+    @property
+    def position(self) -> int:
+        """Up to which offset `definitions` is read; the same for all workers, as `revision` is not."""
+
+    def bindings(self) -> Mapping[str, Binding]:
+        """Where events are found, by name of the event."""
 
     def published(self) -> Sequence[Published]:
         """All versions that are served, and those that are retired: no run starts by them, but their runs go on and
@@ -100,6 +108,13 @@ class PublishedVersions:
 
     async def _end(self, level: str) -> int:
         return int((await self._askers[level].end_offsets([self._partition]))[self._partition])
+
+    @property
+    def position(self) -> int:
+        return self._definitions.position
+
+    def bindings(self) -> Mapping[str, Binding]:
+        return self._definitions.readable_bindings()
 
     def published(self) -> Sequence[Published]:
         found, revision, bindings = [], self._definitions.revision, self._definitions.readable_bindings()

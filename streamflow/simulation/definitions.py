@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
 from streamflow.definition import content as contents
-from streamflow.definition.catalog import Binding, Catalog, EventSpec
+from streamflow.definition.catalog import Binding, Catalog
 from streamflow.definition.compile import plan_of
 from streamflow.definition.model import Definition
 from streamflow.definition.plan import Plan
 from streamflow.engine.commands import DefinitionRef
 from streamflow.engine.match import Published
 
-_Topics = tuple[tuple[str, tuple[str, ...]], ...]
-
-
-@lru_cache(maxsize=256)  # plans never change, so all simulations of a process may share them
-def compiled(content: bytes, topics: _Topics = ()) -> Plan:
-    """The plan of `content` whose events are found in `topics`, by name."""
-    return plan_of(content, {event: Binding(topics=list(names)) for event, names in topics})
+compiled = lru_cache(maxsize=256)(plan_of)  # plans never change, so all simulations of a process may share them
 
 
 class Definitions:
@@ -39,14 +32,18 @@ class Definitions:
         content = contents.canonical(definition, catalog)
         sha = contents.sha256_of(content)
         specs = {spec.name: spec for spec in contents.read_content(content)[1].events}
-        self._bind(spec for spec in catalog.events if spec.name in specs and spec.topics)
-        plan = self.plans[sha] = self._plan(content, specs)
+        plan = self.plans[sha] = compiled(content)
         for live in self._served:
             if (live.plan.name, live.plan.version) == (plan.name, plan.version) and live.plan.sha != sha:
                 raise ValueError(
                     f"expected {plan.name}@{plan.version} to be new but it is published with other content; raise the "
                     "version"
                 )
+        self.bindings |= {
+            spec.name: Binding(topics=spec.topics, start=spec.start)
+            for spec in catalog.events
+            if spec.name in specs and spec.topics
+        }
         if sha not in self.contents:
             self.contents[sha] = (content.decode(), self.end)
             self.end += 1
@@ -56,20 +53,6 @@ class Definitions:
                 Published(plan=plan, specs=specs, at=self.contents[sha][1], newest=True, published_ms=now_ms),
             ]
         return sha
-
-    def _bind(self, specs: Iterable[EventSpec]) -> None:
-        found = {spec.name: Binding(topics=spec.topics, start=spec.start) for spec in specs}
-        if any(self.bindings.get(event) != binding for event, binding in found.items()):
-            self.bindings |= found
-            self._served = [replace(live, plan=self._plan_again(live)) for live in self._served]
-
-    def _plan_again(self, live: Published) -> Plan:
-        plan = self.plans[live.plan.sha] = self._plan(self.contents[live.plan.sha][0].encode(), live.specs)
-        return plan
-
-    def _plan(self, content: bytes, events: Iterable[str]) -> Plan:
-        bound = ((event, self.bindings.get(event)) for event in sorted(events))
-        return compiled(content, tuple((event, tuple(binding.topics)) for event, binding in bound if binding))
 
     def topic(self, event: str) -> str | None:
         """The topic that an emitted event is bound to."""

@@ -96,6 +96,12 @@ class Topic:
         self.name = name
         self.id = topic_id
         self.partitions: list[list[Stored]] = [[] for _ in range(partitions)]
+        # where a transaction of somebody else began that is still open: readers of committed records stop there
+        self.open_from: dict[int, int] = {}
+
+    def stable(self, number: int) -> list[Stored]:
+        """The records of a partition that a reader of committed records gets."""
+        return self.partitions[number][: self.open_from.get(number)]
 
     def records(self) -> list[Stored]:
         """All records, partition by partition."""

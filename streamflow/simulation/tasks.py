@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streamflow.core.offset_tracker import OffsetTracker, Outcome, Seen
 from streamflow.core.outputs import TASKS
 from streamflow.engine.commands import Command, CompleteAttempt, FailAttempt, SuspendAttempt
 from streamflow.engine.tasks import CancelTask, Task
@@ -17,7 +18,8 @@ from streamflow.errors import OperationError
 from streamflow.ids import partition_of
 from streamflow.simulation.log import COMMANDS, Log, Outgoing
 from streamflow.wire.codec import encode_command
-from streamflow.wire.tasks import Source, decode_task, source_of
+from streamflow.wire.lane_position import LanePosition
+from streamflow.wire.tasks import decode_task, source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,7 @@ class Tasks:
         self.operations = dict(operations)
         self.calls: list[Task] = []
         self.open: dict[str, Task] = {}
-        self._positions: dict[tuple[str, int], int] = {}
-        self._seen: dict[tuple[str, int], Source] = {}
+        self._trackers: dict[tuple[str, int], OffsetTracker] = {}
         self.cancelled: set[str] = set()
 
     def work(self) -> int:
@@ -53,16 +54,12 @@ class Tasks:
         read = 0
         for name in [name for name in self._log.topics if name.startswith(TASKS)]:
             for number, records in enumerate(self._log.topics[name].partitions):
-                place = (name, number)
-                while (position := self._positions.get(place, 0)) < len(records):
-                    self._positions[place] = position + 1
+                tracker = self._trackers.setdefault((name, number), _begun(name))
+                for record in records[tracker.next :]:
                     read += 1
-                    record, source = records[position], source_of(records[position].headers)
-                    if source is not None:
-                        if place in self._seen and self._seen[place].covers(source):
-                            continue
-                        self._seen[place] = source
-                    self._take(decode_task(record.value or b""))
+                    if tracker.read(record.offset, source_of(record.headers)) is Seen.NEW:
+                        tracker.finish(record.offset, Outcome.COMPLETED)
+                        self._take(decode_task(record.value or b""))
         return read
 
     def _take(self, task: Task | CancelTask) -> None:
@@ -101,17 +98,12 @@ class Tasks:
     def restart(self, back: int) -> None:
         """The end of a worker that had not committed its last `back` records: they are read again, and what was done is
         done again."""
-        for place, position in self._positions.items():
-            records = self._log.topics[place[0]].partitions[place[1]]
-            self._positions[place] = max(0, position - back)
-            sources = [
-                source
-                for record in records[: self._positions[place]]
-                if (source := source_of(record.headers)) is not None
-            ]
-            self._seen.pop(place, None)
-            if sources:
-                self._seen[place] = max(sources, key=lambda source: source[1:])
+        for (name, number), tracker in self._trackers.items():
+            again = _begun(name)
+            for record in self._log.topics[name].partitions[number][: max(0, tracker.next - back)]:
+                if again.read(record.offset, source_of(record.headers)) is Seen.NEW:
+                    again.finish(record.offset, Outcome.COMPLETED)
+            self._trackers[name, number] = OffsetTracker(again.position())
 
     def complete(self, task: Task, output: Any) -> None:
         """Answer an attempt with its output."""
@@ -153,3 +145,8 @@ class Tasks:
         self._log.append(
             Outgoing(COMMANDS, partition_of(task.key, self._log.partitions), task.key.encode(), encode_command(command))
         )
+
+
+def _begun(topic: str) -> OffsetTracker:
+    """A lane's partition of which nothing was read."""
+    return OffsetTracker(LanePosition(offset=0, topic_id=topic, by="simulation"))

@@ -27,7 +27,8 @@ _json = msgspec.json.Decoder()
 
 
 class Record(NamedTuple):
-    """A record of a source topic, as it lies there. `timestamp_ms` is the topic's: its producer's or its broker's."""
+    """A record of a source topic, as it lies there. `timestamp_ms` is the time of its arrival at the broker if the
+    topic has it (`log_append`), else what its producer says."""
 
     topic: str
     partition: int
@@ -36,6 +37,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    log_append: bool = False
 
 
 class Decoded:

@@ -42,7 +42,7 @@ class Occurrence(NamedTuple):
 
 class Refusal(NamedTuple):
     """Why a record gives nothing for one event (`event` empty: for any), as a dead letter says it. No payload in
-    `message`."""
+    `message`. `spec` is the event's index, None when any event of the topic is meant."""
 
     reason: str
     message: str
@@ -50,6 +50,7 @@ class Refusal(NamedTuple):
     definition: str = ""
     version: str = ""
     trigger: str = ""
+    spec: int | None = None
 
 
 class TopicReader:
@@ -62,6 +63,8 @@ class TopicReader:
         self._by_header: dict[str, dict[bytes, list[_Rule]]] = {}
         self._by_path: dict[str, tuple[Get, dict[tuple[type, Any], list[_Rule]]]] = {}
         self._others: list[_Rule] = []
+        specs = tuple(specs)
+        self.indexes = frozenset(index for index, _ in specs)
         for index, spec in specs:
             self._add(_Rule(index, spec, compile_expression), spec)
         self._paths = tuple(self._by_path.values())
@@ -94,8 +97,17 @@ class TopicReader:
                 if rule.matches(decoded):
                     occurrences.append(rule.occurrence(decoded, topic_id))
             except DecodeError as error:
-                refusals.append(Refusal(error.code, error.message, rule.name))
+                refusals.append(Refusal(error.code, error.message, rule.name, spec=rule.spec))
         return occurrences, refusals
+
+    def specs(self, record: Record) -> frozenset[int]:
+        """Which events `record` may be, by what tells them apart alone: its schema, id, time and key may be wrong. All
+        of the topic when it cannot be read. Never raises for what a record holds."""
+        try:
+            decoded = Decoded(record)
+            return frozenset(rule.spec for rule in self._candidates(decoded) if rule.matches(decoded))
+        except DecodeError:
+            return self.indexes
 
     def _candidates(self, decoded: Decoded) -> Sequence[_Rule]:
         rules: list[_Rule] = []
@@ -105,7 +117,13 @@ class TopicReader:
             if (found := decoded.headers.get(header)) is not None:
                 rules += values.get(found, ())
         if self._needs_data and decoded.record.value is not None:
-            decoded.data  # noqa: B018  bytes that cannot be read may be any of the events, so this raises
+            try:
+                decoded.data  # noqa: B018  bytes that cannot be read may be any of the events, so this raises
+            except DecodeError:
+                # unless they say what they are: a CloudEvent of a type that is none of the topic's events
+                if decoded.attributes.type is not None and not self._others:
+                    return rules
+                raise
             for get, by_value in self._paths:
                 value = get(decoded)
                 if value.__class__ in _SCALARS:
@@ -132,6 +150,11 @@ class _Rule:
         self._key = _location(spec.key) if spec.key else _record_key
         self._validator = jsonschema_rs.validator_for(spec.schema_, retriever=_no_retrieval) if spec.schema_ else None
 
+    @property
+    def spec(self) -> int:
+        """The event's index."""
+        return self._spec
+
     def matches(self, decoded: Decoded) -> bool:
         return all(check(decoded) for check in self._checks)
 
@@ -156,12 +179,22 @@ class _Rule:
         time_ms = record.timestamp_ms
         if self._time is not None or attributes.time is not None:
             time_ms = epoch_ms(attributes.time if self._time is None else self._time(decoded))
-        return Occurrence(
-            self._spec,
-            Event(name=self.name, id=id_, time_ms=time_ms, data=data, source=source),
-            _scalar_text(self._key(decoded)) or None,
-            attributes.trace,
+        event = Event(
+            name=self.name,
+            id=id_,
+            time_ms=time_ms,
+            data=data,
+            limit_time_ms=self._limit_time_ms(record, time_ms),
+            source=source,
         )
+        return Occurrence(self._spec, event, _scalar_text(self._key(decoded)) or None, attributes.trace)
+
+    def _limit_time_ms(self, record: Record, time_ms: int) -> int:
+        """What limits of waits compare: the time that the catalog names, else the arrival at the broker. A producer's
+        clock that is ahead makes nothing late: an event has happened when it arrives."""
+        if self._time is None:
+            return record.timestamp_ms if record.log_append else 0
+        return min(time_ms, record.timestamp_ms) if record.log_append else time_ms
 
     def _validate(self, data: Any) -> None:
         assert self._validator is not None

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import backlog, calls, latency, loan, micro, million, recovery
+from tests.bench import backlog, calls, expressions, latency, loan, micro, million, recovery
 from tests.bench.report import Row, machine, show
 from tests.bench.stage import Stage
 
 PARTS: dict[str, Callable[[Stage], list[Row]]] = {
     "micro": micro.measure,
+    "expressions": expressions.measure,
     "backlog": backlog.measure,
     "latency": latency.measure,
     "calls": calls.measure,

@@ -146,14 +146,14 @@ def timer_early(state: Path) -> None:
 
     due, fire = Timers.due, decide._DECIDE[c.FireTimer]
 
-    def soon(self: Timers, now_ms: int) -> Any:
-        return due(self, now_ms + 3_600_000)
+    def soon(self: Timers, now_ms: int, *arguments: Any) -> Any:
+        return due(self, now_ms + 3_600_000, *arguments)
 
     def believing(draft: Any, contents: Any, own: Any, command: Any) -> None:
         draft.now_ms = max(draft.now_ms, command.due_ms)
         fire(draft, contents, own, command)
 
-    Timers.due = soon  # type: ignore[method-assign]
+    Timers.due = soon  # type: ignore[method-assign, assignment]
     decide._DECIDE[c.FireTimer] = believing
 
 

@@ -28,7 +28,7 @@ from tests.conftest import eventually
 
 RUNNER = """
 import asyncio, signal
-from agents.ingress import run
+from agents.ROLE import run
 from streamflow.settings import Settings
 async def main():
     stop = asyncio.Event()
@@ -37,12 +37,21 @@ async def main():
 asyncio.run(main())
 """
 
+# another wall clock; the monotonic one, by which timeouts are measured, is as it is
+CLOCK = """
+import os, time
+_ahead_s, _time, _time_ns = float(os.environ.pop("STREAMFLOW_AHEAD_S")), time.time, time.time_ns
+time.time = lambda: _time() + _ahead_s
+time.time_ns = lambda: _time_ns() + int(_ahead_s * 1e9)
+"""
+
 
 class Worker:
-    """An ingress process."""
+    """An ingress process, or another `role` of `agents`. `ahead_s` is how far its wall clock is ahead of this
+    machine's."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self.log = folder / f"ingress-{uuid.uuid4().hex[:6]}.log"
+    def __init__(self, settings: Settings, folder: Path, role: str = "ingress", ahead_s: float = 0) -> None:
+        self.log = folder / f"{role}-{uuid.uuid4().hex[:6]}.log"
         own = {
             "KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers or "",
             "TOPICS__PREFIX": settings.topics.prefix,
@@ -51,13 +60,17 @@ class Worker:
             "INGRESS__COMMIT_S": str(settings.ingress.commit_s),
             "INGRESS__WATERMARK_S": str(settings.ingress.watermark_s),
             "INGRESS__MAX_ENGINE_LAG": str(settings.ingress.max_engine_lag),
+            "STATE_DIR": str(folder / f"{role}-state"),
         }
         if settings.ingress.instance_id:
             own["INGRESS__INSTANCE_ID"] = settings.ingress.instance_id
+        if ahead_s:
+            own["AHEAD_S"] = str(ahead_s)
         environ = os.environ | {f"STREAMFLOW_{name}": value for name, value in own.items()}
+        program = (CLOCK if ahead_s else "") + RUNNER.replace("ROLE", role)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", RUNNER], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ
+                [sys.executable, "-c", program], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ
             )
 
     def kill(self) -> None:
@@ -84,18 +97,21 @@ class Bench:
         self.producer = Producer(self.servers | {"linger.ms": 5})
         self.workers: list[Worker] = []
 
-    def worker(self, settings: Settings | None = None) -> Worker:
-        self.workers.append(Worker(settings or self.settings, self.folder))
+    def worker(self, settings: Settings | None = None, role: str = "ingress", ahead_s: float = 0) -> Worker:
+        self.workers.append(Worker(settings or self.settings, self.folder, role, ahead_s))
         return self.workers[-1]
 
-    def topic(self, partitions: int = 2) -> str:
+    def topic(self, partitions: int = 2, **config: str) -> str:
+        """A new topic; `config` has `_` for the dots in Kafka's names."""
         name = f"src-{uuid.uuid4().hex[:8]}"
-        self.create(name, partitions)
+        self.create(name, partitions, **config)
         return name
 
-    def create(self, name: str, partitions: int = 2) -> None:
+    def create(self, name: str, partitions: int = 2, **config: str) -> None:
+        topic = NewTopic(name, partitions, config={key.replace("_", "."): value for key, value in config.items()})
+
         def created() -> bool:
-            for future in self.admin.create_topics([NewTopic(name, partitions)]).values():
+            for future in self.admin.create_topics([topic]).values():
                 future.result()
             return True
 
@@ -147,7 +163,8 @@ class Bench:
             "steps": steps or [{"id": "p", "print": {"text": "'x'"}}],
         }
         content = canonical(Definition.model_validate(whole), catalog)
-        publication.publish(self.settings, name=name, version=version, content=content, events={})
+        entries = {event: {"name": event, **fields} for event, fields in events.items()}
+        publication.publish(self.settings, name=name, version=version, content=content, events=entries)
         return sha256_of(content)
 
     def records(self, role: str) -> list[Message]:

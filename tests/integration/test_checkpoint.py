@@ -35,7 +35,7 @@ BATCH_BYTES = 512 << 10  # as in production
 
 async def checkpoint(changelog: Changelog, store: RocksStore, cut: Mapping[str, bytes | None], applied: int) -> None:
     """The transaction and the store of one checkpoint."""
-    batches = list(batches_of(cut, whole_cut(store.get) + 1, BATCH_BYTES))
+    batches = list(batches_of(cut, whole_cut(store) + 1, BATCH_BYTES))
     position = await changelog.commit(batches, applied)
     store.write({**{key: value for batch in batches for key, value in batch}, **position})
 

@@ -149,3 +149,34 @@ def test_definitions_that_start_each_other_are_refused_with_the_reason(
     found = {one["file"].split("/")[-2]: [p for p in one["problems"] if p["code"] == "SF207"] for one in answer}
     assert {name: len(each) for name, each in found.items()} == {"a-parent": 1, "parcel": 1}
     assert all("never itself or one that starts it" in each[0]["message"] for each in found.values())
+
+
+@pytest.mark.broker
+def test_the_same_version_with_other_topics_is_found_elsewhere_under_the_same_hash(
+    topics: Settings, tmp_path: Path, command: Command
+) -> None:
+    (tmp_path / "definition.yaml").write_text(
+        'name: parcel\nversion: "1"\non: [{id: packed, event: packed}]\nsteps: [{id: told, print: {text: run.key}}]\n'
+    )
+    answers, shown = [], []
+    for topic in ("test-parcels", "prod-parcels", "prod-parcels"):
+        (tmp_path / "catalog.yaml").write_text(f"events: [{{name: packed, topics: [{topic}]}}]\n")
+        code, answer, err = command(topics, "publish", str(tmp_path))
+        assert code == 0, err
+        answers.append((answer[0], "is bound to prod-parcels from now on" in err))
+        code, answer, err = command(topics, "show", "parcel")
+        assert code == 0, err
+        shown.append(answer)
+
+    assert len({answer["sha"] for answer, _ in answers}) == 1
+    assert [(answer["already"], answer["rebound"], warned) for answer, warned in answers] == [
+        (False, [], False),
+        (True, ["packed"], True),
+        (True, [], False),
+    ]
+    assert [one["bindings"]["packed"]["topics"] for one in shown] == [
+        ["test-parcels"],
+        ["prod-parcels"],
+        ["prod-parcels"],
+    ]
+    assert [sorted(event) for event in shown[0]["catalog"]["events"]] == [["name", "schema"]]

@@ -129,6 +129,19 @@ def test_publishing_the_same_version_with_other_topics_moves_its_events(topics: 
     assert log.position > moved.acknowledged > first.acknowledged
 
 
+def test_no_event_is_bound_to_a_topic_of_another_installation(topics: Settings) -> None:
+    own = topics.topics
+    other = topics.model_copy(update={"topics": own.model_copy(update={"prefix": f"other-{own.prefix}"})})
+    admin.apply(other)
+    forging = {"loan.requested": {"name": "loan.requested", "topics": [topic_name(other, "commands")]}}
+
+    with pytest.raises(Rejected) as caught:
+        publish(topics, name="loan", version="1", content=LOAN, events=forging)
+
+    assert caught.value.code == "topic_reserved"
+    assert read_log(topics).bindings == {}
+
+
 def test_a_worker_of_another_environment_does_not_start(topics: Settings) -> None:
     other = topics.model_copy(update={"environment": "prod"})
 

@@ -57,8 +57,11 @@ class Running(NamedTuple):
 
     def watermark(self, at_ms: int) -> None:
         """Ingress has read everything of the payments that was appended before `at_ms`."""
+        feeds: dict[str, tuple[str, ...]] = {"paid": ("payments",)}
         self.bench.send(
-            c.AdvanceWatermark(id=f"watermark/payments/{at_ms}", topic="payments", partitions=1, at_ms={"0": at_ms})
+            c.AdvanceWatermark(
+                id=f"watermark/payments/{at_ms}", topic="payments", partitions=1, at_ms={"0": at_ms}, feeds=feeds
+            )
         )
 
 

@@ -115,9 +115,11 @@ class Bench:
     def topic(self, role: str) -> str:
         return f"{self.prefix}{role}"
 
-    def publish(self, definition: str = PAYMENT, *, shipped_to: str = "shipments") -> c.DefinitionRef:
+    def publish(
+        self, definition: str = PAYMENT, *, shipped_to: str = "shipments", catalog: str = CATALOG
+    ) -> c.DefinitionRef:
         """Publishes a definition; what starts it."""
-        parsed, events = parse_definition(definition), parse_catalog(CATALOG.replace("TOPIC", shipped_to))
+        parsed, events = parse_definition(definition), parse_catalog(catalog.replace("TOPIC", shipped_to))
         entries = {
             spec.name: spec.model_dump(mode="json", by_alias=True, exclude_none=True)
             for spec in events.events
@@ -236,7 +238,11 @@ class Bench:
         """Appends the delivery of an event."""
         offset = self._next()
         event = c.Event(
-            name=name, id=event_id or f"{name}-{key}-{offset}", time_ms=time_ms, data={"id": key, "amount": 10, **data}
+            name=name,
+            id=event_id or f"{name}-{key}-{offset}",
+            time_ms=time_ms,
+            data={"id": key, "amount": 10, **data},
+            limit_time_ms=time_ms,
         )
         origin = c.Origin(topic_id="source", partition=0, offset=offset, committed=0)
         self.send(

@@ -29,7 +29,13 @@ from streamflow.simulation.log import RUNS, Stored
 from streamflow.simulation.worker import Partition, Worker
 from streamflow.wire.decoding import Record
 from streamflow.wire.tasks import source_header, source_of
-from tests.property.outbox_mutants import EventsForgotten, EventsNotDeleted, EventsNotKept, OutboxBehind
+from tests.property.outbox_mutants import (
+    EventsForgotten,
+    EventsNotDeleted,
+    EventsNotKept,
+    OutboxBehind,
+    RefusedForgotten,
+)
 from tests.property.protocol import Protocol, a_mutant
 from tests.property.timer_mutants import TimerSentOnce, TimersOfADowntime, TimerStaysBlocked
 
@@ -417,6 +423,7 @@ STORIES: dict[type[Partition], tuple[str, ...]] = {
     EventsForgotten: DOWN,
     EventsNotDeleted: DOWN,
     OutboxBehind: DOWN,
+    RefusedForgotten: ("a_users_topic_refuses_an_event", *DOWN),
     TimersOfADowntime: (*CRASHES, *TIMERS),
     TimerStaysBlocked: TIMERS,
     OverlayDropped: (),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from streamflow.core.outbox import PREFIX as OUTBOX
-from streamflow.core.outbox import Outbox
+from streamflow.core.outbox import Entry, Outbox
+from streamflow.core.partition import PartitionCore
 from streamflow.simulation.store import MemoryStore
 from streamflow.simulation.worker import Partition
 
@@ -35,6 +38,18 @@ class EventsNotDeleted(Partition):
             for batch in cut._batches
         ]
         super().commit()
+
+
+class DropsRefused(PartitionCore):
+    def refused(self, entries: Iterable[Entry], message: str) -> None:
+        for entry in entries:
+            self.outbox.drop(entry)
+
+
+class RefusedForgotten(Partition):
+    """Law one-outcome: an event that its topic refuses is dropped."""
+
+    kind = DropsRefused
 
 
 class OutboxBehind(Partition):

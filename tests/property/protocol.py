@@ -20,97 +20,8 @@ from streamflow.simulation.log import Outgoing, Stored
 from streamflow.simulation.store import MemoryStore
 from streamflow.simulation.tasks import Handed, Silent
 from streamflow.simulation.worker import Partition, Worker
-from tests.builders import a_catalog, a_definition
 from tests.property.laws import Referee
-
-CATALOG = a_catalog("placed", "paid", "shipped", "visited", "noted", operations=("pay", "unpay", "check"))
-PAYMENT = {
-    "events": [{"id": "full", "event": "paid", "where": "event.amount >= 5"}, {"id": "part", "event": "paid"}],
-    "within": "30s",
-    "keep": "20s",
-}
-SUMS = [
-    {"name": "z", "expr": "{'b': 1, 'a': [trigger.who]}"},
-    {"name": "half", "expr": "double(steps.pay.data.amount) / 2.0"},
-]
-ORDER = a_definition(
-    {"id": "note", "emit": {"event": "noted", "data": [{"name": "who", "expr": "trigger.who"}]}},
-    {"id": "pay", "wait": PAYMENT},
-    {"id": "sum", "needs": ["pay.full"], "set": SUMS},
-    {
-        "id": "ship",
-        "needs": ["sum"],
-        "emit": {
-            "event": "shipped",
-            "data": [{"name": "who", "expr": "trigger.who"}, {"name": "all", "expr": "steps.sum.z"}],
-        },
-    },
-    {"id": "remind", "needs": ["pay.timeout", "pay.part"], "join": "any", "print": {"text": "run.key"}},
-)
-CHECKS = a_definition(
-    {"id": "first", "set": [{"name": "x", "expr": "trigger.who"}]},
-    {"id": "risky", "needs": ["first"], "set": [{"name": "x", "expr": "trigger.must"}]},
-    {"id": "pause", "needs": ["first"], "delay": {"for": "10s"}},
-    {
-        "id": "way",
-        "needs": ["first"],
-        "choose": [{"id": "a", "if": "trigger.who == 'a'"}, {"id": "b", "if": "trigger.who == 'b'"}],
-    },
-    {
-        "id": "paid",
-        "needs": ["risky", "pause"],
-        "wait": {"events": [{"id": "paid", "event": "paid"}], "within": "15s", "keep": "60s"},
-    },
-    {"id": "end", "needs": ["way.a", "paid.paid"], "join": "any", "print": {"text": "'end'"}},
-    name="checks",
-)
-CHECKS_2 = CHECKS.model_copy(update={"version": "2", "steps": CHECKS.steps[:4]})
-VISITS = a_definition(
-    {"id": "again", "wait": {"events": [{"id": "visited", "event": "visited"}], "forever": True}},
-    name="visits",
-    runs="join",
-    on=[{"id": "visited", "event": "visited"}],
-)
-SHIPMENTS = a_definition(
-    {"id": "note", "print": {"text": "'shipped ' + trigger.who"}},
-    name="shipments",
-    runs="one",
-    on=[{"id": "shipped", "event": "shipped"}],
-)
-
-KIDS = a_definition(
-    {"id": "grow", "delay": {"for": "10s"}},
-    {"id": "say", "needs": ["grow"], "set": [{"name": "n", "expr": "1"}]},
-    name="kids",
-    output="say",
-)
-PAY = {"operation": "pay", "with": [{"name": "who", "expr": "item"}], "retry": {"attempts": 2, "backoff": "10s"}}
-PAYOUTS = a_definition(
-    {
-        "id": "list",
-        "each": {"items": "[trigger.who, 'x', 'y']", "at_once": 2},
-        "call": {**PAY, "within": "50s"},
-        "undo": {"operation": "unpay"},
-    },
-    {
-        "id": "kid",
-        "needs": ["list"],
-        "run": {"definition": "kids", "version": "1", "key": "run.key + 'x'", "within": "40s"},
-    },
-    {
-        "id": "ask",
-        "needs": ["kid"],
-        "approval": {"text": "string(steps.kid.output.n)", "who": ["all"], "within": "20s"},
-    },
-    {
-        "id": "check",
-        "needs": ["ask.approved"],
-        "call": {"operation": "check", "within": "30s"},
-        "undo": {"operation": "unpay"},
-    },
-    {"id": "no", "needs": ["list.failure", "ask.rejected", "check.timeout"], "join": "any", "fail": {"reason": "'no'"}},
-    name="payouts",
-)
+from tests.property.protocol_definitions import CATALOG, CHECKS, CHECKS_2, KIDS, ORDER, PAYOUTS, SHIPMENTS, VISITS
 
 # An ingress that has not committed may deliver again days later; the end of memory is tested with the mailbox's model.
 _LONG_MS = 90 * 86_400_000
@@ -237,11 +148,9 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 10), yes=st.booleans(), number=PARTITIONS)
     def someone_decides(self, place: int, yes: bool, number: int) -> None:
+        heads = sorted(self.referee.folds[number].heads.items())
         asked = [
-            (run, name)
-            for run, head in sorted(self.referee.folds[number].heads.items())
-            for name, s in head.steps.items()
-            if s.status == "awaiting_approval"
+            (run, name) for run, head in heads for name, s in head.steps.items() if s.status == "awaiting_approval"
         ]
         if asked:
             run, step = asked[place % len(asked)]
@@ -433,6 +342,16 @@ class Protocol(RuleBasedStateMachine):
     @rule(down=st.booleans())
     def a_users_topic_takes_nothing(self, down: bool) -> None:
         self.simulation.log.down = {"shippeds", "noteds"} if down else set()
+
+    @rule(worker=WORKERS, number=PARTITIONS)
+    def a_users_topic_refuses_an_event(self, worker: str, number: int) -> None:
+        if partition := self.partition_of(worker, number):
+            outbox = partition.core.outbox
+            for topic in outbox.depths():
+                batch = outbox.next(topic, 2)
+                if batch is not None:
+                    outbox.put_back(batch.entries)
+                    partition.core.refused(batch.entries[:1], "refused")
 
     @rule(number=PARTITIONS, batch=st.integers(0, 2))
     def a_batch_of_the_next_cut_is_refused(self, number: int, batch: int) -> None:

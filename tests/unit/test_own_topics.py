@@ -167,6 +167,24 @@ def test_every_topic_that_streamflow_makes_is_its_own() -> None:
         assert not any(is_own(settings, prefix + name) for name in near), prefix
 
 
+INSTALLATION = {f"prod.{role}" for role in ("definitions", "commands", "runs", "state", "dead-letters")}
+
+
+@pytest.mark.parametrize("topic", ["prod.commands", "prod.runs", "prod.dead-letters", "prod.tasks.default"])
+def test_the_topics_of_another_installation_are_known_by_what_stands_beside_them(
+    topic: str,
+    memory_log: MemoryLog,  # noqa: F811 - the fixture
+) -> None:
+    settings = settings_of("test.")
+    memory_log.cluster = frozenset(INSTALLATION)
+    assert is_own(settings, topic, INSTALLATION)
+    assert not is_own(settings, topic, INSTALLATION - {"prod.state"})
+    with pytest.raises(Rejected, match="Streamflow's own"):
+        publish(settings, name="forge", version="1", content=b"{}", events={"placed": entry(topic)})
+    assert memory_log.snapshot.bindings == {}
+    assert not is_own(settings, "shop.commands", INSTALLATION)
+
+
 def test_every_module_that_takes_the_name_of_a_topic_asks_the_same_function() -> None:
     asking = {
         str(file.relative_to(ROOT))

@@ -134,7 +134,7 @@ class Mailbox:
         if not self._counts(entry, name, run.head, work, state):
             return Miss("before_since", name, step.id)
         event = self.mail(entry.offset).event
-        if state.due_ms is not None and event.time_ms > state.due_ms:
+        if state.due_ms is not None and event.limit_time_ms > state.due_ms:
             return Miss("late", name, step.id)
         reason = "where_false"
         for clause in work.clauses:

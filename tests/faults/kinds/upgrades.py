@@ -30,12 +30,12 @@ class Rolling(Forked):
 
 def _work(newer: bool, environment: dict[str, str], log: str, line: list[str]) -> None:
     if newer:
-        import streamflow.core.partition as partition
+        import streamflow.core.opening as opening
         import streamflow.engine.commands as commands
         import streamflow.kafka.revisions as revisions
 
         known: Any = KNOWN_REVISIONS | {NEXT}
-        for module in (commands, revisions, partition):
+        for module in (commands, revisions, opening):
             vars(module)["KNOWN_REVISIONS"] = known
         revisions.client_id.__defaults__ = (known,)
     forked._work(environment, log, line)

@@ -6,11 +6,12 @@ and has ended when that is done."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from streamflow.definition.plan import Plan, WaitPlan
+from msgspec.structs import replace
+
+from streamflow.definition.plan import Plan
 from streamflow.engine import commands as c
 from streamflow.engine.builder import Limits
 from streamflow.engine.decide import decide
@@ -18,7 +19,7 @@ from streamflow.engine.effects import AppendCommand, DeadLetter, Unclaimed
 from streamflow.engine.mailbox.records import EMPTY, box_key, mailbox_name
 from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import Overlay, encode_record
-from streamflow.engine.state import RunState, run_key
+from streamflow.engine.state import RunState, Watermark, run_key
 from streamflow.engine.transitions import (
     RunCancelled,
     RunStarted,
@@ -46,6 +47,11 @@ from tests.model.mailbox.words import (
     Wait,
 )
 
+# Ingress has read everything: no limit of a wait is held back.
+_READ = {
+    "all": Watermark(partitions=1, at_ms={"0": 1 << 60}, feeds={"o": ("all",), "p": ("all",), "q": ("all",)}, bound=0)
+}
+
 
 class Product:
     """One partition of the product."""
@@ -68,7 +74,7 @@ class Product:
         self._saved = dict(self._store.scan(""))
 
     def apply(self, offset: int, at: int, command: Command) -> tuple[list[Fact], list[Act]] | None:
-        own = self._overlay.own
+        own = replace(self._overlay.own, watermarks=_READ)
         if offset <= own.applied:
             return None
         what = self._command(command, offset)
@@ -143,6 +149,7 @@ class Product:
                 name=event.name,
                 id=str(event.id) if known else f"topic{partition}/{source_offset}",
                 time_ms=event.at,
+                limit_time_ms=event.at,
                 data={"n": event.data, "tag": event.data % 2},
                 source=event.source if known else "",
             ),
@@ -167,7 +174,7 @@ class Product:
 
     def _over_before(self, offset: int, at: int) -> list[Fact]:
         """What leaves by the passing of time alone."""
-        own, nothing = self._overlay.own, Act("tick")
+        own, nothing = replace(self._overlay.own, watermarks=_READ), Act("tick")
         if self._overlay.due(max(at, own.time_ms) - 1, {}) is None:
             return []
         what = self._command(nothing, offset)
@@ -241,13 +248,7 @@ def _plan(name: str, version: int, policy: str, waits: tuple[Wait, ...]) -> tupl
             needs = {"needs": ends, "join": "any"}
         steps.append({"id": f"w{index}", **needs, "wait": _wait(wait)})
     definition = a_definition(*steps, name=name, version=str(version + 1), runs=policy, on=[{"id": "o", "event": "o"}])
-    plan, content = a_plan(definition)
-    # time is the partition's alone here: no limit waits for ingress
-    unheld = {
-        id_: replace(step, work=replace(step.work, topics=())) if isinstance(step.work, WaitPlan) else step
-        for id_, step in plan.steps.items()
-    }
-    return replace(plan, steps=unheld), content
+    return a_plan(definition)
 
 
 def _wait(wait: Wait) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from streamflow.core.cut import Batch, batches_of, whole_cut
 from streamflow.errors import EngineFault
+from streamflow.simulation.store import MemoryStore
 
 SMALL = 200  # bytes of a batch, so that a few records need several
 
@@ -16,8 +17,11 @@ cuts = st.dictionaries(
 )
 
 
-def restored(*batches: Batch) -> dict[str, bytes | None]:
-    return {key: value for batch in batches for key, value in batch}
+def restored(*batches: Batch) -> MemoryStore:
+    store = MemoryStore()
+    for batch in batches:
+        store.write(dict(batch))
+    return store
 
 
 @given(cuts)
@@ -36,7 +40,7 @@ def test_a_batch_is_larger_than_asked_for_only_for_one_record(cut: dict[str, byt
 @given(cuts, cuts)
 def test_a_restore_takes_two_whole_cuts(first: dict[str, bytes | None], second: dict[str, bytes | None]) -> None:
     state = restored(*batches_of(first, 1, SMALL), *batches_of(second, 2, SMALL))
-    assert whole_cut(state.get) == 2
+    assert whole_cut(state) == 2
 
 
 @given(cuts, cuts, st.data())
@@ -48,13 +52,12 @@ def test_a_restore_refuses_a_cut_of_which_any_batch_is_missing(
     left = [batch for number, batch in enumerate(batches) if number not in lost]
     state = restored(*batches_of(first, 1, SMALL), *left)
     if not left:  # nothing of it arrived: the state is the cut before, whole
-        assert whole_cut(state.get) == 1
+        assert whole_cut(state) == 1
         return
     with pytest.raises(EngineFault) as caught:
-        whole_cut(state.get)
+        whole_cut(state)
     assert caught.value.code == "changelog_torn"
 
 
 def test_a_new_changelog_has_no_cut() -> None:
-    empty: dict[str, bytes | None] = {}
-    assert whole_cut(empty.get) == 0
+    assert whole_cut(MemoryStore()) == 0

@@ -13,6 +13,7 @@ from streamflow.simulation.store import MemoryStore
 
 NOW = 1_000_000_000_000
 YEAR_MS = 365 * 86_400_000
+PAID = frozenset({"paid"})
 
 
 class Desk:
@@ -65,23 +66,50 @@ def test_one_refused_as_early_is_fired_again_at_the_time_that_is_said(desk: Desk
 def blocked(desk: Desk, now_ms: int) -> None:
     (command,) = desk.timers.due(now_ms)
     desk.timers.decided(command)
-    desk.timers.block(command, "ingress")
+    desk.timers.block(command, PAID)
 
 
-def test_one_refused_as_behind_waits_until_nothing_holds_it_back(desk: Desk) -> None:
+def test_one_refused_as_behind_waits_until_its_events_are_read_so_far(desk: Desk) -> None:
     desk.arm("a", NOW)
     blocked(desk, NOW)
-    asked: list[tuple[str, int]] = []
-
-    def still(waits_for: str, due_ms: int) -> bool:
-        asked.append((waits_for, due_ms))
-        return len(asked) == 1
-
-    assert not desk.timers.unblock(still, NOW + 10)
+    assert not desk.timers.unblock({PAID: NOW - 1}.__getitem__, NOW + 10)
     assert desk.fired(NOW + 10) == []
-    assert desk.timers.unblock(still, NOW + 20)
+    assert desk.timers.unblock({PAID: NOW}.__getitem__, NOW + 20)
     assert desk.fired(NOW + 20) == ["a"]
-    assert asked == [("ingress", NOW)] * 2
+
+
+def test_what_ingress_may_still_have_an_event_for_costs_no_command(desk: Desk) -> None:
+    signed = frozenset({"signed"})
+    desk.arm("a", NOW)
+    desk.arm("b", NOW + 5)
+    desk.arm("c", NOW)
+    waits = {"a": PAID, "b": PAID, "c": signed}
+    assert desk.timers.due(NOW + 10, lambda timer: waits[timer.run]) == []
+    assert desk.timers.due(NOW + 11, lambda timer: waits[timer.run]) == []
+    assert desk.timers.unblock({PAID: NOW, signed: NOW - 1}.__getitem__, NOW + 20)
+    assert desk.fired(NOW + 20) == ["a"]
+    assert desk.timers.unblock({PAID: NOW + 5, signed: NOW + 5}.__getitem__, NOW + 30)
+    assert sorted(desk.fired(NOW + 30)) == ["b", "c"]
+
+
+def test_however_many_are_blocked_a_watermark_that_frees_none_of_them_reads_none_of_them(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(500):
+        desk.arm(f"r{number:03d}", NOW + 1)
+    assert desk.timers.due(NOW + 10, lambda timer: PAID) == []
+    asked = 0
+
+    def reached(events: frozenset[str]) -> int:
+        nonlocal asked
+        asked += 1
+        return NOW
+
+    monkeypatch.setattr(desk.overlay, "get", lambda key: pytest.fail("a blocked timer was read"))
+    for second in range(1, 11):
+        assert not desk.timers.unblock(reached, NOW + second * 1000)
+        assert desk.fired(NOW + second * 1000) == []
+    assert asked == 10
 
 
 def test_a_blocked_timer_is_not_fired_however_much_time_passes(desk: Desk) -> None:
@@ -162,5 +190,5 @@ def test_what_waits_for_a_watermark_goes_on_waiting_when_the_clock_jumps_back(de
     desk.arm("a", NOW + 10)
     blocked(desk, NOW + 3_600_000)
     assert desk.fired(NOW + 20) == []
-    desk.timers.unblock(lambda waits_for, due_ms: False, NOW + 30)
+    desk.timers.unblock({PAID: NOW + 10}.__getitem__, NOW + 30)
     assert desk.fired(NOW + 30) == ["a"]

@@ -13,10 +13,11 @@ events:
     topics: [orders]
     schema:
       type: object
-      required: [id, amount]
+      required: [id, amount, quantity, placed_at, note, customer, ship-to, lines, attributes, open]
       properties:
         id: {type: string}
         amount: {type: number}
+        comment: {type: string}
         quantity: {type: integer}
         placed_at: {type: string, format: date-time}
         note: {type: [string, "null"]}

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from streamflow.definition.catalog import Binding
 from streamflow.definition.compile import compile_plan, plan_of
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.plan import (
@@ -66,16 +65,6 @@ def test_each_kind_of_work_is_compiled() -> None:
     assert PLAN.steps["paid"].title == "Wait for the payment"
     assert PLAN.steps["late"].needs[0].accepts("timeout")
     assert not PLAN.steps["total"].needs[0].accepts("timeout")
-
-
-def test_a_plan_knows_the_topics_of_its_waits_by_their_bindings_alone() -> None:
-    content = canonical(parse_definition(GOOD), CATALOG)
-    bound = plan_of(content, {"payment.captured": Binding(topics=["b", "a"]), "order.placed": Binding(topics=["c"])})
-    paid, unbound = bound.steps["paid"].work, PLAN.steps["paid"].work
-    assert isinstance(paid, WaitPlan)
-    assert isinstance(unbound, WaitPlan)
-    assert (paid.topics, unbound.topics) == (("a", "b"), ())
-    assert bound.sha == PLAN.sha
 
 
 def test_waits_are_found_by_the_name_of_their_event_in_plan_order() -> None:

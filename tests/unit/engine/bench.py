@@ -100,6 +100,7 @@ class Bench:
             id=id or f"{name}-{self.offset}",
             time_ms=self.now_ms if time_ms is None else time_ms,
             data={} if data is None else data,
+            limit_time_ms=time_ms or 0,
             source=source,
         )
         command = a_delivery(

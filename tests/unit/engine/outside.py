@@ -18,7 +18,8 @@ CALL = {"operation": "pay"}
 
 
 def world(*steps: dict[str, Any], operations: dict[str, Callable[..., Any]] | None = None, **more: Any) -> Simulation:
-    simulation = Simulation(operations=operations, limits=more.pop("limits", None))
+    event_bytes = more.pop("event_bytes", 512_000)
+    simulation = Simulation(operations=operations, limits=more.pop("limits", None), event_bytes=event_bytes)
     publish(simulation, a_definition(*steps, **more))
     return simulation
 

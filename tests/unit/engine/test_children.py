@@ -102,7 +102,7 @@ def test_what_no_command_takes_is_not_sent_to_a_child_nor_to_a_parent() -> None:
     simulation = with_child(child, RUN, last, output="end", limits=Limits(record_bytes=20_000))
     parent = started(simulation, {"n": "x" * 9_900})  # fits the child's start, and as its output not the answer
     assert ended(simulation, parent).output == {"got": True}
-    simulation.send("placed", {"n": "x" * 19_550}, key="k1")
+    simulation.send("placed", {"n": "x" * 19_540}, key="k1")
     simulation.run_until_quiet()
     parked = [t.data for t in simulation.transitions() if isinstance(t.data, StepParked)]
     assert parked == [StepParked("too_large", "with")]
@@ -129,10 +129,10 @@ def test_no_size_of_what_a_child_is_given_or_gives_back_leaves_its_parent_waitin
     child = a_child({"id": "big", "set": [{"name": "text", "expr": "trigger.n"}]}, *many, output="big")
     keyed = {"id": "child", "run": {**RUN["run"], "key": "trigger.key"}}  # type: ignore[dict-item]
     ends = set()
-    for size in (*range(7_000, 16_000, 500), *range(19_000, 20_000, 50)):
+    for size in (*range(7_000, 16_000, 500), *range(18_500, 18_600, 5), *range(19_000, 20_000, 50)):
         simulation = with_child(child, keyed, limits=Limits(record_bytes=20_000))
         for key in ("k", '"' * 1000):
-            simulation.send("placed", {"n": "x" * (size - len(key)), "key": key}, key=f"k{len(key)}")
+            simulation.start("order", {"n": "x" * (size - len(key)), "key": key}, key=f"k{len(key)}", id="e")
         simulation.run_until_quiet()
         ends |= {simulation.history(run)[-1].type for run in simulation.runs()}
     assert ends == {"RunCompleted", "StepParked"}

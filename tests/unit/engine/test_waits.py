@@ -63,12 +63,8 @@ def test_an_event_is_late_by_its_source_time() -> None:
 
 
 def watermark(at_ms: int, partitions: int = 1, **more: int) -> AdvanceWatermark:
-    return AdvanceWatermark(
-        id="wm",
-        topic="paids",
-        partitions=partitions,
-        at_ms={"0": at_ms, **{name[1:]: value for name, value in more.items()}},
-    )
+    times = {"0": at_ms, **{name[1:]: value for name, value in more.items()}}
+    return AdvanceWatermark(id="wm", topic="paids", partitions=partitions, at_ms=times, feeds={"paid": ("paids",)})
 
 
 def test_the_limit_of_a_wait_fires_only_when_ingress_has_come_so_far() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
+from streamflow.definition.catalog import TopicEnds
 from streamflow.kafka import publication
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import Records
@@ -18,19 +19,27 @@ class MemoryLog:
     def __init__(self) -> None:
         self.snapshot = Snapshot()
         self.written: list[str] = []
+        self.cluster = frozenset[str]()  # the topics of all installations
+        self.ends: dict[str, TopicEnds] = {}  # of users' topics
+        self.now_ms = 0  # the broker's time
 
     def write(self, settings: Settings, records: Callable[[Snapshot], Records]) -> tuple[Snapshot, dict[str, int]]:
         wanted = records(self.snapshot)
         offsets = {}
         for key, value in wanted.items():
             offsets[key] = self.snapshot.position
-            self.snapshot.read(key.encode(), value, self.snapshot.position)
+            self.snapshot.read(key.encode(), value, self.snapshot.position, self.now_ms)
             self.written.append(key)
         return self.snapshot, offsets
+
+    def topic_ends(self, settings: Settings, topics: Iterable[str]) -> dict[str, TopicEnds]:
+        return {topic: self.ends[topic] for topic in topics if topic in self.ends}
 
 
 @pytest.fixture
 def memory_log(monkeypatch: pytest.MonkeyPatch) -> MemoryLog:
     log = MemoryLog()
     monkeypatch.setattr(publication, "write", log.write)
+    monkeypatch.setattr(publication, "cluster_topics", lambda _settings: log.cluster)
+    monkeypatch.setattr(publication, "topic_ends", log.topic_ends)
     return log

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
-from streamflow.kafka.cancellation import is_asked_for
+from streamflow.kafka.cancellation import cancel, is_asked_for
 
 
 async def _waits_for(other: asyncio.Future[None]) -> bool:
@@ -41,3 +42,34 @@ def test_another_error_is_none() -> None:
         return is_asked_for(ValueError())
 
     assert asyncio.run(main()) is False
+
+
+def test_tasks_end_although_one_of_them_loses_a_cancellation() -> None:
+    async def serve() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        serving = asyncio.create_task(serve())
+        await asyncio.sleep(0)
+        await cancel([serving])
+        assert serving.cancelled()
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_what_tasks_that_are_cancelled_end_with_is_taken_note_of() -> None:
+    async def fails() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("while ending")
+
+    async def main() -> None:
+        failing = asyncio.create_task(fails())
+        await asyncio.sleep(0)
+        await cancel([failing])
+        assert isinstance(failing.exception(), ValueError)
+
+    asyncio.run(main())

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streamflow.definition.catalog import Binding
+from streamflow.definition.catalog import Binding, TopicEnds
 from streamflow.errors import OperationError
 from streamflow.kafka.definitions import Approval, VersionRecord, require_environment
 from streamflow.kafka.publication import Published, fix_limits, publish, retire
@@ -33,7 +33,7 @@ def test_a_publication_binds_its_events_beside_the_content(memory_log: MemoryLog
         "paid": ["payments"],
         "placed": ["orders", "orders.old"],
     }
-    assert [(spec.name, spec.topics) for spec in log.catalog_events()] == [
+    assert [(spec.name, spec.topics) for spec in log.catalog().events] == [
         ("paid", ["payments"]),
         ("placed", ["orders", "orders.old"]),
     ]
@@ -60,6 +60,23 @@ def test_a_binding_is_written_again_only_when_it_says_something_else(memory_log:
 
     assert "binding/paid" not in memory_log.written
     assert memory_log.snapshot.bindings["paid"] is before
+
+
+def test_a_publication_remembers_where_topics_ended_and_by_the_brokers_time_when_it_was(memory_log: MemoryLog) -> None:
+    old, new = TopicEnds(id="A", offsets={"0": 5, "1": 7}), TopicEnds(id="A", offsets={"0": 50, "1": 70})
+    memory_log.ends, memory_log.now_ms = {"payments": old}, 1000
+    published(paid=["payments"])
+    assert memory_log.snapshot.bindings["paid"].ends == {"payments": old}
+    assert memory_log.snapshot.bindings["paid"].bound_ms == 1000
+    assert memory_log.snapshot.versions["loan", "1"].published_ms == 1000
+
+    memory_log.ends, memory_log.now_ms = {"payments": new, "more": new}, 2000
+    published(version="2", content=b"[]", paid=["payments", "more", "unknown"])
+    assert memory_log.snapshot.bindings["paid"].ends == {"payments": old, "more": new}
+
+    retire(SETTINGS, name="loan", version="1")
+    assert memory_log.snapshot.versions["loan", "1"].retired
+    assert memory_log.snapshot.versions["loan", "1"].published_ms == 1000
 
 
 def test_an_event_without_topics_keeps_the_binding_that_it_has(memory_log: MemoryLog) -> None:

@@ -181,3 +181,29 @@ def test_a_host_that_is_allowed_without_a_port_is_open_on_the_usual_ones_only() 
 
 def test_an_address_of_version_6_is_allowed_in_brackets() -> None:
     check_url(parse_url("http://[::1]:9000/"), Policy.of(["[::1]:9000"]))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "xsome.example",
+        "some.example.evil.example",
+        "some.exampl",
+        "ome.example",
+        "sub.some.example",
+        "some-example",
+        "somе.example",  # noqa: RUF001 - a Cyrillic letter
+        "example",
+    ],
+    ids=ascii,
+)
+def test_a_host_whose_name_is_nearly_an_allowed_one_is_not_opened(host: str) -> None:
+    for policy in (Policy.of(["some.example"]), Policy.of(["some.example:443"])):
+        with pytest.raises(OperationError):
+            check_address(ipaddress.ip_address("10.0.0.1"), policy, host, 443)
+
+
+@pytest.mark.parametrize("port", [4, 44, 4433, 8444, 443443])
+def test_a_port_that_is_nearly_the_allowed_one_is_not_opened(port: int) -> None:
+    with pytest.raises(OperationError):
+        check_address(ipaddress.ip_address("10.0.0.1"), Policy.of(["some.example:443"]), "some.example", port)

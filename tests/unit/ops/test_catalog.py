@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from streamflow.definition.catalog import Catalog, ChildSpec
+from streamflow.definition.catalog import Catalog, ChildSpec, EventSpec
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.kafka.definitions import Snapshot
@@ -25,7 +25,7 @@ def a_log(*, retired: bool = False) -> Snapshot:
     sha = sha256_of(content)
     log = Snapshot()
     records: list[tuple[str, Any]] = [
-        ("event/order.placed", {"name": "order.placed", "topics": ["orders"]}),
+        ("event/order.placed", {"name": "order.placed"}),
         ("operation/fraud.score", {"spec": {"name": "fraud.score", "lane": "models"}, "plugin": PLUGIN}),
         ("operation/broken", {"spec": {"name": "broken", "lanes": 3}, "plugin": PLUGIN}),
         (f"definition/{sha}", content),
@@ -99,3 +99,50 @@ def test_a_definition_of_the_same_command_is_found_before_it_is_published() -> N
     around.add(child_of(content, sha256_of(content), Catalog()))
     found = around.complete(calling(run="child"), Catalog())
     assert found.definition("child", "1") is not None
+
+
+def test_published_definitions_say_what_starts_them_and_what_they_emit() -> None:
+    log = Snapshot()
+    texts = {
+        "zero@1": "on: [{id: a, event: a}]\nruns: one\nsteps: [{id: tell, emit: {event: b}}]",
+        "above@1": "on: [{id: b, event: b}]\nsteps: [{id: tell, emit: {event: c}}, "
+        "{id: kid, run: {definition: zero, version: '1'}}]",
+        "above@2": "on: [{id: b, event: b}]\nsteps: [{id: p, print: {text: run.key}}]",
+    }
+    events = [EventSpec(name=name) for name in "abc"]
+    children: list[ChildSpec] = []
+    for reference, text in texts.items():
+        name, _, version = reference.partition("@")
+        definition = parse_definition(f'name: {name}\nversion: "{version}"\n{text}')
+        content = canonical(definition, Catalog(events=events, definitions=children))
+        sha = sha256_of(content)
+        for key, value in (
+            (f"definition/{sha}", content),
+            (f"version/{reference}", msgspec.json.encode({"sha": sha, "published_ms": 5})),
+            (f"name/{name}", msgspec.json.encode({"version": version, "sha": sha})),
+        ):
+            log.read(key.encode(), value, log.position)
+        children = published_definitions(log)
+
+    found = {f"{spec.name}@{spec.version}": (spec.runs, spec.starts_by, spec.emits) for spec in children}
+    assert found == {
+        "zero@1": ("one", ["a"], ["b"]),
+        "above@1": ("many", [], ["b", "c"]),  # events start the newest version only
+        "above@2": ("many", ["b"], []),
+    }
+    assert [spec.name for spec in children] == ["above", "above", "zero"]
+
+
+def test_the_whole_log_is_read_for_warnings_only_where_that_is_asked_for() -> None:
+    emitting = parse_definition('name: a\nversion: "1"\non: [{id: b, event: b}]\nsteps: [{id: t, emit: {event: c}}]')
+    assert Surroundings(unread).complete(emitting, Catalog()).definitions == []
+    known = Surroundings(a_log, whole=True).complete(emitting, Catalog())
+    assert [spec.name for spec in known.definitions] == ["child"]
+    assert Surroundings(unread, whole=True).complete(calling(), Catalog()) == Catalog()
+
+
+def test_published_events_are_found_where_they_are_bound_to() -> None:
+    log = a_log()
+    assert [spec.topics for spec in Surroundings(lambda: log).events().events] == [[]]
+    log.read(b"binding/order.placed", b'{"topics": ["prod.orders"]}', 9)
+    assert [spec.topics for spec in Surroundings(lambda: log).events().events] == [["prod.orders"]]

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from streamflow.core.offset_tracker import OffsetTracker
 from streamflow.engine.commands import CompleteAttempt
 from streamflow.engine.tasks import CancelTask, Task
 from streamflow.runtime import attempts as module
 from streamflow.runtime.attempts import Attempts, Held
-from streamflow.runtime.finished import Finished
 from streamflow.wire.codec import encode_command
 from streamflow.wire.lane_position import LanePosition
 
@@ -41,7 +41,7 @@ class Stage:
     """Attempts whose work ends when it is told to."""
 
     def __init__(self, in_flight: int = 2) -> None:
-        self.log = Finished(LanePosition(0, "lane", "me"))
+        self.log = OffsetTracker(LanePosition(0, "lane", "me"))
         self.started: list[str] = []
         self.cancelled: list[str] = []
         self.answers: list[tuple[Held, dict[str, Any]]] = []
@@ -75,6 +75,12 @@ class Stage:
             offset = self.log.next
             self.log.read(offset, None)
             self.attempts.take(task, self.log, 0, offset, self.now_ms - age_ms, 10)
+
+    def reads(self) -> int:
+        """The offset of a new record."""
+        offset = self.log.next
+        self.log.read(offset, None)
+        return offset
 
     def cancel(self, task: Task) -> None:
         offset = self.log.next
@@ -245,7 +251,7 @@ def test_cancelling_what_is_unknown_or_has_answered_changes_nothing() -> None:
 
 def test_a_partition_that_went_to_another_worker_is_left_to_it() -> None:
     async def play(stage: Stage) -> None:
-        other = Finished(LanePosition(0, "lane", "me"))
+        other = OffsetTracker(LanePosition(0, "lane", "me"))
         stage.take(a_task("running"), a_task("answered"), a_task("waiting"))
         other.read(0, None)
         await turn()
@@ -296,5 +302,33 @@ def test_a_task_that_somebody_sends_twice_runs_once() -> None:
         await stage.end("r0")
         stage.acknowledge()
         assert stage.log.counts == {"completed": 1, "copies": 1}
+
+    staged(play)
+
+
+def test_the_bytes_of_held_tasks_are_given_back_however_many_there_were() -> None:
+    async def play(stage: Stage) -> None:
+        tasks = (a_task(f"r{number}") for number in range(100))
+        for task in tasks:
+            offset = stage.log.next
+            stage.log.read(offset, None)
+            stage.attempts.take(task, stage.log, 0, offset, stage.now_ms, module.HELD_BYTES // 2)
+            stage.attempts.take(a_task(f"{task.run}-b"), stage.log, 0, stage.reads(), stage.now_ms, module.HELD_BYTES)
+            assert stage.attempts.room() == 0
+            await turn()
+            await stage.end(task.run, f"{task.run}-b")
+            stage.acknowledge()
+            assert stage.attempts.room() > 0
+        await asyncio.wait_for(stage.attempts.wait_room(), 1)
+
+    staged(play)
+
+
+def test_the_bytes_of_a_partition_that_is_given_away_are_given_back() -> None:
+    async def play(stage: Stage) -> None:
+        stage.attempts.take(a_task("r0"), stage.log, 0, stage.reads(), stage.now_ms, module.HELD_BYTES)
+        stage.attempts.drop(stage.log)
+        assert stage.attempts.room() > 0
+        await turn()
 
     staged(play)

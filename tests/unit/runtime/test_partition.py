@@ -11,16 +11,18 @@ import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streamflow.core.cut import Batch
+from streamflow.core.outbox import Outbox
 from streamflow.core.place import Place
 from streamflow.engine.commands import CancelRun
 from streamflow.errors import OperationError
-from streamflow.runtime import partition as module
+from streamflow.runtime import input_queue
 from streamflow.runtime.outputs import Outputs
 from streamflow.runtime.partition import Partition
 from streamflow.runtime.transport import Fetched
 from streamflow.settings import Engine, Settings
 from streamflow.simulation.store import MemoryStore
 from streamflow.wire.codec import encode_command
+from tests.unit.core.test_partition import Collected
 
 NAMES = {"commands": "p.commands", "runs": "p.runs", "dead-letters": "p.dead-letters"}
 NOW_S = 1_767_225_600.0
@@ -57,6 +59,7 @@ class World:
         self.failures: list[BaseException] = []
         self.steered: list[str] = []
         self.committed: list[int] = []
+        self.metrics = Collected()
 
     async def does(self, step: str) -> None:
         self.calls.append(step)
@@ -145,6 +148,7 @@ def a_partition(world: World, **engine: Any) -> Partition:
         source=anything,
         failed=world.failed,
         topic_of=lambda event: event,
+        metrics=world.metrics,
         clock=lambda: NOW_S,
     )
 
@@ -245,7 +249,7 @@ def test_a_failed_checkpoint_is_not_made_again_by_the_same_owner() -> None:
 def test_a_partition_with_many_queued_records_pauses_and_resumes_when_they_are_decided(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "QUEUED_RECORDS", 300)
+    monkeypatch.setattr(input_queue, "RECORDS", 300)
 
     async def scenario() -> None:
         world = World()
@@ -295,5 +299,41 @@ def test_a_command_put_aside_is_saved_before_the_next_one_is_decided(monkeypatch
             partition.feed(Fetched(1, [a_fetch(offset) for offset in range(3)]))
             await decided(partition, 2)
             assert world.committed == [1]
+
+    run(scenario)
+
+
+def test_deciding_pauses_while_a_users_topic_is_slower_than_its_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    congested = True
+    monkeypatch.setattr("streamflow.runtime.partition.CONGESTED_S", 0)
+    monkeypatch.setattr(Outbox, "congested", lambda self: congested)
+
+    async def scenario() -> None:
+        nonlocal congested
+        world = World()
+        async with opened(world) as partition:
+            partition.feed(Fetched(1, [a_fetch(0)]))
+            partition.feed(Fetched(1, [a_fetch(1)]))
+            await decided(partition, 0)
+            await partition.checkpoint()  # which does not wait for it
+            assert (partition.applied, world.committed) == (0, [0])
+            congested = False
+            await decided(partition, 1)
+
+    run(scenario)
+
+
+def test_a_host_reports_its_restores_and_checkpoints() -> None:
+    async def scenario() -> None:
+        world = World()
+        async with opened(world) as partition:
+            partition.feed(Fetched(1, [a_fetch(0)]))
+            await decided(partition, 0)
+            await partition.checkpoint()
+        seen = world.metrics.seen
+        assert seen["restore_records"] == [0]
+        once = ("restore_seconds", "checkpoint_seconds", "checkpoint_bytes", "oldest_unacknowledged_seconds")
+        assert {name: len(seen[name]) for name in once} == dict.fromkeys(once, 1)
+        assert world.metrics.counts["commands", "rejected", "run_unknown"] == 1
 
     run(scenario)

@@ -1,66 +1,239 @@
-"""The counts of a source partition, and how they travel with its offset."""
+"""Source topics: the state of each, and where reading of its partitions begins."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.structs import TopicPartition
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AclOperation
 
+from streamflow.core.source_topics import FirstPosition
+from streamflow.definition.catalog import TopicEnds
 from streamflow.errors import OperationError
-from streamflow.runtime.sources import SourcePartition, SourceTopics, Tally, counts_of
+from streamflow.kafka.topic_states import SourceTopic, TopicState
+from streamflow.runtime.sources import SourceOpener, SourceTopics
+
+PLACES = [TopicPartition("orders", 0), TopicPartition("orders", 1)]
+TOPICS = {"orders": SourceTopic("A", 2)}
 
 
-def test_counts_come_back_from_the_metadata_of_the_offset_they_belong_to() -> None:
-    source = SourcePartition("orders", 0, "T", 5, 5)
-    source.add(Tally(next=15, last_ms=99, read=9, matched=4, ignored=3, dead=2))
-    source.add(Tally(next=16, last_ms=100, read=1, matched=0, ignored=1, dead=0))
-    offset, metadata = source.position()
-    assert offset == 16
-    assert counts_of(metadata) == {"topic_id": "T", "read": 10, "matched": 4, "ignored": 4, "dead": 2}
+# -- states
 
 
-def test_metadata_fits_what_a_broker_takes() -> None:
-    source = SourcePartition("orders", 0, "T" * 22, 2**62, 2**62, 2**62, 2**62, 2**62, 2**62)
-    assert len(source.position()[1]) < 4096
+class Broker:
+    """Answers of an admin client: a description, or the code of an error, by topic."""
 
-
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        "",
-        "{",
-        "[]",
-        "null",
-        "{}",
-        '{"topic_id":"T","read":"many","matched":0,"ignored":0,"dead":0}',
-        "someone's own words",
-    ],
-)
-def test_metadata_that_ingress_did_not_write_has_no_counts(metadata: str) -> None:
-    assert counts_of(metadata) is None
-
-
-class _GoneController:
-    """A client whose picture of the cluster names a controller that is gone."""
-
-    def __init__(self) -> None:
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
         self.looked = 0
 
     def describe_topics(self, topics: Any, **options: Any) -> dict[str, Future[Any]]:
-        answer: Future[Any] = Future()
-        answer.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))
-        return {"orders": answer}
+        assert options["include_authorized_operations"]
+        found: dict[str, Future[Any]] = {}
+        for name, answer in self.answers.items():
+            found[name] = Future()
+            if isinstance(answer, int):
+                found[name].set_exception(KafkaException(KafkaError(answer)))
+            else:
+                found[name].set_result(answer)
+        return found
 
     def list_topics(self, timeout: float) -> None:
         self.looked += 1
 
 
-def test_a_client_that_was_not_answered_finds_out_who_is_there() -> None:
-    client: Any = _GoneController()
+def topic(*leaders: int | None, rights: list[AclOperation] | None = None) -> Any:
+    partitions = [SimpleNamespace(id=number, leader=leader) for number, leader in enumerate(leaders)]
+    return SimpleNamespace(topic_id="A", partitions=partitions, authorized_operations=rights)
+
+
+def test_each_topic_has_its_own_state_and_the_others_are_read() -> None:
+    broker: Any = Broker(
+        well=topic(1, 1, rights=[AclOperation.READ, AclOperation.DESCRIBE]),
+        open=topic(1),
+        missing=KafkaError.UNKNOWN_TOPIC_OR_PART,
+        hidden=KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        forbidden=topic(1, rights=[AclOperation.DESCRIBE, AclOperation.WRITE]),
+        headless=topic(1, None),
+    )
+    found = asyncio.run(SourceTopics(broker).describe(["well"]))
+    assert found.topics == {
+        "well": SourceTopic("A", 2),
+        "open": SourceTopic("A", 1),
+        "headless": SourceTopic("A", 2),
+    }
+    assert found.states == {
+        "missing": TopicState.MISSING,
+        "hidden": TopicState.UNREADABLE,
+        "forbidden": TopicState.UNREADABLE,
+        "headless": TopicState.LEADERLESS,
+    }
+    assert found.leaderless == {("headless", 1)}
+
+
+def test_a_client_that_was_not_answered_finds_out_which_brokers_there_are() -> None:
+    client: Any = Broker(orders=KafkaError._TIMED_OUT)
     with pytest.raises(OperationError) as caught:
         asyncio.run(SourceTopics(client).describe(["orders"]))
     assert caught.value.code == "source_unreachable"
     assert client.looked == 1
+
+
+# -- where reading begins
+
+
+class Log:
+    """One topic as its broker has it, and what the group has committed. `append` adds records; `appended_between` is
+    what others append whenever a question about it was answered."""
+
+    def __init__(self, *ends: int) -> None:
+        self.offsets = dict(enumerate(ends))
+        self.times: dict[int, list[tuple[int, int]]] = {}  # (time, offset) by partition, ascending
+        self.committed_: dict[TopicPartition, tuple[int, str]] = {}
+        self.sought: dict[TopicPartition, int] = {}
+        self.log_append_time = False
+        self.leaderless: set[int] = set()
+        self.appended_between: list[tuple[int, int]] = []  # (partition, time)
+
+    def append(self, partition: int, at_ms: int) -> None:
+        self.times.setdefault(partition, []).append((at_ms, self.offsets[partition]))
+        self.offsets[partition] += 1
+
+    def _answered(self) -> None:
+        for partition, at_ms in self.appended_between:
+            self.append(partition, at_ms)
+        self.appended_between = []
+
+    # as LogEnds
+    async def ends(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        found = {tp: self.offsets[tp.partition] for tp in places if tp.partition not in self.leaderless}
+        if found:
+            self._answered()
+        return found
+
+    async def beginnings(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return {tp: 0 for tp in places if tp.partition not in self.leaderless}
+
+    async def since(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        found = {
+            tp: next((offset for at, offset in self.times.get(tp.partition, ()) if at >= since_ms), -1)
+            for tp, since_ms in times.items()
+            if tp.partition not in self.leaderless
+        }
+        if found:
+            self._answered()
+        return found
+
+    # as SourceTopics
+    async def log_append(self, names: Iterable[str]) -> frozenset[str]:
+        return frozenset(names) if self.log_append_time else frozenset()
+
+    # as Membership
+    async def committed(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, tuple[int, str]]:
+        return {tp: self.committed_[tp] for tp in places if tp in self.committed_}
+
+    async def commit(self, positions: Mapping[TopicPartition, tuple[int, str]]) -> None:
+        self.committed_ |= positions
+
+    # as a consumer
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        self.sought[place] = offset
+
+    def open(
+        self, first: FirstPosition, *, topics: dict[str, SourceTopic] | None = None, missed: bool = False, id_: str = ""
+    ) -> list[int | None]:
+        """Where each partition is read from, None if it is not opened."""
+        found: Any = self
+        known = {"orders": id_} if id_ else {}
+        opener = SourceOpener(found, found, found, found, known, {"orders"} if missed else set())
+        topics = topics or TOPICS
+        places = [TopicPartition("orders", number) for number in range(topics["orders"].partitions)]
+        opened = asyncio.run(opener.open(places, topics, {"orders": first}))
+        assert {tp: source.next for tp, source in opened.items()} == {tp: self.sought[tp] for tp in opened}
+        return [opened[tp].next if tp in opened else None for tp in places]
+
+
+NOW = FirstPosition(earliest=False, published_ms=1000)
+
+
+def test_a_publication_that_knows_the_ends_decides_by_them_alone() -> None:
+    log = Log(10, 10)
+    log.append(0, 5)  # its producer's clock is far behind
+    ends = TopicEnds(id="A", offsets={"0": 8, "1": 10})
+    assert log.open(NOW._replace(ends=ends)) == [8, 10]
+    assert log.committed_.keys() == set(PLACES)
+
+
+def test_a_topic_or_partition_that_came_after_the_publication_is_read_from_its_beginning() -> None:
+    assert Log(3, 3).open(NOW._replace(ends=TopicEnds())) == [0, 0]
+    assert Log(3, 3).open(NOW._replace(ends=TopicEnds(id="A", offsets={"0": 2}))) == [2, 0]
+    assert Log(3, 3).open(NOW._replace(ends=TopicEnds(id="another", offsets={"0": 2, "1": 2}))) == [0, 0]
+    assert Log(3, 3).open(NOW, missed=True) == [0, 0]
+
+
+def test_without_ends_the_brokers_times_decide_where_the_topic_has_them() -> None:
+    log = Log(10, 10)
+    log.log_append_time = True
+    for at in (900, 1000, 1100):
+        log.append(0, at)
+    assert log.open(NOW) == [11, 10]
+
+
+def test_what_is_appended_between_the_two_questions_is_read() -> None:
+    log = Log(10, 10)
+    log.log_append_time = True
+    log.appended_between = [(0, 1200), (1, 1200)]
+    assert log.open(NOW) == [10, 10]
+
+
+def test_without_ends_producers_times_decide_nothing() -> None:
+    log = Log(10, 10)
+    log.append(0, 5000)
+    assert log.open(NOW) == [11, 10]
+
+
+def test_a_position_that_was_found_once_is_kept() -> None:
+    log = Log(10, 10)
+    assert log.open(NOW) == [10, 10]
+    log.append(0, 1)
+    assert log.open(NOW) == [10, 10]
+
+
+def test_partitions_that_are_added_later_are_read_from_their_beginning_also_by_another_worker() -> None:
+    log = Log(10, 10)
+    assert log.open(NOW) == [10, 10]
+    log.offsets[2] = 4
+    assert log.open(NOW, topics={"orders": SourceTopic("A", 3)}) == [10, 10, 0]
+    assert json.loads(log.committed_[TopicPartition("orders", 2)][1])["partitions"] == 2
+
+
+def test_the_partitions_of_a_new_topic_are_not_mistaken_for_added_ones_when_two_workers_open_it() -> None:
+    log = Log(10, 10)
+    log.leaderless = {1}
+    assert log.open(NOW) == [10, None]
+    log.leaderless = set()
+    assert log.open(NOW) == [10, 10]
+
+
+def test_a_topic_that_was_created_again_is_read_from_its_beginning() -> None:
+    log = Log(10, 10)
+    assert log.open(NOW) == [10, 10]
+    assert log.open(NOW, topics={"orders": SourceTopic("B", 2)}) == [0, 0]
+    assert Log(3, 3).open(NOW, id_="an older one") == [0, 0]
+
+
+def test_an_offset_that_an_operator_set_is_kept() -> None:
+    log = Log(10, 10)
+    log.committed_[PLACES[0]] = (4, "")
+    assert log.open(NOW) == [4, 10]
+
+
+def test_earliest_is_the_beginning() -> None:
+    assert Log(10, 10).open(FirstPosition(earliest=True, published_ms=0)) == [0, 0]

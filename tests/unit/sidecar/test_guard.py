@@ -42,7 +42,19 @@ def test_every_request_but_callbacks_and_health_needs_the_token(guarded: TestCli
 
 
 @pytest.mark.parametrize(
-    "given", ["Bearer wrong", "Bearer swordfisH", "Basic swordfish", "Bearer", "Bearer \xe9"], ids=ascii
+    "given",
+    [
+        "Bearer wrong",
+        "Bearer swordfisH",
+        "Bearer swordfis",
+        "Bearer swordfishes",
+        "Bearer sword fish",
+        "Bearer swordfish,swordfish",
+        "Basic swordfish",
+        "Bearer",
+        "Bearer \xe9",
+    ],
+    ids=ascii,
 )
 def test_another_token_is_refused(guarded: TestClient, given: str) -> None:
     answer = guarded.get("/approvals", headers={b"Authorization": given.encode("latin-1")})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from streamflow.errors import OperationError
+from streamflow.errors import EngineFault, OperationError
 from streamflow.simulation.driver import TOMBSTONE_RETENTION_MS, Simulation
 from streamflow.simulation.worker import POSITION, Partition
 from tests.builders import a_catalog, a_definition
 
 WAIT = {"id": "pay", "wait": {"events": [{"id": "paid", "event": "paid"}], "within": "10s"}}
+DELAY = {"id": "later", "delay": {"for": "10s"}}
 CATALOG = a_catalog("placed", "paid")
 
 
@@ -119,6 +120,40 @@ def test_a_checkpoint_waits_for_the_outputs_that_it_covers_and_for_no_others(sim
     assert partition.dirty
 
 
+def test_a_refused_batch_of_a_cut_closes_the_partition_and_writes_nothing(simulation: Simulation) -> None:
+    partition = opened(simulation)
+    partition.take(partition.fetch())
+    partition.send()
+    partition.capture()
+    simulation.log.changelogs[0].refuses.add(1)
+    with pytest.raises(OperationError, match="batch_refused"):
+        partition.commit()
+    assert partition.closed
+    assert simulation.log.changelogs[0].records == {}
+    simulation.run_until_quiet()
+    assert len(simulation.runs()) == 3
+
+
+@pytest.mark.parametrize("lost", [0, 1, -1])
+def test_a_cut_of_which_the_broker_lost_a_batch_is_served_by_nobody(simulation: Simulation, lost: int) -> None:
+    simulation.run_until_quiet()
+    for number in range(6):
+        simulation.send("placed", {}, key=f"more-{number}")
+    simulation.ingress.read()
+    partition = opened(simulation)
+    partition.take(partition.fetch())
+    partition.send()
+    partition.capture()
+    assert partition.cut is not None
+    batches = partition.cut.transaction()
+    assert len(batches) > 1
+    del batches[lost]
+    simulation.log.changelogs[0].commit(partition.epoch, batches, partition.cut.applied, simulation.clock.now_ms)
+    simulation.assign(0, "b")
+    with pytest.raises(EngineFault, match="changelog_torn"):
+        opened(simulation)
+
+
 def test_a_start_waits_until_its_worker_has_read_the_definitions(simulation: Simulation) -> None:
     (partition,) = simulation.open_partitions()
     partition.worker.definitions.position = 0
@@ -128,15 +163,19 @@ def test_a_start_waits_until_its_worker_has_read_the_definitions(simulation: Sim
     assert partition.take(partition.fetch()) == 3
 
 
-def test_a_timer_of_a_fast_clock_is_sent_again_once_it_is_time(simulation: Simulation) -> None:
-    simulation.workers["a"].fast_ms = 5000
+def test_a_timer_of_a_fast_clock_is_sent_again_once_it_is_time() -> None:
+    simulation = Simulation()
+    simulation.publish(a_definition(DELAY), CATALOG)
+    for key in ("k1", "k2", "k3"):
+        simulation.send("placed", {}, key=key)
+    simulation.workers["worker"].fast_ms = 5000
     simulation.run_until_quiet()
     simulation.clock.now_ms += 6000
     simulation.run_until_quiet()
     assert simulation.own().reasons == {"early": 3}
     simulation.advance("10s")
-    assert sum(t.type == "WaitTimedOut" for t in simulation.transitions()) == 3
-    assert min(t.at_ms for t in simulation.transitions() if t.type == "WaitTimedOut") == simulation.clock.now_ms - 6000
+    assert sum(t.type == "DelayElapsed" for t in simulation.transitions()) == 3
+    assert min(t.at_ms for t in simulation.transitions() if t.type == "DelayElapsed") == simulation.clock.now_ms - 6000
 
 
 def test_a_timer_waits_for_ingress(simulation: Simulation) -> None:
@@ -147,7 +186,7 @@ def test_a_timer_waits_for_ingress(simulation: Simulation) -> None:
         partition.fire()
         partition.send()
         partition.take(partition.fetch())
-    assert partition.overlay.own.reasons == {"behind": 3}
+    assert partition.overlay.own.reasons == {}
     assert partition.next_timer_ms() is None
     simulation.run_until_quiet()
     assert sum(t.type == "WaitTimedOut" for t in simulation.transitions()) == 3

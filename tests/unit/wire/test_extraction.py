@@ -115,6 +115,26 @@ def test_id_time_and_key_come_from_where_the_catalog_says() -> None:
     assert (found.event.id, found.event.time_ms, found.key) == ("17", 1_767_225_600_000, "4711")
 
 
+@pytest.mark.parametrize(
+    ("fields", "log_append", "limit_time_ms"),
+    [
+        ({}, True, AT),  # the arrival at the broker, whatever ce_time says
+        ({}, False, 0),  # nobody but the producer says a time, and the catalog does not name it
+        ({"time": {"path": "at"}}, False, AT - 5000),
+        ({"time": {"path": "at"}}, True, AT - 5000),
+        ({"time": {"path": "ahead"}}, True, AT),  # it has happened when it arrives
+        ({"time": {"path": "ahead"}}, False, AT + 5000),
+    ],
+)
+def test_a_producers_time_counts_for_limits_only_where_the_catalog_names_it(
+    fields: dict[str, Any], log_append: bool, limit_time_ms: int
+) -> None:
+    headers = {"ce_type": "order.created", "ce_id": "e-1", "ce_time": "2020-01-01T00:00:00Z"}
+    one = record({"at": AT - 5000, "ahead": AT + 5000}, headers=headers)._replace(log_append=log_append)
+    (found,), _ = reader(spec(**fields)).read(one, "T")
+    assert found.event.limit_time_ms == limit_time_ms
+
+
 def test_what_the_catalog_says_goes_before_the_cloudevents_attributes() -> None:
     one = spec(id={"path": "id"}, time={"path": "at"}, key={"path": "order"}, **ALL)
     headers = {"ce_type": "order.created", "ce_id": "e-1", "ce_time": "2026-01-01T00:00:00.250Z"}

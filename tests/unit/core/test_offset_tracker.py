@@ -8,21 +8,21 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamflow.runtime.finished import Finished, Outcome, Seen
+from streamflow.core.offset_tracker import OffsetTracker, Outcome, Seen
 from streamflow.wire.lane_position import LanePosition, decode_position, encode_position
 from streamflow.wire.tasks import Source
 
 
-def begun(offset: int = 0) -> Finished:
-    return Finished(LanePosition(offset, "lane", "me"))
+def begun(offset: int = 0) -> OffsetTracker:
+    return OffsetTracker(LanePosition(offset, "lane", "me"))
 
 
-def reopened(finished: Finished, limit: int = 4096) -> Finished:
+def reopened(finished: OffsetTracker, limit: int = 4096) -> OffsetTracker:
     """As another worker has it, after a commit and a crash."""
     position = finished.position()
     read = decode_position(position.offset, encode_position(position, limit)[0])
     assert read is not None
-    return Finished(read)
+    return OffsetTracker(read)
 
 
 def at(offset: int, nth: int = 0, topic: str = "t") -> Source:
@@ -154,7 +154,7 @@ def test_whatever_the_order_of_ends_and_restarts_commit_and_memory_are_what_is_f
             running.clear()
             read = decode_position(saved.offset, encode_position(saved)[0])
             assert read is not None
-            worker = Finished(read)
+            worker = OffsetTracker(read)
     assert all(ends.values())
     assert sum(ends.values()) == len(originals) + lost
     assert worker.position().finished == ()

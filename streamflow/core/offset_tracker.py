@@ -35,7 +35,7 @@ class Seen(StrEnum):
     FINISHED = "finished"  # already, as the committed position says, or read before
 
 
-class Finished:
+class OffsetTracker:
     """One partition, from a committed position on. `next` is the offset to be read next."""
 
     def __init__(self, position: LanePosition) -> None:

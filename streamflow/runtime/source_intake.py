@@ -1,0 +1,106 @@
+"""From fetched records to commands in the outbox, and the commands for which the engine has no room now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+
+from streamflow.core.event_router import EventRouter
+from streamflow.core.held_commands import Held, HeldCommands, resumable
+from streamflow.core.source_position import SourcePosition
+from streamflow.runtime.outbox import Outbox
+from streamflow.runtime.source_log import SourceLog
+from streamflow.wire.decoding import Record
+
+log = structlog.get_logger(__name__)
+
+_YIELD_RECORDS = 200  # heartbeats run in this loop
+_LOG_APPEND = 1  # Kafka's number of the timestamp type
+
+
+class SourceIntake:
+    """`router` is to be set before anything is taken. `stopped` are the partitions of sources of which nothing more is
+    read, each with the partition of `commands` that has no room."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, outbox: Outbox, memory: SourceLog) -> None:
+        self.router = EventRouter((), event_bytes=0, record_bytes=0)
+        self.held = HeldCommands()
+        self.stopped: dict[TopicPartition, int] = {}
+        self._consumer = consumer
+        self._outbox = outbox
+        self._memory = memory
+
+    async def take(self, tp: TopicPartition, source: SourcePosition, records: Sequence[Any]) -> None:
+        """The inner loop: one record to its commands. The counts hold only once the outbox is flushed."""
+        route, outbox, held = self.router.route, self._outbox, self.held
+        for number, raw in enumerate(records, 1):
+            if raw.offset < source.next:
+                continue  # read before a seek
+            if number % _YIELD_RECORDS == 0:
+                await asyncio.sleep(0)
+            record = Record(
+                raw.topic,
+                raw.partition,
+                raw.offset,
+                raw.timestamp,
+                raw.key,
+                raw.value,
+                raw.headers,
+                raw.timestamp_type == _LOG_APPEND,
+            )
+            routed = route(record, source.topic_id, source.committed)
+            placed = [(outbox.partition_of(key), key, value) for key, value in routed.commands]
+            full = next((to for to, _, _ in placed if held.must_hold(to) and not held.room(to)), None)
+            if full is not None:
+                self._stop(tp, raw.offset, full)
+                return
+            for to, key, value in placed:
+                if held.must_hold(to):
+                    held.hold(to, Held(key, value, (tp.topic, tp.partition), raw.offset))
+                    source.hold(raw.offset)
+                else:
+                    outbox.add(to, key, value)
+            if routed.dead_letters:
+                outbox.add_dead(routed.dead_letters)
+                self._memory.dead(record, routed)
+            outcome = "matched" if placed else "dead" if routed.dead_letters else "ignored"
+            source.count(raw.offset, outcome, routed.outdated)
+
+    def _stop(self, tp: TopicPartition, offset: int, full: int) -> None:
+        """Reads no more of `tp` until there is room for the command of the record at `offset`."""
+        self._consumer.seek(tp, offset)
+        self._consumer.pause(tp)
+        self.stopped[tp] = full
+        log.warning("source_stopped", topic=tp.topic, partition=tp.partition, offset=offset, engine_partition=full)
+
+    @property
+    def releasable(self) -> bool:
+        """Whether something is held back for a partition that takes commands again."""
+        return self.held.releasable
+
+    async def release(self, owned: Mapping[TopicPartition, SourcePosition]) -> None:
+        """Sends what was held back for partitions that take commands again. Raises KafkaError."""
+        taken = self.held.take()
+        for to, one in taken:
+            self._outbox.add(to, one.key, one.value)
+        await self._outbox.flush()
+        for _, one in taken:
+            owned[TopicPartition(*one.source)].release(one.offset)
+
+    def resume(self) -> None:
+        """Reads the stopped sources for which there is room again."""
+        for place in resumable([((tp.topic, tp.partition), to) for tp, to in self.stopped.items()], self.held):
+            tp = TopicPartition(*place)
+            del self.stopped[tp]
+            self._consumer.resume(tp)
+            log.warning("source_resumed", topic=tp.topic, partition=tp.partition)
+
+    def drop(self) -> None:
+        """The sources are opened again, from what is committed."""
+        self.held.drop()
+        self.stopped = {}

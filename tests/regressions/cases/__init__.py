@@ -1,0 +1,1 @@
+"""One module for each finding, named by behaviour. Importing it registers its cases."""

@@ -1,0 +1,53 @@
+"""Streamflow's own topics are no topics of the catalog: a definition neither emits to them nor reads them."""
+
+from __future__ import annotations
+
+from tests.regressions.case import Broken, case
+from tests.regressions.site import Site
+
+_CATALOG = """
+events:
+  - {name: go, topics: [$starts], key: {path: key}, match: {path: type, equals: go}}
+  - {name: own, topics: [TOPIC], key: {path: key}, match: {path: forged, equals: here}}
+"""
+_EMITS = """
+name: forger
+version: "1"
+on: [{id: go, event: go}]
+steps:
+  - {id: forge, emit: {event: own, data: [{name: forged, expr: "'here'"}]}}
+"""
+_READS = """
+name: eavesdropper
+version: "1"
+on: [{id: heard, event: own}]
+steps:
+  - {id: note, print: {text: run.key}}
+"""
+
+
+@case(seconds=14)
+def emit_to_commands(site: Site) -> str:
+    """A definition that emits to the topic of commands is refused, or its event does not get there."""
+    commands = site.own_topic("commands")
+    site.create("starts")
+    answer = site.try_publish(_EMITS, _CATALOG.replace("TOPIC", commands))
+    if answer.code:
+        return f"publishing is refused: {answer.text[:200]}"
+    site.start("engine", "ingress")
+    site.send("starts", {"type": "go", "key": "k"})
+    site.need(lambda: site.seen("RunStarted"), "a run to start")
+    site.pause(3)
+    forged = [record for record in site.records(commands) if b'"forged"' in (record.value or b"")]
+    if any(record.headers.get("ce_type") == "own" for record in forged):
+        raise Broken(f"the definition was published, and its event is in {commands}: {forged[-1].value!r}")
+    return "the definition was published, but its event did not come to commands"
+
+
+@case(seconds=8)
+def read_commands(site: Site) -> str:
+    """A definition that reads the topic of commands is refused."""
+    answer = site.try_publish(_READS, _CATALOG.replace("TOPIC", site.own_topic("commands")))
+    if not answer.code:
+        raise Broken(f"it was published: {answer.text[:200]}")
+    return f"publishing is refused: {answer.text[:200]}"

@@ -1,0 +1,143 @@
+"""A lane between its connections: a task is finished when the broker has its answer, and a commit that failed is made
+again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+import pytest
+from aiokafka.errors import CommitFailedError
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import TopicPartition
+
+from streamflow.engine.commands import CompleteAttempt
+from streamflow.engine.tasks import Task
+from streamflow.runtime.lane import Lane
+from streamflow.runtime.lane_session import LaneSession
+from streamflow.settings import Kafka, Settings
+from streamflow.wire.codec import encode_command
+from streamflow.wire.tasks import encode_task
+
+SETTINGS = Settings(kafka=Kafka(bootstrap_servers="localhost:1"))
+
+
+class Record(NamedTuple):
+    offset: int
+    value: bytes
+    timestamp: int = 10**15
+    headers: tuple[tuple[str, bytes], ...] = ()
+    topic: str = "tasks"
+    partition: int = 0
+    key: bytes | None = None
+
+
+class Performer:
+    async def perform(self, task: Task) -> tuple[CompleteAttempt, bytes]:
+        answer = CompleteAttempt(id=f"{task.id}/completed", run=task.run, address=task.step, attempt=1, output=None)
+        return answer, encode_command(answer)
+
+
+class Acked(NamedTuple):
+    timestamp: int
+
+
+class Producer:
+    def __init__(self) -> None:
+        self.sent: list[asyncio.Future[Acked]] = []
+
+    def create_batch(self) -> BatchBuilder:
+        return BatchBuilder(100_000, 0)
+
+    async def send_batch(self, batch: Any, topic: str, *, partition: int) -> asyncio.Future[Acked]:
+        self.sent.append(asyncio.get_running_loop().create_future())
+        return self.sent[-1]
+
+
+class Group:
+    """A membership whose commits may fail."""
+
+    def __init__(self, *failures: bool) -> None:
+        self.failures = list(failures)
+        self.commits: list[dict[TopicPartition, tuple[int, str]]] = []
+
+    async def commit(self, positions: Mapping[TopicPartition, tuple[int, str]]) -> None:
+        self.commits.append(dict(positions))
+        if self.failures and self.failures.pop(0):
+            raise CommitFailedError
+
+
+def a_lane() -> Lane:
+    performer: Any = Performer()
+    lane = Lane(SETTINGS, "default", performer)
+    lane.open({}, {0: 5}, "lane-id")
+    return lane
+
+
+def a_record(offset: int) -> Record:
+    task = Task(
+        id=f"r{offset}/s/1",
+        idempotency_key=f"r{offset}/s",
+        run=f"r{offset}",
+        definition="order",
+        version="1",
+        key="k",
+        step="s",
+        attempt=1,
+        operation="op",
+        input={},
+        timeout_ms=60_000,
+        queue_ms=10**16,
+    )
+    return Record(offset, encode_task(task))
+
+
+async def turn() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_a_task_is_finished_when_the_broker_has_its_answer_and_not_before() -> None:
+    async def scenario() -> None:
+        lane, sending = a_lane(), Producer()
+        producer: Any = sending
+        lane.take(0, [a_record(5)])
+        await turn()
+        assert lane.attempts.running == 0
+        assert lane.logs[0].lowest == 5  # it has ended, and its answer is queued
+        serving = asyncio.ensure_future(lane.answers.serve(producer))
+        await turn()
+        assert lane.logs[0].lowest == 5  # it is sent
+        sending.sent[0].set_result(Acked(1))
+        await turn()
+        assert lane.logs[0].lowest == 6
+        assert lane.logs[0].counts == {"completed": 1}
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await lane.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_commit_that_failed_is_made_again_also_without_anything_new() -> None:
+    async def scenario() -> list[dict[TopicPartition, tuple[int, str]]]:
+        lane = a_lane()
+        session = LaneSession(lane)
+        group = Group(False, True)
+        session.membership = cast(Any, group)
+        await session._commit()  # where reading began
+        lane.logs[0].read(5, None)
+        lane.logs[0].counts["completed"] += 1
+        lane.logs[0].changed = True
+        with pytest.raises(CommitFailedError):
+            await session._commit()
+        await session._commit()
+        await session._commit()
+        await lane.close()
+        await session.consumer.stop()
+        await session.producer.stop()
+        return group.commits
+
+    began, failed, again = asyncio.run(scenario())
+    assert failed == again != began
