@@ -99,10 +99,12 @@ def test_a_cancelled_parent_cancels_its_child_and_time_ends_one() -> None:
 def test_what_no_command_takes_is_not_sent_to_a_child_nor_to_a_parent() -> None:
     child = a_child({"id": "big", "set": [{"name": "text", "expr": "trigger.n + trigger.n"}]}, output="big")
     last = {"id": "end", "needs": ["child"], "set": [{"name": "got", "expr": "steps.child.output == null"}]}
-    simulation = with_child(child, RUN, last, output="end", limits=Limits(record_bytes=20_000))
+    given = {"name": "n", "expr": "trigger.n.size() > 9950 ? trigger.n + trigger.n : trigger.n"}
+    run = {**RUN, "run": {**RUN["run"], "with": [given]}}
+    simulation = with_child(child, run, last, output="end", limits=Limits(record_bytes=20_000))
     parent = started(simulation, {"n": "x" * 9_900})  # fits the child's start, and as its output not the answer
     assert ended(simulation, parent).output == {"got": True}
-    simulation.send("placed", {"n": "x" * 19_540}, key="k1")
+    simulation.send("placed", {"n": "x" * 9_960}, key="k1")
     simulation.run_until_quiet()
     parked = [t.data for t in simulation.transitions() if isinstance(t.data, StepParked)]
     assert parked == [StepParked("too_large", "with")]

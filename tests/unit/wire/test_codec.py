@@ -104,7 +104,7 @@ def test_a_command_is_no_deeper_than_every_process_can_follow(levels: int) -> No
 
     def a_start(levels: int) -> bytes:
         return (
-            b'{"definition":"d","event":{"data":%b,"id":"e","name":"n","time_ms":1},"id":"c","key":"k","kind":"StartRun","start":{"sha":"s","at":1}}'
+            b'{"definition":"d","event":{"data":%b,"id":"e","name":"n","time_ms":1},"id":"c","key":"k","kind":"StartRun","start":{"sha256":"s","log_offset":1}}'
             % (b"[" * levels + b"]" * levels)
         )
 
