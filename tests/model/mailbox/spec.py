@@ -72,6 +72,7 @@ class Spec:
         self.ended: dict[Mailbox, Counter[str]] = {}  # outcomes
         self.delivered: Counter[Mailbox] = Counter()
         self.known: set[tuple[Mailbox, Identity, tuple[int, int]]] = set()  # source records that were delivered
+        self.marks: Counter[int] = Counter()  # by source partition: what ingress had committed, as deliveries say
         self.now = 0
 
     # -- one command
@@ -92,6 +93,10 @@ class Spec:
         if arrived is not None:
             self._require_start(arrived)
             assert isinstance(command, Deliver)
+            partition, source_offset, ingress_committed = command.origin
+            if source_offset < self.marks[partition] and not arrived.duplicate:
+                raise Broken("a record below the mark of its source is no duplicate")
+            self.marks[partition] = max(self.marks[partition], ingress_committed)
             self.known.add((box, arrived.identity, command.origin[:2]))
             if offset in self.kept[box]:
                 self._require_fresh(arrived, box)

@@ -100,7 +100,7 @@ def test_what_no_command_takes_is_not_sent_to_a_child_nor_to_a_parent() -> None:
     child = a_child({"id": "big", "set": [{"name": "text", "expr": "trigger.n + trigger.n"}]}, output="big")
     last = {"id": "end", "needs": ["child"], "set": [{"name": "got", "expr": "steps.child.output == null"}]}
     given = {"name": "n", "expr": "trigger.n.size() > 9950 ? trigger.n + trigger.n : trigger.n"}
-    run = {**RUN, "run": {**RUN["run"], "with": [given]}}
+    run = {"id": "child", "run": {**dict(RUN["run"]), "with": [given]}}
     simulation = with_child(child, run, last, output="end", limits=Limits(record_bytes=20_000))
     parent = started(simulation, {"n": "x" * 9_900})  # fits the child's start, and as its output not the answer
     assert ended(simulation, parent).output == {"got": True}
