@@ -1,8 +1,8 @@
 """The product's engine against the specification of event delivery: the same commands, the same laws.
 
-Several runs of a key with early events in any order, an event sent again after any number of later runs, two event types
-with one id, ingress restarted, reading again, or a zombie; waits that follow each other in one decision; crashes and
-replays. `make mailbox` plays millions of operations."""
+Several runs of a key with early events in any order, an event sent again after any number of later runs, two event
+types with one id, ingress restarted, reading again, or a zombie; waits that follow each other in one decision; crashes
+and replays. `make mailbox` plays millions of operations."""
 
 from __future__ import annotations
 

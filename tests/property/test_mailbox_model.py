@@ -1,6 +1,6 @@
 """Event delivery: the specification holds for its reference, and finds every wrong variant of it.
 
-`make mailbox-model` plays millions of operations."""
+`make mailbox` plays millions of operations."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def a_child(*steps: dict[str, Any], **more: Any) -> Definition:
     return Definition.model_validate(raw)
 
 
-RUN = {
+RUN: dict[str, Any] = {
     "id": "child",
     "run": {
         "definition": "refund",
@@ -86,7 +86,7 @@ def test_a_child_whose_start_is_refused_is_a_failure_too() -> None:
 
 def test_a_cancelled_parent_cancels_its_child_and_time_ends_one() -> None:
     child = a_child({"id": "hold", "delay": {"for": "1h"}})
-    simulation = with_child(child, {"id": "child", "run": {**RUN["run"], "within": "1m"}})  # type: ignore[dict-item]
+    simulation = with_child(child, {"id": "child", "run": {**RUN["run"], "within": "1m"}})
     first = started(simulation, {"n": 1})
     simulation.cancel(first)
     simulation.send("placed", {"n": 2}, key="k1")
@@ -100,7 +100,7 @@ def test_what_no_command_takes_is_not_sent_to_a_child_nor_to_a_parent() -> None:
     child = a_child({"id": "big", "set": [{"name": "text", "expr": "trigger.n + trigger.n"}]}, output="big")
     last = {"id": "end", "needs": ["child"], "set": [{"name": "got", "expr": "steps.child.output == null"}]}
     given = {"name": "n", "expr": "trigger.n.size() > 9950 ? trigger.n + trigger.n : trigger.n"}
-    run = {"id": "child", "run": {**dict(RUN["run"]), "with": [given]}}
+    run = {"id": "child", "run": {**RUN["run"], "with": [given]}}
     simulation = with_child(child, run, last, output="end", limits=Limits(record_bytes=20_000))
     parent = started(simulation, {"n": "x" * 9_900})  # fits the child's start, and as its output not the answer
     assert ended(simulation, parent).output == {"got": True}
@@ -129,7 +129,7 @@ def test_no_size_of_what_a_child_is_given_or_gives_back_leaves_its_parent_waitin
         for n in range(80)
     ]
     child = a_child({"id": "big", "set": [{"name": "text", "expr": "trigger.n"}]}, *many, output="big")
-    keyed = {"id": "child", "run": {**RUN["run"], "key": "trigger.key"}}  # type: ignore[dict-item]
+    keyed = {"id": "child", "run": {**RUN["run"], "key": "trigger.key"}}
     ends = set()
     for size in (*range(7_000, 16_000, 500), *range(18_500, 18_600, 5), *range(19_000, 20_000, 50)):
         simulation = with_child(child, keyed, limits=Limits(record_bytes=20_000))
