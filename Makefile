@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 TEST_PROCESSES := 3 # each has a Kafka of its own; they mostly wait
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo example test unit lint types model bench proof faults checker regressions soak evidence docs format lock clean
+.PHONY: help setup servers demo example test unit lint types model bench proof faults checker regressions mailbox soak evidence docs format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ checker: $(READY) ## Plant every bug in real workers and have the checker find i
 
 regressions: $(READY) ## Play what an earlier revision did wrong there and here: [BASE=39ee312] [ONLY="..."] [JSON=1]
 	$(BIN)/python -m tests.regressions --base $(or $(BASE),39ee312) $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json)
+
+mailbox: $(READY) ## Play operations against the specification of event delivery, and against the engine: [OPS=2000000] [SEED=1]
+	$(BIN)/python -m tests.model.mailbox.search --ops $(or $(OPS),2000000) --seed $(or $(SEED),1)
+	$(BIN)/python -m tests.model.mailbox.search --product --ops $(or $(OPS),2000000) --seed $(or $(SEED),1)
 
 soak: $(READY) ## Load for hours with kills, restores and compaction; slopes of memory, files and threads: [HOURS=1]
 	$(BIN)/python -m tests.faults.soak --hours $(or $(HOURS),1) $(if $(EVIDENCE),--evidence)

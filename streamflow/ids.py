@@ -36,13 +36,19 @@ def partition_of(key: str, partitions: int) -> int:
 
 
 def run_id(environment: str, definition: str, key: str, start: str) -> str:
-    """The id of the run that `start` (what asked for it) starts in `environment`: slot in hex, environment, digest.
+    """The id of the run that `start` starts in `environment`: slot in hex, environment, digest.
 
-    It names the definition without its version, so a start that is matched again by a newer version finds its run. Runs
-    of two environments never share an id, nor do the idempotency keys that contain it."""
+    `start` is the place of the start command (`start_place`), or the attempt of the parent's step. So whoever appends a
+    start knows the id from the acknowledged offset, and no later start gets the id of an earlier run. Runs of two
+    environments never share an id, nor do the idempotency keys that contain it."""
     parts = "\0".join((environment, definition, key, start))
     digest = hashlib.blake2b(parts.encode(), digest_size=10).hexdigest()
     return f"{slot(key):08x}-{environment}-{digest}"
+
+
+def start_place(topic_id: str, partition: int, offset: int) -> str:
+    """The place of a start command: a partition of `commands` (the topic with this id) and the offset in it."""
+    return f"{topic_id}/{partition}/{offset}"
 
 
 def partition_of_run(run: str, partitions: int) -> int:

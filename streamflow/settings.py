@@ -72,6 +72,9 @@ class Topics(Section):
     )
     runs_retention_hours: int = Field(default=2160, ge=1, description="hours that transitions of runs are kept")
     dead_letters_retention_hours: int = Field(default=672, ge=1, description="hours that dead letters are kept")
+    unclaimed_retention_hours: int = Field(
+        default=168, ge=1, description="hours that records of events that no run took are kept"
+    )
     tombstone_retention_hours: int = Field(
         default=24, ge=1, description="hours that deletions stay in the changelog; an older local store is thrown away"
     )
@@ -201,7 +204,11 @@ class Limits(Section):
         ge=1,
         description="transitions of one decision, after which the run goes on in a command of its own",
     )
-    kept_events: int = Field(default=100, ge=1, description="events that one run keeps ahead of its waits")
+    kept_events: int = Field(
+        default=100, ge=1, description="events that are kept for the runs of one definition and business key"
+    )
+    kept_bytes: int = Field(default=1 << 20, ge=1000, description="bytes of their payloads")
+    open_runs: int = Field(default=100, ge=1, description="open runs of one definition and business key")
     lost_attempt_s: int = Field(
         default=60,
         ge=1,
@@ -211,7 +218,8 @@ class Limits(Section):
     window_hours: int = Field(
         default=168,
         ge=1,
-        description="hours that a finished run is remembered, so that its events are known as duplicates",
+        description="hours that a consumed event is remembered, so that a repeated one is a duplicate; longer while a "
+        "run is open that was open then",
     )
 
 

@@ -10,8 +10,7 @@ What went in
   definition that takes it, one dead letter, or nothing at all. Records with the same event id count as one event. A
   command that was acknowledged is there and has an outcome.
 - **one-outcome**: no command vanishes. A start has a run, an answer to whoever asked, or an earlier copy; a request is
-  answered; the result of an attempt that is open is taken; an event is taken, or is among the refused and the kept that
-  are counted.
+  answered; the result of an attempt that is open is taken; deliveries are accounted for below.
 - **counts-add-up**: of each partition read = applied + rejected + duplicate + dead = what `commands` holds up to the
   applied offset; applied = what can be seen in `runs`; dead = what `dead-letters` holds; the reasons add up to the
   refused. Of each source partition read = matched + ignored + dead = what the topic holds up to the committed offset;
@@ -29,7 +28,11 @@ What happened
   command up to it.
 - **pinned-version**: each transition of a run, and its state, has the version and sha256 that it started with; the
   content has that sha256.
-- **once-consumed**: a run consumes an event at most once.
+- **once-consumed**: an event is consumed by one run of a definition at most, within the time for which events are
+  remembered; a run takes an event once at most, copies included. An event is the same by its name, source and id.
+- **events-accounted**: every delivery of an event ends once: it starts a run, waits claim it, it is kept in its
+  mailbox, it is in `unclaimed` or in the dead letters, or it repeats an earlier one. The partition's counts of
+  deliveries say the same: delivered = the sum of the outcomes + what is kept.
 - **timers-on-time**: what a timer causes is never before its time, and at most so much later; at rest nothing is
   overdue.
 

@@ -24,7 +24,7 @@ class Account:
         self._partition = partition
         self._letters = {offset: letter for (number, offset), letter in letters.engine.items() if number == partition}
         self.refused: list[str] = []  # starts of child runs: their parents must have been told
-        self.kept = 0  # deliveries that may have been kept for a later run, or refused: nothing tells but the counts
+        self.unseen = 0  # what may have been applied without a transition: kept events, and Continues of deliveries
 
     def outcomes(self, report: Report) -> None:
         """Every decided command has an outcome that can be seen, or is of a kind that is only counted."""
@@ -41,7 +41,7 @@ class Account:
             if id_ in self._chains.caused or any(command.offset in self._letters for command in decided):
                 continue
             first = decided[0]
-            self.kept += first.kind == "DeliverEvent" and any(command.keeps for command in decided)
+            self.unseen += len(decided) if first.kind in ("Deliver", "ContinueDelivery") else 0
             if self._seen(first):
                 continue
             if first.child:
@@ -117,7 +117,7 @@ class Account:
         )
 
     def _visible(self, applied: int, where: str, report: Report) -> None:
-        """Those that were applied: they caused something, moved a watermark, or were kept for a later run."""
+        """Those that were applied: they caused something, moved a watermark, or kept an event."""
         caused = repeats = 0
         for id_, times in self._chains.caused.items():
             copies = self._commands.of(id_)
@@ -135,7 +135,7 @@ class Account:
             for copy in copies
             if copy.kind == "AdvanceWatermark" and copy.offset <= self._applied
         )
-        most = least + self.kept + repeats
+        most = least + self.unseen + repeats
         seen = f"{least}" if least == most else f"{least} to {most}"
         report.hold(
             "counts-add-up",

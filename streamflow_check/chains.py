@@ -35,6 +35,7 @@ class Watched:
         self.late_ms = array("q")  # of each transition that a timer caused
         self.moments: set[int] = set()  # the tenths of a second in which something was told
         self.due_ms = array("q")  # armed timers of open runs
+        self.time_ms = 0  # the latest time of a partition
         self.owed: dict[str, str] = {}  # commands that must be there for child runs, and why
         self.paid: set[str] = set()  # those that are
         self.whole = True  # no command has been deleted
@@ -47,7 +48,10 @@ class Chains:
     def __init__(self, commands: Commands, first: int, watched: Watched, report: Report) -> None:
         self.runs: dict[str, Run] = {}
         self.caused: dict[str, set[int]] = {}
-        self.known: set[int] = set()  # of (definition, key, event id): events that some run took
+        self.known: set[int] = set()  # of (definition, key, event id): requests that some run was started by
+        self.starts: set[int] = set()  # offsets of start commands
+        self.claims: set[int] = set()  # offsets of deliveries that some wait took
+        self.originals: dict[int, list[tuple[int, str]]] = {}  # of deliveries that were consumed: when, and by whom
         self.requested: dict[str, str] = {}  # task id -> lane
         self.records = self.copies = 0
         self._commands = commands
@@ -124,7 +128,7 @@ class Chains:
         if kind != "RunStarted":
             return
         for start in self._commands.of(told["cause"]):
-            if start.kind == "StartRun" and (start.sha, start.revision) == (
+            if start.kind in ("StartRun", "Deliver") and (start.sha, start.revision) == (
                 told["data"]["sha"],
                 told["data"]["revision"],
             ):
@@ -161,18 +165,21 @@ class Chains:
 
     def _events(self, run: Run, told: dict[str, Any], kind: str, where: str) -> None:
         data = told["data"]
-        if kind in ("RunStarted", "WaitSatisfied", "EventKept"):
-            event = data["event"]["id"]
-            self.known.add(hash((run.definition, run.key, event)))
-            if event in self._watched.wanted:
-                (self._watched.started if kind == "RunStarted" else self._watched.taken)[run.definition, event].add(
-                    run.run
-                )
+        if kind in ("RunStarted", "WaitSatisfied"):
+            event, offset = data["event"], data.get("offset", 0)
+            self.known.add(hash((run.definition, run.key, event["id"])))
+            if event["id"] in self._watched.wanted:
+                taken = self._watched.started if kind == "RunStarted" else self._watched.taken
+                taken[run.definition, event["id"]].add(run.run)
+            (self.starts if kind == "RunStarted" else self.claims).add(offset)
+            if not data.get("is_copy"):
+                self.originals.setdefault(offset, []).append((told["at_ms"], where))
             if kind == "WaitSatisfied":
                 self._report.looked("once-consumed")
-                if event in run.consumed:
-                    self._report.broken("once-consumed", f"{where} consumes the event {event} again")
-                run.consumed += (event,)
+                identity = (event["name"], event.get("source", ""), event["id"])
+                if identity in run.consumed:
+                    self._report.broken("once-consumed", f"{where} takes the event {event['id']} again")
+                run.consumed += (identity,)
         elif kind == "EventEmitted":
             self._watched.emitted[data["event"]][data["id"]] = where
 

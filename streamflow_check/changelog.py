@@ -8,12 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from streamflow_check.chains import Chains
-from streamflow_check.experiment import Experiment
 from streamflow_check.promises import Report
 from streamflow_check.records import Record
 from streamflow_check.told import ANY, Run, Step
 
-_BULK = ("out/", "list/", "item/", "mark/", "early/", "expiry/")  # of these the key is enough
+_BULK = ("out/", "list/", "item/", "mark/", "mail/", "due/", "seen/", "trail/")  # of these the key is enough
 _OF_RUNS = ("out/", "list/", "item/")
 
 
@@ -51,14 +50,13 @@ def read(records: Iterable[Record]) -> State:
     return state
 
 
-def compare(state: State, chains: Chains, experiment: Experiment, report: Report, partition: int) -> None:
+def compare(state: State, chains: Chains, report: Report, partition: int) -> None:
     """Whether `state` is what the transitions add up to."""
     own, whole = state.own, chains.first == 0
-    time_ms = own.get("time_ms", 0)
     timers: set[str] = set()
     for key in state.records:
         kind, _, rest = key.partition("/")
-        if kind in ("run", "done"):
+        if kind == "run":
             if rest not in chains.runs and whole:
                 report.broken("state-is-fold", f"state/{partition} has {key}, of which runs tells nothing")
         elif kind == "timer":
@@ -74,7 +72,8 @@ def compare(state: State, chains: Chains, experiment: Experiment, report: Report
         report.looked("state-is-fold")
         armed |= run.timers()
         if run.ended:
-            _finished(state, run, report, partition, remembered=time_ms < run.ended_ms + experiment.window_ms)
+            if f"run/{run.run}" in state.records:
+                report.broken("state-is-fold", f"state/{partition} has run/{run.run}, which ended")
         else:
             _head(state, run, report, partition)
     if not whole:
@@ -85,7 +84,7 @@ def compare(state: State, chains: Chains, experiment: Experiment, report: Report
     for timer in sorted(armed ^ timers):
         where = "armed by its run, but not in the state" if timer in armed else "in the state, but not armed by its run"
         report.broken("state-is-fold", f"state/{partition}: timer {timer} is {where}")
-    _keys(state, chains, report, partition)
+    _boxes(state, chains, report, partition)
     parked = sum(run.parked for run in chains.runs.values() if not run.ended)
     if own and own.get("parked", 0) != parked:
         report.broken(
@@ -98,8 +97,6 @@ def _head(state: State, run: Run, report: Report, partition: int) -> None:
     if head is None:
         report.broken("state-is-fold", f"state/{partition} has no run/{run.run}, which is open at seq {run.seq}")
         return
-    if f"done/{run.run}" in state.records:
-        report.broken("state-is-fold", f"state/{partition} has done/{run.run}, which is open")
     told = {
         "seq": run.seq,
         "key": run.key,
@@ -141,35 +138,32 @@ def _differing(held: Mapping[str, Any], told: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} is {held.get(name)} but runs tells {told.get(name)}" for name in names[:3])
 
 
-def _finished(state: State, run: Run, report: Report, partition: int, *, remembered: bool) -> None:
-    if f"run/{run.run}" in state.records:
-        report.broken("state-is-fold", f"state/{partition} has run/{run.run}, which ended")
-    done = state.json(f"done/{run.run}")
-    if done is None:
-        if remembered:
-            report.broken("state-is-fold", f"state/{partition} has no done/{run.run}, which ended within the window")
-        return
-    told = {"seq": run.seq, "ended": run.ended, "at_ms": run.ended_ms, "key": run.key, "definition": run.definition}
-    held = {name: done.get(name) for name in told}
-    if held != told:
-        report.broken("state-is-fold", f"state/{partition} done/{run.run}: {_differing(held, told)}")
-
-
-def _keys(state: State, chains: Chains, report: Report, partition: int) -> None:
+def _boxes(state: State, chains: Chains, report: Report, partition: int) -> None:
+    """The open runs of each mailbox are those that `runs` tells of; what a mailbox keeps is there."""
     wanted: dict[str, list[str]] = {}
     for run in chains.runs.values():
         if not run.ended:
-            wanted.setdefault(f"key/{run.definition}/{run.key}", []).append(run.run)
+            name = f"{run.definition}/{len(run.key.encode())}:{run.key}"
+            wanted.setdefault(name, []).append(run.run)
+    mail = {key.removeprefix("mail/") for key in state.records if key.startswith("mail/")}
     for key, value in state.records.items():
-        if key.startswith("key/"):
-            held = json.loads(value)["open"]
-            report.looked("state-is-fold")
-            if sorted(held) != sorted(wanted.pop(key, [])):
-                report.broken(
-                    "state-is-fold", f"state/{partition} {key} has other open runs than runs tells of: {held[:3]}"
-                )
-    for key, runs in wanted.items():
-        report.broken("state-is-fold", f"state/{partition} has no {key}, of which {runs[:3]} are open")
+        if not key.startswith("box/"):
+            continue
+        name, (runs, entries, _) = key.removeprefix("box/"), json.loads(value)
+        report.looked("state-is-fold")
+        held = [run for run, *_ in runs]
+        if sorted(held) != sorted(wanted.pop(name, [])):
+            report.broken(
+                "state-is-fold", f"state/{partition} {key} has other open runs than runs tells of: {held[:3]}"
+            )
+        kept = {f"{name}/{offset}" for offset, *_ in entries}
+        if missing := kept - mail:
+            report.broken("state-is-fold", f"state/{partition} {key} has no mail of {sorted(missing)[:3]}")
+        mail -= kept
+    for name, runs in wanted.items():
+        report.broken("state-is-fold", f"state/{partition} has no box/{name}, of which {runs[:3]} are open")
+    if mail:
+        report.broken("state-is-fold", f"state/{partition} has mail that no mailbox names: {sorted(mail)[:3]}")
 
 
 def _content(state: State, sha: str, report: Report, partition: int) -> None:

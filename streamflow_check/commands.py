@@ -14,9 +14,10 @@ from streamflow_check.told import Attempt
 RESULTS = frozenset({"CompleteAttempt", "FailAttempt"})
 REQUESTS = frozenset({"CancelRun", "FailRun", "RetryStep", "SkipStep"})
 # of these a further copy may do what is left to do, at the same time too
-REPEATABLE = frozenset({"Continue", "RetryStep", "SkipStep"})
+REPEATABLE = frozenset({"Continue", "ContinueDelivery", "RetryStep", "SkipStep"})
 UNREADABLE = ""
-OWN = ("timer/", "child/", "ended/")  # ids of commands that the engine sends to itself
+_ORIGIN = ("topic_id", "partition", "offset", "committed")
+OWN = ("timer/", "child/", "ended/", "deliveries/")  # ids of commands that the engine sends to itself
 
 
 class Command(NamedTuple):
@@ -31,7 +32,9 @@ class Command(NamedTuple):
     event: str = ""
     sha: str = ""
     revision: str = ""
-    keeps: bool = False
+    event_name: str = ""
+    identity: int = 0  # of the event in its mailbox: name, source and id
+    origin: tuple[str, int, int, int] = ("", 0, 0, 0)  # topic id, partition, offset, committed
     run: str = ""
     attempt: Attempt | None = None
     due_ms: int = 0
@@ -115,8 +118,9 @@ def parsed(record: Record, now_ms: int, origins: Origins) -> Command:
         kind, id_ = told["kind"], told["id"]
         if (origin := told.get("origin")) is not None:
             origins.add(origin)
-        if kind in ("StartRun", "DeliverEvent"):
-            start = told.get("start") or {}
+        if kind in ("StartRun", "Deliver"):
+            start, event = told.get("start") or {}, told["event"]
+            name, source = event["name"], event.get("source", "")
             return Command(
                 id_,
                 kind,
@@ -124,10 +128,12 @@ def parsed(record: Record, now_ms: int, origins: Origins) -> Command:
                 now_ms,
                 told["definition"],
                 told["key"],
-                told["event"]["id"],
+                event["id"],
                 start.get("sha256", ""),
                 start.get("engine_revision", ""),
-                told.get("keep_ms", 0) > 0,
+                name,
+                hash((told["definition"], told["key"], name, source, event["id"])),
+                tuple(origin[part] for part in _ORIGIN) if origin is not None else ("", 0, 0, 0),
                 child=told.get("parent") is not None,
             )
         if kind in RESULTS or kind == "SuspendAttempt":

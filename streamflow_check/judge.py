@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from streamflow_check import account, asking, chains, changelog, commands, lanes, letters, sources
+from streamflow_check import account, asking, chains, changelog, commands, deliveries, lanes, letters, sources
 from streamflow_check.chains import MOMENT_MS, Chains, Watched
 from streamflow_check.commands import Commands, Origins
 from streamflow_check.experiment import Experiment
@@ -15,6 +15,7 @@ from streamflow_check.promises import Report
 from streamflow_check.records import Record, Topics
 
 Say = Callable[[str], None]
+OVERDUE_MS = 60_000  # an armed timer may be behind at rest, where lateness is not judged
 
 
 def judge(topics: Topics, experiment: Experiment, say: Say = lambda text: None) -> Report:
@@ -81,12 +82,17 @@ class _Judge:
                 tasks.take(lane.removeprefix(self._full("tasks.")), topics.records(lane, number), report)
         lanes.compare(tasks, told.requested, report, whole=whole)
         lanes.judge_positions(topics, tasks, number, report, at_rest=experiment.at_rest)
+        unclaimed = deliveries.unclaimed_of(topics.records(self._full("unclaimed"), number), report)
+        ledger = deliveries.Ledger(
+            known, told, self._letters, unclaimed, state.records, number, state.own.get("applied", -1)
+        )
+        ledger.judge(report, experiment.window_ms)
         balance = account.Account(known, told, self._letters, number, state.own)
         balance.outcomes(report)
         if state.own or known.count:
             balance.add_up(report)
         if experiment.at_rest:
-            changelog.compare(state, told, experiment, report, number)
+            changelog.compare(state, told, report, number)
             self._rest(number, state.own.get("applied", -1), known)
         self._gather(number, state, known, told)
         watched = self._watched
@@ -116,6 +122,7 @@ class _Judge:
     def _gather(self, number: int, state: changelog.State, known: Commands, told: Chains) -> None:
         counts, watched = self.report.counts, self._watched
         contents = changelog.versions(state)
+        watched.time_ms = max(watched.time_ms, state.own.get("time_ms", 0))
         for run in told.runs.values():
             counts[f"runs {run.status}"] += 1
             if (pinned := contents.get(run.sha)) is not None and pinned != (run.definition, run.version):
@@ -186,9 +193,12 @@ class _Judge:
             for late in watched.late_ms:
                 if late > limit:
                     report.broken("timers-on-time", f"a timer fired {late} ms after its time, allowed are {limit} ms")
-            newest = max(watched.moments, default=0) * MOMENT_MS
-            overdue = [due for due in watched.due_ms if due + limit < newest]
-            if self._experiment.at_rest and overdue:
+        if self._experiment.at_rest:
+            newest = max(watched.time_ms, max(watched.moments, default=0) * MOMENT_MS)
+            overdue = [due for due in watched.due_ms if due + (limit or OVERDUE_MS) < newest]
+            if watched.due_ms:
+                report.looked("timers-on-time", len(watched.due_ms))
+            if overdue:
                 text = (
                     f"{len(overdue)} armed timers have not fired; the oldest is overdue by {newest - min(overdue)} ms"
                 )

@@ -66,7 +66,7 @@ _STEPS: dict[str, Callable[[Mapping[str, Any]], Step]] = {
 }
 """What each fact about a step makes of it."""
 
-FACTS = _STEPS.keys() | ENDINGS | {"RunStarted", "EventKept", "RunStopping", "StepsSkipped", "StepRetried"}
+FACTS = _STEPS.keys() | ENDINGS | {"RunStarted", "RunStopping", "StepsSkipped", "StepRetried"}
 """The names of all facts of the contract."""
 
 
@@ -94,7 +94,6 @@ class Run:
         "ended_ms",
         "item_due",
         "key",
-        "known",
         "last_ms",
         "partial",
         "prints",
@@ -120,8 +119,7 @@ class Run:
         self.partial = False  # its beginning is no longer kept
         self.steps: dict[str, Step] = {}
         self.item_due: dict[tuple[str, int], int] | None = None  # armed timers of items
-        self.known: tuple[str, ...] = ()  # ids of events that it took: started by, consumed or kept
-        self.consumed: tuple[str, ...] = ()
+        self.consumed: tuple[tuple[str, str, str], ...] = ()  # name, source and id of events that its waits took
         self.asked: dict[Attempt, str] = {}  # what was asked for: the operation
         self.results: dict[Attempt, str] = {}
         self.succeeded: set[tuple[str, int | None]] = set()
@@ -138,7 +136,6 @@ class Run:
                 data.get("trigger", ""),
             )
             self.started_ms, self.child = at_ms, data.get("parent") is not None
-            self.known = (data["event"]["id"],)
         elif kind == "StepsSkipped":
             for name in data["steps"]:
                 self.steps[name] = Step("skipped")
@@ -158,14 +155,10 @@ class Run:
             }
             items = {(name, item) for name, one in under_way.items() for item in one.get("items", ())}
             self.item_due = {place: due for place, due in (self.item_due or {}).items() if place in items}
-        elif kind == "EventKept":
-            self.known += (data["event"]["id"],)
         elif step and kind in _STEPS:
             self.steps[step] = _STEPS[kind](data)
             if self.item_due and kind in ("ItemsEnded", "StepParked"):
                 self.item_due = {place: due for place, due in self.item_due.items() if place[0] != step}
-            if kind == "WaitSatisfied":
-                self.known += (data["event"]["id"],)
 
     def _item(self, kind: str, step: str, data: Mapping[str, Any]) -> None:
         dues = self.item_due = self.item_due if self.item_due is not None else {}

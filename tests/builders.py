@@ -10,7 +10,7 @@ from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.model import Definition
 from streamflow.definition.plan import Plan
-from streamflow.engine.commands import DefinitionRef, DeliverEvent, Event, Origin, StartRun
+from streamflow.engine.commands import DefinitionRef, Deliver, Event, Origin, StartRun
 from streamflow.simulation.definitions import compiled
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -64,10 +64,33 @@ def an_event(name: str = "placed", id: str = "e1", data: Any = None, time_ms: in
     return Event(name=name, id=id, time_ms=time_ms, data={} if data is None else data)
 
 
-def an_origin(
-    offset: int, committed: int = 0, *, topic_id: str = "topic", partition: int = 0, tag: str = "tag"
-) -> Origin:
-    return Origin(topic_id=topic_id, partition=partition, offset=offset, committed=committed, tag=tag)
+def an_origin(offset: int = 0, committed: int = 0, *, topic_id: str = "topic", partition: int = 0) -> Origin:
+    return Origin(topic_id=topic_id, partition=partition, offset=offset, committed=committed)
+
+
+def a_delivery(
+    event: Event,
+    *,
+    definition: str = "order",
+    key: str = "k1",
+    origin: Origin | None = None,
+    start: DefinitionRef | None = None,
+    trigger: str = "placed",
+    keep_ms: int = 0,
+    copies_ms: int = 0,
+    id: str | None = None,
+) -> Deliver:
+    return Deliver(
+        id=id or f"deliver/{event.id}",
+        definition=definition,
+        key=key,
+        event=event,
+        origin=origin or an_origin(),
+        start=start,
+        trigger=trigger if start is not None else "",
+        keep_ms=keep_ms,
+        copies_ms=copies_ms,
+    )
 
 
 def a_start(
@@ -79,31 +102,26 @@ def a_start(
     id: str | None = None,
     at: int = 0,
     trigger: str = "placed",
-) -> StartRun:
+) -> Deliver:
+    """A delivery that starts a run of `plan`."""
     event = event or an_event()
-    return StartRun(
-        id=id or f"start/{event.id}",
+    return a_delivery(
+        event,
         definition=plan.name,
         key=key,
+        origin=origin,
         start=DefinitionRef(plan.sha, at),
         trigger=trigger,
-        event=event,
-        origin=origin,
+        id=id or f"start/{event.id}",
     )
 
 
-def an_offer(
-    event: Event, *, definition: str = "order", key: str = "k1", origin: Origin | None = None, keep_ms: int = 0
-) -> DeliverEvent:
-    return DeliverEvent(
-        id=f"deliver/{event.id}",
-        definition=definition,
-        key=key,
-        event=event,
-        origin=origin,
-        trace=None,
-        keep_ms=keep_ms,
-    )
+def a_request(
+    plan: Plan, data: Any = None, *, key: str = "k1", id: str = "r1", at: int = 0, time_ms: int = NOW_MS
+) -> StartRun:
+    """A caller's request for a run."""
+    event = Event(name="", id=id, time_ms=time_ms, data={} if data is None else data)
+    return StartRun(id=f"request/{id}", definition=plan.name, key=key, start=DefinitionRef(plan.sha, at), event=event)
 
 
 def a_sha(definition: Definition) -> str:

@@ -21,8 +21,11 @@ from streamflow.ops.approvals import Approvals, OpenApproval
 from streamflow.ops.history import partition_of_known_run
 from streamflow.ops.operations import described
 from streamflow.ops.requests import Answer
+from streamflow.ops.starts import Request, run_of
 from streamflow.settings import Settings
+from streamflow.sidecar.log import Started
 from streamflow.simulation.driver import Simulation
+from streamflow.simulation.log import Stored
 from streamflow.simulation.tasks import Handed
 
 # A refund that a person decides on, and work that somebody answers by calling back.
@@ -101,8 +104,17 @@ class MemoryLog:
     async def ask(self, command: Command, *, key: str = "") -> Future[Answer]:
         if not key:
             partition_of_known_run(self.settings, getattr(command, "run", ""))
-        future = self._futures[command.id] = Future()
-        self.simulation.append(command)
+        return self._append(command)[0]
+
+    async def start(self, request: Request) -> Started:
+        answer, place = self._append(request.command)
+        topic_id = self.simulation.log.topics["commands"].id
+        return Started(run_of(request, self.settings.environment, topic_id, place.partition, place.offset), answer)
+
+    def _append(self, command: Command) -> tuple[Future[Answer], Stored]:
+        future: Future[Answer] = Future()
+        self._futures[command.id] = future
+        place = self.simulation.append(command)
         self.simulation.run_until_quiet()
         caused = tuple(one for one in self.simulation.transitions() if one.cause == command.id)
         letter = next((one for one in self.simulation.dead_letters() if one.get("command") == command.id), None)
@@ -111,7 +123,7 @@ class MemoryLog:
         elif letter is not None:
             state: dict[str, Any] = msgspec.json.decode(letter["state"]) if letter.get("state") else {}
             future.set_exception(Rejected(letter.get("code") or letter["reason"], letter["message"], **state))
-        return future
+        return future, place
 
     async def expect(self, command: str) -> Future[Answer]:
         return self._futures.setdefault(command, Future())

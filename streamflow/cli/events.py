@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
@@ -26,6 +27,7 @@ from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
 from streamflow.ops.produce import Outgoing, Sent, at_path, event_record, send
 from streamflow.ops.reading import Reading
+from streamflow.ops.unclaimed import read_unclaimed
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
 
@@ -202,6 +204,46 @@ def _looked_at(records: Iterator[Outgoing], spec: EventSpec, topic: str) -> Iter
                     "this has no key: a trigger without a key of its own makes a dead letter of it; give one with --key"
                 )
         yield record
+
+
+@app.command(
+    epilog=examples("events unclaimed", "events unclaimed --key A-1", "events unclaimed --event payment.received")
+)
+def unclaimed(
+    ctx: typer.Context,
+    key: Annotated[str | None, typer.Option(help="only those of this business key")] = None,
+    event: Annotated[str | None, typer.Option(help="only those of this name")] = None,
+    definition: Annotated[str | None, typer.Option(help="only those that were for this definition")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="at most so many, the newest")] = 50,
+) -> None:
+    """Lists events that no run took, the newest first: why, and which run came nearest to it."""
+    session = session_of(ctx)
+    with output.reading("reading unclaimed events") as progress:
+        found = [
+            one
+            for one in read_unclaimed(session.settings, key=key, progress=progress)
+            if event in (None, one.event.event) and definition in (None, one.event.definition)
+        ]
+    found.sort(key=lambda one: one.event.ended_ms, reverse=True)
+    counts = dict(Counter(one.event.reason for one in found).most_common())
+    rows = [
+        (
+            output.local_time(one.event.ended_ms),
+            one.event.event,
+            one.event.id,
+            one.event.key,
+            one.event.definition,
+            one.event.outcome,
+            one.words(),
+        )
+        for one in found[:limit]
+    ]
+    heads = ("when", "event", "id", "key", "definition", "outcome", "why")
+    text = output.table(heads, rows, "there are no unclaimed events")
+    if found:
+        text += f"\n\n{len(found)} events: " + ", ".join(f"{count} {reason}" for reason, count in counts.items())
+    shown = [one.described() for one in found[:limit]]
+    session.show({"unclaimed": shown, "counts": counts, "total": len(found)}, text)
 
 
 @app.command(epilog=examples("events tail shipping", "events tail order.shipped --from-beginning --limit 5 --json"))

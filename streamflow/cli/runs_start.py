@@ -25,8 +25,8 @@ from streamflow.kafka.publication import read_log
 from streamflow.ops.history import find_history, open_runs, summary_of, transitions
 from streamflow.ops.outputs import outputs_of
 from streamflow.ops.reading import Reading
-from streamflow.ops.requests import ANSWER_S, ask
-from streamflow.ops.starts import Request, request
+from streamflow.ops.requests import ANSWER_S, Answer, ask
+from streamflow.ops.starts import Request, request, started_before
 from streamflow.settings import Settings
 
 _END_S = 600.0
@@ -97,8 +97,8 @@ def start(
     if not waits:
         _begin(session, found, timeout_s or ANSWER_S)
         return
-    history = _run(session, found, timeout_s or _END_S)
-    _show_end(session, found, history, fetch)
+    run, history = _run(session, found, timeout_s or _END_S)
+    _show_end(session, run, found.version, history, fetch)
 
 
 def _is_file(what: str) -> bool:
@@ -154,59 +154,53 @@ def payload(data: str) -> Any:
 
 def _begin(session: Session, found: Request, timeout_s: float) -> None:
     """Starts it, and shows how it began."""
-    key = found.command.key
-    if known := _known(session.settings, found):
+    try:
+        answer = _ask(session.settings, found, timeout_s)
+    except Rejected as error:
+        run = started_before(error)
+        known = find_history(session.settings, run)
         session.show(
-            {"run": found.run, "already": True, "version": known[0].version},
-            f"run {found.run} was already started with this id",
+            {"run": run, "already": True, "version": known[0].version if known else None},
+            f"run {run} was already started with this id",
         )
         return
-    answer = ask(
-        session.settings,
-        found.command,
-        key=key,
-        partition=partition_of(key, session.settings.topics.partitions),
-        timeout_s=timeout_s,
-    )
-    run, began = (
-        answer.transitions[0].run,
-        [f"  {one.seq:>3} {one.address:<16} {told(one)}" for one in answer.transitions],
-    )
+    run = answer.transitions[0].run
+    began = [f"  {one.seq:>3} {one.address:<16} {told(one)}" for one in answer.transitions]
     facts = {"run": run, "already": False, "version": found.version, "seq": answer.transitions[-1].seq}
-    session.show(facts, "\n".join([f"run {run} of {found.command.definition}@{found.version} for {key}", *began]))
+    name = f"{found.command.definition}@{found.version}"
+    session.show(facts, "\n".join([f"run {run} of {name} for {found.command.key}", *began]))
 
 
-def _known(settings: Settings, found: Request) -> list[Transition]:
-    """The history of a run that was started with the same id before; ids of our own making are new."""
-    return find_history(settings, found.run) if found.named else []
+def _ask(settings: Settings, found: Request, timeout_s: float) -> Answer:
+    """Appends the start, and what became of it. Raises Rejected (`run_exists`: it was served before)."""
+    key = found.command.key
+    partition = partition_of(key, settings.topics.partitions)
+    return ask(settings, found.command, key=key, partition=partition, timeout_s=timeout_s)
 
 
-def _run(session: Session, found: Request, timeout_s: float) -> list[Transition]:
-    """Starts it, shows how it goes on (on stderr), and the history up to its end, or as far as it came in time. A
-    parked run has come as far as it can without a person."""
+def _run(session: Session, found: Request, timeout_s: float) -> tuple[str, list[Transition]]:
+    """Starts it, shows how it goes on (on stderr); its id and its history up to its end, or as far as it came in time.
+    A parked run has come as far as it can without a person."""
     key, deadline = found.command.key, time.monotonic() + timeout_s
-    with open_runs(session.settings, run=found.run, start=OFFSET_END) as reading:
-        known = _known(session.settings, found)
-        if known:
-            output.note(f"run {found.run} was already started with this id")
+    with open_runs(session.settings, key=key, start=OFFSET_END) as reading:
+        known: list[Transition] = []
+        try:
+            run = _ask(session.settings, found, min(ANSWER_S, timeout_s)).transitions[0].run
+        except Rejected as error:
+            run = started_before(error)
+            known = find_history(session.settings, run)
+            output.note(f"run {run} was already started with this id")
         else:
-            ask(
-                session.settings,
-                found.command,
-                key=key,
-                partition=partition_of(key, session.settings.topics.partitions),
-                timeout_s=min(ANSWER_S, timeout_s),
-            )
-            output.note(f"run {found.run} of {found.command.definition}@{found.version} for {key}")
+            output.note(f"run {run} of {found.command.definition}@{found.version} for {key}")
         history: dict[int, Transition] = {}
         for transition in _followed(reading, known, deadline):
-            if transition.run != found.run or transition.seq in history:
+            if transition.run != run or transition.seq in history:
                 continue
             history[transition.seq] = transition
             _tell(transition, next(iter(history.values())).at_ms)
             if isinstance(transition.data, ENDINGS) or summary_of(list(history.values())).status == "parked":
                 break
-    return list(history.values())
+    return run, list(history.values())
 
 
 def _followed(reading: Reading, known: list[Transition], deadline: float) -> Iterator[Transition]:
@@ -224,7 +218,7 @@ def _tell(transition: Transition, began_ms: int) -> None:
         )
 
 
-def _show_end(session: Session, found: Request, history: list[Transition], fetch: Path | None) -> None:
+def _show_end(session: Session, run: str, version: str, history: list[Transition], fetch: Path | None) -> None:
     """What the run gave. Leaves with the exit code of what went wrong outside unless it completed."""
     summary = summary_of(history) if history else None
     status = summary.status if summary is not None else "open"
@@ -236,18 +230,18 @@ def _show_end(session: Session, found: Request, history: list[Transition], fetch
         else {}
     )
     lines = [
-        f"run {found.run} {'goes on' if status == 'open' else status}"
+        f"run {run} {'goes on' if status == 'open' else status}"
         + (f": {summary.ended}" if summary is not None and summary.ended else "")
     ]
     if status == "parked" and summary is not None:
         lines += [f"  {step} is {words}" for step, words in summary.at.items()]
-        lines += [f"  look at it: streamflow runs show {found.run}"]
+        lines += [f"  look at it: streamflow runs show {run}"]
     lines += [f"  {name:<16} {short(value)}" for name, value in given.items()]
     for place in stored:
         lines.append(f"  object {place.key} of {place.step}: {fetched.get(place.url, place.url)}")
     if stored and fetch is None:
         lines.append("  (--fetch DIR downloads them)")
-    facts: dict[str, Any] = {"run": found.run, "version": found.version, "status": status, "outputs": given}
+    facts: dict[str, Any] = {"run": run, "version": version, "status": status, "outputs": given}
     facts["objects"] = [
         place.facts() | ({"file": fetched[place.url]} if place.url in fetched else {}) for place in stored
     ]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from streamflow.core.place import Place
 from streamflow.engine.commands import Command, FailAttempt
-from streamflow.engine.effects import AppendCommand, DeadLetter, RecordRejection, SendTask
+from streamflow.engine.effects import AppendCommand, DeadLetter, RecordRejection, SendTask, Unclaimed
 from streamflow.engine.outcome import Decision
 from streamflow.engine.tasks import Task
 from streamflow.ids import partition_of
@@ -21,8 +21,9 @@ from streamflow.wire.decoding import Headers, Record
 from streamflow.wire.rejection import rejection
 from streamflow.wire.tasks import Source, encode_task, source_header
 from streamflow.wire.transitions import encode_transition
+from streamflow.wire.unclaimed import encode_unclaimed
 
-COMMANDS, RUNS, DEAD_LETTERS = "commands", "runs", "dead-letters"
+COMMANDS, RUNS, DEAD_LETTERS, UNCLAIMED = "commands", "runs", "dead-letters", "unclaimed"
 TASKS = "tasks."  # and the lane
 
 
@@ -49,6 +50,8 @@ def outputs_of(decision: Decision, record: Record, trace: str | None, place: Pla
         elif isinstance(effect, SendTask):
             outputs.extend(_task(effect, Source(place.topic_id, record.offset, tasks), place))
             tasks += 1
+        elif isinstance(effect, Unclaimed):
+            outputs.append(Output(UNCLAIMED, place.number, *encode_unclaimed(effect, place.topic_id, place.number)))
         elif isinstance(effect, RecordRejection):
             outputs.append(letter_output(rejection(record, effect)))
         elif isinstance(effect, DeadLetter):

@@ -28,7 +28,7 @@ from streamflow.core.place import Place
 from streamflow.core.reading import Unreadable, read
 from streamflow.core.timers import Timers
 from streamflow.definition.plan import WaitPlan
-from streamflow.engine.commands import AdvanceWatermark, Command, DefinitionRef, FireTimer, StartRun
+from streamflow.engine.commands import AdvanceWatermark, Command, DefinitionRef, FireTimer, start_of
 from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.effects import PrintLine, PublishEvent
 from streamflow.engine.outcome import Contents, Decision
@@ -111,7 +111,9 @@ class PartitionCore:
 
     def _own(self) -> PartitionState:
         own = self.overlay.own
-        return own if own.topic_id else msgspec.structs.replace(own, topic_id=self.place.topic_id)
+        if own.topic_id:
+            return own
+        return msgspec.structs.replace(own, topic_id=self.place.topic_id, partition=self.place.number)
 
     # -- input
 
@@ -160,7 +162,8 @@ class PartitionCore:
                 decision = undecidable(own, record.timestamp_ms, record.offset, found.reason, found.message, command)
             else:
                 command = found
-                if isinstance(command, StartRun) and (missing := self._missing(command.start)) is not None:
+                start = start_of(command)
+                if start is not None and (missing := self._missing(start)) is not None:
                     return missing
                 decision = self._decide(own, command, record)
             outputs = outputs_of(decision, record, getattr(command, "trace", None), self.place)

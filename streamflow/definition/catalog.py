@@ -73,7 +73,8 @@ class Binding(Part):
 
 class EventSpec(Part):
     """One kind of event. Without `match`, its CloudEvents type is its name. `id`, `time` and `key` default to the
-    CloudEvents id, the CloudEvents time or else the record's timestamp, and the record's key.
+    CloudEvents id, the CloudEvents time or else the record's timestamp, and the record's key. Two events are the same
+    one when their names, their sources and their ids are: `source` is for those that carry none.
 
     `topics` and `start` are its binding: empty and `now` in the content of a definition, filled in by the hosts."""
 
@@ -84,6 +85,7 @@ class EventSpec(Part):
     start: Beginning = "now"
     match: Match | None = None
     id: Location | None = None
+    source: str | None = Field(default=None, max_length=200)  # absent: that of the CloudEvent, or empty
     time: Location | None = None
     key: Location | None = None
     schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")  # JSON Schema of the payload

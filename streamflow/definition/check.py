@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.codes import CODES
 from streamflow.definition.content import canonical
+from streamflow.definition.delivery_check import delivery_problems
 from streamflow.definition.expression_check import ExpressionCheck
 from streamflow.definition.feedback_check import feedback_problems
 from streamflow.definition.graph import Graph
@@ -36,6 +37,7 @@ def check(definition: Definition, catalog: Catalog, is_own: Callable[[str], bool
     graph = Graph(definition)
     problems = [
         *reference_problems(definition, catalog, is_own),
+        *delivery_problems(definition, catalog, graph),
         *graph_problems(definition, graph),
         *feedback_problems(definition, catalog),
         *ExpressionCheck(definition, catalog, graph).run(),

@@ -60,13 +60,19 @@ class WaitEvent(Part):
 
 class Wait(Part):
     """Wait for the first of `events`; after `within` the wait's outcome is `timeout`. One of `within` and `forever` is
-    required."""
+    required.
+
+    The wait counts events that came after its point, and those that came at most `keep` before it. The point is the
+    start of the run (`since: run`, the default) or the beginning of this wait (`since: here`). With `take: one` it
+    consumes the event, which no other run of the definition then gets; with `take: every` it takes a copy, and leaves
+    the event to others."""
 
     events: list[WaitEvent] = Field(min_length=1)
     within: Duration | None = None
     forever: bool = False
-    # how long an event ahead of this wait is kept, also before its run; absent: while its run is open
-    keep: Duration | None = None
+    since: Literal["run", "here"] | None = None  # absent: run; required where an old event could meet the wait
+    keep: Duration | None = None  # absent: nothing from before the point counts
+    take: Literal["one", "every"] | None = None  # absent: one
 
 
 class Branch(Part):

@@ -77,8 +77,9 @@ class WaitPlan:
 
     clauses: tuple[ClausePlan, ...]
     within_ms: int | None  # None: forever
-    # how long an event is kept ahead of the wait, also before its run starts; None: while its run is open
-    keep_ms: int | None
+    keep_ms: int | None  # events count that came at most this long before the point; None: none from before it
+    since: str = "run"  # the point: `run`, the start of the run, or `here`, the beginning of the wait
+    take: str = "one"  # `one`: the event is consumed; `every`: a copy is taken
 
 
 @dataclass(frozen=True, slots=True)

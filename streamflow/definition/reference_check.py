@@ -20,7 +20,6 @@ def reference_problems(definition: Definition, catalog: Catalog, is_own: Callabl
     Streamflow's own."""
     yield from _starts(definition)
     yield from _events(definition, catalog, is_own)
-    yield from _early(definition, catalog)
     calls = [
         (call, f"/steps/{index}/{field}")
         for index, step in enumerate(definition.steps)
@@ -119,30 +118,6 @@ def _nearest(name: str, names: list[str], told: str) -> str:
 def _first(named: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Each name once, with the first place at which it is written."""
     return list({name: (name, at) for name, at in reversed(named)}.values())
-
-
-def _early(definition: Definition, catalog: Catalog) -> Iterator[Problem]:
-    """Waits for events that may be read before the event that starts their run: topics have no order among each
-    other."""
-    starting = {topic for trigger in definition.on if (spec := catalog.event(trigger.event)) for topic in spec.topics}
-    kept = {
-        clause.event
-        for step in definition.steps
-        if step.wait is not None and step.wait.keep is not None
-        for clause in step.wait.events
-    }
-    for index, step in enumerate(definition.steps):
-        for place, clause in enumerate(step.wait.events if step.wait is not None else ()):
-            spec = catalog.event(clause.event)
-            if spec is not None and clause.event not in kept and starting and not starting.intersection(spec.topics):
-                yield Problem(
-                    "SF225",
-                    f"/steps/{index}/wait/events/{place}/event",
-                    f"`{clause.event}` comes from another topic than what starts a run, so it may be read before its "
-                    "run has begun, and be lost.",
-                    "Add `keep` to the wait, such as keep: 1h.",
-                    "warning",
-                )
 
 
 def _operations(calls: list[tuple[Call, str]], catalog: Catalog) -> Iterator[Problem]:

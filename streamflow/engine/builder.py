@@ -14,29 +14,29 @@ from streamflow.definition.plan import NO_OUTCOME, START, Compiled, Plan
 from streamflow.engine.address import split_address
 from streamflow.engine.commands import CompleteAttempt, Continue, FailAttempt, Parent
 from streamflow.engine.effects import AppendCommand, Effect
-from streamflow.engine.evolve import evolve, finished, records_of
-from streamflow.engine.state import (
-    WRITTEN_ONCE,
-    Expiry,
-    KeyRecord,
-    RunState,
-    StateView,
-    done_key,
-    expiry_key,
-    item_out_key,
-    key_key,
-    out_key,
-    run_key,
+from streamflow.engine.evolve import evolve, records_of
+from streamflow.engine.mailbox.buckets import Memories
+from streamflow.engine.mailbox.mailbox import Mailbox
+from streamflow.engine.mailbox.records import mailbox_name
+from streamflow.engine.state import WRITTEN_ONCE, PartitionState, RunState, StateView, item_out_key, out_key, run_key
+from streamflow.engine.transitions import (
+    ENDINGS,
+    RunCompleted,
+    RunFailed,
+    RunStopping,
+    StepsSkipped,
+    Transition,
+    WaitStarted,
+    WaitTimedOut,
 )
-from streamflow.engine.transitions import ENDINGS, RunCompleted, RunFailed, Transition
+from streamflow.ids import run_id, start_place
 
-# remembered by their key, which is how an event they consumed is known again; each start is known by its own run
-FINISHED_PER_KEY = 20
+_ENDS_WAITS = frozenset({WaitStarted, WaitTimedOut, StepsSkipped, RunStopping})  # after which kept events may leave
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds one decision: counts, and bytes of encoded records."""
+    """What bounds one decision: counts, bytes of encoded records, and times in milliseconds."""
 
     environment: str = "main"  # a part of every run id
 
@@ -50,11 +50,17 @@ class Limits:
     list_bytes: int = 4_000_000
     """Bytes of the outputs of one list together, if they are read; beyond it an item fails with `output_too_large`."""
 
-    kept_events: int = 100
-    window_ms: int = 7 * 86_400_000
+    kept_events: int = 100  # entries of a mailbox
+    mailbox_bytes: int = 1 << 20  # their payloads
+    claims: int = 16  # of one command; the rest is left to a Continue
+    claimed_bytes: int = 1 << 20  # payloads that one command may claim
+    window_ms: int = 7 * 86_400_000  # how long a consumed event is known at least
+    claims_most_ms: int = 90 * 86_400_000  # how long at most, while a run is open that was open then
+    trail_ms: int = 86_400_000  # how long the record of an event that nobody consumed is known
+    unused_content_ms: int = 86_400_000  # how long a content stays that no run uses
     record_bytes: int = 900_000
-    open_runs: int = 1000
-    name_bytes: int = 1000  # of a business key, and of an event's id
+    open_runs: int = 100  # of a mailbox
+    name_bytes: int = 1000  # a business key, an event's id or its source
     items: int = 10_000
     lost_ms: int = 60_000
 
@@ -67,6 +73,8 @@ class DecisionBuilder:
     now_ms: int
     cause: str
     limits: Limits
+    partition: PartitionState
+    offset: int
     trace: str | None = None
     traces: dict[str, str] = field(default_factory=dict)
     changes: dict[str, Any] = field(default_factory=dict)
@@ -75,6 +83,30 @@ class DecisionBuilder:
     _read: dict[str, Any] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    mailboxes: dict[str, Mailbox] = field(default_factory=dict)
+    memories: Memories = field(init=False)
+    tallies: dict[str, dict[str, int]] = field(default_factory=dict)  # counts of deliveries, by definition
+    claims: int = 0
+    claimed_bytes: int = 0
+    pins: list[tuple[str, str, int]] = field(default_factory=list)  # (sha256, revision, change) of open runs
+
+    def __post_init__(self) -> None:
+        self.memories = self.partition.memories
+
+    def mailbox(self, definition: str, key: str) -> Mailbox:
+        """The mailbox of a business key; it is settled and written when the decision ends."""
+        name = mailbox_name(definition, key)
+        found = self.mailboxes.get(name)
+        if found is None:
+            found = self.mailboxes[name] = Mailbox(self, definition, key)
+        return found
+
+    def run_id(self, definition: str, key: str, offset: int | None = None) -> str:
+        """The id of the run that this command starts, or the one at `offset` of the same partition."""
+        place = start_place(
+            self.partition.topic_id, self.partition.partition, self.offset if offset is None else offset
+        )
+        return run_id(self.limits.environment, definition, key, place)
 
     def get(self, key: str) -> Any:
         """The record under `key` as it is after this draft."""
@@ -163,20 +195,16 @@ class RunBuilder:
             self._close(after, transition)
         else:
             builder.put(run_key(after.run), after)
+        if plan.waits and type(data) in _ENDS_WAITS:
+            builder.mailbox(after.definition, after.key)  # to be settled
         return transition
 
     def _close(self, state: RunState, transition: Transition) -> None:
         self.closed = True
-        builder, index = self.builder, key_key(state.definition, state.key)
-        known: KeyRecord = builder.get(index)
-        expires = transition.at_ms + builder.limits.window_ms
+        builder = self.builder
         builder.put(run_key(state.run), None)
-        builder.put(done_key(state.run), finished(state, transition))
-        builder.put(expiry_key(expires, state.run), Expiry(state.run))
-        builder.put(
-            index,
-            KeyRecord(tuple(r for r in known.open if r != state.run), (*known.finished, state.run)[-FINISHED_PER_KEY:]),
-        )
+        builder.mailbox(state.definition, state.key).runs.pop(state.run)
+        builder.pins.append((state.sha, state.revision, -1))
         if state.parent is not None:
             builder.effects.append(
                 AppendCommand(state.parent.key, answer_of(state.parent, state.run, transition.data, self.trace))

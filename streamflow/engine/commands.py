@@ -20,27 +20,27 @@ KNOWN_REVISIONS = frozenset({REVISION})
 
 
 class Event(Struct, frozen=True, omit_defaults=True):
-    """A business fact as ingress read it. `time_ms` is its source time."""
+    """A business fact as ingress read it. Two of them are the same event when name, source and id are equal."""
 
     name: str
-    id: str
-    time_ms: int
+    id: str  # without one, the place of its record: topic id, partition and offset
+    time_ms: int  # its source time, epoch milliseconds
     data: Any
     # what limits of waits compare, in epoch milliseconds: the time that the catalog names, or the arrival at the
     # broker; 0 when neither is known, and then the event is in time as long as the wait is open
     limit_time_ms: int = 0
+    source: str = ""  # who made it: the CloudEvents source, or what the catalog says; never the topic
 
 
 class Origin(Struct, frozen=True):
     """The source record that ingress made a command of. `topic_id` survives no re-creation of the topic. `offset` is
     the record's own, `committed` the group's committed offset (the next to read) when the command was made: everything
-    below it is a duplicate. `tag` tells apart the commands that one record gives."""
+    below it is a duplicate."""
 
     topic_id: str
     partition: int
     offset: int
     committed: int
-    tag: str
 
 
 class DefinitionRef(Struct, frozen=True):
@@ -64,31 +64,40 @@ class Parent(Struct, frozen=True, omit_defaults=True):
 
 
 class StartRun(Struct, frozen=True, tag_field="kind"):
-    """Start a run of `definition` for `key`, because of `event` (by `trigger`), or by a request of a caller or of
-    `parent` (then `trigger` is empty)."""
+    """Start a run of `definition` for `key`, asked for by a caller, or by the step `parent` of another run. Asked for
+    again under the id of the same event, nothing starts."""
 
     id: str
     definition: str
     key: str
     start: DefinitionRef
-    trigger: str
-    event: Event
-    origin: Origin | None = None
+    event: Event  # its data is the run's input; its id identifies the request
     trace: str | None = None
     parent: Parent | None = None
 
 
-class DeliverEvent(Struct, frozen=True, tag_field="kind"):
-    """Offer `event` to every open run of `definition` and `key`, oldest first. When there is none, it is kept for
-    `keep_ms` for the next: events of different topics come in any order, also before the one that starts their run."""
+class Deliver(Struct, frozen=True, tag_field="kind"):
+    """Deliver `event` to the mailbox of `definition` and `key`: it starts a run if `start` says so, is claimed by waits
+    of open runs, or is kept. One command for each source record, definition, event name and key."""
 
     id: str
     definition: str
     key: str
     event: Event
-    origin: Origin | None = None
+    origin: Origin  # the source record
+    start: DefinitionRef | None = None  # what a run would be started with
+    trigger: str = ""  # the trigger that it satisfies
+    keep_ms: int = 0  # the longest `keep` of the waits that take the original, in versions that ingress knew
+    copies_ms: int = 0  # the same of waits that take copies
     trace: str | None = None
-    keep_ms: int = 0
+
+
+class ContinueDelivery(Struct, frozen=True, tag_field="kind"):
+    """Go on with the claims of a mailbox: a command reached its limit of them."""
+
+    id: str
+    definition: str
+    key: str
 
 
 class FireTimer(Struct, frozen=True, tag_field="kind"):
@@ -219,7 +228,8 @@ class AdvanceWatermark(Struct, frozen=True, tag_field="kind"):
 
 Command = (
     StartRun
-    | DeliverEvent
+    | Deliver
+    | ContinueDelivery
     | FireTimer
     | CompleteAttempt
     | FailAttempt
@@ -232,3 +242,8 @@ Command = (
     | FailRun
     | AdvanceWatermark
 )
+
+
+def start_of(command: Command) -> DefinitionRef | None:
+    """What a command may start a run with; the host has its content read before it is decided."""
+    return command.start if isinstance(command, StartRun | Deliver) else None

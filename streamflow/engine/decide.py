@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from streamflow.engine import commands as c
 from streamflow.engine.approvals import decide_approval
 from streamflow.engine.builder import DecisionBuilder, Limits
+from streamflow.engine.contents import repin
 from streamflow.engine.effects import DeadLetter, Effect, RecordRejection
-from streamflow.engine.expiry import forget
+from streamflow.engine.mailbox import memory
+from streamflow.engine.mailbox.delivery import continue_delivery, deliver, end_keeping, settle
+from streamflow.engine.mailbox.records import tally_key
 from streamflow.engine.marks import mark, refuse_long_labels
-from streamflow.engine.offers import deliver_event
 from streamflow.engine.operator_commands import cancel_run, continue_run, fail_run, retry_step, skip_step
-from streamflow.engine.outcome import Contents, Decision, Outcome, Refused
+from streamflow.engine.outcome import Contents, Decision, Outcome, Refused, Verdict
 from streamflow.engine.results import complete_attempt, fail_attempt, suspend_attempt
 from streamflow.engine.starts import answer_parent, start_run
 from streamflow.engine.state import OWN, Counts, PartitionState, RunState, StateView, Watermark, run_key
@@ -37,10 +41,7 @@ def decide(
     limits: Limits,
 ) -> Decision:
     """Decide `command`, which the broker appended at `at_ms` and `offset`. The new own record is in the changes."""
-    now = max(at_ms, own.time_ms)
-    builder = DecisionBuilder(
-        view=view, now_ms=now, cause=command.id, limits=limits, trace=getattr(command, "trace", None)
-    )
+    builder = _draft(view, contents, own, command, at_ms, offset, limits)
     outcome: Outcome = "applied"
     reason, watermarks = "", own.watermarks
     try:
@@ -48,10 +49,12 @@ def decide(
             watermarks = advance_watermark(watermarks, command)
         else:
             refuse_long_labels(builder, command)
-            _DECIDE[type(command)](builder, contents, own, command)
+            verdict = _DECIDE[type(command)](builder, contents, own, command)
+            if verdict is not None:
+                outcome, reason = verdict
     except Refused as refused:
         outcome, reason = refused.outcome, refused.reason
-        builder = DecisionBuilder(view=view, now_ms=now, cause=command.id, limits=limits)
+        builder = _draft(view, contents, own, command, at_ms, offset, limits)
         if outcome == "dead":
             builder.effects.append(DeadLetter(reason, refused.message))
         if isinstance(command, c.StartRun) and command.parent is not None and outcome != "duplicate":
@@ -66,14 +69,12 @@ def decide(
                     state=refused.state,
                 )
             )
-    origin = getattr(command, "origin", None)
-    if origin is not None:
-        mark(builder, origin)
-    forget(builder)
-    revisions = own.revisions
-    if isinstance(command, c.StartRun) and outcome == "applied" and command.start.engine_revision not in revisions:
-        revisions = tuple(sorted((*revisions, command.start.engine_revision)))
-    builder.changes[OWN] = _account(own, builder, outcome, reason, now, offset, watermarks, revisions)
+    settle(builder, contents)
+    if isinstance(command, c.Deliver):
+        mark(builder, command.origin)
+    for definition, counts in builder.tallies.items():
+        builder.put(tally_key(definition), counts)
+    builder.changes[OWN] = _account(own, builder, outcome, reason, watermarks)
     return Decision(
         outcome=outcome,
         reason=reason,
@@ -82,6 +83,31 @@ def decide(
         changes=builder.changes,
         traces=builder.traces,
     )
+
+
+def _draft(
+    view: StateView,
+    contents: Contents,
+    own: PartitionState,
+    command: c.Command,
+    at_ms: int,
+    offset: int,
+    limits: Limits,
+) -> DecisionBuilder:
+    """A draft in which what is over has been forgotten, a few records per command."""
+    now_ms = max(at_ms, own.time_ms)
+    builder = DecisionBuilder(
+        view=view,
+        now_ms=now_ms,
+        cause=command.id,
+        limits=limits,
+        partition=own,
+        offset=offset,
+        trace=getattr(command, "trace", None),
+    )
+    end_keeping(builder, contents)
+    memory.sweep(builder)
+    return builder
 
 
 def undecidable(
@@ -93,53 +119,38 @@ def undecidable(
     effects: list[Effect] = [DeadLetter(reason, message)]
     if isinstance(command, c.StartRun) and command.parent is not None:
         effects.append(answer_parent(command.parent, command.id, reason, message))
-    after = PartitionState(
+    after = replace(
+        own,
         applied=offset,
         time_ms=max(at_ms, own.time_ms),
-        counts=Counts(
-            read=counts.read + 1,
-            applied=counts.applied,
-            rejected=counts.rejected,
-            duplicate=counts.duplicate,
-            dead=counts.dead + 1,
-        ),
+        counts=replace(counts, read=counts.read + 1, dead=counts.dead + 1),
         reasons={**own.reasons, reason: own.reasons.get(reason, 0) + 1},
-        watermarks=own.watermarks,
-        parked=own.parked,
-        topic_id=own.topic_id,
-        revisions=own.revisions,
     )
     return Decision(outcome="dead", reason=reason, transitions=[], effects=effects, changes={OWN: after})
 
 
 def _account(
-    own: PartitionState,
-    builder: DecisionBuilder,
-    outcome: Outcome,
-    reason: str,
-    now: int,
-    offset: int,
-    watermarks: dict[str, Watermark],
-    revisions: tuple[str, ...],
+    own: PartitionState, builder: DecisionBuilder, outcome: Outcome, reason: str, watermarks: dict[str, Watermark]
 ) -> PartitionState:
     n = own.counts
-    counts = Counts(
-        read=n.read + 1,
-        applied=n.applied + (outcome == "applied"),
-        rejected=n.rejected + (outcome == "rejected"),
-        duplicate=n.duplicate + (outcome == "duplicate"),
-        dead=n.dead + (outcome == "dead"),
-    )
-    reasons = {**own.reasons, reason: own.reasons.get(reason, 0) + 1} if reason else own.reasons
-    return PartitionState(
-        applied=offset,
-        time_ms=now,
-        counts=counts,
-        reasons=reasons,
+    pins = repin(builder, own)
+    return replace(
+        own,
+        applied=builder.offset,
+        time_ms=builder.now_ms,
+        counts=Counts(
+            read=n.read + 1,
+            applied=n.applied + (outcome == "applied"),
+            rejected=n.rejected + (outcome == "rejected"),
+            duplicate=n.duplicate + (outcome == "duplicate"),
+            dead=n.dead + (outcome == "dead"),
+        ),
+        reasons={**own.reasons, reason: own.reasons.get(reason, 0) + 1} if reason else own.reasons,
         watermarks=watermarks,
         parked=own.parked + _parked_change(builder, own.parked),
-        topic_id=own.topic_id,
-        revisions=revisions,
+        revisions=pins.revisions,
+        memories=builder.memories,
+        contents=pins.contents,
     )
 
 
@@ -156,14 +167,14 @@ def _parked_change(builder: DecisionBuilder, parked: int) -> int:
 
 
 def _has_caller(command: c.Command) -> bool:
-    """Whether somebody waits for an answer. An event that no run takes is no request, and its record stays in its own
-    topic."""
+    """Whether a caller waits for an answer. The delivery of an event is no request."""
     return isinstance(command, c.CancelRun | c.RetryStep | c.SkipStep | c.FailRun | c.StartRun | c.Decide)
 
 
-_DECIDE: dict[type, Callable[[DecisionBuilder, Contents, PartitionState, Any], None]] = {
+_DECIDE: dict[type, Callable[[DecisionBuilder, Contents, PartitionState, Any], Verdict | None]] = {
     c.StartRun: start_run,
-    c.DeliverEvent: deliver_event,
+    c.Deliver: deliver,
+    c.ContinueDelivery: continue_delivery,
     c.FireTimer: fire_timer,
     c.CompleteAttempt: complete_attempt,
     c.FailAttempt: fail_attempt,

@@ -67,4 +67,22 @@ class DeadLetter:
     message: str
 
 
-Effect = AppendCommand | PublishEvent | SendTask | PrintLine | RecordRejection | DeadLetter
+@dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """Record in the topic `unclaimed` that no run took an event. Without its payload."""
+
+    definition: str
+    key: str
+    event: str  # its name
+    source: str
+    id: str
+    outcome: str  # expired | unclaimed | refused
+    reason: str  # why, as the nearest miss says
+    run: str | None  # the run that came nearest to taking it, and its step
+    step: str | None
+    offset: int  # of its delivery in `commands`
+    arrived_ms: int  # partition time of its delivery, and of its end
+    ended_ms: int
+
+
+Effect = AppendCommand | PublishEvent | SendTask | PrintLine | RecordRejection | DeadLetter | Unclaimed

@@ -14,9 +14,7 @@ import msgspec
 from streamflow.definition.plan import NO_OUTCOME, START
 from streamflow.engine.state import (
     Ending,
-    FinishedRun,
     Items,
-    KeptEvent,
     RunState,
     StepState,
     Timer,
@@ -26,7 +24,6 @@ from streamflow.engine.state import (
 from streamflow.engine.steps.items import list_forgotten, outputs_forgotten
 from streamflow.engine.steps.kind import SKIPPED, Change, FactRule, FormatTime, short
 from streamflow.engine.steps.registry import STEP_FACTS
-from streamflow.engine.steps.wait import still_kept
 from streamflow.engine.transitions import (
     RunCancelled,
     RunCompleted,
@@ -58,7 +55,6 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
             started_ms=transition.at_ms,
             trigger=data.trigger,
             steps={},
-            seen=(data.event.id,),
             parent=data.parent,
             at=data.at,
             trace=data.trace,
@@ -137,13 +133,8 @@ def retried_after(before: StepState, deadline_ms: int | None) -> StepState | Non
 
 
 def _parked(state: RunState, transition: Transition) -> dict[str, Any]:
-    seen, kept = still_kept(state, transition.at_ms)  # what is kept now outlasts the trouble
     step = transition.address
-    return {
-        "steps": {**state.steps, step: parked_after(state.steps.get(step))},
-        "seen": seen,
-        "kept": tuple(KeptEvent(event=k.event) for k in kept),
-    }
+    return {"steps": {**state.steps, step: parked_after(state.steps.get(step))}}
 
 
 def _retried(state: RunState, transition: Transition) -> dict[str, Any]:
@@ -179,7 +170,6 @@ def _stopping(state: RunState, transition: Transition) -> dict[str, Any]:
     under_way = {one.address: one for one in data.under_way}
     return {
         "steps": {name: stopped_after(step, under_way.get(name)) for name, step in state.steps.items()},
-        "kept": (),
         "stopping": Ending(ending=data.ending, reason=data.reason, undo=data.undo),
     }
 
@@ -193,10 +183,6 @@ def _stopping_records(state: RunState, transition: Transition, reads: frozenset[
             yield from _timer_changes(state.run, name, step, stopped_after(step, under_way[name]))
         else:
             yield from step_forgotten(state.run, name, step, name in reads)
-
-
-def _ended(state: RunState, transition: Transition) -> dict[str, Any]:
-    return {"kept": ()}
 
 
 def _ended_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
@@ -223,18 +209,6 @@ def step_forgotten(run: str, name: str, state: StepState, read: bool) -> Iterato
         and (state.items is None or state.outcome in NO_OUTCOME)
     ):
         yield out_key(run, name), None
-
-
-def finished(state: RunState, transition: Transition) -> FinishedRun:
-    """What is remembered of a run after its last transition."""
-    return FinishedRun(
-        definition=state.definition,
-        key=state.key,
-        seq=transition.seq,
-        ended=transition.type,
-        at_ms=transition.at_ms,
-        seen=state.seen,
-    )
 
 
 def _started_words(data: RunStarted, time: FormatTime) -> str:
@@ -267,12 +241,10 @@ RUN_FACTS: dict[type, FactRule] = {
         run=_parked,
     ),
     StepRetried: FactRule(words=lambda data, time: "retried", run=_retried),
-    RunCompleted: FactRule(words=_completed_words, run=_ended, records=_ended_records),
-    RunFailed: FactRule(
-        words=lambda data, time: f"failed: {data.reason or 'no reason given'}", run=_ended, records=_ended_records
-    ),
+    RunCompleted: FactRule(words=_completed_words, records=_ended_records),
+    RunFailed: FactRule(words=lambda data, time: f"failed: {data.reason or 'no reason given'}", records=_ended_records),
     RunCancelled: FactRule(
-        words=lambda data, time: f"cancelled: {data.reason or 'no reason given'}", run=_ended, records=_ended_records
+        words=lambda data, time: f"cancelled: {data.reason or 'no reason given'}", records=_ended_records
     ),
 }
 

@@ -1,10 +1,11 @@
-"""Open and remembered runs, as a draft sees them."""
+"""Open runs, as a draft sees them."""
 
 from __future__ import annotations
 
+from streamflow.definition.plan import Plan
 from streamflow.engine.builder import DecisionBuilder, RunBuilder
 from streamflow.engine.outcome import Contents
-from streamflow.engine.state import FinishedRun, RunState, content_key, done_key, run_key
+from streamflow.engine.state import RunState, content_key, run_key
 
 
 def maybe_open(builder: DecisionBuilder, contents: Contents, run: str) -> RunBuilder | None:
@@ -14,11 +15,11 @@ def maybe_open(builder: DecisionBuilder, contents: Contents, run: str) -> RunBui
 
 def open_run(builder: DecisionBuilder, contents: Contents, run: str) -> RunBuilder:
     """The open run of this id, which must be open."""
-    state: RunState = builder.get(run_key(run))
-    return RunBuilder(builder, contents.plan(state.sha, builder.get(content_key(state.sha))), state)
+    head, plan = head_and_plan(builder, contents, run)
+    return RunBuilder(builder, plan, head)
 
 
-def finished_run(builder: DecisionBuilder, run: str) -> FinishedRun:
-    """What is remembered of a finished run."""
-    found: FinishedRun = builder.get(done_key(run))
-    return found
+def head_and_plan(builder: DecisionBuilder, contents: Contents, run: str) -> tuple[RunState, Plan]:
+    """The head and the plan of a run, which must be open."""
+    head: RunState = builder.get(run_key(run))
+    return head, contents.plan(head.sha, builder.get(content_key(head.sha)))

@@ -1,10 +1,9 @@
-"""What an event gives: runs to start and events to offer, for every published version. Pure: plans and an event in,
+"""What a record gives: one delivery for each definition, event name and business key. Pure: plans and events in,
 commands out.
 
-A definition starts runs by its newest version alone, by the first of its triggers that fits. An event is offered to a
-definition once for each key under which one of its versions waits for it; which run takes it, and whether a wait's
-condition holds, only the engine can say, because that needs the run's state. Offers come before starts, so that an
-event never meets the run that it starts.
+A definition starts runs by its newest version alone, by the first of its triggers that fits; the other versions only
+wait. Which run takes an event, and whether a wait's condition holds, only the engine can say, because that needs the
+run's state. A trigger with a key of its own makes a second delivery, to the mailbox of that key.
 """
 
 from __future__ import annotations
@@ -13,10 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from streamflow import ids
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.plan import ClausePlan, ExpressionError, Plan, WaitPlan
-from streamflow.engine.commands import REVISION, DefinitionRef, DeliverEvent, Event, Origin, StartRun
+from streamflow.engine.commands import REVISION, DefinitionRef, Deliver, Event, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,17 @@ class Failure(NamedTuple):
 
 
 class Matched(NamedTuple):
-    """The commands of one record, offers first, and what failed beside them."""
+    """The commands of one record, and what failed beside them."""
 
-    commands: list[DeliverEvent | StartRun]
+    commands: list[Deliver]
     failures: list[Failure]
+
+
+class _Keeps(NamedTuple):
+    """The longest `keep` of the waits for an event: those that take the original, and those that take copies."""
+
+    one_ms: int
+    every_ms: int
 
 
 class Matcher:
@@ -72,7 +80,7 @@ class Matcher:
             sorted(published, key=lambda live: (not live.newest, -live.at, live.plan.name, live.plan.version))
         )
         specs: dict[str, tuple[int, EventSpec]] = {}
-        waits: list[dict[str, int]] = []
+        waits: list[dict[str, _Keeps]] = []
         starts: list[list[Published]] = []
         for live in self.published:
             for name in dict.fromkeys(
@@ -86,7 +94,8 @@ class Matcher:
                     starts.append([])
                 index = specs[identity][0]
                 if name in live.plan.waits:
-                    waits[index][live.plan.name] = max(_keep_ms(live.plan, name), waits[index].get(live.plan.name, 0))
+                    known = waits[index].get(live.plan.name, _Keeps(0, 0))
+                    waits[index][live.plan.name] = _longer(known, _keeps(live.plan, name))
                 if live.newest and any(trigger.event == name for trigger in live.plan.triggers):
                     starts[index].append(live)
         self.specs: tuple[EventSpec, ...] = tuple(spec for _, spec in specs.values())
@@ -124,28 +133,15 @@ class Matcher:
     def match(self, occurrences: Sequence[tuple[int, Event, str | None]], source: Source) -> Matched:
         """What one record gives, as the events in `occurrences` (index into `specs`, event, key). Never raises for what
         an event holds."""
-        offers: dict[str, DeliverEvent | StartRun] = {}
-        starts: list[StartRun] = []
+        deliveries: dict[tuple[str, str, str], Deliver] = {}
         failures: list[Failure] = []
         started: set[tuple[str, str]] = set()
         for index, event, key in occurrences:
             if key is None and self._waits[index]:
                 failures.append(_missing_key(event.name))
             elif key is not None:
-                for name, keep_ms in self._waits[index]:
-                    tag = ids.tag("deliver", name, event.name, key)
-                    offers.setdefault(
-                        tag,
-                        DeliverEvent(
-                            id=_id(source, tag),
-                            definition=name,
-                            key=key,
-                            event=event,
-                            origin=_origin(source, tag),
-                            trace=source.trace,
-                            keep_ms=keep_ms,
-                        ),
-                    )
+                for name, keeps in self._waits[index]:
+                    _add(deliveries, _delivery(source, name, key, event, keeps))
             for live in self._starts[index]:
                 if (live.plan.name, event.name) in started:
                     continue
@@ -157,21 +153,43 @@ class Matcher:
                 if trigger is None:
                     continue
                 started.add((live.plan.name, event.name))
-                tag = ids.tag("start", live.plan.name, event.name, run_key)
+                found = _delivery(source, live.plan.name, run_key, event, _Keeps(0, 0))
                 start = DefinitionRef(live.plan.sha, live.at, live.revision)
-                starts.append(
-                    StartRun(
-                        id=_id(source, tag),
-                        definition=live.plan.name,
-                        key=run_key,
-                        start=start,
-                        trigger=trigger.id,
-                        event=event,
-                        origin=_origin(source, tag),
-                        trace=source.trace,
-                    )
-                )
-        return Matched([*offers.values(), *starts], list(dict.fromkeys(failures)))
+                _add(deliveries, replace(found, start=start, trigger=trigger.id))
+        return Matched(list(deliveries.values()), list(dict.fromkeys(failures)))
+
+
+def _add(deliveries: dict[tuple[str, str, str], Deliver], found: Deliver) -> None:
+    """Add a delivery to those of the same record. Of two versions' occurrences of an event, the newest one's content
+    is delivered, with the longer keep of the two."""
+    place = (found.definition, found.event.name, found.key)
+    known = deliveries.get(place)
+    if known is None:
+        deliveries[place] = found
+        return
+    deliveries[place] = replace(
+        known,
+        start=known.start or found.start,
+        trigger=known.trigger or found.trigger,
+        keep_ms=max(known.keep_ms, found.keep_ms),
+        copies_ms=max(known.copies_ms, found.copies_ms),
+    )
+
+
+def _delivery(source: Source, definition: str, key: str, event: Event, keeps: _Keeps) -> Deliver:
+    tag = ids.tag("deliver", definition, event.name, key)
+    return Deliver(
+        id=f"{source.topic_id}/{source.partition}/{source.offset}/{tag}",
+        definition=definition,
+        key=key,
+        event=event,
+        origin=Origin(
+            topic_id=source.topic_id, partition=source.partition, offset=source.offset, committed=source.committed
+        ),
+        keep_ms=keeps.one_ms,
+        copies_ms=keeps.every_ms,
+        trace=source.trace,
+    )
 
 
 class _StartFailed(Exception):
@@ -227,21 +245,17 @@ def _key_text(value: Any) -> str:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
-def _keep_ms(plan: Plan, event: str) -> int:
-    """How long `event` is kept before a run of `plan` starts: as long as the most patient of its waits says."""
-    works = [plan.steps[step].work for step, _ in plan.waits[event]]
-    return max(work.keep_ms or 0 for work in works if isinstance(work, WaitPlan))
+def _keeps(plan: Plan, event: str) -> _Keeps:
+    works = [work for step, _ in plan.waits[event] if isinstance(work := plan.steps[step].work, WaitPlan)]
+    return _Keeps(
+        max((work.keep_ms or 0 for work in works if work.take == "one"), default=0),
+        max((work.keep_ms or 0 for work in works if work.take == "every"), default=0),
+    )
+
+
+def _longer(one: _Keeps, other: _Keeps) -> _Keeps:
+    return _Keeps(max(one.one_ms, other.one_ms), max(one.every_ms, other.every_ms))
 
 
 def _names(live: Published) -> Iterable[str]:
     return [trigger.event for trigger in live.plan.triggers if live.newest] + list(live.plan.waits)
-
-
-def _id(source: Source, tag: str) -> str:
-    return f"{source.topic_id}/{source.partition}/{source.offset}/{tag}"
-
-
-def _origin(source: Source, tag: str) -> Origin:
-    return Origin(
-        topic_id=source.topic_id, partition=source.partition, offset=source.offset, committed=source.committed, tag=tag
-    )

@@ -12,7 +12,7 @@ from streamflow.engine.compensation import continue_compensation, stop
 from streamflow.engine.evaluation import ParkStep
 from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
-from streamflow.engine.state import UNDER_WAY, FinishedRun, PartitionState, done_key
+from streamflow.engine.state import UNDER_WAY, PartitionState
 from streamflow.engine.steps.attempts import begin_attempt
 from streamflow.engine.steps.items import continue_list, forget_items
 from streamflow.engine.transitions import StepParked, StepRetried, StepsSkipped
@@ -122,15 +122,8 @@ def asked_for(
     run = maybe_open(builder, contents, command.run)
     if run is not None:
         return run
-    done: FinishedRun | None = builder.get(done_key(command.run))
-    if done is not None:
-        raise Refused(
-            "rejected",
-            "run_ended",
-            f"expected an open run but it ended with {done.ended}; nothing is left to do",
-            {"ended": done.ended},
-        )
-    raise Refused("rejected", "run_unknown", "expected an open run but there is none of this id; list the runs")
+    text = "No run of this id is open: it has ended, or there never was one. List the runs."
+    raise Refused("rejected", "run_unknown", text)
 
 
 def describe(run: RunBuilder) -> dict[str, Any]:

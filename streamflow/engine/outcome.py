@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from streamflow.definition.plan import Plan
 from streamflow.engine import commands as c
@@ -37,6 +37,13 @@ class Decision:
     changes: dict[str, Any]
     traces: dict[str, str] = field(default_factory=dict)
     """The W3C traceparent by run, for transitions of commands that have none."""
+
+
+class Verdict(NamedTuple):
+    """The outcome of a command that changes something and is not `applied` all the same."""
+
+    outcome: Outcome
+    reason: str
 
 
 class Refused(Exception):

@@ -17,8 +17,8 @@ import msgspec
 from streamflow.engine.state import KINDS, OWN, WRITTEN_ONCE, PartitionState
 
 META = "!"  # store keys that begin with it are the host's own and not part of the state
-_EXPIRY = "expiry/"
-_NEAR = 512  # expiries held in memory; a scan for each would cost a pass over all that changed
+_DUE = "due/"
+_NEAR = 512  # keys held in memory of what is due or swept; a scan for each would cost a pass over all that changed
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _DECODERS = {kind: msgspec.json.Decoder(form) for kind, form in KINDS.items()}
@@ -62,8 +62,9 @@ class Overlay:
         # written in this interval and not in the store: a deletion leaves nothing to write
         self._fresh: set[str] = set()
         self._contents: dict[str, Any] = {}  # they never change, and every command on a run needs one
-        self._near: list[str] = []  # keys of all expiries below `_beyond`, in order
-        self._beyond: str | None = _EXPIRY  # None: there are no others
+        self._near: list[str] = []  # all keys of what is due below `_beyond`, in order
+        self._beyond: str | None = _DUE  # None: there are no others
+        self._ahead: dict[str, tuple[str, list[str]]] = {}  # by kind: keys under a prefix that is being swept
         self.own: PartitionState = self.get(OWN) or PartitionState()
 
     def get(self, key: str) -> Any:
@@ -83,12 +84,12 @@ class Overlay:
             self._contents[key] = record
         return record
 
-    def expired(self, until_ms: int, changes: Mapping[str, Any]) -> str | None:
-        """The first `expiry/<ms>/<run>` with a time up to `until_ms` that `changes` does not delete, or None."""
+    def due(self, until_ms: int, changes: Mapping[str, Any]) -> str | None:
+        """The first `due/<ms>/...` with a time up to `until_ms` that `changes` does not delete, or None."""
         place = 0
         while place < len(self._near) or self._look_beyond():
             key = self._near[place]
-            if int(key[7:22]) > until_ms:
+            if int(key[4:19]) > until_ms:
                 return None
             if changes.get(key, key) is not None:
                 return key
@@ -98,12 +99,12 @@ class Overlay:
     def _look_beyond(self) -> bool:
         if self._beyond is None:
             return False
-        found = list(islice(self.keys(_EXPIRY, self._beyond), _NEAR + 1))
+        found = list(islice(self.keys(_DUE, self._beyond), _NEAR + 1))
         self._near += found[:_NEAR]
         self._beyond = found[_NEAR] if len(found) > _NEAR else None
         return bool(found)
 
-    def _note_expiry(self, key: str, record: Any) -> None:
+    def _note_due(self, key: str, record: Any) -> None:
         if self._beyond is not None and key >= self._beyond:
             return
         place = bisect_left(self._near, key)
@@ -115,6 +116,17 @@ class Overlay:
         if len(self._near) > 2 * _NEAR:
             self._beyond = self._near[_NEAR]
             del self._near[_NEAR:]
+
+    def keys_after(self, prefix: str, after: str, count: int) -> list[str]:
+        """Up to `count` keys that begin with `prefix` and are not below `after`, in order. Some may have been deleted
+        lately. For prefixes under which nothing is written any more: read ahead, and held."""
+        kind = prefix.partition("/")[0]
+        held_prefix, held = self._ahead.get(kind, ("", []))
+        place = bisect_left(held, after) if held_prefix == prefix else len(held)
+        if len(held) - place < count:
+            held, place = list(islice(self.keys(prefix, after), _NEAR + count)), 0
+            self._ahead[kind] = (prefix, held)
+        return held[place : place + count]
 
     def keys(self, prefix: str, start: str = "") -> Iterator[str]:
         """Keys of records that begin with `prefix` and are not below `start`, in order."""
@@ -145,8 +157,10 @@ class Overlay:
                 del dirty[key]
             elif key in dirty or key in self.saving or key not in absent:
                 dirty[key] = None
-            if key.startswith(_EXPIRY):
-                self._note_expiry(key, record)
+            if key.startswith(_DUE):
+                self._note_due(key, record)
+            elif record is None and key.startswith("content/"):
+                self._contents.pop(key, None)
         self.own = dirty[OWN]
 
     def capture(self) -> dict[str, bytes | None]:

@@ -9,7 +9,7 @@ from streamflow.engine.builder import DecisionBuilder, RunBuilder
 from streamflow.engine.evaluation import EvaluationContext, ParkStep
 from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
-from streamflow.engine.state import ItemState, PartitionState, StepState, done_key, item_key
+from streamflow.engine.state import ItemState, PartitionState, StepState, item_key
 from streamflow.engine.steps.attempts import Pending, fail
 from streamflow.engine.steps.items import continue_list, items_of
 from streamflow.engine.transitions import AttemptSucceeded, AttemptSuspended
@@ -97,8 +97,6 @@ def _pending(
     changes nothing."""
     run = maybe_open(builder, contents, command.run)
     if run is None:
-        if builder.get(done_key(command.run)) is not None:
-            raise Refused("duplicate", "run_ended")
         raise Refused("rejected", "run_unknown")
     step, item = run.plan.step(command.address), command.item
     state: StepState | ItemState | None = run.head.steps.get(command.address)

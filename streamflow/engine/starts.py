@@ -1,4 +1,4 @@
-"""Starting runs: which content, and what the definition says of runs that are open already."""
+"""Starting runs: by a delivered event, by a caller's request, by a step of another run."""
 
 from __future__ import annotations
 
@@ -6,67 +6,90 @@ from streamflow.definition.plan import Plan
 from streamflow.engine import commands as c
 from streamflow.engine.advance import advance
 from streamflow.engine.builder import DecisionBuilder, RunBuilder
-from streamflow.engine.effects import AppendCommand
-from streamflow.engine.marks import refuse_known_origin, refuse_long_names
-from streamflow.engine.offers import consumed_before, offer, take_early
-from streamflow.engine.outcome import Contents, Refused
-from streamflow.engine.state import KeyRecord, PartitionState, content_key, done_key, key_key, run_key
+from streamflow.engine.effects import AppendCommand, RecordRejection
+from streamflow.engine.mailbox import memory
+from streamflow.engine.mailbox.identity import REQUEST, identity
+from streamflow.engine.mailbox.records import OpenRun, Remembered
+from streamflow.engine.marks import refuse_long_names
+from streamflow.engine.outcome import Contents, Refused, Verdict
+from streamflow.engine.state import PartitionState, content_key
 from streamflow.engine.transitions import RunStarted
 from streamflow.ids import run_id
 
 
-def start_run(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.StartRun) -> None:
-    """Start a run, or offer the event to the open one, as the definition says. Raises Refused."""
-    refuse_known_origin(builder, command.origin)
-    refuse_long_names(builder, command)
-    run = run_id(builder.limits.environment, command.definition, command.key, command.event.id)
-    if builder.get(run_key(run)) is not None or builder.get(done_key(run)) is not None:
-        raise Refused("duplicate", "run_exists")
-    if command.origin is None and builder.now_ms - command.event.time_ms > builder.limits.window_ms:
+def start_run(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.StartRun) -> Verdict | None:
+    """Start a run that was asked for. Raises Refused."""
+    refuse_long_names(builder, command.key, command.event)
+    if builder.now_ms - command.event.time_ms > builder.limits.window_ms:
         raise Refused(
             "rejected",
             "too_old",
-            "expected a start asked for within the window that runs are remembered but it is older; ask again",
+            "The request is older than the time for which requests are remembered, so it may have been served. "
+            "Send a new one.",
         )
-    known: KeyRecord = builder.get(key_key(command.definition, command.key)) or KeyRecord((), ())
-    plan = _plan_of_start(builder, contents, command.start)
-    if known.open and (plan.policy == "one" or (plan.policy == "join" and command.parent is not None)):
-        raise Refused(
-            "rejected",
-            "run_open",
-            f"expected no open run of {command.definition} for this key but {known.open[0]} is open; wait for it or "
-            "cancel it",
-            {"run": known.open[0]},
+    box = builder.mailbox(command.definition, command.key)
+    name = identity(command.event.name, REQUEST, command.event.id)
+    known = memory.find(builder, box.name, name)
+    if known is not None:
+        return _repeated(builder, command, known.record.offset)
+    plan = plan_of_start(builder, contents, command.start)
+    if box.runs and plan.policy != "many":
+        first = next(iter(box.runs))
+        text = f"{first}, a run of {command.definition} for this key, is open. Wait for its end, or cancel it."
+        raise Refused("rejected", "run_open", text, {"run": first})
+    if len(box.runs) >= builder.limits.open_runs:
+        text = (
+            f"There are {len(box.runs)} open runs of {command.definition} for this key already. Use a narrower key, or "
+            "end some of them."
         )
-    if plan.policy == "join":
-        if known.open:
-            offer(builder, contents, known, command.event)
-            return
-        if consumed_before(builder, known, command.event):
-            raise Refused("duplicate", "event_seen")
-    if len(known.open) >= builder.limits.open_runs:
-        message = (
-            f"expected fewer than {builder.limits.open_runs} open runs of {command.definition} for this key; "
-            "choose a narrower key, or end some"
-        )
-        raise Refused("rejected", "too_many_open", message, {"open": len(known.open)})
-    builder.put(key_key(command.definition, command.key), KeyRecord((*known.open, run), known.finished))
-    drafted = RunBuilder(builder, plan, None)
-    drafted.record(
-        RunStarted(
-            trigger=command.trigger,
-            event=command.event,
-            sha=command.start.sha256,
-            revision=command.start.engine_revision,
-            parent=command.parent,
-            at=command.start.log_offset,
-            trace=command.trace,
-        ),
-        run=run,
-        key=command.key,
+        raise Refused("rejected", "too_many_open", text, {"open": len(box.runs)})
+    record = Remembered(outcome="started", offset=builder.offset, last=builder.offset, at_ms=builder.now_ms)
+    memory.remember(builder, "seen", box.name, name, record, None)
+    begin_run(
+        builder, plan, command.start, command.key, command.event, _run_id(builder, command), parent=command.parent
     )
-    take_early(drafted)
+    return None
+
+
+def begin_run(
+    builder: DecisionBuilder,
+    plan: Plan,
+    start: c.DefinitionRef,
+    key: str,
+    event: c.Event,
+    run: str,
+    *,
+    trigger: str = "",
+    parent: c.Parent | None = None,
+) -> None:
+    """Begin the run `run`, which is allowed to."""
+    builder.mailbox(plan.name, key).runs[run] = OpenRun(run, builder.offset)
+    drafted = RunBuilder(builder, plan, None)
+    fact = RunStarted(
+        trigger=trigger,
+        event=event,
+        sha=start.sha256,
+        revision=start.engine_revision,
+        parent=parent,
+        at=start.log_offset,
+        offset=builder.offset,
+        trace=builder.trace,
+    )
+    drafted.record(fact, run=run, key=key)
+    builder.pins.append((start.sha256, start.engine_revision, 1))
     advance(drafted)
+
+
+def plan_of_start(builder: DecisionBuilder, contents: Contents, start: c.DefinitionRef) -> Plan:
+    """The plan of what a start names, whose content is copied into the state. Raises Refused."""
+    content: str | None = builder.get(content_key(start.sha256))
+    if content is None:
+        content = contents.content(start)
+        if content is None:
+            text = f"`definitions` has no content {start.sha256[:12]}. Publish it again."
+            raise Refused("dead", "unknown_definition", text)
+        builder.put(content_key(start.sha256), content)
+    return contents.plan(start.sha256, content)
 
 
 def answer_parent(parent: c.Parent, cause: str, code: str, message: str) -> AppendCommand:
@@ -84,15 +107,18 @@ def answer_parent(parent: c.Parent, cause: str, code: str, message: str) -> Appe
     return AppendCommand(parent.key, failed)
 
 
-def _plan_of_start(builder: DecisionBuilder, contents: Contents, start: c.DefinitionRef) -> Plan:
-    content: str | None = builder.get(content_key(start.sha256))
-    if content is None:
-        content = contents.content(start)
-        if content is None:
-            raise Refused(
-                "dead",
-                "unknown_definition",
-                f"expected content {start.sha256[:12]} in definitions but it is not there; publish it again",
-            )
-        builder.put(content_key(start.sha256), content)
-    return contents.plan(start.sha256, content)
+def _run_id(builder: DecisionBuilder, command: c.StartRun) -> str:
+    if command.parent is None:
+        return builder.run_id(command.definition, command.key)
+    return run_id(builder.limits.environment, command.definition, command.key, command.event.id)
+
+
+def _repeated(builder: DecisionBuilder, command: c.StartRun, offset: int) -> Verdict:
+    """The answer to a request that was served before: the run that it started."""
+    if command.parent is None and offset != builder.offset:
+        run = builder.run_id(command.definition, command.key, offset)
+        text = f"This request has started {run} before. Send a new request to start another run."
+        builder.effects.append(
+            RecordRejection(command_id=command.id, code="run_exists", message=text, run=run, state={"run": run})
+        )
+    return Verdict("duplicate", "run_exists")

@@ -5,17 +5,15 @@ Many small records rather than one blob a run: a record is written when it chang
 
     own                          the partition itself: applied offset, partition time, counts, watermarks
     content/<sha>                a definition that a start named (law pinned-content)
-    mark/<topic id>/<partition>  what has been applied of one source partition
-    key/<definition>/<key>       the open and the remembered runs of a business key
+    mark/<topic id>/<partition>  the offset that ingress has committed of one source partition
     run/<run>                    the head of an open run
     out/<run>/<address>             the output of a step, written once; step `` is the event that started the run
     out/<run>/<address>/<item>      the output of one item of a list
     list/<run>/<address>/<n>        a hundred items of a list
     item/<run>/<address>/<item>     an item that has begun and not succeeded
     timer/<due ms>/<run>/<address>  an armed timer (with /<item>: of an item), in the order they fall due
-    early/<definition>/<key>     events that are kept for the next run of a business key
-    done/<run>                   a finished run, remembered for a window
-    expiry/<ms>/<run or early>   when it is forgotten
+
+The records of mailboxes are in `mailbox.records`.
 """
 
 from __future__ import annotations
@@ -25,11 +23,19 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from streamflow.engine.commands import Event, Parent
+from streamflow.engine.commands import Parent
+from streamflow.engine.mailbox.buckets import Memories
+from streamflow.engine.mailbox.records import Box, Mail, Remembered
 
 OWN = "own"
 LIST_CHUNK = 100  # items of a list in one record: reading one item decodes a chunk
-WRITTEN_ONCE = ("out/", "timer/", "list/")  # never written again under the same key before they are deleted
+WRITTEN_ONCE = (
+    "out/",
+    "timer/",
+    "list/",
+    "mail/",
+    "due/",
+)  # never written again under the same key before they are deleted
 
 
 def content_key(sha: str) -> str:
@@ -38,10 +44,6 @@ def content_key(sha: str) -> str:
 
 def mark_key(topic_id: str, partition: int) -> str:
     return f"mark/{topic_id}/{partition}"
-
-
-def key_key(definition: str, key: str) -> str:
-    return f"key/{definition}/{key}"
 
 
 def run_key(run: str) -> str:
@@ -66,18 +68,6 @@ def item_out_key(run: str, address: str, item: int) -> str:
 
 def list_key(run: str, address: str, chunk: int) -> str:
     return f"list/{run}/{address}/{chunk}"
-
-
-def done_key(run: str) -> str:
-    return f"done/{run}"
-
-
-def early_key(definition: str, key: str) -> str:
-    return f"early/{definition}/{key}"
-
-
-def expiry_key(at_ms: int, what: str) -> str:
-    return f"expiry/{at_ms:015d}/{what}"
 
 
 class ChildRef(Struct, frozen=True):
@@ -166,6 +156,9 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     inputs_not_ready: tuple[str, ...] = ()
     """Steps that its input names and that had not ended at the first attempt: no attempt sees their outputs."""
 
+    since_offset: int | None = None
+    """Of a wait with `since: here`: the offset in `commands` at which it began."""
+
 
 class ItemState(Struct, frozen=True, omit_defaults=True):
     """The state of an item that has begun and not succeeded."""
@@ -184,17 +177,6 @@ class ItemState(Struct, frozen=True, omit_defaults=True):
 
     child: ChildRef | None = None
     """The child run that it waits for."""
-
-
-class KeptEvent(Struct, frozen=True, omit_defaults=True):
-    """An event ahead of its wait. Without `until_ms` it is kept until the run ends: the run was parked, which no clock
-    counts."""
-
-    event: Event
-    until_ms: int | None = None
-
-    def lasts(self, at_ms: int) -> bool:
-        return self.until_ms is None or self.until_ms >= at_ms
 
 
 class Ending(Struct, frozen=True, omit_defaults=True):
@@ -243,12 +225,6 @@ class RunState(Struct, frozen=True, omit_defaults=True):
     steps: dict[str, StepState]
     """The steps that have begun or were skipped, by address."""
 
-    seen: tuple[str, ...]
-    """Ids of the events that started it, that it consumed or that it keeps."""
-
-    kept: tuple[KeptEvent, ...] = ()
-    """Events ahead of their wait."""
-
     parent: Parent | None = None
     """The step of another run that waits for this one."""
 
@@ -270,29 +246,6 @@ class RunState(Struct, frozen=True, omit_defaults=True):
         return any(step.status == "parked" for step in self.steps.values())
 
 
-class KeyRecord(Struct, frozen=True):
-    """Runs of one business key: open ones, oldest first, and the latest finished ones that are still remembered."""
-
-    open: tuple[str, ...]
-    finished: tuple[str, ...]
-
-
-class FinishedRun(Struct, frozen=True):
-    definition: str
-    key: str
-    seq: int
-    ended: str
-    at_ms: int
-    seen: tuple[str, ...]
-
-
-class SourceMark(Struct, frozen=True):
-    """Below `committed` everything is applied; above it, what `applied` lists by (offset, tag)."""
-
-    committed: int
-    applied: tuple[tuple[int, str], ...]
-
-
 class Timer(Struct, frozen=True, omit_defaults=True):
     """An armed timer."""
 
@@ -307,13 +260,6 @@ class Timer(Struct, frozen=True, omit_defaults=True):
 
     item: int | None = None
     """The item of a list that it is for."""
-
-
-class Expiry(Struct, frozen=True, omit_defaults=True):
-    """What is forgotten at its time: a finished run, or (by its key) the events kept for a business key."""
-
-    run: str = ""
-    early: str = ""
 
 
 class Counts(Struct, frozen=True):
@@ -342,6 +288,13 @@ class Watermark(Struct, frozen=True):
         return max(self.floor_ms, min(self.at_ms.values(), default=0))
 
 
+class PinnedContent(Struct, frozen=True, array_like=True):
+    """How a copied content is used."""
+
+    open_runs: int
+    used_ms: int  # when a run of it last began or ended
+
+
 class PartitionState(Struct, frozen=True):
     """The partition's own record."""
 
@@ -364,26 +317,37 @@ class PartitionState(Struct, frozen=True):
     """How many open runs are parked."""
 
     topic_id: str = ""
-    """The id of the topic `commands` that this state was made from."""
+    """The id of the topic `commands` that this state was made from; it is in run ids."""
 
-    revisions: tuple[str, ...] = ()
-    """The revisions of the engine that runs were started with. A worker that does not know one of them leaves the
-    partition to others."""
+    revisions: dict[str, int] = {}
+    """Open runs by the revision of the engine that they were started with. A worker that does not know one of them
+    leaves the partition to others."""
+
+    partition: int = 0
+    """The number of the partition; it is in run ids."""
+
+    memories: Memories = Memories()
+    """The buckets of what is known of events."""
+
+    contents: dict[str, PinnedContent] = {}
+    """How the contents in this state are used, by sha256."""
 
 
 KINDS: dict[str, Any] = {
     "own": PartitionState,
     "content": str,
-    "mark": SourceMark,
-    "key": KeyRecord,
+    "mark": int,
     "run": RunState,
     "out": Any,
     "list": tuple[Any, ...],
     "item": ItemState,
     "timer": Timer,
-    "done": FinishedRun,
-    "early": tuple[KeptEvent, ...],
-    "expiry": Expiry,
+    "box": Box,
+    "mail": Mail,
+    "due": int,
+    "seen": Remembered,
+    "trail": Remembered,
+    "tally": dict[str, int],
 }
 
 
@@ -393,5 +357,9 @@ class StateView(Protocol):
     def get(self, key: str) -> Any:
         """The record under `key`, decoded, or None."""
 
-    def expired(self, until_ms: int, changes: Mapping[str, Any]) -> str | None:
-        """The first `expiry/<ms>/<run>` with a time up to `until_ms` that `changes` does not delete, or None."""
+    def due(self, until_ms: int, changes: Mapping[str, Any]) -> str | None:
+        """The first `due/<ms>/...` with a time up to `until_ms` that `changes` does not delete, or None."""
+
+    def keys_after(self, prefix: str, after: str, count: int) -> list[str]:
+        """Up to `count` keys that begin with `prefix` and are not below `after`, in order. Some may have been deleted
+        lately."""

@@ -38,31 +38,41 @@ class RunStarted(Struct, frozen=True, omit_defaults=True):
     trace: str | None = None
     """The W3C traceparent of what started it."""
 
+    offset: int = 0
+    """The offset of the start command in `commands`."""
 
-class WaitStarted(Struct, frozen=True):
-    """The step waits for one of `events`, until `due_ms` (None: for ever)."""
+
+class WaitStarted(Struct, frozen=True, omit_defaults=True):
+    """The step waits for one of several events."""
 
     events: tuple[str, ...]
+    """Their names, sorted."""
+
     due_ms: int | None
+    """Until when, in epoch milliseconds; None: forever."""
+
+    since_offset: int | None = None
+    """With `since: here`: only events that were delivered after this offset in `commands` count."""
 
 
-class WaitSatisfied(Struct, frozen=True):
-    """`event` came; the wait's outcome is the clause it met."""
+class WaitSatisfied(Struct, frozen=True, omit_defaults=True):
+    """The wait has claimed an event."""
 
     outcome: str
+    """The clause that accepted the event."""
+
     event: Event
+    """The event; its name, source and id identify it."""
+
+    offset: int = 0
+    """The offset of the delivery of the event in `commands`."""
+
+    is_copy: bool = False
+    """Whether the wait took a copy (`take: every`); else it consumed the event."""
 
 
 class WaitTimedOut(Struct, frozen=True):
     due_ms: int
-
-
-class EventKept(Struct, frozen=True):
-    """`event` came ahead of its wait, and is kept until `until_ms` (None: the run is parked, and a wait after that may
-    have it)."""
-
-    event: Event
-    until_ms: int | None
 
 
 class BranchChosen(Struct, frozen=True):
@@ -323,7 +333,7 @@ class StepsSkipped(Struct, frozen=True):
 
 class StepParked(Struct, frozen=True):
     """The step cannot go on; a person retries it, skips it, or fails the run. `at` names the part of the step that
-    failed. What the run keeps is kept for as long as that takes."""
+    failed."""
 
     code: str
     at: str
@@ -356,7 +366,6 @@ Fact = (
     | WaitStarted
     | WaitSatisfied
     | WaitTimedOut
-    | EventKept
     | BranchChosen
     | ValuesSet
     | EventEmitted

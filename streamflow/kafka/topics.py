@@ -22,8 +22,9 @@ COMMANDS = "commands"
 RUNS = "runs"
 STATE = "state"
 DEAD_LETTERS = "dead-letters"
+UNCLAIMED = "unclaimed"
 AUDIT = "audit"
-_FIXED = (DEFINITIONS, COMMANDS, RUNS, STATE, DEAD_LETTERS, AUDIT)
+_FIXED = (DEFINITIONS, COMMANDS, RUNS, STATE, DEAD_LETTERS, UNCLAIMED, AUDIT)
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
@@ -107,6 +108,8 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
             many,
             _compacted(wanted.tombstone_retention_hours * _HOUR_MS, segment_ms=_DAY_MS, segment_bytes=64 << 20),
         ),
+        # As `runs`: by business key. What nobody took, for those who ask where an event went.
+        _topic(settings, UNCLAIMED, many, _deleted(wanted.unclaimed_retention_hours * _HOUR_MS)),
         # One partition each: operators and auditors read them in one order, and 20,000 records a second are plenty for
         # both.
         _topic(settings, DEAD_LETTERS, 1, _deleted(wanted.dead_letters_retention_hours * _HOUR_MS)),

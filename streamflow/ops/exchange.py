@@ -21,7 +21,8 @@ from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.topics import DEAD_LETTERS, RUNS, topic_name
 from streamflow.ops.reading import Reading
-from streamflow.ops.requests import Answer, append, producer, refusal
+from streamflow.ops.requests import Answer, producer, refusal
+from streamflow.ops.requests import append as append_command
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.transitions import decode_transition
@@ -73,13 +74,17 @@ class Exchange:
         for the broker only.
 
         Raises OperationError when the broker does not take it."""
+        return self.append(command, key=key, partition=partition, for_s=for_s)[0]
+
+    def append(self, command: Command, *, key: str, partition: int, for_s: float) -> tuple[Answering, int]:
+        """As `ask`; with the offset of the command."""
         answer = self.expect(command.id, for_s)
         try:
             with self._lock:
                 if self._producer is None:
                     self._producer = producer(self._settings)
                 made = self._producer
-            offset = append(self._settings, made, command, key, partition)
+            offset = append_command(self._settings, made, command, key, partition)
         except BaseException:
             with self._lock:
                 self._waiting.pop(command.id, None)
@@ -87,7 +92,7 @@ class Exchange:
         with self._lock:
             if command.id in self._waiting:
                 self._waiting[command.id].place = (str(partition), str(offset))
-        return answer
+        return answer, offset
 
     def expect(self, command: str, for_s: float) -> Answering:
         """What will become of the command with this id, or what became of it if it was asked for here lately: an

@@ -12,7 +12,7 @@ from streamflow.definition.content import read_content
 from streamflow.definition.model import Definition
 from streamflow.engine.commands import DefinitionRef, Event, StartRun
 from streamflow.errors import Rejected
-from streamflow.ids import run_id
+from streamflow.ids import run_id, start_place
 from streamflow.kafka.definitions import Snapshot
 from streamflow.operations.schema import first_fault
 from streamflow.ops.requests import new_id
@@ -23,11 +23,10 @@ _LONGEST_NAME = 400  # bytes; the engine refuses longer ones
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A start that may be appended: its command, the id that its run will have, and the version that it names. `named`:
-    it was asked for with an id, so that it may have been asked for before."""
+    """A start that may be appended: its command, and the version that it names. `named`: it was asked for with an id,
+    so that it may have been asked for before."""
 
     command: StartRun
-    run: str
     version: str
     named: bool
 
@@ -56,10 +55,23 @@ def request(
         definition=name,
         key=key,
         start=DefinitionRef(sha, offset, log.revision),
-        trigger="",
         event=Event(name=stands_for, id=command_id, time_ms=time.time_ns() // 1_000_000, data=data),
     )
-    return Request(command, run_id(log.environment, name, key, command_id), version, id is not None)
+    return Request(command, version, id is not None)
+
+
+def run_of(request: Request, environment: str, topic_id: str, partition: int, offset: int) -> str:
+    """The id of the run that a request starts, once its command is at `offset` of a partition of `commands`, the topic
+    with `topic_id`; unless it was asked for under the same id before."""
+    command = request.command
+    return run_id(environment, command.definition, command.key, start_place(topic_id, partition, offset))
+
+
+def started_before(error: Rejected) -> str:
+    """The run that a request under the same id has started. Raises `error` when that is not why it was refused."""
+    if error.code != "run_exists":
+        raise error
+    return str(error.facts["run"])
 
 
 def _published(log: Snapshot, reference: str) -> tuple[str, str, str]:

@@ -99,7 +99,8 @@ class EngineHost:
         await self._producer.start()
         self._topics = UserTopics(self._user_producer())
         await self._topics.producer.start()
-        for role in (topics.COMMANDS, topics.RUNS, topics.DEAD_LETTERS):  # metadata now, not at the first run
+        # metadata now, not at the first run
+        for role in (topics.COMMANDS, topics.RUNS, topics.DEAD_LETTERS, topics.UNCLAIMED):
             await self._producer.partitions_for(self._names[role])
         self._connected.set()
 

@@ -47,6 +47,8 @@ class Plans:
             environment=self._log.environment,
             transitions=fixed["transitions_per_command"],
             kept_events=fixed["kept_events"],
+            mailbox_bytes=fixed["kept_bytes"],
+            open_runs=fixed["open_runs"],
             window_ms=fixed["window_hours"] * 3_600_000,
             record_bytes=fixed["record_bytes"],
             items=fixed["items"],

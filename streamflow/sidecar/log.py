@@ -5,25 +5,38 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from streamflow.engine.commands import Command
 from streamflow.engine.transitions import Transition
 from streamflow.ids import partition_of
+from streamflow.kafka.admin import Admin
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log, register_operation, unregister_operation
 from streamflow.kafka.serving import presence
+from streamflow.kafka.topics import COMMANDS, topic_name
 from streamflow.operations.plugin import Registration
 from streamflow.ops.approvals import Approvals, OpenApproval
 from streamflow.ops.exchange import Exchange
 from streamflow.ops.history import find_history, partition_of_known_run
 from streamflow.ops.operations import described
 from streamflow.ops.requests import Answer
+from streamflow.ops.starts import Request, run_of
 from streamflow.settings import Settings
 
 _MOMENT_S = 0.5  # reading all definitions takes a tenth of a second
 _LATE_S = 3.0  # what is older is not given to anybody, although somebody reads it anew
 REMEMBER_S = 60.0  # for how long an answer is listened for, although nobody may ask for it
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A start that is appended. `run` is the id of its run, unless it was asked for under the same id before; `answer`
+    is what will become of it."""
+
+    run: str
+    answer: Future[Answer]
 
 
 class Log(Protocol):
@@ -32,6 +45,9 @@ class Log(Protocol):
     async def ask(self, command: Command, *, key: str = "") -> Future[Answer]:
         """Appends `command` under the business key, if it is known; what will become of it. Raises Rejected if the run
         in it is no run id."""
+
+    async def start(self, request: Request) -> Started:
+        """Appends a start."""
 
     async def expect(self, command: str) -> Future[Answer]:
         """What will become, or lately became, of the command with this id: an Answer, or the Rejected that it was
@@ -66,6 +82,7 @@ class KafkaLog:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._exchange = Exchange(settings)
+        self._commands_id: str | None = None
         self._approvals = Approvals()
         self._reading = asyncio.Lock()
         self._definitions: tuple[Snapshot | None, float] = None, 0.0
@@ -77,6 +94,18 @@ class KafkaLog:
             else partition_of_known_run(self._settings, getattr(command, "run", ""))
         )
         return await asyncio.to_thread(self._exchange.ask, command, key=key, partition=partition, for_s=REMEMBER_S)
+
+    async def start(self, request: Request) -> Started:
+        return await asyncio.to_thread(self._start, request)
+
+    def _start(self, request: Request) -> Started:
+        key = request.command.key
+        partition = partition_of(key, self._settings.topics.partitions)
+        if self._commands_id is None:
+            name = topic_name(self._settings, COMMANDS)
+            self._commands_id = Admin(self._settings).topic_ids([name])[name]
+        answer, offset = self._exchange.append(request.command, key=key, partition=partition, for_s=REMEMBER_S)
+        return Started(run_of(request, self._settings.environment, self._commands_id, partition, offset), answer)
 
     async def expect(self, command: str) -> Future[Answer]:
         return await asyncio.to_thread(self._exchange.expect, command, REMEMBER_S)

@@ -14,7 +14,7 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.ops.exchange import UNANSWERED
 from streamflow.ops.history import described
 from streamflow.ops.requests import new_id
-from streamflow.ops.starts import request
+from streamflow.ops.starts import request, started_before
 from streamflow.sidecar.log import Log, heard
 from streamflow.sidecar.state import LogOf
 
@@ -67,7 +67,8 @@ class StepOf(_Body):
 
 @router.post("", status_code=202)
 async def start(body: StartRequest, log: LogOf) -> Asked:
-    """Asks for a run. Its id is known at once; it begins when the engine has applied the command."""
+    """Asks for a run. Its id is known at once; it begins when the engine has applied the command. With an id the answer
+    waits for the engine: the request may have been served before."""
     try:
         found = request(await log.definitions(), body.definition, key=body.key, data=body.input, id=body.id)
     except Rejected as error:
@@ -75,8 +76,16 @@ async def start(body: StartRequest, log: LogOf) -> Asked:
             raise
         # It may have been published this moment.
         found = request(await log.definitions(fresh=True), body.definition, key=body.key, data=body.input, id=body.id)
-    await log.ask(found.command, key=body.key)
-    return Asked(command=found.command.id, run=found.run)
+    started = await log.start(found)
+    run = started.run
+    if found.named:
+        try:
+            answer = await heard(started.answer, _WAIT_S)
+        except Rejected as error:
+            run = started_before(error)
+        else:
+            run = answer.transitions[0].run if answer is not None else run
+    return Asked(command=found.command.id, run=run)
 
 
 @router.get("/{run}")

@@ -38,7 +38,7 @@ from streamflow.engine.effects import PrintLine
 from streamflow.engine.state import PartitionState, RunState, run_key
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
-from streamflow.ids import partition_of, partition_of_run, run_id
+from streamflow.ids import partition_of, partition_of_run, run_id, start_place
 from streamflow.simulation.clock import START_MS, Clock
 from streamflow.simulation.definitions import Definitions, Reader
 from streamflow.simulation.ingress import Ingress
@@ -141,20 +141,18 @@ class Simulation:
 
     def start(self, definition: str, data: Any, *, key: str, id: str) -> str:
         """Ask for a run of the newest version of `definition`, as a caller of the API does; the id that the run will
-        have."""
+        have, unless it was asked for under this id before."""
         live = next(found for found in self.definitions.published() if found.plan.name == definition and found.newest)
         event = Event(name="", id=id, time_ms=self.clock.now_ms, data=data)
-        self.append(
-            StartRun(
-                id=f"start/{id}",
-                definition=definition,
-                key=key,
-                start=DefinitionRef(live.plan.sha, live.at),
-                trigger="",
-                event=event,
-            )
+        command = StartRun(
+            id=f"start/{id}", definition=definition, key=key, start=DefinitionRef(live.plan.sha, live.at), event=event
         )
-        return run_id(self.limits.environment, definition, key, id)
+        return self.run_of(self.append(command), definition, key)
+
+    def run_of(self, start: Stored, definition: str, key: str) -> str:
+        """The id of the run that a start command starts."""
+        place = start_place(self.log.topics[COMMANDS].id, start.partition, start.offset)
+        return run_id(self.limits.environment, definition, key, place)
 
     def cancel(self, run: str, reason: str = "") -> None:
         self.append(CancelRun(f"cancel/{run}", run, reason))

@@ -27,6 +27,7 @@ class Attributes(NamedTuple):
     time: str | None = None
     content_type: str = ""
     trace: str | None = None
+    source: str | None = None
 
 
 NO_ATTRIBUTES = Attributes()
@@ -47,6 +48,7 @@ def binary(headers: Mapping[str, bytes]) -> Attributes:
         _text(headers, "ce_time"),
         media_type(_text(headers, "content-type") or _text(headers, "ce_datacontenttype") or ""),
         _trace(_text(headers, "traceparent")) or _trace(_text(headers, "ce_traceparent")),
+        _text(headers, "ce_source"),
     )
 
 
@@ -87,6 +89,7 @@ def structured(envelope: Any, trace: str | None) -> tuple[Attributes, Any]:
         time,
         media_type(content),
         _trace(parent if isinstance(parent, str) else trace),
+        envelope["source"],
     ), data
 
 

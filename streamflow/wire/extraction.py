@@ -138,7 +138,7 @@ _SCALARS = frozenset({str, int, bool})
 class _Rule:
     """One event of the catalog, compiled."""
 
-    __slots__ = ("_checks", "_id", "_key", "_spec", "_time", "_validator", "name")
+    __slots__ = ("_checks", "_id", "_key", "_source", "_spec", "_time", "_validator", "name")
 
     def __init__(self, index: int, spec: EventSpec, compile_expression: CompileExpression) -> None:
         self.name = spec.name
@@ -146,6 +146,7 @@ class _Rule:
         self._checks = _checks(spec, compile_expression)
         self._id = _location(spec.id) if spec.id else None
         self._time = _location(spec.time) if spec.time else None
+        self._source = spec.source or ""
         self._key = _location(spec.key) if spec.key else _record_key
         self._validator = jsonschema_rs.validator_for(spec.schema_, retriever=_no_retrieval) if spec.schema_ else None
 
@@ -162,6 +163,7 @@ class _Rule:
         data = decoded.data
         if self._validator is not None:
             self._validate(data)
+        id_: str | None
         if self._id is not None:
             id_ = _scalar_text(self._id(decoded))
             if not id_:
@@ -170,12 +172,20 @@ class _Rule:
                     "expected the event's id where the catalog says but found none; correct the record or the catalog",
                 )
         else:
-            id_ = attributes.id or f"{topic_id}/{record.partition}/{record.offset}"
+            id_ = attributes.id
+        source = attributes.source or self._source
+        if not id_:  # the record's own place: read again it is the same event, sent again it is another
+            id_, source = f"{topic_id}/{record.partition}/{record.offset}", ""
         time_ms = record.timestamp_ms
         if self._time is not None or attributes.time is not None:
             time_ms = epoch_ms(attributes.time if self._time is None else self._time(decoded))
         event = Event(
-            name=self.name, id=id_, time_ms=time_ms, data=data, limit_time_ms=self._limit_time_ms(record, time_ms)
+            name=self.name,
+            id=id_,
+            time_ms=time_ms,
+            data=data,
+            limit_time_ms=self._limit_time_ms(record, time_ms),
+            source=source,
         )
         return Occurrence(self._spec, event, _scalar_text(self._key(decoded)) or None, attributes.trace)
 

@@ -34,7 +34,8 @@ def rfc3339(at_ms: int) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _source(definition: str) -> bytes:
+def source_of(definition: str) -> bytes:
+    """The CloudEvents source of what a definition gives rise to."""
     return f"/streamflow/definitions/{definition}".encode()
 
 
@@ -45,7 +46,7 @@ def encode_transition(transition: Transition, trace: str | None) -> tuple[bytes,
     """(key, value, headers) of a transition's record."""
     headers = [
         ("ce_id", f"{transition.run}/{transition.seq}".encode()),
-        ("ce_source", _source(transition.definition)),
+        ("ce_source", source_of(transition.definition)),
         _SPECVERSION,
         ("ce_time", rfc3339(transition.at_ms)),
         ("ce_type", _TYPES[type(transition.data)]),
@@ -91,7 +92,7 @@ def encode_event(effect: PublishEvent) -> tuple[bytes, bytes, Headers]:
     """(key, value, headers) of an event that a run emits."""
     headers = [
         ("ce_id", effect.id.encode()),
-        ("ce_source", _source(effect.definition)),
+        ("ce_source", source_of(effect.definition)),
         _SPECVERSION,
         ("ce_streamflowrun", effect.run.encode()),
         ("ce_time", rfc3339(effect.at_ms)),

@@ -118,7 +118,7 @@ def measure(stage: Stage) -> list[Row]:
     ]
 
 
-def _starts(name: str, count: int, start: c.DefinitionRef, until: str) -> Iterator[c.StartRun]:
+def _starts(name: str, count: int, start: c.DefinitionRef, until: str) -> Iterator[c.Deliver]:
     for number in range(count):
         key = f"{name}-{number}"
         event = c.Event(
@@ -127,7 +127,15 @@ def _starts(name: str, count: int, start: c.DefinitionRef, until: str) -> Iterat
             time_ms=int(time.time() * 1000),
             data={"id": key, "until": until, "context": _CONTEXT},
         )
-        yield c.StartRun(id=key, definition="bench-waiting", key=key, start=start, trigger="placed", event=event)
+        yield c.Deliver(
+            id=key,
+            definition="bench-waiting",
+            key=key,
+            event=event,
+            origin=c.Origin(topic_id=f"bench-{name}", partition=0, offset=number, committed=0),
+            start=start,
+            trigger="placed",
+        )
 
 
 def _all_fired(world: World, count: int) -> float:

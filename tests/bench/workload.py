@@ -59,36 +59,38 @@ def catalog(topic: str = "bench") -> str:
     return "events:\n" + "\n".join(lines) + "\n"
 
 
-def start(number: int, sha: str, offset: int) -> c.StartRun:
+def start(number: int, sha: str, offset: int) -> c.Deliver:
     """The command that starts run `number`."""
     key = f"k{number}"
     event = c.Event(
         name="bench.placed", id=f"e{number}", time_ms=int(time.time() * 1000), data={"id": key, "amount": 5, **CONTEXT}
     )
-    return c.StartRun(
+    origin = c.Origin(topic_id="bench-placed", partition=0, offset=number, committed=0)
+    return c.Deliver(
         id=f"s{number}",
         definition="bench-two",
         key=key,
+        event=event,
+        origin=origin,
         start=c.DefinitionRef(sha, offset),
         trigger="placed",
-        event=event,
     )
 
 
-def delivery(number: int) -> c.DeliverEvent:
+def delivery(number: int) -> c.Deliver:
     """The command that ends run `number`."""
     key = f"k{number}"
-    return c.DeliverEvent(
+    event = c.Event(name="bench.paid", id=f"p{number}", time_ms=int(time.time() * 1000), data={"id": key, "amount": 10})
+    return c.Deliver(
         id=f"d{number}",
         definition="bench-two",
         key=key,
-        event=c.Event(
-            name="bench.paid", id=f"p{number}", time_ms=int(time.time() * 1000), data={"id": key, "amount": 10}
-        ),
+        event=event,
+        origin=c.Origin(topic_id="bench-paid", partition=0, offset=number, committed=0),
     )
 
 
-def commands(runs: int, sha: str, offset: int) -> Iterator[c.StartRun | c.DeliverEvent]:
+def commands(runs: int, sha: str, offset: int) -> Iterator[c.Deliver]:
     """Both commands of every run, the second one 5,000 runs later."""
     for first in range(0, runs, _BLOCK):
         block = range(first, min(first + _BLOCK, runs))
@@ -96,7 +98,7 @@ def commands(runs: int, sha: str, offset: int) -> Iterator[c.StartRun | c.Delive
         yield from (delivery(number) for number in block)
 
 
-def append(bootstrap: str, topic: str, records: Iterator[c.StartRun | c.DeliverEvent]) -> int:
+def append(bootstrap: str, topic: str, records: Iterator[c.Deliver]) -> int:
     """Appends commands in order, each to the partition of its key; how many. Raises Failed when one was refused."""
     errors: list[str] = []
 

@@ -22,7 +22,7 @@ def a_world() -> Recorded:
     is a dead letter."""
     made = _Maker()
     event = {"name": "placed", "id": "e1", "time_ms": T0, "data": {"x": 1}}
-    origin = {"topic_id": "source-id", "partition": 0, "offset": 0, "committed": 0, "tag": "t1"}
+    origin = {"topic_id": "source-id", "partition": 0, "offset": 0, "committed": 0}
     start = {"sha256": SHA, "log_offset": 0, "engine_revision": "r"}
     made.record(SOURCE, T0, KEY, {"id": "e1"})
     made.record(SOURCE, T0, KEY, {"id": "e2"})
@@ -33,7 +33,7 @@ def a_world() -> Recorded:
     made.command(
         0,
         {
-            "kind": "StartRun",
+            "kind": "Deliver",
             "id": START,
             "definition": "d",
             "key": KEY,
@@ -106,6 +106,7 @@ class _Maker:
             "p.state",
             "p.tasks.default",
             "p.dead-letters",
+            "p.unclaimed",
             "p.definitions",
             SOURCE,
             TARGET,
@@ -165,5 +166,6 @@ class _Maker:
         }
         self.record("p.state", T0, "own", own)
         self.record("p.state", T0, f"run/{RUN}", head | {"steps": steps})
-        self.record("p.state", T0, f"key/d/{KEY}", {"open": [RUN], "finished": []})
+        self.record("p.state", T0, f"box/d/{len(KEY)}:{KEY}", [[[RUN, 0, []]], [], False])
+        self.record("p.state", T0, "tally/d", {"placed/delivered": 1, "placed/started": 1})
         self.record("p.state", T0, f"out/{RUN}/book", {"b": 2})

@@ -108,7 +108,7 @@ def transition(kind: str, **fields: Any) -> Callable[[Record], bool]:
 
 def of_simulation(simulation: Simulation) -> Recorded:
     """What a simulation that has come to rest would leave on a broker."""
-    ours = {"commands", "runs", "dead-letters"}
+    ours = {"commands", "runs", "dead-letters", "unclaimed"}
     topics: dict[str, Partitions] = {}
     for name, topic in simulation.log.topics.items():
         full = f"{Recorded.prefix}{name}" if name in ours or name.startswith("tasks.") else name

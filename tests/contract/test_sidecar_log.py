@@ -16,7 +16,7 @@ from streamflow.errors import Rejected
 from streamflow.kafka.publication import publish
 from streamflow.operations.plugin import Registration
 from streamflow.ops.requests import Answer
-from streamflow.ops.starts import request
+from streamflow.ops.starts import request, started_before
 from streamflow.settings import Settings, Topics
 from streamflow.sidecar.log import KafkaLog, Log, heard
 from tests.integration.workers import make_bench
@@ -68,9 +68,10 @@ async def begun(
 ) -> tuple[str, str, Answer]:
     """A run that has begun: its id, the id of its command, and the answer."""
     found = request(await log.definitions(), definition, key=key or f"K-{uuid.uuid4()}", data={"amount": 5}, id=id)
-    answer = await heard(await log.ask(found.command, key=found.command.key), 20)
+    started = await log.start(found)
+    answer = await heard(started.answer, 20)
     assert answer is not None
-    return found.run, found.command.id, answer
+    return started.run, found.command.id, answer
 
 
 def test_a_start_is_answered_by_what_it_did(run: Run) -> None:
@@ -140,9 +141,11 @@ def test_the_same_start_twice_is_one_run(run: Run) -> None:
             data={"amount": 5},
             id=(await log.history(first))[0].cause.removeprefix("request/"),
         )
-        await log.ask(found.command, key="twice")
+        again = await log.start(found)
 
-        assert found.run == first
+        with pytest.raises(Rejected) as caught:
+            await heard(again.answer, 20)
+        assert started_before(caught.value) == first
         cancelled = await heard(await log.ask(CancelRun(f"c/{uuid.uuid4()}", first)), 20)
         assert cancelled is not None
         assert [one.seq for one in await log.history(first)] == [1, 2, 3]

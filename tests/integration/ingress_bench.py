@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.model import Definition
-from streamflow.engine.commands import Command, DeliverEvent, StartRun
+from streamflow.engine.commands import Command, Deliver
 from streamflow.kafka import publication
 from streamflow.settings import Settings
 from streamflow.wire.codec import decode_command
@@ -228,28 +228,35 @@ def by_path(topic: str, name: str, **fields: Any) -> dict[str, Any]:
     }
 
 
-def starts(commands: list[Command]) -> list[StartRun]:
-    return [command for command in commands if isinstance(command, StartRun)]
+def starts(commands: list[Command]) -> list[Deliver]:
+    return [command for command in deliveries(commands) if command.start is not None]
+
+
+def deliveries(commands: list[Command]) -> list[Deliver]:
+    return [command for command in commands if isinstance(command, Deliver)]
+
+
+def kind_of(command: Deliver) -> str:
+    return "deliver" if command.start is None else "start"
 
 
 def applied(commands: list[Message]) -> list[tuple[str, str, str]]:
-    """What an engine applies of `commands`, by the marks of its law on duplicates: (kind, definition, event id), in
-    order of each partition."""
+    """The deliveries of `commands` that are no duplicates, by the mark of their source and by the identity of their
+    event: (kind, definition, event id), in order of each partition."""
     marks: dict[tuple[str, int, int], int] = {}
-    seen: set[tuple[str, int, int, str]] = set()
+    seen: set[tuple[str, str, str, str, str]] = set()
     out = []
     for record in sorted(commands, key=lambda message: (message.partition() or 0, message.offset() or 0)):
         command = decode_command(record.value() or b"")
-        if not isinstance(command, StartRun | DeliverEvent):
+        if not isinstance(command, Deliver):
             continue
-        origin = command.origin
-        assert origin is not None
+        origin, event = command.origin, command.event
         assert origin.committed <= origin.offset
         place = (origin.topic_id, origin.partition, record.partition() or 0)
         mark = marks[place] = max(marks.get(place, 0), origin.committed)
-        identity = (origin.topic_id, origin.partition, origin.offset, origin.tag)
+        identity = (command.definition, command.key, event.name, event.source, event.id)
         if origin.offset < mark or identity in seen:
             continue
         seen.add(identity)
-        out.append((type(command).__name__, command.definition, command.event.id))
+        out.append((kind_of(command), command.definition, event.id))
     return out

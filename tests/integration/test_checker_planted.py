@@ -48,7 +48,7 @@ def verdict(bench: Bench, **changes: object) -> Report:
 
 
 def starts(bench: Bench, start: c.DefinitionRef, count: int, name: str = "order") -> list[str]:
-    runs = [bench.start(start, f"{name}-{number}", flush=False) for number in range(count)]
+    runs = [bench.start(start, f"{name}-{number}") for number in range(count)]
     bench.flush()
     return runs
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streamflow.engine import commands as c
-from streamflow.ids import partition_of, run_id
+from streamflow.ids import partition_of
 from streamflow.wire.codec import encode_command
 from tests.integration.workers import Bench, Worker, bench, complaints
 
@@ -24,11 +25,12 @@ def test_a_run_from_start_to_end_is_told_in_runs_as_the_contract_says(bench: Ben
     run = bench.start(start, "order-1", total=4)
     event = c.Event(name="order.paid", id="pay-1", time_ms=7, data={"id": "order-1", "amount": 8})
     bench.send(
-        c.DeliverEvent(
+        c.Deliver(
             id="deliver-1",
             definition="payment",
             key="order-1",
             event=event,
+            origin=c.Origin(topic_id="source", partition=0, offset=99, committed=0),
             trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         )
     )
@@ -77,7 +79,7 @@ def test_a_killed_worker_goes_on_from_its_disk_and_a_stopped_one_has_nothing_to_
     start = bench.publish()
     worker = bench.worker(checkpoint_s=0.3)
     keys = [f"order-{number}" for number in range(600)]
-    runs = {key: bench.start(start, key, flush=False) for key in keys}
+    runs = {key: bench.start(start, key) for key in keys}
     bench.flush()
     bench.wait(lambda: len(bench.transitions()) > 300, "some transitions")
     worker.kill()
@@ -230,20 +232,33 @@ def test_marks_of_foreign_transactions_in_commands_are_no_records_and_hold_nothi
     worker = bench.worker()
     foreign = Producer(bench.servers | {"transactional.id": f"{bench.prefix}foreign"})
     foreign.init_transactions(10)
+    commands: dict[int, c.Deliver] = {}
+    offsets: dict[int, int] = {}
+
+    def delivered(nth: int, _: KafkaError | None, message: Message) -> None:
+        offsets[nth] = message.offset() or 0
+
     for nth in range(4):
         key = bench.key_of(0, nth)
         event = c.Event(name="order.placed", id=f"placed-{key}", time_ms=1, data={"id": key, "total": 5})
-        command = c.StartRun(
+        command = c.Deliver(
             id=f"start-{nth}",
             definition="payment",
             key=key,
+            event=event,
+            origin=c.Origin(topic_id="source", partition=0, offset=nth, committed=0),
             start=start,
             trigger="placed",
-            event=event,
-            origin=c.Origin(topic_id="source", partition=0, offset=nth, committed=0, tag="t"),
         )
         foreign.begin_transaction()
-        foreign.produce(bench.topic("commands"), encode_command(command), key.encode(), partition=0)
+        foreign.produce(
+            bench.topic("commands"),
+            encode_command(command),
+            key.encode(),
+            partition=0,
+            on_delivery=partial(delivered, nth),
+        )
+        commands[nth] = command
         foreign.flush(10)
         if nth == 2:
             foreign.abort_transaction(10)
@@ -252,7 +267,7 @@ def test_marks_of_foreign_transactions_in_commands_are_no_records_and_hold_nothi
     for nth in (0, 1, 3):
         key = bench.key_of(0, nth)
         bench.deliver(key)
-        bench.wait_history(run_id("main", "payment", key, f"placed-{key}"), "RunCompleted")
+        bench.wait_history(bench.run_of(commands[nth], offsets[nth]), "RunCompleted")
     bench.wait_saved()
     worker.stop()
     held = [m for m in bench.stranger.messages(bench.topic("commands"), committed=False) if m.partition() == 0]

@@ -24,7 +24,7 @@ def outage(own_broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Bench]:
 
 def load(bench: Bench, start: c.DefinitionRef, numbers: range) -> list[str]:
     """Appends runs that end by themselves as soon as everything is decided."""
-    runs = [bench.start(start, f"order-{number}", flush=False) for number in numbers]
+    runs = [bench.start(start, f"order-{number}") for number in numbers]
     for number in numbers:
         bench.deliver(f"order-{number}", flush=False)
     bench.flush()

@@ -52,7 +52,7 @@ class Play:
         self.repeatable = 0
 
     def started(self, start: c.DefinitionRef) -> list[str]:
-        runs = [self.bench.start(start, f"order-{number}", calls.NAME, flush=False) for number in range(RUNS)]
+        runs = [self.bench.start(start, f"order-{number}", calls.NAME) for number in range(RUNS)]
         self.bench.flush()
         return runs
 

@@ -7,18 +7,19 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from rocksdict import Options, Rdict
 
 from streamflow.definition.content import canonical, event_names
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.engine import commands as c
-from streamflow.ids import partition_of, partition_of_run, run_id
+from streamflow.ids import partition_of, partition_of_run, run_id, start_place
 from streamflow.kafka import admin
 from streamflow.kafka.publication import publish
 from streamflow.settings import Engine, Settings
@@ -187,24 +188,41 @@ class Bench:
     def flush(self) -> None:
         assert self.producer.flush(60) == 0
 
-    def start(
-        self, start: c.DefinitionRef, key: str, definition: str = "payment", *, flush: bool = True, **data: Any
-    ) -> str:
-        """Appends a start by event; the id of the run."""
+    def start(self, start: c.DefinitionRef, key: str, definition: str = "payment", **data: Any) -> str:
+        """Appends a start by event; the id of the run, once the broker has it."""
         event = c.Event(name="order.placed", id=f"placed-{key}", time_ms=1, data={"id": key, "total": 5, **data})
-        self.send(
-            c.StartRun(
-                id=f"start-{key}",
-                definition=definition,
-                key=key,
-                start=start,
-                trigger="placed",
-                event=event,
-                origin=c.Origin(topic_id="source", partition=0, offset=self._next(), committed=0, tag="t"),
-            ),
-            flush=flush,
+        origin = c.Origin(topic_id="source", partition=0, offset=self._next(), committed=0)
+        delivery = c.Deliver(
+            id=f"start-{key}", definition=definition, key=key, event=event, origin=origin, start=start, trigger="placed"
         )
-        return run_id("main", definition, key, event.id)
+        return self.run_of(delivery, self.acknowledged(delivery))
+
+    def run_of(self, start: c.Deliver | c.StartRun, offset: int) -> str:
+        """The id of the run that a start command at this offset starts."""
+        place = start_place(self.commands_id, partition_of(start.key, self.partitions), offset)
+        return run_id("main", start.definition, start.key, place)
+
+    @cached_property
+    def commands_id(self) -> str:
+        """The id of the topic of commands."""
+        topic = self.topic("commands")
+        return admin.Admin(self.settings).topic_ids([topic])[topic]
+
+    def acknowledged(self, command: c.Deliver | c.StartRun) -> int:
+        """Appends a command under its key; the offset that the broker gave it."""
+        offsets: list[int] = []
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            assert error is None, error
+            offsets.append(message.offset() or 0)
+
+        partition = partition_of(command.key, self.partitions)
+        value, key = encode_command(command), command.key.encode()
+        self.producer.produce(self.topic("commands"), value, key, partition=partition, on_delivery=delivered)
+        deadline = time.monotonic() + 60
+        while not offsets and time.monotonic() < deadline:
+            self.producer.poll(0.1)
+        return offsets[0]
 
     def deliver(
         self,
@@ -218,11 +236,18 @@ class Bench:
         **data: Any,
     ) -> None:
         """Appends the delivery of an event."""
-        id_ = event_id or f"{name}-{key}-{self._next()}"
+        offset = self._next()
         event = c.Event(
-            name=name, id=id_, time_ms=time_ms, data={"id": key, "amount": 10, **data}, limit_time_ms=time_ms
+            name=name,
+            id=event_id or f"{name}-{key}-{offset}",
+            time_ms=time_ms,
+            data={"id": key, "amount": 10, **data},
+            limit_time_ms=time_ms,
         )
-        self.send(c.DeliverEvent(id=f"deliver-{event.id}", definition=definition, key=key, event=event), flush=flush)
+        origin = c.Origin(topic_id="source", partition=0, offset=offset, committed=0)
+        self.send(
+            c.Deliver(id=f"deliver-{event.id}", definition=definition, key=key, event=event, origin=origin), flush=flush
+        )
 
     def key_of(self, partition: int, nth: int = 0) -> str:
         """A key that lives in `partition`."""

@@ -11,9 +11,9 @@ import msgspec
 from streamflow.core.outbox import PREFIX as OUTBOX
 from streamflow.core.outbox import Unsent
 from streamflow.engine.builder import Limits
-from streamflow.engine.commands import AdvanceWatermark, Continue
+from streamflow.engine.commands import AdvanceWatermark, Continue, ContinueDelivery, Deliver
 from streamflow.engine.evolve import evolve
-from streamflow.engine.overlay import META, encode_record
+from streamflow.engine.overlay import META, decode_record, encode_record
 from streamflow.engine.state import OWN, PartitionState, RunState
 from streamflow.engine.tasks import Task
 from streamflow.engine.transitions import (
@@ -91,7 +91,7 @@ class Fold:
                 {key: encode_record(value) for key, value in partition.overlay.dirty.items() if value is not None}
             )
             if partition.overlay.own.counts.applied > before:
-                self._count(record)
+                self._count(record, moved=any(output.topic == RUNS for output in outputs))
 
     def _emit(self, offset: int, outputs: list[Outgoing]) -> None:
         """Add the events that the command at `offset` emitted, and let the outbox forget them."""
@@ -110,10 +110,10 @@ class Fold:
             if output.topic != RUNS:
                 continue
             transition = decode_transition(output.value or b"", output.headers)
-            # also again, by an event that comes after its run is forgotten
-            began = isinstance(transition.data, RunStarted)
-            head = self.heads[transition.run] = evolve(None if began else self.heads[transition.run], transition)
-            before = 0 if began else self.seqs.get(transition.run, 0)
+            if isinstance(transition.data, RunStarted) and transition.run in self.heads:
+                raise LawBroken("the id of a run is never used again", transition.run)
+            head = self.heads[transition.run] = evolve(self.heads.get(transition.run), transition)
+            before = self.seqs.get(transition.run, 0)
             self.seqs[transition.run] = transition.seq
             self.undo_order.take(transition)
             if head.seq != before + 1:
@@ -123,9 +123,11 @@ class Fold:
             if stored is not None and encode_record(stored) != encode_record(head):
                 raise LawBroken("the head is the fold of its transitions", run)
 
-    def _count(self, record: Stored) -> None:
+    def _count(self, record: Stored, *, moved: bool) -> None:
         command = decode_command(record.value or b"")
-        if isinstance(command, AdvanceWatermark | Continue):
+        if isinstance(command, Deliver) and not moved:
+            return  # it is kept: what nobody consumes may be offered again
+        if isinstance(command, AdvanceWatermark | Continue | ContinueDelivery):
             # idempotent by themselves: a copy of a Continue does what is left to do, which may be the share of the next
             return
         self.applied[command.id] += 1
@@ -150,6 +152,31 @@ def memory_of(partition: Partition) -> State:
 
 def _is_unsent(key: str, change: Change) -> bool:
     return key.startswith(OUTBOX) and change.value is not None
+
+
+def check_deliveries(state: State) -> None:
+    """Every delivery has ended once, or is kept; what is kept is there, and nothing else."""
+    kept: Counter[tuple[str, str]] = Counter()
+    mail = {key.removeprefix("mail/") for key in state if key.startswith("mail/")}
+    for key, value in state.items():
+        if key.startswith("box/"):
+            box = decode_record(key, value)
+            name = key.removeprefix("box/")
+            if box.continue_due:
+                raise LawBroken("nothing is stuck", key)
+            kept.update((name.partition("/")[0], entry.name) for entry in box.entries)
+            mail -= {f"{name}/{entry.offset}" for entry in box.entries}
+    if mail:
+        raise LawBroken("what is kept has an owner", min(mail))
+    for key, value in state.items():
+        if key.startswith("tally/"):
+            balance = Counter[str]()
+            for name, count in decode_record(key, value).items():
+                event, _, outcome = name.partition("/")
+                balance[event] += count if outcome == "delivered" else -count
+            definition = key.removeprefix("tally/")
+            if wrong := {event: n for event, n in balance.items() if n != kept[definition, event]}:
+                raise LawBroken("the counts add up", f"{key}: {wrong}")
 
 
 def differences(one: State, other: State) -> str:
@@ -317,6 +344,7 @@ class Referee:
             if left := [key for key, change in self._log.changelogs[number].records.items() if _is_unsent(key, change)]:
                 raise LawBroken("nothing is stuck", left[0])
             self._check_order(fold)
+            check_deliveries(fold.states[-1])
             for key in fold.states[-1]:
                 kind, _, rest = key.partition("/")
                 run = rest.split("/")[1 if kind == "timer" else 0]

@@ -15,9 +15,11 @@ from streamflow.engine.commands import (
     Command,
     CompleteAttempt,
     DefinitionRef,
+    Deliver,
     FailAttempt,
     StartRun,
     SuspendAttempt,
+    start_of,
 )
 from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import META, encode_record
@@ -238,7 +240,7 @@ class OwnClock(Partition):
 
 class Newest(PartitionCore):
     def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
-        if isinstance(command, StartRun):
+        if isinstance(command, StartRun | Deliver) and command.start is not None:
             definitions: Any = self._definitions
             newest = max(
                 (
@@ -266,7 +268,8 @@ class NotAwaited(PartitionCore):
         return None
 
     def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
-        if isinstance(command, StartRun) and super()._missing(command.start) is not None:
+        start = start_of(command)
+        if start is not None and super()._missing(start) is not None:
             definitions, self._definitions = self._definitions, _Nothing()
             try:
                 return super()._decide(own, command, record)

@@ -27,6 +27,8 @@ def _compile(part: Wait, catalog: Catalog, schemas: ReadSchemas) -> WaitPlan:
         clauses=tuple(clause(event, schemas) for event in part.events),
         within_ms=milliseconds(part.within),
         keep_ms=milliseconds(part.keep),
+        since=part.since or "run",
+        take=part.take or "one",
     )
 
 

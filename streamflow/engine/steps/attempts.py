@@ -83,7 +83,6 @@ def begin_attempt(
             definition=work.definition,
             key=key,
             start=c.DefinitionRef(sha256=work.sha, log_offset=head.at, engine_revision=head.revision),
-            trigger="",
             event=c.Event(name="", id=task, time_ms=builder.now_ms, data=values),
             trace=run.trace,
             parent=c.Parent(run=head.run, key=head.key, address=step.id, attempt=attempt, item=item),

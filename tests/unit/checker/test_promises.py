@@ -16,6 +16,7 @@ from streamflow_check.records import Record
 from tests.checker.made import DONE, KEY, RUN, SOURCE, START, T0, TARGET, a_world, an_experiment
 from tests.checker.recorded import Recorded, as_json, changed, transition
 
+BOX = f"box/d/{len(KEY)}:{KEY}"
 ASKED_ELSEWHERE = {"cli-agrees", "api-agrees"}
 
 
@@ -86,7 +87,7 @@ def consumed_twice(world: Recorded) -> None:
     for seq in (8, 9):
         value = {
             "run": RUN, "definition": "d", "version": "1", "key": KEY, "seq": seq, "at_ms": T0 + 800, "cause": DONE, "step": "more",  # noqa: E501
-            "data": {"outcome": "x", "event": {"name": "placed", "id": "e9", "time_ms": 1, "data": None}},
+            "data": {"outcome": "x", "event": {"name": "placed", "id": "e9", "time_ms": 1}, "is_copy": True},
         }  # fmt: skip
         headers = (("ce_id", f"{RUN}/{seq}".encode()), ("ce_type", b"streamflow.WaitSatisfied"))
         world.add(told(world, "WaitStarted")._replace(value=as_json(value), headers=headers))
@@ -97,12 +98,51 @@ def reordered(world: Recorded) -> None:
     world.add(record._replace(value=json.dumps(dict(reversed(record.json().items()))).encode()))
 
 
-def forgotten_start(world: Recorded) -> None:
-    record = command(world, START)
-    world.add(changed(record, id="another", event={"name": "placed", "id": "e5", "time_ms": T0, "data": {}}))
+def decided_as_a_duplicate(world: Recorded, **command_: Any) -> None:
+    """Another command is decided, and nothing is seen of it."""
+    world.add(changed(command(world, START), id="another", **command_))
     counts(world, read=5, duplicate=1)
     own(world, applied=4, reasons={"bad_command": 1, "run_exists": 1})
     world.offsets["p.engine", "p.commands"][0] = (5, "")
+
+
+def forgotten_start(world: Recorded) -> None:
+    decided_as_a_duplicate(world, kind="StartRun", event={"name": "", "id": "r5", "time_ms": T0, "data": {}})
+
+
+def vanished_event(world: Recorded) -> None:
+    decided_as_a_duplicate(world, event={"name": "placed", "id": "e5", "time_ms": T0, "data": {}})
+    tally(world, **{"placed/delivered": 2, "placed/duplicate/seen": 1})
+
+
+def tally(world: Recorded, **changes: int) -> None:
+    record = held(world, "tally/d")
+    world.replace(record, record._replace(value=as_json(record.json() | changes)))
+
+
+def unclaimed(world: Recorded, offset: int = 0) -> None:
+    """An event is told to be unclaimed."""
+    value = {"definition": "d", "key": KEY, "event": "placed", "outcome": "unclaimed", "offset": offset}
+    world.topics["p.unclaimed"][0].append(Record("p.unclaimed", 0, 0, T0, KEY.encode(), as_json(value)))
+
+
+def consumed_by_two_runs(world: Recorded) -> None:
+    """The same event, delivered again, is consumed again: by another run, and within the window."""
+    decided_as_a_duplicate(world, start=None)
+    counts(world, applied=4, duplicate=0)
+    own(world, reasons={"bad_command": 1})
+    tally(world, **{"placed/delivered": 2, "placed/claimed": 1})
+    event = command(world, START).json()["event"]
+    value = told(world, "WaitStarted").json() | {"seq": 8, "at_ms": T0 + 900, "cause": "another", "step": "more"}
+    value["data"] = {"outcome": "x", "event": event, "offset": 4}
+    headers = (("ce_id", f"{RUN}/8".encode()), ("ce_type", b"streamflow.WaitSatisfied"))
+    world.add(told(world, "WaitStarted")._replace(value=as_json(value), headers=headers))
+
+
+def overdue_without_a_bound(world: Recorded) -> None:
+    """Nothing is told any more, and the partition's time has gone past an armed timer."""
+    replaced("WaitStarted", data={"due_ms": T0 + 1000})(world)
+    own(world, time_ms=T0 + 99_000)
 
 
 FALSIFIED: dict[str, tuple[str, Callable[[Recorded], Any]]] = {
@@ -111,7 +151,7 @@ FALSIFIED: dict[str, tuple[str, Callable[[Recorded], Any]]] = {
     "an event started nothing": ("acknowledged-input", replaced("RunStarted", data={"event": {"name": "placed", "id": "e7", "time_ms": T0, "data": {}}})),  # noqa: E501
     "a dead letter is missing": ("acknowledged-input", lambda w: w.drop(w.find("dead-letters", lambda r: r.header("streamflow.dlq.stage") == "ingress"))),  # noqa: E501
     "an ignored event has a command": ("acknowledged-input", lambda w: w.add(changed(command(w, START), origin={
-        "topic_id": "source-id", "partition": 0, "offset": 1, "committed": 0, "tag": "t"}))),
+        "topic_id": "source-id", "partition": 0, "offset": 1, "committed": 0}))),
     "a start vanishes": ("one-outcome", forgotten_start),
     "unreadable bytes vanish": ("one-outcome", lambda w: w.drop(w.find("dead-letters", lambda r: r.header("streamflow.dlq.stage") == "engine"))),  # noqa: E501
     "outcomes do not add up": ("counts-add-up", lambda w: counts(w, applied=4)),
@@ -145,12 +185,21 @@ FALSIFIED: dict[str, tuple[str, Callable[[Recorded], Any]]] = {
     "a run begins with another content than it was asked for": ("pinned-version", replaced("RunStarted", data={"sha": "other"})),  # noqa: E501
     "the state has another version than the run": ("pinned-version", lambda w: head(w, version="2")),
     "a content has another sha256": ("pinned-version", lambda w: w.add(held(w, "own")._replace(key=b"content/abc", value=b'"{}"'))),  # noqa: E501
-    "an event is consumed twice": ("once-consumed", consumed_twice),
+    "a run takes an event twice": ("once-consumed", consumed_twice),
+    "an event is consumed by two runs": ("once-consumed", consumed_by_two_runs),
+    "a delivery vanishes": ("events-accounted", vanished_event),
+    "an event is consumed, and unclaimed": ("events-accounted", unclaimed),
+    "deliveries do not add up": ("events-accounted", lambda w: tally(w, **{"placed/delivered": 2})),
+    "a delivery is counted as another": ("events-accounted", lambda w: tally(w, **{"placed/started": 0, "placed/claimed": 1})),  # noqa: E501
+    "an event is kept of which there is no payload": ("state-is-fold", lambda w: w.replace(held(w, BOX), held(w, BOX)._replace(  # noqa: E501
+        value=as_json([[[RUN, 0, []]], [[0, "placed", T0, 9, None, None, "", 0, None]], False])))),
+    "a payload is kept that no mailbox names": ("state-is-fold", lambda w: w.add(held(w, "own")._replace(key=b"mail/d/2:k1/7"))),  # noqa: E501
     "a timer fires early": ("timers-on-time", lambda w: w.replace(told(w, "DelayElapsed"), changed(told(w, "DelayElapsed"), at_ms=T0 + 699))),  # noqa: E501
     "a timer fires early and its transition does not say so": ("timers-on-time", lambda w: w.replace(
         command(w, f"timer/{RUN}/pause/{T0 + 700}"), command(w, f"timer/{RUN}/pause/{T0 + 700}")._replace(at_ms=T0 + 600))),  # noqa: E501
     "a timer fires too late": ("timers-on-time", replaced("DelayElapsed", at_ms=T0 + 99_000)),
     "a timer has not fired": ("timers-on-time", not_fired),
+    "an armed timer is overdue and nothing else happens": ("timers-on-time", overdue_without_a_bound),
     "a result is accepted twice": ("one-result", accepted_twice),
     "a result of another attempt is accepted": ("one-result", replaced("AttemptSucceeded", attempt=2)),
     "a child run is not asked for": ("children-answered", lambda w: w.replace(told(w, "CallRequested"), told(w, "CallRequested")._replace(  # noqa: E501
@@ -165,7 +214,7 @@ FALSIFIED: dict[str, tuple[str, Callable[[Recorded], Any]]] = {
     "a head has a step otherwise": ("state-is-fold", lambda w: head(w, steps={})),
     "the changelog has a run that was never told": ("state-is-fold", lambda w: w.add(held(w, f"run/{RUN}")._replace(key=b"run/0000002a-cccc"))),  # noqa: E501
     "a timer is armed that is over": ("state-is-fold", lambda w: w.add(held(w, "own")._replace(key=f"timer/000000000000001/{RUN}/pause".encode()))),  # noqa: E501
-    "the runs of a key are others": ("state-is-fold", lambda w: w.drop(held(w, f"key/d/{KEY}"))),
+    "the runs of a key are others": ("state-is-fold", lambda w: w.drop(held(w, BOX))),
     "an output outlives its run": ("state-is-fold", lambda w: w.add(held(w, f"out/{RUN}/book")._replace(key=b"out/0000002a-cccc/book"))),  # noqa: E501
     "parked runs are counted that are not": ("state-is-fold", lambda w: own(w, parked=1)),
 }  # fmt: skip
@@ -176,7 +225,6 @@ def test_a_whole_world_keeps_every_promise_and_all_of_them_were_looked_at() -> N
     assert report.broken_promises == []
     assert {name for name, finding in report.findings.items() if finding.word == "not looked at"} == {
         *ASKED_ELSEWHERE,
-        "once-consumed",
         "identical-copies",
         "children-answered",
     }
@@ -285,3 +333,18 @@ def test_the_report_tells_the_verdicts_the_first_evidence_and_how_much_more_ther
     assert found["ok"] is False
     assert next(each for each in found["promises"] if each["promise"] == "identical-copies")["broken"] == 7
     json.dumps(found)
+
+
+def test_an_overdue_timer_is_seen_where_lateness_is_not_judged() -> None:
+    world = a_world()
+    overdue_without_a_bound(world)
+    assert judge(world, an_experiment(late_ms=0)).findings["timers-on-time"].broken
+
+
+def test_an_event_that_is_kept_or_unclaimed_is_accounted_for() -> None:
+    world = a_world()
+    decided_as_a_duplicate(world, event={"name": "placed", "id": "e5", "time_ms": T0, "data": {}})
+    counts(world, rejected=1, duplicate=0)
+    tally(world, **{"placed/delivered": 2, "placed/unclaimed/no_wait": 1})
+    unclaimed(world, offset=4)
+    assert judge(world, an_experiment()).ok

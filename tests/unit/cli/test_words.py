@@ -21,9 +21,8 @@ EVENT = Event(name="payment.received", id="e", time_ms=0, data={"amount": 5})
 FACT: dict[type, Any] = {
     t.RunStarted: t.RunStarted(trigger="placed", event=EVENT, sha="sha", revision="1"),
     t.WaitStarted: t.WaitStarted(("payment.received",), None),
-    t.WaitSatisfied: t.WaitSatisfied("paid", EVENT),
+    t.WaitSatisfied: t.WaitSatisfied(outcome="paid", event=EVENT),
     t.WaitTimedOut: t.WaitTimedOut(0),
-    t.EventKept: t.EventKept(EVENT, None),
     t.BranchChosen: t.BranchChosen("large"),
     t.ValuesSet: t.ValuesSet({"total": 5}),
     t.EventEmitted: t.EventEmitted(event="order.shipped", id="r/1", key="A-1", data={"order": "A-1"}),

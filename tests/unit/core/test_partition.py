@@ -178,7 +178,7 @@ def test_a_state_of_another_topic_is_not_served() -> None:
 
 def test_a_state_with_an_unknown_revision_is_not_served() -> None:
     core = a_core()
-    core.overlay.apply({OWN: PartitionState(topic_id=PLACE.topic_id, revisions=("from the future",))})
+    core.overlay.apply({OWN: PartitionState(topic_id=PLACE.topic_id, revisions={"from the future": 1})})
     with pytest.raises(EngineFault, match="unknown_revision"):
         core.begin(0)
 

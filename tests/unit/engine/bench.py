@@ -17,9 +17,9 @@ from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import Overlay, encode_record
 from streamflow.engine.state import PartitionState, RunState, run_key
 from streamflow.engine.transitions import RunStarted, Transition
-from streamflow.ids import run_id
+from streamflow.ids import run_id, start_place
 from streamflow.simulation.store import MemoryStore
-from tests.builders import NOW_MS, a_plan, a_start, an_event, an_offer
+from tests.builders import NOW_MS, a_delivery, a_plan, a_start, an_event, an_origin
 
 
 class Bench:
@@ -38,6 +38,8 @@ class Bench:
         self.now_ms = NOW_MS
         self.offset = 0
         self.transitions: list[Transition] = []
+        self.last: Decision | None = None
+        self._starts: dict[tuple[str, str], int] = {}  # offsets, by event id and key
 
     # the contents that a decision may ask for
 
@@ -58,7 +60,7 @@ class Bench:
         return decide(self.overlay, _Contents(self), self.overlay.own, command, self.now_ms, self.offset, self.limits)
 
     def take(self, command: Command) -> Decision:
-        decision = self.consider(command)
+        decision = self.last = self.consider(command)
         self.overlay.apply(decision.changes)
         self.transitions += decision.transitions
         self.offset += 1
@@ -77,7 +79,8 @@ class Bench:
         self, data: Any = None, *, id: str = "e1", key: str = "k1", plan: Plan | None = None, time_ms: int | None = None
     ) -> Decision:
         event = an_event((plan or self.plan).triggers[0].event, id, data, NOW_MS if time_ms is None else time_ms)
-        return self.take(a_start(plan or self.plan, event, key=key))
+        self._starts.setdefault((id, key), self.offset)
+        return self.take(a_start(plan or self.plan, event, key=key, origin=an_origin(self.offset)))
 
     def offer(
         self,
@@ -88,15 +91,27 @@ class Bench:
         key: str = "k1",
         time_ms: int | None = None,
         keep_ms: int = 0,
+        copies_ms: int = 0,
+        source: str = "",
     ) -> Decision:
+        """Deliver an event, a record of its own."""
         event = Event(
             name=name,
             id=id or f"{name}-{self.offset}",
             time_ms=self.now_ms if time_ms is None else time_ms,
             data={} if data is None else data,
             limit_time_ms=time_ms or 0,
+            source=source,
         )
-        return self.take(an_offer(event, definition=self.plan.name, key=key, keep_ms=keep_ms))
+        command = a_delivery(
+            event,
+            definition=self.plan.name,
+            key=key,
+            origin=an_origin(self.offset),
+            keep_ms=keep_ms,
+            copies_ms=copies_ms,
+        )
+        return self.take(command)
 
     def checkpoint(self) -> dict[str, bytes | None]:
         """A whole checkpoint; the cut."""
@@ -105,10 +120,16 @@ class Bench:
         self.overlay.saved()
         return cut
 
+    def reopen(self) -> None:
+        """Another owner, with nothing but what the store has."""
+        self.overlay = Overlay(self.store)
+
     # looking
 
     def run(self, id: str = "e1", key: str = "k1") -> str:
-        return run_id(self.limits.environment, self.plan.name, key, id)
+        """The run that the first start by this event, or the command at this offset, has started."""
+        place = start_place(self.own().topic_id, 0, self._starts.get((id, key), 0))
+        return run_id(self.limits.environment, self.plan.name, key, place)
 
     def head(self, id: str = "e1", key: str = "k1") -> RunState | None:
         found: RunState | None = self.overlay.get(run_key(self.run(id, key)))

@@ -24,7 +24,7 @@ def test_an_approval_waits_for_a_person() -> None:
     simulation.decide(run, "ask", "rejected", "bob")
     simulation.run_until_quiet()
     assert ended(simulation, run).output == {"by": "ann fine"}
-    assert simulation.dead_letters()[0]["code"] == "run_ended"
+    assert simulation.dead_letters()[0]["code"] == "run_unknown"
     simulation.send("placed", {"n": 6}, key="k1")
     simulation.advance("61m")
     late = simulation.runs()[1]

@@ -29,7 +29,7 @@ def a_child(*steps: dict[str, Any], **more: Any) -> Definition:
     return Definition.model_validate(raw)
 
 
-RUN = {
+RUN: dict[str, Any] = {
     "id": "child",
     "run": {
         "definition": "refund",
@@ -86,7 +86,7 @@ def test_a_child_whose_start_is_refused_is_a_failure_too() -> None:
 
 def test_a_cancelled_parent_cancels_its_child_and_time_ends_one() -> None:
     child = a_child({"id": "hold", "delay": {"for": "1h"}})
-    simulation = with_child(child, {"id": "child", "run": {**RUN["run"], "within": "1m"}})  # type: ignore[dict-item]
+    simulation = with_child(child, {"id": "child", "run": {**RUN["run"], "within": "1m"}})
     first = started(simulation, {"n": 1})
     simulation.cancel(first)
     simulation.send("placed", {"n": 2}, key="k1")
@@ -99,15 +99,17 @@ def test_a_cancelled_parent_cancels_its_child_and_time_ends_one() -> None:
 def test_what_no_command_takes_is_not_sent_to_a_child_nor_to_a_parent() -> None:
     child = a_child({"id": "big", "set": [{"name": "text", "expr": "trigger.n + trigger.n"}]}, output="big")
     last = {"id": "end", "needs": ["child"], "set": [{"name": "got", "expr": "steps.child.output == null"}]}
-    simulation = with_child(child, RUN, last, output="end", limits=Limits(record_bytes=20_000))
+    given = {"name": "n", "expr": "trigger.n.size() > 9950 ? trigger.n + trigger.n : trigger.n"}
+    run = {"id": "child", "run": {**RUN["run"], "with": [given]}}
+    simulation = with_child(child, run, last, output="end", limits=Limits(record_bytes=20_000))
     parent = started(simulation, {"n": "x" * 9_900})  # fits the child's start, and as its output not the answer
-    (run,) = [r for r in simulation.runs() if r != parent]
-    assert of(simulation, run, StepParked) == [StepParked("output_too_large", "output")]
-    simulation.skip(run, "big")
+    (part,) = [one for one in simulation.runs() if one != parent]
+    assert of(simulation, part, StepParked) == [StepParked("output_too_large", "output")]
+    simulation.skip(part, "big")
     simulation.run_until_quiet()
     assert ended(simulation, parent).output == {"got": True}
     assert left_behind(simulation) == []
-    simulation.send("placed", {"n": "x" * 19_540}, key="k1")
+    simulation.send("placed", {"n": "x" * 9_960}, key="k1")
     simulation.run_until_quiet()
     parked = [t.data for t in simulation.transitions() if isinstance(t.data, StepParked)]
     assert parked[1:] == [StepParked("too_large", "with")]
@@ -132,7 +134,7 @@ def test_no_size_of_what_a_child_is_given_or_gives_back_stops_a_run_unseen() -> 
         for n in range(80)
     ]
     child = a_child({"id": "big", "set": [{"name": "text", "expr": "trigger.n"}]}, *many, output="big")
-    keyed = {"id": "child", "run": {**RUN["run"], "key": "trigger.key"}}  # type: ignore[dict-item]
+    keyed = {"id": "child", "run": {**RUN["run"], "key": "trigger.key"}}
     ends = set()
     for size in (*range(7_000, 16_000, 500), *range(18_500, 18_700, 5)):
         simulation = with_child(child, keyed, limits=Limits(record_bytes=20_000))

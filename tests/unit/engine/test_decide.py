@@ -1,5 +1,4 @@
-"""Deciding as such: refusals, duplicates by their origin, accounts, and that a decision is a function and nothing
-more."""
+"""Deciding as such: refusals, requests, accounts, and that a decision is a function and nothing more."""
 
 from __future__ import annotations
 
@@ -10,34 +9,27 @@ import pytest
 
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import (
+    REVISION,
     AdvanceWatermark,
     CancelRun,
     Command,
     Continue,
     DefinitionRef,
-    DeliverEvent,
     FailRun,
     FireTimer,
-    Origin,
     RetryStep,
     SkipStep,
-    StartRun,
 )
 from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.effects import DeadLetter, RecordRejection
 from streamflow.engine.overlay import encode_record
-from streamflow.engine.state import Counts, PartitionState, mark_key
+from streamflow.engine.state import Counts, PartitionState
 from streamflow.engine.transitions import RunFailed
-from tests.builders import NOW_MS, a_definition, a_start, an_event, an_offer, an_origin
+from tests.builders import NOW_MS, a_definition, a_delivery, a_request, a_start, an_event, an_origin
 from tests.unit.engine.bench import Bench, facts, outcome
 
 WAIT = {"id": "w", "wait": {"events": [{"id": "paid", "event": "paid"}], "within": "10s"}}
 BAD = {"id": "bad", "set": [{"name": "v", "expr": "trigger.none"}]}
-
-
-def applied(bench: Bench, topic_id: str = "topic", partition: int = 0) -> tuple[int, list[int]]:
-    mark = bench.overlay.get(mark_key(topic_id, partition))
-    return mark.committed, [offset for offset, _ in mark.applied]
 
 
 # -- refusals
@@ -45,7 +37,9 @@ def applied(bench: Bench, topic_id: str = "topic", partition: int = 0) -> tuple[
 
 def test_a_start_of_content_that_is_not_there_is_a_dead_letter_and_leaves_only_its_mark() -> None:
     bench = Bench(a_definition(WAIT))
-    start = msgspec.structs.replace(a_start(bench.plan, origin=an_origin(3)), start=DefinitionRef("0" * 64, 0))
+    start = msgspec.structs.replace(
+        a_start(bench.plan, origin=an_origin(3, committed=2)), start=DefinitionRef("0" * 64, 0)
+    )
     decision = bench.take(start)
     assert outcome(decision) == ("dead", "unknown_definition")
     assert [type(e) for e in decision.effects] == [DeadLetter]
@@ -67,34 +61,54 @@ def test_a_run_keeps_its_version_when_a_newer_one_is_published() -> None:
     )
     bench.start(id="e1", plan=bench.plan_of("order", "1"))
     bench.start(id="e2", plan=bench.plan_of("order", "2"))
-    decision = bench.offer("paid")
-    assert [(t.version, t.type) for t in decision.transitions] == [
+    assert [(t.version, t.type) for t in bench.offer("paid").transitions] == [
         ("1", "WaitSatisfied"),
         ("1", "RunCompleted"),
+    ]
+    assert [(t.version, t.type) for t in bench.offer("paid").transitions] == [
         ("2", "WaitSatisfied"),
         ("2", "LinePrinted"),
         ("2", "RunCompleted"),
     ]
 
 
-def test_a_start_asked_for_too_long_ago_is_refused_and_answered() -> None:
+def test_a_request_that_is_too_old_is_refused_and_answered() -> None:
     bench = Bench(a_definition(WAIT), limits=Limits(window_ms=1000))
-    decision = bench.start(time_ms=NOW_MS - 1001)
+    decision = bench.take(a_request(bench.plan, time_ms=NOW_MS - 1001))
     assert outcome(decision) == ("rejected", "too_old")
     (answer,) = decision.effects
     assert isinstance(answer, RecordRejection)
-    assert answer.command_id == "start/e1"
-    assert outcome(bench.take(a_start(bench.plan, an_event(id="e2", time_ms=NOW_MS - 1001), origin=an_origin(1)))) == (
-        "applied",
-        "",
-    )
+    assert answer.command_id == "request/r1"
+    assert outcome(bench.start(time_ms=NOW_MS - 1001)) == ("applied", "")
+
+
+def test_a_request_that_was_served_is_answered_with_its_run() -> None:
+    bench = Bench(a_definition(WAIT))
+    (started, *_) = bench.take(a_request(bench.plan)).transitions
+    again = bench.take(a_request(bench.plan))
+    assert outcome(again) == ("duplicate", "run_exists")
+    (answer,) = again.effects
+    assert isinstance(answer, RecordRejection)
+    assert (answer.run, answer.state) == (started.run, {"run": started.run})
+    bench.take(CancelRun("c", started.run))
+    assert outcome(bench.take(a_request(bench.plan))) == ("duplicate", "run_exists")
+    assert outcome(bench.take(a_request(bench.plan, id="r2"))) == ("applied", "")
+
+
+@pytest.mark.parametrize("policy", ["one", "join"])
+def test_a_request_is_refused_while_a_run_is_open(policy: str) -> None:
+    bench = Bench(a_definition(WAIT, runs=policy))
+    bench.start()
+    decision = bench.take(a_request(bench.plan))
+    assert outcome(decision) == ("rejected", "run_open")
+    assert decision.effects[0].state == {"run": bench.run()}  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("key", "id"), [("k" * 1001, "e1"), ("é" * 501, "e1"), ("k1", "e" * 1001)])
 def test_a_key_or_an_event_id_that_is_too_long_is_a_dead_letter(key: str, id: str) -> None:
     bench = Bench(a_definition(WAIT))
     assert outcome(bench.start(key=key, id=id)) == ("dead", "name_too_long")
-    assert outcome(bench.take(an_offer(an_event("paid", id), key=key))) == ("dead", "name_too_long")
+    assert outcome(bench.offer("paid", id=id, key=key)) == ("dead", "name_too_long")
     assert bench.kinds() == {"own"}
     assert outcome(bench.start(key="é" * 500)) == ("applied", "")
 
@@ -109,21 +123,16 @@ def test_a_request_about_a_run_that_is_not_open_is_answered(request_of: Any) -> 
     bench.start()
     bench.take(CancelRun("c2", bench.run(), "enough"))
     ended = bench.take(request_of("c3", bench.run()))
-    assert outcome(ended) == ("rejected", "run_ended")
+    assert outcome(ended) == ("rejected", "run_unknown")
     (answer,) = ended.effects
     assert isinstance(answer, RecordRejection)
-    assert (answer.command_id, answer.code, answer.run, answer.state) == (
-        "c3",
-        "run_ended",
-        bench.run(),
-        {"ended": "RunCancelled"},
-    )
+    assert (answer.command_id, answer.code, answer.run) == ("c3", "run_unknown", bench.run())
 
 
 def test_only_a_parked_run_is_failed() -> None:
     bench = Bench(a_definition(WAIT, BAD), a_definition(WAIT, name="other"))
     bench.start()
-    bench.take(a_start(bench.plan_of("other"), an_event(id="o1")))
+    bench.take(a_start(bench.plan_of("other"), an_event(id="o1"), origin=an_origin(1)))
     other = bench.transitions[-1].run
     assert outcome(bench.take(FailRun("f", other))) == ("rejected", "not_parked")
     decision = bench.take(FailRun("f", bench.run(), "lost"))
@@ -168,86 +177,6 @@ def test_an_undecidable_record_is_counted_and_kept() -> None:
     }
 
 
-# -- duplicates
-
-
-def test_a_second_start_by_the_same_event_is_a_duplicate_also_after_the_run() -> None:
-    bench = Bench(a_definition(WAIT))
-    bench.start()
-    assert outcome(bench.start()) == ("duplicate", "run_exists")
-    bench.offer("paid")
-    assert outcome(bench.start()) == ("duplicate", "run_exists")
-
-
-def test_everything_below_the_committed_offset_is_a_duplicate() -> None:
-    bench = Bench(a_definition(WAIT))
-    assert outcome(bench.take(a_start(bench.plan, an_event(id="e9"), origin=an_origin(9, committed=8)))) == (
-        "applied",
-        "",
-    )
-    assert applied(bench) == (8, [9])
-    for command in (
-        a_start(bench.plan, an_event(id="new"), origin=an_origin(7, committed=3)),
-        an_offer(an_event("paid"), origin=an_origin(7, committed=3)),
-    ):
-        assert outcome(bench.take(command)) == ("duplicate", "source_committed")
-    assert applied(bench) == (8, [9])
-
-
-def test_above_the_committed_offset_only_what_was_decided_is_a_duplicate() -> None:
-    bench = Bench(a_definition(WAIT))
-    bench.take(a_start(bench.plan, an_event(id="e5"), origin=an_origin(5, tag="a")))
-    assert outcome(bench.take(a_start(bench.plan, an_event(id="e5"), origin=an_origin(5, tag="a")))) == (
-        "duplicate",
-        "source_applied",
-    )
-    assert outcome(bench.take(a_start(bench.plan, an_event(id="late"), origin=an_origin(3, tag="a")))) == (
-        "applied",
-        "",
-    )
-    assert outcome(bench.take(a_start(bench.plan, an_event(id="other"), origin=an_origin(5, tag="b")))) == (
-        "applied",
-        "",
-    )
-    assert outcome(bench.take(a_start(bench.plan, an_event(id="late"), origin=an_origin(3, tag="a")))) == (
-        "duplicate",
-        "source_applied",
-    )
-    assert applied(bench) == (0, [3, 5, 5])
-    bench.take(a_start(bench.plan, an_event(id="e8"), origin=an_origin(8, committed=5, tag="a")))
-    assert applied(bench) == (5, [5, 5, 8])
-    bench.take(a_start(bench.plan, an_event(id="e9"), origin=an_origin(9, committed=9, tag="a")))
-    assert applied(bench) == (9, [9])
-
-
-def test_a_source_duplicate_stays_one_after_the_run_is_forgotten() -> None:
-    bench = Bench(a_definition({"id": "p", "print": {"text": "'x'"}}), limits=Limits(window_ms=10))
-    start = a_start(bench.plan, origin=an_origin(1))
-    bench.take(start)
-    bench.now_ms += 10
-    bench.offer("other")
-    assert "done" not in bench.kinds()
-    assert outcome(bench.take(start)) == ("duplicate", "source_applied")
-
-
-def test_refused_commands_leave_their_mark_too() -> None:
-    bench = Bench(a_definition(WAIT))
-    offer = an_offer(an_event("paid", "p1"), origin=an_origin(4))
-    assert outcome(bench.take(offer)) == ("rejected", "unclaimed")
-    assert outcome(bench.take(offer)) == ("duplicate", "source_applied")
-    assert bench.kinds() == {"own", "mark"}
-
-
-def test_a_topic_that_was_made_again_and_another_partition_have_marks_of_their_own() -> None:
-    bench = Bench(a_definition(WAIT))
-    for number, origin in enumerate(
-        (an_origin(1, committed=1), an_origin(0, topic_id="again"), an_origin(0, partition=1))
-    ):
-        assert outcome(bench.take(a_start(bench.plan, an_event(id=f"e{number}"), origin=origin))) == ("applied", "")
-    assert applied(bench, "again") == (0, [0])
-    assert applied(bench, "topic", 1) == (0, [0])
-
-
 # -- accounts and time
 
 
@@ -257,10 +186,14 @@ def test_every_command_is_counted_once() -> None:
     bench.start()
     bench.offer("nothing")
     bench.take(AdvanceWatermark(id="wm", topic="paids", partitions=1, at_ms={"0": 1}))
-    bench.take(msgspec.structs.replace(a_start(bench.plan, an_event(id="x")), start=DefinitionRef("0" * 64, 0)))
+    bench.take(
+        msgspec.structs.replace(
+            a_start(bench.plan, an_event(id="x"), origin=an_origin(7)), start=DefinitionRef("0" * 64, 0)
+        )
+    )
     own = bench.own()
     assert own.counts == Counts(read=5, applied=2, rejected=1, duplicate=1, dead=1)
-    assert own.reasons == {"run_exists": 1, "unclaimed": 1, "unknown_definition": 1}
+    assert own.reasons == {"seen": 1, "unclaimed": 1, "unknown_definition": 1}
     assert own.applied == 4
 
 
@@ -273,27 +206,32 @@ def test_the_partitions_time_does_not_go_back() -> None:
     assert bench.own().time_ms == NOW_MS
 
 
-def test_a_finished_run_is_forgotten_at_the_end_of_its_window_and_not_before() -> None:
-    bench = Bench(a_definition({"id": "p", "print": {"text": "'x'"}}), limits=Limits(window_ms=1000))
-    bench.start()
-    bench.now_ms += 999
-    bench.offer("other", key="k2")
-    assert {"done", "expiry", "key"} <= bench.kinds()
-    bench.now_ms += 1
-    bench.offer("other", key="k2")
-    assert bench.kinds() == {"own", "content"}
+# -- what open runs pin
 
 
-def test_many_runs_are_forgotten_a_few_at_a_time() -> None:
-    bench = Bench(a_definition({"id": "p", "print": {"text": "'x'"}}), limits=Limits(window_ms=1000))
-    for n in range(40):
-        bench.start(id=f"e{n}", key=f"k{n}")
+def test_a_revision_is_counted_per_open_run_and_forgotten_at_zero() -> None:
+    bench = Bench(a_definition(WAIT))
+    bench.start(id="e1")
+    bench.start(id="e2")
+    assert bench.own().revisions == {REVISION: 2}
+    bench.take(CancelRun("c", bench.run("e1")))
+    assert bench.own().revisions == {REVISION: 1}
+    bench.take(CancelRun("c", bench.run("e2")))
+    assert bench.own().revisions == {}
+
+
+def test_a_content_leaves_some_time_after_its_last_run() -> None:
+    newer = a_definition(WAIT, {"id": "p", "print": {"text": "'x'"}}, version="2")
+    bench = Bench(a_definition(WAIT), newer, limits=Limits(unused_content_ms=1000))
+    bench.start(id="e1")
+    bench.take(CancelRun("c", bench.run("e1")))
     bench.now_ms += 1000
-    left = []
-    for _ in range(4):
-        bench.offer("other", key="none")
-        left.append(sum(key.startswith("done/") for key in bench.state()))
-    assert left == [24, 8, 0, 0]
+    bench.start(id="e2", plan=bench.plan_of("order", "2"))
+    assert bench.overlay.get(f"content/{bench.plan.sha}") is not None
+    bench.now_ms += 1
+    bench.start(id="e3", plan=bench.plan_of("order", "2"))
+    assert bench.overlay.get(f"content/{bench.plan.sha}") is None
+    assert outcome(bench.start(id="e4")) == ("applied", "")
 
 
 # -- a function
@@ -302,7 +240,7 @@ def test_many_runs_are_forgotten_a_few_at_a_time() -> None:
 COMMANDS: list[Any] = [
     lambda b: a_start(b.plan, origin=an_origin(1)),
     lambda b: a_start(b.plan, an_event(id="e2"), origin=an_origin(2)),
-    lambda b: an_offer(an_event("paid", "p1"), origin=an_origin(3)),
+    lambda b: a_delivery(an_event("paid", "p1"), origin=an_origin(3)),
     lambda b: FireTimer(id="t", run=b.run("e2"), address="w", due_ms=NOW_MS + 10_000),
     lambda b: RetryStep("r", b.run("e2"), "bad"),
     lambda b: SkipStep("s", b.run("e2"), "bad"),
@@ -350,11 +288,9 @@ def test_a_refused_command_changes_the_partitions_own_record_only() -> None:
     bench = Bench(a_definition(WAIT, runs="one"))
     bench.start()
     refused: list[Command] = [
-        a_start(bench.plan, an_event(id="e2")),
-        an_offer(an_event("other", "o1")),
+        a_request(bench.plan),
         FireTimer(id="t", run=bench.run(), address="w", due_ms=NOW_MS + 10_000),
         FailRun("f", bench.run()),
-        DeliverEvent(id="d", definition="nothing", key="k1", event=an_event()),
     ]
     for command in refused:
         decision = bench.take(command)
@@ -365,16 +301,7 @@ def test_a_refused_command_changes_the_partitions_own_record_only() -> None:
 
 def test_a_start_names_its_trigger_and_a_trace_goes_with_what_it_emits() -> None:
     bench = Bench(a_definition({"id": "t", "emit": {"event": "told"}}))
-    start = StartRun(
-        id="c",
-        definition="order",
-        key="k1",
-        start=DefinitionRef(bench.plan.sha, 0),
-        trigger="placed",
-        event=an_event(),
-        origin=Origin(topic_id="t", partition=0, offset=0, committed=0, tag="x"),
-        trace="00-abc",
-    )
+    start = msgspec.structs.replace(a_start(bench.plan), trace="00-abc")
     decision = decide(bench.overlay, _contents(bench), bench.own(), start, NOW_MS, 0, bench.limits)
     assert decision.effects[0].trace == "00-abc"  # type: ignore[union-attr]
     assert decision.transitions[0].data.trigger == "placed"

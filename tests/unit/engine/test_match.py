@@ -1,4 +1,5 @@
-"""Events to commands: who starts, who is offered an event, under which key, and what fails beside it."""
+"""Records to deliveries: for which definition and key, what each would start, how long it is kept, and what fails
+beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from streamflow import ids
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.compile import compile_plan
 from streamflow.definition.model import Definition
-from streamflow.engine.commands import DefinitionRef, DeliverEvent, Event, Origin, StartRun
+from streamflow.engine.commands import DefinitionRef, Deliver, Event, Origin
 from streamflow.engine.match import Matched, Matcher, Published, Source
 
 SOURCE = Source("T", 2, 7, 5, "00-trace")
@@ -28,9 +29,12 @@ def published(
     newest: bool = True,
     at: int = 3,
     within: str | None = None,
+    keep: str | None = None,
+    take: str = "one",
     published_ms: int = 0,
 ) -> Published:
-    limit = {"within": within} if within else {"forever": True}
+    limit: dict[str, Any] = {"within": within} if within else {"forever": True}
+    limit |= {"take": take} | ({"keep": keep} if keep else {})
     steps = [
         {"id": f"w{place}", "wait": {"events": [{"id": "ok", "event": event}], **limit}}
         for place, event in enumerate(waits)
@@ -56,43 +60,50 @@ def match(matcher: Matcher, name: str, key: str | None = "k", data: Any = None, 
 
 def summary(matched: Matched) -> list[tuple[str, str, str]]:
     return [
-        ("start" if isinstance(command, StartRun) else "deliver", command.definition, command.key)
+        ("deliver" if command.start is None else "start", command.definition, command.key)
         for command in matched.commands
     ]
 
 
-def test_a_trigger_starts_a_run_that_names_the_content_and_its_origin() -> None:
+def test_a_delivery_that_satisfies_a_trigger_names_the_content_and_its_origin() -> None:
     matched = match(Matcher([published()]), "submitted")
-    tag = ids.tag("start", "loan", "submitted", "k")
-    origin = Origin(topic_id="T", partition=2, offset=7, committed=5, tag=tag)
+    tag = ids.tag("deliver", "loan", "submitted", "k")
     assert matched.commands == [
-        StartRun(
+        Deliver(
             id=f"T/2/7/{tag}",
             definition="loan",
             key="k",
+            event=Event(name="submitted", id="e-1", time_ms=1, data={}),
+            origin=Origin(topic_id="T", partition=2, offset=7, committed=5),
             start=DefinitionRef("sha-loan-1", 3),
             trigger="t",
-            event=Event(name="submitted", id="e-1", time_ms=1, data={}),
-            origin=origin,
             trace="00-trace",
         )
     ]
     assert not matched.failures
 
 
-def test_a_wait_is_offered_the_event_under_the_catalogs_key() -> None:
-    matched = match(Matcher([published()]), "accepted")
-    tag = ids.tag("deliver", "loan", "accepted", "k")
-    assert matched.commands == [
-        DeliverEvent(
-            id=f"T/2/7/{tag}",
-            definition="loan",
-            key="k",
-            event=Event(name="accepted", id="e-1", time_ms=1, data={}),
-            origin=Origin(topic_id="T", partition=2, offset=7, committed=5, tag=tag),
-            trace="00-trace",
-        )
-    ]
+def test_an_event_is_delivered_under_the_catalogs_key() -> None:
+    (command,) = match(Matcher([published()]), "accepted").commands
+    assert (command.definition, command.key, command.start, command.trigger) == ("loan", "k", None, "")
+
+
+def test_a_record_that_starts_and_is_waited_for_is_one_delivery() -> None:
+    (command,) = match(Matcher([published(waits=("submitted",), keep="1h")]), "submitted").commands
+    assert (command.start, command.keep_ms) == (DefinitionRef("sha-loan-1", 3), 3_600_000)
+
+
+def test_a_trigger_with_a_key_of_its_own_makes_a_second_delivery() -> None:
+    on = ({"id": "t", "event": "submitted", "key": "event.customer"},)
+    matched = match(Matcher([published(on=on, waits=("submitted",))]), "submitted", data={"customer": "c"})
+    assert summary(matched) == [("deliver", "loan", "k"), ("start", "loan", "c")]
+
+
+def test_an_event_is_kept_as_long_as_the_most_patient_wait_of_each_lane_says() -> None:
+    old = published(version="1", newest=False, keep="2h")
+    new = published(version="2", waits=("accepted", "accepted"), keep="1h", take="every")
+    (command,) = match(Matcher([old, new]), "accepted").commands
+    assert (command.keep_ms, command.copies_ms) == (7_200_000, 3_600_000)
 
 
 def test_an_event_that_nobody_wants_gives_nothing() -> None:
@@ -112,7 +123,7 @@ def test_only_the_newest_version_starts_runs_but_every_served_version_waits() ->
     new = published(version="2", newest=True, at=9)
     matcher = Matcher([old, new])
     started = match(matcher, "submitted").commands
-    assert [command.start for command in started if isinstance(command, StartRun)] == [DefinitionRef("sha-loan-2", 9)]
+    assert [command.start for command in started] == [DefinitionRef("sha-loan-2", 9)]
     assert summary(match(matcher, "accepted")) == [("deliver", "loan", "k")]
     assert summary(match(matcher, "paid")) == [("deliver", "loan", "k")]
 
@@ -134,17 +145,6 @@ def test_the_same_event_in_many_catalogs_is_read_once() -> None:
     assert len(Matcher([published("a"), published("b"), published("c")]).specs) == 2
 
 
-def test_offers_come_before_starts() -> None:
-    one = published("a", waits=("submitted",), specs=(spec("submitted"),))
-    two = published("b", waits=("submitted",), specs=(spec("submitted"),))
-    assert [kind for kind, _, _ in summary(match(Matcher([one, two]), "submitted"))] == [
-        "deliver",
-        "deliver",
-        "start",
-        "start",
-    ]
-
-
 def test_the_first_trigger_that_fits_starts_the_run_and_only_that_one() -> None:
     on = (
         {"id": "large", "event": "submitted", "where": "event.amount > 100"},
@@ -154,7 +154,6 @@ def test_the_first_trigger_that_fits_starts_the_run_and_only_that_one() -> None:
     matcher = Matcher([published(on=on)])
     for amount, trigger in ((200, "large"), (50, "any"), (-5, "rest")):
         (command,) = match(matcher, "submitted", data={"amount": amount}).commands
-        assert isinstance(command, StartRun)
         assert command.trigger == trigger
     assert match(matcher, "submitted", data={"amount": -50}) == Matched([], [])
 

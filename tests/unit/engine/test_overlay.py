@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamflow.engine.mailbox.records import Box, Entry, OpenRun, Remembered, due_key
 from streamflow.engine.overlay import Overlay, decode_record, encode_record
-from streamflow.engine.state import OWN, Expiry, KeyRecord, PartitionState, Timer, expiry_key, timer_key
+from streamflow.engine.state import OWN, PartitionState, Timer, timer_key
 from streamflow.simulation.store import MemoryStore
 
-KEY = "key/order/k1"
-ONE, TWO = KeyRecord(("a",), ()), KeyRecord(("b",), ())
+KEY = "box/order/2:k1"
+ONE, TWO = Box((OpenRun("a", 1),)), Box((OpenRun("b", 2),))
 
 
 def apply(overlay: Overlay, **changes: Any) -> None:
@@ -122,22 +123,30 @@ def test_every_kind_of_record_survives_its_encoding() -> None:
         KEY: ONE,
         "own": PartitionState(topic_id="t"),
         "out/r/s": {"a": [1, 1.5, "é", None]},
-        "expiry/1/r": Expiry("r"),
+        "box/order/1:a": Box(
+            (OpenRun("r", 3, (4,)),),
+            (Entry(offset=4, name="paid", at_ms=1, size=2, until_ms=None, copies_until_ms=9),),
+            True,
+        ),
+        "seen/000000000000000/order/1:a/x": Remembered(outcome="kept", offset=4, last=4, at_ms=1, position=("t", 0, 7)),
+        due_key(9, "order/1:a", 4): 1,
+        "tally/order": {"paid/claimed": 2},
+        "mark/t/0": 7,
     }.items():
         assert decode_record(key, encode_record(record)) == record
     assert encode_record({"b": 1, "a": {"d": 1, "c": 2}}) == b'{"a":{"c":2,"d":1},"b":1}'
 
 
-# -- expiries
+# -- what is due
 
 
-def test_an_expiry_is_found_when_it_is_due_and_not_deleted_by_the_decision() -> None:
-    overlay = Overlay(MemoryStore({expiry_key(at, "r"): encode_record(Expiry("r")) for at in (10, 20)}))
-    assert overlay.expired(9, {}) is None
-    assert overlay.expired(10, {}) == expiry_key(10, "r")
-    assert overlay.expired(15, {expiry_key(10, "r"): None}) is None
-    assert overlay.expired(20, {expiry_key(10, "r"): None}) == expiry_key(20, "r")
-    assert overlay.expired(10, {}) == expiry_key(10, "r")  # asking changed nothing
+def test_a_due_key_is_found_in_its_time_unless_deleted_by_the_decision() -> None:
+    overlay = Overlay(MemoryStore({due_key(at, "order/1:a", 0): encode_record(1) for at in (10, 20)}))
+    assert overlay.due(9, {}) is None
+    assert overlay.due(10, {}) == due_key(10, "order/1:a", 0)
+    assert overlay.due(15, {due_key(10, "order/1:a", 0): None}) is None
+    assert overlay.due(20, {due_key(10, "order/1:a", 0): None}) == due_key(20, "order/1:a", 0)
+    assert overlay.due(10, {}) == due_key(10, "order/1:a", 0)  # asking changed nothing
 
 
 MOVES = st.lists(
@@ -152,22 +161,22 @@ MOVES = st.lists(
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(stored=st.sets(st.integers(0, 40)), moves=MOVES, near=st.integers(1, 5))
-def test_expiries_are_those_of_a_plain_scan(stored: set[int], moves: list[tuple[str, int]], near: int) -> None:
+def test_due_keys_are_those_of_a_plain_scan(stored: set[int], moves: list[tuple[str, int]], near: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("streamflow.engine.overlay._NEAR", near)
-        store = MemoryStore({expiry_key(at, "r"): encode_record(Expiry("r")) for at in stored})
+        store = MemoryStore({due_key(at, "order/1:a", 0): encode_record(1) for at in stored})
         overlay, live = Overlay(store), set(stored)
         for move, at in moves:
             if move == "put":
                 live.add(at)
-                change(overlay, expiry_key(at, "r"), Expiry("r"))
+                change(overlay, due_key(at, "order/1:a", 0), 1)
             elif move == "forget":
-                first = overlay.expired(at, {})
+                first = overlay.due(at, {})
                 due = sorted(one for one in live if one <= at)
-                assert first == (expiry_key(due[0], "r") if due else None)
+                assert first == (due_key(due[0], "order/1:a", 0) if due else None)
                 if first is not None:
-                    second = overlay.expired(at, {first: None})
-                    assert second == (expiry_key(due[1], "r") if len(due) > 1 else None)
+                    second = overlay.due(at, {first: None})
+                    assert second == (due_key(due[1], "order/1:a", 0) if len(due) > 1 else None)
                     live.discard(due[0])
                     change(overlay, first, None)
             elif move == "capture" and not overlay.saving:
@@ -180,10 +189,10 @@ def test_expiries_are_those_of_a_plain_scan(stored: set[int], moves: list[tuple[
             elif move == "reopen" and not overlay.saving:
                 a_cut(overlay, store)
                 overlay = Overlay(store)
-        assert list(overlay.keys("expiry/")) == [expiry_key(at, "r") for at in sorted(live)]
+        assert list(overlay.keys("due/")) == [due_key(at, "order/1:a", 0) for at in sorted(live)]
 
 
-SLOTS = ("key/order/a", "out/r/s", "timer/000000000000001/r/s")
+SLOTS = ("box/order/1:a", "out/r/s", "timer/000000000000001/r/s")
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -204,7 +213,9 @@ def test_the_store_after_all_cuts_is_what_memory_said(moves: list[tuple[str, str
             expected[key] = (
                 {"n": count}
                 if key.startswith("out/")
-                else (KeyRecord((str(count),), ()) if key.startswith("key/") else Timer(run="r", address="s", due_ms=1))
+                else (
+                    Box((OpenRun(str(count), 0),)) if key.startswith("box/") else Timer(run="r", address="s", due_ms=1)
+                )
             )
             change(overlay, key, expected[key])
         elif move == "delete" and key in expected:
@@ -229,10 +240,33 @@ def test_the_store_after_all_cuts_is_what_memory_said(moves: list[tuple[str, str
         }
 
 
-def test_an_expiry_that_is_written_again_is_one() -> None:
+def test_a_due_key_that_is_written_again_is_one() -> None:
     overlay = Overlay(MemoryStore())
-    assert overlay.expired(100, {}) is None
+    assert overlay.due(100, {}) is None
     for _ in range(2):
-        change(overlay, expiry_key(10, "early/order/k1"), Expiry(early="early/order/k1"))
-    change(overlay, expiry_key(10, "early/order/k1"), None)
-    assert overlay.expired(100, {}) is None
+        change(overlay, due_key(10, "order/2:k1", 3), 1)
+    change(overlay, due_key(10, "order/2:k1", 3), None)
+    assert overlay.due(100, {}) is None
+
+
+def test_keys_after_a_key_are_read_ahead_and_across_what_was_deleted() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streamflow.engine.overlay._NEAR", 2)
+        record = encode_record(Remembered(outcome="claimed", offset=1, last=1, at_ms=1))
+        keys = [f"seen/000000000000000/order/1:a/{name}" for name in "abcdefgh"]
+        overlay = Overlay(MemoryStore(dict.fromkeys(keys, record)))
+        found, after = [], "seen/000000000000000/"
+        while batch := overlay.keys_after("seen/000000000000000/", after, 3):
+            found += batch
+            change(overlay, batch[0], None)
+            after = batch[-1] + "\0"
+        assert found == keys
+
+
+def test_a_content_that_was_deleted_is_gone() -> None:
+    overlay = Overlay(MemoryStore({"content/sha": encode_record("text")}))
+    assert overlay.get("content/sha") == "text"
+    change(overlay, "content/sha", None)
+    overlay.store.write(overlay.capture())
+    overlay.saved()
+    assert overlay.get("content/sha") is None

@@ -60,7 +60,11 @@ def test_an_expression_sees_the_time_of_the_decision_and_the_run() -> None:
 def test_a_head_is_asked_for_after_the_start() -> None:
     bench = Bench(a_definition({"id": "s", **PRINT}))
     run = RunBuilder(
-        DecisionBuilder(view=bench.overlay, now_ms=NOW_MS, cause="cause", limits=bench.limits), bench.plan, None
+        DecisionBuilder(
+            view=bench.overlay, now_ms=NOW_MS, cause="cause", limits=bench.limits, partition=bench.own(), offset=0
+        ),
+        bench.plan,
+        None,
     )
     with pytest.raises(LookupError):
         assert run.head

@@ -119,7 +119,7 @@ def test_a_list_that_is_cancelled_calls_off_its_items() -> None:
     assert left_behind(simulation) == []
     simulation.append(FailAttempt(id="late", run=run, address="each", attempt=1, code="x", message="", item=0))
     simulation.run_until_quiet()
-    assert simulation.own().reasons["run_ended"] >= 1
+    assert simulation.own().reasons["run_unknown"] >= 1
 
 
 # -- the order of a saga

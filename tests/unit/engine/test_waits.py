@@ -1,13 +1,8 @@
-"""Events and runs: which run an event is for, what is kept for later, what is known already, and when a limit fires."""
+"""Waits: what satisfies them, and when their limits fire."""
 
 from __future__ import annotations
 
-import pytest
-
-from streamflow.engine.builder import FINISHED_PER_KEY, Limits
 from streamflow.engine.commands import AdvanceWatermark, CancelRun, Continue, FireTimer, RetryStep, SkipStep
-from streamflow.engine.effects import DeadLetter
-from streamflow.engine.transitions import EventKept
 from tests.builders import NOW_MS, a_definition
 from tests.unit.engine.bench import Bench, facts, outcome
 
@@ -49,247 +44,19 @@ def test_an_event_whose_condition_fails_meets_the_next_clause() -> None:
     assert bench.offer("paid", {"n": 1}).transitions[0].data.outcome == "part"
 
 
-def test_an_event_that_nothing_waits_for_is_rejected_and_no_record_is_made_of_it() -> None:
+def test_an_event_that_nothing_waits_for_is_unclaimed() -> None:
     bench = Bench(a_definition(a_wait()))
-    decision = bench.offer("paid")
-    assert (*outcome(decision), decision.effects) == ("rejected", "unclaimed", [])
+    assert outcome(bench.offer("paid")) == ("rejected", "unclaimed")
     bench.start()
     assert outcome(bench.offer("other")) == ("rejected", "unclaimed")
     assert outcome(bench.offer("paid", key="k2")) == ("rejected", "unclaimed")
 
 
-def test_an_event_that_no_clause_can_read_is_a_dead_letter_and_the_wait_goes_on() -> None:
-    bench = Bench(
-        a_definition(
-            {"id": "w", "wait": {"events": [{"id": "p", "event": "paid", "where": "event.n > 5"}], "forever": True}}
-        )
-    )
-    bench.start()
-    decision = bench.offer("paid", {})
-    assert outcome(decision) == ("dead", "missing_field")
-    assert [type(effect) for effect in decision.effects] == [DeadLetter]
-    assert bench.statuses() == {"w": "waiting"}
-
-
-def test_a_late_event_is_told_by_its_source_time() -> None:
+def test_an_event_is_late_by_its_source_time() -> None:
     bench = Bench(a_definition(a_wait(within="10s")))
     bench.start()
-    assert outcome(bench.offer("paid", time_ms=NOW_MS + 10_001)) == ("rejected", "late")
+    assert outcome(bench.offer("paid", time_ms=NOW_MS + 10_001)) == ("rejected", "unclaimed")
     assert facts(bench.offer("paid", time_ms=NOW_MS + 10_000)) == [("WaitSatisfied", "w"), "RunCompleted"]
-
-
-# -- ahead of the wait
-
-
-def test_an_event_ahead_of_its_wait_is_kept_and_taken_when_the_wait_begins() -> None:
-    bench = Bench(
-        a_definition(
-            a_wait("first", events=[{"id": "go", "event": "go"}]), {**a_wait("w", keep="10s"), "needs": ["first"]}
-        )
-    )
-    bench.start()
-    kept = bench.offer("paid", id="p1")
-    assert facts(kept) == ["EventKept"]
-    assert kept.transitions[0].data.until_ms == NOW_MS + 10_000
-    assert outcome(bench.offer("paid", id="p1")) == ("duplicate", "event_seen")
-    bench.now_ms += 10_000
-    decision = bench.offer("go")
-    assert facts(decision) == [("WaitSatisfied", "first"), ("WaitStarted", "w"), ("WaitSatisfied", "w"), "RunCompleted"]
-    bench.assert_heads_are_folds()
-
-
-def test_an_event_is_not_kept_longer_than_its_wait_says() -> None:
-    bench = Bench(
-        a_definition(
-            a_wait("first", events=[{"id": "go", "event": "go"}]), {**a_wait("w", keep="10s"), "needs": ["first"]}
-        )
-    )
-    bench.start()
-    bench.offer("paid", id="p1")
-    bench.now_ms += 10_001
-    assert facts(bench.offer("go")) == [("WaitSatisfied", "first"), ("WaitStarted", "w")]
-    head = bench.head()
-    assert head is not None
-    assert (head.kept, "p1" in head.seen) == ((), False)
-    assert facts(bench.offer("paid", id="p1")) == [("WaitSatisfied", "w"), "RunCompleted"]
-
-
-def test_what_is_no_longer_kept_makes_room_and_is_forgotten() -> None:
-    steps = (a_wait("first", events=[{"id": "go", "event": "go"}]), {**a_wait("w", keep="1s"), "needs": ["first"]})
-    bench = Bench(a_definition(*steps), limits=Limits(kept_events=3))
-    bench.start()
-    for n in range(50):
-        assert facts(bench.offer("paid", id=f"p{n}")) == ["EventKept"]
-        bench.now_ms += 600
-    head = bench.head()
-    assert head is not None
-    assert len(head.kept) <= 3
-    assert len(head.seen) <= 4
-
-
-def test_too_many_kept_events_are_dead_letters() -> None:
-    steps = (a_wait("first", events=[{"id": "go", "event": "go"}]), {**a_wait("w"), "needs": ["first"]})
-    bench = Bench(a_definition(*steps), limits=Limits(kept_events=2, record_bytes=2000))
-    bench.start()
-    assert facts(bench.offer("paid", {"big": "x" * 990})) == []
-    assert bench.own().reasons == {"too_many_kept": 1}
-    assert [outcome(bench.offer("paid"))[0] for _ in range(3)] == ["applied", "applied", "dead"]
-
-
-def test_each_of_two_waits_takes_an_event_of_its_own() -> None:
-    bench = Bench(a_definition(a_wait("one"), a_wait("two")))
-    bench.start()
-    assert facts(bench.offer("paid", id="p1")) == [("WaitSatisfied", "one")]
-    assert outcome(bench.offer("paid", id="p1")) == ("duplicate", "event_seen")
-    assert facts(bench.offer("paid", id="p2")) == [("WaitSatisfied", "two"), "RunCompleted"]
-
-
-def test_a_parked_run_keeps_events_however_long_a_person_takes() -> None:
-    bench = Bench(
-        a_definition(
-            {"id": "bad", "set": [{"name": "v", "expr": "trigger.none"}]}, {**a_wait("w", keep="10s"), "needs": ["bad"]}
-        )
-    )
-    bench.start()
-    decision = bench.offer("paid", id="meanwhile")
-    assert isinstance(decision.transitions[0].data, EventKept)
-    assert decision.transitions[0].data.until_ms is None
-
-
-def test_what_was_kept_before_the_run_was_parked_outlasts_the_parking() -> None:
-    gate = a_wait("gate", events=[{"id": "go", "event": "go"}])
-    bad = {"id": "bad", "needs": ["gate"], "set": [{"name": "v", "expr": "trigger.none"}]}
-    bench = Bench(
-        a_definition(
-            gate, bad, {**a_wait("w", keep="10s"), "needs": ["bad", "gate.go"], "join": "all"}, {"id": "other", **PRINT}
-        )
-    )
-    bench.start()
-    bench.offer("paid", id="p1")
-    bench.now_ms += 9_000
-    assert facts(bench.offer("go"))[-1] == ("StepParked", "bad")
-    bench.now_ms += 86_400_000
-    head = bench.head()
-    assert head is not None
-    assert [(k.event.id, k.until_ms) for k in head.kept] == [("p1", None)]
-    bench.assert_heads_are_folds()
-
-
-# -- ahead of the run
-
-
-def test_an_event_ahead_of_its_run_is_kept_when_the_offer_says_so() -> None:
-    bench = Bench(a_definition(a_wait("w", keep="10s")))
-    decision = bench.offer("paid", id="p1", keep_ms=10_000)
-    assert (outcome(decision), decision.transitions) == (("applied", ""), [])
-    assert outcome(bench.offer("paid", id="p1", keep_ms=10_000)) == ("duplicate", "event_seen")
-    assert facts(bench.start()) == [
-        "RunStarted",
-        "EventKept",
-        ("WaitStarted", "w"),
-        ("WaitSatisfied", "w"),
-        "RunCompleted",
-    ]
-    assert "early" not in bench.kinds()
-    bench.assert_heads_are_folds()
-
-
-def test_an_event_ahead_of_its_run_waits_for_a_version_that_takes_it() -> None:
-    waiting = a_definition(a_wait("w", keep="10s"), version="2")
-    bench = Bench(a_definition({"id": "p", **PRINT}), waiting)
-    bench.offer("paid", id="p1", keep_ms=10_000)
-    bench.offer("paid", id="e2", keep_ms=10_000)
-    assert facts(bench.start()) == ["RunStarted", ("LinePrinted", "p"), "RunCompleted"]
-    assert "early" in bench.kinds()
-    newer = bench.plan_of("order", "2")
-    bench.now_ms += 9_000
-    assert [t.data.event.id for t in bench.start(id="e2", plan=newer).transitions if isinstance(t.data, EventKept)] == [
-        "p1"
-    ]
-    assert "early" not in bench.kinds()
-
-
-def test_an_event_ahead_of_its_run_is_forgotten_in_time() -> None:
-    bench = Bench(a_definition(a_wait("w", keep="10s")), limits=Limits(window_ms=20_000))
-    bench.offer("paid", id="p1", keep_ms=10_000)
-    bench.now_ms += 10_000
-    bench.offer("other")
-    assert bench.kinds() == {"own"}
-    assert facts(bench.start()) == ["RunStarted", ("WaitStarted", "w")]
-
-
-# -- several runs of a key
-
-
-def test_an_event_is_offered_to_every_open_run_of_its_key() -> None:
-    bench = Bench(a_definition(a_wait()))
-    bench.start(id="e1")
-    bench.start(id="e2")
-    decision = bench.offer("paid")
-    assert [(t.run, t.type) for t in decision.transitions] == [
-        (bench.run(id), kind) for id in ("e1", "e2") for kind in ("WaitSatisfied", "RunCompleted")
-    ]
-    assert outcome(bench.offer("paid", id="another")) == ("rejected", "unclaimed")
-
-
-def test_a_run_that_cannot_read_an_event_keeps_no_other_from_it_and_the_event_is_a_dead_letter_too() -> None:
-    wait = {
-        "id": "w",
-        "wait": {"events": [{"id": "p", "event": "paid", "where": "event.n > trigger.least"}], "forever": True},
-    }
-    bench = Bench(a_definition(wait))
-    bench.start({}, id="e1")
-    bench.start({"least": 1}, id="e2")
-    decision = bench.offer("paid", {"n": 2})
-    assert outcome(decision) == ("applied", "")
-    assert {t.run for t in decision.transitions} == {bench.run("e2")}
-    assert [(e.reason) for e in decision.effects if isinstance(e, DeadLetter)] == ["missing_field"]
-
-
-def test_an_event_that_a_finished_run_took_is_known_again() -> None:
-    bench = Bench(a_definition(a_wait()))
-    bench.start()
-    bench.offer("paid", id="p1")
-    assert outcome(bench.offer("paid", id="p1")) == ("duplicate", "event_seen")
-    assert outcome(bench.offer("placed", id="e1")) == ("duplicate", "event_seen")
-
-
-def test_the_record_of_a_key_with_many_runs_stays_small() -> None:
-    bench = Bench(a_definition({"id": "p", **PRINT}))
-    for n in range(3 * FINISHED_PER_KEY):
-        assert outcome(bench.start(id=f"e{n}")) == ("applied", "")
-    assert len(bench.overlay.get("key/order/k1").finished) == FINISHED_PER_KEY
-    assert outcome(bench.start(id="e0")) == ("duplicate", "run_exists")
-    bench.now_ms += bench.limits.window_ms
-    for _ in range(10):
-        bench.offer("other", key="k2")
-    assert bench.kinds() == {"own", "content"}
-
-
-def test_a_key_has_a_limited_number_of_open_runs() -> None:
-    bench = Bench(a_definition(a_wait()), limits=Limits(open_runs=2))
-    assert [outcome(bench.start(id=f"e{n}")) for n in range(3)] == [
-        ("applied", ""),
-        ("applied", ""),
-        ("rejected", "too_many_open"),
-    ]
-
-
-@pytest.mark.parametrize("policy", ["one", "join"])
-def test_policies_of_a_second_start(policy: str) -> None:
-    wait = {"id": "w", "wait": {"events": [{"id": "again", "event": "placed"}], "forever": True}}
-    bench = Bench(a_definition(wait, runs=policy))
-    bench.start(id="e1")
-    decision = bench.start(id="e2")
-    if policy == "one":
-        assert outcome(decision) == ("rejected", "run_open")
-        assert decision.effects[0].state == {"run": bench.run("e1")}  # type: ignore[union-attr]
-        assert bench.head("e2") is None
-    else:
-        assert facts(decision) == [("WaitSatisfied", "w"), "RunCompleted"]
-        # it joined; it starts no run of its own later
-        assert outcome(bench.start(id="e2")) == ("duplicate", "event_seen")
-    assert outcome(bench.start(id="e1")) == ("duplicate", "run_exists")
 
 
 # -- timers
@@ -363,13 +130,13 @@ def test_a_run_that_ends_leaves_no_timer_output_or_head() -> None:
     bench.checkpoint()
     assert {"timer", "out", "run"} <= bench.kinds()
     assert facts(bench.take(CancelRun("c", bench.run()))) == ["RunCancelled"]
-    assert bench.kinds() == {"own", "content", "key", "done", "expiry"}
+    assert bench.kinds() == {"own", "content", "seen", "tally"}
     bench.checkpoint()
-    bench.now_ms += bench.limits.window_ms
-    bench.offer("other", key="k9")
-    assert bench.kinds() == {"own", "content"}
+    bench.now_ms += 2 * bench.limits.window_ms
+    bench.take(watermark(1))
+    assert bench.kinds() == {"own", "content", "tally"}
     bench.checkpoint()
-    assert {key.partition("/")[0] for key, _ in bench.store.scan("")} == {"own", "content"}
+    assert {key.partition("/")[0] for key, _ in bench.store.scan("")} == {"own", "content", "tally"}
 
 
 def test_a_repeated_continue_does_nothing() -> None:

@@ -39,7 +39,7 @@ def test_a_completed_run_says_how_it_ended_and_waits_nowhere() -> None:
     run = told(
         fact(1, STARTED),
         fact(2, WAITS, "payment"),
-        fact(3, t.WaitSatisfied("paid", EVENT), "payment"),
+        fact(3, t.WaitSatisfied(outcome="paid", event=EVENT), "payment"),
         fact(4, t.RunCompleted(("payment.paid",))),
     )
 

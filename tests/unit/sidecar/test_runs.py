@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from streamflow.ids import run_id
 from tests.sidecar_log import MemoryLog
 
 Start = Callable[..., str]
@@ -23,11 +22,12 @@ def code(answer: Any) -> tuple[int, str]:
     return answer.status_code, problem["code"]
 
 
-def test_a_start_answers_with_its_command_and_its_run(client: TestClient) -> None:
+def test_a_start_answers_with_its_command_and_its_run(client: TestClient, log: MemoryLog) -> None:
     answer = client.post("/runs", json={"definition": "refund@1", "key": "R-1", "input": {"amount": 5}, "id": "mine"})
 
     assert answer.status_code == 202
-    assert answer.json() == {"command": "request/mine", "run": run_id("main", "refund", "R-1", "request/mine")}
+    (run,) = log.simulation.runs()
+    assert answer.json() == {"command": "request/mine", "run": run}
 
 
 def test_the_same_id_starts_one_run(client: TestClient, log: MemoryLog) -> None:

@@ -87,7 +87,7 @@ def test_a_run_asked_for_by_a_caller_has_the_id_that_the_caller_was_told() -> No
     simulation.cancel(run)
     simulation.run_until_quiet()
     assert types(simulation, run)[-1] == "RunCancelled"
-    assert [(letter["reason"], letter["code"]) for letter in simulation.dead_letters()] == [("rejected", "run_ended")]
+    assert [(letter["reason"], letter["code"]) for letter in simulation.dead_letters()] == [("rejected", "run_unknown")]
 
 
 def test_people_mend_a_parked_run() -> None:

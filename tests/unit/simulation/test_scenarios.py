@@ -168,7 +168,7 @@ def test_a_parked_step_is_mended() -> None:
         ),
         ([SEND, {"mend": {"run": "retry"}}], LOW, "name it with `step`"),
         ([{"wait": "1d"}, {"mend": {"run": "cancel"}}], LOW, "expected one run but there are 0"),
-        ([SEND, {"mend": {"run": "skip", "step": "rate"}}], LOW, "a dead letter: run_ended"),
+        ([SEND, {"mend": {"run": "skip", "step": "rate"}}], LOW, "a dead letter: run_unknown"),
     ],
 )
 def test_a_scenario_that_cannot_be_meant_so_is_told(

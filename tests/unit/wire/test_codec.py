@@ -4,46 +4,50 @@ from __future__ import annotations
 
 import pytest
 
-from streamflow.engine.commands import AdvanceWatermark, DefinitionRef, DeliverEvent, Event, Origin, StartRun
+from streamflow.engine.commands import AdvanceWatermark, DefinitionRef, Deliver, Event, Origin, StartRun
 from streamflow.wire.codec import DecodeError, decode_command, encode_command
 
 EVENT = Event(name="submitted", id="e-1", time_ms=1_700_000_000_000, data={"b": 1, "a": {"d": None, "c": [1.5, "x"]}})
-ORIGIN = Origin(topic_id="topic-id", partition=3, offset=7, committed=5, tag="tag")
+ORIGIN = Origin(topic_id="topic-id", partition=3, offset=7, committed=5)
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        StartRun(
-            id="c-1",
+        StartRun(id="c-1", definition="loan", key="k", start=DefinitionRef("sha", 4), event=EVENT, trace="00-trace"),
+        Deliver(
+            id="c-2",
             definition="loan",
             key="k",
-            start=DefinitionRef("sha", 4),
-            trigger="t",
             event=EVENT,
             origin=ORIGIN,
+            start=DefinitionRef("sha", 4),
+            trigger="t",
+            keep_ms=1000,
+            copies_ms=2000,
             trace="00-trace",
         ),
-        DeliverEvent(id="c-2", definition="loan", key="k", event=EVENT),
         AdvanceWatermark(id="c-3", topic="src", partitions=2, at_ms={"0": 1, "1": 2}),
     ],
 )
-def test_a_command_comes_back_as_it_was(command: StartRun | DeliverEvent | AdvanceWatermark) -> None:
+def test_a_command_comes_back_as_it_was(command: StartRun | Deliver | AdvanceWatermark) -> None:
     assert decode_command(encode_command(command)) == command
 
 
 def test_the_same_command_gives_the_same_bytes_whatever_the_order_of_its_keys() -> None:
-    one = DeliverEvent(
+    one = Deliver(
         id="c",
         definition="loan",
         key="k",
         event=Event(name="e", id="1", time_ms=0, data={"a": 1, "b": {"x": 1, "y": 2}}),
+        origin=ORIGIN,
     )
-    other = DeliverEvent(
+    other = Deliver(
         id="c",
         definition="loan",
         key="k",
         event=Event(name="e", id="1", time_ms=0, data={"b": {"y": 2, "x": 1}, "a": 1}),
+        origin=ORIGIN,
     )
     assert encode_command(one) == encode_command(other)
 
@@ -70,8 +74,12 @@ def test_bytes_that_are_no_command_are_refused_with_a_code_and_without_their_con
 
 
 def test_a_whole_number_keeps_all_its_digits() -> None:
-    command = DeliverEvent(
-        id="c", definition="loan", key="k", event=Event(name="e", id="1", time_ms=0, data={"n": 2**70, "m": -(2**70)})
+    command = Deliver(
+        id="c",
+        definition="loan",
+        key="k",
+        event=Event(name="e", id="1", time_ms=0, data={"n": 2**70, "m": -(2**70)}),
+        origin=ORIGIN,
     )
     assert decode_command(encode_command(command)) == command
 
@@ -79,8 +87,12 @@ def test_a_whole_number_keeps_all_its_digits() -> None:
 def test_data_that_json_cannot_carry_is_refused() -> None:
     with pytest.raises(DecodeError) as caught:
         encode_command(
-            DeliverEvent(
-                id="c", definition="loan", key="k", event=Event(name="e", id="1", time_ms=0, data={"n": object()})
+            Deliver(
+                id="c",
+                definition="loan",
+                key="k",
+                event=Event(name="e", id="1", time_ms=0, data={"n": object()}),
+                origin=ORIGIN,
             )
         )
     assert caught.value.code == "event_unusable"
@@ -92,7 +104,7 @@ def test_a_command_is_no_deeper_than_every_process_can_follow(levels: int) -> No
 
     def a_start(levels: int) -> bytes:
         return (
-            b'{"definition":"d","event":{"data":%b,"id":"e","name":"n","time_ms":1},"id":"c","key":"k","kind":"DeliverEvent"}'
+            b'{"definition":"d","event":{"data":%b,"id":"e","name":"n","time_ms":1},"id":"c","key":"k","kind":"StartRun","start":{"sha256":"s","log_offset":1}}'
             % (b"[" * levels + b"]" * levels)
         )
 

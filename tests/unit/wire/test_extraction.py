@@ -246,3 +246,39 @@ def test_a_record_without_a_value_is_no_event_unless_its_headers_say_so() -> Non
     typed = tombstone._replace(headers=(("ce_type", b"order.created"),))
     occurrences, _ = reader(spec()).read(typed, "T")
     assert occurrences[0].event.data is None
+
+
+# -- who made an event
+
+
+def identity_of(one: EventSpec, data: Any, **record_fields: Any) -> tuple[str, str]:
+    """Source and id of an event."""
+    ((found,), refusals) = reader(one).read(record(data, **record_fields), "T")
+    assert not refusals
+    return found.event.source, found.event.id
+
+
+BINARY = {"ce_type": "order.created", "ce_id": "1", "ce_source": "https://shop.example"}
+
+
+def test_the_source_of_a_cloudevent_in_binary_mode() -> None:
+    assert identity_of(spec(), {}, headers=BINARY) == ("https://shop.example", "1")
+
+
+def test_the_source_of_a_structured_cloudevent() -> None:
+    envelope = {"specversion": "1.0", "type": "order.created", "source": "shop", "id": "1", "data": {}}
+    assert identity_of(spec(), envelope, headers={"content-type": "application/cloudevents+json"}) == ("shop", "1")
+
+
+def test_the_source_of_plain_json_is_what_the_catalog_says_and_never_the_topic() -> None:
+    plain: dict[str, Any] = {**ALL, "id": {"path": "id"}}
+    assert identity_of(spec(**plain), {"id": 1}) == ("", "1")
+    assert identity_of(spec(**plain, source="legacy"), {"id": 1}) == ("legacy", "1")
+
+
+def test_a_cloudevents_own_source_goes_before_the_catalogs() -> None:
+    assert identity_of(spec(source="legacy"), {}, headers=BINARY)[0] == "https://shop.example"
+
+
+def test_without_an_id_an_event_is_its_record_whatever_its_source() -> None:
+    assert identity_of(spec(**ALL, source="legacy"), {}) == ("", "T/2/7")

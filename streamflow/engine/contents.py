@@ -1,0 +1,38 @@
+"""What open runs pin in a partition: the contents that they follow, and the engine's revisions that they began with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from streamflow.engine.builder import DecisionBuilder
+from streamflow.engine.state import PartitionState, PinnedContent, content_key
+
+
+class Pins(NamedTuple):
+    """Open runs by revision, and the contents in the partition by sha256."""
+
+    revisions: dict[str, int]
+    contents: dict[str, PinnedContent]
+
+
+def repin(builder: DecisionBuilder, own: PartitionState) -> Pins:
+    """The pins after `draft`. A content that no run has used for a while leaves; a start that still names it brings
+    it back from `definitions`."""
+    if not builder.pins:
+        return Pins(own.revisions, own.contents)
+    revisions, contents = Counter(own.revisions), dict(own.contents)
+    for sha, revision, change in builder.pins:
+        revisions[revision] += change
+        known = contents.get(sha, PinnedContent(0, 0))
+        contents[sha] = PinnedContent(known.open_runs + change, builder.now_ms)
+    for sha in _unused(builder, contents):
+        del contents[sha]
+        builder.put(content_key(sha), None)
+    return Pins({revision: count for revision, count in revisions.items() if count}, contents)
+
+
+def _unused(builder: DecisionBuilder, contents: Mapping[str, PinnedContent]) -> list[str]:
+    limit_ms = builder.now_ms - builder.limits.unused_content_ms
+    return [sha for sha, content in contents.items() if not content.open_runs and content.used_ms < limit_ms]

@@ -1,0 +1,2 @@
+"""Event delivery: one mailbox for each definition and business key owns what arrived, what is kept, and who consumed
+what."""

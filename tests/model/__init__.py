@@ -1,0 +1,1 @@
+"""Executable specifications: small models of a part of the engine, and the laws that they must keep."""

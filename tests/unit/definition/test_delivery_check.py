@@ -1,0 +1,66 @@
+"""What a definition has to say about the events that it waits for."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamflow.definition.check import check
+from streamflow.definition.syntax import parse_catalog, parse_definition
+
+CATALOG = parse_catalog("""
+events:
+  - {name: placed, topics: [orders]}
+  - {name: paid, topics: [orders]}
+  - {name: plain, topics: [orders], match: {path: kind, equals: plain}}
+  - {name: named, topics: [orders], match: {path: kind, equals: named}, id: {path: id}}
+  - {name: typed, topics: [orders], match: {type: TYPED}}
+""")
+HEAD = "name: x\nversion: '1'\n"
+
+
+def codes(steps: str, *, on: str = "[{id: placed, event: placed}]", runs: str = "many") -> list[tuple[str, str]]:
+    found = check(parse_definition(f"{HEAD}on: {on}\nruns: {runs}\nsteps:\n{steps}"), CATALOG)
+    return [(problem.code, problem.pointer) for problem in found]
+
+
+def a_wait(id: str, event: str = "paid", *, needs: str = "", more: str = "") -> str:
+    clause = f"{{id: came, event: {event}}}"
+    return f"  - {{id: {id}, {needs}wait: {{events: [{clause}], forever: true{more}}}}}\n"
+
+
+def test_a_second_wait_for_an_event_has_to_say_which_events_count() -> None:
+    steps = a_wait("first") + a_wait("second", needs="needs: [first], ")
+    assert codes(steps) == [("SF248", "/steps/1/wait")]
+
+
+@pytest.mark.parametrize("since", ["run", "here"])
+def test_either_choice_will_do(since: str) -> None:
+    steps = a_wait("first") + a_wait("second", needs="needs: [first], ", more=f", since: {since}")
+    assert codes(steps) == []
+
+
+def test_waits_beside_each_other_have_no_order_to_choose() -> None:
+    assert codes(a_wait("first") + a_wait("second")) == []
+
+
+def test_a_wait_for_what_starts_runs_has_to_say_which_events_count() -> None:
+    assert codes(a_wait("again", "placed"), runs="join") == [("SF248", "/steps/0/wait")]
+
+
+def test_a_wait_never_gets_an_event_that_always_starts_another_run() -> None:
+    since = ", since: run"
+    assert codes(a_wait("again", "placed", more=since)) == [("SF249", "/steps/0/wait/events/0/event")]
+    assert codes(a_wait("again", "placed", more=f"{since}, take: every")) == []
+    assert codes(a_wait("again", "placed", more=since), runs="one") == []
+    condition = "[{id: placed, event: placed, where: 'true'}]"
+    assert codes(a_wait("again", "placed", more=since), on=condition) == []
+
+
+@pytest.mark.parametrize(("event", "expected"), [("plain", ["SF229"]), ("named", []), ("typed", []), ("paid", [])])
+def test_an_event_without_an_id_is_warned_of(event: str, expected: list[str]) -> None:
+    assert [code for code, _ in codes(a_wait("w", event))] == expected
+
+
+def test_an_event_without_an_id_is_warned_of_once() -> None:
+    steps = a_wait("one", "plain") + a_wait("two", "plain")
+    assert codes(steps) == [("SF229", "/steps/0/wait/events/0/event")]
