@@ -63,7 +63,7 @@ class Parent(Struct, frozen=True, omit_defaults=True):
     item: int | None = None
 
 
-class StartRun(Struct, frozen=True, tag_field="kind"):
+class StartRun(Struct, frozen=True, tag_field="kind", omit_defaults=True):
     """Start a run of `definition` for `key`, asked for by a caller, or by the step `parent` of another run. Asked for
     again under the id of the same event, nothing starts."""
 
@@ -76,7 +76,7 @@ class StartRun(Struct, frozen=True, tag_field="kind"):
     parent: Parent | None = None
 
 
-class Deliver(Struct, frozen=True, tag_field="kind"):
+class Deliver(Struct, frozen=True, tag_field="kind", omit_defaults=True):
     """Deliver `event` to the mailbox of `definition` and `key`: it starts a run if `start` says so, is claimed by waits
     of open runs, or is kept. One command for each source record, definition, event name and key."""
 

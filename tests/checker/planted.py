@@ -174,19 +174,19 @@ def counts_wrong(state: Path) -> None:
 
 
 def command_swallowed(state: Path) -> None:
-    """A start is counted as refused, and nobody is told."""
+    """A delivery is counted as a duplicate, and is none."""
     from streamflow.engine import commands as c
     from streamflow.engine import decide
     from streamflow.engine.outcome import Refused
 
-    start = decide._DECIDE[c.StartRun]
+    deliver = decide._DECIDE[c.Deliver]
 
-    def swallow(draft: Any, contents: Any, own: Any, command: Any) -> None:
+    def swallow(builder: Any, contents: Any, own: Any, command: Any) -> Any:
         if command.key.endswith("3"):
-            raise Refused("duplicate", "run_exists")
-        start(draft, contents, own, command)
+            raise Refused("duplicate", "seen")
+        return deliver(builder, contents, own, command)
 
-    decide._DECIDE[c.StartRun] = swallow
+    decide._DECIDE[c.Deliver] = swallow
 
 
 def result_twice(state: Path) -> None:

@@ -137,7 +137,7 @@ CAUGHT: dict[str, tuple[str, Story, dict[str, Any]]] = {
     "mapping-unsorted": ("identical-copies", replays, {"checkpoint_s": 60, "checkpoint_idle_s": 60}),
     "timer-early": ("timers-on-time", delays, {}),
     "counts-wrong": ("counts-add-up", work, {}),
-    "command-swallowed": ("one-outcome", work, {}),
+    "command-swallowed": ("events-accounted", work, {}),
 }
 
 
