@@ -286,7 +286,14 @@ class PartitionCore:
             key, value, headers = entry.record()
             record = Record(entry.topic, -1, -1, unsent.at_ms, key, value, headers)
             letter = dead_letter(
-                record, "undeliverable", message, "emit", run=unsent.run, event=unsent.event, id=unsent.id
+                record,
+                "undeliverable",
+                message,
+                "emit",
+                limit_bytes=self.place.limits.record_bytes,
+                run=unsent.run,
+                event=unsent.event,
+                id=unsent.id,
             )
             self._queue([letter_output(letter)])
             self.outbox.drop(entry)

@@ -219,9 +219,7 @@ def _refuse_patterns(tree: Tree, problems: list[Problem]) -> None:
         pattern = constant_text(node.call_expr.args[-1])
         if pattern is None:
             continue
-        try:
-            compile_pattern(pattern)
-        except ExpressionError:
+        if compile_pattern(pattern).validator is None:
             problems.append(
                 Problem(
                     "SF278",

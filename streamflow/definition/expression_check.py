@@ -19,6 +19,7 @@ from streamflow.definition.expression_tree import Tree
 from streamflow.definition.fields_check import Found, Receiver, field_problems, json_type
 from streamflow.definition.graph import Graph, kind_of
 from streamflow.definition.model import Call, ChildRun, Definition, Each, Emit, Step
+from streamflow.definition.read_schemas import ERROR, RUN
 from streamflow.definition.schema_types import (
     ANYTHING,
     TEXT,
@@ -53,11 +54,6 @@ INSTANT = (
 LIST = ("a list", frozenset({"LIST", "DYN"}), "Name a list, or write one, such as [trigger.id].")
 ANY_VALUE = ("a value", frozenset[str](), "")
 
-_RUN: Schema = {
-    "type": "object",
-    "properties": {"id": TEXT, "key": TEXT, "definition": TEXT, "version": TEXT, "started_ms": WHOLE, "trigger": TEXT},
-}
-_ERROR: Schema = {"type": "object", "properties": {"code": TEXT, "message": TEXT, "attempts": WHOLE}}
 _EMITTED = ("SF240", "SF241", "SF242")
 _GIVEN = ("SF243", "SF244", "SF245")
 _NOT_JSON = re.compile(r"optional_type|TYPE<|MAP<(?!STRING|DYN)")
@@ -88,8 +84,8 @@ class ExpressionCheck:
             asks.append(NOTHING_ASKED)
         asked_by_all = reduce(and_, asks).renamed("event", "trigger") if asks else NOTHING_ASKED
         trigger_schema = self._trigger()
-        kinds = {"trigger": self.types.kind(trigger_schema), "run": self.types.kind(_RUN), "now": Kind()}
-        anything, error = self.types.kind(ANYTHING), self.types.kind(_ERROR)
+        kinds = {"trigger": self.types.kind(trigger_schema), "run": self.types.kind(RUN), "now": Kind()}
+        anything, error = self.types.kind(ANYTHING), self.types.kind(ERROR)
         certain = certain_steps(self.graph)
         index_of = {step.id: index for index, step in reversed(list(enumerate(self.definition.steps)))}
         for id_ in self.graph.order:
@@ -101,7 +97,7 @@ class ExpressionCheck:
             )
             schemas = {
                 "trigger": trigger_schema,
-                "run": _RUN,
+                "run": RUN,
                 "steps": {"type": "object", "properties": dict(self.output_schemas)},
             }
             scope = Scope(
@@ -139,7 +135,7 @@ class ExpressionCheck:
             before = (*(other for other in self.graph.order if other in scope.before), step.id)
             steps = self.types.message((other, self.outputs.get(other, self.types.kind(ANYTHING))) for other in before)
             failing = [other for other in before if kind_of(self.graph.steps[other]) in OUTSIDE]
-            errors = self.types.message((other, self.types.kind(_ERROR)) for other in failing)
+            errors = self.types.message((other, self.types.kind(ERROR)) for other in failing)
             schemas = {**scope.schemas, "steps": {"type": "object", "properties": dict(self.output_schemas)}}
             kinds = {**scope.kinds, "steps": steps, "errors": errors}
             within = replace(scope, kinds=kinds, schemas=schemas, before=frozenset(before), undone=step.id)

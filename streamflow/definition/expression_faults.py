@@ -31,6 +31,7 @@ _KINDS = {
     "null_type": "null",
     "bytes": "bytes",
     "dyn": "anything",
+    "streamflow.Decimal": "a decimal",
     "google.protobuf.Timestamp": "a timestamp",
     "google.protobuf.Duration": "a duration",
 }
@@ -55,7 +56,10 @@ def _place(line: int, column: int) -> str:
 
 def _worded(message: str, place: str, fields: Callable[[str], Iterable[str]]) -> Problem:
     if match := re.match(r"undeclared reference to '([^']*)'", message):
-        fix = f"The variables are {', '.join(VARIABLES)}; a text is written in quotes."
+        fix = (
+            f"The variables are {', '.join(VARIABLES)}; a text is written in quotes. docs/expressions.md lists the "
+            "functions."
+        )
         return Problem("SF261", "", f"`{match[1]}` {place} is no variable or function of an expression.", fix)
     if match := re.match(r"undefined field '([^']*)' not found in struct '([^']*)'", message):
         return _no_field(property_name(match[1]), place, list(fields(match[2])))
@@ -114,6 +118,8 @@ def _no_overload(function: str, types: str, place: str) -> Problem:
     told = " and ".join(kinds)
     if set(kinds) == {"a number with a point", "a whole number"}:
         fix = "Write the whole number with a point, such as 10.0, or convert with double(...)."
+    elif "a decimal" in kinds:
+        fix = "Write decimal(...) around the other side; a decimal takes no number with a point."
     elif "null" in kinds:
         fix = "Only a field that may be null compares with null; ask with has(...) whether one is there."
     elif sign == "in" and kinds[-1] == "a group of fields":

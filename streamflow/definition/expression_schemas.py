@@ -104,7 +104,9 @@ def _field(of: Typed | None, field: str) -> Typed | None:
 
 
 def _item(of: Typed | None) -> Typed | None:
-    return _within(of[0].get("items"), of) if of is not None and "array" in json_types(of[0]) else None
+    if of is None or "array" not in json_types(of[0]) or "prefixItems" in of[0]:
+        return None
+    return _within(of[0].get("items"), of)
 
 
 def _within(part: Any, of: Typed | None) -> Typed | None:

@@ -13,6 +13,8 @@ Schema = Mapping[str, Any]
 
 _DEPTH = 12  # references that are followed, one from another
 
+_MERGED = frozenset({"properties", "required", "type", "items", "enum", "const", "additionalProperties"})
+
 ANYTHING: Schema = {}
 TEXT: Schema = {"type": "string"}
 WHOLE: Schema = {"type": "integer"}
@@ -37,16 +39,43 @@ def resolve(schema: Any, root: Schema) -> Schema:
 def _resolved(schema: Any, root: Schema, depth: int) -> Schema:
     if not isinstance(schema, Mapping) or depth == 0:
         return ANYTHING
+    found: Schema = schema
+    beside = {key: value for key, value in schema.items() if key not in ("$ref", "allOf", "$defs", "definitions")}
+    parts: list[Any] = list(schema["allOf"]) if isinstance(schema.get("allOf"), list) else []
     if "$ref" in schema:
-        return _resolved(_pointed(schema["$ref"], root), root, depth - 1)
-    if not isinstance(schema.get("allOf"), list):
-        return schema
-    merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
-    for part in schema["allOf"]:
-        found = _resolved(part, root, depth - 1)
-        merged = {**found, **merged, "properties": {**found.get("properties", {}), **merged.get("properties", {})}}
-        merged["required"] = sorted({*found.get("required", ()), *merged.get("required", ())})
-    return merged if merged.get("properties") else {key: value for key, value in merged.items() if key != "properties"}
+        target = _pointed(schema["$ref"], root)
+        if not parts and not beside.keys() & _MERGED:
+            return _resolved(target, root, depth - 1)
+        parts.insert(0, target)
+    if parts:
+        found = beside
+        for part in parts:
+            found = _merged(found, _resolved(part, root, depth - 1))
+    for part in _conditional(found):  # what is there in some cases is declared, and never required
+        declared = _resolved(part, root, depth - 1).get("properties")
+        properties = found.get("properties")
+        if isinstance(declared, Mapping) and isinstance(properties, Mapping):
+            found = {**found, "properties": {**dict.fromkeys(declared, ANYTHING), **properties}}
+    return found
+
+
+def _merged(one: Schema, two: Schema) -> dict[str, Any]:
+    """What holds where both schemas hold, as far as it is read here."""
+    merged = {**two, **one}
+    properties = {**(two.get("properties") or {}), **(one.get("properties") or {})}
+    if properties:
+        merged["properties"] = properties
+    required = {*two.get("required", ()), *one.get("required", ())}
+    if required:
+        merged["required"] = sorted(required)
+    return merged
+
+
+def _conditional(schema: Schema) -> list[Any]:
+    """The schemas that hold in some cases only."""
+    dependent = schema.get("dependentSchemas")
+    cases = list(dependent.values()) if isinstance(dependent, Mapping) else []
+    return [*cases, *(schema[key] for key in ("if", "then", "else") if key in schema)]
 
 
 def _pointed(reference: Any, root: Schema) -> Any:

@@ -159,14 +159,20 @@ class Types:
             return Kind(message=f"google.protobuf.{_NULLABLE[single]}") if nullable else _SCALARS[single]
         if single == "object":
             properties = schema.get("properties")
-            if not isinstance(properties, Mapping) or not properties:
+            if not isinstance(properties, Mapping) or not properties or _has_others(schema):
                 return _OBJECT if not nullable else _DYN
             return self.message((name, self._kind(part, root, within)) for name, part in properties.items())
         if single == "array" and not nullable:
-            if "items" not in schema:
+            if "items" not in schema or "prefixItems" in schema or not isinstance(schema["items"], Mapping):
                 return _LIST
             return list_of(self._kind(schema["items"], root, within))
         return _DYN
+
+
+def _has_others(schema: Schema) -> bool:
+    """Whether an object has properties beside the declared ones, of a type that the schema tells."""
+    more = schema.get("additionalProperties")
+    return bool(schema.get("patternProperties")) or (isinstance(more, Mapping) and bool(more))
 
 
 def _variable(kind: Kind) -> cel.Type:

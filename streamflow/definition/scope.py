@@ -141,6 +141,6 @@ def mixed(tree: Tree, scope: Scope) -> Iterator[Problem]:
                         "SF274",
                         "",
                         f"`{name}` may come as 10 or as 10.5, and arithmetic does not mix whole numbers with others.",
-                        "Write double(...) around it, and 1.0 instead of 1.",
+                        "Write double(...) around it, and 1.0 instead of 1; for money, decimal(...) around both sides.",
                         "warning",
                     )

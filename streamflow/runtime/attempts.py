@@ -214,15 +214,13 @@ class Attempts:
             return failure(
                 task,
                 "deadline_passed",
-                "expected to be started before its deadline but that has passed; do scale the lane",
+                "Its deadline had passed before it could be started. Scale the lane.",
                 retryable=False,
             )
         waited_ms = now_ms - held.written_ms
         if waited_ms > task.queue_ms:
-            text = (
-                f"expected to be started within {task.queue_ms / 1000:g} s but it has waited "
-                f"{waited_ms / 1000:.0f} s in its lane; do scale the lane"
-            )
+            limit_s = task.queue_ms / 1000
+            text = f"It waited {waited_ms / 1000:.0f} s in its lane and may wait {limit_s:g} s. Scale the lane."
             return failure(task, "queue_expired", text, retryable=False)
         return None
 
@@ -231,7 +229,7 @@ class Attempts:
         answer = failure(
             held.task,
             "attempt_timeout",
-            f"expected {held.task.operation} to end within {seconds:g} s but it did not; it was cancelled",
+            f"{held.task.operation} did not end within {seconds:g} s. It was cancelled.",
         )
         self._answered(held, Outcome.FAILED, answer, encode_command(answer))
         self._stop(held)
@@ -265,7 +263,7 @@ class Attempts:
             broken = failure(
                 held.task,
                 "operation_failed",
-                f"expected an answer but the worker failed with {type(error).__name__}; do report it",
+                f"The worker failed with {type(error).__name__}. Report this.",
             )
             self._settle(held, broken, encode_command(broken))
         elif not work.cancelled():

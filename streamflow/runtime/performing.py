@@ -78,10 +78,10 @@ class Performer:
         if operation is None:
             raise OperationError(
                 "operation_unknown",
-                f"expected a worker that has {task.operation} but this one does not; do install or register it",
+                f"This worker does not have {task.operation}. Install or register it.",
             )
         contract = self._contract(task.operation, operation)
-        _check(contract.input, task.input, "input_invalid", f"expected input as {task.operation} takes it")
+        _check(contract.input, task.input, "input_invalid", f"The input of {task.operation}")
         try:
             output = await operation.run(task.input, self._as_attempt(task))
         except OperationError as error:
@@ -91,11 +91,11 @@ class Performer:
             if asked is None or asked.cancelling():
                 raise
             raise OperationError(
-                "operation_failed", f"expected {task.operation} to end but it cancelled itself; see the worker's log"
+                "operation_failed", f"{task.operation} cancelled itself. See the worker's log."
             ) from error
         # whatever somebody else's code does is an answer; its exit would end worker after worker
         except (Exception, SystemExit) as error:
-            text = f"expected {task.operation} to end with one of its own errors but {type(error).__name__}: {error}"
+            text = f"{task.operation} raised {type(error).__name__}, which is none of its declared errors: {error}"
             raise OperationError("operation_failed", text) from error
         if isinstance(output, Pending):
             return SuspendAttempt(
@@ -123,20 +123,20 @@ class Performer:
             encoded = _encoder.encode(output)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             text = (
-                f"expected output of {task.operation} that can be written as JSON but {type(error).__name__}; do "
-                "mend the operation"
+                f"The output of {task.operation} cannot be written as JSON ({type(error).__name__}). Correct the "
+                "operation."
             )
             raise OperationError("output_invalid", text, retryable=False) from error
         if (size := len(encoded)) > (most := min(self._output_bytes, self._record_bytes - 10_000)):
             text = (
-                f"expected at most {most} bytes of output from {task.operation} but it gave {size}; do return a "
-                "reference to what is large"
+                f"The output of {task.operation} has {size} bytes and the limit is {most}. Return a reference to what "
+                "is large."
             )
             raise OperationError("output_too_large", text, retryable=False)
         if may_be_deeper(encoded, MAX_DEPTH) and deeper(_decoder.decode(encoded), MAX_DEPTH):
             text = (
-                f"expected output of {task.operation} with arrays and objects at most {MAX_DEPTH} deep but it has "
-                "more; do return flatter data"
+                f"The output of {task.operation} has arrays and objects more than {MAX_DEPTH} deep. Return flatter "
+                "data."
             )
             raise OperationError("output_invalid", text, retryable=False)
         if contract.output is not None:
@@ -144,7 +144,7 @@ class Performer:
                 contract.output,
                 _decoder.decode(encoded),
                 "output_invalid",
-                f"expected output as the schema of {task.operation} says",
+                f"The output of {task.operation}",
             )
         return msgspec.Raw(encoded)
 
@@ -170,7 +170,7 @@ class Performer:
         found = self._connections.get(name)
         if found is None:
             known = ", ".join(sorted(self._connections)) or "none"
-            text = f"expected a connection of the settings ({known}) but {name}; do add it under tasks.connections"
+            text = f"The settings have no connection {name}, only {known}. Add it under tasks.connections."
             raise OperationError("connection_unknown", text, retryable=False)
         return found
 
@@ -210,7 +210,7 @@ def _compiled(name: str, schema: Any) -> Any:
     try:
         return jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
     except (jsonschema_rs.ValidationError, ValueError) as error:
-        text = f"expected {name} to have schemas that can be used but {type(error).__name__}; do mend the operation"
+        text = f"The schemas of {name} cannot be used ({type(error).__name__}). Correct the operation."
         raise OperationError("operation_failed", text) from error
 
 
@@ -218,11 +218,12 @@ def _no_retrieval(uri: str) -> NoReturn:
     raise LookupError(f"schemas are not fetched from elsewhere: {uri}")
 
 
-def _check(validator: Any, value: Any, code: str, expected: str) -> None:
+def _check(validator: Any, value: Any, code: str, what: str) -> None:
     if validator is None or validator.is_valid(value):
         return
     wrong = next(iter(validator.iter_errors(value)))
-    text = f"{expected} but {_pointer(wrong.instance_path) or 'the whole'} breaks {_pointer(wrong.schema_path)}"
+    place, rule = _pointer(wrong.instance_path) or "the whole", _pointer(wrong.schema_path)
+    text = f"{what} does not satisfy its schema: {place} breaks {rule}. Correct the definition or the operation."
     raise OperationError(code, text, retryable=False)
 
 

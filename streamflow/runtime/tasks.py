@@ -32,10 +32,8 @@ def chosen_lanes(settings: Settings, names: Sequence[str] = ()) -> tuple[str, ..
     Raises OperationError (`lane_unknown`)."""
     known = settings.tasks.lanes
     if unknown := [name for name in names if name not in known]:
-        text = (
-            f"expected lanes of the settings ({', '.join(sorted(known))}) but {', '.join(unknown)}; do add it "
-            "under tasks.lanes"
-        )
+        named, there = ", ".join(unknown), ", ".join(sorted(known))
+        text = f"The settings have no lane {named}, only {there}. Add it under tasks.lanes."
         raise OperationError("lane_unknown", text, retryable=False)
     return tuple(dict.fromkeys(names)) or tuple(sorted(known))
 

@@ -4,11 +4,15 @@ their events in the end, also those of a worker that was killed."""
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from aiokafka.errors import KafkaTimeoutError
+from confluent_kafka.admin import NewTopic
 
 from streamflow.engine import commands as c
+from tests.integration.forked import altered
 from tests.integration.workers import CATALOG, Bench, bench
 
 __all__ = ["bench"]
@@ -36,12 +40,19 @@ def shipping(bench: Bench, name: str, topic: str) -> c.DefinitionRef:
     return bench.publish(text, catalog=catalog)
 
 
-def in_sync_replicas(bench: Bench, topic: str, least: int) -> None:
-    """With more than there are, the broker takes nothing for the topic; every producer tries again."""
-    entry = ConfigEntry("min.insync.replicas", str(least), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    for future in bench.admin.incremental_alter_configs([resource]).values():
-        future.result(10)
+def takes_nothing(state: Path) -> None:
+    """Nothing can be sent to the topic `stuck` before there is a file `repaired` beside the state folder: as if its
+    partitions had no leader, for which aiokafka needs 40 s each time."""
+    from aiokafka import AIOKafkaProducer
+
+    send_batch = AIOKafkaProducer.send_batch
+
+    async def sent(self: AIOKafkaProducer, batch: Any, topic: str, *, partition: int) -> Any:
+        if topic.endswith("stuck") and not (state.parent / "repaired").exists():
+            raise KafkaTimeoutError
+        return await send_batch(self, batch, topic, partition=partition)
+
+    AIOKafkaProducer.send_batch = sent
 
 
 def shipped(bench: Bench, topic: str) -> list[str]:
@@ -53,8 +64,7 @@ def shipped(bench: Bench, topic: str) -> list[str]:
 def test_a_topic_that_takes_nothing_holds_up_nobody_and_gets_its_events_after_a_kill(bench: Bench) -> None:
     stuck, fine = f"{bench.prefix}stuck", f"{bench.prefix}fine"
     to_stuck, to_fine = shipping(bench, "to-stuck", stuck), shipping(bench, "to-fine", fine)
-    in_sync_replicas(bench, stuck, 2)
-    worker = bench.worker()
+    worker = bench.worker(kind=altered(takes_nothing))
     keys = [bench.key_of(0, nth) for nth in range(5)]
     runs = [bench.start(to_stuck, key, "to-stuck") for key in keys]
     runs += [bench.start(to_fine, key, "to-fine") for key in keys]
@@ -66,7 +76,7 @@ def test_a_topic_that_takes_nothing_holds_up_nobody_and_gets_its_events_after_a_
     line = bench.wait_line(worker, "topic_takes_nothing")
     assert (line["topic"], line["events"]) == (stuck, 5)
     worker.kill()
-    in_sync_replicas(bench, stuck, 1)
+    (worker.state.parent / "repaired").touch()
     bench.restart(worker)
     assert bench.wait_line(worker, "partition_open", partition=0, applied=9)["unsent_events"] == 5
     bench.wait(lambda: shipped(bench, stuck) == keys, "the events that were in the outbox")

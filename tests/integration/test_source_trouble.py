@@ -178,11 +178,10 @@ def test_the_clocks_of_publishers_and_producers_decide_nothing(
     bench.admin.create_partitions([NewPartitions(source, 2)])[source].result()
     value = json.dumps({"kind": "created", "order": "in-a-new-partition"}).encode()
 
-    def sent() -> bool:
-        bench.producer.produce(source, value, "k", partition=1, timestamp=now_ms - HOUR_S * 1000)
-        return bench.producer.flush(5) == 0
-
-    eventually(sent)
+    eventually(lambda: len(bench.admin.list_topics(source, timeout=5).topics[source].partitions) == 2)
+    fresh = Producer(bench.servers)  # one that knows the new partition
+    fresh.produce(source, value, "k", partition=1, timestamp=now_ms - HOUR_S * 1000)
+    assert fresh.flush(30) == 0
     eventually(lambda: "in-a-new-partition" in [one.key for one in starts(bench.commands())], timeout=30, every=0.2)
     assert worker.stop() == 0
 

@@ -13,8 +13,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from streamflow.definition.evaluator import decimals
-from streamflow.definition.evaluator.closures import SPECIAL
 from streamflow.definition.evaluator.functions import FUNCTIONS
+from streamflow.definition.evaluator.operators import OPERATORS
 from streamflow.definition.evaluator.values import TRUE_KEY, Duration, OptionalValue, Timestamp, TypeName, type_of
 from streamflow.definition.expression import Expression, compile_expression
 from streamflow.definition.expression_tree import Tree
@@ -268,7 +268,7 @@ def test_every_operator_and_function_is_among_what_is_generated() -> None:
         for node in Tree(LIBRARY.compile(source).serialize()).nodes()
         if node.WhichOneof("kind") == "call_expr"
     }
-    assert {*FUNCTIONS, *(name for name, _ in SPECIAL)} - OUR_OWN - used == set()
+    assert {*FUNCTIONS, *(name for name, _ in OPERATORS)} - OUR_OWN - used == set()
 
 
 @pytest.mark.parametrize("source", simplest())

@@ -9,7 +9,7 @@ refuse the same evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from streamflow.definition.plan import ExpressionError
@@ -17,7 +17,7 @@ from streamflow.definition.plan import ExpressionError
 Frame = list[Any]
 Closure = Callable[[Frame], Any]
 
-VARIABLES, STEPS_LEFT, BYTES_LEFT, FIRST_LOCAL = range(4)  # places in a frame
+FIRST_LOCAL = 3  # before it: the variables by name, the steps that are left, the bytes that are left
 
 STEPS = 500_000  # of one evaluation; about 0.1 s
 BYTES = 16 << 20  # of one evaluation
@@ -26,7 +26,7 @@ ITEM_BYTES = 8  # of a place in a list
 ENTRY_BYTES = 100  # of a field in a map
 FAILURE_STEPS = 10  # of a failure that is absorbed
 _SCAN = 64  # bytes of text that a function reads in one step
-_SHORT = 1024  # characters that are read in no step of their own
+SHORT = 1024  # characters that are read in no step of their own
 
 
 class Exhausted(ExpressionError):
@@ -34,11 +34,6 @@ class Exhausted(ExpressionError):
 
     def __init__(self) -> None:
         super().__init__("too_costly")
-
-
-def frame(variables: Mapping[str, Any], locals_: int) -> Frame:
-    """A frame with a full budget and `locals_` places for the variables of macros."""
-    return [variables, STEPS, BYTES, *([None] * locals_)]
 
 
 def spend(frame: Frame, steps: int) -> None:
@@ -62,5 +57,5 @@ def text_size(text: str) -> int:
 
 def scan(frame: Frame, text: str | bytes) -> None:
     """Takes the steps for reading `text` once. Raises Exhausted."""
-    if len(text) > _SHORT:
+    if len(text) > SHORT:
         spend(frame, len(text) // _SCAN)

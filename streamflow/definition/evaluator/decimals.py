@@ -22,13 +22,14 @@ from decimal import (
 )
 from typing import Any
 
-from streamflow.definition.evaluator.budget import Frame, scan
+from streamflow.definition.evaluator.budget import Frame, scan, spend
 from streamflow.definition.evaluator.values import WHOLE, no_overload
 from streamflow.definition.plan import ExpressionError
 
 DIGITS = 100  # before and after the point together, as written without an exponent
 QUOTIENT_SCALE = 18  # digits after the point
 
+_STEPS = 10  # of an operation on decimals
 _TEXT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 _ROUNDINGS = {"half_even": ROUND_HALF_EVEN, "half_up": ROUND_HALF_UP, "down": ROUND_DOWN, "up": ROUND_UP}
 _EXACT = Context(  # room for any product of two decimals
@@ -38,6 +39,7 @@ _EXACT = Context(  # room for any product of two decimals
 
 def to_decimal(frame: Frame, value: Any) -> Decimal:
     """`decimal(value)`: a text, a whole number, or another number of JSON by the digits that it is written with."""
+    spend(frame, _STEPS)
     kind = value.__class__
     if kind is Decimal:
         return fitting(value)
@@ -74,17 +76,18 @@ def fitting(value: Decimal) -> Decimal:
     return value.copy_abs() if value.is_zero() else value
 
 
-def _binary(function: Callable[[Decimal, Decimal], Decimal]) -> Callable[[Any, Any], Decimal]:
-    def apply(a: Any, b: Any) -> Decimal:
-        return fitting(function(*_pair(a, b)))
+def _binary(function: Callable[[Decimal, Decimal], Decimal]) -> Callable[[Frame, Any, Any], Decimal]:
+    def apply(frame: Frame, a: Any, b: Any) -> Decimal:
+        return fitting(function(*_pair(frame, a, b)))
 
     return apply
 
 
-def _pair(a: Any, b: Any) -> tuple[Decimal, Decimal]:
+def _pair(frame: Frame, a: Any, b: Any) -> tuple[Decimal, Decimal]:
     kinds = (a.__class__, b.__class__)
     if Decimal not in kinds or not all(kind is Decimal or kind in WHOLE for kind in kinds):
         raise no_overload()
+    spend(frame, _STEPS)
     one, two = (item if item.__class__ is Decimal else Decimal(int(item)) for item in (a, b))
     return fitting(one), fitting(two)
 
@@ -99,9 +102,9 @@ def negate(value: Decimal) -> Decimal:
     return fitting(value.copy_negate())
 
 
-def divide(a: Any, b: Any) -> Decimal:
+def divide(frame: Frame, a: Any, b: Any) -> Decimal:
     """`a / b`, with no more zeros at its end than the longer of the two has digits after the point."""
-    one, two = _pair(a, b)
+    one, two = _pair(frame, a, b)
     rounded = _quotient(one, two, QUOTIENT_SCALE, ROUND_HALF_EVEN)
     scale = max(_scale(one), _scale(two))
     least = _EXACT.normalize(rounded)
@@ -145,6 +148,7 @@ def rounded(frame: Frame, value: Any, scale: Any, mode: Any = "half_even") -> De
     """`value.round(scale, mode)`: with exactly `scale` digits after the point."""
     if value.__class__ is not Decimal:
         raise no_overload()
+    spend(frame, _STEPS)
     rounding = _rounding(scale, mode)
     if max(value.adjusted() + 1, 1) + scale > DIGITS:
         raise ExpressionError("out_of_range")
@@ -156,7 +160,7 @@ def divided(frame: Frame, a: Any, b: Any, scale: Any, mode: Any = "half_even") -
     if a.__class__ is not Decimal:
         raise no_overload()
     rounding = _rounding(scale, mode)
-    one, two = _pair(a, b)
+    one, two = _pair(frame, a, b)
     return _quotient(one, two, scale, rounding)
 
 

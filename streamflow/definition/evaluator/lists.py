@@ -202,7 +202,7 @@ def average(frame: Frame, value: Any) -> Any:
         raise ExpressionError("empty_list")
     kinds = {item.__class__ for item in items}
     if Decimal in kinds:
-        return decimals.divide(sum_(frame, items), len(items))
+        return decimals.divide(frame, sum_(frame, items), len(items))
     if not kinds <= NUMBERS:
         raise no_overload()
     if float in kinds:

@@ -14,7 +14,11 @@ class Unsupported(Exception):
 
 def cost(node: Any) -> int:
     """How many parts one evaluation of `node` has, without what its loops go through again."""
-    return 1 + sum(cost(child) for child in children(node) if node_kind(child) != "comprehension_expr")
+    part = node.comprehension_expr
+    below = (
+        [part.iter_range, part.accu_init, part.result] if node_kind(node) == "comprehension_expr" else children(node)
+    )
+    return 1 + sum(map(cost, below))
 
 
 def literal(node: Any) -> Any:

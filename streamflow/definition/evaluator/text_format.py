@@ -60,7 +60,7 @@ def format_text(frame: Frame, text: Any, values: Any) -> str:
 
 def _written(frame: Frame, value: Any, clause: str, precision: int | None) -> str:
     if clause in ("f", "e"):
-        return _number(value, clause, 6 if precision is None else precision)
+        return _number(frame, value, clause, 6 if precision is None else precision)
     if clause == "s":
         return _any(frame, value)
     kind = value.__class__
@@ -92,14 +92,14 @@ def _special(value: Any) -> str:
     return str(value) if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity") else ""
 
 
-def _number(value: Any, clause: str, precision: int) -> str:
+def _number(frame: Frame, value: Any, clause: str, precision: int) -> str:
     if precision > PRECISION:
         raise ExpressionError("out_of_range")
     if name := _special(value):
         return name
     if value.__class__ not in NUMBERS and value.__class__ is not Decimal:
         raise no_overload()
-    number = Decimal(value) if value.__class__ is float else decimals.to_decimal([None, 0, 0], value)
+    number = Decimal(value) if value.__class__ is float else decimals.to_decimal(frame, value)
     if clause == "e":
         mantissa, _, exponent = format(number, f".{precision}e").partition("e")
         return f"{mantissa}e{exponent[0]}{exponent[1:].rjust(2, '0')}"

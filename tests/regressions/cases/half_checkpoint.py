@@ -22,8 +22,10 @@ steps:
   - {id: paid, wait: {events: [{id: got, event: payment}], forever: true}}
   - {id: ship, needs: [paid.got], if: trigger.text != 'lost', print: {text: run.key}}
 """
-_LARGE = 380_000  # bytes of a large order, random: half as many when compressed
-_LARGEST = 120_000  # what the broker takes at most, for a while
+# Bytes of the orders. A batch of the changelog takes 512 kB: the first four make one that the broker takes, each of the
+# next four one that it refuses.
+_SIZES = (60_000,) * 4 + (380_000,) * 4 + (0,) * 4
+_LARGEST = 300_000  # what the broker takes at most, for a while
 
 
 @case(seconds=45)
@@ -40,10 +42,10 @@ def broker_refuses_one_batch_of_a_cut(site: Site) -> str:
     site.send("orders", {"type": "placed", "id": "o", "customer": "first", "text": ""}, "first")
     site.need(lambda: site.seen("WaitStarted"), "the first run to wait")
     site.need(lambda: site.lag("engine") == 0, "the first run to be saved")
-    customers = ["first"] + [f"c{number}" for number in range(12)]
+    customers = ["first"] + [f"c{number}" for number in range(len(_SIZES))]
     _largest(site, _LARGEST)
-    for number, customer in enumerate(customers[1:]):
-        text = chance.randbytes(_LARGE // 2).hex() if number in (4, 5, 6, 7) else ""
+    for customer, size in zip(customers[1:], _SIZES, strict=True):
+        text = chance.randbytes(size // 2).hex()
         order = {"type": "placed", "id": f"o-{customer}", "customer": customer, "text": text}
         site.send("orders", order, customer, flush=False)
     site.flush()

@@ -22,12 +22,12 @@ steps:
 _AUCTIONS = 4
 _BIDS = 60
 _LINES = 11_000  # 400 kB
-_MORE_MS = 2.0  # of processor time a command, for a trigger of 400 kB against a small one
+_MORE_MS = 1.5  # of processor time a command, for a trigger of 400 kB against a small one
 
 
 @case(seconds=25)
 def conditions_over_a_large_trigger(site: Site) -> str:
-    """A condition over a run whose trigger has 400 kB costs at most 2 ms more than one over a small trigger."""
+    """A condition over a run whose trigger has 400 kB costs at most 1.5 ms more than one over a small trigger."""
     site.create("starts", "bids")
     engine, _ = site.start("engine", "ingress")
     site.publish(_DEFINITION, _CATALOG)

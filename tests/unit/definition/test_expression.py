@@ -78,7 +78,12 @@ def error_of(source: str) -> str:
         ("steps['paid'].v", 7),
         ("now.getHours('+01:00')", 1),
         ("run.key + trigger.id", "ko-1"),
+        ("'Müller'.matches('^(?i)mü') && 'é1'.matches('^\\\\pL\\\\d$')", True),
         ("event.zz || true", True),
+        ("{dyn(true): 1, 1: 2, 'a': 3}.size()", 3),
+        ("{dyn(true): 1, 1: 2}[1]", 2),
+        ("{true: 1, false: 2}.all(k, type(k) == bool)", True),
+        ("dyn(true) in {1: 2}", False),
     ],
 )
 def test_values_are_plain_json_data(source: str, value: Any) -> None:
@@ -259,6 +264,14 @@ def test_values_that_are_no_json_fail_with_a_code() -> None:
         with pytest.raises(ExpressionError) as caught:
             compile_expression("event.a").evaluate({"event": {"a": wrong}})
         assert caught.value.code == "failed"
+
+
+def test_what_fails_first_over_an_object_does_not_depend_on_the_order_of_its_fields() -> None:
+    expression = compile_expression("event.m.all(k, k == 'a' ? 1 / 0 > 0 : k == 'b' ? event.zz : event.m[k] > 's')")
+    for fields in ("abc", "cba", "bca"):
+        with pytest.raises(ExpressionError) as caught:
+            expression.evaluate({"event": {"m": dict.fromkeys(fields, 1)}})
+        assert caught.value.code == "division_by_zero"
 
 
 PROGRAM = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 import tracemalloc
 from typing import Any
@@ -21,6 +22,7 @@ EVENT: dict[str, Any] = {
     "lines": LINES,
     "empty": "",
     "big": 7**4000,
+    "mixed": "".join(random.Random(1).choice("ab") for _ in range(400_000)),
     "texts": ["a" * 300 + str(place) for place in range(1000)],
 }
 
@@ -86,6 +88,16 @@ def doublings(first: str, doubled: str, levels: int, last: str) -> str:
         ("the largest of long texts", "event.lines.map(l, event.s).max()"),
         ("a text in a long text", "event.lines.all(l, !event.s.contains('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab'))"),
         ("patterns in long texts", "event.lines.all(l, !event.s.matches('(x+x+)+y'))"),
+        ("a pattern of many states", "event.mixed.matches('(a|b)*a(a|b){100}c')"),
+        ("a pattern of many states, from data", "event.mixed.matches('(a|b)*a(a|b){900}c' + event.empty)"),
+        ("patterns of many states", "event.lines.all(l, !event.short.matches('[ab]*a[ab]{30}c'))"),
+        ("patterns from data", "event.lines.all(l, !l.sku.matches(string(l.count) + '(a{0,20}){0,20}x'))"),
+        ("patterns that are none", "event.lines.exists(l, l.sku.matches(string(l.count) + '(a{0,99}){0,99}('))"),
+        ("a long binding in a loop", "event.lines.all(l, l.count >= 0 && cel.bind(x, "
+                                     + " && ".join(["l.count + 1 - 1 + 1 - 1 >= 0"] * 200) + ", x))"),
+        ("a long range in a loop", "event.lines.all(l, l.count >= 0 && ["
+                                   + ", ".join(["l.count + 1 - 1 + 1 - 1 >= 0"] * 200) + "].exists(x, x))"),
+        ("decimals again and again", "event.lines.all(l, event.lines.map(m, decimal(m.count)).sum() > 0)"),
         ("sorting again and again", "event.lines.all(l, event.lines.sortBy(m, -m.count).size() > 0)"),
         ("sums again and again", "event.lines.all(l, event.lines.map(m, m.count).sum() > 0)"),
         ("one branch a hundred times", "event.lines.all(l, "
@@ -127,7 +139,7 @@ def test_too_much_takes_little_memory(source: str) -> None:
         ("a whole number as a text", "int(event.s)", "invalid_value"),
         ("a pattern from data", "event.short.matches(event.short + '(')", "invalid_value"),
         ("a pattern that is too long", "event.s.matches(event.s)", "invalid_value"),
-        ("a pattern with many states", "event.s.matches('(a{100}){100}' + event.empty)", "invalid_value"),
+        ("a pattern of too many states", "event.s.matches('((a{0,99}){0,99}){0,99}' + event.empty)", "invalid_value"),
         ("a precision that is too long", "'%.200f'.format([1.5])", "out_of_range"),
     ],
 )
@@ -143,12 +155,12 @@ def test_what_has_no_end_is_refused(name: str, source: str, code: str) -> None:
 def test_no_pattern_blocks(pattern: str) -> None:
     expression = compile_expression(f"event.s.matches('{pattern}') || event.s.matches('{pattern}' + event.empty)")
     found, took = evaluated(expression)
-    assert found is False
+    assert found in (False, "too_costly")
     assert took < 2
 
 
 def test_a_long_part_is_found_from_the_end_in_linear_time() -> None:
-    variables = {"event": {"s": LONG, "part": "b" + "a" * 200_000}}
+    variables = {"event": {"s": LONG, "part": "a" * 100_000 + "b" + "a" * 100_000}}
     began = time.thread_time()
     assert compile_expression("event.s.lastIndexOf(event.part)").evaluate(variables) == -1
     assert time.thread_time() - began < 2
@@ -165,6 +177,11 @@ def test_what_is_usual_for_a_large_event_is_not_too_much() -> None:
         "event.lines.sortBy(l, -l.count).slice(0, 10)",
         "event.s + event.t",
         "event.texts.join(', ')",
+        "event.lines.filter(l, l.sku.matches('^s[0-9]+$')).size()",
+        "event.lines.filter(l, l.sku.matches('^[a-z0-9-]{1,40}$')).size()",
+        "event.texts.slice(0, 50).filter(t, t.matches('^.{1,100}$')).size()",
+        "event.lines.map(l, l.sku).distinct().filter(s, s.matches(event.empty + '^s[0-9]+$')).size()",
+        "event.s.matches('^[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+[.][A-Za-z]{2,}$')",
         "event.s.replace('a', 'bb').size()",
         "event.s.contains('b') || event.t.endsWith('b')",
     ):

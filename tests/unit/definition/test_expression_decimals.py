@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -122,6 +123,13 @@ def test_arithmetic_is_exact(source: str, value: Any) -> None:
 )
 def test_what_is_no_decimal_or_too_long_fails(source: str, code: str) -> None:
     assert error_of(source) == code
+
+
+def test_a_decimal_of_the_data_keeps_its_digits() -> None:
+    long = Decimal("0.12345678901234567890123")
+    assert value_of("event.x", x=long) == str(long)
+    assert value_of("string(event.x + decimal('1'))", x=long) == "1.12345678901234567890123"
+    assert error_of("event.x", x=Decimal("NaN")) == error_of("event.x", x=Decimal("1e400")) == "out_of_range"
 
 
 @given(MONEY, MONEY)

@@ -111,6 +111,68 @@ def test_what_holds_for_several_events_is_typed_and_the_rest_is_open() -> None:
     assert common([SCHEMA]) is SCHEMA
 
 
+@pytest.mark.parametrize(
+    ("schema", "source"),
+    [
+        ({"$ref": "#/$defs/a", "properties": {"more": {"type": "string"}}}, "event.id + event.more"),
+        ({"$ref": "#/$defs/a", "required": ["id"], "description": "an a"}, "event.id"),
+        (
+            {
+                "type": "object",
+                "properties": {"kind": {"type": "string"}},
+                "if": {"properties": {"kind": {"const": "card"}}},
+                "then": {"properties": {"card": {"type": "string"}}},
+                "else": {"$ref": "#/$defs/a"},
+            },
+            "event.kind + event.card + event.id",
+        ),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {"type": "string"}},
+                "dependentSchemas": {"a": {"properties": {"b": {"type": "string"}}}},
+            },
+            "event.a + event.b",
+        ),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {"type": "string"}},
+                "patternProperties": {"^x_": {"type": "string"}},
+            },
+            "event.a + event.x_1",
+        ),
+        (
+            {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "integer"}},
+            "event.other + 1",
+        ),
+        (
+            {
+                "type": "object",
+                "properties": {"l": {"type": "array", "prefixItems": [{"type": "string"}], "items": False}},
+            },
+            "event.l[1] + 1",
+        ),
+        (
+            {
+                "type": "object",
+                "properties": {
+                    "l": {"type": "array", "prefixItems": [{"type": "string"}], "items": {"type": "integer"}}
+                },
+            },
+            "event.l[0] + 'x'",
+        ),
+    ],
+)
+def test_what_a_schema_declares_anywhere_is_declared(schema: dict[str, Any], source: str) -> None:
+    definitions = {"$defs": {"a": {"type": "object", "properties": {"id": {"type": "string"}}}}}
+    environment, _ = typed_environment({"event": {**schema, **definitions}})
+    environment.compile(with_fields(source))
+    if "additionalProperties" not in schema and "patternProperties" not in schema:
+        with pytest.raises(RuntimeError):
+            environment.compile(with_fields(source + " == event.misspelt"))
+
+
 def test_references_that_lead_nowhere_or_round_in_a_circle_say_nothing() -> None:
     assert resolve({"$ref": "#/$defs/gone"}, SCHEMA) == {}
     assert resolve({"$ref": "http://example.org/schema"}, SCHEMA) == {}

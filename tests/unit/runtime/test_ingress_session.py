@@ -269,3 +269,37 @@ def test_what_was_held_back_is_done_when_the_broker_has_it() -> None:
         return world
 
     asyncio.run(scenario())
+
+
+def test_a_partition_without_a_leader_is_opened_when_it_has_one_and_holds_up_no_other() -> None:
+    headless = TopicPartition("orders", 1)
+
+    class Opener:
+        def __init__(self) -> None:
+            self.led = False
+
+        async def open(self, assigned: Any, topics: Any, first: Any) -> dict[TopicPartition, SourcePosition]:
+            places = {ORDERS} if not self.led else set(assigned)
+            return {tp: SourcePosition(tp.topic, tp.partition, "A", 0, 0) for tp in places & set(assigned)}
+
+    async def scenario() -> World:
+        world, opener = World(), Opener()
+        session = cast(Any, world.session)
+        session._opener = opener
+        topics = {"orders": SourceTopic("A", 2)}
+        session._subscribed = topics
+        world.sources.found = Described(topics, {"orders": TopicState.LEADERLESS}, frozenset({headless}))
+        await world.session.take_up([ORDERS, headless])
+        world.consumer.batches = [{ORDERS: fetched("a")}]
+        await world.session._look()
+        await world.session._round()
+        assert sum(len(keys) for keys in world.outbox.sent.values()) == 1
+        opener.led = True
+        world.sources.found = Described(topics, {}, frozenset())
+        await world.session._look()
+        assert session._owned.keys() == {ORDERS, headless}
+        assert session._owned[ORDERS].next == 1  # it was not opened again
+        await world.close()
+        return world
+
+    asyncio.run(scenario())
