@@ -52,6 +52,7 @@ _STEPS: dict[str, Callable[[Mapping[str, Any]], Step]] = {
     "DelayStarted": lambda data: Step("delayed", None, data["until_ms"]),
     "DelayElapsed": _done,
     "LinePrinted": _done,
+    "RequirementMet": _done,
     "ItemsListed": lambda data: Step("listing", None, data["deadline_ms"]),
     "CallRequested": _asked,
     "ChildRequested": _asked,

@@ -180,6 +180,9 @@ class ExpressionCheck:
         if step.approval is not None:
             self._check(step.approval.text, at + "/approval/text", scope, ANY_VALUE)
             return self._object({"decision": TEXT, "by": TEXT, "data": _valid(step.approval.form or ANYTHING)})
+        if step.require is not None:
+            self._check(step.require.that, at + "/require/that", scope, CONDITION)
+            return self._object({"met": {"type": "boolean"}})
         if step.fail is not None:
             self._check(step.fail.reason, at + "/fail/reason", scope, ANY_VALUE)
         return self._outside(step, at, scope)

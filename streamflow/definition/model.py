@@ -172,6 +172,12 @@ class Approval(Part):
     forever: bool = False
 
 
+class Require(Part):
+    """Go on only if a condition holds; otherwise the run is parked until a person decides."""
+
+    that: Expression
+
+
 class Fail(Part):
     """End the run as failed, after what is to be undone."""
 
@@ -200,6 +206,7 @@ class Step(Part):
     call: Call | None = None
     run: ChildRun | None = None
     approval: Approval | None = None
+    require: Require | None = None
     fail: Fail | None = None
     each: Each | None = None
     undo: Call | None = None

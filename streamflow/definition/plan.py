@@ -168,13 +168,28 @@ class FailPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class RequirePlan:
+    that: Compiled
+
+
+@dataclass(frozen=True, slots=True)
 class EachPlan:
     items: Compiled
     at_once: int
 
 
 Work = (
-    WaitPlan | ChoosePlan | SetPlan | EmitPlan | DelayPlan | PrintPlan | CallPlan | ChildPlan | ApprovalPlan | FailPlan
+    WaitPlan
+    | ChoosePlan
+    | SetPlan
+    | EmitPlan
+    | DelayPlan
+    | PrintPlan
+    | CallPlan
+    | ChildPlan
+    | ApprovalPlan
+    | FailPlan
+    | RequirePlan
 )
 
 

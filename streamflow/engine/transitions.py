@@ -113,6 +113,10 @@ class LinePrinted(Struct, frozen=True):
     text: str
 
 
+class RequirementMet(Struct, frozen=True):
+    """The condition that a step requires holds."""
+
+
 class ItemsListed(Struct, frozen=True, omit_defaults=True):
     """The step's work is done for each item of a list."""
 
@@ -372,6 +376,7 @@ Fact = (
     | DelayStarted
     | DelayElapsed
     | LinePrinted
+    | RequirementMet
     | ItemsListed
     | CallRequested
     | ChildRequested

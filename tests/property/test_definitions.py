@@ -79,6 +79,7 @@ WORK = st.one_of(
     part({"text": EXPRESSIONS, "who": st.just(["clerks"])}, within=LENGTHS, forever=st.booleans()).map(
         lambda approval: {"approval": approval}
     ),
+    EXPRESSIONS.map(lambda that: {"require": {"that": that}}),
     EXPRESSIONS.map(lambda reason: {"fail": {"reason": reason}}),
     WAIT.map(lambda wait: {"wait": wait}),
     EXPRESSIONS.map(lambda expr: {"set": [{"name": "charge", "expr": expr}]}),

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from streamflow.engine import compensation
 from streamflow.engine import transitions as t
 from streamflow.engine.commands import Event
 from streamflow.engine.transitions import Transition
+from tests.property.protocol import Protocol
 from tests.property.undo_order import UndoneTooEarly, UndoOrder
+from tests.property.walk import walk
 
 STARTED = t.RunStarted(trigger="", event=Event(name="", id="e", time_ms=0, data={}), sha="s", revision="1")
 CALL = t.CallRequested(operation="o", lane="default", input={}, due_ms=1)
@@ -46,3 +49,15 @@ def test_an_earlier_step_may_be_under_way() -> None:
 def test_undoing_before_an_answer_is_found(facts: list[tuple[str, Any]]) -> None:
     with pytest.raises(UndoneTooEarly):
         follow(*facts)
+
+
+def walk_on(seeds: range) -> None:
+    for seed in seeds:
+        walk(Protocol, seed, 60, ("tasks_are_done", "someone_asks", "goes_well", "goes_well", "all_fire"))
+
+
+def test_a_saga_that_waits_for_no_answer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    walk_on(range(10))
+    monkeypatch.setattr(compensation, "UNDER_WAY", frozenset())
+    with pytest.raises(UndoneTooEarly):
+        walk_on(range(100))

@@ -14,10 +14,11 @@ from streamflow.definition.steps.emit import EMIT
 from streamflow.definition.steps.fail import FAIL
 from streamflow.definition.steps.kind import StepForm
 from streamflow.definition.steps.print import PRINT
+from streamflow.definition.steps.require import REQUIRE
 from streamflow.definition.steps.set import SET
 from streamflow.definition.steps.wait import WAIT
 
-FORMS: tuple[StepForm, ...] = (WAIT, CHOOSE, SET, EMIT, DELAY, PRINT, CALL, CHILD, APPROVAL, FAIL)
+FORMS: tuple[StepForm, ...] = (WAIT, CHOOSE, SET, EMIT, DELAY, PRINT, CALL, CHILD, APPROVAL, REQUIRE, FAIL)
 """Every kind of step, in the order in which they are named to authors."""
 
 KINDS = tuple(form.name for form in FORMS)

@@ -15,6 +15,7 @@ from streamflow.engine.steps.emit import EMIT
 from streamflow.engine.steps.fail import FAIL
 from streamflow.engine.steps.kind import FactRule, FiredTimer, StepKind
 from streamflow.engine.steps.print import PRINT
+from streamflow.engine.steps.require import REQUIRE
 from streamflow.engine.steps.set import SET
 from streamflow.engine.steps.wait import WAIT
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from streamflow.definition.plan import StepPlan
     from streamflow.engine.builder import RunBuilder
 
-KINDS: tuple[StepKind, ...] = (WAIT, CHOOSE, SET, EMIT, DELAY, PRINT, CALL, CHILD, APPROVAL, FAIL)
+KINDS: tuple[StepKind, ...] = (WAIT, CHOOSE, SET, EMIT, DELAY, PRINT, CALL, CHILD, APPROVAL, REQUIRE, FAIL)
 
 STEP_FACTS: dict[type, FactRule] = items.LIST_FACTS | {
     fact: rule for kind in KINDS for fact, rule in kind.facts.items()

@@ -29,6 +29,7 @@ FACT: dict[type, Any] = {
     t.DelayStarted: t.DelayStarted(0),
     t.DelayElapsed: t.DelayElapsed(0),
     t.LinePrinted: t.LinePrinted("hello\nworld"),
+    t.RequirementMet: t.RequirementMet(),
     t.ItemsListed: t.ItemsListed((1, 2), 5),
     t.CallRequested: t.CallRequested(
         operation="http.request", lane="default", input={"url": "https://example.org"}, due_ms=5

@@ -306,3 +306,19 @@ def test_a_branch_is_never_taken_because_none_is() -> None:
     decision = bench.start()
     assert one(decision, BranchChosen).branch is None
     assert one(decision, StepsSkipped).steps == ("taken",)
+
+
+def test_what_a_step_requires_holds_or_parks_it_until_a_person_decides() -> None:
+    bench = Bench(
+        a_definition(
+            {"id": "must", "require": {"that": "trigger.n > 0"}},
+            {"id": "after", "needs": ["must"], "set": [{"name": "met", "expr": "steps.must.met"}]},
+        )
+    )
+    assert one(bench.start({"n": 1}), ValuesSet).values == {"met": True}
+    decision = bench.start({"n": 0}, id="e2", key="k2")
+    assert one(decision, StepParked) == StepParked("requirement_not_met", "require/that")
+    run = decision.transitions[0].run
+    assert one(bench.take(RetryStep("r", run, "must")), StepParked).code == "requirement_not_met"
+    assert one(bench.take(SkipStep("s", run, "must")), RunCompleted).ended == ()
+    assert one(bench.start({}, id="e3", key="k3"), StepParked).code != "requirement_not_met"
