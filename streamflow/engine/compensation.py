@@ -78,8 +78,8 @@ def _has_child(run: RunBuilder, name: str) -> bool:
 def _cancelled(run: RunBuilder, ends_now: bool) -> Iterator[UnderWay]:
     """Cancels every attempt under way, and gives the steps that have one, and lists of which items have succeeded. Of
     lists, items without an attempt under way are forgotten; all of them when the run `ends_now`."""
-    for name, state in run.head.steps.items():
-        step = run.plan.step(name)
+    for name in sorted(run.head.steps):  # a head that was stored has them in another order (law identical-replay)
+        state, step = run.head.steps[name], run.plan.step(name)
         assert step is not None
         if state.has_ended:
             continue

@@ -24,9 +24,10 @@ def continue_run(builder: DecisionBuilder, contents: Contents, own: PartitionSta
     if run is None:
         raise Refused("duplicate", "run_ended")
     if run.head.stopping is None:
-        for name, state in run.head.steps.items():
-            if state.status == "listing":
-                continue_list(run, run.plan.steps[name])
+        for step in run.plan.sequence:
+            state = run.head.steps.get(step.id)
+            if state is not None and state.status == "listing":
+                continue_list(run, step)
         advance(run)
     if not builder.transitions:
         raise Refused("duplicate", "nothing_to_do")

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from streamflow.engine.builder import Limits
-from streamflow.engine.commands import FailAttempt
+from streamflow.engine.commands import CancelRun, FailAttempt, FireTimer
 from streamflow.engine.transitions import RunFailed, RunStopping
 from streamflow.errors import OperationError
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.tasks import Handed, Silent
+from tests.builders import a_definition
+from tests.unit.engine.bench import Bench
 from tests.unit.engine.outside import a_list, cancelled_tasks, ended, failing, left_behind, of, started, world
 
 
@@ -316,3 +318,19 @@ def test_a_list_with_whose_output_the_run_could_not_end_is_undone_with_it() -> N
     assert given == [2]
     assert simulation.history(run)[-1].type == "RunFailed"
     assert left_behind(simulation) == []
+
+
+def test_a_run_is_stopped_the_same_way_before_and_after_it_was_stored() -> None:
+    bench = Bench(a_definition(undone("b"), undone("a", "pause"), {"id": "pause", "delay": {"for": "1s"}}))
+    bench.start()
+    bench.now_ms += 1000
+    run = bench.run()
+    bench.take(FireTimer(id="t", run=run, address="pause", due_ms=bench.now_ms))
+    cancel = CancelRun(id="x", run=run)
+    before = bench.consider(cancel)
+    bench.checkpoint()
+    bench.reopen()
+    after = bench.consider(cancel)
+    assert before.transitions == after.transitions
+    assert before.effects == after.effects
+    assert [one.address for one in before.transitions[0].data.under_way] == ["a", "b"]
