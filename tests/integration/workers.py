@@ -208,6 +208,10 @@ class Bench:
         topic = self.topic("commands")
         return admin.Admin(self.settings).topic_ids([topic])[topic]
 
+    def forget_topics(self) -> None:
+        """Topics were created again, under other ids."""
+        self.__dict__.pop("commands_id", None)
+
     def acknowledged(self, command: c.Deliver | c.StartRun) -> int:
         """Appends a command under its key; the offset that the broker gave it."""
         offsets: list[int] = []
