@@ -144,7 +144,7 @@ def test_a_head_that_says_something_else_than_the_history_is_told() -> None:
     exact, behind, ended, lost = Verdict(), Verdict(), Verdict(), Verdict()
     judge_heads(exact, {0: {b"run/r1": b'{"seq":2}'}}, runs)
     judge_heads(behind, {0: {b"run/r1": b'{"seq":1}'}}, runs)
-    judge_heads(ended, {0: {b"done/r1": b'{"seq":2}'}}, runs)
+    judge_heads(ended, {0: {b"run/r1": b'{"seq":2}', b"run/r2": b'{"seq":2}'}}, runs)
     judge_heads(lost, {0: {}}, runs)
     assert exact.state == []
     assert all(len(verdict.state) == 1 for verdict in (behind, ended, lost))
