@@ -9,10 +9,10 @@ READY := $(VENV)/.ready
 TEST_PROCESSES := 3 # each has a Kafka of its own; they mostly wait
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo example test unit lint types model bench proof faults checker regressions mailbox soak evidence docs format lock clean
+.PHONY: help setup servers demo example test test-full unit lint types model bench proof faults checker regressions mailbox soak evidence docs format lock clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) servers ## Install everything: into .venv exactly what requirements.lock says, and the servers that tests need
 
@@ -37,6 +37,8 @@ example: setup ## See an example on real servers: make example NAME=fraud-detect
 
 test: lint types servers ## Check everything: style, types, layers, and all tests against a real Kafka
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+
+test-full: test model mailbox checker regressions ## make test and everything that takes longer, but the faults, the proof and the soak (an hour)
 
 unit: $(READY) ## Only the tests that need no Kafka (seconds)
 	$(BIN)/python -m pytest tests/unit

@@ -143,9 +143,13 @@ def test_the_same_start_twice_is_one_run(run: Run) -> None:
         )
         again = await log.start(found)
 
-        with pytest.raises(Rejected) as caught:
-            await heard(again.answer, 20)
-        assert started_before(caught.value) == first
+        try:  # who asked before is given the first answer again
+            answer = await heard(again.answer, 20)
+            assert answer is not None
+            served = answer.transitions[0].run
+        except Rejected as error:
+            served = started_before(error)
+        assert served == first
         cancelled = await heard(await log.ask(CancelRun(f"c/{uuid.uuid4()}", first)), 20)
         assert cancelled is not None
         assert [one.seq for one in await log.history(first)] == [1, 2, 3]

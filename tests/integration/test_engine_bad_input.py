@@ -326,6 +326,7 @@ def recreate(bench: Bench, role: str) -> None:
         future.result()
     eventually(lambda: bench.topic(role) not in bench.admin.list_topics(timeout=5).topics)
     admin.apply(bench.settings)
+    bench.forget_topics()
 
 
 @pytest.mark.parametrize("broken", ["missing", "drifted"])

@@ -215,7 +215,11 @@ def test_a_task_is_cancelled_before_it_starts_and_while_it_runs(bootstrap: str, 
         bench.put("default", CancelTask(waiting.id, waiting.key), third)
         bench.wait_answers(third)
         assert bench.wait_done("default") == {"cancelled": 2, "cancels": 2, "completed": 1}
-        assert bench.answers().keys() == {third.run}
+        answers = bench.answers()
+        assert answers.keys() == {running.run, waiting.run, third.run}
+        for task in (running, waiting):  # a run that is stopping waits for this
+            (answer,) = answers[task.run]
+            assert (answer.kind, answer.fields["code"]) == ("FailAttempt", "cancelled")
 
 
 def test_a_copy_of_a_task_is_skipped_also_by_a_worker_that_never_saw_the_original(

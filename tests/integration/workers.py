@@ -208,6 +208,10 @@ class Bench:
         topic = self.topic("commands")
         return admin.Admin(self.settings).topic_ids([topic])[topic]
 
+    def forget_topics(self) -> None:
+        """Topics were created again, under other ids."""
+        self.__dict__.pop("commands_id", None)
+
     def acknowledged(self, command: c.Deliver | c.StartRun) -> int:
         """Appends a command under its key; the offset that the broker gave it."""
         offsets: list[int] = []
@@ -232,10 +236,11 @@ class Bench:
         name: str = "order.paid",
         event_id: str = "",
         time_ms: int = 1,
+        keep_ms: int = 0,
         flush: bool = True,
         **data: Any,
     ) -> None:
-        """Appends the delivery of an event."""
+        """Appends the delivery of an event, of a source record of its own."""
         offset = self._next()
         event = c.Event(
             name=name,
@@ -245,9 +250,10 @@ class Bench:
             limit_time_ms=time_ms,
         )
         origin = c.Origin(topic_id="source", partition=0, offset=offset, committed=0)
-        self.send(
-            c.Deliver(id=f"deliver-{event.id}", definition=definition, key=key, event=event, origin=origin), flush=flush
+        delivery = c.Deliver(
+            id=f"deliver-{event.id}", definition=definition, key=key, event=event, origin=origin, keep_ms=keep_ms
         )
+        self.send(delivery, flush=flush)
 
     def key_of(self, partition: int, nth: int = 0) -> str:
         """A key that lives in `partition`."""

@@ -70,7 +70,14 @@ RUN = part(
     key=EXPRESSIONS,
     within=LENGTHS,
 )
-WAIT = part({"events": st.just([{"id": "x", "event": "raw"}])}, within=LENGTHS, forever=st.booleans())
+WAIT = part(
+    {"events": st.just([{"id": "x", "event": "raw"}])},
+    within=LENGTHS,
+    forever=st.booleans(),
+    since=st.sampled_from(("run", "here")),
+    take=st.sampled_from(("one", "every")),
+    keep=LENGTHS,
+)
 WORK = st.one_of(
     CALL.map(lambda call: {"call": call}),
     CALL.map(lambda call: {"call": call, "undo": {"operation": "anything"}}),
@@ -139,7 +146,7 @@ def runnable(draw: st.DrawFn) -> Definition:
             "run": {"definition": "parcel", "version": "2"},
             "approval": {"text": "run.key", "who": ["clerks"], "within": "1h"},
             "choose": [{"id": "x", "if": "trigger.id == 'x'"}, {"id": "y"}],
-            "wait": {"events": [{"id": "x", "event": "raw"}], "within": "1h"},
+            "wait": {"events": [{"id": "x", "event": "raw"}], "within": "1h", "since": "run"},
             "set": [{"name": "x", "expr": "run.key"}],
             "fail": {"reason": "'over'"},
         }[kind]

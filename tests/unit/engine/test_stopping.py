@@ -37,6 +37,16 @@ def operations_called(simulation: Simulation) -> list[str]:
     return [task.operation for task in simulation.tasks.calls]
 
 
+def noting(given: list[Any], name: str) -> Any:
+    """An operation that adds what it is given as `name` to a list."""
+
+    def do(input: Any, task: Any) -> Any:
+        given.append(input[name])
+        return {}
+
+    return do
+
+
 def test_a_cancelled_run_undoes_what_was_done_last_step_first() -> None:
     simulation = world(
         undone("a"), undone("b", "a"), {"id": "hold", "needs": ["b"], "delay": {"for": "1h"}}, operations=DO
@@ -272,7 +282,7 @@ def charges(outcome: Callable[[int], Any], **more: Any) -> tuple[Simulation, lis
     given: list[Any] = []
     operations = {
         "pay": lambda input, task: {"charged": input["id"]} if input["id"] == 1 else outcome(task.attempt),
-        "unpay": lambda input, task: given.append(input["had"]) or {},
+        "unpay": noting(given, "had"),
     }
     undo = {"operation": "unpay", "with": [{"name": "had", "expr": "has(steps.each) ? steps.each : []"}]}
     return world({**a_list(**more), "undo": undo}, operations=operations), given
@@ -307,7 +317,7 @@ def test_what_a_list_has_done_is_undone_whatever_its_other_items_do(how: str) ->
 
 def test_a_list_with_whose_output_the_run_could_not_end_is_undone_with_it() -> None:
     given: list[Any] = []
-    operations = {"pay": lambda input, task: "x" * 900, "unpay": lambda input, task: given.append(input["had"]) or {}}
+    operations = {"pay": lambda input, task: "x" * 900, "unpay": noting(given, "had")}
     undo = {"operation": "unpay", "with": [{"name": "had", "expr": "size(steps.each)"}]}
     limits = Limits(record_bytes=1500)  # a record takes the output of one item, and not that of the list
     simulation = world({**a_list(), "undo": undo}, operations=operations, limits=limits, output="each")
