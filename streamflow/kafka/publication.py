@@ -124,10 +124,12 @@ def publish(
             return bound
         for child in children:
             _require_child(log, child)
-        wanted: Records = {} if sha in log.contents else {f"definition/{sha}": content}
+        # bindings first: starts name the offset of the content, and whoever has read up to there can emit the events
+        wanted: Records = dict(bound)
+        if sha not in log.contents:
+            wanted[f"definition/{sha}"] = content
         entries = {event: _logical(entry) for event, entry in sorted(events.items())}
         wanted |= {f"event/{event}": _json(entry) for event, entry in entries.items() if log.events.get(event) != entry}
-        wanted |= bound
         wanted[f"version/{name}@{version}"] = _version(sha, retired=False, published_ms=0)
         wanted[f"name/{name}"] = _json({"version": version, "sha": sha})
         return wanted

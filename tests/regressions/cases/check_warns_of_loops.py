@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.regressions.case import Broken, case, excluded
 from tests.regressions.site import Site
 
@@ -10,10 +12,16 @@ events:
   - name: go
     topics: [$starts]
     key: {path: key}
+    id: {path: id}
     match: {path: type, equals: go}
     schema:
       type: object
-      properties: {key: {type: string}, type: {type: string}, items: {type: array, items: {type: integer}}}
+      required: [key, id, type, items]
+      properties:
+        key: {type: string}
+        id: {type: string}
+        type: {type: string}
+        items: {type: array, items: {type: integer}}
 """
 _CHILD = """
 name: child
@@ -37,13 +45,20 @@ name: loop
 version: "1"
 on: [{id: go, event: go}]
 steps:
-  - {id: again, emit: {event: go, data: [{name: key, expr: run.key}, {name: type, expr: "'go'"}]}}
+  - id: again
+    emit:
+      event: go
+      data:
+        - {name: key, expr: run.key}
+        - {name: id, expr: "trigger.id + '+'"}
+        - {name: type, expr: "'go'"}
+        - {name: items, expr: trigger.items}
 """
 _SCENARIOS = """
 scenarios:
   - name: A large event
     do:
-      - send: {event: go, key: k, data: {key: k, type: go, text: TEXT}}
+      - send: {event: go, key: k, data: {key: k, id: e1, type: go, text: TEXT}}
     expect: {status: completed}
 """
 
@@ -53,20 +68,16 @@ def list_of_child_runs_with_one_key(site: Site) -> str:
     """A list of runs of a definition with `runs: one`, all under one key, is reported by the check."""
     child, parent = site.write(_CHILD, _CATALOG), site.write(_LIST, _CATALOG)
     answer = site.cli("--json", "definitions", "check", str(child), str(parent))
-    problems = [p for file in answer.json() if str(parent) in file["file"] for p in file["problems"]]
-    if not problems:
-        raise Broken("the check says nothing of items that refuse each other")
-    return f"the check says: {problems[0]}"
+    return _about_the_step(
+        [file for file in answer.json() if str(parent) in file["file"]], "items that refuse each other"
+    )
 
 
 @case(seconds=8)
 def definition_that_feeds_itself(site: Site) -> str:
     """A definition that emits the event that starts it is reported by the check."""
     answer = site.check(_FEEDS, _CATALOG)
-    problems = [problem for file in answer.json() for problem in file["problems"]]
-    if not problems:
-        raise Broken("the check says nothing of a definition that starts itself for ever")
-    return f"the check says: {problems[0]}"
+    return _about_the_step(answer.json(), "a definition that starts itself for ever")
 
 
 @case(seconds=8)
@@ -81,6 +92,14 @@ def simulated_event_above_the_limit(site: Site) -> str:
     if "event_too_large" not in answer.text:
         raise Broken(f"the simulator failed for another reason: {answer.text[-300:]}")
     return f"the simulator says: {answer.text[-200:]}"
+
+
+def _about_the_step(files: list[dict[str, Any]], what: str) -> str:
+    """What the check says of the step, the only one of its definition. Raises Broken when it says nothing."""
+    problems = [each for file in files for each in file["problems"] if str(each["pointer"]).startswith("/steps/0")]
+    if not problems:
+        raise Broken(f"the check says nothing of {what}")
+    return f"the check says: {problems[0]['message']}"
 
 
 excluded(

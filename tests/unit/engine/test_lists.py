@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 
 from streamflow.engine.builder import Limits
+from streamflow.engine.commands import CompleteAttempt, Continue
 from streamflow.engine.tasks import Task
 from streamflow.engine.transitions import ItemsEnded, RunCompleted, StepParked
 from streamflow.errors import OperationError
 from streamflow.simulation.tasks import Silent
+from tests.builders import a_definition
+from tests.unit.engine.bench import Bench
+from tests.unit.engine.bench import facts as facts_of
 from tests.unit.engine.outside import a_list, cancelled_tasks, ended, facts, failing, left_behind, of, started, world
 
 
@@ -167,3 +171,22 @@ def test_a_list_that_is_retried_has_its_time_once_more() -> None:
     simulation.run_until_quiet()
     assert isinstance(ended(simulation, run), RunCompleted)
     assert left_behind(simulation) == []
+
+
+def test_lists_are_continued_in_the_order_of_the_plan_also_after_they_were_stored() -> None:
+    first, second = (
+        {"id": id_, "each": {"items": "[1, 2]", "at_once": at_once}, "call": {"operation": "pay"}}
+        for id_, at_once in (("b", 1), ("a", 2))
+    )
+    bench = Bench(a_definition(first, second), limits=Limits(transitions=1))
+    decision = bench.start()
+    run = bench.run()
+    again = Continue(id="c", run=run, seq=1)
+    while ("CallRequested", "a") not in facts_of(decision):
+        decision = bench.take(again)
+    bench.take(CompleteAttempt(id="d", run=run, address="b", attempt=1, output={}, item=0))
+    before = bench.consider(again)
+    assert facts_of(before) == [("CallRequested", "b")]  # of both lists an item could begin
+    bench.checkpoint()
+    bench.reopen()
+    assert bench.consider(again).transitions == before.transitions

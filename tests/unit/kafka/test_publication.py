@@ -40,6 +40,13 @@ def test_a_publication_binds_its_events_beside_the_content(memory_log: MemoryLog
     assert (done.already, done.rebound) == (False, ())
 
 
+def test_whoever_has_read_a_content_has_read_the_bindings_of_its_events(memory_log: MemoryLog) -> None:
+    done = published(paid=["payments"], placed=["orders"])
+    content = memory_log.written.index(f"definition/{done.sha}")
+    assert done.offset == content
+    assert {"binding/paid", "binding/placed"} < set(memory_log.written[: content + 1])
+
+
 def test_the_same_version_with_other_topics_changes_the_bindings_alone(memory_log: MemoryLog) -> None:
     first = published(paid=["payments"], placed=["orders"])
     memory_log.written.clear()
