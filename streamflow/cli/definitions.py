@@ -118,8 +118,8 @@ def publish(
             output.warn(f"{event} is bound to {where} from now on, for every definition; it was bound to other topics")
         for topic, why in done.ends_unknown.items():
             output.warn(
-                f"the end of the topic {topic} could not be read ({why}): ingress begins there with the events whose "
-                "time is after this publication"
+                f"The end of the topic {topic} could not be read ({why}), so events that are sent to it before ingress "
+                "opens it may not be read. Wait until `streamflow lag` lists it before you send to it."
             )
         answers.append(asdict(done) | {"missing_topics": missing})
         what = "was already published" if done.already else "published"
