@@ -63,6 +63,7 @@ class Play:
     def kill_tasks(self) -> None:
         """What was called and is not committed as ended may be called again."""
         self.tasks.kill()
+        self.ledger.catch_up()
         committed = sum(position.counts.get("completed", 0) for position in self.bench.positions("default").values())
         self.repeatable += len(self.ledger.account().keys) - committed
         self.bench.restart(self.tasks)
