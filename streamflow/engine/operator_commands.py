@@ -34,9 +34,10 @@ def continue_run(builder: DecisionBuilder, contents: Contents, own: PartitionSta
 
 
 def cancel_run(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.CancelRun) -> None:
-    """End a run as cancelled, after what is to be undone; if that is parked, without it. Raises Refused."""
+    """End a run as cancelled, after what is to be undone; if that is parked, without it, unless it is the parent that
+    asks: only a person gives up what is to be undone. Raises Refused."""
     run = asked_for(builder, contents, command)
-    if run.head.stopping is not None and not run.head.parked:
+    if run.head.stopping is not None and (command.by_parent or not run.head.parked):
         raise Refused(
             "rejected",
             "run_stopping",

@@ -130,6 +130,8 @@ class Mixed:
     def take(self, command: c.Command) -> None:
         self.log.append((self.bench.now_ms, command))
         decision = self.bench.take(command)
+        appended = [effect.command.id for effect in decision.effects if isinstance(effect, AppendCommand)]
+        assert len(set(appended)) == len(appended), appended
         for effect in decision.effects:
             if isinstance(effect, AppendCommand):
                 self.pool.append(effect.command)

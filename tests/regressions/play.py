@@ -77,6 +77,7 @@ def play(cases: Sequence[Case], base: Side, now: Side, say: Say, only: str = "")
             say(f"{number}/{len(cases)} {case.name} on {side.label} (about {case.seconds} s)")
             verdict = verdict_of(case, side)
             say(f"{number}/{len(cases)} {case.name} on {side.label}: {verdict.state} after {verdict.seconds:.0f} s")
+            say(f"  {verdict.evidence[:_EVIDENCE]}")
             verdicts.append(verdict)
         rows.append(Row(case=case, base=verdicts[0], now=verdicts[1]))
     return rows

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.regressions.case import Broken, case
-from tests.regressions.site import Site
+from tests.regressions.case import Broken, Unclear, case
+from tests.regressions.site import Answer, Site
 
 _CATALOG = """
 events:
@@ -33,7 +33,7 @@ def emit_to_commands(site: Site) -> str:
     site.create("starts")
     answer = site.try_publish(_EMITS, _CATALOG.replace("TOPIC", commands))
     if answer.code:
-        return f"publishing is refused: {answer.text[:200]}"
+        return _refused(answer, commands)
     site.start("engine", "ingress")
     site.send("starts", {"type": "go", "key": "k"})
     site.need(lambda: site.seen("RunStarted"), "a run to start")
@@ -47,7 +47,16 @@ def emit_to_commands(site: Site) -> str:
 @case(seconds=8)
 def read_commands(site: Site) -> str:
     """A definition that reads the topic of commands is refused."""
-    answer = site.try_publish(_READS, _CATALOG.replace("TOPIC", site.own_topic("commands")))
+    commands = site.own_topic("commands")
+    answer = site.try_publish(_READS, _CATALOG.replace("TOPIC", commands))
     if not answer.code:
         raise Broken(f"it was published: {answer.text[:200]}")
-    return f"publishing is refused: {answer.text[:200]}"
+    return _refused(answer, commands)
+
+
+def _refused(answer: Answer, topic: str) -> str:
+    """What publishing said about the topic. Raises Unclear when it was refused for something else."""
+    about = [line for line in answer.text.splitlines() if topic in line]
+    if not about:
+        raise Unclear(f"publishing was refused for another reason: {answer.text[:400]}")
+    return f"publishing is refused: {about[0]}"

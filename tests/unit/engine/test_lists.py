@@ -8,6 +8,7 @@ import pytest
 
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import CompleteAttempt, Continue
+from streamflow.engine.effects import AppendCommand
 from streamflow.engine.tasks import Task
 from streamflow.engine.transitions import ItemsEnded, RunCompleted, StepParked
 from streamflow.errors import OperationError
@@ -190,3 +191,18 @@ def test_lists_are_continued_in_the_order_of_the_plan_also_after_they_were_store
     bench.checkpoint()
     bench.reopen()
     assert bench.consider(again).transitions == before.transitions
+
+
+def test_one_further_command_is_asked_for_however_many_lists_have_more_to_do() -> None:
+    lists = [
+        {"id": id_, "each": {"items": "[1, 2, 3, 4]", "at_once": 4}, "call": {"operation": "pay"}} for id_ in "abc"
+    ]
+    bench = Bench(a_definition(*lists), limits=Limits(transitions=2))
+    pending = [bench.start()]
+    commands = 0
+    while pending:
+        again = [e.command for e in pending.pop().effects if isinstance(e, AppendCommand)]
+        assert len(again) <= 1
+        pending = [bench.take(command) for command in again]
+        commands += 1
+    assert commands == 8  # 16 transitions: the start, three lists, and twelve calls

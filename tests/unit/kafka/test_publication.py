@@ -78,8 +78,9 @@ def test_a_publication_remembers_where_topics_ended_and_by_the_brokers_time_when
     assert memory_log.snapshot.versions["loan", "1"].published_ms == 1000
 
     memory_log.ends, memory_log.now_ms = {"payments": new, "more": new}, 2000
-    published(version="2", content=b"[]", paid=["payments", "more", "unknown"])
+    done = published(version="2", content=b"[]", paid=["payments", "more", "unknown"])
     assert memory_log.snapshot.bindings["paid"].ends == {"payments": old, "more": new}
+    assert done.ends_unknown == {"unknown": "TOPIC_AUTHORIZATION_FAILED"}
 
     retire(SETTINGS, name="loan", version="1")
     assert memory_log.snapshot.versions["loan", "1"].retired
