@@ -141,7 +141,9 @@ def test_an_event_that_happened_in_time_satisfies_a_wait_although_it_came_late(r
     for partition in range(bench.partitions):
         bench.deliver(bench.key_of(partition), "limits")  # watermarks alone are not worth a checkpoint
     bench.wait_saved()
-    assert [one.event.reason for one in read_unclaimed(bench.settings, key="too-late")] == ["late"]
+    assert bench.deliveries("limits")["order.paid/unclaimed/late"] == 1
+    (late,) = (one.event for one in read_unclaimed(bench.settings, key="too-late"))
+    assert (late.outcome, late.reason, late.run, late.step) == ("unclaimed", "late", too_late, "paid")
 
 
 def wrong_clock(state: Path) -> None:

@@ -376,6 +376,13 @@ class Bench:
             total.update(own.get("reasons", {}))
         return total
 
+    def deliveries(self, definition: str) -> Counter[str]:
+        """How the deliveries to a definition have ended, over all partitions: `<event>/<outcome>[/<reason>]`."""
+        total: Counter[str] = Counter()
+        for records in self.stranger.state().values():
+            total.update(json.loads(records.get(f"tally/{definition}".encode(), b"{}")))
+        return total
+
     def check_exact(self) -> None:
         """Conservation and exactness: each command has one counted outcome, histories have no gap, and copies are
         identical."""

@@ -117,6 +117,11 @@ class Ledger:
                 raise TimeoutError(f"{open_} connections to the ledger were still open after {timeout_s} s.")
             time.sleep(0.01)
 
+    def catch_up(self) -> None:
+        """Returns when the log has every call that was sent before, while other callers stay connected: the server
+        reads what has come in on its connections before it answers a later request."""
+        self._connections()
+
     def _connections(self) -> int:
         with urllib.request.urlopen(f"{self.url}/connections", timeout=10) as answer:
             return int(answer.read())

@@ -98,6 +98,7 @@ def _kill_often(case: Case, ledger: Ledger, workers: Sequence[Worker]) -> int:
         else:
             case.kill(victim)
             if victim.kind == "tasks":
+                ledger.catch_up()
                 ended = _ended(world)
                 repeatable += len(ledger.account().keys) - ended
             victim.restart()
