@@ -116,6 +116,11 @@ def publish(
             binding = events.event(event)
             where = ", ".join(binding.topics) if binding is not None else ""
             output.warn(f"{event} is bound to {where} from now on, for every definition; it was bound to other topics")
+        for topic, why in done.ends_unknown.items():
+            output.warn(
+                f"the end of the topic {topic} could not be read ({why}): ingress begins there with the events whose "
+                "time is after this publication"
+            )
         answers.append(asdict(done) | {"missing_topics": missing})
         what = "was already published" if done.already else "published"
         lines.append(

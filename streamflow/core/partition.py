@@ -28,7 +28,7 @@ from streamflow.core.place import Place
 from streamflow.core.reading import Unreadable, read
 from streamflow.core.timers import Timers
 from streamflow.definition.plan import WaitPlan
-from streamflow.engine.commands import AdvanceWatermark, Command, DefinitionRef, FireTimer, start_of
+from streamflow.engine.commands import AdvanceWatermark, Command, DefinitionRef, Deliver, FireTimer, start_of
 from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.effects import PrintLine, PublishEvent
 from streamflow.engine.outcome import Contents, Decision
@@ -200,14 +200,16 @@ class PartitionCore:
         """The decision on a record that cannot be decided: a bug in a pure function, or a lack of memory that is there
         again after the partition was closed and opened, would fail every time. One command is put aside, not all runs
         of the partition."""
+        # a delivery is known by its source record, so only the event itself can come again
+        again = "send the event again" if isinstance(command, Deliver) else "replay this record"
         if is_out_of_memory(error):
             if self._failed_at != record.offset:
                 raise MemoryError(f"no memory to decide command {record.offset}") from error
             reason, cause = "out_of_memory", "needs more memory than this worker has"
-            remedy = "Send smaller data, or correct the definition's expressions, and replay this record."
+            remedy = f"Send smaller data, or correct the definition's expressions, and {again}."
         else:
             reason, cause = "decision_failed", f"made the engine fail with {type(error).__name__}"
-            remedy = "Report this, and replay this record with a version that corrects it."
+            remedy = f"Report this, and {again} with a version that corrects it."
         self._aside_in = self.interval
         self.metrics.count("set_aside", reason=reason)
         self._report(record.offset, reason, error)

@@ -44,7 +44,7 @@ CHECKED = {
     "SF226": "A step after the end of the run",
     "SF227": "A list of what is done once",
     "SF228": "Something to undo where nothing is done outside",
-    "SF229": "An event without an id (warning)",
+    "SF229": "A plain JSON event without an id (warning)",
     "SF230": "Too many steps",
     "SF231": "A definition that is too large",
     "SF232": "A length of time that is zero or too long",

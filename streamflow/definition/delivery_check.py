@@ -11,6 +11,8 @@ from streamflow.definition.graph import Graph
 from streamflow.definition.model import Definition, Step, Wait
 from streamflow.errors import Problem
 
+_STRUCTURED = "application/cloudevents+json"  # the content type of a CloudEvent with its attributes in the value
+
 
 class _Clause(NamedTuple):
     """An event of a wait, and its place in the text."""
@@ -100,21 +102,25 @@ def _taken_by_starts(definition: Definition, clauses: list[_Clause]) -> Iterator
 
 
 def _without_id(definition: Definition, catalog: Catalog, clauses: list[_Clause]) -> Iterator[Problem]:
-    """Events that carry no id: when a producer sends one twice, it is two events."""
+    """Events that are recognized as plain JSON and carry no id: when a producer sends one twice, it is two events."""
     places = [(trigger.event, f"/on/{index}/event") for index, trigger in enumerate(definition.on)]
     places += [(clause.event, clause.event_at) for clause in clauses]
     for name, at in {name: (name, at) for name, at in reversed(places)}.values():
         spec = catalog.event(name)
-        if spec is not None and not _has_id(spec):
+        if spec is not None and not _may_have_id(spec):
             yield Problem(
                 "SF229",
                 at,
-                f"`{name}` has no id in the catalog, so an event that its producer sends twice counts twice.",
+                f"`{name}` is recognized as plain JSON and has no id in the catalog, so an event that its producer "
+                "sends twice counts twice.",
                 "Say in the catalog where its id is, such as id: {path: event_id}.",
                 "warning",
             )
 
 
-def _has_id(spec: EventSpec) -> bool:
-    """Whether the catalog names an id, or the event is a CloudEvent, which has one."""
-    return spec.id is not None or spec.match is None or spec.match.type is not None
+def _may_have_id(spec: EventSpec) -> bool:
+    """Whether the catalog names an id, or recognizes the event as a CloudEvent, which has one of its own."""
+    match = spec.match
+    if spec.id is not None or match is None or match.type is not None:
+        return True
+    return match.header is not None and (match.header.startswith("ce_") or match.equals == _STRUCTURED)

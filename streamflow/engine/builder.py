@@ -88,6 +88,7 @@ class DecisionBuilder:
     tallies: dict[str, dict[str, int]] = field(default_factory=dict)  # counts of deliveries, by definition
     claims: int = 0
     claimed_bytes: int = 0
+    continued: set[str] = field(default_factory=set)  # runs for which a further command was asked for
     pins: list[tuple[str, str, int]] = field(default_factory=list)  # (sha256, revision, change) of open runs
 
     def __post_init__(self) -> None:
@@ -156,8 +157,11 @@ class RunBuilder:
         return len(builder.transitions) >= limits.transitions or builder.bytes >= limits.command_bytes
 
     def continue_later(self) -> None:
-        """Ask for a further command, because this one has made as many transitions as one may."""
+        """Ask for a further command, once, because this one has made as many transitions as one may."""
         head = self.head
+        if head.run in self.builder.continued:
+            return
+        self.builder.continued.add(head.run)
         again = Continue(id=f"continue/{head.run}/{head.seq}", run=head.run, seq=head.seq, trace=self.trace)
         self.builder.effects.append(AppendCommand(head.key, again))
 

@@ -174,12 +174,13 @@ class Continue(Struct, frozen=True, tag_field="kind"):
 
 
 class CancelRun(Struct, frozen=True, tag_field="kind"):
-    """End `run`, asked for by a caller."""
+    """End `run`, asked for by a caller, or by its parent (`by_parent`), which gives up no undo of it."""
 
     id: str
     run: str
     reason: str = ""
     trace: str | None = None
+    by_parent: bool = False
 
 
 class RetryStep(Struct, frozen=True, tag_field="kind"):

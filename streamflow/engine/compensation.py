@@ -10,7 +10,7 @@ from streamflow.definition.plan import CallPlan, StepPlan
 from streamflow.engine.evaluation import ParkStep
 from streamflow.engine.state import UNDER_WAY, StepState
 from streamflow.engine.steps.attempts import begin_attempt, cancel_attempt, is_undo
-from streamflow.engine.steps.items import cancel_items, forget_items
+from streamflow.engine.steps.items import cancel_items, end_stopped_list, forget_items
 from streamflow.engine.transitions import RunCancelled, RunFailed, RunStopping, StepParked, UnderWay
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ def stop(run: RunBuilder, ending: str, reason: str, address: str = "") -> None:
         _end(run, ending, reason, address)
         return
     run.record(RunStopping(ending=ending, reason=reason, undo=undo, under_way=under_way), address)
+    for one in under_way:
+        step = plan.step(one.address)
+        if step is not None and step.each is not None:
+            end_stopped_list(run, step)  # the outputs of what has succeeded stay, for what undoes it
     continue_compensation(run)
 
 
@@ -72,17 +76,17 @@ def _has_child(run: RunBuilder, name: str) -> bool:
 
 
 def _cancelled(run: RunBuilder, ends_now: bool) -> Iterator[UnderWay]:
-    """Cancels every attempt under way, and gives the steps that have one. Of lists, items without one are forgotten;
-    all of them when the run `ends_now`."""
-    for name, state in run.head.steps.items():
-        step = run.plan.step(name)
+    """Cancels every attempt under way, and gives the steps that have one, and lists of which items have succeeded. Of
+    lists, items without an attempt under way are forgotten; all of them when the run `ends_now`."""
+    for name in sorted(run.head.steps):  # a head that was stored has them in another order (law identical-replay)
+        state, step = run.head.steps[name], run.plan.step(name)
         assert step is not None
-        if state.status in ("done", "skipped"):
+        if state.has_ended:
             continue
         if state.items is not None:
             items = cancel_items(run, step, state.items.total)
             forget_items(run, name, state.items.total, () if ends_now else items)
-            if items:
+            if items or state.items.ended > state.items.failed:
                 yield UnderWay(address=name, items=items)
         elif state.status in ("calling", "suspended"):
             cancel_attempt(run, step, state)

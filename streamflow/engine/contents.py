@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -22,11 +21,11 @@ def repin(builder: DecisionBuilder, own: PartitionState) -> Pins:
     it back from `definitions`."""
     if not builder.pins:
         return Pins(own.revisions, own.contents)
-    revisions, contents = Counter(own.revisions), dict(own.contents)
+    revisions, contents = dict(own.revisions), dict(own.contents)
     for sha, revision, change in builder.pins:
-        revisions[revision] += change
-        known = contents.get(sha, PinnedContent(0, 0))
-        contents[sha] = PinnedContent(known.open_runs + change, builder.now_ms)
+        revisions[revision] = revisions.get(revision, 0) + change
+        known = contents.get(sha)
+        contents[sha] = PinnedContent((known.open_runs if known is not None else 0) + change, builder.now_ms)
     for sha in _unused(builder, contents):
         del contents[sha]
         builder.put(content_key(sha), None)

@@ -167,8 +167,11 @@ def _parked_change(builder: DecisionBuilder, parked: int) -> int:
 
 
 def _has_caller(command: c.Command) -> bool:
-    """Whether a caller waits for an answer. The delivery of an event is no request."""
-    return isinstance(command, c.CancelRun | c.RetryStep | c.SkipStep | c.FailRun | c.StartRun | c.Decide)
+    """Whether a caller waits for an answer. The delivery of an event is no request, and a parent asks for nothing more
+    than the end of its child."""
+    if isinstance(command, c.CancelRun):
+        return not command.by_parent
+    return isinstance(command, c.RetryStep | c.SkipStep | c.FailRun | c.StartRun | c.Decide)
 
 
 _DECIDE: dict[type, Callable[[DecisionBuilder, Contents, PartitionState, Any], Verdict | None]] = {

@@ -155,8 +155,8 @@ def _skipped_records(state: RunState, transition: Transition, reads: frozenset[s
 
 def stopped_after(before: StepState, under_way: UnderWay | None) -> StepState:
     """A step of a run that is stopping: it keeps waiting for answers that are under way, and for nothing else."""
-    if before.status in ("done", "skipped"):
-        return before
+    if before.has_ended:
+        return replace(before, status="done") if before.status == "parked" else before
     if under_way is None:
         return SKIPPED
     items = before.items
@@ -177,7 +177,7 @@ def _stopping(state: RunState, transition: Transition) -> dict[str, Any]:
 def _stopping_records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
     under_way = {one.address: one for one in transition.data.under_way}
     for name, step in state.steps.items():
-        if step.status in ("done", "skipped"):
+        if step.has_ended:
             continue
         if name in under_way:
             yield from _timer_changes(state.run, name, step, stopped_after(step, under_way[name]))
@@ -196,7 +196,7 @@ def step_forgotten(run: str, name: str, state: StepState, read: bool) -> Iterato
     """The deletion of every record of a step but those of its items, which only the state knows."""
     if state.due_ms is not None:
         yield timer_key(state.due_ms, run, name), None
-    done = state.status == "done" or (state.status == "parked" and state.outcome is not None)
+    done = state.is_done
     if state.items is not None:
         if not done:
             yield from list_forgotten(run, name, state.items.total)

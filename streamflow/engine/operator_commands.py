@@ -14,7 +14,7 @@ from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
 from streamflow.engine.state import UNDER_WAY, PartitionState
 from streamflow.engine.steps.attempts import begin_attempt
-from streamflow.engine.steps.items import continue_list, forget_items
+from streamflow.engine.steps.items import continue_list, forget_items, give_up_list
 from streamflow.engine.transitions import StepParked, StepRetried, StepsSkipped
 
 
@@ -24,18 +24,20 @@ def continue_run(builder: DecisionBuilder, contents: Contents, own: PartitionSta
     if run is None:
         raise Refused("duplicate", "run_ended")
     if run.head.stopping is None:
-        for name, state in run.head.steps.items():
-            if state.status == "listing":
-                continue_list(run, run.plan.steps[name])
+        for step in run.plan.sequence:
+            state = run.head.steps.get(step.id)
+            if state is not None and state.status == "listing":
+                continue_list(run, step)
         advance(run)
     if not builder.transitions:
         raise Refused("duplicate", "nothing_to_do")
 
 
 def cancel_run(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.CancelRun) -> None:
-    """End a run as cancelled, after what is to be undone; if that is parked, without it. Raises Refused."""
+    """End a run as cancelled, after what is to be undone; if that is parked, without it, unless it is the parent that
+    asks: only a person gives up what is to be undone. Raises Refused."""
     run = asked_for(builder, contents, command)
-    if run.head.stopping is not None and not run.head.parked:
+    if run.head.stopping is not None and (command.by_parent or not run.head.parked):
         raise Refused(
             "rejected",
             "run_stopping",
@@ -90,9 +92,12 @@ def skip_step(builder: DecisionBuilder, contents: Contents, own: PartitionState,
     else:
         run, step = _parked_step(builder, contents, command)
     items = run.head.steps[step.id].items
-    if items is not None:
-        forget_items(run, step.id, items.total)
-    run.record(StepsSkipped((step.id,)))
+    if items is not None and run.head.stopping is not None:
+        give_up_list(run, step)
+    else:
+        if items is not None:
+            forget_items(run, step.id, items.total)
+        run.record(StepsSkipped((step.id,)))
     if run.head.stopping is not None:
         continue_compensation(run)
     else:

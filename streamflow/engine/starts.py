@@ -89,6 +89,7 @@ def plan_of_start(builder: DecisionBuilder, contents: Contents, start: c.Definit
             text = f"`definitions` has no content {start.sha256[:12]}. Publish it again."
             raise Refused("dead", "unknown_definition", text)
         builder.put(content_key(start.sha256), content)
+        builder.pins.append((start.sha256, start.engine_revision, 0))  # also when no run begins, so that it leaves
     return contents.plan(start.sha256, content)
 
 

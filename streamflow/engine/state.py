@@ -159,6 +159,17 @@ class StepState(Struct, frozen=True, omit_defaults=True):
     since_offset: int | None = None
     """Of a wait with `since: here`: the offset in `commands` at which it began."""
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the step has ended with an outcome; also one that is parked since, because its run could not end
+        with that output."""
+        return self.status == "done" or (self.status == "parked" and self.outcome is not None)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the step is done, or skipped."""
+        return self.status == "skipped" or self.is_done
+
 
 class ItemState(Struct, frozen=True, omit_defaults=True):
     """The state of an item that has begun and not succeeded."""

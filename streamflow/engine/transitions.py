@@ -300,7 +300,8 @@ class ApprovalExpired(Struct, frozen=True):
 
 
 class UnderWay(Struct, frozen=True, omit_defaults=True):
-    """A step with attempts under way, whose end a run that is stopping waits for."""
+    """A step with attempts under way, whose end a run that is stopping waits for; or a list without any, of which items
+    have succeeded."""
 
     address: str
     """The address of the step."""

@@ -12,7 +12,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -44,7 +44,8 @@ Records = dict[str, bytes | None]
 class Published:
     """What became of a publication: `offset` is the content's own, which start commands name with `sha`; `acknowledged`
     is the offset of the last record written (of the version's record if nothing was). `already`: the same content was
-    published before. `rebound` are the events that were bound to other topics until now, for every definition."""
+    published before. `rebound` are the events that were bound to other topics until now, for every definition.
+    `ends_unknown` are the topics that were newly bound and whose ends could not be read, with the reason."""
 
     name: str
     version: str
@@ -53,6 +54,7 @@ class Published:
     acknowledged: int
     already: bool
     rebound: tuple[str, ...] = ()
+    ends_unknown: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,27 +109,29 @@ def publish(
     }
     # before anything is written: an event that comes after the acknowledgement lies behind these ends
     ends = topic_ends(settings, {topic for binding in bindings.values() for topic in binding.topics})
-    already, rebound = False, tuple[str, ...]()
+    already, rebound, ends_unknown = False, tuple[str, ...](), dict[str, str]()
 
     def records(log: Snapshot) -> Records:
-        nonlocal already, rebound
+        nonlocal already, rebound, ends_unknown
         taken = log.versions.get((name, version))
         already = taken is not None
         moved = {event: binding for event, binding in bindings.items() if _moves(log.bindings.get(event), binding)}
         rebound = tuple(event for event in moved if event in log.bindings)
-        bound: Records = {
-            f"binding/{event}": _json(_with_ends(log.bindings.get(event), binding, ends).model_dump())
-            for event, binding in moved.items()
-        }
+        moved = {event: _with_ends(log.bindings.get(event), binding, ends.found) for event, binding in moved.items()}
+        without = {topic for binding in moved.values() for topic in binding.topics if topic not in binding.ends}
+        ends_unknown = {topic: why for topic, why in ends.unknown.items() if topic in without}
+        bound: Records = {f"binding/{event}": _json(binding.model_dump()) for event, binding in moved.items()}
         if taken is not None:
             _refuse_another(name, version, sha, taken.sha, retired=taken.retired)
             return bound
         for child in children:
             _require_child(log, child)
-        wanted: Records = {} if sha in log.contents else {f"definition/{sha}": content}
+        # bindings first: starts name the offset of the content, and whoever has read up to there can emit the events
+        wanted: Records = dict(bound)
+        if sha not in log.contents:
+            wanted[f"definition/{sha}"] = content
         entries = {event: _logical(entry) for event, entry in sorted(events.items())}
         wanted |= {f"event/{event}": _json(entry) for event, entry in entries.items() if log.events.get(event) != entry}
-        wanted |= bound
         wanted[f"version/{name}@{version}"] = _version(sha, retired=False, published_ms=0)
         wanted[f"name/{name}"] = _json({"version": version, "sha": sha})
         return wanted
@@ -144,6 +148,7 @@ def publish(
         acknowledged=acknowledged,
         already=already,
         rebound=rebound,
+        ends_unknown=ends_unknown,
     )
 
 

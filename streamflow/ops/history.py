@@ -3,6 +3,7 @@ worker."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,6 +21,8 @@ from streamflow.wire.decoding import Record
 from streamflow.wire.transitions import decode_transition
 
 Status = Literal["open", "parked", "completed", "failed", "cancelled"]
+END_S = 2.0  # for the end of a run to be in `runs`, once the engine has refused a command because of it
+END_AGAIN_S = 0.1
 STATUSES: tuple[Status, ...] = ("open", "parked", "completed", "failed", "cancelled")
 
 _ENDINGS: dict[type, Status] = {RunCompleted: "completed", RunFailed: "failed", RunCancelled: "cancelled"}
@@ -78,6 +81,11 @@ class RunSummary:
     def at(self) -> dict[str, str]:
         """The open steps, each in a few words."""
         return {name: step.words() for name, step in self.open.items()}
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing can happen in it any more."""
+        return self.status not in ("open", "parked")
 
     def facts(self) -> dict[str, Any]:
         """The summary as JSON would have it."""
@@ -196,3 +204,28 @@ def summary_of(history: list[Transition]) -> RunSummary:
     for transition in history:
         summary.take(transition)
     return summary
+
+
+def explained(refusal: Rejected, history: list[Transition]) -> Rejected:
+    """What to answer when the engine refused a request for the run of `history`. The engine keeps no record of ended
+    runs and calls them unknown; `run_ended` says how the run has ended. Any other refusal is returned as it is."""
+    if refusal.code != "run_unknown" or not history:
+        return refusal
+    summary = summary_of(history)
+    if not summary.has_ended:
+        return refusal
+    end = summary.status + (f" ({summary.ended})" if summary.ended else "")
+    text = f"The run {summary.run} has ended: {end}. Nothing in it can be changed any more."
+    return Rejected("run_ended", text, run=summary.run, status=summary.status)
+
+
+def explain_refusal(settings: Settings, run: str, refusal: Rejected) -> Rejected:
+    """As `explained`, with the history read from `runs`. It waits for a moment for the run's end: the refusal is read
+    from another topic and may be there first. Raises OperationError."""
+    deadline = time.monotonic() + END_S
+    while True:
+        history = find_history(settings, run) if refusal.code == "run_unknown" else []
+        found = explained(refusal, history)
+        if found is not refusal or not history or time.monotonic() > deadline:
+            return found
+        time.sleep(END_AGAIN_S)

@@ -20,6 +20,7 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.connection import confluent_producer_config
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, RUNS, topic_name
 from streamflow.ops.dead_letters import facts_of
+from streamflow.ops.history import explain_refusal
 from streamflow.ops.reading import Reading
 from streamflow.settings import Settings
 from streamflow.wire.codec import encode_command
@@ -48,8 +49,9 @@ def ask(settings: Settings, command: Command, *, key: str, partition: int, timeo
     """Appends `command` to `partition` under the business key `key` (empty if it is not known) and waits for what
     becomes of it.
 
-    Raises Rejected with the engine's own code when the command was refused; OperationError `unanswered` when nothing
-    was heard in time (the command stays, and may still be done), or when the broker does not take it."""
+    Raises Rejected with the engine's own code when the command was refused, or `run_ended` when its run has ended;
+    OperationError `unanswered` when nothing was heard in time (the command stays, and may still be done), or when the
+    broker does not take it."""
     with (
         Reading(settings, topic_name(settings, RUNS), [partition], OFFSET_END) as runs,
         Reading(settings, topic_name(settings, DEAD_LETTERS), [0], OFFSET_END) as dead,
@@ -61,7 +63,7 @@ def ask(settings: Settings, command: Command, *, key: str, partition: int, timeo
             for letter in dead.follow(0.0):
                 named, place, rejected = refusal(settings, letter)
                 if named == command.id or place == (str(partition), str(offset)):
-                    raise rejected
+                    raise explain_refusal(settings, getattr(command, "run", ""), rejected)
             told = (decode_transition(record.value or b"", record.headers) for record in runs.follow(_SETTLE_S))
             heard = [transition for transition in told if transition.cause == command.id]
             found += heard

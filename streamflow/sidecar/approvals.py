@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamflow.errors import Rejected
 from streamflow.ops.approvals import decide, open_approval
-from streamflow.sidecar.log import heard
+from streamflow.sidecar.log import heard_of_run
 from streamflow.sidecar.state import LogOf
 
 router = APIRouter(tags=["approvals"])
@@ -66,6 +66,6 @@ async def give(
     approval = open_approval(history, run, step)
     named = [group.strip() for group in groups.split(",") if group.strip()]
     command = decide(approval, body.decision, by=body.by, groups=named, data=body.data)
-    answer = await heard(await log.ask(command, key=approval.key), _ANSWER_S)
+    answer = await heard_of_run(log, run, await log.ask(command, key=approval.key), _ANSWER_S)
     response.status_code = 200 if answer is not None else 202
     return {"command": command.id, "run": run, "step": step, "decision": body.decision, "applied": answer is not None}

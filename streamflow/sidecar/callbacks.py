@@ -23,7 +23,7 @@ from streamflow.engine.transitions import AttemptFailed, AttemptSucceeded, Trans
 from streamflow.errors import OperationError, Rejected
 from streamflow.operations.callbacks import Callback, read_answer, read_token
 from streamflow.operations.schema import first_fault
-from streamflow.sidecar.log import Log, heard
+from streamflow.sidecar.log import Log, heard_of_run
 from streamflow.sidecar.state import State, StateOf
 from streamflow.wire.decoding import MAX_DEPTH
 
@@ -85,11 +85,11 @@ async def answer(token: str, request: Request, response: Response, state: StateO
     answered.require_new(token)
     command = await _command(state, request.app.state.contracts, callback, token, await request.body())
     told = await state.log.ask(command, key=callback.key)
-    applied = await heard(told, _SOON_S)
+    applied = await heard_of_run(state.log, callback.run, told, _SOON_S)
     if applied is None:
         # The engine passes over what comes a second time without a word; then the run says who came first.
         _require_open(await state.log.history(callback.run), callback, command.id)
-        applied = await heard(told, _ANSWER_S - _SOON_S)
+        applied = await heard_of_run(state.log, callback.run, told, _ANSWER_S - _SOON_S)
     if applied is not None:
         answered.add(token)
     response.status_code = 200 if applied is not None else 202

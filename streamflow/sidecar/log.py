@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from streamflow.engine.commands import Command
 from streamflow.engine.transitions import Transition
+from streamflow.errors import Rejected
 from streamflow.ids import partition_of
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.definitions import Snapshot
@@ -19,7 +20,7 @@ from streamflow.kafka.topics import COMMANDS, topic_name
 from streamflow.operations.plugin import Registration
 from streamflow.ops.approvals import Approvals, OpenApproval
 from streamflow.ops.exchange import Exchange
-from streamflow.ops.history import find_history, partition_of_known_run
+from streamflow.ops.history import END_AGAIN_S, END_S, explained, find_history, partition_of_known_run
 from streamflow.ops.operations import described
 from streamflow.ops.requests import Answer
 from streamflow.ops.starts import Request, run_of
@@ -168,3 +169,21 @@ async def heard(future: Future[Answer], timeout_s: float) -> Answer | None:
     except TimeoutError:
         return None
     return future.result()
+
+
+async def heard_of_run(log: Log, run: str, future: Future[Answer], timeout_s: float) -> Answer | None:
+    """As `heard`, for a command to `run`. Raises Rejected (`run_ended`) when the run's history shows that it has
+    ended, and `run_unknown` only when nothing is known of it."""
+    try:
+        return await heard(future, timeout_s)
+    except Rejected as error:
+        if error.code != "run_unknown":
+            raise
+        # Dead letters and transitions are read from two topics: the refusal may be there before the run's end.
+        deadline = time.monotonic() + END_S
+        while True:
+            history = await log.history(run)
+            found = explained(error, history)
+            if found is not error or not history or time.monotonic() > deadline:
+                raise found from None
+            await asyncio.sleep(END_AGAIN_S)

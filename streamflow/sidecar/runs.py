@@ -15,7 +15,7 @@ from streamflow.ops.exchange import UNANSWERED
 from streamflow.ops.history import described
 from streamflow.ops.requests import new_id
 from streamflow.ops.starts import request, started_before
-from streamflow.sidecar.log import Log, heard
+from streamflow.sidecar.log import Log, heard, heard_of_run
 from streamflow.sidecar.state import LogOf
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -135,7 +135,7 @@ async def _history(log: Log, run: str, wait: str | None, timeout_s: float) -> li
     expected = await log.expect(wait) if wait is not None else None
     found = await log.history(run)
     if expected is not None and not any(one.cause == wait for one in found):
-        if await heard(expected, timeout_s) is None:
+        if await heard_of_run(log, run, expected, timeout_s) is None:
             raise OperationError("unanswered", UNANSWERED, command=wait)
         found = await log.history(run)
     if not found:

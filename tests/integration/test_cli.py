@@ -230,7 +230,7 @@ def test_a_parked_run_is_helped_on_by_a_person(streamflow: Streamflow) -> None:
         "failed",
         "an empty parcel",
     )
-    assert error_code(streamflow("runs", "cancel", runs["P-2"])[2]) == "run_unknown"
+    assert error_code(streamflow("runs", "cancel", runs["P-2"])[2]) == "run_ended"
 
 
 def test_what_cannot_be_read_is_shown_with_its_bytes_and_its_reason(

@@ -61,11 +61,14 @@ class Play:
         self.bench.wait(lambda: len(self.ledger.account().keys) >= keys, f"{keys} keys to be called", 60)
 
     def kill_tasks(self) -> None:
-        """What was called and is not committed as ended may be called again."""
+        """What was called and is not committed as ended may be called again. The worker is back when this returns: one
+        that starts while the broker is away ends, and is for its supervisor to start again."""
         self.tasks.kill()
+        self.ledger.wait_hung_up()
         committed = sum(position.counts.get("completed", 0) for position in self.bench.positions("default").values())
         self.repeatable += len(self.ledger.account().keys) - committed
         self.bench.restart(self.tasks)
+        self.bench.wait_assigned(self.tasks)
 
     def check(self) -> None:
         wanted = {f"{run}/{step}" for run in self.runs for step in calls.STEPS}

@@ -124,6 +124,7 @@ def test_a_worker_that_is_killed_in_mid_flight_loses_nothing_and_repeats_what_wa
     for share in (100, 300):
         lanes.wait(lambda share=share: len(ledger.account().keys) >= share, f"{share} calls")  # type: ignore[misc]
         worker.kill()
+        ledger.wait_hung_up()
         done = sum(position.counts.get("completed", 0) for position in lanes.positions("default").values())
         repeatable += len(ledger.account().keys) - done
         lanes.restart(worker)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from streamflow.engine import commands as c
+from streamflow.ops.unclaimed import read_unclaimed
 from streamflow.runtime.partition import Partition
 from tests.integration.forked import altered
 from tests.integration.workers import Bench, Worker, make_bench
@@ -140,7 +141,7 @@ def test_an_event_that_happened_in_time_satisfies_a_wait_although_it_came_late(r
     for partition in range(bench.partitions):
         bench.deliver(bench.key_of(partition), "limits")  # watermarks alone are not worth a checkpoint
     bench.wait_saved()
-    assert bench.reasons()["late"] == 1
+    assert [one.event.reason for one in read_unclaimed(bench.settings, key="too-late")] == ["late"]
 
 
 def wrong_clock(state: Path) -> None:

@@ -152,15 +152,34 @@ def _applied(records: Mapping[bytes, bytes]) -> int:
 
 
 def judge_heads(verdict: Verdict, state: Mapping[int, Mapping[bytes, bytes]], runs: Runs) -> None:
-    """The changelog's heads and remembered endings against the last transition of every run."""
-    heads: dict[str, tuple[bool, int]] = {}
+    """The changelog's heads against the last transition of every run: an open run has a head that has come as far as
+    `runs`, and a run that has ended has left no record of any kind."""
+    heads: dict[str, int] = {}
+    left: dict[str, str] = {}
     for records in state.values():
-        for key, value in records.items():
-            kind, _, run = key.decode().partition("/")
-            if kind in ("run", "done"):
-                heads[run] = (kind == "done", int(json.loads(value)["seq"]))
-    told = {run.run: (run.ended is not None, run.seq) for run in runs.runs.values()}
-    wrong = sorted(run for run in {*heads, *told} if heads.get(run) != told.get(run))
+        for name, value in records.items():
+            key = name.decode()
+            if (run := run_of(key)) is None:
+                continue
+            if key.startswith("run/"):
+                heads[run] = int(json.loads(value)["seq"])
+            left.setdefault(run, key)
+    open_runs = {run.run: run.seq for run in runs.runs.values() if run.ended is None}
+    wrong = sorted(run for run in heads.keys() | open_runs.keys() if heads.get(run) != open_runs.get(run))
     if wrong:
-        shown = [f"{run}: state {heads.get(run)}, runs {told.get(run)}" for run in wrong[:_SHOWN]]
-        verdict.state.append(f"{len(wrong)} runs differ between state and runs (ended, seq): " + "; ".join(shown))
+        shown = [f"{run}: state {heads.get(run)}, runs {open_runs.get(run)}" for run in wrong[:_SHOWN]]
+        verdict.state.append(f"{len(wrong)} open runs differ between state and runs (seq): " + "; ".join(shown))
+    stray = sorted(key for run, key in left.items() if run not in open_runs)
+    if stray:
+        verdict.state.append(f"{len(stray)} runs are not open and have records in the state, as {stray[:_SHOWN]}")
+    verdict.facts["open_runs"] = len(open_runs)
+
+
+def run_of(key: str) -> str | None:
+    """The run that a record of the state belongs to, or None: a record that no run owns."""
+    kind, _, rest = key.partition("/")
+    if kind in ("run", "out", "list", "item"):
+        return rest.partition("/")[0]
+    if kind == "timer":
+        return rest.split("/")[1]
+    return None

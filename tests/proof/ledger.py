@@ -3,6 +3,7 @@ disk, by nobody's word but its own.
 
 `POST /any/path` is one call under its header `Idempotency-Key`; the answer is `{"key": ..., "call": <how manieth under
 that key>}`. It may be slow (`delay_ms`) and may refuse: the first `refuse` calls of every key are answered by 503.
+`GET /connections` is the number of connections that are open beside the one that asks.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +108,19 @@ class Ledger:
             Entry(**json.loads(line)) for line in self.log.read_text().splitlines(keepends=True) if line.endswith("\n")
         ]
 
+    def wait_hung_up(self, timeout_s: float = 30.0) -> None:
+        """Waits until no caller has a connection any more: the log then has every call of callers that were killed,
+        also of those whose requests were still on their way."""
+        deadline = time.monotonic() + timeout_s
+        while (open_ := self._connections()) > 0:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{open_} connections to the ledger were still open after {timeout_s} s.")
+            time.sleep(0.01)
+
+    def _connections(self) -> int:
+        with urllib.request.urlopen(f"{self.url}/connections", timeout=10) as answer:
+            return int(answer.read())
+
     def account(self) -> Account:
         """Calls and answers by key."""
         account = Account()
@@ -126,11 +141,13 @@ class _Server:
         if log.exists():
             self._calls.update(json.loads(line)["key"] for line in log.read_text().splitlines() if '"call"' in line)
         self._log = log.open("a", buffering=1)
+        self._runner: web.AppRunner
 
     async def serve(self) -> None:
         app = web.Application()
+        app.router.add_get("/connections", self._counted)
         app.router.add_post("/{path:.*}", self._called)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+        self._runner = runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -138,6 +155,11 @@ class _Server:
         print(f"http://{host}:{port}", flush=True)
         await asyncio.to_thread(sys.stdin.read)
         await runner.cleanup()
+
+    async def _counted(self, request: web.Request) -> web.Response:
+        assert self._runner.server is not None
+        others = [one for one in self._runner.server.connections if one is not request.protocol]
+        return web.Response(text=str(len(others)), headers={"Connection": "close"})
 
     async def _called(self, request: web.Request) -> web.Response:
         key = request.headers.get("Idempotency-Key", "")

@@ -9,10 +9,11 @@ from functools import lru_cache
 from typing import Any
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from streamflow.definition.evaluator import decimals
+from streamflow.definition.evaluator.budget import BYTES, STEPS
 from streamflow.definition.evaluator.functions import FUNCTIONS
 from streamflow.definition.evaluator.operators import OPERATORS
 from streamflow.definition.evaluator.values import TRUE_KEY, Duration, OptionalValue, Timestamp, TypeName, type_of
@@ -274,3 +275,45 @@ def test_every_operator_and_function_is_among_what_is_generated() -> None:
 @pytest.mark.parametrize("source", simplest())
 def test_each_alone_gives_what_the_library_gives(source: str) -> None:
     same(source, SIMPLEST)
+
+
+def turned(data: Any) -> Any:
+    """The same data, with every map built in the opposite order."""
+    if isinstance(data, dict):
+        return {name: turned(value) for name, value in reversed(data.items())}
+    return [turned(item) for item in data] if isinstance(data, list) else data
+
+
+def cost(expression: Expression, data: dict[str, Any]) -> tuple[Any, list[Any]]:
+    """What an evaluation gives, value or code, and what is left of its budget."""
+    frame = [{"event": data, "run": {"key": "K"}, "index": 2, "now": NOW_MS}, STEPS, BYTES, *expression._locals]
+    try:
+        found = of_ours(expression._run(frame))
+    except ExpressionError as error:
+        found = error.code
+    return found, frame[1:3]
+
+
+WIDE = st.dictionaries(st.sampled_from("abcdef"), ANYTHING, max_size=6)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    st.sampled_from(("bool", "any", "map", "ints", "string")).flatmap(lambda kind: expressions(kind, 3)),
+    EVENTS,
+    WIDE,
+    WIDE,
+)
+@example("event.x == event.y", SIMPLEST, {"a": [1], "b": [2]}, {"a": [9], "b": [2]})
+def test_the_order_in_which_maps_were_decoded_changes_neither_results_nor_costs(
+    source: str, data: dict[str, Any], x: dict[str, Any], y: dict[str, Any]
+) -> None:
+    """A value is read from memory as it was sent, and from the store with its keys sorted."""
+    try:
+        expression = compile_expression(source)
+    except DefinitionError:
+        event("refused by the check")
+        return
+    wide = {**data, "x": x, "y": y, "m": y}
+    assert cost(expression, wide) == cost(expression, turned(wide)), source

@@ -208,7 +208,7 @@ def _not_taken(
         limits = builder.limits
         text = (
             f"The mailbox of {box.definition} for this key is full: it keeps at most {limits.kept_events} events of "
-            f"together {limits.mailbox_bytes} bytes. Shorten `keep`, or use a narrower key; then replay this record."
+            f"together {limits.mailbox_bytes} bytes. Shorten `keep`, or use a narrower key; then send the event again."
         )
         builder.effects.append(DeadLetter("overflow", text))
         return Verdict("dead", "overflow")

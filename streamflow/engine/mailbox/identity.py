@@ -6,6 +6,7 @@ from base64 import urlsafe_b64encode
 from hashlib import sha256
 
 IDENTITY_BYTES = 16
+IDENTITY_CHARS = 22  # in base64, without its padding
 REQUEST = "request"  # in the place of a source, for starts that a caller or a parent asks for
 
 
@@ -14,8 +15,6 @@ def identity(name: str, source: str, id: str) -> str:
 
     The same id under another name or of another source is another event. Each part is preceded by its length, so that
     no two triples give the same text."""
-    digest = sha256()
-    for part in (name, source, id):
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(4, "big") + encoded)
-    return urlsafe_b64encode(digest.digest()[:IDENTITY_BYTES]).rstrip(b"=").decode()
+    first, second, third = (part.encode("utf-8", "surrogatepass") for part in (name, source, id))
+    text = b"%d:%b%d:%b%d:%b" % (len(first), first, len(second), second, len(third), third)
+    return urlsafe_b64encode(sha256(text).digest()[:IDENTITY_BYTES])[:IDENTITY_CHARS].decode()

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from streamflow.engine.state import (
+    ChildRef,
     Items,
     ItemState,
     RunState,
@@ -54,6 +55,40 @@ def counted(
         retry_cursor=retry_cursor,
     )
     return replace(state, items=after)
+
+
+def requested(
+    before: StepState | None, transition: Transition, *, deadline_ms: int | None, child: ChildRef | None = None
+) -> StepState:
+    """The state of a step after an attempt was requested; `child` is the run that the attempt is."""
+    data, attempt = transition.data, transition.attempt or 0
+    if data.item is not None:
+        return counted(before, begun=attempt == data.attempts_before_retry + 1, item=data.item)
+    return StepState(
+        status="calling",
+        due_ms=data.due_ms,
+        attempt=attempt,
+        attempts_before_retry=data.attempts_before_retry,
+        first_attempt_ms=before.first_attempt_ms if before is not None else transition.at_ms,
+        deadline_ms=deadline_ms,
+        child=child,
+        inputs_not_ready=before.inputs_not_ready if before is not None else data.inputs_not_ready,
+    )
+
+
+def item_requested(transition: Transition, *, armed_ms: int | None, child: ChildRef | None = None) -> Iterator[Change]:
+    """The records of an item of which an attempt was requested; nothing for a step without items."""
+    data = transition.data
+    if data.item is None:
+        return
+    after = ItemState(
+        status="calling",
+        attempt=transition.attempt or 0,
+        attempts_before_retry=data.attempts_before_retry,
+        due_ms=data.due_ms,
+        child=child,
+    )
+    yield from item_changes(transition, after, armed_ms=armed_ms, due_ms=data.due_ms)
 
 
 def note_called(state: RunState, transition: Transition) -> dict[str, Any]:

@@ -170,6 +170,7 @@ def cancel_attempt(run: RunBuilder, step: StepPlan, state: StepState | ItemState
             run=state.child.run,
             reason=f"the run {head.run} does not wait for it any more",
             trace=run.trace,
+            by_parent=True,
         )
         builder.effects.append(AppendCommand(state.child.key, cancel))
     elif isinstance(step.work, CallPlan):

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from streamflow.definition.plan import CallPlan, StepPlan
-from streamflow.engine.state import ItemState, RunState, StepState
+from streamflow.engine.state import RunState, StepState
 from streamflow.engine.steps import attempts
-from streamflow.engine.steps.attempt_facts import ATTEMPT_FACTS, counted, item_changes, note_called, of_item
+from streamflow.engine.steps.attempt_facts import ATTEMPT_FACTS, item_requested, note_called, of_item, requested
 from streamflow.engine.steps.kind import Change, FactRule, FormatTime, StepKind, short
 from streamflow.engine.transitions import CallRequested, Transition
 
@@ -21,30 +21,11 @@ def begin(run: RunBuilder, step: StepPlan, work: CallPlan) -> None:
 
 
 def _requested(before: StepState | None, transition: Transition) -> StepState:
-    data, attempt = transition.data, transition.attempt or 0
-    if data.item is not None:
-        return counted(before, begun=attempt == data.attempts_before_retry + 1, item=data.item)
-    return StepState(
-        status="calling",
-        due_ms=data.due_ms,
-        attempt=attempt,
-        attempts_before_retry=data.attempts_before_retry,
-        first_attempt_ms=before.first_attempt_ms if before is not None else transition.at_ms,
-        deadline_ms=data.deadline_ms,
-        inputs_not_ready=before.inputs_not_ready if before is not None else data.inputs_not_ready,
-    )
+    return requested(before, transition, deadline_ms=transition.data.deadline_ms)
 
 
 def _records(state: RunState, transition: Transition, reads: frozenset[str]) -> Iterator[Change]:
-    data = transition.data
-    if data.item is not None:
-        after = ItemState(
-            status="calling",
-            attempt=transition.attempt or 0,
-            attempts_before_retry=data.attempts_before_retry,
-            due_ms=data.due_ms,
-        )
-        yield from item_changes(transition, after, armed_ms=data.armed_ms, due_ms=data.due_ms)
+    return item_requested(transition, armed_ms=transition.data.armed_ms)
 
 
 def _words(data: CallRequested, time: FormatTime) -> str:

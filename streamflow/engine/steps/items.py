@@ -62,7 +62,7 @@ def continue_list(run: RunBuilder, step: StepPlan) -> None:
     """Begin items until as many as may be are under way; end the step when all have ended."""
     assert step.each is not None
     if run.head.stopping is not None:
-        _end_stopped(run, step)
+        end_stopped_list(run, step)
         return
     while True:
         items = items_of(run, step)
@@ -104,11 +104,17 @@ def expire(run: RunBuilder, step: StepPlan) -> None:
     _end(run, step, items.total - (items.ended - items.failed), "deadline_passed", "timeout")
 
 
-def _end_stopped(run: RunBuilder, step: StepPlan) -> None:
+def end_stopped_list(run: RunBuilder, step: StepPlan) -> None:
     """End the list of a run that is stopping once no attempt is under way: what has not succeeded counts as failed."""
     items = items_of(run, step)
-    if items.ended < items.begun:
-        return
+    if items.ended >= items.begun:
+        give_up_list(run, step)
+
+
+def give_up_list(run: RunBuilder, step: StepPlan) -> None:
+    """End the list of a run that is stopping, whatever is still under way. What has succeeded stays, for what undoes
+    it."""
+    items = items_of(run, step)
     failed = items.total - (items.ended - items.failed)
     run.record(ItemsEnded(total=items.total, failed=failed, outcome="failure" if failed else "done"), step.id)
     forget_items(run, step.id, items.total)

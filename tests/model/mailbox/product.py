@@ -130,7 +130,12 @@ class Product:
         if command.kind == "end":
             if head is not None and head.stopping is None:
                 return c.CancelRun(id_, run)
-            return c.CompleteAttempt(id=id_, run=run, address="call.undo", attempt=1, output={})
+            # what is under way is waited for before it is undone
+            call = head.steps.get("call") if head is not None else None
+            under_way = call is not None and call.status == "calling"
+            return c.CompleteAttempt(
+                id=id_, run=run, address="call" if under_way else "call.undo", attempt=1, output={}
+            )
         wait = head.steps.get(f"w{command.arg}") if head is not None else None
         return c.FireTimer(
             id=id_, run=run, address=f"w{command.arg}", due_ms=wait.due_ms or 0 if wait is not None else 0

@@ -102,6 +102,8 @@ class Spec:
                 self._require_fresh(arrived, box)
         elif isinstance(command, Act) and (command.kind == "tick" or box not in self.kept):
             return
+        if len(self.kept[box]) > ENTRIES:
+            raise Broken("a mailbox keeps more than its bound")
         if sum(self.ended.get(box, Counter()).values()) + len(self.kept[box]) != self.delivered[box]:
             raise Broken("the sums of a key do not add up")
         if not continue_due and any(

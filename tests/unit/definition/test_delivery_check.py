@@ -14,6 +14,11 @@ events:
   - {name: plain, topics: [orders], match: {path: kind, equals: plain}}
   - {name: named, topics: [orders], match: {path: kind, equals: named}, id: {path: id}}
   - {name: typed, topics: [orders], match: {type: TYPED}}
+  - {name: typed_too, topics: [orders], match: {type: TYPED, path: kind, equals: plain}}
+  - {name: by_header, topics: [orders], match: {header: kind, equals: plain}}
+  - {name: by_expression, topics: [orders], match: {expr: event.kind == 'plain'}}
+  - {name: binary, topics: [orders], match: {header: ce_type, equals: TYPED}}
+  - {name: structured, topics: [orders], match: {header: content-type, equals: application/cloudevents+json}}
 """)
 HEAD = "name: x\nversion: '1'\n"
 
@@ -56,9 +61,14 @@ def test_a_wait_never_gets_an_event_that_always_starts_another_run() -> None:
     assert codes(a_wait("again", "placed", more=since), on=condition) == []
 
 
-@pytest.mark.parametrize(("event", "expected"), [("plain", ["SF229"]), ("named", []), ("typed", []), ("paid", [])])
-def test_an_event_without_an_id_is_warned_of(event: str, expected: list[str]) -> None:
-    assert [code for code, _ in codes(a_wait("w", event))] == expected
+@pytest.mark.parametrize("event", ["plain", "by_header", "by_expression"])
+def test_plain_json_without_an_id_is_warned_of(event: str) -> None:
+    assert codes(a_wait("w", event)) == [("SF229", "/steps/0/wait/events/0/event")]
+
+
+@pytest.mark.parametrize("event", ["named", "paid", "typed", "typed_too", "binary", "structured"])
+def test_an_event_with_an_id_in_the_catalog_and_a_cloudevent_are_not_warned_of(event: str) -> None:
+    assert codes(a_wait("w", event)) == []
 
 
 def test_an_event_without_an_id_is_warned_of_once() -> None:

@@ -145,3 +145,12 @@ def test_it_calculates_as_fractions_do(one: str, two: str) -> None:
         assert abs(of("/") - a / b) <= Fraction("0.5e-18")
     assert value_of("decimal(event.a) < decimal(event.b)", a=one, b=two) is (a < b)
     assert value_of("string(decimal(event.a))", a=one) == (one if a else "0.0000")
+
+
+def test_maps_are_compared_in_the_order_of_their_keys_however_they_were_decoded() -> None:
+    source = "event.m == {'x': decimal('1'), 'y': 2}"
+    for m in ({"x": 1.5, "y": 3}, {"y": 3, "x": 1.5}):
+        assert error_of(source, m=m) == "no_overload"
+    source = "event.m == {'y': decimal('1'), 'x': 2}"
+    for m in ({"x": 3, "y": 1.5}, {"y": 1.5, "x": 3}):
+        assert value_of(source, m=m) is False

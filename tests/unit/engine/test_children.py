@@ -14,7 +14,7 @@ from streamflow.engine.transitions import ChildRequested, RunCompleted, StepPark
 from streamflow.ids import partition_of_run
 from streamflow.simulation.driver import Simulation
 from tests.builders import a_definition
-from tests.unit.engine.outside import ended, left_behind, of, publish, started
+from tests.unit.engine.outside import ended, failing, left_behind, of, publish, started
 
 
 def with_child(child: Definition, *steps: dict[str, Any], **more: Any) -> Simulation:
@@ -212,5 +212,32 @@ def test_a_parent_without_anything_to_undo_ends_after_its_child() -> None:
     assert simulation.head(parent) is not None
     simulation.tasks.complete(unbooking, {})
     simulation.run_until_quiet()
+    assert simulation.head(parent) is None
+    assert left_behind(simulation) == []
+
+
+@pytest.mark.parametrize("how", ["time", "cancel"])
+def test_a_parent_does_not_give_up_the_undo_of_its_child(how: str) -> None:
+    pay = {"id": "pay", "call": {"operation": "pay"}, "undo": {"operation": "unpay", "retry": {"attempts": 1}}}
+    child = a_child(pay, {"id": "no", "needs": ["pay"], "fail": {"reason": "'no'"}})
+    late = {"id": "late", "needs": ["child.timeout"], "set": [{"name": "x", "expr": "1"}]}
+    operations = {"pay": lambda input, task: {}, "unpay": failing(1)}
+    simulation = with_child(child, {**RUN, "run": {**RUN["run"], "within": "1h"}}, late, operations=operations)
+    parent = started(simulation, {"n": 1})
+    (part,) = [run for run in simulation.runs() if run != parent]
+    assert simulation.head(part).parked  # type: ignore[union-attr]
+    if how == "time":
+        simulation.advance("2h")
+        assert simulation.history(parent)[-1].type == "RunCompleted"
+    else:
+        simulation.cancel(parent)
+        simulation.run_until_quiet()
+        assert simulation.head(parent) is not None
+    assert simulation.head(part).parked  # type: ignore[union-attr]
+    assert simulation.dead_letters() == []
+    simulation.retry(part, "pay.undo")
+    simulation.run_until_quiet()
+    assert [task.operation for task in simulation.tasks.calls] == ["pay", "unpay", "unpay"]
+    assert simulation.history(part)[-1].type == "RunFailed"
     assert simulation.head(parent) is None
     assert left_behind(simulation) == []

@@ -7,10 +7,15 @@ from typing import Any
 import pytest
 
 from streamflow.engine.builder import Limits
+from streamflow.engine.commands import CompleteAttempt, Continue
+from streamflow.engine.effects import AppendCommand
 from streamflow.engine.tasks import Task
 from streamflow.engine.transitions import ItemsEnded, RunCompleted, StepParked
 from streamflow.errors import OperationError
 from streamflow.simulation.tasks import Silent
+from tests.builders import a_definition
+from tests.unit.engine.bench import Bench
+from tests.unit.engine.bench import facts as facts_of
 from tests.unit.engine.outside import a_list, cancelled_tasks, ended, facts, failing, left_behind, of, started, world
 
 
@@ -167,3 +172,37 @@ def test_a_list_that_is_retried_has_its_time_once_more() -> None:
     simulation.run_until_quiet()
     assert isinstance(ended(simulation, run), RunCompleted)
     assert left_behind(simulation) == []
+
+
+def test_lists_are_continued_in_the_order_of_the_plan_also_after_they_were_stored() -> None:
+    first, second = (
+        {"id": id_, "each": {"items": "[1, 2]", "at_once": at_once}, "call": {"operation": "pay"}}
+        for id_, at_once in (("b", 1), ("a", 2))
+    )
+    bench = Bench(a_definition(first, second), limits=Limits(transitions=1))
+    decision = bench.start()
+    run = bench.run()
+    again = Continue(id="c", run=run, seq=1)
+    while ("CallRequested", "a") not in facts_of(decision):
+        decision = bench.take(again)
+    bench.take(CompleteAttempt(id="d", run=run, address="b", attempt=1, output={}, item=0))
+    before = bench.consider(again)
+    assert facts_of(before) == [("CallRequested", "b")]  # of both lists an item could begin
+    bench.checkpoint()
+    bench.reopen()
+    assert bench.consider(again).transitions == before.transitions
+
+
+def test_one_further_command_is_asked_for_however_many_lists_have_more_to_do() -> None:
+    lists = [
+        {"id": id_, "each": {"items": "[1, 2, 3, 4]", "at_once": 4}, "call": {"operation": "pay"}} for id_ in "abc"
+    ]
+    bench = Bench(a_definition(*lists), limits=Limits(transitions=2))
+    pending = [bench.start()]
+    commands = 0
+    while pending:
+        again = [e.command for e in pending.pop().effects if isinstance(e, AppendCommand)]
+        assert len(again) <= 1
+        pending = [bench.take(command) for command in again]
+        commands += 1
+    assert commands == 8  # 16 transitions: the start, three lists, and twelve calls

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
-from streamflow.engine.commands import FailAttempt
+from streamflow.engine.builder import Limits
+from streamflow.engine.commands import CancelRun, FailAttempt, FireTimer
 from streamflow.engine.transitions import RunFailed, RunStopping
+from streamflow.errors import OperationError
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.tasks import Handed, Silent
+from tests.builders import a_definition
+from tests.unit.engine.bench import Bench
 from tests.unit.engine.outside import a_list, cancelled_tasks, ended, failing, left_behind, of, started, world
 
 
@@ -31,6 +35,16 @@ DO: dict[str, Callable[..., Any]] = {
 
 def operations_called(simulation: Simulation) -> list[str]:
     return [task.operation for task in simulation.tasks.calls]
+
+
+def noting(given: list[Any], name: str) -> Any:
+    """An operation that adds what it is given as `name` to a list."""
+
+    def do(input: Any, task: Any) -> Any:
+        given.append(input[name])
+        return {}
+
+    return do
 
 
 def test_a_cancelled_run_undoes_what_was_done_last_step_first() -> None:
@@ -261,3 +275,72 @@ def test_items_that_wait_for_their_next_attempt_are_not_waited_for() -> None:
     simulation.run_until_quiet()
     assert simulation.history(run)[-1].type == "RunCancelled"
     assert left_behind(simulation) == []
+
+
+def charges(outcome: Callable[[int], Any], **more: Any) -> tuple[Simulation, list[Any]]:
+    """A run that charges items 1 and 2, of which the second has `outcome`, and what its undo was given."""
+    given: list[Any] = []
+    operations = {
+        "pay": lambda input, task: {"charged": input["id"]} if input["id"] == 1 else outcome(task.attempt),
+        "unpay": noting(given, "had"),
+    }
+    undo = {"operation": "unpay", "with": [{"name": "had", "expr": "has(steps.each) ? steps.each : []"}]}
+    return world({**a_list(**more), "undo": undo}, operations=operations), given
+
+
+def refusing(retryable: bool) -> Callable[[int], Any]:
+    def outcome(attempt: int) -> Any:
+        raise OperationError("busy", "try later", retryable=retryable)
+
+    return outcome
+
+
+@pytest.mark.parametrize("how", ["between attempts", "parked", "given up"])
+def test_what_a_list_has_done_is_undone_whatever_its_other_items_do(how: str) -> None:
+    outcome = {
+        "between attempts": refusing(True),
+        "parked": refusing(False),
+        "given up": lambda attempt: Silent(lost=True),
+    }[how]
+    simulation, given = charges(outcome, retry={"attempts": 9, "backoff": "1h"})
+    run = started(simulation, {"ids": [1, 2]})
+    simulation.cancel(run)
+    simulation.run_until_quiet()
+    if how == "given up":
+        assert given == []
+        simulation.skip(run, "each")
+        simulation.run_until_quiet()
+    assert given == [[{"charged": 1}, None]]
+    assert simulation.history(run)[-1].type == "RunCancelled"
+    assert left_behind(simulation) == []
+
+
+def test_a_list_with_whose_output_the_run_could_not_end_is_undone_with_it() -> None:
+    given: list[Any] = []
+    operations = {"pay": lambda input, task: "x" * 900, "unpay": noting(given, "had")}
+    undo = {"operation": "unpay", "with": [{"name": "had", "expr": "size(steps.each)"}]}
+    limits = Limits(record_bytes=1500)  # a record takes the output of one item, and not that of the list
+    simulation = world({**a_list(), "undo": undo}, operations=operations, limits=limits, output="each")
+    run = started(simulation, {"ids": [1, 2]})
+    assert simulation.head(run).parked  # type: ignore[union-attr]
+    simulation.fail(run)
+    simulation.run_until_quiet()
+    assert given == [2]
+    assert simulation.history(run)[-1].type == "RunFailed"
+    assert left_behind(simulation) == []
+
+
+def test_a_run_is_stopped_the_same_way_before_and_after_it_was_stored() -> None:
+    bench = Bench(a_definition(undone("b"), undone("a", "pause"), {"id": "pause", "delay": {"for": "1s"}}))
+    bench.start()
+    bench.now_ms += 1000
+    run = bench.run()
+    bench.take(FireTimer(id="t", run=run, address="pause", due_ms=bench.now_ms))
+    cancel = CancelRun(id="x", run=run)
+    before = bench.consider(cancel)
+    bench.checkpoint()
+    bench.reopen()
+    after = bench.consider(cancel)
+    assert before.transitions == after.transitions
+    assert before.effects == after.effects
+    assert [one.address for one in before.transitions[0].data.under_way] == ["a", "b"]

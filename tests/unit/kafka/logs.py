@@ -10,6 +10,7 @@ from streamflow.definition.catalog import TopicEnds
 from streamflow.kafka import publication
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import Records
+from streamflow.kafka.topic_ends import Ends
 from streamflow.settings import Settings
 
 
@@ -32,8 +33,10 @@ class MemoryLog:
             self.written.append(key)
         return self.snapshot, offsets
 
-    def topic_ends(self, settings: Settings, topics: Iterable[str]) -> dict[str, TopicEnds]:
-        return {topic: self.ends[topic] for topic in topics if topic in self.ends}
+    def topic_ends(self, settings: Settings, topics: Iterable[str]) -> Ends:
+        wanted = set(topics)
+        found = {topic: self.ends[topic] for topic in wanted if topic in self.ends}
+        return Ends(found, dict.fromkeys(wanted - found.keys(), "TOPIC_AUTHORIZATION_FAILED"))
 
 
 @pytest.fixture

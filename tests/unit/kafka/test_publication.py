@@ -40,6 +40,13 @@ def test_a_publication_binds_its_events_beside_the_content(memory_log: MemoryLog
     assert (done.already, done.rebound) == (False, ())
 
 
+def test_whoever_has_read_a_content_has_read_the_bindings_of_its_events(memory_log: MemoryLog) -> None:
+    done = published(paid=["payments"], placed=["orders"])
+    content = memory_log.written.index(f"definition/{done.sha}")
+    assert done.offset == content
+    assert {"binding/paid", "binding/placed"} < set(memory_log.written[: content + 1])
+
+
 def test_the_same_version_with_other_topics_changes_the_bindings_alone(memory_log: MemoryLog) -> None:
     first = published(paid=["payments"], placed=["orders"])
     memory_log.written.clear()
@@ -71,8 +78,9 @@ def test_a_publication_remembers_where_topics_ended_and_by_the_brokers_time_when
     assert memory_log.snapshot.versions["loan", "1"].published_ms == 1000
 
     memory_log.ends, memory_log.now_ms = {"payments": new, "more": new}, 2000
-    published(version="2", content=b"[]", paid=["payments", "more", "unknown"])
+    done = published(version="2", content=b"[]", paid=["payments", "more", "unknown"])
     assert memory_log.snapshot.bindings["paid"].ends == {"payments": old, "more": new}
+    assert done.ends_unknown == {"unknown": "TOPIC_AUTHORIZATION_FAILED"}
 
     retire(SETTINGS, name="loan", version="1")
     assert memory_log.snapshot.versions["loan", "1"].retired

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.proof import loans
 from tests.proof.judge import Verdict, judge_heads, judge_runs, judge_stores
 from tests.proof.reader import Runs, read_runs
@@ -141,13 +143,37 @@ def test_a_partition_in_nobodys_folder_is_told() -> None:
 
 def test_a_head_that_says_something_else_than_the_history_is_told() -> None:
     runs = read_runs([STARTED, WAITING])
-    exact, behind, ended, lost = Verdict(), Verdict(), Verdict(), Verdict()
-    judge_heads(exact, {0: {b"run/r1": b'{"seq":2}'}}, runs)
-    judge_heads(behind, {0: {b"run/r1": b'{"seq":1}'}}, runs)
-    judge_heads(ended, {0: {b"done/r1": b'{"seq":2}'}}, runs)
+    exact, behind, lost, unknown = Verdict(), Verdict(), Verdict(), Verdict()
+    head, output, timer = b"run/r1", b"out/r1/", b"timer/000000000000009/r1/money"
+    judge_heads(exact, {0: {head: b'{"seq":2}', output: b"{}", timer: b"{}"}}, runs)
+    judge_heads(behind, {0: {head: b'{"seq":1}'}}, runs)
     judge_heads(lost, {0: {}}, runs)
+    judge_heads(unknown, {0: {head: b'{"seq":2}', b"run/r2": b'{"seq":2}'}}, runs)
     assert exact.state == []
-    assert all(len(verdict.state) == 1 for verdict in (behind, ended, lost))
+    assert [len(verdict.state) for verdict in (behind, lost)] == [1, 1]
+    assert len(unknown.state) == 2
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        b"run/r1",
+        b"out/r1/",
+        b"out/r1/call/0",
+        b"list/r1/call/0",
+        b"item/r1/call/0",
+        b"timer/000000000000009/r1/money",
+        b"timer/000000000000009/r1/handling[2].money/4",
+    ],
+)
+def test_a_run_that_has_ended_leaves_no_record(key: bytes) -> None:
+    runs = read_runs([STARTED, WAITING, COMPLETED])
+    clean, stray = Verdict(), Verdict()
+    memory = {b"seen/000000000000000/loan/2:r1/a": b"[]", b"own": b"{}", b"content/r1": b'""'}
+    judge_heads(clean, {0: memory}, runs)
+    judge_heads(stray, {0: memory | {key: b'{"seq":3}'}}, runs)
+    assert clean.state == []
+    assert stray.state != []
 
 
 def test_the_log_itself_says_how_every_application_ends() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from streamflow.engine.transitions import Transition
+from tests.sidecar_log import MemoryLog
 from tests.unit.sidecar.test_runs import NO_RUN, code
 
 Start = Callable[..., str]
@@ -79,6 +81,23 @@ def test_the_second_decision_is_told_who_made_the_first(client: TestClient, star
 
     assert code(again) == (409, "approval_closed")
     assert "alice has approved it" in again.json()["detail"]
+
+
+def test_the_second_of_two_decisions_at_the_same_time_is_answered_with_the_end_of_the_run(
+    client: TestClient, start: Start, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start()
+    before = log.simulation.history(run)
+    client.post(f"/runs/{run}/approvals/ask", json=YES)
+    read = iter([before, log.simulation.history(run)])
+
+    async def history(run: str) -> list[Transition]:
+        return next(read)
+
+    monkeypatch.setattr(log, "history", history)
+    again = client.post(f"/runs/{run}/approvals/ask", json=YES | {"decision": "rejected"})
+    assert code(again) == (409, "run_ended")
+    assert "completed (pay)" in again.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from streamflow.engine.transitions import Transition
 from tests.sidecar_log import MemoryLog
 
 Start = Callable[..., str]
@@ -87,6 +88,33 @@ def test_waiting_for_a_command_that_was_refused_tells_why(client: TestClient, st
     for verb, body in (("retry", {"step": "ask"}), ("skip", {"step": "ask"}), ("fail", {"reason": "no"})):
         command = client.post(f"/runs/{run}/{verb}", json=body).json()["command"]
         assert code(client.get(f"/runs/{run}", params={"wait": command})) == (409, "not_parked")
+
+
+def test_a_request_for_a_run_that_has_ended_is_answered_with_its_end(client: TestClient, start: Start) -> None:
+    run = start()
+    client.post(f"/runs/{run}/cancel", json={"reason": "asked twice"})
+
+    for verb, body in (("cancel", {}), ("retry", {"step": "ask"}), ("skip", {"step": "ask"}), ("fail", {})):
+        command = client.post(f"/runs/{run}/{verb}", json=body).json()["command"]
+        answer = client.get(f"/runs/{run}", params={"wait": command})
+        assert code(answer) == (409, "run_ended")
+        assert "cancelled (asked twice)" in answer.json()["detail"]
+
+
+def test_the_end_of_a_run_may_be_read_later_than_the_refusal(
+    client: TestClient, start: Start, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start()
+    client.post(f"/runs/{run}/cancel")
+    command = client.post(f"/runs/{run}/cancel").json()["command"]
+    whole = log.simulation.history(run)
+    read = iter([whole[:2], whole[:2], whole])
+
+    async def history(run: str) -> list[Transition]:
+        return next(read)
+
+    monkeypatch.setattr(log, "history", history)
+    assert code(client.get(f"/runs/{run}", params={"wait": command})) == (409, "run_ended")
 
 
 def test_waiting_for_a_command_that_nobody_answers_ends_in_time(client: TestClient, start: Start) -> None:

@@ -7,7 +7,7 @@ import pytest
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import AdvanceWatermark, CancelRun, RetryStep, SkipStep
 from streamflow.engine.effects import DeadLetter, Unclaimed
-from tests.builders import NOW_MS, a_definition
+from tests.builders import NOW_MS, a_definition, a_delivery, an_event, an_origin
 from tests.unit.engine.bench import Bench, facts, outcome
 from tests.unit.engine.mailbox.steps import GATE, a_wait, box, claims, tally, unclaimed
 
@@ -161,7 +161,21 @@ def test_a_full_mailbox_refuses_the_new_event_as_a_dead_letter() -> None:
     (letter,) = found[2].effects
     assert isinstance(letter, DeadLetter)
     assert letter.reason == "overflow"
+    assert letter.message.endswith("then send the event again.")
     assert [entry.offset for entry in box(bench).entries] == [1, 2]
+
+
+def test_what_a_full_mailbox_refused_is_taken_when_the_event_is_sent_again_and_not_by_its_old_record() -> None:
+    bench = Bench(a_definition(GATE, a_wait(after="gate")), limits=Limits(kept_events=1))
+    bench.start()
+    bench.offer("paid", id="p1")
+    refused = a_delivery(an_event("paid", "p2"), origin=an_origin(7))
+    assert outcome(bench.take(refused)) == ("dead", "overflow")
+    assert outcome(bench.take(CancelRun(id="x", run=bench.run()))) == ("applied", "")
+    assert box(bench).entries == ()
+    bench.start(id="e2")
+    assert outcome(bench.take(refused)) == ("duplicate", "record")
+    assert outcome(bench.take(a_delivery(an_event("paid", "p2"), origin=an_origin(8)))) == ("applied", "")
 
 
 def test_payloads_are_bounded_together() -> None:
