@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from streamflow.engine.decoded_records import KINDS_HELD, DecodedRecords
 from streamflow.engine.state import KINDS, OWN, WRITTEN_ONCE, PartitionState
 
 META = "!"  # store keys that begin with it are the host's own and not part of the state
@@ -62,6 +63,7 @@ class Overlay:
         # written in this interval and not in the store: a deletion leaves nothing to write
         self._fresh: set[str] = set()
         self._contents: dict[str, Any] = {}  # they never change, and every command on a run needs one
+        self._decoded = DecodedRecords()
         self._near: list[str] = []  # all keys of what is due below `_beyond`, in order
         self._beyond: str | None = _DUE  # None: there are no others
         self._ahead: dict[str, tuple[str, list[str]]] = {}  # by kind: keys under a prefix that is being swept
@@ -75,6 +77,8 @@ class Overlay:
             return self.saving[key]
         if key in self._contents:
             return self._contents[key]
+        if key in self._decoded:
+            return self._decoded.get(key)
         value = self.store.get(key)
         if value is None:
             self._absent.add(key)
@@ -82,6 +86,8 @@ class Overlay:
         record = decode_record(key, value)
         if key.startswith("content/"):
             self._contents[key] = record
+        elif key.startswith(KINDS_HELD):
+            self._decoded.hold(key, record, len(value))
         return record
 
     def due(self, until_ms: int, changes: Mapping[str, Any]) -> str | None:
@@ -161,6 +167,8 @@ class Overlay:
                 self._note_due(key, record)
             elif record is None and key.startswith("content/"):
                 self._contents.pop(key, None)
+            elif key.startswith(KINDS_HELD):
+                self._decoded.forget(key)
         self.own = dirty[OWN]
 
     def capture(self) -> dict[str, bytes | None]:

@@ -7,6 +7,7 @@ from tests.regressions.case import Broken, case
 from tests.regressions.site import Site
 
 _WAITS = 50
+_WATERMARKS = 30  # that ingress may send in 5 s, one a second for each topic
 # Its topic exists, so that ingress sends watermarks.
 _OTHER_CATALOG = """
 events:
@@ -38,7 +39,8 @@ def wait_for_an_event_of_a_missing_topic(site: Site) -> str:
 
 @case(seconds=25)
 def overdue_waits_of_a_missing_topic(site: Site) -> str:
-    """50 overdue waits for an event of a missing topic append no command a second each, while ingress reads others."""
+    """50 overdue waits for an event of a missing topic append at most one command each, not one a second, while ingress
+    reads others."""
     site.create("orders", "others")
     site.start("engine", "ingress", settings={"STREAMFLOW_INGRESS__WATERMARK_S": "1"})
     site.publish(_OTHER, _OTHER_CATALOG)
@@ -52,6 +54,6 @@ def overdue_waits_of_a_missing_topic(site: Site) -> str:
     site.pause(5)
     appended = site.end(site.own_topic("commands")) - before
     seen = f"{appended} commands were appended in 5 s beside {_WAITS} waits of 2 s, 6 s after they had begun"
-    if appended > _WAITS:
+    if appended > _WAITS + _WATERMARKS:
         raise Broken(seen)
     return seen

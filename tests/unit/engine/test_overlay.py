@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamflow.definition.plan import START
+from streamflow.engine.decoded_records import DecodedRecords
 from streamflow.engine.mailbox.records import Box, Entry, OpenRun, Remembered, due_key
 from streamflow.engine.overlay import Overlay, decode_record, encode_record
-from streamflow.engine.state import OWN, PartitionState, Timer, timer_key
+from streamflow.engine.state import OWN, PartitionState, Timer, out_key, timer_key
 from streamflow.simulation.store import MemoryStore
 
 KEY = "box/order/2:k1"
@@ -49,6 +51,56 @@ def test_a_record_is_read_from_memory_then_from_the_cut_then_from_the_store(stor
     overlay.saved()
     assert overlay.get(KEY) is None
     assert store.get(KEY) == encode_record(ONE)
+
+
+def decodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys of the records that are decoded from now on."""
+    decoded: list[str] = []
+
+    def counted(key: str, value: bytes) -> Any:
+        decoded.append(key)
+        return decode_record(key, value)
+
+    monkeypatch.setattr("streamflow.engine.overlay.decode_record", counted)
+    return decoded
+
+
+def test_what_started_a_run_is_decoded_once_for_all_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = out_key("run", START)
+    overlay = Overlay(MemoryStore({key: b'{"amount":5}', KEY: encode_record(ONE)}))
+    decoded = decodings(monkeypatch)
+    for _ in range(3):
+        assert overlay.get(key) == {"amount": 5}
+        assert overlay.get(KEY) == ONE
+        change(overlay, "tally/order", {})
+    assert decoded == [key, KEY, KEY, KEY]
+
+
+def test_a_decoded_record_is_not_there_after_its_deletion() -> None:
+    key = out_key("run", START)
+    store = MemoryStore({key: b"1"})
+    overlay = Overlay(store)
+    assert overlay.get(key) == 1
+    change(overlay, key, None)
+    assert overlay.get(key) is None
+    a_cut(overlay, store)
+    assert overlay.get(key) is None
+
+
+def test_decoded_records_are_held_up_to_a_size_and_the_one_asked_for_longest_ago_goes_first() -> None:
+    held = DecodedRecords(limit=10)
+    held.hold("a", "A", 4)
+    held.hold("b", "B", 4)
+    assert held.get("a") == "A"
+    held.hold("c", "C", 4)
+    assert [key in held for key in "abc"] == [True, False, True]
+    held.hold("d", "D", 11)
+    assert [key in held for key in "acd"] == [True, True, False]
+    held.hold("a", "AA", 6)
+    assert (held.get("a"), "c" in held) == ("AA", True)
+    held.forget("a")
+    held.hold("e", "E", 6)
+    assert [key in held for key in "ace"] == [False, True, True]
 
 
 def test_a_second_capture_waits_for_the_first(store: MemoryStore) -> None:
