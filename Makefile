@@ -36,7 +36,7 @@ example: setup ## See an example on real servers: make example NAME=fraud-detect
 	$(BIN)/python -m tests.examples $(NAME) $(ARGS)
 
 test: lint types servers ## Check everything: style, types, layers, and all tests against a real Kafka
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-full: test model mailbox checker regressions ## make test and everything that takes longer, but the faults, the proof and the soak (an hour)
 

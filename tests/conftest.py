@@ -30,6 +30,34 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 T = TypeVar("T")
 
 
+# The files that take longest, longest first: a file is one worker's, and a run lasts as long as the last one to begin.
+LONG = (
+    "tests/property/test_laws.py",
+    "tests/integration/test_docs_commands.py",
+    "tests/property/test_checker.py",
+    "tests/integration/test_recovery.py",
+    "tests/integration/test_real_log.py",
+    "tests/model/test_protocol_model.py",
+    "tests/property/test_mixed.py",
+    "tests/integration/test_ledger.py",
+    "tests/integration/test_checker_planted.py",
+    "tests/integration/test_engine.py",
+    "tests/integration/test_tasks.py",
+    "tests/integration/test_drill.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, then the other files that need a broker, then the rest."""
+    place = {name: index for index, name in enumerate(LONG)}
+
+    def order(item: pytest.Item) -> tuple[int, bool]:
+        name = item.nodeid.partition("::")[0]
+        return place.get(name, len(LONG)), not name.startswith(("tests/integration", "tests/contract"))
+
+    items.sort(key=order)
+
+
 def eventually(condition: Callable[[], T], timeout: float = 20.0, every: float = 0.02) -> T:
     """The first true value of `condition`, tried again until the deadline; fails with its last value."""
     deadline = time.monotonic() + timeout
