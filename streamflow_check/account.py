@@ -58,7 +58,7 @@ class Account:
         if kind == "StartRun":
             return hash((command.definition, command.key, command.event)) in chains.known
         if kind in REQUESTS or kind == UNREADABLE:
-            return False
+            return command.by_parent  # refused without an answer: the parent waits for the child's end alone
         if kind in RESULTS:
             run = chains.runs.get(command.run)
             if run is None or run.ended or command.attempt is None:

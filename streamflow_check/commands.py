@@ -39,6 +39,7 @@ class Command(NamedTuple):
     attempt: Attempt | None = None
     due_ms: int = 0
     child: bool = False
+    by_parent: bool = False  # a cancellation that a parent run asked for
     print: int = 0  # of what the engine itself sent: its copies are identical
 
 
@@ -139,7 +140,8 @@ def parsed(record: Record, now_ms: int, origins: Origins) -> Command:
         if kind in RESULTS or kind == "SuspendAttempt":
             attempt = Attempt(told["address"], told.get("item"), told["attempt"])
             return Command(id_, kind, record.offset, now_ms, run=told["run"], attempt=attempt)
-        return Command(id_, kind, record.offset, now_ms, run=told.get("run", ""), due_ms=told.get("due_ms", 0))
+        run, due_ms, by_parent = told.get("run", ""), told.get("due_ms", 0), told.get("by_parent", False)
+        return Command(id_, kind, record.offset, now_ms, run=run, due_ms=due_ms, by_parent=by_parent)
     except (TypeError, KeyError, AttributeError):
         return Command(f"@{record.offset}", UNREADABLE, record.offset, now_ms)
 
