@@ -42,9 +42,10 @@ def deliver(builder: DecisionBuilder, contents: Contents, own: PartitionState, c
         return _duplicate(builder, command, "record")
     started, refused = _start(builder, contents, box, command)
     size = len(_encoder.encode(event))
-    if box.is_full(size):  # what is over makes room first
-        box.settle(lambda run: head_and_plan(builder, contents, run))
     full = box.is_full(size)
+    if full:  # what is over makes room first
+        box.settle(lambda run: head_and_plan(builder, contents, run))
+        full = box.is_full(size)
     box.arrive(_entry(builder, contents, box, command, size, started), Mail(event, name, position))
     if not box.continue_due:
         hand_out(builder, contents, box, builder.offset)
