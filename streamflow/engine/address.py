@@ -15,5 +15,7 @@ def address_of(scope: str, step: str) -> str:
 
 def split_address(address: str) -> tuple[str, str]:
     """The scope (empty: the run itself) and the id of a step."""
+    if "]" not in address:
+        return "", address
     scope, bracket, step = address.rpartition("].")
     return (scope + "]", step) if bracket else ("", address)

@@ -29,7 +29,9 @@ def repin(builder: DecisionBuilder, own: PartitionState) -> Pins:
     for sha in _unused(builder, contents):
         del contents[sha]
         builder.put(content_key(sha), None)
-    return Pins({revision: count for revision, count in revisions.items() if count}, contents)
+    if not all(revisions.values()):
+        revisions = {revision: count for revision, count in revisions.items() if count}
+    return Pins(revisions, contents)
 
 
 def _unused(builder: DecisionBuilder, contents: Mapping[str, PinnedContent]) -> list[str]:

@@ -54,6 +54,7 @@ def decide(
                 outcome, reason = verdict
     except Refused as refused:
         outcome, reason = refused.outcome, refused.reason
+        builder.release()
         builder = _draft(view, contents, own, command, at_ms, offset, limits)
         if outcome == "dead":
             builder.effects.append(DeadLetter(reason, refused.message))
@@ -75,6 +76,7 @@ def decide(
     for definition, counts in builder.tallies.items():
         builder.put(tally_key(definition), counts)
     builder.changes[OWN] = _account(own, builder, outcome, reason, watermarks)
+    builder.release()
     return Decision(
         outcome=outcome,
         reason=reason,

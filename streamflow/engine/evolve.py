@@ -60,13 +60,13 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
             trace=data.trace,
         )
     rule = FACT_RULES[type(data)]
-    changed: dict[str, Any] = {"seq": transition.seq}
+    steps = state.steps
     if rule.step is not None:
         step = transition.address
-        changed["steps"] = {**state.steps, step: rule.step(state.steps.get(step), transition)}
-    if rule.run is not None:
-        changed |= rule.run(state, transition)
-    return replace(state, **changed)
+        steps = {**steps, step: rule.step(steps.get(step), transition)}
+    if rule.run is None:
+        return replace(state, seq=transition.seq, steps=steps)
+    return replace(state, **{"seq": transition.seq, "steps": steps, **rule.run(state, transition)})
 
 
 def records_of(before: RunState | None, after: RunState, transition: Transition, reads: frozenset[str]) -> list[Change]:
@@ -79,8 +79,10 @@ def records_of(before: RunState | None, after: RunState, transition: Transition,
         records.append((out_key(run, step), rule.output(transition.data)))
     if before is None:
         return records
-    if step != START:
-        records += _timer_changes(run, step, before.steps.get(step), after.steps.get(step))
+    if rule.step is not None or rule.run is not None:
+        was, now = before.steps.get(step), after.steps.get(step)
+        if was is not now:
+            records += _timer_changes(run, step, was, now)
     if rule.records is not None:
         records += rule.records(before, transition, reads)
     return records

@@ -22,4 +22,7 @@ def open_run(builder: DecisionBuilder, contents: Contents, run: str) -> RunBuild
 def head_and_plan(builder: DecisionBuilder, contents: Contents, run: str) -> tuple[RunState, Plan]:
     """The head and the plan of a run, which must be open."""
     head: RunState = builder.get(run_key(run))
-    return head, contents.plan(head.sha, builder.get(content_key(head.sha)))
+    plan = builder.plans.get(head.sha)
+    if plan is None:
+        plan = builder.plans[head.sha] = contents.plan(head.sha, builder.get(content_key(head.sha)))
+    return head, plan

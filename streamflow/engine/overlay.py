@@ -79,6 +79,8 @@ class Overlay:
             return self._contents[key]
         if key in self._decoded:
             return self._decoded.get(key)
+        if key in self._absent:
+            return None
         value = self.store.get(key)
         if value is None:
             self._absent.add(key)

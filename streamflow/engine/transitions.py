@@ -440,7 +440,7 @@ class Transition(Struct, frozen=True, omit_defaults=True):
     @property
     def address(self) -> str:
         """The address of the step that the fact is about; empty for a fact about the run."""
-        return address_of(self.scope, self.step or "")
+        return address_of(self.scope, self.step or "") if self.scope else self.step or ""
 
     @property
     def type(self) -> str:

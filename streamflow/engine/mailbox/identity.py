@@ -15,6 +15,9 @@ def identity(name: str, source: str, id: str) -> str:
 
     The same id under another name or of another source is another event. Each part is preceded by its length, so that
     no two triples give the same text."""
-    first, second, third = (part.encode("utf-8", "surrogatepass") for part in (name, source, id))
-    text = b"%d:%b%d:%b%d:%b" % (len(first), first, len(second), second, len(third), third)
+    if name.isascii() and source.isascii() and id.isascii():  # as many bytes as characters
+        text = f"{len(name)}:{name}{len(source)}:{source}{len(id)}:{id}".encode()
+    else:
+        first, second, third = (part.encode("utf-8", "surrogatepass") for part in (name, source, id))
+        text = b"%d:%b%d:%b%d:%b" % (len(first), first, len(second), second, len(third), third)
     return urlsafe_b64encode(sha256(text).digest()[:IDENTITY_BYTES])[:IDENTITY_CHARS].decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -53,10 +53,7 @@ class Mailbox:
     def save(self) -> None:
         """Write the index, if it has changed."""
         there = self.entries
-        runs = tuple(
-            replace(run, took=took) if len(took := tuple(o for o in run.took if o in there)) != len(run.took) else run
-            for run in self.runs.values()
-        )
+        runs = tuple(_without_gone(run, there) if run.took else run for run in self.runs.values())
         box = Box(runs, tuple(there.values()), self.continue_due)
         if box != self._before:
             self.builder.put(box_key(self.name), box if box != EMPTY else None)
@@ -85,11 +82,9 @@ class Mailbox:
 
     def is_full(self, size: int) -> bool:
         """Whether there is no room for another event of `size` bytes."""
-        limits = self.builder.limits
-        return (
-            len(self.entries) >= limits.kept_events
-            or sum(entry.size for entry in self.entries.values()) + size > limits.mailbox_bytes
-        )
+        limits, entries = self.builder.limits, self.entries
+        kept = sum(entry.size for entry in entries.values()) if entries else 0
+        return len(entries) >= limits.kept_events or kept + size > limits.mailbox_bytes
 
     def took(self, run: str, offset: int) -> bool:
         """Whether `run` has taken the entry, or was started by it."""
@@ -236,6 +231,12 @@ class Mailbox:
         )
         memory.remember(builder, "trail" if outcome == "expired" else "seen", self.name, mail.identity, record, known)
         outcomes.count(builder, self.definition, entry.name, outcome, reason)
+
+
+def _without_gone(run: OpenRun, there: Mapping[int, Entry]) -> OpenRun:
+    """A run with what it took of the entries that are still there."""
+    took = tuple(offset for offset in run.took if offset in there)
+    return run if len(took) == len(run.took) else replace(run, took=took)
 
 
 def _to_begin(head: RunState, plan: Plan, event: str) -> Iterator[WaitPlan]:
