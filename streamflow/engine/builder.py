@@ -7,8 +7,11 @@ state after it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from streamflow.definition.plan import NO_OUTCOME, START, Compiled, Plan
 from streamflow.engine.address import split_address
@@ -22,6 +25,7 @@ from streamflow.engine.transitions import (
     ENDINGS,
     RunCompleted,
     RunFailed,
+    RunStarted,
     RunStopping,
     StepsSkipped,
     Transition,
@@ -65,8 +69,7 @@ class Limits:
     lost_ms: int = 60_000
 
 
-@dataclass(slots=True)
-class DecisionBuilder:
+class DecisionBuilder(Struct, kw_only=True):
     """Changes by key (None deletes), transitions and effects of one command, in order."""
 
     view: StateView
@@ -76,24 +79,21 @@ class DecisionBuilder:
     partition: PartitionState
     offset: int
     trace: str | None = None
-    traces: dict[str, str] = field(default_factory=dict)
-    changes: dict[str, Any] = field(default_factory=dict)
+    traces: dict[str, str] = {}
+    changes: dict[str, Any] = {}
     bytes: int = 0
     """Encoded bytes of what the command has computed so far."""
-    _read: dict[str, Any] = field(default_factory=dict)
-    transitions: list[Transition] = field(default_factory=list)
-    effects: list[Effect] = field(default_factory=list)
-    mailboxes: dict[tuple[str, str], Mailbox] = field(default_factory=dict)  # by definition and business key
-    memories: Memories = field(init=False)
-    tallies: dict[str, dict[str, int]] = field(default_factory=dict)  # counts of deliveries, by definition
+    _read: dict[str, Any] = {}
+    transitions: list[Transition] = []
+    effects: list[Effect] = []
+    mailboxes: dict[tuple[str, str], Mailbox] = {}  # by definition and business key
+    memories: Memories
+    tallies: dict[str, dict[str, int]] = {}  # counts of deliveries, by definition
     claims: int = 0
     claimed_bytes: int = 0
-    continued: set[str] = field(default_factory=set)  # runs for which a further command was asked for
-    pins: list[tuple[str, str, int]] = field(default_factory=list)  # (sha256, revision, change) of open runs
-    plans: dict[str, Plan] = field(default_factory=dict)  # those that this command has needed, by sha256
-
-    def __post_init__(self) -> None:
-        self.memories = self.partition.memories
+    continued: set[str] = msgspec.field(default_factory=set)  # runs for which a further command was asked for
+    pins: list[tuple[str, str, int]] = []  # (sha256, revision, change) of open runs
+    plans: dict[str, Plan] = {}  # those that this command has needed, by sha256
 
     def mailbox(self, definition: str, key: str) -> Mailbox:
         """The mailbox of a business key; it is settled and written when the decision ends."""
@@ -130,26 +130,54 @@ class DecisionBuilder:
             self.changes[key] = record
 
 
+def _transition(
+    builder: DecisionBuilder,
+    plan: Plan,
+    run: str,
+    key: str,
+    seq: int,
+    data: Any,
+    address: str = "",
+    attempt: int | None = None,
+) -> Transition:
+    scope, step = split_address(address) if address else ("", None)
+    return Transition(
+        run=run,
+        definition=plan.name,
+        version=plan.version,
+        key=key,
+        seq=seq,
+        at_ms=builder.now_ms,
+        cause=builder.cause,
+        data=data,
+        step=step,
+        attempt=attempt,
+        scope=scope,
+    )
+
+
 class RunBuilder:
     """One run in a draft: its head so far, its plan, and the recording of facts."""
 
-    __slots__ = ("builder", "closed", "plan", "state")
+    __slots__ = ("builder", "closed", "head", "plan")
 
-    def __init__(self, builder: DecisionBuilder, plan: Plan, state: RunState | None) -> None:
+    def __init__(self, builder: DecisionBuilder, plan: Plan, head: RunState) -> None:
         self.builder = builder
         self.plan = plan
-        self.state = state
+        self.head = head
         self.closed = False
+
+    @classmethod
+    def start(cls, builder: DecisionBuilder, plan: Plan, run: str, key: str, fact: RunStarted) -> RunBuilder:
+        """A run that begins, with its first transition."""
+        transition = _transition(builder, plan, run, key, 1, fact)
+        started = cls(builder, plan, evolve(None, transition))
+        started._collect(None, transition)
+        return started
 
     def is_over(self) -> bool:
         """Whether no step begins any more: the run has ended, or is stopping."""
         return self.closed or self.head.stopping is not None
-
-    @property
-    def head(self) -> RunState:
-        if self.state is None:
-            raise LookupError("the run has not started")
-        return self.state
 
     @property
     def trace(self) -> str | None:
@@ -171,43 +199,30 @@ class RunBuilder:
         again = Continue(id=f"continue/{head.run}/{head.seq}", run=head.run, seq=head.seq, trace=self.trace)
         self.builder.effects.append(AppendCommand(head.key, again))
 
-    def record(
-        self, data: Any, address: str = "", *, attempt: int | None = None, run: str = "", key: str = ""
-    ) -> Transition:
-        """Record a fact, about the step at `address` unless it is about the run. `run` and `key` are given for the
-        first one only."""
-        before, builder, plan = self.state, self.builder, self.plan
-        if before is None:
-            seq = 1
-        else:
-            run, key, seq = before.run, before.key, before.seq + 1
-        scope, step = split_address(address)
-        transition = Transition(
-            run=run,
-            definition=plan.name,
-            version=plan.version,
-            key=key,
-            seq=seq,
-            at_ms=builder.now_ms,
-            cause=builder.cause,
-            data=data,
-            step=step or None,
-            attempt=attempt,
-            scope=scope,
+    def record(self, data: Any, address: str = "", *, attempt: int | None = None) -> Transition:
+        """Record a fact, about the step at `address` unless it is about the run."""
+        before = self.head
+        transition = _transition(
+            self.builder, self.plan, before.run, before.key, before.seq + 1, data, address, attempt
         )
+        self.head = evolve(before, transition)
+        self._collect(before, transition)
+        return transition
+
+    def _collect(self, before: RunState | None, transition: Transition) -> None:
+        """Collect a transition and what it changes beside the head."""
+        builder, plan, after, kind = self.builder, self.plan, self.head, type(transition.data)
         builder.transitions.append(transition)
-        after = self.state = evolve(before, transition)
         if builder.trace is None and after.trace is not None:
-            builder.traces[run] = after.trace
+            builder.traces[after.run] = after.trace
         for name, record in records_of(before, after, transition, plan.reads):
             builder.put(name, record)
-        if type(data) in ENDINGS:
+        if kind in ENDINGS:
             self._close(after, transition)
         else:
-            builder.put(run_key(after.run), after)
-        if plan.waits and type(data) in _ENDS_WAITS:
+            builder.changes[run_key(after.run)] = after
+        if kind in _ENDS_WAITS and plan.waits:
             builder.mailbox(after.definition, after.key)  # to be settled
-        return transition
 
     def _close(self, state: RunState, transition: Transition) -> None:
         self.closed = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from streamflow.engine.builder import DecisionBuilder
@@ -26,14 +25,10 @@ def repin(builder: DecisionBuilder, own: PartitionState) -> Pins:
         revisions[revision] = revisions.get(revision, 0) + change
         known = contents.get(sha)
         contents[sha] = PinnedContent((known.open_runs if known is not None else 0) + change, builder.now_ms)
-    for sha in _unused(builder, contents):
+    limit_ms = builder.now_ms - builder.limits.unused_content_ms
+    for sha in [sha for sha, one in contents.items() if not one.open_runs and one.used_ms < limit_ms]:
         del contents[sha]
         builder.put(content_key(sha), None)
     if not all(revisions.values()):
         revisions = {revision: count for revision, count in revisions.items() if count}
     return Pins(revisions, contents)
-
-
-def _unused(builder: DecisionBuilder, contents: Mapping[str, PinnedContent]) -> list[str]:
-    limit_ms = builder.now_ms - builder.limits.unused_content_ms
-    return [sha for sha, content in contents.items() if not content.open_runs and content.used_ms < limit_ms]

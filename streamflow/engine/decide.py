@@ -104,6 +104,7 @@ def _draft(
         cause=command.id,
         limits=limits,
         partition=own,
+        memories=own.memories,
         offset=offset,
         trace=getattr(command, "trace", None),
     )
@@ -140,13 +141,9 @@ def _account(
         own,
         applied=builder.offset,
         time_ms=builder.now_ms,
-        counts=Counts(
-            read=n.read + 1,
-            applied=n.applied + (outcome == "applied"),
-            rejected=n.rejected + (outcome == "rejected"),
-            duplicate=n.duplicate + (outcome == "duplicate"),
-            dead=n.dead + (outcome == "dead"),
-        ),
+        counts=Counts(n.read + 1, n.applied + 1, n.rejected, n.duplicate, n.dead)
+        if outcome == "applied"
+        else replace(n, **{"read": n.read + 1, outcome: getattr(n, outcome) + 1}),
         reasons={**own.reasons, reason: own.reasons.get(reason, 0) + 1} if reason else own.reasons,
         watermarks=watermarks,
         parked=own.parked + _parked_change(builder, own.parked),

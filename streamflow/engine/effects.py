@@ -3,23 +3,22 @@ the same content."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from streamflow.engine.commands import Command
 from streamflow.engine.tasks import CancelTask, Task
 
 
-@dataclass(frozen=True, slots=True)
-class AppendCommand:
+class AppendCommand(Struct, frozen=True):
     """Append `command` to `commands` under the business key `key`."""
 
     key: str
     command: Command
 
 
-@dataclass(frozen=True, slots=True)
-class PublishEvent:
+class PublishEvent(Struct, frozen=True):
     """Publish an event to the users' topic that the host has bound its name to."""
 
     key: str
@@ -32,23 +31,20 @@ class PublishEvent:
     trace: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SendTask:
+class SendTask(Struct, frozen=True):
     """Append `task` to `tasks.<lane>` under its business key."""
 
     lane: str
     task: Task | CancelTask
 
 
-@dataclass(frozen=True, slots=True)
-class PrintLine:
+class PrintLine(Struct, frozen=True):
     run: str
     step: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordRejection:
+class RecordRejection(Struct, frozen=True):
     """Tell whoever sent the command that it was refused: a record in `dead-letters` with the command's id and the
     current state."""
 
@@ -59,16 +55,14 @@ class RecordRejection:
     state: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(Struct, frozen=True):
     """Keep the command's record, as it came, in `dead-letters`."""
 
     reason: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unclaimed:
+class Unclaimed(Struct, frozen=True):
     """Record in the topic `unclaimed` that no run took an event. Without its payload."""
 
     definition: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from streamflow.engine import commands as c
 from streamflow.engine.builder import DecisionBuilder
@@ -35,10 +36,18 @@ def refuse_long_names(builder: DecisionBuilder, key: str, event: c.Event) -> Non
 
 def refuse_long_labels(builder: DecisionBuilder, command: c.Command) -> None:
     """What identifies a command, and what it names, is in every transition that it causes and in its rejection."""
-    texts = command.id, getattr(command, "address", ""), getattr(command, "by", ""), getattr(command, "trace", "")
-    limit = builder.limits.name_bytes
-    if sum(len(text) for text in texts if text) * _UTF8_BYTES > limit:
-        _refuse_long(limit, zip(("command id", "address", "by", "trace"), texts, strict=True))
+    limit, size = builder.limits.name_bytes, len(command.id)
+    names = _labels_of(type(command))
+    for name in names:
+        size += len(getattr(command, name) or "")
+    if size * _UTF8_BYTES > limit:
+        labels = ((name, getattr(command, name)) for name in names)
+        _refuse_long(limit, (("command id", command.id), *labels))
+
+
+@cache
+def _labels_of(command: type) -> tuple[str, ...]:
+    return tuple(name for name in ("address", "by", "trace") if hasattr(command, name))
 
 
 def _refuse_long(limit: int, names: Iterable[tuple[str, str | None]]) -> None:

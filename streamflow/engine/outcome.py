@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from streamflow.definition.plan import Plan
 from streamflow.engine import commands as c
@@ -26,8 +27,7 @@ class Contents(Protocol):
         """The plan of a content. The same content gives the same plan, whenever and wherever."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """What one command does. `changes` are records by key (None deletes), the partition's own record among them."""
 
     outcome: Outcome
@@ -35,7 +35,7 @@ class Decision:
     transitions: list[Transition]
     effects: list[Effect]
     changes: dict[str, Any]
-    traces: dict[str, str] = field(default_factory=dict)
+    traces: dict[str, str] = {}
     """The W3C traceparent by run, for transitions of commands that have none."""
 
 

@@ -19,6 +19,9 @@ from streamflow.engine.state import KINDS, OWN, WRITTEN_ONCE, PartitionState
 
 META = "!"  # store keys that begin with it are the host's own and not part of the state
 _DUE = "due/"
+_CONTENT = "content/"
+_FIRST_OF_HELD = frozenset(kind[0] for kind in (_CONTENT, *KINDS_HELD))  # tells most other keys from them at once
+_NOT_HERE: Any = object()  # None is a deleted record
 _NEAR = 512  # keys held in memory of what is due or swept; a scan for each would cost a pass over all that changed
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -32,7 +35,7 @@ def encode_record(record: Any) -> bytes:
 
 def decode_record(key: str, value: bytes) -> Any:
     """The record that `value` is under `key`. Raises msgspec.DecodeError."""
-    return _DECODERS[key.partition("/")[0]].decode(value)
+    return _DECODERS[key[: key.find("/")] if "/" in key else key].decode(value)
 
 
 class Store(Protocol):
@@ -71,14 +74,17 @@ class Overlay:
 
     def get(self, key: str) -> Any:
         """The record under `key`, decoded, or None."""
-        if key in self.dirty:
-            return self.dirty[key]
-        if key in self.saving:
-            return self.saving[key]
-        if key in self._contents:
-            return self._contents[key]
-        if key in self._decoded:
-            return self._decoded.get(key)
+        found = self.dirty.get(key, _NOT_HERE)
+        if found is _NOT_HERE:
+            found = self.saving.get(key, _NOT_HERE)
+        if found is not _NOT_HERE:
+            return found
+        held = key[0] in _FIRST_OF_HELD
+        if held:
+            if key in self._contents:
+                return self._contents[key]
+            if key in self._decoded:
+                return self._decoded.get(key)
         if key in self._absent:
             return None
         value = self.store.get(key)
@@ -86,10 +92,11 @@ class Overlay:
             self._absent.add(key)
             return None
         record = decode_record(key, value)
-        if key.startswith("content/"):
-            self._contents[key] = record
-        elif key.startswith(KINDS_HELD):
-            self._decoded.hold(key, record, len(value))
+        if held:
+            if key.startswith(_CONTENT):
+                self._contents[key] = record
+            elif key.startswith(KINDS_HELD):
+                self._decoded.hold(key, record, len(value))
         return record
 
     def due(self, until_ms: int, changes: Mapping[str, Any]) -> str | None:
@@ -167,7 +174,7 @@ class Overlay:
                 dirty[key] = None
             if key.startswith(_DUE):
                 self._note_due(key, record)
-            elif record is None and key.startswith("content/"):
+            elif record is None and key.startswith(_CONTENT):
                 self._contents.pop(key, None)
             elif key.startswith(KINDS_HELD):
                 self._decoded.forget(key)

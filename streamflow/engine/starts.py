@@ -64,7 +64,6 @@ def begin_run(
 ) -> None:
     """Begin the run `run`, which is allowed to."""
     builder.mailbox(plan.name, key).runs[run] = OpenRun(run, builder.offset)
-    drafted = RunBuilder(builder, plan, None)
     fact = RunStarted(
         trigger=trigger,
         event=event,
@@ -75,9 +74,8 @@ def begin_run(
         offset=builder.offset,
         trace=builder.trace,
     )
-    drafted.record(fact, run=run, key=key)
     builder.pins.append((start.sha256, start.engine_revision, 1))
-    advance(drafted)
+    advance(RunBuilder.start(builder, plan, run, key, fact))
 
 
 def plan_of_start(builder: DecisionBuilder, contents: Contents, start: c.DefinitionRef) -> Plan:

@@ -81,9 +81,14 @@ class Outputs:
     def _gather(self) -> bool:
         """Whether there is anything to send, also what the core has queued in the meantime."""
         queued = self._core.outputs if self._core is not None else ()
+        last: tuple[str, int, int] | None = None  # most go where the one before went
+        records: list[Output] = []
         while queued:
             interval, output = queued.popleft()
-            self._queued.setdefault(Target(output.topic, output.partition, interval), []).append(output)
+            target = (output.topic, output.partition, interval)
+            if target != last:
+                last, records = target, self._queued.setdefault(Target(*target), [])
+            records.append(output)
         return bool(self._queued)
 
     async def _submit(self, target: Target, records: list[Output]) -> int:

@@ -10,7 +10,7 @@ from streamflow.engine import commands as c
 from streamflow.engine.advance import advance
 from streamflow.engine.builder import DecisionBuilder, RunBuilder
 from streamflow.engine.effects import DeadLetter
-from streamflow.engine.lookup import head_and_plan, open_run
+from streamflow.engine.lookup import head_and_plan
 from streamflow.engine.mailbox import memory, outcomes
 from streamflow.engine.mailbox.identity import identity
 from streamflow.engine.mailbox.mailbox import Mailbox
@@ -77,9 +77,13 @@ def hand_out(builder: DecisionBuilder, contents: Contents, box: Mailbox, first: 
     """Offer the entries from offset `first` on to the open runs, oldest run first; to each of them the oldest entry
     first. When this command may claim no more, a Continue is due, which begins again at the oldest run."""
     box.continue_due = False
+    names = {entry.name for offset, entry in box.entries.items() if offset >= first}
     for name in tuple(box.runs):
-        run = open_run(builder, contents, name)
-        if run.head.stopping is not None:
+        head, plan = head_and_plan(builder, contents, name)
+        if names.isdisjoint(plan.waits):
+            continue
+        run = RunBuilder(builder, plan, head)
+        if head.stopping is not None:
             _note_stopping(box, run, first)
             continue
         for offset in [offset for offset in box.entries if offset >= first]:

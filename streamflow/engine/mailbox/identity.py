@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
-from hashlib import sha256
+from binascii import b2a_base64
+from hashlib import blake2b
 
 IDENTITY_BYTES = 16
 IDENTITY_CHARS = 22  # in base64, without its padding
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 REQUEST = "request"  # in the place of a source, for starts that a caller or a parent asks for
 
 
@@ -20,4 +21,5 @@ def identity(name: str, source: str, id: str) -> str:
     else:
         first, second, third = (part.encode("utf-8", "surrogatepass") for part in (name, source, id))
         text = b"%d:%b%d:%b%d:%b" % (len(first), first, len(second), second, len(third), third)
-    return urlsafe_b64encode(sha256(text).digest()[:IDENTITY_BYTES])[:IDENTITY_CHARS].decode()
+    digest = blake2b(text, digest_size=IDENTITY_BYTES).digest()
+    return b2a_base64(digest, newline=False)[:IDENTITY_CHARS].translate(_URL_SAFE).decode()

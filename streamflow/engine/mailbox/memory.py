@@ -41,7 +41,8 @@ class Found(NamedTuple):
 def find(builder: DecisionBuilder, mailbox: str, identity: str) -> Found | None:
     """What is remembered of the event with this identity, or None."""
     for memory in _KINDS:
-        for start_ms in reversed(_buckets(builder, memory).starts_ms):
+        starts_ms = (builder.memories.seen if memory == "seen" else builder.memories.trail).starts_ms
+        for start_ms in reversed(starts_ms):
             key = memory_key(memory, start_ms, mailbox, identity)
             record: Remembered | None = builder.get(key)
             if record is not None:
@@ -68,7 +69,7 @@ def sweep(builder: DecisionBuilder) -> None:
     """Forget records of the oldest bucket of each memory that is over, a few of them; what is needed moves into the
     bucket of now."""
     for memory in _KINDS:
-        buckets = _buckets(builder, memory)
+        buckets = builder.memories.seen if memory == "seen" else builder.memories.trail
         if not buckets.starts_ms or not _is_over(builder, memory, buckets.starts_ms[0]):
             continue
         prefix = memory_prefix(memory, buckets.starts_ms[0])
@@ -108,7 +109,7 @@ def _is_over(builder: DecisionBuilder, memory: Memory, start_ms: int) -> bool:
     """Whether the youngest record that the bucket may have has lived its time."""
     limits = builder.limits
     lifetime = limits.window_ms if memory == "seen" else limits.trail_ms
-    return start_ms + _width_ms(limits, memory) + lifetime <= builder.now_ms
+    return start_ms + max(1, lifetime // 2) + lifetime <= builder.now_ms
 
 
 def _buckets(builder: DecisionBuilder, memory: Memory) -> Buckets:

@@ -13,6 +13,7 @@ A `<bucket>` is the time at which it begins, so that a changed window leaves old
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -41,12 +42,13 @@ def due_key(at_ms: int, mailbox: str, offset: int) -> str:
     return f"due/{at_ms:015d}/{mailbox}/{offset}"
 
 
+@lru_cache(maxsize=64)
 def memory_prefix(memory: Memory, bucket_ms: int) -> str:
     return f"{memory}/{bucket_ms:015d}/"
 
 
 def memory_key(memory: Memory, bucket_ms: int, mailbox: str, identity: str) -> str:
-    return f"{memory}/{bucket_ms:015d}/{mailbox}/{identity}"
+    return f"{memory_prefix(memory, bucket_ms)}{mailbox}/{identity}"
 
 
 def tally_key(definition: str) -> str:
