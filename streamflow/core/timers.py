@@ -31,7 +31,7 @@ LOOK_MS = 5000  # how long a jump of the clock may go unseen
 
 def due_ms_of(key: str) -> int:
     """The due time in a timer's key."""
-    return int(key[len(PREFIX) : len(PREFIX) + 15])
+    return int(key[6:21])  # after PREFIX
 
 
 class Timers:
