@@ -19,7 +19,7 @@ REVISION = "4"
 KNOWN_REVISIONS = frozenset({REVISION})
 
 
-class Event(Struct, frozen=True, omit_defaults=True):
+class Event(Struct, frozen=True, gc=False, omit_defaults=True):
     """A business fact as ingress read it. Two of them are the same event when name, source and id are equal."""
 
     name: str
@@ -32,7 +32,7 @@ class Event(Struct, frozen=True, omit_defaults=True):
     source: str = ""  # who made it: the CloudEvents source, or what the catalog says; never the topic
 
 
-class Origin(Struct, frozen=True):
+class Origin(Struct, frozen=True, gc=False):
     """The source record that ingress made a command of. `topic_id` survives no re-creation of the topic. `offset` is
     the record's own, `committed` the group's committed offset (the next to read) when the command was made: everything
     below it is a duplicate."""
@@ -43,7 +43,7 @@ class Origin(Struct, frozen=True):
     committed: int
 
 
-class DefinitionRef(Struct, frozen=True):
+class DefinitionRef(Struct, frozen=True, gc=False):
     """What a start names: the content's sha256, the offset in `definitions` at or below which that content was read
     (law pinned-content), and the revision of the engine that is to run it
     (docs/design.md#what-identical-replay-forbids)."""
@@ -53,7 +53,7 @@ class DefinitionRef(Struct, frozen=True):
     engine_revision: str = REVISION
 
 
-class Parent(Struct, frozen=True, omit_defaults=True):
+class Parent(Struct, frozen=True, gc=False, omit_defaults=True):
     """The step (and its item) of the run that a child run answers to when it ends."""
 
     run: str
@@ -63,7 +63,7 @@ class Parent(Struct, frozen=True, omit_defaults=True):
     item: int | None = None
 
 
-class StartRun(Struct, frozen=True, tag_field="kind", omit_defaults=True):
+class StartRun(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=True):
     """Start a run of `definition` for `key`, asked for by a caller, or by the step `parent` of another run. Asked for
     again under the id of the same event, nothing starts."""
 
@@ -76,7 +76,7 @@ class StartRun(Struct, frozen=True, tag_field="kind", omit_defaults=True):
     parent: Parent | None = None
 
 
-class Deliver(Struct, frozen=True, tag_field="kind", omit_defaults=True):
+class Deliver(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=True):
     """Deliver `event` to the mailbox of `definition` and `key`: it starts a run if `start` says so, is claimed by waits
     of open runs, or is kept. One command for each source record, definition, event name and key."""
 
@@ -92,7 +92,7 @@ class Deliver(Struct, frozen=True, tag_field="kind", omit_defaults=True):
     trace: str | None = None
 
 
-class ContinueDelivery(Struct, frozen=True, tag_field="kind"):
+class ContinueDelivery(Struct, frozen=True, gc=False, tag_field="kind"):
     """Go on with the claims of a mailbox: a command reached its limit of them."""
 
     id: str
@@ -100,7 +100,7 @@ class ContinueDelivery(Struct, frozen=True, tag_field="kind"):
     key: str
 
 
-class FireTimer(Struct, frozen=True, tag_field="kind"):
+class FireTimer(Struct, frozen=True, gc=False, tag_field="kind"):
     """The time `due_ms` of a timer of `run` has come, says the host of its partition."""
 
     id: str
@@ -111,7 +111,7 @@ class FireTimer(Struct, frozen=True, tag_field="kind"):
     trace: str | None = None
 
 
-class CompleteAttempt(Struct, frozen=True, tag_field="kind"):
+class CompleteAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
     """The attempt has had its effect and gave `output`, says a task worker, a callback, or a child run."""
 
     id: str
@@ -123,7 +123,7 @@ class CompleteAttempt(Struct, frozen=True, tag_field="kind"):
     trace: str | None = None
 
 
-class FailAttempt(Struct, frozen=True, tag_field="kind"):
+class FailAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
     """The attempt failed with `code`. `retry_after_ms` is how long the other side asks to be left alone."""
 
     id: str
@@ -138,7 +138,7 @@ class FailAttempt(Struct, frozen=True, tag_field="kind"):
     trace: str | None = None
 
 
-class SuspendAttempt(Struct, frozen=True, tag_field="kind"):
+class SuspendAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
     """The attempt has been handed over to somebody who will call back; no worker holds it any more. After `for_ms` it
     is given up."""
 
@@ -151,7 +151,7 @@ class SuspendAttempt(Struct, frozen=True, tag_field="kind"):
     trace: str | None = None
 
 
-class Decide(Struct, frozen=True, tag_field="kind"):
+class Decide(Struct, frozen=True, gc=False, tag_field="kind"):
     """A person's answer to an approval: `approved` or `rejected`, by whom, and what they filled in."""
 
     id: str
@@ -163,7 +163,7 @@ class Decide(Struct, frozen=True, tag_field="kind"):
     trace: str | None = None
 
 
-class Continue(Struct, frozen=True, tag_field="kind"):
+class Continue(Struct, frozen=True, gc=False, tag_field="kind"):
     """Advance `run` further: its last decision reached the limit of transitions. `seq` is the run's when it was asked
     for."""
 
@@ -173,7 +173,7 @@ class Continue(Struct, frozen=True, tag_field="kind"):
     trace: str | None = None
 
 
-class CancelRun(Struct, frozen=True, tag_field="kind"):
+class CancelRun(Struct, frozen=True, gc=False, tag_field="kind"):
     """End `run`, asked for by a caller, or by its parent (`by_parent`), which gives up no undo of it."""
 
     id: str
@@ -183,7 +183,7 @@ class CancelRun(Struct, frozen=True, tag_field="kind"):
     by_parent: bool = False
 
 
-class RetryStep(Struct, frozen=True, tag_field="kind"):
+class RetryStep(Struct, frozen=True, gc=False, tag_field="kind"):
     """Try the parked `step` of `run` again."""
 
     id: str
@@ -192,7 +192,7 @@ class RetryStep(Struct, frozen=True, tag_field="kind"):
     trace: str | None = None
 
 
-class SkipStep(Struct, frozen=True, tag_field="kind"):
+class SkipStep(Struct, frozen=True, gc=False, tag_field="kind"):
     """Treat the parked `step` of `run` as skipped."""
 
     id: str
@@ -201,7 +201,7 @@ class SkipStep(Struct, frozen=True, tag_field="kind"):
     trace: str | None = None
 
 
-class FailRun(Struct, frozen=True, tag_field="kind"):
+class FailRun(Struct, frozen=True, gc=False, tag_field="kind"):
     """End the parked `run` as failed."""
 
     id: str
@@ -210,7 +210,7 @@ class FailRun(Struct, frozen=True, tag_field="kind"):
     trace: str | None = None
 
 
-class AdvanceWatermark(Struct, frozen=True, tag_field="kind"):
+class AdvanceWatermark(Struct, frozen=True, gc=False, tag_field="kind"):
     """How far ingress has read `topic`, for the partition of `commands` that this record is in: everything that was
     appended to partition p of the topic before `at_ms[p]` is read, and its commands stand before this one.
 

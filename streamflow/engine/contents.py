@@ -20,15 +20,16 @@ def repin(builder: DecisionBuilder, own: PartitionState) -> Pins:
     it back from `definitions`."""
     if not builder.pins:
         return Pins(own.revisions, own.contents)
-    revisions, contents = dict(own.revisions), dict(own.contents)
+    revisions, contents, now_ms = dict(own.revisions), dict(own.contents), builder.now_ms
     for sha, revision, change in builder.pins:
         revisions[revision] = revisions.get(revision, 0) + change
+        if not revisions[revision]:
+            del revisions[revision]
         known = contents.get(sha)
-        contents[sha] = PinnedContent((known.open_runs if known is not None else 0) + change, builder.now_ms)
-    limit_ms = builder.now_ms - builder.limits.unused_content_ms
-    for sha in [sha for sha, one in contents.items() if not one.open_runs and one.used_ms < limit_ms]:
-        del contents[sha]
-        builder.put(content_key(sha), None)
-    if not all(revisions.values()):
-        revisions = {revision: count for revision, count in revisions.items() if count}
+        contents[sha] = PinnedContent(change if known is None else known.open_runs + change, now_ms)
+    if len(contents) > 1:  # one alone has just been used
+        limit_ms = now_ms - builder.limits.unused_content_ms
+        for sha in [sha for sha, one in contents.items() if not one.open_runs and one.used_ms < limit_ms]:
+            del contents[sha]
+            builder.put(content_key(sha), None)
     return Pins(revisions, contents)

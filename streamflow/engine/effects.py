@@ -11,14 +11,14 @@ from streamflow.engine.commands import Command
 from streamflow.engine.tasks import CancelTask, Task
 
 
-class AppendCommand(Struct, frozen=True):
+class AppendCommand(Struct, frozen=True, gc=False):
     """Append `command` to `commands` under the business key `key`."""
 
     key: str
     command: Command
 
 
-class PublishEvent(Struct, frozen=True):
+class PublishEvent(Struct, frozen=True, gc=False):
     """Publish an event to the users' topic that the host has bound its name to."""
 
     key: str
@@ -31,20 +31,20 @@ class PublishEvent(Struct, frozen=True):
     trace: str | None
 
 
-class SendTask(Struct, frozen=True):
+class SendTask(Struct, frozen=True, gc=False):
     """Append `task` to `tasks.<lane>` under its business key."""
 
     lane: str
     task: Task | CancelTask
 
 
-class PrintLine(Struct, frozen=True):
+class PrintLine(Struct, frozen=True, gc=False):
     run: str
     step: str
     text: str
 
 
-class RecordRejection(Struct, frozen=True):
+class RecordRejection(Struct, frozen=True, gc=False):
     """Tell whoever sent the command that it was refused: a record in `dead-letters` with the command's id and the
     current state."""
 
@@ -55,14 +55,14 @@ class RecordRejection(Struct, frozen=True):
     state: dict[str, Any]
 
 
-class DeadLetter(Struct, frozen=True):
+class DeadLetter(Struct, frozen=True, gc=False):
     """Keep the command's record, as it came, in `dead-letters`."""
 
     reason: str
     message: str
 
 
-class Unclaimed(Struct, frozen=True):
+class Unclaimed(Struct, frozen=True, gc=False):
     """Record in the topic `unclaimed` that no run took an event. Without its payload."""
 
     definition: str

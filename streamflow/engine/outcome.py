@@ -27,7 +27,7 @@ class Contents(Protocol):
         """The plan of a content. The same content gives the same plan, whenever and wherever."""
 
 
-class Decision(Struct, frozen=True, kw_only=True):
+class Decision(Struct, frozen=True, gc=False, kw_only=True):
     """What one command does. `changes` are records by key (None deletes), the partition's own record among them."""
 
     outcome: Outcome

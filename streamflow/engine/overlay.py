@@ -21,6 +21,7 @@ META = "!"  # store keys that begin with it are the host's own and not part of t
 _DUE = "due/"
 _CONTENT = "content/"
 _FIRST_OF_HELD = frozenset(kind[0] for kind in (_CONTENT, *KINDS_HELD))  # tells most other keys from them at once
+_FIRST_OF_NOTED = _FIRST_OF_HELD | {_DUE[0]}
 _NOT_HERE: Any = object()  # None is a deleted record
 _NEAR = 512  # keys held in memory of what is due or swept; a scan for each would cost a pass over all that changed
 
@@ -172,6 +173,8 @@ class Overlay:
                 del dirty[key]
             elif key in dirty or key in self.saving or key not in absent:
                 dirty[key] = None
+            if key[0] not in _FIRST_OF_NOTED:
+                continue
             if key.startswith(_DUE):
                 self._note_due(key, record)
             elif record is None and key.startswith(_CONTENT):

@@ -70,7 +70,7 @@ def list_key(run: str, address: str, chunk: int) -> str:
     return f"list/{run}/{address}/{chunk}"
 
 
-class ChildRef(Struct, frozen=True):
+class ChildRef(Struct, frozen=True, gc=False):
     """A child run that a step waits for."""
 
     run: str
@@ -80,7 +80,7 @@ class ChildRef(Struct, frozen=True):
     """Its business key."""
 
 
-class Items(Struct, frozen=True, omit_defaults=True):
+class Items(Struct, frozen=True, gc=False, omit_defaults=True):
     """Progress of a list: counts of items."""
 
     total: int
@@ -120,7 +120,7 @@ UNDER_WAY: frozenset[Status] = frozenset({"calling", "suspended", "listing"})
 """The statuses of a step that waits for an answer from outside."""
 
 
-class StepState(Struct, frozen=True, omit_defaults=True):
+class StepState(Struct, frozen=True, gc=False, omit_defaults=True):
     """The state of a step; a step that has not begun has none. Times are epoch milliseconds of the partition's time.
 
     The fields from `attempt` on belong to calls, child runs and lists; a parked step keeps them."""
@@ -171,7 +171,7 @@ class StepState(Struct, frozen=True, omit_defaults=True):
         return self.status == "skipped" or self.is_done
 
 
-class ItemState(Struct, frozen=True, omit_defaults=True):
+class ItemState(Struct, frozen=True, gc=False, omit_defaults=True):
     """The state of an item that has begun and not succeeded."""
 
     status: Literal["calling", "retrying", "suspended", "failed"]
@@ -190,7 +190,7 @@ class ItemState(Struct, frozen=True, omit_defaults=True):
     """The child run that it waits for."""
 
 
-class Ending(Struct, frozen=True, omit_defaults=True):
+class Ending(Struct, frozen=True, gc=False, omit_defaults=True):
     """What a run that is stopping still has to do."""
 
     ending: str
@@ -203,7 +203,7 @@ class Ending(Struct, frozen=True, omit_defaults=True):
     """The addresses of the steps that are undone before it ends, in this order."""
 
 
-class RunState(Struct, frozen=True, omit_defaults=True):
+class RunState(Struct, frozen=True, gc=False, omit_defaults=True):
     """The head of an open run."""
 
     run: str
@@ -257,7 +257,7 @@ class RunState(Struct, frozen=True, omit_defaults=True):
         return any(step.status == "parked" for step in self.steps.values())
 
 
-class Timer(Struct, frozen=True, omit_defaults=True):
+class Timer(Struct, frozen=True, gc=False, omit_defaults=True):
     """An armed timer."""
 
     run: str
@@ -273,7 +273,7 @@ class Timer(Struct, frozen=True, omit_defaults=True):
     """The item of a list that it is for."""
 
 
-class Counts(Struct, frozen=True):
+class Counts(Struct, frozen=True, gc=False):
     """Outcomes of all commands of the partition: read = applied + rejected + duplicate + dead (law one-outcome)."""
 
     read: int = 0
@@ -283,7 +283,7 @@ class Counts(Struct, frozen=True):
     dead: int = 0
 
 
-class Watermark(Struct, frozen=True):
+class Watermark(Struct, frozen=True, gc=False):
     """How far one topic is read; the fields are those of `AdvanceWatermark`."""
 
     partitions: int
@@ -299,14 +299,14 @@ class Watermark(Struct, frozen=True):
         return max(self.floor_ms, min(self.at_ms.values(), default=0))
 
 
-class PinnedContent(Struct, frozen=True, array_like=True):
+class PinnedContent(Struct, frozen=True, gc=False, array_like=True):
     """How a copied content is used."""
 
     open_runs: int
     used_ms: int  # when a run of it last began or ended
 
 
-class PartitionState(Struct, frozen=True):
+class PartitionState(Struct, frozen=True, gc=False):
     """The partition's own record."""
 
     applied: int = -1

@@ -13,7 +13,7 @@ from msgspec import Struct
 from streamflow.engine.address import address_of
 
 
-class Task(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="call"):
+class Task(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="kind", tag="call"):
     """Do `operation` with `input`, and answer with CompleteAttempt, FailAttempt or SuspendAttempt under `run`,
     `address`, `attempt` and `item`.
 
@@ -43,7 +43,7 @@ class Task(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="call"
         return address_of(self.scope, self.step)
 
 
-class CancelTask(Struct, frozen=True, tag_field="kind", tag="cancel"):
+class CancelTask(Struct, frozen=True, gc=False, tag_field="kind", tag="cancel"):
     """Nobody wants the result of task `id` any more: it is not started, or cancelled where it runs. A courtesy; its
     result is refused anyway."""
 

@@ -14,7 +14,7 @@ from streamflow.engine.address import address_of
 from streamflow.engine.commands import Event, Parent
 
 
-class RunStarted(Struct, frozen=True, omit_defaults=True):
+class RunStarted(Struct, frozen=True, gc=False, omit_defaults=True):
     """A run has begun."""
 
     trigger: str
@@ -42,7 +42,7 @@ class RunStarted(Struct, frozen=True, omit_defaults=True):
     """The offset of the start command in `commands`."""
 
 
-class WaitStarted(Struct, frozen=True, omit_defaults=True):
+class WaitStarted(Struct, frozen=True, gc=False, omit_defaults=True):
     """The step waits for one of several events."""
 
     events: tuple[str, ...]
@@ -55,7 +55,7 @@ class WaitStarted(Struct, frozen=True, omit_defaults=True):
     """With `since: here`: only events that were delivered after this offset in `commands` count."""
 
 
-class WaitSatisfied(Struct, frozen=True, omit_defaults=True):
+class WaitSatisfied(Struct, frozen=True, gc=False, omit_defaults=True):
     """The wait has claimed an event."""
 
     outcome: str
@@ -71,21 +71,21 @@ class WaitSatisfied(Struct, frozen=True, omit_defaults=True):
     """Whether the wait took a copy (`take: every`); else it consumed the event."""
 
 
-class WaitTimedOut(Struct, frozen=True):
+class WaitTimedOut(Struct, frozen=True, gc=False):
     due_ms: int
 
 
-class BranchChosen(Struct, frozen=True):
+class BranchChosen(Struct, frozen=True, gc=False):
     """None: no condition held and there was no branch without one."""
 
     branch: str | None
 
 
-class ValuesSet(Struct, frozen=True):
+class ValuesSet(Struct, frozen=True, gc=False):
     values: dict[str, Any]
 
 
-class EventEmitted(Struct, frozen=True):
+class EventEmitted(Struct, frozen=True, gc=False):
     """An event is published, to the topic that its name is bound to."""
 
     event: str
@@ -101,23 +101,23 @@ class EventEmitted(Struct, frozen=True):
     """Its payload."""
 
 
-class DelayStarted(Struct, frozen=True):
+class DelayStarted(Struct, frozen=True, gc=False):
     until_ms: int
 
 
-class DelayElapsed(Struct, frozen=True):
+class DelayElapsed(Struct, frozen=True, gc=False):
     until_ms: int
 
 
-class LinePrinted(Struct, frozen=True):
+class LinePrinted(Struct, frozen=True, gc=False):
     text: str
 
 
-class RequirementMet(Struct, frozen=True):
+class RequirementMet(Struct, frozen=True, gc=False):
     """The condition that a step requires holds."""
 
 
-class ItemsListed(Struct, frozen=True, omit_defaults=True):
+class ItemsListed(Struct, frozen=True, gc=False, omit_defaults=True):
     """The step's work is done for each item of a list."""
 
     items: tuple[Any, ...]
@@ -130,7 +130,7 @@ class ItemsListed(Struct, frozen=True, omit_defaults=True):
     """Steps that its input names and that have not ended: no attempt sees their outputs."""
 
 
-class CallRequested(Struct, frozen=True, omit_defaults=True):
+class CallRequested(Struct, frozen=True, gc=False, omit_defaults=True):
     """An attempt of a call is on its way to a task worker. The transition's `attempt` is its number. Times are epoch
     milliseconds."""
 
@@ -163,7 +163,7 @@ class CallRequested(Struct, frozen=True, omit_defaults=True):
     either, so that all attempts get the same input."""
 
 
-class ChildRequested(Struct, frozen=True, omit_defaults=True):
+class ChildRequested(Struct, frozen=True, gc=False, omit_defaults=True):
     """A child run is requested. The transition's `attempt` is the number of the request."""
 
     child: str
@@ -195,7 +195,7 @@ class ChildRequested(Struct, frozen=True, omit_defaults=True):
     either."""
 
 
-class AttemptSuspended(Struct, frozen=True, omit_defaults=True):
+class AttemptSuspended(Struct, frozen=True, gc=False, omit_defaults=True):
     """The attempt was handed to an outside party, which answers with a callback."""
 
     due_ms: int
@@ -211,7 +211,7 @@ class AttemptSuspended(Struct, frozen=True, omit_defaults=True):
     """Of an item: the number of its last attempt before a person's retry."""
 
 
-class AttemptSucceeded(Struct, frozen=True, omit_defaults=True):
+class AttemptSucceeded(Struct, frozen=True, gc=False, omit_defaults=True):
     """The attempt has had its effect."""
 
     output: Any
@@ -227,7 +227,7 @@ class AttemptSucceeded(Struct, frozen=True, omit_defaults=True):
     """Of an item whose output is read: the encoded bytes of the output."""
 
 
-class AttemptFailed(Struct, frozen=True, omit_defaults=True):
+class AttemptFailed(Struct, frozen=True, gc=False, omit_defaults=True):
     """The attempt failed. It is retried; or the step ends; or the step is parked by the next transition; or, of a list,
     this item has failed."""
 
@@ -253,7 +253,7 @@ class AttemptFailed(Struct, frozen=True, omit_defaults=True):
     """Of an item: the number of its last attempt before a person's retry."""
 
 
-class ItemsEnded(Struct, frozen=True):
+class ItemsEnded(Struct, frozen=True, gc=False):
     """All items of a list have ended."""
 
     total: int
@@ -266,7 +266,7 @@ class ItemsEnded(Struct, frozen=True):
     """`done`, `failure` or `timeout`; None when the step is parked by the next transition."""
 
 
-class ApprovalRequested(Struct, frozen=True):
+class ApprovalRequested(Struct, frozen=True, gc=False):
     """People are asked for a decision."""
 
     text: str
@@ -282,7 +282,7 @@ class ApprovalRequested(Struct, frozen=True):
     """When the question times out, in epoch milliseconds; None: never."""
 
 
-class ApprovalGiven(Struct, frozen=True):
+class ApprovalGiven(Struct, frozen=True, gc=False):
     """A person has decided."""
 
     decision: str
@@ -295,11 +295,11 @@ class ApprovalGiven(Struct, frozen=True):
     """What they filled in, or None."""
 
 
-class ApprovalExpired(Struct, frozen=True):
+class ApprovalExpired(Struct, frozen=True, gc=False):
     due_ms: int
 
 
-class UnderWay(Struct, frozen=True, omit_defaults=True):
+class UnderWay(Struct, frozen=True, gc=False, omit_defaults=True):
     """A step with attempts under way, whose end a run that is stopping waits for; or a list without any, of which items
     have succeeded."""
 
@@ -313,7 +313,7 @@ class UnderWay(Struct, frozen=True, omit_defaults=True):
     """Of a list: the items with an attempt under way."""
 
 
-class RunStopping(Struct, frozen=True, omit_defaults=True):
+class RunStopping(Struct, frozen=True, gc=False, omit_defaults=True):
     """The run is going to end. No step begins any more; what does not wait for an answer counts as skipped."""
 
     ending: str
@@ -330,13 +330,13 @@ class RunStopping(Struct, frozen=True, omit_defaults=True):
     """The steps with attempts under way. They are cancelled, and their answers are waited for."""
 
 
-class StepsSkipped(Struct, frozen=True):
+class StepsSkipped(Struct, frozen=True, gc=False):
     """These steps can no longer begin, or their `if` did not hold."""
 
     steps: tuple[str, ...]
 
 
-class StepParked(Struct, frozen=True):
+class StepParked(Struct, frozen=True, gc=False):
     """The step cannot go on; a person retries it, skips it, or fails the run. `at` names the part of the step that
     failed."""
 
@@ -344,13 +344,13 @@ class StepParked(Struct, frozen=True):
     at: str
 
 
-class StepRetried(Struct, frozen=True, omit_defaults=True):
+class StepRetried(Struct, frozen=True, gc=False, omit_defaults=True):
     """The parked step goes on. `deadline_ms`: of a list whose work has a time, when that is over once more."""
 
     deadline_ms: int | None = None
 
 
-class RunCompleted(Struct, frozen=True, omit_defaults=True):
+class RunCompleted(Struct, frozen=True, gc=False, omit_defaults=True):
     """`ended`: the last steps that were done, each with its outcome (`accepted.declined`), in plan order. `output`: of
     the step that the definition names for it."""
 
@@ -358,11 +358,11 @@ class RunCompleted(Struct, frozen=True, omit_defaults=True):
     output: Any = None
 
 
-class RunFailed(Struct, frozen=True):
+class RunFailed(Struct, frozen=True, gc=False):
     reason: str
 
 
-class RunCancelled(Struct, frozen=True):
+class RunCancelled(Struct, frozen=True, gc=False):
     reason: str
 
 
@@ -400,7 +400,7 @@ FACTS: dict[str, type[Struct]] = {fact.__name__: fact for fact in Fact.__args__}
 ENDINGS = (RunCompleted, RunFailed, RunCancelled)
 
 
-class Transition(Struct, frozen=True, omit_defaults=True):
+class Transition(Struct, frozen=True, gc=False, omit_defaults=True):
     """One fact of one run: the value of a record in `runs` (a public contract). Its type is the class of `data`, named
     in `ce_type`."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Buckets(Struct, frozen=True, omit_defaults=True):
+class Buckets(Struct, frozen=True, gc=False, omit_defaults=True):
     """The buckets of one memory that are not empty."""
 
     starts_ms: tuple[int, ...] = ()  # when each begins, oldest first
     swept: str = ""  # the key after which the sweep of the oldest one resumes
 
 
-class Memories(Struct, frozen=True, omit_defaults=True):
+class Memories(Struct, frozen=True, gc=False, omit_defaults=True):
     """The buckets of both memories of a partition."""
 
     seen: Buckets = Buckets()

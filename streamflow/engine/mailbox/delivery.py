@@ -41,6 +41,10 @@ def deliver(builder: DecisionBuilder, contents: Contents, own: PartitionState, c
     if known is not None and known.record.position == position:
         return _duplicate(builder, command, "record")
     started, refused = _start(builder, contents, box, command)
+    if started and not _is_for_others(builder, contents, box, command):
+        memory.remember(builder, "seen", box.name, name, _remembered(builder, "started", position), known)
+        outcomes.count(builder, box.definition, event.name, "started")
+        return None
     size = len(_encoder.encode(event))
     full = box.is_full(size)
     if full:  # what is over makes room first
@@ -159,6 +163,14 @@ def _start(builder: DecisionBuilder, contents: Contents, box: Mailbox, command: 
         trigger=command.trigger,
     )
     return True, ""
+
+
+def _is_for_others(builder: DecisionBuilder, contents: Contents, box: Mailbox, command: c.Deliver) -> bool:
+    """Whether an event that started a run is to be kept, or is one that an open run waits for. Most are not."""
+    if box.entries or box.continue_due or command.keep_ms or command.copies_ms:
+        return True
+    name = command.event.name
+    return any(name in head_and_plan(builder, contents, run)[1].waits for run in box.runs)
 
 
 def _entry(

@@ -67,7 +67,7 @@ def names_of(mailbox: str) -> tuple[str, str]:
     return definition, key.partition(":")[2]
 
 
-class Miss(Struct, frozen=True, array_like=True):
+class Miss(Struct, frozen=True, gc=False, array_like=True):
     """Why a run, or all of them, did not take an event."""
 
     reason: str  # one of outcomes.NEAREST, or where_failed:<code>
@@ -75,7 +75,7 @@ class Miss(Struct, frozen=True, array_like=True):
     step: str | None = None
 
 
-class Entry(Struct, frozen=True, array_like=True):
+class Entry(Struct, frozen=True, gc=False, array_like=True):
     """A kept event, without its payload. `until_ms` and `copies_until_ms` are the ends of its keeping for waits that
     take the original and for those that take copies; None: it is kept for open runs only."""
 
@@ -95,7 +95,7 @@ class Entry(Struct, frozen=True, array_like=True):
         return max((end for end in (self.until_ms, self.copies_until_ms) if end is not None), default=None)
 
 
-class OpenRun(Struct, frozen=True, array_like=True):
+class OpenRun(Struct, frozen=True, gc=False, array_like=True):
     """An open run of the mailbox."""
 
     run: str
@@ -103,7 +103,7 @@ class OpenRun(Struct, frozen=True, array_like=True):
     took: tuple[int, ...] = ()  # offsets of entries that are still there and that it has taken
 
 
-class Box(Struct, frozen=True, array_like=True):
+class Box(Struct, frozen=True, gc=False, array_like=True):
     """The index of a mailbox."""
 
     runs: tuple[OpenRun, ...] = ()  # oldest first
@@ -114,7 +114,7 @@ class Box(Struct, frozen=True, array_like=True):
 EMPTY = Box()
 
 
-class Mail(Struct, frozen=True):
+class Mail(Struct, frozen=True, gc=False):
     """A kept event, as it was delivered."""
 
     event: Event
@@ -122,7 +122,7 @@ class Mail(Struct, frozen=True):
     position: Position
 
 
-class Remembered(Struct, frozen=True, array_like=True):
+class Remembered(Struct, frozen=True, gc=False, array_like=True):
     """What is remembered of an event by its identity."""
 
     outcome: str  # how its delivery ended, or `kept`
