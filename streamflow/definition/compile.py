@@ -11,7 +11,6 @@ from streamflow.definition.model import Definition, Step
 from streamflow.definition.plan import (
     NO_OUTCOME,
     START,
-    ClausePlan,
     EachPlan,
     NeedPlan,
     Plan,
@@ -40,11 +39,11 @@ def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
     needed = {need for step in definition.steps for need in step.needs}
     schemas = ReadSchemas.of(definition, catalog)
     compiled = {id_: _step(steps[id_], graph, catalog, needed, schemas) for id_ in graph.order}
-    waits: dict[str, list[tuple[str, ClausePlan]]] = {}
+    waits: dict[str, dict[str, None]] = {}
     for id_, step in compiled.items():
         if isinstance(step.work, WaitPlan):
             for awaited in step.work.clauses:
-                waits.setdefault(awaited.event, []).append((id_, awaited))
+                waits.setdefault(awaited.event, {})[id_] = None
     return Plan(
         sha=sha,
         name=definition.name,
@@ -52,7 +51,7 @@ def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
         policy=definition.runs,
         triggers=tuple(clause(trigger, schemas) for trigger in definition.on),
         steps=compiled,
-        waits={event: tuple(clauses) for event, clauses in waits.items()},
+        waits={event: tuple(waiting) for event, waiting in waits.items()},
         output=definition.output,
         reads=_reads([*compiled.values(), *(step.undo for step in compiled.values() if step.undo)], definition.output),
     )

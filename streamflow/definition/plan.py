@@ -214,7 +214,7 @@ class StepPlan:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A whole definition. `steps` are in plan order (topological, ties as written); `waits` maps an event's name to the
-    waiting steps and clauses that it may satisfy, in plan order; `emitted` are events with an `emit` step."""
+    steps that wait for it, in plan order; `emitted` are events with an `emit` step."""
 
     sha: str
     name: str
@@ -222,7 +222,7 @@ class Plan:
     policy: str  # many | one | join
     triggers: tuple[ClausePlan, ...]
     steps: Mapping[str, StepPlan]
-    waits: Mapping[str, tuple[tuple[str, ClausePlan], ...]]
+    waits: Mapping[str, tuple[str, ...]]
     # the steps whose outputs an expression or the run's output reads, and START for what started the run
     reads: frozenset[str]
     output: str | None = None  # the step whose output is the run's

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
+from operator import attrgetter
 
 from streamflow.definition.plan import NO_OUTCOME, StepPlan
 from streamflow.engine.builder import RunBuilder, answer_of
@@ -12,6 +13,9 @@ from streamflow.engine.compensation import continue_compensation
 from streamflow.engine.evaluation import EvaluationContext, ParkStep
 from streamflow.engine.steps.registry import begin_step
 from streamflow.engine.transitions import RunCompleted, StepParked, StepsSkipped
+
+_ENDED = frozenset({"done", "skipped"})
+_status = attrgetter("status")
 
 
 def advance(run: RunBuilder, begin_with: Iterable[str] | None = None) -> None:
@@ -45,8 +49,7 @@ def advance(run: RunBuilder, begin_with: Iterable[str] | None = None) -> None:
             for dependent in step.dependents:
                 heappush(queue, order[dependent])
     _flush(run, skipped)
-    steps = run.head.steps
-    if len(steps) == len(plan.steps) and all(s.status in ("done", "skipped") for s in steps.values()):
+    if _all_ended(run):
         _complete(run)
 
 
@@ -58,6 +61,11 @@ def advance_after(run: RunBuilder, step: StepPlan) -> None:
         continue_compensation(run)
     else:
         advance(run, step.dependents)
+
+
+def _all_ended(run: RunBuilder) -> bool:
+    steps = run.head.steps
+    return len(steps) == len(run.plan.steps) and _ENDED.issuperset(map(_status, steps.values()))
 
 
 def _complete(run: RunBuilder) -> None:

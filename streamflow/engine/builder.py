@@ -27,6 +27,7 @@ from streamflow.engine.transitions import (
     RunFailed,
     RunStarted,
     RunStopping,
+    StepParked,
     StepsSkipped,
     Transition,
     WaitStarted,
@@ -92,6 +93,7 @@ class DecisionBuilder(Struct, kw_only=True):
     claims: int = 0
     claimed_bytes: int = 0
     continued: set[str] = msgspec.field(default_factory=set)  # runs for which a further command was asked for
+    parks: bool = False  # whether a step is parked by this command
     pins: list[tuple[str, str, int]] = []  # (sha256, revision, change) of open runs
     plans: dict[str, Plan] = {}  # those that this command has needed, by sha256
 
@@ -221,6 +223,7 @@ class RunBuilder:
             self._close(after, transition)
         else:
             builder.changes[run_key(after.run)] = after
+            builder.parks |= kind is StepParked
         if kind in _ENDS_WAITS and plan.waits:
             builder.mailbox(after.definition, after.key)  # to be settled
 

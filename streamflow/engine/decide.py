@@ -27,7 +27,6 @@ from streamflow.engine.results import complete_attempt, fail_attempt, suspend_at
 from streamflow.engine.starts import answer_parent, start_run
 from streamflow.engine.state import OWN, Counts, PartitionState, RunState, StateView, Watermark, run_key
 from streamflow.engine.timers import fire_timer
-from streamflow.engine.transitions import StepParked
 from streamflow.engine.watermarks import advance_watermark
 
 
@@ -155,7 +154,7 @@ def _account(
 
 def _parked_change(builder: DecisionBuilder, parked: int) -> int:
     """How many more runs are parked after the draft, when `parked` were before."""
-    if not parked and not any(type(t.data) is StepParked for t in builder.transitions):
+    if not parked and not builder.parks:
         return 0
     change = 0
     for run in {t.run for t in builder.transitions}:

@@ -246,7 +246,7 @@ def _key_text(value: Any) -> str:
 
 
 def _keeps(plan: Plan, event: str) -> _Keeps:
-    works = [work for step, _ in plan.waits[event] if isinstance(work := plan.steps[step].work, WaitPlan)]
+    works = [work for step in plan.waits[event] if isinstance(work := plan.steps[step].work, WaitPlan)]
     return _Keeps(
         max((work.keep_ms or 0 for work in works if work.take == "one"), default=0),
         max((work.keep_ms or 0 for work in works if work.take == "every"), default=0),

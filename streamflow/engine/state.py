@@ -19,6 +19,7 @@ The records of mailboxes are in `mailbox.records`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -42,6 +43,7 @@ def content_key(sha: str) -> str:
     return f"content/{sha}"
 
 
+@lru_cache(maxsize=1 << 12)  # each delivery of a source partition asks for the same one
 def mark_key(topic_id: str, partition: int) -> str:
     return f"mark/{topic_id}/{partition}"
 

@@ -101,7 +101,7 @@ def hand_out(builder: DecisionBuilder, contents: Contents, box: Mailbox, first: 
 def _offer(box: Mailbox, run: RunBuilder, offset: int) -> None:
     """Offer an entry to the begun waits of a run, in plan order; the first that accepts it takes it."""
     entry = box.entries[offset]
-    for step_id in dict.fromkeys(step for step, _ in run.plan.waits.get(entry.name, ())):
+    for step_id in run.plan.waits.get(entry.name, ()):
         state = run.head.steps.get(step_id)
         if state is None or state.status != "waiting":
             continue
@@ -181,7 +181,7 @@ def _entry(
     keep_ms, copies_ms = command.keep_ms, command.copies_ms
     for run in box.runs:
         _, plan = head_and_plan(builder, contents, run)
-        for step, _ in plan.waits.get(command.event.name, ()):
+        for step in plan.waits.get(command.event.name, ()):
             work = plan.steps[step].work
             if isinstance(work, WaitPlan) and work.take == "one":
                 keep_ms = max(keep_ms, work.keep_ms or 0)

@@ -241,7 +241,7 @@ def _without_gone(run: OpenRun, there: Mapping[int, Entry]) -> OpenRun:
 
 def _to_begin(head: RunState, plan: Plan, event: str) -> Iterator[WaitPlan]:
     """The waits for `event` that may still begin in a run: a parked one is tried again or skipped by a person."""
-    for step, _ in plan.waits.get(event, ()):
+    for step in plan.waits.get(event, ()):
         work, state = plan.steps[step].work, head.steps.get(step)
         if isinstance(work, WaitPlan) and (state is None or state.status == "parked"):
             yield work

@@ -54,8 +54,7 @@ def remember(
     builder: DecisionBuilder, memory: Memory, mailbox: str, identity: str, record: Remembered, known: Found | None
 ) -> None:
     """Remember an event from now on, in the place of what is `known` of it."""
-    half = _width_ms(builder.limits, memory)
-    start_ms = builder.now_ms - builder.now_ms % half
+    start_ms = builder.now_ms - builder.now_ms % _width_ms(_lifetime_ms(builder.limits, memory))
     key = memory_key(memory, start_ms, mailbox, identity)
     if known is not None and known.key != key:
         builder.put(known.key, None)
@@ -101,15 +100,18 @@ def _is_needed(builder: DecisionBuilder, mailbox: str, record: Remembered) -> bo
     )
 
 
-def _width_ms(limits: Limits, memory: Memory) -> int:
-    return max(1, (limits.window_ms if memory == "seen" else limits.trail_ms) // 2)
+def _lifetime_ms(limits: Limits, memory: Memory) -> int:
+    return limits.window_ms if memory == "seen" else limits.trail_ms
+
+
+def _width_ms(lifetime_ms: int) -> int:
+    return lifetime_ms // 2 or 1
 
 
 def _is_over(builder: DecisionBuilder, memory: Memory, start_ms: int) -> bool:
     """Whether the youngest record that the bucket may have has lived its time."""
-    limits = builder.limits
-    lifetime = limits.window_ms if memory == "seen" else limits.trail_ms
-    return start_ms + max(1, lifetime // 2) + lifetime <= builder.now_ms
+    lifetime_ms = _lifetime_ms(builder.limits, memory)
+    return start_ms + _width_ms(lifetime_ms) + lifetime_ms <= builder.now_ms
 
 
 def _buckets(builder: DecisionBuilder, memory: Memory) -> Buckets:

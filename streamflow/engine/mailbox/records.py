@@ -51,6 +51,7 @@ def memory_key(memory: Memory, bucket_ms: int, mailbox: str, identity: str) -> s
     return f"{memory_prefix(memory, bucket_ms)}{mailbox}/{identity}"
 
 
+@lru_cache(maxsize=1 << 10)
 def tally_key(definition: str) -> str:
     return f"tally/{definition}"
 

@@ -10,7 +10,7 @@ import pytest
 from streamflow.definition.check import check
 from streamflow.definition.compile import compile_plan
 from streamflow.definition.expression import compile_expression
-from streamflow.definition.plan import SetPlan
+from streamflow.definition.plan import SetPlan, WaitPlan
 from streamflow.definition.syntax import parse_catalog, parse_definition
 
 SCHEMA: dict[str, Any] = {
@@ -108,7 +108,9 @@ def test_the_plan_of_a_definition_reads_by_the_schemas_of_its_catalog() -> None:
     assert trigger.key is not None
     assert trigger.where.holds({"event": {"n": 10.0}})
     assert trigger.key.evaluate({"event": {"n": 10.0}}) == 10
-    (_, clause) = plan.waits["f"][0]
+    wait = plan.steps["got"].work
+    assert isinstance(wait, WaitPlan)
+    (clause,) = wait.clauses
     assert clause.where is not None
     assert clause.where.holds({"event": {"n": 9.0}, "trigger": {"n": 1e1}})
     work: Any = plan.steps["done"].work
