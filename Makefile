@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 TEST_PROCESSES := 3 # each has a Kafka of its own; they mostly wait
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo example test test-full unit lint types model bench proof faults checker regressions mailbox soak evidence docs format lock clean
+.PHONY: help setup servers demo example test test-full unit lint types model bench compare proof faults checker regressions mailbox soak evidence docs format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ model: $(READY) ## Explore every interleaving of the engine's protocol, to the e
 
 bench: $(READY) ## Measure throughput and latency on this machine
 	$(BIN)/python -m tests.bench
+
+compare: $(READY) ## The benchmark of an earlier revision and of this one, as ratios: [BASE=39ee312] [ONLY="micro backlog"] [ROUNDS=3]
+	$(BIN)/python -m tests.bench.compare --base $(or $(BASE),39ee312) --rounds $(or $(ROUNDS),3) $(if $(ONLY),--only $(ONLY))
 
 proof: $(READY) ## Crash workers under load and check every history
 	$(BIN)/python -m tests.proof $(if $(EVIDENCE),--evidence)

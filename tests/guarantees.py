@@ -1,5 +1,5 @@
-"""`python -m tests.guarantees FILE...`: writes what was tried, from files of results of `make faults OUT=FILE`, into
-docs/guarantees.md."""
+"""`python -m tests.guarantees FILE...`: writes what was tried, from files of results of `make faults OUT=FILE` or from
+collected evidence, into docs/guarantees.md."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def results(files: Iterable[Path]) -> list[dict[str, Any]]:
     found: dict[tuple[str, int], dict[str, Any]] = {}
     for file in files:
         for line in file.read_text().splitlines():
-            if line.endswith("}") and (result := json.loads(line))["verdict"] != "error":
+            result = json.loads(line) if line.endswith("}") else {}
+            if result.get("suite", "faults") == "faults" and result.get("verdict", "error") != "error":
                 found[result["kind"], result["seed"]] = result
     return list(found.values())
 

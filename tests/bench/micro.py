@@ -7,6 +7,7 @@ With BENCH_PROFILE in the environment, the functions that take the most time are
 from __future__ import annotations
 
 import cProfile
+import gc
 import os
 import pstats
 import shutil
@@ -17,6 +18,7 @@ from typing import Any
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from streamflow.cli.worker import GC_THRESHOLD
 from streamflow.definition.compile import plan_of
 from streamflow.definition.content import canonical, sha256_of
 from streamflow.definition.plan import Plan
@@ -86,7 +88,10 @@ def measure(stage: Stage) -> list[Row]:
         write_buffer_bytes=defaults.store_write_buffer_bytes,
         block_cache_bytes=defaults.store_block_cache_bytes,
     )
+    thresholds = gc.get_threshold()
+    gc.set_threshold(*GC_THRESHOLD)  # as in a worker
     spent, made = _run(values, contents, store)
+    gc.set_threshold(*thresholds)
     shutil.rmtree(folder)
     if made != runs * TRANSITIONS_PER_RUN:
         raise Failed(f"expected {runs * TRANSITIONS_PER_RUN} transitions but {made} were made")
