@@ -186,8 +186,8 @@ class Sidecar(Section):
     port: int = Field(default=8484, ge=0, le=65535, description="port it listens on; 0: any free one")
     token: SecretRef | None = Field(
         default=None,
-        description="reference to the bearer token that every request but callbacks and /health must carry; unset: "
-        "none is asked for",
+        description="reference to the bearer token that every request but callbacks and "
+        "/api/v1/health must carry; unset: none is asked for",
     )
 
 

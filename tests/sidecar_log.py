@@ -16,6 +16,7 @@ from streamflow.engine.commands import Command
 from streamflow.engine.transitions import Transition
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.publication import is_registration_new
 from streamflow.operations.plugin import Registration
 from streamflow.ops.approvals import Approvals, OpenApproval
 from streamflow.ops.history import partition_of_known_run
@@ -141,9 +142,10 @@ class MemoryLog:
     async def definitions(self, *, fresh: bool = False) -> Snapshot:
         return self.published
 
-    async def register(self, registration: Registration) -> int | None:
+    async def register(self, registration: Registration, *, replace: bool) -> int | None:
         value = registration.model_dump(mode="json", by_alias=True, exclude_none=True)
-        if self.published.operations.get(registration.spec.name) == value:
+        name = registration.spec.name
+        if not is_registration_new(name, self.published.operations.get(name), value, replace=replace):
             return None
         self.published.operations[registration.spec.name] = value
         return len(self.published.operations)

@@ -91,11 +91,18 @@ def show(ctx: typer.Context, name: Name) -> None:
 
 @app.command(
     epilog=examples(
-        "operations register plugin.yaml", "operations register plugin.yaml --endpoint http://fraud:8000/score"
+        "operations register plugin.yaml",
+        "operations register plugin.yaml --endpoint http://fraud:8000/score",
+        "operations register plugin.yaml --replace",
     )
 )
-def register(ctx: typer.Context, file: File, endpoint: Endpoint = None) -> None:
-    """Registers a plugin, in the place of an earlier one of its name: task workers have it at once."""
+def register(
+    ctx: typer.Context,
+    file: File,
+    endpoint: Endpoint = None,
+    replace: Annotated[bool, typer.Option("--replace", help="take the place of another plugin of its name")] = False,
+) -> None:
+    """Registers a plugin: task workers have it at once. Another one of its name is replaced only with `--replace`."""
     session = session_of(ctx)
     registration = _read(file, endpoint).registration()
     name = registration.spec.name
@@ -109,7 +116,7 @@ def register(ctx: typer.Context, file: File, endpoint: Endpoint = None) -> None:
     if not health.ok:
         output.warn(f"the plugin is not well as seen from here: {health.detail}")
     value = registration.model_dump(mode="json", by_alias=True, exclude_none=True)
-    recorded = register_operation(session.settings, name=name, registration=value)
+    recorded = register_operation(session.settings, name=name, registration=value, replace=replace)
     what = "was already registered" if recorded.offset is None else f"registered at offset {recorded.offset}"
     session.show(
         {"name": name, "offset": recorded.offset, "already": recorded.offset is None, "health": asdict(health)},

@@ -183,11 +183,13 @@ def retire(settings: Settings, *, name: str, version: str) -> Retired:
     return Retired(name, version, current[0], acknowledged, already=not offsets)
 
 
-def register_operation(settings: Settings, *, name: str, registration: Mapping[str, Any]) -> Recorded:
-    """Registers the plugin operation `name` (its contract as `spec`, where it is as `plugin`), in the place of an
-    earlier one of that name. Task workers have it at once. The same again is a success.
+def register_operation(
+    settings: Settings, *, name: str, registration: Mapping[str, Any], replace: bool = False
+) -> Recorded:
+    """Registers the plugin operation `name` (its contract as `spec`, where it is as `plugin`); with `replace` also in
+    the place of another one of that name. Task workers have it at once. The same again is a success.
 
-    Raises Rejected (`registration_too_large`) or OperationError."""
+    Raises Rejected (`registration_too_large`, `operation_registered`) or OperationError."""
     value, limit = _json(registration), settings.limits.definition_bytes
     if len(value) > limit:
         raise Rejected(
@@ -196,10 +198,25 @@ def register_operation(settings: Settings, *, name: str, registration: Mapping[s
         )
 
     def records(log: Snapshot) -> Records:
-        return {} if log.operations.get(name) == registration else {f"operation/{name}": value}
+        changed = is_registration_new(name, log.operations.get(name), registration, replace=replace)
+        return {f"operation/{name}": value} if changed else {}
 
     _, offsets = write(settings, records)
     return Recorded(name, max(offsets.values(), default=None))
+
+
+def is_registration_new(
+    name: str, known: Mapping[str, Any] | None, registration: Mapping[str, Any], *, replace: bool
+) -> bool:
+    """Whether a registration is to be written; False: the same is `known`. Raises Rejected (`operation_registered`)
+    if another one is known and not to be replaced."""
+    if known is not None and known != registration and not replace:
+        raise Rejected(
+            "operation_registered",
+            f"Another plugin is registered as {name}: its contract or its address differs. Choose another name, or "
+            "replace it: `operations register --replace`, or `POST /api/v1/operations?replace=true`.",
+        )
+    return known != registration
 
 
 def unregister_operation(settings: Settings, *, name: str) -> Recorded:

@@ -22,6 +22,7 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.secrets import resolve_secret
 from streamflow.settings import Settings
 
+API_PATH = "/api/v1"  # of every route of the sidecar
 _LONGEST_TOKEN = 4000
 # What is signed is told apart from anything else that the same secret may sign.
 _PURPOSE = b"streamflow callback 1\0"
@@ -85,7 +86,7 @@ def read_token(secret: str, token: str, now_ms: int) -> Callback:
 
 def callback_url(base: str, token: str) -> str:
     """Where `token` is sent to, under the address of the sidecar."""
-    return f"{base.rstrip('/')}/callbacks/{token}"
+    return f"{base.rstrip('/')}{API_PATH}/callbacks/{token}"
 
 
 def callback_urls(settings: Settings) -> Callable[[Task, float], str]:

@@ -14,9 +14,10 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from streamflow.errors import OperationError, Rejected
+from streamflow.operations.callbacks import API_PATH
 from streamflow.secrets import resolve_secret
 from streamflow.settings import Settings
-from streamflow.sidecar import approvals, callbacks, health, operations, problems, runs
+from streamflow.sidecar import approvals, callbacks, description, health, operations, problems, runs
 from streamflow.sidecar.guard import Guard, is_loopback
 from streamflow.sidecar.log import KafkaLog, Log
 from streamflow.sidecar.state import State
@@ -48,6 +49,7 @@ def create_app(settings: Settings, log: Log) -> FastAPI:
         version="1",
         description=_DESCRIPTION,
         lifespan=lifespan,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
@@ -57,9 +59,10 @@ def create_app(settings: Settings, log: Log) -> FastAPI:
     # The guard has asked for the token before; this tells readers of /openapi.json so.
     told = [Depends(HTTPBearer(auto_error=False, description="the sidecar's token, if one is set"))]
     for router in (runs.router, approvals.router, operations.router):
-        app.include_router(router, dependencies=told)
-    app.include_router(callbacks.router)
-    app.include_router(health.router)
+        app.include_router(router, prefix=API_PATH, dependencies=told)
+    app.include_router(callbacks.router, prefix=API_PATH)
+    app.include_router(health.router, prefix=API_PATH)
+    app.include_router(description.router, prefix=API_PATH)
     problems.add_to(app)
     token = resolve_secret(settings.sidecar.token) if settings.sidecar.token is not None else None
     body_bytes = max(settings.tasks.output_bytes, settings.limits.event_bytes) + _ENVELOPE_BYTES

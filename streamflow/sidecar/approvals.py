@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from streamflow.errors import Rejected
 from streamflow.ops.approvals import decide, open_approval
 from streamflow.sidecar.log import heard_of_run
+from streamflow.sidecar.principal import Right, needs
 from streamflow.sidecar.state import LogOf
 
 router = APIRouter(tags=["approvals"])
@@ -31,13 +32,13 @@ class Decision(BaseModel):
     data: Any = Field(default=None, description="what fits the approval's form")
 
 
-@router.get("/approvals")
+@router.get("/approvals", dependencies=[needs(Right.READ_APPROVALS)])
 async def list_(log: LogOf, who: str | None = None) -> list[dict[str, Any]]:
     """The approvals that are open, oldest first; with `who`, those that this person or group may decide."""
     return [one.facts() for one in await log.approvals() if who is None or who in one.who]
 
 
-@router.post("/runs/{run}/approvals/{step}")
+@router.post("/runs/{run}/approvals/{step}", dependencies=[needs(Right.DECIDE_APPROVALS)])
 async def give(
     run: str,
     step: str,

@@ -11,9 +11,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamflow.errors import Rejected
+from streamflow.operations.callbacks import API_PATH
+from streamflow.sidecar.principal import LOCAL, TOKEN, Principal
 from streamflow.sidecar.problems import problem_of
 
-OPEN = ("/callbacks/", "/health")  # these carry a token of their own, or tell nothing
+OPEN = (f"{API_PATH}/callbacks/", f"{API_PATH}/health")  # these carry a token of their own, or tell nothing
 
 
 class TooLarge(Rejected):
@@ -51,7 +53,7 @@ class Guard:
         headers = Headers(scope=scope)
         try:
             if not scope["path"].startswith(OPEN):
-                self._require_token(headers) if self._token is not None else _require_local(headers)
+                scope["principal"] = self._principal(headers)
             if int(headers.get("content-length") or 0) > self._body_bytes:
                 raise TooLarge(self._body_bytes)
             await self._app(scope, _limited(receive, self._body_bytes), send)
@@ -60,8 +62,11 @@ class Guard:
             # while it is read.
             await problem_of(error)(scope, receive, send)
 
-    def _require_token(self, headers: Headers) -> None:
-        assert self._token is not None
+    def _principal(self, headers: Headers) -> Principal:
+        """Who asks. Raises Rejected."""
+        if self._token is None:
+            _require_local(headers)
+            return LOCAL
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:
             raise Rejected(
@@ -70,6 +75,7 @@ class Guard:
             )
         if not hmac.compare_digest(given.strip().encode(), self._token):
             raise Rejected("token_wrong", "expected the sidecar's token but found another; do send the right one")
+        return TOKEN
 
 
 def _require_local(headers: Headers) -> None:

@@ -64,8 +64,9 @@ class Log(Protocol):
     async def definitions(self, *, fresh: bool = False) -> Snapshot:
         """All that is published now, or was a moment ago unless it has to be `fresh`."""
 
-    async def register(self, registration: Registration) -> int | None:
-        """Registers a plugin; the offset of its record, None if the same was registered already."""
+    async def register(self, registration: Registration, *, replace: bool) -> int | None:
+        """Registers a plugin; the offset of its record, None if the same was registered already. Raises Rejected
+        (`operation_registered`) if another one has its name, unless that is to be replaced."""
 
     async def remove(self, name: str) -> None:
         """Takes a plugin away. Raises Rejected (`operation_unknown`)."""
@@ -130,10 +131,10 @@ class KafkaLog:
                 self._definitions = known, at
             return known
 
-    async def register(self, registration: Registration) -> int | None:
+    async def register(self, registration: Registration, *, replace: bool) -> int | None:
         value = registration.model_dump(mode="json", by_alias=True, exclude_none=True)
         recorded = await asyncio.to_thread(
-            register_operation, self._settings, name=registration.spec.name, registration=value
+            register_operation, self._settings, name=registration.spec.name, registration=value, replace=replace
         )
         return recorded.offset
 

@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from streamflow.errors import Rejected
 from streamflow.operations.plugin import Registration
 from streamflow.operations.registry import known_operations
+from streamflow.sidecar.principal import PrincipalOf, Right, needs
 from streamflow.sidecar.state import LogOf
 
 router = APIRouter(prefix="/operations", tags=["operations"])
 
+Replace = Annotated[bool, Query(description="take the place of another plugin of this name")]
 
-@router.get("")
+
+@router.get("", dependencies=[needs(Right.READ_OPERATIONS)])
 async def list_(log: LogOf) -> list[dict[str, Any]]:
     """The operations, by name: their contracts, where they are from, whether they are well, and the task workers that
     do them."""
     return await log.operations()
 
 
-@router.post("", status_code=201)
-async def register(body: Registration, log: LogOf, response: Response) -> dict[str, Any]:
-    """Registers a plugin, in the place of an earlier one of its name; task workers have it at once. 200: it was
-    registered already, the same."""
+@router.post("", status_code=201, dependencies=[needs(Right.REGISTER_OPERATIONS)])
+async def register(
+    body: Registration, log: LogOf, principal: PrincipalOf, response: Response, replace: Replace = False
+) -> dict[str, Any]:
+    """Registers a plugin; task workers have it at once. 200: it was registered already, the same. 409: another plugin
+    has its name, and `replace` was not asked for."""
+    if replace:
+        principal.require(Right.REPLACE_OPERATIONS)
     name = body.spec.name
     if name in {spec.name for spec in known_operations()}:
         raise Rejected(
             "operation_taken",
             f"expected the name {name} to be free but an installed operation has it; do choose another",
         )
-    recorded = await log.register(body)
+    recorded = await log.register(body, replace=replace)
     response.status_code = 201 if recorded is not None else 200
     return {"name": name, "already": recorded is None}
 
 
-@router.delete("/{name}", status_code=204)
+@router.delete("/{name}", status_code=204, dependencies=[needs(Right.REPLACE_OPERATIONS)])
 async def remove(name: str, log: LogOf) -> None:
     """Takes a plugin away."""
     await log.remove(name)

@@ -25,6 +25,7 @@ _STATUS = {
     "callback_forged": 403,
     "host_unknown": 403,
     "not_allowed": 403,
+    "right_missing": 403,
     "approval_unknown": 404,
     "callbacks_off": 404,
     "no_run_id": 404,
@@ -99,7 +100,9 @@ def _said(_request: Request, error: Exception) -> JSONResponse:
 def _unreadable(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     wrong = [{"pointer": "/" + "/".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
-    detail = f"expected a request that fits but {wrong[0]['pointer']}: {wrong[0]['message']}; do see /openapi.json"
+    detail = (
+        f"expected a request that fits but {wrong[0]['pointer']}: {wrong[0]['message']}; do see /api/v1/openapi.json"
+    )
     return problem(422, "request_invalid", detail, problems=wrong)
 
 
@@ -109,7 +112,7 @@ def _http(_request: Request, error: Exception) -> JSONResponse:
     answer = problem(
         error.status_code,
         phrase.replace(" ", "_"),
-        f"expected a request that can be served but {phrase}; do see /openapi.json",
+        f"expected a request that can be served but {phrase}; do see /api/v1/openapi.json",
     )
     answer.headers.update(error.headers or {})
     return answer

@@ -190,10 +190,17 @@ def test_plugins_are_registered_once_and_removed_once(run: Run) -> None:
     plugin = Registration.model_validate(
         {"spec": {"name": "fraud.score"}, "plugin": {"endpoint": "http://127.0.0.1:9/score", "secret": "env:KEY"}}
     )
+    another = Registration.model_validate(
+        {"spec": {"name": "fraud.score"}, "plugin": {"endpoint": "http://127.0.0.1:9/other", "secret": "env:KEY"}}
+    )
 
     async def story(log: Log) -> None:
-        assert await log.register(plugin) is not None
-        assert await log.register(plugin) is None
+        assert await log.register(plugin, replace=False) is not None
+        assert await log.register(plugin, replace=False) is None
+        with pytest.raises(Rejected) as caught:
+            await log.register(another, replace=False)
+        assert caught.value.code == "operation_registered"
+        assert await log.register(another, replace=True) is not None
         assert "fraud.score" in (await log.definitions(fresh=True)).operations
         assert [one["source"] for one in await log.operations() if one["name"] == "fraud.score"] == ["plugin"]
         await log.remove("fraud.score")

@@ -140,7 +140,7 @@ def running(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             )
             bench.wait_open(engine)
             bench.wait_assigned(worker)
-            with httpx2.Client(base_url=url, timeout=30) as client:
+            with httpx2.Client(base_url=f"{url}/api/v1", timeout=30) as client:
                 yield Running(bench, engine, process, client, asked, folder / "files")
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0, (folder / "sidecar.log").read_text()

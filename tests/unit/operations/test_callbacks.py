@@ -44,7 +44,7 @@ def test_a_token_needs_no_quoting_in_a_url() -> None:
     token = make_token(SECRET, CALLBACK)
 
     assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
-    assert callback_url("https://flows.example/base/", token) == f"https://flows.example/base/callbacks/{token}"
+    assert callback_url("https://flows.example/base/", token) == f"https://flows.example/base/api/v1/callbacks/{token}"
 
 
 def test_a_token_ends_with_its_time() -> None:
@@ -81,7 +81,7 @@ def test_a_worker_makes_addresses_that_the_sidecar_can_read(monkeypatch: pytest.
 
     url = callback_urls(settings)(TASK, 60.0)
 
-    read = read_token(SECRET, url.removeprefix("https://flows.example/callbacks/"), now_ms=0)
+    read = read_token(SECRET, url.removeprefix("https://flows.example/api/v1/callbacks/"), now_ms=0)
     assert (read.run, read.key, read.step, read.item, read.attempt) == ("r", "k", "s", None, 1)
 
 

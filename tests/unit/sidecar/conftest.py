@@ -40,7 +40,7 @@ def app() -> FastAPI:
 def client(app: FastAPI, settings: Settings, log: MemoryLog) -> TestClient:
     app.state.streamflow = State(settings, log, SECRET)
     app.state.answered, app.state.contracts = Answered(), Contracts()
-    return TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
+    return TestClient(app, base_url="http://localhost/api/v1", raise_server_exceptions=False)
 
 
 @pytest.fixture
@@ -48,7 +48,9 @@ def guarded(settings: Settings, log: MemoryLog, monkeypatch: pytest.MonkeyPatch)
     """A sidecar that asks for the token `swordfish`, reached under a name of its own."""
     monkeypatch.setenv("SIDECAR_TOKEN", "swordfish")
     changed = settings.model_copy(update={"sidecar": Sidecar(token="env:SIDECAR_TOKEN")})
-    return TestClient(create_app(changed, log), base_url="https://flow.example.org", raise_server_exceptions=False)
+    return TestClient(
+        create_app(changed, log), base_url="https://flow.example.org/api/v1", raise_server_exceptions=False
+    )
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def test_a_second_answer_is_refused_and_changes_nothing(
 ) -> None:
     run = start("survey", n=1)
     client.post(f"/callbacks/{token(run)}", json={"output": {"answer": 42}})
-    second = client if not restarted else TestClient(create_app(settings, log), base_url="http://localhost")
+    second = client if not restarted else TestClient(create_app(settings, log), base_url="http://localhost/api/v1")
 
     assert code(second.post(f"/callbacks/{token(run)}", json={"output": {"answer": 43}})) == (409, "callback_answered")
     assert client.get(f"/runs/{run}").json()["output"] == {"answer": 42}
@@ -154,4 +154,7 @@ def test_without_a_secret_no_callback_is_taken(log: MemoryLog, settings: Setting
         settings.model_copy(update={"tasks": settings.tasks.model_copy(update={"callback_secret": None})}), log
     )
 
-    assert code(TestClient(app, base_url="http://localhost").post("/callbacks/x", json={})) == (404, "callbacks_off")
+    assert code(TestClient(app, base_url="http://localhost/api/v1").post("/callbacks/x", json={})) == (
+        404,
+        "callbacks_off",
+    )

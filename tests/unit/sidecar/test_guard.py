@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from streamflow.errors import OperationError, Rejected
+from streamflow.operations.callbacks import API_PATH
 from streamflow.settings import Settings, Sidecar
 from streamflow.sidecar.app import create_app, serve
 from tests.sidecar_log import MemoryLog
@@ -22,9 +23,12 @@ OPEN = {"/callbacks/{token}", "/health"}
 
 
 def paths(client: TestClient) -> list[tuple[str, str]]:
-    """Every way in, as the app itself tells."""
+    """Every way in, as the app itself tells, below the path of the API."""
     described: dict[str, Any] = client.app.openapi()  # type: ignore[attr-defined]
-    return [(method, path) for path, methods in described["paths"].items() for method in methods] + [
+    assert all(path.startswith(API_PATH) for path in described["paths"])
+    return [
+        (method, path.removeprefix(API_PATH)) for path, methods in described["paths"].items() for method in methods
+    ] + [
         ("get", "/openapi.json"),
         ("get", "/nowhere"),
     ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi.testclient import TestClient
 
 from tests.unit.sidecar.test_runs import code
 
-PLUGIN = {
+PLUGIN: dict[str, Any] = {
     "spec": {"name": "fraud.score", "title": "Score a payment", "output": {"type": "object"}},
     "plugin": {"endpoint": "http://127.0.0.1:9/score", "secret": "env:FRAUD_KEY"},
 }
@@ -22,6 +24,14 @@ def test_a_plugin_comes_and_goes(client: TestClient) -> None:
 
     assert client.delete("/operations/fraud.score").status_code == 204
     assert code(client.delete("/operations/fraud.score")) == (404, "operation_unknown")
+
+
+def test_another_plugin_of_a_name_is_replaced_only_when_asked(client: TestClient) -> None:
+    other = PLUGIN | {"plugin": PLUGIN["plugin"] | {"endpoint": "http://127.0.0.1:9/other"}}
+    assert client.post("/operations", json=PLUGIN).status_code == 201
+    assert code(client.post("/operations", json=other)) == (409, "operation_registered")
+    assert client.post("/operations?replace=true", json=other).status_code == 201
+    assert client.post("/operations", json=other).status_code == 200
 
 
 def test_a_name_that_is_installed_is_not_free(client: TestClient) -> None:
