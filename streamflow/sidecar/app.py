@@ -28,6 +28,8 @@ _ENVELOPE_BYTES = 16_000  # what stands around the data of the largest request
 _GRACE_S = 5
 _THREADS = 32
 
+OPEN_ROUTERS = (callbacks.router, health.router)  # that ask for no token of the sidecar
+ROUTERS = (runs.router, approvals.router, operations.router, description.router, *OPEN_ROUTERS)
 _DESCRIPTION = (
     "Start runs, look at them, decide approvals, answer callbacks. Errors are problem+json (RFC 9457) with "
     "a stable `code`."
@@ -58,11 +60,8 @@ def create_app(settings: Settings, log: Log) -> FastAPI:
     app.state.answered, app.state.contracts = callbacks.Answered(), callbacks.Contracts()
     # The guard has asked for the token before; this tells readers of /openapi.json so.
     told = [Depends(HTTPBearer(auto_error=False, description="the sidecar's token, if one is set"))]
-    for router in (runs.router, approvals.router, operations.router):
-        app.include_router(router, prefix=API_PATH, dependencies=told)
-    app.include_router(callbacks.router, prefix=API_PATH)
-    app.include_router(health.router, prefix=API_PATH)
-    app.include_router(description.router, prefix=API_PATH)
+    for router in ROUTERS:
+        app.include_router(router, prefix=API_PATH, dependencies=told if router not in OPEN_ROUTERS else [])
     problems.add_to(app)
     token = resolve_secret(settings.sidecar.token) if settings.sidecar.token is not None else None
     body_bytes = max(settings.tasks.output_bytes, settings.limits.event_bytes) + _ENVELOPE_BYTES

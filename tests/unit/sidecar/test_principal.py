@@ -6,13 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from streamflow.errors import Rejected
-from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar import guard
+from streamflow.sidecar.app import ROUTERS
 from streamflow.sidecar.principal import EVERY_RIGHT, Principal, Right, needed_by
 from tests.unit.sidecar.test_guard import OPEN
 from tests.unit.sidecar.test_operations import PLUGIN
@@ -21,18 +20,19 @@ from tests.unit.sidecar.test_runs import code
 PAGE = Path(__file__).parents[3] / "docs" / "sidecar.md"
 
 
-def routes(app: FastAPI) -> dict[tuple[str, str], Right | None]:
+def routes() -> dict[tuple[str, str], Right | None]:
     """The right that each route needs, by method and path below that of the API."""
     return {
-        (method, route.path.removeprefix(API_PATH)): needed_by(route.dependencies)
-        for route in app.routes
+        (method, route.path): needed_by(route.dependencies)
+        for router in ROUTERS
+        for route in router.routes
         if isinstance(route, APIRoute)
         for method in route.methods or ()
     }
 
 
-def test_every_route_needs_a_right_but_the_open_ones(app: FastAPI) -> None:
-    found = routes(app)
+def test_every_route_needs_a_right_but_the_open_ones() -> None:
+    found = routes()
     assert len(found) > 12
     assert {path for (_, path), right in found.items() if right is None} == OPEN
     assert {right for right in found.values() if right is not None} == EVERY_RIGHT
@@ -40,7 +40,7 @@ def test_every_route_needs_a_right_but_the_open_ones(app: FastAPI) -> None:
 
 def test_a_principal_without_the_right_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "LOCAL", Principal(name="nobody", rights=frozenset()))
-    for (method, path), right in routes(client.app).items():  # type: ignore[arg-type]
+    for (method, path), right in routes().items():
         if right is not None:
             assert code(client.request(method, path, json={})) == (403, "right_missing"), path
 
@@ -59,7 +59,7 @@ def test_a_missing_right_is_named() -> None:
     assert caught.value.facts == {"right": "runs:start"}
 
 
-def test_the_table_on_the_page_has_every_route(app: FastAPI) -> None:
+def test_the_table_on_the_page_has_every_route() -> None:
     told: dict[tuple[str, str], Right] = {}
     for right, cell in re.findall(r"^\| `([a-z]+:[a-z]+)` \| (.+) \|$", PAGE.read_text(), re.MULTILINE):
         method = base = ""
@@ -69,4 +69,4 @@ def test_the_table_on_the_page_has_every_route(app: FastAPI) -> None:
                 method, base = word, path.rpartition("/")[0]
             told[method, path if word else base + path] = Right(right)
     told.pop(("POST", "/operations?replace=true"))
-    assert told == {route: right for route, right in routes(app).items() if right is not None}
+    assert told == {route: right for route, right in routes().items() if right is not None}
