@@ -17,7 +17,7 @@ from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
 from streamflow.cli.sources import Checked
 from streamflow.definition.catalog import Catalog
-from streamflow.definition.content import canonical, child_names, event_names, read_content, sha256_of
+from streamflow.definition.content import canonical, child_names, event_names, sha256_of
 from streamflow.definition.diff import diff as differences
 from streamflow.definition.diff import sentences
 from streamflow.definition.mermaid import mermaid
@@ -161,8 +161,8 @@ def show(ctx: typer.Context, reference: Reference) -> None:
     log = read_log(session.settings)
     name, version = _resolve(log, reference)
     record = log.versions[name, version]
+    definition, _ = log.read_version(name, version)
     content, offset = log.contents[record.sha]
-    definition, _ = read_content(content)
     facts = {
         "name": name,
         "version": version,
@@ -348,7 +348,7 @@ def _either(ctx: typer.Context, reference: str) -> tuple[Definition, Catalog]:
         return definition, Surroundings(lambda: _log_if_there(session_of(ctx))).complete(definition, catalog)
     log = read_log(session_of(ctx).settings)
     name, version = _resolve(log, reference)
-    return read_content(log.contents[log.versions[name, version].sha][0])
+    return log.read_version(name, version)
 
 
 def _content(log: Snapshot, history: list[Transition]) -> tuple[Definition, Catalog]:
@@ -371,7 +371,7 @@ def _content(log: Snapshot, history: list[Transition]) -> tuple[Definition, Cata
             "version_unknown",
             f"expected {first.definition}@{first.version} among the published definitions but it is not there any more",
         )
-    return read_content(log.contents[sha][0])
+    return log.read_content(sha, f"{first.definition}@{first.version}")
 
 
 definitions_import.add_to(app)

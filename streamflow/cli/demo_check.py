@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from streamflow.kafka.topics import RUNS, topic_name
-from streamflow.ops.history import Runs
+from streamflow.ops.history import Runs, transitions
 from streamflow.ops.reading import Reading
 from streamflow.settings import Settings
-from streamflow.wire.transitions import decode_transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,9 @@ def claims(settings: Settings, ends: Mapping[str, str], shipped_topic: str) -> l
     copies = different = 0
     with Reading(settings, topic_name(settings, RUNS)) as reading:
         for record in reading.to_end():
-            transition = decode_transition(record.value or b"", record.headers)
+            transition = next(transitions([record], runs.unreadable), None)
+            if transition is None:
+                continue
             place = (transition.run, transition.seq)
             if place in records:
                 copies += 1

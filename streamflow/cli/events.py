@@ -19,7 +19,6 @@ from streamflow.cli import output, sources
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.definition.catalog import Catalog, EventSpec
-from streamflow.definition.content import read_content
 from streamflow.definition.expression import compile_expression
 from streamflow.definition.syntax import nearest
 from streamflow.errors import Rejected
@@ -179,10 +178,8 @@ def _common_key_path(catalog: Catalog, topic: str) -> str | None:
 
 def _unwanted(log: Snapshot, event: str) -> Iterator[str]:
     """What to tell when no published definition starts by the event or waits for it."""
-    for record in log.versions.values():
-        if record.retired:
-            continue
-        definition, _catalog = read_content(log.contents[record.sha][0])
+    for served in log.served():
+        definition = served.definition
         waited = {clause.event for step in definition.steps if step.wait is not None for clause in step.wait.events}
         if event in waited or any(trigger.event == event for trigger in definition.on):
             return

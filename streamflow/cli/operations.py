@@ -14,7 +14,7 @@ from streamflow.cli import output
 from streamflow.cli.operations_docs import EXAMPLES, markdown
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
-from streamflow.definition.content import operation_names, read_content
+from streamflow.definition.content import operation_names
 from streamflow.definition.syntax import parse_as
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
@@ -201,15 +201,7 @@ def _worker_text(served: dict[str, Any]) -> str:
 
 def _users(log: Snapshot, name: str) -> list[str]:
     """The published versions that call `name` and are not retired."""
-    found = []
-    for (definition, version), record in sorted(log.versions.items()):
-        if (
-            not record.retired
-            and record.sha in log.contents
-            and name in operation_names(read_content(log.contents[record.sha][0])[0])
-        ):
-            found.append(f"{definition}@{version}")
-    return found
+    return [f"{one.name}@{one.version}" for one in log.served() if name in operation_names(one.definition)]
 
 
 @app.command()

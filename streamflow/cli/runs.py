@@ -12,7 +12,6 @@ from streamflow.cli.runs_start import start
 from streamflow.cli.runs_watch import watch
 from streamflow.cli.session import session_of
 from streamflow.cli.timeline import told
-from streamflow.definition.content import read_content
 from streamflow.definition.mermaid import mermaid
 from streamflow.definition.plan import NO_OUTCOME
 from streamflow.engine.transitions import RunStarted, Transition
@@ -52,6 +51,8 @@ def list_(
     session = session_of(ctx)
     with output.reading("reading runs") as progress:
         runs = read_runs(session.settings, key=key, progress=progress)
+    if skipped := runs.unreadable.summary():
+        output.warn(skipped)
     fit = [
         run
         for run in runs.by_id.values()
@@ -235,7 +236,8 @@ def _drawn(settings: Settings, history: list[Transition]) -> str:
             "version_unknown",
             f"expected {first.definition}@{first.version} among the published definitions but it is not there any more",
         )
-    return mermaid(*read_content(log.contents[version.sha][0]), overlay=step_states(history)).rstrip()
+    served = log.read_version(first.definition, first.version)
+    return mermaid(*served, overlay=step_states(history)).rstrip()
 
 
 app.command(

@@ -27,9 +27,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -37,12 +37,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from streamflow.definition.catalog import Binding, Catalog, EventSpec
+from streamflow.definition.content import read_content
+from streamflow.definition.model import Definition
 from streamflow.engine.commands import REVISION
 from streamflow.errors import OperationError
 from streamflow.kafka.cancellation import is_asked_for
 from streamflow.kafka.connection import aiokafka_config, stop_consumer
 from streamflow.kafka.topics import DEFINITIONS, is_own, topic_name
 from streamflow.settings import DEFAULT_ENVIRONMENT, Settings
+from streamflow.wire.unreadable import UNREADABLE, Unreadable
 
 _log = structlog.get_logger(__name__)
 
@@ -93,6 +96,16 @@ class _Name(msgspec.Struct):
     sha: str
 
 
+class Served(NamedTuple):
+    """A published version that is not retired, and what it consists of."""
+
+    name: str
+    version: str
+    record: VersionRecord
+    definition: Definition
+    catalog: Catalog
+
+
 @dataclass(slots=True)
 class Snapshot:
     """What the log says up to `position` (exclusive): contents by sha with their offsets, versions by (name, version),
@@ -107,12 +120,12 @@ class Snapshot:
     serving: dict[str, dict[str, Any]] = field(default_factory=dict)
     engine: dict[str, dict[str, Any]] = field(default_factory=dict)
     position: int = 0
-    malformed: int = 0
+    unreadable: Unreadable = field(default_factory=lambda: Unreadable(DEFINITIONS))
     at_ms: int = 0  # when the record that is being read was appended, in epoch milliseconds by the broker's clock
 
     def read(self, key: bytes | None, value: bytes | None, offset: int, at_ms: int = 0) -> None:
         """Takes one record in, which the broker appended `at_ms`. One that cannot be understood is logged, counted in
-        `malformed` and otherwise left out."""
+        `unreadable` and otherwise left out."""
         self.at_ms = at_ms
         try:
             kind, _, name = (key or b"").decode().partition("/")
@@ -120,9 +133,8 @@ class Snapshot:
                 take(self, name, value, offset)
             elif not name:
                 raise ValueError("the key has no kind")
-        except (ValueError, msgspec.DecodeError) as error:
-            self.malformed += 1
-            _log.warning("definitions_record_malformed", key=repr(key)[:200], offset=offset, error=str(error)[:200])
+        except UNREADABLE as error:
+            self.unreadable.skip(0, offset, error, key=repr(key)[:200])
         self.position = offset + 1
 
     @property
@@ -139,6 +151,40 @@ class Snapshot:
         """The published events by name, each with the topics that it is bound to (none without a binding)."""
         entries = (EventSpec.model_validate(entry) for _, entry in sorted(self.events.items()))
         return Catalog(events=list(entries)).bound(self.bindings)
+
+    def read_version(self, name: str, version: str) -> tuple[Definition, Catalog]:
+        """What a published version consists of. Raises OperationError (`version_unreadable`) when its content is
+        missing, or cannot be read."""
+        return self.read_content(self.versions[name, version].sha, f"{name}@{version}")
+
+    def read_content(self, sha: str, reference: str) -> tuple[Definition, Catalog]:
+        """The same by the content's sha256; `reference` is what messages call it."""
+        content = self.contents.get(sha)
+        try:
+            if content is None:
+                raise LookupError("its content is not in the topic")
+            return read_content(content[0])
+        except UNREADABLE as error:
+            raise OperationError(
+                "version_unreadable",
+                f"The content of {reference} cannot be read ({type(error).__name__}: {str(error)[:200]}). Publish a "
+                "new version, and retire this one.",
+                retryable=False,
+                sha=sha,
+            ) from error
+
+    def served(self) -> Iterator[Served]:
+        """The versions that are not retired, in the order of names and versions. One that cannot be read is skipped:
+        it concerns only itself."""
+        for (name, version), record in sorted(self.versions.items()):
+            if record.retired:
+                continue
+            try:
+                definition, catalog = self.read_version(name, version)
+            except OperationError as error:
+                _log.warning("version_unreadable", definition=name, version=version, error=error.message)
+                continue
+            yield Served(name, version, record, definition, catalog)
 
     def newest(self, name: str, *, without: str | None = None) -> str | None:
         """The version of `name` published last among those not retired, `without` one: None if none is left."""
@@ -196,6 +242,15 @@ def _take_binding(log: Snapshot, name: str, value: bytes | None, _offset: int) -
         log.bindings[name] = binding.model_copy(update={"bound_ms": binding.bound_ms or log.at_ms})
 
 
+def _take_event(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
+    if value is None:
+        log.events.pop(name, None)
+    else:
+        entry = msgspec.json.decode(value, type=dict[str, Any])
+        EventSpec.model_validate(entry)
+        log.events[name] = entry
+
+
 def _take_json(entries: Callable[[Snapshot], dict[str, dict[str, Any]]]) -> Taker:
     def take(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
         if value is None:
@@ -210,7 +265,7 @@ _TAKERS: dict[str, Taker] = {
     "definition": _take_content,
     "version": _take_version,
     "name": _take_name,
-    "event": _take_json(lambda log: log.events),
+    "event": _take_event,
     "binding": _take_binding,
     "operation": _take_json(lambda log: log.operations),
     "serving": _take_json(lambda log: log.serving),
@@ -313,9 +368,9 @@ class DefinitionsLog:
         return self._snapshot.position
 
     @property
-    def malformed(self) -> int:
+    def unreadable(self) -> Unreadable:
         """Records that could not be understood and were left out."""
-        return self._snapshot.malformed
+        return self._snapshot.unreadable
 
     def subscribe(self, callback: Callable[[], None]) -> None:
         """Has `callback` called in the event loop after every batch of records that was read."""

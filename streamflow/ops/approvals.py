@@ -18,12 +18,13 @@ from streamflow.engine.commands import Decide
 from streamflow.engine.transitions import Transition
 from streamflow.errors import Rejected
 from streamflow.kafka.topics import RUNS, topic_name
+from streamflow.ops.history import transitions
 from streamflow.ops.reading import Progress, Reading
 from streamflow.ops.requests import new_id
 from streamflow.ops.starts import check_schema
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
-from streamflow.wire.transitions import decode_transition
+from streamflow.wire.unreadable import Unreadable
 
 Decision = Literal["approved", "rejected"]
 DECISIONS: dict[str, Decision] = {"approved": "approved", "rejected": "rejected"}
@@ -59,6 +60,7 @@ class Approvals:
         self._open: dict[tuple[str, str], OpenApproval] = {}
         # the last seq taken of a run that has open ones: what was asked again is no copy
         self._seen: dict[str, int] = {}
+        self.unreadable = Unreadable(RUNS)
         self._at: dict[int, int] = {}
         self._lock = threading.Lock()
 
@@ -111,7 +113,8 @@ class Approvals:
     def _take_record(self, record: Record) -> None:
         # Most transitions are about something else; their values need not be decoded.
         if any(name == "ce_type" and value in _TYPES for name, value in record.headers):
-            self.take(decode_transition(record.value or b"", record.headers))
+            for transition in transitions([record], self.unreadable):
+                self.take(transition)
 
 
 def open_approval(history: Iterable[Transition], run: str, step: str) -> OpenApproval:

@@ -68,23 +68,22 @@ def published_operations(log: Snapshot) -> list[OperationSpec]:
 
 
 def published_definitions(log: Snapshot) -> list[ChildSpec]:
-    """Every published version that is not retired, by name, and as it was published."""
-    served = [
-        (record.offset, *key, record.sha)
-        for key, record in log.versions.items()
-        if not record.retired and record.sha in log.contents
-    ]
+    """Every published version that is not retired, by name, and as it was published. One that cannot be read is left
+    out."""
     found: list[ChildSpec] = []
-    for _, name, version, sha in sorted(served):  # a definition comes after those that it starts
-        spec = child_of(log.contents[sha][0], sha, Catalog(definitions=found))
-        newest = name in log.names and log.names[name].version == version
+    for one in sorted(log.served(), key=lambda one: one.record.offset):  # a definition comes after those that it starts
+        spec = _child_spec(one.definition, one.record.sha, Catalog(definitions=found))
+        newest = one.name in log.names and log.names[one.name].version == one.version
         found.append(spec if newest else spec.model_copy(update={"starts_by": []}))
     return sorted(found, key=lambda spec: spec.name)
 
 
 def child_of(content: bytes, sha: str, catalog: Catalog) -> ChildSpec:
     """How another definition names the one in `content`; `catalog` has the definitions that it starts."""
-    definition, _ = read_content(content)
+    return _child_spec(read_content(content)[0], sha, catalog)
+
+
+def _child_spec(definition: Definition, sha: str, catalog: Catalog) -> ChildSpec:
     return ChildSpec(
         name=definition.name,
         version=definition.version,

@@ -24,8 +24,8 @@ from streamflow.ops.reading import Reading
 from streamflow.ops.requests import Answer, producer, refusal
 from streamflow.ops.requests import append as append_command
 from streamflow.settings import Settings
-from streamflow.wire.codec import DecodeError
 from streamflow.wire.transitions import decode_transition
+from streamflow.wire.unreadable import UNREADABLE, Unreadable
 
 _log = structlog.get_logger(__name__)
 
@@ -68,6 +68,7 @@ class Exchange:
         self._answered: OrderedDict[str, Answering] = OrderedDict()
         self._asked = 0.0
         self._decoder = msgspec.json.Decoder(_Caused)
+        self._unreadable = Unreadable(RUNS)
 
     def ask(self, command: Command, *, key: str, partition: int, for_s: float) -> Answering:
         """Appends `command` to `partition` under the business key `key`, and what will become of it: as `expect`. Waits
@@ -180,13 +181,8 @@ class Exchange:
                 cause = self._decoder.decode(record.value or b"").cause
                 if cause in self._waiting:
                     heard.setdefault(cause, []).append(decode_transition(record.value or b"", record.headers))
-            except (msgspec.DecodeError, DecodeError) as error:
-                _log.warning(
-                    "transition_unreadable",
-                    partition=record.partition,
-                    offset=record.offset,
-                    error=type(error).__name__,
-                )
+            except UNREADABLE as error:
+                self._unreadable.skip(record.partition, record.offset, error)
         return heard
 
     def _take_letters(self, dead: Reading) -> None:

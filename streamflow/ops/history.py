@@ -19,6 +19,7 @@ from streamflow.ops.steps import OPEN, StepProgress, progress_of, take
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 from streamflow.wire.transitions import decode_transition
+from streamflow.wire.unreadable import UNREADABLE, Unreadable
 
 Status = Literal["open", "parked", "completed", "failed", "cancelled"]
 END_S = 2.0  # for the end of a run to be in `runs`, once the engine has refused a command because of it
@@ -108,6 +109,7 @@ class Runs:
 
     def __init__(self) -> None:
         self.by_id: dict[str, RunSummary] = {}
+        self.unreadable = Unreadable(RUNS)
 
     def take(self, transition: Transition) -> RunSummary | None:
         """The run's summary after `transition`; None for a copy."""
@@ -151,17 +153,23 @@ def open_runs(
     return Reading(settings, topic_name(settings, RUNS), partitions, start)
 
 
-def transitions(records: Iterable[Record]) -> Iterator[Transition]:
-    """The transitions in records of `runs`. Raises DecodeError for a record that is none."""
+def transitions(records: Iterable[Record], unreadable: Unreadable | None = None) -> Iterator[Transition]:
+    """The transitions in records of `runs`. A record that is none is skipped, and counted in `unreadable`."""
+    skipped = unreadable or Unreadable(RUNS)
     for record in records:
-        yield decode_transition(record.value or b"", record.headers)
+        try:
+            transition = decode_transition(record.value or b"", record.headers)
+        except UNREADABLE as error:
+            skipped.skip(record.partition, record.offset, error)
+        else:
+            yield transition
 
 
 def read_runs(settings: Settings, *, key: str | None = None, progress: Progress | None = None) -> Runs:
     """All runs that the topic tells of, or those in the partition of `key`."""
     runs = Runs()
     with open_runs(settings, key=key) as reading:
-        for transition in transitions(reading.to_end(progress)):
+        for transition in transitions(reading.to_end(progress), runs.unreadable):
             runs.take(transition)
     return runs
 

@@ -18,7 +18,6 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from streamflow.definition.content import read_content
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot
@@ -123,10 +122,8 @@ def _ended(offset: int, metadata: str) -> int:
 def source_topics(log: Snapshot) -> set[str]:
     """The topics that ingress reads: those of the events that versions in use start by or wait for."""
     topics: set[str] = set()
-    for record in log.versions.values():
-        if record.retired or record.sha not in log.contents:
-            continue
-        definition, _ = read_content(log.contents[record.sha][0])
+    for served in log.served():
+        definition = served.definition
         waited = {clause.event for step in definition.steps if step.wait is not None for clause in step.wait.events}
         for name in waited | {trigger.event for trigger in definition.on}:
             binding = log.bindings.get(name)

@@ -20,12 +20,12 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.connection import confluent_producer_config
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, RUNS, topic_name
 from streamflow.ops.dead_letters import facts_of
-from streamflow.ops.history import explain_refusal
+from streamflow.ops.history import explain_refusal, transitions
 from streamflow.ops.reading import Reading
 from streamflow.settings import Settings
 from streamflow.wire.codec import encode_command
 from streamflow.wire.decoding import Record
-from streamflow.wire.transitions import decode_transition
+from streamflow.wire.unreadable import Unreadable
 
 ANSWER_S = 10.0
 _DELIVERY_S = 20.0
@@ -59,12 +59,13 @@ def ask(settings: Settings, command: Command, *, key: str, partition: int, timeo
         offset = append(settings, producer(settings), command, key, partition)
         deadline = time.monotonic() + timeout_s
         found: list[Transition] = []
+        unreadable = Unreadable(RUNS)
         while True:
             for letter in dead.follow(0.0):
                 named, place, rejected = refusal(settings, letter)
                 if named == command.id or place == (str(partition), str(offset)):
                     raise explain_refusal(settings, getattr(command, "run", ""), rejected)
-            told = (decode_transition(record.value or b"", record.headers) for record in runs.follow(_SETTLE_S))
+            told = transitions(runs.follow(_SETTLE_S), unreadable)
             heard = [transition for transition in told if transition.cause == command.id]
             found += heard
             if found and not heard:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamflow.definition.catalog import Catalog
-from streamflow.definition.content import read_content
 from streamflow.definition.model import Definition
 from streamflow.engine.commands import DefinitionRef, Event, StartRun
 from streamflow.errors import Rejected
@@ -47,8 +46,8 @@ def request(
             "id_too_long", f"expected a key and an id of at most {_LONGEST_NAME} bytes but one is longer; do shorten it"
         )
     name, version, sha = _published(log, reference)
-    content, offset = log.contents[sha]
-    stands_for = _checked(*read_content(content), event, data)
+    stands_for = _checked(*log.read_version(name, version), event, data)
+    _, offset = log.contents[sha]
     command_id = f"request/{id}" if id is not None else new_id()
     command = StartRun(
         id=command_id,

@@ -15,18 +15,18 @@ from typing import Protocol
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
-from pydantic import ValidationError
 
 from streamflow.core.event_router import readable
 from streamflow.definition.catalog import Binding
 from streamflow.definition.compile import plan_of
 from streamflow.definition.content import read_content
 from streamflow.engine.match import Published
-from streamflow.errors import DefinitionError, OperationError
+from streamflow.errors import OperationError
 from streamflow.kafka.connection import aiokafka_config, stop_consumer
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.topics import DEFINITIONS, topic_name
 from streamflow.settings import Settings
+from streamflow.wire.unreadable import UNREADABLE
 
 log = structlog.get_logger(__name__)
 
@@ -151,7 +151,7 @@ class PublishedVersions:
                 at=content[1],
                 newest=False,
             )
-        except (ValueError, ValidationError, DefinitionError) as error:
+        except UNREADABLE as error:
             log.error(
                 "version_unusable",
                 definition=name,

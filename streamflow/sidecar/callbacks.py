@@ -16,7 +16,6 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from streamflow.definition.catalog import OperationSpec
-from streamflow.definition.content import read_content
 from streamflow.engine.commands import CompleteAttempt, FailAttempt
 from streamflow.engine.depth import deeper, may_be_deeper
 from streamflow.engine.transitions import AttemptFailed, AttemptSucceeded, Transition
@@ -130,9 +129,7 @@ class Contracts:
             record = published.versions.get(version)
             if record is None or record.sha not in published.contents:
                 return None
-            self._known[version] = {
-                spec.name: spec for spec in read_content(published.contents[record.sha][0])[1].operations
-            }
+            self._known[version] = {spec.name: spec for spec in published.read_version(*version)[1].operations}
         return self._known[version].get(callback.operation)
 
 

@@ -69,7 +69,7 @@ def decode_transition(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Tra
     try:
         raw = _raw.decode(value)
         data: Any = msgspec.convert(raw.data, fact)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
         raise DecodeError(
             "bad_transition", "expected a transition but the value is none; only the engine writes this topic"
         ) from error

@@ -55,7 +55,7 @@ def test_what_is_published_is_read_by_a_fresh_reader(topics: Settings) -> None:
             assert log.events == {"loan.requested": {"name": "loan.requested"}}
             assert log.bindings["loan.requested"].topics == ["loans"]
             assert log.position > published.acknowledged
-            assert log.malformed == 0
+            assert log.unreadable.count == 0
 
     asyncio.run(check())
     assert published.sha == hashlib.sha256(LOAN).hexdigest()
@@ -356,7 +356,7 @@ def test_records_that_cannot_be_understood_are_counted_and_passed_over(topics: S
 
     async def check() -> None:
         async with following(topics) as log:
-            assert log.malformed == len(strange) - 1
+            assert log.unreadable.count == len(strange) - 1
             assert log.names == {"loan": NameRecord("1", published.sha)}
 
     asyncio.run(check())

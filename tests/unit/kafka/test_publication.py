@@ -130,7 +130,7 @@ def test_a_binding_that_cannot_be_understood_is_left_out(memory_log: MemoryLog) 
     log.read(b"binding/paid", b'{"topics": []}', 1)
     log.read(b"binding/placed", b'{"topics": ["no topic"]}', 2)
 
-    assert log.malformed == 2
+    assert log.unreadable.count == 2
     assert log.bindings == {"paid": Binding(topics=["payments"], bound_ms=3)}
     log.read(b"binding/paid", None, 3)
     assert log.bindings == {}
