@@ -56,7 +56,7 @@ def outputs_of(decision: Decision, record: Record, trace: str | None, place: Pla
             outputs.append(letter_output(rejection(record, effect)))
         elif isinstance(effect, DeadLetter):
             letter = letters.dead_letter(
-                record, effect.reason, effect.message, "engine", limit_bytes=place.limits.record_bytes
+                record, effect.reason, effect.message, letters.ENGINE, limit_bytes=place.limits.record_bytes
             )
             outputs.append(letter_output(letter))
     return outputs

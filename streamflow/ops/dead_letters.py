@@ -8,7 +8,7 @@ from typing import Any
 from streamflow.kafka.topics import DEAD_LETTERS, topic_name
 from streamflow.ops.reading import Progress, Reading
 from streamflow.settings import Settings
-from streamflow.wire.dead_letter import PREFIX
+from streamflow.wire.dead_letter import OWN_PREFIXES, PREFIX
 from streamflow.wire.decoding import Record
 
 
@@ -24,9 +24,10 @@ def facts_of(letter: Record) -> dict[str, str]:
 
 def original_headers(letter: Record) -> dict[str, str]:
     """The headers of the record that became this dead letter."""
-    own = (PREFIX, "__streams.errors.")
     return {
-        name: (value or b"").decode("utf-8", "replace") for name, value in letter.headers if not name.startswith(own)
+        name: (value or b"").decode("utf-8", "replace")
+        for name, value in letter.headers
+        if not name.startswith(OWN_PREFIXES)
     }
 
 

@@ -24,8 +24,9 @@ from streamflow.ops.history import explain_refusal, transitions
 from streamflow.ops.reading import Reading
 from streamflow.settings import Settings
 from streamflow.wire.codec import encode_command
+from streamflow.wire.dead_letter import ENGINE
 from streamflow.wire.decoding import Record
-from streamflow.wire.unreadable import Unreadable
+from streamflow.wire.unreadable import UNREADABLE, Unreadable
 
 ANSWER_S = 10.0
 _DELIVERY_S = 20.0
@@ -112,11 +113,22 @@ def append(settings: Settings, made: Producer, command: Command, key: str, parti
     return int(answers[0][1].offset() or 0)
 
 
+def _state_of(text: str) -> dict[str, Any]:
+    """The state in a letter's header; nothing when it cannot be read."""
+    try:
+        found = msgspec.json.decode(text) if text else {}
+    except UNREADABLE:
+        found = {}
+    return found if isinstance(found, dict) else {}
+
+
 def refusal(settings: Settings, letter: Record) -> tuple[str | None, tuple[str, str] | None, Rejected]:
     """What a dead letter answers: the id of the command, or the (partition, offset) of its record in `commands`, and
-    the refusal."""
+    the refusal. Only letters of the engine answer anything."""
     facts = facts_of(letter)
-    state: dict[str, Any] = msgspec.json.decode(facts["state"]) if facts.get("state") else {}
+    if facts.get("stage") != ENGINE:
+        return None, None, Rejected("rejected", "no letter of the engine")
+    state = _state_of(facts.get("state", ""))
     code = facts.get("code") or facts.get("reason") or "rejected"
     place = (
         (facts.get("partition", ""), facts.get("offset", ""))

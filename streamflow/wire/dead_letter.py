@@ -1,9 +1,10 @@
 """The record of a dead letter: what could not be read or placed, with its original bytes, so that it can be looked at
 and sent again.
 
-The original key, value and headers come first and untouched; ours follow. A record that is too large is cut, and says
-so. A sender of the original strips headers that begin with `streamflow.dlq.` or `__streams.errors.`. Messages never
-hold payloads.
+The original key, value and headers come first; ours follow. Original headers with a name of ours are renamed
+(`original.streamflow.dlq.reason`): what begins with `streamflow.dlq.` or `__streams.errors.` is Streamflow's word, and
+no producer of a source can put words into its mouth. A record that is too large is cut, and says so. A sender of the
+original strips our headers. Messages never hold payloads.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import NamedTuple
 from streamflow.wire.decoding import Headers, Record
 
 PREFIX = "streamflow.dlq."
+OWN_PREFIXES = (PREFIX, "__streams.errors.")
+RENAMED = "original."
+ENGINE = "engine"  # the stage whose letters answer commands
 KEPT_BYTES = 65_536  # of a value that is too large
 KEPT_KEY_BYTES = 1024
 # of our own headers beside a whole record: batches have room for that much, and the state of a large run may be more
@@ -68,7 +72,7 @@ def dead_letter(
     }
     if topic_id:
         own[f"{PREFIX}topic_id"] = topic_id
-    key, value, headers = record.key, record.value, tuple(record.headers)
+    key, value, headers = record.key, record.value, tuple(map(_original, record.headers))
     size = len(key or b"") + len(value or b"") + sum(len(name) + len(content or b"") for name, content in headers)
     if size > limit_bytes or size + sum(len(name) + len(text) for name, text in own.items()) > limit_bytes + OWN_BYTES:
         own[f"{PREFIX}truncated"] = "true"
@@ -78,3 +82,9 @@ def dead_letter(
     if key is None and value is None:
         value = b""  # the clients refuse to send neither
     return DeadLetter(key, value, headers + tuple((name, text.encode()) for name, text in own.items()))
+
+
+def _original(header: tuple[str, bytes]) -> tuple[str, bytes]:
+    """A header of the original, under a name that is none of ours."""
+    name, value = header
+    return (RENAMED + name, value) if name.startswith(OWN_PREFIXES) else header

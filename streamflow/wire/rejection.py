@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from streamflow.engine.effects import RecordRejection
-from streamflow.wire.dead_letter import DeadLetter, dead_letter
+from streamflow.wire.dead_letter import ENGINE, DeadLetter, dead_letter
 from streamflow.wire.decoding import Record
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -19,7 +19,7 @@ def rejection(record: Record, effect: RecordRejection) -> DeadLetter:
         record,
         "rejected",
         effect.message,
-        "engine",
+        ENGINE,
         command=effect.command_id,
         code=effect.code,
         run=effect.run,
