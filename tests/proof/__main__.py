@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import json
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -141,12 +142,13 @@ def main() -> int:
         return 1
     log = loans.real_log()
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="streamflow-proof-") as temporary:
-        folder = asked.keep or Path(temporary)
-        with EmbeddedBroker(folder / "broker") as broker:
-            for run in range(asked.runs):
-                seed = asked.seed + run
-                rows += [prove(name, seed, broker, log, folder / f"{name}-{seed}") for name in asked.only or SCENARIOS]
+    folder = asked.keep or Path(tempfile.mkdtemp(prefix="streamflow-proof-"))
+    with EmbeddedBroker(folder / "broker") as broker:
+        for run in range(asked.runs):
+            seed = asked.seed + run
+            rows += [prove(name, seed, broker, log, folder / f"{name}-{seed}") for name in asked.only or SCENARIOS]
+    if asked.keep is None and all(row.ok for row in rows):  # what failed is to be looked at
+        shutil.rmtree(folder)
     if product:
         for row in rows:
             append(file_of(product), product, "proof", asdict(row) | {"ok": row.ok})

@@ -110,7 +110,7 @@ def _all_up(world: World, workers: Sequence[Worker]) -> bool:
     """Whether each, since its last start, has been given its share."""
     world.check()
     given = {"engine": '"partitions_assigned"', "tasks": '"lane_assigned"', "ingress": '"sources_assigned"'}
-    return all(given[worker.kind] in worker.log.read_text().rpartition('"worker_started"')[2] for worker in workers)
+    return all(worker.said(given[worker.kind]) for worker in workers)
 
 
 def _kill_broker(case: Case) -> None:

@@ -71,6 +71,7 @@ class Worker:
         self.state = folder / name
         self.log = folder / f"{name}.log"
         self.restarts = 0
+        self._log_start = 0  # bytes of the log before the last start
         self._environment = {
             **os.environ,
             **environment,
@@ -89,6 +90,7 @@ class Worker:
             raise RuntimeError(f"{self.name} is running already")
         command = [sys.executable, "-m", "streamflow.cli.main", "worker", self.kind, *self.options]
         with self.log.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 command,
                 env=self._environment,
@@ -98,6 +100,10 @@ class Worker:
                 preexec_fn=_die_with_parent,
             )
         return self
+
+    def said(self, text: str) -> bool:
+        """Whether it has logged `text` since its last start."""
+        return text.encode() in self.log.read_bytes()[self._log_start :]
 
     def check(self) -> None:
         """Raises Failed when it ended by itself."""
