@@ -22,17 +22,20 @@ from streamflow.engine.overlay import META, Store, decode_record
 from streamflow.engine.state import OWN
 from streamflow.errors import EngineFault, OperationError
 from streamflow.kafka.connection import stop_consumer
+from streamflow.runtime.log_ends import LogEnds
 
 log = structlog.get_logger()
 POSITION = f"{META}changelog"  # the next offset of the changelog that the store lacks
 WRITTEN = f"{META}written_ms"  # when the store was last written
 TOPIC_ID = f"{META}topic_id"  # of the changelog; another id is another changelog
+UNMARKED = f"{META}unmarked"  # key of the record in a transaction that is only there to be aborted
 _CHUNK_BYTES = 4_000_000
 _POLL_MS = 20  # short: a poll that finds only the marks of transactions moves the position but does not return
 REQUEST_BYTES = 2 << 20  # more than the largest record with its mark
 # then the broker ends it, so waiting longer is in vain; aiokafka would, for ever when it lost a connection in the
 # middle
 TRANSACTION_S = 30.0
+MARKED_S = 10.0  # for the marks of an aborted transaction
 STOP_S = 2.0  # for a producer's last records
 
 
@@ -93,6 +96,7 @@ class Changelog:
         try:
             await consumer.start()
             consumer.assign([self._tp])
+            await self._abort_unmarked(consumer)
             while True:
                 began = self._clock()
                 count = await self._restore_once(consumer, store)
@@ -107,6 +111,53 @@ class Changelog:
                 store.clear()
         finally:
             await stop_consumer(consumer)
+
+    async def _abort_unmarked(self, consumer: AIOKafkaConsumer) -> None:
+        """Abort what an earlier owner's transaction has left in this partition without an end.
+
+        The fence has ended every transaction, as the broker says. But a broker that comes back from a long pause may
+        complete an abort without marking it in this partition (Kafka 4.3.1: `CompleteAbort` in its log of transactions
+        a millisecond after `PrepareAbort`, and no marker here). Readers would take those records for a part of the next
+        transaction that is committed. One that is aborted marks them: nobody else writes here.
+
+        Raises OperationError (`changelog_open`) when the end stays open."""
+        if await self._open_records(consumer) == 0:
+            return
+        producer = self._fenced()
+        await producer.begin_transaction()
+        await (await self._send(producer, [(UNMARKED, None)]))[0]
+        await producer.abort_transaction()
+        deadline = time.monotonic() + MARKED_S
+        while (left := await self._open_records(consumer)) and time.monotonic() < deadline:
+            await asyncio.sleep(_POLL_MS / 1000)  # the broker answers before it has written the marks
+        log.warning(
+            "unmarked_transaction_aborted",
+            topic=self._tp.topic,
+            partition=self._tp.partition,
+            left=left,
+            consequence="records of a checkpoint that was never committed stay unread",
+        )
+        if left:
+            raise OperationError(
+                "changelog_open",
+                f"The changelog has {left} records of a transaction without an end, after the fence. The partition is "
+                "opened again.",
+                topic=self._tp.topic,
+                partition=self._tp.partition,
+            )
+
+    async def _open_records(self, consumer: AIOKafkaConsumer) -> int:
+        """How many offsets lie behind the last stable one."""
+        stable = (await consumer.end_offsets([self._tp]))[self._tp]
+        ends = await LogEnds(consumer).ends([self._tp])
+        if self._tp not in ends:
+            raise OperationError(
+                "changelog_unreadable",
+                "The broker did not say where the changelog ends. The partition is opened again.",
+                topic=self._tp.topic,
+                partition=self._tp.partition,
+            )
+        return max(0, ends[self._tp] - int(stable))
 
     async def _restore_once(self, consumer: AIOKafkaConsumer, store: Store) -> int:
         end = (await consumer.end_offsets([self._tp]))[self._tp]
@@ -182,11 +233,7 @@ class Changelog:
 
         A transaction that failed is left open: aborting it would wait for a broker that may be away, and the next
         owner's fence ends it."""
-        producer = self._producer
-        if producer is None:
-            raise OperationError(
-                "not_fenced", "expected a fenced changelog but it is not open; open the partition first"
-            )
+        producer = self._fenced()
         try:
             async with asyncio.timeout(TRANSACTION_S):
                 position = await self._commit(producer, batches, applied)
@@ -199,6 +246,13 @@ class Changelog:
                 partition=self._tp.partition,
             ) from error
         return self._meta(position)
+
+    def _fenced(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            raise OperationError(
+                "not_fenced", "expected a fenced changelog but it is not open; open the partition first"
+            )
+        return self._producer
 
     async def _commit(self, producer: AIOKafkaProducer, batches: Sequence[Batch], applied: int) -> int:
         """The position behind the transaction.

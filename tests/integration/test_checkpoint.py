@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
@@ -210,6 +211,48 @@ def test_a_transaction_that_an_owner_left_open_holds_up_no_restore_and_is_not_in
         assert cutter.restore(other) == 1
     assert cutter.contents("other") == {b"a": b"1"}
     del foreign
+
+
+def test_a_transaction_that_the_broker_ended_without_a_mark_is_in_no_state(cutter: Cutter) -> None:
+    """What a broker left that was paused for 30 s: an abort that is complete, and no marker in the partition."""
+    tp = TopicPartition(topic_name(cutter.settings, STATE), 1)
+
+    async def leave_records(changelog: Changelog) -> None:
+        producer = changelog._fenced()
+        await producer.begin_transaction()
+        producer._txn_manager._txn_partitions.add(tp)  # so the coordinator never hears of the partition
+        await (await changelog._send(producer, [("run/stray", b"{}")]))[0]
+
+    with unverified_transactions(cutter.settings), cutter.store() as store:
+        cutter.write(store, {OWN: encode_record(PartitionState(applied=1)), "run/a": b"{}"})
+        cutter.run(leave_records)
+
+    with cutter.store("other") as store:
+        cutter.run(lambda changelog: changelog.restore(store))
+        assert store.get("run/a") == b"{}"
+        cutter.write(store, {"run/b": b"{}"})
+        assert store.get("run/stray") is None
+    state = cutter.stranger.state()[1]
+    assert {b"run/a", b"run/b"} <= state.keys()
+    assert b"run/stray" not in state
+
+
+@contextmanager
+def unverified_transactions(settings: Settings) -> Iterator[None]:
+    """A broker that takes records of a transaction for a partition that is no part of it."""
+    set_broker_config(settings, {"transaction.partition.verification.enable": "false"})
+    try:
+        yield
+    finally:
+        set_broker_config(settings, {"transaction.partition.verification.enable": "true"})
+
+
+def set_broker_config(settings: Settings, config: Mapping[str, str]) -> None:
+    entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in config.items()]
+    resource = ConfigResource(ResourceType.BROKER, "1", incremental_configs=entries)
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers or ""})
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(30)
 
 
 def test_half_a_restore_is_begun_again(cutter: Cutter) -> None:
