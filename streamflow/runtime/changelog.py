@@ -127,9 +127,12 @@ class Changelog:
         await producer.begin_transaction()
         await (await self._send(producer, [(UNMARKED, None)]))[0]
         await producer.abort_transaction()
-        deadline = time.monotonic() + MARKED_S
-        while (left := await self._open_records(consumer)) and time.monotonic() < deadline:
-            await asyncio.sleep(_POLL_MS / 1000)  # the broker answers before it has written the marks
+        left = 0
+        for _ in range(int(MARKED_S * 1000 / _POLL_MS)):  # the broker answers before it has written the marks
+            left = await self._open_records(consumer)
+            if not left:
+                break
+            await asyncio.sleep(_POLL_MS / 1000)
         log.warning(
             "unmarked_transaction_aborted",
             topic=self._tp.topic,
