@@ -16,7 +16,7 @@ from streamflow.engine.commands import Command
 from streamflow.engine.transitions import Transition
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.publication import is_registration_new
+from streamflow.kafka.registration import is_registration_new
 from streamflow.operations.plugin import Registration
 from streamflow.ops.approvals import Approvals, OpenApproval
 from streamflow.ops.history import partition_of_known_run

@@ -25,6 +25,7 @@ from streamflow.engine.commands import REVISION
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
 from streamflow.kafka.definitions import Approval, Snapshot, require_environment
+from streamflow.kafka.registration import is_registration_new
 from streamflow.kafka.topic_ends import topic_ends
 from streamflow.kafka.topics import DEFINITIONS, is_own, own_prefixes, topic_name
 from streamflow.settings import Settings
@@ -203,20 +204,6 @@ def register_operation(
 
     _, offsets = write(settings, records)
     return Recorded(name, max(offsets.values(), default=None))
-
-
-def is_registration_new(
-    name: str, known: Mapping[str, Any] | None, registration: Mapping[str, Any], *, replace: bool
-) -> bool:
-    """Whether a registration is to be written; False: the same is `known`. Raises Rejected (`operation_registered`)
-    if another one is known and not to be replaced."""
-    if known is not None and known != registration and not replace:
-        raise Rejected(
-            "operation_registered",
-            f"Another plugin is registered as {name}: its contract or its address differs. Choose another name, or "
-            "replace it: `operations register --replace`, or `POST /api/v1/operations?replace=true`.",
-        )
-    return known != registration
 
 
 def unregister_operation(settings: Settings, *, name: str) -> Recorded:

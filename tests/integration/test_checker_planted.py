@@ -282,7 +282,7 @@ def test_calls_through_a_kill_keep_every_promise_and_one_that_the_ledger_does_no
     engine.stop()
     told = ledger_of(ledger.log)
     with sidecar(lanes) as api:
-        report = verdict(lanes, ledger=told, api=f"{api}/runs/{{run}}/transitions", api_token="secret")
+        report = verdict(lanes, ledger=told, api=f"{api}/api/v1/runs/{{run}}/transitions", api_token="secret")
     assert report.ok, report.table()
     assert report.findings["api-agrees"].looked == 3
     assert {name: report.findings[name].looked for name in ("one-result", "calls-sent", "ledger-complete")} == {

@@ -87,7 +87,7 @@ def test_a_registered_plugin_comes_to_workers_changes_and_goes(topics: Settings)
         try:
             for registration in (SCORE, SCORE | {"spec": {"name": "fraud.score", "timeout": "3s"}}):
                 recorded = await asyncio.to_thread(
-                    register_operation, topics, name="fraud.score", registration=registration
+                    register_operation, topics, name="fraud.score", registration=registration, replace=True
                 )
                 assert recorded.offset is not None
                 await log.wait_position(recorded.offset + 1, 10)
