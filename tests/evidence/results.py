@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent / "results"
 SEEDS, MIXED, SOAK_HOURS = 5, 30, 1.0  # what a complete set of evidence has at least
 
@@ -36,8 +37,9 @@ def file_of(product: str, folder: Path = FOLDER) -> Path:
 def append(path: Path, product: str, suite: str, result: Mapping[str, Any]) -> None:
     """Add one result of `suite` (faults, proof, soak, ...)."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps({"product": product, "suite": suite, **result}).replace(f"{ROOT}/", "")  # of this machine only
     with path.open("a") as out:
-        out.write(json.dumps({"product": product, "suite": suite, **result}) + "\n")
+        out.write(line + "\n")
 
 
 def read(paths: Iterable[Path]) -> list[dict[str, Any]]:
