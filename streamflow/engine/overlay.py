@@ -36,7 +36,7 @@ def encode_record(record: Any) -> bytes:
 
 def decode_record(key: str, value: bytes) -> Any:
     """The record that `value` is under `key`. Raises msgspec.DecodeError."""
-    return _DECODERS[key[: key.find("/")] if "/" in key else key].decode(value)
+    return _DECODERS[key.partition("/")[0]].decode(value)
 
 
 class Store(Protocol):

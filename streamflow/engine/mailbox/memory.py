@@ -41,8 +41,7 @@ class Found(NamedTuple):
 def find(builder: DecisionBuilder, mailbox: str, identity: str) -> Found | None:
     """What is remembered of the event with this identity, or None."""
     for memory in _KINDS:
-        starts_ms = (builder.memories.seen if memory == "seen" else builder.memories.trail).starts_ms
-        for start_ms in reversed(starts_ms):
+        for start_ms in reversed(_buckets(builder, memory).starts_ms):
             key = memory_key(memory, start_ms, mailbox, identity)
             record: Remembered | None = builder.get(key)
             if record is not None:
@@ -68,7 +67,7 @@ def sweep(builder: DecisionBuilder) -> None:
     """Forget records of the oldest bucket of each memory that is over, a few of them; what is needed moves into the
     bucket of now."""
     for memory in _KINDS:
-        buckets = builder.memories.seen if memory == "seen" else builder.memories.trail
+        buckets = _buckets(builder, memory)
         if not buckets.starts_ms or not _is_over(builder, memory, buckets.starts_ms[0]):
             continue
         prefix = memory_prefix(memory, buckets.starts_ms[0])
