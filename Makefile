@@ -87,6 +87,7 @@ evidence: $(READY) ## Whether the long tests held on the committed code: collect
 docs: $(READY) ## Write the documents that are made from code
 	$(BIN)/streamflow settings docs > docs/settings.md
 	$(BIN)/streamflow operations docs > docs/operations-reference.md
+	$(BIN)/streamflow definitions functions --markdown > docs/functions.md
 	$(BIN)/python -m streamflow.wire.schemas schemas
 
 format: $(READY) ## Format the code

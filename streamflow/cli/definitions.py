@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from streamflow.cli import definitions_import, definitions_simulate, output, sources
+from streamflow.cli import definitions_functions, definitions_import, definitions_simulate, output, sources
 from streamflow.cli.outline import outline
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
@@ -374,5 +374,6 @@ def _content(log: Snapshot, history: list[Transition]) -> tuple[Definition, Cata
     return log.read_content(sha, f"{first.definition}@{first.version}")
 
 
+definitions_functions.add_to(app)
 definitions_import.add_to(app)
 definitions_simulate.add_to(app)

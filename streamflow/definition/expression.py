@@ -120,7 +120,7 @@ def compile_expression(source: str, schemas: Mapping[str, Schema] = _NO_SCHEMAS)
     try:
         serialized = untyped().compile(source).serialize()
     except (RuntimeError, ValueError) as error:
-        raise DefinitionError(syntax_problems(str(error))) from None
+        raise DefinitionError(syntax_problems(str(error), source)) from None
     return Expression(source, Tree(serialized), schemas)
 
 

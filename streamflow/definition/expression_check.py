@@ -260,10 +260,11 @@ class ExpressionCheck:
         if misplaced:
             self._add(misplaced, at)
             return None
+        text = with_fields(source)
         try:
-            typed = self.types.environment(scope.kinds).compile(with_fields(source))
+            typed = self.types.environment(scope.kinds).compile(text)
         except (RuntimeError, ValueError) as error:
-            self._add(syntax_problems(str(error), lambda struct: self.types.properties.get(struct, ())), at)
+            self._add(syntax_problems(str(error), text, lambda struct: self.types.properties.get(struct, ())), at)
             return None
         tree = Tree(typed.serialize())
         returned = typed.return_type()

@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
+from streamflow.definition.functions import BY_NAME, forms, instead
 from streamflow.errors import Problem
 
 VARIABLES = ("event", "trigger", "steps", "errors", "item", "index", "run", "now")
 
 _MESSAGE = re.compile(r"ERROR: [^:]*:(-?\d+):(-?\d+): (.*)")
+_UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 _SIGNS = {
     "_&&_": "&&",
     "_||_": "||",
@@ -37,17 +39,58 @@ _KINDS = {
 }
 
 
-def syntax_problems(text: str, fields: Callable[[str], Iterable[str]] = lambda _struct: ()) -> list[Problem]:
-    """Problems for the text of a compile error. `fields` gives the property names of a message type; pointers are
-    empty."""
+def syntax_problems(
+    text: str, source: str = "", fields: Callable[[str], Iterable[str]] = lambda _struct: ()
+) -> list[Problem]:
+    """Problems for the text of a compile error. `source` is the expression; `fields` gives the property names of a
+    message type; pointers are empty."""
     found = _MESSAGE.findall(text) or [("1", "1", text.split("\n")[0])]
-    problems = [
-        _worded(message, _place(int(line), int(column)), fields)
-        for line, column, message in found
-        if "'*error*'" not in message
+    places = [(int(line), int(column), message) for line, column, message in found if "'*error*'" not in message]
+    lines = source.split("\n")
+    calls = [
+        (line, column)
+        for line, column, message in places
+        if _UNDECLARED.match(message) and _letter(lines, line, column) == "("
     ]
+    problems = [
+        _function_problem(match[1], _place(line, column))
+        if (match := _UNDECLARED.match(message)) and (line, column) in calls
+        else _worded(message, _place(line, column), fields)
+        for line, column, message in places
+        # the arguments of an unknown function may be names that it would bring along
+        if not (_UNDECLARED.match(message) and any(_is_inside(lines, call, (line, column)) for call in calls))
+    ]
+    unread = [problem for problem in problems if problem.code == "SF260"]
+    if unread:
+        return unread[:1]  # the others are its consequences
     # the compiler repeats itself; what comes after three is mostly a consequence
     return list(dict.fromkeys(problems))[:3]
+
+
+def _letter(lines: list[str], line: int, column: int) -> str:
+    return lines[line - 1][column - 1 : column] if 0 < line <= len(lines) and column > 0 else ""
+
+
+def _is_inside(lines: list[str], call: tuple[int, int], place: tuple[int, int]) -> bool:
+    """Whether `place` is between the bracket at `call` and its end. Brackets in texts count, too: the worst is a
+    problem more or less."""
+    if place <= call:
+        return False
+    between = "\n".join(lines[call[0] - 1 : place[0]])
+    end = len(between) - len(lines[place[0] - 1]) + place[1] - 1
+    part = between[call[1] - 1 : end]
+    return part.count("(") > part.count(")")
+
+
+def _function_problem(name: str, place: str) -> Problem:
+    if name in VARIABLES:
+        return Problem("SF261", "", f"`{name}` is a variable, not a function ({place}).", f"Write {name} without ().")
+    if name in BY_NAME:
+        fix = f"Write {forms(name.rpartition('.')[2])}."
+        return Problem("SF271", "", f"`{name}` is not called like that ({place}).", fix)
+    near = instead(name)
+    fix = f"Write {near}." if near else "docs/functions.md lists all functions."
+    return Problem("SF261", "", f"`{name}` is no function of expressions ({place}).", fix)
 
 
 def _place(line: int, column: int) -> str:
@@ -55,12 +98,9 @@ def _place(line: int, column: int) -> str:
 
 
 def _worded(message: str, place: str, fields: Callable[[str], Iterable[str]]) -> Problem:
-    if match := re.match(r"undeclared reference to '([^']*)'", message):
-        fix = (
-            f"The variables are {', '.join(VARIABLES)}; a text is written in quotes. docs/expressions.md lists the "
-            "functions."
-        )
-        return Problem("SF261", "", f"`{match[1]}` {place} is no variable or function of an expression.", fix)
+    if match := _UNDECLARED.match(message):
+        fix = f"The variables are {', '.join(VARIABLES)}; a text is written in quotes."
+        return Problem("SF261", "", f"`{match[1]}` is no variable of expressions ({place}).", fix)
     if match := re.match(r"undefined field '([^']*)' not found in struct '([^']*)'", message):
         return _no_field(property_name(match[1]), place, list(fields(match[2])))
     if match := re.match(r"found no matching overload for '([^']*)' applied to '([^']*)'", message):
@@ -68,17 +108,26 @@ def _worded(message: str, place: str, fields: Callable[[str], Iterable[str]]) ->
     if match := re.match(r"expression of type '([^']*)' cannot be the operand of a select operation", message):
         kind = _kind(match[1])
         fix = (
-            "Read one item of it, such as [0], or go through it with map."
+            "Read one item of it, such as [0], go through it with map, or count its items with size(x)."
             if kind == "a list"
             else "Read it alone, without a field."
         )
         return Problem("SF271", "", f"{kind} has no fields ({place}).", fix)
-    return Problem(
-        "SF260",
-        "",
-        f"the expression cannot be read {place}: {_detail(message)}.",
-        "Look for a missing bracket, quote or operator there.",
-    )
+    return Problem("SF260", "", f"the expression cannot be read {place}: {_detail(message)}.", _remedy(message))
+
+
+def _remedy(message: str) -> str:
+    if "reserved identifier: if" in message:
+        return "Write condition ? a : b."
+    if "token recognition error at: '= '" in message or "token recognition error at: '='" in message:
+        return "Write == to compare."
+    if "token recognition error at: '=" in message:
+        return "Write the names of a loop as its first arguments, such as list.map(item, item.count)."
+    if "token recognition error at: '&" in message or "token recognition error at: '|" in message:
+        return "Write && for and, || for or."
+    if match := re.match(r"reserved identifier: (\w+)", message):
+        return f"{match[1]} cannot be the name of a variable. Choose another one."
+    return "Look for a missing bracket, quote or operator there."
 
 
 def _detail(message: str) -> str:

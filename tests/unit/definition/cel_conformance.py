@@ -225,7 +225,7 @@ def run(case: Case) -> Outcome:
     except DefinitionError as error:
         return _refused(error.problems, wants_error)
     except (RuntimeError, ValueError) as error:
-        return _refused(syntax_problems(str(error)), wants_error)
+        return _refused(syntax_problems(str(error), source), wants_error)
     if case.one("check_only") == "true":
         return Outcome("passed")
     variables = {

@@ -190,7 +190,10 @@ def test_expressions_are_checked_against_the_schemas(source: str, code: str) -> 
         ("1 ++ 2", "at column 4: + is not expected there"),
         ("{'a' 1}", "at column 6: ':' is missing before '1'"),
         ("trigger.id +", "at column 13: it ends too early"),
-        ("foo(1)", "`foo` at column 4 is no variable or function"),
+        ("foo(1)", "`foo` is no function of expressions (at column 4)"),
+        ("foo + 1", "`foo` is no variable of expressions (at column 1)"),
+        ("now() > now", "`now` is a variable, not a function (at column 4)"),
+        ("size(1, 2)", "`size` is not called like that (at column 5)"),
         ("!trigger.id", "`!` does not take a text (at column 1)"),
         ("trigger.quantity && true", "`&&` does not take a whole number and true or false"),
         ("[1] + 1", "`+` does not take a list and a whole number"),
@@ -202,6 +205,27 @@ def test_expressions_are_checked_against_the_schemas(source: str, code: str) -> 
 )
 def test_an_expression_that_cannot_be_read_is_told_in_words_and_with_its_place(source: str, told: str) -> None:
     assert told in of_expression(source)[0].message
+
+
+@pytest.mark.parametrize(
+    ("source", "fix"),
+    [
+        ("trigger.lines.reduce(a, b, a + b.count)", "Write list.map(item, expression) and then sum()"),
+        ("reduce(a, b, trigger.lines)", "Write list.map(item, expression) and then sum()"),
+        ("len(trigger.lines)", "Write size(x)."),
+        ("trigger.id.toLowerCase()", "Write text.lowerAscii()."),
+        ("trigger.id.startWith('o')", "Write text.startsWith(part)."),
+        ("round(1.5)", "Write decimal.round(digits) or decimal.round(digits, mode) or math.round(x)."),
+        ("frobnicate(x, y)", "docs/functions.md lists all functions."),
+        ("if trigger.quantity > 1 then 2 else 3", "Write condition ? a : b."),
+        ("trigger.quantity = 1", "Write == to compare."),
+        ("trigger.quantity > 1 & true", "Write && for and, || for or."),
+        ("trigger.lines.map(l => l.count)", "such as list.map(item, item.count)."),
+    ],
+)
+def test_what_other_languages_call_it_is_one_problem_that_says_what_to_write(source: str, fix: str) -> None:
+    [problem] = of_expression(source)
+    assert fix in problem.fix
 
 
 @pytest.mark.parametrize(

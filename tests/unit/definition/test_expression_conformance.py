@@ -51,6 +51,11 @@ REFUSED = [
     ("timestamps/timestamp_selectors_tz/getDayOfYear", "SF265", "a time zone by name"),
     ("timestamps/timestamp_selectors_tz/getMinutes", "SF265", "a time zone by name"),
     ("type_deduction/functions/function_result_type", "SF261", "declares functions of its own"),
+    (
+        "type_deduction/type_parameters/multiple_parameters_generality_2",
+        "SF271",
+        "declares a function `sort` of its own",
+    ),
     ("type_deduction/type_parameters/multiple_parameters_", "SF261", "declares functions of its own"),
     ("network_ext/", "SF261", "functions on network addresses are not offered"),
     ("block_ext/", "SF26", "`cel.block` is what optimizers write, not authors"),
