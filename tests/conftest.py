@@ -20,6 +20,7 @@ from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.kafka.jars import cache_folder
 from streamflow.settings import Kafka, Settings, Topics
 from tests import servers
+from tests.codes import recorder
 from tests.servers.jetstream import NatsServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.s3proxy import ObjectStore
@@ -46,6 +47,12 @@ LONG = (
     "tests/integration/test_tasks.py",
     "tests/integration/test_drill.py",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Notes the codes that tests bring about, if asked (`make docs-codes`)."""
+    if folder := os.environ.get(recorder.VARIABLE):
+        config.pluginmanager.register(recorder.Recorder(Path(folder)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
