@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 TEST_PROCESSES := 3 # each has a Kafka of its own; they mostly wait
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers wheel demo example test test-full unit lint types model bench compare proof faults checker regressions mailbox soak evidence docs format lock clean
+.PHONY: help setup servers wheel demo example test test-full unit lint types model bench compare proof faults checker regressions mailbox fuzz soak evidence docs format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ regressions: $(READY) ## Play what an earlier revision did wrong there and here:
 mailbox: $(READY) ## Play operations against the specification of event delivery, and against the engine: [OPS=2000000] [SEED=1]
 	$(BIN)/python -m tests.model.mailbox.search --ops $(or $(OPS),2000000) --seed $(or $(SEED),1)
 	$(BIN)/python -m tests.model.mailbox.search --product --ops $(or $(OPS),2000000) --seed $(or $(SEED),1)
+
+fuzz: $(READY) ## Fuzz everything that reads what strangers write: [INPUTS=1000000] [SEED=1] [ONLY="expression workflow"]
+	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000) --seed $(or $(SEED),1) $(if $(ONLY),--only $(ONLY))
 
 soak: $(READY) ## Load for hours with kills, restores and compaction; slopes of memory, files and threads: [HOURS=1]
 	$(BIN)/python -m tests.faults.soak --hours $(or $(HOURS),1) $(if $(EVIDENCE),--evidence)

@@ -46,6 +46,7 @@ ERRORS = {
 _MAY_HIDE = frozenset({"errors", "item", "index"})
 _FIXED_ZONE = re.compile(r"UTC|[+-]?[0-9]{2}:[0-9]{2}")
 _MILLISECOND = 1_000_000  # nanoseconds
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_SCHEMAS: Mapping[str, Schema] = {}
 
 
@@ -117,6 +118,10 @@ def compile_expression(source: str, schemas: Mapping[str, Schema] = _NO_SCHEMAS)
     the JSON Schemas of variables: what they call an integer is read as one, also where it comes as 10.0.
 
     Raises DefinitionError with every problem found; pointers in it are empty."""
+    if _SURROGATE.search(source):
+        raise DefinitionError(
+            [Problem("SF260", "", "the expression has half of a surrogate pair.", "Write the letter.")]
+        )
     try:
         serialized = untyped().compile(source).serialize()
     except (RuntimeError, ValueError) as error:

@@ -1,7 +1,7 @@
-"""Notes every code that a test brings about, with its message: a pytest plugin, on where STREAMFLOW_RECORD_CODES names a
-folder.
+"""Notes every code that a test brings about, with its message: a pytest plugin.
 
-Only what happens in the test's own process is seen: unit tests, and commands that run in it.
+It is on where STREAMFLOW_RECORD_CODES names a folder. Only what happens in the test's
+own process is seen: unit tests, and commands that run in it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 from streamflow.definition.plan import ExpressionError
 from streamflow.engine.evaluation import ParkStep
-from streamflow.errors import DefinitionError, Problem, StreamflowError
+from streamflow.errors import DefinitionError, StreamflowError
 
 VARIABLE = "STREAMFLOW_RECORD_CODES"
 
@@ -31,7 +31,7 @@ class Recorder:
         self.test = ""
         for kind in (StreamflowError, ExpressionError, ParkStep):
             self._watch(kind, lambda made: self.note(made.code, getattr(made, "message", str(made))))
-        self._watch(DefinitionError, lambda made: [self._problem(problem) for problem in made.problems])
+        self._watch(DefinitionError, self._problems)
 
     def note(self, code: str, message: str) -> None:
         """Writes the code once for each test."""
@@ -40,8 +40,9 @@ class Recorder:
             self._file.write(json.dumps({"code": code, "message": message, "test": self.test}) + "\n")
             self._file.flush()
 
-    def _problem(self, problem: Problem) -> None:
-        self.note(problem.code, f"{problem.message} {problem.fix}".strip())
+    def _problems(self, error: DefinitionError) -> None:
+        for problem in error.problems:
+            self.note(problem.code, f"{problem.message} {problem.fix}".strip())
 
     def _watch(self, kind: type[Any], then: Callable[[Any], Any]) -> None:
         made = kind.__init__

@@ -1,0 +1,141 @@
+"""What is fuzzed: a function of bytes for each target, and what it may raise.
+
+Imported once plainly, by the unit tests that play the corpus, and once instrumented, by the fuzzer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from streamflow.definition.check import check
+from streamflow.definition.content import read_content
+from streamflow.definition.duration import parse_ms
+from streamflow.definition.evaluator.times import parse_timestamp
+from streamflow.definition.expression import compile_expression
+from streamflow.definition.plan import ExpressionError
+from streamflow.definition.syntax import parse_catalog, parse_definition
+from streamflow.errors import DefinitionError, OperationError, Rejected
+from streamflow.importing.workflow import import_workflow
+from streamflow.operations.address import parse_url
+from streamflow.operations.callbacks import read_answer, read_token
+from streamflow.operations.plugin import read_record
+from streamflow.simulation.scenarios import parse_scenarios
+from streamflow.wire.codec import DecodeError, decode_command
+from streamflow.wire.decoding import Record, decode_json
+from streamflow.wire.extraction import TopicReader
+from streamflow.wire.lane_position import decode_position
+from streamflow.wire.tasks import decode_task, read_source
+from streamflow.wire.transitions import decode_transition
+from streamflow.wire.unclaimed import TYPE, decode_unclaimed
+from streamflow.wire.unreadable import UNREADABLE
+
+FOUND = Path(__file__).with_name("found")  # a folder for each target
+_REFUSALS = (DefinitionError, Rejected, OperationError, DecodeError)
+_EVENT = {"id": "o-7", "n": 3, "x": 1.5, "at": "2026-01-31T08:30:00Z", "tags": ["a", "b"], "who": {"name": "Ada"}}
+_CATALOG = """
+events:
+  - {name: a, topics: [t], match: {path: type, equals: a}, id: {path: id}, time: {path: at}, key: {path: k}}
+  - {name: b, topics: [t], match: {header: kind, equals: b}, id: {header: x-id}}
+  - {name: c, topics: [t], match: {expr: has(event.k) && event.k == 'c'}}
+  - {name: d.happened, topics: [t], schema: {type: object, required: [n], properties: {n: {type: integer}}}}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One reader of strangers' bytes."""
+
+    name: str  # also the folder of its seeds
+    play: Callable[[bytes], Any]
+    may_raise: tuple[type[BaseException], ...]
+    share: int  # of all inputs, in hundredths
+    longest: int = 4096  # bytes of one input
+
+    def survives(self, data: bytes) -> None:
+        """Plays one input. Raises what the target may not raise."""
+        try:
+            self.play(data)
+        except self.may_raise:
+            pass
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+@cache
+def _reader() -> TopicReader:
+    return TopicReader(enumerate(parse_catalog(_CATALOG).events), compile_expression)
+
+
+def _source_record(data: bytes) -> None:
+    """Lines `name: value` are headers, up to an empty line; the key is the header `key`; what follows is the value."""
+    head, _, value = data.partition(b"\n\n")
+    headers = [
+        (name.decode("latin-1"), text)
+        for name, colon, text in (line.partition(b": ") for line in head.split(b"\n"))
+        if colon
+    ]
+    record = Record("t", 0, 7, 1_770_000_000_000, dict(headers).get("key"), value or None, tuple(headers))
+    occurrences, refusals = _reader().read(record, "topic-id")
+    assert all(isinstance(refusal.reason, str) and refusal.reason for refusal in refusals)
+    assert all(isinstance(occurrence, tuple) for occurrence in occurrences)
+
+
+def _definition(data: bytes) -> None:
+    check(parse_definition(_text(data)), parse_catalog(_CATALOG))
+
+
+def _expression(data: bytes) -> None:
+    compile_expression(_text(data)).evaluate({"event": _EVENT, "trigger": _EVENT})
+
+
+def _plugin(data: bytes) -> None:
+    value = decode_json(data)
+    if isinstance(value, dict):
+        read_record(value)
+
+
+def _transition(data: bytes) -> None:
+    kind, _, value = data.partition(b"\n")
+    decode_transition(value, [("ce_type", kind), ("ce_id", b"r/1")])
+
+
+def _small(data: bytes) -> None:
+    """Short texts that people and servers send: each reader gets the same one."""
+    text = _text(data)
+    parse_timestamp(text)
+    read_source(text)
+    decode_position(7, text)
+    for read in (parse_ms, parse_url, lambda token: read_token("a-secret-of-ours-0123456789abcdef", token, 0)):
+        try:
+            read(text)
+        except (ValueError, *_REFUSALS):
+            pass
+
+
+TARGETS: tuple[Target, ...] = (
+    Target(name="source-record", play=_source_record, may_raise=(), share=30),
+    Target(name="command", play=decode_command, may_raise=(DecodeError,), share=10),
+    Target(name="task", play=decode_task, may_raise=(DecodeError,), share=5),
+    Target(name="transition", play=_transition, may_raise=(DecodeError,), share=5),
+    Target(
+        name="unclaimed",
+        play=lambda data: decode_unclaimed(data, [("ce_type", TYPE.encode())]),
+        may_raise=(DecodeError,),
+        share=5,
+    ),
+    Target(name="answer", play=read_answer, may_raise=_REFUSALS, share=5),
+    Target(name="short-text", play=_small, may_raise=(), share=10, longest=256),
+    Target(name="expression", play=_expression, may_raise=(DefinitionError, ExpressionError), share=10, longest=512),
+    Target(name="definition", play=_definition, may_raise=(DefinitionError,), share=5),
+    Target(name="catalog", play=lambda data: parse_catalog(_text(data)), may_raise=(DefinitionError,), share=3),
+    Target(name="content", play=read_content, may_raise=UNREADABLE, share=4),
+    Target(name="scenarios", play=lambda data: parse_scenarios(_text(data)), may_raise=(DefinitionError,), share=2),
+    Target(name="workflow", play=lambda data: import_workflow(_text(data)), may_raise=(DefinitionError,), share=4),
+    Target(name="plugin", play=_plugin, may_raise=(*_REFUSALS, ValueError), share=2),
+)
