@@ -30,6 +30,8 @@ class Event(Struct, frozen=True, gc=False, omit_defaults=True):
     # broker; 0 when neither is known, and then the event is in time as long as the wait is open
     limit_time_ms: int = 0
     source: str = ""  # who made it: the CloudEvents source, or what the catalog says; never the topic
+    # those of a CloudEvent, by name, for the conditions of waits that read `cloudevent`; empty when none does
+    attributes: dict[str, str] = {}
 
 
 class Origin(Struct, frozen=True, gc=False):
