@@ -138,7 +138,7 @@ def _legal(topic: str) -> str:
     if re.fullmatch(TOPIC, topic) is None:
         raise Rejected(
             "topic_invalid",
-            f"{topic[:300]!r} cannot be the name of a topic. Use letters, digits and . _ -, at most 249, but not . or ..",
+            f"{topic[:300]!r} cannot be the name of a topic. Use letters, digits and . _ -, at most 249 of them",
         )
     return topic
 
