@@ -299,7 +299,10 @@ def _location(location: Location) -> Get:
 def _at_header(name: str) -> Get:
     def get(decoded: Decoded) -> Any:
         value = decoded.headers.get(name)
-        return None if value is None else value.decode(errors="replace")
+        try:
+            return None if value is None else value.decode()
+        except UnicodeDecodeError:  # other bytes must not become the same id or key
+            return None
 
     return get
 
