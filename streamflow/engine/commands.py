@@ -80,7 +80,8 @@ class StartRun(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=Tr
 
 class Deliver(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=True):
     """Deliver `event` to the mailbox of `definition` and `key`: it starts a run if `start` says so, is claimed by waits
-    of open runs, or is kept. One command for each source record, definition, event name and key."""
+    of open runs, or is kept. One command for each source record (or event of a batch in it), definition, event
+    name and key."""
 
     id: str
     definition: str
