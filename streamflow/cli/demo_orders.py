@@ -7,7 +7,7 @@ import heapq
 from dataclasses import dataclass, field
 
 from streamflow.definition.catalog import Catalog
-from streamflow.ops.produce import Outgoing, event_record
+from streamflow.ops.produce import Outgoing, event_of
 
 AT_ONCE, REMINDED, NEVER = "pays at once", "pays when reminded", "never pays"
 
@@ -56,9 +56,9 @@ def wave(catalog: Catalog, name: str, orders: int) -> Wave:
             "price_cents": price,
             "fragile": number % 5 == 0,
         }
-        heapq.heappush(due, Due(at_s, number, placed.topics[0], event_record(placed, data)))
+        heapq.heappush(due, Due(at_s, number, placed.topics[0], event_of(placed, data)))
         if habit in _PAYS_AFTER_S:
             money = {"id": f"payment-{order}", "order": order, "amount_cents": quantity * price}
-            heapq.heappush(due, Due(at_s + _PAYS_AFTER_S[habit], number, paid.topics[0], event_record(paid, money)))
+            heapq.heappush(due, Due(at_s + _PAYS_AFTER_S[habit], number, paid.topics[0], event_of(paid, money)))
         ends[order] = "give_up" if habit == NEVER else "ship"
     return Wave(tuple(heapq.heappop(due) for _ in range(len(due))), ends)

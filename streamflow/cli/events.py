@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -18,17 +19,18 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END
 from streamflow.cli import output, sources
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
-from streamflow.definition.catalog import Catalog, EventSpec
+from streamflow.definition.catalog import TOPIC, Catalog, EventSpec
 from streamflow.definition.expression import compile_expression
 from streamflow.definition.syntax import nearest
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
-from streamflow.ops.produce import Outgoing, Sent, at_path, event_record, send
+from streamflow.ops.produce import Outgoing, Sent, event_of, send
 from streamflow.ops.reading import Reading
 from streamflow.ops.unclaimed import read_unclaimed
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Record
+from streamflow.wire.event_record import at_path, key_text
 from streamflow.wire.extraction import TopicReader
 from streamflow.wire.json_text import read_json
 
@@ -79,13 +81,13 @@ def send_(
     if event is not None:
         spec = _spec(events, event)
         target = _topic(spec)
-        records: Iterator[Outgoing] = (event_record(spec, payload, key) for payload in _payloads(data, file))
+        records: Iterator[Outgoing] = (event_of(spec, payload, key) for payload in _payloads(data, file))
         for warning in _unwanted(log, event):
             output.warn(warning)
         records = _looked_at(records, spec, target)
     else:
         assert topic is not None
-        target = topic
+        target = _legal(topic)
         path = key_path or (_common_key_path(events, topic) if key is None else None)
         records = (_plain(line, key, path) for line in _lines(data, file))
         if not any(topic in each.topics for each in events.events):
@@ -131,6 +133,16 @@ def _topic(spec: EventSpec) -> str:
     return spec.topics[0]
 
 
+def _legal(topic: str) -> str:
+    """`topic`. Raises Rejected (`topic_invalid`) when no topic can be called so."""
+    if re.fullmatch(TOPIC, topic) is None:
+        raise Rejected(
+            "topic_invalid",
+            f"{topic[:300]!r} cannot be the name of a topic. Use letters, digits and . _ -, at most 249 of them",
+        )
+    return topic
+
+
 def _lines(data: str | None, file: Path | None) -> Iterator[bytes]:
     try:
         if file is not None:
@@ -166,7 +178,7 @@ def _plain(line: bytes, key: str | None, path: str | None) -> Outgoing:
             found = at_path(read_json(line), path)
         except DecodeError:
             found = None  # sent as it is: what is wrong with it is for the reader to say
-        key = None if found is None else str(found)
+        key = None if found is None else key_text(found)
     return Outgoing(None if key is None else key.encode(), line)
 
 
@@ -259,7 +271,9 @@ def tail(
     session = session_of(ctx)
     catalog = read_log(session.settings).catalog()
     spec = catalog.event(what)
-    topic, readers = (what, None) if spec is None else (_topic(spec), TopicReader([(0, spec)], compile_expression))
+    topic, readers = (
+        (_legal(what), None) if spec is None else (_topic(spec), TopicReader([(0, spec)], compile_expression))
+    )
     left, heard = limit, time.monotonic()
     with Reading(session.settings, topic, start=OFFSET_BEGINNING if from_beginning else OFFSET_END) as reading:
         output.note(f"reading {topic} ({len(reading.partitions)} partitions); Ctrl-C ends")

@@ -11,13 +11,20 @@ has moved on owes nothing to them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import msgspec
 
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.expression import compile_expression
+from streamflow.engine.builder import NAME_BYTES
+from streamflow.engine.marks import long_name
 from streamflow.engine.match import Matcher, Published, Source
+from streamflow.wire import cloudevents
 from streamflow.wire.codec import DecodeError, encode_command
 from streamflow.wire.dead_letter import DeadLetter, dead_letter
 from streamflow.wire.decoding import Record
@@ -60,7 +67,8 @@ class EventRouter:
         for index, spec in enumerate(self._matcher.specs):
             for topic in spec.topics:
                 by_topic.setdefault(topic, []).append((index, spec))
-        self._readers = {topic: TopicReader(specs, _compile) for topic, specs in by_topic.items()}
+        attributed = self._matcher.attributed
+        self._readers = {topic: TopicReader(specs, _compile, attributed) for topic, specs in by_topic.items()}
         current = _current(self.published)
         self._current = frozenset(i for i, spec in enumerate(self._matcher.specs) if _identity(spec) in current)
         self.topics = frozenset(self._readers)
@@ -82,8 +90,10 @@ class EventRouter:
             refusals = [refusal for refusal in found if self._is_wanted(reader, refusal)]
             outdated = len(found) - len(refusals)
             if occurrences:
-                commands, failures = self._commands(record, topic_id, committed, occurrences)
-                refusals += failures
+                for _, events in groupby(occurrences, key=attrgetter("part")):  # those of a batch one by one
+                    given, failures = self._commands(record, topic_id, committed, tuple(events))
+                    commands += given
+                    refusals += failures
         # a fault of ours that one record brings out must not stop all that come after it
         except Exception as error:  # noqa: BLE001
             fault = error
@@ -115,7 +125,7 @@ class EventRouter:
         return Routed([], [refusal], [self._dead(record, topic_id, refusal, 0)])
 
     def _commands(
-        self, record: Record, topic_id: str, committed: int, occurrences: list[Occurrence]
+        self, record: Record, topic_id: str, committed: int, occurrences: Sequence[Occurrence]
     ) -> tuple[list[tuple[str, bytes]], list[Refusal]]:
         source = Source(
             topic_id,
@@ -123,11 +133,16 @@ class EventRouter:
             record.offset,
             committed,
             next((found.trace for found in occurrences if found.trace), None),
+            occurrences[0].part,
         )
         matched = self._matcher.match([(found.spec, found.event, found.key) for found in occurrences], source)
         refusals = [Refusal(*failure) for failure in matched.failures]
         commands: list[tuple[str, bytes]] = []
         for command in matched.commands:
+            if (long := long_name(command.key, command.event, NAME_BYTES)) is not None:
+                text = f"The {long[0]} has {long[1]} bytes and the limit is {NAME_BYTES}. Send a shorter one."
+                refusals.append(Refusal("name_too_long", text, command.event.name, command.definition))
+                continue
             try:
                 value = encode_command(command)
             except DecodeError as error:
@@ -141,9 +156,12 @@ class EventRouter:
                 refusals.append(Refusal("event_too_large", text, command.event.name, command.definition))
             else:
                 commands.append((command.key, value))
-        return commands, refusals
+        part, envelope = occurrences[0].part, occurrences[0].envelope
+        return commands, [refusal._replace(part=part, envelope=envelope) for refusal in refusals]
 
     def _dead(self, record: Record, topic_id: str, refusal: Refusal, limit_bytes: int) -> DeadLetter:
+        if refusal.part is not None:
+            record = _single(record, refusal.envelope)
         return dead_letter(
             record,
             refusal.reason,
@@ -155,7 +173,16 @@ class EventRouter:
             definition=refusal.definition,
             version=refusal.version,
             trigger=refusal.trigger,
+            part=refusal.part,
         )
+
+
+def _single(record: Record, envelope: Any) -> Record:
+    """One event of a batch as a record of its own, so that it can be sent again without the others."""
+    headers = tuple((name, value) for name, value in record.headers if name.lower() != "content-type")
+    return record._replace(
+        value=msgspec.json.encode(envelope), headers=(("content-type", cloudevents.STRUCTURED.encode()), *headers)
+    )
 
 
 def _current(published: Iterable[Published]) -> frozenset[str]:

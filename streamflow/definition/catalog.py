@@ -26,7 +26,9 @@ from streamflow.definition.model import (
     Version,
 )
 
-Topic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+# as Kafka has it, where `.` and `..` are no names of topics
+TOPIC = r"^([A-Za-z0-9_-]|[A-Za-z0-9_-][A-Za-z0-9._-]|\.[A-Za-z0-9_-]|[A-Za-z0-9._-]{3,249})$"
+Topic = Annotated[str, StringConstraints(pattern=TOPIC)]
 Path = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]  # dotted, into the payload: `order.id`
 
 

@@ -19,7 +19,7 @@ from streamflow.definition.expression_tree import Tree
 from streamflow.definition.fields_check import Found, Receiver, field_problems, json_type
 from streamflow.definition.graph import Graph, kind_of
 from streamflow.definition.model import Call, ChildRun, Definition, Each, Emit, Step
-from streamflow.definition.read_schemas import ERROR, RUN
+from streamflow.definition.read_schemas import CLOUDEVENT, ERROR, RUN
 from streamflow.definition.schema_types import (
     ANYTHING,
     TEXT,
@@ -76,7 +76,10 @@ class ExpressionCheck:
         asks: list[Asked] = []
         for index, trigger in enumerate(self.definition.on):
             schema = self._schema(trigger.event)
-            scope = Scope({"event": self.types.kind(schema)}, {"event": schema})
+            scope = Scope(
+                {"event": self.types.kind(schema), "cloudevent": self.types.kind(CLOUDEVENT)},
+                {"event": schema, "cloudevent": CLOUDEVENT},
+            )
             where = self._check(trigger.where, f"/on/{index}/where", scope, CONDITION)
             asks.append(asked_for(_raw(trigger.where)) if where is not None and trigger.where else NOTHING_ASKED)
             self._check(trigger.key, f"/on/{index}/key", replace(scope, asked=asks[-1]), KEY)
@@ -148,8 +151,12 @@ class ExpressionCheck:
                 schema = self._schema(clause.event)
                 within = replace(
                     scope,
-                    kinds={**scope.kinds, "event": self.types.kind(schema)},
-                    schemas={**scope.schemas, "event": schema},
+                    kinds={
+                        **scope.kinds,
+                        "event": self.types.kind(schema),
+                        "cloudevent": self.types.kind(CLOUDEVENT),
+                    },
+                    schemas={**scope.schemas, "event": schema, "cloudevent": CLOUDEVENT},
                 )
                 self._check(clause.where, f"{at}/wait/events/{index}/where", within, CONDITION)
             data = common([self._schema(clause.event) for clause in step.wait.events])

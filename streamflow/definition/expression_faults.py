@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from streamflow.definition.functions import BY_NAME, forms, instead
 from streamflow.errors import Problem
 
-VARIABLES = ("event", "trigger", "steps", "errors", "item", "index", "run", "now")
+VARIABLES = ("event", "cloudevent", "trigger", "steps", "errors", "item", "index", "run", "now")
 
 _MESSAGE = re.compile(r"ERROR: [^:]*:(-?\d+):(-?\d+): (.*)")
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")

@@ -29,12 +29,28 @@ class ExpressionError(Exception):
         self.code = code
 
 
+class NoFields(ExpressionError):
+    """A field was read of what is no object, such as null, a text or a list."""
+
+    def __init__(self) -> None:
+        super().__init__("no_overload")
+
+
+_EXACT_BELOW = 1 << 53  # whole numbers that a double holds exactly
+
+
+def whole_number(value: float) -> int | float:
+    """`value` as a whole number where it is one, as JSON may write it: 10.0 and 1e3. Beyond 2^53 the number that was
+    written is not known, so it stays a double."""
+    return int(value) if abs(value) <= _EXACT_BELOW and value.is_integer() else value
+
+
 class Compiled(Protocol):
     """A compiled expression."""
 
     source: str
     steps: frozenset[str]  # ids of the steps whose outputs or errors it reads (`steps.<id>`, `errors.<id>`)
-    # the top-level variables it reads: event, trigger, steps, errors, item, index, run, now (given as epoch
+    # the top-level variables it reads: event, cloudevent, trigger, steps, errors, item, index, run, now (given as epoch
     # milliseconds)
     names: frozenset[str]
 

@@ -14,6 +14,8 @@ RUN: Schema = {
     "type": "object",
     "properties": {"id": TEXT, "key": TEXT, "definition": TEXT, "version": TEXT, "started_ms": WHOLE, "trigger": TEXT},
 }
+# of a CloudEvent, its attributes by name, as texts; of a plain record none
+CLOUDEVENT: Schema = {"type": "object", "additionalProperties": TEXT}
 ERROR: Schema = {"type": "object", "properties": {"code": TEXT, "message": TEXT, "attempts": WHOLE}}
 
 

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from streamflow.definition import duration, model
+from streamflow.definition import catalog, duration, model
 from streamflow.definition.catalog import Catalog, CatalogFile
 from streamflow.definition.model import Definition
 from streamflow.errors import DefinitionError, Problem
@@ -33,6 +33,7 @@ _FORMS = {
     ): "the name of an operation, such as http.get: small letters, digits, _ and -, in up to four parts with a . "
     "between",
     str(get_args(model.Lane)[1].pattern): "small letters, digits and -, beginning with a letter, at most 50",
+    catalog.TOPIC: "the name of a topic: letters, digits and . _ -, at most 249, but not . or ..",
     duration.PATTERN: "a length of time such as 30s, 24h, 1h30m or 7d",
 }
 _TEXT = 1_000_000  # characters; a definition may take 400 kB as content, and YAML is wider

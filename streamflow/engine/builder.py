@@ -38,6 +38,8 @@ from streamflow.ids import run_id, start_place
 _UNREAD: Any = object()  # stands for no record; None is a deleted one
 _ENDS_WAITS = frozenset({WaitStarted, WaitTimedOut, StepsSkipped, RunStopping})  # after which kept events may leave
 
+NAME_BYTES = 1000  # of a business key, an event's id or its source; they are in many records
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -65,7 +67,7 @@ class Limits:
     unused_content_ms: int = 86_400_000  # how long a content stays that no run uses
     record_bytes: int = 900_000
     open_runs: int = 100  # of a mailbox
-    name_bytes: int = 1000  # a business key, an event's id or its source
+    name_bytes: int = NAME_BYTES  # a business key, an event's id or its source
     items: int = 10_000
     lost_ms: int = 60_000
 
@@ -243,18 +245,21 @@ class RunBuilder:
         expression: Compiled,
         event: Any = None,
         *,
+        attributes: Mapping[str, str] | None = None,
         item: tuple[int, Any] | None = None,
         now_ms: int | None = None,
         inputs_not_ready: tuple[str, ...] = (),
     ) -> Mapping[str, Any]:
         """The values that `expression` reads, and no others: converting them is most of its cost.
 
-        `item` is (index, item) of a list, `now_ms` the time to give for `now` instead of the command's,
-        `inputs_not_ready` are steps that count as not ended."""
+        `event` and `attributes` are those of the event that is looked at, `item` is (index, item) of a list, `now_ms`
+        the time to give for `now` instead of the command's, `inputs_not_ready` are steps that count as not ended."""
         names, builder, head = expression.names, self.builder, self.head
         values: dict[str, Any] = {}
         if "event" in names:
             values["event"] = event
+        if "cloudevent" in names:
+            values["cloudevent"] = attributes or {}
         if "trigger" in names:
             values["trigger"] = builder.get(out_key(head.run, START))
         if "steps" in names:

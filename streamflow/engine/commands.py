@@ -30,6 +30,8 @@ class Event(Struct, frozen=True, gc=False, omit_defaults=True):
     # broker; 0 when neither is known, and then the event is in time as long as the wait is open
     limit_time_ms: int = 0
     source: str = ""  # who made it: the CloudEvents source, or what the catalog says; never the topic
+    # those of a CloudEvent, by name, for the conditions of waits that read `cloudevent`; empty when none does
+    attributes: dict[str, str] = {}
 
 
 class Origin(Struct, frozen=True, gc=False):
@@ -78,7 +80,8 @@ class StartRun(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=Tr
 
 class Deliver(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=True):
     """Deliver `event` to the mailbox of `definition` and `key`: it starts a run if `start` says so, is claimed by waits
-    of open runs, or is kept. One command for each source record, definition, event name and key."""
+    of open runs, or is kept. One command for each source record (or event of a batch in it), definition, event
+    name and key."""
 
     id: str
     definition: str

@@ -28,10 +28,22 @@ def mark(builder: DecisionBuilder, origin: c.Origin) -> None:
 
 
 def refuse_long_names(builder: DecisionBuilder, key: str, event: c.Event) -> None:
-    """Keys, ids and sources of events are in many records, so their share of a record's size is kept small."""
+    """Keys, ids and sources of events are in many records, so their share of a record's size is kept small. Ingress
+    refuses longer ones where they came from; this is for what others appended."""
     limit = builder.limits.name_bytes
-    if (len(key) + len(event.id) + len(event.source)) * _UTF8_BYTES > limit:
-        _refuse_long(limit, (("key", key), ("event id", event.id), ("event source", event.source)))
+    if (long := long_name(key, event, limit)) is not None:
+        raise _too_long(long[0], limit)
+
+
+def long_name(key: str, event: c.Event, limit: int) -> tuple[str, int] | None:
+    """What has more than `limit` bytes of the key, the id and the source of an event, and how many; None when nothing
+    has."""
+    if (len(key) + len(event.id) + len(event.source)) * _UTF8_BYTES <= limit:
+        return None
+    for name, text in (("key", key), ("event id", event.id), ("event source", event.source)):
+        if (size := len(text.encode())) > limit:
+            return name, size
+    return None
 
 
 def refuse_long_labels(builder: DecisionBuilder, command: c.Command) -> None:
@@ -53,4 +65,8 @@ def _labels_of(command: type) -> tuple[str, ...]:
 def _refuse_long(limit: int, names: Iterable[tuple[str, str | None]]) -> None:
     for name, text in names:
         if text and len(text.encode()) > limit:
-            raise Refused("dead", "name_too_long", f"The {name} has more than {limit} bytes. Send a shorter one.")
+            raise _too_long(name, limit)
+
+
+def _too_long(name: str, limit: int) -> Refused:
+    return Refused("dead", "name_too_long", f"The {name} has more than {limit} bytes. Send a shorter one.")

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from streamflow import ids
 from streamflow.definition.catalog import EventSpec
-from streamflow.definition.plan import ClausePlan, ExpressionError, Plan, WaitPlan
+from streamflow.definition.plan import ClausePlan, ExpressionError, Plan, WaitPlan, whole_number
 from streamflow.engine.commands import REVISION, DefinitionRef, Deliver, Event, Origin
 
 
@@ -37,13 +37,15 @@ class Published:
 
 
 class Source(NamedTuple):
-    """The record that an event was read from; `committed` is the offset that ingress had committed when it read it."""
+    """The record that an event was read from; `committed` is the offset that ingress had committed when it read it,
+    `part` the event's place in a batch."""
 
     topic_id: str
     partition: int
     offset: int
     committed: int
     trace: str | None = None
+    part: int | None = None
 
 
 class Failure(NamedTuple):
@@ -73,13 +75,15 @@ class _Keeps(NamedTuple):
 
 class Matcher:
     """Matches events to the versions it was made of. `specs` are the distinct events that they name; the same spec in
-    many versions is one."""
+    many versions is one. `attributed` are the indexes of those whose CloudEvents attributes some expression reads."""
 
     def __init__(self, published: Iterable[Published]) -> None:
         self.published = tuple(
             sorted(published, key=lambda live: (not live.newest, -live.at, live.plan.name, live.plan.version))
         )
         specs: dict[str, tuple[int, EventSpec]] = {}
+        attributed: set[tuple[int, str]] = set()  # indexes and the definitions whose waits read attributes
+        by_trigger: set[int] = set()
         waits: list[dict[str, _Keeps]] = []
         starts: list[list[Published]] = []
         for live in self.published:
@@ -96,8 +100,14 @@ class Matcher:
                 if name in live.plan.waits:
                     known = waits[index].get(live.plan.name, _Keeps(0, 0))
                     waits[index][live.plan.name] = _longer(known, _keeps(live.plan, name))
+                    if any(_reads_attributes(clause) for clause in _clauses(live.plan, name)):
+                        attributed.add((index, live.plan.name))
                 if live.newest and any(trigger.event == name for trigger in live.plan.triggers):
                     starts[index].append(live)
+                    if any(_reads_attributes(trigger) for trigger in live.plan.triggers if trigger.event == name):
+                        by_trigger.add(index)
+        self._attributed = frozenset(attributed)
+        self.attributed = frozenset(by_trigger.union(index for index, _ in attributed))
         self.specs: tuple[EventSpec, ...] = tuple(spec for _, spec in specs.values())
         self._waits = [tuple(names.items()) for names in waits]
         self._starts = [tuple(versions) for versions in starts]
@@ -141,7 +151,7 @@ class Matcher:
                 failures.append(_missing_key(event.name))
             elif key is not None:
                 for name, keeps in self._waits[index]:
-                    _add(deliveries, _delivery(source, name, key, event, keeps))
+                    _add(deliveries, _delivery(source, name, key, self._carried(index, name, event), keeps))
             for live in self._starts[index]:
                 if (live.plan.name, event.name) in started:
                     continue
@@ -153,10 +163,17 @@ class Matcher:
                 if trigger is None:
                     continue
                 started.add((live.plan.name, event.name))
-                found = _delivery(source, live.plan.name, run_key, event, _Keeps(0, 0))
+                carried = self._carried(index, live.plan.name, event)
+                found = _delivery(source, live.plan.name, run_key, carried, _Keeps(0, 0))
                 start = DefinitionRef(live.plan.sha, live.at, live.revision)
                 _add(deliveries, replace(found, start=start, trigger=trigger.id))
         return Matched(list(deliveries.values()), list(dict.fromkeys(failures)))
+
+    def _carried(self, index: int, definition: str, event: Event) -> Event:
+        """`event` for `definition`: without attributes unless a wait of it reads them."""
+        if not event.attributes or (index, definition) in self._attributed:
+            return event
+        return replace(event, attributes={})
 
 
 def _add(deliveries: dict[tuple[str, str, str], Deliver], found: Deliver) -> None:
@@ -177,7 +194,8 @@ def _add(deliveries: dict[tuple[str, str, str], Deliver], found: Deliver) -> Non
 
 
 def _delivery(source: Source, definition: str, key: str, event: Event, keeps: _Keeps) -> Deliver:
-    tag = ids.tag("deliver", definition, event.name, key)
+    part = () if source.part is None else (str(source.part),)
+    tag = ids.tag("deliver", definition, event.name, key, *part)
     return Deliver(
         id=f"{source.topic_id}/{source.partition}/{source.offset}/{tag}",
         definition=definition,
@@ -203,7 +221,7 @@ def _first(plan: Plan, event: Event, key: str | None) -> tuple[ClausePlan | None
     for trigger in plan.triggers:
         if trigger.event != event.name:
             continue
-        variables = {"event": event.data}
+        variables = {"event": event.data, "cloudevent": event.attributes}
         try:
             if trigger.where is not None and not trigger.where.holds(variables):
                 continue
@@ -242,6 +260,8 @@ def _missing_key(event: str, plan: Plan | None = None, trigger: ClausePlan | Non
 def _key_text(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, float):
+        value = whole_number(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
@@ -255,6 +275,15 @@ def _keeps(plan: Plan, event: str) -> _Keeps:
 
 def _longer(one: _Keeps, other: _Keeps) -> _Keeps:
     return _Keeps(max(one.one_ms, other.one_ms), max(one.every_ms, other.every_ms))
+
+
+def _clauses(plan: Plan, event: str) -> Iterable[ClausePlan]:
+    works = [plan.steps[step].work for step in plan.waits[event]]
+    return [one for work in works if isinstance(work, WaitPlan) for one in work.clauses if one.event == event]
+
+
+def _reads_attributes(clause: ClausePlan) -> bool:
+    return any(one is not None and "cloudevent" in one.names for one in (clause.where, clause.key))
 
 
 def _names(live: Published) -> Iterable[str]:

@@ -21,6 +21,7 @@ from yarl import URL
 
 from streamflow.errors import OperationError
 from streamflow.operations.address import Policy, check_address, check_url, parse_url, refused
+from streamflow.operations.content_coding import IDENTITY, INFLATED, Inflater
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -145,10 +146,10 @@ class Egress:
             async with self._opened().request(
                 method, url, headers=headers, data=body, allow_redirects=False
             ) as response:
-                merged = {name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers}
+                merged = {name.lower(): _joined(response.headers.getall(name)) for name in response.headers}
                 if response.status in _REDIRECTS and "location" in merged:
                     return Answer(response.status, merged, b"")
-                return Answer(response.status, merged, await _read(response, limit, url))
+                return await _whole(response, merged, limit, url)
         except aiohttp.ClientConnectorCertificateError as error:
             text = (
                 f"expected a certificate of {shown(url)} that can be trusted but {error.certificate_error}; do check it"
@@ -177,7 +178,7 @@ class Egress:
                 ),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                # What is compressed could be a hundred thousand times as large as what came.
+                # What is compressed could be a thousand times as large as what came; it is inflated within the limit.
                 auto_decompress=False,
                 headers={"User-Agent": "streamflow", "Accept-Encoding": "identity"},
                 trust_env=False,
@@ -185,27 +186,55 @@ class Egress:
         return self._session
 
 
-async def _read(response: aiohttp.ClientResponse, limit: int, url: URL) -> bytes:
-    """The body, up to `limit` bytes; what is longer is refused without reading on."""
-    coding = response.headers.get("Content-Encoding", "identity").lower()
-    if coding not in ("identity", ""):
-        text = (
-            f"expected an answer of {shown(url)} that is not compressed but its encoding is {coding}; do have it "
-            "heed Accept-Encoding"
+def _joined(values: list[str]) -> str:
+    """Several values of a header as one text. Bytes that are no UTF-8 are read as Latin-1, as HTTP once meant them
+    (RFC 9110, section 5.5): aiohttp gives them as halves of surrogate pairs, which no record can hold."""
+    text = ", ".join(values)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("latin-1")
+    return text
+
+
+async def _whole(response: aiohttp.ClientResponse, headers: dict[str, str], limit: int, url: URL) -> Answer:
+    """The answer with its body of up to `limit` bytes, inflated if need be; what is longer is refused without reading
+    on."""
+    coding = headers.get("content-encoding", "").strip().lower()
+    inflater = Inflater() if coding in INFLATED else None
+    if inflater is None and coding not in IDENTITY and response.method != "HEAD":
+        raise _unreadable(
+            f"The answer of {shown(url)} is compressed as {coding[:100]}, and only gzip and deflate are inflated. Have "
+            "it heed Accept-Encoding."
         )
-        raise OperationError("response_invalid", text, retryable=False)
     length = response.content_length
     if length is not None and length > limit and response.method != "HEAD":
         raise _too_large(url, limit, f"it announces {length}")
     parts: list[bytes] = []
-    size = 0
+    size = came = 0
     async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-        size += len(chunk)
-        if size > limit:
+        came += len(chunk)
+        try:
+            part = chunk if inflater is None else inflater.take(chunk, limit - size + 1)
+        except ValueError as error:
+            raise _unreadable(
+                f"The answer of {shown(url)} says {coding} but is not ({error}). Mend it there."
+            ) from error
+        size += len(part)
+        if max(size, came) > limit:
             # Leaving with an unfinished answer closes the connection: nothing more is read.
-            raise _too_large(url, limit, "more came")
-        parts.append(chunk)
-    return b"".join(parts)
+            raise _too_large(url, limit, "more came" if inflater is None else "more came, inflated")
+        parts.append(part)
+    if inflater is None or not came:
+        return Answer(response.status, headers, b"".join(parts))
+    if not inflater.is_complete:
+        raise _unreadable(f"The answer of {shown(url)} says {coding} but ends too early. Mend it there.")
+    left = {name: value for name, value in headers.items() if name not in ("content-encoding", "content-length")}
+    return Answer(response.status, left, b"".join(parts))
+
+
+def _unreadable(text: str) -> OperationError:
+    return OperationError("response_invalid", text, retryable=False)
 
 
 def _too_large(url: URL, limit: int, found: str) -> OperationError:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from streamflow.definition.catalog import TOPIC, OperationSpec
 from streamflow.definition.catalog import OperationError as DeclaredError
-from streamflow.definition.catalog import OperationSpec
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt, Health, Operation
 from streamflow.settings import Settings
@@ -40,7 +40,7 @@ class KafkaEmit:
             "properties": {
                 "topic": {
                     "type": "string",
-                    "pattern": "^[A-Za-z0-9._-]{1,249}$",
+                    "pattern": TOPIC,
                     "description": "any topic but Streamflow's own",
                 },
                 "key": {"type": "string", "description": "the record's key; the run's business key unless told"},

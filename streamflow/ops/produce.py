@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from streamflow.definition.catalog import EventSpec, Location
-from streamflow.errors import OperationError, Rejected
+from streamflow.definition.catalog import EventSpec
+from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_producer_config
 from streamflow.settings import Settings
+from streamflow.wire.event_record import Stamp, event_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,72 +26,11 @@ class Outgoing:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-def event_record(spec: EventSpec, data: Any, key: str | None = None) -> Outgoing:
-    """`data` as a record that is the event `spec`: what the catalog reads to tell it from others, and its id, time and
-    key, are added where they are missing. Events that are told by their CloudEvents type become CloudEvents in binary
-    mode, others stay plain JSON.
-
-    Raises Rejected when a place is in the payload and the payload is no JSON object, or when there is no key."""
-    data = json.loads(json.dumps(data))
-    headers: dict[str, str] = {"content-type": "application/json"}
-    match = spec.match
-    if match is None or match.type is not None:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        headers |= {
-            "ce_specversion": "1.0",
-            "ce_type": spec.name if match is None or match.type is None else match.type,
-            "ce_source": "/streamflow/cli",
-        }
-        headers |= {"ce_id": str(uuid.uuid4()), "ce_time": now}
-    if match is not None and match.equals is not None:
-        told_by = Location(path=match.path) if match.path else Location(header=match.header)
-        _fill(told_by, match.equals, data, headers)
-    if spec.id is not None:
-        _fill(spec.id, str(uuid.uuid4()), data, headers)
-    if spec.time is not None:
-        _fill(spec.time, datetime.now(UTC).isoformat(timespec="milliseconds"), data, headers)
-    if spec.key is not None and key is not None:
-        _fill(spec.key, key, data, headers)
-    found = _found(spec.key, data, headers) if spec.key is not None else key
-    record_key = None if found is None else str(found)
-    return Outgoing(
-        None if record_key is None else record_key.encode(),
-        _encoded(data),
-        tuple((name, text.encode()) for name, text in headers.items()),
-    )
-
-
-def _fill(place: Location, value: str | int | bool, data: Any, headers: dict[str, str]) -> None:
-    """Puts `value` at `place` unless something is there."""
-    if place.header is not None:
-        headers.setdefault(place.header, str(value).lower() if isinstance(value, bool) else str(value))
-        return
-    *parents, last = (place.path or "").split(".")
-    node = data
-    for part in parents:
-        node = node.setdefault(part, {}) if isinstance(node, dict) else None
-    if not isinstance(node, dict):
-        raise Rejected(
-            "payload_no_object", f"expected a JSON object with {place.path} but found something else; do send an object"
-        )
-    node.setdefault(last, value)
-
-
-def _found(place: Location, data: Any, headers: dict[str, str]) -> Any:
-    if place.header is not None:
-        return headers.get(place.header)
-    return at_path(data, place.path or "")
-
-
-def at_path(data: Any, path: str) -> Any:
-    """What is at the dotted `path` in `data`; None if nothing is."""
-    for part in path.split("."):
-        data = data.get(part) if isinstance(data, dict) else None
-    return data
-
-
-def _encoded(data: Any) -> bytes:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+def event_of(spec: EventSpec, data: Any, key: str | None = None) -> Outgoing:
+    """`data` as a record that is the event `spec`, with a new id, and now as its time. Raises Rejected
+    (`payload_no_object`)."""
+    stamp = Stamp(id=str(uuid.uuid4()), time_ms=time.time_ns() // 1_000_000, source="/streamflow/cli")
+    return Outgoing(*event_record(spec, data, key, stamp))
 
 
 @dataclass(slots=True)

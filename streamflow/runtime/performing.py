@@ -21,7 +21,7 @@ from streamflow.operations.contract import Attempt, Operation, Pending
 from streamflow.secrets import resolve_secret
 from streamflow.settings import Connection, Settings
 from streamflow.wire.codec import encode_command
-from streamflow.wire.json_text import MAX_DEPTH
+from streamflow.wire.json_text import MAX_DEPTH, has_non_finite
 
 MESSAGE_CHARS = 1000
 
@@ -127,6 +127,9 @@ class Performer:
                 "operation."
             )
             raise OperationError("output_invalid", text, retryable=False) from error
+        if b"null" in encoded and has_non_finite(output):
+            text = f"The output of {task.operation} has NaN or an infinity, which are no JSON. Return null or text."
+            raise OperationError("output_invalid", text, retryable=False)
         if (size := len(encoded)) > (most := min(self._output_bytes, self._record_bytes - 10_000)):
             text = (
                 f"The output of {task.operation} has {size} bytes and the limit is {most}. Return a reference to what "

@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import msgspec
-
 from streamflow.definition.catalog import Catalog, EventSpec
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.model import Definition
@@ -46,10 +44,12 @@ from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, Log, Outgoin
 from streamflow.simulation.tasks import Function, Tasks
 from streamflow.simulation.worker import Partition, Worker
 from streamflow.wire.codec import encode_command
-from streamflow.wire.transitions import decode_transition, rfc3339
+from streamflow.wire.event_record import Stamp, event_record
+from streamflow.wire.transitions import decode_transition
 
 TOMBSTONE_RETENTION_MS = 86_400_000
 EVENT_BYTES = 512_000  # of the payload of one event: the default of the settings
+_NO_HEADERS: Mapping[str, str] = {}
 MAX_ROUNDS = 10_000  # of `run_until_quiet`: more is a definition that feeds itself
 
 
@@ -108,28 +108,27 @@ class Simulation:
         event: str,
         data: Any,
         *,
-        key: str,
+        key: str | None = None,
         id: str | None = None,
         time_ms: int | None = None,
         topic: str | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> Stored:
         """Produce an event of the catalog, as a CloudEvent, to `topic` (its first one). `time_ms` is its source time
-        (now), `id` its own (a new one)."""
+        (now), `id` its own (a new one); `headers` go before what else the record would say. Without a `key` the catalog
+        says where it is.
+
+        Raises Rejected (`payload_no_object`)."""
         spec = self._specs[event]
         self._sent += 1
-        match = spec.match
-        headers = [
-            ("ce_specversion", b"1.0"),
-            ("ce_id", (id or f"event-{self._sent}").encode()),
-            ("ce_type", (match.type if match is not None and match.type is not None else event).encode()),
-            ("ce_time", rfc3339(self.clock.now_ms if time_ms is None else time_ms)),
-            ("content-type", b"application/json"),
-        ]
-        if match is not None and match.header is not None and match.equals is not None:
-            headers.append((match.header, str(match.equals).encode()))
-        return self.produce(
-            topic or spec.topics[0], msgspec.json.encode(data), key=key.encode(), headers=tuple(headers)
+        stamp = Stamp(
+            id=id or f"event-{self._sent}",
+            time_ms=self.clock.now_ms if time_ms is None else time_ms,
+            is_cloudevent=True,
+            headers=headers,
         )
+        record = event_record(spec, data, key, stamp)
+        return self.produce(topic or spec.topics[0], record.value, key=record.key, headers=record.headers)
 
     def produce(
         self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: tuple[tuple[str, bytes], ...] = ()

@@ -46,12 +46,15 @@ class Answer(Part):
 
 
 class Sent(Part):
-    """An event of the catalog. Without `key` the catalog says where it is in `data`."""
+    """An event of the catalog. Without `key` the catalog says where it is in `data` or `headers`; `id`, `key` and what
+    tells the event from others are put where the catalog reads them, if nothing is there. `headers` are those of the
+    record, such as `ce_source`."""
 
     event: str
     data: Any = Field(default_factory=dict)
     key: str | None = None
     id: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
 
 
 class Started(Part):

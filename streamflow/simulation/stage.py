@@ -18,7 +18,7 @@ from streamflow.engine import transitions as t
 from streamflow.engine.evolve import FACT_RULES
 from streamflow.engine.tasks import Task
 from streamflow.engine.transitions import Transition
-from streamflow.errors import OperationError
+from streamflow.errors import OperationError, Rejected
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.scenarios import Action, Answer, Called, Decided, Expected, Mended, Scenario, Sent
 from streamflow.simulation.tasks import Silent
@@ -167,10 +167,12 @@ class _Stage:
                 f"the catalog has no event {sent.event}; it has "
                 f"{', '.join(sorted(found.name for found in self.catalog.events))}"
             )
-        key = sent.key if sent.key is not None else _at(sent.data, spec.key.path if spec.key is not None else None)
-        if key is None:
+        try:
+            stored = self.simulation.send(sent.event, sent.data, key=sent.key, id=sent.id, headers=sent.headers)
+        except Rejected as error:
+            raise _Wrong(f"the event {sent.event} cannot be sent: {error.message}") from error
+        if stored.key is None:
             raise _Wrong(f"the event {sent.event} has no key: give it `key`, or what the catalog reads")
-        self.simulation.send(sent.event, sent.data, key=str(key), id=sent.id)
 
     def _decide(self, decided: Decided) -> None:
         run = self._run(decided.key)
@@ -344,9 +346,3 @@ def _within(wanted: Any, given: Any) -> bool:
     if isinstance(wanted, list) and isinstance(given, list):
         return len(wanted) == len(given) and all(map(_within, wanted, given))
     return bool(wanted == given) and isinstance(wanted, bool) == isinstance(given, bool)
-
-
-def _at(data: Any, place: str | None) -> Any:
-    for part in place.split(".") if place else ():
-        data = data.get(part) if isinstance(data, dict) else None
-    return data if place else None

@@ -1,7 +1,8 @@
-"""CloudEvents 1.0 over Kafka: the attributes of an event in binary mode (`ce_` headers) and in structured mode (one
-JSON envelope).
+"""CloudEvents 1.0 over Kafka: the attributes of an event in binary mode (`ce_` headers), in structured mode (one JSON
+envelope) and in a batch (an array of envelopes).
 
-Plain records, which carry neither, have no attributes. Batched mode does not exist in the Kafka binding.
+The sources are the Kafka protocol binding and the JSON event format of CloudEvents 1.0.2. The binding has no batched
+mode, but producers that relay HTTP send it. Plain records, which carry none of these, have no attributes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 from streamflow.wire.codec import DecodeError
 
 STRUCTURED = "application/cloudevents+json"
+BATCHED = "application/cloudevents-batch+json"
+PREFIX = "ce_"  # of a header that is an attribute
 # a traceparent has 55; it is in every record that comes of an event, so a longer text is taken for none
 TRACE_CHARS = 256
 
@@ -58,30 +61,22 @@ def structured(envelope: Any, trace: str | None) -> tuple[Attributes, Any]:
     Raises DecodeError (`bad_cloudevent`) when `envelope` lacks a required attribute or one is no text. `data_base64`
     gives bytes."""
     if not isinstance(envelope, dict):
-        found = type(envelope).__name__
-        raise DecodeError(
-            "bad_cloudevent",
-            f"expected a CloudEvent as a JSON object but found a {found}; send attributes and data in one object",
-        )
+        raise _bad(f"A CloudEvent is a {type(envelope).__name__}. Send its attributes and data as one JSON object.")
     for name in ("specversion", "id", "source", "type"):
         if not isinstance(envelope.get(name), str) or not envelope[name]:
-            raise DecodeError(
-                "bad_cloudevent", f"expected the attribute {name} as text but it is missing or something else; set it"
-            )
-    time, content = envelope.get("time"), envelope.get("datacontenttype", "application/json")
-    if not (time is None or isinstance(time, str)) or not isinstance(content, str):
-        raise DecodeError(
-            "bad_cloudevent",
-            "expected time and datacontenttype as text but one is something else; send text or leave them out",
-        )
-    data = envelope.get("data")
-    if "data_base64" in envelope:
+            raise _bad(f"The attribute {name} of a CloudEvent is missing or no text. Set it to a text.")
+    for name in ("time", "datacontenttype"):
+        if not isinstance(envelope.get(name), str | None):
+            raise _bad(f"The attribute {name} of a CloudEvent is no text. Send a text, or leave it out.")
+    time, content = envelope.get("time"), envelope.get("datacontenttype") or "application/json"
+    data, encoded = envelope.get("data"), envelope.get("data_base64")
+    if encoded is not None:
+        if data is not None:
+            raise _bad("A CloudEvent has both data and data_base64. Send one of them.")
         try:
-            data = base64.b64decode(envelope["data_base64"], validate=True)
+            data = base64.b64decode(encoded, validate=True)
         except (binascii.Error, TypeError, ValueError) as error:
-            raise DecodeError(
-                "bad_cloudevent", "expected base64 in data_base64 but it is something else; encode the payload again"
-            ) from error
+            raise _bad("The data_base64 of a CloudEvent is no base64. Encode the payload again.") from error
     parent = envelope.get("traceparent")
     return Attributes(
         envelope["type"],
@@ -91,6 +86,46 @@ def structured(envelope: Any, trace: str | None) -> tuple[Attributes, Any]:
         _trace(parent if isinstance(parent, str) else trace),
         envelope["source"],
     ), data
+
+
+def batch(value: Any) -> list[Any]:
+    """The envelopes of a batch, each to be read by `structured`. Raises DecodeError (`bad_cloudevent`)."""
+    if not isinstance(value, list):
+        raise _bad(f"A batch of CloudEvents is a {type(value).__name__}. Send a JSON array of events.")
+    return value
+
+
+def as_headers(envelope: Mapping[str, Any]) -> dict[str, bytes]:
+    """The attributes of a structured event as the headers that it has in binary mode, so that what reads a header reads
+    it in every mode. What is no attribute by its type (an object or an array) is left out."""
+    found: dict[str, bytes] = {}
+    for name, value in envelope.items():
+        if name in ("data", "data_base64"):
+            continue
+        if isinstance(value, bool):
+            value = "true" if value else "false"
+        if isinstance(value, str | int):
+            found[PREFIX + name] = str(value).encode()
+    return found
+
+
+def attributes_in(headers: Mapping[str, bytes]) -> dict[str, str]:
+    """All attributes of an event by name, as `cloudevent` has them in expressions; empty for a plain record.
+
+    Raises DecodeError (`bad_cloudevent`) for one that is no UTF-8."""
+    found = {
+        name.removeprefix(PREFIX): text
+        for name in headers
+        if name.startswith(PREFIX) and (text := _text(headers, name)) is not None
+    }
+    content = _text(headers, "content-type") if found else None
+    if content is not None and media_type(content) not in (STRUCTURED, BATCHED):
+        found.setdefault("datacontenttype", content)
+    return found
+
+
+def _bad(message: str) -> DecodeError:
+    return DecodeError("bad_cloudevent", message)
 
 
 def _trace(text: str | None) -> str | None:
@@ -104,6 +139,4 @@ def _text(headers: Mapping[str, bytes], name: str) -> str | None:
     try:
         return value.decode()
     except UnicodeDecodeError as error:
-        raise DecodeError(
-            "bad_cloudevent", f"expected UTF-8 text in header {name} but found other bytes; encode it as UTF-8"
-        ) from error
+        raise _bad(f"The header {name} is not UTF-8. Encode it as UTF-8.") from error

@@ -52,7 +52,7 @@ def dead_letter(
     known = {name: str(value) for name, value in facts.items() if value not in (None, "")}
     discriminator = "/".join(
         known.get(name, "") for name in ("definition", "version", "event", "trigger", "run", "step")
-    )
+    ) + (f"/{known['part']}" if "part" in known else "")
     digest = hashlib.blake2b(f"{stage}/{reason}/{discriminator}".encode(), digest_size=6).hexdigest()
     own: dict[str, str] = {
         f"{PREFIX}id": f"{place}/{digest}",

@@ -17,6 +17,7 @@ from streamflow.wire.json_text import read_json
 
 Headers = tuple[tuple[str, bytes], ...]
 NO_HEADERS: dict[str, bytes] = {}
+_NO_ENVELOPE = object()
 
 
 class Record(NamedTuple):
@@ -34,41 +35,58 @@ class Record(NamedTuple):
 
 
 class Decoded:
-    """What a record says, read on demand. A record without a value has the data None."""
+    """What a record says, read on demand. A record without a value has the data None.
 
-    __slots__ = ("_data", "_read", "attributes", "headers", "record")
+    `batch` has the envelopes of a batch of CloudEvents; None for any other record."""
 
-    def __init__(self, record: Record) -> None:
-        """Reads the headers, and the value when it is a structured CloudEvent. Raises DecodeError."""
+    __slots__ = ("_data", "_read", "attributes", "batch", "headers", "record")
+
+    def __init__(self, record: Record, envelope: Any = _NO_ENVELOPE) -> None:
+        """Reads the headers, and the value when it is a structured CloudEvent or a batch. With an `envelope` it is that
+        event of the batch in `record`. Raises DecodeError."""
         self.record = record
         self.headers: Mapping[str, bytes] = NO_HEADERS
         self.attributes: Attributes = NO_ATTRIBUTES
+        self.batch: list[Any] | None = None
         self._read = False
         self._data: Any = None
         if record.headers:
             self.headers = {name: value for name, value in record.headers if value is not None}
             self.attributes = cloudevents.binary(self.headers)
-            if self.attributes.content_type == cloudevents.STRUCTURED:
-                self._unfold()
+            if envelope is not _NO_ENVELOPE:
+                self._unfold(envelope)
+            elif self.attributes.content_type == cloudevents.STRUCTURED:
+                self._unfold(read_json(_value(record)))
+            elif self.attributes.content_type == cloudevents.BATCHED:
+                self.batch = cloudevents.batch(read_json(_value(record)))
 
     @property
     def data(self) -> Any:
-        """The payload. Raises DecodeError (`not_json`, `unsupported_content_type`)."""
+        """The payload. Raises DecodeError: what `read_json` raises, and `unsupported_content_type`."""
         if not self._read:
             value = self.record.value
             self._data = None if value is None else _decoder(self.attributes.content_type)(value)
             self._read = True
         return self._data
 
-    def _unfold(self) -> None:
-        if self.record.value is None:
-            raise DecodeError(
-                "bad_cloudevent",
-                "expected a structured CloudEvent but the record has no value; send the envelope as the value",
-            )
-        self.attributes, data = cloudevents.structured(read_json(self.record.value), self.attributes.trace)
+    @property
+    def cloudevent(self) -> dict[str, str]:
+        """The attributes by name, as texts; empty for a plain record. Raises DecodeError (`bad_cloudevent`)."""
+        return cloudevents.attributes_in(self.headers)
+
+    def _unfold(self, envelope: Any) -> None:
+        self.attributes, data = cloudevents.structured(envelope, self.attributes.trace)
+        self.headers = {**self.headers, **cloudevents.as_headers(envelope)}
         self._data = _decoder(self.attributes.content_type)(data) if isinstance(data, bytes) else data
         self._read = True
+
+
+def _value(record: Record) -> bytes:
+    if record.value is None:
+        raise DecodeError(
+            "bad_cloudevent", "The header content-type announces CloudEvents, but the record has no value. Send them."
+        )
+    return record.value
 
 
 DECODERS: dict[str, Callable[[bytes], Any]] = {

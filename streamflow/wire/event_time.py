@@ -8,9 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from streamflow.definition.catalog import TimeUnit
-from streamflow.definition.evaluator.times import parse_timestamp
-from streamflow.definition.evaluator.values import TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp
-from streamflow.definition.plan import ExpressionError
+from streamflow.definition.evaluator.times import epoch_ns
+from streamflow.definition.evaluator.values import TIMESTAMP_MAX, TIMESTAMP_MIN
 from streamflow.wire.codec import DecodeError
 
 _NS: dict[TimeUnit, int] = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1000, "ns": 1}
@@ -25,29 +24,22 @@ def epoch_ms(value: Any, unit: TimeUnit | None = None) -> int:
     Without a unit it is in seconds, milli-, micro- or nanoseconds, whichever puts it between 1990 and 2100.
 
     Raises DecodeError (`bad_time`); its message never holds the value."""
-    number = _number(value)
+    number = None if value.__class__ is str and value[4:5] == "-" else _number(value)
     if number is None:
-        moment = _moment(value) if isinstance(value, str) else None
-        if moment is None:
+        ns = epoch_ns(value) if isinstance(value, str) else None
+        if ns is None or not TIMESTAMP_MIN <= ns <= TIMESTAMP_MAX:
             raise DecodeError(
                 "bad_time",
                 f"The event's time is {_kind(value)}. Send RFC 3339 with Z or an offset, such as "
                 "2026-01-31T08:30:00Z, or a number since 1970 and its unit in the catalog.",
             )
-        return moment.ns // _MILLISECOND
+        return ns // _MILLISECOND
     ns = _in_ns(number, unit)
     if not TIMESTAMP_MIN <= ns <= TIMESTAMP_MAX:
         raise DecodeError(
             "bad_time", f"The event's time, in {unit}, is beyond the years 1 to 9999. Correct the unit in the catalog."
         )
     return ns // _MILLISECOND
-
-
-def _moment(text: str) -> Timestamp | None:
-    try:
-        return parse_timestamp(text)
-    except ExpressionError:  # beyond the years 1 to 9999
-        return None
 
 
 def _number(value: Any) -> Decimal | None:

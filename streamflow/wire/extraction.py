@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jsonschema_rs
 
 from streamflow.definition.catalog import EventSpec, Location
-from streamflow.definition.plan import Compiled, ExpressionError
+from streamflow.definition.plan import Compiled, ExpressionError, NoFields, whole_number
 from streamflow.engine.commands import Event
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Decoded, Record
@@ -22,22 +22,23 @@ from streamflow.wire.event_time import epoch_ms
 CompileExpression = Callable[[str], Compiled]
 Get = Callable[[Decoded], Any]  # None: not there
 
-_NOT_HERE = "missing_field"  # a `match` expression reads what other events of the topic do not have
-
 
 class Occurrence(NamedTuple):
     """A record that is the event `spec` (an index into the specs the reader was made of). `key` is None when the record
-    has none."""
+    has none. Of an event in a batch, `part` is its place in it and `envelope` the event itself."""
 
     spec: int
     event: Event
     key: str | None
     trace: str | None
+    part: int | None = None
+    envelope: Any = None
 
 
 class Refusal(NamedTuple):
     """Why a record gives nothing for one event (`event` empty: for any), as a dead letter says it. No payload in
-    `message`. `spec` is the event's index, None when any event of the topic is meant."""
+    `message`. `spec` is the event's index, None when any event of the topic is meant; `part` and `envelope` as of an
+    Occurrence."""
 
     reason: str
     message: str
@@ -46,14 +47,22 @@ class Refusal(NamedTuple):
     version: str = ""
     trigger: str = ""
     spec: int | None = None
+    part: int | None = None
+    envelope: Any = None
 
 
 class TopicReader:
-    """Reads the records of one topic. `specs` are (index, spec) of the events that may be in it.
+    """Reads the records of one topic. `specs` are (index, spec) of the events that may be in it, `attributed` the
+    indexes of those that are to carry the attributes of a CloudEvent.
 
     Raises ValueError when a schema or an expression of a spec cannot be compiled."""
 
-    def __init__(self, specs: Iterable[tuple[int, EventSpec]], compile_expression: CompileExpression) -> None:
+    def __init__(
+        self,
+        specs: Iterable[tuple[int, EventSpec]],
+        compile_expression: CompileExpression,
+        attributed: frozenset[int] = frozenset(),
+    ) -> None:
         self._by_type: dict[str, list[_Rule]] = {}
         self._by_header: dict[str, dict[bytes, list[_Rule]]] = {}
         self._by_path: dict[str, tuple[Get, dict[tuple[type, Any], list[_Rule]]]] = {}
@@ -61,7 +70,7 @@ class TopicReader:
         specs = tuple(specs)
         self.indexes = frozenset(index for index, _ in specs)
         for index, spec in specs:
-            self._add(_Rule(index, spec, compile_expression), spec)
+            self._add(_Rule(index, spec, compile_expression, is_attributed=index in attributed), spec)
         self._paths = tuple(self._by_path.values())
         self._needs_data = bool(self._paths or self._others)
 
@@ -80,10 +89,29 @@ class TopicReader:
     def read(self, record: Record, topic_id: str) -> tuple[list[Occurrence], list[Refusal]]:
         """What `record` is: nothing at all when no event of the topic is in it. Never raises for what a record
         holds."""
+        try:
+            decoded = Decoded(record)
+        except DecodeError as error:
+            return [], [Refusal(error.code, error.message)]
+        return self._events(decoded, topic_id) if decoded.batch is None else self._parts(decoded, topic_id)
+
+    def _parts(self, whole: Decoded, topic_id: str) -> tuple[list[Occurrence], list[Refusal]]:
+        """The events of a batch, each with an outcome of its own."""
+        occurrences: list[Occurrence] = []
+        refusals: list[Refusal] = []
+        for number, envelope in enumerate(whole.batch or ()):
+            try:
+                found, refused = self._events(Decoded(whole.record, envelope), topic_id)
+            except DecodeError as error:
+                found, refused = [], [Refusal(error.code, error.message)]
+            occurrences += [one._replace(part=number, envelope=envelope) for one in found]
+            refusals += [one._replace(part=number, envelope=envelope) for one in refused]
+        return occurrences, refusals
+
+    def _events(self, decoded: Decoded, topic_id: str) -> tuple[list[Occurrence], list[Refusal]]:
         occurrences: list[Occurrence] = []
         refusals: list[Refusal] = []
         try:
-            decoded = Decoded(record)
             rules = self._candidates(decoded)
         except DecodeError as error:
             return occurrences, [Refusal(error.code, error.message)]
@@ -97,9 +125,11 @@ class TopicReader:
 
     def specs(self, record: Record) -> frozenset[int]:
         """Which events `record` may be, by what tells them apart alone: its schema, id, time and key may be wrong. All
-        of the topic when it cannot be read. Never raises for what a record holds."""
+        of the topic when it cannot be read, or is a batch. Never raises for what a record holds."""
         try:
             decoded = Decoded(record)
+            if decoded.batch is not None:
+                return self.indexes
             return frozenset(rule.spec for rule in self._candidates(decoded) if rule.matches(decoded))
         except DecodeError:
             return self.indexes
@@ -120,7 +150,7 @@ class TopicReader:
                     return rules
                 raise
             for get, by_value in self._paths:
-                value = get(decoded)
+                value = _whole(get(decoded))
                 if value.__class__ in _SCALARS:
                     rules += by_value.get((value.__class__, value), ())
             rules += self._others
@@ -133,10 +163,13 @@ _SCALARS = frozenset({str, int, bool})
 class _Rule:
     """One event of the catalog, compiled."""
 
-    __slots__ = ("_checks", "_id", "_key", "_source", "_spec", "_time", "_unit", "_validator", "name")
+    __slots__ = ("_checks", "_id", "_is_attributed", "_key", "_source", "_spec", "_time", "_unit", "_validator", "name")
 
-    def __init__(self, index: int, spec: EventSpec, compile_expression: CompileExpression) -> None:
+    def __init__(
+        self, index: int, spec: EventSpec, compile_expression: CompileExpression, *, is_attributed: bool
+    ) -> None:
         self.name = spec.name
+        self._is_attributed = is_attributed
         self._spec = index
         self._checks = _checks(spec, compile_expression)
         self._id = _location(spec.id) if spec.id else None
@@ -182,6 +215,7 @@ class _Rule:
             data=data,
             limit_time_ms=self._limit_time_ms(record, time_ms),
             source=source,
+            attributes=decoded.cloudevent if self._is_attributed else {},
         )
         return Occurrence(self._spec, event, _scalar_text(self._key(decoded)) or None, attributes.trace)
 
@@ -229,18 +263,22 @@ def _equals(get: Get, wanted: str | int | bool | None) -> Callable[[Decoded], bo
         return lambda decoded: get(decoded) is not None
 
     def check(decoded: Decoded) -> bool:
-        value = get(decoded)
+        value = _whole(get(decoded))
         return value.__class__ is wanted.__class__ and bool(value == wanted)  # True is not 1 here
 
     return check
 
 
 def _holds(expression: Compiled) -> Callable[[Decoded], bool]:
+    reads_attributes = "cloudevent" in expression.names
+
     def check(decoded: Decoded) -> bool:
         try:
-            return expression.holds({"event": decoded.data})
+            attributes = {"cloudevent": decoded.cloudevent} if reads_attributes else {}
+            return expression.holds({"event": decoded.data, **attributes})
         except ExpressionError as error:
-            if error.code == _NOT_HERE:
+            # another event of the topic, in another form
+            if error.code == "missing_field" or isinstance(error, NoFields):
                 return False
             message = (
                 f"expected the catalog's match expression to give true or false but it failed ({error.code}); "
@@ -261,7 +299,10 @@ def _location(location: Location) -> Get:
 def _at_header(name: str) -> Get:
     def get(decoded: Decoded) -> Any:
         value = decoded.headers.get(name)
-        return None if value is None else value.decode(errors="replace")
+        try:
+            return None if value is None else value.decode()
+        except UnicodeDecodeError:  # other bytes must not become the same id or key
+            return None
 
     return get
 
@@ -294,8 +335,14 @@ def _text(value: str | int | bool) -> str:
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
 
 
+def _whole(value: Any) -> Any:
+    """A double that is a whole number, as the whole number; everything else as it is."""
+    return whole_number(value) if value.__class__ is float else value
+
+
 def _scalar_text(value: Any) -> str:
     """Text and whole numbers as text; empty for everything else."""
+    value = _whole(value)
     if value.__class__ is str:
         return str(value)
     return str(value) if value.__class__ is int else ""

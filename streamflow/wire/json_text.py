@@ -8,6 +8,7 @@ fraction or an exponent is the nearest double.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -45,6 +46,21 @@ def read_json(data: bytes) -> Any:
     if may_be_deeper(data, MAX_DEPTH) and deeper(value, MAX_DEPTH):
         raise _too_deep()
     return value
+
+
+def has_non_finite(value: Any) -> bool:
+    """Whether a double in `value` is NaN or an infinity, which msgspec writes as null. Looks into dicts, lists and
+    tuples."""
+    pending = [value]
+    for one in pending:
+        if isinstance(one, float):
+            if not math.isfinite(one):
+                return True
+        elif isinstance(one, dict):
+            pending.extend(one.values())
+        elif isinstance(one, list | tuple):
+            pending.extend(one)
+    return False
 
 
 def _fault(data: bytes, error: Exception) -> DecodeError:

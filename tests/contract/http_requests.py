@@ -50,6 +50,16 @@ async def ask(host: str, input: dict[str, Any], **changes: Any) -> Any:
         return output
 
 
+def giving(handler: Handler, *, output_bytes: int = 100_000, **input: Any) -> Any:
+    """The output of one request to `handler`, of up to `output_bytes`."""
+
+    async def check() -> Any:
+        async with http_server(handler) as host, opened(host, output_bytes=output_bytes) as operation:
+            return await operation.run({"url": f"http://{host}/"} | input, attempt())
+
+    return asyncio.run(check())
+
+
 def failing(handler: Handler, path: str = "/", **input: Any) -> OperationError:
     """The error that one request to `handler` ends with; its code is a declared one, its message keeps the query to
     itself."""

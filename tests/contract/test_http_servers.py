@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import socket
 import ssl
 import subprocess
 import time
 import tracemalloc
+import zlib
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
 from streamflow.errors import OperationError
-from tests.contract.http_requests import ask, failing, raw_failing, told
-from tests.contract.servers import http_server, raw_server
+from tests.contract.http_requests import ask, failing, giving, raw_failing, told
+from tests.contract.servers import Handler, http_server, raw_server
 
 
 def test_fifty_megabytes_are_cut_off_while_they_come() -> None:
@@ -52,12 +57,104 @@ def test_an_announced_size_over_the_limit_is_not_read_at_all() -> None:
     assert raw_failing(talk).code == "response_too_large"
 
 
-def test_what_is_compressed_is_refused_rather_than_unpacked() -> None:
+def answering(body: bytes, **headers: str) -> Handler:
+    """A server that gives `body`, whatever the headers say of it."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+
     async def handle(request: web.Request) -> web.StreamResponse:
         assert request.headers["Accept-Encoding"] == "identity"
-        return web.Response(body=b"\x1f\x8b not really", headers={"Content-Encoding": "gzip"})
+        return web.Response(body=body, headers={"Content-Type": "application/json", **named})
 
-    assert failing(handle).code == "response_invalid"
+    return handle
+
+
+JSON = b'{"total": 12, "note": "\xc3\xa9"}'
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", gzip.compress(JSON)),
+        ("GZIP", gzip.compress(JSON)),
+        ("x-gzip", gzip.compress(JSON[:5]) + gzip.compress(JSON[5:])),
+        ("deflate", zlib.compress(JSON)),
+        ("identity", JSON),
+        ("gzip", gzip.compress(b" " * 100_000 + JSON)),
+    ],
+)
+def test_what_is_compressed_without_being_asked_is_inflated(coding: str, body: bytes) -> None:
+    output = giving(answering(body, Content_Encoding=coding), output_bytes=200_000)
+    assert output["body"] == {"total": 12, "note": "é"}
+    assert ("content-encoding" in output["headers"]) == (coding == "identity")
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_an_empty_answer_may_say_that_it_is_compressed(method: str) -> None:
+    assert giving(answering(b"", Content_Encoding="gzip"), method=method)["body"] is None
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "words"),
+    [
+        ("gzip", b"\x1f\x8b not really", "is not"),
+        ("deflate", JSON, "is not"),
+        ("gzip", gzip.compress(JSON)[:-9], "too early"),
+        ("gzip", gzip.compress(JSON) + b"more", "is not"),
+        ("br", JSON, "only gzip and deflate"),
+        ("gzip, gzip", gzip.compress(gzip.compress(JSON)), "only gzip and deflate"),
+    ],
+)
+def test_what_cannot_be_inflated_is_an_error(coding: str, body: bytes, words: str) -> None:
+    error = failing(answering(body, Content_Encoding=coding))
+    assert (error.code, error.retryable) == ("response_invalid", False)
+    assert words in error.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        gzip.compress(b"[" + b"1," * 20_000_000 + b"1]", 9),
+        gzip.compress(b"a" * 1_000_000) * 50,
+        gzip.compress(b"") * 100_000,
+    ],
+    ids=["one", "members", "empty members"],
+)
+def test_the_limit_counts_inflated_bytes(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        error = failing(answering(body, Content_Encoding="gzip"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (error.code, error.retryable) == ("response_too_large", False)
+    assert peak < 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (b"caf\xe9", "café"),
+        ("café 🎉".encode(), "café 🎉"),
+        (b"\xff\xfe\x80", "\u00ff\u00fe\x80"),
+        (b"plain", "plain"),
+    ],
+)
+def test_a_header_with_any_bytes_leaves_the_answer_an_answer(said: bytes, read: str) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = (
+            b"HTTP/1.1 200 OK\r\nX-Note: " + said + b"\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+        )
+        writer.write(head)
+        await writer.drain()
+
+    async def check() -> Any:
+        async with raw_server(talk) as host:
+            return await ask(host, {"url": f"http://{host}/"})
+
+    output = asyncio.run(check())
+    assert (output["headers"]["x-note"], output["body"]) == (read, {})
+    assert json.loads(msgspec.json.encode(output)) == output
 
 
 @pytest.mark.parametrize(

@@ -91,15 +91,20 @@ def _bits(function: Callable[[int, int], int]) -> Callable[[Frame, Any, Any], An
     def apply(frame: Frame, a: Any, b: Any) -> Any:
         if a.__class__ is not b.__class__ or a.__class__ not in WHOLE:
             raise no_overload()
-        return a.__class__(function(int(a), int(b)))
+        return a.__class__(function(int(_of_64(a)), int(_of_64(b))))
 
     return apply
+
+
+def _of_64(value: Any) -> Any:
+    """`value`, whose bits are asked for. Raises ExpressionError: a whole number of the data may have more than 64."""
+    return int64(value) if value.__class__ is int else value
 
 
 def invert_bits(frame: Frame, value: Any) -> Any:
     """`math.bitNot`."""
     if value.__class__ is int:
-        return ~value
+        return ~int64(value)
     if value.__class__ is Uint:
         return Uint(~int(value) & 0xFFFF_FFFF_FFFF_FFFF)
     raise no_overload()
@@ -111,7 +116,7 @@ def _shift(left: bool) -> Callable[[Frame, Any, Any], Any]:
             raise no_overload()
         if places < 0:
             raise ExpressionError("out_of_range")
-        bits = int(value) & 0xFFFF_FFFF_FFFF_FFFF
+        bits = int(_of_64(value)) & 0xFFFF_FFFF_FFFF_FFFF
         shifted = 0 if places > 63 else (bits << places) & 0xFFFF_FFFF_FFFF_FFFF if left else bits >> places
         if value.__class__ is Uint:
             return Uint(shifted)

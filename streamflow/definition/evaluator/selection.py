@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from streamflow.definition.evaluator.budget import Closure, Frame
-from streamflow.definition.evaluator.values import NONE, OptionalValue, no_overload
-from streamflow.definition.plan import ExpressionError
+from streamflow.definition.evaluator.values import NONE, OptionalValue
+from streamflow.definition.plan import ExpressionError, NoFields
 
 
 def variable(name: str, fields: tuple[str, ...]) -> Closure:
@@ -74,7 +74,7 @@ def has(start: Closure, fields: tuple[str, ...], last: str) -> Closure:
             return last in value
         if value.__class__ is OptionalValue:
             return value.present and _field(value.value, last).present
-        raise no_overload()
+        raise NoFields
 
     return test
 
@@ -89,11 +89,11 @@ def _within(value: Any, fields: tuple[str, ...]) -> Any:
         elif value.__class__ is OptionalValue:
             value = _field(value.value, field) if value.present else NONE
         else:
-            raise no_overload()
+            raise NoFields
     return value
 
 
 def _field(value: Any, field: str) -> OptionalValue:
     if value.__class__ is not dict:
-        raise no_overload()
+        raise NoFields
     return OptionalValue(True, value[field]) if field in value else NONE

@@ -209,7 +209,7 @@ def split(frame: Frame, text: Any, separator: Any, limit: Any = -1) -> list[str]
     spend(frame, parts)
     claim(frame, text_size(text) + parts * (ITEM_BYTES + _PIECE_BYTES))
     if separator:
-        return list(text.split(separator, limit - 1 if limit > 0 else -1))
+        return list(text.split(separator, parts - 1 if limit > 0 else -1))
     if limit < 0 or limit > len(text):
         return list(text) or [""]
     return [*text[: limit - 1], text[limit - 1 :]]

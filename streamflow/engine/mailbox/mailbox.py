@@ -136,7 +136,8 @@ class Mailbox:
             if clause.event != entry.name:
                 continue
             try:
-                if clause.where is None or clause.where.holds(run.variables(clause.where, event.data)):
+                where = clause.where
+                if where is None or where.holds(run.variables(where, event.data, attributes=event.attributes)):
                     return clause
             except ExpressionError as error:
                 reason = f"where_failed:{error.code}"

@@ -165,3 +165,27 @@ def test_large_and_odd_records_are_dead_letters_only_if_a_version_may_want_them(
     routed = route(router(published(match=match), event_bytes=1000), value, headers=headers)
     assert reasons(routed) == ([reason] if reason else [])
     assert not routed.commands
+
+
+@pytest.mark.parametrize("size", [1001, 5000, 100_000])
+@pytest.mark.parametrize("long", ["key", "id", "source"])
+def test_a_name_that_is_too_long_is_refused_at_the_place_of_its_source(long: str, size: int) -> None:
+    match = {"type": "submitted"}
+    names = {"key": "k", "id": "i", "source": "s"} | {long: "ä" * (size // 2 + 1)}
+    headers = (("ce_type", b"submitted"), ("ce_id", names["id"].encode()), ("ce_source", names["source"].encode()))
+    value = json.dumps({"order": names["key"]}, ensure_ascii=False).encode()
+    routed = route(router(published(match=match)), value, headers=headers)
+    assert (routed.commands, reasons(routed)) == ([], ["name_too_long"])
+    (letter,) = routed.dead_letters
+    facts = dict(letter.headers)
+    assert (facts["streamflow.dlq.topic"], facts["streamflow.dlq.offset"]) == (b"orders", b"7")
+    assert letter.value == value
+    assert {"key": "The key has", "id": "The event id has", "source": "The event source has"}[long] in routed.refusals[
+        0
+    ].message
+
+
+def test_a_long_name_of_one_definition_leaves_the_others_their_commands() -> None:
+    versions = [published("a"), published("b", where="true")]
+    assert reasons(route(router(*versions), {"kind": "s", "order": "k" * 1001})) == ["name_too_long"] * 2
+    assert len(route(router(*versions), {"kind": "s", "order": "k" * 1000}).commands) == 2

@@ -10,8 +10,9 @@ import pytest
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.expression import compile_expression
 from streamflow.errors import Rejected
-from streamflow.ops.produce import Outgoing, at_path, event_record
+from streamflow.ops.produce import Outgoing, event_of
 from streamflow.wire.decoding import Record
+from streamflow.wire.event_record import at_path
 from streamflow.wire.extraction import Occurrence, TopicReader
 
 
@@ -44,7 +45,7 @@ def read(one: EventSpec, record: Outgoing) -> Occurrence:
 def test_an_event_is_told_from_others_as_its_catalog_says(fields: dict[str, Any]) -> None:
     one = spec(**fields)
 
-    found = read(one, event_record(one, {"total": 5}, "A-1"))
+    found = read(one, event_of(one, {"total": 5}, "A-1"))
 
     assert found.event.name == "order.placed"
     assert found.event.data["total"] == 5
@@ -59,7 +60,7 @@ def test_id_time_and_key_are_put_where_the_catalog_says() -> None:
         key={"path": "order"},
     )
 
-    record = event_record(one, {}, "A-1")
+    record = event_of(one, {}, "A-1")
 
     found = read(one, record)
     assert found.event.id == json.loads(record.value or b"")["head"]["id"]
@@ -70,7 +71,7 @@ def test_id_time_and_key_are_put_where_the_catalog_says() -> None:
 def test_what_the_payload_says_is_left_alone() -> None:
     one = spec(match={"path": "type", "equals": "placed"}, id={"path": "id"}, key={"path": "order"})
 
-    record = event_record(one, {"id": "mine", "order": "B-2", "type": "other"}, "A-1")
+    record = event_of(one, {"id": "mine", "order": "B-2", "type": "other"}, "A-1")
 
     assert json.loads(record.value or b"") == {"id": "mine", "order": "B-2", "type": "other"}
     assert record.key == b"B-2"
@@ -79,16 +80,16 @@ def test_what_the_payload_says_is_left_alone() -> None:
 def test_two_events_have_two_ids() -> None:
     one = spec(id={"path": "id"}, match={"path": "type", "equals": "placed"})
 
-    assert event_record(one, {}).value != event_record(one, {}).value
+    assert event_of(one, {}).value != event_of(one, {}).value
 
 
 def test_an_event_without_a_key_has_none() -> None:
-    assert event_record(spec(), {}).key is None
+    assert event_of(spec(), {}).key is None
 
 
 def test_a_payload_that_cannot_hold_what_is_read_is_refused() -> None:
     with pytest.raises(Rejected) as caught:
-        event_record(spec(match={"path": "type", "equals": "placed"}), [1, 2])
+        event_of(spec(match={"path": "type", "equals": "placed"}), [1, 2])
 
     assert caught.value.code == "payload_no_object"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -234,6 +235,19 @@ def test_what_is_checked_is_what_is_sent() -> None:
     """A number that is none becomes null in JSON, and that is not what the schema says."""
     spec = SPEC.model_copy(update={"output": {"type": "object", "properties": {"score": {"type": "number"}}}})
     assert answer(lambda input, attempt: {"score": float("nan")}, spec=spec).code == "output_invalid"
+
+
+def _gives(output: Any, input: Any, attempt: Attempt) -> Any:
+    return output
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_json_does_not_have_is_never_sent_as_null(number: float) -> None:
+    outputs: list[Any] = [number, {"a": [1, {"b": number}]}, [(None, number)]]
+    for output in outputs:
+        failed = answer(partial(_gives, output), spec=OperationSpec(name="pay"))
+        assert (failed.code, failed.retryable) == ("output_invalid", False)
+    assert answer(lambda input, attempt: [None, 1.5], spec=OperationSpec(name="pay")).output == [None, 1.5]
 
 
 def test_a_plugin_that_is_registered_anew_is_held_to_its_new_contract() -> None:

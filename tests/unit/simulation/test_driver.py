@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from streamflow.engine.builder import Limits
+from streamflow.engine.transitions import WaitSatisfied
 from streamflow.errors import DefinitionError
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, Outgoing
@@ -202,3 +204,37 @@ def test_a_command_that_is_larger_than_a_record_is_a_dead_letter_of_its_definiti
     (letter,) = simulation.dead_letters()
     assert (letter["reason"], letter["definition"], letter["stage"]) == ("event_too_large", "order", "ingress")
     assert simulation.runs() == []
+
+
+def test_a_batch_is_read_event_by_event_and_waits_read_its_attributes() -> None:
+    definition = a_definition(
+        {
+            "id": "pay",
+            "wait": {
+                "events": [{"id": "paid", "event": "paid", "where": "cloudevent.source == '/bank'"}],
+                "within": "1h",
+                "keep": "1h",
+            },
+        },
+    )
+    simulation = Simulation()
+    simulation.publish(definition, CATALOG)
+
+    def event(name: str, id: str, source: str) -> dict[str, Any]:
+        return {"specversion": "1.0", "type": name, "id": id, "source": source, "data": {"source": source}}
+
+    batched = (("content-type", b"application/cloudevents-batch+json"),)
+    placed = [event("placed", "1", "/a"), event("placed", "1", "/a"), event("placed", "1", "/b")]
+    simulation.produce("placeds", msgspec.json.encode(placed), key=b"k1", headers=batched)
+    simulation.run_until_quiet()
+    assert len(simulation.runs()) == 2, "the second event of the batch repeats the first one"
+    paid = [event("paid", "1", "/shop"), event("paid", "1", "/bank")]
+    simulation.produce("paids", msgspec.json.encode(paid), key=b"k1", headers=batched)
+    simulation.run_until_quiet()
+    satisfied = [
+        one.data.event
+        for run in simulation.runs()
+        for one in simulation.history(run)
+        if isinstance(one.data, WaitSatisfied)
+    ]
+    assert [(one.source, one.attributes["id"]) for one in satisfied] == [("/bank", "1")]

@@ -266,3 +266,48 @@ def test_faults_of_shape_are_told_with_their_place(text: str, place: str) -> Non
     with pytest.raises(DefinitionError) as caught:
         parse_scenarios(text)
     assert any(problem.pointer.startswith(place) for problem in caught.value.problems)
+
+
+DELIVERED = a_definition({"id": "p", "print": {"text": "'delivered'"}}, on=[{"id": "t", "event": "delivered"}])
+
+
+@pytest.mark.parametrize(
+    ("event", "sent"),
+    [
+        ({"id": {"header": "X-Delivery"}}, {"id": "D-1"}),
+        ({"id": {"header": "X-Delivery"}}, {"headers": {"X-Delivery": "D-1"}}),
+        ({"id": {"header": "ce_subject"}}, {"headers": {"ce_subject": "D-1"}}),
+        ({"id": {"path": "head.id"}}, {"id": "D-1"}),
+        ({"match": {"header": "X-Event", "equals": True}, "id": {"header": "X-Delivery"}}, {"id": "D-1"}),
+        ({"match": {"path": "kind", "equals": "d"}, "id": {"path": "id"}}, {"id": "D-1"}),
+        ({"match": {"expr": "cloudevent.source == '/s'"}}, {"id": "D-1", "headers": {"ce_source": "/s"}}),
+        ({"key": {"header": "X-Key"}, "id": {"path": "id"}}, {"data": {"id": "D-1"}}),
+        ({"key": {"path": "order"}}, {"id": "D-1"}),
+        ({"time": {"path": "at", "unit": "us"}}, {"id": "D-1"}),
+        ({"time": {"header": "X-At"}}, {"id": "D-1"}),
+        ({"time": {"path": "at", "unit": "s"}}, {"id": "D-1", "data": {"at": 10.0}}),
+    ],
+)
+def test_a_sent_event_says_what_the_catalog_reads(event: dict[str, Any], sent: dict[str, Any]) -> None:
+    """Sent twice with one id it is one event, and so one run; without one it would be two."""
+    catalog = Catalog.model_validate({"events": [{"name": "delivered", "topics": ["d"], **event}]})
+    send = {"send": {"event": "delivered", "key": "k", **sent}}
+    scenario = Scenario.model_validate({"name": "s", "do": [send, send], "expect": [{"key": "k"}]})
+    found = play(scenario, DELIVERED, catalog)
+    assert found.differences == ()
+    assert len(found.histories) == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "sent", "words"),
+    [
+        ({"key": {"header": "X-Key"}}, {}, "no key"),
+        ({"key": {"path": "order.id"}}, {"key": "k", "data": {"order": 5}}, "no JSON object"),
+        ({"match": {"path": "kind", "equals": "d"}}, {"key": "k", "data": []}, "no JSON object"),
+    ],
+)
+def test_an_event_that_cannot_be_sent_says_why(event: dict[str, Any], sent: dict[str, Any], words: str) -> None:
+    catalog = Catalog.model_validate({"events": [{"name": "delivered", "topics": ["d"], **event}]})
+    do = [{"send": {"event": "delivered", **sent}}]
+    found = play(Scenario.model_validate({"name": "s", "do": do, "expect": []}), DELIVERED, catalog)
+    assert words in found.differences[0]

@@ -267,3 +267,15 @@ def test_a_cloudevents_own_source_goes_before_the_catalogs() -> None:
 
 def test_without_an_id_an_event_is_its_record_whatever_its_source() -> None:
     assert identity_of(spec(**ALL, source="legacy"), {}) == ("", "T/2/7")
+
+
+@pytest.mark.parametrize(
+    ("where", "code"), [("id", "missing_id"), ("time", "bad_time"), ("key", None), ("match", None)]
+)
+def test_a_header_that_is_no_utf_8_is_not_there(where: str, code: str | None) -> None:
+    """Read with replacements, two ids would be one."""
+    place = {"header": "h", "equals": "\ufffd"} if where == "match" else {"header": "h"}
+    one = spec(**({where: place} if where == "match" else {**ALL, where: place}))
+    found, refusals = reader(one).read(Record("orders", 2, 7, AT, b"k", b"{}", (("h", b"\xff"),)), "T")
+    assert [refusal.reason for refusal in refusals] == ([code] if code else [])
+    assert [occurrence.key for occurrence in found] == ([None] if where == "key" else [])
