@@ -64,7 +64,7 @@ def check(ctx: typer.Context, paths: Paths, catalog: CatalogFile = None) -> None
     Needs a broker only for what a definition names and what is neither in its catalog nor installed: plugins and
     published definitions."""
     session = session_of(ctx)
-    found = _load(session.settings, paths, catalog, Surroundings(lambda: _log_if_there(session)))
+    found = _load(session.known, paths, catalog, Surroundings(lambda: _log_if_there(session)))
     _tell(ctx, found)
     if not all(each.ok for each in found):
         raise typer.Exit(EXIT_AUTHOR)

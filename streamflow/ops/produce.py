@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streamflow.definition.catalog import EventSpec, Location
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.connection import confluent_producer_config
-from streamflow.settings import Settings
+from streamflow.settings import DEFAULT_ENVIRONMENT, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,9 @@ class Outgoing:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-def event_record(spec: EventSpec, data: Any, key: str | None = None) -> Outgoing:
+def event_record(
+    spec: EventSpec, data: Any, key: str | None = None, *, environment: str = DEFAULT_ENVIRONMENT
+) -> Outgoing:
     """`data` as a record that is the event `spec`: what the catalog reads to tell it from others, and its id, time and
     key, are added where they are missing. Events that are told by their CloudEvents type become CloudEvents in binary
     mode, others stay plain JSON.
@@ -41,7 +43,7 @@ def event_record(spec: EventSpec, data: Any, key: str | None = None) -> Outgoing
         headers |= {
             "ce_specversion": "1.0",
             "ce_type": spec.name if match is None or match.type is None else match.type,
-            "ce_source": "/streamflow/cli",
+            "ce_source": f"/streamflow/{environment}/cli",
         }
         headers |= {"ce_id": str(uuid.uuid4()), "ce_time": now}
     if match is not None and match.equals is not None:
