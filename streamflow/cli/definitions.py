@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from streamflow.cli import definitions_import, definitions_simulate, output, sources
+from streamflow.cli.bindings import bound
 from streamflow.cli.outline import outline
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
@@ -34,7 +35,7 @@ from streamflow.kafka.topics import DEFINITIONS, Topic, is_own, topic_name
 from streamflow.ops.catalog import Surroundings, child_of
 from streamflow.ops.history import read_history
 from streamflow.ops.steps import step_states
-from streamflow.settings import Settings
+from streamflow.settings import DEFAULT_ENVIRONMENT, Settings
 
 _PATIENCE_S = 5.0  # for a broker that a check could do without
 
@@ -75,6 +76,10 @@ def publish(
     ctx: typer.Context,
     paths: Paths,
     catalog: CatalogFile = None,
+    bind: Annotated[
+        Path | None,
+        typer.Option(help="file with the topics of this environment; else environments/NAME.yaml, if there is one"),
+    ] = None,
     create_topics: Annotated[
         bool, typer.Option("--create-topics", help="create topics of the catalog that do not exist, to try things out")
     ] = False,
@@ -83,7 +88,8 @@ def publish(
     for all.
 
     Without a catalog file the events are those already published. Definitions that others start are published before
-    these."""
+    these. The content and its sha256 are the same in every environment; the topics of events are the environment's
+    own."""
     session = session_of(ctx)
     settings = session.settings
     around = Surroundings(lambda: read_log(settings), whole=True)
@@ -91,8 +97,9 @@ def publish(
     if not all(each.ok for each in found):
         _tell(ctx, found)
         raise typer.Exit(EXIT_AUTHOR)
+    environment = around.log.environment
     answers, lines = [], []
-    for each in found:
+    for each in bound(found, environment, bind):
         definition, events = each.definition, each.catalog
         assert definition is not None
         assert events is not None
@@ -121,11 +128,12 @@ def publish(
                 f"The end of the topic {topic} could not be read ({why}), so events that are sent to it before ingress "
                 "opens it may not be read. Wait until `streamflow lag` lists it before you send to it."
             )
-        answers.append(asdict(done) | {"missing_topics": missing})
+        answers.append(asdict(done) | {"environment": environment, "missing_topics": missing})
         what = "was already published" if done.already else "published"
         lines.append(
             f"{done.name}@{done.version} {what}: sha256 {done.sha[:12]}, offset {done.offset} in "
             f"{topic_name(settings, DEFINITIONS)}"
+            + (f", environment {environment}" if environment != DEFAULT_ENVIRONMENT else "")
         )
     session.show(answers, "\n".join(lines))
 

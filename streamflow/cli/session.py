@@ -134,6 +134,8 @@ class Session:
                         "message": one.message,
                         "fix": one.fix,
                         "severity": one.severity,
+                        "line": one.line,
+                        "column": one.column,
                     }
                     for one in error.problems
                 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -12,11 +13,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import YAMLError
 
+from streamflow.definition.bindings import EnvironmentBindings
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.check import check, never
 from streamflow.definition.content import child_names
 from streamflow.definition.model import Definition
-from streamflow.definition.syntax import parse_catalog, parse_definition
+from streamflow.definition.syntax import parse_as, parse_catalog, parse_definition
 from streamflow.errors import DefinitionError, Problem, Rejected
 
 DEFINITION, CATALOG = "definition.yaml", "catalog.yaml"
@@ -26,14 +28,15 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A problem in a file, on a line (counted from 1; 0 if it cannot be told)."""
+    """A problem in a file, on a line and in a column (counted from 1; 0 if it cannot be told)."""
 
     file: Path
     line: int
+    column: int
     problem: Problem
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else str(self.file)
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else str(self.file)
         fix = f" {self.problem.fix}" if self.problem.fix else ""
         at = f" at {self.problem.pointer}" if self.problem.pointer else ""
         return f"{place}: {self.problem.severity} {self.problem.code}{at}: {self.problem.message}{fix}"
@@ -44,6 +47,7 @@ class Placed:
         return {
             "file": str(self.file),
             "line": self.line or None,
+            "column": self.column or None,
             "code": problem.code,
             "pointer": problem.pointer,
             "severity": problem.severity,
@@ -161,6 +165,33 @@ def read_definition(path: Path) -> Definition:
     return parse_definition(_text(path / DEFINITION if path.is_dir() else path))
 
 
+def read_bindings(path: Path) -> EnvironmentBindings:
+    """The file of an environment. Raises DefinitionError (`bindings_invalid`), Rejected."""
+    return read_file(path, partial(parse_as, EnvironmentBindings), "bindings_invalid")
+
+
+def read_file(file: Path, parse: Callable[[str], _T], code: str) -> _T:
+    """What `parse` makes of a file beside definitions. Raises DefinitionError with this `code`, which says file, line
+    and column of every problem, or Rejected."""
+    text = _text(file)
+    try:
+        return parse(text)
+    except DefinitionError as error:
+        raise invalid(_placed(file, error.problems), code) from None
+
+
+def invalid(placed: Sequence[Placed], code: str) -> DefinitionError:
+    """The error that a file with these problems cannot be used."""
+    file = placed[0].file
+    count = f"{len(placed)} problem{'s' if len(placed) > 1 else ''}"
+    lines = "\n".join(map(str, placed))
+    return DefinitionError(
+        [replace(one.problem, line=one.line or None, column=one.column or None) for one in placed],
+        code=code,
+        message=f"The file {file} cannot be used, because of {count}. Correct it.\n{lines}",
+    )
+
+
 def _parsed(file: Path, parse: Callable[[str], _T], problems: list[Placed]) -> _T | None:
     text = _text(file)
     try:
@@ -182,11 +213,11 @@ def _text(file: Path) -> str:
 
 def _placed(file: Path, problems: Iterable[Problem]) -> list[Placed]:
     lines = _Lines(file.read_text())
-    return [Placed(file, lines.of(problem.pointer), problem) for problem in problems]
+    return [Placed(file, *lines.of(problem.pointer), problem) for problem in problems]
 
 
 class _Lines:
-    """The line of every place in a YAML or JSON text."""
+    """The line and the column of every place in a YAML or JSON text."""
 
     def __init__(self, text: str) -> None:
         try:
@@ -194,21 +225,22 @@ class _Lines:
         except (YAMLError, ValueError, RecursionError):
             self._root = None  # the problem says the line itself
 
-    def of(self, pointer: str) -> int:
+    def of(self, pointer: str) -> tuple[int, int]:
         node: Any = self._root
-        line = 1 if self._root is not None else 0
+        place = (1, 1) if self._root is not None else (0, 0)
         for part in pointer.split("/")[1:]:
             name: Any = part.replace("~1", "/").replace("~0", "~")
             try:
                 if isinstance(node, CommentedSeq):
                     name = int(name)
-                    line = node.lc.item(name)[0] + 1
+                    line, column = node.lc.item(name)
                 else:
-                    line = node.lc.key(name)[0] + 1
+                    line, column = node.lc.key(name)
+                place = (int(line) + 1, int(column) + 1)
                 node = node[name]
             except (AttributeError, KeyError, IndexError, TypeError, ValueError):
-                return int(line)  # what is missing has no line: the line of what it is missing in
-        return int(line)
+                break  # what is missing has no place: the place of what it is missing in
+        return place
 
 
 def _no_catalog(source: Source) -> NoReturn:

@@ -174,8 +174,20 @@ def _validated(kind: type[_Model], value: Any) -> _Model:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        found = [_problem(kind, value, dict(fault)) for fault in error.errors(include_url=False)]
+        faults = [dict[str, Any](fault) for fault in error.errors(include_url=False)]
+        found = [_problem(kind, fault | {"loc": _path(value, tuple(fault["loc"]))}) for fault in faults]
         raise DefinitionError(tuple(dict.fromkeys(found))) from None
+
+
+def _path(value: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """The place of a fault in `value`, without the names of alternatives that pydantic puts between."""
+    path: list[str | int] = []
+    for number, part in enumerate(loc):
+        there = isinstance(value, Sequence) if isinstance(part, int) else isinstance(value, Mapping) and part in value
+        if there or number == len(loc) - 1:
+            path.append(part)
+            value = value[part] if there and not isinstance(value, str) else None
+    return tuple(path)
 
 
 def pointer(path: Iterable[str | int]) -> str:
@@ -188,7 +200,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)), "")
 
 
-def _problem(kind: type[BaseModel], value: Any, fault: dict[str, Any]) -> Problem:
+def _problem(kind: type[BaseModel], fault: dict[str, Any]) -> Problem:
     path, what, context = tuple(fault["loc"]), str(fault["type"]), fault.get("ctx", {})
     place, name = pointer(path), str(path[-1]) if path else ""
     if what == "extra_forbidden":
@@ -231,7 +243,8 @@ def _problem(kind: type[BaseModel], value: Any, fault: dict[str, Any]) -> Proble
     if what in _TYPES:
         fix = "Put quotes around it." if what == "string_type" and isinstance(fault["input"], int | float) else ""
         return Problem("SF103", place, f"expected {_TYPES[what]} but found {_found(fault['input'])}.", fix)
-    return Problem("SF109", place, f"{str(fault['msg'])[:1].lower()}{str(fault['msg'])[1:]}.")
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return Problem("SF109", place, f"{message[:1].lower()}{message[1:]}.")
 
 
 def _spelled(value: Any, pattern: str) -> str:
