@@ -212,11 +212,11 @@ def _text(file: Path) -> str:
 
 
 def _placed(file: Path, problems: Iterable[Problem]) -> list[Placed]:
-    lines = _Lines(file.read_text())
+    lines = Lines(file.read_text())
     return [Placed(file, *lines.of(problem.pointer), problem) for problem in problems]
 
 
-class _Lines:
+class Lines:
     """The line and the column of every place in a YAML or JSON text."""
 
     def __init__(self, text: str) -> None:

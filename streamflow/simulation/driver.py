@@ -118,15 +118,19 @@ class Simulation:
         spec = self._specs[event]
         self._sent += 1
         match = spec.match
+        identity, moment = id or f"event-{self._sent}", rfc3339(self.clock.now_ms if time_ms is None else time_ms)
         headers = [
             ("ce_specversion", b"1.0"),
-            ("ce_id", (id or f"event-{self._sent}").encode()),
+            ("ce_id", identity.encode()),
             ("ce_type", (match.type if match is not None and match.type is not None else event).encode()),
-            ("ce_time", rfc3339(self.clock.now_ms if time_ms is None else time_ms)),
+            ("ce_time", moment),
             ("content-type", b"application/json"),
         ]
         if match is not None and match.header is not None and match.equals is not None:
             headers.append((match.header, str(match.equals).encode()))
+        for place, text in ((spec.id, identity.encode()), (spec.time, moment), (spec.key, key.encode())):
+            if place is not None and place.header is not None and place.header not in dict(headers):
+                headers.append((place.header, text))
         return self.produce(
             topic or spec.topics[0], msgspec.json.encode(data), key=key.encode(), headers=tuple(headers)
         )
