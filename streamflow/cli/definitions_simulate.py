@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamflow.cli import sources
+from streamflow.cli import places, sources
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.cli.sources import Checked
@@ -59,6 +59,13 @@ def simulate(
             metavar="FOLDER...", help=f"folders with definition.yaml and {SCENARIOS}, or folders of such folders"
         ),
     ],
+    catalog: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="one catalog for all of them, a file or the files of a folder; else catalog.yaml beside each",
+        ),
+    ] = None,
     only: Annotated[
         str | None, typer.Option("--only", metavar="TEXT", help="only scenarios with this in their name")
     ] = None,
@@ -66,7 +73,7 @@ def simulate(
 ) -> None:
     """Plays scenarios: what happens, what operations answer, and what is to come of it. Needs no broker; days pass in
     milliseconds."""
-    found = [simulated(source, only) for path in paths for source in _with_scenarios(path)]
+    found = [simulated(source, only) for path in paths for source in _with_scenarios(path, catalog)]
     session_of(ctx).show(
         [_facts(each) for each in found], "\n\n".join(_told(each, histories=histories) for each in found)
     )
@@ -82,7 +89,7 @@ def simulated(source: sources.Source, only: str | None = None) -> Simulated:
     around = Surroundings(Snapshot)
     children = _children(source, around)
     definition, catalog = _usable(sources.load(source, complete=around.complete))
-    scenarios, places = _read(file)
+    scenarios, lines = _read(file)
     chosen = {
         number: scenario
         for number, scenario in enumerate(scenarios.scenarios)
@@ -97,7 +104,7 @@ def simulated(source: sources.Source, only: str | None = None) -> Simulated:
     for number, scenario in chosen.items():
         one = play(scenario, definition, catalog, scenarios.operations, children)
         played.append(one)
-        found = [(places.of(f"/scenarios/{number}{pointer}"), said) for pointer, said in one.faults]
+        found = [(lines.of(f"/scenarios/{number}{pointer}"), said) for pointer, said in one.faults]
         faults.append([Fault(*place, said) for place, said in found])
     return Simulated(file, definition, played, faults, untaken(definition, played) if only is None else [])
 
@@ -110,9 +117,9 @@ def add_to(app: typer.Typer) -> None:
     )(simulate)
 
 
-def _with_scenarios(path: Path) -> list[sources.Source]:
+def _with_scenarios(path: Path, catalog: Path | None) -> list[sources.Source]:
     """The definitions at `path`; of a folder of folders those with scenarios. Raises Rejected when there is none."""
-    found = sources.find(path)
+    found = sources.find(path, catalog)
     named = [source for source in found if (source.definition.parent / SCENARIOS).is_file()]
     return named or found[:1]  # whose missing file is told
 
@@ -123,7 +130,8 @@ def _children(source: sources.Source, around: Surroundings) -> list[tuple[Defini
     if not child_names(sources.read_definition(source.definition)):
         return []
     found: dict[tuple[str, str], tuple[Definition, Catalog]] = {}
-    beside = sources.in_order(sources.find(source.definition.parent.parent))
+    shared = source.catalog if source.catalog != source.definition.parent / places.CATALOG else None
+    beside = sources.in_order(sources.find(source.definition.parent.parent, shared))
     for other in beside[: beside.index(source)] if source in beside else beside:
         checked = sources.load(other, complete=around.complete)
         if checked.ok and checked.definition is not None and checked.catalog is not None:
@@ -141,16 +149,16 @@ def _children(source: sources.Source, around: Surroundings) -> list[tuple[Defini
 
 def _usable(checked: Checked) -> tuple[Definition, Catalog]:
     if not checked.ok or checked.definition is None or checked.catalog is None:
-        raise sources.invalid(checked.problems, "definition_invalid")
+        raise places.invalid(checked.problems, "definition_invalid")
     return checked.definition, checked.catalog
 
 
-def _read(file: Path) -> tuple[Scenarios, sources.Lines]:
+def _read(file: Path) -> tuple[Scenarios, places.Lines]:
     from streamflow.simulation.scenarios import parse_scenarios
 
     if not file.is_file():
         raise Rejected("scenarios_missing", f"There is no {file}. Write one (docs/scenarios.md).")
-    return sources.read_file(file, parse_scenarios, "scenarios_invalid"), sources.Lines(file.read_text())
+    return places.read_file(file, parse_scenarios, "scenarios_invalid"), places.Lines(file.read_text())
 
 
 def _facts(each: Simulated) -> dict[str, Any]:

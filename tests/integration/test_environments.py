@@ -31,7 +31,7 @@ DEFINITION = """name: invoice
 version: "1"
 on: [{id: received, event: invoice.received}]
 steps:
-  - {id: ask, call: {operation: http.get, with: [{name: url, expr: "'http://127.0.0.1:9/'"}]}}
+  - {id: ask, call: {operation: debug.echo, with: [{name: value, expr: trigger.cents}]}}
   - {id: tell, emit: {event: invoice.seen, data: [{name: cents, expr: trigger.cents}]}}
 """
 CATALOG = """events:

@@ -163,7 +163,7 @@ def test_scenarios_that_are_not_there_or_cannot_be_read_are_told(tmp_path: Path)
         ("{name: a, do: [{wait: 1 day}], expect: {}}", "4:19", "SF104 at /scenarios/1/do/0/wait"),
         (
             "{name: a, do: [{wait: 1d, start: {key: k}}], expect: {}}",
-            "4:17",
+            "4:18",
             "SF109 at /scenarios/1/do/0: expected one",
         ),
         (
