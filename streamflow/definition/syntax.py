@@ -17,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from streamflow.definition import duration, model
 from streamflow.definition.catalog import Catalog, CatalogFile
+from streamflow.definition.literals import FIX, looks_like_expression
 from streamflow.definition.model import Definition
 from streamflow.errors import DefinitionError, Problem
 
@@ -47,6 +48,7 @@ _TYPES = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "int_type": "a whole number",
+    "int_parsing": "a whole number",
 }
 
 
@@ -214,12 +216,8 @@ def _problem(kind: type[BaseModel], fault: dict[str, Any]) -> Problem:
         return Problem("SF102", place, f"the field `{name}` is missing.", f"Add `{name}`.")
     if what == "string_pattern_mismatch":
         form = _FORMS.get(context.get("pattern", ""), f"a text like {context.get('pattern')}")
-        return Problem(
-            "SF104",
-            place,
-            f"expected {form} but found {_found(fault['input'])}.",
-            _spelled(fault["input"], str(context.get("pattern"))),
-        )
+        fix = _literal_fix(fault["input"]) or _spelled(fault["input"], str(context.get("pattern")))
+        return Problem("SF104", place, f"expected {form} but found {_found(fault['input'])}.", fix)
     if what == "literal_error":
         allowed = str(context.get("expected", ""))
         near = nearest(str(fault["input"]), re.findall(r"'([^']*)'", allowed))
@@ -227,7 +225,7 @@ def _problem(kind: type[BaseModel], fault: dict[str, Any]) -> Problem:
             "SF105",
             place,
             f"expected {allowed} but found {_found(fault['input'])}.",
-            f"Did you mean {near}?" if near else "",
+            f"Did you mean {near}?" if near else _literal_fix(fault["input"]),
         )
     if what in ("too_short", "too_long", "string_too_short", "string_too_long"):
         limit = context.get("min_length", context.get("max_length"))
@@ -241,7 +239,8 @@ def _problem(kind: type[BaseModel], fault: dict[str, Any]) -> Problem:
         limit = f"least {context['ge']}" if "ge" in context else f"most {context['le']}"
         return Problem("SF106", place, f"expected at {limit} in `{name}` but found {_found(fault['input'])}.")
     if what in _TYPES:
-        fix = "Put quotes around it." if what == "string_type" and isinstance(fault["input"], int | float) else ""
+        quoted = what == "string_type" and isinstance(fault["input"], int | float)
+        fix = "Put quotes around it." if quoted else _literal_fix(fault["input"])
         return Problem("SF103", place, f"expected {_TYPES[what]} but found {_found(fault['input'])}.", fix)
     message = str(fault["msg"]).removeprefix("Value error, ")
     return Problem("SF109", place, f"{message[:1].lower()}{message[1:]}.")
@@ -256,6 +255,11 @@ def _spelled(value: Any, pattern: str) -> str:
         if re.fullmatch(pattern, spelled):
             return f"For example `{spelled}`."
     return ""
+
+
+def _literal_fix(value: Any) -> str:
+    """What to do about an expression where a value is wanted; empty when `value` is none."""
+    return FIX if isinstance(value, str) and looks_like_expression(value) else ""
 
 
 def _found(value: Any) -> str:
