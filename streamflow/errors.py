@@ -35,20 +35,30 @@ class Problem:
     message: str
     fix: str = ""
     severity: str = "error"
+    line: int | None = None  # in its file, counted from 1, where that is known
+    column: int | None = None  # likewise
 
     def __str__(self) -> str:
         return f"{self.code} at {self.pointer or '/'}: {self.message}" + (f" {self.fix}" if self.fix else "")
 
 
 class DefinitionError(StreamflowError):
-    """The author's: a definition or a catalog entry that cannot be used. `problems` holds all of them at once."""
+    """The author's: a definition, or another file that authors write, that cannot be used. `problems` holds all of them
+    at once; `code` and `message` are given where it is not a definition."""
 
-    def __init__(self, problems: tuple[Problem, ...] | list[Problem], **facts: Any) -> None:
+    def __init__(
+        self,
+        problems: tuple[Problem, ...] | list[Problem],
+        *,
+        code: str = "definition_invalid",
+        message: str | None = None,
+        **facts: Any,
+    ) -> None:
         self.problems = tuple(problems)
         text = "\n".join(str(problem) for problem in self.problems)
         super().__init__(
-            "definition_invalid",
-            f"expected a definition that can run but found {len(self.problems)} problem(s):\n{text}",
+            code,
+            message or f"expected a definition that can run but found {len(self.problems)} problem(s):\n{text}",
             **facts,
         )
 

@@ -58,6 +58,11 @@ def partition_of_run(run: str, partitions: int) -> int:
     return int(run[:8], 16) % partitions
 
 
+def environment_of(run: str) -> str:
+    """The environment that is in a run's id; empty when `run` is none of `run_id`."""
+    return run.partition("-")[2].partition("-")[0]
+
+
 def tag(*parts: str) -> str:
     """A short digest of `parts`, to remember what has been applied without keeping the parts."""
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=6).hexdigest()

@@ -237,8 +237,8 @@ class Settings(BaseSettings):
     environment: str = Field(
         default=DEFAULT_ENVIRONMENT,
         pattern=r"^[a-z0-9]{1,16}$",
-        description="name of this environment, such as test or prod: a part of every run id and idempotency key; fixed "
-        "with the topics, never changed afterwards",
+        description="name of this environment, such as test or prod: a part of run ids, idempotency keys, client ids "
+        "and the source of events; fixed with the topics, never changed afterwards",
     )
     kafka: Kafka = Kafka()
     topics: Topics = Topics()

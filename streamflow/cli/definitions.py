@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +10,14 @@ import msgspec
 import typer
 
 from streamflow.cli import definitions_functions, definitions_import, definitions_simulate, output, sources
+from streamflow.cli.bindings import bound
+from streamflow.cli.checking import checked_all, tell
+from streamflow.cli.contradictions import contradicting_published
 from streamflow.cli.outline import outline
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
-from streamflow.cli.sources import Checked
 from streamflow.definition.catalog import Catalog
-from streamflow.definition.content import canonical, child_names, event_names, sha256_of
+from streamflow.definition.content import canonical, child_names, event_names
 from streamflow.definition.diff import diff as differences
 from streamflow.definition.diff import sentences
 from streamflow.definition.mermaid import mermaid
@@ -30,11 +30,11 @@ from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import publish as publish_content
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.publication import retire as retire_version
-from streamflow.kafka.topics import DEFINITIONS, Topic, is_own, topic_name
-from streamflow.ops.catalog import Surroundings, child_of
+from streamflow.kafka.topics import DEFINITIONS, Topic, topic_name
+from streamflow.ops.catalog import Surroundings
 from streamflow.ops.history import read_history
 from streamflow.ops.steps import step_states
-from streamflow.settings import Settings
+from streamflow.settings import DEFAULT_ENVIRONMENT, Settings
 
 _PATIENCE_S = 5.0  # for a broker that a check could do without
 
@@ -47,7 +47,12 @@ Paths = Annotated[
     ),
 ]
 CatalogFile = Annotated[
-    Path | None, typer.Option("--catalog", help="catalog file; else catalog.yaml beside the definition")
+    Path | None,
+    typer.Option(
+        "--catalog",
+        metavar="FILE|FOLDER",
+        help="one catalog for all of them, a file or the files of a folder; else catalog.yaml beside each",
+    ),
 ]
 Reference = Annotated[
     str,
@@ -64,8 +69,8 @@ def check(ctx: typer.Context, paths: Paths, catalog: CatalogFile = None) -> None
     Needs a broker only for what a definition names and what is neither in its catalog nor installed: plugins and
     published definitions."""
     session = session_of(ctx)
-    found = _load(session.settings, paths, catalog, Surroundings(lambda: _log_if_there(session)))
-    _tell(ctx, found)
+    found = checked_all(session.known, paths, catalog, Surroundings(lambda: _log_if_there(session)))
+    tell(session, found)
     if not all(each.ok for each in found):
         raise typer.Exit(EXIT_AUTHOR)
 
@@ -75,6 +80,14 @@ def publish(
     ctx: typer.Context,
     paths: Paths,
     catalog: CatalogFile = None,
+    bind: Annotated[
+        Path | None,
+        typer.Option(help="file with the topics of this environment; else environments/NAME.yaml, if there is one"),
+    ] = None,
+    change_events: Annotated[
+        bool,
+        typer.Option("--change-events", help="also if an event means something else in a published definition"),
+    ] = False,
     create_topics: Annotated[
         bool, typer.Option("--create-topics", help="create topics of the catalog that do not exist, to try things out")
     ] = False,
@@ -83,16 +96,19 @@ def publish(
     for all.
 
     Without a catalog file the events are those already published. Definitions that others start are published before
-    these."""
+    these. The content and its sha256 are the same in every environment; the topics of events are the environment's
+    own."""
     session = session_of(ctx)
     settings = session.settings
     around = Surroundings(lambda: read_log(settings), whole=True)
-    found = _load(settings, paths, catalog, around, published=around.events)
+    found = checked_all(settings, paths, catalog, around, published=around.events)
+    found = contradicting_published(found, around.log, change=change_events)
     if not all(each.ok for each in found):
-        _tell(ctx, found)
+        tell(session, found)
         raise typer.Exit(EXIT_AUTHOR)
+    environment = around.log.environment
     answers, lines = [], []
-    for each in found:
+    for each in bound(found, environment, bind):
         definition, events = each.definition, each.catalog
         assert definition is not None
         assert events is not None
@@ -121,11 +137,12 @@ def publish(
                 f"The end of the topic {topic} could not be read ({why}), so events that are sent to it before ingress "
                 "opens it may not be read. Wait until `streamflow lag` lists it before you send to it."
             )
-        answers.append(asdict(done) | {"missing_topics": missing})
+        answers.append(asdict(done) | {"environment": environment, "missing_topics": missing})
         what = "was already published" if done.already else "published"
         lines.append(
             f"{done.name}@{done.version} {what}: sha256 {done.sha[:12]}, offset {done.offset} in "
             f"{topic_name(settings, DEFINITIONS)}"
+            + (f", environment {environment}" if environment != DEFAULT_ENVIRONMENT else "")
         )
     session.show(answers, "\n".join(lines))
 
@@ -241,48 +258,6 @@ def retire(ctx: typer.Context, reference: Annotated[str, typer.Argument(metavar=
     done = retire_version(session.settings, name=name, version=version)
     then = f"runs start on {name}@{done.current} now" if done.current else f"no event starts a run of {name} any more"
     session.show(asdict(done), f"{name}@{version} {'was retired before' if done.already else 'is retired'}; {then}")
-
-
-def _tell(ctx: typer.Context, found: list[Checked]) -> None:
-    facts, lines = [], []
-    for checked in found:
-        problems = [placed.problem for placed in checked.problems]
-        errors = sum(problem.severity == "error" for problem in problems)
-        facts.append(
-            {
-                "file": str(checked.source.definition),
-                "ok": checked.ok,
-                "problems": [placed.facts() for placed in checked.problems],
-            }
-        )
-        lines += [str(placed) for placed in checked.problems]
-        if checked.ok and checked.definition is not None:
-            named = f"{checked.definition.name}@{checked.definition.version}"
-            warnings = f", {len(problems)} warning(s)" if problems else ""
-            lines.append(
-                f"{checked.source.definition}: {named} can run ({len(checked.definition.steps)} steps{warnings})"
-            )
-        else:
-            lines.append(f"{checked.source.definition}: {errors} error(s), so it cannot run")
-    session_of(ctx).show(facts, "\n".join(lines))
-
-
-def _load(
-    settings: Settings,
-    paths: list[Path],
-    catalog: Path | None,
-    around: Surroundings,
-    published: Callable[[], Catalog] | None = None,
-) -> list[Checked]:
-    """Every definition at `paths`, read and checked, those first that others of them start."""
-    found = []
-    for source in sources.in_order([source for path in paths for source in sources.find(path, catalog)]):
-        checked = sources.load(source, published, around.complete, is_own=partial(is_own, settings))
-        found.append(checked)
-        if checked.ok and checked.definition is not None and checked.catalog is not None:
-            content = canonical(checked.definition, checked.catalog)
-            around.add(child_of(content, sha256_of(content), checked.catalog))
-    return found
 
 
 def _log_if_there(session: Session) -> Snapshot:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from ruamel.yaml import YAML
 
-from streamflow.cli import output, sources
+from streamflow.cli import output, places, sources
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.definition.catalog import Catalog
@@ -159,7 +159,7 @@ def _write(found: Imported, given: Catalog, out: Path, *, force: bool) -> list[P
     """Writes both files. Raises Rejected if they are there."""
     assert found.definition is not None
     catalog = Catalog(events=given.events, operations=[*given.operations, *found.catalog.operations])
-    files = {out / sources.DEFINITION: to_yaml(found.definition), out / sources.CATALOG: _catalog_yaml(catalog)}
+    files = {out / places.DEFINITION: to_yaml(found.definition), out / places.CATALOG: _catalog_yaml(catalog)}
     there = [path for path in files if path.exists()]
     if there and not force:
         raise Rejected(

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamflow.cli import sources
+from streamflow.cli import places, sources
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.cli.sources import Checked
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import canonical, child_names, sha256_of
 from streamflow.definition.model import Definition
-from streamflow.errors import DefinitionError, Rejected
+from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.ops.catalog import Surroundings, child_of
 
@@ -27,13 +27,23 @@ SCENARIOS = "scenarios.yaml"
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a scenario cannot be played, and on which line and in which column of its file."""
+
+    line: int
+    column: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Simulated:
-    """The scenarios of one definition. `untaken` are steps and outcomes that none of them reached; it is empty when
-    only some were played."""
+    """The scenarios of one definition. `faults` are what makes each of `played` impossible, by its place in the file.
+    `untaken` are steps and outcomes that none of them reached; it is empty when only some were played."""
 
     file: Path
     definition: Definition
     played: list[Played]
+    faults: list[list[Fault]]
     untaken: list[str]
 
     @property
@@ -49,6 +59,13 @@ def simulate(
             metavar="FOLDER...", help=f"folders with definition.yaml and {SCENARIOS}, or folders of such folders"
         ),
     ],
+    catalog: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="one catalog for all of them, a file or the files of a folder; else catalog.yaml beside each",
+        ),
+    ] = None,
     only: Annotated[
         str | None, typer.Option("--only", metavar="TEXT", help="only scenarios with this in their name")
     ] = None,
@@ -56,7 +73,7 @@ def simulate(
 ) -> None:
     """Plays scenarios: what happens, what operations answer, and what is to come of it. Needs no broker; days pass in
     milliseconds."""
-    found = [simulated(source, only) for path in paths for source in _with_scenarios(path)]
+    found = [simulated(source, only) for path in paths for source in _with_scenarios(path, catalog)]
     session_of(ctx).show(
         [_facts(each) for each in found], "\n\n".join(_told(each, histories=histories) for each in found)
     )
@@ -72,15 +89,24 @@ def simulated(source: sources.Source, only: str | None = None) -> Simulated:
     around = Surroundings(Snapshot)
     children = _children(source, around)
     definition, catalog = _usable(sources.load(source, complete=around.complete))
-    scenarios = _read(file)
-    chosen = [scenario for scenario in scenarios.scenarios if only is None or only.lower() in scenario.name.lower()]
+    scenarios, lines = _read(file)
+    chosen = {
+        number: scenario
+        for number, scenario in enumerate(scenarios.scenarios)
+        if only is None or only.lower() in scenario.name.lower()
+    }
     if not chosen:
         raise Rejected(
             "no_scenario",
             f"expected a scenario with {only!r} in its name in {file} but there is none; do look at the names",
         )
-    played = [play(scenario, definition, catalog, scenarios.operations, children) for scenario in chosen]
-    return Simulated(file, definition, played, untaken(definition, played) if only is None else [])
+    played, faults = [], []
+    for number, scenario in chosen.items():
+        one = play(scenario, definition, catalog, scenarios.operations, children)
+        played.append(one)
+        found = [(lines.of(f"/scenarios/{number}{pointer}"), said) for pointer, said in one.faults]
+        faults.append([Fault(*place, said) for place, said in found])
+    return Simulated(file, definition, played, faults, untaken(definition, played) if only is None else [])
 
 
 def add_to(app: typer.Typer) -> None:
@@ -91,9 +117,9 @@ def add_to(app: typer.Typer) -> None:
     )(simulate)
 
 
-def _with_scenarios(path: Path) -> list[sources.Source]:
+def _with_scenarios(path: Path, catalog: Path | None) -> list[sources.Source]:
     """The definitions at `path`; of a folder of folders those with scenarios. Raises Rejected when there is none."""
-    found = sources.find(path)
+    found = sources.find(path, catalog)
     named = [source for source in found if (source.definition.parent / SCENARIOS).is_file()]
     return named or found[:1]  # whose missing file is told
 
@@ -104,7 +130,8 @@ def _children(source: sources.Source, around: Surroundings) -> list[tuple[Defini
     if not child_names(sources.read_definition(source.definition)):
         return []
     found: dict[tuple[str, str], tuple[Definition, Catalog]] = {}
-    beside = sources.in_order(sources.find(source.definition.parent.parent))
+    shared = source.catalog if source.catalog != source.definition.parent / places.CATALOG else None
+    beside = sources.in_order(sources.find(source.definition.parent.parent, shared))
     for other in beside[: beside.index(source)] if source in beside else beside:
         checked = sources.load(other, complete=around.complete)
         if checked.ok and checked.definition is not None and checked.catalog is not None:
@@ -122,20 +149,16 @@ def _children(source: sources.Source, around: Surroundings) -> list[tuple[Defini
 
 def _usable(checked: Checked) -> tuple[Definition, Catalog]:
     if not checked.ok or checked.definition is None or checked.catalog is None:
-        raise DefinitionError([placed.problem for placed in checked.problems], file=checked.source.definition)
+        raise places.invalid(checked.problems, "definition_invalid")
     return checked.definition, checked.catalog
 
 
-def _read(file: Path) -> Scenarios:
+def _read(file: Path) -> tuple[Scenarios, places.Lines]:
     from streamflow.simulation.scenarios import parse_scenarios
 
-    try:
-        return parse_scenarios(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise Rejected(
-            "scenarios_missing", f"expected scenarios in {file} but {reason}; do write one (docs/scenarios.md)"
-        ) from error
+    if not file.is_file():
+        raise Rejected("scenarios_missing", f"There is no {file}. Write one (docs/scenarios.md).")
+    return places.read_file(file, parse_scenarios, "scenarios_invalid"), places.Lines(file.read_text())
 
 
 def _facts(each: Simulated) -> dict[str, Any]:
@@ -145,7 +168,14 @@ def _facts(each: Simulated) -> dict[str, Any]:
         "version": each.definition.version,
         "ok": each.ok,
         "scenarios": [
-            {"name": one.name, "ok": one.ok, "paths": one.paths, "differences": one.differences} for one in each.played
+            {
+                "name": one.name,
+                "ok": one.ok,
+                "paths": one.paths,
+                "differences": one.differences,
+                "faults": [asdict(fault) for fault in faults],
+            }
+            for one, faults in zip(each.played, each.faults, strict=True)
         ],
         "untaken": each.untaken,
     }
@@ -157,10 +187,11 @@ def _told(each: Simulated, *, histories: bool) -> str:
     count = f"{len(each.played)} scenario{'s' if len(each.played) > 1 else ''}"
     went = f"{failed} did not go as expected" if failed else "as expected"
     lines = [f"{each.definition.name}@{each.definition.version}: {count}, {went}"]
-    for one in each.played:
+    for one, faults in zip(each.played, each.faults, strict=True):
         first, *more = one.paths or ((),)
         lines.append(f"  {'ok    ' if one.ok else 'FAILED'}  {one.name:<{width}}  {' > '.join(first)}".rstrip())
         lines += [f"{'':<{width + 12}}{' > '.join(path)}" for path in more]
+        lines += [f"          {each.file}:{fault.line}:{fault.column}: {fault.message}" for fault in faults]
         lines += [f"          {line}" for difference in one.differences for line in difference.splitlines()]
         if histories:
             from streamflow.cli.runs import timeline

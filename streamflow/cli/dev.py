@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from streamflow.cli import output
-from streamflow.cli.dev_address import SidecarPlace, announced, running
+from streamflow.cli.dev_address import SidecarPlace, announced, remembered_for_dev, running
 from streamflow.cli.output import examples
 from streamflow.cli.processes import GRACE_S, Workers, environment
 from streamflow.cli.session import session_of
@@ -30,8 +30,9 @@ def dev(ctx: typer.Context, engines: Annotated[int, typer.Option(min=1, max=16, 
     """Runs a Kafka (unless --bootstrap names one), its topics and all workers, and shows their logs. Ctrl-C ends
     everything.
 
-    Records and state stay in the folder `var`; the next `dev` goes on with them."""
-    settings = session_of(ctx).given
+    Records and state stay in the folder `var`; the next `dev` goes on with them. Address, prefix and environment are
+    remembered there as well: later commands in this folder speak to the same ones."""
+    settings = remembered_for_dev(session_of(ctx).given)
     if settings.kafka.bootstrap_servers is None and running(settings):
         raise OperationError(
             "dev_runs",
@@ -81,7 +82,8 @@ def _serve(settings: Settings, bootstrap: str, engines: int, stop: threading.Eve
             own = {"STREAMFLOW_STATE_DIR": str(settings.state_dir / name)} if name.startswith("engine-") else {}
             workers.start(name, name.partition("-")[0], **own)
         output.say(
-            f"Kafka is at {bootstrap}, the sidecar at {sidecar.url}; workers: {', '.join(names)}. Ctrl-C ends "
+            f"The environment is {settings.environment}, its topics are {settings.topics.prefix}*. Kafka is at "
+            f"{bootstrap}, the sidecar at {sidecar.url}; workers: {', '.join(names)}. Ctrl-C ends "
             "everything."
         )
         output.say(

@@ -1,15 +1,16 @@
-"""Where the `streamflow dev` of a folder has its Kafka, so that other terminals in that folder need not be told; and
-its sidecar, for its workers."""
+"""What the `streamflow dev` of a folder speaks to: its Kafka, prefix and environment, remembered so that later commands
+in that folder speak to the same; and its sidecar, for its workers."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+
+import msgspec
 
 from streamflow.settings import Settings
 
@@ -18,26 +19,95 @@ def _file(settings: Settings) -> Path:
     return settings.broker_dir / "dev.json"
 
 
+class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the `dev` of a folder speaks to, or the last one spoke to."""
+
+    prefix: str  # of the topics
+    environment: str  # its name
+    bootstrap_servers: str | None = None  # None: a Kafka of its own, which ended with it
+    own: bool  # whether the Kafka is its own
+    pid: int | None = None  # of the `dev`, while it runs
+
+    def over(self, given: Settings) -> Settings:
+        """`given` with what is remembered in the place of what nobody set. The address, the prefix and the environment
+        belong together: where another address is set nothing is taken, where another prefix is set the environment is
+        not."""
+        if given.kafka.bootstrap_servers not in (None, self.bootstrap_servers):
+            return given
+        found = given
+        if self.bootstrap_servers is not None:
+            found = _updated(found, kafka={"bootstrap_servers": self.bootstrap_servers})
+        if "prefix" not in given.topics.model_fields_set:
+            found = _updated(found, topics={"prefix": self.prefix})
+        if found.topics.prefix == self.prefix and "environment" not in given.model_fields_set:
+            found = found.model_copy(update={"environment": self.environment})
+        return found
+
+
+def _updated(settings: Settings, **sections: dict[str, str]) -> Settings:
+    return settings.model_copy(
+        update={name: getattr(settings, name).model_copy(update=values) for name, values in sections.items()}
+    )
+
+
 @contextlib.contextmanager
 def announced(settings: Settings, bootstrap: str) -> Iterator[None]:
-    """Tells `running` in the same folder, as long as the block lasts."""
-    file = _file(settings)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"bootstrap_servers": bootstrap, "pid": os.getpid()}))
+    """Remembers in this folder what `settings` speak to, for good, and that a `dev` runs at `bootstrap`, as long as the
+    block lasts."""
+    own = settings.kafka.bootstrap_servers is None
+    kept = Remembered(
+        prefix=settings.topics.prefix,
+        environment=settings.environment,
+        bootstrap_servers=bootstrap,
+        own=own,
+        pid=os.getpid(),
+    )
+    _remember(settings, kept)
     try:
         yield
     finally:
-        file.unlink(missing_ok=True)
+        _remember(settings, msgspec.structs.replace(kept, pid=None, bootstrap_servers=None if own else bootstrap))
+
+
+def _remember(settings: Settings, kept: Remembered) -> None:
+    file = _file(settings)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(msgspec.json.encode(kept))
+
+
+def remembered(settings: Settings) -> Remembered | None:
+    """What the `dev` of this folder speaks to, or the last one spoke to; None when there was none. The Kafka that a
+    `dev` started is named only while that `dev` runs."""
+    try:
+        kept = msgspec.json.decode(_file(settings).read_bytes(), type=Remembered)
+    except (OSError, msgspec.DecodeError):
+        return None
+    if kept.pid is not None and not _lives(kept.pid):
+        kept = msgspec.structs.replace(kept, pid=None, bootstrap_servers=None if kept.own else kept.bootstrap_servers)
+    return kept
+
+
+def remembered_for_dev(given: Settings) -> Settings:
+    """The settings of a new `dev`: as `given`, and where nobody set another prefix or environment those of the last one
+    on the same Kafka. Without an address a Kafka of its own is meant, never a remembered one."""
+    kept = remembered(given)
+    if kept is None or kept.own != (given.kafka.bootstrap_servers is None):
+        return given
+    return kept.over(given) if not kept.own else msgspec.structs.replace(kept, bootstrap_servers=None).over(given)
 
 
 def running(settings: Settings) -> str | None:
     """The bootstrap servers of the `dev` that runs here, if one does."""
+    kept = remembered(settings)
+    return None if kept is None or kept.pid is None else kept.bootstrap_servers
+
+
+def _lives(pid: int) -> bool:
     try:
-        said = json.loads(_file(settings).read_text())
-        os.kill(int(said["pid"]), 0)
-        return str(said["bootstrap_servers"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        os.kill(pid, 0)
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 class SidecarPlace:

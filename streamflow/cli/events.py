@@ -81,7 +81,9 @@ def send_(
     if event is not None:
         spec = _spec(events, event)
         target = _topic(spec)
-        records: Iterator[Outgoing] = (event_of(spec, payload, key) for payload in _payloads(data, file))
+        records: Iterator[Outgoing] = (
+            event_of(spec, payload, key, environment=log.environment) for payload in _payloads(data, file)
+        )
         for warning in _unwanted(log, event):
             output.warn(warning)
         records = _looked_at(records, spec, target)

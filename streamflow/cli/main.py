@@ -109,6 +109,9 @@ def _options(
     prefix: Annotated[
         str | None, typer.Option(help="put before every topic name; over STREAMFLOW_TOPICS__PREFIX")
     ] = None,
+    environment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="name of the environment; over STREAMFLOW_ENVIRONMENT")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings; over STREAMFLOW_CONFIG")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="answers and errors as JSON")] = False,
     _version: Annotated[
@@ -116,11 +119,12 @@ def _options(
     ] = False,
 ) -> None:
     session: Session = ctx.obj
-    session.bootstrap, session.prefix, session.config, session.json = bootstrap, prefix, config, as_json
+    session.bootstrap, session.prefix, session.environment = bootstrap, prefix, environment
+    session.config, session.json = config, as_json
 
 
 # The global options, and whether a value follows.
-_GLOBAL = {"--bootstrap": True, "--prefix": True, "--config": True, "--json": False}
+_GLOBAL = {"--bootstrap": True, "--prefix": True, "--environment": True, "--config": True, "--json": False}
 
 
 def _globals_first(arguments: Sequence[str]) -> list[str]:

@@ -46,6 +46,7 @@ def environment(settings: Settings, bootstrap: str) -> dict[str, str]:
     return {
         **os.environ,
         "STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
+        "STREAMFLOW_ENVIRONMENT": settings.environment,
         "STREAMFLOW_TOPICS__PREFIX": settings.topics.prefix,
         "STREAMFLOW_TOPICS__PARTITIONS": str(settings.topics.partitions),
         "STREAMFLOW_STATE_DIR": str(settings.state_dir),

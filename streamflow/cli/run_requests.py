@@ -12,6 +12,7 @@ from streamflow.cli.timeline import told
 from streamflow.engine.commands import CancelRun, Command, FailRun, RetryStep, SkipStep
 from streamflow.ops.history import partition_of_known_run
 from streamflow.ops.requests import ANSWER_S, ask, new_id
+from streamflow.ops.restarts import restart as restart_run
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="a run id, as `runs list` shows it")]
 Why = Annotated[str, typer.Option("--why", help="kept with the run")]
@@ -39,11 +40,32 @@ def fail(ctx: typer.Context, run: RunId, why: Why = "", timeout_s: Timeout = ANS
     _ask(ctx, run, FailRun(new_id(), run, why), timeout_s)
 
 
+def restart(
+    ctx: typer.Context,
+    run: RunId,
+    why: Annotated[str, typer.Option("--why", help="kept as the reason of the old run's end")],
+    version: Annotated[str | None, typer.Option(help="of the definition; else the one that starts use")] = None,
+    timeout_s: Timeout = ANSWER_S,
+) -> None:
+    """Ends a run that a mistake in its definition keeps from going on, and starts it again by a corrected version.
+
+    The new run has the key and the data of the old one. What the old one did is undone where its steps have an `undo`,
+    and done again otherwise. Asked for twice, only one run starts."""
+    session = session_of(ctx)
+    done = restart_run(session.settings, run, why=why, version=version, timeout_s=timeout_s)
+    began = "was started before" if done.already else "is started"
+    session.show(
+        {"run": run, "restarted": done.run, "version": done.version, "already": done.already},
+        f"{done.run} {began} in the place of {run}, by version {done.version}",
+    )
+
+
 def add_to(app: typer.Typer) -> None:
     """The verbs of this module, as commands of `app`."""
     app.command("cancel", epilog=examples('runs cancel RUN --why "the customer called"'))(cancel)
     app.command("retry", epilog=examples("runs retry RUN --step totals"))(retry)
     app.command("skip", epilog=examples("runs skip RUN --step note"))(skip)
+    app.command("restart", epilog=examples('runs restart RUN --why "the sum was wrong in version 1"'))(restart)
     app.command("fail", epilog=examples('runs fail RUN --why "wrong data"'))(fail)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,21 +36,48 @@ class Session:
 
     bootstrap: str | None = None
     prefix: str | None = None
+    environment: str | None = None
     config: Path | None = None
     json: bool = False
 
     @cached_property
     def settings(self) -> Settings:
-        """As `given`; when no Kafka is named, that of a `streamflow dev` which runs in this folder."""
-        from streamflow.cli.dev_address import running
+        """As `known`, for a command that speaks to Kafka: says which environment that is, once (see `_announce`)."""
+        self._announce(self.known)
+        return self.known
 
-        given = self.given
-        found = running(given) if given.kafka.bootstrap_servers is None else None
-        return (
-            given
-            if found is None
-            else given.model_copy(update={"kafka": given.kafka.model_copy(update={"bootstrap_servers": found})})
-        )
+    @cached_property
+    def known(self) -> Settings:
+        """As `given`, and what nobody set as the `streamflow dev` of this folder has it."""
+        from streamflow.cli.dev_address import remembered
+
+        kept = remembered(self.given)
+        return self.given if kept is None else kept.over(self.given)
+
+    @property
+    def place(self) -> dict[str, str | None] | None:
+        """Which environment this command speaks to, as JSON answers have it; None when it does not speak to Kafka. The
+        name is None where neither the settings nor the folder say it."""
+        settings = self.__dict__.get("settings")
+        if settings is None or settings.kafka.bootstrap_servers is None:
+            return None
+        return {
+            "name": settings.environment if "environment" in settings.model_fields_set else None,
+            "prefix": settings.topics.prefix,
+            "bootstrap_servers": settings.kafka.bootstrap_servers,
+        }
+
+    def _announce(self, settings: Settings) -> None:
+        """A line on stderr for people: at a terminal always, elsewhere when the environment or the prefix is not the
+        usual one."""
+        from streamflow.settings import DEFAULT_ENVIRONMENT, DEFAULT_PREFIX
+
+        servers = settings.kafka.bootstrap_servers
+        usual = (settings.environment, settings.topics.prefix) == (DEFAULT_ENVIRONMENT, DEFAULT_PREFIX)
+        if self.json or servers is None or (usual and not sys.stderr.isatty()):
+            return
+        name = f"environment {settings.environment}, " if "environment" in settings.model_fields_set else ""
+        typer.echo(typer.style(f"{name}topics {settings.topics.prefix}* at {servers}", dim=True), err=True)
 
     @cached_property
     def given(self) -> Settings:
@@ -72,6 +100,8 @@ class Session:
             own["kafka"] = {"bootstrap_servers": self.bootstrap}
         if self.prefix is not None:
             own["topics"] = {"prefix": self.prefix}
+        if self.environment is not None:
+            own["environment"] = self.environment
         try:
             return Settings(**own)
         except ValidationError as error:
@@ -83,7 +113,13 @@ class Session:
             ) from error
 
     def show(self, data: Any, text: str) -> None:
-        """Answers on stdout: `data` as JSON with --json, else `text`."""
+        """Answers on stdout: `data` as JSON with --json, else `text`. An object has a field `environment` (see
+        `place`); with a list that is a line of JSON on stderr."""
+        if self.json and self.place is not None:
+            if isinstance(data, dict):
+                data = {"environment": self.place} | data
+            else:
+                typer.echo(json.dumps({"environment": self.place}), err=True)
         typer.echo(json.dumps(data, indent=2, sort_keys=True, default=str) if self.json else text)
 
     def show_error(self, error: StreamflowError) -> int:
@@ -98,10 +134,13 @@ class Session:
                         "message": one.message,
                         "fix": one.fix,
                         "severity": one.severity,
+                        "line": one.line,
+                        "column": one.column,
                     }
                     for one in error.problems
                 ]
-            typer.echo(json.dumps({"error": said}, sort_keys=True, default=str), err=True)
+            where = {} if self.place is None else {"environment": self.place}
+            typer.echo(json.dumps({"error": said} | where, sort_keys=True, default=str), err=True)
         else:
             typer.echo(str(error), err=True)
         return next(code for family, code in _EXIT_CODES if isinstance(error, family))

@@ -14,7 +14,7 @@ app = typer.Typer(help="What can be set, and what is set.", no_args_is_help=True
 def show(ctx: typer.Context) -> None:
     """Shows every setting with its value. Secrets are shown as the references they are."""
     session = session_of(ctx)
-    values = session.settings.model_dump(mode="json")
+    values = session.known.model_dump(mode="json")
     lines = []
     for entry in entries():
         value = values

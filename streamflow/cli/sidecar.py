@@ -29,7 +29,7 @@ def sidecar(
     It listens on this machine alone, unless a token is set (STREAMFLOW_SIDECAR__TOKEN)."""
     from streamflow.sidecar.app import serve
 
-    settings = session_of(ctx).settings
+    settings = session_of(ctx).known
     own = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     run_process(
         settings.model_copy(update={"sidecar": settings.sidecar.model_copy(update=own)}), "sidecar", serve, parent

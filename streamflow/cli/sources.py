@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedSeq
-from ruamel.yaml.error import YAMLError
-
+from streamflow.cli.catalogs import read_catalogs
+from streamflow.cli.places import CATALOG, DEFINITION, Placed, invalid, parsed, placed_in, read_file, text_of
+from streamflow.definition.bindings import EnvironmentBindings
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.check import check, never
 from streamflow.definition.content import child_names
 from streamflow.definition.model import Definition
-from streamflow.definition.syntax import parse_catalog, parse_definition
-from streamflow.errors import DefinitionError, Problem, Rejected
-
-DEFINITION, CATALOG = "definition.yaml", "catalog.yaml"
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A problem in a file, on a line (counted from 1; 0 if it cannot be told)."""
-
-    file: Path
-    line: int
-    problem: Problem
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else str(self.file)
-        fix = f" {self.problem.fix}" if self.problem.fix else ""
-        at = f" at {self.problem.pointer}" if self.problem.pointer else ""
-        return f"{place}: {self.problem.severity} {self.problem.code}{at}: {self.problem.message}{fix}"
-
-    def facts(self) -> dict[str, Any]:
-        """The problem as JSON would have it."""
-        problem = self.problem
-        return {
-            "file": str(self.file),
-            "line": self.line or None,
-            "code": problem.code,
-            "pointer": problem.pointer,
-            "severity": problem.severity,
-            "message": problem.message,
-            "fix": problem.fix,
-        }
+from streamflow.definition.syntax import parse_as, parse_definition
+from streamflow.errors import DefinitionError, Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,77 +106,37 @@ def load(
 
     Raises Rejected when there is no catalog at all, or a file cannot be opened."""
     problems: list[Placed] = []
-    definition = _parsed(source.definition, parse_definition, problems)
+    definition = parsed(source.definition, parse_definition, problems)
     if source.catalog is not None:
-        catalog = _parsed(source.catalog, parse_catalog, problems)
+        catalog = read_catalogs(source.catalog, problems)
     elif published is not None:
         catalog = published()
     else:
         _no_catalog(source)
     if definition is not None and catalog is not None:
         catalog = complete(definition, catalog) if complete is not None else catalog
-        problems += _placed(source.definition, check(definition, catalog, is_own))
+        problems += placed_in(source.definition, check(definition, catalog, is_own))
     return Checked(source, definition, catalog, tuple(problems))
 
 
 def read_catalog(path: Path) -> Catalog:
-    """The catalog in the file or folder `path`. Raises DefinitionError, Rejected."""
-    return parse_catalog(_text(path / CATALOG if path.is_dir() else path))
+    """The catalog in the file `path`, or in the files of the folder `path`. Raises DefinitionError
+    (`catalog_invalid`), Rejected."""
+    problems: list[Placed] = []
+    catalog = read_catalogs(path, problems)
+    if catalog is None or problems:
+        raise invalid(problems, "catalog_invalid")
+    return catalog
 
 
 def read_definition(path: Path) -> Definition:
     """The definition in the file or folder `path`. Raises DefinitionError, Rejected."""
-    return parse_definition(_text(path / DEFINITION if path.is_dir() else path))
+    return parse_definition(text_of(path / DEFINITION if path.is_dir() else path))
 
 
-def _parsed(file: Path, parse: Callable[[str], _T], problems: list[Placed]) -> _T | None:
-    text = _text(file)
-    try:
-        return parse(text)
-    except DefinitionError as error:
-        problems += _placed(file, error.problems)
-        return None
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise Rejected(
-            "file_unreadable", f"expected to read {file} but {reason}; do check the path and its encoding"
-        ) from error
-
-
-def _placed(file: Path, problems: Iterable[Problem]) -> list[Placed]:
-    lines = _Lines(file.read_text())
-    return [Placed(file, lines.of(problem.pointer), problem) for problem in problems]
-
-
-class _Lines:
-    """The line of every place in a YAML or JSON text."""
-
-    def __init__(self, text: str) -> None:
-        try:
-            self._root: Any = YAML(typ="rt", pure=True).load(text)
-        except (YAMLError, ValueError, RecursionError):
-            self._root = None  # the problem says the line itself
-
-    def of(self, pointer: str) -> int:
-        node: Any = self._root
-        line = 1 if self._root is not None else 0
-        for part in pointer.split("/")[1:]:
-            name: Any = part.replace("~1", "/").replace("~0", "~")
-            try:
-                if isinstance(node, CommentedSeq):
-                    name = int(name)
-                    line = node.lc.item(name)[0] + 1
-                else:
-                    line = node.lc.key(name)[0] + 1
-                node = node[name]
-            except (AttributeError, KeyError, IndexError, TypeError, ValueError):
-                return int(line)  # what is missing has no line: the line of what it is missing in
-        return int(line)
+def read_bindings(path: Path) -> EnvironmentBindings:
+    """The file of an environment. Raises DefinitionError (`bindings_invalid`), Rejected."""
+    return read_file(path, partial(parse_as, EnvironmentBindings), "bindings_invalid")
 
 
 def _no_catalog(source: Source) -> NoReturn:

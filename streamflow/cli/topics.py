@@ -6,6 +6,7 @@ import typer
 
 from streamflow.cli.session import session_of
 from streamflow.kafka import admin
+from streamflow.kafka.environments import other_environments
 
 app = typer.Typer(help="The fixed topics.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -26,9 +27,14 @@ def apply(ctx: typer.Context) -> None:
 
 @app.command()
 def verify(ctx: typer.Context) -> None:
-    """Fails if a topic is missing or breaks a promise; shows advice that is left."""
+    """Fails if a topic is missing or breaks a promise; shows advice that is left, and other environments on this
+    Kafka."""
     session = session_of(ctx)
-    _show(ctx, admin.verify(session.settings), "all topics are as wanted")
+    found = admin.verify(session.settings)
+    others = other_environments(session.settings)
+    lines = [*(map(str, found) if found else ["all topics are as wanted"]), *map(str, others)]
+    facts = {"findings": [one.facts() for one in found], "other_environments": [one.facts() for one in others]}
+    session.show(facts, "\n".join(lines))
 
 
 def _show(ctx: typer.Context, found: list[admin.Finding], nothing: str) -> None:

@@ -39,13 +39,13 @@ Run = Callable[[Settings, asyncio.Event], Awaitable[None]]
 @app.command(epilog=examples("worker engine", "worker engine --bootstrap kafka-1:9092,kafka-2:9092"))
 def engine(ctx: typer.Context, parent: Parent = None) -> None:
     """Decides commands and moves runs on. Start as many as you like, up to the partitions; they share them."""
-    _run(session_of(ctx).settings, "engine", parent)
+    _run(session_of(ctx).known, "engine", parent)
 
 
 @app.command(epilog=examples("worker ingress"))
 def ingress(ctx: typer.Context, parent: Parent = None) -> None:
     """Reads the topics that definitions name and turns events into commands."""
-    _run(session_of(ctx).settings, "ingress", parent)
+    _run(session_of(ctx).known, "ingress", parent)
 
 
 @app.command(
@@ -61,7 +61,7 @@ def tasks(
 ) -> None:
     """Does what runs ask of the outside world, lane by lane. Start as many as you like, up to the partitions of a
     lane."""
-    _run(session_of(ctx).settings, "tasks", parent, lanes=lane or ())
+    _run(session_of(ctx).known, "tasks", parent, lanes=lane or ())
 
 
 def _run(settings: Settings, role: str, parent: int | None, **options: Any) -> None:
@@ -116,7 +116,9 @@ async def _until_stopped(serve: Run, settings: Settings, role: str) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, asked, signum)
-    log.info("worker_started", role=role, pid=os.getpid(), prefix=settings.topics.prefix)
+    log.info(
+        "worker_started", role=role, pid=os.getpid(), environment=settings.environment, prefix=settings.topics.prefix
+    )
     try:
         await serve(settings, stop)
     finally:

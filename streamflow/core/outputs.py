@@ -51,7 +51,8 @@ def outputs_of(decision: Decision, record: Record, trace: str | None, place: Pla
             outputs.extend(_task(effect, Source(place.topic_id, record.offset, tasks), place))
             tasks += 1
         elif isinstance(effect, Unclaimed):
-            outputs.append(Output(UNCLAIMED, place.number, *encode_unclaimed(effect, place.topic_id, place.number)))
+            encoded = encode_unclaimed(effect, place.limits.environment, place.topic_id, place.number)
+            outputs.append(Output(UNCLAIMED, place.number, *encoded))
         elif isinstance(effect, RecordRejection):
             outputs.append(letter_output(rejection(record, effect)))
         elif isinstance(effect, DeadLetter):

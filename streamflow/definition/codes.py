@@ -86,6 +86,9 @@ CHECKED = {
     "SF278": "A pattern that cannot be used",
     "SF279": "A property that may be missing (warning)",
     "SF280": "An operand that may be null (warning)",
+    "SF290": "A name that two catalogs give different meanings",
+    "SF291": "An event that means something else in a published definition (or a warning)",
+    "SF292": "A text that looks like an expression where none is evaluated (warning)",
 }
 
 ATTEMPTS = {

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.codes import ATTEMPTS
+from streamflow.definition.literals import looks_like_expression
 from streamflow.definition.model import Call, ChildRun, Definition
 from streamflow.definition.schema_types import schema_fault
 from streamflow.definition.syntax import nearest
@@ -102,6 +103,14 @@ def _events(definition: Definition, catalog: Catalog, is_own: Callable[[str], bo
                 at,
                 f"the event `{name}` is in `{topic}`, a topic of Streamflow's own.",
                 "Name another topic in the catalog; a definition neither reads nor writes Streamflow's own.",
+            )
+        if spec is not None and spec.source is not None and looks_like_expression(spec.source):
+            yield Problem(
+                "SF292",
+                at,
+                f"the source of the event `{name}` looks like an expression, but counts as the text `{spec.source}`.",
+                "Write who makes the event, as text, in the catalog.",
+                "warning",
             )
         reason = schema_fault(spec.schema_) if spec is not None else None
         if reason is not None:

@@ -17,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from streamflow.definition import catalog, duration, model
 from streamflow.definition.catalog import Catalog, CatalogFile
+from streamflow.definition.literals import FIX, looks_like_expression
 from streamflow.definition.model import Definition
 from streamflow.errors import DefinitionError, Problem
 
@@ -48,6 +49,7 @@ _TYPES = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "int_type": "a whole number",
+    "int_parsing": "a whole number",
 }
 
 
@@ -191,8 +193,20 @@ def _validated(kind: type[_Model], value: Any) -> _Model:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        found = [_problem(kind, value, dict(fault)) for fault in error.errors(include_url=False)]
+        faults = [dict[str, Any](fault) for fault in error.errors(include_url=False)]
+        found = [_problem(kind, fault | {"loc": _path(value, tuple(fault["loc"]))}) for fault in faults]
         raise DefinitionError(tuple(dict.fromkeys(found))) from None
+
+
+def _path(value: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """The place of a fault in `value`, without the names of alternatives that pydantic puts between."""
+    path: list[str | int] = []
+    for number, part in enumerate(loc):
+        there = isinstance(value, Sequence) if isinstance(part, int) else isinstance(value, Mapping) and part in value
+        if there or number == len(loc) - 1:
+            path.append(part)
+            value = value[part] if there and not isinstance(value, str) else None
+    return tuple(path)
 
 
 def pointer(path: Iterable[str | int]) -> str:
@@ -205,7 +219,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)), "")
 
 
-def _problem(kind: type[BaseModel], value: Any, fault: dict[str, Any]) -> Problem:
+def _problem(kind: type[BaseModel], fault: dict[str, Any]) -> Problem:
     path, what, context = tuple(fault["loc"]), str(fault["type"]), fault.get("ctx", {})
     place, name = pointer(path), str(path[-1]) if path else ""
     if what == "extra_forbidden":
@@ -219,12 +233,8 @@ def _problem(kind: type[BaseModel], value: Any, fault: dict[str, Any]) -> Proble
         return Problem("SF102", place, f"the field `{name}` is missing.", f"Add `{name}`.")
     if what == "string_pattern_mismatch":
         form = _FORMS.get(context.get("pattern", ""), f"a text like {context.get('pattern')}")
-        return Problem(
-            "SF104",
-            place,
-            f"expected {form} but found {_found(fault['input'])}.",
-            _spelled(fault["input"], str(context.get("pattern"))),
-        )
+        fix = _literal_fix(fault["input"]) or _spelled(fault["input"], str(context.get("pattern")))
+        return Problem("SF104", place, f"expected {form} but found {_found(fault['input'])}.", fix)
     if what == "literal_error":
         allowed = str(context.get("expected", ""))
         near = nearest(str(fault["input"]), re.findall(r"'([^']*)'", allowed))
@@ -232,7 +242,7 @@ def _problem(kind: type[BaseModel], value: Any, fault: dict[str, Any]) -> Proble
             "SF105",
             place,
             f"expected {allowed} but found {_found(fault['input'])}.",
-            f"Did you mean {near}?" if near else "",
+            f"Did you mean {near}?" if near else _literal_fix(fault["input"]),
         )
     if what in ("too_short", "too_long", "string_too_short", "string_too_long"):
         limit = context.get("min_length", context.get("max_length"))
@@ -246,9 +256,11 @@ def _problem(kind: type[BaseModel], value: Any, fault: dict[str, Any]) -> Proble
         limit = f"least {context['ge']}" if "ge" in context else f"most {context['le']}"
         return Problem("SF106", place, f"expected at {limit} in `{name}` but found {_found(fault['input'])}.")
     if what in _TYPES:
-        fix = "Put quotes around it." if what == "string_type" and isinstance(fault["input"], int | float) else ""
+        quoted = what == "string_type" and isinstance(fault["input"], int | float)
+        fix = "Put quotes around it." if quoted else _literal_fix(fault["input"])
         return Problem("SF103", place, f"expected {_TYPES[what]} but found {_found(fault['input'])}.", fix)
-    return Problem("SF109", place, f"{str(fault['msg'])[:1].lower()}{str(fault['msg'])[1:]}.")
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return Problem("SF109", place, f"{message[:1].lower()}{message[1:]}.")
 
 
 def _spelled(value: Any, pattern: str) -> str:
@@ -260,6 +272,11 @@ def _spelled(value: Any, pattern: str) -> str:
         if re.fullmatch(pattern, spelled):
             return f"For example `{spelled}`."
     return ""
+
+
+def _literal_fix(value: Any) -> str:
+    """What to do about an expression where a value is wanted; empty when `value` is none."""
+    return FIX if isinstance(value, str) and looks_like_expression(value) else ""
 
 
 def _found(value: Any) -> str:

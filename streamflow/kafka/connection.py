@@ -1,7 +1,8 @@
 """One set of connection settings, said to both clients: librdkafka (`confluent_config`) and aiokafka
 (`aiokafka_config`).
 
-Secrets are references and are resolved here, when a client is made. Client ids are `streamflow-<role>`.
+Secrets are references and are resolved here, when a client is made. Client ids are
+`streamflow-<environment>-<role>`, so that a broker's logs, metrics and quotas tell environments apart.
 """
 
 from __future__ import annotations
@@ -52,6 +53,11 @@ def bootstrap_servers(settings: Settings) -> str:
     return settings.kafka.bootstrap_servers
 
 
+def client_name(settings: Settings, role: str) -> str:
+    """The client id of every client of ours with that role."""
+    return f"streamflow-{settings.environment}-{role}"
+
+
 def log_client_error(error: KafkaError) -> None:
     """librdkafka's view of the connection, logged: a wrong password is told here and nowhere else."""
     _log.warning("kafka_client_error", code=error.name(), error=error.str(), fatal=error.fatal())
@@ -66,7 +72,7 @@ def confluent_config(
     fetch_bytes = max(_FETCH_BYTES, max_batch_bytes(settings))
     config: dict[str, Any] = {
         "bootstrap.servers": bootstrap_servers(settings),
-        "client.id": f"streamflow-{role}",
+        "client.id": client_name(settings, role),
         "security.protocol": kafka.security_protocol,
         "error_cb": on_error,
         # The errors come through error_cb; librdkafka would print them to stderr too.
@@ -106,7 +112,7 @@ def aiokafka_config(settings: Settings, role: str) -> dict[str, Any]:
     kafka = settings.kafka
     config: dict[str, Any] = {
         "bootstrap_servers": bootstrap_servers(settings),
-        "client_id": f"streamflow-{role}",
+        "client_id": client_name(settings, role),
         "security_protocol": kafka.security_protocol,
     }
     if kafka.sasl_mechanism:

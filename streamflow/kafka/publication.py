@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from streamflow.definition.catalog import BINDING_FIELDS, Binding, ChildSpec, TopicEnds
@@ -25,6 +25,7 @@ from streamflow.engine.commands import REVISION
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
 from streamflow.kafka.definitions import Approval, Snapshot, require_environment
+from streamflow.kafka.log_reading import read_log as read_log
 from streamflow.kafka.registration import is_registration_new
 from streamflow.kafka.topic_ends import topic_ends
 from streamflow.kafka.topics import DEFINITIONS, is_own, own_prefixes, topic_name
@@ -280,47 +281,6 @@ def skip_commands(settings: Settings, *, partition: int, offset: int, why: str) 
 
     _, offsets = write(settings, records)
     return max(offsets.values())
-
-
-def read_log(settings: Settings, timeout_s: float = _TIMEOUT_S) -> Snapshot:
-    """All that is committed in the definitions log now. A broker that says nothing for `timeout_s` seconds is given up.
-
-    Raises OperationError."""
-    errors: list[KafkaError] = []
-    config = confluent_config(settings, "publisher", on_error=errors.append) | {
-        # The client wants a name; no group is joined and no offset committed.
-        "group.id": f"{settings.topics.prefix}definitions-reader",
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-        "enable.partition.eof": True,
-        "auto.offset.reset": "earliest",
-        "fetch.wait.max.ms": 20,
-    }
-    consumer = Consumer(config)
-    snapshot = Snapshot()
-    deadline = time.monotonic() + timeout_s
-    try:
-        # Offset 0 and not OFFSET_BEGINNING, which the client looks up only after a pause of 0.5 s.
-        consumer.assign([TopicPartition(topic_name(settings, DEFINITIONS), 0, 0)])
-        while True:
-            message = consumer.poll(1.0)
-            error = message.error() if message is not None else None
-            if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                return snapshot
-            if error is not None and not error.retriable():
-                raise _failed("to read the definitions log", error)
-            if message is not None and error is None:
-                offset = message.offset()
-                assert offset is not None
-                snapshot.read(message.key(), message.value(), offset, message.timestamp()[1])
-                deadline = time.monotonic() + timeout_s
-            elif time.monotonic() > deadline:
-                said = errors[0].str() if errors else f"nothing came for {timeout_s:.0f} s"
-                raise OperationError(
-                    "definitions_unreadable", f"expected to read the definitions log but {said}; do check the broker"
-                )
-    finally:
-        consumer.close()
 
 
 class _Again(Exception):

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 from streamflow.engine.commands import KNOWN_REVISIONS, REVISION
 from streamflow.errors import Rejected
+from streamflow.kafka.connection import client_name
 from streamflow.kafka.groups import engine_group
 from streamflow.kafka.publication import Recorded, enable_revision, read_log
 from streamflow.kafka.serving import members_of
 from streamflow.settings import Settings
-
-_CLIENT = "streamflow-engine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +31,9 @@ class Revisions:
     workers: tuple[tuple[str, ...], ...]
 
 
-def client_id(known: Iterable[str] = KNOWN_REVISIONS) -> str:
+def client_id(settings: Settings, known: Iterable[str] = KNOWN_REVISIONS) -> str:
     """The client id of an engine worker that knows these revisions."""
-    return ";".join((_CLIENT, *sorted(known)))
+    return ";".join((client_name(settings, "engine"), *sorted(known)))
 
 
 def revisions(settings: Settings) -> Revisions:

@@ -22,7 +22,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streamflow.errors import OperationError
-from streamflow.kafka.connection import aiokafka_config
+from streamflow.kafka.connection import aiokafka_config, client_name
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import Records, write
 from streamflow.settings import Settings
@@ -75,7 +75,7 @@ def announce(
 
     Raises OperationError."""
     now_ms = time.time_ns() // 1_000_000
-    client_id = f"streamflow-{client_role(lane, instance)}"
+    client_id = client_name(settings, client_role(lane, instance))
     made = Serving(
         lane,
         instance,

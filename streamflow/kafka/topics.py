@@ -78,10 +78,17 @@ def is_own(settings: Settings, topic: str, cluster: Collection[str] = ()) -> boo
     whose topics are among those of the `cluster`. What is written there decides about runs, so no definition may read
     or emit to it: everything that takes the name of a users' topic asks here."""
     prefixes = {settings.topics.prefix, DEFAULT_PREFIX}
-    return any(
-        prefix in prefixes or all(prefix + role in cluster for role in (DEFINITIONS, COMMANDS, RUNS, STATE))
-        for prefix in own_prefixes(topic)
-    )
+    return any(prefix in prefixes or _is_installed(prefix, cluster) for prefix in own_prefixes(topic))
+
+
+def _is_installed(prefix: str, cluster: Collection[str]) -> bool:
+    return all(prefix + role in cluster for role in (DEFINITIONS, COMMANDS, RUNS, STATE))
+
+
+def installations(cluster: Collection[str]) -> set[str]:
+    """The prefixes under which the topics of a `cluster` hold an installation of Streamflow."""
+    prefixes = {topic.removesuffix(DEFINITIONS) for topic in cluster if topic.endswith(DEFINITIONS)}
+    return {prefix for prefix in prefixes if _is_installed(prefix, cluster)}
 
 
 @lru_cache(maxsize=1 << 12)  # asked for every emitted event

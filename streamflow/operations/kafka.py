@@ -13,6 +13,7 @@ import msgspec
 from streamflow.definition.catalog import TOPIC, OperationSpec
 from streamflow.definition.catalog import OperationError as DeclaredError
 from streamflow.errors import OperationError
+from streamflow.ids import environment_of
 from streamflow.operations.contract import Attempt, Health, Operation
 from streamflow.settings import Settings
 
@@ -121,7 +122,7 @@ def record(input: Any, attempt: Attempt) -> tuple[bytes, Headers]:
     headers = {
         "ce_specversion": "1.0",
         "ce_id": attempt.idempotency_key,
-        "ce_source": f"/streamflow/definitions/{attempt.definition}",
+        "ce_source": f"/streamflow/{environment_of(attempt.run)}/definitions/{attempt.definition}",
         "ce_type": input.get("type", f"streamflow.{attempt.definition}.{attempt.step}"),
         "ce_time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "ce_streamflowrun": attempt.run,

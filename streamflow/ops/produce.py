@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streamflow.definition.catalog import EventSpec
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_producer_config
-from streamflow.settings import Settings
+from streamflow.settings import DEFAULT_ENVIRONMENT, Settings
 from streamflow.wire.event_record import Stamp, event_record
 
 
@@ -26,10 +26,13 @@ class Outgoing:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-def event_of(spec: EventSpec, data: Any, key: str | None = None) -> Outgoing:
+def event_of(
+    spec: EventSpec, data: Any, key: str | None = None, *, environment: str = DEFAULT_ENVIRONMENT
+) -> Outgoing:
     """`data` as a record that is the event `spec`, with a new id, and now as its time. Raises Rejected
     (`payload_no_object`)."""
-    stamp = Stamp(id=str(uuid.uuid4()), time_ms=time.time_ns() // 1_000_000, source="/streamflow/cli")
+    source = f"/streamflow/{environment}/cli"
+    stamp = Stamp(id=str(uuid.uuid4()), time_ms=time.time_ns() // 1_000_000, source=source)
     return Outgoing(*event_record(spec, data, key, stamp))
 
 

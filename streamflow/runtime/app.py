@@ -39,7 +39,7 @@ def create_app(settings: Settings, host: EngineHost) -> faust.App:
         cython_optimizations=True,
         TableManager=NoTables,
         broker_credentials=_credentials(settings),
-        broker_client_id=client_id(),
+        broker_client_id=client_id(settings),
         broker_max_poll_records=settings.engine.batch_records,
         consumer_max_fetch_size=1 << 20,
         consumer_auto_offset_reset="earliest",  # never used: every partition is released at an offset of its own

@@ -10,11 +10,29 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from streamflow.definition.duration import PATTERN
+from streamflow.definition.evaluator.times import parse_timestamp
 from streamflow.definition.model import Duration, ErrorCode, OperationName, Part
 from streamflow.definition.syntax import parse_as
+
+
+def _point(text: str) -> str:
+    if parse_timestamp(text) is None:
+        raise ValueError(f'expected a point in time such as 2026-03-01T08:00:00Z but found "{text}"')
+    return text
+
+
+CLOCK = "2026-01-01T00:00:00Z"
+Point = Annotated[str, AfterValidator(_point)]  # in time: RFC 3339 with an offset, in quotes
+
+
+def start_ms(point: str) -> int:
+    """A point in time of a scenario in epoch milliseconds."""
+    found = parse_timestamp(point)
+    assert found is not None  # validated
+    return found.ns // 1_000_000
 
 
 class Failure(Part):
@@ -55,6 +73,7 @@ class Sent(Part):
     key: str | None = None
     id: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
+    time: Point | None = None  # that the event bears (its CloudEvents time); absent: now, by the scenario's clock
 
 
 class Started(Part):
@@ -65,13 +84,15 @@ class Started(Part):
 
 
 class Decided(Part):
-    """A person's answer to an approval. `key` names the run, if there are several."""
+    """A person's answer to an approval. `key`, `definition` and `nth` name the run, if there are several."""
 
     step: str
     decision: Literal["approved", "rejected"]
     by: str
     data: Any = None
     key: str | None = None
+    definition: str | None = None  # of a child run
+    nth: int | None = Field(default=None, ge=1)  # of the runs with that key, in the order of their starts
 
 
 class Mended(Part):
@@ -80,6 +101,8 @@ class Mended(Part):
     run: Literal["cancel", "retry", "skip"]
     step: str | None = None
     key: str | None = None
+    definition: str | None = None  # of a child run
+    nth: int | None = Field(default=None, ge=1)  # of the runs with that key, in the order of their starts
 
 
 class Action(Part):
@@ -118,7 +141,7 @@ class Called(Part):
 
 class Expected(Part):
     """What is to come of a run; what is not given is not compared. `key` and `definition` name the run, if there are
-    several.
+    several; of several runs with one key the first is the one that started first.
 
     `path` are the steps that ended, each as `step` or `step.outcome`, in the order in which they did. `output` is that
     of the run; of an object only the fields that are given are compared. `events` are all that it publishes, `calls`
@@ -135,13 +158,23 @@ class Expected(Part):
     reason: str | None = None  # of a run that failed or was cancelled
 
 
+def _several(value: Any) -> str:
+    return "several" if isinstance(value, list) else "one"
+
+
+Expectation = Annotated[
+    Annotated[Expected, Tag("one")] | Annotated[list[Expected], Tag("several")], Discriminator(_several)
+]
+
+
 class Scenario(Part):
     """One story. `expect` is about its only run, or a list with one for each."""
 
     name: str = Field(min_length=1, max_length=200)
     operations: dict[str, list[Answer]] = Field(default_factory=dict)
+    clock: Point = CLOCK  # what time it is when it begins
     do: list[Action] = Field(min_length=1)
-    expect: Expected | list[Expected]
+    expect: Expectation
 
     @property
     def expected(self) -> list[Expected]:
@@ -149,12 +182,21 @@ class Scenario(Part):
 
 
 class Scenarios(Part):
-    """A file of them. `operations` answer where a scenario says nothing of an operation."""
+    """A file of them. `operations` answer where a scenario says nothing of an operation, and `clock` holds where it
+    says nothing of that."""
 
     operations: dict[str, list[Answer]] = Field(default_factory=dict)
+    clock: Point | None = None
     scenarios: list[Scenario] = Field(min_length=1)
 
 
 def parse_scenarios(text: str) -> Scenarios:
     """The scenarios that `text` (YAML 1.2 or JSON) holds. Raises DefinitionError with every problem of its shape."""
-    return parse_as(Scenarios, text)
+    found = parse_as(Scenarios, text)
+    if found.clock is None:
+        return found
+    clocked = [
+        one if "clock" in one.model_fields_set else one.model_copy(update={"clock": found.clock})
+        for one in found.scenarios
+    ]
+    return found.model_copy(update={"scenarios": clocked})

@@ -3,7 +3,7 @@ expected."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,29 +15,34 @@ from streamflow.definition.duration import parse_ms
 from streamflow.definition.graph import Graph, outcomes_of
 from streamflow.definition.model import Definition
 from streamflow.engine import transitions as t
-from streamflow.engine.evolve import FACT_RULES
 from streamflow.engine.tasks import Task
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
+from streamflow.simulation.comparison import differences, path, within
 from streamflow.simulation.driver import Simulation
-from streamflow.simulation.scenarios import Action, Answer, Called, Decided, Expected, Mended, Scenario, Sent
+from streamflow.simulation.scenarios import Action, Answer, Decided, Expected, Mended, Scenario, Sent, start_ms
 from streamflow.simulation.tasks import Silent
-
-_ENDED = {"RunCompleted": "completed", "RunFailed": "failed", "RunCancelled": "cancelled"}
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """How a scenario went. `differences` are sentences, none if it went as expected; `histories` are its runs, in the
-    order of their starts, without child runs of other definitions."""
+    """How a scenario went. `differences` are sentences, none if it went as expected, and `faults` those which say that
+    the scenario itself cannot be played, each with its place in the scenario (JSON pointer); `histories` are its runs,
+    in the order of their starts, without child runs of other definitions."""
 
     name: str
     differences: tuple[str, ...]
     histories: tuple[tuple[Transition, ...], ...]
+    faults: tuple[tuple[str, str], ...] = ()  # pointer, sentence
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Faults without their places, then differences."""
+        return (*(sentence for _, sentence in self.faults), *self.differences)
 
     @property
     def ok(self) -> bool:
-        return not self.differences
+        return not self.told
 
     @property
     def paths(self) -> tuple[tuple[str, ...], ...]:
@@ -58,25 +63,13 @@ def play(
     """Plays `scenario` on `definition`, which `check` found without errors. `answers` hold where it says nothing of an
     operation. `children` are what it starts, and what they start, each after those that it starts itself."""
     stage = _Stage(scenario, definition, catalog, {**(answers or {}), **scenario.operations}, children)
-    try:
-        for action in scenario.do:
+    for number, action in enumerate(scenario.do):
+        try:
             stage.act(action)
-    except _Wrong as wrong:
-        stage.differences.append(str(wrong))
+        except _Wrong as wrong:
+            stage.faults.append((f"/do/{number}", str(wrong)))
+            break  # what would come after it is another story
     return stage.ended()
-
-
-def path(history: Sequence[Transition]) -> Iterator[str]:
-    """The steps of a run that ended, as `step` or `step.outcome`, in the order in which they did; at last the one that
-    made it fail. Skipped ones are not among them."""
-    stopped = False
-    for transition in history:
-        outcome = _outcome(transition.data)
-        if isinstance(transition.data, t.RunStopping | t.RunFailed) and not stopped:
-            stopped, outcome = True, ""
-        address = transition.address
-        if outcome is not None and address:
-            yield address if outcome in ("", "done") else f"{address}.{outcome}"
 
 
 def untaken(definition: Definition, played: list[Played]) -> list[str]:
@@ -98,12 +91,6 @@ def untaken(definition: Definition, played: list[Played]) -> list[str]:
     return found
 
 
-def _outcome(data: Any) -> str | None:
-    """How the step of a fact ended, or None if it did not end by it."""
-    outcome = FACT_RULES[type(data)].outcome
-    return outcome(data) if outcome is not None else None
-
-
 class _Wrong(Exception):
     """The scenario cannot go on."""
 
@@ -116,6 +103,7 @@ class _Stage:
     answers: Mapping[str, list[Answer]]
     children: Sequence[Checked]
     differences: list[str] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
     simulation: Simulation = field(init=False)
     _specs: dict[str, OperationSpec] = field(init=False)
     _started: int = 0
@@ -126,7 +114,9 @@ class _Stage:
             for definition, _ in (*self.children, (self.definition, self.catalog))
             for name in operation_names(definition)
         }
-        self.simulation = Simulation(operations=dict.fromkeys(called, self._answered))
+        self.simulation = Simulation(
+            operations=dict.fromkeys(called, self._answered), now_ms=start_ms(self.scenario.clock)
+        )
         published: dict[tuple[str, str], ChildSpec] = {}
         for definition, catalog in (*self.children, (self.definition, self.catalog)):
             named = [published.get((spec.name, spec.version), spec) for spec in catalog.definitions]
@@ -138,7 +128,8 @@ class _Stage:
             spec.name: spec for spec in self.catalog.operations
         }
         for name in sorted(self.scenario.operations.keys() - called):
-            self.differences.append(f"the scenario answers for {name}, which {self.definition.name} does not call")
+            said = f"the scenario answers for {name}, which {self.definition.name} does not call"
+            self.faults.append((f"/operations/{name}", said))
 
     # -- what is done
 
@@ -167,31 +158,30 @@ class _Stage:
                 f"the catalog has no event {sent.event}; it has "
                 f"{', '.join(sorted(found.name for found in self.catalog.events))}"
             )
+        at_ms = None if sent.time is None else start_ms(sent.time)
         try:
-            stored = self.simulation.send(sent.event, sent.data, key=sent.key, id=sent.id, headers=sent.headers)
+            stored = self.simulation.send(
+                sent.event, sent.data, key=sent.key, id=sent.id, time_ms=at_ms, headers=sent.headers
+            )
         except Rejected as error:
             raise _Wrong(f"the event {sent.event} cannot be sent: {error.message}") from error
         if stored.key is None:
             raise _Wrong(f"the event {sent.event} has no key: give it `key`, or what the catalog reads")
 
     def _decide(self, decided: Decided) -> None:
-        run = self._run(decided.key)
-        asked = next(
-            (
-                one.data
-                for one in reversed(self.simulation.history(run))
-                if isinstance(one.data, t.ApprovalRequested) and one.address == decided.step
-            ),
-            None,
-        )
+        run = self._run(decided)
+        asked = self._asked(run, decided.step)
         if asked is None:
-            raise _Wrong(f"nobody was asked to approve {decided.step} when {decided.by} did")
+            raise _Wrong(
+                f"nobody was asked to approve {decided.step} when {decided.by} did; approvals that were asked for: "
+                f"{', '.join(self._all_asked()) or 'none'}"
+            )
         if asked.form is not None:
             self._fits(asked.form, decided.data, f"what {decided.by} filled in at {decided.step}")
         self.simulation.decide(run, decided.step, decided.decision, decided.by, decided.data)
 
     def _mend(self, mended: Mended) -> None:
-        run = self._run(mended.key)
+        run = self._run(mended)
         if mended.run == "cancel":
             self.simulation.cancel(run)
         elif mended.step is None:
@@ -199,15 +189,41 @@ class _Stage:
         else:
             (self.simulation.retry if mended.run == "retry" else self.simulation.skip)(run, mended.step)
 
-    def _run(self, key: str | None) -> str:
-        found = {
-            one.run
+    def _asked(self, run: str, step: str) -> t.ApprovalRequested | None:
+        history = reversed(self.simulation.history(run))
+        return next(
+            (one.data for one in history if isinstance(one.data, t.ApprovalRequested) and one.address == step), None
+        )
+
+    def _all_asked(self) -> list[str]:
+        return [
+            f"{one.address} of {one.definition} {one.key}"
             for one in self.simulation.transitions()
-            if one.definition == self.definition.name and key in (None, one.key)
-        }
-        if len(found) != 1:
-            raise _Wrong(f"expected one run{f' of {key}' if key else ''} but there are {len(found)}; name one by `key`")
-        return found.pop()
+            if isinstance(one.data, t.ApprovalRequested)
+        ]
+
+    def _run(self, meant: Decided | Mended) -> str:
+        """The run that is meant, of this definition or of a child run's: the only one, or the one that `key` and `nth`
+        name."""
+        name = meant.definition or self.definition.name
+        found = dict.fromkeys(
+            one.run for one in self.simulation.transitions() if one.definition == name and meant.key in (None, one.key)
+        )
+        runs = list(found)
+        of = f" of {name}" + (f" for {meant.key}" if meant.key is not None else "")
+        if meant.nth is not None:
+            if meant.nth > len(runs):
+                raise _Wrong(f"there is no run number {meant.nth}{of}; there are {len(runs)}")
+            return runs[meant.nth - 1]
+        if len(runs) != 1:
+            others = sorted({one.definition for one in self.simulation.transitions()})
+            remedy = (
+                "name one by `key`, and by `nth` if they have the same"
+                if runs
+                else f"runs are of {', '.join(others) or 'none'}"
+            )
+            raise _Wrong(f"expected one run{of} but there are {len(runs)}; {remedy}")
+        return runs[0]
 
     def _fits(self, schema: Mapping[str, Any] | None, value: Any, what: str) -> None:
         wrong = next(iter(jsonschema_rs.validator_for(dict(schema)).iter_errors(value)), None) if schema else None
@@ -220,7 +236,7 @@ class _Stage:
         spec = self._specs.get(task.operation)
         if spec is not None and spec.input and not jsonschema_rs.validator_for(spec.input).is_valid(input):
             raise OperationError("input_invalid", "the input does not fit the operation's schema", retryable=False)
-        fitting = [answer for answer in self.answers.get(task.operation, ()) if _within(answer.when, input)]
+        fitting = [answer for answer in self.answers.get(task.operation, ()) if within(answer.when, input)]
         if not fitting:
             self.differences.append(
                 f"{task.step} calls {task.operation}, and the scenario says no answer to it: {input}"
@@ -262,7 +278,7 @@ class _Stage:
                     f"expected a run{f' of {expected.key}' if expected.key else ''} but there is none"
                 )
             else:
-                self._compare(expected, left.pop(run))
+                self.differences += differences(expected, left.pop(run))
         others = [history[0].key for history in left.values() if history[0].definition == self.definition.name]
         self.differences += [f"there is another run, of {key}, of which the scenario says nothing" for key in others]
         for letter in self.simulation.dead_letters():
@@ -271,78 +287,7 @@ class _Stage:
             )
         # Of child runs the histories stay out: their paths are of another definition.
         own = tuple(history for history in histories.values() if history[0].definition == self.definition.name)
-        return Played(self.scenario.name, tuple(self.differences), own)
+        return Played(self.scenario.name, tuple(self.differences), own, tuple(self.faults))
 
     def _meant(self, expected: Expected, first: Transition) -> bool:
         return first.definition == (expected.definition or self.definition.name) and expected.key in (None, first.key)
-
-    def _compare(self, expected: Expected, history: tuple[Transition, ...]) -> None:
-        last = history[-1].data
-        parked = _parked(history)
-        status = _ENDED.get(history[-1].type, "parked" if parked else "open")
-        if status != expected.status:
-            told = f" ({', '.join(f'{step}: {code}' for step, code in parked.items())})" if status == "parked" else ""
-            self._differ("status", expected.status, status + told)
-        if expected.path is not None and expected.path != list(path(history)):
-            self._differ("path", " > ".join(expected.path), " > ".join(path(history)))
-        reason = last.reason if isinstance(last, t.RunFailed | t.RunCancelled) else None
-        if expected.reason is not None and expected.reason != reason:
-            self._differ("reason", expected.reason, reason)
-        if expected.parked is not None and expected.parked != parked:
-            self._differ("parked", expected.parked, parked)
-        if "output" in expected.model_fields_set:
-            output = last.output if isinstance(last, t.RunCompleted) else None
-            if not _within(expected.output, output):
-                self._differ("output", expected.output, output)
-        if expected.events is not None:
-            emitted = [
-                (fact.event, fact.key, fact.data) for one in history if isinstance(fact := one.data, t.EventEmitted)
-            ]
-            wanted = [
-                (event.event, event.key if event.key is not None else history[0].key, event.data)
-                for event in expected.events
-            ]
-            if len(wanted) != len(emitted) or not all(
-                a[:2] == b[:2] and _within(a[2], b[2]) for a, b in zip(wanted, emitted, strict=True)
-            ):
-                self._differ("events", wanted, emitted)
-        if expected.calls is not None:
-            calls = [
-                (one.address, one.data.operation, one.data.input)
-                for one in history
-                if isinstance(one.data, t.CallRequested)
-            ]
-            if len(calls) != len(expected.calls) or not all(map(_is_call, expected.calls, calls)):
-                self._differ("calls", [call.model_dump(exclude_unset=True) for call in expected.calls], calls)
-
-    def _differ(self, what: str, expected: Any, found: Any) -> None:
-        shown, came = (value if value or value is False else "nothing" for value in (expected, found))
-        self.differences.append(f"{what}: expected {shown}\n{' ' * len(what)}   but was  {came}")
-
-
-def _is_call(wanted: Called, call: tuple[str, str, Any]) -> bool:
-    step, operation, given = call
-    return wanted.step == step and wanted.operation in (None, operation) and _within(wanted.input, given)
-
-
-def _parked(history: tuple[Transition, ...]) -> dict[str, str]:
-    """Why each step that is still parked is."""
-    found: dict[str, str] = {}
-    for one in history:
-        if isinstance(one.data, t.StepParked):
-            found[one.address] = one.data.code
-        elif isinstance(one.data, t.StepRetried):
-            found.pop(one.address, None)
-        elif isinstance(one.data, t.StepsSkipped):
-            for step in one.data.steps:
-                found.pop(step, None)
-    return found
-
-
-def _within(wanted: Any, given: Any) -> bool:
-    """Whether `given` is `wanted`; of objects, at any depth, only the fields that are wanted count."""
-    if isinstance(wanted, dict) and isinstance(given, dict):
-        return all(name in given and _within(value, given[name]) for name, value in wanted.items())
-    if isinstance(wanted, list) and isinstance(given, list):
-        return len(wanted) == len(given) and all(map(_within, wanted, given))
-    return bool(wanted == given) and isinstance(wanted, bool) == isinstance(given, bool)

@@ -16,6 +16,7 @@ import msgspec
 
 from streamflow.engine.effects import PublishEvent
 from streamflow.engine.transitions import FACTS, Transition
+from streamflow.ids import environment_of
 from streamflow.wire.codec import DecodeError
 
 Headers = list[tuple[str, bytes]]
@@ -34,9 +35,9 @@ def rfc3339(at_ms: int) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def source_of(definition: str) -> bytes:
-    """The CloudEvents source of what a definition gives rise to."""
-    return f"/streamflow/definitions/{definition}".encode()
+def source_of(environment: str, definition: str) -> bytes:
+    """The CloudEvents source of what a definition gives rise to in an environment."""
+    return f"/streamflow/{environment}/definitions/{definition}".encode()
 
 
 _TYPES = {fact: f"streamflow.{name}".encode() for name, fact in FACTS.items()}
@@ -46,7 +47,7 @@ def encode_transition(transition: Transition, trace: str | None) -> tuple[bytes,
     """(key, value, headers) of a transition's record."""
     headers = [
         ("ce_id", f"{transition.run}/{transition.seq}".encode()),
-        ("ce_source", source_of(transition.definition)),
+        ("ce_source", source_of(environment_of(transition.run), transition.definition)),
         _SPECVERSION,
         ("ce_time", rfc3339(transition.at_ms)),
         ("ce_type", _TYPES[type(transition.data)]),
@@ -92,7 +93,7 @@ def encode_event(effect: PublishEvent) -> tuple[bytes, bytes, Headers]:
     """(key, value, headers) of an event that a run emits."""
     headers = [
         ("ce_id", effect.id.encode()),
-        ("ce_source", source_of(effect.definition)),
+        ("ce_source", source_of(environment_of(effect.run), effect.definition)),
         _SPECVERSION,
         ("ce_streamflowrun", effect.run.encode()),
         ("ce_time", rfc3339(effect.at_ms)),

@@ -17,12 +17,14 @@ _encoder = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder(Unclaimed)
 
 
-def encode_unclaimed(effect: Unclaimed, topic_id: str, partition: int) -> tuple[bytes, bytes, Headers]:
-    """(key, value, headers) of the record. Its id is the place of the delivery in `commands`, the topic with
-    `topic_id`: a delivery ends once."""
+def encode_unclaimed(
+    effect: Unclaimed, environment: str, topic_id: str, partition: int
+) -> tuple[bytes, bytes, Headers]:
+    """(key, value, headers) of the record. Its source names `environment`. Its id is the place of the delivery in
+    `commands`, the topic with `topic_id`: a delivery ends once."""
     headers = (
         ("ce_id", f"{topic_id}/{partition}/{effect.offset}".encode()),
-        ("ce_source", source_of(effect.definition)),
+        ("ce_source", source_of(environment, effect.definition)),
         ("ce_specversion", b"1.0"),
         ("ce_time", rfc3339(effect.ended_ms)),
         ("ce_type", TYPE.encode()),

@@ -76,7 +76,7 @@ def test_a_record_is_a_cloud_event_that_anybody_reads(kafka: Worker, bootstrap: 
     assert headers == {
         "ce_specversion": b"1.0",
         "ce_id": b"run/step",
-        "ce_source": b"/streamflow/definitions/orders",
+        "ce_source": b"/streamflow//definitions/orders",
         "ce_type": b"com.example.paid",
         "ce_streamflowrun": b"run",
         "content-type": b"application/json",

@@ -186,7 +186,8 @@ def test_a_start_by_hand_answers_with_the_run_and_happens_once_for_an_id(streamf
 
     code, first, err = streamflow(*words)
     assert (code, first["already"]) == (0, False), err
-    assert streamflow(*words)[1] == {"run": first["run"], "already": True, "version": "1"}
+    again = streamflow(*words)[1]
+    assert (again["run"], again["already"], again["version"]) == (first["run"], True, "1")
     assert streamflow("runs", "list", "--key", "K-2")[1]["total"] == 1
 
 
@@ -396,3 +397,39 @@ def test_more_partitions_in_the_settings_than_in_the_topic_is_an_error(
 
     assert call(more, "runs", "show", "00000031-main-0000000000000000abcd") == 4
     assert "streamflow topics plan" in capsys.readouterr().err
+
+
+def test_a_run_that_its_definition_keeps_from_going_on_is_started_again(
+    running: tuple[Settings, Workers, list[str]], streamflow: Streamflow, tmp_path: Path
+) -> None:
+    folder = tmp_path / "crate"
+    folder.mkdir()
+    write(folder, running[0])
+    named = DEFINITION.replace("name: parcel", "name: crate").partition("  - id: sent")[0]
+    (folder / "definition.yaml").write_text(named)
+    assert streamflow("definitions", "publish", str(folder))[0] == 0
+    send = ("events", "send", "parcel.packed", "--key", "C-1", "--data", '{"items": 0, "grams": 5}')
+    assert streamflow(*send)[0] == 0
+
+    def crates() -> dict[str, str]:
+        found = streamflow("runs", "list", "--key", "C-1")[1]["runs"]
+        return {run["run"]: run["status"] for run in found if run["definition"] == "crate"}
+
+    eventually(lambda: list(crates().values()) == ["parked"])
+    (old,) = crates()
+    code, _, err = streamflow("runs", "restart", old, "--why", "divides by the items")
+    assert (code, error_code(err)) == (3, "version_same")
+    assert crates() == {old: "parked"}
+
+    corrected = named.replace('version: "1"', 'version: "2"').replace("trigger.grams / trigger.items", "trigger.grams")
+    (folder / "definition.yaml").write_text(corrected)
+    assert streamflow("definitions", "publish", str(folder))[0] == 0
+    code, answer, err = streamflow("runs", "restart", old, "--why", "divides by the items")
+    assert (code, answer["version"], answer["already"]) == (0, "2", False), err
+    eventually(lambda: crates() == {old: "cancelled", answer["restarted"]: "completed"})
+    ended = streamflow("runs", "show", old)[1][-1]
+    assert ended["data"]["reason"] == "started again with crate@2: divides by the items"
+
+    code, again, err = streamflow("runs", "restart", old, "--why", "once more")
+    assert (code, again["restarted"], again["already"]) == (0, answer["restarted"], True), err
+    assert error_code(streamflow("runs", "restart", answer["restarted"], "--why", "no")[2]) == "run_completed"

@@ -122,7 +122,7 @@ def test_a_secret_of_the_environment_is_read_when_it_is_used(monkeypatch: pytest
     assert (
         confluent_config(settings, "test")["client.id"]
         == aiokafka_config(settings, "test")["client_id"]
-        == "streamflow-test"
+        == "streamflow-main-test"
     )
 
 

@@ -63,7 +63,7 @@ def test_a_run_from_start_to_end_is_told_in_runs_as_the_contract_says(bench: Ben
         )
         assert fields["cause"] == ("start-order-1" if seq <= 3 else "deliver-1")
         assert headers["ce_id"] == f"{run}/{seq}".encode()
-        assert headers["ce_source"] == b"/streamflow/definitions/payment"
+        assert headers["ce_source"] == b"/streamflow/main/definitions/payment"
         assert headers["ce_specversion"] == b"1.0"
         assert headers["content-type"] == b"application/json"
         assert ("traceparent" in headers) == (seq > 3)

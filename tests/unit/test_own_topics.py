@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streamflow.cli import sources
+from streamflow.cli import places
 from streamflow.cli.main import main
 from streamflow.definition.catalog import Catalog, EventSpec
 from streamflow.definition.check import check
@@ -75,8 +75,8 @@ def _check(settings: Settings, topic: str, _folder: Path) -> bool:
 
 
 def _files(folder: Path, topic: str) -> Path:
-    (folder / sources.DEFINITION).write_text(TEXT)
-    (folder / sources.CATALOG).write_text(json.dumps({"events": [entry(topic)]}))
+    (folder / places.DEFINITION).write_text(TEXT)
+    (folder / places.CATALOG).write_text(json.dumps({"events": [entry(topic)]}))
     return folder
 
 

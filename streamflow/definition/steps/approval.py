@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.duration import format_ms
+from streamflow.definition.literals import looks_like_expression
 from streamflow.definition.model import Approval
 from streamflow.definition.plan import ApprovalPlan
 from streamflow.definition.read_schemas import ReadSchemas
@@ -36,6 +37,10 @@ def _check(part: Approval, at: str) -> Iterator[Problem]:
         elif who != who.strip() or not who.isprintable() or not unicodedata.is_normalized("NFC", who):
             text = f"`{who}` has spaces around it or letters that are not seen, and only exactly that name may decide."
             yield Problem("SF238", f"{at}/who/{index}", text, f"Write `{_plain(who)}`.")
+        if looks_like_expression(who):
+            text = f"`{who}` looks like an expression, but is asked as the name of a person or group as it stands."
+            fix = "Write a name. To ask one or the other by the data, `choose` between two approvals."
+            yield Problem("SF292", f"{at}/who/{index}", text, fix, "warning")
     reason = schema_fault(part.form) if part.form is not None else None
     if reason is not None:
         fix = "Write one such as {type: object, properties: {note: {type: string}}}."

@@ -122,7 +122,7 @@ def test_scenarios_are_played_and_told(tmp_path: Path, capsys: pytest.CaptureFix
     folder = a_folder(tmp_path, "{path: [one]}")
     code, (said,) = answered(capsys, "definitions", "simulate", folder)
     assert (code, said["ok"], said["untaken"]) == (0, True, [])
-    assert said["scenarios"] == [{"name": "It prints", "ok": True, "paths": [["one"]], "differences": []}]
+    assert said["scenarios"] == [{"name": "It prints", "ok": True, "paths": [["one"]], "differences": [], "faults": []}]
     assert main(["definitions", "simulate", str(folder), "--history"]) == 0
     text = capsys.readouterr().out
     assert "simple@1: 1 scenario, as expected" in text
@@ -153,6 +153,75 @@ def test_scenarios_that_are_not_there_or_cannot_be_read_are_told(tmp_path: Path)
     assert main(["definitions", "simulate", str(folder)]) == 3
     (folder / "definition.yaml").write_text(SIMPLE.replace("'one'", "nothing"))
     assert main(["definitions", "simulate", str(folder)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("scenario", "place", "said"),
+    [
+        ("{name: a, do: [{wait: 1d}], expect: {pathh: []}}", "4:40", "SF101 at /scenarios/1/expect/pathh"),
+        ("{name: a, do: [{wait: 1d}], expect: [{status: done}]}", "4:41", "SF105 at /scenarios/1/expect/0/status"),
+        ("{name: a, do: [{wait: 1 day}], expect: {}}", "4:19", "SF104 at /scenarios/1/do/0/wait"),
+        (
+            "{name: a, do: [{wait: 1d, start: {key: k}}], expect: {}}",
+            "4:18",
+            "SF109 at /scenarios/1/do/0: expected one",
+        ),
+        (
+            "{name: a, clock: tomorrow, do: [{wait: 1d}], expect: {}}",
+            "4:13",
+            "SF109 at /scenarios/1/clock: expected a point",
+        ),
+        ("{name: a, expect: {}}", "4:3", "SF102 at /scenarios/1/do"),
+    ],
+)
+def test_a_fault_of_scenarios_is_told_with_file_line_and_column(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], scenario: str, place: str, said: str
+) -> None:
+    folder = a_folder(tmp_path, "{}")
+    file = folder / "scenarios.yaml"
+    file.write_text(f"scenarios:\n- {{name: fine, do: [{{wait: 1d}}], expect: []}}\n\n- {scenario}\n")
+    assert main(["definitions", "simulate", str(folder)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"scenarios_invalid: The file {file} cannot be used, because of 1 problem. Correct it.")
+    assert f"{file}:{place}: error {said}" in err
+    assert "definition that can run" not in err
+    assert main(["definitions", "simulate", str(folder), "--json"]) == 2
+    (problem,) = json.loads(capsys.readouterr().err)["error"]["problems"]
+    assert f"{problem['line']}:{problem['column']}" == place
+
+
+def test_what_makes_a_scenario_impossible_is_told_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = a_folder(tmp_path, "{}")
+    file = folder / "scenarios.yaml"
+    do = "\n  - start: {key: k}\n  - decide: {step: one, decision: approved, by: anna}"
+    file.write_text(f"scenarios:\n- name: no\n  expect: {{}}\n  do:{do}\n")
+    assert main(["definitions", "simulate", str(folder)]) == 2
+    assert f"{file}:6:5: nobody was asked to approve one when anna did" in capsys.readouterr().out
+
+
+def test_decisions_of_child_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, steps in {
+        "leaf": "[{id: ask, approval: {text: \"'ok?'\", who: [anna], within: 1d}}]",
+        "top": "[{id: each, each: {items: trigger.keys}, run: {definition: leaf, version: '1', key: item}}]",
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "catalog.yaml").write_text("events: []\n")
+        declared = "{type: object, properties: {keys: {type: array, items: {type: string}}}, required: [keys]}"
+        schema = declared if name == "top" else "{type: object}"
+        (tmp_path / name / "definition.yaml").write_text(
+            f"name: {name}\nversion: '1'\ninput: {schema}\nsteps: {steps}\n"
+        )
+    decide = "{definition: leaf, step: ask, by: anna, decision: %s, key: %s}"
+    (tmp_path / "top" / "scenarios.yaml").write_text(
+        "scenarios:\n- name: two\n  do:\n  - start: {key: k, input: {keys: [a, b]}}\n"
+        f"  - decide: {decide % ('approved', 'a')}\n  - decide: {decide % ('rejected', 'b')}\n"
+        "  expect:\n  - path: [each]\n  - {definition: leaf, key: a, path: [ask.approved]}\n"
+        "  - {definition: leaf, key: b, path: [ask.rejected]}\n"
+    )
+    code, (said,) = answered(capsys, "definitions", "simulate", tmp_path / "top")
+    assert (code, said["scenarios"][0]["faults"], said["scenarios"][0]["differences"]) == (0, [], [])
 
 
 def test_child_runs_are_of_the_definitions_beside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,14 +75,14 @@ def test_a_problem_is_on_its_line(folder: Path) -> None:
 
     problems = found(folder)
 
-    assert problems[0].startswith("definition.yaml:6: error SF201 at /on/0/event: ")
-    assert problems[1].startswith("definition.yaml:9: error ")
+    assert problems[0].startswith("definition.yaml:6:5: error SF201 at /on/0/event: ")
+    assert problems[1].startswith("definition.yaml:9:13: error ")
 
 
 def test_a_missing_field_is_on_the_line_of_what_it_is_missing_in(folder: Path) -> None:
     (folder / "definition.yaml").write_text(DEFINITION.replace("    event: parcel.packed\n", ""))
 
-    assert found(folder)[0].startswith("definition.yaml:5: error SF102 at /on/0/event: ")
+    assert found(folder)[0].startswith("definition.yaml:5:5: error SF102 at /on/0/event: ")
 
 
 def test_a_text_that_is_no_yaml_says_where(folder: Path) -> None:

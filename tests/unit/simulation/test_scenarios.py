@@ -167,14 +167,14 @@ def test_a_parked_step_is_mended() -> None:
             "what anna filled in at ask does not fit",
         ),
         ([SEND, {"mend": {"run": "retry"}}], LOW, "name it with `step`"),
-        ([{"wait": "1d"}, {"mend": {"run": "cancel"}}], LOW, "expected one run but there are 0"),
+        ([{"wait": "1d"}, {"mend": {"run": "cancel"}}], LOW, "expected one run of order but there are 0"),
         ([SEND, {"mend": {"run": "skip", "step": "rate"}}], LOW, "a dead letter: run_unknown"),
     ],
 )
 def test_a_scenario_that_cannot_be_meant_so_is_told(
     do: list[dict[str, Any]], operations: dict[str, Any], said: str
 ) -> None:
-    assert any(said in difference for difference in played(do, {}, operations).differences)
+    assert any(said in difference for difference in played(do, {}, operations).told)
 
 
 def test_runs_of_which_nothing_is_said_and_runs_that_are_not_there() -> None:
@@ -183,6 +183,98 @@ def test_runs_of_which_nothing_is_said_and_runs_that_are_not_there() -> None:
         "there is another run, of o1, of which the scenario says nothing",
     )
     assert played([SEND], [{"key": "o1"}, {"key": "o2"}]).differences == ("expected a run of o2 but there is none",)
+
+
+@pytest.mark.parametrize(
+    ("do", "pointer"),
+    [
+        ([{"send": {"event": "unknown"}}], "/do/0"),
+        ([SEND, {"decide": {"step": "ask", "decision": "approved", "by": "anna"}}], "/do/1"),
+        ([SEND, SEND, {"mend": {"run": "retry"}}, {"send": {"event": "unknown"}}], "/do/2"),
+    ],
+)
+def test_a_fault_of_a_scenario_has_its_place(do: list[dict[str, Any]], pointer: str) -> None:
+    found = played(do, {}, LOW)
+    assert [place for place, _ in found.faults] == [pointer]
+    assert not found.ok
+
+
+def test_an_answer_that_nothing_asks_for_has_its_place() -> None:
+    assert [place for place, _ in played([SEND], {}, {**LOW, "other": [{"output": 1}]}).faults] == ["/operations/other"]
+
+
+def test_several_runs_of_one_key_are_told_apart_by_their_order() -> None:
+    other = {"send": {"event": "placed", "data": {"id": "o1", "amount": 6}}}
+    decide = {"step": "ask", "decision": "rejected", "by": "anna", "data": {}, "key": "o1"}
+    expect = [
+        {"key": "o1", "status": "open", "path": ["rate", "look.high"]},
+        {"key": "o1", "path": ["rate", "look.high", "ask.rejected"]},
+    ]
+    assert played([SEND, other, {"decide": {**decide, "nth": 2}}], expect, HIGH).told == ()
+    (said, *_) = played([SEND, other, {"decide": decide}], expect, HIGH).told
+    assert said == (
+        "expected one run of order for o1 but there are 2; name one by `key`, and by `nth` if they have the same"
+    )
+    (said, *_) = played([SEND, other, {"decide": {**decide, "nth": 3}}], expect, HIGH).told
+    assert said == "there is no run number 3 of order for o1; there are 2"
+
+
+CLOCKED = a_definition(
+    {"id": "when", "set": [{"name": "now", "expr": "string(now)"}, {"name": "sent", "expr": "string(trigger.at)"}]},
+    on=[{"id": "placed", "event": "placed"}],
+    output="when",
+)
+
+
+@pytest.mark.parametrize(
+    ("clock", "now"),
+    [
+        (None, "2026-01-01T00:00:00Z"),
+        ("2026-02-28T23:30:00+01:00", "2026-02-28T22:30:00Z"),
+        ("1999-12-31T23:59:59Z", "1999-12-31T23:59:59Z"),
+    ],
+)
+def test_the_clock_begins_where_the_scenario_says_and_moves_only_by_waiting(clock: str | None, now: str) -> None:
+    send = {"send": {"event": "placed", "data": {"id": "o1", "at": "x"}}}
+    scenario = Scenario.model_validate(
+        {"name": "s", "do": [send], "expect": {"output": {"now": now}}} | ({} if clock is None else {"clock": clock})
+    )
+    assert play(scenario, CLOCKED, CATALOG).told == ()
+
+
+def test_the_clock_of_the_file_holds_where_a_scenario_has_none() -> None:
+    text = """
+    clock: "2026-03-01T08:00:00Z"
+    scenarios:
+      - {name: a, do: [{wait: 1m}], expect: []}
+      - {name: b, clock: "2027-01-01T00:00:00Z", do: [{wait: 1m}], expect: []}
+    """
+    assert [one.clock for one in parse_scenarios(text).scenarios] == ["2026-03-01T08:00:00Z", "2027-01-01T00:00:00Z"]
+
+
+HEADERS = Catalog.model_validate(
+    {
+        "events": [
+            {
+                "name": "placed",
+                "topics": ["orders"],
+                "match": {"path": "kind", "equals": "placed"},
+                "id": {"header": "X-Delivery"},
+                "time": {"header": "X-Time"},
+                "key": {"header": "X-Key"},
+            }
+        ]
+    }
+)
+
+
+def test_an_event_bears_id_time_and_key_where_the_catalog_reads_them() -> None:
+    send = {"event": "placed", "key": "o1", "id": "d-1", "data": {"kind": "placed"}}
+    one = a_definition({"id": "p", "print": {"text": "run.key"}}, on=[{"id": "placed", "event": "placed"}])
+    scenario = Scenario.model_validate(
+        {"name": "s", "do": [{"send": send}, {"send": send}], "expect": {"key": "o1", "path": ["p"]}}
+    )
+    assert play(scenario, one, HEADERS).told == ()  # the second one is the same event again
 
 
 def test_a_start_must_fit_the_input() -> None:
@@ -194,7 +286,7 @@ def test_a_start_must_fit_the_input() -> None:
     assert played(
         [{"start": {"key": "k", "input": {"id": "x"}}}], {"path": ["p"]}, {}, asked.model_copy(update={"on": []})
     ).ok
-    (said, _) = played([{"start": {"key": "k", "input": {}}}], {}, {}, asked.model_copy(update={"on": []})).differences
+    (said, _) = played([{"start": {"key": "k", "input": {}}}], {}, {}, asked.model_copy(update={"on": []})).told
     assert "the input of a start does not fit" in said
 
 

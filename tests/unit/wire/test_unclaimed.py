@@ -26,11 +26,11 @@ EVENT = Unclaimed(
 
 
 def test_a_record_has_the_key_of_its_event_and_an_id_of_its_own() -> None:
-    key, value, headers = encode_unclaimed(EVENT, "topic-id", 3)
+    key, value, headers = encode_unclaimed(EVENT, "test", "topic-id", 3)
     told = dict(headers)
     assert key == b"A-1"
     assert (told["ce_id"], told["ce_type"]) == (b"topic-id/3/7", b"streamflow.EventUnclaimed")
-    assert told["ce_source"] == b"/streamflow/definitions/order"
+    assert told["ce_source"] == b"/streamflow/test/definitions/order"
     assert decode_unclaimed(value, headers) == EVENT
 
 

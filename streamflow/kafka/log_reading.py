@@ -1,0 +1,83 @@
+"""The definitions logs of this and of other installations, read to their ends, without a group."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from streamflow.errors import OperationError
+from streamflow.kafka.connection import confluent_config
+from streamflow.kafka.definitions import Snapshot, require_environment
+from streamflow.kafka.topics import DEFINITIONS, topic_name
+from streamflow.settings import Settings
+
+_TIMEOUT_S = 30.0
+
+
+def read_log(settings: Settings, timeout_s: float = _TIMEOUT_S) -> Snapshot:
+    """All that is committed in the definitions log now. A broker that says nothing for `timeout_s` seconds is given up.
+
+    Raises OperationError, also when `settings` name another environment than the one of these topics
+    (`environment_differs`)."""
+    topic = topic_name(settings, DEFINITIONS)
+    found = read_logs(settings, [topic], timeout_s)[topic]
+    if isinstance(found, OperationError):
+        raise found
+    if "environment" in settings.model_fields_set and "environment" in found.engine:
+        require_environment(settings, found.environment)
+    return found
+
+
+def read_logs(
+    settings: Settings, topics: Iterable[str], timeout_s: float = _TIMEOUT_S
+) -> dict[str, Snapshot | OperationError]:
+    """The same for the definitions logs of several installations, by topic; in the place of one that cannot be read,
+    why."""
+    found: dict[str, Snapshot | OperationError] = {topic: Snapshot() for topic in topics}
+    left = set(found)
+    errors: list[KafkaError] = []
+    config = confluent_config(settings, "publisher", on_error=errors.append) | {
+        # The client wants a name; no group is joined and no offset committed.
+        "group.id": f"{settings.topics.prefix}definitions-reader",
+        "enable.auto.commit": False,
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+        "auto.offset.reset": "earliest",
+        "fetch.wait.max.ms": 20,
+    }
+    consumer = Consumer(config)
+    deadline = time.monotonic() + timeout_s
+    try:
+        # Offset 0 and not OFFSET_BEGINNING, which the client looks up only after a pause of 0.5 s.
+        consumer.assign([TopicPartition(topic, 0, 0) for topic in left])
+        while left:
+            if time.monotonic() > deadline:
+                said = errors[0].str() if errors else f"nothing came for {timeout_s:.0f} s"
+                late = OperationError(
+                    "definitions_unreadable", f"expected to read the definitions log but {said}; do check the broker"
+                )
+                return found | dict.fromkeys(left, late)
+            message = consumer.poll(1.0)
+            if message is None:
+                continue
+            topic, error, snapshot = message.topic() or "", message.error(), found.get(message.topic() or "")
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                left.discard(topic)
+            elif error is not None and not error.retriable():
+                broken = OperationError(
+                    "broker_refused",
+                    f"expected to read the definitions log but {error.name()}: {error.str()}; do check the topics and "
+                    "the rights",
+                )
+                found |= dict.fromkeys([topic] if topic in found else left, broken)
+                left -= {topic} if topic in found else left
+            elif error is None and isinstance(snapshot, Snapshot):
+                offset = message.offset()
+                assert offset is not None
+                snapshot.read(message.key(), message.value(), offset, message.timestamp()[1])
+                deadline = time.monotonic() + timeout_s
+        return found
+    finally:
+        consumer.close()
