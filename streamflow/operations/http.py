@@ -134,7 +134,7 @@ class HttpRequest:
         if name is None:
             url = parse_url(input["url"])
         else:
-            url, secret = _connected(attempt.connection(name), name, input["url"], attempt)
+            url, secret = await _connected(attempt.connection(name), name, input["url"], attempt)
         if query := input.get("query"):
             url = url.extend_query({key: _query(value) for key, value in sorted(query.items())})
         headers, body = _body(input)
@@ -244,9 +244,9 @@ def _charset(parameters: str) -> str:
     return "utf-8"
 
 
-def secret_headers(connection: Connection, attempt: Attempt) -> dict[str, str]:
+async def secret_headers(connection: Connection, attempt: Attempt) -> dict[str, str]:
     """The headers of `connection`, resolved. Raises OperationError (`secret_missing`)."""
-    found = {name: attempt.secret(reference) for name, reference in connection.headers.items()}
+    found = {name: await attempt.secret(reference) for name, reference in connection.headers.items()}
     for name, value in found.items():
         if any(char in value for char in "\r\n\0"):
             text = (
@@ -257,7 +257,7 @@ def secret_headers(connection: Connection, attempt: Attempt) -> dict[str, str]:
     return found
 
 
-def _connected(connection: Any, name: str, path: str, attempt: Attempt) -> tuple[URL, dict[str, str]]:
+async def _connected(connection: Any, name: str, path: str, attempt: Attempt) -> tuple[URL, dict[str, str]]:
     """The URL that `path` is under a connection, and the headers that go with it."""
     if not isinstance(connection, Connection) or connection.kind != "http":
         raise OperationError(
@@ -271,7 +271,7 @@ def _connected(connection: Any, name: str, path: str, attempt: Attempt) -> tuple
     root = base.raw_path.rstrip("/")
     if url.origin() != base.origin() or not f"{url.raw_path}/".startswith(f"{root}/"):
         raise refused(f"a path under the url of connection {name}", "it leads elsewhere")
-    return url, secret_headers(connection, attempt)
+    return url, await secret_headers(connection, attempt)
 
 
 def _query(value: Any) -> str | list[str]:

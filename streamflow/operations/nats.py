@@ -143,7 +143,7 @@ class NatsPublish:
         try:
             connection = connection_of(attempt, name, "nats")
             only_options(name, connection, "max_age_s", "window_s")
-            server = await self._server(name, connection, secret_of(attempt, connection))
+            server = await self._server(name, connection, await secret_of(attempt, connection))
             ack = await self._publish(server, name, connection, input, attempt)
         except OperationError as error:
             if error.code in ("nats_unavailable", "credentials_refused", "connection_invalid", "secret_missing"):

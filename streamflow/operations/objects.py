@@ -88,7 +88,7 @@ class Buckets:
         """The bucket called `bucket` (or the connection's own) of the connection called `name`: itself, its name and
         the connection's settings."""
         connection = connection_of(attempt, name, "s3", "folder")
-        password = secret_of(attempt, connection)
+        password = await secret_of(attempt, connection)
         bucket = bucket or connection.options.get("bucket", "")
 
         async def make() -> Bucket:

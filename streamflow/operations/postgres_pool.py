@@ -149,7 +149,7 @@ class Databases:
         database: Database | None = None
         try:
             connection = connection_of(attempt, name, "postgres")
-            password = secret_of(attempt, connection)
+            password = await secret_of(attempt, connection)
 
             async def make() -> Database:
                 return Database(name, connection, password)
