@@ -15,7 +15,7 @@ from yarl import URL
 from streamflow.definition.catalog import OperationError as DeclaredError
 from streamflow.definition.catalog import OperationSpec
 from streamflow.errors import OperationError
-from streamflow.operations.address import Policy, named_host, parse_url, refused
+from streamflow.operations.address import Policy, check_path, named_host, parse_url, refused
 from streamflow.operations.contract import Attempt, Health, Operation
 from streamflow.operations.egress import REDIRECTS, Answer, Egress, Request, Resolve, shown
 from streamflow.settings import Connection, Settings
@@ -266,6 +266,7 @@ async def _connected(connection: Any, name: str, path: str, attempt: Attempt) ->
             retryable=False,
         )
     base = parse_url(connection.url)
+    check_path(path.partition("?")[0].partition("#")[0])
     text = f"{str(base).rstrip('/')}/{path.lstrip('/')}" if path and not path.startswith("?") else f"{base}{path}"
     url = parse_url(text)
     root = base.raw_path.rstrip("/")
