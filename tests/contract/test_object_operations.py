@@ -381,7 +381,7 @@ class TestFolder:
                 if not before:
                     swap()
 
-        place_of = {"connection": "store", "bucket": "b", "key": "deep/a.txt"}
+        place_of: dict[str, Any] = {"connection": "store", "bucket": "b", "key": "deep/a.txt"}
         with monkeypatch.context() as patched:
             patched.setattr(os, moment, watched)
             folder.worker.together(folder.worker.attempt("object.put", **place_of, text="theirs", if_exists="replace"))
