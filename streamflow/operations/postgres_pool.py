@@ -11,6 +11,7 @@ from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt
 from streamflow.operations.dialling import check_dialled
 from streamflow.operations.postgres_errors import operation_error
+from streamflow.operations.postgres_values import keep_texts
 from streamflow.operations.stores import (
     Clients,
     Condition,
@@ -31,7 +32,10 @@ _CONNECT_S = 10.0
 _IDLE_S = 60.0  # an idle connection is not trusted for longer: firewalls and servers forget it
 _SHARE = 0.95  # of what is left of the attempt; so the server ends a statement before the worker does, and says why
 # All rows of a cursor are wanted, not the first ones soon.
-_SETTINGS = "SET LOCAL TimeZone = 'UTC'; SET LOCAL cursor_tuple_fraction = 1"
+_SETTINGS = (
+    "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'postgres'; "
+    "SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; SET LOCAL cursor_tuple_fraction = 1"
+)
 
 
 class Database:
@@ -98,7 +102,7 @@ class Database:
                 return connection
             await connection.close()
         given: dict[str, Any] = {"user": self._settings.user, "password": self._password}
-        return await psycopg.AsyncConnection.connect(
+        connection = await psycopg.AsyncConnection.connect(
             await self._dialled(),
             autocommit=True,  # transactions begin and end by statements of ours
             cursor_factory=psycopg.AsyncRawCursor,
@@ -106,6 +110,8 @@ class Database:
             application_name="streamflow",
             **{key: value for key, value in given.items() if value is not None},
         )
+        keep_texts(connection)
+        return connection
 
     async def _dialled(self) -> str:
         """The url as a conninfo whose names are resolved, each address judged: the client dials exactly these. Raises
