@@ -148,7 +148,7 @@ def test_whatever_a_plugin_does_is_an_answer_and_the_worker_goes_on(
         called = {call["id"]: call for call in plugin.calls}
         assert {task.id for task in (*bad.values(), later, *good)} == called.keys()
         token = called[later.id]["callback_url"].removeprefix("https://flows.example/api/v1/callbacks/")
-        assert read_token("callback secret", token, now_ms=0).run == later.run
+        assert read_token("the key of the callbacks", token, now_ms=0).run == later.run
         assert lanes.wait_done("default") == {"completed": 20, "failed": 9, "suspended": 1}
         worker.stop()
         assert SECRET not in json.dumps([answer.fields for run in answers.values() for answer in run])
