@@ -144,8 +144,8 @@ class Performer:
                 "data."
             )
             raise OperationError("output_invalid", text, retryable=False)
-        if redactor and (cleaned := redactor.value(found := _decoder.decode(encoded))) != found:
-            encoded = _encoder.encode(cleaned)
+        if redactor and redactor.is_in(encoded.decode()):
+            encoded = _encoder.encode(redactor.value(_decoder.decode(encoded)))
         if contract.output is not None:
             _check(
                 contract.output,

@@ -6,19 +6,25 @@ import asyncio
 import base64
 import html
 import json
+import logging
 import os
 import socket
 import stat
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, quote_plus
 
+import msgspec
 import pytest
+import structlog
 
 from streamflow import secrets
 from streamflow.errors import OperationError
+from streamflow.operations.stores import Condition
+from streamflow.ops.log import configure_log
 from streamflow.secrets import MOST_BYTES, Redactor, read_secret, resolve_secret
+from streamflow.settings import Connection, Settings, Tasks
 
 
 def refusal(reference: str, environ: dict[str, str] | None = None) -> str:
@@ -159,9 +165,13 @@ def redactor(*known: str) -> Redactor:
     ],
 )
 def test_every_spelling_of_a_secret_is_replaced_within_a_text(spelling: str) -> None:
-    found = redactor(SECRET).text(f"they sent <{spelling}> back")
+    known = redactor(SECRET)
+    found = known.text(f"they sent <{spelling}> back")
     assert found.startswith("they sent <[secret]")
     assert len(found) < len("they sent <[secret]> back") + 4
+    for value in (spelling, f"<{spelling}>", json.dumps(spelling), {spelling: [spelling]}):
+        assert known.is_in(msgspec.json.encode(value).decode()) is (known.value(value) != value)
+    assert not known.is_in(msgspec.json.encode({"they": "sent nothing back"}).decode())
 
 
 @pytest.mark.parametrize("user", ["", "u", "us", "user", "somebody"])
@@ -201,6 +211,8 @@ def test_a_short_secret_destroys_no_texts() -> None:
     assert short.text("a test of the latest release") == "a test of the latest release"
     assert short.text("test") == "[secret]"
     assert short.text("abc") == "abc"
+    assert short.is_in('{"a":"test"}')
+    assert not short.is_in('{"a":"a test"}')
     assert short.value({"n": 4, "abc": "test"}) == {"n": 4, "abc": "[secret]"}
 
 
@@ -212,4 +224,39 @@ def test_a_secret_that_was_cut_off_at_the_end_of_a_message_is_replaced() -> None
 
 def test_nothing_is_replaced_without_secrets() -> None:
     assert not Redactor()
+    assert not Redactor().is_in('{"a": ["b"]}')
     assert Redactor().value({"a": ["b"]}) == {"a": ["b"]}
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_no_log_line_holds_a_secret_that_the_process_has_resolved(
+    form: Literal["json", "console"], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOGGED", 'log-me-not "quoted"')
+    secret = resolve_secret("env:LOGGED")
+    before, handlers = structlog.get_config(), logging.getLogger().handlers[:]
+    try:
+        configure_log(Settings(log_format=form))
+        log = structlog.get_logger("x")
+        log.warning("echoed", value=secret, nested={"header": f"Basic {secret}"})
+        try:
+            raise ValueError(secret)
+        except ValueError:
+            log.exception("raised")
+            logging.getLogger("library").exception("and a library says %s", secret)
+    finally:
+        structlog.configure(**before)
+        logging.getLogger().handlers[:] = handlers
+
+    written = capsys.readouterr().err
+    assert written.count("[secret]") >= 5
+    assert "log-me-not" not in written
+
+
+def test_the_health_of_a_connection_tells_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGGED", "log-me-not")
+    tasks = Tasks(connections={"db": Connection(kind="folder", url="/tmp")})
+    condition = Condition(Settings(tasks=tasks), "objects", {"folder": None})
+    condition.failed("db", OperationError("store_unavailable", f"it said {resolve_secret('env:LOGGED')}"))
+
+    assert condition.health().detail == "db: it said [secret]"
