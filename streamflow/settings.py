@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 DEFAULT_PREFIX = "streamflow."
 DEFAULT_ENVIRONMENT = "main"
+PLUGIN_SECRET_NAME = r"[a-z][a-z0-9_-]{0,39}"  # noqa: S105 - the pattern of a name
 
 
 class Section(BaseModel):
@@ -166,6 +167,10 @@ class Tasks(Section):
         description="seconds that attempts may still take when a worker is stopped or loses a partition",
     )
     connections: dict[str, Connection] = Field(default_factory=dict, description="what operations may name, by name")
+    plugin_secrets: dict[Annotated[str, Field(pattern=f"^{PLUGIN_SECRET_NAME}$")], SecretRef] = Field(
+        default_factory=dict,
+        description="secrets that plugins may be registered with, by name, each a reference: env:NAME or file:/path",
+    )
     allow_hosts: list[HostPort] = Field(
         default_factory=list,
         description="host[:port] that http operations may reach although they are private or unusual",
@@ -174,7 +179,9 @@ class Tasks(Section):
         default=None, description="address under which others reach the sidecar, for callbacks"
     )
     callback_secret: SecretRef | None = Field(
-        default=None, description="reference to the key that signs callback addresses"
+        default=None,
+        description="reference to the key that signs callback addresses, a random text of at least 16 characters, the "
+        "same for task workers and sidecars",
     )
     output_bytes: int = Field(default=256_000, ge=1000, description="bytes of one operation's output")
 

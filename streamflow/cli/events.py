@@ -25,6 +25,7 @@ from streamflow.definition.syntax import nearest
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
+from streamflow.kafka.reserved_topics import require_users_topic
 from streamflow.ops.produce import Outgoing, Sent, event_of, send
 from streamflow.ops.reading import Reading
 from streamflow.ops.unclaimed import read_unclaimed
@@ -76,11 +77,14 @@ def send_(
     if data is not None and file is not None:
         raise Rejected("data_or_file", "expected --data or --file but found both; do give one of them")
     session = session_of(ctx)
+    if topic is not None:
+        require_users_topic(session.settings, topic)
     log = read_log(session.settings)
     events = sources.read_catalog(catalog) if catalog is not None else log.catalog()
     if event is not None:
         spec = _spec(events, event)
         target = _topic(spec)
+        require_users_topic(session.settings, target)
         records: Iterator[Outgoing] = (
             event_of(spec, payload, key, environment=log.environment) for payload in _payloads(data, file)
         )

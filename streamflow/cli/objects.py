@@ -14,7 +14,7 @@ from streamflow.engine.transitions import CallRequested, Transition
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt, Pending
 from streamflow.operations.objects import checked_key, operations
-from streamflow.secrets import resolve_secret
+from streamflow.secrets import read_secret
 from streamflow.settings import Connection, Settings
 
 _LARGEST_BYTES = 10_000_000  # what `object.get` gives at most
@@ -147,7 +147,7 @@ def _attempt(settings: Settings, place: StoredObject) -> Attempt:
 
     name = f"fetch/{place.url}"
     return Attempt(
-        name, name, "", "", "", "", place.step, 1, None, _TIMEOUT_S, None, _no_callback, resolve_secret, connection
+        name, name, "", "", "", "", place.step, 1, None, _TIMEOUT_S, None, _no_callback, read_secret, connection
     )
 
 

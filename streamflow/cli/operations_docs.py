@@ -54,7 +54,8 @@ _CONNECTIONS = (
         "folder",
         "a path of the worker's machine, or `file:///path`",
         "none",
-        "`bucket`, `max_bytes` as for `s3`; `create`: `true` makes the folder when it is missing",
+        "`bucket`, `max_bytes` as for `s3`; `create`: `true` makes the folder when it is missing. Links below it are "
+        "refused; names keep their case, so it has to be on a file system that does",
         "always there",
     ),
     (

@@ -10,35 +10,30 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from yarl import URL
 
 from streamflow.errors import OperationError
+from streamflow.operations.address_table import Address, Reach, embedded, special
 
 USUAL_PORTS = frozenset({80, 443, 8080, 8443})
 _LONGEST_URL = 8000
 _NOT_VISIBLE = re.compile(r"[\s\\]")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-# What routers deliver beyond the machine's own networks is in 2000::/3, these parts excepted: IETF protocols with
-# Teredo, documentation, 6to4.
-_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
-_NOT_GLOBAL_V6 = tuple(ipaddress.IPv6Network(one) for one in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
-# The host's agent in one cloud answers at a public address.
-_HOST_AGENTS = frozenset({ipaddress.IPv4Address("168.63.129.16")})
-# The places of metadata that are unique local or shared addresses, and so among the private ones.
-_METADATA = frozenset({ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200"), *_HOST_AGENTS})
+_NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_STEERING = "./\\;"
+_MOST_DECODINGS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What may be reached. `hosts` are `host` (on usual ports) or `host:port`, lower case, and open whatever they
-    resolve to. `private` opens loopback and private networks on any port, but never link-local, metadata, multicast or
-    unspecified addresses."""
+    """What may be reached. `hosts` are `host` (on usual ports) or `host:port`, lower case; a name among them opens what
+    it resolves to, except metadata, link-local, multicast and unspecified addresses, which are opened only as
+    themselves: who answers for a name is not always who allowed it. `private` opens loopback and private networks on
+    any port."""
 
     hosts: frozenset[str] = frozenset()
     private: bool = False
@@ -102,11 +97,20 @@ def check_address(address: Address, policy: Policy, host: str, port: int) -> Non
     """Judges an address that `host` is or resolves to.
 
     Raises OperationError (`url_refused`)."""
-    if policy.opens(host, port):
+    named = policy.opens(host, port)
+    if named and host == str(address):
         return
-    if (kind := _kind(address, private=policy.private)) is not None:
+    found = special(address)
+    if found is None:
+        return
+    allowed = Reach.NAMED if named else Reach.PRIVATE if policy.private else Reach.PUBLIC
+    inner = [one for one in map(special, embedded(address)) if one is not None and one.reach is Reach.LITERAL]
+    if found.reach > allowed or inner:
         place = str(address) if str(address) == host else f"{host}, which is {address},"
-        raise refused("a public address", f"{place} is {kind}", opens=f"{host}:{port}")
+        kind = f"{found.kind} ({inner[0].kind})" if inner else found.kind
+        literal_only = named or found.reach is Reach.LITERAL
+        opens = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+        raise refused("a public address", f"{place} is {kind}", opens=opens if literal_only else f"{host}:{port}")
 
 
 def named_host(url: URL) -> str:
@@ -128,48 +132,37 @@ def literal(host: str) -> Address | None:
         return None
 
 
-def _kind(address: Address, *, private: bool) -> str | None:
-    """What `address` is, when it may not be reached: `loopback`, `private`, ..."""
-    if isinstance(address, ipaddress.IPv6Address):
-        return _kind_v6(address, private=private)
-    if address in _METADATA:
-        return "a cloud's own service"
-    if address.is_unspecified:
-        return "unspecified"
-    if address.is_loopback:
-        return None if private else "loopback"
-    if address.is_link_local:
-        return "link-local"
-    if address.is_multicast:
-        return "multicast"
-    if address.is_global:
-        return None
-    # Shared addresses (100.64.0.0/10) are used by clusters as private ones are.
-    inside = address in _SHARED_V4 or any(address in network for network in _PRIVATE_V4)
-    return None if private and inside else "private or reserved"
+def check_path(path: str) -> None:
+    """Judges a path that is put under the url of a connection, whose secret headers go with it. Servers and proxies
+    differ in what they decode, drop and join, so everything is refused that one of them may take for a step out of the
+    connection's path: segments `.` and `..`, `\\`, `;` parameters, and dots, slashes, backslashes or semicolons that
+    are percent-encoded, also several times over, or spelt with other characters (U+FF0E, U+2025, U+FF0F).
+
+    Raises OperationError (`url_refused`)."""
+    if _NO_ESCAPE.search(path):
+        raise _path_refused("it has a % that is no escape")
+    seen = path
+    for _ in range(_MOST_DECODINGS):
+        wide = unicodedata.normalize("NFKC", seen)
+        if any(wide.count(letter) != path.count(letter) for letter in _STEERING):
+            raise _path_refused("it has encoded dots, slashes, backslashes or semicolons")
+        if any(letter in seen for letter in "\\;") or not wide.isprintable():
+            raise _path_refused("it has a backslash, a semicolon or a control character")
+        if any(segment.strip() in (".", "..") for segment in wide.split("/")):
+            raise _path_refused("it has a segment . or ..")
+        try:
+            decoded = unquote(seen, errors="strict")
+        except UnicodeDecodeError:
+            raise _path_refused("its escapes are not UTF-8") from None
+        if decoded == seen:
+            return
+        seen = decoded
+    raise _path_refused(f"it is encoded more than {_MOST_DECODINGS} times")
 
 
-_PRIVATE_V4 = tuple(ipaddress.IPv4Network(one) for one in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
-_SHARED_V4 = ipaddress.IPv4Network("100.64.0.0/10")
-_UNIQUE_LOCAL_V6 = ipaddress.IPv6Network("fc00::/7")
-
-
-def _kind_v6(address: ipaddress.IPv6Address, *, private: bool) -> str | None:
-    if address.ipv4_mapped is not None:
-        return "an IPv4 address in disguise"
-    if address in _METADATA:
-        return "a cloud's own service"
-    if address.is_loopback:
-        return None if private else "loopback"
-    if address in _UNIQUE_LOCAL_V6:
-        return None if private else "private"
-    if address.scope_id is not None or address.is_link_local:
-        return "link-local"
-    if address.is_multicast:
-        return "multicast"
-    if address not in _GLOBAL_V6 or any(address in network for network in _NOT_GLOBAL_V6):
-        return "reserved, or leads to an IPv4 address"
-    return None
+def _path_refused(why: str) -> OperationError:
+    text = f"The path cannot be asked under the url of a connection: {why}. Write it plainly, and values into query."
+    return OperationError("url_refused", text, retryable=False)
 
 
 def refused(expected: str, found: str, *, opens: str | None = None) -> OperationError:

@@ -26,6 +26,9 @@ from streamflow.wire.json_text import read_json
 
 API_PATH = "/api/v1"  # of every route of the sidecar
 _LONGEST_TOKEN = 4000
+LEAST_KEY_BYTES = 16
+_LEAST_LETTERS = 6
+_KNOWN_KEYS = ("change-me", "changeme", "change_me", "example", "password", "default", "placeholder", "your-")
 # What is signed is told apart from anything else that the same secret may sign.
 _PURPOSE = b"streamflow callback 1\0"
 
@@ -91,22 +94,43 @@ def callback_url(base: str, token: str) -> str:
     return f"{base.rstrip('/')}{API_PATH}/callbacks/{token}"
 
 
+def callback_key(settings: Settings) -> str | None:
+    """The key that signs callback addresses, or None when there is none. It is read at the start of a process, so that
+    a bad one is refused there.
+
+    Raises OperationError: `secret_missing`, `callback_key_weak` for a key that others know or could guess. Everything
+    else in a token can be computed, the id of a run too: who has the key may answer any attempt."""
+    reference = settings.tasks.callback_secret
+    if reference is None:
+        return None
+    key = resolve_secret(reference)
+    known = any(word in key.lower() for word in _KNOWN_KEYS)
+    if len(key.encode()) < LEAST_KEY_BYTES or len(set(key)) < _LEAST_LETTERS or known:
+        text = (
+            f"The key of tasks.callback_secret ({reference}) can be guessed: it has fewer than {LEAST_KEY_BYTES} bytes "
+            "or few different characters, or holds a word of examples such as change-me. Set a random one, such as "
+            "the output of `openssl rand -hex 32`."
+        )
+        raise OperationError("callback_key_weak", text, retryable=False)
+    return key
+
+
 def callback_urls(settings: Settings) -> Callable[[Task, float], str]:
     """What makes the address at which a task may be answered for so many seconds.
 
-    It raises OperationError: `callbacks_off` when `tasks.callback_url` or `tasks.callback_secret` is not set,
-    `secret_missing`."""
+    It raises OperationError (`callbacks_off`) when `tasks.callback_url` or `tasks.callback_secret` is not set. Raises
+    what `callback_key` raises."""
+    base, key = settings.tasks.callback_url, callback_key(settings)
 
     def make(task: Task, for_s: float) -> str:
-        base, reference = settings.tasks.callback_url, settings.tasks.callback_secret
-        if base is None or reference is None:
+        if base is None or key is None:
             unset = "tasks.callback_url" if base is None else "tasks.callback_secret"
             text = f"expected the address of a sidecar to be called back at but {unset} is not set; do set it"
             raise OperationError("callbacks_off", text, retryable=False)
         expires_ms = int((time.time() + for_s) * 1000)
         claims = (task.address, task.item, task.attempt, expires_ms, task.definition, task.version, task.operation)
         callback = Callback(task.run, task.key, *claims)
-        return callback_url(base, make_token(resolve_secret(reference), callback))
+        return callback_url(base, make_token(key, callback))
 
     return make
 

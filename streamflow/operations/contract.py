@@ -8,7 +8,7 @@ with one of its declared codes. Cancelling the coroutine cancels the attempt. Se
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,8 +21,9 @@ class Attempt:
     it.
 
     `callback_url(for_s)` makes an address at which this attempt may be answered within `for_s` seconds by whoever holds
-    it. It raises OperationError (`callbacks_off`) when no sidecar address is configured. `secret` resolves a reference
-    (`env:NAME`, `file:/path`) and `connection` gives the settings of a configured connection; both raise OperationError
+    it. It raises OperationError (`callbacks_off`) when no sidecar address is configured. `await secret(reference)`
+    resolves a reference of the settings (`env:NAME`, `file:/path`), and what it gives is replaced by `[secret]` in the
+    attempt's output and error. `connection` gives the settings of a configured connection. Both raise OperationError
     (`secret_missing`, `connection_unknown`)."""
 
     id: str
@@ -37,7 +38,7 @@ class Attempt:
     timeout_s: float
     trace: str | None
     callback_url: Callable[[float], str]
-    secret: Callable[[str], str]
+    secret: Callable[[str], Awaitable[str]]
     connection: Callable[[str], Any]
 
 

@@ -58,7 +58,8 @@ class Answer:
     body: bytes
 
 
-async def _system(host: str, port: int) -> list[str]:
+async def system_addresses(host: str, port: int) -> list[str]:
+    """The addresses that this machine knows for `host`. Raises OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
@@ -94,7 +95,7 @@ class _Resolver(AbstractResolver):
 class Egress:
     """HTTP requests under one policy. Belongs to one event loop; makes its connections when they are first needed."""
 
-    def __init__(self, policy: Policy, *, resolve: Resolve = _system) -> None:
+    def __init__(self, policy: Policy, *, resolve: Resolve = system_addresses) -> None:
         self._policy = policy
         self._resolve = resolve
         self._session: aiohttp.ClientSession | None = None

@@ -15,7 +15,7 @@ from yarl import URL
 from streamflow.definition.catalog import OperationError as DeclaredError
 from streamflow.definition.catalog import OperationSpec
 from streamflow.errors import OperationError
-from streamflow.operations.address import Policy, named_host, parse_url, refused
+from streamflow.operations.address import Policy, check_path, named_host, parse_url, refused
 from streamflow.operations.contract import Attempt, Health, Operation
 from streamflow.operations.egress import REDIRECTS, Answer, Egress, Request, Resolve, shown
 from streamflow.settings import Connection, Settings
@@ -136,7 +136,7 @@ class HttpRequest:
         if name is None:
             url = parse_url(input["url"])
         else:
-            url, secret = _connected(attempt.connection(name), name, input["url"], attempt)
+            url, secret = await _connected(attempt.connection(name), name, input["url"], attempt)
         if query := input.get("query"):
             url = url.extend_query({key: _query(value) for key, value in sorted(query.items())})
         headers, body = _body(input)
@@ -246,9 +246,9 @@ def _charset(parameters: str) -> str:
     return "utf-8"
 
 
-def secret_headers(connection: Connection, attempt: Attempt) -> dict[str, str]:
+async def secret_headers(connection: Connection, attempt: Attempt) -> dict[str, str]:
     """The headers of `connection`, resolved. Raises OperationError (`secret_missing`)."""
-    found = {name: attempt.secret(reference) for name, reference in connection.headers.items()}
+    found = {name: await attempt.secret(reference) for name, reference in connection.headers.items()}
     for name, value in found.items():
         if any(char in value for char in "\r\n\0"):
             text = (
@@ -259,7 +259,7 @@ def secret_headers(connection: Connection, attempt: Attempt) -> dict[str, str]:
     return found
 
 
-def _connected(connection: Any, name: str, path: str, attempt: Attempt) -> tuple[URL, dict[str, str]]:
+async def _connected(connection: Any, name: str, path: str, attempt: Attempt) -> tuple[URL, dict[str, str]]:
     """The URL that `path` is under a connection, and the headers that go with it."""
     if not isinstance(connection, Connection) or connection.kind != "http":
         raise OperationError(
@@ -268,12 +268,13 @@ def _connected(connection: Any, name: str, path: str, attempt: Attempt) -> tuple
             retryable=False,
         )
     base = parse_url(connection.url)
+    check_path(path.partition("?")[0].partition("#")[0])
     text = f"{str(base).rstrip('/')}/{path.lstrip('/')}" if path and not path.startswith("?") else f"{base}{path}"
     url = parse_url(text)
     root = base.raw_path.rstrip("/")
     if url.origin() != base.origin() or not f"{url.raw_path}/".startswith(f"{root}/"):
         raise refused(f"a path under the url of connection {name}", "it leads elsewhere")
-    return url, secret_headers(connection, attempt)
+    return url, await secret_headers(connection, attempt)
 
 
 def _query(value: Any) -> str | list[str]:

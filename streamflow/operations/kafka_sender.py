@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_producer_config
-from streamflow.kafka.topics import is_own
+from streamflow.kafka.topics import is_own, own_prefixes
 from streamflow.operations.kafka import Headers
 from streamflow.settings import Settings
 
@@ -24,6 +24,7 @@ _TOPIC_KNOWN_MS = 3000  # after which a topic that the broker does not show coun
 _DELIVERY_MS = 20_000
 _POLL_S = 0.5
 _CLOSE_S = 3.0
+_LISTED_S = 60.0  # an installation is not made every minute
 
 _UNKNOWN_TOPIC = frozenset({KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION})
 _DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
@@ -39,6 +40,8 @@ class Sender:
             "delivery.timeout.ms": _DELIVERY_MS,
         }
         self.trouble = ""
+        self._cluster: frozenset[str] = frozenset()
+        self._listed_s: float | None = None
         self._settings = settings
         self._producer = Producer(config)
         self._closing = threading.Event()
@@ -48,7 +51,7 @@ class Sender:
     async def send(self, topic: str, key: bytes, value: bytes, headers: Headers, timeout_s: float) -> Message:
         """The record as it was acknowledged. Raises OperationError. Cancelled or too late, the record may be written
         all the same."""
-        if is_own(self._settings, topic):
+        if await self._is_own(topic, timeout_s):
             message = f"expected a topic of yours but {topic} is Streamflow's own; do choose another"
             raise OperationError("topic_refused", message, retryable=False, topic=topic)
         loop = asyncio.get_running_loop()
@@ -86,6 +89,22 @@ class Sender:
             raise failure from error
         self.trouble = ""
         return sent
+
+    async def _is_own(self, topic: str, timeout_s: float) -> bool:
+        """Whether `topic` is Streamflow's own, of this installation or another on the cluster. The cluster is asked
+        only for names that could be, and once in a while. Raises OperationError."""
+        if is_own(self._settings, topic):
+            return True
+        if not own_prefixes(topic):
+            return False
+        now = asyncio.get_running_loop().time()
+        if self._listed_s is None or now - self._listed_s > _LISTED_S:
+            try:
+                listed = await asyncio.to_thread(self._producer.list_topics, timeout=timeout_s)
+            except KafkaException as error:
+                raise _failure(error.args[0], topic, 0) from error
+            self._cluster, self._listed_s = frozenset(listed.topics), now
+        return is_own(self._settings, topic, self._cluster)
 
     def close(self) -> None:
         """Waits some seconds for what was sent, gives up the rest, and ends the thread."""

@@ -16,6 +16,7 @@ from streamflow.definition.catalog import OperationError as DeclaredError
 from streamflow.definition.catalog import OperationSpec
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt, Health, Operation
+from streamflow.operations.dialling import dialled_addresses
 from streamflow.operations.stores import (
     CONNECTION_ERRORS,
     CONNECTION_INPUT,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.js.api import PubAck
 
+_PORT = 4222
 _CONNECT_S = 5.0
 _SHARE = 0.95  # of what is left of the attempt; so that it ends with a code that says more than a timeout
 _DAY_S = 86_400
@@ -143,7 +145,7 @@ class NatsPublish:
         try:
             connection = connection_of(attempt, name, "nats")
             only_options(name, connection, "max_age_s", "window_s")
-            server = await self._server(name, connection, secret_of(attempt, connection))
+            server = await self._server(name, connection, await secret_of(attempt, connection))
             ack = await self._publish(server, name, connection, input, attempt)
         except OperationError as error:
             if error.code in ("nats_unavailable", "credentials_refused", "connection_invalid", "secret_missing"):
@@ -246,6 +248,14 @@ async def _connected(name: str, connection: Connection, password: str | None) ->
     url = urlsplit(connection.url)
     if url.scheme not in ("nats", "tls", "ws", "wss") or url.username is not None:
         raise invalid(name, "a url such as nats://host:4222, without a user", "it is another")
+    try:
+        addresses = await dialled_addresses(name, url, _PORT)
+    except OSError as error:
+        raise _unavailable(name, _said(error)) from error
+    servers = [connection.url]
+    if url.scheme in ("nats", "tls"):  # the others need the name in their request
+        hosts = [f"[{address}]" if ":" in address else address for address in addresses]
+        servers = [f"{url.scheme}://{host}:{url.port or _PORT}" for host in hosts]
     credentials: dict[str, Any] = (
         {"user": connection.user, "password": password} if connection.user is not None else {"token": password}
     )
@@ -253,8 +263,9 @@ async def _connected(name: str, connection: Connection, password: str | None) ->
     try:
         async with asyncio.timeout(2 * _CONNECT_S):
             await client.connect(
-                connection.url,
+                servers,
                 name="streamflow",
+                tls_hostname=url.hostname,
                 allow_reconnect=False,  # a lost connection is replaced by the next attempt
                 max_reconnect_attempts=1,  # the client would try to begin for two minutes; 0 means for ever
                 reconnect_time_wait=0,

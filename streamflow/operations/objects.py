@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import mimetypes
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,6 +22,7 @@ from streamflow.definition.catalog import OperationSpec
 from streamflow.errors import OperationError
 from streamflow.operations.bucket import Body, Bucket
 from streamflow.operations.contract import Attempt, Health, Operation
+from streamflow.operations.dialling import dialled_addresses
 from streamflow.operations.folder import FolderBucket
 from streamflow.operations.s3 import S3Bucket
 from streamflow.operations.stores import (
@@ -90,7 +93,7 @@ class Buckets:
         """The bucket called `bucket` (or the connection's own) of the connection called `name`: itself, its name and
         the connection's settings."""
         connection = connection_of(attempt, name, "s3", "folder")
-        password = secret_of(attempt, connection)
+        password = await secret_of(attempt, connection)
         bucket = bucket or connection.options.get("bucket", "")
 
         async def make() -> Bucket:
@@ -102,6 +105,10 @@ class Buckets:
                 raise invalid(name, "a bucket in the input, or as the connection's option bucket", "there is none")
             return S3Bucket(name, connection, password, bucket)
 
+        if connection.kind == "s3":
+            # The client resolves the name again, as nothing else can be told it: this is as near as can be.
+            with contextlib.suppress(OSError):  # it says that better itself
+                await dialled_addresses(name, urlsplit(connection.url), 443)
         return await self._clients.get(f"{name}/{bucket}", (connection, password), make), bucket, connection
 
     def note(self, name: str, error: OperationError | None) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
+import structlog
 from pydantic import AfterValidator, ValidationError, field_validator
 
 from streamflow.definition import duration
@@ -29,10 +30,11 @@ from streamflow.operations.egress import Answer, Egress, Request
 from streamflow.operations.http import retry_after_s
 from streamflow.operations.schema import unusable
 from streamflow.operations.signature import HEADER, sign
-from streamflow.secrets import REFERENCE
-from streamflow.settings import Settings
+from streamflow.settings import PLUGIN_SECRET_NAME, Settings
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.json_text import read_json
+
+_log = structlog.get_logger(__name__)
 
 # What a worker says of a plugin that it could not reach or understand; a plugin declares only errors of its own.
 CODES = frozenset(
@@ -67,24 +69,28 @@ def _url(text: str) -> str:
     return text
 
 
-def _reference(text: str) -> str:
+def _secret_name(text: str) -> str:
     # Not by a pattern alone: what does not match one is repeated in the message, and here it may be the secret itself.
-    if re.fullmatch(REFERENCE, text) is None:
-        raise ValueError("expected a reference to a secret, env:NAME or file:/path, but found something else")
+    if re.fullmatch(PLUGIN_SECRET_NAME, text) is None:
+        raise ValueError(
+            "This is not the name of a plugin secret (small letters, digits, - and _, at most 40). Name one of "
+            "tasks.plugin_secrets."
+        )
     return text
 
 
-Reference = Annotated[str, AfterValidator(_reference)]
+SecretName = Annotated[str, AfterValidator(_secret_name)]
 Url = Annotated[str, AfterValidator(_url)]
 
 
 class PluginSpec(Part):
-    """Where a plugin is. `secret` refers to the key of its signatures, which workers resolve for themselves. `health`
-    is answered by 200 when it is well. `pending` is how long it may take to answer by callback; without it, it may
-    not."""
+    """Where a plugin is. `secret` is the name under which `tasks.plugin_secrets` of the workers refers to the key of
+    its signatures: who registers a plugin chooses among these names, never among a worker's files and variables.
+    `health` is answered by 200 when it is well. `pending` is how long it may take to answer by callback; without it, it
+    may not."""
 
     endpoint: Url
-    secret: Reference
+    secret: SecretName
     health: Url | None = None
     pending: Duration | None = None
 
@@ -145,7 +151,7 @@ class PluginOperation:
         Raises OperationError: what the plugin answers, `plugin_unavailable`, `plugin_rejected`, `plugin_redirected`,
         `plugin_answer_invalid`, `output_too_large`, or a failure to reach it (`http_unreachable`, `http_timeout`,
         `http_broken_off`, `http_certificate`, `url_refused`)."""
-        secret = attempt.secret(self.plugin.secret)
+        secret = await self._secret(attempt)
         pending_s = None if self.plugin.pending is None else duration.parse_ms(self.plugin.pending) / 1000
         body = {
             "operation": self.spec.name,
@@ -193,6 +199,23 @@ class PluginOperation:
         """Returns when the cancellations under way are sent or given up."""
         if self._cancels:
             await asyncio.wait(set(self._cancels), timeout=_CANCEL_S)
+
+    async def _secret(self, attempt: Attempt) -> str:
+        """The key of the signatures. Raises OperationError (`secret_missing`), whose message says nothing about the
+        worker's files and variables: it is kept where authors read it."""
+        name = self.plugin.secret
+        reference = self._settings.tasks.plugin_secrets.get(name)
+        if reference is None:
+            text = (
+                f"The worker has no plugin secret {name}. Add it under tasks.plugin_secrets, or register another name."
+            )
+            raise OperationError("secret_missing", text, retryable=False)
+        try:
+            return await attempt.secret(reference)
+        except OperationError as error:
+            _log.warning("plugin_secret_unreadable", name=name, operation=self.spec.name, why=error.message)
+            text = f"The worker cannot read the plugin secret {name}. Its log says why (plugin_secret_unreadable)."
+            raise OperationError("secret_missing", text, retryable=error.retryable) from None
 
     async def _send(
         self, method: str, body: Mapping[str, Any], secret: str, attempt: Attempt, timeout_s: float

@@ -75,7 +75,7 @@ async def _signature(examiner: Examiner, operation: PluginOperation, samples: Se
         return
     forged = replace(
         make_attempt(operation.spec.name, key=examiner.new_key(), settings=examiner.settings),
-        secret=lambda reference: "not the secret",
+        secret=_another_secret,
     )
     what = "a wrong signature is refused"
     try:
@@ -87,6 +87,10 @@ async def _signature(examiner: Examiner, operation: PluginOperation, samples: Se
         examiner.note(what, problem)
     else:
         examiner.note(what, "expected an error but it was done; do check Streamflow-Signature (see docs/plugins.md)")
+
+
+async def _another_secret(_reference: str) -> str:
+    return "not the secret"
 
 
 async def _wrong_input(examiner: Examiner, operation: PluginOperation) -> None:

@@ -17,10 +17,11 @@ from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt, Health, Operation
 from streamflow.operations.postgres_errors import ERRORS
 from streamflow.operations.postgres_pool import Databases
-from streamflow.operations.postgres_values import parameter, plain_rows
+from streamflow.operations.postgres_values import check_texts, columns_of, parameter, plain_rows
 from streamflow.operations.stores import CONNECTION_ERRORS, CONNECTION_INPUT, EXTRA_MISSING, client_module
 from streamflow.settings import Settings
 
+_NO_UNIQUE_INDEX = "42P10"
 _ROWS = 1000
 _MOST_ROWS = 10_000
 
@@ -30,15 +31,16 @@ _ROW = {"type": "object", "minProperties": 1}
 
 
 class PostgresQuery:
-    """Reads rows. Numbers of type numeric become JSON numbers (cast to text where more than 15 digits matter), times
-    ISO 8601 in UTC, bytea base64."""
+    """Reads rows. Whole numbers keep all digits, other numbers of type numeric are text with all digits, times are ISO
+    8601 in UTC, bytea is base64."""
 
     spec = OperationSpec(
         name="postgres.query",
         title="Query PostgreSQL",
         description="Runs one SELECT (or WITH, VALUES) in a read-only transaction and gives its rows. More rows than "
-        "`limit` are an error, so no report "
-        "is silently cut. `numeric` becomes a number, times ISO 8601 in UTC, `bytea` base64.",
+        "`limit` are an error, so no report is silently cut. Whole numbers keep all digits; other values of `numeric` "
+        "are text with all digits, for `decimal(...)`; times are ISO 8601 in UTC, `bytea` base64. What an answer "
+        "cannot hold exactly is an error that names the column: operations.md has the table of types.",
         input={
             "type": "object",
             "properties": {
@@ -90,14 +92,14 @@ class PostgresQuery:
         """The rows, as `{rows, count}`. Raises OperationError."""
         client_module("psycopg", "postgres")
         limit = input.get("limit", _ROWS)
-        values = [parameter(value) for value in input.get("parameters", ())]
+        values = [parameter(value, number) for number, value in enumerate(input.get("parameters", ()), 1)]
         async with self._databases.transaction(input["connection"], attempt, read_only=True) as connection:
             # A cursor of the server's: no more rows than asked for leave it, and it takes queries only. With `binary`
             # the statement goes by the extended protocol even without values, where a second one behind a semicolon is
             # refused.
             await connection.execute(f"DECLARE streamflow NO SCROLL CURSOR FOR {input['sql']}", values, binary=True)
             cursor = await connection.execute(f"FETCH FORWARD {limit + 1} FROM streamflow")
-            rows = plain_rows([column.name for column in cursor.description or ()], await cursor.fetchall())
+            rows = plain_rows(columns_of(cursor), await cursor.fetchall())
         if len(rows) > limit:
             message = (
                 f"expected at most {limit} rows but the query gives more; do narrow it, or raise limit (at most "
@@ -147,7 +149,8 @@ class PostgresUpsert:
                     "type": "array",
                     "items": _COLUMN,
                     "minItems": 1,
-                    "description": "columns of a unique constraint of the table",
+                    "description": "columns of one unique index of the table, all of them; without such an index the "
+                    "database refuses the upsert",
                 },
                 "idempotency_column": _COLUMN
                 | {
@@ -189,11 +192,48 @@ class PostgresUpsert:
         rows, conflict = _rows(input, attempt)
         if not rows:
             return {"count": 0}
+        for row in rows:
+            for name, value in row.items():
+                check_texts(name, "The name of a column")
+                check_texts(value, f"Column {name}")
         statement = upsert_statement(input["table"], sorted(rows[0]), conflict)
-        async with self._databases.transaction(input["connection"], attempt, read_only=False) as connection:
-            cursor = await connection.execute(statement, [msgspec.json.encode(rows).decode()])
+        try:
+            async with self._databases.transaction(input["connection"], attempt, read_only=False) as connection:
+                cursor = await connection.execute(statement, [_json(rows)])
+        except OperationError as error:
+            raise await self._explained(error, input, rows, conflict, attempt) from error
         # DO NOTHING counts no row that is there already.
         return {"count": cursor.rowcount if set(rows[0]) > set(conflict) else len(rows)}
+
+    async def _explained(
+        self,
+        error: OperationError,
+        input: Any,
+        rows: Sequence[dict[str, Any]],
+        conflict: Sequence[str],
+        attempt: Attempt,
+    ) -> OperationError:
+        """`error` with the columns that it is about, where the database does not name them."""
+        columns = ", ".join(conflict)
+        if error.facts.get("sqlstate") == _NO_UNIQUE_INDEX:
+            text = (
+                f"The table {input['table']} has no unique index on exactly the conflict columns {columns} (a partial "
+                "index does not count). Create one (CREATE UNIQUE INDEX), or name the columns of another."
+            )
+            return OperationError(error.code, text, retryable=False, **error.facts)
+        if error.code != "value_refused":
+            return error
+        for name in sorted(rows[0]):
+            values = [{name: row[name]} for row in rows]
+            try:
+                async with self._databases.transaction(input["connection"], attempt, read_only=True) as connection:
+                    await connection.execute(_reading_statement(input["table"], name), [_json(values)])
+            except OperationError as found:
+                if found.code == "value_refused":
+                    text = f"Column {name} does not take its value: {found.message}"
+                    return OperationError(error.code, text, retryable=False, **error.facts)
+                return error
+        return error
 
     async def health(self) -> Health:
         """Whether there are databases, and what went wrong with them last."""
@@ -202,6 +242,16 @@ class PostgresUpsert:
     async def close(self) -> None:
         """Closes the connections."""
         await self._databases.close()
+
+
+def _reading_statement(table: str, column: str) -> str:
+    """Has the database read values as it would for an upsert, of one column and without writing them."""
+    target = ".".join(quoted(part) for part in table.split("."))
+    return f"SELECT max(({quoted(column)})::text) FROM jsonb_populate_recordset(NULL::{target}, $1::jsonb)"  # noqa: S608 - all of them quoted
+
+
+def _json(rows: Sequence[dict[str, Any]]) -> str:
+    return msgspec.json.encode(rows).decode()
 
 
 def upsert_statement(table: str, columns: Sequence[str], conflict: Sequence[str]) -> str:

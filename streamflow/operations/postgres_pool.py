@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt
+from streamflow.operations.dialling import check_dialled
 from streamflow.operations.postgres_errors import operation_error
+from streamflow.operations.postgres_values import keep_texts
 from streamflow.operations.stores import (
     Clients,
     Condition,
@@ -25,11 +27,15 @@ if TYPE_CHECKING:
     import psycopg
 
 _POOL = 4
+_PORT = 5432
 _CONNECT_S = 10.0
 _IDLE_S = 60.0  # an idle connection is not trusted for longer: firewalls and servers forget it
 _SHARE = 0.95  # of what is left of the attempt; so the server ends a statement before the worker does, and says why
 # All rows of a cursor are wanted, not the first ones soon.
-_SETTINGS = "SET LOCAL TimeZone = 'UTC'; SET LOCAL cursor_tuple_fraction = 1"
+_SETTINGS = (
+    "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'postgres'; "
+    "SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; SET LOCAL cursor_tuple_fraction = 1"
+)
 
 
 class Database:
@@ -96,14 +102,33 @@ class Database:
                 return connection
             await connection.close()
         given: dict[str, Any] = {"user": self._settings.user, "password": self._password}
-        return await psycopg.AsyncConnection.connect(
-            self._settings.url,
+        connection = await psycopg.AsyncConnection.connect(
+            await self._dialled(),
             autocommit=True,  # transactions begin and end by statements of ours
             cursor_factory=psycopg.AsyncRawCursor,
             connect_timeout=max(2, int(min(_CONNECT_S, timeout_s * _SHARE))),
             application_name="streamflow",
             **{key: value for key, value in given.items() if value is not None},
         )
+        keep_texts(connection)
+        return connection
+
+    async def _dialled(self) -> str:
+        """The url as a conninfo whose names are resolved, each address judged: the client dials exactly these. Raises
+        OperationError (`connection_invalid`)."""
+        from psycopg.conninfo import conninfo_attempts_async, conninfo_to_dict, make_conninfo
+
+        parts = conninfo_to_dict(self._settings.url)
+        attempts = await conninfo_attempts_async(parts)
+        for one in attempts:
+            if address := one.get("hostaddr"):
+                check_dialled(self.name, str(one.get("host") or address), int(one.get("port") or _PORT), str(address))
+        if not all(one.get("host") and one.get("hostaddr") for one in attempts):
+            return self._settings.url  # sockets of this machine, and what libpq finds by itself
+        given = {
+            part: ",".join(str(one.get(part) or _PORT) for one in attempts) for part in ("host", "hostaddr", "port")
+        }
+        return make_conninfo("", **(parts | given))
 
     async def _give_back(self, connection: psycopg.AsyncConnection[Any] | None, *, lost: bool) -> None:
         if connection is not None and (lost or self._closed):
@@ -149,7 +174,7 @@ class Databases:
         database: Database | None = None
         try:
             connection = connection_of(attempt, name, "postgres")
-            password = secret_of(attempt, connection)
+            password = await secret_of(attempt, connection)
 
             async def make() -> Database:
                 return Database(name, connection, password)

@@ -15,6 +15,7 @@ import structlog
 from streamflow.definition.catalog import OperationError as DeclaredError
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt, Health
+from streamflow.secrets import KNOWN
 from streamflow.settings import Connection, Settings
 
 _log = structlog.get_logger(__name__)
@@ -76,9 +77,9 @@ def whole_option(name: str, connection: Connection, option: str, default: int) -
     return int(text)
 
 
-def secret_of(attempt: Attempt, connection: Connection) -> str | None:
+async def secret_of(attempt: Attempt, connection: Connection) -> str | None:
     """The connection's password, if it has one. Raises OperationError (`secret_missing`)."""
-    return None if connection.password is None else attempt.secret(connection.password)
+    return None if connection.password is None else await attempt.secret(connection.password)
 
 
 def client_module(module: str, extra: str) -> ModuleType:
@@ -147,7 +148,7 @@ class Condition:
 
     def failed(self, name: str, error: OperationError) -> None:
         """Remembers that the connection called `name` could not be used."""
-        self._trouble[name] = error.message
+        self._trouble[name] = KNOWN.message(error.message)
 
     def worked(self, name: str) -> None:
         """The connection called `name` can be used again."""

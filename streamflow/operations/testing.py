@@ -28,7 +28,7 @@ from streamflow.definition import duration
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt, Health, Operation, Pending
 from streamflow.operations.schema import misfit, unusable
-from streamflow.secrets import resolve_secret
+from streamflow.secrets import read_secret
 from streamflow.settings import Connection, Settings
 
 _START_S = 30.0
@@ -120,7 +120,7 @@ def make_attempt(
         timeout_s=timeout_s,
         trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         callback_url=callback_url,
-        secret=resolve_secret,
+        secret=read_secret,
         connection=connection,
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from streamflow.secrets import KNOWN
 from streamflow.settings import Settings
 
 # Libraries that say in many lines what one of ours says better, or say it at every start.
@@ -47,6 +48,11 @@ class Seldom(logging.Filter):
         return True
 
 
+def _without_secrets(_logger: Any, _method: str, line: Any) -> Any:
+    """The rendered line without the secrets that this process has resolved."""
+    return KNOWN.text(line) if KNOWN and isinstance(line, str) else line
+
+
 def configure_log(settings: Settings, **always: Any) -> None:
     """Has every log line of this process written to stderr, from `settings.log_level` on; `always` is added to each."""
     level = getattr(logging, settings.log_level.upper())
@@ -66,6 +72,7 @@ def configure_log(settings: Settings, **always: Any) -> None:
             )
         ]
     )
+    last.append(_without_secrets)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**always)
     structlog.configure(

@@ -18,7 +18,7 @@ from streamflow.engine.depth import deeper, may_be_deeper
 from streamflow.engine.tasks import Task
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt, Operation, Pending
-from streamflow.secrets import resolve_secret
+from streamflow.secrets import Redactor, read_secret
 from streamflow.settings import Connection, Settings
 from streamflow.wire.codec import encode_command
 from streamflow.wire.json_text import MAX_DEPTH, has_non_finite
@@ -64,16 +64,21 @@ class Performer:
     async def perform(self, task: Task) -> tuple[Answer, bytes]:
         """One attempt: the answer, and its bytes. Whatever the operation does becomes an answer; only cancelling ends
         this without one."""
+        redactor = Redactor()  # of this attempt only: one of all secrets would tell who guesses another's
         try:
-            answer = await self._attempt(task)
+            answer = await self._attempt(task, redactor)
             return answer, encode_command(answer)
         except OperationError as error:
             answer = failure(
-                task, error.code, error.message, retryable=error.retryable, retry_after_s=error.retry_after_s
+                task,
+                redactor.text(error.code),
+                redactor.message(error.message),
+                retryable=error.retryable,
+                retry_after_s=error.retry_after_s,
             )
             return answer, encode_command(answer)
 
-    async def _attempt(self, task: Task) -> Answer:
+    async def _attempt(self, task: Task, redactor: Redactor) -> Answer:
         operation = self._operations.find(task.operation)
         if operation is None:
             raise OperationError(
@@ -83,7 +88,7 @@ class Performer:
         contract = self._contract(task.operation, operation)
         _check(contract.input, task.input, "input_invalid", f"The input of {task.operation}")
         try:
-            output = await operation.run(task.input, self._as_attempt(task))
+            output = await operation.run(task.input, self._as_attempt(task, redactor))
         except OperationError as error:
             raise _as_declared(error, operation.spec) from error
         except asyncio.CancelledError as error:
@@ -112,12 +117,12 @@ class Performer:
             run=task.run,
             address=task.address,
             attempt=task.attempt,
-            output=self._encoded(task, contract, output),
+            output=self._encoded(task, contract, output, redactor),
             item=task.item,
             trace=task.trace,
         )
 
-    def _encoded(self, task: Task, contract: _Contract, output: Any) -> msgspec.Raw:
+    def _encoded(self, task: Task, contract: _Contract, output: Any, redactor: Redactor) -> msgspec.Raw:
         """The output as it is sent, which is what is checked."""
         try:
             encoded = _encoder.encode(output)
@@ -142,6 +147,8 @@ class Performer:
                 "data."
             )
             raise OperationError("output_invalid", text, retryable=False)
+        if redactor and redactor.is_in(encoded.decode()):
+            encoded = _encoder.encode(redactor.value(_decoder.decode(encoded)))
         if contract.output is not None:
             _check(
                 contract.output,
@@ -151,7 +158,12 @@ class Performer:
             )
         return msgspec.Raw(encoded)
 
-    def _as_attempt(self, task: Task) -> Attempt:
+    def _as_attempt(self, task: Task, redactor: Redactor) -> Attempt:
+        async def secret(reference: str) -> str:
+            found = await read_secret(reference)
+            redactor.add(found)
+            return found
+
         return Attempt(
             task.id,
             task.idempotency_key,
@@ -165,7 +177,7 @@ class Performer:
             task.timeout_ms / 1000,
             task.trace,
             partial(self._callback, task),
-            resolve_secret,
+            secret,
             self._connection,
         )
 

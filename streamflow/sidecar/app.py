@@ -14,7 +14,7 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from streamflow.errors import OperationError, Rejected
-from streamflow.operations.callbacks import API_PATH
+from streamflow.operations.callbacks import API_PATH, callback_key
 from streamflow.secrets import resolve_secret
 from streamflow.settings import Settings
 from streamflow.sidecar import approvals, callbacks, description, health, operations, problems, runs
@@ -37,8 +37,8 @@ _DESCRIPTION = (
 
 
 def create_app(settings: Settings, log: Log) -> FastAPI:
-    """The application on `log`. Raises OperationError (`secret_missing`) when a secret that the settings name is not
-    there."""
+    """The application on `log`. Raises OperationError: `secret_missing` when a secret that the settings name is not
+    there, `callback_key_weak`."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -55,8 +55,7 @@ def create_app(settings: Settings, log: Log) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    secret = settings.tasks.callback_secret
-    app.state.streamflow = State(settings, log, resolve_secret(secret) if secret is not None else None)
+    app.state.streamflow = State(settings, log, callback_key(settings))
     app.state.answered, app.state.contracts = callbacks.Answered(), callbacks.Contracts()
     # The guard has asked for the token before; this tells readers of /openapi.json so.
     told = [Depends(HTTPBearer(auto_error=False, description="the sidecar's token, if one is set"))]

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt
-from streamflow.secrets import resolve_secret
+from streamflow.secrets import read_secret
 from streamflow.settings import Connection
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -74,7 +74,7 @@ def attempt(number: int = 1, **changes: Any) -> Attempt:
         "timeout_s": 5.0,
         "trace": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "callback_url": callback_url,
-        "secret": resolve_secret,
+        "secret": read_secret,
         "connection": connection,
     }
     return Attempt(**(values | changes))

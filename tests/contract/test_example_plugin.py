@@ -36,6 +36,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize("name", ["enrich", "score"])
 def test_it_keeps_what_task_workers_rely_on(name: str, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRAUD_PLUGIN_SECRET", SECRET)
+    monkeypatch.setenv("STREAMFLOW_TASKS__PLUGIN_SECRETS__FRAUD", "env:FRAUD_PLUGIN_SECRET")
     given = parse_as(
         RegistrationFile, (FOLDER / f"{name}.plugin.yaml").read_text().replace("http://127.0.0.1:8500", endpoint)
     )

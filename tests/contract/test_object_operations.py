@@ -6,8 +6,8 @@ import asyncio
 import base64
 import hashlib
 import os
+import socket
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -329,6 +329,140 @@ class TestFolder:
         assert sorted(path.name for path in outside.rglob("*")) == ["secret.txt"]
         assert (outside / "secret.txt").read_text() == "secret"
 
+    def test_a_bucket_that_is_a_link_is_no_bucket(self, folder: Place, tmp_path: Path) -> None:
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "decoy.txt").write_text("decoy")
+        (folder.folder / "linked").symlink_to(outside)
+        (folder.folder / "relative").symlink_to("../outside")
+        (folder.folder / "dangling").symlink_to("nowhere")
+        (folder.folder / "file").write_text("x")
+        for bucket in ("linked", "relative", "dangling", "file"):
+            assert self.refused(folder, "new.txt", bucket=bucket) == "bucket_missing"
+            found = folder.worker.fail("object.get", connection="store", bucket=bucket, key="decoy.txt")
+            assert found.code == "bucket_missing"
+        assert [path.name for path in outside.iterdir()] == ["decoy.txt"]
+
+    @pytest.mark.parametrize("before", [True, False])
+    @pytest.mark.parametrize("moment", ["open", "mkdir", "stat", "link", "replace"])
+    @pytest.mark.parametrize("swapped", ["parent", "bucket", "file"])
+    def test_what_is_swapped_for_a_link_meanwhile_leads_nowhere(
+        self,
+        folder: Place,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        moment: str,
+        before: bool,
+        swapped: str,
+    ) -> None:
+        outside = tmp_path / "outside"
+        (outside / "deep").mkdir(parents=True)
+        for name in ("a.txt", "deep/a.txt"):
+            (outside / name).write_text("decoy")
+        (folder.folder / "b").mkdir()
+        self.put(folder, "deep/a.txt", bucket="b")
+        place = folder.folder / {"parent": "b/deep", "bucket": "b", "file": "b/deep/a.txt"}[swapped]
+        target = {"parent": outside / "deep", "bucket": outside, "file": outside / "deep" / "a.txt"}[swapped]
+        real, done = getattr(os, moment), []
+
+        def swap() -> None:
+            done.append(True)
+            place.rename(tmp_path / "moved")
+            place.symlink_to(target)
+
+        def watched(*given: Any, **more: Any) -> Any:
+            if done or not {"dir_fd", "dst_dir_fd"} & more.keys():
+                return real(*given, **more)
+            if before:
+                swap()
+            try:
+                return real(*given, **more)
+            finally:
+                if not before:
+                    swap()
+
+        place_of: dict[str, Any] = {"connection": "store", "bucket": "b", "key": "deep/a.txt"}
+        with monkeypatch.context() as patched:
+            patched.setattr(os, moment, watched)
+            folder.worker.together(folder.worker.attempt("object.put", **place_of, text="theirs", if_exists="replace"))
+            assert done
+            found = folder.worker.together(folder.worker.attempt("object.get", **place_of))
+        assert "decoy" not in str(found)
+        for name in ("a.txt", "deep/a.txt"):
+            assert (outside / name).read_text() == "decoy"
+        assert sorted(path.name for path in outside.rglob("*")) == ["a.txt", "a.txt", "deep"]
+
+    def test_another_name_of_a_file_is_never_written_through(self, folder: Place, tmp_path: Path) -> None:
+        outside = tmp_path / "outside.txt"
+        outside.write_text("decoy")
+        (folder.folder / "a").hardlink_to(outside)
+        assert self.refused(folder, "a", if_exists="fail") == "object_exists"
+        self.put(folder, "a", if_exists="replace")
+        assert outside.read_text() == "decoy"
+        assert (folder.folder / "a").read_text() == "x"
+
+    def test_what_is_no_file_is_refused_and_does_not_hang(self, folder: Place) -> None:
+        os.mkfifo(folder.folder / "pipe")
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(folder.folder / "socket"))
+            for key in ("pipe", "socket"):
+                assert self.refused(folder, key) == "key_refused"
+                assert folder.worker.fail("object.get", connection="store", key=key).code == "key_refused"
+                assert self.refused(folder, f"{key}/below") == "key_refused"
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "..",
+            "../a",
+            "a/../../b",
+            ".",
+            "a/./b",
+            "",
+            "/a",
+            "a//b",
+            "a/",
+            "a\u0000b",
+            "a\nb",
+            "x" * 256,
+            "d/" + "x" * 256,
+            "x/" * 600 + "a",
+            ".streamflow-1",
+            ".streamflow-/a",
+            "a/.streamflow-x",
+            "\ud800",
+        ],
+    )
+    def test_a_key_that_is_no_name_in_the_folder_has_a_clear_code(self, folder: Place, key: str) -> None:
+        assert self.refused(folder, key) == "key_refused"
+        assert folder.worker.fail("object.get", connection="store", key=key).code == "key_refused"
+        assert list(folder.folder.rglob("*")) in ([], [folder.folder / "d"])
+
+    def test_names_that_differ_in_case_or_mean_something_elsewhere_are_objects_of_their_own(
+        self, folder: Place
+    ) -> None:
+        keys = (
+            "A",
+            "a",
+            "CON",
+            "nul.txt",
+            "a ",
+            "a.",
+            "~",
+            "$HOME",
+            "*",
+            "-rf",
+            "caf\u00e9",
+            "cafe\u0301",
+            "a:b",
+            "%2e%2e",
+        )
+        for key in keys:
+            self.put(folder, key, text=key)
+        for key in keys:
+            assert folder.worker.do("object.get", connection="store", key=key)["text"] == key
+        assert sorted(path.name for path in folder.folder.iterdir()) == sorted(keys)
+
     @pytest.mark.parametrize("bucket", ["..", ".", "a/b", "/etc", ".hidden"])
     def test_a_bucket_is_a_folder_in_it(self, folder: Place, bucket: str) -> None:
         assert self.refused(folder, "a", bucket=bucket) == "bucket_missing"
@@ -352,10 +486,14 @@ class TestFolder:
             assert missing.exists() is there
 
     def test_a_folder_without_the_right_says_so(self, folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(**_: Any) -> None:
-            raise PermissionError(13, "Permission denied")  # as root, who may write everywhere, nobody would be refused
+        real = os.open
 
-        monkeypatch.setattr(tempfile, "mkstemp", refuse)
+        def refuse(path: Any, flags: int, *given: Any, **more: Any) -> int:
+            if flags & os.O_CREAT:
+                raise PermissionError(13, "Permission denied")  # as root, who may write everywhere, nobody is refused
+            return real(path, flags, *given, **more)
+
+        monkeypatch.setattr(os, "open", refuse)
         assert self.refused(folder, "a") == "access_denied"
 
     def test_nothing_unfinished_is_seen_or_left(self, folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from streamflow.settings import Settings, Tasks
 from tests.contract.servers import Handler, attempt, http_server, raw_server
 
 SPEC = OperationSpec(name="fraud.score", input={"type": "object"}, output={"type": "object"})
-SECRET = "plugin secret"
+SECRET = "the key of the plugin"
 
 
 @pytest.fixture(autouse=True)
@@ -31,11 +31,11 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def plugin(host: str, *, pending: str | None = None, health: str | None = None) -> AsyncIterator[PluginOperation]:
-    settings = Settings(tasks=Tasks(output_bytes=10_000))
+    settings = Settings(tasks=Tasks(output_bytes=10_000, plugin_secrets={"fraud": "env:FRAUD_KEY"}))
     egress = plugin_egress(settings)
     place = PluginSpec(
         endpoint=f"http://{host}/score",
-        secret="env:FRAUD_KEY",
+        secret="fraud",
         pending=pending,
         health=health and f"http://{host}{health}",
     )
@@ -305,8 +305,26 @@ def test_a_secret_that_is_not_there_is_named_and_nothing_is_sent(monkeypatch: py
 
     error = failing(handle)
     assert (error.code, error.retryable) == ("secret_missing", False)
-    assert "FRAUD_KEY" in error.message
+    assert "FRAUD_KEY" not in error.message
+    assert "plugin secret fraud" in error.message
     assert asked == []
+
+
+@pytest.mark.parametrize("place", ["file:/dev/zero", "file:/not/there", "file:/tmp", "env:NOT_SET"])
+def test_nothing_of_the_workers_places_is_told_to_who_registers_a_plugin(place: str) -> None:
+    async def check(secret: str) -> str:
+        settings = Settings(tasks=Tasks(plugin_secrets={"fraud": place}))
+        async with plugin("127.0.0.1:1") as operation:
+            given = PluginSpec(endpoint="http://127.0.0.1:1/", secret=secret)
+            with pytest.raises(OperationError) as raised:
+                await PluginOperation(SPEC, given, settings, operation._egress).run({}, attempt())
+            assert raised.value.code == "secret_missing"
+            return raised.value.message
+
+    assert asyncio.run(check("fraud")) == (
+        "The worker cannot read the plugin secret fraud. Its log says why (plugin_secret_unreadable)."
+    )
+    assert asyncio.run(check("other")).startswith("The worker has no plugin secret other.")
 
 
 @pytest.mark.parametrize(("status", "ok"), [(200, True), (503, False), (302, False)])
@@ -333,7 +351,7 @@ def test_a_plugins_health_is_what_its_address_says(status: int, ok: bool) -> Non
 )
 def test_a_registration_that_cannot_work_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        PluginSpec(**({"endpoint": "http://fraud.example/", "secret": "env:FRAUD_KEY"} | wrong))
+        PluginSpec(**({"endpoint": "http://fraud.example/", "secret": "fraud"} | wrong))
 
 
 def test_a_wrong_signature_is_refused_by_the_plugin_and_not_tried_again() -> None:

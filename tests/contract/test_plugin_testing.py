@@ -37,6 +37,9 @@ async def doubling(request: web.Request) -> web.StreamResponse:
     return answer(json.loads(body))
 
 
+SETTINGS = Settings(tasks=Tasks(plugin_secrets={"double": "env:DOUBLE_KEY"}))
+
+
 def answer(call: dict[str, Any]) -> web.StreamResponse:
     input = call.get("input")
     if "cancel" in call:
@@ -55,7 +58,7 @@ def report(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> Report:
 
     async def check() -> Report:
         async with http_server(handler) as host:
-            place = {"endpoint": f"http://{host}/", "health": f"http://{host}/health", "secret": "env:DOUBLE_KEY"}
+            place = {"endpoint": f"http://{host}/", "health": f"http://{host}/health", "secret": "double"}
             spec = {
                 "name": "own.double",
                 "input": NUMBER,
@@ -63,7 +66,7 @@ def report(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> Report:
                 "errors": [{"id": "too_small", "retryable": False}],
                 "timeout": "2s",
             }
-            return await check_plugin(Registration.model_validate({"spec": spec, "plugin": place}), SAMPLES, Settings())
+            return await check_plugin(Registration.model_validate({"spec": spec, "plugin": place}), SAMPLES, SETTINGS)
 
     return asyncio.run(check())
 
@@ -146,18 +149,18 @@ def test_a_plugin_that_is_not_there_is_found(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_missing_secret_is_found_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check() -> Report:
-        place = {"endpoint": "http://127.0.0.1:1/", "secret": "env:NOT_SET_ANYWHERE"}
+        place = {"endpoint": "http://127.0.0.1:1/", "secret": "not-configured"}
         spec = {"name": "own.double", "input": NUMBER, "output": NUMBER}
         return await check_plugin(Registration.model_validate({"spec": spec, "plugin": place}), SAMPLES, Settings())
 
-    assert "NOT_SET_ANYWHERE" in str(asyncio.run(check()))
+    assert "not-configured" in str(asyncio.run(check()))
 
 
 def test_samples_of_a_registration_file_say_what_they_expect() -> None:
     file = RegistrationFile.model_validate(
         {
             "spec": {"name": "own.double"},
-            "plugin": {"endpoint": "http://a.example/", "secret": "env:A"},
+            "plugin": {"endpoint": "http://a.example/", "secret": "a"},
             "samples": [{"input": 1}, {"input": 2, "output": None}, {"input": 3, "error": "odd", "name": "three"}],
         }
     )

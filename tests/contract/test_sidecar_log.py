@@ -188,10 +188,10 @@ def test_what_is_no_run_id_is_refused_before_anything_is_asked(run: Run) -> None
 
 def test_plugins_are_registered_once_and_removed_once(run: Run) -> None:
     plugin = Registration.model_validate(
-        {"spec": {"name": "fraud.score"}, "plugin": {"endpoint": "http://127.0.0.1:9/score", "secret": "env:KEY"}}
+        {"spec": {"name": "fraud.score"}, "plugin": {"endpoint": "http://127.0.0.1:9/score", "secret": "shipping"}}
     )
     another = Registration.model_validate(
-        {"spec": {"name": "fraud.score"}, "plugin": {"endpoint": "http://127.0.0.1:9/other", "secret": "env:KEY"}}
+        {"spec": {"name": "fraud.score"}, "plugin": {"endpoint": "http://127.0.0.1:9/other", "secret": "shipping"}}
     )
 
     async def story(log: Log) -> None:

@@ -20,7 +20,7 @@ def run(world: World, stack: contextlib.ExitStack) -> None:
     """The whole of it."""
     folder = Path(world.shown(FOLDER))
     world.title("Kafka, the workers, and a plugin that is no part of Streamflow")
-    world.begin(secrets={_REFERENCE: _SECRET})
+    world.begin(secrets={_REFERENCE: _SECRET}, plugin_secrets={"fraud": f"env:{_REFERENCE}"})
     endpoint = _plugin(world, stack)
     world.tell(f"the plugin {folder / 'plugin.py'} is at {endpoint}")
     world.title("Its operations are registered, the definition is published")

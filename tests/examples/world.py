@@ -73,10 +73,13 @@ class World:
     # -- what is started
 
     def begin(
-        self, connections: Mapping[str, Mapping[str, Any]] | None = None, secrets: Mapping[str, str] | None = None
+        self,
+        connections: Mapping[str, Mapping[str, Any]] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        plugin_secrets: Mapping[str, str] | None = None,
     ) -> None:
-        """Kafka, topics and all workers. `connections` are what operations may name; `secrets` are the values of
-        `env:NAME` references."""
+        """Kafka, topics and all workers. `connections` are what operations may name, `plugin_secrets` what plugins
+        may; `secrets` are the values of `env:NAME` references."""
         bootstrap = (
             self._bootstrap
             or self._stack.enter_context(EmbeddedBroker(self.folder / "broker", progress=self.tell)).bootstrap_servers
@@ -86,7 +89,10 @@ class World:
             "topics": {"prefix": self._prefix, "partitions": PARTITIONS},
             "state_dir": str(self.folder / "state"),
             "broker_dir": str(self.folder / "broker"),
-            "tasks": {"connections": {name: dict(connection) for name, connection in (connections or {}).items()}},
+            "tasks": {
+                "connections": {name: dict(connection) for name, connection in (connections or {}).items()},
+                "plugin_secrets": dict(plugin_secrets or {}),
+            },
         }
         file = self.out / "streamflow.yaml"
         with file.open("w", encoding="utf-8") as written:

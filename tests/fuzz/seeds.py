@@ -118,7 +118,7 @@ _SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
         b'"data":{"trigger":"t","sha":"s","revision":"4","event":{"name":"a","id":"1","time_ms":5,"data":{}}}}',
         b'streamflow.RunCompleted\n{"run":"r","definition":"d","version":"1","key":"k","seq":9,"at_ms":5,"data":{"ended":[]}}',
     ),
-    "unclaimed": lambda: (encode_unclaimed(_UNCLAIMED, "topic-id", 3)[1],),
+    "unclaimed": lambda: (encode_unclaimed(_UNCLAIMED, "main", "topic-id", 3)[1],),
     "answer": lambda: (b'{"output":{"a":1}}', b'{"error":{"code":"a","message":"b","retryable":true}}'),
     "short-text": lambda: (text.encode() for text in _TEXTS),
     "expression": _expressions,

@@ -25,8 +25,9 @@ from streamflow.operations.callbacks import read_answer, read_token
 from streamflow.operations.plugin import read_record
 from streamflow.simulation.scenarios import parse_scenarios
 from streamflow.wire.codec import DecodeError, decode_command
-from streamflow.wire.decoding import Record, decode_json
+from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
+from streamflow.wire.json_text import read_json
 from streamflow.wire.lane_position import decode_position
 from streamflow.wire.tasks import decode_task, read_source
 from streamflow.wire.transitions import decode_transition
@@ -95,7 +96,7 @@ def _expression(data: bytes) -> None:
 
 
 def _plugin(data: bytes) -> None:
-    value = decode_json(data)
+    value = read_json(data)
     if isinstance(value, dict):
         read_record(value)
 

@@ -42,7 +42,7 @@ SCORE = {
         "lane": "models",
         "input": {"type": "object", "properties": {"runs": {"type": "integer"}}},
     },
-    "plugin": {"endpoint": "http://127.0.0.1:1/score", "secret": "env:SCORE_KEY"},
+    "plugin": {"endpoint": "http://127.0.0.1:1/score", "secret": "score"},
 }
 Command = Callable[..., tuple[int, Any, str]]
 

@@ -69,6 +69,7 @@ def test_the_plugins_keep_the_contract(
     plugin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SHIPPING_SECRET", "a secret")
+    monkeypatch.setenv("STREAMFLOW_TASKS__PLUGIN_SECRETS__SHIPPING", "env:SHIPPING_SECRET")
     file = tmp_path / "plugin.yaml"
     file.write_text(block("yaml", "plugin").replace("http://localhost:8000", plugin))
 
@@ -86,6 +87,7 @@ def test_the_plugins_keep_the_contract(
 
 def test_a_plugin_with_another_secret_fails_the_test(plugin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHIPPING_SECRET", "another secret")
+    monkeypatch.setenv("STREAMFLOW_TASKS__PLUGIN_SECRETS__SHIPPING", "env:SHIPPING_SECRET")
     given = parse_as(RegistrationFile, block("yaml", "plugin").replace("http://localhost:8000", plugin))
 
     report = asyncio.run(check_plugin(given.registration(), [one.sample() for one in given.samples], Settings()))

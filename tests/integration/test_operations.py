@@ -30,7 +30,7 @@ pytestmark = pytest.mark.broker
 
 SCORE: dict[str, Any] = {
     "spec": {"name": "fraud.score", "input": {"type": "object"}},
-    "plugin": {"endpoint": "http://127.0.0.1:1/", "secret": "env:FRAUD_KEY"},
+    "plugin": {"endpoint": "http://127.0.0.1:1/", "secret": "fraud"},
 }
 OPERATIONS = [
     {"name": "print.line", "ok": True, "detail": ""},
@@ -202,7 +202,7 @@ def test_health_is_asked_when_operations_are_listed(topics: Settings, cli: Any) 
 
     async def check() -> list[bool]:
         async with http_server(handle) as host:
-            plugin = {"endpoint": f"http://{host}/", "health": f"http://{host}/health", "secret": "env:FRAUD_KEY"}
+            plugin = {"endpoint": f"http://{host}/", "health": f"http://{host}/health", "secret": "fraud"}
             await asyncio.to_thread(
                 register_operation,
                 topics,
@@ -224,7 +224,7 @@ def test_health_is_asked_when_operations_are_listed(topics: Settings, cli: Any) 
         ({"spec": {"name": "print.line"}}, "operation_taken"),
         ({"spec": {"name": "No Name"}}, "definition_invalid"),
         ({"spec": {"name": "fraud.score", "input": {"type": "nonsense"}}}, "definition_invalid"),
-        ({"plugin": {"endpoint": "http://169.254.169.254/", "secret": "env:A"}}, "definition_invalid"),
+        ({"plugin": {"endpoint": "http://169.254.169.254/", "secret": "a"}}, "definition_invalid"),
         ({"plugin": {"endpoint": "http://fraud.example/", "secret": "the secret itself"}}, "definition_invalid"),
         ({"plugin": {"endpoint": "http://fraud.example/"}}, "definition_invalid"),
     ],

@@ -53,7 +53,7 @@ class Plugin:
 
     def registration(self, name: str = "fraud.score", **plugin: Any) -> dict[str, Any]:
         """How it is registered."""
-        place = {"endpoint": f"http://{self.host}/", "secret": "env:FRAUD_KEY", **plugin}
+        place = {"endpoint": f"http://{self.host}/", "secret": "fraud", **plugin}
         return {"spec": {"name": name, "input": {"type": "object"}, "output": NUMBER}, "plugin": place}
 
     async def _serve(self) -> None:
@@ -104,6 +104,7 @@ class Plugin:
 @pytest.fixture
 def plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugin]:
     monkeypatch.setenv("FRAUD_KEY", SECRET)
+    monkeypatch.setenv("STREAMFLOW_TASKS__PLUGIN_SECRETS__FRAUD", "env:FRAUD_KEY")
     with Plugin() as running:
         yield running
 
@@ -111,7 +112,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugin]:
 def test_whatever_a_plugin_does_is_an_answer_and_the_worker_goes_on(
     bootstrap: str, tmp_path: Path, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CALLBACK_KEY", "callback secret")
+    monkeypatch.setenv("CALLBACK_KEY", "the key of the callbacks")
     lanes = make_lanes(bootstrap, tmp_path)
     with lanes:
         register_operation(lanes.settings, name="fraud.score", registration=plugin.registration(pending="2h"))
@@ -147,7 +148,7 @@ def test_whatever_a_plugin_does_is_an_answer_and_the_worker_goes_on(
         called = {call["id"]: call for call in plugin.calls}
         assert {task.id for task in (*bad.values(), later, *good)} == called.keys()
         token = called[later.id]["callback_url"].removeprefix("https://flows.example/api/v1/callbacks/")
-        assert read_token("callback secret", token, now_ms=0).run == later.run
+        assert read_token("the key of the callbacks", token, now_ms=0).run == later.run
         assert lanes.wait_done("default") == {"completed": 20, "failed": 9, "suspended": 1}
         worker.stop()
         assert SECRET not in json.dumps([answer.fields for run in answers.values() for answer in run])
@@ -173,10 +174,8 @@ def test_a_plugin_is_done_as_soon_as_it_is_registered_and_no_more_when_it_is_not
     lanes.wait(lambda: outcome().get("code") == "operation_unknown", "the plugin to be gone")
 
 
-def test_a_wrong_secret_reference_fails_for_good_and_names_itself(lanes: LaneBench, plugin: Plugin) -> None:
-    register_operation(
-        lanes.settings, name="fraud.score", registration=plugin.registration(secret="env:NOT_SET_ANYWHERE")
-    )
+def test_a_secret_that_is_not_configured_fails_for_good_and_names_itself(lanes: LaneBench, plugin: Plugin) -> None:
+    register_operation(lanes.settings, name="fraud.score", registration=plugin.registration(secret="not-configured"))
     lanes.task_worker()
     task = lanes.task("k", operation="fraud.score", input={})
 
@@ -184,7 +183,7 @@ def test_a_wrong_secret_reference_fails_for_good_and_names_itself(lanes: LaneBen
 
     fields = lanes.wait_answers(task)[task.run][0].fields
     assert (fields["code"], fields["retryable"]) == ("secret_missing", False)
-    assert "NOT_SET_ANYWHERE" in fields["message"]
+    assert "not-configured" in fields["message"]
     assert plugin.calls == []
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from streamflow.engine.match import Matcher
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.publication import publish
+from streamflow.kafka.reserved_topics import require_users_topic
 from streamflow.kafka.topics import COMMANDS, is_own, lane_topic_name, topic_name, topics
 from streamflow.operations.kafka_sender import Sender
 from streamflow.runtime.engine import EngineHost
@@ -131,6 +133,15 @@ def _operation(settings: Settings, topic: str, _folder: Path) -> bool:
     return True
 
 
+def _send(settings: Settings, topic: str, _folder: Path) -> bool:
+    try:
+        require_users_topic(settings, topic)
+    except Rejected as rejected:
+        assert rejected.code == "topic_reserved"
+        return False
+    return True
+
+
 DOORS: dict[str, Callable[[Settings, str, Path], bool]] = {
     "check": _check,
     "the command that checks": _check_command,
@@ -140,6 +151,7 @@ DOORS: dict[str, Callable[[Settings, str, Path], bool]] = {
     "engine": _engine,
     "watermarks": _watermarks,
     "kafka.emit": _operation,
+    "events send": _send,
 }
 
 
@@ -183,6 +195,39 @@ def test_the_topics_of_another_installation_are_known_by_what_stands_beside_them
         publish(settings, name="forge", version="1", content=b"{}", events={"placed": entry(topic)})
     assert memory_log.snapshot.bindings == {}
     assert not is_own(settings, "shop.commands", INSTALLATION)
+    with pytest.raises(Rejected, match="Streamflow's own"):
+        require_users_topic(settings, topic)
+    require_users_topic(settings, "shop.commands")
+
+
+@pytest.mark.parametrize("topic", ["prod.commands", "prod.runs", "prod.dead-letters", "prod.tasks.default"])
+def test_kafka_emit_asks_the_cluster_for_other_installations_once_in_a_while(topic: str) -> None:
+    asked: list[float] = []
+
+    class Cluster:
+        def list_topics(self, timeout: float) -> Any:
+            asked.append(timeout)
+            return SimpleNamespace(topics=dict.fromkeys(INSTALLATION))
+
+    sender = Sender.__new__(Sender)
+    sender._settings, sender._producer, sender._listed_s = settings_of("test."), Cluster(), None  # type: ignore[assignment]
+
+    async def check() -> None:
+        for _ in range(3):
+            with pytest.raises(OperationError) as raised:
+                await sender.send(topic, b"k", b"v", [], 1.0)
+            assert (raised.value.code, raised.value.retryable) == ("topic_refused", False)
+        assert not await sender._is_own("shop.orders", 1.0)
+        assert not await sender._is_own("shop.commands", 1.0)
+
+    asyncio.run(check())
+    assert asked == [1.0]
+
+
+@pytest.mark.parametrize("topic", ["streamflow.commands", "streamflow.tasks.default", "streamflow.definitions"])
+def test_the_command_that_sends_refuses_without_asking_a_broker(topic: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--bootstrap", "127.0.0.1:1", "events", "send", "--topic", topic, "--data", "{}"]) != 0
+    assert "Streamflow's own" in capsys.readouterr().err
 
 
 def test_every_module_that_takes_the_name_of_a_topic_asks_the_same_function() -> None:
@@ -198,6 +243,7 @@ def test_every_module_that_takes_the_name_of_a_topic_asks_the_same_function() ->
         "streamflow/definition/reference_check.py",
         "streamflow/kafka/definitions.py",
         "streamflow/kafka/publication.py",
+        "streamflow/kafka/reserved_topics.py",
         "streamflow/kafka/topics.py",
         "streamflow/operations/kafka_sender.py",
         "streamflow/runtime/engine.py",

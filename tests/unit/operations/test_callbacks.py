@@ -8,11 +8,19 @@ import pytest
 
 from streamflow.engine.tasks import Task
 from streamflow.errors import OperationError, Rejected
-from streamflow.operations.callbacks import Callback, callback_url, callback_urls, make_token, read_answer, read_token
+from streamflow.operations.callbacks import (
+    Callback,
+    callback_key,
+    callback_url,
+    callback_urls,
+    make_token,
+    read_answer,
+    read_token,
+)
 from streamflow.settings import Settings, Tasks
 
 CALLBACK = Callback("0000002a-ab", "Käse/1", "charge", 3, 2, expires_ms=10_000)
-SECRET = "a secret"
+SECRET = "a long secret of the callbacks"
 TASK = Task(
     id="r/s/1",
     idempotency_key="r/s",
@@ -85,11 +93,63 @@ def test_a_worker_makes_addresses_that_the_sidecar_can_read(monkeypatch: pytest.
     assert (read.run, read.key, read.step, read.item, read.attempt) == ("r", "k", "s", None, 1)
 
 
-def test_a_worker_that_has_no_address_for_callbacks_says_so() -> None:
+def test_a_worker_that_has_no_address_for_callbacks_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLBACK_KEY", SECRET)
     for tasks in (Tasks(), Tasks(callback_url="https://flows.example"), Tasks(callback_secret="env:CALLBACK_KEY")):
         with pytest.raises(OperationError) as raised:
             callback_urls(Settings(tasks=tasks))(TASK, 60.0)
         assert raised.value.code == "callbacks_off"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "short",
+        "fifteen-letters",
+        "a" * 40,
+        "abababababababababab",
+        "change-me-change-me-change-me",
+        "CHANGEME-1234567890",
+        "my-example-key-1234",
+        "password-of-production-2026",
+    ],
+)
+def test_a_key_that_can_be_guessed_is_refused_at_the_start(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLBACK_KEY", key)
+    settings = Settings(tasks=Tasks(callback_url="https://flows.example", callback_secret="env:CALLBACK_KEY"))
+
+    for start in (callback_urls, callback_key):
+        with pytest.raises(OperationError) as raised:
+            start(settings)
+        assert (raised.value.code, raised.value.retryable) == ("callback_key_weak", False)
+        assert key not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    "key", ["0123456789abcdef", "correct horse battery staple", "9f86d081884c7d659a2feaa0c55ad015"]
+)
+def test_a_key_that_cannot_be_guessed_is_taken(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLBACK_KEY", key)
+
+    assert callback_key(Settings(tasks=Tasks(callback_secret="env:CALLBACK_KEY"))) == key
+
+
+def test_who_knows_all_of_a_run_but_the_key_cannot_make_its_address() -> None:
+    known = make_token("a key that was guessed", CALLBACK)
+    claims, _, signature = make_token(SECRET, CALLBACK).partition(".")
+    other = make_token(SECRET, Callback("0000002a-ab", "K\u00e4se/1", "charge", 3, 1, expires_ms=10_000)).partition(".")
+    forged = (
+        known,
+        f"{claims}.",
+        claims,
+        f"{claims}.{other[2]}",
+        f"{other[0]}.{signature}",
+        f"{known.partition('.')[0]}.{signature[:-1]}",
+        f"{claims}.{signature}.{signature}",
+        f"{claims}.{'A' * len(signature)}",
+    )
+    for token in forged:
+        assert refused(SECRET, token) == "callback_forged"
 
 
 def test_an_answer_is_an_output() -> None:

@@ -20,7 +20,7 @@ from streamflow.settings import Settings
 
 PLUGIN: dict[str, Any] = {
     "spec": {"name": "fraud.score"},
-    "plugin": {"endpoint": "http://fraud.example/", "secret": "env:FRAUD_KEY"},
+    "plugin": {"endpoint": "http://fraud.example/", "secret": "fraud"},
 }
 
 
@@ -225,7 +225,7 @@ def test_plugins_come_change_and_go_with_their_records(offer: Callable[..., Regi
     [
         ("fraud.score", {}, "spec"),
         ("fraud.score", {"spec": {"name": "fraud.score"}}, "plugin"),
-        ("fraud.score", PLUGIN | {"plugin": {"endpoint": "http://169.254.169.254/", "secret": "env:A"}}, "link-local"),
+        ("fraud.score", PLUGIN | {"plugin": {"endpoint": "http://169.254.169.254/", "secret": "a"}}, "own service"),
         ("other.name", PLUGIN, "fraud.score"),
         ("print.line", PLUGIN | {"spec": {"name": "print.line"}}, "built in"),
     ],

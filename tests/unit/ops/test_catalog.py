@@ -16,7 +16,7 @@ CHILD = parse_definition(
     'name: child\nversion: "1"\ninput: {type: object, required: [id], properties: {id: {type: string}}}\nsteps: [{id: '
     "a, print: {text: trigger.id}}]"
 )
-PLUGIN = {"endpoint": "http://127.0.0.1:1/score", "secret": "env:SCORE_KEY"}
+PLUGIN = {"endpoint": "http://127.0.0.1:1/score", "secret": "score"}
 
 
 def a_log(*, retired: bool = False) -> Snapshot:

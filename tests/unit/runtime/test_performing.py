@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -35,7 +37,8 @@ class Pay:
     async def start(self) -> None: ...
 
     async def run(self, input: Any, attempt: Attempt) -> Any:
-        return self._does(input, attempt)
+        output = self._does(input, attempt)
+        return await output if inspect.isawaitable(output) else output
 
     async def health(self) -> Health:
         return Health(True)
@@ -93,6 +96,67 @@ def fails(error: BaseException) -> Callable[[Any, Attempt], Any]:
         raise error
 
     return does
+
+
+async def _missing_secret(_input: Any, attempt: Attempt) -> Any:
+    return {"receipt": await attempt.secret("env:NOT_SET_ANYWHERE")}
+
+
+def test_a_secret_that_an_operation_asked_for_is_in_nothing_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARTNER", "Basic " + base64.b64encode(b"shop:open-sesame").decode())
+    echoes = (
+        "{0}",
+        "headers: Authorization={0}; Host=x",
+        base64.b64encode(b"xshop:open-sesamey").decode(),
+        "shop%3Aopen-sesame",
+        "the password is open-sesame!",
+    )
+
+    for echo in echoes:
+        text = echo.format("Basic " + base64.b64encode(b"shop:open-sesame").decode())
+
+        async def gives(_input: Any, attempt: Attempt, text: str = text) -> Any:
+            await attempt.secret("env:PARTNER")
+            return {"receipt": text, "more": [{text: text}]}
+
+        async def fails_with(_input: Any, attempt: Attempt, text: str = text) -> Any:
+            await attempt.secret("env:PARTNER")
+            raise OperationError("bank_away", f"The bank said {text}")
+
+        async def breaks(_input: Any, attempt: Attempt, text: str = text) -> Any:
+            await attempt.secret("env:PARTNER")
+            raise RuntimeError(text)
+
+        async def names(_input: Any, attempt: Attempt) -> Any:
+            await attempt.secret("env:PARTNER")
+            raise OperationError("open-sesame", "with the password as its code")
+
+        for does in (gives, fails_with, breaks, names):
+            kept = repr(answer(does))
+            assert "[secret]" in kept, (does, echo)
+            assert "sesame" not in kept, (does, echo)
+            assert base64.b64encode(b"open-sesame").decode()[:8] not in kept
+            assert base64.b64encode(b"shop:open-sesame").decode()[6:20] not in kept
+
+
+def test_a_secret_of_another_attempt_is_not_replaced_so_nobody_can_guess_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARTNER", "open-sesame")
+
+    async def uses(_input: Any, attempt: Attempt) -> Any:
+        return {"receipt": await attempt.secret("env:PARTNER")}
+
+    assert answer(uses).output == {"receipt": "[secret]"}
+    assert answer(lambda input, attempt: {"receipt": "open-sesame"}).output == {"receipt": "open-sesame"}
+
+
+def test_an_output_without_a_secret_in_it_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARTNER", "open-sesame")
+
+    async def uses(_input: Any, attempt: Attempt) -> Any:
+        await attempt.secret("env:PARTNER")
+        return {"receipt": "r", "large": 2**63, "real": 0.1}
+
+    assert answer(uses).output == {"receipt": "r", "large": 2**63, "real": 0.1}
 
 
 def test_an_output_is_a_completed_attempt() -> None:
@@ -193,7 +257,7 @@ def test_somebody_who_calls_back_suspends_the_attempt() -> None:
             id="an operation that is not here",
         ),
         pytest.param(
-            lambda input, attempt: attempt.secret("env:NOT_SET_ANYWHERE"),
+            _missing_secret,
             a_task(),
             "secret_missing",
             False,

@@ -15,7 +15,7 @@ from streamflow.sidecar.callbacks import Answered, Contracts
 from streamflow.sidecar.state import State
 from tests.sidecar_log import MemoryLog
 
-SECRET = "correct horse"
+SECRET = "correct horse battery staple"
 
 
 @pytest.fixture
