@@ -118,6 +118,7 @@ class EventRouter:
             record.offset,
             committed,
             next((found.trace for found in occurrences if found.trace), None),
+            record.topic,
         )
         matched = self._matcher.match([(found.spec, found.event, found.key) for found in occurrences], source)
         refusals = [Refusal(*failure) for failure in matched.failures]

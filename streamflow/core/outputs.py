@@ -7,10 +7,10 @@ Emitted events are not among them: they go to the users' topics through the outb
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from streamflow.core.place import Place
-from streamflow.engine.commands import Command, FailAttempt
+from streamflow.engine.commands import Command, Deliver, FailAttempt
 from streamflow.engine.effects import AppendCommand, DeadLetter, RecordRejection, SendTask, Unclaimed
 from streamflow.engine.outcome import Decision
 from streamflow.engine.tasks import Task
@@ -38,9 +38,11 @@ class Output(NamedTuple):
     headers: Headers = ()
 
 
-def outputs_of(decision: Decision, record: Record, trace: str | None, place: Place) -> list[Output]:
-    """The records that `decision` on `record` sends, in order."""
+def outputs_of(decision: Decision, record: Record, command: Command | None, place: Place) -> list[Output]:
+    """The records that `decision` on `record` sends, in order. `command` is what the record holds, None if it could not
+    be read."""
     outputs, tasks = [], 0
+    trace = getattr(command, "trace", None)
     for transition in decision.transitions:
         key, value, headers = encode_transition(transition, trace or decision.traces.get(transition.run))
         outputs.append(Output(RUNS, place.number, key, value, tuple(headers)))
@@ -56,10 +58,35 @@ def outputs_of(decision: Decision, record: Record, trace: str | None, place: Pla
             outputs.append(letter_output(rejection(record, effect)))
         elif isinstance(effect, DeadLetter):
             letter = letters.dead_letter(
-                record, effect.reason, effect.message, letters.ENGINE, limit_bytes=place.limits.record_bytes
+                record,
+                effect.reason,
+                effect.message,
+                letters.ENGINE,
+                limit_bytes=place.limits.record_bytes,
+                **_about(command),
             )
             outputs.append(letter_output(letter))
     return outputs
+
+
+def _about(command: Command | None) -> dict[str, Any]:
+    """What a dead letter says of its command: the kind, the definition or run, and the source record of an event."""
+    if command is None:
+        return {}
+    known: dict[str, Any] = {"kind": type(command).__name__}
+    for name in ("definition", "run"):
+        if (value := getattr(command, name, "")) != "":
+            known[name] = value
+    if isinstance(command, Deliver):
+        origin = command.origin
+        known |= {
+            "event": command.event.name,
+            "source_topic": origin.topic,
+            "source_topic_id": origin.topic_id,
+            "source_partition": origin.partition,
+            "source_offset": origin.offset,
+        }
+    return known
 
 
 def command_output(command: Command, key: str, place: Place) -> Output:

@@ -32,15 +32,16 @@ class Event(Struct, frozen=True, gc=False, omit_defaults=True):
     source: str = ""  # who made it: the CloudEvents source, or what the catalog says; never the topic
 
 
-class Origin(Struct, frozen=True, gc=False):
+class Origin(Struct, frozen=True, gc=False, omit_defaults=True):
     """The source record that ingress made a command of. `topic_id` survives no re-creation of the topic. `offset` is
     the record's own, `committed` the group's committed offset (the next to read) when the command was made: everything
-    below it is a duplicate."""
+    below it is a duplicate. No decision reads `topic`."""
 
     topic_id: str
     partition: int
     offset: int
     committed: int
+    topic: str = ""  # its name, for people: a dead letter of the command says where the event came from
 
 
 class DefinitionRef(Struct, frozen=True, gc=False):
