@@ -156,6 +156,12 @@ def _compacted(tombstones_ms: int, *, segment_ms: int, segment_bytes: int) -> tu
     )
 
 
+def exceeds(setting: TopicSetting, actual: Mapping[str, str]) -> bool:
+    """Whether a topic keeps more, or asks for more, than `setting` does: our promises hold, and it costs something."""
+    found = actual.get(setting.name, "")
+    return setting.need is Need.AT_LEAST and holds(setting, actual) and found != setting.value
+
+
 def holds(setting: TopicSetting, actual: Mapping[str, str]) -> bool:
     """Whether a topic's actual configuration gives what `setting` asks for. Kafka's -1 means without limit."""
     found = actual.get(setting.name, "")
