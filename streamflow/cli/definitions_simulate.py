@@ -145,7 +145,8 @@ def _facts(each: Simulated) -> dict[str, Any]:
         "version": each.definition.version,
         "ok": each.ok,
         "scenarios": [
-            {"name": one.name, "ok": one.ok, "paths": one.paths, "differences": one.differences} for one in each.played
+            {"name": one.name, "ok": one.ok, "paths": one.paths, "differences": one.differences, "notes": one.notes}
+            for one in each.played
         ],
         "untaken": each.untaken,
     }
@@ -162,6 +163,7 @@ def _told(each: Simulated, *, histories: bool) -> str:
         lines.append(f"  {'ok    ' if one.ok else 'FAILED'}  {one.name:<{width}}  {' > '.join(first)}".rstrip())
         lines += [f"{'':<{width + 12}}{' > '.join(path)}" for path in more]
         lines += [f"          {line}" for difference in one.differences for line in difference.splitlines()]
+        lines += [f"          note: {note}" for note in one.notes]
         if histories:
             from streamflow.cli.runs import timeline
 

@@ -17,7 +17,18 @@ from streamflow.errors import OperationError
 from streamflow.simulation.clock import Clock
 from streamflow.wire.decoding import Headers, Record
 
-__all__ = ["COMMANDS", "DEAD_LETTERS", "RUNS", "Changelog", "Headers", "Log", "Outgoing", "Stored", "Topic"]
+__all__ = [
+    "COMMANDS",
+    "DEAD_LETTERS",
+    "RUNS",
+    "UNCLAIMED",
+    "Changelog",
+    "Headers",
+    "Log",
+    "Outgoing",
+    "Stored",
+    "Topic",
+]
 
 Stored = Record  # a record where it lies; its time is the broker's
 Outgoing = Output  # a record on its way to the broker

@@ -132,13 +132,28 @@ class Expected(Part):
     reason: str | None = None  # of a run that failed or was cancelled
 
 
+class NotTaken(Part):
+    """An event that no run takes. What is not given is not compared."""
+
+    event: str
+    key: str | None = None
+    reason: str | None = None  # as `streamflow events unclaimed` names it
+
+    def fits(self, event: str, key: str, reason: str) -> bool:
+        """Whether this is meant by it."""
+        return self.event == event and self.key in (None, key) and self.reason in (None, reason)
+
+
 class Scenario(Part):
-    """One story. `expect` is about its only run, or a list with one for each."""
+    """One story. `expect` is about its only run, or a list with one for each; `unclaimed` about all events that no run
+    takes, in any order, and `duplicates` about the events that are dropped as repeated ones."""
 
     name: str = Field(min_length=1, max_length=200)
     operations: dict[str, list[Answer]] = Field(default_factory=dict)
     do: list[Action] = Field(min_length=1)
     expect: Expected | list[Expected]
+    unclaimed: list[NotTaken] | None = None
+    duplicates: int | None = Field(default=None, ge=0)
 
     @property
     def expected(self) -> list[Expected]:

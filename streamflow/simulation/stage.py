@@ -3,6 +3,7 @@ expected."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,11 +30,13 @@ _ENDED = {"RunCompleted": "completed", "RunFailed": "failed", "RunCancelled": "c
 @dataclass(frozen=True, slots=True)
 class Played:
     """How a scenario went. `differences` are sentences, none if it went as expected; `histories` are its runs, in the
-    order of their starts, without child runs of other definitions."""
+    order of their starts, without child runs of other definitions; `notes` say which events no run took, of which the
+    scenario says nothing."""
 
     name: str
     differences: tuple[str, ...]
     histories: tuple[tuple[Transition, ...], ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -267,9 +270,37 @@ class _Stage:
             self.differences.append(
                 f"a dead letter: {letter.get('code') or letter.get('reason')}: {letter.get('message')}"
             )
+        notes = self._look_at_deliveries()
         # Of child runs the histories stay out: their paths are of another definition.
         own = tuple(history for history in histories.values() if history[0].definition == self.definition.name)
-        return Played(self.scenario.name, tuple(self.differences), own)
+        return Played(self.scenario.name, tuple(self.differences), own, tuple(notes))
+
+    def _look_at_deliveries(self) -> list[str]:
+        """Compare the events that no run took with what the scenario says of them; what it does not say, as notes."""
+        notes: list[str] = []
+        left = list(self.simulation.unclaimed())
+        wanted = self.scenario.unclaimed
+        for one in wanted or ():
+            found = next((event for event in left if one.fits(event.event, event.key, event.reason)), None)
+            if found is None:
+                what = one.model_dump(exclude_none=True)
+                self.differences.append(f"expected an event that no run takes, {what}, but there is none")
+            else:
+                left.remove(found)
+        for other in left:
+            near = f", run {other.run}" if other.run else ""
+            text = f"no run took the event {other.event} {other.id} of {other.key}: {other.reason}{near}"
+            (notes if wanted is None else self.differences).append(text)
+        repeated: Counter[str] = Counter()
+        for name, count in sorted(self.simulation.deliveries(self.definition.name).items()):
+            repeated_event, outcome = name.split("/")[:2]
+            repeated[repeated_event] += count if outcome == "duplicate" else 0
+        repeated = +repeated
+        if self.scenario.duplicates not in (None, repeated.total()):
+            self._differ("duplicates", self.scenario.duplicates, repeated.total())
+        elif self.scenario.duplicates is None:
+            notes += [f"{count} repeated {name} dropped as a duplicate" for name, count in repeated.items()]
+        return notes
 
     def _meant(self, expected: Expected, first: Transition) -> bool:
         return first.definition == (expected.definition or self.definition.name) and expected.key in (None, first.key)
