@@ -11,19 +11,20 @@ from typing import Any, NamedTuple
 
 from streamflow.core.place import Place
 from streamflow.engine.commands import Command, Deliver, FailAttempt
-from streamflow.engine.effects import AppendCommand, DeadLetter, RecordRejection, SendTask, Unclaimed
+from streamflow.engine.effects import AppendCommand, DeadLetter, RecordErasure, RecordRejection, SendTask, Unclaimed
 from streamflow.engine.outcome import Decision
 from streamflow.engine.tasks import Task
 from streamflow.ids import partition_of
 from streamflow.wire import dead_letter as letters
 from streamflow.wire.codec import encode_command
 from streamflow.wire.decoding import Headers, Record
+from streamflow.wire.erasure import encode_erasure
 from streamflow.wire.rejection import rejection
 from streamflow.wire.tasks import Source, encode_task, source_header
 from streamflow.wire.transitions import encode_transition
 from streamflow.wire.unclaimed import encode_unclaimed
 
-COMMANDS, RUNS, DEAD_LETTERS, UNCLAIMED = "commands", "runs", "dead-letters", "unclaimed"
+COMMANDS, RUNS, DEAD_LETTERS, UNCLAIMED, AUDIT = "commands", "runs", "dead-letters", "unclaimed", "audit"
 TASKS = "tasks."  # and the lane
 
 
@@ -54,6 +55,10 @@ def outputs_of(decision: Decision, record: Record, command: Command | None, plac
             tasks += 1
         elif isinstance(effect, Unclaimed):
             outputs.append(Output(UNCLAIMED, place.number, *encode_unclaimed(effect, place.topic_id, place.number)))
+        elif isinstance(effect, RecordErasure):
+            outputs.append(
+                Output(AUDIT, 0, *encode_erasure(effect, f"{place.topic_id}/{place.number}/{record.offset}"))
+            )
         elif isinstance(effect, RecordRejection):
             outputs.append(letter_output(rejection(record, effect)))
         elif isinstance(effect, DeadLetter):

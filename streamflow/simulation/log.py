@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from streamflow.core.cut import Batch
-from streamflow.core.outputs import COMMANDS, DEAD_LETTERS, RUNS, TASKS, UNCLAIMED, Output
+from streamflow.core.outputs import AUDIT, COMMANDS, DEAD_LETTERS, RUNS, TASKS, UNCLAIMED, Output
 from streamflow.engine.overlay import META
 from streamflow.errors import OperationError
 from streamflow.simulation.clock import Clock
@@ -133,6 +133,7 @@ class Log:
         self.make(RUNS, partitions)
         self.make(DEAD_LETTERS, 1)
         self.make(UNCLAIMED, partitions)
+        self.make(AUDIT, 1)
         self.changelogs = [Changelog() for _ in range(partitions)]
 
     def make(self, name: str, partitions: int | None = None) -> Topic:
