@@ -106,7 +106,11 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
             settings,
             STATE,
             many,
-            _compacted(wanted.tombstone_retention_hours * _HOUR_MS, segment_ms=_DAY_MS, segment_bytes=64 << 20),
+            (
+                *_compacted(wanted.tombstone_retention_hours * _HOUR_MS, segment_ms=_DAY_MS, segment_bytes=64 << 20),
+                # What was overwritten or erased is gone in a known time, also where little is written.
+                TopicSetting("max.compaction.lag.ms", str(7 * _DAY_MS), Need.ADVICE),
+            ),
         ),
         # As `runs`: by business key. What nobody took, for those who ask where an event went.
         _topic(settings, UNCLAIMED, many, _deleted(wanted.unclaimed_retention_hours * _HOUR_MS)),
