@@ -41,7 +41,7 @@ class Account:
             if id_ in self._chains.caused or any(command.offset in self._letters for command in decided):
                 continue
             first = decided[0]
-            self.unseen += len(decided) if first.kind in ("Deliver", "ContinueDelivery") else 0
+            self.unseen += len(decided) if first.kind in ("Deliver", "ContinueDelivery", "EraseKey") else 0
             if self._seen(first):
                 continue
             if first.child:

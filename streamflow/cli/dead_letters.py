@@ -1,62 +1,96 @@
-"""`streamflow dead-letters`: what could not be read, placed or done, and why."""
+"""`streamflow dead-letters`: what could not be read, placed or done, why, and what was done with it."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
 
 import typer
 
 from streamflow.cli import output
+from streamflow.cli.confirmation import confirm
 from streamflow.cli.output import examples
-from streamflow.cli.session import session_of
-from streamflow.errors import Rejected
-from streamflow.ops.dead_letters import described, facts_of, original_headers, read_dead_letters
+from streamflow.cli.session import EXIT_CALLER, Session, session_of
+from streamflow.definition.duration import parse_ms
+from streamflow.errors import Rejected, StreamflowError
+from streamflow.kafka.publication import read_log
+from streamflow.ops.dead_letters import Letter, facts_of, original_headers, read_dead_letters, record_of
+from streamflow.ops.replay import Prepared, Replay, select, send_again, settle
+from streamflow.wire.event_time import epoch_ms
+from streamflow.wire.settlement import Settlement
 
-app = typer.Typer(help="What could not be read, placed or done, and why.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="What could not be read, placed or done, why, and what was done with it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 _SHOWN_BYTES = 4000
+
+Letters = Annotated[list[int] | None, typer.Argument(metavar="[LETTER]...", help="numbers in `dead-letters list`")]
+Reason = Annotated[str | None, typer.Option(help="only those with this reason")]
+Topic = Annotated[str | None, typer.Option(help="only those whose data came from this topic, or was to go there")]
+ForDefinition = Annotated[str | None, typer.Option("--definition", help="only those that were for this definition")]
+Since = Annotated[
+    str | None, typer.Option(metavar="TIME", help="only those since then: 2h, 7d, or an RFC 3339 time with its offset")
+]
+AtMost = Annotated[int | None, typer.Option("--limit", min=1, help="at most so many, the oldest")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="only show what would be done")]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
 
 
 @app.command("list", epilog=examples("dead-letters list", "dead-letters list --reason schema_mismatch"))
 def list_(
     ctx: typer.Context,
-    reason: Annotated[str | None, typer.Option(help="only those with this reason")] = None,
+    reason: Reason = None,
+    topic: Topic = None,
+    status: Annotated[
+        Literal["open", "replayed", "dropped", "all"], typer.Option(help="only those with this status")
+    ] = "open",
     limit: Annotated[int, typer.Option(min=1, help="at most so many, the newest")] = 50,
     ids_only: Annotated[bool, typer.Option("--ids", help="only their numbers, one a line")] = False,
 ) -> None:
-    """Lists dead letters, the newest first, and counts all by reason."""
+    """Lists dead letters, the newest first, and counts all by reason and status."""
     session = session_of(ctx)
-    with output.reading("reading dead letters") as progress:
-        letters = [
-            letter
-            for letter in read_dead_letters(session.settings, progress)
-            if reason in (None, facts_of(letter).get("reason"))
-        ]
+    found = [letter for letter in _read(session) if reason in (None, letter.reason) and topic in (None, letter.topic)]
+    letters = [letter for letter in found if status in ("all", letter.state)]
     shown = list(reversed(letters[-limit:]))
     if ids_only and not session.json:
         for letter in shown:
-            output.say(str(letter.offset))
+            output.say(str(letter.number))
         return
-    counts = dict(Counter(facts_of(letter).get("reason", "") for letter in letters).most_common())
-    rows = []
-    for letter in shown:
-        facts = facts_of(letter)
-        place = f"{facts.get('topic')}/{facts.get('partition')}/{facts.get('offset')}"
-        rows.append(
-            (
-                str(letter.offset),
-                output.local_time(letter.timestamp_ms),
-                facts.get("reason", ""),
-                place,
-                facts.get("message", ""),
-            )
+    counts = dict(Counter(letter.reason for letter in letters).most_common())
+    states = dict(Counter(letter.state for letter in found).most_common())
+    rows = [
+        (
+            str(letter.number),
+            output.local_time(letter.at_ms),
+            letter.state,
+            letter.reason,
+            letter.place,
+            letter.facts.get("message", ""),
         )
-    text = output.table(("letter>", "when", "reason", "place", "message"), rows, "there are no dead letters")
+        for letter in shown
+    ]
+    text = output.table(
+        ("letter>", "when", "status", "reason", "place", "message"),
+        rows,
+        "there are no dead letters" if not found else f"no dead letter is {status}",
+    )
     if letters:
         text += f"\n\n{len(letters)} dead letters: " + ", ".join(f"{count} {name}" for name, count in counts.items())
+    if len(states) > 1 or (found and not letters):
+        text += "\n" + ", ".join(f"{count} {name}" for name, count in states.items())
     session.show(
-        {"dead_letters": [described(letter) for letter in shown], "counts": counts, "total": len(letters)}, text
+        {
+            "dead_letters": [letter.described() for letter in shown],
+            "counts": counts,
+            "statuses": states,
+            "total": len(letters),
+        },
+        text,
     )
 
 
@@ -65,26 +99,209 @@ def show(
     ctx: typer.Context,
     letter: Annotated[int, typer.Argument(metavar="LETTER", help="its number in `dead-letters list`")],
 ) -> None:
-    """Shows a dead letter: reason, place, message, and the record as it came."""
+    """Shows a dead letter: reason, place, message, what was done with it, and the record as it came."""
     session = session_of(ctx)
-    found = next((each for each in read_dead_letters(session.settings) if each.offset == letter), None)
+    known = next(iter(select(_read(session), [letter])))
+    found = record_of(session.settings, letter)
     if found is None:
-        raise Rejected(
-            "letter_unknown",
-            f"expected a dead letter of number {letter} but there is none; `streamflow dead-letters list` shows them",
-        )
+        raise Rejected("letter_unknown", f"The dead letter {letter} is no longer kept.")
     key = None if found.key is None else found.key.decode("utf-8", "backslashreplace")
     value = None if found.value is None else found.value.decode("utf-8", "backslashreplace")
     headers = original_headers(found)
-    lines = [
-        f"{name:<12}  {text}"
-        for name, text in ({"when": output.local_time(found.timestamp_ms)} | facts_of(found)).items()
-    ]
-    lines += ["", f"{'key':<12}  {key}"] + [f"{'header':<12}  {name}: {text}" for name, text in headers.items()]
+    facts = {"when": output.local_time(found.timestamp_ms), "status": known.state}
+    if known.settlement is not None and known.settlement.why:
+        facts["why"] = known.settlement.why
+    lines = [f"{name:<16}  {text}" for name, text in (facts | facts_of(found)).items()]
+    lines += ["", f"{'key':<16}  {key}"] + [f"{'header':<16}  {name}: {text}" for name, text in headers.items()]
     shown = (
         value
         if value is None or len(value) <= _SHOWN_BYTES
         else value[:_SHOWN_BYTES] + f" ... ({len(found.value or b'')} bytes)"
     )
-    lines += [f"{'value':<12}  {shown}"]
-    session.show(described(found) | {"record": {"key": key, "value": value, "headers": headers}}, "\n".join(lines))
+    lines += [f"{'value':<16}  {shown}"]
+    session.show(known.described() | {"record": {"key": key, "value": value, "headers": headers}}, "\n".join(lines))
+
+
+@app.command(
+    epilog=examples(
+        "dead-letters replay 17 18",
+        "dead-letters replay --reason schema_mismatch --topic orders --dry-run",
+        "dead-letters replay --since 2h --limit 100 --yes",
+    )
+)
+def replay(
+    ctx: typer.Context,
+    letters: Letters = None,
+    reason: Reason = None,
+    topic: Topic = None,
+    definition: ForDefinition = None,
+    since: Since = None,
+    limit: AtMost = None,
+    why: Annotated[str, typer.Option("--why", "--reason-text", help="kept with the letters")] = "",
+    as_new: Annotated[
+        bool, typer.Option("--as-new", help="also events without an id or older than the memory of events")
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="also named letters that were replayed or dropped")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Sends the records of dead letters again, with the identity that they had: an event to its source topic, a command
+    or a task to where it was refused, an emitted event to its topic."""
+    session = session_of(ctx)
+    chosen = select(
+        _read(session),
+        letters or (),
+        reason=reason,
+        topic=topic,
+        definition=definition,
+        since_ms=_since_ms(since),
+        limit=limit,
+    )
+    made = Replay(
+        session.settings,
+        lambda: read_log(session.settings),
+        now_ms=time.time_ns() // 1_000_000,
+        as_new=as_new,
+        again=again,
+    )
+    if not dry_run and not letters and chosen:
+        confirm(f"Send {_summary(chosen)} again?", yes=yes)
+    problems: list[Prepared] = []
+    ready: list[Prepared] = []
+    settled: list[Settlement] = []
+    failed: StreamflowError | None = None
+    with output.reading("sending dead letters again") as progress:
+
+        def prepared() -> Iterator[Prepared]:
+            for number, one in enumerate(made.prepare_all(chosen), 1):
+                progress(number, len(chosen))
+                (ready if one.problem is None else problems).append(one._replace(record=None))
+                yield one
+
+        try:
+            if dry_run:
+                for _ in prepared():
+                    pass
+            else:
+                settled.extend(send_again(session.settings, prepared(), why))
+        except StreamflowError as error:
+            failed = error
+    _show_replay(session, ready, problems, settled, dry_run=dry_run)
+    if failed is not None:
+        raise failed
+    if letters and problems:
+        raise typer.Exit(EXIT_CALLER)
+
+
+def _show_replay(
+    session: Session,
+    ready: Sequence[Prepared],
+    problems: Sequence[Prepared],
+    settled: Sequence[Settlement],
+    *,
+    dry_run: bool,
+) -> None:
+    sent = {one.letter: one for one in settled}
+    lines, told = [], []
+    for one in ready:
+        place = sent.get(one.letter.id)
+        to = one.topic if place is None else f"{place.topic}/{place.partition}/{place.offset}"
+        if place is not None or dry_run:
+            lines.append(f"{one.letter.number:>6}  {one.letter.reason} -> {to}")
+        state = "would_be_sent" if dry_run else "replayed" if place is not None else "not_sent"
+        told.append({"letter": one.letter.number, "status": state, "to": to})
+    for one in problems:
+        code, text = one.problem or ("", "")
+        lines.append(f"{one.letter.number:>6}  {one.letter.reason}: not sent ({code}). {text}")
+        told.append({"letter": one.letter.number, "status": "refused", "code": code, "message": text})
+    count = len(ready) if dry_run else len(settled)
+    lines.append(f"{count} {'would be sent' if dry_run else 'sent'} again, {len(problems)} cannot be")
+    session.show(
+        {"letters": told, "sent": len(settled), "refused": len(problems), "dry_run": dry_run}, "\n".join(lines)
+    )
+
+
+@app.command(
+    epilog=examples(
+        'dead-letters drop 17 --why "a test of the partner"',
+        'dead-letters drop --reason not_json --topic orders --why "noise" --dry-run',
+    )
+)
+def drop(
+    ctx: typer.Context,
+    letters: Letters = None,
+    why: Annotated[str, typer.Option("--why", "--reason-text", help="kept with the letters")] = "",
+    reason: Reason = None,
+    topic: Topic = None,
+    definition: ForDefinition = None,
+    since: Since = None,
+    limit: AtMost = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Marks dead letters as given up, with a reason. Their records are kept as long as before."""
+    session = session_of(ctx)
+    if not why.strip():
+        raise Rejected("reason_missing", "Dropping dead letters needs a reason. Give it with --why.")
+    chosen = [
+        letter
+        for letter in select(
+            _read(session),
+            letters or (),
+            reason=reason,
+            topic=topic,
+            definition=definition,
+            since_ms=_since_ms(since),
+            limit=limit,
+        )
+        if letter.state == "open"
+    ]
+    if not dry_run and not letters and chosen:
+        confirm(f"Drop {_summary(chosen)}?", yes=yes)
+    settled: list[Settlement] = []
+    if not dry_run:
+        with output.reading("dropping dead letters") as progress:
+            ends = [Settlement(letter=letter.id, state="dropped", why=why) for letter in chosen]
+            for one in settle(session.settings, ends):
+                settled.append(one)
+                progress(len(settled), len(ends))
+    dropped = {one.letter for one in settled}
+    lines = [f"{letter.number:>6}  {letter.reason} of {letter.place}" for letter in chosen]
+    lines.append(f"{len(chosen)} would be dropped" if dry_run else f"{len(settled)} dropped")
+    session.show(
+        {
+            "letters": [
+                {"letter": one.number, "status": "dropped" if one.id in dropped else one.state} for one in chosen
+            ],
+            "dropped": len(settled),
+            "dry_run": dry_run,
+        },
+        "\n".join(lines),
+    )
+
+
+def _read(session: Session) -> list[Letter]:
+    with output.reading("reading dead letters") as progress:
+        return read_dead_letters(session.settings, progress)
+
+
+def _summary(letters: Sequence[Letter]) -> str:
+    counts = Counter((letter.reason, letter.topic) for letter in letters).most_common(5)
+    named = ", ".join(f"{count} {reason} of {topic or 'no topic'}" for (reason, topic), count in counts)
+    return f"{len(letters)} dead letters ({named}{', ...' if len(counts) == 5 else ''})"
+
+
+def _since_ms(text: str | None) -> int | None:
+    """The time of `--since`. Raises Rejected (`bad_time`)."""
+    if text is None:
+        return None
+    try:
+        return time.time_ns() // 1_000_000 - parse_ms(text)
+    except ValueError:
+        pass
+    try:
+        return epoch_ms(text)
+    except StreamflowError as error:
+        raise Rejected(
+            "bad_time", f"--since is {text!r}, which is no time. Write 2h, 7d, or 2026-05-01T09:00:00Z."
+        ) from error

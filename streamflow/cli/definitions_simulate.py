@@ -174,6 +174,7 @@ def _facts(each: Simulated) -> dict[str, Any]:
                 "paths": one.paths,
                 "differences": one.differences,
                 "faults": [asdict(fault) for fault in faults],
+                "notes": one.notes,
             }
             for one, faults in zip(each.played, each.faults, strict=True)
         ],
@@ -193,6 +194,7 @@ def _told(each: Simulated, *, histories: bool) -> str:
         lines += [f"{'':<{width + 12}}{' > '.join(path)}" for path in more]
         lines += [f"          {each.file}:{fault.line}:{fault.column}: {fault.message}" for fault in faults]
         lines += [f"          {line}" for difference in one.differences for line in difference.splitlines()]
+        lines += [f"          note: {note}" for note in one.notes]
         if histories:
             from streamflow.cli.runs import timeline
 

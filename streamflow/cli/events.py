@@ -26,6 +26,7 @@ from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.reserved_topics import require_users_topic
+from streamflow.ops.deliveries import read_deliveries
 from streamflow.ops.produce import Outgoing, Sent, event_of, send
 from streamflow.ops.reading import Reading
 from streamflow.ops.unclaimed import read_unclaimed
@@ -259,6 +260,31 @@ def unclaimed(
         text += f"\n\n{len(found)} events: " + ", ".join(f"{count} {reason}" for reason, count in counts.items())
     shown = [one.described() for one in found[:limit]]
     session.show({"unclaimed": shown, "counts": counts, "total": len(found)}, text)
+
+
+@app.command(epilog=examples("events counts", "events counts --definition payment --json"))
+def counts(
+    ctx: typer.Context,
+    definition: Annotated[str | None, typer.Option(help="only those that were for this definition")] = None,
+) -> None:
+    """Counts how deliveries of events have ended since the topics were made, as of the last checkpoints: what started
+    a run or was claimed, repeated ones (`duplicate`), what a definition suppresses (`refused`: `run_open`), and what
+    nobody took. An event that reads `delivered` more often than it ended is kept for a run that may come."""
+    session = session_of(ctx)
+    with output.reading("reading the state") as progress:
+        found = read_deliveries(session.settings, progress)
+    rows, told = [], []
+    for name, counted in found.items():
+        if definition not in (None, name):
+            continue
+        for place, count in sorted(counted.items()):
+            event, outcome, *reason = place.split("/", 2)
+            rows.append((name, event, outcome, *(reason or [""]), str(count)))
+            told.append(
+                {"definition": name, "event": event, "outcome": outcome, "reason": "".join(reason), "count": count}
+            )
+    text = output.table(("definition", "event", "outcome", "reason", "count>"), rows, "no event was delivered")
+    session.show({"deliveries": told}, text)
 
 
 @app.command(epilog=examples("events tail shipping", "events tail order.shipped --from-beginning --limit 5 --json"))

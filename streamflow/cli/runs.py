@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from streamflow.cli import output, run_approvals, run_requests
+from streamflow.cli import output, run_approvals, run_requests, runs_erase
 from streamflow.cli.output import examples
 from streamflow.cli.runs_start import start
 from streamflow.cli.runs_watch import watch
@@ -251,3 +251,4 @@ app.command(
 app.command("watch", epilog=examples("runs watch", "runs watch --definition order-fulfilment --all"))(watch)
 run_approvals.add_to(app)
 run_requests.add_to(app)
+runs_erase.add_to(app)

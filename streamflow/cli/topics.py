@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from streamflow.cli.confirmation import confirm
+from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
+from streamflow.errors import Rejected
 from streamflow.kafka import admin
 from streamflow.kafka.environments import other_environments
+from streamflow.kafka.publication import read_log
+from streamflow.ops.lag import measure_lag, totals
+from streamflow.settings import Settings
 
 app = typer.Typer(help="The fixed topics.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -18,11 +26,23 @@ def plan(ctx: typer.Context) -> None:
     _show(ctx, admin.plan(session.settings), "all topics are as wanted")
 
 
-@app.command()
-def apply(ctx: typer.Context) -> None:
+@app.command(epilog=examples("topics apply", "topics apply --lower", "topics apply --lower --yes"))
+def apply(
+    ctx: typer.Context,
+    lower: Annotated[
+        bool, typer.Option("--lower", help="also what takes something away, such as a shorter retention")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
     """Creates what is missing and mends what can be mended without loss. May be repeated."""
     session = session_of(ctx)
-    _show(ctx, admin.apply(session.settings), "all topics were as wanted")
+    if lower:
+        lowered = [finding for finding in admin.plan(session.settings) if finding.kind == "lower"]
+        if lowered:
+            _require_read(session.settings, lowered)
+            lines = "\n".join(f"  {finding}" for finding in lowered)
+            confirm(f"These settings are lowered:\n{lines}\nGo on?", yes=yes)
+    _show(ctx, admin.apply(session.settings, lower=lower), "all topics were as wanted")
 
 
 @app.command()
@@ -35,6 +55,20 @@ def verify(ctx: typer.Context) -> None:
     lines = [*(map(str, found) if found else ["all topics are as wanted"]), *map(str, others)]
     facts = {"findings": [one.facts() for one in found], "other_environments": [one.facts() for one in others]}
     session.show(facts, "\n".join(lines))
+
+
+def _require_read(settings: Settings, lowered: list[admin.Finding]) -> None:
+    """Raises Rejected (`retention_unread`) if a shorter retention would delete what a worker has still to read."""
+    wanted = {finding.topic: int(finding.wanted) for finding in lowered if finding.setting == "retention.ms"}
+    if not wanted:
+        return
+    for (worker, topic), (_, seconds) in totals(measure_lag(settings, read_log(settings))).items():
+        if seconds * 1000 >= wanted.get(topic, float("inf")):
+            raise Rejected(
+                "retention_unread",
+                f"{topic} has records of {seconds / 3600:.1f} h that the worker {worker} has not read, and would keep "
+                f"them for {wanted[topic] / 3_600_000:.1f} h. Let the worker catch up first: see `streamflow lag`.",
+            )
 
 
 def _show(ctx: typer.Context, found: list[admin.Finding], nothing: str) -> None:

@@ -134,6 +134,7 @@ class EventRouter:
             committed,
             next((found.trace for found in occurrences if found.trace), None),
             occurrences[0].part,
+            record.topic,
         )
         matched = self._matcher.match([(found.spec, found.event, found.key) for found in occurrences], source)
         refusals = [Refusal(*failure) for failure in matched.failures]

@@ -7,23 +7,24 @@ Emitted events are not among them: they go to the users' topics through the outb
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from streamflow.core.place import Place
-from streamflow.engine.commands import Command, FailAttempt
-from streamflow.engine.effects import AppendCommand, DeadLetter, RecordRejection, SendTask, Unclaimed
+from streamflow.engine.commands import Command, Deliver, FailAttempt
+from streamflow.engine.effects import AppendCommand, DeadLetter, RecordErasure, RecordRejection, SendTask, Unclaimed
 from streamflow.engine.outcome import Decision
 from streamflow.engine.tasks import Task
 from streamflow.ids import partition_of
 from streamflow.wire import dead_letter as letters
 from streamflow.wire.codec import encode_command
 from streamflow.wire.decoding import Headers, Record
+from streamflow.wire.erasure import encode_erasure
 from streamflow.wire.rejection import rejection
 from streamflow.wire.tasks import Source, encode_task, source_header
 from streamflow.wire.transitions import encode_transition
 from streamflow.wire.unclaimed import encode_unclaimed
 
-COMMANDS, RUNS, DEAD_LETTERS, UNCLAIMED = "commands", "runs", "dead-letters", "unclaimed"
+COMMANDS, RUNS, DEAD_LETTERS, UNCLAIMED, AUDIT = "commands", "runs", "dead-letters", "unclaimed", "audit"
 TASKS = "tasks."  # and the lane
 
 
@@ -38,9 +39,11 @@ class Output(NamedTuple):
     headers: Headers = ()
 
 
-def outputs_of(decision: Decision, record: Record, trace: str | None, place: Place) -> list[Output]:
-    """The records that `decision` on `record` sends, in order."""
+def outputs_of(decision: Decision, record: Record, command: Command | None, place: Place) -> list[Output]:
+    """The records that `decision` on `record` sends, in order. `command` is what the record holds, None if it could not
+    be read."""
     outputs, tasks = [], 0
+    trace = getattr(command, "trace", None)
     for transition in decision.transitions:
         key, value, headers = encode_transition(transition, trace or decision.traces.get(transition.run))
         outputs.append(Output(RUNS, place.number, key, value, tuple(headers)))
@@ -53,14 +56,43 @@ def outputs_of(decision: Decision, record: Record, trace: str | None, place: Pla
         elif isinstance(effect, Unclaimed):
             encoded = encode_unclaimed(effect, place.limits.environment, place.topic_id, place.number)
             outputs.append(Output(UNCLAIMED, place.number, *encoded))
+        elif isinstance(effect, RecordErasure):
+            outputs.append(
+                Output(AUDIT, 0, *encode_erasure(effect, f"{place.topic_id}/{place.number}/{record.offset}"))
+            )
         elif isinstance(effect, RecordRejection):
             outputs.append(letter_output(rejection(record, effect)))
         elif isinstance(effect, DeadLetter):
             letter = letters.dead_letter(
-                record, effect.reason, effect.message, letters.ENGINE, limit_bytes=place.limits.record_bytes
+                record,
+                effect.reason,
+                effect.message,
+                letters.ENGINE,
+                limit_bytes=place.limits.record_bytes,
+                **_about(command),
             )
             outputs.append(letter_output(letter))
     return outputs
+
+
+def _about(command: Command | None) -> dict[str, Any]:
+    """What a dead letter says of its command: the kind, the definition or run, and the source record of an event."""
+    if command is None:
+        return {}
+    known: dict[str, Any] = {"kind": type(command).__name__}
+    for name in ("definition", "run"):
+        if (value := getattr(command, name, "")) != "":
+            known[name] = value
+    if isinstance(command, Deliver):
+        origin = command.origin
+        known |= {
+            "event": command.event.name,
+            "source_topic": origin.topic,
+            "source_topic_id": origin.topic_id,
+            "source_partition": origin.partition,
+            "source_offset": origin.offset,
+        }
+    return known
 
 
 def command_output(command: Command, key: str, place: Place) -> Output:

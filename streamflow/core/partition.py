@@ -166,13 +166,13 @@ class PartitionCore:
                 if start is not None and (missing := self._missing(start)) is not None:
                     return missing
                 decision = self._decide(own, command, record)
-            outputs = outputs_of(decision, record, getattr(command, "trace", None), self.place)
+            outputs = outputs_of(decision, record, command, self.place)
             events = [unsent_of(effect) for effect in decision.effects if isinstance(effect, PublishEvent)]
         except StreamflowError:
             raise
         except Exception as error:  # noqa: BLE001 - it is reported to the host, and the record is kept
             decision = self._put_aside(own, command, record, error)
-            outputs, events = outputs_of(decision, record, None, self.place), []
+            outputs, events = outputs_of(decision, record, command, self.place), []
         self._accept(decision, command, record.offset, now_ms)
         self._queue(outputs)
         for nth, event in enumerate(events):

@@ -34,15 +34,16 @@ class Event(Struct, frozen=True, gc=False, omit_defaults=True):
     attributes: dict[str, str] = {}
 
 
-class Origin(Struct, frozen=True, gc=False):
+class Origin(Struct, frozen=True, gc=False, omit_defaults=True):
     """The source record that ingress made a command of. `topic_id` survives no re-creation of the topic. `offset` is
     the record's own, `committed` the group's committed offset (the next to read) when the command was made: everything
-    below it is a duplicate."""
+    below it is a duplicate. No decision reads `topic`."""
 
     topic_id: str
     partition: int
     offset: int
     committed: int
+    topic: str = ""  # its name, for people: a dead letter of the command says where the event came from
 
 
 class DefinitionRef(Struct, frozen=True, gc=False):
@@ -213,6 +214,21 @@ class FailRun(Struct, frozen=True, gc=False, tag_field="kind"):
     trace: str | None = None
 
 
+class EraseKey(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=True):
+    """Erase what the state holds of a business key in the mailboxes of `definitions`. No run of it may be open. What
+    one command may not do is done by a further one with the next `part`; `records` and `events` count what those
+    before have erased."""
+
+    id: str
+    key: str
+    definitions: tuple[str, ...]
+    reason: str = ""  # kept in the account of the erasure, for years
+    part: int = 0
+    records: int = 0
+    events: int = 0
+    trace: str | None = None
+
+
 class AdvanceWatermark(Struct, frozen=True, gc=False, tag_field="kind"):
     """How far ingress has read `topic`, for the partition of `commands` that this record is in: everything that was
     appended to partition p of the topic before `at_ms[p]` is read, and its commands stand before this one.
@@ -244,6 +260,7 @@ Command = (
     | RetryStep
     | SkipStep
     | FailRun
+    | EraseKey
     | AdvanceWatermark
 )
 

@@ -17,6 +17,7 @@ from streamflow.engine.approvals import decide_approval
 from streamflow.engine.builder import DecisionBuilder, Limits
 from streamflow.engine.contents import repin
 from streamflow.engine.effects import DeadLetter, Effect, RecordRejection
+from streamflow.engine.erasure import erase_key
 from streamflow.engine.mailbox import memory
 from streamflow.engine.mailbox.delivery import continue_delivery, deliver, end_keeping, settle
 from streamflow.engine.mailbox.records import tally_key
@@ -169,7 +170,7 @@ def _has_caller(command: c.Command) -> bool:
     than the end of its child."""
     if isinstance(command, c.CancelRun):
         return not command.by_parent
-    return isinstance(command, c.RetryStep | c.SkipStep | c.FailRun | c.StartRun | c.Decide)
+    return isinstance(command, c.RetryStep | c.SkipStep | c.FailRun | c.StartRun | c.Decide | c.EraseKey)
 
 
 _DECIDE: dict[type, Callable[[DecisionBuilder, Contents, PartitionState, Any], Verdict | None]] = {
@@ -186,4 +187,5 @@ _DECIDE: dict[type, Callable[[DecisionBuilder, Contents, PartitionState, Any], V
     c.FailRun: fail_run,
     c.RetryStep: retry_step,
     c.SkipStep: skip_step,
+    c.EraseKey: erase_key,
 }

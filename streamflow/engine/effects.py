@@ -70,7 +70,7 @@ class Unclaimed(Struct, frozen=True, gc=False):
     event: str  # its name
     source: str
     id: str
-    outcome: str  # expired | unclaimed | refused
+    outcome: str  # expired | unclaimed | refused | erased
     reason: str  # why, as the nearest miss says
     run: str | None  # the run that came nearest to taking it, and its step
     step: str | None
@@ -79,4 +79,15 @@ class Unclaimed(Struct, frozen=True, gc=False):
     ended_ms: int
 
 
-Effect = AppendCommand | PublishEvent | SendTask | PrintLine | RecordRejection | DeadLetter | Unclaimed
+class RecordErasure(Struct, frozen=True, gc=False, kw_only=True):
+    """Account in the topic `audit` for an erasure. It holds nothing of what was erased, and no business key."""
+
+    command_id: str
+    definitions: tuple[str, ...]
+    reason: str
+    records: int  # of the state that were deleted or renamed
+    events: int  # that were kept for waits
+    at_ms: int  # partition time
+
+
+Effect = AppendCommand | PublishEvent | SendTask | PrintLine | RecordRejection | DeadLetter | Unclaimed | RecordErasure

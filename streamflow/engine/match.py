@@ -46,6 +46,7 @@ class Source(NamedTuple):
     committed: int
     trace: str | None = None
     part: int | None = None
+    topic: str = ""
 
 
 class Failure(NamedTuple):
@@ -202,7 +203,11 @@ def _delivery(source: Source, definition: str, key: str, event: Event, keeps: _K
         key=key,
         event=event,
         origin=Origin(
-            topic_id=source.topic_id, partition=source.partition, offset=source.offset, committed=source.committed
+            topic_id=source.topic_id,
+            partition=source.partition,
+            offset=source.offset,
+            committed=source.committed,
+            topic=source.topic,
         ),
         keep_ms=keeps.one_ms,
         copies_ms=keeps.every_ms,

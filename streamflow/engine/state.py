@@ -18,7 +18,7 @@ The records of mailboxes are in `mailbox.records`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal, Protocol
 
@@ -372,6 +372,10 @@ class StateView(Protocol):
 
     def due(self, until_ms: int, changes: Mapping[str, Any]) -> str | None:
         """The first `due/<ms>/...` with a time up to `until_ms` that `changes` does not delete, or None."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that begin with `prefix`, in order. A pass over all that changed since the last checkpoint: for what
+        is rare."""
 
     def keys_after(self, prefix: str, after: str, count: int) -> list[str]:
         """Up to `count` keys that begin with `prefix` and are not below `after`, in order. Some may have been deleted

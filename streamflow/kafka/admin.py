@@ -1,8 +1,8 @@
 """Desired topics against actual ones: `plan` tells, `apply` changes what is safe to change, `require_topics` refuses to
 start on anything else.
 
-Nothing here takes data away: no partition is added to a keyed topic, no cleanup policy is changed, no retention is
-shortened.
+No partition is added to a keyed topic and no cleanup policy is changed. What takes something away (a shorter retention,
+fewer replicas that must have a record) is a finding of its own kind, `lower`, and done only when it is asked for.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
+from streamflow.definition.duration import format_ms
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config, log_client_error
 from streamflow.kafka.publication import fix_limits
-from streamflow.kafka.topics import Need, Topic, holds, topics
+from streamflow.kafka.topics import Need, Topic, exceeds, holds, topics
 from streamflow.settings import Settings
 
 _TIMEOUT_S = 30.0
@@ -29,6 +30,14 @@ _REACH_S = 5.0
 _NEVER_CHANGED = frozenset({"partitions", "replication", "cleanup.policy"})
 
 
+# What lowering a setting does.
+_LOWERED = {
+    "retention.ms": "what is older is deleted for good",
+    "delete.retention.ms": "local stores that are older must not be used: restart all engine workers with it before",
+    "max.message.bytes": "larger records are refused: restart all workers with the lower limits before",
+    "min.insync.replicas": "fewer replicas have a record when it counts as written",
+}
+
 # librdkafka's own codes for a broker that does not answer.
 _CUT_OFF = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})
 
@@ -37,8 +46,9 @@ _CUT_OFF = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._
 class Finding:
     """One way in which a topic is not as it must be.
 
-    `kind` is `missing` (the topic is not there), `breaks` (a promise of ours does not hold) or `advice`; `fixable` says
-    that `apply` mends it."""
+    `kind` is `missing` (the topic is not there), `breaks` (a promise of ours does not hold), `lower` (the topic has
+    more than is wanted, so every promise holds; setting it takes something away) or `advice`; `fixable` says that
+    `apply` mends it, of `lower` only when that is asked for."""
 
     topic: str
     kind: str
@@ -50,8 +60,12 @@ class Finding:
     def __str__(self) -> str:
         if self.kind == "missing":
             return f"{self.topic}: missing; {self.wanted}"
-        mend = "apply sets it" if self.fixable else "not changed on an existing topic"
-        return f"{self.topic}: {self.setting} is {self.actual} but {self.wanted} is wanted ({self.kind}; {mend})"
+        if self.kind == "lower":
+            mend = f"apply --lower sets it, and {_LOWERED[self.setting]}"
+        else:
+            mend = "apply sets it" if self.fixable else "not changed on an existing topic"
+        actual, wanted = (_with_length(self.setting, value) for value in (self.actual, self.wanted))
+        return f"{self.topic}: {self.setting} is {actual} but {wanted} is wanted ({self.kind}; {mend})"
 
     def facts(self) -> dict[str, Any]:
         """The finding as JSON would have it."""
@@ -216,7 +230,18 @@ def findings(wanted: Iterable[Topic], actual: dict[str, ActualTopic]) -> list[Fi
                 found.append(
                     Finding(topic.name, kind, setting.name, setting.value, seen.config.get(setting.name, ""), fixable)
                 )
+            elif exceeds(setting, seen.config):
+                found.append(
+                    Finding(topic.name, "lower", setting.name, setting.value, seen.config[setting.name], fixable=True)
+                )
     return found
+
+
+def _with_length(setting: str, value: str) -> str:
+    """The value of a setting for people: a length of time with its usual units."""
+    if not setting.endswith(".ms") or not value.isdecimal():
+        return "without limit" if setting.endswith(".ms") and value == "-1" else value
+    return f"{value} ({format_ms(int(value))})"
 
 
 def plan(settings: Settings, admin: Admin | None = None) -> list[Finding]:
@@ -227,8 +252,9 @@ def plan(settings: Settings, admin: Admin | None = None) -> list[Finding]:
     return findings(wanted, (admin or Admin(settings)).describe(topic.name for topic in wanted))
 
 
-def apply(settings: Settings, admin: Admin | None = None) -> list[Finding]:
-    """Creates missing topics and mends what can be mended without loss; returns what was found before. May be repeated.
+def apply(settings: Settings, admin: Admin | None = None, *, lower: bool = False) -> list[Finding]:
+    """Creates missing topics and mends what can be mended without loss, and with `lower` also what has more than is
+    wanted; returns what was found before. May be repeated.
 
     Raises OperationError if a promise would still not hold, after everything that could be mended has been."""
     admin = admin or Admin(settings)
@@ -236,17 +262,18 @@ def apply(settings: Settings, admin: Admin | None = None) -> list[Finding]:
     found = findings(wanted, admin.describe(topic.name for topic in wanted))
     missing = {finding.topic for finding in found if finding.kind == "missing"}
     admin.create([topic for topic in wanted if topic.name in missing])
-    admin.alter([finding for finding in found if finding.fixable and finding.kind != "missing"])
+    kinds = {"breaks", "advice", "lower"} if lower else {"breaks", "advice"}
+    admin.alter([finding for finding in found if finding.fixable and finding.kind in kinds])
     _refuse([finding for finding in found if finding.kind == "breaks" and not finding.fixable])
     fix_limits(settings)
     return found
 
 
 def verify(settings: Settings, admin: Admin | None = None) -> list[Finding]:
-    """As `plan`, but raises OperationError if a topic is missing or a promise does not hold; returns the advice that is
-    left."""
+    """As `plan`, but raises OperationError if a topic is missing or a promise does not hold; returns what else
+    differs: advice, and what has more than is wanted."""
     found = plan(settings, admin)
-    _refuse([finding for finding in found if finding.kind != "advice"])
+    _refuse([finding for finding in found if finding.kind not in ("advice", "lower")])
     return found
 
 

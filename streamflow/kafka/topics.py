@@ -113,7 +113,11 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
             settings,
             STATE,
             many,
-            _compacted(wanted.tombstone_retention_hours * _HOUR_MS, segment_ms=_DAY_MS, segment_bytes=64 << 20),
+            (
+                *_compacted(wanted.tombstone_retention_hours * _HOUR_MS, segment_ms=_DAY_MS, segment_bytes=64 << 20),
+                # What was overwritten or erased is gone in a known time, also where little is written.
+                TopicSetting("max.compaction.lag.ms", str(7 * _DAY_MS), Need.ADVICE),
+            ),
         ),
         # As `runs`: by business key. What nobody took, for those who ask where an event went.
         _topic(settings, UNCLAIMED, many, _deleted(wanted.unclaimed_retention_hours * _HOUR_MS)),
@@ -161,6 +165,12 @@ def _compacted(tombstones_ms: int, *, segment_ms: int, segment_bytes: int) -> tu
         TopicSetting("segment.ms", str(segment_ms), Need.ADVICE),
         TopicSetting("segment.bytes", str(segment_bytes), Need.ADVICE),
     )
+
+
+def exceeds(setting: TopicSetting, actual: Mapping[str, str]) -> bool:
+    """Whether a topic keeps more, or asks for more, than `setting` does: our promises hold, and it costs something."""
+    found = actual.get(setting.name, "")
+    return setting.need is Need.AT_LEAST and holds(setting, actual) and found != setting.value
 
 
 def holds(setting: TopicSetting, actual: Mapping[str, str]) -> bool:

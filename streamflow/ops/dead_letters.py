@@ -1,8 +1,10 @@
-"""The topic `dead-letters`, read: what could not be read, placed or done, where it came from and why."""
+"""The topic `dead-letters`, read: what could not be read, placed or done, where it came from and why, and what people
+did with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from streamflow.kafka.topics import DEAD_LETTERS, topic_name
@@ -10,6 +12,50 @@ from streamflow.ops.reading import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.dead_letter import OWN_PREFIXES, PREFIX
 from streamflow.wire.decoding import Record
+from streamflow.wire.settlement import Settlement, decode_settlement, is_settlement
+
+OPEN = "open"
+_NEAR = 5000  # records that are read over more quickly than a reader is opened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A dead letter without its bytes."""
+
+    number: int  # its offset in `dead-letters`
+    id: str  # the same for copies of one letter
+    at_ms: int  # when the broker took it, in epoch milliseconds
+    key: bytes | None  # of the record that could not be used
+    facts: dict[str, str]  # what Streamflow says of it, by name
+    settlement: Settlement | None = None  # None: it is open
+
+    @property
+    def state(self) -> str:
+        """`open`, `replayed` or `dropped`."""
+        return OPEN if self.settlement is None else self.settlement.state
+
+    @property
+    def reason(self) -> str:
+        """The stable code of why it is a dead letter."""
+        return self.facts.get("reason", "")
+
+    @property
+    def topic(self) -> str:
+        """The topic that its data came from, or was to go to: of an event the source topic, also when the engine
+        refused it."""
+        return self.facts.get("source_topic") or self.facts.get("topic", "")
+
+    @property
+    def place(self) -> str:
+        """`topic/partition/offset` of the source record; of an event that could not be published, its topic."""
+        name = "source_" if self.facts.get("source_topic") else ""
+        partition, offset = self.facts.get(f"{name}partition", "-1"), self.facts.get(f"{name}offset", "-1")
+        return self.topic if offset == "-1" else f"{self.topic}/{partition}/{offset}"
+
+    def described(self) -> dict[str, Any]:
+        """As JSON would have it."""
+        told = {} if self.settlement is None else {"why": self.settlement.why}
+        return {"letter": self.number, "at_ms": self.at_ms, "status": self.state, **told, **self.facts}
 
 
 def facts_of(letter: Record) -> dict[str, str]:
@@ -31,19 +77,62 @@ def original_headers(letter: Record) -> dict[str, str]:
     }
 
 
-def read_dead_letters(settings: Settings, progress: Progress | None = None) -> Iterator[Record]:
-    """All dead letters that are kept, oldest first. Copies of one (the same `id` in its facts) are given once.
+def read_dead_letters(settings: Settings, progress: Progress | None = None) -> list[Letter]:
+    """All dead letters that are kept, oldest first, each with its state and without its bytes. Copies of one (the same
+    `id` in its facts) are given once.
 
     Raises OperationError."""
-    seen: set[str] = set()
     with Reading(settings, topic_name(settings, DEAD_LETTERS)) as reading:
-        for letter in reading.to_end(progress):
-            name = facts_of(letter).get("id", f"{letter.partition}/{letter.offset}")
-            if name not in seen:
-                seen.add(name)
-                yield letter
+        return letters_of(reading.to_end(progress))
 
 
-def described(letter: Record) -> dict[str, Any]:
-    """A dead letter as JSON would have it, without its bytes."""
-    return {"letter": letter.offset, "at_ms": letter.timestamp_ms, **facts_of(letter)}
+def letters_of(records: Iterator[Record]) -> list[Letter]:
+    """The dead letters in `records` of the topic, oldest first; copies of one are given once."""
+    letters: dict[str, Letter] = {}
+    for record in records:
+        if is_settlement(record):
+            settlement = decode_settlement(record)
+            if settlement is not None and settlement.letter in letters:
+                letters[settlement.letter] = replace(letters[settlement.letter], settlement=settlement)
+            continue
+        facts = facts_of(record)
+        name = facts.pop("id", "") or f"{record.partition}/{record.offset}"
+        if name not in letters:
+            letters[name] = Letter(
+                number=record.offset, id=name, at_ms=record.timestamp_ms, key=record.key, facts=facts | {"id": name}
+            )
+    return list(letters.values())
+
+
+def record_of(settings: Settings, number: int) -> Record | None:
+    """The record in `dead-letters` at an offset, None when there is none or it is no letter. Raises OperationError."""
+    found = next(records_at(settings, topic_name(settings, DEAD_LETTERS), 0, [number]), None)
+    return None if found is None or is_settlement(found) else found
+
+
+def records_at(settings: Settings, topic: str, partition: int, offsets: list[int]) -> Iterator[Record]:
+    """Those records of a partition at the `offsets` that are still there, in order; what lies between is read over.
+
+    Raises OperationError."""
+    wanted = set(offsets)
+    for first, last in _spans(sorted(wanted)):
+        with Reading(settings, topic, [partition], {partition: first}) as reading:
+            for record in reading.to_end():
+                if record.offset in wanted:
+                    yield record
+                if record.offset >= last:
+                    break
+
+
+def _spans(offsets: list[int]) -> Iterator[tuple[int, int]]:
+    """The first and last of groups of offsets that are near enough to be read in one go."""
+    first = last = None
+    for offset in offsets:
+        if first is None or last is None:
+            first = offset
+        elif offset - last > _NEAR:
+            yield first, last
+            first = offset
+        last = offset
+    if first is not None and last is not None:
+        yield first, last

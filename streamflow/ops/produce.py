@@ -26,9 +26,7 @@ class Outgoing:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-def event_of(
-    spec: EventSpec, data: Any, key: str | None = None, *, environment: str = DEFAULT_ENVIRONMENT
-) -> Outgoing:
+def event_of(spec: EventSpec, data: Any, key: str | None = None, *, environment: str = DEFAULT_ENVIRONMENT) -> Outgoing:
     """`data` as a record that is the event `spec`, with a new id, and now as its time. Raises Rejected
     (`payload_no_object`)."""
     source = f"/streamflow/{environment}/cli"

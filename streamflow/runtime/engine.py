@@ -100,7 +100,7 @@ class EngineHost:
         self._topics = UserTopics(self._user_producer())
         await self._topics.producer.start()
         # metadata now, not at the first run
-        for role in (topics.COMMANDS, topics.RUNS, topics.DEAD_LETTERS, topics.UNCLAIMED):
+        for role in (topics.COMMANDS, topics.RUNS, topics.DEAD_LETTERS, topics.UNCLAIMED, topics.AUDIT):
             await self._producer.partitions_for(self._names[role])
         self._connected.set()
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from streamflow.core.outputs import COMMANDS, DEAD_LETTERS, RUNS, TASKS, UNCLAIMED, Output
+from streamflow.core.outputs import AUDIT, COMMANDS, DEAD_LETTERS, RUNS, TASKS, UNCLAIMED, Output
 from streamflow.core.partition import PartitionCore
 from streamflow.errors import OperationError
 from streamflow.kafka.topics import lane_topic_name, topic_name
@@ -46,7 +46,7 @@ class Sent(NamedTuple):
 
 def names_of(settings: Settings) -> dict[str, str]:
     """The full names of the topics that the engine writes, by role."""
-    roles = {role: topic_name(settings, role) for role in (COMMANDS, RUNS, DEAD_LETTERS, UNCLAIMED)}
+    roles = {role: topic_name(settings, role) for role in (COMMANDS, RUNS, DEAD_LETTERS, UNCLAIMED, AUDIT)}
     return roles | {TASKS + lane: lane_topic_name(settings, lane) for lane in settings.tasks.lanes}
 
 

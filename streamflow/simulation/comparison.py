@@ -20,18 +20,18 @@ def differences(expected: Expected, history: tuple[Transition, ...]) -> Iterator
     status = _ENDED.get(history[-1].type, "parked" if parked else "open")
     if status != expected.status:
         told = f" ({', '.join(f'{step}: {code}' for step, code in parked.items())})" if status == "parked" else ""
-        yield _difference("status", expected.status, status + told)
+        yield difference("status", expected.status, status + told)
     if expected.path is not None and expected.path != list(path(history)):
-        yield _difference("path", " > ".join(expected.path), " > ".join(path(history)))
+        yield difference("path", " > ".join(expected.path), " > ".join(path(history)))
     reason = last.reason if isinstance(last, t.RunFailed | t.RunCancelled) else None
     if expected.reason is not None and expected.reason != reason:
-        yield _difference("reason", expected.reason, reason)
+        yield difference("reason", expected.reason, reason)
     if expected.parked is not None and expected.parked != parked:
-        yield _difference("parked", expected.parked, parked)
+        yield difference("parked", expected.parked, parked)
     if "output" in expected.model_fields_set:
         output = last.output if isinstance(last, t.RunCompleted) else None
         if not within(expected.output, output):
-            yield _difference("output", expected.output, output)
+            yield difference("output", expected.output, output)
     if expected.events is not None:
         emitted = [(fact.event, fact.key, fact.data) for one in history if isinstance(fact := one.data, t.EventEmitted)]
         wanted = [
@@ -41,7 +41,7 @@ def differences(expected: Expected, history: tuple[Transition, ...]) -> Iterator
         if len(wanted) != len(emitted) or not all(
             a[:2] == b[:2] and within(a[2], b[2]) for a, b in zip(wanted, emitted, strict=True)
         ):
-            yield _difference("events", wanted, emitted)
+            yield difference("events", wanted, emitted)
     if expected.calls is not None:
         calls = [
             (one.address, one.data.operation, one.data.input)
@@ -49,7 +49,7 @@ def differences(expected: Expected, history: tuple[Transition, ...]) -> Iterator
             if isinstance(one.data, t.CallRequested)
         ]
         if len(calls) != len(expected.calls) or not all(map(_is_call, expected.calls, calls)):
-            yield _difference("calls", [call.model_dump(exclude_unset=True) for call in expected.calls], calls)
+            yield difference("calls", [call.model_dump(exclude_unset=True) for call in expected.calls], calls)
 
 
 def path(history: Sequence[Transition]) -> Iterator[str]:
@@ -99,6 +99,6 @@ def _outcome(data: Any) -> str | None:
     return outcome(data) if outcome is not None else None
 
 
-def _difference(what: str, expected: Any, found: Any) -> str:
+def difference(what: str, expected: Any, found: Any) -> str:
     shown, came = (value if value or value is False else "nothing" for value in (expected, found))
     return f"{what}: expected {shown}\n{' ' * len(what)}   but was  {came}"

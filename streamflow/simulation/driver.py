@@ -13,6 +13,7 @@ between.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -32,7 +33,8 @@ from streamflow.engine.commands import (
     SkipStep,
     StartRun,
 )
-from streamflow.engine.effects import PrintLine
+from streamflow.engine.effects import PrintLine, Unclaimed
+from streamflow.engine.mailbox.records import tally_key
 from streamflow.engine.state import PartitionState, RunState, run_key
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
@@ -40,12 +42,13 @@ from streamflow.ids import partition_of, partition_of_run, run_id, start_place
 from streamflow.simulation.clock import START_MS, Clock
 from streamflow.simulation.definitions import Definitions, Reader
 from streamflow.simulation.ingress import Ingress
-from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, Log, Outgoing, Stored
+from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, UNCLAIMED, Log, Outgoing, Stored
 from streamflow.simulation.tasks import Function, Tasks
 from streamflow.simulation.worker import Partition, Worker
 from streamflow.wire.codec import encode_command
 from streamflow.wire.event_record import Stamp, event_record
 from streamflow.wire.transitions import decode_transition
+from streamflow.wire.unclaimed import decode_unclaimed
 
 TOMBSTONE_RETENTION_MS = 86_400_000
 EVENT_BYTES = 512_000  # of the payload of one event: the default of the settings
@@ -288,6 +291,19 @@ class Simulation:
     def published_events(self, topic: str) -> list[Stored]:
         """The records of a user's topic."""
         return self.log.topic(topic).records()
+
+    def unclaimed(self) -> list[Unclaimed]:
+        """The events that no run took."""
+        return [
+            decode_unclaimed(record.value or b"", record.headers) for record in self.log.topics[UNCLAIMED].records()
+        ]
+
+    def deliveries(self, definition: str) -> Counter[str]:
+        """How deliveries to a definition ended: counts by `<event>/<outcome>`, with `/<reason>` where there is one."""
+        counts: Counter[str] = Counter()
+        for partition in self.open_partitions():
+            counts.update(partition.overlay.get(tally_key(definition)) or {})
+        return counts
 
     def dead_letters(self) -> list[dict[str, str]]:
         """The dead letters and rejections, each as its headers without their prefix (`reason`, `message`, `code`,

@@ -11,13 +11,24 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from streamflow.core.cut import Batch
-from streamflow.core.outputs import COMMANDS, DEAD_LETTERS, RUNS, TASKS, UNCLAIMED, Output
+from streamflow.core.outputs import AUDIT, COMMANDS, DEAD_LETTERS, RUNS, TASKS, UNCLAIMED, Output
 from streamflow.engine.overlay import META
 from streamflow.errors import OperationError
 from streamflow.simulation.clock import Clock
 from streamflow.wire.decoding import Headers, Record
 
-__all__ = ["COMMANDS", "DEAD_LETTERS", "RUNS", "Changelog", "Headers", "Log", "Outgoing", "Stored", "Topic"]
+__all__ = [
+    "COMMANDS",
+    "DEAD_LETTERS",
+    "RUNS",
+    "UNCLAIMED",
+    "Changelog",
+    "Headers",
+    "Log",
+    "Outgoing",
+    "Stored",
+    "Topic",
+]
 
 Stored = Record  # a record where it lies; its time is the broker's
 Outgoing = Output  # a record on its way to the broker
@@ -122,6 +133,7 @@ class Log:
         self.make(RUNS, partitions)
         self.make(DEAD_LETTERS, 1)
         self.make(UNCLAIMED, partitions)
+        self.make(AUDIT, 1)
         self.changelogs = [Changelog() for _ in range(partitions)]
 
     def make(self, name: str, partitions: int | None = None) -> Topic:

@@ -158,6 +158,18 @@ class Expected(Part):
     reason: str | None = None  # of a run that failed or was cancelled
 
 
+class NotTaken(Part):
+    """An event that no run takes. What is not given is not compared."""
+
+    event: str
+    key: str | None = None
+    reason: str | None = None  # as `streamflow events unclaimed` names it
+
+    def fits(self, event: str, key: str, reason: str) -> bool:
+        """Whether this is meant by it."""
+        return self.event == event and self.key in (None, key) and self.reason in (None, reason)
+
+
 def _several(value: Any) -> str:
     return "several" if isinstance(value, list) else "one"
 
@@ -168,13 +180,16 @@ Expectation = Annotated[
 
 
 class Scenario(Part):
-    """One story. `expect` is about its only run, or a list with one for each."""
+    """One story. `expect` is about its only run, or a list with one for each; `unclaimed` about all events that no run
+    takes, in any order, and `duplicates` about the events that are dropped as repeated ones."""
 
     name: str = Field(min_length=1, max_length=200)
     operations: dict[str, list[Answer]] = Field(default_factory=dict)
     clock: Point = CLOCK  # what time it is when it begins
     do: list[Action] = Field(min_length=1)
     expect: Expectation
+    unclaimed: list[NotTaken] | None = None
+    duplicates: int | None = Field(default=None, ge=0)
 
     @property
     def expected(self) -> list[Expected]:

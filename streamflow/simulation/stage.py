@@ -3,6 +3,7 @@ expected."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,7 @@ from streamflow.engine import transitions as t
 from streamflow.engine.tasks import Task
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
-from streamflow.simulation.comparison import differences, path, within
+from streamflow.simulation.comparison import difference, differences, path, within
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.scenarios import Action, Answer, Decided, Expected, Mended, Scenario, Sent, start_ms
 from streamflow.simulation.tasks import Silent
@@ -28,12 +29,14 @@ from streamflow.simulation.tasks import Silent
 class Played:
     """How a scenario went. `differences` are sentences, none if it went as expected, and `faults` those which say that
     the scenario itself cannot be played, each with its place in the scenario (JSON pointer); `histories` are its runs,
-    in the order of their starts, without child runs of other definitions."""
+    in the order of their starts, without child runs of other definitions; `notes` say which events no run took, of
+    which the scenario says nothing."""
 
     name: str
     differences: tuple[str, ...]
     histories: tuple[tuple[Transition, ...], ...]
     faults: tuple[tuple[str, str], ...] = ()  # pointer, sentence
+    notes: tuple[str, ...] = ()
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -285,9 +288,37 @@ class _Stage:
             self.differences.append(
                 f"a dead letter: {letter.get('code') or letter.get('reason')}: {letter.get('message')}"
             )
+        notes = self._look_at_deliveries()
         # Of child runs the histories stay out: their paths are of another definition.
         own = tuple(history for history in histories.values() if history[0].definition == self.definition.name)
-        return Played(self.scenario.name, tuple(self.differences), own, tuple(self.faults))
+        return Played(self.scenario.name, tuple(self.differences), own, tuple(self.faults), tuple(notes))
+
+    def _look_at_deliveries(self) -> list[str]:
+        """Compare the events that no run took with what the scenario says of them; what it does not say, as notes."""
+        notes: list[str] = []
+        left = list(self.simulation.unclaimed())
+        wanted = self.scenario.unclaimed
+        for one in wanted or ():
+            found = next((event for event in left if one.fits(event.event, event.key, event.reason)), None)
+            if found is None:
+                what = one.model_dump(exclude_none=True)
+                self.differences.append(f"expected an event that no run takes, {what}, but there is none")
+            else:
+                left.remove(found)
+        for other in left:
+            near = f", run {other.run}" if other.run else ""
+            text = f"no run took the event {other.event} {other.id} of {other.key}: {other.reason}{near}"
+            (notes if wanted is None else self.differences).append(text)
+        repeated: Counter[str] = Counter()
+        for name, count in sorted(self.simulation.deliveries(self.definition.name).items()):
+            repeated_event, outcome = name.split("/")[:2]
+            repeated[repeated_event] += count if outcome == "duplicate" else 0
+        repeated = +repeated
+        if self.scenario.duplicates not in (None, repeated.total()):
+            self.differences.append(difference("duplicates", self.scenario.duplicates, repeated.total()))
+        elif self.scenario.duplicates is None:
+            notes += [f"{count} repeated {name} dropped as a duplicate" for name, count in repeated.items()]
+        return notes
 
     def _meant(self, expected: Expected, first: Transition) -> bool:
         return first.definition == (expected.definition or self.definition.name) and expected.key in (None, first.key)

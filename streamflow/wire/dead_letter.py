@@ -32,6 +32,14 @@ class DeadLetter(NamedTuple):
     headers: Headers
 
 
+class Outgoing(NamedTuple):
+    """A record that is sent again."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
 def dead_letter(
     record: Record,
     reason: str,
@@ -88,3 +96,16 @@ def _original(header: tuple[str, bytes]) -> tuple[str, bytes]:
     """A header of the original, under a name that is none of ours."""
     name, value = header
     return (RENAMED + name, value) if name.startswith(OWN_PREFIXES) else header
+
+
+def original_of(letter: Record) -> Outgoing | None:
+    """The record that became this dead letter, as it came; None when it was too large to be kept whole. A record that
+    had neither key nor value comes back with an empty value."""
+    if any(name == f"{PREFIX}truncated" for name, _ in letter.headers):
+        return None
+    headers = (
+        (name.removeprefix(RENAMED) if name.startswith(tuple(RENAMED + own for own in OWN_PREFIXES)) else name, value)
+        for name, value in letter.headers
+        if not name.startswith(OWN_PREFIXES)
+    )
+    return Outgoing(letter.key, letter.value, tuple(headers))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from streamflow.cli.main import main
 from streamflow.cli.processes import Workers, environment
@@ -276,6 +277,28 @@ def test_sending_warns_of_what_will_not_be_understood(
 
     assert code == 0
     assert warning in err
+
+
+def test_repeated_events_are_counted_and_no_dead_letters(
+    streamflow: Streamflow, running: tuple[Settings, Workers, list[str]]
+) -> None:
+    before = streamflow("dead-letters", "list")[1]["total"]
+    producer = Producer({"bootstrap.servers": running[0].kafka.bootstrap_servers or ""})
+    for _ in range(3):
+        producer.produce(
+            f"{running[0].topics.prefix}parcels",
+            b'{"type": "packed", "parcel": "R-1", "items": 1, "grams": 1}',
+            b"R-1",
+            headers={"ce_specversion": "1.0", "ce_id": "same", "ce_type": "packed", "ce_source": "/test"},
+        )
+    producer.flush(30)
+
+    def counted() -> dict[str, int]:
+        found = streamflow("events", "counts", "--definition", "parcel")[1]["deliveries"]
+        return {"/".join((one["event"], one["outcome"], one["reason"])): one["count"] for one in found}
+
+    eventually(lambda: counted().get("parcel.packed/duplicate/seen", 0) >= 2)
+    assert streamflow("dead-letters", "list")[1]["total"] == before
 
 
 def test_a_file_of_events_is_sent_each_as_often_as_asked(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
+from streamflow.cli.main import main
 from streamflow.errors import OperationError
 from streamflow.kafka import admin
 from streamflow.kafka.topics import lane_topic_name, topic_name, topics
@@ -125,11 +127,84 @@ def test_apply_never_changes_a_cleanup_policy(topics: Settings) -> None:
     )
 
 
-def test_longer_retention_and_larger_messages_are_fine(topics: Settings) -> None:
-    alter(topics, "commands", "retention.ms", "-1")
-    alter(topics, "runs", "max.message.bytes", "5000000")
+HIGHER = [
+    ("commands", "retention.ms", "-1", "without limit"),
+    ("dead-letters", "retention.ms", "8640000000", "14w2d"),
+    ("runs", "max.message.bytes", "5000000", "5000000"),
+    ("state", "delete.retention.ms", "864000000", "1w3d"),
+]
 
-    assert admin.verify(topics) == []
+
+def test_what_is_higher_than_wanted_breaks_nothing_and_is_told(topics: Settings) -> None:
+    for role, setting, value, _ in HIGHER:
+        alter(topics, role, setting, value)
+
+    found = admin.verify(topics)
+    assert {(one.topic, one.kind, one.setting, one.actual) for one in found} == {
+        (topic_name(topics, role), "lower", setting, value) for role, setting, value, _ in HIGHER
+    }
+    for role, setting, _, words in HIGHER:
+        (line,) = [str(one) for one in found if (one.topic, one.setting) == (topic_name(topics, role), setting)]
+        assert f"{setting} is" in line
+        assert words in line
+        assert "apply --lower sets it, and" in line
+    admin.require_topics(topics)
+
+
+def test_what_is_higher_is_lowered_only_when_asked_for(topics: Settings) -> None:
+    for role, setting, value, _ in HIGHER:
+        alter(topics, role, setting, value)
+
+    assert len(admin.apply(topics)) == len(HIGHER)
+    assert len(admin.plan(topics)) == len(HIGHER)
+    assert len(admin.apply(topics, lower=True)) == len(HIGHER)
+    assert admin.plan(topics) == []
+
+
+def test_lowered_settings_are_planned_and_applied_by_the_command_line(
+    topics: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMFLOW_TOPICS__PARTITIONS", "2")
+    monkeypatch.setenv("STREAMFLOW_TOPICS__RUNS_RETENTION_HOURS", "24")
+    monkeypatch.setenv("STREAMFLOW_TOPICS__COMMANDS_RETENTION_HOURS", "999")
+
+    def topics_(*words: str) -> tuple[int, str]:
+        bootstrap, prefix = topics.kafka.bootstrap_servers or "", topics.topics.prefix
+        code = main(["topics", *words, "--bootstrap", bootstrap, "--prefix", prefix])
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    code, planned = topics_("plan")
+    assert code == 0
+    assert "runs: retention.ms is 7776000000 (12w6d) but 86400000 (1d) is wanted (lower; apply --lower" in planned
+    assert "commands: retention.ms is 604800000 (1w) but 3596400000" in planned
+
+    topics_("apply")
+    planned = topics_("plan")[1]
+    assert "commands" not in planned
+    assert "runs: retention.ms" in planned
+    code, refused = topics_("apply", "--lower")
+    assert (code, "confirmation_missing" in refused) == (3, True)
+    assert topics_("plan")[1] == planned
+
+    assert topics_("apply", "--lower", "--yes")[0] == 0
+    assert topics_("plan") == (0, "all topics are as wanted\n")
+
+
+def test_no_retention_is_lowered_below_what_a_worker_has_still_to_read(
+    topics: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMFLOW_TOPICS__PARTITIONS", "2")
+    monkeypatch.setenv("STREAMFLOW_TOPICS__COMMANDS_RETENTION_HOURS", "1")
+    monkeypatch.setattr("streamflow.ops.lag._ages", lambda settings, unread: dict.fromkeys(unread, 7200.0))
+    producer = Producer({"bootstrap.servers": topics.kafka.bootstrap_servers or ""})
+    producer.produce(topic_name(topics, "commands"), b"{}", b"k", 1)
+    producer.flush(30)
+
+    bootstrap, prefix = topics.kafka.bootstrap_servers or "", topics.topics.prefix
+    assert main(["topics", "apply", "--lower", "--yes", "--bootstrap", bootstrap, "--prefix", prefix]) == 3
+    assert "retention_unread" in capsys.readouterr().err
+    assert [finding.kind for finding in admin.plan(topics)] == []
 
 
 def test_larger_records_need_larger_messages(topics: Settings) -> None:

@@ -36,6 +36,10 @@ operations: [{name: bank.pay}]
 """  # noqa: E501
 
 
+async def _no_secret(_reference: str) -> str:
+    return ""
+
+
 def read() -> tuple[Definition, Catalog]:
     return parse_definition(DEFINITION), parse_catalog(CATALOG)
 
@@ -109,7 +113,7 @@ def test_a_record_of_the_operation_kafka_emit_names_the_environment() -> None:
         timeout_s=10.0,
         trace=None,
         callback_url=lambda _for_s: "",
-        secret=lambda _reference: "",
+        secret=_no_secret,
         connection=lambda _name: None,
     )
     assert dict(record({"json": {}}, attempt)[1])["ce_source"] == b"/streamflow/prod/definitions/invoice"

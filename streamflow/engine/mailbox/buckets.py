@@ -17,3 +17,4 @@ class Memories(Struct, frozen=True, gc=False, omit_defaults=True):
 
     seen: Buckets = Buckets()
     trail: Buckets = Buckets()
+    erased_ms: int = 0  # when a business key was erased last; what is known of its events lies under another name

@@ -233,6 +233,22 @@ class Mailbox:
         memory.remember(builder, "trail" if outcome == "expired" else "seen", self.name, mail.identity, record, known)
         outcomes.count(builder, self.definition, entry.name, outcome, reason)
 
+    def erase(self) -> int:
+        """Remove all entries, of which nobody is told more than that they were erased; how many. No run is open."""
+        builder, entries = self.builder, tuple(self.entries.values())
+        for entry in entries:
+            builder.put(mail_key(self.name, entry.offset), None)
+            if (due_ms := entry.due_ms) is not None:
+                builder.put(due_key(due_ms, self.name, entry.offset), None)
+            outcome = "started" if entry.taken == "start" else "claimed" if entry.claims else outcomes.ERASED
+            outcomes.count(builder, self.definition, entry.name, outcome)
+            if outcome == outcomes.ERASED:
+                outcomes.publish_erased(builder, self.definition, entry)
+        self.entries.clear()
+        self._mail.clear()
+        self.continue_due = False
+        return len(entries)
+
 
 def _without_gone(run: OpenRun, there: Mapping[int, Entry]) -> OpenRun:
     """A run with what it took of the entries that are still there."""

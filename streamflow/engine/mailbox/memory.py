@@ -7,6 +7,7 @@ looked at, so it does not read its own deletions again.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
@@ -18,6 +19,7 @@ from streamflow.engine.mailbox.records import (
     Memory,
     Remembered,
     box_key,
+    erased_name,
     mailbox_of,
     memory_key,
     memory_prefix,
@@ -40,6 +42,13 @@ class Found(NamedTuple):
 
 def find(builder: DecisionBuilder, mailbox: str, identity: str) -> Found | None:
     """What is remembered of the event with this identity, or None."""
+    found = _find(builder, mailbox, identity)
+    if found is None and _was_erased(builder):
+        found = _find(builder, erased_name(mailbox), identity)
+    return found
+
+
+def _find(builder: DecisionBuilder, mailbox: str, identity: str) -> Found | None:
     for memory in _KINDS:
         for start_ms in reversed(_buckets(builder, memory).starts_ms):
             key = memory_key(memory, start_ms, mailbox, identity)
@@ -47,6 +56,31 @@ def find(builder: DecisionBuilder, mailbox: str, identity: str) -> Found | None:
             if record is not None:
                 return Found(memory, key, record)
     return None
+
+
+def _was_erased(builder: DecisionBuilder) -> bool:
+    """Whether a bucket may still hold events of an erased key."""
+    erased_ms = builder.memories.erased_ms
+    return bool(erased_ms) and any(
+        buckets.starts_ms and buckets.starts_ms[0] <= erased_ms
+        for buckets in (builder.memories.seen, builder.memories.trail)
+    )
+
+
+def hide(builder: DecisionBuilder, mailbox: str, most: int) -> int:
+    """Have what is remembered of a mailbox's events lie under a name that does not tell its key, `most` records at
+    most; how many. An event that comes again is a duplicate as before."""
+    hidden, other = 0, erased_name(mailbox)
+    for memory in _KINDS:
+        for start_ms in _buckets(builder, memory).starts_ms:
+            prefix = memory_key(memory, start_ms, mailbox, "")
+            for key in islice(builder.view.keys(prefix), most - hidden):
+                record: Remembered = builder.get(key)
+                # into the bucket of now: a sweep of an older one may have passed the new name already
+                remember(builder, memory, other, key.removeprefix(prefix), record, Found(memory, key, record))
+                hidden += 1
+    builder.memories = replace(builder.memories, erased_ms=builder.now_ms)
+    return hidden
 
 
 def remember(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from streamflow.engine.commands import Event
 
 DELIVERED = "delivered"  # counted beside the outcomes: delivered = sum of outcomes + what is kept
+ERASED = "erased"
 
 # Why nobody took an event, the nearest miss first.
 NEAREST = ("where_false", "where_failed", "late", "before_since", "taken", "stopping", "no_wait", "no_run")
@@ -37,6 +38,26 @@ def count(builder: DecisionBuilder, definition: str, event: str, outcome: str, r
     if counts is None:
         counts = builder.tallies[definition] = dict(builder.view.get(tally_key(definition)) or {})
     counts[name] = counts.get(name, 0) + 1
+
+
+def publish_erased(builder: DecisionBuilder, definition: str, entry: Entry) -> None:
+    """Record that a kept event was erased, without its key, its source and its id."""
+    builder.effects.append(
+        Unclaimed(
+            definition=definition,
+            key="",
+            event=entry.name,
+            source="",
+            id="",
+            outcome=ERASED,
+            reason=ERASED,
+            run=None,
+            step=None,
+            offset=entry.offset,
+            arrived_ms=entry.at_ms,
+            ended_ms=builder.now_ms,
+        )
+    )
 
 
 def publish(

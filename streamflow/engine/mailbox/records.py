@@ -13,6 +13,7 @@ A `<bucket>` is the time at which it begins, so that a changed window leaves old
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from typing import Literal
 
@@ -28,6 +29,12 @@ Taken = Literal["", "start", "one"]
 def mailbox_name(definition: str, key: str) -> str:
     """The mailbox of a business key, as it stands in the keys of records."""
     return f"{definition}/{len(key.encode())}:{key}"
+
+
+def erased_name(mailbox: str) -> str:
+    """The name under which the memory of events goes on when the key of their mailbox is erased: a digest, which says
+    nothing of the key and is none of `mailbox_name`'s."""
+    return f"~{hashlib.blake2b(mailbox.encode(), digest_size=16).hexdigest()}"
 
 
 def box_key(mailbox: str) -> str:

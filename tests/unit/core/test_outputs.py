@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streamflow.core.outputs import Output, outputs_of
 from streamflow.core.place import Place
-from streamflow.engine.commands import CancelRun, FailAttempt
+from streamflow.engine.commands import CancelRun, Command, Deliver, FailAttempt, Origin
 from streamflow.engine.effects import AppendCommand, DeadLetter, Effect, RecordRejection, SendTask
 from streamflow.engine.outcome import Decision
 from streamflow.engine.tasks import CancelTask, Task
@@ -12,6 +14,7 @@ from streamflow.ids import partition_of
 from streamflow.wire.codec import decode_command
 from streamflow.wire.decoding import Record
 from streamflow.wire.tasks import decode_task
+from tests.builders import an_event
 
 PLACE = Place(number=3, partitions=4, topic_id="the-id", lanes=frozenset({"default", "slow"}))
 HEADERS = (("traceparent", b"00-1-2-01"), ("sent-by", b"someone"))
@@ -88,3 +91,45 @@ def test_a_rejection_begins_with_the_headers_of_its_command() -> None:
     )
     assert letter.headers[: len(HEADERS)] == HEADERS
     assert dict(letter.headers)["streamflow.dlq.code"] == b"run_ended"
+
+
+def facts_of(command: Command | None) -> dict[str, str]:
+    record = Record("commands", 3, 17, 1000, b"k", b"{}", HEADERS)
+    decision = Decision(
+        outcome="dead", reason="x", transitions=[], effects=[DeadLetter(reason="x", message="m")], changes={}
+    )
+    (letter,) = outputs_of(decision, record, command, PLACE)
+    return {
+        name.removeprefix("streamflow.dlq."): value.decode()
+        for name, value in letter.headers
+        if name.startswith("streamflow.dlq.")
+    }
+
+
+def test_a_dead_letter_names_the_source_record_of_its_event() -> None:
+    origin = Origin(topic_id="T", partition=5, offset=99, committed=90, topic="orders")
+    facts = facts_of(Deliver(id="d", definition="order", key="k", event=an_event("paid"), origin=origin))
+    assert [facts[f"source_{name}"] for name in ("topic", "topic_id", "partition", "offset")] == [
+        "orders",
+        "T",
+        "5",
+        "99",
+    ]
+    assert (facts["kind"], facts["event"], facts["definition"]) == ("Deliver", "paid", "order")
+    assert (facts["topic"], facts["partition"], facts["offset"]) == ("commands", "3", "17")
+
+
+@pytest.mark.parametrize(
+    ("command", "kind", "run"),
+    [
+        (CancelRun("c", "00000000-0"), "CancelRun", "00000000-0"),
+        (FailAttempt("c", "00000000-1", "s", 1, "code", "m"), "FailAttempt", "00000000-1"),
+        (None, None, None),
+    ],
+)
+def test_a_dead_letter_of_another_command_names_its_run_and_no_source(
+    command: Command | None, kind: str | None, run: str | None
+) -> None:
+    facts = facts_of(command)
+    assert (facts.get("kind"), facts.get("run")) == (kind, run)
+    assert not any(name.startswith("source_") for name in facts)

@@ -403,3 +403,53 @@ def test_an_event_that_cannot_be_sent_says_why(event: dict[str, Any], sent: dict
     do = [{"send": {"event": "delivered", **sent}}]
     found = play(Scenario.model_validate({"name": "s", "do": do, "expect": []}), DELIVERED, catalog)
     assert words in found.differences[0]
+
+
+ONE = a_definition({"id": "wait", "delay": {"for": "1h"}}, runs="one")
+AGAIN = {"send": {"event": "placed", "data": {"id": "o1", "amount": 6}}}
+SAME = {"send": {"event": "placed", "data": {"id": "o1"}, "id": "e-1"}}
+
+
+def told(do: list[dict[str, Any]], definition: Definition = ONE, **more: Any) -> Played:
+    scenario = Scenario.model_validate({"name": "s", "do": [*do, {"wait": "2h"}], "expect": {}, **more})
+    return play(scenario, definition, CATALOG)
+
+
+@pytest.mark.parametrize(
+    ("do", "note"),
+    [
+        ([SEND, AGAIN], "run_open"),
+        ([SAME, SAME], "1 repeated placed dropped as a duplicate"),
+        ([SAME, SAME, SAME], "2 repeated placed dropped as a duplicate"),
+    ],
+)
+def test_a_suppressed_event_is_told_by_what_it_is_and_no_difference(do: list[dict[str, Any]], note: str) -> None:
+    went = told(do)
+    assert went.ok, went.differences
+    assert len(went.notes) == 1
+    assert note in went.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "difference"),
+    [
+        ({"unclaimed": [{"event": "placed", "key": "o1", "reason": "run_open"}]}, ""),
+        ({"unclaimed": [{"event": "placed"}]}, ""),
+        ({"unclaimed": []}, "no run took the event placed"),
+        ({"unclaimed": [{"event": "placed", "reason": "late"}]}, "expected an event that no run takes"),
+        ({"unclaimed": [{"event": "placed"}, {"event": "placed"}]}, "expected an event that no run takes"),
+        ({"duplicates": 1}, "duplicates: expected 1"),
+        ({"duplicates": 0}, ""),
+    ],
+)
+def test_what_is_to_be_suppressed_is_compared_where_a_scenario_says_so(more: dict[str, Any], difference: str) -> None:
+    went = told([SEND, AGAIN], **more)
+    assert bool(difference) is not went.ok
+    assert difference in "\n".join(went.differences)
+    assert bool(went.notes) is ("unclaimed" not in more)
+
+
+def test_a_join_hands_a_further_event_to_the_open_run_and_says_when_nobody_waited() -> None:
+    went = told([SEND, AGAIN], a_definition({"id": "wait", "delay": {"for": "1h"}}, runs="join"))
+    assert went.ok
+    assert "no_wait" in went.notes[0]

@@ -1,0 +1,87 @@
+"""`streamflow runs erase`: what the state holds of a business key goes, and what Kafka keeps for a while is listed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from streamflow.cli import output
+from streamflow.cli.confirmation import confirm
+from streamflow.cli.output import examples
+from streamflow.cli.session import session_of
+from streamflow.errors import Rejected
+from streamflow.kafka.publication import read_log
+from streamflow.ops.erasure import Remains, described, drop_letters, known_definitions, remains
+from streamflow.ops.erasure import erase as erase_key
+
+_ELSEWHERE = (
+    "Not looked at: what runs of other keys copied, what was sent to users' topics and to the outside, the source "
+    "topics, and the files of local stores until they are compacted."
+)
+
+
+def erase(
+    ctx: typer.Context,
+    key: Annotated[str, typer.Option("--key", help="the business key")],
+    definition: Annotated[str | None, typer.Option(help="only of this definition; without it, of all")] = None,
+    why: Annotated[str, typer.Option("--why", help="kept in `audit` for years: no personal data")] = "",
+    plan: Annotated[bool, typer.Option("--plan", help="only list what is kept of the key, and until when")] = False,
+    force: Annotated[bool, typer.Option("--force", help="cancel open runs of the key before")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="seconds to wait for the engine")] = 60.0,
+) -> None:
+    """Erases a business key from the state, drops its open dead letters, and lists what the topics keep of it and until
+    when. May be repeated."""
+    session = session_of(ctx)
+    settings = session.settings
+    definitions = known_definitions(read_log(settings), definition)
+    account, dropped = None, 0
+    if not plan:
+        if not why.strip():
+            raise Rejected("reason_missing", "Erasing a key needs a reason. Give it with --why, without personal data.")
+        confirm("Erase this key? It cannot be undone.", yes=yes)
+        account = erase_key(settings, key, definitions, reason=why, force=force, timeout_s=timeout_s)
+        dropped = drop_letters(settings, key, definition)
+    with output.reading("looking for what is kept") as progress:
+        left = remains(settings, key, definitions, progress)
+    lines = []
+    if account is not None:
+        lines.append(
+            f"erased: {account.records} records of the state, {account.events} of them kept events; {dropped} dead "
+            f"letters dropped. The account in audit is {account.command_id}"
+        )
+    lines += [_table(left), _ELSEWHERE]
+    answer = {
+        "erased": None if account is None else described(account),
+        "dropped": dropped,
+        "remains": [asdict(one) for one in left],
+    }
+    session.show(answer, "\n".join(lines))
+
+
+def add_to(app: typer.Typer) -> None:
+    """The verb of this module, as a command of `app`."""
+    app.command(
+        "erase",
+        epilog=examples(
+            "runs erase --key A-1 --plan",
+            'runs erase --key A-1 --why "request 17"',
+            'runs erase --key A-1 --definition payment --force --yes --why "request 17"',
+        ),
+    )(erase)
+
+
+def _table(left: list[Remains]) -> str:
+    rows = [
+        (
+            one.topic,
+            str(one.records),
+            output.local_time(one.newest_ms)[:19],
+            "not bounded" if one.gone_ms is None else output.local_time(one.gone_ms)[:19],
+            one.why,
+        )
+        for one in left
+    ]
+    return output.table(("topic", "records>", "newest", "gone by", "because"), rows, "no own topic keeps the key")

@@ -1,0 +1,338 @@
+"""Sending dead letters again: where the record of each belongs, what it is there, and what keeps it from being sent.
+
+An event goes to its source topic, with the bytes, key and headers that it had; so its identity is the one that it had,
+and what took it before finds a duplicate. Other records go back to where they were refused, under the identity that is
+in them: a command to `commands`, a task to its lane, an emitted event to its topic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streamflow.definition.catalog import EventSpec
+from streamflow.definition.expression import compile_expression
+from streamflow.errors import OperationError, Rejected
+from streamflow.kafka.admin import ActualTopic, Admin
+from streamflow.kafka.connection import confluent_producer_config
+from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, is_own, topic_name
+from streamflow.ops.dead_letters import OPEN, Letter, records_at
+from streamflow.settings import Settings
+from streamflow.wire.dead_letter import ENGINE, DeadLetter, Outgoing, original_of
+from streamflow.wire.decoding import Record
+from streamflow.wire.extraction import TopicReader
+from streamflow.wire.settlement import Settlement, encode_settlement
+
+_HOUR_MS = 3_600_000
+_BATCH = 200
+
+
+class Prepared(NamedTuple):
+    """A letter and what sending it again means. `problem` is a code and a text when it cannot be sent; `record` then is
+    None."""
+
+    letter: Letter
+    topic: str = ""
+    partition: int = -1
+    record: Outgoing | None = None
+    problem: tuple[str, str] | None = None
+
+
+class _Obstacle(Exception):
+    """Why a letter cannot be sent again."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code)
+        self.problem = (code, message)
+
+
+class Replay:
+    """Prepares letters, looking each topic up once. `read_definitions` gives the published definitions; `as_new` sends
+    also events that count as new ones, `again` also letters that are settled; `now_ms` is the time, in epoch
+    milliseconds."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        read_definitions: Callable[[], Snapshot],
+        *,
+        now_ms: int,
+        as_new: bool = False,
+        again: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._read_definitions = read_definitions
+        self._now_ms = now_ms
+        self._as_new = as_new
+        self._again = again
+        self._admin = Admin(settings)
+        self._topics: dict[str, ActualTopic | None] = {}
+        self._readers: dict[str, TopicReader] = {}
+
+    def prepare_all(self, letters: Iterable[Letter]) -> Iterator[Prepared]:
+        """As `prepare`, for each of the letters, oldest first; their records are read in one pass."""
+        left = {letter.number: letter for letter in letters}
+        for record in records_at(self._settings, topic_name(self._settings, DEAD_LETTERS), 0, list(left)):
+            yield self.prepare(left.pop(record.offset), record)
+        for letter in left.values():
+            yield Prepared(letter, problem=("letter_gone", "The letter is no longer kept."))
+
+    def prepare(self, letter: Letter, record: Record) -> Prepared:
+        """What sending `letter` again means, or what keeps it from being sent; `record` is its own in `dead-letters`.
+        Raises OperationError."""
+        try:
+            if letter.state != OPEN and not self._again:
+                raise _Obstacle("letter_settled", f"It was {letter.state} already. Name it with --again to send it.")
+            return self._target(letter, original_of(record))
+        except _Obstacle as obstacle:
+            return Prepared(letter, problem=obstacle.problem)
+
+    def _target(self, letter: Letter, kept: Outgoing | None) -> Prepared:
+        facts, stage = letter.facts, letter.facts.get("stage")
+        if letter.reason == "rejected":
+            raise _Obstacle(
+                "letter_answers", "It answers a request that the engine refused. Ask again, if it is still wanted."
+            )
+        if stage == "emit":
+            return self._emitted(letter, kept)
+        if stage == "ingress":
+            return self._event(letter, kept, "")
+        if stage == ENGINE and "source_offset" in facts:
+            return self._event(letter, None, "source_")
+        if stage == ENGINE and letter.reason != "misrouted":
+            return self._own(letter, kept, topic_name(self._settings, COMMANDS))
+        if stage == "tasks" and facts.get("topic", "").startswith(topic_name(self._settings, "tasks.")):
+            return self._own(letter, kept, facts["topic"])
+        raise _Obstacle("source_unknown", f"Its stage is {stage} and its place {letter.place}. Send the event itself.")
+
+    # -- events
+
+    def _event(self, letter: Letter, record: Outgoing | None, prefix: str) -> Prepared:
+        """An event, to the topic that ingress read it from. A letter of ingress holds the record; one of the engine
+        holds a command that was made of it, so its record is read where it was."""
+        facts = letter.facts
+        topic, partition = facts.get(f"{prefix}topic", ""), int(facts[f"{prefix}partition"])
+        if not topic:
+            raise _Obstacle("source_unknown", "It does not name the topic of its event. Send the event itself.")
+        if is_own(self._settings, topic):
+            raise _Obstacle("topic_reserved", f"The topic {topic} is one of Streamflow's own. Send the event itself.")
+        seen = self._topic(topic)
+        if record is None:
+            record = self._read_again(
+                letter, seen, facts.get(f"{prefix}topic_id", ""), partition, int(facts[f"{prefix}offset"])
+            )
+        if facts.get("event") and not self._as_new:
+            self._require_known(letter, topic, record)
+        return Prepared(letter, topic, partition if partition < seen.partitions else -1, record)
+
+    def _require_known(self, letter: Letter, topic: str, record: Outgoing) -> None:
+        """Raises _Obstacle when a definition that took the event would take its copy for another event."""
+        hours = self._settings.limits.window_hours
+        if self._now_ms - letter.at_ms > hours * _HOUR_MS:
+            raise _Obstacle(
+                "memory_over",
+                f"It is older than the {hours} h for which events are remembered, so who took the event before would "
+                "take it again. Send it with --as-new, if that is right.",
+            )
+        place = "-"  # stands for the id of the topic in the id that an event gets from its place
+        read = Record(topic, 0, 0, self._now_ms, record.key, record.value, record.headers)
+        for found in self._reader(topic).read(read, place)[0]:
+            if found.event.id == f"{place}/0/0":
+                raise _Obstacle(
+                    "event_without_id",
+                    f"The event {found.event.name} has no id, so a copy is a new event to who took it before. Send it "
+                    "with --as-new, if that is right.",
+                )
+
+    def _reader(self, topic: str) -> TopicReader:
+        if topic not in self._readers:
+            specs = [spec for spec in self._specs if topic in spec.topics]
+            self._readers[topic] = TopicReader(enumerate(specs), compile_expression)
+        return self._readers[topic]
+
+    @cached_property
+    def _definitions(self) -> Snapshot:
+        return self._read_definitions()
+
+    @cached_property
+    def _specs(self) -> Sequence[EventSpec]:
+        return self._definitions.catalog().events
+
+    # -- what is Streamflow's own
+
+    def _own(self, letter: Letter, record: Outgoing | None, topic: str) -> Prepared:
+        """A command or a task, to the partition that it was in: its number is in run ids."""
+        partition, offset = int(letter.facts["partition"]), int(letter.facts["offset"])
+        seen = self._topic(topic)
+        if record is None:
+            record = self._read_again(letter, seen, letter.facts.get("topic_id", ""), partition, offset)
+        return Prepared(letter, topic, partition, record)
+
+    def _emitted(self, letter: Letter, record: Outgoing | None) -> Prepared:
+        """An event of a run, to the topic that it is bound to now."""
+        spec = self._definitions.catalog().event(letter.facts.get("event", ""))
+        topic = spec.topics[0] if spec is not None and spec.topics else letter.topic
+        if not topic:
+            raise _Obstacle(
+                "event_unbound", f"The event {letter.facts.get('event')} is bound to no topic. Publish a catalog."
+            )
+        if is_own(self._settings, topic):
+            raise _Obstacle("topic_reserved", f"The topic {topic} is one of Streamflow's own. Publish a catalog.")
+        self._topic(topic)
+        if record is None:
+            raise _Obstacle("record_cut", "The record was too large to be kept whole. Nothing else has it.")
+        return Prepared(letter, topic, -1, record)
+
+    # -- where records are
+
+    def _read_again(self, letter: Letter, topic: ActualTopic, topic_id: str, partition: int, offset: int) -> Outgoing:
+        """The record at its place. Raises _Obstacle when it is not there any more."""
+        place = f"{topic.name}/{partition}/{offset}"
+        gone = _Obstacle("source_gone", f"The record at {place} is no longer kept. Send the event itself again.")
+        if topic_id not in ("", topic.id):
+            raise gone
+        if partition >= topic.partitions:
+            raise gone
+        record = next(records_at(self._settings, topic.name, partition, [offset]), None)
+        if record is None:
+            raise gone
+        digest = letter.facts.get("sha256")
+        cut = digest is not None and topic.name == letter.facts["topic"]
+        if cut and hashlib.sha256(record.value or b"").hexdigest() != digest:
+            raise gone
+        return Outgoing(record.key, record.value, record.headers)
+
+    def _topic(self, name: str) -> ActualTopic:
+        if name not in self._topics:
+            self._topics[name] = self._admin.describe([name]).get(name)
+        found = self._topics[name]
+        if found is None:
+            raise _Obstacle("topic_missing", f"The topic {name} does not exist. Create it.")
+        return found
+
+
+def send_again(settings: Settings, prepared: Iterable[Prepared], why: str = "") -> Iterator[Settlement]:
+    """Sends what is prepared, in order, and notes each letter as replayed once the broker has its record. A letter that
+    was sent and not noted, because this process ended, is open: sent again, it is a duplicate.
+
+    Raises OperationError when a topic does not take a record; what it took before is noted."""
+    sender = _Sender(settings)
+    batch: list[Prepared] = []
+    for one in prepared:
+        if one.record is not None:
+            batch.append(one)
+        if len(batch) >= _BATCH:
+            yield from _send_batch(settings, sender, batch, why)
+            batch = []
+    yield from _send_batch(settings, sender, batch, why)
+
+
+def _send_batch(settings: Settings, sender: _Sender, batch: list[Prepared], why: str) -> Iterator[Settlement]:
+    places = sender.send([(one.topic, one.partition, one.record) for one in batch if one.record is not None])
+    settled = [
+        Settlement(
+            letter=one.letter.id, state="replayed", why=why, topic=one.topic, partition=place[0], offset=place[1]
+        )
+        for one, place in zip(batch, places, strict=True)
+        if place is not None
+    ]
+    yield from settle(settings, settled, sender)
+    if sender.error is not None:
+        raise sender.error
+
+
+def settle(
+    settings: Settings, settlements: Iterable[Settlement], sender: _Sender | None = None
+) -> Iterator[Settlement]:
+    """Notes the ends of letters. Raises OperationError when the broker does not take one."""
+    sender = sender or _Sender(settings)
+    topic, noted = topic_name(settings, DEAD_LETTERS), list(settlements)
+    for begin in range(0, len(noted), _BATCH):
+        batch = noted[begin : begin + _BATCH]
+        places = sender.send([(topic, 0, encode_settlement(one)) for one in batch])
+        yield from (one for one, place in zip(batch, places, strict=True) if place is not None)
+        if None in places and sender.error is not None:
+            raise sender.error
+
+
+class _Sender:
+    """Sends records and waits until the broker has them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._producer = Producer(confluent_producer_config(settings, "replay") | {"message.timeout.ms": 30_000})
+        self.error: OperationError | None = None
+
+    def send(self, records: Sequence[tuple[str, int, Outgoing | DeadLetter]]) -> list[tuple[int, int] | None]:
+        """Where each record is now, as (partition, offset); None for one that was not taken, with the cause in
+        `error`. `partition` -1: that of the key."""
+        places: list[tuple[int, int] | None] = [None] * len(records)
+        for number, (topic, partition, record) in enumerate(records):
+            try:
+                self._producer.produce(
+                    topic,
+                    record.value,
+                    record.key,
+                    partition,
+                    headers=list(record.headers) or None,
+                    on_delivery=self._noting(places, number, topic),
+                )
+            except (KafkaException, BufferError) as error:
+                self.error = OperationError("broker_refused", f"The topic {topic} did not take a record: {error}.")
+                break
+        self._producer.flush(60)
+        if self.error is None and None in places:
+            self.error = OperationError("broker_refused", "The broker took no record in time. Check the broker.")
+        return places
+
+    def _noting(
+        self, places: list[tuple[int, int] | None], number: int, topic: str
+    ) -> Callable[[KafkaError | None, Message], None]:
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                places[number] = message.partition() or 0, message.offset() or 0
+            else:
+                self.error = self.error or OperationError(
+                    "broker_refused",
+                    f"The topic {topic} did not take a record: {error.str()}. Check its limits and your rights.",
+                )
+
+        return delivered
+
+
+def select(
+    letters: Sequence[Letter],
+    numbers: Sequence[int] = (),
+    *,
+    reason: str | None = None,
+    topic: str | None = None,
+    definition: str | None = None,
+    since_ms: int | None = None,
+    limit: int | None = None,
+) -> list[Letter]:
+    """The letters of these numbers; without numbers the open ones that the filters fit, oldest first, `limit` at most.
+
+    Raises Rejected: `letter_unknown`, or `selection_missing` when nothing is asked for."""
+    if numbers:
+        known = {letter.number: letter for letter in letters}
+        if missing := [str(number) for number in numbers if number not in known]:
+            text = f"There is no dead letter {', '.join(missing)}. `streamflow dead-letters list` shows all."
+            raise Rejected("letter_unknown", text)
+        return [known[number] for number in dict.fromkeys(numbers)]
+    if (reason, topic, definition, since_ms) == (None,) * 4:
+        text = "Neither letters nor a filter are named. Give numbers, or --reason, --topic, --definition or --since."
+        raise Rejected("selection_missing", text)
+    found = [
+        letter
+        for letter in letters
+        if letter.state == OPEN
+        and reason in (None, letter.reason)
+        and topic in (None, letter.topic)
+        and definition in (None, letter.facts.get("definition"))
+        and (since_ms is None or letter.at_ms >= since_ms)
+    ]
+    return found[:limit]
