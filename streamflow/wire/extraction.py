@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-import jsonschema_rs
-
 from streamflow.definition.catalog import EventSpec, Location
 from streamflow.definition.plan import Compiled, ExpressionError
+from streamflow.definition.validation import compiled
 from streamflow.engine.commands import Event
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Decoded, Record
@@ -148,7 +147,7 @@ class _Rule:
         self._time = _location(spec.time) if spec.time else None
         self._source = spec.source or ""
         self._key = _location(spec.key) if spec.key else _record_key
-        self._validator = jsonschema_rs.validator_for(spec.schema_, retriever=_no_retrieval) if spec.schema_ else None
+        self._validator = compiled(spec.schema_) if spec.schema_ else None
 
     @property
     def spec(self) -> int:
@@ -323,7 +322,3 @@ def epoch_ms(value: Any) -> int:
             "something else; correct the record"
         )
         raise DecodeError("bad_time", text) from error
-
-
-def _no_retrieval(uri: str) -> Any:
-    raise ValueError(f"expected a schema that stands alone but it refers to {uri}; copy that part into the schema")
