@@ -47,6 +47,7 @@ NOUNS: tuple[Noun, ...] = (
         "streamflow.cli.definitions",
         "What authors wrote: check, simulate, publish, list, show, diff, retire, diagram, import.",
     ),
+    Noun("catalog", "streamflow.cli.catalog", "Catalogs of events from other people's schemas: import."),
     Noun(
         "operations", "streamflow.cli.operations", "What may be called, who does it, and plugins: list, register, test."
     ),

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from streamflow.definition.catalog_schemas import SharedSchemas
 from streamflow.definition.model import (
     Duration,
     ErrorCode,
@@ -29,6 +30,7 @@ from streamflow.definition.model import (
 # as Kafka has it, where `.` and `..` are no names of topics
 TOPIC = r"^([A-Za-z0-9_-]|[A-Za-z0-9_-][A-Za-z0-9._-]|\.[A-Za-z0-9_-]|[A-Za-z0-9._-]{3,249})$"
 Topic = Annotated[str, StringConstraints(pattern=TOPIC)]
+SchemaName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,199}$")]
 Path = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]  # dotted, into the payload: `order.id`
 
 
@@ -188,6 +190,20 @@ class Catalog(Part):
 
 
 class CatalogFile(Catalog):
-    """A catalog as authors write it: every event with its topics."""
+    """A catalog as authors write it: every event with its topics. `schemas` holds what several JSON Schemas of the file
+    share, by name: they refer to it by `$ref: "#/schemas/<name>"`."""
 
     events: Sequence[CatalogEvent] = Field(default_factory=list)
+    schemas: dict[SchemaName, dict[str, Any]] = Field(default_factory=dict)
+
+    def complete(self) -> CatalogFile:
+        """The same catalog with schemas that stand alone, and without `schemas`."""
+        if not self.schemas:
+            return self
+        shared = SharedSchemas(self.schemas)
+        events = [spec.model_copy(update={"schema_": shared.complete(spec.schema_)}) for spec in self.events]
+        operations = [
+            spec.model_copy(update={"input": shared.complete(spec.input), "output": shared.complete(spec.output)})
+            for spec in self.operations
+        ]
+        return self.model_copy(update={"events": events, "operations": operations, "schemas": {}})

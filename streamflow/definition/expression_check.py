@@ -4,7 +4,7 @@ plan order."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
@@ -20,6 +20,7 @@ from streamflow.definition.fields_check import Found, Receiver, field_problems, 
 from streamflow.definition.graph import Graph, kind_of
 from streamflow.definition.model import Call, ChildRun, Definition, Each, Emit, Step
 from streamflow.definition.read_schemas import CLOUDEVENT, ERROR, RUN
+from streamflow.definition.schema_shape import shape_of
 from streamflow.definition.schema_types import (
     ANYTHING,
     TEXT,
@@ -70,6 +71,7 @@ class ExpressionCheck:
     problems: list[Problem] = field(default_factory=list)
     outputs: dict[str, Kind] = field(default_factory=dict)
     output_schemas: dict[str, Schema] = field(default_factory=dict)
+    event_schemas: dict[str, Schema] = field(default_factory=dict)
 
     def run(self) -> list[Problem]:
         """All problems of all expressions."""
@@ -121,8 +123,10 @@ class ExpressionCheck:
         return common(known) if known else ANYTHING
 
     def _schema(self, event: str) -> Schema:
-        spec = self.catalog.event(event)
-        return _valid(spec.schema_) if spec is not None else ANYTHING
+        if event not in self.event_schemas:
+            spec = self.catalog.event(event)
+            self.event_schemas[event] = _valid(spec.schema_) if spec is not None else ANYTHING
+        return self.event_schemas[event]
 
     def _step(self, step: Step, at: str, scope: Scope) -> None:
         condition = self._check(step.if_, at + "/if", scope, CONDITION)
@@ -213,9 +217,7 @@ class ExpressionCheck:
         if found is not None:
             kind = self.types.element(found[0])
             read = read_schema(found[1].expr, scope)
-            items = read[0].get("items") if read is not None else None
-            if read is not None and isinstance(items, Mapping):
-                schema = {**items, **{name: part for name, part in read[1].items() if name in ("$defs", "definitions")}}
+            schema = read.get("items", ANYTHING) if read is not None else ANYTHING
         kinds = {**scope.kinds, "item": kind, "index": self.types.kind(WHOLE)}
         return replace(scope, kinds=kinds, schemas={**scope.schemas, "item": schema, "index": WHOLE})
 
@@ -334,5 +336,5 @@ def _raw(source: str) -> Tree:
 
 
 def _valid(schema: Schema) -> Schema:
-    """`schema`, or anything where it is no JSON Schema, which is reported elsewhere."""
-    return schema if schema_fault(schema) is None else ANYTHING
+    """What `schema` tells; anything where it is no JSON Schema, which is reported elsewhere."""
+    return shape_of(schema) if schema_fault(schema) is None else ANYTHING

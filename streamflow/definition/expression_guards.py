@@ -92,11 +92,10 @@ def _missing(tree: Tree, found: NodeSchemas) -> Iterator[str]:
             of, field = node.select_expr.operand, node.select_expr.field
         elif kind == "call_expr" and node.call_expr.function == "_[_]":
             of, field = node.call_expr.args[0], constant_text(node.call_expr.args[1])
-        typed = found.known.get(of.id) if field is not None else None
-        if typed is None or "required" not in typed[0] or _is_optional(of):
+        shape = found.known.get(of.id) if field is not None else None
+        if shape is None or "required" not in shape or _is_optional(of):
             continue
-        declared = typed[0].get("properties")
-        if isinstance(declared, Mapping) and field in declared and field not in typed[0]["required"]:
+        if field in shape.get("properties", ()) and field not in shape["required"]:
             yield _path(node) or str(field)
 
 
@@ -115,9 +114,9 @@ def _null(tree: Tree, found: NodeSchemas, result: str) -> Iterator[str]:
         elif kind == "comprehension_expr":
             operands.append(node.comprehension_expr.iter_range)
     for operand in operands:
-        typed = found.known.get(operand.id)
+        shape = found.known.get(operand.id)
         path = _path(operand)
-        if path and typed is not None and may_be_null(typed[0]) and not _is_optional(operand):
+        if path and shape is not None and may_be_null(shape) and not _is_optional(operand):
             yield path
 
 

@@ -10,32 +10,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from streamflow.definition.expression_tree import constant_text, node_kind
-from streamflow.definition.json_schema import Schema, json_types, resolve
+from streamflow.definition.json_schema import Schema, json_types
+from streamflow.definition.schema_shape import Shape, shape_of
 
-Typed = tuple[Schema, Schema]  # a resolved schema, and the one that its references point into
 _SAME_ITEMS = frozenset({"sort", "reverse", "slice", "distinct", "@sortByAssociatedKeys"})
 _OF_TARGET = frozenset({"orValue", "or", "value"})
 
 
 class NodeSchemas:
-    """The schemas by the id of a node, in `known`. `result`: that of what the whole expression gives; None when it is
+    """The shapes by the id of a node, in `known`. `result`: that of what the whole expression gives; None when it is
     not known."""
 
     def __init__(self, root: Any, schemas: Mapping[str, Schema]) -> None:
-        self.known: dict[int, Typed] = {}
-        self.result = self._walk(root, {name: (resolve(schema, schema), schema) for name, schema in schemas.items()})
+        self.known: dict[int, Shape] = {}
+        self.result = self._walk(root, {name: shape_of(schema) for name, schema in schemas.items()})
 
     def integers(self) -> frozenset[int]:
         """The ids of the nodes that read whole numbers, or lists of them."""
-        return frozenset(id_ for id_, typed in self.known.items() if _is_whole(*typed))
+        return frozenset(id_ for id_, shape in self.known.items() if _is_whole(shape))
 
-    def _walk(self, node: Any, known: Mapping[str, Typed]) -> Typed | None:
+    def _walk(self, node: Any, known: Mapping[str, Shape]) -> Shape | None:
         found = self._read(node, known)
         if found is not None:
             self.known[node.id] = found
         return found
 
-    def _read(self, node: Any, known: Mapping[str, Typed]) -> Typed | None:
+    def _read(self, node: Any, known: Mapping[str, Shape]) -> Shape | None:
         kind = node_kind(node)
         if kind == "ident_expr":
             return known.get(node.ident_expr.name)
@@ -55,7 +55,7 @@ class NodeSchemas:
                 self._walk(entry.value, known)
         return None
 
-    def _call(self, part: Any, known: Mapping[str, Typed]) -> Typed | None:
+    def _call(self, part: Any, known: Mapping[str, Shape]) -> Shape | None:
         target = self._walk(part.target, known) if part.HasField("target") else None
         arguments = [self._walk(argument, known) for argument in part.args]
         if part.function in _SAME_ITEMS or part.function in _OF_TARGET:
@@ -65,10 +65,10 @@ class NodeSchemas:
             return _field(arguments[0], field) if field is not None else _item(arguments[0])
         return None
 
-    def _fold(self, part: Any, known: Mapping[str, Typed]) -> Typed | None:
+    def _fold(self, part: Any, known: Mapping[str, Shape]) -> Shape | None:
         over = self._walk(part.iter_range, known)
         start = self._walk(part.accu_init, known)
-        inside = {name: typed for name, typed in known.items() if name not in (part.iter_var, part.iter_var2)}
+        inside = {name: shape for name, shape in known.items() if name not in (part.iter_var, part.iter_var2)}
         inside.pop(part.accu_var, None)
         if node_kind(part.iter_range) == "list_expr" and not part.iter_range.list_expr.elements:
             if start is not None:
@@ -83,8 +83,8 @@ class NodeSchemas:
             return None
         if node_kind(element) == "ident_expr" and element.ident_expr.name == (part.iter_var2 or part.iter_var):
             return over
-        typed = self._read(element, inside)
-        return ({"type": "array", "items": typed[0]}, typed[1]) if typed is not None else None
+        shape = self._read(element, inside)
+        return Shape(type=["array"], items=shape) if shape is not None else None
 
 
 def _element(part: Any) -> Any:
@@ -97,27 +97,16 @@ def _element(part: Any) -> Any:
     return step.call_expr.args[1].list_expr.elements[0]
 
 
-def _field(of: Typed | None, field: str) -> Typed | None:
-    properties = of[0].get("properties") if of is not None else None
-    part = properties.get(field) if isinstance(properties, Mapping) else None
-    return _within(part, of)
+def _field(of: Shape | None, field: str) -> Shape | None:
+    return of.get("properties", {}).get(field) if of is not None else None
 
 
-def _item(of: Typed | None) -> Typed | None:
-    if of is None or "array" not in json_types(of[0]) or "prefixItems" in of[0]:
-        return None
-    return _within(of[0].get("items"), of)
+def _item(of: Shape | None) -> Shape | None:
+    return of.get("items") if of is not None and "array" in json_types(of) else None
 
 
-def _within(part: Any, of: Typed | None) -> Typed | None:
-    if of is None or not isinstance(part, Mapping):
-        return None
-    root = part if "$defs" in part or "definitions" in part else of[1]
-    return resolve(part, root), root
-
-
-def _is_whole(schema: Schema, root: Schema) -> bool:
-    types = json_types(schema) - {"null"}
-    if types == {"array"} and isinstance(schema.get("items"), Mapping):
-        return json_types(resolve(schema["items"], root)) == {"integer"}
-    return types == {"integer"}
+def _is_whole(shape: Shape) -> bool:
+    types = json_types(shape) - {"null"}
+    return (
+        json_types(shape["items"]) == {"integer"} if types == {"array"} and "items" in shape else types == {"integer"}
+    )

@@ -10,7 +10,8 @@ from cel_expr_python import cel
 
 from streamflow.definition import model
 from streamflow.definition.expression_tree import Tree, constant_text
-from streamflow.definition.schema_types import Schema, Types, json_types, resolve
+from streamflow.definition.schema_shape import shape_of
+from streamflow.definition.schema_types import Schema, Types, json_types
 from streamflow.definition.scope import Scope, type_read
 from streamflow.definition.syntax import nearest
 from streamflow.errors import Problem
@@ -53,12 +54,10 @@ def field_problems(
     receiver: Receiver, values: Sequence[model.Mapping], found: Sequence[Found | None], scope: Scope, types: Types
 ) -> Iterator[Problem]:
     """What is wrong with `values`, whose expressions gave `found` (None: that is reported already)."""
-    root = receiver.schema
-    schema = resolve(root, root)
-    declared = schema.get("properties")
-    properties: Mapping[str, Any] = declared if isinstance(declared, Mapping) else {}
-    closed = schema.get("additionalProperties") is False
-    open_ = not closed and ("additionalProperties" in schema or "patternProperties" in schema or not receiver.strict)
+    schema = shape_of(receiver.schema)
+    properties: Mapping[str, Any] = schema.get("properties", {})
+    closed = schema.get("additionalProperties") is False and not schema.get("open")
+    open_ = not closed and ("additionalProperties" in schema or bool(schema.get("open")) or not receiver.strict)
     missing, unknown, _ = receiver.codes
     for index, value in enumerate(values):
         result = found[index]
@@ -68,7 +67,7 @@ def field_problems(
                     receiver,
                     value.name,
                     f"{receiver.at}/{index}/expr",
-                    resolve(properties[value.name], root),
+                    properties[value.name],
                     result,
                     scope,
                     types,

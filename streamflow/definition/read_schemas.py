@@ -9,6 +9,7 @@ from streamflow.definition.catalog import Catalog
 from streamflow.definition.expression import Expression, compile_expression
 from streamflow.definition.json_schema import ANYTHING, TEXT, WHOLE, Schema, common
 from streamflow.definition.model import Definition, Step
+from streamflow.definition.schema_shape import shape_of
 
 RUN: Schema = {
     "type": "object",
@@ -33,7 +34,7 @@ class ReadSchemas:
         """What the steps of `definition` read: `trigger`, `steps`, `errors` and `run`."""
         started = [_event(catalog, trigger.event) for trigger in definition.on]
         if definition.input is not None:
-            started.append(definition.input)
+            started.append(shape_of(definition.input))
         steps = {step.id: _output(step, catalog) for step in definition.steps}
         errors = dict.fromkeys(steps, ERROR)
         schemas: dict[str, Schema] = {
@@ -50,12 +51,8 @@ class ReadSchemas:
 
     def with_item(self, items: Expression) -> ReadSchemas:
         """The same where `item` is an item of what `items` gives."""
-        schema, root = items.schema or (ANYTHING, ANYTHING)
-        item = schema.get("items")
-        if not isinstance(item, Mapping):
-            return self
-        pointed = {name: root[name] for name in ("$defs", "definitions") if name in root}
-        return ReadSchemas({**self._schemas, "item": {**pointed, **item}}, self._catalog)
+        item = items.schema.get("items") if items.schema is not None else None
+        return self if item is None else ReadSchemas({**self._schemas, "item": item}, self._catalog)
 
     def compile(self, source: str) -> Expression:
         """`source` compiled. Raises DefinitionError."""
@@ -64,7 +61,7 @@ class ReadSchemas:
 
 def _event(catalog: Catalog, name: str) -> Schema:
     spec = catalog.event(name)
-    return spec.schema_ if spec is not None else ANYTHING
+    return shape_of(spec.schema_) if spec is not None else ANYTHING
 
 
 def _output(step: Step, catalog: Catalog) -> Schema:
@@ -73,11 +70,11 @@ def _output(step: Step, catalog: Catalog) -> Schema:
         data = common(_events(catalog, (clause.event for clause in step.wait.events)))
         return _object({"event": TEXT, "id": TEXT, "time_ms": WHOLE, "data": data})
     if step.approval is not None:
-        return _object({"decision": TEXT, "by": TEXT, "data": step.approval.form or ANYTHING})
+        return _object({"decision": TEXT, "by": TEXT, "data": shape_of(step.approval.form or ANYTHING)})
     if step.call is None:
         return ANYTHING
     spec = catalog.operation(step.call.operation)
-    output = spec.output if spec is not None else ANYTHING
+    output = shape_of(spec.output if spec is not None else ANYTHING)
     return output if step.each is None else {"type": "array", "items": output}
 
 

@@ -46,7 +46,7 @@ def _starts(definition: Definition) -> Iterator[Problem]:
         yield Problem(
             "SF235",
             "/input",
-            f"the input is no JSON Schema: {reason}.",
+            f"the input cannot be used: {reason}.",
             "Write one such as {type: object, properties: {id: {type: string}}}.",
         )
     if definition.output is None:
@@ -115,7 +115,7 @@ def _events(definition: Definition, catalog: Catalog, is_own: Callable[[str], bo
         reason = schema_fault(spec.schema_) if spec is not None else None
         if reason is not None:
             yield Problem(
-                "SF202", at, f"the schema of the event `{name}` is no JSON Schema: {reason}.", "Correct the catalog."
+                "SF202", at, f"the schema of the event `{name}` cannot be used: {reason}.", "Correct the catalog."
             )
 
 
@@ -162,7 +162,7 @@ def _operations(calls: list[tuple[Call, str]], catalog: Catalog) -> Iterator[Pro
             if reason is not None:
                 fix = "Whoever offers the operation has to correct it."
                 yield Problem(
-                    "SF205", at, f"the {what} schema of the operation `{name}` is no JSON Schema: {reason}.", fix
+                    "SF205", at, f"the {what} schema of the operation `{name}` cannot be used: {reason}.", fix
                 )
 
 

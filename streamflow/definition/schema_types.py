@@ -17,23 +17,15 @@ from cel_expr_python import cel
 from google.protobuf import descriptor_pb2, struct_pb2, wrappers_pb2
 
 from streamflow.definition.expression_environment import DECIMAL, environment, pool
-from streamflow.definition.json_schema import (
-    ANYTHING,
-    TEXT,
-    WHOLE,
-    Schema,
-    common,
-    json_types,
-    resolve,
-    schema_fault,
-)
+from streamflow.definition.json_schema import ANYTHING, TEXT, WHOLE, Schema, common, json_types
+from streamflow.definition.schema_shape import Shape, shape_of
+from streamflow.definition.validation import schema_fault
 
-__all__ = ["ANYTHING", "TEXT", "WHOLE", "Kind", "Schema", "Types", "common", "json_types", "resolve", "schema_fault"]
+__all__ = ["ANYTHING", "TEXT", "WHOLE", "Kind", "Schema", "Types", "common", "json_types", "schema_fault"]
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYWORDS = frozenset({"in", "true", "false", "null"})
-_DEPTH = 12  # levels of objects that are typed; what lies deeper, or inside itself, is dyn
 _MESSAGES = 2000  # objects that are typed in one check; no schema may make it slow
 
 
@@ -73,11 +65,15 @@ class Types:
             module.DESCRIPTOR.CopyToProto(known)
             self.pool.Add(known)
         self.properties: dict[str, tuple[str, ...]] = {}  # message name -> the property names of its object
-        self._files: dict[str, str] = {}
+        self._kinds: dict[int, tuple[Shape, Kind]] = {}  # by the id of a shape, which is kept here
 
     def kind(self, schema: Schema) -> Kind:
         """The field type for values that follow `schema`."""
-        return self._kind(schema, schema, ())
+        shape = shape_of(schema)
+        known = self._kinds.get(id(shape))
+        if known is None:
+            known = self._kinds[id(shape)] = (shape, self._kind(shape))
+        return known[1]
 
     def message(self, fields: Iterable[tuple[str, Kind]]) -> Kind:
         """A new message type with `fields` by property name."""
@@ -144,35 +140,20 @@ class Types:
         declared = {name: cel.Type.TIMESTAMP if name == "now" else _variable(kind) for name, kind in variables.items()}
         return environment(self.pool, declared)
 
-    def _kind(self, schema: Any, root: Schema, within: tuple[Any, ...]) -> Kind:
-        reference = schema.get("$ref") if isinstance(schema, Mapping) else None
-        if len(within) > _DEPTH or len(self.properties) > _MESSAGES or (reference is not None and reference in within):
-            return _DYN
-        within = (*within, reference)
-        schema = resolve(schema, root)
-        types = json_types(schema)
-        if any(key in schema for key in ("oneOf", "anyOf")):
-            return _DYN
-        single = next(iter(types - {"null"})) if len(types - {"null"}) == 1 else ""
+    def _kind(self, shape: Shape) -> Kind:
+        types = json_types(shape)
         nullable = "null" in types
+        single = next(iter(types - {"null"})) if len(types - {"null"}) == 1 else ""
         if single in _SCALARS:
             return Kind(message=f"google.protobuf.{_NULLABLE[single]}") if nullable else _SCALARS[single]
         if single == "object":
-            properties = schema.get("properties")
-            if not isinstance(properties, Mapping) or not properties or _has_others(schema):
-                return _OBJECT if not nullable else _DYN
-            return self.message((name, self._kind(part, root, within)) for name, part in properties.items())
+            properties = shape.get("properties")
+            if properties and not shape.get("open") and len(self.properties) < _MESSAGES:
+                return self.message([(name, self.kind(part)) for name, part in properties.items()])
+            return _OBJECT if not nullable else _DYN
         if single == "array" and not nullable:
-            if "items" not in schema or "prefixItems" in schema or not isinstance(schema["items"], Mapping):
-                return _LIST
-            return list_of(self._kind(schema["items"], root, within))
+            return list_of(self.kind(shape["items"])) if "items" in shape else _LIST
         return _DYN
-
-
-def _has_others(schema: Schema) -> bool:
-    """Whether an object has properties beside the declared ones, of a type that the schema tells."""
-    more = schema.get("additionalProperties")
-    return bool(schema.get("patternProperties")) or (isinstance(more, Mapping) and bool(more))
 
 
 def _variable(kind: Kind) -> cel.Type:
@@ -205,7 +186,17 @@ _TOKENS = re.compile(
       | (?P<other>.)""",
     re.X,
 )
-_SIMPLE = re.compile(r"""(["'])([^"'\\\n]*)\1""")
+_NAME = re.compile(r"""(["'])((?:\\.|(?!\1)[^\\\n])*)\1""")
+_ESCAPE = re.compile(r"""\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))""")
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+
+
+def _unescaped(text: str) -> str:
+    """What the inside of a text literal says; octal escapes are left as they are."""
+    return _ESCAPE.sub(
+        lambda found: _ESCAPED.get(found[4], found[4]) if found[4] else chr(int(found[1] or found[2] or found[3], 16)),
+        text,
+    )
 
 
 def with_fields(source: str) -> str:
@@ -223,12 +214,12 @@ def with_fields(source: str) -> str:
         optional = bool(ahead) and tokens[ahead[0]][1] == "?"
         ahead = ahead[1:] if optional else ahead[:2]
         literal = (
-            _SIMPLE.fullmatch(tokens[ahead[0]][1])
+            _NAME.fullmatch(tokens[ahead[0]][1])
             if group == "other" and text == "[" and operand and len(ahead) == 2
             else None
         )
         if literal is not None and tokens[ahead[1]][1] == "]":
-            replaced = (".?" if optional else ".") + field_name(literal[2])
+            replaced = (".?" if optional else ".") + field_name(_unescaped(literal[2]))
             written.append(replaced.ljust(sum(len(token[1]) for token in tokens[at : ahead[1] + 1])))
             at = ahead[1] + 1
             operand = True

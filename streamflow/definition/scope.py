@@ -12,7 +12,8 @@ from streamflow.definition.expression_guards import NOTHING_ASKED, Asked
 from streamflow.definition.expression_tree import Tree
 from streamflow.definition.graph import Graph, kind_of
 from streamflow.definition.plan import NO_OUTCOME
-from streamflow.definition.schema_types import Kind, Schema, json_types, resolve
+from streamflow.definition.schema_shape import Shape, shape_of
+from streamflow.definition.schema_types import Kind, Schema, json_types
 from streamflow.definition.steps.registry import OUTSIDE
 from streamflow.errors import Problem
 
@@ -102,31 +103,25 @@ def uncertain(tree: Tree, scope: Scope) -> Iterator[Problem]:
         )
 
 
-def read_schema(node: Any, scope: Scope) -> tuple[Schema, Schema] | None:
-    """The schema of what `node` reads by fields and indexes, with the schema that its references point into; None if
-    not known."""
+def read_schema(node: Any, scope: Scope) -> Shape | None:
+    """The shape of what `node` reads by fields and indexes; None if not known."""
     kind = node.WhichOneof("kind")
     if kind == "ident_expr":
         schema = scope.schemas.get(node.ident_expr.name)
-        return (resolve(schema, schema), schema) if schema is not None else None
+        return shape_of(schema) if schema is not None else None
     if kind == "select_expr":
         found = read_schema(node.select_expr.operand, scope)
-        part = found[0].get("properties", {}).get(property_name(node.select_expr.field)) if found is not None else None
-    elif kind == "call_expr" and node.call_expr.function == "_[_]":
+        return found.get("properties", {}).get(property_name(node.select_expr.field)) if found is not None else None
+    if kind == "call_expr" and node.call_expr.function == "_[_]":
         found = read_schema(node.call_expr.args[0], scope)
-        part = found[0].get("items") if found is not None else None
-    else:
-        return None
-    if found is None or not isinstance(part, Mapping):
-        return None
-    root = part if "$defs" in part or "definitions" in part else found[1]
-    return resolve(part, root), root
+        return found.get("items") if found is not None else None
+    return None
 
 
 def type_read(node: Any, scope: Scope) -> str:
     """The one JSON type that the schema of what `node` reads allows, or empty."""
     found = read_schema(node, scope)
-    types = json_types(found[0]) if found is not None else frozenset[str]()
+    types = json_types(found) if found is not None else frozenset[str]()
     return next(iter(types)) if len(types) == 1 else ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,7 +61,7 @@ def parse_definition(text: str) -> Definition:
 
 def parse_catalog(text: str) -> Catalog:
     """The catalog that `text` (YAML 1.2 or JSON) holds. Raises DefinitionError with every problem of its shape."""
-    return parse_as(CatalogFile, text)
+    return parse_as(CatalogFile, text).complete()
 
 
 def parse_as(kind: type[_Model], text: str) -> _Model:
@@ -101,7 +102,9 @@ def load_text(text: str) -> Any:
     reader.Constructor = _Constructor
     reader.version = "1.2"
     try:
-        value = reader.load(text)
+        value = _as_json(text)
+        if value is None:
+            value = reader.load(text)
     except DuplicateKeyError as error:
         key = re.search(r'duplicate key "([^"]*)"', str(error.problem))
         _refuse(
@@ -124,6 +127,28 @@ def load_text(text: str) -> Any:
     if problems:
         raise DefinitionError(problems)
     return value
+
+
+def _as_json(text: str) -> Any:
+    """The value of a text that is strict JSON, which is read a hundred times as fast as YAML; None for others, and for
+    those in which a fault has to be told."""
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key that is written twice")
+    return found
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
 
 
 def _look_through(value: Any, path: tuple[str | int, ...], problems: list[Problem], left: list[int]) -> None:

@@ -1,23 +1,65 @@
-"""Values against a JSON Schema while a run goes on: what a child run is given, and the data of an emitted event.
+"""Values against a JSON Schema: the one place at which schemas are compiled, for every door at which values come.
+
+Nothing is ever fetched: a schema that refers to what is not in it cannot be used. `format` is checked in every draft,
+also in those that leave it to the reader (2019-09 and 2020-12); a format that is not known says nothing. `nullable:
+true` beside one `type` allows null, as in OpenAPI 3.0.
 
 `check` finds what types alone can tell. What it cannot know (a value of unknown type, `enum`, `minimum`, a field that
-is missing deep inside) is looked at here, by a validator that is compiled once for each plan. The answer depends on
-schema and value alone.
+is missing deep inside) is looked at while a run goes on, by a validator that is compiled once for each plan. The answer
+depends on schema and value alone.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import jsonschema_rs
 
+from streamflow.definition.schema_document import rewritten
+
 _POINTER_CHARS = 200  # of a place in the data, which may have names of any length
+_MESSAGE_CHARS = 300
+_DIALECT = re.compile(r"https?://json-schema\.org/(draft-0[467]|draft/2019-09|draft/2020-12)/schema#?")
+_ABSENT = re.compile(r"Resource '(.*?)' is not present")  # what the engine says of a reference that leads out
 
 
-def no_retrieval(uri: str) -> NoReturn:
-    """The author of a schema must not make those who use it fetch things."""
-    raise LookupError("schemas of other places are not fetched")
+class SchemaFault(ValueError):
+    """A schema that cannot be used; the text says why, and what to do."""
+
+
+def compiled(schema: Mapping[str, Any]) -> Any:
+    """The validator of `schema`, with `is_valid` and `iter_errors`. Raises SchemaFault."""
+    dialect = schema.get("$schema", "")
+    if isinstance(dialect, str) and dialect and not _DIALECT.fullmatch(dialect):
+        raise SchemaFault(
+            f"its `$schema` names a dialect that is not known, {_short(dialect)}; name one of the drafts 4 to 2020-12, "
+            "or leave `$schema` out"
+        )
+    elsewhere: list[str] = []
+
+    def no_retrieval(uri: str) -> NoReturn:
+        elsewhere.append(uri)
+        raise LookupError("schemas of other places are not fetched")
+
+    try:
+        return jsonschema_rs.validator_for(rewritten(schema, _with_null), validate_formats=True, retriever=no_retrieval)
+    except jsonschema_rs.ValidationError as error:
+        if elsewhere:
+            raise SchemaFault(_elsewhere(elsewhere[0])) from None
+        raise SchemaFault(_reason(error)) from None
+    except (ValueError, TypeError, RecursionError, jsonschema_rs.ReferencingError) as error:
+        raise SchemaFault(_elsewhere(elsewhere[0]) if elsewhere else _short(str(error))) from None
+
+
+def schema_fault(schema: Mapping[str, Any]) -> str | None:
+    """Why `schema` cannot be used, without a full stop; None when it can."""
+    try:
+        compiled(schema)
+    except SchemaFault as fault:
+        return str(fault)
+    return None
 
 
 class Validator:
@@ -26,8 +68,8 @@ class Validator:
     __slots__ = ("_validator",)
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        """Raises ValueError if `schema` is no JSON Schema, which checked definitions never have."""
-        self._validator = jsonschema_rs.validator_for(dict(schema), retriever=no_retrieval)
+        """Raises SchemaFault, which checked definitions never do."""
+        self._validator = compiled(schema)
 
     def fault(self, value: Any) -> str | None:
         """The place at which `value` does not fit, as a JSON pointer (empty: the whole), or None when it fits. Of
@@ -49,5 +91,36 @@ def validator(schema: Mapping[str, Any]) -> Validator | None:
     return Validator(schema) if schema else None
 
 
+def _elsewhere(uri: str) -> str:
+    return (
+        f"it refers to {_short(uri)}, and schemas of other places are not fetched; copy that schema into `$defs`, "
+        "with the `$id` that the reference names"
+    )
+
+
+def _reason(error: Any) -> str:
+    place = "".join(f"/{_escaped(part)}" for part in error.instance_path)
+    message = str(error.message)
+    if (found := _ABSENT.match(message)) is not None:
+        return _elsewhere(found[1])
+    if message.startswith("Pointer "):
+        place = message.removeprefix("Pointer ").removesuffix(" does not exist")
+        return _short(f"a reference leads to {place}, which is not there")
+    return _short(f"{message} at {place}" if place else message)
+
+
+def _short(text: str) -> str:
+    return (text.splitlines() or [""])[0].rstrip(".")[:_MESSAGE_CHARS]
+
+
 def _escaped(part: str | int) -> str:
     return str(part).replace("~", "~0").replace("/", "~1")
+
+
+def _with_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema where `nullable` is written in the words of JSON Schema."""
+    if schema.get("nullable") is not True or not isinstance(schema.get("type"), str):
+        return schema
+    values = schema.get("enum")
+    nullable = {"enum": [*values, None]} if isinstance(values, list) and None not in values else {}
+    return {**schema, "type": sorted({schema["type"], "null"}), **nullable}

@@ -4,31 +4,25 @@ elsewhere."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import jsonschema_rs
+
+from streamflow.definition.validation import compiled, schema_fault
 
 
 def unusable(schema: Mapping[str, Any]) -> str | None:
     """Why `schema` cannot be used, or None."""
-    try:
-        jsonschema_rs.validator_for(dict(schema), retriever=_no_retrieval)
-    except (jsonschema_rs.ValidationError, ValueError) as error:
-        return str(error).splitlines()[0][:300]
-    return None
+    return schema_fault(schema)
 
 
 def first_fault(value: Any, schema: Mapping[str, Any]) -> jsonschema_rs.ValidationError | None:
     """The first way in which `value` breaks `schema`; None when it fits. Raises ValueError when the schema cannot be
     used."""
-    return next(iter(jsonschema_rs.validator_for(dict(schema), retriever=_no_retrieval).iter_errors(value)), None)
+    return next(iter(compiled(schema).iter_errors(value)), None)
 
 
 def misfit(value: Any, schema: Mapping[str, Any]) -> str | None:
     """Where `value` breaks `schema`, and how; None when it fits. Raises ValueError when the schema cannot be used."""
     wrong = first_fault(value, schema)
     return None if wrong is None else f"{'/'.join(map(str, wrong.instance_path)) or 'the whole'}: {wrong.message}"[:300]
-
-
-def _no_retrieval(uri: str) -> NoReturn:
-    raise LookupError(f"schemas are not fetched from elsewhere: {uri}")

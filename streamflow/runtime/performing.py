@@ -7,12 +7,12 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import jsonschema_rs
 import msgspec
 
 from streamflow.definition.catalog import OperationSpec
+from streamflow.definition.validation import SchemaFault, compiled
 from streamflow.engine.commands import CompleteAttempt, FailAttempt, SuspendAttempt
 from streamflow.engine.depth import deeper, may_be_deeper
 from streamflow.engine.tasks import Task
@@ -223,14 +223,10 @@ def _compiled(name: str, schema: Any) -> Any:
     if not schema:
         return None
     try:
-        return jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
-    except (jsonschema_rs.ValidationError, ValueError) as error:
-        text = f"The schemas of {name} cannot be used ({type(error).__name__}). Correct the operation."
+        return compiled(schema)
+    except SchemaFault as error:
+        text = f"A schema of {name} cannot be used: {error}. Correct the operation."
         raise OperationError("operation_failed", text) from error
-
-
-def _no_retrieval(uri: str) -> NoReturn:
-    raise LookupError(f"schemas are not fetched from elsewhere: {uri}")
 
 
 def _check(validator: Any, value: Any, code: str, what: str) -> None:

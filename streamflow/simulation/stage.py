@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jsonschema_rs
-
 from streamflow.definition.catalog import Catalog, ChildSpec, OperationSpec
 from streamflow.definition.content import operation_names
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.graph import Graph, outcomes_of
 from streamflow.definition.model import Definition
+from streamflow.definition.validation import compiled
 from streamflow.engine import transitions as t
 from streamflow.engine.tasks import Task
 from streamflow.engine.transitions import Transition
@@ -229,7 +228,7 @@ class _Stage:
         return runs[0]
 
     def _fits(self, schema: Mapping[str, Any] | None, value: Any, what: str) -> None:
-        wrong = next(iter(jsonschema_rs.validator_for(dict(schema)).iter_errors(value)), None) if schema else None
+        wrong = next(iter(compiled(schema).iter_errors(value)), None) if schema else None
         if wrong is not None:
             raise _Wrong(f"{what} does not fit its schema: /{'/'.join(map(str, wrong.instance_path))}: {wrong.message}")
 
@@ -237,7 +236,7 @@ class _Stage:
 
     def _answered(self, input: Any, task: Task) -> Any:
         spec = self._specs.get(task.operation)
-        if spec is not None and spec.input and not jsonschema_rs.validator_for(spec.input).is_valid(input):
+        if spec is not None and spec.input and not compiled(spec.input).is_valid(input):
             raise OperationError("input_invalid", "the input does not fit the operation's schema", retryable=False)
         fitting = [answer for answer in self.answers.get(task.operation, ()) if within(answer.when, input)]
         if not fitting:

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-import jsonschema_rs
-
 from streamflow.definition.catalog import EventSpec, Location
 from streamflow.definition.plan import Compiled, ExpressionError, NoFields, whole_number
+from streamflow.definition.validation import compiled
 from streamflow.engine.commands import Event
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Decoded, Record
@@ -177,7 +176,7 @@ class _Rule:
         self._unit = spec.time.unit if spec.time else None
         self._source = spec.source or ""
         self._key = _location(spec.key) if spec.key else _record_key
-        self._validator = jsonschema_rs.validator_for(spec.schema_, retriever=_no_retrieval) if spec.schema_ else None
+        self._validator = compiled(spec.schema_) if spec.schema_ else None
 
     @property
     def spec(self) -> int:
@@ -346,7 +345,3 @@ def _scalar_text(value: Any) -> str:
     if value.__class__ is str:
         return str(value)
     return str(value) if value.__class__ is int else ""
-
-
-def _no_retrieval(uri: str) -> Any:
-    raise ValueError(f"expected a schema that stands alone but it refers to {uri}; copy that part into the schema")

@@ -44,7 +44,7 @@ def _check(part: Approval, at: str) -> Iterator[Problem]:
     reason = schema_fault(part.form) if part.form is not None else None
     if reason is not None:
         fix = "Write one such as {type: object, properties: {note: {type: string}}}."
-        yield Problem("SF235", at + "/form", f"the form is no JSON Schema: {reason}.", fix)
+        yield Problem("SF235", at + "/form", f"the form cannot be used: {reason}.", fix)
 
 
 def _looks(name: str) -> str:

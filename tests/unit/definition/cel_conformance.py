@@ -1,12 +1,11 @@
 """CEL's own conformance tests: their text format, their values, and what our check and evaluator make of one test.
 
-The files are those of `tests/simple/testdata` of google/cel-spec. They are no part of this repository; the folder that
-holds `cel-conformance.tar.gz` is `../shared/data` beside it, or what `STREAMFLOW_TEST_DATA` names.
+The files are those of `tests/simple/testdata` of google/cel-spec. They are no part of this repository:
+see `tests/shared_data.py`.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -34,11 +33,11 @@ from streamflow.definition.expression_faults import syntax_problems
 from streamflow.definition.expression_tree import Tree
 from streamflow.definition.plan import ExpressionError
 from streamflow.errors import DefinitionError, Problem
+from tests.shared_data import archive
 
 Message = dict[str, list[Any]]  # field -> its values, in order
 
-DATA = Path(os.environ.get("STREAMFLOW_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
-ARCHIVE = DATA / "cel-conformance.tar.gz"
+ARCHIVE = archive("cel-conformance")
 _NEEDS_MESSAGES = re.compile(
     r"\w*Value\s*\{|TestAllTypes|NestedTestAllTypes|GlobalEnum|google\.protobuf\.(?!Timestamp\b|Duration\b)|google\.rpc|"
     r"proto\.(has|get)Ext|Timestamp\s*\{|Duration\s*\{|cel\.expr\.conformance"
