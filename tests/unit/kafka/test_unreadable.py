@@ -20,17 +20,8 @@ from streamflow.wire.decoding import Record
 from streamflow.wire.transitions import encode_transition
 from streamflow.wire.unreadable import Unreadable
 from tests.builders import an_event
+from tests.hostile_records import DEEP, VALUES
 
-DEEP = b"[" * 100_000 + b"]" * 100_000
-NESTED = b'{"a":' * 400 + b"1" + b"}" * 400  # decodes, and is too deep for what looks at it afterwards
-STRANGE = {
-    "no JSON": b"\x00\xff",
-    "no JSON object": b"7",
-    "deep": DEEP,
-    "nested": NESTED,
-    "half a surrogate": b'{"sha": "\\ud800", "version": "\\ud800", "topics": ["\\ud800"]}',
-    "a long number": b'{"sha": ' + b"9" * 5000 + b"}",
-}
 CONTENT = canonical(
     parse_definition(
         'name: order\nversion: "1"\non: [{id: placed, event: placed}]\nsteps: [{id: a, print: {text: "\'x\'"}}]\n'
@@ -50,7 +41,7 @@ def a_log() -> Snapshot:
     return log
 
 
-@pytest.mark.parametrize("value", STRANGE.values(), ids=STRANGE)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize("kind", ["definition", "version", "name", "event", "binding", "operation", "serving"])
 def test_a_strange_record_of_definitions_stops_no_reader(kind: str, value: bytes) -> None:
     log = a_log()
@@ -65,9 +56,9 @@ def test_a_strange_record_of_definitions_stops_no_reader(kind: str, value: bytes
     assert log.newest("order") == "1"
 
 
-@pytest.mark.parametrize("value", STRANGE.values(), ids=STRANGE)
-def test_a_version_whose_content_cannot_be_read_concerns_only_itself(value: bytes) -> None:
-    log = a_log()
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_a_version_whose_content_cannot_be_read_concerns_only_itself(value: bytes | None) -> None:
+    log, value = a_log(), value or b""
     log.read(f"definition/{sha256_of(value)}".encode(), value, 4)
     log.read(b"version/broken@1", json.dumps({"sha": sha256_of(value)}).encode(), 5)
     log.read(b"version/lost@1", json.dumps({"sha": "0" * 64}).encode(), 6)
@@ -80,7 +71,7 @@ def test_a_version_whose_content_cannot_be_read_concerns_only_itself(value: byte
         assert caught.value.code == "version_unreadable"
 
 
-@pytest.mark.parametrize("value", STRANGE.values(), ids=STRANGE)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_a_strange_record_of_runs_stops_no_reader(value: bytes) -> None:
     fact = RunStarted(trigger="placed", event=an_event("placed", "e1", {}), sha="s", revision="4")
     known = Transition(
