@@ -221,7 +221,11 @@ class Partition:
         while True:
             fetched = await self._queue.get()
             if fetched.epoch == self._source.epoch(self.number):
-                await self._take(fetched)
+                try:
+                    await self._take(fetched)
+                except EngineFault:
+                    await self.checkpoint()  # what was decided stays so, and the input stands at what stops it
+                    raise
 
     async def _take(self, fetched: Fetched) -> None:
         core = self._core()
