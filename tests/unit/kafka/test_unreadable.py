@@ -20,7 +20,7 @@ from streamflow.wire.decoding import Record
 from streamflow.wire.transitions import encode_transition
 from streamflow.wire.unreadable import Unreadable
 from tests.builders import an_event
-from tests.hostile_records import DEEP, VALUES
+from tests.hostile_records import DEEP, KEYS, VALUES
 
 CONTENT = canonical(
     parse_definition(
@@ -42,7 +42,9 @@ def a_log() -> Snapshot:
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-@pytest.mark.parametrize("kind", ["definition", "version", "name", "event", "binding", "operation", "serving"])
+@pytest.mark.parametrize(
+    "kind", ["definition", "version", "name", "event", "binding", "operation", "serving", "engine", "from the future"]
+)
 def test_a_strange_record_of_definitions_stops_no_reader(kind: str, value: bytes) -> None:
     log = a_log()
     log.read(f"{kind}/strange@1".encode(), value, 4)
@@ -54,6 +56,40 @@ def test_a_strange_record_of_definitions_stops_no_reader(kind: str, value: bytes
     assert source_topics(log) == {"orders"}
     assert log.catalog().event("placed") is None  # its entry was never published
     assert log.newest("order") == "1"
+
+
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+def test_a_strange_key_of_definitions_stops_no_reader(key: bytes | None) -> None:
+    log = a_log()
+    for value in VALUES.values():
+        for prefix in (b"", b"definition/", b"version/", b"event/", b"binding/", b"engine/", b"engine/skip/"):
+            log.read(None if key is None else prefix + key, value, log.position)
+    assert log.position == 4 + 7 * len(VALUES)
+    assert log.unreadable.count > 0
+    assert [one.name for one in log.served()] == ["order"]
+    assert log.skips.get(0, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"engine/limits", b'{"record_bytes": "large"}'),
+        (b"engine/limits", b'{"record_bytes": null}'),
+        (b"engine/revision", b'{"revision": ["4"]}'),
+        (b"engine/revision", b"{}"),
+        (b"engine/environment", b'{"environment": 7}'),
+        (b"engine/skip/0/1", b'{"why": "an old form"}'),
+        (b"engine/skip/0", b'{"reason": "no offset"}'),
+        (b"engine/skip/x/y", b'{"reason": "no numbers"}'),
+    ],
+)
+def test_what_is_fixed_for_the_engine_is_not_taken_from_a_record_of_another_form(key: bytes, value: bytes) -> None:
+    log = a_log()
+    before = dict(log.engine), log.revision, log.environment
+    log.read(key, value, 4)
+    assert log.unreadable.count == 1
+    assert (dict(log.engine), log.revision, log.environment) == before
+    assert not any(log.skips.values())
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
