@@ -221,7 +221,7 @@ def unclaimed(
     with output.reading("reading unclaimed events") as progress:
         found = [
             one
-            for one in read_unclaimed(session.settings, unreadable, key=key, progress=progress)
+            for one in read_unclaimed(session.settings, key=key, progress=progress, unreadable=unreadable)
             if event in (None, one.event.event) and definition in (None, one.event.definition)
         ]
     found.sort(key=lambda one: one.event.ended_ms, reverse=True)

@@ -49,7 +49,11 @@ class UnclaimedEvent(NamedTuple):
 
 
 def read_unclaimed(
-    settings: Settings, unreadable: Unreadable, *, key: str | None = None, progress: Progress | None = None
+    settings: Settings,
+    *,
+    key: str | None = None,
+    progress: Progress | None = None,
+    unreadable: Unreadable | None = None,
 ) -> Iterator[UnclaimedEvent]:
     """The events that are kept in the topic, of `key` or of all keys, oldest first within a partition, copies once. A
     record that is none is skipped, and counted in `unreadable`.
@@ -57,7 +61,7 @@ def read_unclaimed(
     Raises OperationError."""
     partitions = None if key is None else [partition_of(key, settings.topics.partitions)]
     with Reading(settings, topic_name(settings, UNCLAIMED), partitions) as reading:
-        for one in unclaimed_events(reading.to_end(progress), unreadable):
+        for one in unclaimed_events(reading.to_end(progress), unreadable or Unreadable(UNCLAIMED)):
             if key in (None, one.event.key):
                 yield one
 
