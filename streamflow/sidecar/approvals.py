@@ -15,11 +15,26 @@ from streamflow.errors import Rejected
 from streamflow.ops.approvals import decide, open_approval
 from streamflow.sidecar.log import heard_of_run
 from streamflow.sidecar.principal import Right, needs
+from streamflow.sidecar.problems import declared
 from streamflow.sidecar.state import LogOf
 
 router = APIRouter(tags=["approvals"])
 
 _ANSWER_S = 5.0
+_DECIDE = (
+    "request_invalid",
+    "not_json",
+    "too_deep",
+    "no_run_id",
+    "run_unknown",
+    "run_ended",
+    "approval_unknown",
+    "approval_closed",
+    "not_allowed",
+    "decision_unknown",
+    "by_missing",
+    "schema_mismatch",
+)
 
 
 class Decision(BaseModel):
@@ -32,13 +47,17 @@ class Decision(BaseModel):
     data: Any = Field(default=None, description="what fits the approval's form")
 
 
-@router.get("/approvals", dependencies=[needs(Right.READ_APPROVALS)])
+@router.get("/approvals", responses=declared("request_invalid"), dependencies=[needs(Right.READ_APPROVALS)])
 async def list_(log: LogOf, who: str | None = None) -> list[dict[str, Any]]:
     """The approvals that are open, oldest first; with `who`, those that this person or group may decide."""
     return [one.facts() for one in await log.approvals() if who is None or who in one.who]
 
 
-@router.post("/runs/{run}/approvals/{step}", dependencies=[needs(Right.DECIDE_APPROVALS)])
+@router.post(
+    "/runs/{run}/approvals/{step}",
+    responses={202: {"description": "Accepted"}, **declared(*_DECIDE)},
+    dependencies=[needs(Right.DECIDE_APPROVALS)],
+)
 async def give(
     run: str,
     step: str,
