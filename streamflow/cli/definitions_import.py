@@ -16,6 +16,7 @@ from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.syntax import to_yaml
+from streamflow.definition.yaml_text import yaml_reader
 from streamflow.errors import Rejected
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _plugins(file: Path | None) -> dict[str, Plugin]:
     if file is None:
         return {}
     try:
-        value = YAML(typ="safe", pure=True).load(_text(file)) or {}
+        value = yaml_reader().load(_text(file)) or {}
     except (YAMLError, ValueError) as error:
         raise Rejected(
             "plugins_unreadable",

@@ -11,12 +11,12 @@ import msgspec
 import typer
 from confluent_kafka import OFFSET_END
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from streamflow.cli import objects, output
 from streamflow.cli.session import EXIT_OUTSIDE, Session, session_of
 from streamflow.cli.timeline import told
+from streamflow.definition.yaml_text import yaml_reader
 from streamflow.engine.steps.kind import short
 from streamflow.engine.transitions import ENDINGS, ApprovalRequested, Transition
 from streamflow.errors import Rejected
@@ -130,7 +130,7 @@ def _asked(what: str, key: str | None, data: str | None, id_: str | None) -> Sta
 
 def _read(file: Path) -> Any:
     try:
-        return YAML(typ="safe", pure=True).load(file.read_text())
+        return yaml_reader().load(file.read_text())
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "it is no text"
         raise Rejected("file_unreadable", f"expected to read {file} but {said}; do check the path") from error

@@ -8,6 +8,7 @@ import io
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, NoReturn, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -18,6 +19,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from streamflow.definition import duration, model
 from streamflow.definition.catalog import Catalog, CatalogFile
 from streamflow.definition.model import Definition
+from streamflow.definition.yaml_text import yaml_reader
 from streamflow.errors import DefinitionError, Problem
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -38,6 +40,8 @@ _FORMS = {
 _TEXT = 1_000_000  # characters; a definition may take 400 kB as content, and YAML is wider
 _VALUES = 100_000
 _LEVELS = 60
+_SHOWN_BITS = 1000  # of a whole number in a message
+_COMPARED_LENGTH, _COMPARED = 200, 500
 _TYPES = {
     "string_type": "a text",
     "list_type": "a list",
@@ -81,10 +85,8 @@ def to_yaml(definition: Definition) -> str:
 def _loaded(text: str) -> Any:
     if len(text) > _TEXT:
         _refuse("SF231", f"expected a text of at most {_TEXT} characters but found {len(text)}.", "Split it up.")
-    reader = YAML(typ="safe", pure=True)
-    reader.version = "1.2"
     try:
-        value = reader.load(text)
+        value = yaml_reader().load(text)
     except DuplicateKeyError as error:
         key = re.search(r'duplicate key "([^"]*)"', str(error.problem))
         _refuse(
@@ -184,8 +186,12 @@ def pointer(path: Iterable[str | int]) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Of `names` the one that `name` is most likely meant to be, or empty."""
-    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)), "")
+    """Of `names` the one that `name` is most likely meant to be, or empty. Long ones, and those beyond the first
+    hundreds, are not compared: that takes the product of their lengths."""
+    if len(name) > _COMPARED_LENGTH:
+        return ""
+    compared = [one for one in islice(names, _COMPARED) if len(one) <= _COMPARED_LENGTH]
+    return next(iter(difflib.get_close_matches(name, compared, n=1, cutoff=0.6)), "")
 
 
 def _problem(kind: type[BaseModel], value: Any, fault: dict[str, Any]) -> Problem:
@@ -252,7 +258,11 @@ def _found(value: Any) -> str:
         return "a group of fields"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "a list"
-    text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
+        return "a number with hundreds of digits"
+    text = (
+        f'"{value[:60]}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    )
     return text if len(text) <= 60 else text[:57] + "..."
 
 
