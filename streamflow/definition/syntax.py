@@ -67,7 +67,7 @@ def parse_catalog(text: str) -> Catalog:
 def parse_as(kind: type[_Model], text: str) -> _Model:
     """What `text` (YAML 1.2 or JSON) holds, of the shape `kind`. Raises DefinitionError with every problem of its
     shape."""
-    return _validated(kind, _loaded(text))
+    return _validated(kind, load_text(text))
 
 
 def to_yaml(definition: Definition) -> str:
@@ -82,7 +82,8 @@ def to_yaml(definition: Definition) -> str:
     return target.getvalue()
 
 
-def _loaded(text: str) -> Any:
+def load_text(text: str) -> Any:
+    """The data that `text` (YAML 1.2 or JSON) holds: what JSON can say. Raises DefinitionError."""
     if len(text) > _TEXT:
         _refuse("SF231", f"expected a text of at most {_TEXT} characters but found {len(text)}.", "Split it up.")
     try:
@@ -132,6 +133,8 @@ def _look_through(value: Any, path: tuple[str | int, ...], problems: list[Proble
                         "Put quotes around it.",
                     )
                 )
+            elif not key.isprintable():
+                _look_through(key, path, problems, left)
             _look_through(item, (*path, str(key)), problems, left)
     elif isinstance(value, list):
         for index, item in enumerate(value):

@@ -53,8 +53,14 @@ def _fail(problem: str, node: Any) -> NoReturn:
     raise ConstructorError(problem=problem, problem_mark=node.start_mark)
 
 
-class PlainConstructor(SafeConstructor):
-    """Builds plain data."""
+class _PlainConstructor(SafeConstructor):
+    """Builds plain data. Two escapes for the halves of one character, as JSON writes it, are that character."""
+
+    def construct_scalar(self, node: Any) -> Any:
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and not value.isprintable():
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        return value
 
     def flatten_mapping(self, node: Any) -> Any:
         _refuse_merge(node)
@@ -71,7 +77,7 @@ def yaml_reader(kind: Literal["safe", "rt"] = "safe") -> YAML:
     reader = YAML(typ=kind, pure=True)
     reader.version = "1.2"
     if kind == "safe":
-        reader.Scanner, reader.Constructor = _BoundedScanner, PlainConstructor
+        reader.Scanner, reader.Constructor = _BoundedScanner, _PlainConstructor
     else:
         reader.Scanner, reader.Constructor = _BoundedRoundTripScanner, _RoundTripConstructor
     return reader

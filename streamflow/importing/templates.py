@@ -161,7 +161,7 @@ def require_length(text: str) -> None:
     if len(text) > LONGEST:
         raise Refused(
             f"the text {_shown(text[:100])} has {len(text)} characters, and an expression has at most {LONGEST}.",
-            "Keep it outside, and name where it is.",
+            "Keep it outside and name where it is, or shorten it.",
         )
 
 

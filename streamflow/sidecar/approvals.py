@@ -13,18 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamflow.errors import Rejected
 from streamflow.ops.approvals import decide, open_approval
+from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.log import heard_of_run
 from streamflow.sidecar.principal import Right, needs
-from streamflow.sidecar.problems import declared
+from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import LogOf
 
-router = APIRouter(tags=["approvals"])
+router = APIRouter(tags=["approvals"], route_class=JsonRoute)
 
 _ANSWER_S = 5.0
 _DECIDE = (
-    "request_invalid",
-    "not_json",
-    "too_deep",
+    *BODY_FAULTS,
     "no_run_id",
     "run_unknown",
     "run_ended",

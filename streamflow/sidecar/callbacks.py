@@ -23,9 +23,9 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.operations.callbacks import Callback, read_answer, read_token
 from streamflow.operations.schema import first_fault
 from streamflow.sidecar.log import Log, heard_of_run
-from streamflow.sidecar.problems import declared
+from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import State, StateOf
-from streamflow.wire.decoding import MAX_DEPTH
+from streamflow.wire.json_text import MAX_DEPTH
 
 router = APIRouter(tags=["callbacks"])
 
@@ -33,7 +33,7 @@ _SOON_S = 0.5  # the engine's usual answer comes long before
 _ANSWER_S = 5.0
 _REMEMBERED = 10_000
 _REFUSALS = (
-    "request_invalid",
+    *BODY_FAULTS,
     "callbacks_off",
     "callback_forged",
     "callback_expired",
@@ -41,7 +41,6 @@ _REFUSALS = (
     "answer_invalid",
     "output_invalid",
     "output_too_large",
-    "too_deep",
     "late_result",
     "run_ended",
     "run_unknown",

@@ -9,16 +9,15 @@ from fastapi import APIRouter, Query, Response
 from streamflow.errors import Rejected
 from streamflow.operations.plugin import Registration
 from streamflow.operations.registry import known_operations
+from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.principal import PrincipalOf, Right, needs
-from streamflow.sidecar.problems import declared
+from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import LogOf
 
-router = APIRouter(prefix="/operations", tags=["operations"])
+router = APIRouter(prefix="/operations", tags=["operations"], route_class=JsonRoute)
 
 _REGISTER = (
-    "request_invalid",
-    "not_json",
-    "too_deep",
+    *BODY_FAULTS,
     "plugin_invalid",
     "operation_taken",
     "operation_registered",

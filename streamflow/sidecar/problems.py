@@ -46,10 +46,13 @@ _STATUS = {
     "event_unusable": 422,
     "id_too_long": 422,
     "key_missing": 422,
+    "lone_surrogate": 422,
     "not_json": 422,
+    "out_of_range": 422,
     "output_invalid": 422,
     "plugin_invalid": 422,
     "schema_mismatch": 422,
+    "schema_registry_format": 422,
     "too_deep": 422,
     "unanswered": 504,
     # as their families have it, named for the descriptions of routes
@@ -73,6 +76,9 @@ _STATUS = {
     "topic_missing": 503,
 }
 
+
+BODY_FAULTS = ("request_invalid", "not_json", "lone_surrogate", "out_of_range", "schema_registry_format", "too_deep")
+"""What a route with a body in JSON refuses it for."""
 
 _EVERYWHERE = ("bad_request", "host_invalid", "host_unknown", "body_too_large", "request_timeout", "internal_error")
 _WITH_RIGHTS = ("token_missing", "token_wrong", "right_missing")

@@ -15,20 +15,20 @@ from streamflow.ops.exchange import UNANSWERED
 from streamflow.ops.history import described
 from streamflow.ops.requests import new_id
 from streamflow.ops.starts import request, started_before
+from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.log import Log, heard, heard_of_run
 from streamflow.sidecar.principal import Right, needs
-from streamflow.sidecar.problems import declared
+from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import LogOf
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = APIRouter(prefix="/runs", tags=["runs"], route_class=JsonRoute)
 
 _WAIT_S = 10.0
 _LONGEST_WAIT_S = 60.0
 
 # What these routes refuse, beside what every route does.
-_INVALID = ("request_invalid", "not_json", "too_deep")
 _START = (
-    *_INVALID,
+    *BODY_FAULTS,
     "version_unknown",
     "version_retired",
     "schema_mismatch",
@@ -41,7 +41,7 @@ _START = (
     "definitions_behind",
 )
 _READ = ("request_invalid", "no_run_id", "run_unknown", "run_ended", "run_stopping", "not_parked", "not_approving")
-_OPERATE = (*_INVALID, "no_run_id")
+_OPERATE = (*BODY_FAULTS, "no_run_id")
 
 RunId = str
 Wait = Annotated[

@@ -26,8 +26,8 @@ from streamflow.operations.address import parse_url
 from streamflow.sidecar.guard import _host_name
 from streamflow.terminal import visible
 from streamflow.wire.cloudevents import media_type
-from streamflow.wire.decoding import decode_json
-from streamflow.wire.extraction import epoch_ms
+from streamflow.wire.event_time import epoch_ms
+from streamflow.wire.json_text import read_json
 
 SIZE = 200_000  # characters of a hostile text
 FACTOR = 4  # the shorter text has so many times fewer
@@ -68,7 +68,7 @@ DOORS: dict[str, Callable[[str], Any]] = {
     "url": parse_url,
     "host": _host_name,
     "media type": media_type,
-    "json": lambda text: decode_json(text.encode()),
+    "json": lambda text: read_json(text.encode()),
     "terminal": visible,
 }
 TEXTS: dict[str, str] = {
