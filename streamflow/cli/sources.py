@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import YAMLError
 
@@ -16,7 +17,6 @@ from streamflow.definition.check import check, never
 from streamflow.definition.content import child_names
 from streamflow.definition.model import Definition
 from streamflow.definition.syntax import parse_catalog, parse_definition
-from streamflow.definition.yaml_text import yaml_reader
 from streamflow.errors import DefinitionError, Problem, Rejected
 
 DEFINITION, CATALOG = "definition.yaml", "catalog.yaml"
@@ -190,7 +190,7 @@ class _Lines:
 
     def __init__(self, text: str) -> None:
         try:
-            self._root: Any = yaml_reader("rt").load(text)
+            self._root: Any = YAML(typ="rt", pure=True).load(text)
         except (YAMLError, ValueError, RecursionError):
             self._root = None  # the problem says the line itself
 
