@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from streamflow.errors import DefinitionError, EngineFault, OperationError, Rejected, StreamflowError
+from streamflow.terminal import visible_lines
 
 if TYPE_CHECKING:
     from streamflow.settings import Settings
@@ -84,7 +85,7 @@ class Session:
 
     def show(self, data: Any, text: str) -> None:
         """Answers on stdout: `data` as JSON with --json, else `text`."""
-        typer.echo(json.dumps(data, indent=2, sort_keys=True, default=str) if self.json else text)
+        typer.echo(json.dumps(data, indent=2, sort_keys=True, default=str) if self.json else visible_lines(text))
 
     def show_error(self, error: StreamflowError) -> int:
         """Tells of the error on stderr, and returns the exit code of its family."""
@@ -103,7 +104,7 @@ class Session:
                 ]
             typer.echo(json.dumps({"error": said}, sort_keys=True, default=str), err=True)
         else:
-            typer.echo(str(error), err=True)
+            typer.echo(visible_lines(str(error)), err=True)
         return next(code for family, code in _EXIT_CODES if isinstance(error, family))
 
 
