@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import MutableMapping
+from typing import Any
 
+_LINES = frozenset({"exception", "stack"})  # fields of a log line that have several
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # C0, DEL and C1; soft hyphen; Arabic letter mark; zero width and directional marks; line and paragraph separators;
 # embeddings, overrides and isolates; invisible operators; fillers; variation selectors; lone surrogates; BOM;
@@ -31,6 +34,16 @@ def visible(text: str) -> str:
 def visible_lines(text: str) -> str:
     """As `visible`, for text of ours with several lines: newlines stay."""
     return text if text.isascii() and text.isprintable() else _UNSAFE_BUT_LINES.sub(_escaped, text)
+
+
+def visible_fields(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The fields of a log line, visible: a processor of structlog, before what renders lines for people."""
+    for name, value in fields.items():
+        if isinstance(value, str):
+            fields[name] = visible_lines(value) if name in _LINES else visible(value)
+        elif not isinstance(value, int | float | None):
+            fields[name] = visible(repr(value))
+    return fields
 
 
 def width(text: str) -> int:

@@ -85,7 +85,7 @@ class Session:
 
     def show(self, data: Any, text: str) -> None:
         """Answers on stdout: `data` as JSON with --json, else `text`."""
-        typer.echo(json.dumps(data, indent=2, sort_keys=True, default=str) if self.json else visible_lines(text))
+        typer.echo(json.dumps(data, indent=2, sort_keys=True, default=str) if self.json else text)
 
     def show_error(self, error: StreamflowError) -> int:
         """Tells of the error on stderr, and returns the exit code of its family."""

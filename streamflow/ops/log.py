@@ -5,20 +5,19 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 
 from streamflow.settings import Settings
-from streamflow.terminal import visible, visible_lines
+from streamflow.terminal import visible_fields
 
 # Libraries that say in many lines what one of ours says better, or say it at every start.
 _QUIET = {"aiokafka": logging.ERROR, "faust": logging.ERROR, "mode": logging.ERROR, "asyncio": logging.WARNING}
 
 
 _EVERY_S = 10.0
-_LINES = frozenset({"exception", "stack"})  # that have several
 _KNOWN = 200  # texts; more than that are no repetition
 
 
@@ -49,16 +48,6 @@ class Seldom(logging.Filter):
         return True
 
 
-def _visible_fields(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The fields of a line for people with what strangers wrote made visible: JSON needs no such thing."""
-    for name, value in fields.items():
-        if isinstance(value, str):
-            fields[name] = visible_lines(value) if name in _LINES else visible(value)
-        elif not isinstance(value, int | float | None):
-            fields[name] = visible(repr(value))
-    return fields
-
-
 def configure_log(settings: Settings, **always: Any) -> None:
     """Has every log line of this process written to stderr, from `settings.log_level` on; `always` is added to each."""
     level = getattr(logging, settings.log_level.upper())
@@ -74,7 +63,7 @@ def configure_log(settings: Settings, **always: Any) -> None:
         if settings.log_format == "json"
         else [
             structlog.processors.format_exc_info,
-            _visible_fields,
+            visible_fields,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), pad_event_to=24, exception_formatter=structlog.dev.plain_traceback
             ),
