@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from streamflow.cli.redaction import without_passwords
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.evaluator.times import parse_timestamp
 from streamflow.definition.schema_types import with_fields
@@ -70,6 +71,7 @@ DOORS: dict[str, Callable[[str], Any]] = {
     "media type": media_type,
     "json": lambda text: read_json(text.encode()),
     "terminal": visible,
+    "settings": without_passwords,
 }
 TEXTS: dict[str, str] = {
     "letters": "a",
@@ -107,6 +109,8 @@ TEXTS: dict[str, str] = {
     "braces": "{",
     "escapes": "\x1b[",
     "zero widths": "\u200b",
+    "addresses": "://a:b@",
+    "secret names": "password",
 }
 
 
