@@ -26,6 +26,7 @@ class Section(BaseModel):
 
 SecretRef = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
 
+HostName = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253})$")]
 HostPort = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s/:@\[\]]+)(:[0-9]{1,5})?$")]
 
 
@@ -196,6 +197,22 @@ class Sidecar(Section):
         description="reference to the bearer token that every request but callbacks and "
         "/api/v1/health must carry; unset: none is asked for",
     )
+    hosts: list[HostName] = Field(
+        default_factory=list,
+        description="names under which it may be asked (the header Host), beside localhost, host and that of "
+        "tasks.callback_url, such as flow.example.org; pages of these hosts may ask too (the header Origin)",
+    )
+    connections: int = Field(
+        default=500,
+        ge=1,
+        description="open connections; above it, and above half of the process's file descriptors, the one that has "
+        "waited longest for a request is closed",
+    )
+    requests: int = Field(default=200, ge=1, description="requests that are served at the same time; others get 503")
+    head_s: float = Field(
+        default=10.0, gt=0, description="seconds until the head of a request is complete, and that an answer is held"
+    )
+    body_s: float = Field(default=30.0, gt=0, description="seconds until the body of a request is complete")
 
 
 class Limits(Section):

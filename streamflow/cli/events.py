@@ -31,6 +31,7 @@ from streamflow.ops.deliveries import read_deliveries
 from streamflow.ops.produce import Outgoing, Sent, event_of, send
 from streamflow.ops.reading import Reading
 from streamflow.ops.unclaimed import read_unclaimed
+from streamflow.terminal import visible
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Record
 from streamflow.wire.event_record import at_path, key_text
@@ -341,4 +342,5 @@ def _show_record(record: Record, *, as_json: bool) -> None:
         output.say_json(place | {"key": key, "headers": headers, "value": value}, line=True)
         return
     kind = f" {headers['ce_type']}" if "ce_type" in headers else ""
-    output.say(f"{output.local_time(record.timestamp_ms)} {record.partition}/{record.offset} {key}{kind} {value}")
+    where = f"{output.local_time(record.timestamp_ms)} {record.partition}/{record.offset}"
+    output.say(visible(f"{where} {key}{kind} {value}"))

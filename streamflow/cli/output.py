@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streamflow.ops.reading import Progress as Report
+from streamflow.terminal import visible, visible_lines, width
 
 _QUIET_S = 2.0  # how long work may take before its progress is worth a line
 
@@ -37,14 +38,18 @@ def screen() -> Console:
 
 
 def say(text: str) -> None:
-    """A line of an answer, as it is."""
+    """A line of an answer, for people."""
+    _write(visible_lines(text))
+
+
+def _write(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def say_json(value: Any, *, line: bool = False) -> None:
     """`value` as JSON; on one line where many follow each other."""
-    say(json.dumps(value, indent=None if line else 2, ensure_ascii=False, default=str))
+    _write(json.dumps(value, indent=None if line else 2, ensure_ascii=False, default=str))
 
 
 def plain(record: Any) -> dict[str, Any]:
@@ -55,12 +60,12 @@ def plain(record: Any) -> dict[str, Any]:
 
 def warn(text: str) -> None:
     """A line to stderr that the person should not miss."""
-    err().print(f"[yellow]warning:[/] {escape(text)}")
+    err().print(f"[yellow]warning:[/] {escape(visible_lines(text))}")
 
 
 def note(text: str) -> None:
     """A line to stderr about what is going on."""
-    err().print(f"[dim]{escape(text)}[/]")
+    err().print(f"[dim]{escape(visible_lines(text))}[/]")
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> str:
@@ -69,16 +74,17 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> 
     if not rows:
         return empty
     names = [column.rstrip(">") for column in columns]
-    widths = [max(len(name), *(len(row[place]) for row in rows)) for place, name in enumerate(names)]
+    shown = [[visible(cell) for cell in row] for row in rows]
+    widths = [max(len(name), *(width(row[place]) for row in shown)) for place, name in enumerate(names)]
 
     def line(cells: Sequence[str]) -> str:
-        parts = (
-            cell.rjust(width) if column.endswith(">") else cell.ljust(width)
-            for cell, width, column in zip(cells, widths, columns, strict=True)
-        )
+        parts = []
+        for cell, wide, column in zip(cells, widths, columns, strict=True):
+            space = " " * (wide - width(cell))
+            parts.append(space + cell if column.endswith(">") else cell + space)
         return "  ".join(parts).rstrip()
 
-    return "\n".join([line([name.upper() for name in names]), *(line(row) for row in rows)])
+    return "\n".join([line([name.upper() for name in names]), *(line(row) for row in shown)])
 
 
 def local_time(ms: int) -> str:

@@ -21,6 +21,7 @@ from streamflow.ops.history import STATUSES, RunSummary, described, read_history
 from streamflow.ops.reading import Progress
 from streamflow.ops.steps import StepProgress, progress_of, step_states
 from streamflow.settings import Settings
+from streamflow.terminal import visible
 
 app = typer.Typer(
     help="Look at runs, start them, and help parked ones on.", no_args_is_help=True, rich_markup_mode=None
@@ -179,8 +180,9 @@ def _head(history: list[Transition]) -> list[str]:
     status = (
         f"stopping, will be {summary.stopping}" if summary.stopping and summary.status == "open" else summary.status
     )
-    lines = [f"run         {first.run}", f"definition  {first.definition}@{first.version}", f"key         {first.key}"]
-    lines += [f"status      {status}" + (f": {_where(summary)}" if _where(summary) else "")]
+    lines = [f"run         {first.run}", f"definition  {first.definition}@{first.version}"]
+    lines += [f"key         {visible(first.key)}"]
+    lines += [f"status      {status}" + (f": {visible(_where(summary))}" if _where(summary) else "")]
     lines += [
         f"took        {output.length(summary.last_ms - summary.started_ms)} from "
         f"{output.local_time(summary.started_ms)}"

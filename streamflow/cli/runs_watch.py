@@ -18,6 +18,7 @@ from streamflow.cli.session import session_of
 from streamflow.cli.timeline import told
 from streamflow.engine.transitions import Transition
 from streamflow.ops.history import Runs, RunSummary, open_runs, transitions
+from streamflow.terminal import visible
 
 _SHOWN = 15
 _STYLES = {"open": "yellow", "parked": "bold red", "completed": "green", "failed": "red", "cancelled": "dim"}
@@ -95,7 +96,7 @@ class Board:
             status = Text(run.status, _STYLES[run.status])
             table.add_row(
                 output.local_time(transition.at_ms)[11:],
-                Text(run.key),
+                Text(visible(run.key)),
                 status,
                 Text(transition.address),
                 Text(told(transition)),
@@ -109,6 +110,6 @@ def _line(transition: Transition, *, as_json: bool) -> None:
         return
     step = f" {transition.step}" if transition.step else ""
     output.say(
-        f"{output.local_time(transition.at_ms)} {transition.run} {transition.seq:>3} {transition.key}{step}: "
+        f"{output.local_time(transition.at_ms)} {transition.run} {transition.seq:>3} {visible(transition.key)}{step}: "
         f"{told(transition)}"
     )

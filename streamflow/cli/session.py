@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from streamflow.errors import DefinitionError, EngineFault, OperationError, Rejected, StreamflowError
+from streamflow.terminal import visible_lines
 
 if TYPE_CHECKING:
     from streamflow.settings import Settings
@@ -142,7 +143,7 @@ class Session:
             where = {} if self.place is None else {"environment": self.place}
             typer.echo(json.dumps({"error": said} | where, sort_keys=True, default=str), err=True)
         else:
-            typer.echo(str(error), err=True)
+            typer.echo(visible_lines(str(error)), err=True)
         return next(code for family, code in _EXIT_CODES if isinstance(error, family))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from streamflow.cli.redaction import without_passwords
 from streamflow.cli.session import session_of
 from streamflow.cli.settings_docs import entries, markdown
 
@@ -12,16 +13,17 @@ app = typer.Typer(help="What can be set, and what is set.", no_args_is_help=True
 
 @app.command()
 def show(ctx: typer.Context) -> None:
-    """Shows every setting with its value. Secrets are shown as the references they are."""
+    """Shows every setting with its value. Secrets are shown as the references they are, passwords in addresses not."""
     session = session_of(ctx)
     values = session.known.model_dump(mode="json")
     lines = []
+    shown = without_passwords(values)
     for entry in entries():
-        value = values
+        value = shown
         for part in entry.path:
             value = value[part]
         lines.append(f"{'.'.join(entry.path)}: {value}")
-    session.show(values, "\n".join(lines))
+    session.show(shown, "\n".join(lines))
 
 
 @app.command()

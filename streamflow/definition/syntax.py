@@ -9,17 +9,19 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, NoReturn, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError, SafeConstructor
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from streamflow.definition import catalog, duration, model
 from streamflow.definition.catalog import Catalog, CatalogFile
 from streamflow.definition.literals import FIX, looks_like_expression
 from streamflow.definition.model import Definition
+from streamflow.definition.yaml_text import yaml_reader
 from streamflow.errors import DefinitionError, Problem
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -41,6 +43,8 @@ _FORMS = {
 _TEXT = 1_000_000  # characters; a definition may take 400 kB as content, and YAML is wider
 _VALUES = 100_000
 _LEVELS = 60
+_SHOWN_BITS = 1000  # of a whole number in a message
+_COMPARED_LENGTH, _COMPARED = 200, 500
 _TYPES = {
     "string_type": "a text",
     "list_type": "a list",
@@ -82,29 +86,14 @@ def to_yaml(definition: Definition) -> str:
     return target.getvalue()
 
 
-class _Constructor(SafeConstructor):
-    """Two escapes for the halves of one character, as JSON writes it, are that character."""
-
-    def construct_scalar(self, node: Any) -> Any:
-        value = super().construct_scalar(node)
-        return _joined(value) if isinstance(value, str) and not value.isprintable() else value
-
-
-def _joined(text: str) -> str:
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-
-
 def load_text(text: str) -> Any:
     """The data that `text` (YAML 1.2 or JSON) holds: what JSON can say. Raises DefinitionError."""
     if len(text) > _TEXT:
         _refuse("SF231", f"expected a text of at most {_TEXT} characters but found {len(text)}.", "Split it up.")
-    reader = YAML(typ="safe", pure=True)
-    reader.Constructor = _Constructor
-    reader.version = "1.2"
     try:
         value = _as_json(text)
         if value is None:
-            value = reader.load(text)
+            value = yaml_reader().load(text)
     except DuplicateKeyError as error:
         key = re.search(r'duplicate key "([^"]*)"', str(error.problem))
         _refuse(
@@ -240,8 +229,12 @@ def pointer(path: Iterable[str | int]) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Of `names` the one that `name` is most likely meant to be, or empty."""
-    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)), "")
+    """Of `names` the one that `name` is most likely meant to be, or empty. Long ones, and those beyond the first
+    hundreds, are not compared: that takes the product of their lengths."""
+    if len(name) > _COMPARED_LENGTH:
+        return ""
+    compared = [one for one in islice(names, _COMPARED) if len(one) <= _COMPARED_LENGTH]
+    return next(iter(difflib.get_close_matches(name, compared, n=1, cutoff=0.6)), "")
 
 
 def _problem(kind: type[BaseModel], fault: dict[str, Any]) -> Problem:
@@ -311,7 +304,11 @@ def _found(value: Any) -> str:
         return "a group of fields"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "a list"
-    text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
+        return "a number with hundreds of digits"
+    text = (
+        f'"{value[:60]}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    )
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from streamflow.importing.report import Refused
-from streamflow.importing.templates import Names
+from streamflow.importing.templates import Names, require_length
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<template>\{\{.*?\}\})
@@ -27,6 +27,7 @@ def condition(value: Any, names: Names) -> str:
         return "true" if value else "false"
     if not isinstance(value, str) or not value.strip():
         raise Refused("the condition is no text.", "Write a comparison, such as {{check.score}} > 10.")
+    require_length(value)
     pieces: list[str] = []
     end, text = 0, value.rstrip()
     while end < len(text):

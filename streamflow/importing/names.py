@@ -12,12 +12,14 @@ from streamflow.definition.model import FieldName
 from streamflow.importing.report import Refused
 
 _ID, _NAME, _PART, _LEVELS = 64, 100, 50, 4
+_LONGEST = 1000  # characters of a foreign name that are looked at
+_BETWEEN = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _FIELD = str(get_args(FieldName)[1].pattern)
 
 
 def words(text: str) -> list[str]:
     """The words of `text`, in small letters: `fetchUserURL-2` gives fetch, user, url, 2."""
-    parted = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1 \2", text))
+    parted = _BETWEEN.sub(" ", text[:_LONGEST])
     return re.findall(r"[a-z0-9]+", parted.lower())
 
 

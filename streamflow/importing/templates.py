@@ -4,7 +4,7 @@ joined to it."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,6 @@ from streamflow.importing.report import Refused
 
 Parts = tuple[str | int, ...]
 
-_TEMPLATE = re.compile(r"\{\{\{(.*?)\}\}\}|\{\{(.*?)\}\}", re.S)
 _ROOT = re.compile(r"[A-Za-z_$][\w$-]*|\d[\w$]*-[\w$-]*")
 _MEMBER = re.compile(
     r"""\.(?P<name>[A-Za-z_$][\w$-]*)|\.(?P<number>\d+)(?![\w$-])|\[\s*(?:(?P<index>\d+)|'(?P<single>[^'\\]*)'|"(?P<double>[^"\\]*)")\s*\]"""
@@ -31,6 +30,7 @@ _BLOCKS = {
     "&": "an unescaped value",
 }
 _LARGEST = 2**63
+LONGEST = 4000  # characters of an expression
 
 
 @dataclass(slots=True)
@@ -93,22 +93,23 @@ class Names:
 
     def text(self, text: str) -> str:
         """The CEL expression of a text with templates in it, or of plain text. Raises Refused."""
+        require_length(text)
         pieces: list[str] = []
         end = 0
-        for found in _TEMPLATE.finditer(text):
-            if found.start() > end:
-                pieces.append(_literal(text[end : found.start()]))
-            inner = (found[1] if found[1] is not None else found[2]).strip()
+        for begins, ends, written in _templates(text):
+            if begins > end:
+                pieces.append(_literal(text[end:begins]))
+            inner = written.strip()
             if inner[:1] in _BLOCKS:
                 raise Refused(
                     f"the template {_shown(inner)} is {_BLOCKS[inner[:1]]}, not a value.",
                     "Use a step's `if`, or `each` for lists.",
                 )
             pieces.append(self.path(inner))
-            if found.span() == (0, len(text)):
+            if (begins, ends) == (0, len(text)):
                 return pieces[0]
             pieces[-1] = f"string({pieces[-1]})"
-            end = found.end()
+            end = ends
         rest = text[end:]
         if "{{" in rest:
             raise Refused(f"the template in {_shown(text)} has no end.", "Add the missing }}.")
@@ -136,10 +137,38 @@ class Names:
         return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
 
 
+def _templates(text: str) -> Iterator[tuple[int, int, str]]:
+    """The templates in `text`, `{{{...}}}` or `{{...}}`: where each begins and ends, and what is in it. Looks at every
+    character once."""
+    at, triple = 0, True
+    while (begins := text.find("{{", at)) >= 0:
+        if triple and text.startswith("{{{", begins):
+            ends = text.find("}}}", begins + 3)
+            if ends >= 0:
+                at = ends + 3
+                yield begins, at, text[begins + 3 : ends]
+                continue
+            triple = False  # there is no such end further on either
+        ends = text.find("}}", begins + 2)
+        if ends < 0:
+            return
+        at = ends + 2
+        yield begins, at, text[begins + 2 : ends]
+
+
+def require_length(text: str) -> None:
+    """Raises Refused if `text` is longer than any expression may be."""
+    if len(text) > LONGEST:
+        raise Refused(
+            f"the text {_shown(text[:100])} has {len(text)} characters, and an expression has at most {LONGEST}.",
+            "Keep it outside and name where it is, or shorten it.",
+        )
+
+
 def has_template(value: Any) -> bool:
     """Whether a text in `value` has a template in it."""
     if isinstance(value, str):
-        return _TEMPLATE.search(value) is not None
+        return next(_templates(value), None) is not None
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     return any(has_template(item) for item in items)
 

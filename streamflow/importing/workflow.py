@@ -24,6 +24,7 @@ from streamflow.importing.steps import NEEDS, Plugin, StepImport
 from streamflow.importing.templates import Names
 
 _TEXT = 1_000_000  # characters
+_STEPS = 1000
 _LEVELS = 30  # CEL reads no deeper than 32 brackets
 _HEAD = frozenset({"name", "id", "title", "version", "description", "steps"})
 _SILENT = frozenset(
@@ -83,6 +84,9 @@ def _read(text: str) -> dict[str, Any]:
         )
     if not isinstance(value, dict) or not isinstance(value.get("steps"), list) or not value["steps"]:
         _fail("SF102", "expected an object with `steps`, a list with at least one step.", "Give the file of a process.")
+    if len(value["steps"]) > _STEPS:
+        said = f"it has {len(value['steps'])} steps, and at most {_STEPS} are read."
+        _fail("SF231", said, "Split the process in two.")
     _look_through(value, 0)
     return value
 
@@ -187,6 +191,7 @@ def _steps(
     ids: dict[int, str] = {}
     spoken: dict[str, str] = {}
     renamed: dict[str, str] = {}
+    taken: set[str] = set()
     for index, item in enumerate(items):
         written = _called(item)
         if written is None:
@@ -200,7 +205,8 @@ def _steps(
                 "Give each step an id of its own.",
             )
         else:
-            id_ = step_id(written, spoken.values())
+            id_ = step_id(written, taken)
+            taken.add(id_)
             ids[index] = spoken[written] = id_
             if id_ != written:
                 renamed[written] = id_

@@ -12,6 +12,7 @@ import structlog
 
 from streamflow.secrets import KNOWN
 from streamflow.settings import Settings
+from streamflow.terminal import visible_fields
 
 # Libraries that say in many lines what one of ours says better, or say it at every start.
 _QUIET = {"aiokafka": logging.ERROR, "faust": logging.ERROR, "mode": logging.ERROR, "asyncio": logging.WARNING}
@@ -67,9 +68,11 @@ def configure_log(settings: Settings, **always: Any) -> None:
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(sort_keys=True)]
         if settings.log_format == "json"
         else [
+            structlog.processors.format_exc_info,
+            visible_fields,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), pad_event_to=24, exception_formatter=structlog.dev.plain_traceback
-            )
+            ),
         ]
     )
     last.append(_without_secrets)

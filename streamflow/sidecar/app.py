@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
@@ -16,9 +18,10 @@ from fastapi.security import HTTPBearer
 from streamflow.errors import OperationError, Rejected
 from streamflow.operations.callbacks import API_PATH, callback_key
 from streamflow.secrets import resolve_secret
-from streamflow.settings import Settings
+from streamflow.settings import Settings, Sidecar
 from streamflow.sidecar import approvals, callbacks, description, health, operations, problems, runs
-from streamflow.sidecar.guard import Guard, is_loopback
+from streamflow.sidecar.connections import HEAD_BYTES, ConnectionLimits, protocol
+from streamflow.sidecar.guard import Guard, GuardLimits, is_loopback
 from streamflow.sidecar.log import KafkaLog, Log
 from streamflow.sidecar.state import State
 
@@ -64,8 +67,16 @@ def create_app(settings: Settings, log: Log) -> FastAPI:
     problems.add_to(app)
     token = resolve_secret(settings.sidecar.token) if settings.sidecar.token is not None else None
     body_bytes = max(settings.tasks.output_bytes, settings.limits.event_bytes) + _ENVELOPE_BYTES
-    app.add_middleware(Guard, token=token, body_bytes=body_bytes)
+    place = settings.sidecar
+    limits = GuardLimits(body_bytes=body_bytes, body_s=place.body_s, requests=place.requests)
+    app.add_middleware(Guard, token=token, hosts=_hosts(settings), limits=limits)
     return app
+
+
+def _hosts(settings: Settings) -> frozenset[str]:
+    """The names under which this sidecar may be asked."""
+    own = {settings.sidecar.host, urlsplit(settings.tasks.callback_url or "").hostname}
+    return frozenset({*settings.sidecar.hosts, *(name for name in own if name)})
 
 
 class _Server(uvicorn.Server):
@@ -88,8 +99,16 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="sidecar"))
     host, port = listening.getsockname()[:2]
     app = create_app(settings, KafkaLog(settings))
+    limits = ConnectionLimits(connections=_connections(place), head_s=place.head_s, body_s=place.body_s)
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S, server_header=False
+        app,
+        http=protocol(limits),
+        ws="none",
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        server_header=False,
     )
     server = _Server(config)
     serving = asyncio.ensure_future(server.serve([listening]))
@@ -103,6 +122,12 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         stopped.cancel()
         server.should_exit = True
         await serving
+
+
+def _connections(place: Sidecar) -> int:
+    """How many connections this process can have open, with descriptors left for Kafka and files."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(place.connections, max(1, descriptors // 2))
 
 
 def _listen(host: str, port: int) -> socket.socket:

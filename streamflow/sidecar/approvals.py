@@ -16,11 +16,24 @@ from streamflow.ops.approvals import decide, open_approval
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.log import heard_of_run
 from streamflow.sidecar.principal import Right, needs
+from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import LogOf
 
 router = APIRouter(tags=["approvals"], route_class=JsonRoute)
 
 _ANSWER_S = 5.0
+_DECIDE = (
+    *BODY_FAULTS,
+    "no_run_id",
+    "run_unknown",
+    "run_ended",
+    "approval_unknown",
+    "approval_closed",
+    "not_allowed",
+    "decision_unknown",
+    "by_missing",
+    "schema_mismatch",
+)
 
 
 class Decision(BaseModel):
@@ -33,13 +46,17 @@ class Decision(BaseModel):
     data: Any = Field(default=None, description="what fits the approval's form")
 
 
-@router.get("/approvals", dependencies=[needs(Right.READ_APPROVALS)])
+@router.get("/approvals", responses=declared("request_invalid"), dependencies=[needs(Right.READ_APPROVALS)])
 async def list_(log: LogOf, who: str | None = None) -> list[dict[str, Any]]:
     """The approvals that are open, oldest first; with `who`, those that this person or group may decide."""
     return [one.facts() for one in await log.approvals() if who is None or who in one.who]
 
 
-@router.post("/runs/{run}/approvals/{step}", dependencies=[needs(Right.DECIDE_APPROVALS)])
+@router.post(
+    "/runs/{run}/approvals/{step}",
+    responses={202: {"description": "Accepted"}, **declared(*_DECIDE)},
+    dependencies=[needs(Right.DECIDE_APPROVALS)],
+)
 async def give(
     run: str,
     step: str,

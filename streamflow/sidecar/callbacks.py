@@ -23,6 +23,7 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.operations.callbacks import Callback, read_answer, read_token
 from streamflow.operations.schema import first_fault
 from streamflow.sidecar.log import Log, heard_of_run
+from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import State, StateOf
 from streamflow.wire.json_text import MAX_DEPTH
 
@@ -31,6 +32,19 @@ router = APIRouter(tags=["callbacks"])
 _SOON_S = 0.5  # the engine's usual answer comes long before
 _ANSWER_S = 5.0
 _REMEMBERED = 10_000
+_REFUSALS = (
+    *BODY_FAULTS,
+    "callbacks_off",
+    "callback_forged",
+    "callback_expired",
+    "callback_answered",
+    "answer_invalid",
+    "output_invalid",
+    "output_too_large",
+    "late_result",
+    "run_ended",
+    "run_unknown",
+)
 
 _ERROR = {
     "type": "object",
@@ -68,7 +82,11 @@ _BODY = {
 }
 
 
-@router.post("/callbacks/{token}", openapi_extra={"requestBody": _BODY})
+@router.post(
+    "/callbacks/{token}",
+    responses={202: {"description": "Accepted"}, **declared(*_REFUSALS, open_to_all=True)},
+    openapi_extra={"requestBody": _BODY},
+)
 async def answer(token: str, request: Request, response: Response, state: StateOf) -> dict[str, Any]:
     """Answers an attempt with `{"output": ...}` or `{"error": {"code", "message", "retryable", "retry_after_s"}}`.
 

@@ -1,21 +1,25 @@
-"""Who gets in, and with how much: the bearer token, the host that was asked for, and the bytes of a body. Before any
-route is looked for."""
+"""Who gets in, and with how much: the host that was asked for, the origin of a page, the bearer token, the bytes of a
+body and the time for it, and the requests at the same time. Before any route is looked for."""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
-from urllib.parse import urlsplit
+import re
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streamflow.errors import Rejected
+from streamflow.errors import OperationError, Rejected, StreamflowError
 from streamflow.operations.callbacks import API_PATH
 from streamflow.sidecar.principal import LOCAL, TOKEN, Principal
 from streamflow.sidecar.problems import problem_of
 
 OPEN = (f"{API_PATH}/callbacks/", f"{API_PATH}/health")  # these carry a token of their own, or tell nothing
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
+_HOST_LENGTH = 300
 
 
 class TooLarge(Rejected):
@@ -24,48 +28,93 @@ class TooLarge(Rejected):
     def __init__(self, limit: int) -> None:
         super().__init__(
             "body_too_large",
-            f"expected a body of at most {limit} bytes but it has more; do send less, or a reference to it",
+            f"The body has more than {limit} bytes, which is the limit. Send less, or a reference to where it is.",
         )
+
+
+class TooSlow(Rejected):
+    """A body that does not come to its end."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("request_timeout", f"The body was not complete within {seconds:g} s. Send the request again.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardLimits:
+    """What one request, and all of them, may take."""
+
+    body_bytes: int
+    """Bytes of a body."""
+
+    body_s: float
+    """Seconds until it is complete."""
+
+    requests: int
+    """How many requests are served at the same time."""
 
 
 def is_loopback(host: str) -> bool:
     """Whether `host`, a name or an address, is this machine itself."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    address = _address(host)
+    return address.is_loopback if address is not None else host == "localhost"
 
 
 class Guard:
-    """ASGI middleware. With a `token` every request but those of OPEN carries it. Without one only people of this
-    machine may ask, and no web page on their behalf: a page that was loaded from elsewhere names its origin, or (by a
-    name of its own for this address) another host."""
+    """ASGI middleware.
 
-    def __init__(self, app: ASGIApp, *, token: str | None, body_bytes: int) -> None:
+    With a `token` every request but those of OPEN carries it; without one only people of this machine may ask. In both
+    cases the `Host` of a request is one of `hosts` or of this machine, or with a token any address: a page that reaches
+    this address under a name of its own (DNS rebinding) names that. A page that was loaded from elsewhere names its
+    origin, which is the same host, or one of `hosts`."""
+
+    def __init__(self, app: ASGIApp, *, token: str | None, hosts: frozenset[str], limits: GuardLimits) -> None:
         self._app = app
         self._token = token.encode() if token is not None else None
-        self._body_bytes = body_bytes
+        self._hosts = frozenset(host.lower().strip("[]") for host in hosts)
+        self._limits = limits
+        self._serving = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        body = _Body(receive, send, self._limits)
         try:
-            if not scope["path"].startswith(OPEN):
-                scope["principal"] = self._principal(headers)
-            if int(headers.get("content-length") or 0) > self._body_bytes:
-                raise TooLarge(self._body_bytes)
-            await self._app(scope, _limited(receive, self._body_bytes), send)
-        except Rejected as error:
-            # Only from here: what routes raise is answered by the handlers of the app, but a body may grow too large
-            # while it is read.
+            self._admit(scope)
+        except StreamflowError as error:
             await problem_of(error)(scope, receive, send)
+            return
+        self._serving += 1
+        try:
+            await self._app(scope, body.receive, body.send)
+        except Exception:
+            if body.fault is None:
+                raise
+        finally:
+            self._serving -= 1
+        if body.fault is not None and not body.answered:
+            await problem_of(body.fault)(scope, receive, send)
+
+    def _admit(self, scope: Scope) -> None:
+        """Raises Rejected or OperationError unless the request may be looked at."""
+        headers = Headers(scope=scope)
+        self._require_host(headers)
+        if not scope["path"].startswith(OPEN):
+            scope["principal"] = self._principal(headers)
+        length = headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit()):
+            raise Rejected("bad_request", "The header Content-Length is no whole number. Send the size of the body.")
+        if len(length) > 18 or int(length) > self._limits.body_bytes:
+            raise TooLarge(self._limits.body_bytes)
+        if self._serving >= self._limits.requests:
+            raise OperationError(
+                "too_busy",
+                f"{self._serving} requests are being served, which is the limit. Send the request again in a second.",
+            )
 
     def _principal(self, headers: Headers) -> Principal:
         """Who asks. Raises Rejected."""
         if self._token is None:
-            _require_local(headers)
             return LOCAL
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:
@@ -77,33 +126,95 @@ class Guard:
             raise Rejected("token_wrong", "expected the sidecar's token but found another; do send the right one")
         return TOKEN
 
+    def _require_host(self, headers: Headers) -> None:
+        """Raises Rejected: `host_invalid`, `host_unknown`."""
+        host = headers.get("host", "")
+        name = _host_name(host)
+        if name is None or len(headers.getlist("host")) > 1:
+            raise Rejected(
+                "host_invalid",
+                f"The header Host is {host[:100]!a}, which is no name or address. Send the one that was asked.",
+            )
+        if not self._is_known(name):
+            raise Rejected(
+                "host_unknown",
+                f"The header Host is {host[:100]!a}, under which this sidecar is not known. Ask it under its "
+                "address, or name the host in sidecar.hosts.",
+            )
+        origin = headers.get("origin")
+        if origin is not None and not self._is_own(origin, host):
+            raise Rejected(
+                "host_unknown",
+                f"A page of {origin[:100]!a} asks, and only pages of this host may. Name its host in "
+                "sidecar.hosts if it should.",
+            )
 
-def _require_local(headers: Headers) -> None:
-    host = headers.get("host", "")
-    if not is_loopback(urlsplit(f"//{host}").hostname or ""):
-        raise Rejected(
-            "host_unknown",
-            f"expected to be asked as localhost but found {host[:100]!r}; do set a token to be reached under other "
-            "names",
-        )
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
-        raise Rejected(
-            "host_unknown",
-            f"expected no web page of another place to ask but found {origin[:100]!r}; do set a token, and send it",
-        )
+    def _is_known(self, name: str) -> bool:
+        if name in self._hosts or is_loopback(name):
+            return True
+        return self._token is not None and _address(name) is not None
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        scheme, _, place = origin.partition("://")
+        if scheme not in ("http", "https"):
+            return False
+        return place.lower() == host.lower() or _host_name(place) in self._hosts
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    """`receive`, which raises TooLarge when a body goes beyond `limit` although its length was not said."""
-    read = 0
+def _host_name(host: str) -> str | None:
+    """The name or address in a `Host` (RFC 9110, section 7.2), in small letters; None if it is neither."""
+    found = _HOST.fullmatch(host) if len(host) <= _HOST_LENGTH else None
+    if found is None:
+        return None
+    name = found["name"].lower()
+    if name.startswith("["):
+        address = _address(name)
+        return name.strip("[]") if address is not None and address.version == 6 else None
+    return name.rstrip(".") or None
 
-    async def limited() -> Message:
-        nonlocal read
-        message = await receive()
-        read += len(message.get("body", b""))
-        if read > limit:
-            raise TooLarge(limit)
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+
+
+class _Body:
+    """What a request's body may take. Once it takes more, `fault` says so, and the application's own answer, which
+    knows only of a body that broke off, is not sent."""
+
+    def __init__(self, receive: Receive, send: Send, limits: GuardLimits) -> None:
+        self.fault: Rejected | None = None
+        self.answered = False  # an answer has begun
+        self._receive = receive
+        self._send = send
+        self._limits = limits
+        self._ends: float | None = None
+        self._read = 0
+        self._complete = False
+
+    async def receive(self) -> Message:
+        """The next part. Raises TooLarge, TooSlow."""
+        if self._complete:
+            return await self._receive()  # the end of the connection
+        if self._ends is None:
+            self._ends = asyncio.get_running_loop().time() + self._limits.body_s
+        try:
+            async with asyncio.timeout_at(self._ends):
+                message = await self._receive()
+        except TimeoutError:
+            self.fault = TooSlow(self._limits.body_s)
+            raise self.fault from None
+        self._read += len(message.get("body", b""))
+        if self._read > self._limits.body_bytes:
+            self.fault = TooLarge(self._limits.body_bytes)
+            raise self.fault
+        self._complete = not message.get("more_body", False)
         return message
 
-    return limited
+    async def send(self, message: Message) -> None:
+        """Passes the application's answer on, unless the body has a fault."""
+        if self.fault is None or self.answered:
+            self.answered = True
+            await self._send(message)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from streamflow.sidecar.problems import declared
+
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health")
+@router.get("/health", responses=declared(open_to_all=True))
 async def health() -> dict[str, bool]:
     """Whether this process answers."""
     return {"ok": True}

@@ -11,21 +11,34 @@ from streamflow.operations.plugin import Registration
 from streamflow.operations.registry import known_operations
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.principal import PrincipalOf, Right, needs
+from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import LogOf
 
 router = APIRouter(prefix="/operations", tags=["operations"], route_class=JsonRoute)
 
+_REGISTER = (
+    *BODY_FAULTS,
+    "plugin_invalid",
+    "operation_taken",
+    "operation_registered",
+)
+
 Replace = Annotated[bool, Query(description="take the place of another plugin of this name")]
 
 
-@router.get("", dependencies=[needs(Right.READ_OPERATIONS)])
+@router.get("", responses=declared(), dependencies=[needs(Right.READ_OPERATIONS)])
 async def list_(log: LogOf) -> list[dict[str, Any]]:
     """The operations, by name: their contracts, where they are from, whether they are well, and the task workers that
     do them."""
     return await log.operations()
 
 
-@router.post("", status_code=201, dependencies=[needs(Right.REGISTER_OPERATIONS)])
+@router.post(
+    "",
+    status_code=201,
+    responses={200: {"description": "It was registered already"}, **declared(*_REGISTER)},
+    dependencies=[needs(Right.REGISTER_OPERATIONS)],
+)
 async def register(
     body: Registration, log: LogOf, principal: PrincipalOf, response: Response, replace: Replace = False
 ) -> dict[str, Any]:
@@ -44,7 +57,12 @@ async def register(
     return {"name": name, "already": recorded is None}
 
 
-@router.delete("/{name}", status_code=204, dependencies=[needs(Right.REPLACE_OPERATIONS)])
+@router.delete(
+    "/{name}",
+    status_code=204,
+    responses=declared("request_invalid", "operation_unknown"),
+    dependencies=[needs(Right.REPLACE_OPERATIONS)],
+)
 async def remove(name: str, log: LogOf) -> None:
     """Takes a plugin away."""
     await log.remove(name)

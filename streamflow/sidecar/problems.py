@@ -10,6 +10,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from streamflow.errors import DefinitionError, EngineFault, OperationError, Rejected, StreamflowError
@@ -20,6 +21,8 @@ MEDIA_TYPE = "application/problem+json"
 
 # What is the caller's to mend is 422; what the state does not allow is 409, as is everything that the engine refuses.
 _STATUS = {
+    "bad_request": 400,
+    "host_invalid": 400,
     "token_missing": 401,
     "token_wrong": 401,
     "callback_forged": 403,
@@ -32,6 +35,7 @@ _STATUS = {
     "operation_unknown": 404,
     "run_unknown": 404,
     "version_unknown": 404,
+    "request_timeout": 408,
     "callback_expired": 410,
     "body_too_large": 413,
     "output_too_large": 413,
@@ -51,7 +55,62 @@ _STATUS = {
     "schema_registry_format": 422,
     "too_deep": 422,
     "unanswered": 504,
+    # as their families have it, named for the descriptions of routes
+    "approval_closed": 409,
+    "not_approving": 409,
+    "not_parked": 409,
+    "run_open": 409,
+    "run_stopping": 409,
+    "too_many_open": 409,
+    "version_retired": 409,
+    "callback_answered": 409,
+    "late_result": 409,
+    "operation_registered": 409,
+    "operation_taken": 409,
+    "run_ended": 409,
+    "request_invalid": 422,
+    "internal_error": 500,
+    "broker_unreachable": 503,
+    "definitions_behind": 503,
+    "too_busy": 503,
+    "topic_missing": 503,
 }
+
+
+BODY_FAULTS = ("request_invalid", "not_json", "lone_surrogate", "out_of_range", "schema_registry_format", "too_deep")
+"""What a route with a body in JSON refuses it for."""
+
+_EVERYWHERE = ("bad_request", "host_invalid", "host_unknown", "body_too_large", "request_timeout", "internal_error")
+_WITH_RIGHTS = ("token_missing", "token_wrong", "right_missing")
+_OF_KAFKA = ("too_busy", "broker_unreachable", "topic_missing", "unanswered")
+
+
+class ProblemDetails(BaseModel):
+    """What is wrong (RFC 9457)."""
+
+    type: str = Field(description="`urn:streamflow:problem:` and the code")
+    title: str = Field(description="the status in words")
+    status: int = Field(ge=400, le=599)
+    code: str = Field(description="stable; programs decide by it")
+    detail: str = Field(description="for people: what is wrong, and what to do")
+    facts: dict[str, Any] | None = Field(default=None, description="what it is about, such as a run or a command")
+    problems: list[dict[str, Any]] | None = Field(default=None, description="each fault of what was sent")
+
+
+def declared(*codes: str, open_to_all: bool = False) -> dict[int | str, dict[str, Any]]:
+    """The errors of a route, for its description: `codes`, and those that every route has. `open_to_all`: it needs no
+    right."""
+    by_status: dict[int, list[str]] = {}
+    for code in (*codes, *_EVERYWHERE, *(() if open_to_all else _WITH_RIGHTS), *_OF_KAFKA):
+        by_status.setdefault(_STATUS[code], []).append(code)
+    return {
+        status: {
+            "model": ProblemDetails,
+            "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in found)}",
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
+        }
+        for status, found in sorted(by_status.items())
+    }
 
 
 def status_of(error: StreamflowError) -> int:

@@ -18,12 +18,30 @@ from streamflow.ops.starts import request, started_before
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.log import Log, heard, heard_of_run
 from streamflow.sidecar.principal import Right, needs
+from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import LogOf
 
 router = APIRouter(prefix="/runs", tags=["runs"], route_class=JsonRoute)
 
 _WAIT_S = 10.0
 _LONGEST_WAIT_S = 60.0
+
+# What these routes refuse, beside what every route does.
+_START = (
+    *BODY_FAULTS,
+    "version_unknown",
+    "version_retired",
+    "schema_mismatch",
+    "event_unknown",
+    "event_unusable",
+    "id_too_long",
+    "key_missing",
+    "run_open",
+    "too_many_open",
+    "definitions_behind",
+)
+_READ = ("request_invalid", "no_run_id", "run_unknown", "run_ended", "run_stopping", "not_parked", "not_approving")
+_OPERATE = (*BODY_FAULTS, "no_run_id")
 
 RunId = str
 Wait = Annotated[
@@ -67,7 +85,7 @@ class StepOf(_Body):
     step: str = Field(min_length=1, max_length=200, description="the parked step")
 
 
-@router.post("", status_code=202, dependencies=[needs(Right.START_RUNS)])
+@router.post("", status_code=202, responses=declared(*_START), dependencies=[needs(Right.START_RUNS)])
 async def start(body: StartRequest, log: LogOf) -> Asked:
     """Asks for a run. Its id is known at once; it begins when the engine has applied the command. With an id the answer
     waits for the engine: the request may have been served before."""
@@ -90,37 +108,37 @@ async def start(body: StartRequest, log: LogOf) -> Asked:
     return Asked(command=found.command.id, run=run)
 
 
-@router.get("/{run}", dependencies=[needs(Right.READ_RUNS)])
+@router.get("/{run}", responses=declared(*_READ), dependencies=[needs(Right.READ_RUNS)])
 async def show(run: RunId, log: LogOf, wait: Wait = None, timeout_s: Seconds = _WAIT_S) -> dict[str, Any]:
     """How far a run is, and each of its steps."""
     return described(await _history(log, run, wait, timeout_s))
 
 
-@router.get("/{run}/transitions", dependencies=[needs(Right.READ_RUNS)])
+@router.get("/{run}/transitions", responses=declared(*_READ), dependencies=[needs(Right.READ_RUNS)])
 async def transitions(run: RunId, log: LogOf, wait: Wait = None, timeout_s: Seconds = _WAIT_S) -> list[dict[str, Any]]:
     """Everything that happened in a run, in order."""
     return [{"type": one.type} | msgspec.to_builtins(one) for one in await _history(log, run, wait, timeout_s)]
 
 
-@router.post("/{run}/cancel", status_code=202, dependencies=[needs(Right.OPERATE_RUNS)])
+@router.post("/{run}/cancel", status_code=202, responses=declared(*_OPERATE), dependencies=[needs(Right.OPERATE_RUNS)])
 async def cancel(run: RunId, log: LogOf, body: Reason | None = None) -> Asked:
     """Asks for the end of an open run; what is to be undone is undone first."""
     return await _ask(log, run, CancelRun(new_id(), run, body.reason if body else ""))
 
 
-@router.post("/{run}/retry", status_code=202, dependencies=[needs(Right.OPERATE_RUNS)])
+@router.post("/{run}/retry", status_code=202, responses=declared(*_OPERATE), dependencies=[needs(Right.OPERATE_RUNS)])
 async def retry(run: RunId, log: LogOf, body: StepOf) -> Asked:
     """Asks to try a parked step again."""
     return await _ask(log, run, RetryStep(new_id(), run, body.step))
 
 
-@router.post("/{run}/skip", status_code=202, dependencies=[needs(Right.OPERATE_RUNS)])
+@router.post("/{run}/skip", status_code=202, responses=declared(*_OPERATE), dependencies=[needs(Right.OPERATE_RUNS)])
 async def skip(run: RunId, log: LogOf, body: StepOf) -> Asked:
     """Asks to treat a parked step as skipped."""
     return await _ask(log, run, SkipStep(new_id(), run, body.step))
 
 
-@router.post("/{run}/fail", status_code=202, dependencies=[needs(Right.OPERATE_RUNS)])
+@router.post("/{run}/fail", status_code=202, responses=declared(*_OPERATE), dependencies=[needs(Right.OPERATE_RUNS)])
 async def fail(run: RunId, log: LogOf, body: Reason | None = None) -> Asked:
     """Asks for the end of a parked run as failed."""
     return await _ask(log, run, FailRun(new_id(), run, body.reason if body else ""))

@@ -75,7 +75,7 @@ def test_an_expression_cut_by_a_comma_gets_the_advice_to_quote_it() -> None:
         ("a: !!python/object/apply:os.getcwd []", "SF100", "line 1"),
         ("- a", "SF103", "found a list"),
         ("", "SF103", "found nothing"),
-        ("[" * 1000, "SF100", "nested too deep"),
+        ("[" * 1000, "SF100", "levels deep"),
         ("a: .nan", "SF103", "found nan"),
         ("a: 2026-01-01", "SF103", "found 2026-01-01"),
         ("1: a", "SF103", "found 1"),

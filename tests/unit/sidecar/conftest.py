@@ -47,7 +47,7 @@ def client(app: FastAPI, settings: Settings, log: MemoryLog) -> TestClient:
 def guarded(settings: Settings, log: MemoryLog, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     """A sidecar that asks for the token `swordfish`, reached under a name of its own."""
     monkeypatch.setenv("SIDECAR_TOKEN", "swordfish")
-    changed = settings.model_copy(update={"sidecar": Sidecar(token="env:SIDECAR_TOKEN")})
+    changed = settings.model_copy(update={"sidecar": Sidecar(token="env:SIDECAR_TOKEN", hosts=["flow.example.org"])})
     return TestClient(
         create_app(changed, log), base_url="https://flow.example.org/api/v1", raise_server_exceptions=False
     )

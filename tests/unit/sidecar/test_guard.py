@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -66,13 +67,83 @@ def test_another_token_is_refused(guarded: TestClient, given: str) -> None:
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_the_token_lets_in_under_any_name(guarded: TestClient) -> None:
-    assert (
-        guarded.get(
-            "/approvals", headers={"Authorization": "Bearer swordfish", "Origin": "https://elsewhere.example"}
-        ).json()
-        == []
-    )
+BEARER = {"Authorization": "Bearer swordfish"}
+STRANGE_HOSTS = [
+    "[127.0.0.1]",
+    "[::1",
+    "[::1%25lo]",
+    "::1",
+    "[]",
+    "",
+    ".",
+    "localhost:",
+    "localhost:http",
+    "localhost:123456",
+    "local host",
+    "localhost/path",
+    "user@localhost",
+    "localhost\\x",
+    "localhost,localhost",
+    "[" * 300,
+    "a" * 30_000,
+    "\xe9",
+]
+
+
+@pytest.mark.parametrize(
+    "host", ["flow.example.org", "FLOW.example.org.:8443", "127.0.0.1:80", "10.1.2.3", "[fd00::1]:8484"]
+)
+def test_the_token_lets_in_under_known_names_and_any_address(guarded: TestClient, host: str) -> None:
+    assert guarded.get("/approvals", headers=BEARER | {"Host": host}).json() == []
+
+
+@pytest.mark.parametrize("path", ["/approvals", "/health", "/callbacks/x", "/openapi.json"])
+def test_a_token_does_not_help_a_page_that_rebinds_its_name(guarded: TestClient, path: str) -> None:
+    for host in ("rebound.example.org", "flow.example.org.evil.example", "2130706433", "0x7f.1"):
+        assert code(guarded.get(path, headers=BEARER | {"Host": host})) == (403, "host_unknown")
+
+
+def test_a_token_does_not_help_a_page_of_another_place(guarded: TestClient) -> None:
+    for origin in ("https://elsewhere.example", "null", "file://", "https://flow.example.org.evil.example", "//x", ""):
+        assert code(guarded.post("/runs", headers=BEARER | {"Origin": origin})) == (403, "host_unknown"), origin
+    for origin in ("https://flow.example.org", "http://flow.example.org:3000"):
+        assert guarded.get("/approvals", headers=BEARER | {"Origin": origin}).status_code == 200, origin
+
+
+@pytest.mark.parametrize("host", STRANGE_HOSTS, ids=lambda host: ascii(host[:20]))
+def test_a_strange_host_is_refused_with_and_without_a_token(client: TestClient, guarded: TestClient, host: str) -> None:
+    for asked, headers in ((client, {}), (guarded, BEARER)):
+        pairs: Any = [*headers.items(), (b"Host", host.encode("latin-1"))]
+        answer = asked.get("/approvals", headers=pairs)
+        assert code(answer) == (400, "host_invalid")
+
+
+def test_two_hosts_are_none(client: TestClient) -> None:
+    assert code(client.get("/health", headers=[("Host", "localhost"), ("Host", "localhost")])) == (400, "host_invalid")
+
+
+def test_the_host_of_the_callback_address_is_known(settings: Settings, log: MemoryLog) -> None:
+    tasks = settings.tasks.model_copy(update={"callback_url": "https://calls.example.org/x"})
+    app = create_app(settings.model_copy(update={"tasks": tasks}), log)
+    asked = TestClient(app, base_url="http://calls.example.org/api/v1")
+    assert code(asked.post("/callbacks/x")) == (403, "callback_forged")
+
+
+@pytest.mark.parametrize("length", ["-1", "1e3", "x", "9" * 30, "²"])
+def test_a_strange_length_is_no_fault_of_ours(client: TestClient, length: str) -> None:
+    pairs: Any = [(b"Content-Length", length.encode())]
+    answer = client.post("/runs", headers=pairs)
+    assert answer.status_code in (400, 413)
+
+
+def test_a_body_of_unsaid_length_ends_at_the_limit(client: TestClient) -> None:
+    def parts() -> Iterator[bytes]:
+        yield b"{"
+        for _ in range(100):
+            yield b" " * 10_000
+
+    for path in ("/runs", "/operations", "/runs/x/cancel"):
+        assert code(client.post(path, content=parts())) == (413, "body_too_large"), path
 
 
 def test_without_a_token_only_this_machine_is_answered(client: TestClient) -> None:

@@ -1,0 +1,83 @@
+"""Readers of YAML (1.2) whose work is bounded before they build anything.
+
+The text of an author, or of whoever sent it to one, is limited in its tokens and its depth while it is scanned. Merge
+keys (`<<`) are refused: they are no part of YAML 1.2, and a few hundred bytes of them are copied into millions of
+fields. Aliases are copied by nobody here; `syntax` counts what they stand for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NoReturn
+
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor, SafeConstructor
+from ruamel.yaml.scanner import RoundTripScanner, Scanner, ScannerError
+
+TOKENS = 200_000
+LEVELS = 60
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class _Bounded:
+    """A scanner that counts."""
+
+    _fetched = 0
+
+    def fetch_more_tokens(self) -> Any:
+        scanner: Any = self
+        self._fetched += 1
+        if self._fetched > TOKENS:
+            raise ScannerError(problem=f"it has more than {TOKENS} tokens", problem_mark=scanner.reader.get_mark())
+        if scanner.flow_level > LEVELS or len(scanner.indents) > LEVELS:
+            raise ScannerError(
+                problem=f"it is nested more than {LEVELS} levels deep", problem_mark=scanner.reader.get_mark()
+            )
+        return super().fetch_more_tokens()  # type: ignore[misc]
+
+
+class _BoundedScanner(_Bounded, Scanner):
+    pass
+
+
+class _BoundedRoundTripScanner(_Bounded, RoundTripScanner):
+    pass
+
+
+def _refuse_merge(node: Any) -> None:
+    merged = next((key for key, _ in node.value if key.tag == _MERGE), None)
+    if merged is not None:
+        _fail("merge keys (<<) are not read, write the fields out", merged)
+
+
+def _fail(problem: str, node: Any) -> NoReturn:
+    raise ConstructorError(problem=problem, problem_mark=node.start_mark)
+
+
+class _PlainConstructor(SafeConstructor):
+    """Builds plain data. Two escapes for the halves of one character, as JSON writes it, are that character."""
+
+    def construct_scalar(self, node: Any) -> Any:
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and not value.isprintable():
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        return value
+
+    def flatten_mapping(self, node: Any) -> Any:
+        _refuse_merge(node)
+
+
+class _RoundTripConstructor(RoundTripConstructor):
+    def flatten_mapping(self, node: Any) -> Any:
+        _refuse_merge(node)
+        return super().flatten_mapping(node)
+
+
+def yaml_reader(kind: Literal["safe", "rt"] = "safe") -> YAML:
+    """A reader of plain data, or (`rt`) of data that knows its lines. Raises YAMLError for a text beyond the limits."""
+    reader = YAML(typ=kind, pure=True)
+    reader.version = "1.2"
+    if kind == "safe":
+        reader.Scanner, reader.Constructor = _BoundedScanner, _PlainConstructor
+    else:
+        reader.Scanner, reader.Constructor = _BoundedRoundTripScanner, _RoundTripConstructor
+    return reader

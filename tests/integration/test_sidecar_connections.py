@@ -1,0 +1,154 @@
+"""Connections that send nothing, half of something, too much, or no HTTP: with real sockets, and deadlines of parts of
+a second."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from streamflow.settings import Settings, Topics
+from streamflow.sidecar.app import create_app
+from streamflow.sidecar.connections import HEAD_BYTES, ConnectionLimits, protocol
+from streamflow.sidecar.guard import GuardLimits
+from tests.sidecar_log import MemoryLog
+
+LIMITS = ConnectionLimits(connections=20, head_s=0.4, body_s=0.4)
+HEAD = b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    settings = Settings(topics=Topics(partitions=2))
+    app: FastAPI = create_app(settings, MemoryLog(settings))
+    app.user_middleware[0].kwargs["limits"] = GuardLimits(body_bytes=100_000, body_s=LIMITS.body_s, requests=100)
+    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+    config = uvicorn.Config(
+        app, http=protocol(LIMITS), ws="none", log_config=None, h11_max_incomplete_event_size=HEAD_BYTES, lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    serving = threading.Thread(target=server.run, args=([listening],))
+    serving.start()
+    yield listening.getsockname()[1]
+    server.should_exit = True
+    serving.join(10)
+
+
+@contextlib.contextmanager
+def connected(port: int, sent: bytes = b"") -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as found:
+        found.sendall(sent)
+        yield found
+
+
+def answers(connection: socket.socket) -> list[tuple[int, str]]:
+    """Every answer until the other end closes: its status and the code of its problem."""
+    data = b""
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            data += part
+    found = []
+    while data:
+        head, _, data = data.partition(b"\r\n\r\n")
+        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        size = int(fields[b"content-length"])
+        body, data = json.loads(data[:size]), data[size:]
+        found.append((int(head.split()[1]), body.get("code", "")))
+    return found
+
+
+def is_well(port: int) -> bool:
+    client = http.client.HTTPConnection("localhost", port, timeout=5)
+    client.request("GET", "/api/v1/health")
+    well = client.getresponse().status == 200
+    client.close()
+    return well
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (b"", []),
+        (b"GET /api/v1/hea", [(408, "request_timeout")]),
+        (b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n", [(408, "request_timeout")]),
+        (HEAD + b"Content-Length: 1000\r\n\r\n{", [(408, "request_timeout")]),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", [(408, "request_timeout")]),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nff", [(408, "request_timeout")]),
+        (b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /api", [(200, ""), (408, "request_timeout")]),
+    ],
+    ids=["nothing", "line", "headers", "body", "chunks", "chunk size", "second request"],
+)
+def test_what_is_sent_by_halves_ends_at_its_deadline(port: int, sent: bytes, expected: list[tuple[int, str]]) -> None:
+    with connected(port, sent) as connection:
+        assert answers(connection) == expected
+    assert is_well(port)
+
+
+def test_bytes_one_by_one_move_no_deadline(port: int) -> None:
+    with connected(port) as connection:
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            for byte in b"GET /api/v1/health HTTP/1.1\r\n" + b"X-Slow: " + b"x" * 10_000:
+                connection.sendall(bytes([byte]))
+                time.sleep(0.01)  # the pace of this client is what is tested
+        assert time.monotonic() - began < 10 * LIMITS.head_s
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"G", b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n", HEAD + b"Content-Length: 9\r\n\r\n{"]
+)
+def test_many_that_send_halves_shut_nobody_out(port: int, sent: bytes) -> None:
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(260):
+            open_ones.enter_context(connected(port, sent))
+        for _ in range(5):
+            assert is_well(port)
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * HEAD_BYTES, (431, "head_too_large")),
+        (b"GET /" + b"x" * 2 * HEAD_BYTES, (431, "head_too_large")),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * HEAD_BYTES, (431, "head_too_large")),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", (400, "bad_request")),
+        (b"PRI * HTTP/2.0\r\n\r\n", (400, "host_invalid")),
+        (b"GET /api/v1/health HTTP/1.1\r\n\r\n", (400, "bad_request")),
+        (b"GET /api/v1/health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", (400, "bad_request")),
+        (b"GET /api/v1/health HTTP/1.1\r\nHost: local\x01host\r\n\r\n", (400, "host_invalid")),
+        (b"GET /api/v1/health HTTP/1.0\r\n\r\n", (400, "host_invalid")),
+        (b"GET /api/v1/health HTTP/1.0\r\nHost: [127.0.0.1]\r\n\r\n", (400, "host_invalid")),
+        (HEAD + b"Content-Length: -5\r\n\r\n", (400, "bad_request")),
+        (HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", (400, "bad_request")),
+        (HEAD + b"Transfer-Encoding: gzip\r\n\r\n", (400, "bad_request")),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", (400, "bad_request")),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 2 * HEAD_BYTES, (431, "head_too_large")),
+        (HEAD + b"Content-Length: 100001\r\n\r\n", (413, "body_too_large")),
+        (CHUNKED + b"2710\r\n" + b"x" * 10_000 + b"\r\n", None),
+        (CHUNKED + (b"2710\r\n" + b" " * 10_000 + b"\r\n") * 11, (413, "body_too_large")),
+    ],
+)  # fmt: skip
+def test_what_is_no_request_is_told(port: int, sent: bytes, expected: tuple[int, str] | None) -> None:
+    with connected(port, sent) as connection:
+        found = answers(connection)
+    assert found == ([expected] if expected else [(408, "request_timeout")])
+    assert is_well(port)
+
+
+def test_who_reads_no_answer_is_left(port: int) -> None:
+    ask = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with connected(port) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        connection.settimeout(10 * LIMITS.head_s)
+        with pytest.raises(OSError):
+            connection.sendall(ask * 100_000)
+    assert is_well(port)
