@@ -226,6 +226,7 @@ class Plan:
     # the steps whose outputs an expression or the run's output reads, and START for what started the run
     reads: frozenset[str]
     output: str | None = None  # the step whose output is the run's
+    window_ms: int | None = None  # how long consumed events are remembered; None: as long as the settings say
     sequence: tuple[StepPlan, ...] = field(init=False)
     order: Mapping[str, int] = field(init=False)
 

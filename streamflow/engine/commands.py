@@ -15,7 +15,7 @@ from msgspec import Struct
 # A number of ours, raised when the same command could be decided otherwise than before: by this package, by
 # expressions, or by another build of the engine of their patterns (jsonschema-rs). The library that checks expressions
 # has no part in decisions.
-REVISION = "4"
+REVISION = "5"
 KNOWN_REVISIONS = frozenset({REVISION})
 
 
@@ -89,6 +89,7 @@ class Deliver(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=Tru
     trigger: str = ""  # the trigger that it satisfies
     keep_ms: int = 0  # the longest `keep` of the waits that take the original, in versions that ingress knew
     copies_ms: int = 0  # the same of waits that take copies
+    window_ms: int = 0  # how long the newest version that ingress knew remembers the event; 0: as the settings say
     trace: str | None = None
 
 

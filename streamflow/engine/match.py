@@ -81,8 +81,10 @@ class Matcher:
         )
         specs: dict[str, tuple[int, EventSpec]] = {}
         waits: list[dict[str, _Keeps]] = []
+        self._windows: dict[str, int] = {}  # by definition, what its newest version says
         starts: list[list[Published]] = []
         for live in self.published:
+            self._windows.setdefault(live.plan.name, live.plan.window_ms or 0)
             for name in dict.fromkeys(
                 [trigger.event for trigger in live.plan.triggers if live.newest] + list(live.plan.waits)
             ):
@@ -141,7 +143,7 @@ class Matcher:
                 failures.append(_missing_key(event.name))
             elif key is not None:
                 for name, keeps in self._waits[index]:
-                    _add(deliveries, _delivery(source, name, key, event, keeps))
+                    _add(deliveries, self._delivery(source, name, key, event, keeps))
             for live in self._starts[index]:
                 if (live.plan.name, event.name) in started:
                     continue
@@ -153,10 +155,26 @@ class Matcher:
                 if trigger is None:
                     continue
                 started.add((live.plan.name, event.name))
-                found = _delivery(source, live.plan.name, run_key, event, _Keeps(0, 0))
+                found = self._delivery(source, live.plan.name, run_key, event, _Keeps(0, 0))
                 start = DefinitionRef(live.plan.sha, live.at, live.revision)
                 _add(deliveries, replace(found, start=start, trigger=trigger.id))
         return Matched(list(deliveries.values()), list(dict.fromkeys(failures)))
+
+    def _delivery(self, source: Source, definition: str, key: str, event: Event, keeps: _Keeps) -> Deliver:
+        tag = ids.tag("deliver", definition, event.name, key)
+        return Deliver(
+            id=f"{source.topic_id}/{source.partition}/{source.offset}/{tag}",
+            definition=definition,
+            key=key,
+            event=event,
+            origin=Origin(
+                topic_id=source.topic_id, partition=source.partition, offset=source.offset, committed=source.committed
+            ),
+            keep_ms=keeps.one_ms,
+            copies_ms=keeps.every_ms,
+            window_ms=self._windows[definition],
+            trace=source.trace,
+        )
 
 
 def _add(deliveries: dict[tuple[str, str, str], Deliver], found: Deliver) -> None:
@@ -173,22 +191,6 @@ def _add(deliveries: dict[tuple[str, str, str], Deliver], found: Deliver) -> Non
         trigger=known.trigger or found.trigger,
         keep_ms=max(known.keep_ms, found.keep_ms),
         copies_ms=max(known.copies_ms, found.copies_ms),
-    )
-
-
-def _delivery(source: Source, definition: str, key: str, event: Event, keeps: _Keeps) -> Deliver:
-    tag = ids.tag("deliver", definition, event.name, key)
-    return Deliver(
-        id=f"{source.topic_id}/{source.partition}/{source.offset}/{tag}",
-        definition=definition,
-        key=key,
-        event=event,
-        origin=Origin(
-            topic_id=source.topic_id, partition=source.partition, offset=source.offset, committed=source.committed
-        ),
-        keep_ms=keeps.one_ms,
-        copies_ms=keeps.every_ms,
-        trace=source.trace,
     )
 
 

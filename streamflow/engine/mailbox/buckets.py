@@ -8,7 +8,7 @@ from msgspec import Struct
 class Buckets(Struct, frozen=True, gc=False, omit_defaults=True):
     """The buckets of one memory that are not empty."""
 
-    starts_ms: tuple[int, ...] = ()  # when each begins, oldest first
+    ends_ms: tuple[int, ...] = ()  # when each is over, oldest first
     swept: str = ""  # the key after which the sweep of the oldest one resumes
 
 

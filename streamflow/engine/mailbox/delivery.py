@@ -35,6 +35,7 @@ def deliver(builder: DecisionBuilder, contents: Contents, own: PartitionState, c
     box = builder.mailbox(command.definition, command.key)
     position: Position = (origin.topic_id, origin.partition, origin.offset)
     name = identity(event.name, event.source, event.id)
+    window_ms = builder.limits.window(command.window_ms)
     known = memory.find(builder, box.name, name)
     if known is not None and known.memory == "seen":
         return _duplicate(builder, command, "seen")
@@ -42,7 +43,7 @@ def deliver(builder: DecisionBuilder, contents: Contents, own: PartitionState, c
         return _duplicate(builder, command, "record")
     started, refused = _start(builder, contents, box, command)
     if started and not _is_for_others(builder, contents, box, command):
-        memory.remember(builder, "seen", box.name, name, _remembered(builder, "started", position), known)
+        memory.remember(builder, "seen", box.name, name, _remembered(builder, "started", position), known, window_ms)
         outcomes.count(builder, box.definition, event.name, "started")
         return None
     size = len(_encoder.encode(event))
@@ -50,14 +51,14 @@ def deliver(builder: DecisionBuilder, contents: Contents, own: PartitionState, c
     if full:  # what is over makes room first
         box.settle(lambda run: head_and_plan(builder, contents, run))
         full = box.is_full(size)
-    box.arrive(_entry(builder, contents, box, command, size, started), Mail(event, name, position))
+    box.arrive(_entry(builder, contents, box, command, size, started), Mail(event, name, position, window_ms))
     if not box.continue_due:
         hand_out(builder, contents, box, builder.offset)
     entry = box.entries[builder.offset]
     useful = box.continue_due or box.is_useful(entry, lambda run: head_and_plan(builder, contents, run))
     if useful and not full:
         box.keep(builder.offset)
-        memory.remember(builder, "seen", box.name, name, _remembered(builder, "kept", position), known)
+        memory.remember(builder, "seen", box.name, name, _remembered(builder, "kept", position), known, window_ms)
         return None
     del box.entries[builder.offset]
     if entry.taken == "start":
@@ -70,7 +71,7 @@ def deliver(builder: DecisionBuilder, contents: Contents, own: PartitionState, c
         outcome = "refused" if refused else "unclaimed"
     consumed = outcome in ("started", "claimed")
     record = _remembered(builder, outcome, position)
-    memory.remember(builder, "seen" if consumed else "trail", box.name, name, record, known)
+    memory.remember(builder, "seen" if consumed else "trail", box.name, name, record, known, window_ms)
     if consumed:
         outcomes.count(builder, box.definition, event.name, outcome)
         return None
@@ -155,6 +156,7 @@ def _start(builder: DecisionBuilder, contents: Contents, box: Mailbox, command: 
         return False, "too_many_open"
     begin_run(
         builder,
+        contents,
         plan,
         command.start,
         command.key,

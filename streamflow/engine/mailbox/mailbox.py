@@ -16,6 +16,7 @@ from streamflow.engine.mailbox.records import (
     Box,
     Entry,
     Mail,
+    Memory,
     Miss,
     OpenRun,
     Remembered,
@@ -229,7 +230,8 @@ class Mailbox:
         record = Remembered(
             outcome=outcome, offset=offset, last=builder.offset, at_ms=builder.now_ms, position=mail.position
         )
-        memory.remember(builder, "trail" if outcome == "expired" else "seen", self.name, mail.identity, record, known)
+        kind: Memory = "trail" if outcome == "expired" else "seen"
+        memory.remember(builder, kind, self.name, mail.identity, record, known, mail.window_ms)
         outcomes.count(builder, self.definition, entry.name, outcome, reason)
 
 

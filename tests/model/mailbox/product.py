@@ -106,7 +106,9 @@ class Product:
         return {key: encode_record(self._overlay.get(key)) for key in self._overlay.keys("")}
 
     def is_at_rest(self) -> bool:
-        return all(key.partition("/")[0] in ("own", "mark", "tally", "content") for key in self._overlay.keys(""))
+        return all(
+            key.partition("/")[0] in ("own", "mark", "tally", "window", "content") for key in self._overlay.keys("")
+        )
 
     def counted(self) -> int:
         tallies = [self._overlay.get(key) for key in self._overlay.keys("tally/")]
@@ -163,6 +165,7 @@ class Product:
             trigger="o" if start is not None else "",
             keep_ms=command.keep,
             copies_ms=command.copies,
+            window_ms=command.window,
         )
 
     # -- facts

@@ -92,6 +92,7 @@ class Bench:
         time_ms: int | None = None,
         keep_ms: int = 0,
         copies_ms: int = 0,
+        window_ms: int = 0,
         source: str = "",
     ) -> Decision:
         """Deliver an event, a record of its own."""
@@ -110,6 +111,7 @@ class Bench:
             origin=an_origin(self.offset),
             keep_ms=keep_ms,
             copies_ms=copies_ms,
+            window_ms=window_ms,
         )
         return self.take(command)
 
