@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from streamflow import ids
 from streamflow.definition.catalog import EventSpec
-from streamflow.definition.plan import ClausePlan, ExpressionError, Plan, WaitPlan
+from streamflow.definition.plan import ClausePlan, ExpressionError, Keeps, Plan, WaitPlan
 from streamflow.engine.commands import REVISION, DefinitionRef, Deliver, Event, Origin
 
 
@@ -64,13 +64,6 @@ class Matched(NamedTuple):
     failures: list[Failure]
 
 
-class _Keeps(NamedTuple):
-    """The longest `keep` of the waits for an event: those that take the original, and those that take copies."""
-
-    one_ms: int
-    every_ms: int
-
-
 class Matcher:
     """Matches events to the versions it was made of. `specs` are the distinct events that they name; the same spec in
     many versions is one."""
@@ -80,7 +73,7 @@ class Matcher:
             sorted(published, key=lambda live: (not live.newest, -live.at, live.plan.name, live.plan.version))
         )
         specs: dict[str, tuple[int, EventSpec]] = {}
-        waits: list[dict[str, _Keeps]] = []
+        waits: list[dict[str, Keeps]] = []
         self._windows: dict[str, int] = {}  # by definition, what its newest version says
         starts: list[list[Published]] = []
         for live in self.published:
@@ -96,8 +89,8 @@ class Matcher:
                     starts.append([])
                 index = specs[identity][0]
                 if name in live.plan.waits:
-                    known = waits[index].get(live.plan.name, _Keeps(0, 0))
-                    waits[index][live.plan.name] = _longer(known, _keeps(live.plan, name))
+                    known = waits[index].get(live.plan.name, Keeps())
+                    waits[index][live.plan.name] = known.longest(live.plan.keeps[name])
                 if live.newest and any(trigger.event == name for trigger in live.plan.triggers):
                     starts[index].append(live)
         self.specs: tuple[EventSpec, ...] = tuple(spec for _, spec in specs.values())
@@ -155,12 +148,12 @@ class Matcher:
                 if trigger is None:
                     continue
                 started.add((live.plan.name, event.name))
-                found = self._delivery(source, live.plan.name, run_key, event, _Keeps(0, 0))
+                found = self._delivery(source, live.plan.name, run_key, event, Keeps())
                 start = DefinitionRef(live.plan.sha, live.at, live.revision)
                 _add(deliveries, replace(found, start=start, trigger=trigger.id))
         return Matched(list(deliveries.values()), list(dict.fromkeys(failures)))
 
-    def _delivery(self, source: Source, definition: str, key: str, event: Event, keeps: _Keeps) -> Deliver:
+    def _delivery(self, source: Source, definition: str, key: str, event: Event, keeps: Keeps) -> Deliver:
         tag = ids.tag("deliver", definition, event.name, key)
         return Deliver(
             id=f"{source.topic_id}/{source.partition}/{source.offset}/{tag}",
@@ -170,8 +163,8 @@ class Matcher:
             origin=Origin(
                 topic_id=source.topic_id, partition=source.partition, offset=source.offset, committed=source.committed
             ),
-            keep_ms=keeps.one_ms,
-            copies_ms=keeps.every_ms,
+            keep_ms=keeps.original_ms,
+            copies_ms=keeps.copies_ms,
             window_ms=self._windows[definition],
             trace=source.trace,
         )
@@ -245,18 +238,6 @@ def _key_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
-
-
-def _keeps(plan: Plan, event: str) -> _Keeps:
-    works = [work for step in plan.waits[event] if isinstance(work := plan.steps[step].work, WaitPlan)]
-    return _Keeps(
-        max((work.keep_ms or 0 for work in works if work.take == "one"), default=0),
-        max((work.keep_ms or 0 for work in works if work.take == "every"), default=0),
-    )
-
-
-def _longer(one: _Keeps, other: _Keeps) -> _Keeps:
-    return _Keeps(max(one.one_ms, other.one_ms), max(one.every_ms, other.every_ms))
 
 
 def _names(live: Published) -> Iterable[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from streamflow.definition.plan import WaitPlan
 from streamflow.engine import commands as c
 from streamflow.engine.advance import advance
 from streamflow.engine.builder import DecisionBuilder, RunBuilder
@@ -183,12 +182,10 @@ def _entry(
     keep_ms, copies_ms = command.keep_ms, command.copies_ms
     for run in box.runs:
         _, plan = head_and_plan(builder, contents, run)
-        for step in plan.waits.get(command.event.name, ()):
-            work = plan.steps[step].work
-            if isinstance(work, WaitPlan) and work.take == "one":
-                keep_ms = max(keep_ms, work.keep_ms or 0)
-            elif isinstance(work, WaitPlan):
-                copies_ms = max(copies_ms, work.keep_ms or 0)
+        keeps = plan.keeps.get(command.event.name)
+        if keeps is not None:
+            keep_ms = max(keep_ms, keeps.original_ms)
+            copies_ms = max(copies_ms, keeps.copies_ms)
     return Entry(
         offset=builder.offset,
         name=command.event.name,
