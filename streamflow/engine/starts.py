@@ -33,7 +33,7 @@ def start_run(builder: DecisionBuilder, contents: Contents, own: PartitionState,
         )
     box = builder.mailbox(command.definition, command.key)
     name = identity(command.event.name, REQUEST, command.event.id)
-    known = memory.find(builder, box.name, name)
+    known = memory.find(builder, command.definition, box.name, name)
     if known is not None:
         return _repeated(builder, command, known.record.offset)
     if box.runs and plan.policy != "many":
@@ -47,7 +47,7 @@ def start_run(builder: DecisionBuilder, contents: Contents, own: PartitionState,
         )
         raise Refused("rejected", "too_many_open", text, {"open": len(box.runs)})
     record = Remembered(outcome="started", offset=builder.offset, last=builder.offset, at_ms=builder.now_ms)
-    memory.remember(builder, "seen", box.name, name, record, None, window_ms)
+    memory.remember(builder, "seen", command.definition, box.name, name, record, None, window_ms)
     begin_run(
         builder,
         contents,
@@ -99,7 +99,8 @@ def plan_of_start(builder: DecisionBuilder, contents: Contents, start: c.Definit
         if content is None:
             text = f"`definitions` has no content {start.sha256[:12]}. Publish it again."
             raise Refused("dead", "unknown_definition", text)
-    return contents.plan(start.sha256, content)
+    plan = builder.plans[start.sha256] = contents.plan(start.sha256, lambda: content)
+    return plan
 
 
 def answer_parent(parent: c.Parent, cause: str, code: str, message: str) -> AppendCommand:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from streamflow import settings
 from streamflow.definition.compile import plan_of
 from streamflow.definition.plan import Plan
@@ -60,10 +62,10 @@ class Plans:
         found = self._log.engine.get(f"skip/{partition}")
         return (found["offset"], found["why"]) if found else None
 
-    def plan(self, sha: str, content: str) -> Plan:
+    def plan(self, sha: str, content: Callable[[], str]) -> Plan:
         plan = self._plans.get(sha)
         if plan is None:
-            plan = self._plans[sha] = plan_of(content.encode())
+            plan = self._plans[sha] = plan_of(content().encode())
         return plan
 
     def topic(self, event: str) -> str | None:

@@ -13,7 +13,7 @@ from streamflow.engine.lookup import head_and_plan
 from streamflow.engine.mailbox import memory, outcomes
 from streamflow.engine.mailbox.identity import identity
 from streamflow.engine.mailbox.mailbox import Mailbox
-from streamflow.engine.mailbox.records import Entry, Mail, Miss, Position, Remembered, mailbox_of, names_of
+from streamflow.engine.mailbox.records import Entry, Mail, Memory, Miss, Position, Remembered, mailbox_of, names_of
 from streamflow.engine.marks import is_committed, refuse_long_names
 from streamflow.engine.outcome import Contents, Refused, Verdict
 from streamflow.engine.starts import begin_run, plan_of_start
@@ -35,14 +35,20 @@ def deliver(builder: DecisionBuilder, contents: Contents, own: PartitionState, c
     position: Position = (origin.topic_id, origin.partition, origin.offset)
     name = identity(event.name, event.source, event.id)
     window_ms = builder.limits.window(command.window_ms)
-    known = memory.find(builder, box.name, name)
+    known = memory.find(builder, box.definition, box.name, name)
     if known is not None and known.memory == "seen":
         return _duplicate(builder, command, "seen")
     if known is not None and known.record.position == position:
         return _duplicate(builder, command, "record")
+
+    def remember(kind: Memory, outcome: str) -> None:
+        offset = builder.offset
+        record = Remembered(outcome=outcome, offset=offset, last=offset, at_ms=builder.now_ms, position=position)
+        memory.remember(builder, kind, box.definition, box.name, name, record, known, window_ms)
+
     started, refused = _start(builder, contents, box, command)
     if started and not _is_for_others(builder, contents, box, command):
-        memory.remember(builder, "seen", box.name, name, _remembered(builder, "started", position), known, window_ms)
+        remember("seen", "started")
         outcomes.count(builder, box.definition, event.name, "started")
         return None
     size = len(_encoder.encode(event))
@@ -57,7 +63,7 @@ def deliver(builder: DecisionBuilder, contents: Contents, own: PartitionState, c
     useful = box.continue_due or box.is_useful(entry, lambda run: head_and_plan(builder, contents, run))
     if useful and not full:
         box.keep(builder.offset)
-        memory.remember(builder, "seen", box.name, name, _remembered(builder, "kept", position), known, window_ms)
+        remember("seen", "kept")
         return None
     del box.entries[builder.offset]
     if entry.taken == "start":
@@ -69,8 +75,7 @@ def deliver(builder: DecisionBuilder, contents: Contents, own: PartitionState, c
     else:
         outcome = "refused" if refused else "unclaimed"
     consumed = outcome in ("started", "claimed")
-    record = _remembered(builder, outcome, position)
-    memory.remember(builder, "seen" if consumed else "trail", box.name, name, record, known, window_ms)
+    remember("seen" if consumed else "trail", outcome)
     if consumed:
         outcomes.count(builder, box.definition, event.name, outcome)
         return None
@@ -202,12 +207,6 @@ def _note_stopping(box: Mailbox, run: RunBuilder, first: int) -> None:
         if offset >= first and entry.name in run.plan.waits:
             miss = outcomes.nearer(entry.miss, Miss("stopping", run.head.run))
             box.entries[offset] = replace(entry, miss=miss)
-
-
-def _remembered(builder: DecisionBuilder, outcome: str, position: Position) -> Remembered:
-    return Remembered(
-        outcome=outcome, offset=builder.offset, last=builder.offset, at_ms=builder.now_ms, position=position
-    )
 
 
 def _duplicate(builder: DecisionBuilder, command: c.Deliver, reason: str) -> Verdict:

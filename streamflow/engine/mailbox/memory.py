@@ -42,9 +42,9 @@ class Found(NamedTuple):
     record: Remembered
 
 
-def find(builder: DecisionBuilder, mailbox: str, identity: str) -> Found | None:
-    """What is remembered of the event with this identity, or None."""
-    window: Window | None = builder.get(window_key(names_of(mailbox)[0]))
+def find(builder: DecisionBuilder, definition: str, mailbox: str, identity: str) -> Found | None:
+    """What a mailbox of `definition` remembers of the event with this identity, or None."""
+    window: Window | None = builder.get(window_key(definition))
     if window is None:
         return None
     for memory in _KINDS:
@@ -59,6 +59,7 @@ def find(builder: DecisionBuilder, mailbox: str, identity: str) -> Found | None:
 def remember(
     builder: DecisionBuilder,
     memory: Memory,
+    definition: str,
     mailbox: str,
     identity: str,
     record: Remembered,
@@ -75,7 +76,7 @@ def remember(
     buckets = _buckets(builder, memory)
     if end_ms not in buckets.ends_ms:
         _set(builder, memory, replace(buckets, ends_ms=tuple(sorted((*buckets.ends_ms, end_ms)))))
-    _note_bucket(builder, memory, names_of(mailbox)[0], end_ms, window_ms)
+    _note_bucket(builder, memory, definition, end_ms, window_ms)
     builder.put(key, record)
 
 
@@ -106,8 +107,9 @@ def sweep(builder: DecisionBuilder) -> None:
                 continue
             mailbox, identity = mailbox_of(key)
             if memory == "seen" and _is_needed(builder, mailbox, record):
-                window_ms = window_of(builder, names_of(mailbox)[0])
-                remember(builder, memory, mailbox, identity, record, Found(memory, key, record), window_ms)
+                definition, known = names_of(mailbox)[0], Found(memory, key, record)
+                window_ms = _window_of(builder, definition)
+                remember(builder, memory, definition, mailbox, identity, record, known, window_ms)
             else:
                 builder.put(key, None)
         buckets = _buckets(builder, memory)
@@ -117,7 +119,7 @@ def sweep(builder: DecisionBuilder) -> None:
             _set(builder, memory, Buckets(buckets.ends_ms[1:]))
 
 
-def window_of(builder: DecisionBuilder, definition: str) -> int:
+def _window_of(builder: DecisionBuilder, definition: str) -> int:
     """The window with which an event of a definition was remembered last, in milliseconds."""
     window: Window | None = builder.get(window_key(definition))
     return window.window_ms if window is not None else builder.limits.window_ms

@@ -5,7 +5,7 @@ and has ended when that is done."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -237,7 +237,7 @@ class _Contents:
     def content(self, start: c.DefinitionRef) -> str | None:
         return self._contents.get(start.sha256)
 
-    def plan(self, sha: str, content: str) -> Plan:
+    def plan(self, sha: str, content: Callable[[], str]) -> Plan:
         return self._plans[sha]
 
 
