@@ -86,16 +86,17 @@ def hand_out(builder: DecisionBuilder, contents: Contents, box: Mailbox, first: 
     """Offer the entries from offset `first` on to the open runs, oldest run first; to each of them the oldest entry
     first. When this command may claim no more, a Continue is due, which begins again at the oldest run."""
     box.continue_due = False
-    names = {entry.name for offset, entry in box.entries.items() if offset >= first}
+    offsets = [offset for offset in box.entries if offset >= first]
+    names = {box.entries[offset].name for offset in offsets}
     for name in tuple(box.runs):
         head, plan = head_and_plan(builder, contents, name)
         if names.isdisjoint(plan.waits):
             continue
         run = RunBuilder(builder, plan, head)
         if head.stopping is not None:
-            _note_stopping(box, run, first)
+            _note_stopping(box, run, offsets)
             continue
-        for offset in [offset for offset in box.entries if offset >= first]:
+        for offset in offsets:
             _offer(box, run, offset)
             if box.continue_due:
                 return
@@ -202,9 +203,10 @@ def _entry(
     )
 
 
-def _note_stopping(box: Mailbox, run: RunBuilder, first: int) -> None:
-    for offset, entry in box.entries.items():
-        if offset >= first and entry.name in run.plan.waits:
+def _note_stopping(box: Mailbox, run: RunBuilder, offsets: list[int]) -> None:
+    for offset in offsets:
+        entry = box.entries[offset]
+        if entry.name in run.plan.waits:
             miss = outcomes.nearer(entry.miss, Miss("stopping", run.head.run))
             box.entries[offset] = replace(entry, miss=miss)
 
