@@ -248,8 +248,9 @@ class Limits(Section):
     window_hours: int = Field(
         default=168,
         ge=1,
-        description="hours that a consumed event is remembered, so that a repeated one is a duplicate; longer while a "
-        "run is open that was open then",
+        le=2160,
+        description="hours that a consumed event is remembered, so that a repeated one is a duplicate, unless its "
+        "definition has a `window`; longer while a run is open that was open then",
     )
 
 

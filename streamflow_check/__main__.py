@@ -75,7 +75,10 @@ def _parser() -> argparse.ArgumentParser:
         "--late-s", type=float, default=60, help="how late a timer may be; 0: however late (%(default)s)"
     )
     parser.add_argument(
-        "--window-days", type=float, default=7, help="how long finished runs are remembered (%(default)s)"
+        "--window-days",
+        type=float,
+        default=7,
+        help="how long events are remembered whose definition does not say (%(default)s)",
     )
     parser.add_argument("--running", action="store_true", help="work goes on: judge only what is true at all times")
     parser.add_argument(

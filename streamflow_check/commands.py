@@ -35,6 +35,7 @@ class Command(NamedTuple):
     event_name: str = ""
     identity: int = 0  # of the event in its mailbox: name, source and id
     origin: tuple[str, int, int, int] = ("", 0, 0, 0)  # topic id, partition, offset, committed
+    window_ms: int = 0  # how long its event is remembered; 0: as the settings say
     run: str = ""
     attempt: Attempt | None = None
     due_ms: int = 0
@@ -135,6 +136,7 @@ def parsed(record: Record, now_ms: int, origins: Origins) -> Command:
                 name,
                 hash((told["definition"], told["key"], name, source, event["id"])),
                 tuple(origin[part] for part in _ORIGIN) if origin is not None else ("", 0, 0, 0),
+                window_ms=told.get("window_ms", 0),
                 child=told.get("parent") is not None,
             )
         if kind in RESULTS or kind == "SuspendAttempt":

@@ -133,6 +133,7 @@ class Ledger:
     def _consumed_once(self, report: Report, window_ms: int) -> None:
         by_identity: dict[int, list[tuple[int, int, str]]] = defaultdict(list)
         identities = {command.offset: command.identity for command in self._deliveries}
+        windows = {command.offset: command.window_ms or window_ms for command in self._deliveries}
         for offset, taken in self._chains.originals.items():
             for at_ms, where in taken:
                 if offset in identities:
@@ -140,8 +141,8 @@ class Ledger:
         for consumed in by_identity.values():
             consumed.sort()
             report.looked("once-consumed")
-            for (before_ms, _, before), (at_ms, _, where) in pairwise(consumed):
-                if at_ms - before_ms <= window_ms:
+            for (before_ms, offset, before), (at_ms, _, where) in pairwise(consumed):
+                if at_ms - before_ms <= windows[offset]:
                     report.broken("once-consumed", f"{where} consumes an event that {before} has consumed")
 
     def _add_up(self, endings: Mapping[tuple[str, str], Counter[str]], report: Report) -> None:

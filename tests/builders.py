@@ -78,6 +78,7 @@ def a_delivery(
     trigger: str = "placed",
     keep_ms: int = 0,
     copies_ms: int = 0,
+    window_ms: int = 0,
     id: str | None = None,
 ) -> Deliver:
     return Deliver(
@@ -90,6 +91,7 @@ def a_delivery(
         trigger=trigger if start is not None else "",
         keep_ms=keep_ms,
         copies_ms=copies_ms,
+        window_ms=window_ms,
     )
 
 

@@ -302,7 +302,7 @@ class PartitionCore:
         head: RunState | None = self.overlay.get(run_key(timer.run))
         if head is None:
             return frozenset()
-        plan = self._definitions.plan(head.sha, self.overlay.get(content_key(head.sha)))
+        plan = self._definitions.plan(head.sha, lambda: self.overlay.get(content_key(head.sha)))
         step = plan.step(timer.address)
         if step is None or not isinstance(step.work, WaitPlan):
             return frozenset()

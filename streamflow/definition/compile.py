@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from streamflow.definition import content as contents
 from streamflow.definition.catalog import Catalog
+from streamflow.definition.duration import parse_ms
 from streamflow.definition.graph import Graph
 from streamflow.definition.model import Definition, Step
 from streamflow.definition.plan import (
@@ -53,6 +54,7 @@ def compile_plan(definition: Definition, catalog: Catalog, sha: str) -> Plan:
         steps=compiled,
         waits={event: tuple(waiting) for event, waiting in waits.items()},
         output=definition.output,
+        window_ms=parse_ms(definition.window) if definition.window is not None else None,
         reads=_reads([*compiled.values(), *(step.undo for step in compiled.values() if step.undo)], definition.output),
     )
 

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from streamflow.definition.catalog import Catalog, EventSpec
+from streamflow.definition.duration import format_ms, parse_ms
 from streamflow.definition.graph import Graph
 from streamflow.definition.model import Definition, Step, Wait
 from streamflow.errors import Problem
 
+SHORTEST_WINDOW_MS = 3_600_000  # sends that are repeated after a failure are apart by minutes
+LONGEST_WINDOW_MS = 90 * 86_400_000  # the retention of `runs`, in which a repeated event would be looked up
 _STRUCTURED = "application/cloudevents+json"  # the content type of a CloudEvent with its attributes in the value
 
 
@@ -36,6 +39,7 @@ def delivery_problems(definition: Definition, catalog: Catalog, graph: Graph) ->
     yield from _points(definition, graph, clauses)
     yield from _taken_by_starts(definition, clauses)
     yield from _without_id(definition, catalog, clauses)
+    yield from _window(definition)
 
 
 def _before_their_run(definition: Definition, catalog: Catalog, clauses: list[_Clause]) -> Iterator[Problem]:
@@ -124,3 +128,16 @@ def _may_have_id(spec: EventSpec) -> bool:
     if spec.id is not None or match is None or match.type is not None:
         return True
     return match.header is not None and (match.header.startswith("ce_") or match.equals == _STRUCTURED)
+
+
+def _window(definition: Definition) -> Iterator[Problem]:
+    """A memory of consumed events that ends before a producer repeats one, or that outlives the history of runs."""
+    if definition.window is None or SHORTEST_WINDOW_MS <= parse_ms(definition.window) <= LONGEST_WINDOW_MS:
+        return
+    yield Problem(
+        "SF232",
+        "/window",
+        f"expected a window from {format_ms(SHORTEST_WINDOW_MS)} to {LONGEST_WINDOW_MS // 86_400_000}d but found "
+        f"{definition.window}.",
+        "Write one such as 24h or 30d, or leave it out for that of the settings.",
+    )

@@ -215,7 +215,8 @@ class Step(Part):
 class Definition(Part):
     """A business process. `input` is the JSON Schema of what a request or a parent starts it with (`on` may then be
     empty), `output` the step whose output is the run's. `runs` says what a second start for a key does while a run of
-    it is open: `many` starts another, `one` refuses it, `join` offers the event to the open run."""
+    it is open: `many` starts another, `one` refuses it, `join` offers the event to the open run. `window` says how long
+    an event that was consumed is remembered, so that a repeated one is a duplicate."""
 
     streamflow: Literal["1"] = "1"
     name: Name
@@ -226,4 +227,5 @@ class Definition(Part):
     input: dict[str, Any] | None = None
     output: Id | None = None
     runs: Literal["many", "one", "join"] = "many"
+    window: Duration | None = None  # absent: that of the settings
     steps: list[Step] = Field(min_length=1)

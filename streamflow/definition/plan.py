@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from streamflow.definition.validation import Validator
 
@@ -194,6 +194,18 @@ class EachPlan:
     at_once: int
 
 
+class Keeps(NamedTuple):
+    """The longest `keep` of the waits for an event, in milliseconds: of those that take the original, and of those that
+    take copies; 0: none keeps it."""
+
+    original_ms: int = 0
+    copies_ms: int = 0
+
+    def longest(self, other: Keeps) -> Keeps:
+        """The longer keep of both for each."""
+        return Keeps(max(self.original_ms, other.original_ms), max(self.copies_ms, other.copies_ms))
+
+
 Work = (
     WaitPlan
     | ChoosePlan
@@ -242,12 +254,22 @@ class Plan:
     # the steps whose outputs an expression or the run's output reads, and START for what started the run
     reads: frozenset[str]
     output: str | None = None  # the step whose output is the run's
+    window_ms: int | None = None  # how long consumed events are remembered; None: as long as the settings say
     sequence: tuple[StepPlan, ...] = field(init=False)
     order: Mapping[str, int] = field(init=False)
+    keeps: Mapping[str, Keeps] = field(init=False)  # of the waits for an event, by its name
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sequence", tuple(self.steps.values()))
         object.__setattr__(self, "order", {step: place for place, step in enumerate(self.steps)})
+        object.__setattr__(self, "keeps", {event: self._keeps(waiting) for event, waiting in self.waits.items()})
+
+    def _keeps(self, waiting: tuple[str, ...]) -> Keeps:
+        works = [work for step in waiting if isinstance(work := self.steps[step].work, WaitPlan)]
+        return Keeps(
+            max((work.keep_ms or 0 for work in works if work.take == "one"), default=0),
+            max((work.keep_ms or 0 for work in works if work.take == "every"), default=0),
+        )
 
     def step(self, id_: str) -> StepPlan | None:
         """The step, or the undoing of a step (`<id>.undo`), of this id."""

@@ -112,12 +112,14 @@ def _readiness(run: RunBuilder, step: StepPlan, skipped: list[str]) -> bool | No
 
 
 def _ended(run: RunBuilder) -> tuple[str, ...]:
+    """The steps that are done and that no other step followed, each with its outcome unless that is `done`."""
     steps = run.head.steps
+    done = {id_ for id_, state in steps.items() if state.status == "done"}
     ended = []
     for step in run.plan.sequence:
-        state = steps[step.id]
-        if state.status == "done" and not any(steps[d].status == "done" for d in step.dependents):
-            ended.append(step.id if state.outcome == "done" else f"{step.id}.{state.outcome}")
+        if step.id in done and done.isdisjoint(step.dependents):
+            outcome = steps[step.id].outcome
+            ended.append(step.id if outcome == "done" else f"{step.id}.{outcome}")
     return tuple(ended)
 
 

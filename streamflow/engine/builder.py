@@ -61,7 +61,7 @@ class Limits:
     mailbox_bytes: int = 1 << 20  # their payloads
     claims: int = 16  # of one command; the rest is left to a Continue
     claimed_bytes: int = 1 << 20  # payloads that one command may claim
-    window_ms: int = 7 * 86_400_000  # how long a consumed event is known at least
+    window_ms: int = 7 * 86_400_000  # how long a consumed event is known at least, if its definition does not say
     claims_most_ms: int = 90 * 86_400_000  # how long at most, while a run is open that was open then
     trail_ms: int = 86_400_000  # how long the record of an event that nobody consumed is known
     unused_content_ms: int = 86_400_000  # how long a content stays that no run uses
@@ -70,6 +70,10 @@ class Limits:
     name_bytes: int = NAME_BYTES  # a business key, an event's id or its source
     items: int = 10_000
     lost_ms: int = 60_000
+
+    def window(self, said_ms: int | None) -> int:
+        """How long the events of a definition are remembered that says `said_ms`, or does not say it."""
+        return min(said_ms or self.window_ms, self.claims_most_ms)
 
 
 class DecisionBuilder(Struct, kw_only=True):

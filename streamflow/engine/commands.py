@@ -22,10 +22,10 @@ KNOWN_REVISIONS = frozenset({REVISION})
 class Event(Struct, frozen=True, gc=False, omit_defaults=True):
     """A business fact as ingress read it. Two of them are the same event when name, source and id are equal."""
 
-    name: str
+    name: str  # in the catalog
     id: str  # without one, the place of its record: topic id, partition and offset
     time_ms: int  # its source time, epoch milliseconds
-    data: Any
+    data: Any  # its payload, plain JSON
     # what limits of waits compare, in epoch milliseconds: the time that the catalog names, or the arrival at the
     # broker; 0 when neither is known, and then the event is in time as long as the wait is open
     limit_time_ms: int = 0
@@ -39,10 +39,10 @@ class Origin(Struct, frozen=True, gc=False, omit_defaults=True):
     the record's own, `committed` the group's committed offset (the next to read) when the command was made: everything
     below it is a duplicate. No decision reads `topic`."""
 
-    topic_id: str
-    partition: int
-    offset: int
-    committed: int
+    topic_id: str  # of the source topic; a topic made again has another
+    partition: int  # of the source topic
+    offset: int  # of the record
+    committed: int  # of the group when the command was made: the next offset to read
     topic: str = ""  # its name, for people: a dead letter of the command says where the event came from
 
 
@@ -59,24 +59,24 @@ class DefinitionRef(Struct, frozen=True, gc=False):
 class Parent(Struct, frozen=True, gc=False, omit_defaults=True):
     """The step (and its item) of the run that a child run answers to when it ends."""
 
-    run: str
-    key: str
-    address: str
-    attempt: int
-    item: int | None = None
+    run: str  # run id of the parent
+    key: str  # its business key
+    address: str  # of the step that waits
+    attempt: int  # its number, from 1
+    item: int | None = None  # index of the item of a list; None: the step itself
 
 
 class StartRun(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=True):
     """Start a run of `definition` for `key`, asked for by a caller, or by the step `parent` of another run. Asked for
     again under the id of the same event, nothing starts."""
 
-    id: str
-    definition: str
-    key: str
-    start: DefinitionRef
+    id: str  # of the command; a copy of it has the same one
+    definition: str  # name of what is to run
+    key: str  # business key
+    start: DefinitionRef  # its content
     event: Event  # its data is the run's input; its id identifies the request
-    trace: str | None = None
-    parent: Parent | None = None
+    trace: str | None = None  # W3C traceparent of what led to it
+    parent: Parent | None = None  # the step that waits for the end of the run; None: a caller asked
 
 
 class Deliver(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=True):
@@ -84,16 +84,17 @@ class Deliver(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=Tru
     of open runs, or is kept. One command for each source record (or event of a batch in it), definition, event
     name and key."""
 
-    id: str
-    definition: str
-    key: str
-    event: Event
+    id: str  # of the command; a copy of it has the same one
+    definition: str  # whose mailbox it is
+    key: str  # business key
+    event: Event  # with its payload
     origin: Origin  # the source record
     start: DefinitionRef | None = None  # what a run would be started with
     trigger: str = ""  # the trigger that it satisfies
     keep_ms: int = 0  # the longest `keep` of the waits that take the original, in versions that ingress knew
     copies_ms: int = 0  # the same of waits that take copies
-    trace: str | None = None
+    window_ms: int = 0  # how long the newest version that ingress knew remembers the event; 0: as the settings say
+    trace: str | None = None  # W3C traceparent of what led to it
 
 
 class ContinueDelivery(Struct, frozen=True, gc=False, tag_field="kind"):
@@ -107,111 +108,111 @@ class ContinueDelivery(Struct, frozen=True, gc=False, tag_field="kind"):
 class FireTimer(Struct, frozen=True, gc=False, tag_field="kind"):
     """The time `due_ms` of a timer of `run` has come, says the host of its partition."""
 
-    id: str
-    run: str
-    address: str
-    due_ms: int
-    item: int | None = None
-    trace: str | None = None
+    id: str  # of the command; a copy of it has the same one
+    run: str  # run id
+    address: str  # of the step that armed it
+    due_ms: int  # when it is due, epoch milliseconds
+    item: int | None = None  # index of the item of a list; None: the step itself
+    trace: str | None = None  # W3C traceparent of what led to it
 
 
 class CompleteAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
     """The attempt has had its effect and gave `output`, says a task worker, a callback, or a child run."""
 
-    id: str
-    run: str
-    address: str
-    attempt: int
-    output: Any
-    item: int | None = None
-    trace: str | None = None
+    id: str  # of the command; a copy of it has the same one
+    run: str  # run id
+    address: str  # of the step in the run
+    attempt: int  # its number, from 1
+    output: Any  # plain JSON
+    item: int | None = None  # index of the item of a list; None: the step itself
+    trace: str | None = None  # W3C traceparent of what led to it
 
 
 class FailAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
     """The attempt failed with `code`. `retry_after_ms` is how long the other side asks to be left alone."""
 
-    id: str
-    run: str
-    address: str
-    attempt: int
-    code: str
-    message: str
-    retryable: bool = True
-    retry_after_ms: int | None = None
-    item: int | None = None
-    trace: str | None = None
+    id: str  # of the command; a copy of it has the same one
+    run: str  # run id
+    address: str  # of the step in the run
+    attempt: int  # its number, from 1
+    code: str  # of the error
+    message: str  # for people
+    retryable: bool = True  # whether another attempt may succeed
+    retry_after_ms: int | None = None  # pause that the other side asks for, milliseconds; None: it asks for none
+    item: int | None = None  # index of the item of a list; None: the step itself
+    trace: str | None = None  # W3C traceparent of what led to it
 
 
 class SuspendAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
     """The attempt has been handed over to somebody who will call back; no worker holds it any more. After `for_ms` it
     is given up."""
 
-    id: str
-    run: str
-    address: str
-    attempt: int
-    for_ms: int
-    item: int | None = None
-    trace: str | None = None
+    id: str  # of the command; a copy of it has the same one
+    run: str  # run id
+    address: str  # of the step in the run
+    attempt: int  # its number, from 1
+    for_ms: int  # how long it may stay without an answer, milliseconds
+    item: int | None = None  # index of the item of a list; None: the step itself
+    trace: str | None = None  # W3C traceparent of what led to it
 
 
 class Decide(Struct, frozen=True, gc=False, tag_field="kind"):
     """A person's answer to an approval: `approved` or `rejected`, by whom, and what they filled in."""
 
-    id: str
-    run: str
-    address: str
-    decision: Literal["approved", "rejected"]
-    by: str
-    data: Any = None
-    trace: str | None = None
+    id: str  # of the command; a copy of it has the same one
+    run: str  # run id
+    address: str  # of the step in the run
+    decision: Literal["approved", "rejected"]  # what they decided
+    by: str  # who decided
+    data: Any = None  # what they filled in, plain JSON
+    trace: str | None = None  # W3C traceparent of what led to it
 
 
 class Continue(Struct, frozen=True, gc=False, tag_field="kind"):
     """Advance `run` further: its last decision reached the limit of transitions. `seq` is the run's when it was asked
     for."""
 
-    id: str
-    run: str
-    seq: int
-    trace: str | None = None
+    id: str  # of the command; a copy of it has the same one
+    run: str  # run id
+    seq: int  # of the latest transition of the run when it was asked for
+    trace: str | None = None  # W3C traceparent of what led to it
 
 
 class CancelRun(Struct, frozen=True, gc=False, tag_field="kind"):
     """End `run`, asked for by a caller, or by its parent (`by_parent`), which gives up no undo of it."""
 
-    id: str
-    run: str
-    reason: str = ""
-    trace: str | None = None
-    by_parent: bool = False
+    id: str  # of the command; a copy of it has the same one
+    run: str  # run id
+    reason: str = ""  # for people
+    trace: str | None = None  # W3C traceparent of what led to it
+    by_parent: bool = False  # whether the parent run asks for it
 
 
 class RetryStep(Struct, frozen=True, gc=False, tag_field="kind"):
     """Try the parked `step` of `run` again."""
 
-    id: str
-    run: str
-    address: str
-    trace: str | None = None
+    id: str  # of the command; a copy of it has the same one
+    run: str  # run id
+    address: str  # of the step in the run
+    trace: str | None = None  # W3C traceparent of what led to it
 
 
 class SkipStep(Struct, frozen=True, gc=False, tag_field="kind"):
     """Treat the parked `step` of `run` as skipped."""
 
-    id: str
-    run: str
-    address: str
-    trace: str | None = None
+    id: str  # of the command; a copy of it has the same one
+    run: str  # run id
+    address: str  # of the step in the run
+    trace: str | None = None  # W3C traceparent of what led to it
 
 
 class FailRun(Struct, frozen=True, gc=False, tag_field="kind"):
     """End the parked `run` as failed."""
 
-    id: str
-    run: str
-    reason: str = ""
-    trace: str | None = None
+    id: str  # of the command; a copy of it has the same one
+    run: str  # run id
+    reason: str = ""  # for people
+    trace: str | None = None  # W3C traceparent of what led to it
 
 
 class EraseKey(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=True):
@@ -236,14 +237,14 @@ class AdvanceWatermark(Struct, frozen=True, gc=False, tag_field="kind"):
     The times are those of the broker that dates this partition of `commands`: ingress takes them from its
     acknowledgements, and asks for the ends of the topic afterwards. No other clock is in them."""
 
-    id: str
-    topic: str
+    id: str  # of the command; a copy of it has the same one
+    topic: str  # name of the source topic
     partitions: int  # that the topic has; 0 when it does not exist. One that no one reported yet holds the topic back
     at_ms: dict[str, int]  # by partition of the topic, in epoch milliseconds
     feeds: dict[str, tuple[str, ...]] = {}  # the events that the topic feeds, each with all topics that feed it
     bound: int = 0  # the offset in `definitions` up to which `feeds` was read; an older one changes nothing
     floor_ms: int = 0  # for all partitions, reported or not: the topic was seen not to exist until then
-    trace: str | None = None
+    trace: str | None = None  # W3C traceparent of what led to it
 
 
 Command = (

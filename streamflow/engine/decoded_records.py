@@ -1,11 +1,11 @@
-"""Decoded records of which many commands need the same one: what started a run, outputs of its steps, lists. Each is
-written once, so a decoded copy holds until the record is deleted."""
+"""Decoded records of which many commands need the same one: what started a run, outputs of its steps, lists, the
+windows of definitions. They are seldom written; a decoded copy holds until then."""
 
 from __future__ import annotations
 
 from typing import Any
 
-KINDS_HELD = ("out/", "list/")
+KINDS_HELD = ("out/", "list/", "window/")
 HELD_BYTES = 2 << 20  # of stored records, in one partition; decoded they take several times as much
 
 

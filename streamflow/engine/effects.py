@@ -21,14 +21,14 @@ class AppendCommand(Struct, frozen=True, gc=False):
 class PublishEvent(Struct, frozen=True, gc=False):
     """Publish an event to the users' topic that the host has bound its name to."""
 
-    key: str
+    key: str  # business key of its record
     id: str  # `<run>/<seq>`, so that a copy is known as one
     type: str  # the name of the event
-    at_ms: int
-    data: dict[str, Any]
-    definition: str
-    run: str
-    trace: str | None
+    at_ms: int  # partition time of its step, epoch milliseconds
+    data: dict[str, Any]  # its payload, plain JSON
+    definition: str  # of the run that emits it
+    run: str  # run id
+    trace: str | None  # W3C traceparent of the run; None: there is none
 
 
 class SendTask(Struct, frozen=True, gc=False):
@@ -39,6 +39,8 @@ class SendTask(Struct, frozen=True, gc=False):
 
 
 class PrintLine(Struct, frozen=True, gc=False):
+    """Write a line that a step prints to the worker's log."""
+
     run: str
     step: str
     text: str
@@ -48,11 +50,11 @@ class RecordRejection(Struct, frozen=True, gc=False):
     """Tell whoever sent the command that it was refused: a record in `dead-letters` with the command's id and the
     current state."""
 
-    command_id: str
-    code: str
-    message: str
-    run: str | None
-    state: dict[str, Any]
+    command_id: str  # of the command that was refused
+    code: str  # why it was
+    message: str  # the same for people, with what to do
+    run: str | None  # run id that the command named, or that an earlier copy of it has started; None: it names none
+    state: dict[str, Any]  # what the refusal depends on, such as the open run; plain JSON
 
 
 class DeadLetter(Struct, frozen=True, gc=False):
@@ -65,18 +67,18 @@ class DeadLetter(Struct, frozen=True, gc=False):
 class Unclaimed(Struct, frozen=True, gc=False):
     """Record in the topic `unclaimed` that no run took an event. Without its payload."""
 
-    definition: str
-    key: str
+    definition: str  # whose mailbox it was in
+    key: str  # business key
     event: str  # its name
-    source: str
-    id: str
+    source: str  # who made it; empty: nobody is named
+    id: str  # its own, or the place of its record
     outcome: str  # expired | unclaimed | refused | erased
     reason: str  # why, as the nearest miss says
-    run: str | None  # the run that came nearest to taking it, and its step
-    step: str | None
+    run: str | None  # run id of the run that came nearest to taking it; None: there was none
+    step: str | None  # the step of that run
     offset: int  # of its delivery in `commands`
-    arrived_ms: int  # partition time of its delivery, and of its end
-    ended_ms: int
+    arrived_ms: int  # partition time of its delivery, epoch milliseconds
+    ended_ms: int  # the same of its end
 
 
 class RecordErasure(Struct, frozen=True, gc=False, kw_only=True):

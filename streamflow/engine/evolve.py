@@ -6,7 +6,7 @@ head that a transition writes or deletes: outputs, timers, lists.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -88,16 +88,19 @@ def records_of(before: RunState | None, after: RunState, transition: Transition,
     return records
 
 
-def _timer_changes(run: str, step: str, before: StepState | None, after: StepState | None) -> Iterator[Change]:
+def _timer_changes(run: str, step: str, before: StepState | None, after: StepState | None) -> Sequence[Change]:
     armed = before.due_ms if before is not None else None
     due = after.due_ms if after is not None else None
     # one that stays is not touched: a timer that is written again in the decision that deletes it would pass for a new
     # one
-    if armed != due:
-        if armed is not None:
-            yield timer_key(armed, run, step), None
-        if due is not None:
-            yield timer_key(due, run, step), Timer(run=run, address=step, due_ms=due)
+    if armed == due:
+        return ()
+    changes: list[Change] = []
+    if armed is not None:
+        changes.append((timer_key(armed, run, step), None))
+    if due is not None:
+        changes.append((timer_key(due, run, step), Timer(run=run, address=step, due_ms=due)))
+    return changes
 
 
 # -- facts about the run

@@ -24,5 +24,5 @@ def head_and_plan(builder: DecisionBuilder, contents: Contents, run: str) -> tup
     head: RunState = builder.get(run_key(run))
     plan = builder.plans.get(head.sha)
     if plan is None:
-        plan = builder.plans[head.sha] = contents.plan(head.sha, builder.get(content_key(head.sha)))
+        plan = builder.plans[head.sha] = contents.plan(head.sha, lambda: builder.get(content_key(head.sha)))
     return head, plan

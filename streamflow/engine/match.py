@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from streamflow import ids
 from streamflow.definition.catalog import EventSpec
-from streamflow.definition.plan import ClausePlan, ExpressionError, Plan, WaitPlan, whole_number
+from streamflow.definition.plan import ClausePlan, ExpressionError, Keeps, Plan, WaitPlan, whole_number
 from streamflow.engine.commands import REVISION, DefinitionRef, Deliver, Event, Origin
 
 
@@ -67,13 +67,6 @@ class Matched(NamedTuple):
     failures: list[Failure]
 
 
-class _Keeps(NamedTuple):
-    """The longest `keep` of the waits for an event: those that take the original, and those that take copies."""
-
-    one_ms: int
-    every_ms: int
-
-
 class Matcher:
     """Matches events to the versions it was made of. `specs` are the distinct events that they name; the same spec in
     many versions is one. `attributed` are the indexes of those whose CloudEvents attributes some expression reads."""
@@ -85,9 +78,11 @@ class Matcher:
         specs: dict[str, tuple[int, EventSpec]] = {}
         attributed: set[tuple[int, str]] = set()  # indexes and the definitions whose waits read attributes
         by_trigger: set[int] = set()
-        waits: list[dict[str, _Keeps]] = []
+        waits: list[dict[str, Keeps]] = []
+        self._windows: dict[str, int] = {}  # by definition, what its newest version says
         starts: list[list[Published]] = []
         for live in self.published:
+            self._windows.setdefault(live.plan.name, live.plan.window_ms or 0)
             for name in dict.fromkeys(
                 [trigger.event for trigger in live.plan.triggers if live.newest] + list(live.plan.waits)
             ):
@@ -99,8 +94,8 @@ class Matcher:
                     starts.append([])
                 index = specs[identity][0]
                 if name in live.plan.waits:
-                    known = waits[index].get(live.plan.name, _Keeps(0, 0))
-                    waits[index][live.plan.name] = _longer(known, _keeps(live.plan, name))
+                    known = waits[index].get(live.plan.name, Keeps())
+                    waits[index][live.plan.name] = known.longest(live.plan.keeps[name])
                     if any(_reads_attributes(clause) for clause in _clauses(live.plan, name)):
                         attributed.add((index, live.plan.name))
                 if live.newest and any(trigger.event == name for trigger in live.plan.triggers):
@@ -152,7 +147,7 @@ class Matcher:
                 failures.append(_missing_key(event.name))
             elif key is not None:
                 for name, keeps in self._waits[index]:
-                    _add(deliveries, _delivery(source, name, key, self._carried(index, name, event), keeps))
+                    _add(deliveries, self._delivery(source, name, key, self._carried(index, name, event), keeps))
             for live in self._starts[index]:
                 if (live.plan.name, event.name) in started:
                     continue
@@ -165,7 +160,7 @@ class Matcher:
                     continue
                 started.add((live.plan.name, event.name))
                 carried = self._carried(index, live.plan.name, event)
-                found = _delivery(source, live.plan.name, run_key, carried, _Keeps(0, 0))
+                found = self._delivery(source, live.plan.name, run_key, carried, Keeps())
                 start = DefinitionRef(live.plan.sha, live.at, live.revision)
                 _add(deliveries, replace(found, start=start, trigger=trigger.id))
         return Matched(list(deliveries.values()), list(dict.fromkeys(failures)))
@@ -175,6 +170,27 @@ class Matcher:
         if not event.attributes or (index, definition) in self._attributed:
             return event
         return replace(event, attributes={})
+
+    def _delivery(self, source: Source, definition: str, key: str, event: Event, keeps: Keeps) -> Deliver:
+        part = () if source.part is None else (str(source.part),)
+        tag = ids.tag("deliver", definition, event.name, key, *part)
+        return Deliver(
+            id=f"{source.topic_id}/{source.partition}/{source.offset}/{tag}",
+            definition=definition,
+            key=key,
+            event=event,
+            origin=Origin(
+                topic_id=source.topic_id,
+                partition=source.partition,
+                offset=source.offset,
+                committed=source.committed,
+                topic=source.topic,
+            ),
+            keep_ms=keeps.original_ms,
+            copies_ms=keeps.copies_ms,
+            window_ms=self._windows[definition],
+            trace=source.trace,
+        )
 
 
 def _add(deliveries: dict[tuple[str, str, str], Deliver], found: Deliver) -> None:
@@ -191,27 +207,6 @@ def _add(deliveries: dict[tuple[str, str, str], Deliver], found: Deliver) -> Non
         trigger=known.trigger or found.trigger,
         keep_ms=max(known.keep_ms, found.keep_ms),
         copies_ms=max(known.copies_ms, found.copies_ms),
-    )
-
-
-def _delivery(source: Source, definition: str, key: str, event: Event, keeps: _Keeps) -> Deliver:
-    part = () if source.part is None else (str(source.part),)
-    tag = ids.tag("deliver", definition, event.name, key, *part)
-    return Deliver(
-        id=f"{source.topic_id}/{source.partition}/{source.offset}/{tag}",
-        definition=definition,
-        key=key,
-        event=event,
-        origin=Origin(
-            topic_id=source.topic_id,
-            partition=source.partition,
-            offset=source.offset,
-            committed=source.committed,
-            topic=source.topic,
-        ),
-        keep_ms=keeps.one_ms,
-        copies_ms=keeps.every_ms,
-        trace=source.trace,
     )
 
 
@@ -268,18 +263,6 @@ def _key_text(value: Any) -> str:
     if isinstance(value, float):
         value = whole_number(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
-
-
-def _keeps(plan: Plan, event: str) -> _Keeps:
-    works = [work for step in plan.waits[event] if isinstance(work := plan.steps[step].work, WaitPlan)]
-    return _Keeps(
-        max((work.keep_ms or 0 for work in works if work.take == "one"), default=0),
-        max((work.keep_ms or 0 for work in works if work.take == "every"), default=0),
-    )
-
-
-def _longer(one: _Keeps, other: _Keeps) -> _Keeps:
-    return _Keeps(max(one.one_ms, other.one_ms), max(one.every_ms, other.every_ms))
 
 
 def _clauses(plan: Plan, event: str) -> Iterable[ClausePlan]:

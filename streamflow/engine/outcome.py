@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -23,8 +23,9 @@ class Contents(Protocol):
 
         The host has waited for that offset."""
 
-    def plan(self, sha: str, content: str) -> Plan:
-        """The plan of a content. The same content gives the same plan, whenever and wherever.
+    def plan(self, sha: str, content: Callable[[], str]) -> Plan:
+        """The plan of a content. The same content gives the same plan, whenever and wherever; it is asked for only if
+        the plan is not known.
 
         Raises UnusableContent when this program cannot read or compile it."""
 

@@ -20,7 +20,11 @@ from streamflow.ids import run_id
 def start_run(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.StartRun) -> Verdict | None:
     """Start a run that was asked for. Raises Refused."""
     refuse_long_names(builder, command.key, command.event)
-    if builder.now_ms - command.event.time_ms > builder.limits.window_ms:
+    plan = plan_of_start(builder, contents, command.start)
+    window_ms = builder.limits.window(plan.window_ms)
+    if command.parent is not None:  # what its definition says must not make it too old while its partition is down
+        window_ms = max(window_ms, builder.limits.window_ms)
+    if builder.now_ms - command.event.time_ms > window_ms:
         raise Refused(
             "rejected",
             "too_old",
@@ -29,10 +33,9 @@ def start_run(builder: DecisionBuilder, contents: Contents, own: PartitionState,
         )
     box = builder.mailbox(command.definition, command.key)
     name = identity(command.event.name, REQUEST, command.event.id)
-    known = memory.find(builder, box.name, name)
+    known = memory.find(builder, command.definition, box.name, name)
     if known is not None:
         return _repeated(builder, command, known.record.offset)
-    plan = plan_of_start(builder, contents, command.start)
     if box.runs and plan.policy != "many":
         first = next(iter(box.runs))
         text = f"{first}, a run of {command.definition} for this key, is open. Wait for its end, or cancel it."
@@ -44,15 +47,23 @@ def start_run(builder: DecisionBuilder, contents: Contents, own: PartitionState,
         )
         raise Refused("rejected", "too_many_open", text, {"open": len(box.runs)})
     record = Remembered(outcome="started", offset=builder.offset, last=builder.offset, at_ms=builder.now_ms)
-    memory.remember(builder, "seen", box.name, name, record, None)
+    memory.remember(builder, "seen", command.definition, box.name, name, record, None, window_ms)
     begin_run(
-        builder, plan, command.start, command.key, command.event, _run_id(builder, command), parent=command.parent
+        builder,
+        contents,
+        plan,
+        command.start,
+        command.key,
+        command.event,
+        _run_id(builder, command),
+        parent=command.parent,
     )
     return None
 
 
 def begin_run(
     builder: DecisionBuilder,
+    contents: Contents,
     plan: Plan,
     start: c.DefinitionRef,
     key: str,
@@ -62,7 +73,9 @@ def begin_run(
     trigger: str = "",
     parent: c.Parent | None = None,
 ) -> None:
-    """Begin the run `run`, which is allowed to."""
+    """Begin the run `run`, which is allowed to. The content that it follows is copied into the state."""
+    if builder.get(content_key(start.sha256)) is None:
+        builder.put(content_key(start.sha256), contents.content(start))
     builder.mailbox(plan.name, key).runs[run] = OpenRun(run, builder.offset)
     fact = RunStarted(
         trigger=trigger,
@@ -79,16 +92,15 @@ def begin_run(
 
 
 def plan_of_start(builder: DecisionBuilder, contents: Contents, start: c.DefinitionRef) -> Plan:
-    """The plan of what a start names, whose content is copied into the state. Raises Refused."""
+    """The plan of what a start names. Raises Refused."""
     content: str | None = builder.get(content_key(start.sha256))
     if content is None:
         content = contents.content(start)
         if content is None:
             text = f"`definitions` has no content {start.sha256[:12]}. Publish it again."
             raise Refused("dead", "unknown_definition", text)
-        builder.put(content_key(start.sha256), content)
-        builder.pins.append((start.sha256, start.engine_revision, 0))  # also when no run begins, so that it leaves
-    return contents.plan(start.sha256, content)
+    plan = builder.plans[start.sha256] = contents.plan(start.sha256, lambda: content)
+    return plan
 
 
 def answer_parent(parent: c.Parent, cause: str, code: str, message: str) -> AppendCommand:

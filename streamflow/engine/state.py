@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from streamflow.engine.commands import Parent
 from streamflow.engine.mailbox.buckets import Memories
-from streamflow.engine.mailbox.records import Box, Mail, Remembered
+from streamflow.engine.mailbox.records import Box, Mail, Remembered, Window
 
 OWN = "own"
 LIST_CHUNK = 100  # items of a list in one record: reading one item decodes a chunk
@@ -360,6 +360,7 @@ KINDS: dict[str, Any] = {
     "due": int,
     "seen": Remembered,
     "trail": Remembered,
+    "window": Window,
     "tally": dict[str, int],
 }
 

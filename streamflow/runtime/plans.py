@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from streamflow import settings
 from streamflow.definition.compile import plan_of
 from streamflow.definition.plan import Plan
@@ -66,12 +68,12 @@ class Plans:
         """The commands that a person lets `partition` pass over, by offset, with the reason."""
         return {offset: skip.reason for offset, skip in self._log.skips(partition).items()}
 
-    def plan(self, sha: str, content: str) -> Plan:
+    def plan(self, sha: str, content: Callable[[], str]) -> Plan:
         """The plan of a content. Raises UnusableContent when this program cannot read or compile it."""
         plan = self._plans.get(sha)
         if plan is None:
             try:
-                plan = plan_of(content.encode())
+                plan = plan_of(content().encode())
             except UNREADABLE as error:
                 if isinstance(error, MemoryError):
                     raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -89,8 +90,8 @@ class Reader:
         """The topic that an emitted event is bound to."""
         return self._log.topic(event)
 
-    def plan(self, sha: str, content: str) -> Plan:
+    def plan(self, sha: str, content: Callable[[], str]) -> Plan:
         plan = self._log.plans.get(sha)
         if plan is None:
-            plan = self._log.plans[sha] = compiled(content.encode())
+            plan = self._log.plans[sha] = compiled(content().encode())
         return plan

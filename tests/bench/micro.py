@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -49,7 +50,7 @@ class _Contents:
     def content(self, start: DefinitionRef) -> str | None:
         return self._content
 
-    def plan(self, sha: str, content: str) -> Plan:
+    def plan(self, sha: str, content: Callable[[], str]) -> Plan:
         return self._plan
 
 

@@ -170,6 +170,7 @@ class Mixed:
                 start=start,
                 keep_ms=180_000 if definition == "order" else 60_000,
                 copies_ms=0,
+                window_ms=chance.choice((0, 60_000, 600_000)),
             )
         )
 

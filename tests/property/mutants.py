@@ -291,7 +291,7 @@ class _Nothing:
     def content(self, start: Any) -> None:
         return None
 
-    def plan(self, sha: str, content: str) -> Any:
+    def plan(self, sha: str, content: Callable[[], str]) -> Any:
         raise AssertionError("no content, no plan")
 
 

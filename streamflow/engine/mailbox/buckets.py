@@ -8,7 +8,7 @@ from msgspec import Struct
 class Buckets(Struct, frozen=True, gc=False, omit_defaults=True):
     """The buckets of one memory that are not empty."""
 
-    starts_ms: tuple[int, ...] = ()  # when each begins, oldest first
+    ends_ms: tuple[int, ...] = ()  # when each is over, oldest first
     swept: str = ""  # the key after which the sweep of the oldest one resumes
 
 
@@ -17,4 +17,5 @@ class Memories(Struct, frozen=True, gc=False, omit_defaults=True):
 
     seen: Buckets = Buckets()
     trail: Buckets = Buckets()
-    erased_ms: int = 0  # when a business key was erased last; what is known of its events lies under another name
+    # the end of the last bucket with events of an erased business key, which lie under another name
+    erased_ms: int = 0

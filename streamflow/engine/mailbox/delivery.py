@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from streamflow.definition.plan import WaitPlan
 from streamflow.engine import commands as c
 from streamflow.engine.advance import advance
 from streamflow.engine.builder import DecisionBuilder, RunBuilder
@@ -14,7 +13,7 @@ from streamflow.engine.lookup import head_and_plan
 from streamflow.engine.mailbox import memory, outcomes
 from streamflow.engine.mailbox.identity import identity
 from streamflow.engine.mailbox.mailbox import Mailbox
-from streamflow.engine.mailbox.records import Entry, Mail, Miss, Position, Remembered, mailbox_of, names_of
+from streamflow.engine.mailbox.records import Entry, Mail, Memory, Miss, Position, Remembered, mailbox_of, names_of
 from streamflow.engine.marks import is_committed, refuse_long_names
 from streamflow.engine.outcome import Contents, Refused, Verdict
 from streamflow.engine.starts import begin_run, plan_of_start
@@ -35,14 +34,21 @@ def deliver(builder: DecisionBuilder, contents: Contents, own: PartitionState, c
     box = builder.mailbox(command.definition, command.key)
     position: Position = (origin.topic_id, origin.partition, origin.offset)
     name = identity(event.name, event.source, event.id)
-    known = memory.find(builder, box.name, name)
+    window_ms = builder.limits.window(command.window_ms)
+    known = memory.find(builder, box.definition, box.name, name)
     if known is not None and known.memory == "seen":
         return _duplicate(builder, command, "seen")
     if known is not None and known.record.position == position:
         return _duplicate(builder, command, "record")
+
+    def remember(kind: Memory, outcome: str) -> None:
+        offset = builder.offset
+        record = Remembered(outcome=outcome, offset=offset, last=offset, at_ms=builder.now_ms, position=position)
+        memory.remember(builder, kind, box.definition, box.name, name, record, known, window_ms)
+
     started, refused = _start(builder, contents, box, command)
     if started and not _is_for_others(builder, contents, box, command):
-        memory.remember(builder, "seen", box.name, name, _remembered(builder, "started", position), known)
+        remember("seen", "started")
         outcomes.count(builder, box.definition, event.name, "started")
         return None
     size = len(_encoder.encode(event))
@@ -50,14 +56,14 @@ def deliver(builder: DecisionBuilder, contents: Contents, own: PartitionState, c
     if full:  # what is over makes room first
         box.settle(lambda run: head_and_plan(builder, contents, run))
         full = box.is_full(size)
-    box.arrive(_entry(builder, contents, box, command, size, started), Mail(event, name, position))
+    box.arrive(_entry(builder, contents, box, command, size, started), Mail(event, name, position, window_ms))
     if not box.continue_due:
         hand_out(builder, contents, box, builder.offset)
     entry = box.entries[builder.offset]
     useful = box.continue_due or box.is_useful(entry, lambda run: head_and_plan(builder, contents, run))
     if useful and not full:
         box.keep(builder.offset)
-        memory.remember(builder, "seen", box.name, name, _remembered(builder, "kept", position), known)
+        remember("seen", "kept")
         return None
     del box.entries[builder.offset]
     if entry.taken == "start":
@@ -69,8 +75,7 @@ def deliver(builder: DecisionBuilder, contents: Contents, own: PartitionState, c
     else:
         outcome = "refused" if refused else "unclaimed"
     consumed = outcome in ("started", "claimed")
-    record = _remembered(builder, outcome, position)
-    memory.remember(builder, "seen" if consumed else "trail", box.name, name, record, known)
+    remember("seen" if consumed else "trail", outcome)
     if consumed:
         outcomes.count(builder, box.definition, event.name, outcome)
         return None
@@ -81,16 +86,17 @@ def hand_out(builder: DecisionBuilder, contents: Contents, box: Mailbox, first: 
     """Offer the entries from offset `first` on to the open runs, oldest run first; to each of them the oldest entry
     first. When this command may claim no more, a Continue is due, which begins again at the oldest run."""
     box.continue_due = False
-    names = {entry.name for offset, entry in box.entries.items() if offset >= first}
+    offsets = [offset for offset in box.entries if offset >= first]
+    names = {box.entries[offset].name for offset in offsets}
     for name in tuple(box.runs):
         head, plan = head_and_plan(builder, contents, name)
         if names.isdisjoint(plan.waits):
             continue
         run = RunBuilder(builder, plan, head)
         if head.stopping is not None:
-            _note_stopping(box, run, first)
+            _note_stopping(box, run, offsets)
             continue
-        for offset in [offset for offset in box.entries if offset >= first]:
+        for offset in offsets:
             _offer(box, run, offset)
             if box.continue_due:
                 return
@@ -155,6 +161,7 @@ def _start(builder: DecisionBuilder, contents: Contents, box: Mailbox, command: 
         return False, "too_many_open"
     begin_run(
         builder,
+        contents,
         plan,
         command.start,
         command.key,
@@ -181,12 +188,10 @@ def _entry(
     keep_ms, copies_ms = command.keep_ms, command.copies_ms
     for run in box.runs:
         _, plan = head_and_plan(builder, contents, run)
-        for step in plan.waits.get(command.event.name, ()):
-            work = plan.steps[step].work
-            if isinstance(work, WaitPlan) and work.take == "one":
-                keep_ms = max(keep_ms, work.keep_ms or 0)
-            elif isinstance(work, WaitPlan):
-                copies_ms = max(copies_ms, work.keep_ms or 0)
+        keeps = plan.keeps.get(command.event.name)
+        if keeps is not None:
+            keep_ms = max(keep_ms, keeps.original_ms)
+            copies_ms = max(copies_ms, keeps.copies_ms)
     return Entry(
         offset=builder.offset,
         name=command.event.name,
@@ -198,17 +203,12 @@ def _entry(
     )
 
 
-def _note_stopping(box: Mailbox, run: RunBuilder, first: int) -> None:
-    for offset, entry in box.entries.items():
-        if offset >= first and entry.name in run.plan.waits:
+def _note_stopping(box: Mailbox, run: RunBuilder, offsets: list[int]) -> None:
+    for offset in offsets:
+        entry = box.entries[offset]
+        if entry.name in run.plan.waits:
             miss = outcomes.nearer(entry.miss, Miss("stopping", run.head.run))
             box.entries[offset] = replace(entry, miss=miss)
-
-
-def _remembered(builder: DecisionBuilder, outcome: str, position: Position) -> Remembered:
-    return Remembered(
-        outcome=outcome, offset=builder.offset, last=builder.offset, at_ms=builder.now_ms, position=position
-    )
 
 
 def _duplicate(builder: DecisionBuilder, command: c.Deliver, reason: str) -> Verdict:

@@ -16,6 +16,7 @@ from streamflow.engine.mailbox.records import (
     Box,
     Entry,
     Mail,
+    Memory,
     Miss,
     OpenRun,
     Remembered,
@@ -53,7 +54,7 @@ class Mailbox:
     def save(self) -> None:
         """Write the index, if it has changed."""
         there = self.entries
-        runs = tuple(_without_gone(run, there) if run.took else run for run in self.runs.values())
+        runs = tuple([_without_gone(run, there) if run.took else run for run in self.runs.values()])
         box = Box(runs, tuple(there.values()), self.continue_due)
         if box != self._before:
             self.builder.put(box_key(self.name), box if box != EMPTY else None)
@@ -226,11 +227,12 @@ class Mailbox:
             miss = entry.miss or (outcomes.NO_WAIT if self.runs else outcomes.NO_RUN)
             reason = miss.reason
             outcomes.publish(builder, self.name, mail.event, entry, outcome, reason, miss)
-        known = memory.find(builder, self.name, mail.identity)
+        known = memory.find(builder, self.definition, self.name, mail.identity)
         record = Remembered(
             outcome=outcome, offset=offset, last=builder.offset, at_ms=builder.now_ms, position=mail.position
         )
-        memory.remember(builder, "trail" if outcome == "expired" else "seen", self.name, mail.identity, record, known)
+        kind: Memory = "trail" if outcome == "expired" else "seen"
+        memory.remember(builder, kind, self.definition, self.name, mail.identity, record, known, mail.window_ms)
         outcomes.count(builder, self.definition, entry.name, outcome, reason)
 
     def erase(self) -> int:

@@ -5,10 +5,11 @@
     due/<ms>/<mailbox>/<offset>         when keeping it ends, in that order
     seen/<bucket>/<mailbox>/<identity>  an event that was consumed or is kept
     trail/<bucket>/<mailbox>/<identity> one that nobody consumed
+    window/<definition>                 how long its events are remembered, and in which buckets they are
     tally/<definition>                  how its deliveries ended, counted
 
 `<mailbox>` is the definition and the key, the key preceded by its length: a key with slashes is no prefix of another.
-A `<bucket>` is the time at which it begins, so that a changed window leaves older buckets readable.
+A `<bucket>` is the time at which it is over, so that a changed window shortens the life of no record.
 """
 
 from __future__ import annotations
@@ -50,12 +51,17 @@ def due_key(at_ms: int, mailbox: str, offset: int) -> str:
 
 
 @lru_cache(maxsize=64)
-def memory_prefix(memory: Memory, bucket_ms: int) -> str:
-    return f"{memory}/{bucket_ms:015d}/"
+def memory_prefix(memory: Memory, end_ms: int) -> str:
+    return f"{memory}/{end_ms:015d}/"
 
 
-def memory_key(memory: Memory, bucket_ms: int, mailbox: str, identity: str) -> str:
-    return f"{memory_prefix(memory, bucket_ms)}{mailbox}/{identity}"
+def memory_key(memory: Memory, end_ms: int, mailbox: str, identity: str) -> str:
+    return f"{memory_prefix(memory, end_ms)}{mailbox}/{identity}"
+
+
+@lru_cache(maxsize=1 << 10)
+def window_key(definition: str) -> str:
+    return f"window/{definition}"
 
 
 @lru_cache(maxsize=1 << 10)
@@ -128,6 +134,15 @@ class Mail(Struct, frozen=True, gc=False):
     event: Event
     identity: str
     position: Position
+    window_ms: int  # how long it is remembered once it is consumed
+
+
+class Window(Struct, frozen=True, gc=False, omit_defaults=True):
+    """How the events of a definition are remembered. Buckets that have been swept may still be named."""
+
+    window_ms: int  # with which an event was remembered last
+    seen: tuple[int, ...] = ()  # when each of its buckets is over, oldest first
+    trail: tuple[int, ...] = ()
 
 
 class Remembered(Struct, frozen=True, gc=False, array_like=True):

@@ -21,8 +21,9 @@ Laws
     runs       `many` always starts; `one` and `join` start when no run is open. A refused start leaves an ordinary
                event.
     stopping   A run that stops takes and wants nothing. What it took stays taken.
-    memory     What was consumed or is kept is known for a window, longer while a run is open that was open then (to a
-               limit). What nobody consumed is known as the same record only; another record of it is offered again.
+    memory     What was consumed or is kept is known for the window that its delivery says, longer while a run is open
+               that was open then (to a limit). What nobody consumed is known as the same record only; another record of
+               it is offered again.
     source     Below the offset that ingress has committed, everything is a duplicate.
     work       A command claims a bounded number of events; the rest is due, by a Continue.
     account    Every delivery ends as exactly one of started, claimed, expired, duplicate, unclaimed, refused, overflow,

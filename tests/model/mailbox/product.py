@@ -5,7 +5,7 @@ and has ended when that is done."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -106,7 +106,9 @@ class Product:
         return {key: encode_record(self._overlay.get(key)) for key in self._overlay.keys("")}
 
     def is_at_rest(self) -> bool:
-        return all(key.partition("/")[0] in ("own", "mark", "tally", "content") for key in self._overlay.keys(""))
+        return all(
+            key.partition("/")[0] in ("own", "mark", "tally", "window", "content") for key in self._overlay.keys("")
+        )
 
     def counted(self) -> int:
         tallies = [self._overlay.get(key) for key in self._overlay.keys("tally/")]
@@ -163,6 +165,7 @@ class Product:
             trigger="o" if start is not None else "",
             keep_ms=command.keep,
             copies_ms=command.copies,
+            window_ms=command.window,
         )
 
     # -- facts
@@ -234,7 +237,7 @@ class _Contents:
     def content(self, start: c.DefinitionRef) -> str | None:
         return self._contents.get(start.sha256)
 
-    def plan(self, sha: str, content: str) -> Plan:
+    def plan(self, sha: str, content: Callable[[], str]) -> Plan:
         return self._plans[sha]
 
 

@@ -10,6 +10,7 @@ RECORD, WRITES = 700, 52  # bytes of a record and writes of a command: neither d
 MEMORIES = ("seen", "trail")
 
 Key = tuple[Any, ...]
+Bucket = tuple[int, int]  # when it is over, and how long its records live
 
 
 class Entry(NamedTuple):

@@ -5,7 +5,7 @@ records, nothing else. `rules` may break one of them.
     tally/<definition>  run/<run>         counts, and a run
     mark/<source partition>               the offset that ingress has committed
     box/<definition>/<key>                open runs, index of entries, whether a Continue is due
-    mail/<definition>/<key>/<offset>      (event, identity, source record), written once
+    mail/<definition>/<key>/<offset>      (event, identity, source record, window), written once
     due/<time>/<definition>/<key>/<offset>
     seen/<bucket>/<definition>/<key>/<identity>, trail/... the same
 """
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
-from tests.model.mailbox.records import EMPTY, MEMORIES, RECORD, WRITES, Begun, Box, Entry, Key, Run
+from tests.model.mailbox.records import EMPTY, MEMORIES, RECORD, WRITES, Begun, Box, Bucket, Entry, Key, Run
 from tests.model.mailbox.rules import Rules
 from tests.model.mailbox.words import (
     ENTRIES,
@@ -136,30 +136,30 @@ class Reference:
 
     # -- memory
 
-    def _buckets(self, memory: str) -> tuple[int, ...]:
-        found: tuple[int, ...] = self.records[("own",)][2 + MEMORIES.index(memory)]
+    def _buckets(self, memory: str) -> tuple[Bucket, ...]:
+        found: tuple[Bucket, ...] = self.records[("own",)][2 + MEMORIES.index(memory)]
         return found
 
-    def _set_buckets(self, memory: str, numbers: tuple[int, ...]) -> None:
+    def _set_buckets(self, memory: str, buckets: tuple[Bucket, ...]) -> None:
         own = list(self.records[("own",)])
-        own[2 + MEMORIES.index(memory)] = numbers
+        own[2 + MEMORIES.index(memory)] = buckets
         self._put(("own",), tuple(own))
-
-    def _is_over(self, memory: str, bucket: int) -> bool:
-        return (bucket + 1) * (WINDOW // 2) + (WINDOW if memory == "seen" else TRAIL) <= self.now
 
     def _find(self, box: Mailbox, identity: str, *, live_only: bool = False) -> tuple[Key, Any] | None:
         for memory in MEMORIES:
             for bucket in reversed(self._buckets(memory)):
-                if live_only and self._is_over(memory, bucket):
+                if live_only and bucket[0] <= self.now:
                     continue
                 key = (memory, bucket, *box, identity)
                 if value := self._get(key):
                     return key, value
         return None
 
-    def _remember(self, memory: str, box: Mailbox, identity: str, value: Any) -> None:
-        known, bucket = self._find(box, identity), self.now // (WINDOW // 2)
+    def _remember(self, memory: str, box: Mailbox, identity: str, value: Any, window: int) -> None:
+        if self.rules["window"] == "one":
+            window = WINDOW
+        life = window if memory == "seen" else TRAIL
+        known, bucket = self._find(box, identity), ((self.now // (life // 2) + 1) * (life // 2) + life, life)
         if known and known[0][:2] != (memory, bucket):
             self._put(known[0], None)
         if bucket not in self._buckets(memory):
@@ -176,18 +176,18 @@ class Reference:
             box = (definition, key)
             self._save(box, self._settle(box, self._box(box), offset))
         for memory in MEMORIES:
-            numbers = self._buckets(memory)
-            if not numbers or not self._is_over(memory, numbers[0]):
+            buckets = self._buckets(memory)
+            if not buckets or buckets[0][0] > self.now:
                 continue
-            keys = sorted(key for key in self.records if key[:2] == (memory, numbers[0]))  # stands for a range read
+            keys = sorted(key for key in self.records if key[:2] == (memory, buckets[0]))  # stands for a range read
             for each in keys[:SWEPT]:
                 value = self.records[each]
                 if memory == "seen" and self._is_needed((each[2], each[3]), value):
-                    self._remember(memory, (each[2], each[3]), each[4], value)
+                    self._remember(memory, (each[2], each[3]), each[4], value, buckets[0][1])
                 else:
                     self._put(each, None)
             if len(keys) <= SWEPT:
-                self._set_buckets(memory, tuple(n for n in self._buckets(memory) if n != numbers[0]))
+                self._set_buckets(memory, tuple(each for each in self._buckets(memory) if each != buckets[0]))
 
     def _is_needed(self, name: Mailbox, value: Any) -> bool:
         outcome, offset, last, at, _ = value
@@ -247,17 +247,17 @@ class Reference:
             stays, box = True, box._replace(entries=box.entries[1:])
         value = (self.offset, self.offset, self.now, command.origin[:2])
         if stays:
-            self._put(("mail", *name, self.offset), (command.event, identity, command.origin[:2]))
+            self._put(("mail", *name, self.offset), (command.event, identity, command.origin[:2], command.window))
             if (end := max(entry.until, entry.copies_until)) >= 0:
                 self._put(("due", end, *name, self.offset), 1)
-            self._remember("seen", name, identity, ("kept", *value))
+            self._remember("seen", name, identity, ("kept", *value), command.window)
             return self._save(name, box)
         outcome = self._outcome_at_once(entry, refused, is_full=useful)
         box = box._replace(entries=tuple(each for each in box.entries if each.offset != self.offset))
         self._save(name, self._settle(name, box))
         forgotten = outcome == "started" and rules["start"] == "forgotten"
         memory = "seen" if outcome in ("claimed", "started") and not forgotten else "trail"
-        self._remember(memory, name, identity, (outcome, *value))
+        self._remember(memory, name, identity, (outcome, *value), command.window)
         return self._final(command.definition, self.offset, outcome, refused)
 
     def _is_below_mark(self, command: Deliver) -> bool:
@@ -442,14 +442,14 @@ class Reference:
         return box._replace(entries=tuple(entry for entry in box.entries if entry not in gone)) if gone else box
 
     def _leave(self, box: Mailbox, entry: Entry) -> None:
-        _, identity, position = self._get(("mail", *box, entry.offset))
+        _, identity, position, window = self._get(("mail", *box, entry.offset))
         self._put(("mail", *box, entry.offset), None)
         due = ("due", max(entry.until, entry.copies_until), *box, entry.offset)
         if due in self.records:
             self._put(due, None)
         outcome = "started" if entry.taken == "start" else "claimed" if entry.claims else "expired"
         memory = "trail" if outcome == "expired" else "seen"
-        self._remember(memory, box, identity, (outcome, entry.offset, self.offset, self.now, position))
+        self._remember(memory, box, identity, (outcome, entry.offset, self.offset, self.now, position), window)
         self._final(box[0], entry.offset, outcome)
 
     # -- runs

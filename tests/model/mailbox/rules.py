@@ -27,6 +27,7 @@ RIGHT: Rules = {
     "clock": "partition",  # time is the partition's
     "more": "queue",  # while a Continue is due, events are only kept
     "start": "remembered",  # a start is remembered as a claim
+    "window": "own",  # each delivery says how long its event is remembered
     "swept": "all",  # a bucket that is over is looked into until it is swept
 }
 
@@ -54,5 +55,6 @@ VARIANTS: dict[str, Rules] = {
     "wall-clock": {"clock": "wall"},
     "arrivals-pass-a-continue": {"more": "pass"},
     "start-not-remembered": {"start": "forgotten"},
+    "one-window-for-all": {"window": "one"},
     "lookup-of-live-buckets-only": {"swept": "live"},
 }

@@ -11,7 +11,6 @@ from tests.model.mailbox.words import (
     ENTRIES,
     LONGEST,
     OPEN_RUNS,
-    WINDOW,
     Act,
     Broken,
     Command,
@@ -68,7 +67,8 @@ class Spec:
         self.definitions = definitions
         self.runs: dict[str, OpenRun] = {}  # in the order of their starts
         self.kept: dict[Mailbox, dict[int, Delivery]] = {}
-        self.used: dict[tuple[Mailbox, Identity], tuple[int, int, tuple[str, ...]]] = {}  # delivery, time, by whom
+        # delivery, the time until which it is remembered at least, its time, by whom
+        self.used: dict[tuple[Mailbox, Identity], tuple[int, int, int, tuple[str, ...]]] = {}
         self.ended: dict[Mailbox, Counter[str]] = {}  # outcomes
         self.delivered: Counter[Mailbox] = Counter()
         self.known: set[tuple[Mailbox, Identity, tuple[int, int]]] = set()  # source records that were delivered
@@ -136,8 +136,8 @@ class Spec:
             raise Broken("a start is missing, or one too many")
 
     def _require_fresh(self, delivery: Delivery, box: Mailbox) -> None:
-        entry, at, runs = self.used.get((box, delivery.identity), (delivery.offset, 0, ()))
-        remembered = self.now - at <= WINDOW or (self.now - at < LONGEST and any(run in self.runs for run in runs))
+        entry, until, at, runs = self.used.get((box, delivery.identity), (delivery.offset, 0, 0, ()))
+        remembered = self.now <= until or (self.now - at < LONGEST and any(run in self.runs for run in runs))
         same = any(
             other.identity == delivery.identity and other.offset < delivery.offset for other in self.kept[box].values()
         )
@@ -182,15 +182,16 @@ class Spec:
         del run.waits[wait]
 
     def _consume(self, delivery: Delivery, box: Mailbox, run: str, *, is_copy: bool) -> None:
-        entry, at, runs = self.used.get((box, delivery.identity), (delivery.offset, 0, ()))
+        entry, until, at, runs = self.used.get((box, delivery.identity), (delivery.offset, 0, 0, ()))
         held = any(name in self.runs for name in runs) and self.now - at < LONGEST
-        if entry != delivery.offset and (held or self.now - at <= WINDOW):
+        if entry != delivery.offset and (held or self.now <= until):
             raise Broken("an event is consumed again, in another delivery")
         if not is_copy and delivery.original_taken:
             raise Broken("an original is consumed twice")
         delivery.original_taken = delivery.original_taken or not is_copy
         before = runs if entry == delivery.offset else ()
-        self.used[box, delivery.identity] = (delivery.offset, self.now, (*before, run))
+        until = self.now + delivery.command.window
+        self.used[box, delivery.identity] = (delivery.offset, until, self.now, (*before, run))
 
     def _final(self, offset: int, entry: int, outcome: str, reason: str, committed: list[int]) -> None:
         box, delivery = next((box, found[entry]) for box, found in self.kept.items() if entry in found)

@@ -9,6 +9,7 @@ Mailbox = tuple[str, str]  # definition and business key
 
 # Times are plain numbers. A bucket of the memory is half a window wide.
 WINDOW, LONGEST, TRAIL = 8, 60, 4
+WINDOWS = (0, 0, 4, 20)  # what a version may say of its own; 0: nothing
 ENTRIES, OPEN_RUNS = 4, 5  # bounds of a mailbox
 CLAIMS = (1, 2)  # of one command: one or the other, by the seed
 SWEPT = 3  # records of a kind that a command may forget
@@ -34,11 +35,12 @@ class Wait(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """A definition and the waits of each of its versions."""
+    """A definition, and of each of its versions the waits and the window."""
 
     policy: str  # many | one | join
     trigger: str
     plans: tuple[tuple[Wait, ...], ...]
+    windows: tuple[int, ...]
 
 
 class Event(NamedTuple):
@@ -61,6 +63,7 @@ class Deliver(NamedTuple):
     start: int | None = None  # the version that it starts
     keep: int = 0  # the longest of the waits that take originals, as ingress knows them
     copies: int = 0  # of those that take copies
+    window: int = WINDOW  # how long the event is remembered, as the newest version says that ingress knows
 
     @property
     def box(self) -> Mailbox:

@@ -10,6 +10,8 @@ from tests.model.mailbox.spec import Spec
 from tests.model.mailbox.words import (
     CLAIMS,
     LONGEST,
+    WINDOW,
+    WINDOWS,
     Act,
     Broken,
     Command,
@@ -70,7 +72,15 @@ def random_definitions(rng: random.Random, *, chains: bool = False) -> dict[str,
     def plan() -> tuple[Wait, ...]:
         return tuple(wait(place) for place in range(rng.choice((1, 2, 3))))
 
-    return {name: Definition(rng.choice(("many", "many", "one", "join")), "o", (plan(), plan())) for name in "AB"}
+    return {
+        name: Definition(
+            policy=rng.choice(("many", "many", "one", "join")),
+            trigger="o",
+            plans=(plan(), plan()),
+            windows=(rng.choice(WINDOWS), rng.choice(WINDOWS)),
+        )
+        for name in "AB"
+    }
 
 
 class World:
@@ -114,7 +124,8 @@ class World:
             keep, copies = (
                 max((wait.keep for wait in waits if wait.take == take), default=0) for take in ("one", "every")
             )
-            self.append(Deliver(name, key, event, (partition, offset, committed), start, keep, copies))
+            window = definition.windows[len(plans) - 1] or WINDOW
+            self.append(Deliver(name, key, event, (partition, offset, committed), start, keep, copies, window))
 
     def _ingest(self, partition: int, knows: int) -> None:
         while self.position[partition] < len(self.records[partition]):

@@ -240,6 +240,13 @@ def test_a_falsified_world_breaks_the_promise_that_says_so(what: str) -> None:
     assert report.findings[promise].evidence
 
 
+def test_an_event_may_be_consumed_again_after_the_window_that_its_delivery_says() -> None:
+    world = a_world()
+    consumed_by_two_runs(world)
+    world.replace(command(world, START), changed(command(world, START), window_ms=100))
+    assert judge(world, an_experiment()).findings["once-consumed"].word == "kept"
+
+
 def test_every_promise_can_be_broken() -> None:
     assert {promise for promise, _ in FALSIFIED.values()} | ASKED_ELSEWHERE | {"ledger-complete"} == PROMISES.keys()
 

@@ -43,7 +43,7 @@ class Definitions:
     def content(self, start: DefinitionRef) -> str | None:
         return "broken" if start.sha256 == "broken" else None
 
-    def plan(self, sha: str, content: str) -> Any:
+    def plan(self, sha: str, content: Callable[[], str]) -> Any:
         raise UnusableContent(sha, RecursionError())
 
 

@@ -4,6 +4,7 @@ and a checkpoint is carried out in its order."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ class Definitions:
     def content(self, start: Any) -> None:
         return None
 
-    def plan(self, sha: str, content: str) -> Any:
+    def plan(self, sha: str, content: Callable[[], str]) -> Any:
         raise AssertionError("nothing is published")
 
 

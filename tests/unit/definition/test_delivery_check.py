@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from streamflow.definition.check import check
+from streamflow.definition.compile import compile_plan
+from streamflow.definition.duration import parse_ms
 from streamflow.definition.syntax import parse_catalog, parse_definition
 
 CATALOG = parse_catalog("""
@@ -21,6 +23,7 @@ events:
   - {name: structured, topics: [orders], match: {header: content-type, equals: application/cloudevents+json}}
 """)
 HEAD = "name: x\nversion: '1'\n"
+ON = "on: [{id: placed, event: placed}]\n"
 
 
 def codes(steps: str, *, on: str = "[{id: placed, event: placed}]", runs: str = "many") -> list[tuple[str, str]]:
@@ -74,3 +77,16 @@ def test_an_event_with_an_id_in_the_catalog_and_a_cloudevent_are_not_warned_of(e
 def test_an_event_without_an_id_is_warned_of_once() -> None:
     steps = a_wait("one", "plain") + a_wait("two", "plain")
     assert codes(steps) == [("SF229", "/steps/0/wait/events/0/event")]
+
+
+@pytest.mark.parametrize("window", ["59m", "0s", "91d", "90d1ms"])
+def test_a_window_that_is_too_short_or_too_long_is_refused(window: str) -> None:
+    found = check(parse_definition(f"{HEAD}window: {window}\n{ON}steps:\n{a_wait('w')}"), CATALOG)
+    assert [(problem.code, problem.pointer) for problem in found] == [("SF232", "/window")]
+
+
+@pytest.mark.parametrize("window", ["1h", "24h", "90d"])
+def test_the_window_of_a_definition_is_in_its_plan(window: str) -> None:
+    definition = parse_definition(f"{HEAD}window: {window}\n{ON}steps:\n{a_wait('w')}")
+    assert check(definition, CATALOG) == ()
+    assert compile_plan(definition, CATALOG, "sha").window_ms == parse_ms(window)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import Any
 
@@ -49,8 +49,8 @@ class Bench:
     def plan_of(self, name: str, version: str = "1") -> Plan:
         return next(plan for plan in self.plans.values() if (plan.name, plan.version) == (name, version))
 
-    def plan_for(self, sha: str, content: str) -> Plan:
-        assert self.contents[sha] == content
+    def plan_for(self, sha: str, content: Callable[[], str]) -> Plan:
+        assert self.contents[sha] == content()
         return self.plans[sha]
 
     # deciding
@@ -92,6 +92,7 @@ class Bench:
         time_ms: int | None = None,
         keep_ms: int = 0,
         copies_ms: int = 0,
+        window_ms: int = 0,
         source: str = "",
     ) -> Decision:
         """Deliver an event, a record of its own."""
@@ -110,6 +111,7 @@ class Bench:
             origin=an_origin(self.offset),
             keep_ms=keep_ms,
             copies_ms=copies_ms,
+            window_ms=window_ms,
         )
         return self.take(command)
 

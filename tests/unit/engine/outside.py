@@ -62,7 +62,7 @@ def cancelled_tasks(simulation: Simulation) -> list[str]:
 def left_behind(simulation: Simulation) -> list[str]:
     """The records of the state that no run should leave behind."""
     simulation.checkpoint()
-    kept = ("own", "content/", "mark/", "tally/", "seen/", "trail/")
+    kept = ("own", "content/", "mark/", "tally/", "window/", "seen/", "trail/")
     return [key for changelog in simulation.log.changelogs for key in changelog.state() if not key.startswith(kept)]
 
 

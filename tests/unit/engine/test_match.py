@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from streamflow import ids
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.compile import compile_plan
@@ -31,6 +33,7 @@ def published(
     within: str | None = None,
     keep: str | None = None,
     take: str = "one",
+    window: str | None = None,
     published_ms: int = 0,
 ) -> Published:
     limit: dict[str, Any] = {"within": within} if within else {"forever": True}
@@ -40,7 +43,13 @@ def published(
         for place, event in enumerate(waits)
     ]
     definition = Definition.model_validate(
-        {"name": name, "version": version, "on": list(on), "steps": steps or [{"id": "p", "print": {"text": "'x'"}}]},
+        {
+            "name": name,
+            "version": version,
+            "on": list(on),
+            "window": window,
+            "steps": steps or [{"id": "p", "print": {"text": "'x'"}}],
+        },
     )
     catalog = Catalog.model_validate({"events": list(specs)})
     plan = compile_plan(definition, catalog, f"sha-{name}-{version}")
@@ -104,6 +113,20 @@ def test_an_event_is_kept_as_long_as_the_most_patient_wait_of_each_lane_says() -
     new = published(version="2", waits=("accepted", "accepted"), keep="1h", take="every")
     (command,) = match(Matcher([old, new]), "accepted").commands
     assert (command.keep_ms, command.copies_ms) == (7_200_000, 3_600_000)
+
+
+@pytest.mark.parametrize(
+    ("windows", "window_ms"),
+    [((None, None), 0), (("2h", None), 0), ((None, "2h"), 7_200_000), (("30d", "2h"), 7_200_000)],
+)
+def test_an_event_is_remembered_as_the_newest_version_says(
+    windows: tuple[str | None, str | None], window_ms: int
+) -> None:
+    old = published(version="1", newest=False, at=2, window=windows[0])
+    new = published(version="2", at=3, window=windows[1])
+    (waited,) = match(Matcher([old, new]), "accepted").commands
+    (started,) = match(Matcher([old, new]), "submitted").commands
+    assert (waited.window_ms, started.window_ms) == (window_ms, window_ms)
 
 
 def test_an_event_that_nobody_wants_gives_nothing() -> None:

@@ -130,13 +130,13 @@ def test_a_run_that_ends_leaves_no_timer_output_or_head() -> None:
     bench.checkpoint()
     assert {"timer", "out", "run"} <= bench.kinds()
     assert facts(bench.take(CancelRun("c", bench.run()))) == ["RunCancelled"]
-    assert bench.kinds() == {"own", "content", "seen", "tally"}
+    assert bench.kinds() == {"own", "content", "seen", "tally", "window"}
     bench.checkpoint()
     bench.now_ms += 2 * bench.limits.window_ms
     bench.take(watermark(1))
-    assert bench.kinds() == {"own", "content", "tally"}
+    assert bench.kinds() == {"own", "content", "tally", "window"}
     bench.checkpoint()
-    assert {key.partition("/")[0] for key, _ in bench.store.scan("")} == {"own", "content", "tally"}
+    assert {key.partition("/")[0] for key, _ in bench.store.scan("")} == {"own", "content", "tally", "window"}
 
 
 def test_a_repeated_continue_does_nothing() -> None:

@@ -25,6 +25,7 @@ ORIGIN = Origin(topic_id="topic-id", partition=3, offset=7, committed=5)
             trigger="t",
             keep_ms=1000,
             copies_ms=2000,
+            window_ms=3_600_000,
             trace="00-trace",
         ),
         AdvanceWatermark(id="c-3", topic="src", partitions=2, at_ms={"0": 1, "1": 2}),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+from msgspec.structs import replace
+
 from streamflow.engine.builder import Limits
-from streamflow.engine.commands import CancelRun
+from streamflow.engine.commands import CancelRun, Parent
 from streamflow.engine.state import mark_key
-from tests.builders import a_definition, a_delivery, a_start, an_event, an_origin
+from tests.builders import a_definition, a_delivery, a_request, a_start, an_event, an_origin
 from tests.unit.engine.bench import Bench, facts, outcome
 from tests.unit.engine.mailbox.steps import GATE, a_wait, box, claims
 
@@ -144,7 +147,7 @@ def test_memory_is_swept_a_few_records_per_command() -> None:
         bench.take(CancelRun("c", "00000000-nothing"))
         left.append(sum(key.startswith("seen/") for key in bench.state()))
     assert left == [24, 8, 0, 0]
-    assert bench.own().memories.seen.starts_ms == ()
+    assert bench.own().memories.seen.ends_ms == ()
 
 
 def test_a_sweep_goes_on_after_a_restart() -> None:
@@ -157,3 +160,77 @@ def test_a_sweep_goes_on_after_a_restart() -> None:
         bench.checkpoint()
         bench.reopen()
     assert not any(key.startswith("seen/") for key in bench.state())
+
+
+# -- the window of each definition
+
+
+@pytest.mark.parametrize(("window_ms", "known_ms"), [(1000, 1000), (4000, 4000), (0, 7 * 86_400_000)])
+def test_an_event_is_known_for_the_window_that_its_delivery_says(window_ms: int, known_ms: int) -> None:
+    bench = Bench(a_definition(a_wait()))
+    bench.start()
+    bench.offer("paid", id="p1", window_ms=window_ms)
+    bench.now_ms += known_ms
+    assert outcome(bench.offer("paid", id="p1")) == ("duplicate", "seen")
+    bench.now_ms += known_ms // 2 + 1  # a bucket is half a window wide
+    assert outcome(bench.offer("paid", id="p1")) == ("rejected", "unclaimed")
+
+
+def test_a_kept_event_has_the_window_of_its_delivery_once_it_is_consumed() -> None:
+    bench = Bench(a_definition(a_wait(keep="1h")), limits=Limits(window_ms=1000))
+    bench.offer("paid", id="p1", keep_ms=3_600_000, window_ms=10_000)
+    assert claims(bench.start()) == [(bench.run(), "w", "p1")]
+    bench.now_ms += 10_000
+    assert outcome(bench.offer("paid", id="p1")) == ("duplicate", "seen")
+
+
+def test_another_window_changes_nothing_for_what_came_before() -> None:
+    bench = Bench(a_definition(a_wait("one"), a_wait("two")))
+    bench.start()
+    bench.offer("paid", id="p1", window_ms=10_000)
+    bench.offer("paid", id="p2", window_ms=1000)
+    bench.now_ms += 2000
+    assert outcome(bench.offer("paid", id="p1")) == ("duplicate", "seen")
+    assert outcome(bench.offer("paid", id="p2")) == ("rejected", "unclaimed")
+
+
+def test_definitions_of_different_windows_forget_apart_from_each_other() -> None:
+    steps = {"id": "p", "print": {"text": "'x'"}}
+    bench = Bench(a_definition(steps, name="short"), a_definition(steps, name="long"))
+    windows = {"short": 1000, "long": 60_000}
+
+    def send() -> list[str]:
+        """The definitions that find the same event a duplicate."""
+        return [
+            plan.name
+            for plan in bench.plans.values()
+            if outcome(bench.take(replace(a_start(plan, origin=an_origin(bench.offset)), window_ms=windows[plan.name])))
+            == ("duplicate", "seen")
+        ]
+
+    assert send() == []
+    bench.now_ms += 1000
+    assert send() == ["short", "long"]
+    bench.now_ms += 59_000
+    assert send() == ["long"]
+    bench.now_ms += 31_000
+    assert send() == []
+
+
+@pytest.mark.parametrize(("window", "late_ms"), [("1h", 3_600_000), ("30d", 30 * 86_400_000), (None, 7 * 86_400_000)])
+def test_a_request_is_known_for_the_window_of_what_it_starts(window: str | None, late_ms: int) -> None:
+    bench = Bench(a_definition(GATE, window=window))
+    bench.take(a_request(bench.plan))
+    bench.take(CancelRun("c", bench.run()))
+    bench.now_ms += late_ms
+    assert outcome(bench.take(a_request(bench.plan))) == ("duplicate", "run_exists")
+    bench.now_ms += 1
+    assert outcome(bench.take(a_request(bench.plan))) == ("rejected", "too_old")
+
+
+def test_the_request_of_a_parent_is_known_for_the_window_of_the_settings_at_least() -> None:
+    bench = Bench(a_definition(GATE, window="1h"))
+    request = replace(a_request(bench.plan), parent=Parent("parent", "k", "step", 1))
+    bench.take(request)
+    bench.now_ms += 7 * 86_400_000
+    assert outcome(bench.take(request)) == ("duplicate", "run_exists")

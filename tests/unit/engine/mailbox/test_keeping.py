@@ -21,7 +21,7 @@ def test_an_event_is_kept_to_the_end_of_its_keep() -> None:
     assert unclaimed(bench.take(TICK)) == []
     bench.now_ms += 1
     assert unclaimed(bench.take(TICK)) == [("p1", "expired", "no_run")]
-    assert bench.kinds() == {"own", "trail", "tally"}
+    assert bench.kinds() == {"own", "trail", "tally", "window"}
     assert tally(bench) == {"paid/delivered": 1, "paid/expired/no_run": 1}
 
 
