@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from itertools import repeat
@@ -154,10 +155,10 @@ def _lines(data: str | None, file: Path | None) -> Iterator[bytes]:
             yield Path(data[1:]).read_bytes()
         else:
             yield os.fsencode(data or "{}")
-    except OSError as error:
-        raise Rejected(
-            "file_unreadable", f"expected to read {error.filename} but {error.strerror}; do check the path"
-        ) from error
+    except (OSError, EOFError, zlib.error) as error:  # the last two, and an OSError without words, are of gzip
+        name = file or (data or "").removeprefix("@")
+        why = (error.strerror if isinstance(error, OSError) else None) or f"it is no whole gzip ({error})"
+        raise Rejected("file_unreadable", f"{name} cannot be read: {why}. Check the path and the file.") from error
 
 
 def _payloads(data: str | None, file: Path | None) -> Iterator[Any]:
