@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -26,10 +27,12 @@ class Outgoing:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-def event_of(spec: EventSpec, data: Any, key: str | None = None) -> Outgoing:
-    """`data` as a record that is the event `spec`, with a new id, and now as its time. Raises Rejected
-    (`payload_no_object`)."""
-    stamp = Stamp(id=str(uuid.uuid4()), time_ms=time.time_ns() // 1_000_000, source="/streamflow/cli")
+def event_of(
+    spec: EventSpec, data: Any, key: str | None = None, headers: Mapping[str, str] = MappingProxyType({})
+) -> Outgoing:
+    """`data` as a record that is the event `spec`, with a new id, and now as its time; `headers` go before what the
+    record would say otherwise. Raises Rejected (`payload_no_object`)."""
+    stamp = Stamp(id=str(uuid.uuid4()), time_ms=time.time_ns() // 1_000_000, source="/streamflow/cli", headers=headers)
     return Outgoing(*event_record(spec, data, key, stamp))
 
 

@@ -51,3 +51,12 @@ def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
     assert caught.value.code == "data_not_json"
     assert "Line 2 of" in caught.value.message
     assert "lone_surrogate" in caught.value.message
+
+
+def test_headers_are_names_and_values() -> None:
+    assert events._headers(["ce_source=/a=b", "x="]) == {"ce_source": "/a=b", "x": ""}
+    assert events._plain(b"{}", "k", None, {"x": "é"}).headers == (("x", "é".encode()),)
+    for wrong in ("x", "=y", ""):
+        with pytest.raises(Rejected) as caught:
+            events._headers([wrong])
+        assert caught.value.code == "header_invalid"
