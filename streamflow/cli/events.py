@@ -7,8 +7,9 @@ import os
 import re
 import sys
 import time
+import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,6 +69,10 @@ def send_(
     key_path: Annotated[
         str | None, typer.Option(help="with --topic: where in the payload the key is, such as order.id")
     ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="a header of the record, such as ce_source=/shop; may be given again"),
+    ] = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="events a second at most")] = None,
     repeat_each: Annotated[
         int, typer.Option(min=1, help="send each one so many times in a row, as some producers do")
@@ -80,6 +85,7 @@ def send_(
         raise Rejected("event_or_topic", "expected an EVENT or --topic but found both or neither; do give one of them")
     if data is not None and file is not None:
         raise Rejected("data_or_file", "expected --data or --file but found both; do give one of them")
+    headers = _headers(header or [])
     session = session_of(ctx)
     if topic is not None:
         require_users_topic(session.settings, topic)
@@ -90,7 +96,7 @@ def send_(
         target = _topic(spec)
         require_users_topic(session.settings, target)
         records: Iterator[Outgoing] = (
-            event_of(spec, payload, key, environment=log.environment) for payload in _payloads(data, file)
+            event_of(spec, payload, key, headers, environment=log.environment) for payload in _payloads(data, file)
         )
         for warning in _unwanted(log, event):
             output.warn(warning)
@@ -99,7 +105,7 @@ def send_(
         assert topic is not None
         target = _legal(topic)
         path = key_path or (_common_key_path(events, topic) if key is None else None)
-        records = (_plain(line, key, path) for line in _lines(data, file))
+        records = (_plain(line, key, path, headers) for line in _lines(data, file))
         if not any(topic in each.topics for each in events.events):
             output.warn(f"no event of the catalog is in the topic {topic}: nothing will happen with what is sent there")
     if repeat_each > 1:
@@ -164,10 +170,10 @@ def _lines(data: str | None, file: Path | None) -> Iterator[bytes]:
             yield Path(data[1:]).read_bytes()
         else:
             yield os.fsencode(data or "{}")
-    except OSError as error:
-        raise Rejected(
-            "file_unreadable", f"expected to read {error.filename} but {error.strerror}; do check the path"
-        ) from error
+    except (OSError, EOFError, zlib.error) as error:  # the last two, and an OSError without words, are of gzip
+        name = file or (data or "").removeprefix("@")
+        why = (error.strerror if isinstance(error, OSError) else None) or f"it is no whole gzip ({error})"
+        raise Rejected("file_unreadable", f"{name} cannot be read: {why}. Check the path and the file.") from error
 
 
 def _payloads(data: str | None, file: Path | None) -> Iterator[Any]:
@@ -182,14 +188,26 @@ def _payloads(data: str | None, file: Path | None) -> Iterator[Any]:
             ) from error
 
 
-def _plain(line: bytes, key: str | None, path: str | None) -> Outgoing:
+def _plain(line: bytes, key: str | None, path: str | None, headers: Mapping[str, str]) -> Outgoing:
     if key is None and path is not None:
         try:
             found = at_path(read_json(line), path)
         except DecodeError:
             found = None  # sent as it is: what is wrong with it is for the reader to say
         key = None if found is None else key_text(found)
-    return Outgoing(None if key is None else key.encode(), line)
+    given = tuple((name, text.encode()) for name, text in headers.items())
+    return Outgoing(None if key is None else key.encode(), line, given)
+
+
+def _headers(given: list[str]) -> dict[str, str]:
+    """The headers that `--header` names. Raises Rejected (`header_invalid`)."""
+    found = {}
+    for one in given:
+        name, sign, text = one.partition("=")
+        if not name or not sign:
+            raise Rejected("header_invalid", f"{one[:300]!r} is no header. Write NAME=VALUE, such as ce_source=/shop.")
+        found[name] = text
+    return found
 
 
 def _common_key_path(catalog: Catalog, topic: str) -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -26,11 +27,18 @@ class Outgoing:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-def event_of(spec: EventSpec, data: Any, key: str | None = None, *, environment: str = DEFAULT_ENVIRONMENT) -> Outgoing:
-    """`data` as a record that is the event `spec`, with a new id, and now as its time. Raises Rejected
-    (`payload_no_object`)."""
+def event_of(
+    spec: EventSpec,
+    data: Any,
+    key: str | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    *,
+    environment: str = DEFAULT_ENVIRONMENT,
+) -> Outgoing:
+    """`data` as a record that is the event `spec`, with a new id, and now as its time; `headers` go before what the
+    record would say otherwise. Raises Rejected (`payload_no_object`)."""
     source = f"/streamflow/{environment}/cli"
-    stamp = Stamp(id=str(uuid.uuid4()), time_ms=time.time_ns() // 1_000_000, source=source)
+    stamp = Stamp(id=str(uuid.uuid4()), time_ms=time.time_ns() // 1_000_000, source=source, headers=headers)
     return Outgoing(*event_record(spec, data, key, stamp))
 
 

@@ -68,6 +68,13 @@ def test_id_time_and_key_are_put_where_the_catalog_says() -> None:
     assert (found.key, record.key) == ("A-1", b"A-1")
 
 
+def test_headers_that_are_given_go_before_the_others() -> None:
+    one = spec(id={"header": "X-Delivery"}, key={"header": "X-Key"})
+    record = event_of(one, {}, None, {"X-Delivery": "D-1", "X-Key": "A-1", "ce_source": "/shop"})
+    found = read(one, record)
+    assert (found.event.id, found.event.source, found.key, record.key) == ("D-1", "/shop", "A-1", b"A-1")
+
+
 def test_what_the_payload_says_is_left_alone() -> None:
     one = spec(match={"path": "type", "equals": "placed"}, id={"path": "id"}, key={"path": "order"})
 
