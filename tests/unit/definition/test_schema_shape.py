@@ -30,6 +30,17 @@ def returned(schema: dict[str, Any], source: str) -> str:
         ({"$ref": "#/other/0", "other": [A]}, "event.n", "INT"),
         ({"$id": "https://a.example/one", "$ref": "two", "$defs": {"x": {"$id": "two", **A}}}, "event.n", "INT"),
         ({"$ref": "urn:x:two", "$defs": {"x": {"$id": "urn:x:two", **A}}}, "event.n", "INT"),
+        (
+            {
+                "$ref": "urn:x:two",
+                "$defs": {
+                    "x": {"$id": "urn:x:two", "properties": {"n": {"$ref": "#/$defs/w"}}, "$defs": {"w": WHOLE}},
+                    "w": TEXT,
+                },
+            },
+            "event.n",
+            "INT",
+        ),
         ({"$dynamicRef": "#t", "$defs": {"x": {"$dynamicAnchor": "t", **A}}}, "event.n", "INT"),
         (
             {
