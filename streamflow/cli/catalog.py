@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -16,6 +15,8 @@ from streamflow.cli import output
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.errors import Rejected
+from streamflow.wire.codec import DecodeError
+from streamflow.wire.json_text import read_json
 
 if TYPE_CHECKING:
     from streamflow.importing.catalog import CatalogImport
@@ -118,13 +119,13 @@ def _read(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
             size += about.st_size
             if size > _ALL_BYTES:
                 _refuse("too_large", f"The files in {path} have more than {_ALL_BYTES} bytes. Name a folder within it.")
-            files[name] = json.loads(each.read_bytes())
+            files[name] = read_json(each.read_bytes())
         except OSError as error:
             if not path.is_dir():
                 _refuse("file_unreadable", f"{path} cannot be read: {error.strerror}. Check the path and its rights.")
             unreadable.append((name, f"it cannot be read: {error.strerror}"))
-        except (ValueError, RecursionError):
-            unreadable.append((name, "it is no JSON"))
+        except DecodeError as error:
+            unreadable.append((name, f"it is no JSON that can be read ({error.code})"))
     return files, unreadable
 
 

@@ -20,7 +20,7 @@ from streamflow.definition.fields_check import Found, Receiver, field_problems, 
 from streamflow.definition.graph import Graph, kind_of
 from streamflow.definition.model import Call, ChildRun, Definition, Each, Emit, Step
 from streamflow.definition.read_schemas import CLOUDEVENT, ERROR, RUN
-from streamflow.definition.schema_shape import shape_of
+from streamflow.definition.schema_shape import Shape, object_of, shape_of
 from streamflow.definition.schema_types import (
     ANYTHING,
     TEXT,
@@ -103,7 +103,7 @@ class ExpressionCheck:
             schemas = {
                 "trigger": trigger_schema,
                 "run": RUN,
-                "steps": {"type": "object", "properties": dict(self.output_schemas)},
+                "steps": object_of(self.output_schemas),
             }
             scope = Scope(
                 {**kinds, "steps": steps, "errors": errors}, schemas, before, *certain[id_], asked=asked_by_all
@@ -143,7 +143,7 @@ class ExpressionCheck:
             steps = self.types.message((other, self.outputs.get(other, self.types.kind(ANYTHING))) for other in before)
             failing = [other for other in before if kind_of(self.graph.steps[other]) in OUTSIDE]
             errors = self.types.message((other, self.types.kind(ERROR)) for other in failing)
-            schemas = {**scope.schemas, "steps": {"type": "object", "properties": dict(self.output_schemas)}}
+            schemas = {**scope.schemas, "steps": object_of(self.output_schemas)}
             kinds = {**scope.kinds, "steps": steps, "errors": errors}
             within = replace(scope, kinds=kinds, schemas=schemas, before=frozenset(before), undone=step.id)
             self._call(step.undo, at + "/undo", within)
@@ -208,7 +208,9 @@ class ExpressionCheck:
         elif step.run is not None:
             self._child(step.run, at + "/run", inside)
             kind, schema = self._object({"run": TEXT, "ended": TEXT, "output": ANYTHING})
-        return (list_of(kind), {"type": "array", "items": schema}) if step.each is not None else (kind, schema)
+        return (
+            (list_of(kind), Shape(type=["array"], items=shape_of(schema))) if step.each is not None else (kind, schema)
+        )
 
     def _item(self, each: Each, at: str, scope: Scope) -> Scope:
         """What is read for one item of the list."""
@@ -246,7 +248,7 @@ class ExpressionCheck:
 
     def _object(self, properties: dict[str, Schema]) -> tuple[Kind, Schema]:
         kinds = [(name, self.types.kind(schema)) for name, schema in properties.items()]
-        return self.types.message(kinds), {"type": "object", "properties": properties}
+        return self.types.message(kinds), object_of(properties)
 
     def _emit(self, emit: Emit, at: str, scope: Scope) -> None:
         self._check(emit.key, at + "/key", scope, KEY)

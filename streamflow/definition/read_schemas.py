@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.expression import Expression, compile_expression
 from streamflow.definition.json_schema import ANYTHING, TEXT, WHOLE, Schema, common
 from streamflow.definition.model import Definition, Step
-from streamflow.definition.schema_shape import shape_of
+from streamflow.definition.schema_shape import Shape, object_of, shape_of
 
-RUN: Schema = {
-    "type": "object",
-    "properties": {"id": TEXT, "key": TEXT, "definition": TEXT, "version": TEXT, "started_ms": WHOLE, "trigger": TEXT},
-}
+RUN: Schema = object_of(
+    {"id": TEXT, "key": TEXT, "definition": TEXT, "version": TEXT, "started_ms": WHOLE, "trigger": TEXT}
+)
 # of a CloudEvent, its attributes by name, as texts; of a plain record none
 CLOUDEVENT: Schema = {"type": "object", "additionalProperties": TEXT}
-ERROR: Schema = {"type": "object", "properties": {"code": TEXT, "message": TEXT, "attempts": WHOLE}}
+ERROR: Schema = object_of({"code": TEXT, "message": TEXT, "attempts": WHOLE})
 
 
 class ReadSchemas:
@@ -39,8 +37,8 @@ class ReadSchemas:
         errors = dict.fromkeys(steps, ERROR)
         schemas: dict[str, Schema] = {
             "trigger": common(started) if started else ANYTHING,
-            "steps": {"type": "object", "properties": steps},
-            "errors": {"type": "object", "properties": errors},
+            "steps": object_of(steps),
+            "errors": object_of(errors),
             "run": RUN,
         }
         return cls(schemas, catalog)
@@ -68,19 +66,15 @@ def _output(step: Step, catalog: Catalog) -> Schema:
     """The schema of the output of `step`; anything where none is declared."""
     if step.wait is not None:
         data = common(_events(catalog, (clause.event for clause in step.wait.events)))
-        return _object({"event": TEXT, "id": TEXT, "time_ms": WHOLE, "data": data})
+        return object_of({"event": TEXT, "id": TEXT, "time_ms": WHOLE, "data": data})
     if step.approval is not None:
-        return _object({"decision": TEXT, "by": TEXT, "data": shape_of(step.approval.form or ANYTHING)})
+        return object_of({"decision": TEXT, "by": TEXT, "data": shape_of(step.approval.form or ANYTHING)})
     if step.call is None:
         return ANYTHING
     spec = catalog.operation(step.call.operation)
     output = shape_of(spec.output if spec is not None else ANYTHING)
-    return output if step.each is None else {"type": "array", "items": output}
+    return output if step.each is None else Shape(type=["array"], items=output)
 
 
 def _events(catalog: Catalog, names: Iterable[str]) -> list[Schema]:
     return [_event(catalog, name) for name in names]
-
-
-def _object(properties: dict[str, Any]) -> Schema:
-    return {"type": "object", "properties": properties}

@@ -48,6 +48,11 @@ def shape_of(schema: Any) -> Shape:
     return _Reader(schema).of(schema, 0) if isinstance(schema, Mapping) and schema else ANY
 
 
+def object_of(schemas: Mapping[str, Any]) -> Shape:
+    """The shape of an object with these properties, by their schemas or shapes."""
+    return Shape(type=["object"], properties={name: shape_of(schema) for name, schema in schemas.items()})
+
+
 def one_of(schemas: Iterable[Any]) -> Shape:
     """The shape of values that follow one of `schemas`: all properties, typed where all tell the same of them."""
     return reduce(Joining().union, map(shape_of, schemas))

@@ -30,6 +30,17 @@ def returned(schema: dict[str, Any], source: str) -> str:
         ({"$ref": "#/other/0", "other": [A]}, "event.n", "INT"),
         ({"$id": "https://a.example/one", "$ref": "two", "$defs": {"x": {"$id": "two", **A}}}, "event.n", "INT"),
         ({"$ref": "urn:x:two", "$defs": {"x": {"$id": "urn:x:two", **A}}}, "event.n", "INT"),
+        (
+            {
+                "$ref": "urn:x:two",
+                "$defs": {
+                    "x": {"$id": "urn:x:two", "properties": {"n": {"$ref": "#/$defs/w"}}, "$defs": {"w": WHOLE}},
+                    "w": TEXT,
+                },
+            },
+            "event.n",
+            "INT",
+        ),
         ({"$dynamicRef": "#t", "$defs": {"x": {"$dynamicAnchor": "t", **A}}}, "event.n", "INT"),
         (
             {
@@ -154,10 +165,10 @@ def test_schemas_that_lead_everywhere_are_read_in_bounded_time(keyword: str) -> 
     definitions = {name: {"type": "object", **inside, "required": [name]} for name in names}
     schema = {"$ref": "#/$defs/d0", "$defs": definitions}
     other = {"$ref": "#/$defs/d1", "$defs": {**definitions, "z": {}}}
-    began = time.monotonic()
+    began = time.process_time()
     common([schema, other])
     _, types = typed_environment({"event": schema})
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     assert len(types.properties) < 3000
 
 
@@ -171,10 +182,10 @@ def test_doubling_schemas_are_read_in_bounded_time() -> None:
         }
         return {"$ref": "#/$defs/d0", "$defs": {**definitions, "d40": leaf}}
 
-    began = time.monotonic()
+    began = time.process_time()
     assert common([levels(TEXT), levels(WHOLE)])
     assert returned(levels(TEXT), "event.a.b.a") != "DYN"
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_deep_and_odd_schemas_are_open() -> None:

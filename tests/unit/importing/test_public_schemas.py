@@ -196,9 +196,9 @@ def test_a_definition_of_several_webhooks_is_checked_and_played() -> None:
         )
     )
     of = {spec.name: data for _, spec, data, _ in examples(GITHUB)}
-    began = time.monotonic()
+    began = time.process_time()
     assert [one for one in check(definition, catalog(GITHUB)) if one.severity == "error"] == []
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     scenario = Scenario.model_validate(
         {
             "name": "labelled in time",
