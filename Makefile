@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 TEST_PROCESSES := 3 # each has a Kafka of its own; they mostly wait
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers wheel demo example test test-full unit lint types model bench compare proof faults checker regressions mailbox fuzz soak evidence docs format lock clean
+.PHONY: help setup servers wheel demo example test test-full unit lint types model bench compare proof faults checker regressions mailbox attack fuzz soak evidence docs format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ soak: $(READY) ## Load for hours with kills, restores and compaction; slopes of 
 
 evidence: $(READY) ## Whether the long tests held on the committed code: collected by EVIDENCE=1 make proof, faults, soak
 	$(BIN)/python -m tests.evidence
+
+attack: $(READY) ## Attack decoys on loopback again, and report what was seen: [ONLY="half-sent ..."] [SEED=1]
+	$(BIN)/python -m tests.attack $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
 
 docs: $(READY) ## Write the documents that are made from code
 	$(BIN)/streamflow settings docs > docs/settings.md

@@ -7,6 +7,7 @@ import asyncio
 import hmac
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
@@ -50,7 +51,8 @@ class GuardLimits:
     """Seconds until it is complete."""
 
     requests: int
-    """How many requests are served at the same time."""
+    """How many requests are served at the same time. One counts when its body is complete: those that send half of one
+    shut nobody out."""
 
 
 def is_loopback(host: str) -> bool:
@@ -78,26 +80,36 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _Body(receive, send, self._limits)
+        body = _Body(receive, send, self._limits, self._serve)
         try:
-            self._admit(scope)
+            headers = Headers(scope=scope)
+            self._admit(scope, headers)
+            if "content-length" not in headers and "transfer-encoding" not in headers:
+                body.begin()
         except StreamflowError as error:
             await problem_of(error)(scope, receive, send)
             return
-        self._serving += 1
         try:
             await self._app(scope, body.receive, body.send)
         except Exception:
             if body.fault is None:
                 raise
         finally:
-            self._serving -= 1
+            self._serving -= body.served
         if body.fault is not None and not body.answered:
             await problem_of(body.fault)(scope, receive, send)
 
-    def _admit(self, scope: Scope) -> None:
-        """Raises Rejected or OperationError unless the request may be looked at."""
-        headers = Headers(scope=scope)
+    def _serve(self) -> None:
+        """One more request is complete. Raises OperationError if that is too many."""
+        if self._serving >= self._limits.requests:
+            raise OperationError(
+                "too_busy",
+                f"{self._serving} requests are being served, which is the limit. Send the request again in a second.",
+            )
+        self._serving += 1
+
+    def _admit(self, scope: Scope, headers: Headers) -> None:
+        """Raises Rejected unless the request may be looked at."""
         self._require_host(headers)
         if not scope["path"].startswith(OPEN):
             scope["principal"] = self._principal(headers)
@@ -106,11 +118,6 @@ class Guard:
             raise Rejected("bad_request", "The header Content-Length is no whole number. Send the size of the body.")
         if len(length) > 18 or int(length) > self._limits.body_bytes:
             raise TooLarge(self._limits.body_bytes)
-        if self._serving >= self._limits.requests:
-            raise OperationError(
-                "too_busy",
-                f"{self._serving} requests are being served, which is the limit. Send the request again in a second.",
-            )
 
     def _principal(self, headers: Headers) -> Principal:
         """Who asks. Raises Rejected."""
@@ -184,8 +191,10 @@ class _Body:
     """What a request's body may take. Once it takes more, `fault` says so, and the application's own answer, which
     knows only of a body that broke off, is not sent."""
 
-    def __init__(self, receive: Receive, send: Send, limits: GuardLimits) -> None:
-        self.fault: Rejected | None = None
+    def __init__(self, receive: Receive, send: Send, limits: GuardLimits, serve: Callable[[], None]) -> None:
+        self.fault: StreamflowError | None = None
+        self.served = 0  # 1 once it counts as being served
+        self._serve = serve
         self.answered = False  # an answer has begun
         self._receive = receive
         self._send = send
@@ -194,8 +203,13 @@ class _Body:
         self._read = 0
         self._complete = False
 
+    def begin(self) -> None:
+        """The request is complete, and is served. Raises OperationError."""
+        self._serve()
+        self.served = 1
+
     async def receive(self) -> Message:
-        """The next part. Raises TooLarge, TooSlow."""
+        """The next part. Raises Rejected, OperationError."""
         if self._complete:
             return await self._receive()  # the end of the connection
         if self._ends is None:
@@ -206,11 +220,20 @@ class _Body:
         except TimeoutError:
             self.fault = TooSlow(self._limits.body_s)
             raise self.fault from None
+        if message["type"] != "http.request":
+            self.fault = Rejected("bad_request", "The connection ended within the body. Send the request again.")
+            raise self.fault
         self._read += len(message.get("body", b""))
         if self._read > self._limits.body_bytes:
             self.fault = TooLarge(self._limits.body_bytes)
             raise self.fault
         self._complete = not message.get("more_body", False)
+        if self._complete and not self.served:
+            try:
+                self.begin()
+            except StreamflowError as error:
+                self.fault = error
+                raise
         return message
 
     async def send(self, message: Message) -> None:

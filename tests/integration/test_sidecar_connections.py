@@ -30,7 +30,7 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 def port() -> Iterator[int]:
     settings = Settings(topics=Topics(partitions=2))
     app: FastAPI = create_app(settings, MemoryLog(settings))
-    app.user_middleware[0].kwargs["limits"] = GuardLimits(body_bytes=100_000, body_s=LIMITS.body_s, requests=100)
+    app.user_middleware[0].kwargs["limits"] = GuardLimits(body_bytes=100_000, body_s=LIMITS.body_s, requests=5)
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
     config = uvicorn.Config(
         app, http=protocol(LIMITS), ws="none", log_config=None, h11_max_incomplete_event_size=HEAD_BYTES, lifespan="off"
