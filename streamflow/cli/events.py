@@ -24,9 +24,9 @@ from streamflow.definition.catalog import TOPIC, Catalog, EventSpec
 from streamflow.definition.expression import compile_expression
 from streamflow.definition.syntax import nearest
 from streamflow.errors import Rejected
+from streamflow.kafka import reserved_topics
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
-from streamflow.kafka.reserved_topics import require_users_topic
 from streamflow.kafka.topics import UNCLAIMED
 from streamflow.ops.deliveries import read_deliveries
 from streamflow.ops.produce import Outgoing, Sent, event_of, send
@@ -88,13 +88,12 @@ def send_(
     headers = _headers(header or [])
     session = session_of(ctx)
     if topic is not None:
-        require_users_topic(session.settings, topic)
+        reserved_topics.require_users_topic(session.settings, topic)
     log = read_log(session.settings)
     events = sources.read_catalog(catalog) if catalog is not None else log.catalog()
     if event is not None:
         spec = _spec(events, event)
         target = _topic(spec)
-        require_users_topic(session.settings, target)
         records: Iterator[Outgoing] = (
             event_of(spec, payload, key, headers, environment=log.environment) for payload in _payloads(data, file)
         )
@@ -108,6 +107,8 @@ def send_(
         records = (_plain(line, key, path, headers) for line in _lines(data, file))
         if not any(topic in each.topics for each in events.events):
             output.warn(f"no event of the catalog is in the topic {topic}: nothing will happen with what is sent there")
+    if event is not None:
+        reserved_topics.require_users_topic(session.settings, target)
     if repeat_each > 1:
         records = (copy for record in records for copy in repeat(record, repeat_each))
     last = Sent()

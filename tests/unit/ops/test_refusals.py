@@ -62,7 +62,23 @@ def test_a_state_that_cannot_be_read_is_left_out(state: bytes) -> None:
     assert (named, rejected.code, rejected.facts) == ("c-1", "run_ended", {})
 
 
-def test_a_letter_of_another_stage_answers_nothing() -> None:
+@pytest.mark.parametrize("stage", ["tasks", "ingress", "", "Engine", " engine", "engine\0", "engines"])
+def test_a_letter_of_another_stage_answers_nothing(stage: str) -> None:
     record = Record("streamflow.commands", 3, 17, 0, b"k", b"{}")
-    letter = as_record(dead_letter(record, "rejected", "text", "tasks", command="c-1", state=json.dumps({"a": 1})))
+    letter = as_record(dead_letter(record, "rejected", "text", stage, command="c-1", state=json.dumps({"a": 1})))
     assert refusal(SETTINGS, letter)[:2] == (None, None)
+
+
+def test_a_letter_without_a_stage_answers_nothing() -> None:
+    letter = a_rejection({})
+    without = letter._replace(headers=tuple(one for one in letter.headers if one[0] != f"{PREFIX}stage"))
+    assert len(without.headers) == len(letter.headers) - 1
+    assert refusal(SETTINGS, without)[:2] == (None, None)
+
+
+def test_a_letter_of_another_installation_names_no_place_of_ours() -> None:
+    letter = a_rejection({})
+    other = tuple(
+        (name, b"prod.commands") if name == f"{PREFIX}topic" else (name, value) for name, value in letter.headers
+    )
+    assert refusal(SETTINGS, letter._replace(headers=other))[1] is None
