@@ -18,7 +18,7 @@ from streamflow.errors import Rejected, StreamflowError
 from streamflow.kafka.publication import read_log
 from streamflow.ops.dead_letters import Letter, facts_of, original_headers, read_dead_letters, record_of
 from streamflow.ops.replay import Prepared, Replay, select, send_again, settle
-from streamflow.wire.extraction import epoch_ms
+from streamflow.wire.event_time import epoch_ms
 from streamflow.wire.settlement import Settlement
 
 app = typer.Typer(

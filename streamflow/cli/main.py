@@ -41,6 +41,7 @@ NOUNS: tuple[Noun, ...] = (
         "Break things on purpose, on your Kafka or one of its own: a verdict on every promise.",
     ),
     Noun("dev", "streamflow.cli.dev", "Kafka, topics and all workers on this machine, until Ctrl-C."),
+    Noun("examples", "streamflow.cli.examples", "The definitions that come with Streamflow: list, copy."),
     Noun(
         "definitions",
         "streamflow.cli.definitions",

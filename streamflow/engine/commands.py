@@ -15,7 +15,7 @@ from msgspec import Struct
 # A number of ours, raised when the same command could be decided otherwise than before: by this package, by
 # expressions, or by another build of the engine of their patterns (jsonschema-rs). The library that checks expressions
 # has no part in decisions.
-REVISION = "4"
+REVISION = "5"
 KNOWN_REVISIONS = frozenset({REVISION})
 
 

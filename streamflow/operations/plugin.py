@@ -31,6 +31,8 @@ from streamflow.operations.schema import unusable
 from streamflow.operations.signature import HEADER, sign
 from streamflow.secrets import REFERENCE
 from streamflow.settings import Settings
+from streamflow.wire.codec import DecodeError
+from streamflow.wire.json_text import read_json
 
 # What a worker says of a plugin that it could not reach or understand; a plugin declares only errors of its own.
 CODES = frozenset(
@@ -263,8 +265,8 @@ class PluginOperation:
             )
             raise OperationError("plugin_answer_invalid", text, retryable=False)
         try:
-            for_s = msgspec.json.decode(answer.body or b"{}", type=_Pending).for_s
-        except msgspec.DecodeError as error:
+            for_s = msgspec.convert(read_json(answer.body or b"{}"), _Pending).for_s
+        except (DecodeError, msgspec.ValidationError) as error:
             text = f'expected {{"for_s": seconds}} of the plugin {name} but {error}; do mend it'
             raise OperationError("plugin_answer_invalid", text, retryable=False) from error
         return Pending(pending_s if for_s is None else min(for_s, pending_s))
