@@ -122,7 +122,7 @@ def test_scenarios_are_played_and_told(tmp_path: Path, capsys: pytest.CaptureFix
     folder = a_folder(tmp_path, "{path: [one]}")
     code, (said,) = answered(capsys, "definitions", "simulate", folder)
     assert (code, said["ok"], said["untaken"]) == (0, True, [])
-    assert said["scenarios"] == [{"name": "It prints", "ok": True, "paths": [["one"]], "differences": []}]
+    assert said["scenarios"] == [{"name": "It prints", "ok": True, "paths": [["one"]], "differences": [], "notes": []}]
     assert main(["definitions", "simulate", str(folder), "--history"]) == 0
     text = capsys.readouterr().out
     assert "simple@1: 1 scenario, as expected" in text
