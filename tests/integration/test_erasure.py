@@ -178,6 +178,7 @@ def test_a_key_is_erased_and_what_remains_is_told(site: Site, streamflow: Run) -
 
     # a restore from nothing brings nothing back, and an event that comes again is a duplicate
     site.end("engine")
+    admin.apply(site.settings)
     shutil.rmtree(site.settings.state_dir, ignore_errors=True)
     site.start("engine")
     before = streamflow("runs", "list", "--key", KEY)[1]["total"]

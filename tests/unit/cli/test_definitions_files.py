@@ -122,7 +122,8 @@ def test_scenarios_are_played_and_told(tmp_path: Path, capsys: pytest.CaptureFix
     folder = a_folder(tmp_path, "{path: [one]}")
     code, (said,) = answered(capsys, "definitions", "simulate", folder)
     assert (code, said["ok"], said["untaken"]) == (0, True, [])
-    assert said["scenarios"] == [{"name": "It prints", "ok": True, "paths": [["one"]], "differences": [], "faults": []}]
+    played = {"name": "It prints", "ok": True, "paths": [["one"]], "differences": [], "faults": [], "notes": []}
+    assert said["scenarios"] == [played]
     assert main(["definitions", "simulate", str(folder), "--history"]) == 0
     text = capsys.readouterr().out
     assert "simple@1: 1 scenario, as expected" in text
