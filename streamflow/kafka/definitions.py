@@ -16,7 +16,7 @@ Key, and what its value is:
   topics.
 - `engine/limits`: the limits that decisions use, fixed with the topics: the same for every worker and for ever.
 - `engine/environment`: the name of the environment that run ids contain, fixed with the topics as well.
-- `engine/skip/<partition>`: the command at which a person lets a partition go on whose unread commands were deleted.
+- `engine/skip/<partition>/<offset>`: a person's leave to pass over that command (`Skip`).
 
 A missing value deletes. Other keys belong to later versions of this program and are passed over. Only `publication`
 writes here, in transactions.
@@ -96,6 +96,13 @@ class _Name(msgspec.Struct):
     sha: str
 
 
+class Skip(msgspec.Struct, frozen=True):
+    """A person's leave to pass over the command at an offset of `commands`, and what was deleted before it."""
+
+    reason: str  # why, in the person's words
+    asked_ms: int = 0  # when, in epoch milliseconds
+
+
 class Served(NamedTuple):
     """A published version that is not retired, and what it consists of."""
 
@@ -119,6 +126,7 @@ class Snapshot:
     operations: dict[str, dict[str, Any]] = field(default_factory=dict)
     serving: dict[str, dict[str, Any]] = field(default_factory=dict)
     engine: dict[str, dict[str, Any]] = field(default_factory=dict)
+    skips: dict[int, dict[int, Skip]] = field(default_factory=dict)  # by partition and offset of `commands`
     position: int = 0
     unreadable: Unreadable = field(default_factory=lambda: Unreadable(DEFINITIONS))
     at_ms: int = 0  # when the record that is being read was appended, in epoch milliseconds by the broker's clock
@@ -261,6 +269,34 @@ def _take_json(entries: Callable[[Snapshot], dict[str, dict[str, Any]]]) -> Take
     return take
 
 
+class _Revision(msgspec.Struct):
+    revision: str
+
+
+class _Environment(msgspec.Struct):
+    environment: str
+
+
+# what is read of the engine's records; another one is kept as it is
+_ENGINE_FORMS: dict[str, Any] = {"revision": _Revision, "environment": _Environment, "limits": dict[str, int]}
+
+
+def _take_engine(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
+    kind, _, place = name.partition("/")
+    if kind == "skip":
+        partition, _, offset = place.partition("/")
+        skips = log.skips.setdefault(int(partition), {})
+        if value is None:
+            skips.pop(int(offset), None)
+        else:
+            skips[int(offset)] = msgspec.json.decode(value, type=Skip)
+    elif value is None:
+        log.engine.pop(name, None)
+    else:
+        msgspec.json.decode(value, type=_ENGINE_FORMS.get(name, Any))
+        log.engine[name] = msgspec.json.decode(value, type=dict[str, Any])
+
+
 _TAKERS: dict[str, Taker] = {
     "definition": _take_content,
     "version": _take_version,
@@ -269,7 +305,7 @@ _TAKERS: dict[str, Taker] = {
     "binding": _take_binding,
     "operation": _take_json(lambda log: log.operations),
     "serving": _take_json(lambda log: log.serving),
-    "engine": _take_json(lambda log: log.engine),
+    "engine": _take_engine,
 }
 
 
@@ -299,6 +335,7 @@ class DefinitionsLog:
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._subscribers: list[Callable[[], None]] = []
         self._refused: set[tuple[str, str]] = set()
+        self._consumer: AIOKafkaConsumer | None = None
 
     @property
     def contents(self) -> dict[str, tuple[bytes, int]]:
@@ -345,8 +382,12 @@ class DefinitionsLog:
 
     @property
     def engine(self) -> dict[str, dict[str, Any]]:
-        """What is fixed or allowed for the engine: `limits`, `environment`, `revision`, `skip/<partition>`."""
+        """What is fixed for the engine: `limits`, `environment`, `revision`."""
         return self._snapshot.engine
+
+    def skips(self, partition: int) -> dict[int, Skip]:
+        """The commands of `partition` that a person lets the engine pass over, by offset."""
+        return self._snapshot.skips.get(partition, {})
 
     @property
     def environment(self) -> str:
@@ -372,9 +413,11 @@ class DefinitionsLog:
         """Records that could not be understood and were left out."""
         return self._snapshot.unreadable
 
-    def subscribe(self, callback: Callable[[], None]) -> None:
-        """Has `callback` called in the event loop after every batch of records that was read."""
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Has `callback` called in the event loop after every batch of records that was read, until the function that
+        is returned is called."""
         self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
 
     async def start(self) -> None:
         """Returns when everything is read that was committed when the reader first reached the broker; waits for a
@@ -419,6 +462,16 @@ class DefinitionsLog:
             with contextlib.suppress(ValueError):
                 self._waiters.remove(entry)
 
+    async def committed_end(self) -> int | None:
+        """The offset at which the committed log ends now, as the broker says; None if it does not answer."""
+        if self._consumer is None:
+            return None
+        try:
+            return int((await self._consumer.end_offsets([self._partition]))[self._partition])
+        except (KafkaError, OSError) as error:
+            _log.warning("definitions_end_unknown", error=repr(error))
+            return None
+
     async def _follow(self) -> None:
         backoff = _FIRST_BACKOFF_S
         while True:
@@ -449,6 +502,7 @@ class DefinitionsLog:
         )
         try:
             await consumer.start()
+            self._consumer = consumer
             consumer.assign([self._partition])
             if self.position:
                 consumer.seek(self._partition, self.position)
@@ -467,6 +521,7 @@ class DefinitionsLog:
                 self._snapshot.position = max(self._snapshot.position, await consumer.position(self._partition))
                 self._announce(changed=bool(batches))
         finally:
+            self._consumer = None
             await stop_consumer(consumer)
 
     def _announce(self, *, changed: bool) -> None:
