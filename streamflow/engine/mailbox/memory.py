@@ -132,7 +132,7 @@ def sweep(builder: DecisionBuilder) -> None:
     bucket of now."""
     for memory in _KINDS:
         buckets = _buckets(builder, memory)
-        if not buckets.ends_ms or buckets.ends_ms[0] > builder.now_ms:
+        if not _is_over(builder, buckets):
             continue
         prefix = memory_prefix(memory, buckets.ends_ms[0])
         after = f"{buckets.swept}\0" if buckets.swept else prefix
@@ -153,6 +153,11 @@ def sweep(builder: DecisionBuilder) -> None:
             _set(builder, memory, replace(buckets, swept=keys[SWEPT_PER_COMMAND - 1]))
         else:
             _set(builder, memory, Buckets(buckets.ends_ms[1:]))
+
+
+def _is_over(builder: DecisionBuilder, buckets: Buckets) -> bool:
+    """Whether all records of the oldest bucket have lived their lifetime."""
+    return bool(buckets.ends_ms) and buckets.ends_ms[0] <= builder.now_ms
 
 
 def _window_of(builder: DecisionBuilder, definition: str) -> int:
