@@ -69,7 +69,7 @@ def import_(
     if re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) is None:
         _refuse("bad_topic", f"{topic!r} is no name of a topic. Use letters, digits and . _ -, at most 249.")
     if is_own(session.settings, topic):
-        _refuse("own_topic", f"{topic} is a topic of Streamflow's own. Name the topic that the events are in.")
+        _refuse("topic_reserved", f"{topic} is a topic of Streamflow's own. Name the topic that the events are in.")
     if out is not None and out.exists() and not force:
         _refuse("file_exists", f"{out} is there already. Choose another file, or overwrite it with --force.")
     files, unreadable = _read(path)

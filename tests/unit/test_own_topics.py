@@ -86,6 +86,12 @@ def _check_command(settings: Settings, topic: str, folder: Path) -> bool:
     return main(["definitions", "check", str(_files(folder, topic)), "--prefix", settings.topics.prefix]) == 0
 
 
+def _import(settings: Settings, topic: str, folder: Path) -> bool:
+    schema = folder / "placed.json"
+    schema.write_text(json.dumps({"type": "object", "properties": {"id": {"type": "string"}}}))
+    return main(["catalog", "import", str(schema), "--topic", topic, "--prefix", settings.topics.prefix]) == 0
+
+
 def _publish(settings: Settings, topic: str, _folder: Path) -> bool:
     try:
         publish(settings, name="forge", version="1", content=b"{}", events={"placed": entry(topic)})
@@ -145,6 +151,7 @@ def _send(settings: Settings, topic: str, _folder: Path) -> bool:
 DOORS: dict[str, Callable[[Settings, str, Path], bool]] = {
     "check": _check,
     "the command that checks": _check_command,
+    "the command that imports a catalog": _import,
     "publish": _publish,
     "bind again": _bind_again,
     "ingress": _ingress,
@@ -237,6 +244,7 @@ def test_every_module_that_takes_the_name_of_a_topic_asks_the_same_function() ->
         if "is_own" in file.read_text(encoding="utf-8")
     }
     assert asking == {
+        "streamflow/cli/catalog.py",
         "streamflow/cli/definitions.py",
         "streamflow/cli/sources.py",
         "streamflow/definition/check.py",

@@ -299,7 +299,7 @@ def test_what_is_too_large_or_no_file_is_not_read(tmp_path: Path, capsys: pytest
     [
         (["{}/gone.json", "--topic", "t"], "file_unreadable", 3),
         (["{}", "--topic", "t"], "no_schemas", 3),
-        (["{}", "--topic", "streamflow.runs"], "own_topic", 3),
+        (["{}", "--topic", "streamflow.runs"], "topic_reserved", 3),
         (["{}", "--topic", "no topic"], "bad_topic", 3),
         (["{}"], "usage", 3),
     ],
