@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import YAMLError
 
-from streamflow.definition.yaml_text import yaml_reader
+from streamflow.definition.yaml_text import YAML
 from streamflow.errors import DefinitionError, Problem, Rejected
 
 DEFINITION, CATALOG = "definition.yaml", "catalog.yaml"
@@ -103,7 +103,7 @@ class Lines:
 
     def __init__(self, text: str) -> None:
         try:
-            self._root: Any = yaml_reader("rt").load(text)
+            self._root: Any = YAML(typ="rt").load(text)
         except (YAMLError, ValueError, RecursionError):
             self._root = None  # the problem says the line itself
 

@@ -121,7 +121,7 @@ class Session:
                 data = {"environment": self.place} | data
             else:
                 typer.echo(json.dumps({"environment": self.place}), err=True)
-        typer.echo(json.dumps(data, indent=2, sort_keys=True, default=str) if self.json else text)
+        typer.echo(json.dumps(data, indent=2, sort_keys=True, default=str) if self.json else visible_lines(text))
 
     def show_error(self, error: StreamflowError) -> int:
         """Tells of the error on stderr, and returns the exit code of its family."""

@@ -13,7 +13,6 @@ from itertools import islice
 from typing import Any, NoReturn, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -21,7 +20,7 @@ from streamflow.definition import catalog, duration, model
 from streamflow.definition.catalog import Catalog, CatalogFile
 from streamflow.definition.literals import FIX, looks_like_expression
 from streamflow.definition.model import Definition
-from streamflow.definition.yaml_text import yaml_reader
+from streamflow.definition.yaml_text import YAML, PlainConstructor
 from streamflow.errors import DefinitionError, Problem
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -86,14 +85,29 @@ def to_yaml(definition: Definition) -> str:
     return target.getvalue()
 
 
+class _Constructor(PlainConstructor):
+    """Two escapes for the halves of one character, as JSON writes it, are that character."""
+
+    def construct_scalar(self, node: Any) -> Any:
+        value = super().construct_scalar(node)
+        return _joined(value) if isinstance(value, str) and not value.isprintable() else value
+
+
+def _joined(text: str) -> str:
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
 def load_text(text: str) -> Any:
     """The data that `text` (YAML 1.2 or JSON) holds: what JSON can say. Raises DefinitionError."""
     if len(text) > _TEXT:
         _refuse("SF231", f"expected a text of at most {_TEXT} characters but found {len(text)}.", "Split it up.")
+    reader = YAML(typ="safe", pure=True)
+    reader.Constructor = _Constructor
+    reader.version = "1.2"
     try:
         value = _as_json(text)
         if value is None:
-            value = yaml_reader().load(text)
+            value = reader.load(text)
     except DuplicateKeyError as error:
         key = re.search(r'duplicate key "([^"]*)"', str(error.problem))
         _refuse(

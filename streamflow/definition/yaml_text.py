@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NoReturn
 
-from ruamel.yaml import YAML
+import ruamel.yaml
 from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor, SafeConstructor
 from ruamel.yaml.scanner import RoundTripScanner, Scanner, ScannerError
 
@@ -53,14 +53,8 @@ def _fail(problem: str, node: Any) -> NoReturn:
     raise ConstructorError(problem=problem, problem_mark=node.start_mark)
 
 
-class _PlainConstructor(SafeConstructor):
-    """Builds plain data. Two escapes for the halves of one character, as JSON writes it, are that character."""
-
-    def construct_scalar(self, node: Any) -> Any:
-        value = super().construct_scalar(node)
-        if isinstance(value, str) and not value.isprintable():
-            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-        return value
+class PlainConstructor(SafeConstructor):
+    """Builds plain data."""
 
     def flatten_mapping(self, node: Any) -> Any:
         _refuse_merge(node)
@@ -72,12 +66,14 @@ class _RoundTripConstructor(RoundTripConstructor):
         return super().flatten_mapping(node)
 
 
-def yaml_reader(kind: Literal["safe", "rt"] = "safe") -> YAML:
-    """A reader of plain data, or (`rt`) of data that knows its lines. Raises YAMLError for a text beyond the limits."""
-    reader = YAML(typ=kind, pure=True)
-    reader.version = "1.2"
-    if kind == "safe":
-        reader.Scanner, reader.Constructor = _BoundedScanner, _PlainConstructor
-    else:
-        reader.Scanner, reader.Constructor = _BoundedRoundTripScanner, _RoundTripConstructor
-    return reader
+class YAML(ruamel.yaml.YAML):
+    """ruamel's YAML for plain data (`safe`), or (`rt`) for data that knows its lines. Its `load` raises YAMLError for a
+    text beyond the limits. A `Constructor` of one's own is a `PlainConstructor`."""
+
+    def __init__(self, *, typ: Literal["safe", "rt"], pure: bool = True) -> None:
+        super().__init__(typ=typ, pure=pure)
+        if typ == "safe":
+            self.version = "1.2"  # of a writer it would become a first line
+            self.Scanner, self.Constructor = _BoundedScanner, PlainConstructor
+        else:
+            self.Scanner, self.Constructor = _BoundedRoundTripScanner, _RoundTripConstructor

@@ -149,7 +149,7 @@ class Guard:
                 "address, or name the host in sidecar.hosts.",
             )
         origin = headers.get("origin")
-        if origin is not None and not self._is_own(origin, host):
+        if origin is not None and not self._may_ask(origin, host):
             raise Rejected(
                 "host_unknown",
                 f"A page of {origin[:100]!a} asks, and only pages of this host may. Name its host in "
@@ -161,7 +161,7 @@ class Guard:
             return True
         return self._token is not None and _address(name) is not None
 
-    def _is_own(self, origin: str, host: str) -> bool:
+    def _may_ask(self, origin: str, host: str) -> bool:
         scheme, _, place = origin.partition("://")
         if scheme not in ("http", "https"):
             return False
