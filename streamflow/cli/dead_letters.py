@@ -16,10 +16,12 @@ from streamflow.cli.session import EXIT_CALLER, Session, session_of
 from streamflow.definition.duration import parse_ms
 from streamflow.errors import Rejected, StreamflowError
 from streamflow.kafka.publication import read_log
+from streamflow.kafka.topics import DEAD_LETTERS
 from streamflow.ops.dead_letters import Letter, facts_of, original_headers, read_dead_letters, record_of
 from streamflow.ops.replay import Prepared, Replay, select, send_again, settle
 from streamflow.wire.event_time import epoch_ms
 from streamflow.wire.settlement import Settlement
+from streamflow.wire.unreadable import Unreadable
 
 app = typer.Typer(
     help="What could not be read, placed or done, why, and what was done with it.",
@@ -53,8 +55,9 @@ def list_(
     ids_only: Annotated[bool, typer.Option("--ids", help="only their numbers, one a line")] = False,
 ) -> None:
     """Lists dead letters, the newest first, and counts all by reason and status."""
-    session = session_of(ctx)
-    found = [letter for letter in _read(session) if reason in (None, letter.reason) and topic in (None, letter.topic)]
+    session, unreadable = session_of(ctx), Unreadable(DEAD_LETTERS)
+    read = _read(session, unreadable)
+    found = [letter for letter in read if reason in (None, letter.reason) and topic in (None, letter.topic)]
     letters = [letter for letter in found if status in ("all", letter.state)]
     shown = list(reversed(letters[-limit:]))
     if ids_only and not session.json:
@@ -83,12 +86,15 @@ def list_(
         text += f"\n\n{len(letters)} dead letters: " + ", ".join(f"{count} {name}" for name, count in counts.items())
     if len(states) > 1 or (found and not letters):
         text += "\n" + ", ".join(f"{count} {name}" for name, count in states.items())
+    if skipped := unreadable.summary():
+        text += f"\n\n{skipped}"
     session.show(
         {
             "dead_letters": [letter.described() for letter in shown],
             "counts": counts,
             "statuses": states,
             "total": len(letters),
+            "unreadable": unreadable.count,
         },
         text,
     )
@@ -280,9 +286,9 @@ def drop(
     )
 
 
-def _read(session: Session) -> list[Letter]:
+def _read(session: Session, unreadable: Unreadable | None = None) -> list[Letter]:
     with output.reading("reading dead letters") as progress:
-        return read_dead_letters(session.settings, progress)
+        return read_dead_letters(session.settings, progress, unreadable)
 
 
 def _summary(letters: Sequence[Letter]) -> str:

@@ -24,6 +24,7 @@ from streamflow.definition.syntax import nearest
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
+from streamflow.kafka.topics import UNCLAIMED
 from streamflow.ops.deliveries import read_deliveries
 from streamflow.ops.produce import Outgoing, Sent, at_path, event_record, send
 from streamflow.ops.reading import Reading
@@ -32,6 +33,7 @@ from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
 from streamflow.wire.json_text import read_json
+from streamflow.wire.unreadable import Unreadable
 
 app = typer.Typer(
     help="Send events as the catalog says, and watch topics.", no_args_is_help=True, rich_markup_mode=None
@@ -216,10 +218,11 @@ def unclaimed(
 ) -> None:
     """Lists events that no run took, the newest first: why, and which run came nearest to it."""
     session = session_of(ctx)
+    unreadable = Unreadable(UNCLAIMED)
     with output.reading("reading unclaimed events") as progress:
         found = [
             one
-            for one in read_unclaimed(session.settings, key=key, progress=progress)
+            for one in read_unclaimed(session.settings, key=key, progress=progress, unreadable=unreadable)
             if event in (None, one.event.event) and definition in (None, one.event.definition)
         ]
     found.sort(key=lambda one: one.event.ended_ms, reverse=True)
@@ -240,8 +243,10 @@ def unclaimed(
     text = output.table(heads, rows, "there are no unclaimed events")
     if found:
         text += f"\n\n{len(found)} events: " + ", ".join(f"{count} {reason}" for reason, count in counts.items())
+    if skipped := unreadable.summary():
+        text += f"\n\n{skipped}"
     shown = [one.described() for one in found[:limit]]
-    session.show({"unclaimed": shown, "counts": counts, "total": len(found)}, text)
+    session.show({"unclaimed": shown, "counts": counts, "total": len(found), "unreadable": unreadable.count}, text)
 
 
 @app.command(epilog=examples("events counts", "events counts --definition payment --json"))

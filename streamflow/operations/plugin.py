@@ -33,6 +33,7 @@ from streamflow.secrets import REFERENCE
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.json_text import read_json
+from streamflow.wire.unreadable import UNREADABLE
 
 # What a worker says of a plugin that it could not reach or understand; a plugin declares only errors of its own.
 CODES = frozenset(
@@ -110,8 +111,11 @@ def read_record(value: Mapping[str, Any]) -> tuple[OperationSpec, PluginSpec]:
     Raises OperationError (`plugin_invalid`)."""
     try:
         registration = Registration.model_validate(value)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
+    except UNREADABLE as error:
+        wrong = f"{type(error).__name__} was raised"
+        if isinstance(error, ValidationError):
+            errors = error.errors(include_url=False)
+            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in errors)
         raise OperationError(
             "plugin_invalid",
             f"expected a registration of a plugin but {wrong}; do mend and register it again",

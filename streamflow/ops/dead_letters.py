@@ -3,7 +3,7 @@ did with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from streamflow.settings import Settings
 from streamflow.wire.dead_letter import OWN_PREFIXES, PREFIX
 from streamflow.wire.decoding import Record
 from streamflow.wire.settlement import Settlement, decode_settlement, is_settlement
+from streamflow.wire.unreadable import Unreadable
 
 OPEN = "open"
 _NEAR = 5000  # records that are read over more quickly than a reader is opened
@@ -77,18 +78,22 @@ def original_headers(letter: Record) -> dict[str, str]:
     }
 
 
-def read_dead_letters(settings: Settings, progress: Progress | None = None) -> list[Letter]:
+def read_dead_letters(
+    settings: Settings, progress: Progress | None = None, unreadable: Unreadable | None = None
+) -> list[Letter]:
     """All dead letters that are kept, oldest first, each with its state and without its bytes. Copies of one (the same
-    `id` in its facts) are given once.
+    `id` in its facts) are given once. A record that does not say why it is there is skipped, and counted in
+    `unreadable`: Streamflow did not write it.
 
     Raises OperationError."""
     with Reading(settings, topic_name(settings, DEAD_LETTERS)) as reading:
-        return letters_of(reading.to_end(progress))
+        return letters_of(reading.to_end(progress), unreadable)
 
 
-def letters_of(records: Iterator[Record]) -> list[Letter]:
-    """The dead letters in `records` of the topic, oldest first; copies of one are given once."""
+def letters_of(records: Iterable[Record], unreadable: Unreadable | None = None) -> list[Letter]:
+    """The dead letters among `records` of the topic; see `read_dead_letters`."""
     letters: dict[str, Letter] = {}
+    skipped = unreadable or Unreadable(DEAD_LETTERS)
     for record in records:
         if is_settlement(record):
             settlement = decode_settlement(record)
@@ -96,10 +101,13 @@ def letters_of(records: Iterator[Record]) -> list[Letter]:
                 letters[settlement.letter] = replace(letters[settlement.letter], settlement=settlement)
             continue
         facts = facts_of(record)
-        name = facts.pop("id", "") or f"{record.partition}/{record.offset}"
+        name = facts.get("id")
+        if name is None or "reason" not in facts:
+            skipped.skip(record.partition, record.offset, ValueError("it does not say why it is a dead letter"))
+            continue
         if name not in letters:
             letters[name] = Letter(
-                number=record.offset, id=name, at_ms=record.timestamp_ms, key=record.key, facts=facts | {"id": name}
+                number=record.offset, id=name, at_ms=record.timestamp_ms, key=record.key, facts=facts
             )
     return list(letters.values())
 
