@@ -91,10 +91,9 @@ def read_dead_letters(
 
 
 def letters_of(records: Iterable[Record], unreadable: Unreadable | None = None) -> list[Letter]:
-    """The dead letters in `records` of the topic, oldest first; copies of one are given once, and what is none is
-    counted in `unreadable`."""
+    """The dead letters among `records` of the topic; see `read_dead_letters`."""
     letters: dict[str, Letter] = {}
-    unreadable = unreadable or Unreadable(DEAD_LETTERS)
+    skipped = unreadable or Unreadable(DEAD_LETTERS)
     for record in records:
         if is_settlement(record):
             settlement = decode_settlement(record)
@@ -102,10 +101,11 @@ def letters_of(records: Iterable[Record], unreadable: Unreadable | None = None) 
                 letters[settlement.letter] = replace(letters[settlement.letter], settlement=settlement)
             continue
         facts = facts_of(record)
-        if "reason" not in facts or "id" not in facts:
-            error = ValueError("it does not say why it is a dead letter")
-            unreadable.skip(record.partition, record.offset, error)
-        elif (name := facts["id"]) not in letters:
+        name = facts.get("id")
+        if name is None or "reason" not in facts:
+            skipped.skip(record.partition, record.offset, ValueError("it does not say why it is a dead letter"))
+            continue
+        if name not in letters:
             letters[name] = Letter(
                 number=record.offset, id=name, at_ms=record.timestamp_ms, key=record.key, facts=facts
             )

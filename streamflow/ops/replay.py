@@ -91,6 +91,9 @@ class Replay:
             return self._target(letter, original_of(record))
         except _Obstacle as obstacle:
             return Prepared(letter, problem=obstacle.problem)
+        except (KeyError, ValueError):
+            text = "Its place cannot be read, so Streamflow did not write it. Send the event itself."
+            return Prepared(letter, problem=("source_unknown", text))
 
     def _target(self, letter: Letter, kept: Outgoing | None) -> Prepared:
         facts, stage = letter.facts, letter.facts.get("stage")

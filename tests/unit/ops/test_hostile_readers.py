@@ -63,10 +63,9 @@ def test_strange_dead_letters_are_skipped_counted_or_shown() -> None:
     )
     known = Record("dead-letters", 0, 1, 1, good.key, good.value, good.headers)
     unreadable = Unreadable("dead-letters")
-    [found] = letters_of([*strange("dead-letters"), known, known], unreadable)
+    (found,) = letters_of([*strange("dead-letters"), known, known], unreadable)
     assert unreadable.count == ALL
-    assert found.number == known.offset
-    assert found.reason == "not_json"
+    assert (found.number, found.reason, found.key) == (1, "not_json", b"k")
     assert original_headers(known)["original.streamflow.dlq.reason"] in ("rejected", "a lie")
 
 
@@ -76,9 +75,9 @@ def test_headers_of_a_source_record_answer_nobody(headers: Any, stage: str) -> N
     letter = dead_letter(Record("orders", 0, 0, 1, b"k", b"v", headers), "not_json", "No.", stage)
     record = Record("dead-letters", 0, 1, 1, letter.key, letter.value, letter.headers)
     assert refusal(SETTINGS, record)[:2] == (None, None)
-    [known] = letters_of([record])
-    assert known.reason == "not_json"
-    assert known.topic == "orders"
+    (told,) = letters_of([record])
+    assert (told.reason, told.topic) == ("not_json", "orders")
+    assert (told.described()["reason"], told.described()["topic"]) == ("not_json", "orders")
 
 
 @pytest.mark.parametrize(
