@@ -15,7 +15,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
 import typer.core
 
@@ -146,8 +145,6 @@ def _globals_first(arguments: Sequence[str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line (this process's own by default) and returns its exit code."""
-    # what is logged on the way is no part of the answer; workers set up a log of their own
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     line = _globals_first(sys.argv[1:] if arguments is None else arguments)
     session = Session(json="--json" in line)
     command = typer.main.get_command(app)
