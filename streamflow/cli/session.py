@@ -85,10 +85,13 @@ class Session:
         """The settings: global options over the environment over the YAML file.
 
         Raises Rejected (`settings_invalid`, `config_missing`)."""
+        import structlog
         from pydantic import ValidationError
 
         from streamflow.settings import Settings
 
+        # what is logged on the way is no part of the answer; workers set up a log of their own
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
         named = str(self.config) if self.config is not None else os.environ.get("STREAMFLOW_CONFIG")
         if named and not Path(named).is_file():
             raise Rejected(

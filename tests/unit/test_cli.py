@@ -14,6 +14,7 @@ import typer
 from streamflow.cli import main as cli
 from streamflow.cli.main import main
 from streamflow.errors import DefinitionError, EngineFault, OperationError, Problem, Rejected
+from streamflow.kafka.definitions import Snapshot
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +128,18 @@ def test_help_loads_neither_kafka_nor_any_noun() -> None:
         "rich",
         *(noun.module for noun in cli.NOUNS),
     }
+
+
+def test_what_is_logged_on_the_way_is_no_part_of_the_answer(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(_: object) -> Snapshot:
+        log = Snapshot()
+        log.read(b"version/strange", b"7", 0)
+        return log
+
+    monkeypatch.setattr("streamflow.kafka.publication.read_log", read)
+    assert main(["commands", "skipped", "--json", "--bootstrap", "127.0.0.1:1"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"skipped": []}
+    assert "record_unreadable" in said.err
