@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 TEST_PROCESSES := 3 # each has a Kafka of its own; they mostly wait
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo example test test-full unit lint types model bench compare proof faults checker regressions mailbox soak evidence docs format lock clean
+.PHONY: help setup servers wheel demo example test test-full unit lint types model bench compare proof faults checker regressions mailbox soak evidence docs format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ $(READY): requirements.lock pyproject.toml
 
 servers: $(READY) ## Install the servers that tests need, where they are missing: PostgreSQL, NATS, an S3 server
 	$(BIN)/python -m tests.servers install
+
+wheel: $(READY) ## Build the package into dist
+	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist .
 
 demo: $(READY) ## See it run: a Kafka, workers, a definition, events and their histories
 	$(BIN)/streamflow demo

@@ -195,6 +195,12 @@ class Limits(Section):
     """Sizes and counts, checked before anything is written."""
 
     event_bytes: int = Field(default=512_000, ge=1000, description="bytes of one event's payload")
+    batch_bytes: int = Field(
+        default=16 << 20,
+        ge=1 << 20,
+        le=1 << 30,
+        description="bytes of one fetched batch of records once it is decompressed; a batch above it is not read",
+    )
     definition_bytes: int = Field(
         default=400_000, ge=1000, description="bytes of a definition with its catalog entries"
     )

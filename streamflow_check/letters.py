@@ -33,10 +33,13 @@ class Letters:
         told = {
             name.removeprefix(_PREFIX): value.decode(errors="replace")
             for name, value in record.headers
-            if name.startswith(_PREFIX)
+            if name.startswith(_PREFIX) and value is not None
         }
         stage, topic = told.get("stage", ""), told.get("topic", "")
-        place = int(told.get("partition", -1)), int(told.get("offset", -1))
+        try:
+            place = int(told.get("partition", -1)), int(told.get("offset", -1))
+        except ValueError:
+            return  # none of Streamflow's
         if stage == "emit":
             self.emitted.add(told.get("id", ""))
         elif topic == commands:

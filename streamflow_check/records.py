@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class Record(NamedTuple):
@@ -26,13 +26,13 @@ class Record(NamedTuple):
         return f"{self.topic}/{self.partition}@{self.offset}"
 
     def header(self, name: str) -> str:
-        return next((value.decode(errors="replace") for known, value in self.headers if known == name), "")
+        return next(((value or b"").decode(errors="replace") for known, value in self.headers if known == name), "")
 
     def json(self) -> Any:
         """The value, parsed; None for what is no JSON."""
         try:
             return json.loads(self.value or b"null")
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def print(self) -> int:

@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 # The files that take longest, longest first: a file is one worker's, and a run lasts as long as the last one to begin.
 LONG = (
+    "tests/integration/test_wheel.py",
     "tests/property/test_laws.py",
     "tests/integration/test_docs_commands.py",
     "tests/property/test_checker.py",

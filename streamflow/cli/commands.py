@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from streamflow.cli import output
+from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 
 app = typer.Typer(help="What an operator may do to the engine's input.", no_args_is_help=True, rich_markup_mode=None)
@@ -16,22 +18,42 @@ def commands() -> None:
     """What an operator may do to the engine's input."""
 
 
-@app.command()
+@app.command(epilog=examples("commands skip 3 1207 --reason 'starts a version that was never published'"))
 def skip(
     ctx: typer.Context,
     partition: Annotated[int, typer.Argument(help="the stopped partition of `commands`", min=0)],
-    offset: Annotated[int, typer.Argument(help="the command to go on with, as the partition's error names it", min=0)],
-    why: Annotated[str, typer.Option(help="why the loss is accepted; kept with the record")],
+    offset: Annotated[int, typer.Argument(help="the command to pass over, as the partition's error names it", min=0)],
+    reason: Annotated[str, typer.Option(help="why the loss is accepted; kept with the record")],
 ) -> None:
-    """Lets a partition go on whose unread commands were deleted. What they asked for is lost; the worker takes notice
-    when it is started again."""
-    from streamflow.kafka.publication import skip_commands
+    """Lets a stopped partition pass over the command that stops it, or commands that were deleted unread. What they
+    asked for is not done; a command that still exists becomes a dead letter. The engine goes on at once."""
+    from streamflow.ops.skips import skip_command
 
     session = session_of(ctx)
-    recorded = skip_commands(session.settings, partition=partition, offset=offset, why=why)
-    answer = {"partition": partition, "offset": offset, "why": why, "recorded_at": recorded}
-    session.show(
-        answer,
-        f"partition {partition} goes on with command {offset} when its worker is started again (recorded at "
-        f"{recorded})",
-    )
+    recorded = skip_command(session.settings, partition=partition, offset=offset, reason=reason)
+    answer = {"partition": partition, "offset": offset, "reason": reason, "recorded_at": recorded}
+    session.show(answer, f"partition {partition} passes over command {offset} (recorded at {recorded})")
+
+
+@app.command(epilog=examples("commands skipped"))
+def skipped(ctx: typer.Context) -> None:
+    """Lists the commands that the engine was let pass over, with the reasons."""
+    from streamflow.kafka.publication import read_log
+
+    session = session_of(ctx)
+    log = read_log(session.settings)
+    found = [
+        (partition, offset, skip)
+        for partition, skips in sorted(log.skips.items())
+        for offset, skip in sorted(skips.items())
+    ]
+    rows = [
+        (str(partition), str(offset), output.local_time(skip.asked_ms), skip.reason)
+        for partition, offset, skip in found
+    ]
+    answer = [
+        {"partition": partition, "offset": offset, "asked_ms": skip.asked_ms, "reason": skip.reason}
+        for partition, offset, skip in found
+    ]
+    text = output.table(("partition>", "command>", "asked", "reason"), rows, "no command was passed over")
+    session.show({"skipped": answer}, text)

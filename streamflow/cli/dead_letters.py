@@ -11,7 +11,9 @@ from streamflow.cli import output
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.errors import Rejected
+from streamflow.kafka.topics import DEAD_LETTERS
 from streamflow.ops.dead_letters import described, facts_of, original_headers, read_dead_letters
+from streamflow.wire.unreadable import Unreadable
 
 app = typer.Typer(help="What could not be read, placed or done, and why.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -26,11 +28,11 @@ def list_(
     ids_only: Annotated[bool, typer.Option("--ids", help="only their numbers, one a line")] = False,
 ) -> None:
     """Lists dead letters, the newest first, and counts all by reason."""
-    session = session_of(ctx)
+    session, unreadable = session_of(ctx), Unreadable(DEAD_LETTERS)
     with output.reading("reading dead letters") as progress:
         letters = [
             letter
-            for letter in read_dead_letters(session.settings, progress)
+            for letter in read_dead_letters(session.settings, progress, unreadable)
             if reason in (None, facts_of(letter).get("reason"))
         ]
     shown = list(reversed(letters[-limit:]))
@@ -55,9 +57,10 @@ def list_(
     text = output.table(("letter>", "when", "reason", "place", "message"), rows, "there are no dead letters")
     if letters:
         text += f"\n\n{len(letters)} dead letters: " + ", ".join(f"{count} {name}" for name, count in counts.items())
-    session.show(
-        {"dead_letters": [described(letter) for letter in shown], "counts": counts, "total": len(letters)}, text
-    )
+    if skipped := unreadable.summary():
+        text += f"\n\n{skipped}"
+    answer = {"dead_letters": [described(letter) for letter in shown], "counts": counts, "total": len(letters)}
+    session.show(answer | {"unreadable": unreadable.count}, text)
 
 
 @app.command(epilog=examples("dead-letters show 17"))

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from streamflow.cli import output, sources
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.definition.catalog import Catalog
-from streamflow.definition.syntax import to_yaml
-from streamflow.errors import Rejected
+from streamflow.definition.syntax import load_text, to_yaml
+from streamflow.errors import DefinitionError, Rejected
 
 if TYPE_CHECKING:
     from streamflow.importing.report import Imported
@@ -115,11 +114,11 @@ def _plugins(file: Path | None) -> dict[str, Plugin]:
     if file is None:
         return {}
     try:
-        value = YAML(typ="safe", pure=True).load(_text(file)) or {}
-    except (YAMLError, ValueError) as error:
+        value = load_text(_text(file)) or {}
+    except DefinitionError as error:
         raise Rejected(
             "plugins_unreadable",
-            f"expected YAML in {file} but {str(error).splitlines()[0]}; do write `plugin: operation` lines",
+            f"{file} cannot be read as YAML: {error.problems[0].message} Write `plugin: operation` lines.",
         ) from error
     found = {}
     for name, item in value.items() if isinstance(value, dict) else [(None, None)]:

@@ -20,11 +20,11 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
-import streamflow
 from streamflow.cli import output, sources
 from streamflow.cli.demo_check import Claim, claims
 from streamflow.cli.demo_orders import Wave, wave
 from streamflow.cli.dev import with_bootstrap
+from streamflow.cli.examples import example_folder
 from streamflow.cli.outline import outline
 from streamflow.cli.output import examples
 from streamflow.cli.processes import Workers, environment
@@ -277,9 +277,9 @@ class _Show:
         self._console.print(
             f"  [bold green]Nothing was lost.[/] ({took_s:.0f} s)\n\n"
             "  Next:\n"
-            "    streamflow dev                         all of this on your machine, until Ctrl-C\n"
-            "    definitions/order-fulfilment           what you have just seen; change it and publish version 2\n"
-            "    README.md, docs/quickstart.md          your own events, in five minutes"
+            "    streamflow dev                               all of this on your machine, until Ctrl-C\n"
+            "    streamflow examples copy order-fulfilment    what you have just seen, to change and to publish\n"
+            "    README.md, docs/quickstart.md                your own events, in five minutes"
         )
 
     @contextlib.contextmanager
@@ -310,13 +310,6 @@ class _Show:
 
 
 def _order_fulfilment() -> tuple[Definition, Catalog, Path]:
-    """The example, from the project's folder."""
-    for root in (Path(), Path(streamflow.__file__).parents[1]):
-        place = root / "definitions" / "order-fulfilment"
-        if place.is_dir():
-            return sources.read_definition(place), sources.read_catalog(place), Path("definitions") / "order-fulfilment"
-    raise OperationError(
-        "example_missing",
-        "expected definitions/order-fulfilment but it is not here; do run the demo in the project's folder",
-        retryable=False,
-    )
+    """The example, and the folder in which people find it."""
+    place = example_folder("order-fulfilment")
+    return sources.read_definition(place), sources.read_catalog(place), Path("definitions") / place.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import sys
 import time
 from collections import Counter
@@ -11,7 +12,6 @@ from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END
 
@@ -24,17 +24,19 @@ from streamflow.definition.syntax import nearest
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
+from streamflow.kafka.topics import UNCLAIMED
 from streamflow.ops.produce import Outgoing, Sent, at_path, event_record, send
 from streamflow.ops.reading import Reading
 from streamflow.ops.unclaimed import read_unclaimed
+from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
+from streamflow.wire.json_text import read_json
+from streamflow.wire.unreadable import Unreadable
 
 app = typer.Typer(
     help="Send events as the catalog says, and watch topics.", no_args_is_help=True, rich_markup_mode=None
 )
-
-_decoder = msgspec.json.Decoder()
 
 
 @app.command(
@@ -141,7 +143,7 @@ def _lines(data: str | None, file: Path | None) -> Iterator[bytes]:
         elif data is not None and data.startswith("@"):
             yield Path(data[1:]).read_bytes()
         else:
-            yield (data or "{}").encode()
+            yield os.fsencode(data or "{}")
     except OSError as error:
         raise Rejected(
             "file_unreadable", f"expected to read {error.filename} but {error.strerror}; do check the path"
@@ -151,20 +153,20 @@ def _lines(data: str | None, file: Path | None) -> Iterator[bytes]:
 def _payloads(data: str | None, file: Path | None) -> Iterator[Any]:
     for number, line in enumerate(_lines(data, file), 1):
         try:
-            yield _decoder.decode(line)
-        except msgspec.DecodeError as error:
-            where = f"line {number} of {file}" if file else "--data"
+            yield read_json(line)
+        except DecodeError as error:
+            where = f"Line {number} of {file}" if file else "--data"
             raise Rejected(
                 "data_not_json",
-                f"expected JSON in {where} but {error}; do correct it, or send it as it is with --topic",
+                f"{where} cannot be read ({error.code}). {error.message} With --topic it is sent as it is.",
             ) from error
 
 
 def _plain(line: bytes, key: str | None, path: str | None) -> Outgoing:
     if key is None and path is not None:
         try:
-            found = at_path(_decoder.decode(line), path)
-        except msgspec.DecodeError:
+            found = at_path(read_json(line), path)
+        except DecodeError:
             found = None  # sent as it is: what is wrong with it is for the reader to say
         key = None if found is None else str(found)
     return Outgoing(None if key is None else key.encode(), line)
@@ -215,10 +217,11 @@ def unclaimed(
 ) -> None:
     """Lists events that no run took, the newest first: why, and which run came nearest to it."""
     session = session_of(ctx)
+    unreadable = Unreadable(UNCLAIMED)
     with output.reading("reading unclaimed events") as progress:
         found = [
             one
-            for one in read_unclaimed(session.settings, key=key, progress=progress)
+            for one in read_unclaimed(session.settings, key=key, progress=progress, unreadable=unreadable)
             if event in (None, one.event.event) and definition in (None, one.event.definition)
         ]
     found.sort(key=lambda one: one.event.ended_ms, reverse=True)
@@ -239,8 +242,10 @@ def unclaimed(
     text = output.table(heads, rows, "there are no unclaimed events")
     if found:
         text += f"\n\n{len(found)} events: " + ", ".join(f"{count} {reason}" for reason, count in counts.items())
+    if skipped := unreadable.summary():
+        text += f"\n\n{skipped}"
     shown = [one.described() for one in found[:limit]]
-    session.show({"unclaimed": shown, "counts": counts, "total": len(found)}, text)
+    session.show({"unclaimed": shown, "counts": counts, "total": len(found), "unreadable": unreadable.count}, text)
 
 
 @app.command(epilog=examples("events tail shipping", "events tail order.shipped --from-beginning --limit 5 --json"))

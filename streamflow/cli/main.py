@@ -41,6 +41,7 @@ NOUNS: tuple[Noun, ...] = (
         "Break things on purpose, on your Kafka or one of its own: a verdict on every promise.",
     ),
     Noun("dev", "streamflow.cli.dev", "Kafka, topics and all workers on this machine, until Ctrl-C."),
+    Noun("examples", "streamflow.cli.examples", "The definitions that come with Streamflow: list, copy."),
     Noun(
         "definitions",
         "streamflow.cli.definitions",
@@ -55,7 +56,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("lag", "streamflow.cli.lag", "How far the workers are behind."),
     Noun("worker", "streamflow.cli.worker", "Run one worker: the engine, ingress or tasks."),
     Noun("sidecar", "streamflow.cli.sidecar", "Run the HTTP process for people, callbacks and plugins."),
-    Noun("commands", "streamflow.cli.commands", "What an operator may do to the engine's input: skip."),
+    Noun("commands", "streamflow.cli.commands", "What an operator may do to the engine's input: skip, skipped."),
     Noun(
         "revisions", "streamflow.cli.revisions", "Revisions of the engine, for upgrades without a stop: list, enable."
     ),

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from confluent_kafka import OFFSET_END
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from streamflow.cli import objects, output
 from streamflow.cli.session import EXIT_OUTSIDE, Session, session_of
 from streamflow.cli.timeline import told
+from streamflow.definition.syntax import load_text
 from streamflow.engine.steps.kind import short
 from streamflow.engine.transitions import ENDINGS, ApprovalRequested, Transition
-from streamflow.errors import Rejected
+from streamflow.errors import DefinitionError, Rejected
 from streamflow.ids import partition_of
 from streamflow.kafka.publication import read_log
 from streamflow.ops.history import find_history, open_runs, summary_of, transitions
@@ -28,6 +27,8 @@ from streamflow.ops.reading import Reading
 from streamflow.ops.requests import ANSWER_S, Answer, ask
 from streamflow.ops.starts import Request, request, started_before
 from streamflow.settings import Settings
+from streamflow.wire.codec import DecodeError
+from streamflow.wire.json_text import read_json
 
 _END_S = 600.0
 
@@ -130,26 +131,27 @@ def _asked(what: str, key: str | None, data: str | None, id_: str | None) -> Sta
 
 def _read(file: Path) -> Any:
     try:
-        return YAML(typ="safe", pure=True).load(file.read_text())
+        return load_text(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "it is no text"
         raise Rejected("file_unreadable", f"expected to read {file} but {said}; do check the path") from error
-    except YAMLError as error:
+    except DefinitionError as error:
+        wrong = error.problems[0]
         raise Rejected(
-            "start_invalid", f"expected YAML or JSON in {file} but {' '.join(str(error).split())}; do correct it"
+            "start_invalid", f"{file} cannot be read as YAML or JSON: {wrong.message} {wrong.fix}".rstrip()
         ) from error
 
 
 def payload(data: str) -> Any:
-    """What `--data` means: JSON, or the file after `@`. Raises Rejected."""
+    """What `--data` means: JSON, or the file after `@`. Raises Rejected (`file_unreadable`, `data_not_json`)."""
     try:
-        return msgspec.json.decode(Path(data[1:]).read_bytes() if data.startswith("@") else data.encode())
+        return read_json(Path(data[1:]).read_bytes() if data.startswith("@") else os.fsencode(data))
     except OSError as error:
         raise Rejected(
             "file_unreadable", f"expected to read {error.filename} but {error.strerror}; do check the path"
         ) from error
-    except msgspec.DecodeError as error:
-        raise Rejected("data_not_json", f"expected JSON in --data but {error}; do correct it") from error
+    except DecodeError as error:
+        raise Rejected("data_not_json", f"--data cannot be read ({error.code}). {error.message}") from error
 
 
 def _begin(session: Session, found: Request, timeout_s: float) -> None:

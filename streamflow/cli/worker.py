@@ -9,15 +9,16 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import structlog
 import typer
 
+import streamflow
 from streamflow.cli.output import examples
 from streamflow.cli.processes import die_with_parent
 from streamflow.cli.session import session_of
-from streamflow.errors import OperationError
 from streamflow.kafka.admin import require_topics
 from streamflow.ops.log import configure_log
 from streamflow.settings import Settings
@@ -81,17 +82,11 @@ def run_process(settings: Settings, role: str, serve: Run, parent: int | None) -
 
 
 def _entry(role: str) -> Callable[..., Awaitable[None]]:
-    """What serves `role`. Loaded by name: `agents` stands above the command line, and shows how the system hangs
-    together."""
-    try:
-        run: Callable[..., Awaitable[None]] = importlib.import_module(f"agents.{role}").run
-    except ModuleNotFoundError as error:
-        if error.name not in ("agents", f"agents.{role}"):
-            raise
-        where = "expected the package agents beside streamflow but it is not there"
-        raise OperationError(
-            "agents_missing", f"{where}; do start the worker in the project's folder or its image", retryable=False
-        ) from error
+    """What serves `role`. Loaded by name: `agents` stands above the command line, and shows the running topology. A
+    wheel has it inside the package, so that no other package of that name is taken for it."""
+    installed = Path(streamflow.__file__).with_name("agents").is_dir()
+    module = importlib.import_module(f"streamflow.agents.{role}" if installed else f"agents.{role}")
+    run: Callable[..., Awaitable[None]] = module.run
     return run
 
 

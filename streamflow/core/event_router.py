@@ -94,6 +94,11 @@ class EventRouter:
         letters = [self._dead(record, topic_id, refusal, self._record_bytes) for refusal in refusals]
         return Routed(commands, refusals, letters, outdated, fault)
 
+    def refuse(self, record: Record, topic_id: str, reason: str, message: str, **facts: int) -> Routed:
+        """What a record gives that cannot be looked into: a dead letter, whoever wants it."""
+        letter = dead_letter(record, reason, message, STAGE, topic_id=topic_id, limit_bytes=self._record_bytes, **facts)
+        return Routed([], [Refusal(reason, message)], [letter])
+
     def _is_wanted(self, reader: TopicReader, refusal: Refusal) -> bool:
         """Whether a version that is in use would have wanted what could not be read."""
         return bool(self._current & reader.indexes) if refusal.spec is None else refusal.spec in self._current

@@ -12,7 +12,7 @@ holds. Its host fetches records, sends outputs, commits transactions and writes 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -31,11 +31,12 @@ from streamflow.definition.plan import WaitPlan
 from streamflow.engine.commands import AdvanceWatermark, Command, DefinitionRef, Deliver, FireTimer, start_of
 from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.effects import PrintLine, PublishEvent
-from streamflow.engine.outcome import Contents, Decision
+from streamflow.engine.outcome import Contents, Decision, UnusableContent
 from streamflow.engine.overlay import Overlay, Store
 from streamflow.engine.state import OWN, PartitionState, RunState, Timer, content_key, run_key
 from streamflow.engine.watermarks import held_by, reached_by_all
-from streamflow.errors import EngineFault, StreamflowError
+from streamflow.errors import EngineFault, OperationError
+from streamflow.wire.codec import DecodeError
 from streamflow.wire.dead_letter import dead_letter
 from streamflow.wire.decoding import Record
 
@@ -90,6 +91,7 @@ class PartitionCore:
         self._cut_number = whole_cut(store)
         self._aside_in: int | None = None  # interval in which a command was put aside
         self._captured = 0  # intervals that the last cut holds
+        self._skips: Mapping[int, str] = {}  # commands that a person lets us pass over, by offset, with the reason
 
     @property
     def applied(self) -> int:
@@ -98,11 +100,12 @@ class PartitionCore:
 
     # -- opening
 
-    def begin(self, first: int, skip: tuple[int, str] | None = None) -> Skipped | None:
-        """Check that the state can be served. `first` is the oldest offset that `commands` still has, `skip` up to
-        where, and why, a person accepts a loss. Raises EngineFault when the topic is another one, a revision is
-        unknown, or commands are missing."""
-        skipped = check_opening(self.overlay.own, self.place, first, skip)
+    def begin(self, first: int, skips: Mapping[int, str] | None = None) -> Skipped | None:
+        """Check that the state can be served. `first` is the oldest offset that `commands` still has, `skips` are the
+        commands that a person lets us pass over, by offset, with the reason. Returns what was deleted and is passed
+        over. Raises EngineFault when the topic is another one, a revision is unknown, or commands are missing."""
+        self._skips = dict(skips or {})
+        skipped = check_opening(self.overlay.own, self.place, first, self._skips)
         self._refuse_unbound()
         if skipped is not None:
             self.overlay.apply({OWN: msgspec.structs.replace(self._own(), applied=skipped.next - 1)})
@@ -140,13 +143,14 @@ class PartitionCore:
     @property
     def must_save(self) -> bool:
         """Whether nothing may be decided before a checkpoint is saved. A command was put aside because this process
-        could not decide it. Another process might, and what follows would then differ from what this one has sent."""
+        could not decide it, or because a person passed it over. Another process might decide it, and what follows would
+        then differ from what this one has sent."""
         return self._aside_in is not None
 
-    def take(self, record: Record, now_ms: int) -> DefinitionRef | None:
+    def take(self, record: Record, now_ms: int, *, unpublished: bool = False) -> DefinitionRef | None:
         """Decide the next record; its outputs are queued. Returns None, or, without having decided, the start that
-        names definitions the host has still to read: read them and take the record again. Raises MemoryError for the
-        first time that a command needs too much memory."""
+        names definitions the host has still to read: read them and take the record again, with `unpublished` if there
+        are none at that offset. Raises MemoryError for the first time that a command needs too much memory."""
         if self.must_save:
             raise EngineFault(
                 "verdict_unsaved",
@@ -154,6 +158,9 @@ class PartitionCore:
                 partition=self.place.number,
                 offset=record.offset,
             )
+        if (reason := self._skips.get(record.offset)) is not None:
+            self._pass_over(record, reason, now_ms)
+            return None
         own, command = self._own(), None
         try:
             found = read(record.value, self.place)
@@ -163,14 +170,18 @@ class PartitionCore:
             else:
                 command = found
                 start = start_of(command)
-                if start is not None and (missing := self._missing(start)) is not None:
+                missing = self._missing(start, record.offset) if start is not None else None
+                if missing is None:
+                    decision = self._decide(own, command, record)
+                elif unpublished:
+                    decision = self._refuse_unpublished(own, command, record, missing)
+                else:
                     return missing
-                decision = self._decide(own, command, record)
             outputs = outputs_of(decision, record, getattr(command, "trace", None), self.place)
             events = [unsent_of(effect) for effect in decision.effects if isinstance(effect, PublishEvent)]
-        except StreamflowError:
-            raise
-        except Exception as error:  # noqa: BLE001 - it is reported to the host, and the record is kept
+        except Exception as error:
+            if _stops_partition(error):
+                raise
             decision = self._put_aside(own, command, record, error)
             outputs, events = outputs_of(decision, record, None, self.place), []
         self._accept(decision, command, record.offset, now_ms)
@@ -181,12 +192,43 @@ class PartitionCore:
             self._refuse_unbound()
         return None
 
-    def _missing(self, start: DefinitionRef) -> DefinitionRef | None:
-        """The start if its definitions are still to be read."""
-        require_known(start.engine_revision, self.place)
+    def _missing(self, start: DefinitionRef, offset: int) -> DefinitionRef | None:
+        """The start in the command at `offset`, if its definitions are still to be read."""
+        require_known(start.engine_revision, self.place, offset)
         if self._definitions.readable(start) or self.overlay.get(content_key(start.sha256)) is not None:
             return None
         return start
+
+    def _pass_over(self, record: Record, reason: str, now_ms: int) -> None:
+        """Take a command that a person passes over. Nothing of it is decided, whatever it is; if it can be read, a
+        parent that waits for what it would have started is answered."""
+        own, command = self._own(), None
+        message = f"A person has passed over this command: {reason}. Replay this record if it is still wanted."
+        try:
+            found = read(record.value, self.place)
+            command = found.command if isinstance(found, Unreadable) else found
+            decision = undecidable(own, record.timestamp_ms, record.offset, "skipped", message, command)
+            outputs = outputs_of(decision, record, None, self.place)
+        except Exception as error:  # noqa: BLE001 - what it is about may be just this
+            self._report(record.offset, "skipped", error)
+            decision = undecidable(own, record.timestamp_ms, record.offset, "skipped", message)
+            outputs = outputs_of(decision, record, None, self.place)
+        self._aside_in = self.interval
+        self.metrics.count("set_aside", reason="skipped")
+        self._accept(decision, command, record.offset, now_ms)
+        self._queue(outputs)
+
+    def _refuse_unpublished(
+        self, own: PartitionState, command: Command, record: Record, start: DefinitionRef
+    ) -> Decision:
+        """The decision on a start that names an offset which `definitions` does not have. Whoever stamped it cannot
+        have read there what it starts."""
+        self._aside_in = self.interval  # the topic may have that offset some day
+        message = (
+            f"The start names offset {start.log_offset} of `definitions`, which the topic does not have. Send the "
+            "event or the request again."
+        )
+        return undecidable(own, record.timestamp_ms, record.offset, "unknown_definition", message, command)
 
     def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
         began = self._clock()
@@ -207,6 +249,9 @@ class PartitionCore:
                 raise MemoryError(f"no memory to decide command {record.offset}") from error
             reason, cause = "out_of_memory", "needs more memory than this worker has"
             remedy = f"Send smaller data, or correct the definition's expressions, and {again}."
+        elif isinstance(error, UnusableContent):
+            reason, cause = "version_unreadable", f"needs a published content that cannot be used ({error})"
+            remedy = f"Publish a new version, and {again}."
         else:
             reason, cause = "decision_failed", f"made the engine fail with {type(error).__name__}"
             remedy = f"Report this, and {again} with a version that corrects it."
@@ -361,6 +406,11 @@ class PartitionCore:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` is a lack of memory, also as C++ libraries report it."""
     return isinstance(error, MemoryError) or "bad_alloc" in str(error)
+
+
+def _stops_partition(error: Exception) -> bool:
+    """Whether `error` is about the partition, its disk or its broker, and not about one command."""
+    return isinstance(error, EngineFault | OperationError) and not isinstance(error, DecodeError)
 
 
 def _unavailable(topic: str) -> str:

@@ -69,11 +69,12 @@ class SourcePosition:
         """Outcomes of all records that were read."""
         return Counts(*self._tally)
 
-    def count(self, offset: int, outcome: str, outdated: int = 0) -> None:
-        """The record at `offset` had `outcome` (`matched`, `ignored` or `dead`)."""
+    def count(self, offset: int, outcome: str, outdated: int = 0, records: int = 1) -> None:
+        """The record at `offset`, or that many `records` which end there, had `outcome` (`matched`, `ignored` or
+        `dead`)."""
         tally = self._tally
-        tally[0] += 1
-        tally[_PLACES[outcome]] += 1
+        tally[0] += records
+        tally[_PLACES[outcome]] += records
         tally[4] += outdated
         self.next = offset + 1
 

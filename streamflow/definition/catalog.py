@@ -37,6 +37,16 @@ class Location(Part):
     header: str | None = None
 
 
+TimeUnit = Literal["s", "ms", "us", "ns"]
+
+
+class TimeLocation(Location):
+    """Where the time of an event is: RFC 3339 text, or a number since 1970 in `unit`. Without a unit, a number is in
+    the one that puts it between 1990 and 2100."""
+
+    unit: TimeUnit | None = None
+
+
 class Match(Part):
     """How an event is told from others in the same topic; all that is given must hold.
 
@@ -86,7 +96,7 @@ class EventSpec(Part):
     match: Match | None = None
     id: Location | None = None
     source: str | None = Field(default=None, max_length=200)  # absent: that of the CloudEvent, or empty
-    time: Location | None = None
+    time: TimeLocation | None = None
     key: Location | None = None
     schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")  # JSON Schema of the payload
 

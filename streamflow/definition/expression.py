@@ -95,14 +95,15 @@ class Expression:
         raise ExpressionError("not_boolean")
 
     def instant_ms(self, variables: Mapping[str, Any]) -> int:
-        """The value as a point in time in epoch milliseconds, rounded down. Raises ExpressionError: `not_a_time` for
-        what is neither a timestamp nor RFC 3339 text with an offset."""
+        """The value as a point in time in epoch milliseconds, rounded up, so that what waits for it is never early.
+
+        Raises ExpressionError: `not_a_time` for what is neither a timestamp nor RFC 3339 text with an offset."""
         value = self.value(variables)
         if value.__class__ is str:
             value = parse_timestamp(value)
         if not isinstance(value, Timestamp):
             raise ExpressionError("not_a_time")
-        return value.ns // _MILLISECOND
+        return -(-value.ns // _MILLISECOND)
 
     def value(self, variables: Mapping[str, Any]) -> Any:
         """The value as `evaluator.values` has it. Raises ExpressionError."""

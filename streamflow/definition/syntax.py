@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.constructor import DuplicateKeyError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from streamflow.definition import duration, model
@@ -63,7 +63,7 @@ def parse_catalog(text: str) -> Catalog:
 def parse_as(kind: type[_Model], text: str) -> _Model:
     """What `text` (YAML 1.2 or JSON) holds, of the shape `kind`. Raises DefinitionError with every problem of its
     shape."""
-    return _validated(kind, _loaded(text))
+    return _validated(kind, load_text(text))
 
 
 def to_yaml(definition: Definition) -> str:
@@ -78,10 +78,24 @@ def to_yaml(definition: Definition) -> str:
     return target.getvalue()
 
 
-def _loaded(text: str) -> Any:
+class _Constructor(SafeConstructor):
+    """Two escapes for the halves of one character, as JSON writes it, are that character."""
+
+    def construct_scalar(self, node: Any) -> Any:
+        value = super().construct_scalar(node)
+        return _joined(value) if isinstance(value, str) and not value.isprintable() else value
+
+
+def _joined(text: str) -> str:
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
+def load_text(text: str) -> Any:
+    """The data that `text` (YAML 1.2 or JSON) holds: what JSON can say. Raises DefinitionError."""
     if len(text) > _TEXT:
         _refuse("SF231", f"expected a text of at most {_TEXT} characters but found {len(text)}.", "Split it up.")
     reader = YAML(typ="safe", pure=True)
+    reader.Constructor = _Constructor
     reader.version = "1.2"
     try:
         value = reader.load(text)
@@ -130,6 +144,8 @@ def _look_through(value: Any, path: tuple[str | int, ...], problems: list[Proble
                         "Put quotes around it.",
                     )
                 )
+            elif not key.isprintable():
+                _look_through(key, path, problems, left)
             _look_through(item, (*path, str(key)), problems, left)
     elif isinstance(value, list):
         for index, item in enumerate(value):

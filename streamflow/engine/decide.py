@@ -44,10 +44,10 @@ def decide(
     outcome: Outcome = "applied"
     reason, watermarks = "", own.watermarks
     try:
+        refuse_long_labels(builder, command)
         if isinstance(command, c.AdvanceWatermark):
             watermarks = advance_watermark(watermarks, command)
         else:
-            refuse_long_labels(builder, command)
             verdict = _DECIDE[type(command)](builder, contents, own, command)
             if verdict is not None:
                 outcome, reason = verdict

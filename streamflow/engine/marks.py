@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from operator import attrgetter
 
 from streamflow.engine import commands as c
 from streamflow.engine.builder import DecisionBuilder
@@ -34,20 +35,39 @@ def refuse_long_names(builder: DecisionBuilder, key: str, event: c.Event) -> Non
         _refuse_long(limit, (("key", key), ("event id", event.id), ("event source", event.source)))
 
 
+_LABELS = {
+    "id": "command id",
+    "definition": "definition",
+    "run": "run",
+    "address": "address",
+    "by": "by",
+    "trace": "trace",
+    "trigger": "trigger",
+    "topic": "topic",
+    "event.name": "event",
+    "origin.topic_id": "topic id",
+}
+"""What identifies a command and what it names, with the words for messages."""
+
+
 def refuse_long_labels(builder: DecisionBuilder, command: c.Command) -> None:
-    """What identifies a command, and what it names, is in every transition that it causes and in its rejection."""
-    limit, size = builder.limits.name_bytes, len(command.id)
-    names = _labels_of(type(command))
-    for name in names:
-        size += len(getattr(command, name) or "")
+    """What identifies a command, and what it names, is in every transition that it causes, in its rejection, and in
+    keys of the state."""
+    limit, size = builder.limits.name_bytes, 0
+    words, labels_of = _labels_of(type(command))
+    labels = labels_of(command)
+    for label in labels:
+        if label is not None:
+            size += len(label)
     if size * _UTF8_BYTES > limit:
-        labels = ((name, getattr(command, name)) for name in names)
-        _refuse_long(limit, (("command id", command.id), *labels))
+        _refuse_long(limit, zip(words, labels, strict=True))
 
 
 @cache
-def _labels_of(command: type) -> tuple[str, ...]:
-    return tuple(name for name in ("address", "by", "trace") if hasattr(command, name))
+def _labels_of(command: type) -> tuple[tuple[str, ...], attrgetter[tuple[str | None, ...]]]:
+    """What a command of this kind is labelled with: the words, and what gets the labels."""
+    paths = [path for path in _LABELS if hasattr(command, path.partition(".")[0])]
+    return tuple(_LABELS[path] for path in paths), attrgetter(*paths)
 
 
 def _refuse_long(limit: int, names: Iterable[tuple[str, str | None]]) -> None:

@@ -25,7 +25,17 @@ class Contents(Protocol):
 
     def plan(self, sha: str, content: Callable[[], str]) -> Plan:
         """The plan of a content. The same content gives the same plan, whenever and wherever; it is asked for only if
-        the plan is not known."""
+        the plan is not known.
+
+        Raises UnusableContent when this program cannot read or compile it."""
+
+
+class UnusableContent(Exception):
+    """A published content, by its sha256, of which this program can make no plan. A command that starts it is put
+    aside, because another program may be able to."""
+
+    def __init__(self, sha: str, cause: BaseException) -> None:
+        super().__init__(f"{sha[:12]}: {type(cause).__name__}: {str(cause)[:200]}")
 
 
 class Decision(Struct, frozen=True, gc=False, kw_only=True):

@@ -8,6 +8,7 @@ same.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -104,6 +105,8 @@ def _look_through(value: Any, depth: int) -> None:
         _fail("SF231", f"expected at most {_LEVELS} levels but found more.", "Write it flatter.")
     if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
         _fail("SF100", "the text holds half of a character (a lone surrogate).", "Write the character itself.")
+    elif isinstance(value, float) and not math.isfinite(value):
+        _fail("SF103", "a number is too large: a double holds up to 1.8e308.", "Write it as text.")
     elif isinstance(value, dict):
         for name, item in value.items():
             _look_through(name, depth)

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer
 from confluent_kafka import KafkaError
 
 from streamflow.errors import OperationError
-from streamflow.kafka import sockets
+from streamflow.kafka import batches, sockets
 from streamflow.secrets import resolve_secret
 from streamflow.settings import Settings
 
@@ -27,6 +27,8 @@ _log = structlog.get_logger(__name__)
 # batch.
 _BATCH_OVERHEAD_BYTES = 100_000
 _DEFAULT_BATCH_BYTES = 1_048_588
+_FETCH_BYTES = 16 << 20  # of one answer to a reader, over all partitions
+_ANSWER_OVERHEAD_BYTES = 1 << 20
 _STOP_S = 3.0
 
 
@@ -61,6 +63,7 @@ def confluent_config(
     """What every librdkafka client of ours starts from: where, how and as whom; partitioner and batch limit of
     producers included."""
     kafka = settings.kafka
+    fetch_bytes = max(_FETCH_BYTES, max_batch_bytes(settings))
     config: dict[str, Any] = {
         "bootstrap.servers": bootstrap_servers(settings),
         "client.id": f"streamflow-{role}",
@@ -69,6 +72,9 @@ def confluent_config(
         # The errors come through error_cb; librdkafka would print them to stderr too.
         "log_level": 0,
         "message.max.bytes": max_batch_bytes(settings),
+        # librdkafka inflates lz4 and zstd up to what it would receive; of gzip it knows no bound.
+        "fetch.max.bytes": fetch_bytes,
+        "receive.message.max.bytes": max(settings.limits.batch_bytes, fetch_bytes + _ANSWER_OVERHEAD_BYTES),
         "socket.keepalive.enable": True,
     }
     if kafka.sasl_mechanism:
@@ -96,6 +102,7 @@ def aiokafka_config(settings: Settings, role: str) -> dict[str, Any]:
 
     Producers add `max_request_size=max_batch_bytes(settings)`; aiokafka's default partitioner is Kafka's."""
     sockets.install()
+    batches.install(max(settings.limits.batch_bytes, max_batch_bytes(settings)))
     kafka = settings.kafka
     config: dict[str, Any] = {
         "bootstrap_servers": bootstrap_servers(settings),

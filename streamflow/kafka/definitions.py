@@ -16,7 +16,7 @@ Key, and what its value is:
   topics.
 - `engine/limits`: the limits that decisions use, fixed with the topics: the same for every worker and for ever.
 - `engine/environment`: the name of the environment that run ids contain, fixed with the topics as well.
-- `engine/skip/<partition>`: the command at which a person lets a partition go on whose unread commands were deleted.
+- `engine/skip/<partition>/<offset>`: a person's leave to pass over that command (`Skip`).
 
 A missing value deletes. Other keys belong to later versions of this program and are passed over. Only `publication`
 writes here, in transactions.
@@ -26,26 +26,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from streamflow.definition.catalog import Binding, Catalog, EventSpec
-from streamflow.definition.content import read_content
-from streamflow.definition.model import Definition
-from streamflow.engine.commands import REVISION
+from streamflow.definition.catalog import Binding
 from streamflow.errors import OperationError
 from streamflow.kafka.cancellation import is_asked_for
 from streamflow.kafka.connection import aiokafka_config, stop_consumer
+from streamflow.kafka.snapshot import Approval, NameRecord, Served, Skip, Snapshot, VersionRecord
 from streamflow.kafka.topics import DEFINITIONS, is_own, topic_name
-from streamflow.settings import DEFAULT_ENVIRONMENT, Settings
-from streamflow.wire.unreadable import UNREADABLE, Unreadable
+from streamflow.settings import Settings
+from streamflow.wire.unreadable import Unreadable
+
+__all__ = [
+    "Approval",
+    "DefinitionsLog",
+    "NameRecord",
+    "Served",
+    "Skip",
+    "Snapshot",
+    "VersionRecord",
+    "require_environment",
+]
 
 _log = structlog.get_logger(__name__)
 
@@ -54,223 +60,6 @@ _POLL_MS = 1000
 _FIRST_POLL_MS = 50
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 5.0
-
-
-class Approval(msgspec.Struct, frozen=True):
-    """That a person approved a version."""
-
-    by: str  # who approved
-    at_ms: int  # when, in epoch milliseconds
-    sha: str = msgspec.field(name="sha256")  # of the content that was approved
-    note: str = ""  # what the person wrote with it
-
-
-@dataclass(frozen=True, slots=True)
-class VersionRecord:
-    """A published version."""
-
-    sha: str  # of its content
-    retired: bool  # no run starts by it any more
-    published_ms: int  # epoch milliseconds by the broker's clock
-    offset: int  # of this record
-    approval: Approval | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NameRecord:
-    """The version of a definition that starts use."""
-
-    version: str
-    sha: str
-
-
-class _Version(msgspec.Struct):
-    sha: str
-    published_ms: int = 0  # of a version that is written again; else the record's own time counts
-    retired: bool = False
-    approval: Approval | None = None
-
-
-class _Name(msgspec.Struct):
-    version: str
-    sha: str
-
-
-class Served(NamedTuple):
-    """A published version that is not retired, and what it consists of."""
-
-    name: str
-    version: str
-    record: VersionRecord
-    definition: Definition
-    catalog: Catalog
-
-
-@dataclass(slots=True)
-class Snapshot:
-    """What the log says up to `position` (exclusive): contents by sha with their offsets, versions by (name, version),
-    and so on."""
-
-    contents: dict[str, tuple[bytes, int]] = field(default_factory=dict)
-    versions: dict[tuple[str, str], VersionRecord] = field(default_factory=dict)
-    names: dict[str, NameRecord] = field(default_factory=dict)
-    events: dict[str, dict[str, Any]] = field(default_factory=dict)
-    bindings: dict[str, Binding] = field(default_factory=dict)
-    operations: dict[str, dict[str, Any]] = field(default_factory=dict)
-    serving: dict[str, dict[str, Any]] = field(default_factory=dict)
-    engine: dict[str, dict[str, Any]] = field(default_factory=dict)
-    position: int = 0
-    unreadable: Unreadable = field(default_factory=lambda: Unreadable(DEFINITIONS))
-    at_ms: int = 0  # when the record that is being read was appended, in epoch milliseconds by the broker's clock
-
-    def read(self, key: bytes | None, value: bytes | None, offset: int, at_ms: int = 0) -> None:
-        """Takes one record in, which the broker appended `at_ms`. One that cannot be understood is logged, counted in
-        `unreadable` and otherwise left out."""
-        self.at_ms = at_ms
-        try:
-            kind, _, name = (key or b"").decode().partition("/")
-            if take := _TAKERS.get(kind):
-                take(self, name, value, offset)
-            elif not name:
-                raise ValueError("the key has no kind")
-        except UNREADABLE as error:
-            self.unreadable.skip(0, offset, error, key=repr(key)[:200])
-        self.position = offset + 1
-
-    @property
-    def revision(self) -> str:
-        """The revision of the engine that runs are to start with: the one that was enabled last."""
-        return str(self.engine.get("revision", {}).get("revision", REVISION))
-
-    @property
-    def environment(self) -> str:
-        """The name of the environment, as it was fixed with the topics."""
-        return str(self.engine.get("environment", {}).get("environment", DEFAULT_ENVIRONMENT))
-
-    def catalog(self) -> Catalog:
-        """The published events by name, each with the topics that it is bound to (none without a binding)."""
-        entries = (EventSpec.model_validate(entry) for _, entry in sorted(self.events.items()))
-        return Catalog(events=list(entries)).bound(self.bindings)
-
-    def read_version(self, name: str, version: str) -> tuple[Definition, Catalog]:
-        """What a published version consists of. Raises OperationError (`version_unreadable`) when its content is
-        missing, or cannot be read."""
-        return self.read_content(self.versions[name, version].sha, f"{name}@{version}")
-
-    def read_content(self, sha: str, reference: str) -> tuple[Definition, Catalog]:
-        """The same by the content's sha256; `reference` is what messages call it."""
-        content = self.contents.get(sha)
-        try:
-            if content is None:
-                raise LookupError("its content is not in the topic")
-            return read_content(content[0])
-        except UNREADABLE as error:
-            raise OperationError(
-                "version_unreadable",
-                f"The content of {reference} cannot be read ({type(error).__name__}: {str(error)[:200]}). Publish a "
-                "new version, and retire this one.",
-                retryable=False,
-                sha=sha,
-            ) from error
-
-    def served(self) -> Iterator[Served]:
-        """The versions that are not retired, in the order of names and versions. One that cannot be read is skipped:
-        it concerns only itself."""
-        for (name, version), record in sorted(self.versions.items()):
-            if record.retired:
-                continue
-            try:
-                definition, catalog = self.read_version(name, version)
-            except OperationError as error:
-                _log.warning("version_unreadable", definition=name, version=version, error=error.message)
-                continue
-            yield Served(name, version, record, definition, catalog)
-
-    def newest(self, name: str, *, without: str | None = None) -> str | None:
-        """The version of `name` published last among those not retired, `without` one: None if none is left."""
-        candidates = (
-            (record, version)
-            for (named, version), record in self.versions.items()
-            if named == name and version != without
-        )
-        left = [(record.offset, version) for record, version in candidates if not record.retired]
-        return max(left)[1] if left else None
-
-
-Taker = Callable[[Snapshot, str, bytes | None, int], None]
-
-
-def _take_content(log: Snapshot, sha: str, value: bytes | None, offset: int) -> None:
-    if value is None:
-        log.contents.pop(sha, None)
-    elif hashlib.sha256(value).hexdigest() != sha:
-        raise ValueError("the content is not what its key says")
-    else:
-        log.contents[sha] = (value, offset)
-
-
-def _take_version(log: Snapshot, reference: str, value: bytes | None, offset: int) -> None:
-    name, at, version = reference.partition("@")
-    if not (name and at and version):
-        raise ValueError("the key is not name@version")
-    if value is None:
-        log.versions.pop((name, version), None)
-    else:
-        record = msgspec.json.decode(value, type=_Version)
-        log.versions[name, version] = VersionRecord(
-            sha=record.sha,
-            retired=record.retired,
-            published_ms=record.published_ms or log.at_ms,
-            offset=offset,
-            approval=record.approval,
-        )
-
-
-def _take_name(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
-    if value is None:
-        log.names.pop(name, None)
-    else:
-        record = msgspec.json.decode(value, type=_Name)
-        log.names[name] = NameRecord(record.version, record.sha)
-
-
-def _take_binding(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
-    if value is None:
-        log.bindings.pop(name, None)
-    else:
-        binding = Binding.model_validate_json(value)
-        log.bindings[name] = binding.model_copy(update={"bound_ms": binding.bound_ms or log.at_ms})
-
-
-def _take_event(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
-    if value is None:
-        log.events.pop(name, None)
-    else:
-        entry = msgspec.json.decode(value, type=dict[str, Any])
-        EventSpec.model_validate(entry)
-        log.events[name] = entry
-
-
-def _take_json(entries: Callable[[Snapshot], dict[str, dict[str, Any]]]) -> Taker:
-    def take(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
-        if value is None:
-            entries(log).pop(name, None)
-        else:
-            entries(log)[name] = msgspec.json.decode(value, type=dict[str, Any])
-
-    return take
-
-
-_TAKERS: dict[str, Taker] = {
-    "definition": _take_content,
-    "version": _take_version,
-    "name": _take_name,
-    "event": _take_event,
-    "binding": _take_binding,
-    "operation": _take_json(lambda log: log.operations),
-    "serving": _take_json(lambda log: log.serving),
-    "engine": _take_json(lambda log: log.engine),
-}
 
 
 def require_environment(settings: Settings, fixed: str) -> None:
@@ -299,6 +88,7 @@ class DefinitionsLog:
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._subscribers: list[Callable[[], None]] = []
         self._refused: set[tuple[str, str]] = set()
+        self._consumer: AIOKafkaConsumer | None = None
 
     @property
     def contents(self) -> dict[str, tuple[bytes, int]]:
@@ -345,8 +135,12 @@ class DefinitionsLog:
 
     @property
     def engine(self) -> dict[str, dict[str, Any]]:
-        """What is fixed or allowed for the engine: `limits`, `environment`, `revision`, `skip/<partition>`."""
+        """What is fixed for the engine: `limits`, `environment`, `revision`."""
         return self._snapshot.engine
+
+    def skips(self, partition: int) -> dict[int, Skip]:
+        """The commands of `partition` that a person lets the engine pass over, by offset."""
+        return self._snapshot.skips.get(partition, {})
 
     @property
     def environment(self) -> str:
@@ -372,9 +166,11 @@ class DefinitionsLog:
         """Records that could not be understood and were left out."""
         return self._snapshot.unreadable
 
-    def subscribe(self, callback: Callable[[], None]) -> None:
-        """Has `callback` called in the event loop after every batch of records that was read."""
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Has `callback` called in the event loop after every batch of records that was read, until the function that
+        is returned is called."""
         self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
 
     async def start(self) -> None:
         """Returns when everything is read that was committed when the reader first reached the broker; waits for a
@@ -419,6 +215,16 @@ class DefinitionsLog:
             with contextlib.suppress(ValueError):
                 self._waiters.remove(entry)
 
+    async def committed_end(self) -> int | None:
+        """The offset at which the committed log ends now, as the broker says; None if it does not answer."""
+        if self._consumer is None:
+            return None
+        try:
+            return int((await self._consumer.end_offsets([self._partition]))[self._partition])
+        except (KafkaError, OSError) as error:
+            _log.warning("definitions_end_unknown", error=repr(error))
+            return None
+
     async def _follow(self) -> None:
         backoff = _FIRST_BACKOFF_S
         while True:
@@ -449,6 +255,7 @@ class DefinitionsLog:
         )
         try:
             await consumer.start()
+            self._consumer = consumer
             consumer.assign([self._partition])
             if self.position:
                 consumer.seek(self._partition, self.position)
@@ -467,6 +274,7 @@ class DefinitionsLog:
                 self._snapshot.position = max(self._snapshot.position, await consumer.position(self._partition))
                 self._announce(changed=bool(batches))
         finally:
+            self._consumer = None
             await stop_consumer(consumer)
 
     def _announce(self, *, changed: bool) -> None:

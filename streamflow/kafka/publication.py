@@ -24,7 +24,7 @@ from streamflow.definition.catalog import BINDING_FIELDS, Binding, ChildSpec, To
 from streamflow.engine.commands import REVISION
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
-from streamflow.kafka.definitions import Approval, Snapshot, require_environment
+from streamflow.kafka.definitions import Approval, Skip, Snapshot, require_environment
 from streamflow.kafka.registration import is_registration_new
 from streamflow.kafka.topic_ends import topic_ends
 from streamflow.kafka.topics import DEFINITIONS, is_own, own_prefixes, topic_name
@@ -267,16 +267,14 @@ def _revision(revision: str) -> bytes:
     return _json({"revision": revision, "enabled_ms": time.time_ns() // 1_000_000})
 
 
-def skip_commands(settings: Settings, *, partition: int, offset: int, why: str) -> int:
-    """Lets `partition` go on at command `offset` although the ones before were deleted unread; the offset of the record
-    that says so.
+def skip_commands(settings: Settings, *, partition: int, offset: int, reason: str) -> int:
+    """Lets `partition` pass over the command at `offset`, and what was deleted unread before it; the offset of the
+    record that says so. The record is kept.
 
     Raises OperationError."""
 
     def records(_log: Snapshot) -> Records:
-        return {
-            f"engine/skip/{partition}": _json({"offset": offset, "why": why, "asked_ms": time.time_ns() // 1_000_000})
-        }
+        return {f"engine/skip/{partition}/{offset}": _json(Skip(reason, time.time_ns() // 1_000_000))}
 
     _, offsets = write(settings, records)
     return max(offsets.values())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,12 +27,16 @@ from streamflow.kafka.connection import aiokafka_config
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import Records, write
 from streamflow.settings import Settings
+from streamflow.wire.unreadable import UNREADABLE
 
 _log = structlog.get_logger(__name__)
 
 _ANSWER_S = 10.0
 _GONE_MS = 86_400_000
 _GROUP_ID_NOT_FOUND = 69
+
+
+_LANE = re.compile(r"[A-Za-z0-9._-]{1,200}")  # it is part of a topic's and of a group's name
 
 
 class Serving(msgspec.Struct, frozen=True):
@@ -110,8 +115,11 @@ def announced(log: Snapshot) -> list[Serving]:
     found = []
     for name, value in sorted(log.serving.items()):
         try:
-            found.append(msgspec.convert(value, Serving))
-        except msgspec.ValidationError as error:
+            one = msgspec.convert(value, Serving)
+            if name != f"{one.lane}/{one.instance}" or not _LANE.fullmatch(one.lane):
+                raise ValueError("its key names another worker, or no lane")
+            found.append(one)
+        except UNREADABLE as error:
             _log.warning("announcement_malformed", name=name, error=str(error))
     return found
 

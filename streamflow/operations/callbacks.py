@@ -21,6 +21,8 @@ from streamflow.engine.tasks import Task
 from streamflow.errors import OperationError, Rejected
 from streamflow.secrets import resolve_secret
 from streamflow.settings import Settings
+from streamflow.wire.codec import DecodeError
+from streamflow.wire.json_text import read_json
 
 API_PATH = "/api/v1"  # of every route of the sidecar
 _LONGEST_TOKEN = 4000
@@ -115,8 +117,8 @@ def read_answer(body: bytes) -> Any:
     Raises OperationError with the code that `{"error": {"code", "message", "retryable", "retry_after_s"}}` names, or
     Rejected (`answer_invalid`) when it is neither."""
     try:
-        answer = msgspec.json.decode(body, type=_Answer)
-    except (msgspec.DecodeError, RecursionError) as error:
+        answer = msgspec.convert(read_json(body), _Answer)
+    except (DecodeError, msgspec.ValidationError) as error:
         raise _invalid(str(error)) from error
     if (answer.output is msgspec.UNSET) == (answer.error is msgspec.UNSET):
         raise _invalid("it has both or neither")

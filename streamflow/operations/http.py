@@ -19,6 +19,8 @@ from streamflow.operations.address import Policy, named_host, parse_url, refused
 from streamflow.operations.contract import Attempt, Health, Operation
 from streamflow.operations.egress import REDIRECTS, Answer, Egress, Request, Resolve, shown
 from streamflow.settings import Connection, Settings
+from streamflow.wire.codec import DecodeError
+from streamflow.wire.json_text import read_json
 
 _LONGEST_RETRY_AFTER_S = 86_400.0
 # The worker's limit of the attempt ends it first; this one only makes sure.
@@ -226,9 +228,9 @@ def read_body(answer: Answer) -> Any:
     kind = kind.strip().lower()
     try:
         if kind == "application/json" or kind.endswith("+json"):
-            return msgspec.json.decode(answer.body)
+            return read_json(answer.body)
         return answer.body.decode(_charset(parameters))
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, LookupError) as error:
+    except (DecodeError, UnicodeDecodeError, LookupError) as error:
         text = (
             f"expected {'JSON' if 'json' in kind else 'text'} as the answer says but {str(error)[:200]}; do check "
             "what answers there"

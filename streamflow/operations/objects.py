@@ -35,6 +35,8 @@ from streamflow.operations.stores import (
     whole_option,
 )
 from streamflow.settings import Connection, Settings
+from streamflow.wire.codec import DecodeError
+from streamflow.wire.json_text import read_json
 
 _PUT_BYTES = 10_000_000
 _GET_BYTES = 180_000  # with base64 it stays below the limit of an output
@@ -369,13 +371,12 @@ def _given(content: bytes, form: str) -> Any:
     if form == "base64":
         return base64.b64encode(content).decode()
     try:
-        return content.decode() if form == "text" else msgspec.json.decode(content)
-    except (UnicodeDecodeError, msgspec.DecodeError) as error:
-        expected = "UTF-8 text" if form == "text" else "JSON"
-        message = (
-            f"expected {expected} in the object but found other bytes; do read it as base64, or correct whoever "
-            "writes it"
-        )
+        return content.decode() if form == "text" else read_json(content)
+    except UnicodeDecodeError as error:
+        message = "The object is not text in UTF-8. Read it as base64, or correct what writes it."
+        raise OperationError("content_invalid", message, retryable=False) from error
+    except DecodeError as error:
+        message = f"The object cannot be read as JSON ({error.code}). {error.message} Or read it as base64."
         raise OperationError("content_invalid", message, retryable=False) from error
 
 

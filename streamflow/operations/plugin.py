@@ -31,6 +31,9 @@ from streamflow.operations.schema import unusable
 from streamflow.operations.signature import HEADER, sign
 from streamflow.secrets import REFERENCE
 from streamflow.settings import Settings
+from streamflow.wire.codec import DecodeError
+from streamflow.wire.json_text import read_json
+from streamflow.wire.unreadable import UNREADABLE
 
 # What a worker says of a plugin that it could not reach or understand; a plugin declares only errors of its own.
 CODES = frozenset(
@@ -108,8 +111,11 @@ def read_record(value: Mapping[str, Any]) -> tuple[OperationSpec, PluginSpec]:
     Raises OperationError (`plugin_invalid`)."""
     try:
         registration = Registration.model_validate(value)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
+    except UNREADABLE as error:
+        wrong = f"{type(error).__name__} was raised"
+        if isinstance(error, ValidationError):
+            errors = error.errors(include_url=False)
+            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in errors)
         raise OperationError(
             "plugin_invalid",
             f"expected a registration of a plugin but {wrong}; do mend and register it again",
@@ -263,8 +269,8 @@ class PluginOperation:
             )
             raise OperationError("plugin_answer_invalid", text, retryable=False)
         try:
-            for_s = msgspec.json.decode(answer.body or b"{}", type=_Pending).for_s
-        except msgspec.DecodeError as error:
+            for_s = msgspec.convert(read_json(answer.body or b"{}"), _Pending).for_s
+        except (DecodeError, msgspec.ValidationError) as error:
             text = f'expected {{"for_s": seconds}} of the plugin {name} but {error}; do mend it'
             raise OperationError("plugin_answer_invalid", text, retryable=False) from error
         return Pending(pending_s if for_s is None else min(for_s, pending_s))

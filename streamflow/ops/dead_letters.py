@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from streamflow.kafka.topics import DEAD_LETTERS, topic_name
@@ -10,6 +10,7 @@ from streamflow.ops.reading import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.dead_letter import OWN_PREFIXES, PREFIX
 from streamflow.wire.decoding import Record
+from streamflow.wire.unreadable import Unreadable
 
 
 def facts_of(letter: Record) -> dict[str, str]:
@@ -31,17 +32,27 @@ def original_headers(letter: Record) -> dict[str, str]:
     }
 
 
-def read_dead_letters(settings: Settings, progress: Progress | None = None) -> Iterator[Record]:
-    """All dead letters that are kept, oldest first. Copies of one (the same `id` in its facts) are given once.
+def read_dead_letters(
+    settings: Settings, progress: Progress | None = None, unreadable: Unreadable | None = None
+) -> Iterator[Record]:
+    """All dead letters that are kept, oldest first. Copies of one (the same `id` in its facts) are given once. A record
+    that does not say why it is there is skipped, and counted in `unreadable`: Streamflow did not write it.
 
     Raises OperationError."""
-    seen: set[str] = set()
     with Reading(settings, topic_name(settings, DEAD_LETTERS)) as reading:
-        for letter in reading.to_end(progress):
-            name = facts_of(letter).get("id", f"{letter.partition}/{letter.offset}")
-            if name not in seen:
-                seen.add(name)
-                yield letter
+        yield from letters(reading.to_end(progress), unreadable or Unreadable(DEAD_LETTERS))
+
+
+def letters(records: Iterable[Record], unreadable: Unreadable) -> Iterator[Record]:
+    """The dead letters among `records`; see `read_dead_letters`."""
+    seen: set[str] = set()
+    for letter in records:
+        facts = facts_of(letter)
+        if "reason" not in facts or "id" not in facts:
+            unreadable.skip(letter.partition, letter.offset, ValueError("it does not say why it is a dead letter"))
+        elif facts["id"] not in seen:
+            seen.add(facts["id"])
+            yield letter
 
 
 def described(letter: Record) -> dict[str, Any]:

@@ -113,13 +113,17 @@ def append(settings: Settings, made: Producer, command: Command, key: str, parti
     return int(answers[0][1].offset() or 0)
 
 
+_OWN = frozenset({"self", "code", "message"})
+
+
 def _state_of(text: str) -> dict[str, Any]:
     """The state in a letter's header; nothing when it cannot be read."""
     try:
         found = msgspec.json.decode(text) if text else {}
     except UNREADABLE:
         found = {}
-    return found if isinstance(found, dict) else {}
+    # they become facts of an error, beside its own
+    return {name: value for name, value in found.items() if name not in _OWN} if isinstance(found, dict) else {}
 
 
 def refusal(settings: Settings, letter: Record) -> tuple[str | None, tuple[str, str] | None, Rejected]:

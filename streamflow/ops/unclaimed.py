@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,7 +12,9 @@ from streamflow.ids import partition_of
 from streamflow.kafka.topics import UNCLAIMED, topic_name
 from streamflow.ops.reading import Progress, Reading
 from streamflow.settings import Settings
+from streamflow.wire.decoding import Record
 from streamflow.wire.unclaimed import decode_unclaimed
+from streamflow.wire.unreadable import UNREADABLE, Unreadable
 
 _REASONS = {
     "where_false": "the condition of a wait did not hold",
@@ -47,17 +49,34 @@ class UnclaimedEvent(NamedTuple):
 
 
 def read_unclaimed(
-    settings: Settings, *, key: str | None = None, progress: Progress | None = None
+    settings: Settings,
+    *,
+    key: str | None = None,
+    progress: Progress | None = None,
+    unreadable: Unreadable | None = None,
 ) -> Iterator[UnclaimedEvent]:
-    """The events that are kept in the topic, of `key` or of all keys, oldest first within a partition, copies once.
+    """The events that are kept in the topic, of `key` or of all keys, oldest first within a partition, copies once. A
+    record that is none is skipped, and counted in `unreadable`.
 
     Raises OperationError."""
     partitions = None if key is None else [partition_of(key, settings.topics.partitions)]
-    seen: set[tuple[int, int]] = set()
     with Reading(settings, topic_name(settings, UNCLAIMED), partitions) as reading:
-        for record in reading.to_end(progress):
+        for one in unclaimed_events(reading.to_end(progress), unreadable or Unreadable(UNCLAIMED)):
+            if key in (None, one.event.key):
+                yield one
+
+
+def unclaimed_events(records: Iterable[Record], unreadable: Unreadable) -> Iterator[UnclaimedEvent]:
+    """The events in records of the topic, copies once. A record that is none is skipped, and counted in
+    `unreadable`."""
+    seen: set[tuple[int, int]] = set()
+    for record in records:
+        try:
             event = decode_unclaimed(record.value or b"", record.headers)
-            place = (record.partition, event.offset)
-            if place not in seen and key in (None, event.key):
-                seen.add(place)
-                yield UnclaimedEvent(record.partition, event)
+        except UNREADABLE as error:
+            unreadable.skip(record.partition, record.offset, error)
+            continue
+        place = (record.partition, event.offset)
+        if place not in seen:
+            seen.add(place)
+            yield UnclaimedEvent(record.partition, event)

@@ -18,6 +18,7 @@ from aiokafka.errors import ProducerClosed
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streamflow.core.cut import Batch, whole_cut
+from streamflow.core.restored import Restored
 from streamflow.engine.overlay import META, Store, decode_record
 from streamflow.engine.state import OWN
 from streamflow.errors import EngineFault, OperationError
@@ -41,7 +42,7 @@ STOP_S = 2.0  # for a producer's last records
 
 class Changelog:
     """One partition of `state`, for its owner. `connection` are aiokafka's settings, `group` the engine's consumer
-    group."""
+    group, `restored` what judges the records of a restore."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Changelog:
         transactional_id: str,
         tombstone_retention_ms: int,
         clock: Callable[[], float] = time.time,
+        restored: type[Restored] = Restored,
     ) -> None:
         self._connection = connection
         self._tp = TopicPartition(topic, partition)
@@ -66,6 +68,7 @@ class Changelog:
         self._transactional_id = transactional_id
         self._tombstone_retention_ms = tombstone_retention_ms
         self._clock = clock
+        self._restored = restored
         self._producer: AIOKafkaProducer | None = None
 
     async def fence(self) -> None:
@@ -170,16 +173,20 @@ class Changelog:
         count = 0
         chunk: dict[str, bytes | None] = {}
         size = 0
+        checked = self._restored(self._tp.topic, self._tp.partition)
         while await consumer.position(self._tp) < end:
             for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
                 for record in records:
-                    key = record.key.decode()
+                    key = checked.take(record.key or b"", record.value, record.offset)
+                    if key is None:
+                        continue
                     chunk[key] = record.value
                     size += len(record.value or b"")
                     count += not key.startswith(META)
             if size > _CHUNK_BYTES:
                 store.write(chunk)
                 chunk, size = {}, 0
+        checked.require_readable()
         store.write({**chunk, **self._meta(end)})  # the offset last: half a restore is begun again
         return count
 

@@ -31,7 +31,7 @@ from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.groups import engine_group
 from streamflow.runtime.changelog import Changelog, stop_producer
 from streamflow.runtime.outputs import BATCH_BYTES, UNSENT, Outputs, names_of
-from streamflow.runtime.partition import Partition, is_final
+from streamflow.runtime.partition import Partition, is_final, set_within
 from streamflow.runtime.plans import Plans
 from streamflow.runtime.publisher import UserTopics
 from streamflow.runtime.store import STORE_FAILED, RocksStore
@@ -317,14 +317,26 @@ class EngineHost:
         return REOPEN_S[min(times, len(REOPEN_S) - 1)]
 
     async def _stay_stopped(self, number: int, error: BaseException) -> None:
-        while number in self._owned:
-            log.error(
-                "partition_stopped",
-                partition=number,
-                error=str(error),
-                consequence="its runs wait until a person acts; other partitions go on",
-            )
-            await asyncio.sleep(REMIND_S)
+        """Remind of it until the partition is taken away, or a person passes over a command of it."""
+        skips, changed = self._plans.skips(number), asyncio.Event()
+        unsubscribe = self.definitions.subscribe(changed.set)
+        try:
+            while number in self._owned:
+                log.error(
+                    "partition_stopped",
+                    partition=number,
+                    error=str(error),
+                    consequence="its runs wait until a person acts; other partitions go on",
+                )
+                deadline = asyncio.get_running_loop().time() + REMIND_S
+                while (left_s := deadline - asyncio.get_running_loop().time()) > 0:
+                    await set_within(changed, left_s)
+                    changed.clear()
+                    if self._plans.skips(number) != skips:
+                        self._begin_opening(number, 0.0)
+                        return
+        finally:
+            unsubscribe()
 
     # -- how a partition steers its input
 

@@ -132,11 +132,9 @@ class Partition:
         self._store = await asyncio.to_thread(self._open_store)
         restored = await self._changelog.restore(self._store)
         self._opened = core = self._new_core(store=self._store, now_ms=int(self._clock() * 1000))
-        skip = self._plans.skip(self.number)
-        skipped = core.begin(await self._source.first_offset(self.number), skip)
-        if skipped is not None and skip is not None:
-            why = skip[1]
-            log.warning("commands_skipped", partition=self.number, first=skipped.first, next=skipped.next, why=why)
+        skipped = core.begin(await self._source.first_offset(self.number), self._plans.skips(self.number))
+        if skipped is not None:
+            log.warning("commands_skipped", partition=self.number, **skipped._asdict())
         self._outputs.bind(core)
         self._publisher = Publisher(self._topics, core, changed=self._changed.set, bury=self._send_outputs)
         self._look_at_clock()
@@ -223,7 +221,11 @@ class Partition:
         while True:
             fetched = await self._queue.get()
             if fetched.epoch == self._source.epoch(self.number):
-                await self._take(fetched)
+                try:
+                    await self._take(fetched)
+                except EngineFault:
+                    await self.checkpoint()  # what was decided stays so, and the input stands at what stops it
+                    raise
 
     async def _take(self, fetched: Fetched) -> None:
         core = self._core()
@@ -290,9 +292,10 @@ class Partition:
             fetched.value,
             tuple(fetched.headers),
         )
-        while (start := core.take(record, self._now_ms())) is not None:
+        unpublished = False
+        while (start := core.take(record, self._now_ms(), unpublished=unpublished)) is not None:
             await self._outputs.send()
-            await self._plans.wait(start, DEFINITIONS_WAIT_S)
+            unpublished = not await self._plans.wait(start, DEFINITIONS_WAIT_S)
         self._unsaved_bytes += len(record.value or b"") + 100
 
     # -- timers and events
@@ -313,7 +316,7 @@ class Partition:
             self._timer_moved.clear()
             wait_s = (core.timers.next_ms(self._now_ms()) - self._now_ms()) / 1000
             if wait_s > 0:
-                await _set_within(self._timer_moved, wait_s)
+                await set_within(self._timer_moved, wait_s)
 
     async def _send_outputs(self) -> None:
         async with self._deciding:
@@ -348,7 +351,7 @@ class Partition:
             if not core.dirty:
                 self._changed.clear()
                 await self._changed.wait()
-            if not await _set_within(self._checkpoint_due, engine.checkpoint_s):
+            if not await set_within(self._checkpoint_due, engine.checkpoint_s):
                 age_s = self._clock() - self._saved_at
                 if not core.dirty:
                     continue
@@ -386,7 +389,7 @@ class Partition:
             core.metrics.observe("checkpoint_seconds", time.perf_counter() - began)
 
 
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
     """Whether `event` is set within that time. `asyncio.wait_for` would lose a cancellation that comes together with
     the event, and the task would never end."""
     try:

@@ -21,7 +21,7 @@ from streamflow.operations.contract import Attempt, Operation, Pending
 from streamflow.secrets import resolve_secret
 from streamflow.settings import Connection, Settings
 from streamflow.wire.codec import encode_command
-from streamflow.wire.decoding import MAX_DEPTH
+from streamflow.wire.json_text import MAX_DEPTH
 
 MESSAGE_CHARS = 1000
 

@@ -9,8 +9,10 @@ from streamflow.definition.compile import plan_of
 from streamflow.definition.plan import Plan
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import DefinitionRef
+from streamflow.engine.outcome import UnusableContent
 from streamflow.errors import OperationError
 from streamflow.kafka.definitions import DefinitionsLog
+from streamflow.wire.unreadable import UNREADABLE
 
 
 class Plans:
@@ -24,9 +26,14 @@ class Plans:
         """Whether the log has been read past the offset that `start` names."""
         return self._log.position > start.log_offset
 
-    async def wait(self, start: DefinitionRef, timeout_s: float) -> None:
-        """Return when it has been. Raises OperationError after `timeout_s`."""
+    async def wait(self, start: DefinitionRef, timeout_s: float) -> bool:
+        """Return when it has been: True; or False when the log does not reach that offset, so that nobody can have read
+        there what it starts. Raises OperationError after `timeout_s`."""
+        end = await self._log.committed_end()
+        if end is not None and start.log_offset >= end:
+            return False
         await self._log.wait_position(start.log_offset + 1, timeout_s)
+        return True
 
     def content(self, start: DefinitionRef) -> str | None:
         """The content of `start.sha256`, if it was published at or below `start.log_offset`.
@@ -57,15 +64,21 @@ class Plans:
             lost_ms=fixed["lost_attempt_s"] * 1000,
         )
 
-    def skip(self, partition: int) -> tuple[int, str] | None:
-        """Where a person lets `partition` go on after a gap, and why; None if no one does."""
-        found = self._log.engine.get(f"skip/{partition}")
-        return (found["offset"], found["why"]) if found else None
+    def skips(self, partition: int) -> dict[int, str]:
+        """The commands that a person lets `partition` pass over, by offset, with the reason."""
+        return {offset: skip.reason for offset, skip in self._log.skips(partition).items()}
 
     def plan(self, sha: str, content: Callable[[], str]) -> Plan:
+        """The plan of a content. Raises UnusableContent when this program cannot read or compile it."""
         plan = self._plans.get(sha)
         if plan is None:
-            plan = self._plans[sha] = plan_of(content().encode())
+            try:
+                plan = plan_of(content().encode())
+            except UNREADABLE as error:
+                if isinstance(error, MemoryError):
+                    raise
+                raise UnusableContent(sha, error) from error
+            self._plans[sha] = plan
         return plan
 
     def topic(self, event: str) -> str | None:

@@ -13,6 +13,7 @@ from aiokafka.structs import TopicPartition
 from streamflow.core.event_router import EventRouter
 from streamflow.core.held_commands import Held, HeldCommands, resumable
 from streamflow.core.source_position import SourcePosition
+from streamflow.kafka.batches import RefusedBatch
 from streamflow.runtime.outbox import Outbox
 from streamflow.runtime.source_log import SourceLog
 from streamflow.wire.decoding import Record
@@ -53,6 +54,9 @@ class SourceIntake:
                 raw.headers,
                 raw.timestamp_type == _LOG_APPEND,
             )
+            if type(raw.value) is RefusedBatch:
+                self._refuse(record, source, raw.value)
+                continue
             routed = route(record, source.topic_id, source.committed)
             placed = [(outbox.partition_of(key), key, value) for key, value in routed.commands]
             full = next((to for to, _, _ in placed if held.must_hold(to) and not held.room(to)), None)
@@ -70,6 +74,15 @@ class SourceIntake:
                 self._memory.dead(record, routed)
             outcome = "matched" if placed else "dead" if routed.dead_letters else "ignored"
             source.count(raw.offset, outcome, routed.outdated)
+
+    def _refuse(self, record: Record, source: SourcePosition, batch: RefusedBatch) -> None:
+        """The records of a batch that was not read are one dead letter, with their places and without their bytes."""
+        routed = self.router.refuse(
+            record, source.topic_id, batch.reason, batch.message, first_offset=batch.first_offset, records=batch.records
+        )
+        self._outbox.add_dead(routed.dead_letters)
+        self._memory.dead(record, routed)
+        source.count(record.offset, "dead", records=batch.records)
 
     def _stop(self, tp: TopicPartition, offset: int, full: int) -> None:
         """Reads no more of `tp` until there is room for the command of the record at `offset`."""

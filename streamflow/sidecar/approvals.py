@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streamflow.errors import Rejected
 from streamflow.ops.approvals import decide, open_approval
+from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.log import heard_of_run
 from streamflow.sidecar.principal import Right, needs
 from streamflow.sidecar.state import LogOf
 
-router = APIRouter(tags=["approvals"])
+router = APIRouter(tags=["approvals"], route_class=JsonRoute)
 
 _ANSWER_S = 5.0
 

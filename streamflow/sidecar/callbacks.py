@@ -24,7 +24,7 @@ from streamflow.operations.callbacks import Callback, read_answer, read_token
 from streamflow.operations.schema import first_fault
 from streamflow.sidecar.log import Log, heard_of_run
 from streamflow.sidecar.state import State, StateOf
-from streamflow.wire.decoding import MAX_DEPTH
+from streamflow.wire.json_text import MAX_DEPTH
 
 router = APIRouter(tags=["callbacks"])
 

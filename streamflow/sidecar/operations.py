@@ -9,10 +9,11 @@ from fastapi import APIRouter, Query, Response
 from streamflow.errors import Rejected
 from streamflow.operations.plugin import Registration
 from streamflow.operations.registry import known_operations
+from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.principal import PrincipalOf, Right, needs
 from streamflow.sidecar.state import LogOf
 
-router = APIRouter(prefix="/operations", tags=["operations"])
+router = APIRouter(prefix="/operations", tags=["operations"], route_class=JsonRoute)
 
 Replace = Annotated[bool, Query(description="take the place of another plugin of this name")]
 

@@ -42,9 +42,13 @@ _STATUS = {
     "event_unusable": 422,
     "id_too_long": 422,
     "key_missing": 422,
+    "lone_surrogate": 422,
+    "not_json": 422,
+    "out_of_range": 422,
     "output_invalid": 422,
     "plugin_invalid": 422,
     "schema_mismatch": 422,
+    "schema_registry_format": 422,
     "too_deep": 422,
     "unanswered": 504,
 }

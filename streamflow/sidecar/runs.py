@@ -15,11 +15,12 @@ from streamflow.ops.exchange import UNANSWERED
 from streamflow.ops.history import described
 from streamflow.ops.requests import new_id
 from streamflow.ops.starts import request, started_before
+from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.log import Log, heard, heard_of_run
 from streamflow.sidecar.principal import Right, needs
 from streamflow.sidecar.state import LogOf
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = APIRouter(prefix="/runs", tags=["runs"], route_class=JsonRoute)
 
 _WAIT_S = 10.0
 _LONGEST_WAIT_S = 60.0

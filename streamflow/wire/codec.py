@@ -47,7 +47,7 @@ def decode_command(data: bytes) -> Command:
         command = _command_decoder.decode(data)
     except RecursionError as error:  # how deep that is, is the stack's; but it is far deeper than what is refused below
         raise _too_deep() from error
-    except msgspec.DecodeError as error:
+    except ValueError as error:  # of msgspec, and of a text that is no UTF-8
         place = str(error).rsplit(" - at ", 1)[1] if " - at " in str(error) else "the top"
         message = (
             f"expected the JSON of a command but {type(error).__name__} was raised at {place}; only "

@@ -10,6 +10,7 @@ original strips our headers. Messages never hold payloads.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from streamflow.wire.decoding import Headers, Record
@@ -22,6 +23,7 @@ KEPT_BYTES = 65_536  # of a value that is too large
 KEPT_KEY_BYTES = 1024
 # of our own headers beside a whole record: batches have room for that much, and the state of a large run may be more
 OWN_BYTES = 50_000
+_HEADER_BYTES = 8  # of a header beside its name and value, generously
 
 
 class DeadLetter(NamedTuple):
@@ -73,8 +75,8 @@ def dead_letter(
     if topic_id:
         own[f"{PREFIX}topic_id"] = topic_id
     key, value, headers = record.key, record.value, tuple(map(_original, record.headers))
-    size = len(key or b"") + len(value or b"") + sum(len(name) + len(content or b"") for name, content in headers)
-    if size > limit_bytes or size + sum(len(name) + len(text) for name, text in own.items()) > limit_bytes + OWN_BYTES:
+    size = len(key or b"") + len(value or b"") + _size(headers)
+    if size > limit_bytes or size + _size(own.items()) > limit_bytes + OWN_BYTES:
         own[f"{PREFIX}truncated"] = "true"
         own[f"{PREFIX}size"] = str(len(value or b""))
         own[f"{PREFIX}sha256"] = hashlib.sha256(value or b"").hexdigest()
@@ -82,6 +84,10 @@ def dead_letter(
     if key is None and value is None:
         value = b""  # the clients refuse to send neither
     return DeadLetter(key, value, headers + tuple((name, text.encode()) for name, text in own.items()))
+
+
+def _size(headers: Iterable[tuple[str, bytes | str]]) -> int:
+    return sum(len(name) + len(content or b"") + _HEADER_BYTES for name, content in headers)
 
 
 def _original(header: tuple[str, bytes]) -> tuple[str, bytes]:

@@ -2,8 +2,7 @@
 far as it is asked.
 
 `attributes` of a record costs a look at its headers, `data` one pass of JSON; a record that no event of its topic can
-be never gets that far. A format with a schema registry is one more entry in `DECODERS`, or a test of its magic byte in
-`Decoded.data`.
+be never gets that far. Another format is one more entry in `DECODERS`.
 """
 
 from __future__ import annotations
@@ -11,19 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import msgspec
-
-from streamflow.engine.depth import deeper, may_be_deeper
 from streamflow.wire import cloudevents
 from streamflow.wire.cloudevents import NO_ATTRIBUTES, Attributes
 from streamflow.wire.codec import DecodeError
-
-# arrays and objects within each other; expressions and encoders recurse, and the interpreter allows about 1000
-MAX_DEPTH = 64
+from streamflow.wire.json_text import read_json
 
 Headers = tuple[tuple[str, bytes], ...]
 NO_HEADERS: dict[str, bytes] = {}
-_json = msgspec.json.Decoder()
 
 
 class Record(NamedTuple):
@@ -73,37 +66,22 @@ class Decoded:
                 "bad_cloudevent",
                 "expected a structured CloudEvent but the record has no value; send the envelope as the value",
             )
-        self.attributes, data = cloudevents.structured(decode_json(self.record.value), self.attributes.trace)
+        self.attributes, data = cloudevents.structured(read_json(self.record.value), self.attributes.trace)
         self._data = _decoder(self.attributes.content_type)(data) if isinstance(data, bytes) else data
         self._read = True
 
 
-def decode_json(value: bytes) -> Any:
-    """The data in `value`. Raises DecodeError (`not_json`, `too_deep`)."""
-    try:
-        data = _json.decode(value)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise DecodeError(
-            "not_json", "expected JSON in UTF-8 but found other bytes; send JSON, or name its format in content-type"
-        ) from error
-    if may_be_deeper(value, MAX_DEPTH) and deeper(data, MAX_DEPTH):
-        raise DecodeError(
-            "too_deep", f"expected arrays and objects at most {MAX_DEPTH} deep but found more; send flatter data"
-        )
-    return data
-
-
 DECODERS: dict[str, Callable[[bytes], Any]] = {
-    "": decode_json,
-    "application/json": decode_json,
-    "text/json": decode_json,
+    "": read_json,
+    "application/json": read_json,
+    "text/json": read_json,
 }
 
 
 def _decoder(content_type: str) -> Callable[[bytes], Any]:
     decoder = DECODERS.get(content_type)
     if decoder is None and content_type.endswith("+json"):
-        decoder = decode_json
+        decoder = read_json
     if decoder is None:
         raise DecodeError(
             "unsupported_content_type",

@@ -8,7 +8,6 @@ record that is none of the events costs one JSON pass and a look-up for each dis
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import jsonschema_rs
@@ -18,15 +17,11 @@ from streamflow.definition.plan import Compiled, ExpressionError
 from streamflow.engine.commands import Event
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Decoded, Record
+from streamflow.wire.event_time import epoch_ms
 
 CompileExpression = Callable[[str], Compiled]
 Get = Callable[[Decoded], Any]  # None: not there
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
-# an epoch number below it is in seconds: as milliseconds it would lie before March 1973
-_SECONDS_BELOW = 100_000_000_000
-_YEAR_9999_MS = 253_370_764_800_000
 _NOT_HERE = "missing_field"  # a `match` expression reads what other events of the topic do not have
 
 
@@ -138,7 +133,7 @@ _SCALARS = frozenset({str, int, bool})
 class _Rule:
     """One event of the catalog, compiled."""
 
-    __slots__ = ("_checks", "_id", "_key", "_source", "_spec", "_time", "_validator", "name")
+    __slots__ = ("_checks", "_id", "_key", "_source", "_spec", "_time", "_unit", "_validator", "name")
 
     def __init__(self, index: int, spec: EventSpec, compile_expression: CompileExpression) -> None:
         self.name = spec.name
@@ -146,6 +141,7 @@ class _Rule:
         self._checks = _checks(spec, compile_expression)
         self._id = _location(spec.id) if spec.id else None
         self._time = _location(spec.time) if spec.time else None
+        self._unit = spec.time.unit if spec.time else None
         self._source = spec.source or ""
         self._key = _location(spec.key) if spec.key else _record_key
         self._validator = jsonschema_rs.validator_for(spec.schema_, retriever=_no_retrieval) if spec.schema_ else None
@@ -178,7 +174,7 @@ class _Rule:
             id_, source = f"{topic_id}/{record.partition}/{record.offset}", ""
         time_ms = record.timestamp_ms
         if self._time is not None or attributes.time is not None:
-            time_ms = epoch_ms(attributes.time if self._time is None else self._time(decoded))
+            time_ms = epoch_ms(attributes.time) if self._time is None else epoch_ms(self._time(decoded), self._unit)
         event = Event(
             name=self.name,
             id=id_,
@@ -303,26 +299,6 @@ def _scalar_text(value: Any) -> str:
     if value.__class__ is str:
         return str(value)
     return str(value) if value.__class__ is int else ""
-
-
-def epoch_ms(value: Any) -> int:
-    """The milliseconds since 1970 of an RFC 3339 time, or of an epoch number in seconds or milliseconds (also as text).
-
-    Raises DecodeError (`bad_time`)."""
-    try:
-        if isinstance(value, str):
-            if "T" in value or " " in value or "t" in value:
-                return (datetime.fromisoformat(value) - _EPOCH) // _MS
-            value = float(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _YEAR_9999_MS:
-            raise ValueError("no time")
-        return int(value * 1000) if abs(value) < _SECONDS_BELOW else int(value)
-    except (ValueError, TypeError, OverflowError) as error:
-        text = (
-            "expected a time as RFC 3339 with its offset, or seconds or milliseconds since 1970, but found "
-            "something else; correct the record"
-        )
-        raise DecodeError("bad_time", text) from error
 
 
 def _no_retrieval(uri: str) -> Any:

@@ -47,7 +47,7 @@ def decode_task(data: bytes) -> Task | CancelTask:
     """The task in a record's value. Raises DecodeError (`bad_task`); its text names the place, never the content."""
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of msgspec, and of a text that is no UTF-8
         place = str(error).rsplit(" - at ", 1)[1] if " - at " in str(error) else "the top"
         message = (
             f"expected the JSON of a task but {type(error).__name__} was raised at {place}; only the engine "

@@ -60,7 +60,7 @@ def encode_transition(transition: Transition, trace: str | None) -> tuple[bytes,
 def decode_transition(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Transition:
     """The transition in a record of `runs`. Raises DecodeError (`bad_transition`)."""
     named = dict(headers)
-    fact = FACTS.get(named.get("ce_type", b"").decode("utf-8", "replace").removeprefix("streamflow."))
+    fact = FACTS.get((named.get("ce_type") or b"").decode("utf-8", "replace").removeprefix("streamflow."))
     if fact is None:
         raise DecodeError(
             "bad_transition",
@@ -69,7 +69,7 @@ def decode_transition(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Tra
     try:
         raw = _raw.decode(value)
         data: Any = msgspec.convert(raw.data, fact)
-    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of msgspec, and of a text that is no UTF-8
         raise DecodeError(
             "bad_transition", "expected a transition but the value is none; only the engine writes this topic"
         ) from error

@@ -36,6 +36,10 @@ def decode_unclaimed(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Uncl
     try:
         if dict(headers).get("ce_type") == TYPE.encode():
             return _decoder.decode(value)
-    except msgspec.DecodeError:
-        pass
-    raise DecodeError("bad_record", "The record says nothing of an event. Only the engine writes this topic.")
+    except (ValueError, RecursionError) as error:
+        reason = type(error).__name__
+    else:
+        reason = "another ce_type"
+    raise DecodeError(
+        "bad_record", f"The record says nothing of an event ({reason}). Only the engine writes this topic."
+    )

@@ -16,6 +16,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from streamflow.core.cut import batches_of, whole_cut
+from streamflow.core.restored import Restored
 from streamflow.engine.overlay import encode_record
 from streamflow.engine.state import OWN, PartitionState
 from streamflow.errors import EngineFault, OperationError
@@ -26,6 +27,7 @@ from streamflow.kafka.topics import COMMANDS, STATE, topic_name
 from streamflow.runtime.changelog import Changelog
 from streamflow.runtime.store import RocksStore
 from streamflow.settings import Settings
+from tests.hostile_records import DEEP
 from tests.integration.workers import store_of
 from tests.proof.reader import Stranger
 
@@ -39,6 +41,13 @@ async def checkpoint(changelog: Changelog, store: RocksStore, cut: Mapping[str, 
     batches = list(batches_of(cut, whole_cut(store) + 1, BATCH_BYTES))
     position = await changelog.commit(batches, applied)
     store.write({**{key: value for batch in batches for key, value in batch}, **position})
+
+
+class AnyRecords(Restored):
+    """Restores whatever a test has written."""
+
+    def take(self, key: bytes, value: bytes | None, offset: int) -> str | None:
+        return key.decode()
 
 
 class Cutter:
@@ -56,6 +65,7 @@ class Cutter:
         wanted: dict[str, Any] = {
             "topic": names[STATE],
             "topic_id": self.ids[names[STATE]],
+            "restored": AnyRecords,
             "commands": names[COMMANDS],
             "commands_id": self.ids[names[COMMANDS]],
             "partition": 1,
@@ -161,6 +171,24 @@ def test_a_restore_refuses_a_cut_of_which_a_batch_is_missing(cutter: Cutter, los
     with cutter.store("heir") as heir, pytest.raises(EngineFault) as caught:
         cutter.restore(heir)
     assert caught.value.code == "changelog_torn"
+
+
+@pytest.mark.parametrize("key", ["run/r", "own", "strange", "from the future/1"])
+def test_a_restore_refuses_a_record_that_cannot_be_read_until_it_is_taken_back(cutter: Cutter, key: str) -> None:
+    producer = Producer({"bootstrap.servers": cutter.settings.kafka.bootstrap_servers or ""})
+    topic = topic_name(cutter.settings, STATE)
+    with cutter.store() as store:
+        cutter.write(store, {"out/r/a": b"1"})
+    producer.produce(topic, DEEP, key, partition=1)
+    assert producer.flush(10) == 0
+    with cutter.store("heir") as heir:
+        with pytest.raises(EngineFault) as caught:
+            cutter.restore(heir, restored=Restored)
+        assert caught.value.code == "state_unreadable"
+        producer.produce(topic, None, key, partition=1)
+        assert producer.flush(10) == 0
+        cutter.restore(heir, restored=Restored)
+    assert cutter.contents("heir") == {b"out/r/a": b"1"}
 
 
 def append_older_mark(cutter: Cutter, key: str) -> None:

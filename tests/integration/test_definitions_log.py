@@ -233,10 +233,10 @@ def test_a_persons_leave_to_skip_commands_reaches_the_workers(topics: Settings) 
     async def check() -> None:
         async with following(topics) as log:
             written = await asyncio.to_thread(
-                skip_commands, topics, partition=1, offset=42, why="retention was too short"
+                skip_commands, topics, partition=1, offset=42, reason="retention was too short"
             )
             await log.wait_position(written + 1, 10)
-            assert log.engine["skip/1"]["offset"] == 42
+            assert {at: skip.reason for at, skip in log.skips(1).items()} == {42: "retention was too short"}
 
     asyncio.run(check())
 

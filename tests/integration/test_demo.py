@@ -1,14 +1,11 @@
-"""The demo as a newcomer runs it, without a terminal: it kills its engine, loses nothing, says so, and leaves nothing
-running."""
+"""A demo that is interrupted or killed leaves nothing running. `test_wheel.py` plays the whole of it."""
 
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -53,35 +50,6 @@ def left_running(folder: Path) -> list[str]:
         if str(folder).encode() in words and int(process.name) != os.getpid():
             found.append(f"{process.name} {line[:300].decode()}")
     return found
-
-
-def holds(text: str, claims: Sequence[str]) -> None:
-    assert "  NO " not in text
-    for claim in claims:
-        assert re.search(f"yes +{claim}", text), text
-
-
-def test_the_demo_kills_its_engine_and_nothing_is_lost(tmp_path: Path) -> None:
-    process = demo(tmp_path, "--orders", "60")
-    text, _ = process.communicate(timeout=150)
-
-    assert process.returncode == 0, text
-    assert re.search(r"kill -9 \d+ +the engine is dead; [1-9]\d* orders are on their way", text), text
-    assert re.search(r"back after \d+\.\d s", text), text
-    assert "flowchart TD" in text
-    assert re.search(r"remind +emitted payment.reminded: ", text), text
-    holds(
-        text,
-        [
-            "120 orders started 120 runs, one each",
-            "120 started = 120 completed \\+ 0 open",
-            "every run ended as it had to",
-            "\\d+ transitions, numbered",
-        ],
-    )
-    assert "Nothing was lost." in text
-    assert left_running(tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])

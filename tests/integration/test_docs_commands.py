@@ -134,7 +134,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             [shim, "dev"], cwd=folder, env=environment(folder), stdout=written, stderr=subprocess.STDOUT
         )
         try:
-            eventually(lambda: process.poll() is not None or _at_work(log.read_text()), timeout=90)
+            eventually(lambda: process.poll() is not None or at_work(log.read_text()), timeout=90)
             assert process.poll() is None, log.read_text()
             yield folder
         finally:
@@ -142,7 +142,8 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             assert process.wait(60) == 0, log.read_text()[-4000:]
 
 
-def _at_work(log: str) -> bool:
+def at_work(log: str) -> bool:
+    """Whether the workers of a `streamflow dev` have everything open, by its log."""
     return log.count("partition_open") >= 12 and "versions_taken" in log
 
 

@@ -1,9 +1,8 @@
-"""The drill as a user runs it: green where every promise is kept, red where an engine breaks one, refused where it may
-not be; nothing stays behind."""
+"""The drill as a user runs it: red where an engine breaks a promise, refused where it may not be; nothing stays behind.
+`test_wheel.py` has one that is green."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -88,22 +87,6 @@ def found(bootstrap: str, prefix: str) -> list[str]:
 
 def words(verdict: dict[str, Any]) -> dict[str, str]:
     return {promise["promise"]: promise["verdict"] for promise in verdict["promises"]}
-
-
-def test_a_short_drill_on_a_broker_of_its_own_keeps_every_promise_and_leaves_nothing(tmp_path: Path) -> None:
-    out, err = ended(drill(tmp_path, "--break", "kill,state", "--seconds", "10", "--seed", "11", "--json"), 0)
-
-    told = json.loads(out)
-    assert told["ok"]
-    assert set(words(told).values()) == {"kept"}
-    assert {fault["fault"] for fault in told["faults"]} == {"kill", "state"}
-    assert all(fault["standstill_s"] > 0 for fault in told["faults"])
-    assert told["facts"]["events"] > 200
-    assert told["facts"]["runs failed"] > 0  # a person has said no
-    assert "seed 11" in err
-    assert "kill -9 of an engine, and its state folder is gone" in err
-    assert left_running(tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_engine_that_forges_copies_makes_the_verdict_red_and_everything_is_removed(

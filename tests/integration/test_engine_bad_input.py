@@ -4,6 +4,7 @@ blocks no other key."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,12 +14,14 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from streamflow.engine import commands as c
+from streamflow.errors import Rejected
 from streamflow.ids import partition_of, run_id
 from streamflow.kafka import admin
-from streamflow.kafka.publication import skip_commands
+from streamflow.kafka.publication import read_log, skip_commands
+from streamflow.ops.skips import skip_command
 from streamflow.wire.codec import encode_command
 from tests.conftest import eventually
-from tests.integration.workers import PAYMENT, Bench, Worker, bench, make_bench
+from tests.integration.workers import Bench, Worker, bench, make_bench
 
 __all__ = ["bench"]
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(90)]
@@ -158,18 +161,23 @@ def test_a_start_of_a_definition_that_nobody_published_is_dead_lettered(running:
     finishes(running, bench.key_of(0, 5))
 
 
-def test_a_start_that_names_a_later_offset_of_the_definitions_waits_for_it(running: Running) -> None:
+@pytest.mark.parametrize("ahead", [1, 1000, 1 << 60])
+def test_a_start_that_names_an_offset_beyond_the_definitions_is_refused_at_once(running: Running, ahead: int) -> None:
     bench = running.bench
-    key, other = bench.key_of(0, 6), bench.key_of(1, 6)
-    late = bench.publish(PAYMENT.replace('"1"', '"2"'))  # of a content that is in no partition yet
-    end = bench.stranger.ends(bench.topic("definitions"))[0][1] + 1  # the transaction's mark may still follow
-    run = bench.start(c.DefinitionRef(sha256=late.sha256, log_offset=end), key)
-    finishes(running, other)
+    key = bench.key_of(0, 6)
+    end = bench.stranger.ends(bench.topic("definitions"))[0][1]
+    run = bench.start(c.DefinitionRef(sha256="1" * 64, log_offset=end + ahead), key)
+    letters = bench.wait(
+        lambda: [
+            letter
+            for letter in bench.letters("unknown_definition")
+            if f"offset {end + ahead} " in letter.headers["streamflow.dlq.message"]
+        ],
+        "the dead letter",
+    )
+    assert letters[0].key == key.encode()
     assert bench.history(run) == []
-    bench.publish(PAYMENT.replace('"1"', '"3"'))
-    bench.wait_history(run, "WaitStarted")
-    bench.deliver(key)
-    bench.wait_history(run, "RunCompleted")
+    finishes(running, bench.key_of(0, 60 + len(str(ahead))))
 
 
 def test_a_step_whose_expression_fails_is_parked_until_a_person_retries_skips_or_fails_it(running: Running) -> None:
@@ -269,16 +277,43 @@ def test_commands_deleted_unread_stop_their_partition_until_a_person_skips_them(
     line = bench.wait_line(worker, "partition_stopped")
     assert line["partition"] == 0
     assert "input_gap" in line["error"]
-    assert "commands skip 0 2" in line["error"]
+    assert "commands skip 0 1 " in line["error"]
     assert "offset=0" in line["error"]
     assert line["consequence"]
     bench.wait_history(runs[1, 2], "WaitStarted")
     bench.wait_saved([1])
-    skip_commands(bench.settings, partition=0, offset=2, why="they were a test")
-    worker.stop()
-    bench.restart(worker)
+    skip_commands(bench.settings, partition=0, offset=1, reason="they were a test")
     bench.wait_history(runs[0, 2], "WaitStarted")
-    assert bench.wait_line(worker, "commands_skipped", partition=0)["why"] == "they were a test"
+    assert bench.wait_line(worker, "commands_skipped", partition=0)["reason"] == "they were a test"
+    bench.wait_saved()
+    worker.stop()
+    bench.check_exact()
+
+
+def test_a_command_that_stops_its_partition_is_passed_over_when_a_person_says_so(bench: Bench) -> None:
+    start = bench.publish()
+    worker = bench.worker()
+    before = bench.start(start, bench.key_of(0, 1))
+    bench.wait_history(before, "WaitStarted")
+    strange = bench.start(c.DefinitionRef(start.sha256, start.log_offset, "from the future"), bench.key_of(0, 2))
+    after = bench.start(start, bench.key_of(0, 3))
+    line = bench.wait_line(worker, "partition_stopped", partition=0)
+    assert "unknown_revision" in line["error"]
+    named = re.search(r"streamflow commands skip (\d+) (\d+) --reason", line["error"])
+    assert named is not None
+    partition, offset = map(int, named.groups())
+
+    for wrong, code in ((offset - 1, "command_decided"), (offset + 100, "command_unknown")):
+        with pytest.raises(Rejected) as caught:
+            skip_command(bench.settings, partition=partition, offset=wrong, reason="no")
+        assert caught.value.code == code
+    skip_command(bench.settings, partition=partition, offset=offset, reason="a stranger sent it")
+
+    bench.wait_history(after, "WaitStarted")
+    assert bench.history(strange) == []
+    letter = bench.wait_letter("skipped")
+    assert "a stranger sent it" in letter.headers["streamflow.dlq.message"]
+    assert read_log(bench.settings).skips[partition][offset].reason == "a stranger sent it"
     bench.wait_saved()
     worker.stop()
     bench.check_exact()

@@ -224,9 +224,9 @@ class SeqDropped(Partition):
 class OwnTime(PartitionCore):
     now_ms = 0
 
-    def take(self, record: Record, now_ms: int) -> DefinitionRef | None:
+    def take(self, record: Record, now_ms: int, *, unpublished: bool = False) -> DefinitionRef | None:
         self.now_ms = now_ms
-        return super().take(record, now_ms)
+        return super().take(record, now_ms, unpublished=unpublished)
 
     def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
         return super()._decide(own, command, record._replace(timestamp_ms=self.now_ms))
@@ -264,12 +264,12 @@ class NewestDefinition(Partition):
 
 
 class NotAwaited(PartitionCore):
-    def _missing(self, start: DefinitionRef) -> DefinitionRef | None:
+    def _missing(self, start: DefinitionRef, offset: int) -> DefinitionRef | None:
         return None
 
     def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
         start = start_of(command)
-        if start is not None and super()._missing(start) is not None:
+        if start is not None and super()._missing(start, record.offset) is not None:
             definitions, self._definitions = self._definitions, _Nothing()
             try:
                 return super()._decide(own, command, record)

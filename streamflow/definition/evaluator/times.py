@@ -14,7 +14,8 @@ from streamflow.definition.plan import ExpressionError
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  an hour on the clock of the zone that is asked for
 _SECOND = dt.timedelta(seconds=1)
 _RFC3339 = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
+    r"(?:[Zz]|([+-])([0-9]{2}):?([0-9]{2}))"
 )
 _LENGTH = re.compile(r"([+-]?)((?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|ms|s|m|h))+|0)")
 _LENGTH_PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|ms|s|m|h)")
@@ -24,19 +25,27 @@ _TEXT = 100  # characters; no time is longer
 
 
 def parse_timestamp(text: str) -> Timestamp | None:
-    """The point in time that RFC 3339 `text` names, or None. Digits after the ninth are left out."""
+    """The point in time that RFC 3339 `text` names, or None. Digits after the ninth are left out. A space may stand for
+    the T, as RFC 3339 allows, and the colon of the offset may be missing, as in ISO 8601.
+
+    A leap second, 23:59:60 in UTC, is the second after it, as in POSIX time."""
     found = _RFC3339.fullmatch(text) if len(text) <= _TEXT else None
     if found is None:
         return None
-    day, time, fraction, sign, hours, minutes = found.groups()
+    day, time, second, fraction, sign, hours, minutes = found.groups()
+    is_leap = second == "60"
     try:
-        clock = dt.datetime.fromisoformat(f"{day}T{time}")
+        clock = dt.datetime.fromisoformat(f"{day}T{time}:{'59' if is_leap else second}")
     except ValueError:
         return None
     if sign and (int(hours) > 23 or int(minutes) > 59):
         return None
     offset = (int(hours) * 3600 + int(minutes) * 60) * (-1 if sign == "-" else 1) if sign else 0
     seconds = (clock - _EPOCH) // _SECOND - offset
+    if is_leap:
+        seconds += 1
+        if seconds % 86_400:
+            return None
     return timestamp(seconds * SECOND + (int(fraction[:9].ljust(9, "0")) if fraction else 0))
 
 

@@ -110,7 +110,7 @@ class CommandsRetention(Fault):
             return
         site.lossy = True
         for number, until in lost.items():
-            skip_commands(site.settings, partition=number, offset=until, why="an experiment")
+            skip_commands(site.settings, partition=number, offset=until - 1, reason="an experiment")
         site.stop(engine)
         engine.restart()
 

@@ -187,12 +187,12 @@ def test_a_state_with_an_unknown_revision_is_not_served() -> None:
 def test_deleted_commands_are_passed_over_only_if_a_person_said_so() -> None:
     core = a_core()
     assert core.begin(0) is None
-    for skip in (None, (3, "too few")):
+    for skips in ({}, {3: "too few"}, {5: "one that is there"}):
         with pytest.raises(EngineFault, match="input_gap"):
-            core.begin(5, skip)
-    skipped = core.begin(5, (6, "an outage"))
-    assert skipped is not None
-    assert (skipped.first, skipped.next, core.applied) == (0, 6, 5)
+            core.begin(5, skips)
+    skipped = core.begin(5, {4: "an outage"})
+    assert skipped == (0, 5, "an outage")
+    assert core.applied == 4
     assert core.dirty
 
 

@@ -149,7 +149,16 @@ def test_a_condition_must_be_true_or_false() -> None:
         ("now", NOW_MS),
         ("now + duration('1h')", NOW_MS + 3_600_000),
         ("event.t", NOW_MS),
-        ("'2026-01-01T00:00:00.0019Z'", NOW_MS + 1),
+        ("'2026-01-01T00:00:00.0019Z'", NOW_MS + 2),
+        ("'2026-01-01T00:00:00.001Z'", NOW_MS + 1),
+        ("'2026-01-01T00:00:00.123456789Z'", NOW_MS + 124),
+        ("'2026-01-01T00:00:00.123000000000000000000009Z'", NOW_MS + 123),
+        ("timestamp('2026-01-01T00:00:00.000000001Z')", NOW_MS + 1),
+        ("'2026-01-01t01:00:00+01:00'", NOW_MS),
+        ("'2026-01-01 00:00:00z'", NOW_MS),
+        ("'2026-01-01T01:00:00.5+0100'", NOW_MS + 500),
+        ("'2025-12-31T23:59:60Z'", NOW_MS),
+        ("'2026-01-01T00:59:60.25+01:00'", NOW_MS + 250),
         ("'1969-12-31T23:59:59.999Z'", -1),
     ],
 )
@@ -158,7 +167,18 @@ def test_a_point_in_time_is_epoch_milliseconds(source: str, ms: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["event.s", "event.a", "'2026-01-01'", "'2026-01-01T00:00:00'", "'2026-02-30T00:00:00Z'", "event.?t"]
+    "source",
+    [
+        "event.s",
+        "event.a",
+        "'2026-01-01'",
+        "'2026-01-01T00:00:00'",
+        "'2026-02-30T00:00:00Z'",
+        "'2026-01-01T00:00:60Z'",
+        "'2026-01-01T00:00:61Z'",
+        "'2026-01-01T24:00:00Z'",
+        "event.?t",
+    ],
 )
 def test_what_is_no_point_in_time_is_not_a_time(source: str) -> None:
     with pytest.raises(ExpressionError) as caught:

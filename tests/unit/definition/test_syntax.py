@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from streamflow.definition.syntax import parse_catalog, parse_definition, to_yaml
+from streamflow.definition.syntax import load_text, parse_catalog, parse_definition, to_yaml
 from streamflow.errors import DefinitionError, Problem
+from streamflow.simulation.scenarios import parse_scenarios
 from tests.unit.definition.examples import GOOD
 
 
@@ -79,6 +80,8 @@ def test_an_expression_cut_by_a_comma_gets_the_advice_to_quote_it() -> None:
         ("a: 2026-01-01", "SF103", "found 2026-01-01"),
         ("1: a", "SF103", "found 1"),
         ('a: "\\ud800"', "SF100", "surrogate"),
+        ('"\\udc4b": a', "SF100", "surrogate"),
+        ('{"a": "\\ud83d \\udc4b"}', "SF100", "surrogate"),
         ("a" * 1_000_001, "SF231", "at most"),
     ],
 )
@@ -102,6 +105,17 @@ def test_on_and_yes_are_plain_words() -> None:
     assert definition.title == "yes"
     assert definition.steps[0].print is not None
     assert definition.steps[0].print.text == "on"
+
+
+@pytest.mark.parametrize("written", ['"\\ud83d\\udc4b"', '"\\uD83D\\uDC4B"', '"\\U0001f44b"', "\U0001f44b"])
+def test_both_halves_of_a_character_are_the_character(written: str) -> None:
+    assert load_text(f'{{"a": [{written}], {written}: 1}}') == {"a": ["\U0001f44b"], "\U0001f44b": 1}
+    assert (
+        parse_scenarios(f'{{"scenarios": [{{"name": {written}, "do": [{{"wait": "1s"}}], "expect": {{}}}}]}}')
+        .scenarios[0]
+        .name
+        == "\U0001f44b"
+    )
 
 
 def test_json_is_read_too() -> None:

@@ -20,17 +20,8 @@ from streamflow.wire.decoding import Record
 from streamflow.wire.transitions import encode_transition
 from streamflow.wire.unreadable import Unreadable
 from tests.builders import an_event
+from tests.hostile_records import DEEP, KEYS, VALUES
 
-DEEP = b"[" * 100_000 + b"]" * 100_000
-NESTED = b'{"a":' * 400 + b"1" + b"}" * 400  # decodes, and is too deep for what looks at it afterwards
-STRANGE = {
-    "no JSON": b"\x00\xff",
-    "no JSON object": b"7",
-    "deep": DEEP,
-    "nested": NESTED,
-    "half a surrogate": b'{"sha": "\\ud800", "version": "\\ud800", "topics": ["\\ud800"]}',
-    "a long number": b'{"sha": ' + b"9" * 5000 + b"}",
-}
 CONTENT = canonical(
     parse_definition(
         'name: order\nversion: "1"\non: [{id: placed, event: placed}]\nsteps: [{id: a, print: {text: "\'x\'"}}]\n'
@@ -50,8 +41,10 @@ def a_log() -> Snapshot:
     return log
 
 
-@pytest.mark.parametrize("value", STRANGE.values(), ids=STRANGE)
-@pytest.mark.parametrize("kind", ["definition", "version", "name", "event", "binding", "operation", "serving"])
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+@pytest.mark.parametrize(
+    "kind", ["definition", "version", "name", "event", "binding", "operation", "serving", "engine", "from the future"]
+)
 def test_a_strange_record_of_definitions_stops_no_reader(kind: str, value: bytes) -> None:
     log = a_log()
     log.read(f"{kind}/strange@1".encode(), value, 4)
@@ -65,9 +58,43 @@ def test_a_strange_record_of_definitions_stops_no_reader(kind: str, value: bytes
     assert log.newest("order") == "1"
 
 
-@pytest.mark.parametrize("value", STRANGE.values(), ids=STRANGE)
-def test_a_version_whose_content_cannot_be_read_concerns_only_itself(value: bytes) -> None:
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+def test_a_strange_key_of_definitions_stops_no_reader(key: bytes | None) -> None:
     log = a_log()
+    for value in VALUES.values():
+        for prefix in (b"", b"definition/", b"version/", b"event/", b"binding/", b"engine/", b"engine/skip/"):
+            log.read(None if key is None else prefix + key, value, log.position)
+    assert log.position == 4 + 7 * len(VALUES)
+    assert log.unreadable.count > 0
+    assert [one.name for one in log.served()] == ["order"]
+    assert log.skips.get(0, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"engine/limits", b'{"record_bytes": "large"}'),
+        (b"engine/limits", b'{"record_bytes": null}'),
+        (b"engine/revision", b'{"revision": ["4"]}'),
+        (b"engine/revision", b"{}"),
+        (b"engine/environment", b'{"environment": 7}'),
+        (b"engine/skip/0/1", b'{"why": "an old form"}'),
+        (b"engine/skip/0", b'{"reason": "no offset"}'),
+        (b"engine/skip/x/y", b'{"reason": "no numbers"}'),
+    ],
+)
+def test_what_is_fixed_for_the_engine_is_not_taken_from_a_record_of_another_form(key: bytes, value: bytes) -> None:
+    log = a_log()
+    before = dict(log.engine), log.revision, log.environment
+    log.read(key, value, 4)
+    assert log.unreadable.count == 1
+    assert (dict(log.engine), log.revision, log.environment) == before
+    assert not any(log.skips.values())
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_a_version_whose_content_cannot_be_read_concerns_only_itself(value: bytes | None) -> None:
+    log, value = a_log(), value or b""
     log.read(f"definition/{sha256_of(value)}".encode(), value, 4)
     log.read(b"version/broken@1", json.dumps({"sha": sha256_of(value)}).encode(), 5)
     log.read(b"version/lost@1", json.dumps({"sha": "0" * 64}).encode(), 6)
@@ -80,7 +107,7 @@ def test_a_version_whose_content_cannot_be_read_concerns_only_itself(value: byte
         assert caught.value.code == "version_unreadable"
 
 
-@pytest.mark.parametrize("value", STRANGE.values(), ids=STRANGE)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_a_strange_record_of_runs_stops_no_reader(value: bytes) -> None:
     fact = RunStarted(trigger="placed", event=an_event("placed", "e1", {}), sha="s", revision="4")
     known = Transition(

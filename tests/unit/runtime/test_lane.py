@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
+import msgspec
 import pytest
 from aiokafka.errors import CommitFailedError
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -19,6 +20,7 @@ from streamflow.runtime.lane_session import LaneSession
 from streamflow.settings import Kafka, Settings
 from streamflow.wire.codec import encode_command
 from streamflow.wire.tasks import encode_task
+from tests.hostile_records import HEADERS, KEYS, VALUES
 
 SETTINGS = Settings(kafka=Kafka(bootstrap_servers="localhost:1"))
 
@@ -113,6 +115,59 @@ def test_a_task_is_finished_when_the_broker_has_its_answer_and_not_before() -> N
         await turn()
         assert lane.logs[0].lowest == 6
         assert lane.logs[0].counts == {"completed": 1}
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await lane.close()
+
+    asyncio.run(scenario())
+
+
+def test_records_that_are_no_tasks_are_dead_letters_and_the_lane_goes_on() -> None:
+    strange = [
+        Record(5 + number, value, headers=headers, key=key)  # type: ignore[arg-type]
+        for number, (value, key, headers) in enumerate(
+            [
+                *((value, b"k", ()) for value in VALUES.values()),
+                *((b"no task", key, ()) for key in KEYS.values()),
+                *((b"no task", b"k", headers) for headers in HEADERS.values()),
+            ]
+        )
+    ]
+
+    async def scenario() -> None:
+        lane, sending = a_lane(), Producer()
+        producer: Any = sending
+        lane.take(0, [*strange, a_record(5 + len(strange))])
+        serving = asyncio.ensure_future(lane.answers.serve(producer))
+        while lane.logs[0].lowest < 6 + len(strange):
+            await turn()
+            for sent in sending.sent:
+                if not sent.done():
+                    sent.set_result(Acked(1))
+        assert lane.logs[0].counts == {"unreadable": len(strange), "completed": 1}
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await lane.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("number", [-(1 << 62), 1 << 62])
+def test_numbers_that_no_engine_writes_stop_no_lane(number: int) -> None:
+    async def scenario() -> None:
+        lane, sending = a_lane(), Producer()
+        producer: Any = sending
+        names = ("attempt", "timeout_ms", "queue_ms", "deadline_ms", "item")
+        tasks = [msgspec.json.decode(a_record(5 + at).value) | {name: number} for at, name in enumerate(names)]
+        lane.take(0, [Record(5 + at, msgspec.json.encode(task)) for at, task in enumerate(tasks)])
+        lane.take(0, [a_record(10)])
+        serving = asyncio.ensure_future(lane.answers.serve(producer))
+        while lane.logs[0].lowest < 11:
+            await turn()
+            for sent in sending.sent:
+                if not sent.done():
+                    sent.set_result(Acked(1))
+        assert not serving.done()
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
         await lane.close()

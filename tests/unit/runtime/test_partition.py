@@ -13,7 +13,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from streamflow.core.cut import Batch
 from streamflow.core.outbox import Outbox
 from streamflow.core.place import Place
-from streamflow.engine.commands import CancelRun
+from streamflow.engine.commands import REVISION, CancelRun, DefinitionRef, Event, StartRun
 from streamflow.errors import OperationError
 from streamflow.runtime import input_queue
 from streamflow.runtime.outputs import Outputs
@@ -117,8 +117,14 @@ class World:
 
     # -- as the definitions
 
-    def skip(self, partition: int) -> None:
-        return None
+    def skips(self, partition: int) -> dict[int, str]:
+        return {}
+
+    def readable(self, start: DefinitionRef) -> bool:
+        return False
+
+    async def wait(self, start: DefinitionRef, timeout_s: float) -> bool:
+        return False
 
     def failed(self, number: int, error: BaseException) -> None:
         self.failures.append(error)
@@ -207,6 +213,36 @@ def test_a_checkpoint_sends_waits_for_acknowledgements_commits_and_writes_the_st
             await checkpoint
             assert world.calls == ["send", "commit", "store"]
             assert world.committed == [0]
+
+    run(scenario)
+
+
+def a_start(offset: int, revision: str) -> Any:
+    start = DefinitionRef("0" * 64, 1 << 40, revision)
+    command = StartRun("s", "order", "k", start, Event("placed", "e", 0, {}))
+    return a_fetch(offset)._replace(value=encode_command(command))
+
+
+def test_what_was_decided_before_a_command_that_stops_the_partition_is_saved() -> None:
+    async def scenario() -> None:
+        world = World()
+        async with opened(world) as partition:
+            partition.feed(Fetched(1, [a_fetch(0), a_start(1, "from the future")]))
+            await until(lambda: bool(world.failures))
+            assert "unknown_revision" in str(world.failures[0])
+            assert world.committed == [0]
+
+    run(scenario)
+
+
+def test_a_start_by_definitions_that_do_not_exist_is_refused_and_saved_before_anything_else() -> None:
+    async def scenario() -> None:
+        world = World()
+        async with opened(world) as partition:
+            partition.feed(Fetched(1, [a_fetch(0), a_start(1, REVISION), a_fetch(2)]))
+            await decided(partition, 2)
+            assert world.committed == [1]
+            assert world.failures == []
 
     run(scenario)
 

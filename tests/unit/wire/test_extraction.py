@@ -9,9 +9,8 @@ import pytest
 
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.expression import compile_expression
-from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Record
-from streamflow.wire.extraction import TopicReader, epoch_ms
+from streamflow.wire.extraction import TopicReader
 
 AT = 1_700_000_000_000
 
@@ -179,30 +178,16 @@ def test_a_record_key_that_is_no_text_is_missing(key: bytes | None) -> None:
     assert occurrences[0].key is None
 
 
-@pytest.mark.parametrize(
-    ("value", "ms"),
-    [
-        ("2026-01-01T00:00:00Z", 1_767_225_600_000),
-        ("2026-01-01T00:00:00.123456+00:00", 1_767_225_600_123),
-        ("2011-10-01T00:38:44.546+02:00", 1_317_422_324_546),
-        ("1969-12-31T23:59:59.999Z", -1),
-        (1_767_225_600, 1_767_225_600_000),
-        (1_767_225_600.25, 1_767_225_600_250),
-        (1_767_225_600_123, 1_767_225_600_123),
-        ("1767225600", 1_767_225_600_000),
-    ],
-)
-def test_times_are_rfc_3339_or_epoch_seconds_or_milliseconds(value: Any, ms: int) -> None:
-    assert epoch_ms(value) == ms
+def test_a_number_is_a_time_in_the_unit_that_the_catalog_names() -> None:
+    def time_ms(at: Any, **time: Any) -> int:
+        (found,), _ = reader(spec(time={"path": "at", **time}, **ALL)).read(record({"at": at}), "T")
+        return found.event.time_ms
 
-
-@pytest.mark.parametrize(
-    "value", ["", "yesterday", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", True, None, [], "nan", "inf", 10**400]
-)
-def test_what_is_no_time_is_refused(value: Any) -> None:
-    with pytest.raises(DecodeError) as caught:
-        epoch_ms(value)
-    assert caught.value.code == "bad_time"
+    assert time_ms(1_767_225_600_123_456, unit="us") == 1_767_225_600_123
+    assert time_ms(0, unit="s") == 0
+    assert time_ms(1_767_225_600_123_456) == 1_767_225_600_123
+    assert reason(spec(time={"path": "at"}, **ALL), {"at": 20240101}) == "bad_time"
+    assert reason(spec(time={"path": "at", "unit": "ns"}, **ALL), {"at": "x"}) == "bad_time"
 
 
 def test_a_bad_or_missing_time_or_id_is_refused() -> None:

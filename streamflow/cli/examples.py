@@ -1,0 +1,74 @@
+"""`streamflow examples`: the definitions that come with Streamflow, listed and copied into a folder of one's own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import streamflow
+from streamflow.cli import output, sources
+from streamflow.cli.output import examples
+from streamflow.cli.session import session_of
+from streamflow.errors import OperationError, Rejected
+
+app = typer.Typer(
+    help="The definitions that come with Streamflow: list them, copy one to change it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def example_folder(name: str) -> Path:
+    """The folder of one example: definition, catalog, scenarios, samples. Raises Rejected `example_unknown`."""
+    if name not in _names():
+        raise Rejected("example_unknown", f"There is no example {name!r}. The examples are {', '.join(_names())}.")
+    return _shelf() / name
+
+
+@app.command("list", epilog=examples("examples list"))
+def list_examples(ctx: typer.Context) -> None:
+    """Lists the examples, each with what it shows."""
+    found = [
+        {"name": name, "title": definition.title or "", "description": definition.description or ""}
+        for name in _names()
+        for definition in (sources.read_definition(example_folder(name)),)
+    ]
+    if session_of(ctx).json:
+        output.say_json(found)
+        return
+    rows = [(entry["name"], entry["title"]) for entry in found]
+    output.say(output.table(("EXAMPLE", "WHAT IT SHOWS"), rows, "No examples."))
+
+
+@app.command(epilog=examples("examples copy order-fulfilment", "examples copy order-fulfilment my-definitions"))
+def copy(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="one of `streamflow examples list`")],
+    folder: Annotated[Path, typer.Argument(help="where the example's folder is put")] = Path("definitions"),
+) -> None:
+    """Copies an example into FOLDER/NAME. A folder that exists is left as it is."""
+    place, target = example_folder(name), folder / name
+    if target.exists():
+        raise Rejected("example_exists", f"{target} exists already. Remove it, or name another folder.")
+    try:
+        shutil.copytree(place, target, ignore=shutil.ignore_patterns("__pycache__"))
+    except OSError as error:
+        raise OperationError("example_not_copied", f"{target} cannot be written: {error}.", retryable=False) from error
+    if session_of(ctx).json:
+        output.say_json({"example": name, "folder": str(target)})
+        return
+    output.say(f"{target} written. Next: streamflow definitions check {target}")
+
+
+def _shelf() -> Path:
+    """Where the examples are: inside the installed package, or `definitions` of a checkout."""
+    package = Path(streamflow.__file__).parent
+    installed = package / "examples"
+    return installed if installed.is_dir() else package.parent / "definitions"
+
+
+def _names() -> list[str]:
+    return sorted(path.parent.name for path in _shelf().glob("*/definition.yaml"))
