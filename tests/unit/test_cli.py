@@ -141,5 +141,5 @@ def test_what_is_logged_on_the_way_is_no_part_of_the_answer(
     monkeypatch.setattr("streamflow.kafka.publication.read_log", read)
     assert main(["commands", "skipped", "--json", "--bootstrap", "127.0.0.1:1"]) == 0
     said = capsys.readouterr()
-    assert json.loads(said.out) == {"skipped": []}
+    assert json.loads(said.out)["skipped"] == []
     assert "record_unreadable" in said.err

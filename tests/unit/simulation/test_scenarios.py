@@ -402,7 +402,7 @@ def test_an_event_that_cannot_be_sent_says_why(event: dict[str, Any], sent: dict
     catalog = Catalog.model_validate({"events": [{"name": "delivered", "topics": ["d"], **event}]})
     do = [{"send": {"event": "delivered", **sent}}]
     found = play(Scenario.model_validate({"name": "s", "do": do, "expect": []}), DELIVERED, catalog)
-    assert words in found.differences[0]
+    assert words in found.told[0]
 
 
 ONE = a_definition({"id": "wait", "delay": {"for": "1h"}}, runs="one")
