@@ -18,7 +18,7 @@ setup: $(READY) servers ## Install everything: into .venv exactly what requireme
 
 $(READY): requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "expected Python 3.11 or newer but $(PYTHON) is older; do name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+		{ echo "expected Python 3.11 or newer but $(PYTHON) is older. Name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.9,<1'
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes --strict requirements.lock

@@ -1,7 +1,8 @@
 """The four families of errors, told apart by whose fault they are.
 
 `DefinitionError` is the author's, `Rejected` the caller's, `OperationError` the outside world's and `EngineFault` ours.
-Every error carries a stable `code` and reads *expected ... but ...; do ...*. No other module defines a family of its
+Every error carries a stable `code`, and its message says what failed and, in a sentence of its own, what to do:
+*expected ... but .... Correct it.* No other module defines a family of its
 own.
 """
 
@@ -24,6 +25,11 @@ class StreamflowError(Exception):
     def __str__(self) -> str:
         place = " ".join(f"{name}={value}" for name, value in self.facts.items() if value is not None)
         return f"{self.code}: {self.message}" + (f" [{place}]" if place else "")
+
+
+def with_remedy(problem: str, remedy: str) -> str:
+    """A message of two sentences: `problem`, which has no full stop, and the imperative `remedy`."""
+    return f"{problem}. {remedy[:1].upper()}{remedy[1:]}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ class MemoryLog:
 
     async def remove(self, name: str) -> None:
         if self.published.operations.pop(name, None) is None:
-            raise Rejected("operation_unknown", f"expected a registered plugin but {name} is none; do look at the list")
+            raise Rejected("operation_unknown", f"expected a registered plugin but {name} is none. Look at the list.")
 
     async def operations(self) -> list[dict[str, Any]]:
         return await asyncio.to_thread(described, self.settings, self.published, [])

@@ -131,7 +131,7 @@ def main() -> None:
     port = parser.parse_args().port
     Plugin.secret = os.environ.get("FRAUD_PLUGIN_SECRET", "")
     if not Plugin.secret:
-        sys.exit("expected a secret in FRAUD_PLUGIN_SECRET but there is none; do set the one that task workers have")
+        sys.exit("expected a secret in FRAUD_PLUGIN_SECRET but there is none. Set the one that task workers have.")
     server = ThreadingHTTPServer(("127.0.0.1", port), Plugin)
     sys.stdout.write(f"listening on http://127.0.0.1:{server.server_port}\n")
     sys.stdout.flush()

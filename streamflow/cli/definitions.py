@@ -232,7 +232,7 @@ def diagram(
     session = session_of(ctx)
     if (reference is None) == (run is None):
         raise Rejected(
-            "definition_or_run", "expected a definition or --run but found both or neither; do give one of them"
+            "definition_or_run", "expected a definition or --run but found both or neither. Give one of them."
         )
     states: dict[str, str] | None = None
     if run is not None:
@@ -251,9 +251,7 @@ def retire(ctx: typer.Context, reference: Annotated[str, typer.Argument(metavar=
     """Takes a version out of use: no new run starts on it, its open runs go on."""
     name, at, version = reference.partition("@")
     if not at:
-        raise Rejected(
-            "version_unnamed", f"expected name@version but found {reference}; do say which version to retire"
-        )
+        raise Rejected("version_unnamed", f"expected name@version but found {reference}. Say which version to retire.")
     session = session_of(ctx)
     done = retire_version(session.settings, name=name, version=version)
     then = f"runs start on {name}@{done.current} now" if done.current else f"no event starts a run of {name} any more"

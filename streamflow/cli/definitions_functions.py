@@ -15,7 +15,7 @@ from streamflow.errors import Rejected
 
 _HEAD = """# Functions of expressions
 
-Generated from `streamflow/definition/functions.py` by `streamflow definitions functions --markdown`; do not edit.
+Generated from `streamflow/definition/functions.py` by `streamflow definitions functions --markdown`. Do not edit.
 
 `list`, `text`, `object`, `timestamp`, `duration`, `decimal` and `optional_value` stand for the value before the point.
 [expressions.md](expressions.md) has an example of each, and the operators.

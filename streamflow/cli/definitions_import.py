@@ -132,8 +132,7 @@ def _plugins(file: Path | None) -> dict[str, Plugin]:
         ):
             raise Rejected(
                 "plugins_invalid",
-                f"expected `plugin: operation` in {file} but {name} is something else; do write the name of an "
-                "operation",
+                f"expected `plugin: operation` in {file} but {name} is something else. Write the name of an operation.",
             )
         found[str(name)] = Plugin(fields["operation"], {str(theirs): str(ours) for theirs, ours in inputs.items()})
     return found
@@ -145,7 +144,7 @@ def _text(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise Rejected(
-            "file_unreadable", f"expected to read {file} but {reason}; do check the path and its encoding"
+            "file_unreadable", f"expected to read {file} but {reason}. Check the path and its encoding."
         ) from error
 
 
@@ -164,7 +163,7 @@ def _write(found: Imported, given: Catalog, out: Path, *, force: bool) -> list[P
     if there and not force:
         raise Rejected(
             "file_exists",
-            f"expected a new folder but {there[0]} is there; do choose another, or overwrite it with --force",
+            f"expected a new folder but {there[0]} is there. Choose another, or overwrite it with --force.",
         )
     out.mkdir(parents=True, exist_ok=True)
     for path, text in files.items():

@@ -98,7 +98,7 @@ def simulated(source: sources.Source, only: str | None = None) -> Simulated:
     if not chosen:
         raise Rejected(
             "no_scenario",
-            f"expected a scenario with {only!r} in its name in {file} but there is none; do look at the names",
+            f"expected a scenario with {only!r} in its name in {file} but there is none. Look at the names.",
         )
     played, faults = [], []
     for number, scenario in chosen.items():

@@ -304,7 +304,7 @@ class _Show:
             if time.monotonic() > deadline:
                 raise OperationError(
                     "demo_stuck",
-                    f"expected {what} within {timeout_s:.0f} s but they are not; do read their last lines above",
+                    f"expected {what} within {timeout_s:.0f} s but they are not. Read their last lines above.",
                 )
             time.sleep(0.05)
 

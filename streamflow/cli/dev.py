@@ -36,7 +36,7 @@ def dev(ctx: typer.Context, engines: Annotated[int, typer.Option(min=1, max=16, 
     if settings.kafka.bootstrap_servers is None and running(settings):
         raise OperationError(
             "dev_runs",
-            f"expected to be the only `streamflow dev` in {settings.broker_dir} but one runs; do stop it first",
+            f"expected to be the only `streamflow dev` in {settings.broker_dir} but one runs. Stop it first.",
             retryable=False,
         )
     stop = threading.Event()

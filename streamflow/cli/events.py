@@ -82,9 +82,9 @@ def send_(
     """Sends events. With EVENT, what the catalog reads (what tells it from others, id, time, key) is added where it is
     missing."""
     if (event is None) == (topic is None):
-        raise Rejected("event_or_topic", "expected an EVENT or --topic but found both or neither; do give one of them")
+        raise Rejected("event_or_topic", "expected an EVENT or --topic but found both or neither. Give one of them.")
     if data is not None and file is not None:
-        raise Rejected("data_or_file", "expected --data or --file but found both; do give one of them")
+        raise Rejected("data_or_file", "expected --data or --file but found both. Give one of them.")
     headers = _headers(header or [])
     session = session_of(ctx)
     if topic is not None:
@@ -133,7 +133,7 @@ def _spec(catalog: Catalog, event: str) -> EventSpec:
         fix = (
             f"did you mean {near}?"
             if near
-            else f"the catalog has {', '.join(sorted(names)[:10]) or 'none yet; publish a definition first'}"
+            else f"the catalog has {', '.join(sorted(names)[:10]) or 'none yet. Publish a definition first'}"
         )
         raise Rejected("event_unknown", f"expected an event of the catalog but {event} is not; {fix}")
     return spec
@@ -239,7 +239,7 @@ def _looked_at(records: Iterator[Outgoing], spec: EventSpec, topic: str) -> Iter
                 output.warn(f"this will not be taken for {spec.name}: what tells it from other events does not hold")
             if found and found[0].key is None:
                 output.warn(
-                    "this has no key: a trigger without a key of its own makes a dead letter of it; give one with --key"
+                    "this has no key: a trigger without a key of its own makes a dead letter of it. Give --key."
                 )
         yield record
 

@@ -97,7 +97,7 @@ async def _fetch(settings: Settings, files: Mapping[StoredObject, Path]) -> dict
             written[place.url] = _write(file, base64.b64decode(given["base64"]))
         return written
     except TimeoutError as error:
-        text = f"expected the store to give the object within {_TIMEOUT_S:.0f} s but it did not; do check it"
+        text = f"expected the store to give the object within {_TIMEOUT_S:.0f} s but it did not. Check it."
         raise OperationError("store_unavailable", text) from error
     finally:
         for one in offered:
@@ -114,7 +114,7 @@ def _write(file: Path, content: bytes) -> Path:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise OperationError(
-            "file_unwritable", f"expected to write {file} but {error.strerror}; do check the folder", retryable=False
+            "file_unwritable", f"expected to write {file} but {error.strerror}. Check the folder.", retryable=False
         ) from error
     return file
 
@@ -128,8 +128,8 @@ def _connection_of(settings: Settings, place: StoredObject) -> str:
         return known[0]
     found = ", ".join(known) or "none"
     text = (
-        f"expected one connection to an object store in the settings but there is {found}; do say in the step's "
-        f"output where {place.key} was stored"
+        f"expected one connection to an object store in the settings but there is {found}. Say in the step's "
+        f"output where {place.key} was stored."
     )
     raise OperationError("connection_unknown", text, retryable=False)
 
@@ -139,8 +139,8 @@ def _attempt(settings: Settings, place: StoredObject) -> Attempt:
         known = settings.tasks.connections
         if name not in known:
             text = (
-                f"expected the connection {name} in the settings but they have {', '.join(known) or 'none'}; do "
-                f"add tasks.connections.{name}"
+                f"expected the connection {name} in the settings but they have {', '.join(known) or 'none'}. "
+                f"Add tasks.connections.{name}."
             )
             raise OperationError("connection_unknown", text, retryable=False)
         return known[name]

@@ -63,7 +63,7 @@ def show(ctx: typer.Context, name: Name) -> None:
     found = next((one for one in _listed(session, name) if one["name"] == name), None)
     if found is None:
         raise Rejected(
-            "operation_unknown", f"expected an operation but {name} is none; do see `streamflow operations list`"
+            "operation_unknown", f"expected an operation but {name} is none. See `streamflow operations list`."
         )
     lines = [f"{name} ({found['source']}, lane {found['lane']}, health: {_health_text(found['health'])})"]
     contract = found.get("contract", {})
@@ -110,7 +110,7 @@ def register(
     installed = next((one for one in registry.registered() if one.spec.name == name), None)
     if installed is not None:
         raise Rejected(
-            "operation_taken", f"expected the name {name} to be free but it is {installed.source}; do choose another"
+            "operation_taken", f"expected the name {name} to be free but it is {installed.source}. Choose another."
         )
     health = healths(registry, {name: registration.model_dump(mode="json", by_alias=True, exclude_none=True)})[name]
     if not health.ok:
@@ -157,9 +157,7 @@ def _read(file: Path, endpoint: str | None) -> RegistrationFile:
     try:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise Rejected(
-            "file_unreadable", f"expected a registration in {file} but {error}; do check the path"
-        ) from error
+        raise Rejected("file_unreadable", f"expected a registration in {file} but {error}. Check the path.") from error
     given = parse_as(RegistrationFile, text)
     if endpoint is None:
         return given

@@ -11,7 +11,7 @@ from streamflow.operations.registry import known_operations
 
 _HEAD = """# Operations that come with Streamflow
 
-Generated from their contracts by `streamflow operations docs`; do not edit.
+Generated from their contracts by `streamflow operations docs`. Do not edit.
 
 A `call` step has one of these done by a task worker ([the language](definitions.md)); `streamflow operations list` also shows those of installed packages
 and [plugins](plugins.md). An attempt may be made more than once, after a crash or by the step's `retry`, always under the same *idempotency key* (the run,

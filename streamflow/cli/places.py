@@ -88,7 +88,7 @@ def text_of(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise Rejected(
-            "file_unreadable", f"expected to read {file} but {reason}; do check the path and its encoding"
+            "file_unreadable", f"expected to read {file} but {reason}. Check the path and its encoding."
         ) from error
 
 

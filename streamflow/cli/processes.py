@@ -131,7 +131,7 @@ class Workers:
             )
         except OSError as error:
             raise OperationError(
-                "worker_start_failed", f"expected to start a worker but {error.strerror}; do check memory and limits"
+                "worker_start_failed", f"expected to start a worker but {error.strerror}. Check memory and limits."
             ) from error
         assert process.stdout is not None
         listener = threading.Thread(

@@ -47,7 +47,7 @@ def list_(
     """Lists runs, the ones that moved last first, and counts all that fit."""
     if status is not None and status not in STATUSES:
         raise Rejected(
-            "status_unknown", f"expected one of {', '.join(STATUSES)} but found {status}; do choose one of them"
+            "status_unknown", f"expected one of {', '.join(STATUSES)} but found {status}. Choose one of them."
         )
     session = session_of(ctx)
     with output.reading("reading runs") as progress:
@@ -122,7 +122,7 @@ def show(
     """Shows everything that happened in a run, in order: calls with their attempts and errors, items of lists, child
     runs, approvals."""
     if (run is None) == (key is None):
-        raise Rejected("run_or_key", "expected a run id or --key but found both or neither; do give one of them")
+        raise Rejected("run_or_key", "expected a run id or --key but found both or neither. Give one of them.")
     session = session_of(ctx)
     with output.reading("reading runs") as progress:
         if run is None:

@@ -113,19 +113,19 @@ def _asked(what: str, key: str | None, data: str | None, id_: str | None) -> Sta
     if not isinstance(values, dict):
         raise Rejected(
             "start_invalid",
-            f"expected definition, key and input in {what} but it is no mapping; do see `streamflow runs start --help`",
+            f"expected definition, key and input in {what} but it is no mapping. See `streamflow runs start --help`.",
         )
     values |= {name: value for name, value in given.items() if value is not None}
     if values.get("key") is None:
         raise Rejected(
-            "key_missing", "expected the business key of the run but there is none; do give --key, or `key` in the file"
+            "key_missing", "expected the business key of the run but there is none. Give --key, or `key` in the file."
         )
     try:
         return StartFile.model_validate(values)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
         raise Rejected(
-            "start_invalid", f"expected definition, key, input and id in {what} but {wrong}; do correct it"
+            "start_invalid", f"expected definition, key, input and id in {what} but {wrong}. Correct it."
         ) from error
 
 
@@ -134,7 +134,7 @@ def _read(file: Path) -> Any:
         return load_text(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise Rejected("file_unreadable", f"expected to read {file} but {said}; do check the path") from error
+        raise Rejected("file_unreadable", f"expected to read {file} but {said}. Check the path.") from error
     except DefinitionError as error:
         wrong = error.problems[0]
         raise Rejected(
@@ -148,7 +148,7 @@ def payload(data: str) -> Any:
         return read_json(Path(data[1:]).read_bytes() if data.startswith("@") else os.fsencode(data))
     except OSError as error:
         raise Rejected(
-            "file_unreadable", f"expected to read {error.filename} but {error.strerror}; do check the path"
+            "file_unreadable", f"expected to read {error.filename} but {error.strerror}. Check the path."
         ) from error
     except DecodeError as error:
         raise Rejected("data_not_json", f"--data cannot be read ({error.code}). {error.message}") from error

@@ -94,9 +94,7 @@ class Session:
         structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
         named = str(self.config) if self.config is not None else os.environ.get("STREAMFLOW_CONFIG")
         if named and not Path(named).is_file():
-            raise Rejected(
-                "config_missing", f"expected a settings file but there is no {named}; do name one that exists"
-            )
+            raise Rejected("config_missing", f"expected a settings file but there is no {named}. Name one that exists.")
         if named:
             os.environ["STREAMFLOW_CONFIG"] = named  # for the workers that this process starts, too
         own: dict[str, Any] = {}
@@ -113,7 +111,7 @@ class Session:
                 f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False)
             )
             raise Rejected(
-                "settings_invalid", f"expected settings that fit but found {wrong}; do see `streamflow settings docs`"
+                "settings_invalid", f"expected settings that fit but found {wrong}. See `streamflow settings docs`."
             ) from error
 
     def show(self, data: Any, text: str) -> None:

@@ -17,7 +17,7 @@ from streamflow.settings import Settings
 
 _HEAD = """# Settings
 
-Generated from `streamflow/settings.py` by `streamflow settings docs`; do not edit.
+Generated from `streamflow/settings.py` by `streamflow settings docs`. Do not edit.
 
 Environment variables come first, then the YAML file that `STREAMFLOW_CONFIG` (or `--config`) names, then the defaults.
 Unknown names in the file are refused. Secrets are references, `env:NAME` or `file:/path`, and are read when they are used.

@@ -56,7 +56,7 @@ def find(path: Path, catalog: Path | None = None) -> list[Source]:
         return [_source(path, catalog)]
     if not path.is_dir():
         raise Rejected(
-            "no_such_file", f"expected a definition at {path} but there is no such file or folder; do check the path"
+            "no_such_file", f"expected a definition at {path} but there is no such file or folder. Check the path."
         )
     if (path / DEFINITION).is_file():
         return [_source(path / DEFINITION, catalog)]
@@ -64,7 +64,7 @@ def find(path: Path, catalog: Path | None = None) -> list[Source]:
     if not found:
         raise Rejected(
             "no_definition",
-            f"expected {DEFINITION} in {path} or in the folders below but there is none; do name the file itself",
+            f"expected {DEFINITION} in {path} or in the folders below but there is none. Name the file itself.",
         )
     return [_source(each, catalog) for each in found]
 
@@ -141,7 +141,7 @@ def read_bindings(path: Path) -> EnvironmentBindings:
 
 def _no_catalog(source: Source) -> NoReturn:
     text = (
-        f"expected the catalog of {source.definition} but there is no {CATALOG} beside it; do write one, or name "
-        "one with --catalog"
+        f"expected the catalog of {source.definition} but there is no {CATALOG} beside it. Write one, or name "
+        "one with --catalog."
     )
     raise Rejected("catalog_missing", text)

@@ -12,8 +12,8 @@ def parse_ms(text: str) -> int:
     """Milliseconds in `text`. Raises ValueError, naming what was expected, when it is no duration."""
     if not re.fullmatch(PATTERN, text):
         raise ValueError(
-            f"expected a duration such as 30s, 24h or 1h30m but found {text!r}; write a number and one of "
-            f"{', '.join(_UNITS_MS)}"
+            f"expected a duration such as 30s, 24h or 1h30m but found {text!r}. Write a number and one of "
+            f"{', '.join(_UNITS_MS)}."
         )
     return sum(int(number) * _UNITS_MS[unit] for number, unit in re.findall(r"([0-9]+)(ms|s|m|h|d|w)", text))
 

@@ -29,12 +29,13 @@ class SchemaFault(ValueError):
     """A schema that cannot be used; the text says why, and what to do."""
 
 
-def compiled(schema: Mapping[str, Any]) -> Any:
-    """The validator of `schema`, with `is_valid` and `iter_errors`. Raises SchemaFault."""
+def compiled(schema: Mapping[str, Any], *, masked: bool = False) -> Any:
+    """The validator of `schema`, with `is_valid` and `iter_errors`; if it is `masked`, its messages hold no value of
+    the data. Raises SchemaFault."""
     dialect = schema.get("$schema", "")
     if isinstance(dialect, str) and dialect and not _DIALECT.fullmatch(dialect):
         raise SchemaFault(
-            f"its `$schema` names a dialect that is not known, {_short(dialect)}; name one of the drafts 4 to 2020-12, "
+            f"its `$schema` names a dialect that is not known, {_short(dialect)}. Name one of the drafts 4 to 2020-12, "
             "or leave `$schema` out"
         )
     elsewhere: list[str] = []
@@ -44,7 +45,12 @@ def compiled(schema: Mapping[str, Any]) -> Any:
         raise LookupError("schemas of other places are not fetched")
 
     try:
-        return jsonschema_rs.validator_for(rewritten(schema, _with_null), validate_formats=True, retriever=no_retrieval)
+        return jsonschema_rs.validator_for(
+            rewritten(schema, _with_null),
+            validate_formats=True,
+            retriever=no_retrieval,
+            mask="the value" if masked else None,
+        )
     except jsonschema_rs.ValidationError as error:
         if elsewhere:
             raise SchemaFault(_elsewhere(elsewhere[0])) from None
@@ -93,7 +99,7 @@ def validator(schema: Mapping[str, Any]) -> Validator | None:
 
 def _elsewhere(uri: str) -> str:
     return (
-        f"it refers to {_short(uri)}, and schemas of other places are not fetched; copy that schema into `$defs`, "
+        f"it refers to {_short(uri)}, and schemas of other places are not fetched. Copy that schema into `$defs`, "
         "with the `$id` that the reference names"
     )
 

@@ -157,7 +157,7 @@ class Drill:
                 found = f"{worker.name} ended" if fallen else f"they are not after {_READY_S:.0f} s"
                 raise OperationError(
                     "workers_not_ready",
-                    f"expected the workers to be ready but {found}; do read its last lines:\n{worker.tail()}",
+                    f"expected the workers to be ready but {found}. Read its last lines:\n{worker.tail()}",
                 )
             self._pass(0.2, tend=False)
 
@@ -238,7 +238,7 @@ class Drill:
         except (KafkaException, TimeoutError) as error:
             raise OperationError(
                 "not_judged",
-                f"expected to read what became of everything but {error}; do look at the broker, and drill again",
+                f"expected to read what became of everything but {error}. Look at the broker, and drill again.",
             ) from error
 
     # -- waiting

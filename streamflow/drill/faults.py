@@ -117,7 +117,7 @@ def _broker_kill(site: Site, blow: Blow, chosen: random.Random) -> Waits:
     if broker.bootstrap_servers != at:
         raise OperationError(
             "broker_moved",
-            f"expected the broker back at {at} but somebody took its port in between; do run the drill again",
+            f"expected the broker back at {at} but somebody took its port in between. Run the drill again.",
         )
 
 
@@ -188,14 +188,14 @@ def chosen_faults(words: str, *, embedded: bool) -> tuple[str, ...]:
     possible = [name for name, fault in FAULTS.items() if embedded or not fault.of_broker]
     if unknown := [name for name in asked if name not in FAULTS]:
         raise Rejected(
-            "fault_unknown", f"expected faults but {', '.join(unknown)} is none; do choose of {', '.join(possible)}"
+            "fault_unknown", f"expected faults but {', '.join(unknown)} is none. Choose of {', '.join(possible)}."
         )
     if foreign := [name for name in asked if name not in possible]:
         text = (
             f"expected faults of the drill's own processes but {', '.join(foreign)} would break a broker that is "
             "not its own"
         )
-        raise Rejected("fault_not_ours", f"{text}; do leave --bootstrap away: the drill then starts a broker to break")
+        raise Rejected("fault_not_ours", f"{text}. Leave --bootstrap away: the drill then starts a broker to break.")
     return tuple(name for name in possible if not asked or name in asked)
 
 
@@ -213,7 +213,7 @@ def schedule(seed: int, faults: Sequence[str], seconds: float, session_s: float)
         text = (
             f"expected at least {least:.0f} seconds to break {', '.join(faults)} once each but there are {seconds:.0f}"
         )
-        raise Rejected("seconds_too_few", f"{text}; do give more --seconds, or break less", least=round(least, 1))
+        raise Rejected("seconds_too_few", f"{text}. Give more --seconds, or break less.", least=round(least, 1))
     chosen = random.Random(f"schedule/{seed}")
     order = list(faults)
     chosen.shuffle(order)

@@ -63,11 +63,11 @@ class Ground:
         if not self.prefix:
             raise Rejected(
                 "prefix_missing",
-                "expected a prefix of the drill's own but it is empty; do leave --prefix away, or give one",
+                "expected a prefix of the drill's own but it is empty. Leave --prefix away, or give one.",
             )
         if used := self._topics() or self._groups():
             text = f"expected a prefix that nobody uses but there is {used[0]}"
-            raise Rejected("prefix_in_use", f"{text}; do leave --prefix away, or give another", found=used[:10])
+            raise Rejected("prefix_in_use", f"{text}. Leave --prefix away, or give another.", found=used[:10])
         sources = [
             Topic("", f"{self.prefix}{name}", SOURCE_PARTITIONS, self.settings.topics.replication_factor, ())
             for name in (*SOURCES, DONE)
@@ -133,8 +133,8 @@ class Ground:
         except KafkaException as error:
             said = self._error or error.args[0]
             text = (
-                f"expected the broker to answer but {said.name()}: {said.str()}; do check the broker and the kafka "
-                "settings"
+                f"expected the broker to answer but {said.name()}: {said.str()}. Check the broker and the kafka "
+                "settings."
             )
             raise OperationError("broker_unreachable", text) from error
         return sorted(name for name in known if name.startswith(self.prefix))
@@ -163,8 +163,7 @@ class Ground:
                 text = f"expected topics such as {name} to be possible but {cause.name()}: {cause.str()}"
                 raise OperationError(
                     "topics_refused",
-                    f"{text}; do set STREAMFLOW_TOPICS__REPLICATION_FACTOR and its neighbours as your cluster wants "
-                    "them",
+                    f"{text}. Set STREAMFLOW_TOPICS__REPLICATION_FACTOR and its neighbours as your cluster wants them.",
                 ) from error
 
     def _require_rights(self, names: list[str]) -> None:

@@ -63,7 +63,7 @@ class Worker:
                 )
         except OSError as error:
             raise OperationError(
-                "worker_start_failed", f"expected to start a worker but {error.strerror}; do check memory and limits"
+                "worker_start_failed", f"expected to start a worker but {error.strerror}. Check memory and limits."
             ) from error
         self.wanted = True
 

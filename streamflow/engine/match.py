@@ -244,8 +244,8 @@ def _first(plan: Plan, event: Event, key: str | None) -> tuple[ClausePlan | None
 def _missing_key(event: str, plan: Plan | None = None, trigger: ClausePlan | None = None) -> Failure:
     where = f"the key of trigger {trigger.id}" if trigger else "the place that the catalog declares"
     message = (
-        f"expected the key of {event} as text or a whole number in {where} but found none; correct the record, "
-        "the catalog or the definition"
+        f"expected the key of {event} as text or a whole number in {where} but found none. Correct the record, "
+        "the catalog or the definition."
     )
     return Failure(
         "missing_key",

@@ -114,7 +114,7 @@ def _parked_step(
         raise Refused(
             "rejected",
             "not_parked",
-            f"expected step {command.address} to be parked but it is {now}; look at the run again",
+            f"expected step {command.address} to be parked but it is {now}. Look at the run again.",
             describe(run),
         )
     return run, step

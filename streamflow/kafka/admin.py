@@ -107,7 +107,7 @@ class Admin:
             with contextlib.suppress(TimeoutError):
                 return self._describe(wanted, timeout_s)
         raise OperationError(
-            "broker_unreachable", "expected a description of the topics but none came in time; do check the broker"
+            "broker_unreachable", "expected a description of the topics but none came in time. Check the broker."
         )
 
     def _describe(self, wanted: list[str], timeout_s: float) -> dict[str, ActualTopic]:
@@ -194,7 +194,7 @@ class Admin:
         said = self._last_error if cut_off and self._last_error is not None else cause
         return OperationError(
             "broker_unreachable" if cut_off else "broker_refused",
-            f"expected {expected} but {said.name()}: {said.str()}; do check the broker and the kafka settings",
+            f"expected {expected} but {said.name()}: {said.str()}. Check the broker and the kafka settings.",
             retryable=cut_off or bool(cause.retriable()),
         )
 

@@ -246,7 +246,7 @@ class EmbeddedBroker:
     def _not_started(self, what: str) -> OperationError:
         return OperationError(
             "broker_start_failed",
-            f"expected Kafka to start but {what}; do read the end of {self.log_file}:\n{self.log_tail()}",
+            f"expected Kafka to start but {what}. Read the end of {self.log_file}:\n{self.log_tail()}",
         )
 
     def _log_from(self, offset: int) -> str:

@@ -46,8 +46,8 @@ def bootstrap_servers(settings: Settings) -> str:
     if not settings.kafka.bootstrap_servers:
         raise OperationError(
             "broker_unset",
-            "expected the address of a Kafka but none is set; do set STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS or pass "
-            "--bootstrap host:port",
+            "expected the address of a Kafka but none is set. Set STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS or pass "
+            "--bootstrap host:port.",
             retryable=False,
         )
     return settings.kafka.bootstrap_servers

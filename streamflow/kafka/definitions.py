@@ -208,7 +208,7 @@ class DefinitionsLog:
             found = f"it is read to {self.position} after {timeout_s} s"
             raise OperationError(
                 "definitions_behind",
-                f"expected the definitions log to be read to offset {position} but {found}; do check the broker",
+                f"expected the definitions log to be read to offset {position} but {found}. Check the broker.",
                 topic=self._partition.topic,
             ) from None
         finally:

@@ -60,8 +60,8 @@ class GroupOffsets:
         except KafkaException as error:
             name = error.args[0].name()
             text = (
-                f"expected the committed offsets of group {self._group} but {name}; check the broker and its "
-                "permissions"
+                f"expected the committed offsets of group {self._group} but {name}. Check the broker and its "
+                "permissions."
             )
             raise OperationError("broker_unreachable", text, group=self._group) from error
         return {(one.topic, one.partition): one.offset for one in found if one.error is None and one.offset >= 0}
@@ -95,7 +95,7 @@ async def _positions(settings: Settings, groups: list[str]) -> dict[str, dict[Pl
     except (AIOKafkaError, OSError, TimeoutError) as error:
         raise OperationError(
             "broker_unreachable",
-            f"expected the committed offsets of groups but {error!r}; check the broker and its permissions",
+            f"expected the committed offsets of groups but {error!r}. Check the broker and its permissions.",
         ) from error
     finally:
         await client.close()

@@ -112,7 +112,7 @@ def _fetch(folder: Path, progress: Progress) -> None:
         _run(command, "kafka_fetch_failed", "expected Maven to fetch Apache Kafka", _FETCH_TIMEOUT_S, progress)
         if not any((building / "lib").glob("kafka_2.13-*.jar")):
             raise OperationError(
-                "kafka_fetch_failed", "expected Maven to copy Kafka's jars but none is there; do run it again"
+                "kafka_fetch_failed", "expected Maven to copy Kafka's jars but none is there. Run it again."
             )
         if folder.exists():
             shutil.rmtree(folder)
@@ -133,7 +133,7 @@ def _run(command: list[str], code: str, expected: str, timeout_s: float, progres
                     if waited > timeout_s:
                         found = f"it did not within {timeout_s:.0f} s"
                         raise OperationError(
-                            code, f"{expected} but {found}; do check the network and try again"
+                            code, f"{expected} but {found}. Check the network and try again."
                         ) from None
                     progress(f"  ... {waited:.0f} s")
         finally:
@@ -145,7 +145,7 @@ def _run(command: list[str], code: str, expected: str, timeout_s: float, progres
             tail = output.read()[-2000:].decode(errors="replace")
             raise OperationError(
                 code,
-                f"{expected} but it ended with {process.returncode}; do read its last words and try again:\n{tail}",
+                f"{expected} but it ended with {process.returncode}. Read its last words and try again:\n{tail}",
             )
 
 
@@ -199,6 +199,6 @@ def _version_text(command: list[str]) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         asked = f"expected `{' '.join(command)}` to answer"
         raise OperationError(
-            "java_broken", f"{asked} but {error}; do repair the installation", retryable=False
+            "java_broken", f"{asked} but {error}. Repair the installation.", retryable=False
         ) from error
     return done.stdout + done.stderr

@@ -56,7 +56,7 @@ def read_logs(
             if time.monotonic() > deadline:
                 said = errors[0].str() if errors else f"nothing came for {timeout_s:.0f} s"
                 late = OperationError(
-                    "definitions_unreadable", f"expected to read the definitions log but {said}; do check the broker"
+                    "definitions_unreadable", f"expected to read the definitions log but {said}. Check the broker."
                 )
                 return found | dict.fromkeys(left, late)
             message = consumer.poll(1.0)
@@ -68,8 +68,8 @@ def read_logs(
             elif error is not None and not error.retriable():
                 broken = OperationError(
                     "broker_refused",
-                    f"expected to read the definitions log but {error.name()}: {error.str()}; do check the topics and "
-                    "the rights",
+                    f"expected to read the definitions log but {error.name()}: {error.str()}. Check the topics and "
+                    "the rights.",
                 )
                 found |= dict.fromkeys([topic] if topic in found else left, broken)
                 left -= {topic} if topic in found else left

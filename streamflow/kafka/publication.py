@@ -99,7 +99,7 @@ def publish(
         size = f"{len(content)} bytes"
         raise Rejected(
             "definition_too_large",
-            f"expected at most {limit} bytes but the definition with its events has {size}; do split it",
+            f"expected at most {limit} bytes but the definition with its events has {size}. Split it.",
         )
     sha = hashlib.sha256(content).hexdigest()
     named = [topic for entry in events.values() for topic in entry.get("topics", ()) if own_prefixes(topic)]
@@ -166,7 +166,7 @@ def retire(settings: Settings, *, name: str, version: str) -> Retired:
         if known is None:
             raise Rejected(
                 "version_unknown",
-                f"expected a published version but {name}@{version} is not; do look at the published versions",
+                f"expected a published version but {name}@{version} is not. Look at the published versions.",
             )
         wanted: Records = {}
         if not known.retired:
@@ -196,7 +196,7 @@ def register_operation(
     if len(value) > limit:
         raise Rejected(
             "registration_too_large",
-            f"expected at most {limit} bytes but the registration of {name} has {len(value)}; do shorten its schemas",
+            f"expected at most {limit} bytes but the registration of {name} has {len(value)}. Shorten its schemas.",
         )
 
     def records(log: Snapshot) -> Records:
@@ -217,8 +217,8 @@ def unregister_operation(settings: Settings, *, name: str) -> Recorded:
             known = ", ".join(sorted(log.operations)) or "none"
             raise Rejected(
                 "operation_unknown",
-                f"expected a registered plugin but {name} is not one of them ({known}); do see `streamflow operations "
-                "list`",
+                f"expected a registered plugin but {name} is not one of them ({known}). See `streamflow operations "
+                "list`.",
             )
         return {f"operation/{name}": None}
 
@@ -302,7 +302,7 @@ def write(settings: Settings, records: Callable[[Snapshot], Records]) -> tuple[S
         time.sleep(backoff * random.uniform(0.5, 1.5))
         backoff = min(backoff * 1.5, _LONGEST_BACKOFF_S)
     raise OperationError(
-        "publication_failed", f"expected to publish but {last}, {_ATTEMPTS} times over; do try again later"
+        "publication_failed", f"expected to publish but {last}, {_ATTEMPTS} times over. Try again later."
     ) from last
 
 
@@ -363,7 +363,7 @@ def _judged(cause: KafkaError, errors: list[KafkaError]) -> Exception:
     if cause.code() in _CUT_OFF:
         said = errors[0].str() if errors else cause.str()
         return OperationError(
-            "broker_unreachable", f"expected the broker to take a publication but {said}; do check it and publish again"
+            "broker_unreachable", f"expected the broker to take a publication but {said}. Check it and publish again."
         )
     if cause.code() in _TO_REPEAT or cause.retriable() or cause.txn_requires_abort():
         return _Again(cause.str())
@@ -372,7 +372,7 @@ def _judged(cause: KafkaError, errors: list[KafkaError]) -> Exception:
 
 def _failed(expected: str, cause: KafkaError) -> OperationError:
     return OperationError(
-        "broker_refused", f"expected {expected} but {cause.name()}: {cause.str()}; do check the topics and the rights"
+        "broker_refused", f"expected {expected} but {cause.name()}: {cause.str()}. Check the topics and the rights."
     )
 
 
@@ -380,13 +380,13 @@ def _refuse_another(name: str, version: str, sha: str, taken: str, *, retired: b
     if taken != sha:
         raise Rejected(
             "version_taken",
-            f"expected {name}@{version} to be free but other content has it; do choose another version",
+            f"expected {name}@{version} to be free but other content has it. Choose another version.",
             sha=taken,
         )
     if retired:
         raise Rejected(
             "version_retired",
-            f"expected {name}@{version} to be new but it is retired; do publish under another version",
+            f"expected {name}@{version} to be new but it is retired. Publish under another version.",
         )
 
 
@@ -396,8 +396,8 @@ def _require_child(log: Snapshot, child: ChildSpec) -> None:
         reference = f"{child.name}@{child.version}"
         raise Rejected(
             "child_unknown",
-            f"expected {reference} to be published as it was when this was checked but it is not; do publish it, then "
-            "this again",
+            f"expected {reference} to be published as it was when this was checked but it is not. Publish it, then "
+            "this again.",
         )
 
 

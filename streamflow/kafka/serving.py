@@ -168,13 +168,12 @@ async def members_of(settings: Settings, groups: Sequence[str]) -> dict[str, fro
                 if code not in (0, _GROUP_ID_NOT_FOUND):
                     raise OperationError(
                         "broker_refused",
-                        f"expected the members of group {group} but the broker answered {code}; do check its "
-                        "permissions",
+                        f"expected the members of group {group} but the broker answered {code}. Check its permissions.",
                     )
                 found[group] = frozenset(member[1] for member in members)
             return found
     except (KafkaError, OSError) as error:
-        text = f"expected the members of groups but {error!r}; do check the broker"
+        text = f"expected the members of groups but {error!r}. Check the broker."
         raise OperationError("broker_unreachable", text) from error
     finally:
         await client.close()

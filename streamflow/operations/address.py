@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from yarl import URL
 
-from streamflow.errors import OperationError
+from streamflow.errors import OperationError, with_remedy
 from streamflow.operations.address_table import Address, Reach, embedded, special
 
 USUAL_PORTS = frozenset({80, 443, 8080, 8443})
@@ -67,7 +67,7 @@ def parse_url(text: str) -> URL:
     if url.scheme not in ("http", "https"):
         raise refused("an http or https URL", f"its scheme is {url.scheme or 'missing'}")
     if url.user is not None or url.password is not None or "@" in url.raw_authority:
-        raise refused("a URL without a user name", "one has one; do use a connection with secret headers")
+        raise refused("a URL without a user name", "one has one. Use a connection with secret headers.")
     if not host or port is None or not theirs[0]:
         raise refused("a URL with a host", "there is none")
     if theirs[1] not in (port, None):
@@ -167,5 +167,5 @@ def _path_refused(why: str) -> OperationError:
 
 def refused(expected: str, found: str, *, opens: str | None = None) -> OperationError:
     """The error of an address that may not be reached; `opens` is what an operator would allow."""
-    remedy = f"do choose another, or have an operator put {opens} into tasks.allow_hosts" if opens else "do mend it"
-    return OperationError("url_refused", f"expected {expected} but {found}; {remedy}", retryable=False)
+    remedy = f"choose another, or have an operator put {opens} into tasks.allow_hosts" if opens else "correct it"
+    return OperationError("url_refused", with_remedy(f"expected {expected} but {found}", remedy), retryable=False)

@@ -57,7 +57,7 @@ def object_missing(key: str) -> OperationError:
     """There is nothing under `key`."""
     return OperationError(
         "object_missing",
-        f"expected an object under {key} but there is none; do put it first, or correct the key",
+        f"expected an object under {key} but there is none. Put it first, or correct the key.",
         retryable=False,
     )
 
@@ -65,15 +65,15 @@ def object_missing(key: str) -> OperationError:
 def object_too_large(key: str, size: int, most: int) -> OperationError:
     """What is under `key` has more than `most` bytes."""
     message = (
-        f"expected at most {most} bytes under {key} but there are {size}; do raise max_bytes, or leave the "
-        "content in the store"
+        f"expected at most {most} bytes under {key} but there are {size}. Raise max_bytes, or leave the "
+        "content in the store."
     )
     return OperationError("object_too_large", message, retryable=False)
 
 
 def bucket_missing(bucket: str, connection: str) -> OperationError:
     """The connection called `connection` has no `bucket`."""
-    message = f"expected the bucket {bucket} in {connection} but there is none; do create it or correct its name"
+    message = f"expected the bucket {bucket} in {connection} but there is none. Create it or correct its name."
     return OperationError("bucket_missing", message, retryable=False, connection=connection)
 
 
@@ -81,6 +81,6 @@ def key_refused(key: str, why: str) -> OperationError:
     """The store takes no object under `key`."""
     return OperationError(
         "key_refused",
-        f"expected a key that the store takes but {why}; do choose another than {key[:100]!r}",
+        f"expected a key that the store takes but {why}. Choose another than {key[:100]!r}.",
         retryable=False,
     )

@@ -60,7 +60,7 @@ def read_token(secret: str, token: str, now_ms: int) -> Callback:
     Raises Rejected: `callback_forged` when it was not made with `secret` or has been changed, `callback_expired` when
     its time is over."""
     forged = Rejected(
-        "callback_forged", "expected a callback address that we made but this is none; do use it as it was given"
+        "callback_forged", "expected a callback address that we made but this is none. Use it as it was given."
     )
     if len(token) > _LONGEST_TOKEN:
         raise forged
@@ -83,7 +83,7 @@ def read_token(secret: str, token: str, now_ms: int) -> Callback:
         late = (now_ms - callback.expires_ms) / 1000
         raise Rejected(
             "callback_expired",
-            f"expected an answer in time but it comes {late:.0f} s late; do nothing, the step has gone on",
+            f"expected an answer in time but it comes {late:.0f} s late. Nothing needs to be done: the step went on.",
             run=callback.run,
         )
     return callback
@@ -125,7 +125,7 @@ def callback_urls(settings: Settings) -> Callable[[Task, float], str]:
     def make(task: Task, for_s: float) -> str:
         if base is None or key is None:
             unset = "tasks.callback_url" if base is None else "tasks.callback_secret"
-            text = f"expected the address of a sidecar to be called back at but {unset} is not set; do set it"
+            text = f"expected the address of a sidecar to be called back at but {unset} is not set. Set it."
             raise OperationError("callbacks_off", text, retryable=False)
         expires_ms = int((time.time() + for_s) * 1000)
         claims = (task.address, task.item, task.attempt, expires_ms, task.definition, task.version, task.operation)
@@ -154,7 +154,7 @@ def read_answer(body: bytes) -> Any:
 def _invalid(found: str) -> Rejected:
     return Rejected(
         "answer_invalid",
-        f'expected {{"output": ...}} or {{"error": {{"code", "message"}}}} but {found[:300]}; do see docs/plugins.md',
+        f'expected {{"output": ...}} or {{"error": {{"code", "message"}}}} but {found[:300]}. See docs/plugins.md.',
     )
 
 

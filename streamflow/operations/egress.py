@@ -137,8 +137,7 @@ class Egress:
                 headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
             url = target
         text = (
-            f"expected at most {request.redirects} redirects but {shown(request.url)} has more; do ask the final "
-            "address"
+            f"expected at most {request.redirects} redirects but {shown(request.url)} has more. Ask the final address."
         )
         raise OperationError("http_redirects", text, retryable=False)
 
@@ -153,7 +152,7 @@ class Egress:
                 return await _whole(response, merged, limit, url)
         except aiohttp.ClientConnectorCertificateError as error:
             text = (
-                f"expected a certificate of {shown(url)} that can be trusted but {error.certificate_error}; do check it"
+                f"expected a certificate of {shown(url)} that can be trusted but {error.certificate_error}. Check it."
             )
             raise OperationError("http_certificate", text, retryable=False) from error
         except (aiohttp.ClientConnectorError, ssl.SSLError, aiohttp.ConnectionTimeoutError) as error:
@@ -241,7 +240,7 @@ def _unreadable(text: str) -> OperationError:
 def _too_large(url: URL, limit: int, found: str) -> OperationError:
     return OperationError(
         "response_too_large",
-        f"expected at most {limit} bytes of {shown(url)} but {found}; do ask for less",
+        f"expected at most {limit} bytes of {shown(url)} but {found}. Ask for less.",
         retryable=False,
     )
 

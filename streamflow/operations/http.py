@@ -196,8 +196,8 @@ def judge(answer: Answer, input: Mapping[str, Any], expect: Sequence[int] | None
     if status >= 500 or status in (408, 425):
         raise OperationError("http_unavailable", f"{text}; it is asked again later", retry_after_s=later)
     if 400 <= status < 500:
-        raise OperationError("http_rejected", f"{text}; do check the request", retryable=False)
-    raise OperationError("http_unexpected", f"{text}; do check the request, or expect that status", retryable=False)
+        raise OperationError("http_rejected", f"{text}. Check the request.", retryable=False)
+    raise OperationError("http_unexpected", f"{text}. Check the request, or expect that status.", retryable=False)
 
 
 def retry_after_s(text: str | None, now_s: float | None = None) -> float | None:
@@ -232,8 +232,8 @@ def read_body(answer: Answer) -> Any:
         return answer.body.decode(_charset(parameters))
     except (DecodeError, UnicodeDecodeError, LookupError) as error:
         text = (
-            f"expected {'JSON' if 'json' in kind else 'text'} as the answer says but {str(error)[:200]}; do check "
-            "what answers there"
+            f"expected {'JSON' if 'json' in kind else 'text'} as the answer says but {str(error)[:200]}. Check "
+            "what answers there."
         )
         raise OperationError("response_invalid", text, retryable=False) from error
 
@@ -252,8 +252,8 @@ async def secret_headers(connection: Connection, attempt: Attempt) -> dict[str, 
     for name, value in found.items():
         if any(char in value for char in "\r\n\0"):
             text = (
-                f"expected one line in the secret of header {name} but it has several; do check "
-                f"{connection.headers[name]}"
+                f"expected one line in the secret of header {name} but it has several. Check "
+                f"{connection.headers[name]}."
             )
             raise OperationError("secret_missing", text, retryable=False)
     return found
@@ -264,7 +264,7 @@ async def _connected(connection: Any, name: str, path: str, attempt: Attempt) ->
     if not isinstance(connection, Connection) or connection.kind != "http":
         raise OperationError(
             "connection_unknown",
-            f"expected a connection of kind http but {name} is another; do name one",
+            f"expected a connection of kind http but {name} is another. Name one.",
             retryable=False,
         )
     base = parse_url(connection.url)

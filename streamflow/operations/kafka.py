@@ -117,7 +117,7 @@ def record(input: Any, attempt: Attempt) -> tuple[bytes, Headers]:
     if ("json" in input) == ("text" in input):
         found = "both are there" if "json" in input else "there is neither"
         raise OperationError(
-            "content_invalid", f"expected either json or text but {found}; do give one of them", retryable=False
+            "content_invalid", f"expected either json or text but {found}. Give one of them.", retryable=False
         )
     headers = {
         "ce_specversion": "1.0",

@@ -52,7 +52,7 @@ class Sender:
         """The record as it was acknowledged. Raises OperationError. Cancelled or too late, the record may be written
         all the same."""
         if await self._is_own(topic, timeout_s):
-            message = f"expected a topic of yours but {topic} is Streamflow's own; do choose another"
+            message = f"expected a topic of yours but {topic} is Streamflow's own. Choose another."
             raise OperationError("topic_refused", message, retryable=False, topic=topic)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Message] = loop.create_future()
@@ -74,13 +74,13 @@ class Sender:
             async with asyncio.timeout(timeout_s):
                 sent = await done
         except TimeoutError as error:
-            message = f"expected Kafka to take the record but it did not within {timeout_s:.0f} s; do try again"
+            message = f"expected Kafka to take the record but it did not within {timeout_s:.0f} s. Try again."
             self.trouble = message
             raise OperationError("kafka_unavailable", message, topic=topic) from error
         except BufferError as error:
             raise OperationError(
                 "kafka_unavailable",
-                "expected Kafka to take the record but too many wait already; do try again",
+                "expected Kafka to take the record but too many wait already. Try again.",
                 topic=topic,
             ) from error
         except KafkaException as error:
@@ -123,17 +123,17 @@ class Sender:
 def _failure(error: KafkaError, topic: str, size: int) -> OperationError:
     code = error.code()
     if code in _UNKNOWN_TOPIC:
-        message = f"expected the topic {topic} but there is none; do create it or correct its name"
+        message = f"expected the topic {topic} but there is none. Create it or correct its name."
         return OperationError("topic_missing", message, retryable=False, topic=topic)
     if code in _DENIED:
-        message = f"expected the right to write to {topic} but Kafka refused; do grant it to Streamflow's user"
+        message = f"expected the right to write to {topic} but Kafka refused. Grant it to Streamflow's user."
         return OperationError("access_denied", message, retryable=False, topic=topic)
     if code in _TOO_LARGE:
         message = (
-            f"expected a record that {topic} takes but {size} bytes are too many; do store the content and send "
-            "where it is"
+            f"expected a record that {topic} takes but {size} bytes are too many. Store the content and send "
+            "where it is."
         )
         return OperationError("message_too_large", message, retryable=False, topic=topic)
     return OperationError(
-        "kafka_unavailable", f"expected Kafka to take the record but {error.str()}; do try again", topic=topic
+        "kafka_unavailable", f"expected Kafka to take the record but {error.str()}. Try again.", topic=topic
     )

@@ -194,8 +194,8 @@ class NatsPublish:
                     await _make_stream(server, name, connection, input)
         except MaxPayloadError as error:
             message_ = (
-                f"expected a message of at most {server.client.max_payload} bytes but it has {len(payload)}; "
-                "do store it and send where it is"
+                f"expected a message of at most {server.client.max_payload} bytes but it has {len(payload)}. "
+                "Store it and send where it is."
             )
             raise OperationError("message_too_large", message_, retryable=False, connection=name) from error
         except APIError as error:
@@ -203,7 +203,7 @@ class NatsPublish:
         except (Error, OSError) as error:
             if denied := next((text for text in server.complaints if "permissions violation" in text.lower()), None):
                 message_ = (
-                    f"expected the right to publish to {input['subject']} but the server said {denied}; do grant it"
+                    f"expected the right to publish to {input['subject']} but the server said {denied}. Grant it."
                 )
                 raise OperationError("access_denied", message_, retryable=False, connection=name) from error
             if not isinstance(error, NatsTimeoutError):
@@ -217,7 +217,7 @@ def message(input: Any, attempt: Attempt) -> tuple[bytes, Mapping[str, str]]:
     if ("json" in input) == ("text" in input):
         found = "both are there" if "json" in input else "there is neither"
         raise OperationError(
-            "content_invalid", f"expected either json or text but {found}; do give one of them", retryable=False
+            "content_invalid", f"expected either json or text but {found}. Give one of them.", retryable=False
         )
     headers = {**input.get("headers", {}), "Nats-Msg-Id": attempt.idempotency_key}
     headers["Content-Type"] = "application/json" if "json" in input else "text/plain; charset=utf-8"
@@ -279,8 +279,8 @@ async def _connected(name: str, connection: Connection, password: str | None) ->
         said = [*complaints, _said(error)]
         if any(words in text.lower() for text in said for words in ("authorization", "authentication")):
             text = (
-                f"expected the NATS server {name} to accept the user but it refused; do correct the connection's "
-                "user and password"
+                f"expected the NATS server {name} to accept the user but it refused. Correct the connection's "
+                "user and password."
             )
             raise OperationError("credentials_refused", text, retryable=False, connection=name) from error
         raise _unavailable(name, said[0]) from error
@@ -316,12 +316,12 @@ def _refused(error: Any, name: str, input: Any) -> OperationError:
     if error.err_code in (_STREAM_EXISTS, _OTHER_STREAM):
         stream = input.get("stream") or stream_for(input["subject"])[0]
         text = (
-            f"expected the stream {stream} to take {input['subject']} but it does not ({said}); do add the subject "
-            "to it or name another stream"
+            f"expected the stream {stream} to take {input['subject']} but it does not ({said}). Add the subject "
+            "to it or name another stream."
         )
         return OperationError("stream_mismatch", text, retryable=False, connection=name)
     if error.code is not None and error.code < 500:
-        text = f"expected JetStream to take this but it said: {said}; do correct the stream or the message"
+        text = f"expected JetStream to take this but it said: {said}. Correct the stream or the message."
         return OperationError("stream_refused", text, retryable=False, connection=name)
     return _unavailable(name, said)
 
@@ -329,7 +329,7 @@ def _refused(error: Any, name: str, input: Any) -> OperationError:
 def _unavailable(name: str, said: str) -> OperationError:
     return OperationError(
         "nats_unavailable",
-        f"expected the NATS server {name} and its JetStream to answer but {said}; do try again",
+        f"expected the NATS server {name} and its JetStream to answer but {said}. Try again.",
         connection=name,
     )
 

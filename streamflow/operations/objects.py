@@ -299,14 +299,14 @@ async def _put(bucket: Bucket, key: str, body: Body, *, fail: bool) -> str:
     found = await bucket.find(key)
     if found is None:
         raise OperationError(
-            "store_conflict", f"expected the object {key} but it was removed while it was looked at; do try again"
+            "store_conflict", f"expected the object {key} but it was removed while it was looked at. Try again."
         )
     if found.size == len(body.content):
         there = found.sha256 or hashlib.sha256((await bucket.read(key, found.size))[0]).hexdigest()
         if there == body.sha256:
             return found.etag
     if fail:
-        message = f"expected no other content under {key} but there is; do choose another key, or if_exists: replace"
+        message = f"expected no other content under {key} but there is. Choose another key, or if_exists: replace."
         raise OperationError("object_exists", message, retryable=False)
     return await bucket.replace(key, body)
 
@@ -328,7 +328,7 @@ def checked_key(key: str) -> str:
     if why:
         raise OperationError(
             "key_refused",
-            f"expected a key such as reports/2026/may.json but {why}; do correct {key[:100]!r}",
+            f"expected a key such as reports/2026/may.json but {why}. Correct {key[:100]!r}.",
             retryable=False,
         )
     return key
@@ -339,7 +339,7 @@ def _content(input: Any) -> bytes:
     if len(given) != 1:
         found = "there is none" if not given else f"there are {' and '.join(given)}"
         raise OperationError(
-            "content_invalid", f"expected one of text, json and base64 but {found}; do give one", retryable=False
+            "content_invalid", f"expected one of text, json and base64 but {found}. Give one.", retryable=False
         )
     value = input[given[0]]
     if given[0] == "json":
@@ -349,7 +349,7 @@ def _content(input: Any) -> bytes:
     except (UnicodeEncodeError, binascii.Error, ValueError) as error:
         expected = "text that can be written as UTF-8" if given[0] == "text" else "base64"
         raise OperationError(
-            "content_invalid", f"expected {expected} but it is something else; do correct it", retryable=False
+            "content_invalid", f"expected {expected} but it is something else. Correct it.", retryable=False
         ) from error
 
 
@@ -368,8 +368,8 @@ def _content_type(input: Any) -> str:
 def _limited(size: int, most: int) -> None:
     if size > most:
         message = (
-            f"expected at most {most} bytes but the content has {size}; do make it smaller, or raise the "
-            "connection's option max_bytes"
+            f"expected at most {most} bytes but the content has {size}. Make it smaller, or raise the "
+            "connection's option max_bytes."
         )
         raise OperationError("object_too_large", message, retryable=False)
 

@@ -124,7 +124,7 @@ def read_record(value: Mapping[str, Any]) -> tuple[OperationSpec, PluginSpec]:
             wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in errors)
         raise OperationError(
             "plugin_invalid",
-            f"expected a registration of a plugin but {wrong}; do mend and register it again",
+            f"expected a registration of a plugin but {wrong}. Mend and register it again.",
             retryable=False,
         ) from error
     return registration.spec, registration.plugin
@@ -180,8 +180,8 @@ class PluginOperation:
             if error.code == "response_too_large":
                 limit = self._settings.tasks.output_bytes
                 text = (
-                    f"expected an output of at most {limit} bytes but the plugin {self.spec.name} answers more; do "
-                    "have it store large results elsewhere"
+                    f"expected an output of at most {limit} bytes but the plugin {self.spec.name} answers more. "
+                    "Have it store large results elsewhere."
                 )
                 raise OperationError("output_too_large", text, retryable=False) from error
             raise
@@ -257,7 +257,7 @@ class PluginOperation:
     def _read(self, answer: Answer, pending_s: float | None) -> Any:
         name, status = self.spec.name, answer.status
         if 300 <= status < 400:
-            text = f"expected an answer of the plugin {name} but it redirects ({status}); do register its final address"
+            text = f"expected an answer of the plugin {name} but it redirects ({status}). Register its final address."
             raise OperationError("plugin_redirected", text, retryable=False)
         if status == 202:
             return self._pending(answer, pending_s)
@@ -273,13 +273,13 @@ class PluginOperation:
                 text = f"expected an output of the plugin {name} but it answered {status}; it is asked again later"
                 raise OperationError("plugin_unavailable", text, retry_after_s=later) from error
             if status >= 400:
-                text = f"expected an output of the plugin {name} but it answered {status}; do look at its log"
+                text = f"expected an output of the plugin {name} but it answered {status}. Look at its log."
                 raise OperationError("plugin_rejected", text, retryable=False) from error
             raise OperationError(
                 "plugin_answer_invalid", f"the plugin {name}: {error.message}", retryable=False
             ) from error
         if status != 200:
-            text = f"expected status 200 with an output of the plugin {name} but it answered {status}; do mend it"
+            text = f"expected status 200 with an output of the plugin {name} but it answered {status}. Mend it."
             raise OperationError("plugin_answer_invalid", text, retryable=False)
         return output
 
@@ -287,14 +287,13 @@ class PluginOperation:
         name = self.spec.name
         if pending_s is None:
             text = (
-                f"expected an output of the plugin {name} but it wants to call back (202); do register it with "
-                "`pending`"
+                f"expected an output of the plugin {name} but it wants to call back (202). Register it with `pending`."
             )
             raise OperationError("plugin_answer_invalid", text, retryable=False)
         try:
             for_s = msgspec.convert(read_json(answer.body or b"{}"), _Pending).for_s
         except (DecodeError, msgspec.ValidationError) as error:
-            text = f'expected {{"for_s": seconds}} of the plugin {name} but {error}; do mend it'
+            text = f'expected {{"for_s": seconds}} of the plugin {name} but {error}. Mend it.'
             raise OperationError("plugin_answer_invalid", text, retryable=False) from error
         return Pending(pending_s if for_s is None else min(for_s, pending_s))
 

@@ -83,10 +83,10 @@ async def _signature(examiner: Examiner, operation: PluginOperation, samples: Se
     except OperationError as error:
         problem = f"expected a status of 400 to 499 but {error.message}" if error.code in _TRANSPORT else None
         if problem is None and error.retryable:
-            problem = f"expected an error that is not retryable but {error.code} is; do say retryable: false"
+            problem = f"expected an error that is not retryable but {error.code} is. Say retryable: false."
         examiner.note(what, problem)
     else:
-        examiner.note(what, "expected an error but it was done; do check Streamflow-Signature (see docs/plugins.md)")
+        examiner.note(what, "expected an error but it was done. Check Streamflow-Signature (see docs/plugins.md).")
 
 
 async def _another_secret(_reference: str) -> str:
@@ -104,10 +104,10 @@ async def _wrong_input(examiner: Examiner, operation: PluginOperation) -> None:
             )
         except OperationError as error:
             if error.code in _TRANSPORT:
-                examiner.note(what, f"expected an error for {input!r} but {error.message}; do answer 400 with an error")
+                examiner.note(what, f"expected an error for {input!r} but {error.message}. Answer 400 with an error.")
                 return
         else:
             gave = "pending" if isinstance(ended, Pending) else "an output"
-            examiner.note(what, f"expected an error for {input!r} but {gave}; do check the input")
+            examiner.note(what, f"expected an error for {input!r} but {gave}. Check the input.")
             return
     examiner.note(what)

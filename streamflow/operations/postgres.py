@@ -13,7 +13,7 @@ import msgspec
 
 from streamflow.definition.catalog import OperationError as DeclaredError
 from streamflow.definition.catalog import OperationSpec
-from streamflow.errors import OperationError
+from streamflow.errors import OperationError, with_remedy
 from streamflow.operations.contract import Attempt, Health, Operation
 from streamflow.operations.postgres_errors import ERRORS
 from streamflow.operations.postgres_pool import Databases
@@ -102,8 +102,8 @@ class PostgresQuery:
             rows = plain_rows(columns_of(cursor), await cursor.fetchall())
         if len(rows) > limit:
             message = (
-                f"expected at most {limit} rows but the query gives more; do narrow it, or raise limit (at most "
-                f"{_MOST_ROWS})"
+                f"expected at most {limit} rows but the query gives more. Narrow it, or raise limit (at most "
+                f"{_MOST_ROWS})."
             )
             raise OperationError("too_many_rows", message, retryable=False)
         return {"rows": rows, "count": len(rows)}
@@ -312,7 +312,7 @@ def _listed(names: set[str]) -> str:
 
 
 def _refused(expected: str, found: str, remedy: str) -> OperationError:
-    return OperationError("rows_invalid", f"expected {expected} but {found}; do {remedy}", retryable=False)
+    return OperationError("rows_invalid", with_remedy(f"expected {expected} but {found}", remedy), retryable=False)
 
 
 def operations(settings: Settings) -> Sequence[Operation]:

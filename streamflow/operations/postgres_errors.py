@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamflow.definition.catalog import OperationError as DeclaredError
-from streamflow.errors import OperationError
+from streamflow.errors import OperationError, with_remedy
 
 if TYPE_CHECKING:
     import psycopg
@@ -98,7 +98,7 @@ def operation_error(error: psycopg.Error, connection: str, *, connecting: bool, 
     expected = "expected to reach the database" if unreached else "expected the database to do this"
     return OperationError(
         code,
-        f"{expected} but {said}{constraint}; do {remedy}",
+        with_remedy(f"{expected} but {said}{constraint}", remedy),
         retryable=retryable,
         connection=connection,
         sqlstate=error.sqlstate,

@@ -122,12 +122,12 @@ class Registry:
             if spec.name != name:
                 raise OperationError(
                     "plugin_invalid",
-                    f"expected the plugin {name} but its record says {spec.name}; do register it again",
+                    f"expected the plugin {name} but its record says {spec.name}. Register it again.",
                 )
             if name in self._installed:
                 taken = f"{self._installed[name].source} has an operation of that name"
                 raise OperationError(
-                    "operation_taken", f"expected the name {name} to be free but {taken}; do choose another"
+                    "operation_taken", f"expected the name {name} to be free but {taken}. Choose another."
                 )
         except OperationError as error:
             self._broken_plugins[name] = Broken(name, "plugin", error.message)
@@ -171,7 +171,7 @@ def _installed(settings: Settings) -> tuple[dict[str, Registered], list[Broken]]
             if name in found:
                 taken = OperationError(
                     "operation_taken",
-                    f"expected the name {name} to be free but it is taken by {found[name].source}; do choose another",
+                    f"expected the name {name} to be free but it is taken by {found[name].source}. Choose another.",
                 )
                 broken.append(_report(name, source, taken))
             else:
@@ -202,7 +202,7 @@ def _operations(offered: Any, settings: Settings) -> Iterator[Operation]:
         ):
             raise TypeError(
                 f"expected an object with spec (an OperationSpec), {', '.join(_PARTS)} but found "
-                f"{type(one).__name__}; do see docs/plugins.md"
+                f"{type(one).__name__}. See docs/plugins.md."
             )
         yield one
 

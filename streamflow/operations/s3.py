@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from streamflow.errors import OperationError
+from streamflow.errors import OperationError, with_remedy
 from streamflow.operations.bucket import Body, Found, bucket_missing, key_refused, object_missing, object_too_large
 from streamflow.operations.stores import client_module, invalid
 from streamflow.settings import Connection
@@ -175,7 +175,7 @@ class S3Bucket:
         return self._refusal("store_unavailable", said, "try again when it is well", retryable=True)
 
     def _refusal(self, code: str, said: str, remedy: str, *, retryable: bool) -> OperationError:
-        message = f"expected the object store {self._connection} to do this but {said}; do {remedy}"
+        message = with_remedy(f"expected the object store {self._connection} to do this but {said}", remedy)
         return OperationError(code, message, retryable=retryable, connection=self._connection)
 
 

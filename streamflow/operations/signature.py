@@ -28,12 +28,12 @@ def verify(
 
     Raises Rejected (`signature_missing`, `signature_wrong`, `signature_old`)."""
     if not header:
-        raise Rejected("signature_missing", f"expected the header {HEADER} but there is none; do send it")
+        raise Rejected("signature_missing", f"expected the header {HEADER} but there is none. Send it.")
     fields = dict(part.partition("=")[::2] for part in header.split(","))
     moment, given = fields.get("t", "").strip(), fields.get("v1", "").strip()
     wrong = Rejected(
         "signature_wrong",
-        "expected a signature made with our secret but this is none; do check the secret on both sides",
+        "expected a signature made with our secret but this is none. Check the secret on both sides.",
     )
     if not (moment.isascii() and moment.isdigit() and len(moment) <= 12):
         raise wrong
@@ -43,7 +43,7 @@ def verify(
     if abs(age) > tolerance_s:
         raise Rejected(
             "signature_old",
-            f"expected a signature of the last {tolerance_s:g} s but it is {age:.0f} s old; do check both clocks",
+            f"expected a signature of the last {tolerance_s:g} s but it is {age:.0f} s old. Check both clocks.",
         )
 
 

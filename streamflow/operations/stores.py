@@ -56,7 +56,7 @@ def connection_of(attempt: Attempt, name: str, *kinds: str) -> Connection:
 
 def invalid(name: str, expected: str, found: str) -> OperationError:
     """The settings of the connection called `name` cannot be used."""
-    message = f"expected {expected} under the name {name} but {found}; do correct tasks.connections.{name}"
+    message = f"expected {expected} under the name {name} but {found}. Correct tasks.connections.{name}."
     return OperationError("connection_invalid", message, retryable=False, connection=name)
 
 
@@ -89,7 +89,7 @@ def client_module(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         message = (
-            f"expected the extra {extra} in this worker but {module} cannot be imported; do run: pip install "
+            f"expected the extra {extra} in this worker but {module} cannot be imported. Run: pip install "
             f"'streamflow-kafka[{extra}]'"
         )
         raise OperationError("extra_missing", message, retryable=False) from error
@@ -164,7 +164,7 @@ class Condition:
             if kind in self._used
         ):
             return Health(
-                ok=False, detail=f"its client is not installed; do run: pip install 'streamflow-kafka[{self._extra}]'"
+                ok=False, detail=f"its client is not installed. Run: pip install 'streamflow-kafka[{self._extra}]'"
             )
         if self._trouble:
             return Health(

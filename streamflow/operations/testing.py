@@ -102,7 +102,7 @@ def make_attempt(
         if name not in known:
             raise OperationError(
                 "connection_unknown",
-                f"expected a connection of the settings but {name} is none; do give settings",
+                f"expected a connection of the settings but {name} is none. Give settings.",
                 retryable=False,
             )
         return known[name]
@@ -182,14 +182,12 @@ class Examiner:
         for name, schema in (("input", spec.input), ("output", spec.output)):
             if (why := unusable(schema)) is not None:
                 return self.note(
-                    "the schemas can be used", f"expected the {name} to be JSON Schema but {why}; do mend it"
+                    "the schemas can be used", f"expected the {name} to be JSON Schema but {why}. Mend it."
                 )
         self.note("the schemas can be used")
         refused = [wrong for wrong in WRONG_INPUTS if misfit(wrong, spec.input) is not None]
         problem = (
-            None
-            if refused
-            else "expected it to refuse something but it takes anything; do say what the operation needs"
+            None if refused else "expected it to refuse something but it takes anything. Say what the operation needs."
         )
         self.note("wrong input is refused by the schema", problem)
         return True
@@ -198,9 +196,7 @@ class Examiner:
         """Everything that is looked at by doing samples."""
         good = [sample for sample in samples if sample.error is None]
         if not good:
-            self.note(
-                "there is a sample that succeeds", "expected one but there is none; do give an input that succeeds"
-            )
+            self.note("there is a sample that succeeds", "expected one but there is none. Give an input that succeeds.")
         for sample in good:
             await self._good(sample)
         for sample in samples:
@@ -212,8 +208,8 @@ class Examiner:
         declared = {error.id for error in self.operation.spec.errors}
         undeclared = sorted(self._codes - declared - self.others_codes)
         problem = (
-            f"expected declared codes ({', '.join(sorted(declared)) or 'none'}) but found {', '.join(undeclared)}; do "
-            "declare them"
+            f"expected declared codes ({', '.join(sorted(declared)) or 'none'}) but found {', '.join(undeclared)}. "
+            "Declare them."
             if undeclared
             else None
         )
@@ -235,20 +231,20 @@ class Examiner:
             raise
         except TimeoutError:
             raise _Wrong(
-                f"expected it to end within {self.operation.spec.timeout} but it did not; do make it faster, or its "
-                "timeout longer"
+                f"expected it to end within {self.operation.spec.timeout} but it did not. Make it faster, or its "
+                "timeout longer."
             ) from None
         except Exception as error:
             raise _Wrong(
-                f"expected an OperationError or an output but {type(error).__name__}: {error}; do raise "
-                "OperationError with a code"
+                f"expected an OperationError or an output but {type(error).__name__}: {error}. Raise "
+                "OperationError with a code."
             ) from error
 
     async def _health(self) -> None:
         async def ask() -> None:
             health = await self.operation.health()
             if not isinstance(health, Health):
-                raise _Wrong(f"expected a Health but {type(health).__name__}; do return one")
+                raise _Wrong(f"expected a Health but {type(health).__name__}. Return one.")
             if not health.ok:
                 raise _Wrong(f"expected it to be well, to be examined, but it is not: {health.detail}")
 
@@ -263,17 +259,17 @@ class Examiner:
         except TimeoutError:
             return self.note(
                 what,
-                f"expected that within {limit_s:g} s but it did not; do make connections when they are first needed",
+                f"expected that within {limit_s:g} s but it did not. Make connections when they are first needed.",
             )
         except Exception as error:  # noqa: BLE001 - finding out what an operation does is what this is for
-            return self.note(what, f"expected nothing to be raised but {type(error).__name__}: {error}; do mend it")
+            return self.note(what, f"expected nothing to be raised but {type(error).__name__}: {error}. Mend it.")
         return self.note(what)
 
     async def _good(self, sample: Sample) -> None:
         what = f"sample {sample} succeeds"
         spec = self.operation.spec
         if (wrong := misfit(sample.input, spec.input)) is not None:
-            self.note(what, f"expected its input to fit the schema but {wrong}; do mend one of them")
+            self.note(what, f"expected its input to fit the schema but {wrong}. Mend one of them.")
             return
         key, began = self.new_key(), time.monotonic()
         try:
@@ -294,12 +290,12 @@ class Examiner:
             self._remember(error)
             self.note(
                 what,
-                f"expected a second attempt under one key to succeed but {error}; do take what was done before for "
-                "success",
+                f"expected a second attempt under one key to succeed but {error}. Take what was done before for "
+                "success.",
             )
             return
         problem = (
-            f"expected {_short(output)} again but {_short(again)}; do remember results by idempotency key"
+            f"expected {_short(output)} again but {_short(again)}. Remember results by idempotency key."
             if again != output
             else None
         )
@@ -309,22 +305,20 @@ class Examiner:
         """The output as a worker would send it. Raises `_Wrong`."""
         if isinstance(output, Pending):
             if not output.for_s > 0:
-                raise _Wrong(
-                    f"expected Pending for more than 0 s but {output.for_s}; do say how long an answer may take"
-                )
+                raise _Wrong(f"expected Pending for more than 0 s but {output.for_s}. Say how long an answer may take.")
             return output
         try:
             encoded = msgspec.json.encode(output, order="sorted")
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise _Wrong(f"expected an output that can be written as JSON but {error}; do return plain data") from error
+            raise _Wrong(f"expected an output that can be written as JSON but {error}. Return plain data.") from error
         limit = (self.settings.tasks if self.settings is not None else Settings.model_construct().tasks).output_bytes
         if len(encoded) > limit:
             raise _Wrong(
-                f"expected at most {limit} bytes of output but {len(encoded)}; do return a reference to what is large"
+                f"expected at most {limit} bytes of output but {len(encoded)}. Return a reference to what is large."
             )
         value = msgspec.json.decode(encoded)
         if (wrong := misfit(value, self.operation.spec.output)) is not None:
-            raise _Wrong(f"expected its output to fit the schema but {wrong}; do mend one of them")
+            raise _Wrong(f"expected its output to fit the schema but {wrong}. Mend one of them.")
         if sample.output is not msgspec.UNSET and value != sample.output:
             raise _Wrong(f"expected the output {_short(sample.output)} but {_short(value)}")
         return value
@@ -337,7 +331,7 @@ class Examiner:
                 what,
                 None
                 if code == "input_invalid"
-                else "expected its input to fit the schema but it does not; do mend one of them",
+                else "expected its input to fit the schema but it does not. Mend one of them.",
             )
             return
         try:
@@ -349,8 +343,7 @@ class Examiner:
             problem = None if error.code == code else f"expected {code} but {error.code}: {error.message}"
             if problem is None and declared is not None and not declared.retryable and error.retryable:
                 problem = (
-                    "expected retryable=False as its declaration says but it is raised as retryable; do mend "
-                    "one of them"
+                    "expected retryable=False as its declaration says but it is raised as retryable. Mend one of them."
                 )
             self.note(what, problem)
         else:
@@ -384,14 +377,14 @@ class Examiner:
             if not task.done():
                 self.note(
                     what,
-                    f"expected it to end within {_CANCEL_S:g} s but it goes on; do not catch CancelledError, and "
-                    "block in no loop",
+                    f"expected it to end within {_CANCEL_S:g} s but it goes on. Do not catch CancelledError, and "
+                    "block in no loop.",
                 )
                 return
             if not task.cancelled() and isinstance(error := task.exception(), OperationError | _Wrong):
                 self._remember(error)
                 self.note(
-                    what, f"expected CancelledError to pass but {error}; do not turn it into an error of your own"
+                    what, f"expected CancelledError to pass but {error}. Do not turn it into an error of your own."
                 )
                 return
         try:
@@ -400,7 +393,7 @@ class Examiner:
             self._remember(error)
             self.note(
                 what,
-                f"expected the next attempt to succeed but {error}; do leave nothing half done that stands in its way",
+                f"expected the next attempt to succeed but {error}. Leave nothing half done that stands in its way.",
             )
             return
         self.note(what)

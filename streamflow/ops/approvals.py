@@ -137,7 +137,7 @@ def open_approval(history: Iterable[Transition], run: str, step: str) -> OpenApp
         )
     raise Rejected(
         "approval_unknown",
-        f"expected an approval {step} of {run} but none was asked for; do list the open ones",
+        f"expected an approval {step} of {run} but none was asked for. List the open ones.",
         run=run,
         step=step,
     )
@@ -158,15 +158,15 @@ def decide(
     `schema_mismatch` when `data` does not fit the form (of a rejection too: what comes after may read it)."""
     if decision not in DECISIONS:
         raise Rejected(
-            "decision_unknown", f"expected one of {', '.join(DECISIONS)} but found {decision}; do choose one of them"
+            "decision_unknown", f"expected one of {', '.join(DECISIONS)} but found {decision}. Choose one of them."
         )
     if not by:
-        raise Rejected("by_missing", "expected the name of who decides but it is empty; do say who you are")
+        raise Rejected("by_missing", "expected the name of who decides but it is empty. Say who you are.")
     if not {by, *groups} & set(approval.who):
         may = ", ".join(approval.who)
         raise Rejected(
             "not_allowed",
-            f"expected a decision by one of {may} but {by} is none and in no such group; do ask one of them",
+            f"expected a decision by one of {may} but {by} is none and in no such group. Ask one of them.",
             who=list(approval.who),
         )
     if approval.form is not None:

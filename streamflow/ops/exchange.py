@@ -101,7 +101,7 @@ class Exchange:
         `for_s` seconds. Raises OperationError when it cannot read."""
         with self._lock:
             if self._closing.is_set():
-                raise OperationError("sidecar_stops", "expected to ask the engine but this process ends; do ask again")
+                raise OperationError("sidecar_stops", "expected to ask the engine but this process ends. Ask again.")
             self._asked = time.monotonic()
             if command in self._answered:
                 return self._answered[command]
@@ -121,7 +121,7 @@ class Exchange:
         if made is not None:
             made.flush(5)
         self._fail(
-            OperationError("sidecar_stops", "expected an answer of the engine but this process ends; do ask again")
+            OperationError("sidecar_stops", "expected an answer of the engine but this process ends. Ask again.")
         )
 
     def _open(self) -> None:

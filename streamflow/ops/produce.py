@@ -109,12 +109,12 @@ def _require_topic(producer: Producer, topic: str) -> None:
     except KafkaException as error:
         raise OperationError(
             "broker_unreachable",
-            f"expected the broker to answer but {error.args[0].str()}; do check the broker and the settings",
+            f"expected the broker to answer but {error.args[0].str()}. Check the broker and the settings.",
         ) from error
     if found.error is not None:
         missing = f"expected the topic {topic} but it does not exist"
         raise OperationError(
-            "topic_missing", f"{missing}; do create it, or publish its definition with --create-topics", retryable=False
+            "topic_missing", f"{missing}. Create it, or publish its definition with --create-topics.", retryable=False
         )
 
 
@@ -126,5 +126,5 @@ def _check(sent: Sent, topic: str) -> None:
 def _refused(topic: str, error: KafkaError) -> OperationError:
     return OperationError(
         "broker_refused",
-        f"expected {topic} to take the record but {error.name()}: {error.str()}; do check its size and the topic",
+        f"expected {topic} to take the record but {error.name()}: {error.str()}. Check its size and the topic.",
     )

@@ -113,7 +113,7 @@ class Reading:
             return True
         raise OperationError(
             "topic_unreadable",
-            f"expected to read {self.topic} but {error.name()}: {error.str()}; check the broker and its permissions",
+            f"expected to read {self.topic} but {error.name()}: {error.str()}. Check the broker and its permissions.",
         )
 
     def _all_partitions(self) -> tuple[int, ...]:
@@ -124,8 +124,8 @@ class Reading:
         if found.error is not None or not found.partitions:
             raise OperationError(
                 "topic_missing",
-                f"expected the topic {self.topic} but it does not exist; do run `streamflow topics apply`, or check "
-                "its name",
+                f"expected the topic {self.topic} but it does not exist. Run `streamflow topics apply`, or check "
+                "its name.",
                 retryable=False,
             )
         return tuple(sorted(found.partitions))
@@ -138,7 +138,7 @@ class Reading:
                 found = f"{self.topic} has no partition {number}"
                 raise OperationError(
                     "topic_missing",
-                    f"expected the topic as the settings say but {found}; do check `streamflow topics plan`",
+                    f"expected the topic as the settings say but {found}. Check `streamflow topics plan`.",
                 ) from error
             raise self._unreachable(error) from error
         return low, high
@@ -155,7 +155,7 @@ class Reading:
     def _unreachable(self, error: KafkaException) -> OperationError:
         said = self._last_error or error.args[0]
         text = (
-            f"expected the broker to answer but {said.name()}: {said.str()}; do check the broker and the kafka settings"
+            f"expected the broker to answer but {said.name()}: {said.str()}. Check the broker and the kafka settings."
         )
         return OperationError("broker_unreachable", text)
 

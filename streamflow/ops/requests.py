@@ -102,13 +102,13 @@ def append(settings: Settings, made: Producer, command: Command, key: str, parti
     except (KafkaException, BufferError) as error:
         raise OperationError(
             "broker_refused",
-            f"expected {topic} to take the command but {error}; do check the broker and its permissions",
+            f"expected {topic} to take the command but {error}. Check the broker and its permissions.",
         ) from error
     if not answers or answers[0][0] is not None:
         said = answers[0][0].str() if answers and answers[0][0] is not None else "it did not answer"
         raise OperationError(
             "broker_refused",
-            f"expected {topic} to take the command but {said}; do check the broker and its permissions",
+            f"expected {topic} to take the command but {said}. Check the broker and its permissions.",
         )
     return int(answers[0][1].offset() or 0)
 

@@ -40,10 +40,10 @@ def request(
     Raises Rejected (`version_unknown`, `version_retired`, `event_unknown`, `schema_mismatch`, `key_missing`,
     `id_too_long`)."""
     if not key:
-        raise Rejected("key_missing", "expected a business key but it is empty; do name what the run is about")
+        raise Rejected("key_missing", "expected a business key but it is empty. Name what the run is about.")
     if len(key.encode()) > _LONGEST_NAME or (id is not None and len(id.encode()) > _LONGEST_NAME):
         raise Rejected(
-            "id_too_long", f"expected a key and an id of at most {_LONGEST_NAME} bytes but one is longer; do shorten it"
+            "id_too_long", f"expected a key and an id of at most {_LONGEST_NAME} bytes but one is longer. Shorten it."
         )
     name, version, sha = _published(log, reference)
     stands_for = _checked(*log.read_version(name, version), event, data)
@@ -87,7 +87,7 @@ def _published(log: Snapshot, reference: str) -> tuple[str, str, str]:
     if record.retired:
         raise Rejected(
             "version_retired",
-            f"expected a version that is in use but {name}@{version} is retired; do start another one",
+            f"expected a version that is in use but {name}@{version} is retired. Start another one.",
         )
     return name, version, record.sha
 
@@ -118,6 +118,6 @@ def check_schema(schema: Any, data: Any, what: str) -> None:
         place = "/".join(map(str, wrong.instance_path))
         raise Rejected(
             "schema_mismatch",
-            f"expected {what} but /{place}: {wrong.message}; do correct it",
+            f"expected {what} but /{place}: {wrong.message}. Correct it.",
             pointer=f"/{place}" if place else None,
         )

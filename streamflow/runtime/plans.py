@@ -48,7 +48,7 @@ class Plans:
         if fixed is None:
             raise OperationError(
                 "limits_missing",
-                "expected the limits of decisions in definitions but they are not there; run `streamflow topics apply`",
+                "expected the limits of decisions in definitions but they are missing. Run `streamflow topics apply`.",
             )
         # they are fixed once; what is newer than that has its default
         fixed = {**settings.Limits().model_dump(), **fixed}

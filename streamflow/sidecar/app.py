@@ -93,7 +93,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     place = settings.sidecar
     if place.token is None and not is_loopback(place.host):
         expected = f"expected a token for a sidecar that listens on {place.host} but none is set"
-        raise Rejected("token_needed", f"{expected}; do set STREAMFLOW_SIDECAR__TOKEN, or listen on 127.0.0.1")
+        raise Rejected("token_needed", f"{expected}. Set STREAMFLOW_SIDECAR__TOKEN, or listen on 127.0.0.1.")
     listening = _listen(place.host, place.port)
     # Readings of topics take a thread each; Python's default is a few more than there are processors.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="sidecar"))
@@ -138,5 +138,5 @@ def _listen(host: str, port: int) -> socket.socket:
         found = error.strerror or str(error)
         raise OperationError(
             "port_taken",
-            f"expected to listen on {host}:{port} but {found}; do set STREAMFLOW_SIDECAR__PORT to a free one",
+            f"expected to listen on {host}:{port} but {found}. Set STREAMFLOW_SIDECAR__PORT to a free one.",
         ) from error

@@ -73,13 +73,13 @@ async def give(
     """Decides. 200: it is decided; 202: the engine has not said so yet, `GET /runs/{run}?wait={command}` tells."""
     if user is not None and user != body.by:
         raise Rejected(
-            "not_allowed", f"expected `by` to be {user}, who asks, but found {body.by}; do decide for yourself"
+            "not_allowed", f"expected `by` to be {user}, who asks, but found {body.by}. Decide for yourself."
         )
     history = await log.history(run)
     if not history:
         raise Rejected(
             "run_unknown",
-            f"expected transitions of {run} in runs but there are none; do list the open approvals",
+            f"expected transitions of {run} in runs but there are none. List the open approvals.",
             run=run,
         )
     approval = open_approval(history, run, step)

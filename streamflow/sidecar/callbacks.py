@@ -95,7 +95,7 @@ async def answer(token: str, request: Request, response: Response, state: StateO
     if state.callback_secret is None:
         raise Rejected(
             "callbacks_off",
-            "expected no callback but one came; do set tasks.callback_secret, for workers and sidecars alike",
+            "expected no callback but one came. Set tasks.callback_secret, for workers and sidecars alike.",
         )
     callback = read_token(state.callback_secret, token, time.time_ns() // 1_000_000)
     answered: Answered = request.app.state.answered
@@ -154,7 +154,7 @@ class Contracts:
 def _answered() -> Rejected:
     return Rejected(
         "callback_answered",
-        "expected the first answer of this attempt but it was answered before, or has ended; do nothing",
+        "expected the first answer of this attempt but it was answered before, or has ended. Nothing needs to be done.",
     )
 
 
@@ -184,12 +184,12 @@ async def _command(
     if may_be_deeper(encoded, MAX_DEPTH) and deeper(output, MAX_DEPTH):
         raise Rejected(
             "output_invalid",
-            f"expected arrays and objects at most {MAX_DEPTH} deep but the output has more; do send flatter data",
+            f"expected arrays and objects at most {MAX_DEPTH} deep but the output has more. Send flatter data.",
         )
     if (size := len(encoded)) > limit:
         raise Rejected(
             "output_too_large",
-            f"expected at most {limit} bytes of output but it has {size}; do have it stored and send its place",
+            f"expected at most {limit} bytes of output but it has {size}. Have it stored and send its place.",
         )
     spec = await contracts.find(state.log, callback)
     if spec is not None and spec.output:
@@ -197,8 +197,8 @@ async def _command(
         if wrong is not None:
             place = "".join(f"/{part}" for part in wrong.instance_path)
             text = (
-                f"expected output as {callback.operation} promises but {place or 'the whole'}: {wrong.message}; do "
-                "correct it and answer again"
+                f"expected output as {callback.operation} promises but {place or 'the whole'}: {wrong.message}. "
+                "Correct it and answer again."
             )
             raise Rejected("output_invalid", text, pointer=place)
     return CompleteAttempt(
@@ -219,5 +219,7 @@ def _require_open(history: list[Transition], callback: Callback, command: str) -
             raise _answered()
     if history and history[-1].type in ("RunCompleted", "RunFailed", "RunCancelled") and history[-1].cause != command:
         raise Rejected(
-            "run_ended", "expected a run that waits for this answer but it has ended; do nothing", run=callback.run
+            "run_ended",
+            "expected a run that waits for this answer but it has ended. Nothing needs to be done.",
+            run=callback.run,
         )

@@ -127,10 +127,10 @@ class Guard:
         if scheme.lower() != "bearer" or not given:
             raise Rejected(
                 "token_missing",
-                "expected the header `Authorization: Bearer TOKEN` but it is not there; do send the sidecar's token",
+                "expected the header `Authorization: Bearer TOKEN` but it is not there. Send the sidecar's token.",
             )
         if not hmac.compare_digest(given.strip().encode(), self._token):
-            raise Rejected("token_wrong", "expected the sidecar's token but found another; do send the right one")
+            raise Rejected("token_wrong", "expected the sidecar's token but found another. Send the right one.")
         return TOKEN
 
     def _require_host(self, headers: Headers) -> None:

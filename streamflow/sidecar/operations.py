@@ -50,7 +50,7 @@ async def register(
     if name in {spec.name for spec in known_operations()}:
         raise Rejected(
             "operation_taken",
-            f"expected the name {name} to be free but an installed operation has it; do choose another",
+            f"expected the name {name} to be free but an installed operation has it. Choose another.",
         )
     recorded = await log.register(body, replace=replace)
     response.status_code = 201 if recorded is not None else 200

@@ -144,7 +144,7 @@ def problem_of(error: StreamflowError) -> JSONResponse:
     """An error of ours as an answer. Our own faults are not told to strangers."""
     if isinstance(error, EngineFault):
         _log.error("request_failed", code=error.code, error=error.message)
-        return problem(500, error.code, "expected to answer but this is our fault; do look at the sidecar's log")
+        return problem(500, error.code, "expected to answer but this is our fault. Look at the sidecar's log.")
     more: dict[str, Any] = (
         {"facts": {name: fact for name, fact in error.facts.items() if fact is not None}} if error.facts else {}
     )
@@ -163,9 +163,7 @@ def _said(_request: Request, error: Exception) -> JSONResponse:
 def _unreadable(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     wrong = [{"pointer": "/" + "/".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
-    detail = (
-        f"expected a request that fits but {wrong[0]['pointer']}: {wrong[0]['message']}; do see /api/v1/openapi.json"
-    )
+    detail = f"expected a request that fits but {wrong[0]['pointer']}: {wrong[0]['message']}. See /api/v1/openapi.json."
     return problem(422, "request_invalid", detail, problems=wrong)
 
 
@@ -175,7 +173,7 @@ def _http(_request: Request, error: Exception) -> JSONResponse:
     answer = problem(
         error.status_code,
         phrase.replace(" ", "_"),
-        f"expected a request that can be served but {phrase}; do see /api/v1/openapi.json",
+        f"expected a request that can be served but {phrase}. See /api/v1/openapi.json.",
     )
     answer.headers.update(error.headers or {})
     return answer
@@ -185,13 +183,13 @@ def _too_deep(_request: Request, _error: Exception) -> JSONResponse:
     return problem(
         422,
         "too_deep",
-        "expected data that can be followed to its end but its arrays and objects are too deep; do send flatter data",
+        "expected data that can be followed to its end but its arrays and objects are too deep. Send flatter data.",
     )
 
 
 def _fault(_request: Request, error: Exception) -> JSONResponse:
     _log.error("request_failed", error=type(error).__name__, exc_info=error)
-    return problem(500, "internal_error", "expected to answer but this is our fault; do look at the sidecar's log")
+    return problem(500, "internal_error", "expected to answer but this is our fault. Look at the sidecar's log.")
 
 
 def add_to(app: FastAPI) -> None:

@@ -161,7 +161,7 @@ async def _history(log: Log, run: str, wait: str | None, timeout_s: float) -> li
     if not found:
         raise Rejected(
             "run_unknown",
-            f"expected transitions of {run} in runs but there are none; do wait for the command that starts it",
+            f"expected transitions of {run} in runs but there are none. Wait for the command that starts it.",
             run=run,
         )
     return found

@@ -37,8 +37,8 @@ class Definitions:
         for live in self._served:
             if (live.plan.name, live.plan.version) == (plan.name, plan.version) and live.plan.sha != sha:
                 raise ValueError(
-                    f"expected {plan.name}@{plan.version} to be new but it is published with other content; raise the "
-                    "version"
+                    f"expected {plan.name}@{plan.version} to be new but it is published with other content. Raise the "
+                    "version."
                 )
         self.bindings |= {
             spec.name: Binding(topics=spec.topics, start=spec.start)

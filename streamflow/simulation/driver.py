@@ -213,8 +213,8 @@ class Simulation:
             if not busy and self.checkpoint() and all(partition.has_read for partition in self.open_partitions()):
                 return
         raise RuntimeError(
-            f"expected an end within {MAX_ROUNDS} rounds but there is more to do; look for a definition that starts "
-            "itself"
+            f"expected an end within {MAX_ROUNDS} rounds but there is more to do. Look for a definition that starts "
+            "itself."
         )
 
     def checkpoint(self) -> bool:

@@ -34,7 +34,7 @@ def encode_command(command: Command) -> bytes:
     except (OverflowError, RecursionError, ValueError, TypeError) as error:
         name = type(error).__name__
         raise DecodeError(
-            "event_unusable", f"expected an event that can be written as JSON but {name} was raised; send plain data"
+            "event_unusable", f"expected an event that can be written as JSON but {name} was raised. Send plain data."
         ) from error
     _require_flat(encoded)
     return encoded
@@ -50,8 +50,8 @@ def decode_command(data: bytes) -> Command:
     except ValueError as error:  # of msgspec, and of a text that is no UTF-8
         place = str(error).rsplit(" - at ", 1)[1] if " - at " in str(error) else "the top"
         message = (
-            f"expected the JSON of a command but {type(error).__name__} was raised at {place}; only "
-            "Streamflow's own processes write this topic"
+            f"expected the JSON of a command but {type(error).__name__} was raised at {place}. Only "
+            "Streamflow's own processes write this topic."
         )
         raise DecodeError("bad_command", message) from error
     _require_flat(data)
@@ -66,5 +66,5 @@ def _require_flat(encoded: bytes) -> None:
 def _too_deep() -> DecodeError:
     return DecodeError(
         "too_deep",
-        f"expected arrays and objects at most {COMMAND_DEPTH} deep in a command but found more; send flatter data",
+        f"expected arrays and objects at most {COMMAND_DEPTH} deep in a command but found more. Send flatter data.",
     )

@@ -103,6 +103,6 @@ def _decoder(content_type: str) -> Callable[[bytes], Any]:
     if decoder is None:
         raise DecodeError(
             "unsupported_content_type",
-            "expected JSON but content-type names another format; send JSON, or correct the header",
+            "expected JSON but content-type names another format. Send JSON, or correct the header.",
         )
     return decoder

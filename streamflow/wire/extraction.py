@@ -157,6 +157,7 @@ class TopicReader:
 
 
 _SCALARS = frozenset({str, int, bool})
+_MESSAGE_CHARS = 300  # of what is wrong with a payload: names of fields may be of any length
 
 
 class _Rule:
@@ -176,7 +177,7 @@ class _Rule:
         self._unit = spec.time.unit if spec.time else None
         self._source = spec.source or ""
         self._key = _location(spec.key) if spec.key else _record_key
-        self._validator = compiled(spec.schema_) if spec.schema_ else None
+        self._validator = compiled(spec.schema_, masked=True) if spec.schema_ else None
 
     @property
     def spec(self) -> int:
@@ -197,7 +198,7 @@ class _Rule:
             if not id_:
                 raise DecodeError(
                     "missing_id",
-                    "expected the event's id where the catalog says but found none; correct the record or the catalog",
+                    "expected the event's id where the catalog says but found none. Correct the record or the catalog.",
                 )
         else:
             id_ = attributes.id
@@ -231,13 +232,12 @@ class _Rule:
             if self._validator.is_valid(data):
                 return
             error = next(iter(self._validator.iter_errors(data)))
-            where, keyword = "/".join(map(str, error.instance_path)), "/".join(map(str, error.schema_path))
+            place = "".join(f"/{part}" for part in error.instance_path)
+            wrong = f"{place}: {error.message}" if place else str(error.message)
         except (ValueError, TypeError, RecursionError):  # data that the validator's own types cannot hold
-            where, keyword = "", "type"
-        message = (
-            f"expected a payload that satisfies the event's schema but /{where} fails its {keyword}; correct "
-            "the record or the schema"
-        )
+            wrong = "it holds a value that cannot be checked"
+        message = f"expected a payload that satisfies the event's schema but {wrong[:_MESSAGE_CHARS]}. Correct the "
+        message += "record or the schema."
         raise DecodeError("schema_mismatch", message)
 
 

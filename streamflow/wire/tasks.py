@@ -50,8 +50,8 @@ def decode_task(data: bytes) -> Task | CancelTask:
     except (ValueError, RecursionError) as error:  # of msgspec, and of a text that is no UTF-8
         place = str(error).rsplit(" - at ", 1)[1] if " - at " in str(error) else "the top"
         message = (
-            f"expected the JSON of a task but {type(error).__name__} was raised at {place}; only the engine "
-            "writes this topic"
+            f"expected the JSON of a task but {type(error).__name__} was raised at {place}. Only the engine "
+            "writes this topic."
         )
         raise DecodeError("bad_task", message) from error
 

@@ -65,14 +65,14 @@ def decode_transition(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Tra
     if fact is None:
         raise DecodeError(
             "bad_transition",
-            "expected a ce_type of streamflow but it is another or none; only the engine writes this topic",
+            "expected a ce_type of streamflow but it is another or none. Only the engine writes this topic.",
         )
     try:
         raw = _raw.decode(value)
         data: Any = msgspec.convert(raw.data, fact)
     except (ValueError, RecursionError) as error:  # of msgspec, and of a text that is no UTF-8
         raise DecodeError(
-            "bad_transition", "expected a transition but the value is none; only the engine writes this topic"
+            "bad_transition", "expected a transition but the value is none. Only the engine writes this topic."
         ) from error
     return Transition(
         run=raw.run,

@@ -47,7 +47,7 @@ def main() -> int:
     )
     asked = options.parse_args()
     if asked.keep is not None and asked.keep.exists():
-        options.error(f"expected a folder that is not there yet but {asked.keep} is; do name another")
+        options.error(f"expected a folder that is not there yet but {asked.keep} is. Name another.")
     at = machine()
     rows: list[Row] = []
     failed: list[str] = []

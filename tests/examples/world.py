@@ -128,7 +128,7 @@ class World:
         if code:
             raise OperationError(
                 "example_failed",
-                f"expected `streamflow {words[0]} ...` to do it but it ended with {code}; do read the lines above",
+                f"expected `streamflow {words[0]} ...` to do it but it ended with {code}. Read the lines above.",
             )
 
     def asked(self, *words: str) -> Any:
@@ -154,7 +154,7 @@ class World:
             if time.monotonic() > deadline:
                 raise OperationError(
                     "example_stuck",
-                    f"expected {what} within {timeout_s:g} s but it is not so; do read the workers' lines below",
+                    f"expected {what} within {timeout_s:g} s but it is not so. Read the workers' lines below.",
                 )
             time.sleep(0.1)
         return found

@@ -73,8 +73,7 @@ def main() -> int:
     names = [name for name in asked.kinds.replace(",", " ").split() if name != "all"] or sorted(KINDS)
     if unknown := set(names) - KINDS.keys():
         print(
-            f"expected kinds of faults but {', '.join(sorted(unknown))} is none; do choose of "
-            f"{', '.join(sorted(KINDS))}",
+            f"expected kinds of faults but {', '.join(sorted(unknown))} is none. Choose of {', '.join(sorted(KINDS))}.",
             file=sys.stderr,
         )
         return 2

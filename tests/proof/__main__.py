@@ -136,7 +136,7 @@ def main() -> int:
     product = product_hash() if asked.evidence else ""
     if not loans.REAL_LOG.exists():
         print(
-            f"expected the real log at {loans.REAL_LOG} but it is not there; do put it there, as its README says",
+            f"expected the real log at {loans.REAL_LOG} but it is not there. Put it there, as its README says.",
             file=sys.stderr,
         )
         return 1

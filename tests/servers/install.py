@@ -26,7 +26,7 @@ def install(progress: Callable[[str], None] = say) -> list[str]:
     for package, find in _SYSTEM.items():
         if _missing(find):
             left.append(
-                f"{package} is missing; do install it, with Debian's or Ubuntu's packages: apt-get install {package}"
+                f"{package} is missing. Install it, with Debian's or Ubuntu's packages: apt-get install {package}."
             )
     try:
         s3proxy.fetch(progress)

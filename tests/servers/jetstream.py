@@ -81,5 +81,5 @@ def program() -> str:
         "nats-server", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
     )
     if found is None:
-        raise ServerMissing("nats-server is not installed; do run: make servers")
+        raise ServerMissing("nats-server is not installed. Run: make servers.")
     return found

@@ -128,9 +128,9 @@ def binaries() -> Path:
     on_path = shutil.which("postgres")
     found = Path(on_path).resolve() if on_path else installed[-1] if installed else None
     if found is None:
-        raise ServerMissing("PostgreSQL is not installed; do run: make servers")
+        raise ServerMissing("PostgreSQL is not installed. Run: make servers.")
     if os.geteuid() == 0 and not _postgres_user_exists():
-        raise ServerMissing("PostgreSQL refuses to run as root and there is no user postgres; do run: make servers")
+        raise ServerMissing("PostgreSQL refuses to run as root and there is no user postgres. Run: make servers.")
     return found.parent
 
 

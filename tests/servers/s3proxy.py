@@ -117,10 +117,10 @@ def object_store(*buckets: str) -> Iterator[ObjectStore]:
 def installed() -> Path:
     """The folder of the server's jars. Raises ServerMissing."""
     if shutil.which("java") is None:
-        raise ServerMissing("the object store for tests needs Java 17 or newer; do install it")
+        raise ServerMissing("the object store for tests needs Java 17 or newer. Install it.")
     folder = _folder()
     if not folder.is_dir():
-        raise ServerMissing("the object store for tests is not installed; do run: make servers")
+        raise ServerMissing("the object store for tests is not installed. Run: make servers.")
     return folder
 
 
@@ -130,7 +130,7 @@ def fetch(progress: Callable[[str], None] = say) -> None:
     if folder.is_dir():
         return
     if shutil.which("mvn") is None:
-        raise ServerMissing("fetching the object store for tests needs Maven; do install it")
+        raise ServerMissing("fetching the object store for tests needs Maven. Install it.")
     with locked(
         folder.with_name(folder.name + ".lock"), progress, "another process fetches the object store for tests"
     ):
@@ -155,7 +155,7 @@ def fetch(progress: Callable[[str], None] = say) -> None:
             )
             if done.returncode:
                 raise ServerMissing(
-                    "Maven could not fetch the object store for tests; do read its last words and try "
+                    "Maven could not fetch the object store for tests. Read its last words and try "
                     f"again:\n{done.stdout[-2000:]}"
                 )
             jars.rename(folder)

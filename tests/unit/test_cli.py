@@ -40,9 +40,9 @@ def failing_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     ("error", "code"),
     [
         (DefinitionError([Problem("step_unknown", "/steps/0", "there is no such step.")]), 2),
-        (Rejected("run_not_found", "expected a run but there is none; do look again"), 3),
-        (OperationError("broker_unreachable", "expected a broker but there is none; do start one"), 4),
-        (EngineFault("gap", "expected no gap but found one; do report it"), 70),
+        (Rejected("run_not_found", "expected a run but there is none. Look again."), 3),
+        (OperationError("broker_unreachable", "expected a broker but there is none. Start one."), 4),
+        (EngineFault("gap", "expected no gap but found one. Report it."), 70),
         (ZeroDivisionError("of ours"), 70),
         (KeyboardInterrupt(), 130),
     ],

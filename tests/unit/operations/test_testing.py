@@ -31,7 +31,7 @@ class Halve:
     async def run(self, input: Any, attempt: Attempt) -> Any:
         await asyncio.sleep(0)
         if input["n"] % 2:
-            raise OperationError("odd_number", "expected an even number but it is odd; do add one", retryable=False)
+            raise OperationError("odd_number", "expected an even number but it is odd. Add one.", retryable=False)
         return {"n": input["n"] // 2}
 
     async def health(self) -> Health:

@@ -200,7 +200,7 @@ def test_a_broker_that_is_away_is_said_to_be(
     client: TestClient, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away() -> list[Any]:
-        raise OperationError("broker_unreachable", "expected the broker to answer but it does not; do check it")
+        raise OperationError("broker_unreachable", "expected the broker to answer but it does not. Check it.")
 
     monkeypatch.setattr(log, "approvals", away)
     answer = client.get("/approvals")
