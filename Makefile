@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 TEST_PROCESSES := 3 # each has a Kafka of its own; they mostly wait
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers wheel demo example test test-full unit lint types model bench compare proof faults checker regressions mailbox attack fuzz soak evidence docs format lock clean
+.PHONY: help setup servers wheel demo example test test-full unit lint types model bench compare proof faults checker regressions mailbox attack fuzz soak evidence docs codes format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ docs: $(READY) ## Write the documents that are made from code
 	$(BIN)/streamflow operations docs > docs/operations-reference.md
 	$(BIN)/streamflow definitions functions --markdown > docs/functions.md
 	$(BIN)/python -m streamflow.wire.schemas schemas
+
+codes: $(READY) ## Write the table of all codes into docs/bad-input.md, from the tests that bring them about (as long as make test)
+	$(BIN)/python -m tests.codes
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff format .

@@ -116,8 +116,9 @@ def check_schema(schema: Any, data: Any, what: str) -> None:
     wrong = first_fault(data, schema)
     if wrong is not None:
         place = "/".join(map(str, wrong.instance_path))
+        remedy = "Correct it." if data is not None else "Give it: on the command line with --data, such as --data '{}'."
         raise Rejected(
             "schema_mismatch",
-            f"expected {what} but /{place}: {wrong.message}. Correct it.",
+            f"expected {what} but /{place}: {wrong.message}. {remedy}",
             pointer=f"/{place}" if place else None,
         )

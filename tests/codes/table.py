@@ -1,0 +1,101 @@
+"""The table of all codes: what a person sees, where, and the test that brings it about."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from streamflow.definition.codes import ATTEMPTS, CHECKED, SHAPE
+from streamflow.definition.expression import ERRORS
+from tests.codes.source import PROJECT, codes
+
+PAGE = PROJECT / "docs" / "bad-input.md"
+BEGIN, END = "<!-- codes: written by `make codes` -->", "<!-- end of codes -->"
+_ROW = re.compile(r"^\| `([\w-]+)` \|", re.M)
+_LONGEST = 160
+
+# Where a code is met, by the package that raises it.
+DOORS = {
+    "cli": "the command line",
+    "core": "`dead-letters list`, or the engine's log",
+    "definition": "`runs show`, `runs list --status parked`",
+    "drill": "`streamflow drill`",
+    "engine": "the answer to a command, `runs show`, or `dead-letters list`",
+    "importing": "`definitions import`, `catalog import`",
+    "kafka": "the command line, or a worker's log",
+    "operations": "`runs show`: the step's failure",
+    "ops": "the command line, or the sidecar's answer",
+    "runtime": "a worker's log, or `runs show`",
+    "secrets": "`runs show`, or the start of a process",
+    "sidecar": "the sidecar's answer",
+    "simulation": "`definitions simulate`",
+    "wire": "`dead-letters list`, or the sidecar's answer",
+}
+
+
+WORDS = ATTEMPTS | ERRORS  # of codes whose words are not made where they are raised
+
+
+class Note(NamedTuple):
+    """A code that a test brought about."""
+
+    code: str
+    message: str
+    test: str
+
+
+def read_notes(folder: Path) -> list[Note]:
+    """What `tests.codes.recorder` wrote into a folder."""
+    lines = (line for file in sorted(folder.glob("*.jsonl")) for line in file.read_text(encoding="utf-8").splitlines())
+    return [Note(**json.loads(line)) for line in lines]
+
+
+def table(notes: list[Note]) -> str:
+    """The rows of all codes, with an example message of each that some test has."""
+    examples = _examples(notes)
+    rows = ["| code | what you see | where |", "|---|---|---|"]
+    for code, packages in sorted(codes().items()):
+        doors = "; ".join(dict.fromkeys(DOORS[package] for package in sorted(packages)))
+        rows.append(f"| `{code}` | {_cell(examples.get(code) or WORDS.get(code, ''))} | {doors} |")
+    for code, words in sorted({**SHAPE, **CHECKED}.items()):
+        rows.append(f"| `{code}` | {_cell(examples.get(code, words))} | `definitions check`, `publish` |")
+    return "\n".join(rows)
+
+
+def with_table(page: str, rows: str) -> str:
+    """The page with `rows` between its marks."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{rows}\n\n{END}{rest.partition(END)[2]}"
+
+
+def written(page: str) -> frozenset[str]:
+    """The codes in the table of a page."""
+    return frozenset(_ROW.findall(page.partition(BEGIN)[2].partition(END)[0]))
+
+
+def _examples(notes: list[Note]) -> Mapping[str, str]:
+    """For each code the message that is most like a sentence: not made by a test, and short."""
+    best: dict[str, tuple[tuple[bool, bool, int, str], str]] = {}
+    for note in notes:
+        message = _general(note.message)
+        rank = (len(message) < 25, not note.test.startswith("tests/unit"), len(message), message)
+        if note.code not in best or rank < best[note.code][0]:
+            best[note.code] = rank, message
+    return {code: message for code, (rank, message) in best.items() if not rank[0]}
+
+
+def _general(message: str) -> str:
+    """A message without what differs from run to run."""
+    text = " ".join(message.split())
+    text = re.sub(r"/tmp/\S*?/(?=[\w.-]+(\s|$))", ".../", text)
+    text = re.sub(r"\b(127\.0\.0\.1|localhost):\d{4,5}\b", r"\1:...", text)
+    text = re.sub(r"\bt[0-9a-f]{8}\.", "streamflow.", text)
+    text = re.sub(r"\b[0-9a-f]{12,}\b", "...", text)
+    return text if len(text) <= _LONGEST else text[:_LONGEST].rsplit(" ", 1)[0] + " ..."
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;") or "(no message of its own)"
