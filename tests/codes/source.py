@@ -35,7 +35,10 @@ _WORDS = ("code", "reason")
 _FIRST = 4
 # Words that stand among those arguments and are no codes.
 _OTHERS = frozenset(
-    "rejected ingress engine tasks emit open replayed dropped definition behind dead each early outputs duplicate".split()
+    {
+        *("rejected", "ingress", "engine", "tasks", "emit", "open", "replayed", "dropped", "definition"),
+        *("behind", "dead", "each", "early", "outputs", "duplicate"),
+    }
 )
 
 
