@@ -41,6 +41,7 @@ example: setup ## See an example on real servers: make example NAME=fraud-detect
 test: lint types servers ## Check everything: style, types, layers, and all tests against a real Kafka
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
+test-full: export STREAMFLOW_TEST_ALL = 1
 test-full: test model mailbox checker regressions ## make test and everything that takes longer, but the faults, the proof and the soak (an hour)
 
 unit: $(READY) ## Only the tests that need no Kafka (seconds)

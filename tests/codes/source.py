@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from streamflow.definition.expression import ERRORS
@@ -42,6 +43,7 @@ _OTHERS = frozenset(
 )
 
 
+@cache
 def codes() -> dict[str, set[str]]:
     """Every code that the product raises, with the packages that raise it (`ops`, `wire`, ...)."""
     found: dict[str, set[str]] = {}
@@ -57,6 +59,30 @@ def codes() -> dict[str, set[str]]:
     for code in ERRORS:
         found.setdefault(code, set()).add("definition")
     return found
+
+
+@cache
+def templates() -> dict[str, str]:
+    """For each code a message as it is written in the code, with `...` for what is put in; the shortest of several."""
+    found: dict[str, str] = {}
+    for path in sorted((PROJECT / "streamflow").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or _name(node.func) not in RAISERS:
+                continue
+            for at, place in enumerate(node.args[:_FIRST]):
+                text = _template(node.args[at + 1]) if at + 1 < len(node.args) else ""
+                for code in _texts(place):
+                    if len(text) > len(code) and (code not in found or len(text) < len(found[code])):
+                        found[code] = text
+    return found
+
+
+def _template(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "..." for part in node.values)
+    return ""
 
 
 def _raised(tree: ast.AST) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from streamflow.definition.codes import ATTEMPTS, CHECKED, SHAPE
 from streamflow.definition.expression import ERRORS
-from tests.codes.source import PROJECT, codes
+from tests.codes.source import PROJECT, codes, templates
 
 PAGE = PROJECT / "docs" / "bad-input.md"
 BEGIN, END = "<!-- codes: written by `make codes` -->", "<!-- end of codes -->"
@@ -59,7 +59,9 @@ def table(notes: list[Note]) -> str:
     rows = ["| code | what you see | where |", "|---|---|---|"]
     for code, packages in sorted(codes().items()):
         doors = "; ".join(dict.fromkeys(DOORS[package] for package in sorted(packages)))
-        rows.append(f"| `{code}` | {_cell(examples.get(code) or WORDS.get(code, ''))} | {doors} |")
+        rows.append(
+            f"| `{code}` | {_cell(examples.get(code) or WORDS.get(code) or templates().get(code, ''))} | {doors} |"
+        )
     for code, words in sorted({**SHAPE, **CHECKED}.items()):
         rows.append(f"| `{code}` | {_cell(examples.get(code, words))} | `definitions check`, `publish` |")
     return "\n".join(rows)

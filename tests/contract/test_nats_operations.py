@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
@@ -69,7 +70,7 @@ def publish(bus: Worker, subject: str, **more: Any) -> Any:
 
 def refused(bus: Worker, subject: str, **more: Any) -> tuple[str, bool]:
     error = bus.fail("nats.publish", connection="bus", subject=subject, **({"json": {"n": 1}} | more))
-    assert "expected" in error.message
+    assert re.search(r"[^.]\. [A-Z]", error.message), "the remedy is a sentence of its own"
     assert " do " in error.message
     return error.code, error.retryable
 

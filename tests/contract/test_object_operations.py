@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import re
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass

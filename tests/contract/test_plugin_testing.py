@@ -101,7 +101,7 @@ def test_a_plugin_that_has_a_wrong_signature_tried_again_is_found(monkeypatch: p
         return await doubling(request)
 
     (wrong,) = failed(handle, monkeypatch)
-    assert "do say retryable: false" in wrong
+    assert "Say retryable: false" in wrong
 
 
 def test_a_plugin_that_does_something_with_wrong_input_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_a_plugin_that_falls_over_wrong_input_is_found(monkeypatch: pytest.Monke
         return web.Response(status=500) if done.status == 400 else done
 
     (wrong,) = failed(handle, monkeypatch)
-    assert "do answer 400 with an error" in wrong
+    assert "Answer 400 with an error" in wrong
 
 
 def test_a_plugin_that_is_not_well_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def test_an_example_is_the_shortest_sentence_of_a_test() -> None:
     )
 
     assert "| `not_json` | expected JSON in UTF-8 but found other bytes in .../file.json |" in page
-    assert "old" not in page
+    assert "\nold\n" not in page
     assert page.startswith("before\n")
     assert page.endswith("\nafter\n")
     assert written(page) >= {"not_json", "SF100"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import time
 from collections import Counter
@@ -31,10 +32,13 @@ GITHUB, GOOGLE = "github-webhooks", "google-cloudevents"
 needs_github = pytest.mark.skipif(not archive(GITHUB).exists(), reason=missing(GITHUB))
 needs_google = pytest.mark.skipif(not archive(GOOGLE).exists(), reason=missing(GOOGLE))
 
+EVERY = 1 if os.environ.get("STREAMFLOW_TEST_ALL") else 8  # `make test-full` looks at every event
 # Examples that their own schema refuses, and the place of it.
 WRONG_EXAMPLES = {
-    # a time without its offset
-    f"payload-examples/api.github.com/check_run/{name}.payload.json": "/check_run/check_suite/app/created_at: the value"
+    f"payload-examples/api.github.com/check_run/{name}.payload.json": (
+        "/check_run/check_suite/app/created_at: "
+        'the value is not a "date-time". Correct the record or the schema.'  # it has no offset
+    )
     for name in ("rerequested", "rerequested.with-organization")
 }
 
@@ -84,11 +88,12 @@ def test_every_schema_is_an_event_that_passes_the_check(name: str, events: int, 
     done = imported(name)
     assert {one.reason for one in done.skipped} <= {"it is no JSON Schema", "it is part of other schemas"}
     assert len(done.events) == len(catalog(name).events) == events
-    assert [spec.name for spec in catalog(name).events if schema_fault(spec.schema_) is not None] == []
+    some = slice(None, None, EVERY)
+    assert [spec.name for spec in catalog(name).events[some] if schema_fault(spec.schema_) is not None] == []
     fields = sum((one.fields for one in done.imported), Fields())
     assert 100 * fields.typed / (fields.typed + fields.open) >= share
-    alone = [declared_fields(shape_of(spec.schema_)) for spec in catalog(name).events]
-    assert alone == [one.fields for one in done.imported]
+    alone = [declared_fields(shape_of(spec.schema_)) for spec in catalog(name).events[some]]
+    assert alone == [one.fields for one in done.imported[some]]
 
 
 @needs_google

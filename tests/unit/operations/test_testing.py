@@ -103,7 +103,7 @@ def test_a_second_attempt_that_is_refused_is_found() -> None:
             return done
 
     checked = report(Once(), [{"n": 4}])
-    assert "do take what was done before for success" in str(checked)
+    assert "Take what was done before for success" in str(checked)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_schema_that_takes_anything_is_found() -> None:
     class Anything(Halve):
         spec = Halve.spec.model_copy(update={"input": {}})
 
-    assert "do say what the operation needs" in failed(Anything())
+    assert "Say what the operation needs" in failed(Anything())
 
 
 def test_a_schema_that_is_none_is_found_and_nothing_is_done() -> None:

@@ -168,7 +168,7 @@ def test_a_version_is_published_once() -> None:
     sha = simulation.publish(ORDER, CATALOG)
     assert sha == simulation.publish(ORDER, CATALOG)
     assert len(simulation.definitions.published()) == 1
-    with pytest.raises(ValueError, match="raise the version"):
+    with pytest.raises(ValueError, match="Raise the version"):
         simulation.publish(ORDER.model_copy(update={"steps": ORDER.steps[:1]}), CATALOG)
     with pytest.raises(DefinitionError):
         simulation.publish(a_definition({"id": "p", "print": {"text": "1 +"}}, name="broken"), CATALOG)
