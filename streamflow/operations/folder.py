@@ -84,7 +84,9 @@ class FolderBucket:
 
     def _write(self, key: str, body: Body, new: bool) -> str | None:
         with self._errors(key), self._parent(key, make=True) as (parent, name):
-            assert parent is not None
+            if parent is None:
+                message = f"A folder of {self._connection} was removed while an object was written. Try again."
+                raise OperationError("store_unavailable", message, connection=self._connection)
             _check_kind(key, name, parent)
             unfinished = _UNFINISHED + secrets.token_hex(8)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

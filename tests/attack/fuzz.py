@@ -14,25 +14,11 @@ import schemathesis
 from fastapi import FastAPI
 from hypothesis import strategies
 
-from streamflow.settings import Settings, Tasks, Topics
-from streamflow.sidecar.app import create_app
-from streamflow.sidecar.callbacks import Answered, Contracts
-from streamflow.sidecar.state import State
 from tests.attack import Attack, Seen
+from tests.attack.applications import application
 from tests.attack.processes import peak_bytes
-from tests.sidecar_log import MemoryLog
 
 _EXAMPLES = 100  # of each route
-_KEY = "a key for callbacks of this attack only"
-
-
-def _app() -> FastAPI:
-    settings = Settings(topics=Topics(partitions=2), tasks=Tasks(output_bytes=5000))
-    log = MemoryLog(settings)
-    app = create_app(settings, log)
-    app.state.streamflow = State(settings, log, _KEY)
-    app.state.answered, app.state.contracts = Answered(), Contracts()
-    return app
 
 
 def _is_number(value: Any) -> bool:
@@ -75,7 +61,7 @@ def _asked(app: FastAPI, operation: Any, seed: int, statuses: Counter[int]) -> C
 def _fuzz(seed: int) -> Seen:
     logging.disable(logging.CRITICAL)
     seen, statuses = Seen(), Counter[int]()
-    app = _app()
+    app, _ = application()
     document: Any = schemathesis.openapi.from_dict(app.openapi())
     for found in document.get_all_operations():
         operation = found.ok()

@@ -112,6 +112,16 @@ def test_what_is_swapped_for_a_link_meanwhile_leads_nowhere(
     assert sorted(path.name for path in outside.rglob("*")) == ["a.txt", "a.txt", "deep"]
 
 
+def test_a_folder_that_is_removed_while_an_object_is_written_is_worth_another_attempt(
+    folder: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "mkdir", lambda *_given, **_more: None)  # made, and removed at once
+        error = folder.worker.fail("object.put", connection="store", key="deep/a.txt", text="x")
+    assert (error.code, error.retryable) == ("store_unavailable", True)
+    put(folder, "deep/a.txt")
+
+
 def test_another_name_of_a_file_is_never_written_through(folder: Place, tmp_path: Path) -> None:
     outside = tmp_path / "outside.txt"
     outside.write_text("decoy")

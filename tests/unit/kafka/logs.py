@@ -39,10 +39,15 @@ class MemoryLog:
         return Ends(found, dict.fromkeys(wanted - found.keys(), "TOPIC_AUTHORIZATION_FAILED"))
 
 
+def take_the_brokers_place(patch: pytest.MonkeyPatch) -> MemoryLog:
+    """A log that `publication` writes to and asks, as long as `patch` holds."""
+    log = MemoryLog()
+    patch.setattr(publication, "write", log.write)
+    patch.setattr(publication, "cluster_topics", lambda _settings: log.cluster)
+    patch.setattr(publication, "topic_ends", log.topic_ends)
+    return log
+
+
 @pytest.fixture
 def memory_log(monkeypatch: pytest.MonkeyPatch) -> MemoryLog:
-    log = MemoryLog()
-    monkeypatch.setattr(publication, "write", log.write)
-    monkeypatch.setattr(publication, "cluster_topics", lambda _settings: log.cluster)
-    monkeypatch.setattr(publication, "topic_ends", log.topic_ends)
-    return log
+    return take_the_brokers_place(monkeypatch)
