@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import hashlib
 import os
 import sys
@@ -36,7 +37,7 @@ class Place:
 
     def refused(self, operation: str, **input: Any) -> tuple[str, bool]:
         error = self.worker.fail(operation, **({"connection": "store", "bucket": "streamflow"} | input))
-        assert "expected" in error.message
+        assert re.search(r"[^.]\. [A-Z]", error.message), "the remedy is a sentence of its own"
         assert " do " in error.message
         return error.code, error.retryable
 
