@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from streamflow.definition.catalog import TopicEnds
-from streamflow.kafka import publication
+from streamflow.kafka import engine_records, publication
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.publication import Records
+from streamflow.kafka.log_writing import Records
 from streamflow.kafka.topic_ends import Ends
 from streamflow.settings import Settings
 
 
 class MemoryLog:
-    """Takes the place of the broker for `publication.write`."""
+    """Takes the place of `log_writing.write`."""
 
     def __init__(self) -> None:
         self.snapshot = Snapshot()
@@ -42,7 +42,8 @@ class MemoryLog:
 @pytest.fixture
 def memory_log(monkeypatch: pytest.MonkeyPatch) -> MemoryLog:
     log = MemoryLog()
-    monkeypatch.setattr(publication, "write", log.write)
+    for module in (publication, engine_records):
+        monkeypatch.setattr(module, "write", log.write)
     monkeypatch.setattr(publication, "cluster_topics", lambda _settings: log.cluster)
     monkeypatch.setattr(publication, "topic_ends", log.topic_ends)
     return log
