@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from streamflow.definition.duration import format_ms
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config, log_client_error
-from streamflow.kafka.publication import fix_limits
+from streamflow.kafka.engine_records import fix_limits
 from streamflow.kafka.topics import Need, Topic, exceeds, holds, topics
 from streamflow.settings import Settings
 

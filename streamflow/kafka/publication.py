@@ -1,45 +1,27 @@
-"""Publishing to the definitions log, so that the first writer of a version wins.
-
-Compaction keeps the *last* of two records with one key, so a second record of a version must never be committed. Every
-publisher uses the same transactional id: it begins by fencing whoever else is publishing and ending that transaction,
-then reads the log to its end, then writes everything in one transaction. Who was fenced starts over, and finds what the
-other one committed.
-"""
+"""Publishing and retiring versions of definitions, and registering operations, in the definitions log."""
 
 from __future__ import annotations
 
 import hashlib
-import random
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-import structlog
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streamflow.definition.catalog import BINDING_FIELDS, Binding, ChildSpec, TopicEnds
-from streamflow.engine.commands import REVISION
-from streamflow.errors import OperationError, Rejected
-from streamflow.kafka.connection import confluent_config, confluent_producer_config
-from streamflow.kafka.definitions import Approval, Skip, Snapshot, require_environment
+from streamflow.errors import Rejected
+from streamflow.kafka.connection import confluent_config
+from streamflow.kafka.definitions import Approval, Snapshot
 from streamflow.kafka.log_reading import read_log as read_log
+from streamflow.kafka.log_writing import Recorded, Records, encoded, judged, write
 from streamflow.kafka.registration import is_registration_new
 from streamflow.kafka.topic_ends import topic_ends
-from streamflow.kafka.topics import DEFINITIONS, is_own, own_prefixes, topic_name
+from streamflow.kafka.topics import is_own, own_prefixes
 from streamflow.settings import Settings
 
-_log = structlog.get_logger(__name__)
-
-_ATTEMPTS = 30
-_LONGEST_BACKOFF_S = 2.0
-_TIMEOUT_S = 30.0
-# A publisher that died in the middle holds readers up no longer than this.
-_TRANSACTION_TIMEOUT_MS = 20_000
-
-Records = dict[str, bytes | None]
+_TIMEOUT_S = 30.0  # for the names of the cluster's topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +51,6 @@ class Retired:
     current: str | None
     acknowledged: int
     already: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What became of a registration: the offset of its record, None if nothing had to be written."""
-
-    name: str
-    offset: int | None
 
 
 def publish(
@@ -122,7 +96,7 @@ def publish(
         moved = {event: _with_ends(log.bindings.get(event), binding, ends.found) for event, binding in moved.items()}
         without = {topic for binding in moved.values() for topic in binding.topics if topic not in binding.ends}
         ends_unknown = {topic: why for topic, why in ends.unknown.items() if topic in without}
-        bound: Records = {f"binding/{event}": _json(binding.model_dump()) for event, binding in moved.items()}
+        bound: Records = {f"binding/{event}": encoded(binding.model_dump()) for event, binding in moved.items()}
         if taken is not None:
             _refuse_another(name, version, sha, taken.sha, retired=taken.retired)
             return bound
@@ -133,9 +107,11 @@ def publish(
         if sha not in log.contents:
             wanted[f"definition/{sha}"] = content
         entries = {event: _logical(entry) for event, entry in sorted(events.items())}
-        wanted |= {f"event/{event}": _json(entry) for event, entry in entries.items() if log.events.get(event) != entry}
+        wanted |= {
+            f"event/{event}": encoded(entry) for event, entry in entries.items() if log.events.get(event) != entry
+        }
         wanted[f"version/{name}@{version}"] = _version(sha, retired=False, published_ms=0)
-        wanted[f"name/{name}"] = _json({"version": version, "sha": sha})
+        wanted[f"name/{name}"] = encoded({"version": version, "sha": sha})
         return wanted
 
     log, offsets = write(settings, records)
@@ -177,7 +153,7 @@ def retire(settings: Settings, *, name: str, version: str) -> Retired:
         current[0] = left
         pointer = log.names.get(name)
         if pointer is not None and pointer.version != left:
-            wanted[f"name/{name}"] = _json({"version": left, "sha": log.versions[name, left].sha}) if left else None
+            wanted[f"name/{name}"] = encoded({"version": left, "sha": log.versions[name, left].sha}) if left else None
         return wanted
 
     log, offsets = write(settings, records)
@@ -192,7 +168,7 @@ def register_operation(
     the place of another one of that name. Task workers have it at once. The same again is a success.
 
     Raises Rejected (`registration_too_large`, `operation_registered`) or OperationError."""
-    value, limit = _json(registration), settings.limits.definition_bytes
+    value, limit = encoded(registration), settings.limits.definition_bytes
     if len(value) > limit:
         raise Rejected(
             "registration_too_large",
@@ -226,156 +202,6 @@ def unregister_operation(settings: Settings, *, name: str) -> Recorded:
     return Recorded(name, max(offsets.values(), default=None))
 
 
-def fix_limits(settings: Settings) -> dict[str, Any]:
-    """The limits that decisions use: those of `settings` if none were fixed before, else the ones that were. They are
-    never changed afterwards, because the same commands must give the same decisions in every worker. With them goes the
-    first revision of the engine, and the name of the environment.
-
-    Raises OperationError, also when `settings` name another environment than the one that was fixed
-    (`environment_differs`)."""
-    fixed: dict[str, Any] = settings.limits.model_dump()
-
-    def records(log: Snapshot) -> Records:
-        wanted: Records = {} if "revision" in log.engine else {"engine/revision": _revision(REVISION)}
-        if "environment" in log.engine:
-            require_environment(settings, log.environment)
-        else:
-            wanted["engine/environment"] = _json({"environment": settings.environment})
-        if known := log.engine.get("limits"):
-            fixed.clear()
-            fixed.update(known)
-            return wanted
-        return wanted | {"engine/limits": _json(fixed)}
-
-    write(settings, records)
-    return fixed
-
-
-def enable_revision(settings: Settings, revision: str) -> Recorded:
-    """Runs start with `revision` of the engine from now on; those that are open keep theirs.
-
-    Raises OperationError."""
-    _, offsets = write(
-        settings,
-        lambda log: (
-            {} if log.revision == revision and "revision" in log.engine else {"engine/revision": _revision(revision)}
-        ),
-    )
-    return Recorded(revision, max(offsets.values(), default=None))
-
-
-def _revision(revision: str) -> bytes:
-    return _json({"revision": revision, "enabled_ms": time.time_ns() // 1_000_000})
-
-
-def skip_commands(settings: Settings, *, partition: int, offset: int, reason: str) -> int:
-    """Lets `partition` pass over the command at `offset`, and what was deleted unread before it; the offset of the
-    record that says so. The record is kept.
-
-    Raises OperationError."""
-
-    def records(_log: Snapshot) -> Records:
-        return {f"engine/skip/{partition}/{offset}": _json(Skip(reason, time.time_ns() // 1_000_000))}
-
-    _, offsets = write(settings, records)
-    return max(offsets.values())
-
-
-class _Again(Exception):
-    """Another publisher was faster, or the broker could not finish: the whole of it must be done again."""
-
-
-def write(settings: Settings, records: Callable[[Snapshot], Records]) -> tuple[Snapshot, dict[str, int]]:
-    """Writes what `records` makes of the log (None deletes), in one transaction nothing can come between; returns that
-    log, and offsets by key. `records` may be asked several times.
-
-    Raises OperationError."""
-    backoff = 0.05
-    last: Exception | None = None
-    for _ in range(_ATTEMPTS):
-        try:
-            return _attempt(settings, records)
-        except _Again as again:
-            last = again
-            _log.info("publication_again", reason=str(again), next_try_s=round(backoff, 2))
-        # Jitter: two publishers that fence each other in step would do so for ever.
-        time.sleep(backoff * random.uniform(0.5, 1.5))
-        backoff = min(backoff * 1.5, _LONGEST_BACKOFF_S)
-    raise OperationError(
-        "publication_failed", f"expected to publish but {last}, {_ATTEMPTS} times over. Try again later."
-    ) from last
-
-
-def _attempt(settings: Settings, records: Callable[[Snapshot], Records]) -> tuple[Snapshot, dict[str, int]]:
-    topic = topic_name(settings, DEFINITIONS)
-    errors: list[KafkaError] = []
-    producer = Producer(
-        confluent_producer_config(settings, "publisher", on_error=errors.append)
-        | {
-            "transactional.id": f"{settings.topics.prefix}publisher",
-            "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
-            "delivery.timeout.ms": _TRANSACTION_TIMEOUT_MS,
-            "linger.ms": 0,
-        }
-    )
-    offsets: dict[str, int] = {}
-
-    def delivered(error: KafkaError | None, message: Message) -> None:
-        key, offset = message.key(), message.offset()
-        if error is None and key is not None and offset is not None:
-            offsets[key.decode() if isinstance(key, bytes) else key] = offset
-
-    try:
-        producer.init_transactions(_TIMEOUT_S)
-        log = read_log(settings)
-        wanted = records(log)
-        if not wanted:
-            return log, {}
-        producer.begin_transaction()
-        for key, value in wanted.items():
-            producer.produce(topic, key=key.encode(), value=value, partition=0, on_delivery=delivered)
-        producer.commit_transaction(_TIMEOUT_S)
-    except KafkaException as error:
-        raise _judged(error.args[0], errors) from error
-    return log, offsets
-
-
-# librdkafka's own codes for a broker that does not answer; and for a publisher that was fenced or whose transaction was
-# ended.
-_CUT_OFF = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN})
-_TO_REPEAT = frozenset(
-    {
-        KafkaError._FENCED,
-        KafkaError._STATE,
-        KafkaError._PURGE_QUEUE,
-        KafkaError.PRODUCER_FENCED,
-        KafkaError.INVALID_PRODUCER_EPOCH,
-        KafkaError.INVALID_PRODUCER_ID_MAPPING,
-        KafkaError.INVALID_TXN_STATE,
-        KafkaError.CONCURRENT_TRANSACTIONS,
-    }
-)
-
-
-def _judged(cause: KafkaError, errors: list[KafkaError]) -> Exception:
-    """What a failure means. Starting over is always safe: what was left open is ended by the next
-    `init_transactions`."""
-    if cause.code() in _CUT_OFF:
-        said = errors[0].str() if errors else cause.str()
-        return OperationError(
-            "broker_unreachable", f"expected the broker to take a publication but {said}. Check it and publish again."
-        )
-    if cause.code() in _TO_REPEAT or cause.retriable() or cause.txn_requires_abort():
-        return _Again(cause.str())
-    return _failed("to publish", cause)
-
-
-def _failed(expected: str, cause: KafkaError) -> OperationError:
-    return OperationError(
-        "broker_refused", f"expected {expected} but {cause.name()}: {cause.str()}. Check the topics and the rights."
-    )
-
-
 def _refuse_another(name: str, version: str, sha: str, taken: str, *, retired: bool) -> None:
     if taken != sha:
         raise Rejected(
@@ -402,7 +228,7 @@ def _require_child(log: Snapshot, child: ChildSpec) -> None:
 
 
 def _version(sha: str, *, retired: bool, published_ms: int, approval: Approval | None = None) -> bytes:
-    return _json({"sha": sha, "retired": retired, "published_ms": published_ms, "approval": approval})
+    return encoded({"sha": sha, "retired": retired, "published_ms": published_ms, "approval": approval})
 
 
 def _logical(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -417,7 +243,7 @@ def cluster_topics(settings: Settings) -> frozenset[str]:
         client = AdminClient(confluent_config(settings, "publisher", on_error=errors.append))
         return frozenset(client.list_topics(timeout=_TIMEOUT_S).topics)
     except KafkaException as error:
-        raise _judged(error.args[0], errors) from error
+        raise judged(error.args[0], errors) from error
 
 
 def _binding(settings: Settings, event: str, entry: Mapping[str, Any], cluster: frozenset[str]) -> Binding:
@@ -445,7 +271,3 @@ def _with_ends(known: Binding | None, binding: Binding, ends: Mapping[str, Topic
 def _moves(known: Binding | None, binding: Binding) -> bool:
     """Whether `binding` says anything else than the one that is `known`."""
     return known is None or (known.topics, known.start) != (binding.topics, binding.start)
-
-
-def _json(value: Any) -> bytes:
-    return msgspec.json.encode(value, order="deterministic")

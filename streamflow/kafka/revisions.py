@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from streamflow.engine.commands import KNOWN_REVISIONS, REVISION
 from streamflow.errors import Rejected
 from streamflow.kafka.connection import client_name
+from streamflow.kafka.engine_records import enable_revision
 from streamflow.kafka.groups import engine_group
-from streamflow.kafka.publication import Recorded, enable_revision, read_log
+from streamflow.kafka.log_writing import Recorded
+from streamflow.kafka.publication import read_log
 from streamflow.kafka.serving import members_of
 from streamflow.settings import Settings
 

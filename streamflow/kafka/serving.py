@@ -25,7 +25,7 @@ from aiokafka.errors import KafkaError
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import aiokafka_config, client_name
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.publication import Records, write
+from streamflow.kafka.log_writing import Records, write
 from streamflow.settings import Settings
 from streamflow.wire.unreadable import UNREADABLE
 

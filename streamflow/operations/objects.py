@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import hashlib
 import mimetypes
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,40 +19,21 @@ from streamflow.definition.catalog import OperationError as DeclaredError
 from streamflow.definition.catalog import OperationSpec
 from streamflow.errors import OperationError
 from streamflow.operations.bucket import Body, Bucket
+from streamflow.operations.buckets import Buckets
 from streamflow.operations.contract import Attempt, Health, Operation
-from streamflow.operations.dialling import dialled_addresses
-from streamflow.operations.folder import FolderBucket
-from streamflow.operations.s3 import S3Bucket
 from streamflow.operations.stores import (
     CONNECTION_ERRORS,
     CONNECTION_INPUT,
     EXTRA_MISSING,
-    Clients,
-    Condition,
-    connection_of,
-    invalid,
-    only_options,
-    secret_of,
     whole_option,
 )
-from streamflow.settings import Connection, Settings
+from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.json_text import read_json
 
 _PUT_BYTES = 10_000_000
 _GET_BYTES = 180_000  # with base64 it stays below the limit of an output
 _KEY_BYTES = 1024
-_TROUBLE = frozenset(
-    {
-        "store_unavailable",
-        "credentials_refused",
-        "access_denied",
-        "bucket_missing",
-        "connection_invalid",
-        "secret_missing",
-        "extra_missing",
-    }
-)
 
 _BUCKET = {
     "type": "string",
@@ -80,47 +59,6 @@ _STORED = {
     "bytes": {"type": "integer"},
     "sha256": {"type": "string", "description": "of the content, in hex"},
 }
-
-
-class Buckets:
-    """The buckets that attempts have named, shared by both operations."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._clients: Clients[Bucket] = Clients(lambda bucket: bucket.close())
-        self.condition = Condition(settings, "objects", {"s3": "obstore", "folder": None})
-
-    async def bucket(self, name: str, bucket: str | None, attempt: Attempt) -> tuple[Bucket, str, Connection]:
-        """The bucket called `bucket` (or the connection's own) of the connection called `name`: itself, its name and
-        the connection's settings."""
-        connection = connection_of(attempt, name, "s3", "folder")
-        password = await secret_of(attempt, connection)
-        bucket = bucket or connection.options.get("bucket", "")
-
-        async def make() -> Bucket:
-            if connection.kind == "folder":
-                only_options(name, connection, "bucket", "create", "max_bytes")
-                return FolderBucket(name, connection, bucket)
-            only_options(name, connection, "bucket", "region", "virtual_hosted", "max_bytes")
-            if not bucket:
-                raise invalid(name, "a bucket in the input, or as the connection's option bucket", "there is none")
-            return S3Bucket(name, connection, password, bucket)
-
-        if connection.kind == "s3":
-            # The client resolves the name again, as nothing else can be told it: this is as near as can be.
-            with contextlib.suppress(OSError):  # it says that better itself
-                await dialled_addresses(name, urlsplit(connection.url), 443)
-        return await self._clients.get(f"{name}/{bucket}", (connection, password), make), bucket, connection
-
-    def note(self, name: str, error: OperationError | None) -> None:
-        """Remembers how the connection called `name` fared."""
-        if error is None:
-            self.condition.worked(name)
-        elif error.code in _TROUBLE:
-            self.condition.failed(name, error)
-
-    async def close(self) -> None:
-        """Lets go of all connections."""
-        await self._clients.close()
 
 
 class ObjectPut:

@@ -11,9 +11,10 @@ from pydantic import Field
 from streamflow.definition.model import Part
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Pending
+from streamflow.operations.examiner import WRONG_INPUTS, Examiner
 from streamflow.operations.plugin import CODES, PluginOperation, Registration, plugin_egress
+from streamflow.operations.samples import Report, Sample, make_attempt
 from streamflow.operations.schema import misfit
-from streamflow.operations.testing import WRONG_INPUTS, Examiner, Report, Sample, make_attempt
 from streamflow.settings import Settings
 
 _TRANSPORT = frozenset(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from streamflow.errors import Rejected
+from streamflow.kafka.engine_records import skip_commands
 from streamflow.kafka.groups import GroupOffsets, engine_group
-from streamflow.kafka.publication import skip_commands
 from streamflow.kafka.topics import COMMANDS, topic_name
 from streamflow.ops.reading import Reading
 from streamflow.settings import Settings

@@ -23,6 +23,8 @@ from streamflow.engine.overlay import META, Store, decode_record
 from streamflow.engine.state import OWN
 from streamflow.errors import EngineFault, OperationError
 from streamflow.kafka.connection import stop_consumer
+from streamflow.runtime.batch_sender import Batch as SentBatch
+from streamflow.runtime.batch_sender import BatchSender, Fields, Place
 from streamflow.runtime.log_ends import LogEnds
 
 log = structlog.get_logger()
@@ -128,7 +130,7 @@ class Changelog:
             return
         producer = self._fenced()
         await producer.begin_transaction()
-        await (await self._send(producer, [(UNMARKED, None)]))[0]
+        await self._sent(producer, [[(UNMARKED, None)]])
         await producer.abort_transaction()
         left = 0
         for _ in range(int(MARKED_S * 1000 / _POLL_MS)):  # the broker answers before it has written the marks
@@ -270,33 +272,42 @@ class Changelog:
         Every batch is acknowledged before anything is committed: aiokafka fails only the batch that the broker refused,
         and would commit the others."""
         await producer.begin_transaction()
-        sent = [await self._send(producer, batch) for batch in batches]
-        acknowledged = await asyncio.gather(*(future for future, _ in sent))
+        sent = await self._sent(producer, batches)
         await producer.send_offsets_to_transaction({self._input: OffsetAndMetadata(applied + 1, "")}, self._group)
         await producer.commit_transaction()
-        ends = [ack.offset + count for ack, (_, count) in zip(acknowledged, sent, strict=True)]
-        position: int = max(ends) + 1  # behind the transaction's marker
-        return position
+        position: int = max(batch.acked.result().offset + len(batch.records) for batch in sent)
+        return position + 1  # behind the transaction's marker
 
-    async def _send(self, producer: AIOKafkaProducer, records: Batch) -> tuple[Any, int]:
-        """The acknowledgement to wait for, and how many records it is for."""
-        batch = producer.create_batch()
-        for key, value in records:
-            if batch.append(key=key.encode(), value=value, timestamp=None) is None:
-                raise EngineFault(
-                    "batch_overflow",
-                    f"A checkpoint's batch of {len(records)} records did not take {key}. Report this: records are "
-                    "larger than the limits allow.",
-                    partition=self._tp.partition,
-                )
-        batch.close()
-        future = await producer.send_batch(batch, self._tp.topic, partition=self._tp.partition)
-        return future, len(records)
+    async def _sent(
+        self, producer: AIOKafkaProducer, batches: Sequence[Batch]
+    ) -> list[SentBatch[tuple[str, bytes | None]]]:
+        """Send each of `batches` as one, its mark together with what it marks; all are acknowledged."""
+        place, sender, sent = Place(self._tp.topic, self._tp.partition), BatchSender(_fields), []
+        try:
+            for records in batches:
+                batch = await sender.send_whole(producer, place, records)
+                if batch is None:
+                    raise EngineFault(
+                        "batch_overflow",
+                        f"The {len(records)} records of a checkpoint's batch do not fit one. Report this: records are "
+                        "larger than the limits allow.",
+                        partition=self._tp.partition,
+                    )
+                sent.append(batch)
+            await sender.flush()
+        finally:
+            sender.forget()
+        return sent
 
     async def close(self) -> None:
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await stop_producer(producer)
+
+
+def _fields(record: tuple[str, bytes | None]) -> Fields:
+    key, value = record
+    return key.encode(), value, ()
 
 
 async def stop_producer(producer: AIOKafkaProducer) -> None:

@@ -39,7 +39,6 @@ from streamflow.wire.decoding import Record
 
 log = structlog.get_logger()
 SLICE = 200  # records decided before others get their turn
-UNACKED = 64  # batches on their way to the broker
 DEFINITIONS_WAIT_S = 30.0
 QUIET_RECORDS = 20  # fewer since the last checkpoint: the longer interval applies
 # a cut that holds nothing but watermarks may wait; replaying them is cheap, but lag is read from what is committed
@@ -239,8 +238,6 @@ class Partition:
             self._look_at_clock()
             if self._unsaved_bytes > self._settings.engine.checkpoint_bytes:
                 self._checkpoint_due.set()
-            if self._outputs.unacked > UNACKED:
-                await self._outputs.flush()
             while core.outbox.congested():
                 await asyncio.sleep(CONGESTED_S)
                 await self._look_at_outbox()

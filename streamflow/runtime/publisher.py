@@ -8,7 +8,8 @@ topic that does not exist.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -24,6 +25,7 @@ from aiokafka.errors import (
 from streamflow.core.outbox import Batch, Entry
 from streamflow.core.partition import PartitionCore
 from streamflow.kafka.cancellation import cancel, is_asked_for
+from streamflow.runtime.batch_sender import Place, send_batch
 
 log = structlog.get_logger()
 MISSING_TOPIC_WAIT_S = 5.0  # for the metadata of a topic that an `emit` names
@@ -137,13 +139,11 @@ class Publisher:
         """Send `batch`; after a failure wait a moment and ask for the topic again."""
         left: Sequence[Entry] = batch.entries
         try:
-            left = await self._submitted(topic, batch.partition, left)
-            if not left:
-                return
+            left, _ = await self._submitted(topic, batch.partition, left)
             for entry in left:  # the broker refuses a whole batch for one record: find it
-                refused = await self._submitted_alone(topic, batch.partition, entry)
-                if refused is not None:
-                    await self._refused([entry], _refusal(topic, refused))
+                _, error = await self._submitted(topic, batch.partition, [entry])
+                if error is not None:
+                    await self._refused([entry], _refusal(topic, error))
             left = ()
         except (Exception, asyncio.CancelledError) as error:
             if is_asked_for(error):
@@ -165,43 +165,22 @@ class Publisher:
             self._busy.setdefault(topic, set()).discard(batch.partition)
             self.publish()
 
-    async def _submitted(self, topic: str, partition: int, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """Send `entries` in one batch or, if the broker refuses it, return them. What does not fit it waits again."""
-        producer = self._topics.producer
-        batch = producer.create_batch()
-        taken: list[Entry] = []
-        for entry in entries:
-            key, value, headers = entry.record()
-            if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
-                break
-            taken.append(entry)
-        self._core.outbox.put_back(entries[len(taken) :])
-        batch.close()
+    async def _submitted(
+        self, topic: str, partition: int, entries: Iterable[Entry]
+    ) -> tuple[Sequence[Entry], KafkaError | None]:
+        """Send `entries` in one batch; those that are not acknowledged, because the topic refuses them for good, and
+        its error. What does not fit the batch waits again."""
+        queued = deque(entries)
+        batch = await send_batch(self._topics.producer, Place(topic, partition), queued, Entry.record)
+        self._core.outbox.put_back(queued)
         try:
-            await (await producer.send_batch(batch, topic, partition=partition))
-        except REFUSED:
-            return taken
-        self._acknowledged(taken)
-        return ()
-
-    async def _submitted_alone(self, topic: str, partition: int, entry: Entry) -> BaseException | None:
-        """Send one event; the error if the topic refuses it for good."""
-        producer = self._topics.producer
-        key, value, headers = entry.record()
-        batch = producer.create_batch()
-        batch.append(key=key, value=value, timestamp=None, headers=list(headers))
-        batch.close()
-        try:
-            await (await producer.send_batch(batch, topic, partition=partition))
+            await batch.acked
         except REFUSED as error:
-            refused: BaseException = error
-            return refused
-        self._acknowledged([entry])
-        return None
-
-    def _acknowledged(self, entries: Sequence[Entry]) -> None:
-        self._core.published(entries)
+            refused: KafkaError = error
+            return batch.records, refused
+        self._core.published(batch.records)
         self._changed()
+        return (), None
 
     async def _refused(self, entries: Sequence[Entry], message: str) -> None:
         self._core.refused(entries, message)

@@ -249,7 +249,7 @@ def test_a_transaction_that_the_broker_ended_without_a_mark_is_in_no_state(cutte
         producer = changelog._fenced()
         await producer.begin_transaction()
         producer._txn_manager._txn_partitions.add(tp)  # so the coordinator never hears of the partition
-        await (await changelog._send(producer, [("run/stray", b"{}")]))[0]
+        await changelog._sent(producer, [[("run/stray", b"{}")]])
 
     with unverified_transactions(cutter.settings), cutter.store() as store:
         cutter.write(store, {OWN: encode_record(PartitionState(applied=1)), "run/a": b"{}"})

@@ -21,7 +21,8 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.kafka.definitions import DefinitionsLog, NameRecord
-from streamflow.kafka.publication import fix_limits, publish, read_log, retire, skip_commands
+from streamflow.kafka.engine_records import fix_limits, skip_commands
+from streamflow.kafka.publication import publish, read_log, retire
 from streamflow.kafka.topics import DEFINITIONS, topic_name
 from streamflow.kafka.topics import topics as wanted_topics
 from streamflow.settings import Limits, Settings

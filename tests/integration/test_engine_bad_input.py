@@ -17,7 +17,8 @@ from streamflow.engine import commands as c
 from streamflow.errors import Rejected
 from streamflow.ids import partition_of, run_id
 from streamflow.kafka import admin
-from streamflow.kafka.publication import read_log, skip_commands
+from streamflow.kafka.engine_records import skip_commands
+from streamflow.kafka.publication import read_log
 from streamflow.ops.skips import skip_command
 from streamflow.wire.codec import encode_command
 from tests.conftest import eventually

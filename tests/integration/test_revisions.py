@@ -7,7 +7,8 @@ import pytest
 
 from streamflow.engine.commands import REVISION, DefinitionRef
 from streamflow.errors import Rejected
-from streamflow.kafka.publication import enable_revision, read_log
+from streamflow.kafka.engine_records import enable_revision
+from streamflow.kafka.publication import read_log
 from streamflow.kafka.revisions import enable, revisions
 from tests.integration.workers import Bench, bench
 

@@ -7,7 +7,7 @@ import time
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streamflow.kafka.publication import skip_commands
+from streamflow.kafka.engine_records import skip_commands
 from tests.faults.definitions import PLACED, SOURCES
 from tests.faults.nemesis import Fault, kind
 from tests.faults.site import Site

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from streamflow.engine.commands import KNOWN_REVISIONS, REVISION
-from streamflow.kafka.publication import enable_revision
+from streamflow.kafka.engine_records import enable_revision
 from tests.faults.nemesis import Fault, Setting, kind
 from tests.faults.site import Site
 from tests.integration import forked

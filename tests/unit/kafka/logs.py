@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from streamflow.definition.catalog import TopicEnds
-from streamflow.kafka import publication
+from streamflow.kafka import engine_records, publication
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.publication import Records
+from streamflow.kafka.log_writing import Records
 from streamflow.kafka.topic_ends import Ends
 from streamflow.settings import Settings
 
 
 class MemoryLog:
-    """Takes the place of the broker for `publication.write`."""
+    """Takes the place of `log_writing.write`."""
 
     def __init__(self) -> None:
         self.snapshot = Snapshot()
@@ -42,7 +42,8 @@ class MemoryLog:
 def take_the_brokers_place(patch: pytest.MonkeyPatch) -> MemoryLog:
     """A log that `publication` writes to and asks, as long as `patch` holds."""
     log = MemoryLog()
-    patch.setattr(publication, "write", log.write)
+    for module in (publication, engine_records):
+        patch.setattr(module, "write", log.write)
     patch.setattr(publication, "cluster_topics", lambda _settings: log.cluster)
     patch.setattr(publication, "topic_ends", log.topic_ends)
     return log

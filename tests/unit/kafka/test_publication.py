@@ -10,7 +10,8 @@ import pytest
 from streamflow.definition.catalog import Binding, TopicEnds
 from streamflow.errors import OperationError
 from streamflow.kafka.definitions import Approval, VersionRecord, require_environment
-from streamflow.kafka.publication import Published, fix_limits, publish, retire
+from streamflow.kafka.engine_records import fix_limits
+from streamflow.kafka.publication import Published, publish, retire
 from streamflow.settings import Settings
 from tests.unit.kafka.logs import MemoryLog
 

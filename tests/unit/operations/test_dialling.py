@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from streamflow.errors import OperationError
+from streamflow.operations.buckets import Buckets
 from streamflow.operations.nats import _connected
-from streamflow.operations.objects import Buckets
 from streamflow.operations.postgres_pool import Database
 from streamflow.settings import Connection, Settings, Tasks
 from tests.contract.servers import attempt

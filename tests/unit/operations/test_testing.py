@@ -205,7 +205,7 @@ def test_a_cancellation_that_is_turned_into_an_error_is_found() -> None:
 
 
 def test_a_cancellation_that_is_ignored_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamflow.operations.testing._CANCEL_S", 0.05)
+    monkeypatch.setattr("streamflow.operations.examiner._CANCEL_S", 0.05)
 
     class Deaf(Halve):
         async def run(self, input: Any, attempt: Attempt) -> Any:

@@ -95,36 +95,90 @@ def test_what_is_queued_while_sending_is_sent_too() -> None:
     asyncio.run(scenario())
 
 
-async def flushing(end: Callable[[list[asyncio.Future[Any]]], None]) -> tuple[Core, asyncio.Task[None]]:
-    """Two batches sent in two intervals; `flush` waits while only the second is acknowledged, then `end` is done."""
+async def flushing(lost: int, end: Callable[[asyncio.Future[Any]], None]) -> tuple[Core, asyncio.Task[None]]:
+    """Three batches of two intervals; `flush` waits while all but one are acknowledged, then `end` is done to that."""
     producer = SlowProducer()
     producer.free.set()
-    core = Core(to(0, 0), to(1, 1))
+    core = Core(to(0, 0), to(1, 0), to(0, 1, "runs"))
     outputs = bound(core, producer)
     await outputs.send()
     flush = asyncio.create_task(outputs.flush())
-    producer.futures[1].set_result(None)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    for number, future in enumerate(producer.futures):
+        if number != lost:
+            future.set_result(None)
+    for _ in range(10):
+        await asyncio.sleep(0)
     assert not flush.done()
-    assert outputs.unacked == 2
-    end(producer.futures)
+    end(producer.futures[lost])
     await asyncio.wait({flush})
     return core, flush
 
 
-def test_a_flush_waits_for_the_first_batch_although_the_last_has_arrived() -> None:
-    core, flush = asyncio.run(flushing(lambda futures: futures[0].set_result(None)))
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_a_flush_waits_for_whichever_batch_comes_last(late: int) -> None:
+    core, flush = asyncio.run(flushing(late, lambda future: future.set_result(None)))
     assert flush.exception() is None
-    assert core.acks == [(0, 1), (1, 1)]
+    assert sorted(core.acks) == [(0, 1), (0, 1), (1, 1)]
 
 
-def test_a_flush_fails_when_the_first_batch_fails_although_the_last_has_arrived() -> None:
-    core, flush = asyncio.run(flushing(lambda futures: futures[0].set_exception(KafkaConnectionError("gone"))))
+@pytest.mark.parametrize("lost", [0, 1, 2])
+@pytest.mark.parametrize(
+    "how", [lambda future: future.set_exception(KafkaConnectionError("gone")), lambda future: future.cancel()]
+)
+def test_a_flush_fails_when_any_batch_fails_although_all_others_have_arrived(
+    lost: int, how: Callable[[asyncio.Future[Any]], None]
+) -> None:
+    core, flush = asyncio.run(flushing(lost, how))
     error = flush.exception()
     assert isinstance(error, OperationError)
     assert error.code == UNSENT
-    assert core.acks == []
+    assert ["p.commands, partition 0", "p.commands, partition 1", "p.runs, partition 0"][lost] in error.message
+    assert len(core.acks) == 2
+
+
+def test_what_is_sent_after_a_failure_is_refused_with_the_failure() -> None:
+    async def scenario() -> None:
+        producer = SlowProducer()
+        core = Core(to(0))
+        outputs = bound(core, producer)
+        await outputs.send()
+        producer.futures[0].set_exception(KafkaConnectionError("gone"))
+        await asyncio.sleep(0)
+        core.outputs.append(to(1))
+        with pytest.raises(OperationError) as caught:
+            await outputs.send()
+        assert caught.value.code == UNSENT
+        assert len(producer.taken) == 1
+
+    asyncio.run(scenario())
+
+
+def test_one_batch_of_two_intervals_is_counted_for_each() -> None:
+    async def scenario() -> None:
+        producer = SlowProducer()
+        core = Core(to(0, 4), to(0, 4), to(0, 5))
+        outputs = bound(core, producer)
+        await outputs.send()
+        assert producer.taken == [("p.commands", 0, 3)]
+        producer.futures[0].set_result(None)
+        await outputs.flush()
+        assert core.acks == [(4, 2), (5, 1)]
+
+    asyncio.run(scenario())
+
+
+def test_after_closing_an_acknowledgement_changes_nothing() -> None:
+    async def scenario() -> None:
+        producer = SlowProducer()
+        core = Core(to(0))
+        outputs = bound(core, producer)
+        await outputs.send()
+        outputs.close()
+        producer.futures[0].set_result(None)
+        await asyncio.sleep(0)
+        assert core.acks == []
+
+    asyncio.run(scenario())
 
 
 def test_a_record_that_fits_no_batch_is_reported() -> None:
