@@ -17,7 +17,7 @@ FOLDER = "environments"
 def bound(found: list[Checked], environment: str, given: Path | None) -> list[Checked]:
     """`found` with the events of their catalogs where they are found in `environment`: as the file `given` says, or
     else `environments/<environment>.yaml` beside the definition or one folder above. Names in a file that no catalog
-    has are noted on stderr.
+    has are warned of on stderr.
 
     Raises DefinitionError (`bindings_invalid`), or Rejected (`file_unreadable`, `bindings_missing`)."""
     files: dict[Path, EnvironmentBindings] = {}
@@ -36,7 +36,7 @@ def bound(found: list[Checked], environment: str, given: Path | None) -> list[Ch
     for file, bindings in files.items():
         catalogs = [each.catalog for each in places[file] if each.catalog is not None]
         for name in bindings.unused(catalogs):
-            output.note(f"{file} names {name}, which no catalog of these definitions has")
+            output.warn(f"{file} names {name}, which no catalog of these definitions has. Correct the name.")
     return answer
 
 

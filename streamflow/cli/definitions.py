@@ -205,9 +205,10 @@ def diff(
     ctx: typer.Context,
     old: Annotated[str, typer.Argument(metavar="A", help="a file, a folder, or NAME[@VERSION]")],
     new: Annotated[str, typer.Argument(metavar="B", help="the same")],
+    catalog: CatalogFile = None,
 ) -> None:
     """Tells what differs between two definitions, files or published ones."""
-    before, after = (_either(ctx, reference)[0] for reference in (old, new))
+    before, after = (_either(ctx, reference, catalog)[0] for reference in (old, new))
     changes = differences(before, after)
     told = sentences(changes)
     session_of(ctx).show({"same": not changes, "changes": told}, "\n".join(told) or "both mean the same")
@@ -227,6 +228,7 @@ def diagram(
     ] = None,
     run: Annotated[str | None, typer.Option(help="draw the definition of this run, and how far the run is")] = None,
     as_text: Annotated[bool, typer.Option("--text", help="an outline for the terminal instead of Mermaid")] = False,
+    catalog: CatalogFile = None,
 ) -> None:
     """Draws a definition as Mermaid text: paste it at mermaid.live, in GitHub or in any Markdown that draws Mermaid."""
     session = session_of(ctx)
@@ -238,11 +240,11 @@ def diagram(
     if run is not None:
         history = read_history(session.settings, run)
         states = step_states(history)
-        definition, catalog = _content(read_log(session.settings), history)
+        definition, events = _content(read_log(session.settings), history)
     else:
         assert reference is not None
-        definition, catalog = _either(ctx, reference)
-    drawn = outline(definition, catalog, states) if as_text else mermaid(definition, catalog, overlay=states).rstrip()
+        definition, events = _either(ctx, reference, catalog)
+    drawn = outline(definition, events, states) if as_text else mermaid(definition, events, overlay=states).rstrip()
     session.show({"name": definition.name, "version": definition.version, "diagram": drawn}, drawn)
 
 
@@ -309,11 +311,12 @@ def _resolve(log: Snapshot, reference: str) -> tuple[str, str]:
     return name, version
 
 
-def _either(ctx: typer.Context, reference: str) -> tuple[Definition, Catalog]:
-    """The definition that `reference` means, a file or a published one, and its catalog."""
+def _either(ctx: typer.Context, reference: str, catalog_file: Path | None) -> tuple[Definition, Catalog]:
+    """The definition that `reference` means, a file (with `catalog_file` or the one beside it) or a published one, and
+    its catalog."""
     path = Path(reference)
     if path.exists():
-        source = sources.find(path)[0]
+        source = sources.find(path, catalog_file)[0]
         definition, catalog = (
             sources.read_definition(source.definition),
             sources.read_catalog(source.catalog) if source.catalog is not None else Catalog(),

@@ -42,7 +42,8 @@ def apply(
             _require_read(session.settings, lowered)
             lines = "\n".join(f"  {finding}" for finding in lowered)
             confirm(f"These settings are lowered:\n{lines}\nGo on?", yes=yes)
-    _show(ctx, admin.apply(session.settings, lower=lower), "all topics were as wanted")
+    found = admin.apply(session.settings, lower=lower)
+    _show(ctx, found, "all topics were as wanted", [finding.applied(lower=lower) for finding in found])
 
 
 @app.command()
@@ -71,6 +72,6 @@ def _require_read(settings: Settings, lowered: list[admin.Finding]) -> None:
             )
 
 
-def _show(ctx: typer.Context, found: list[admin.Finding], nothing: str) -> None:
-    text = "\n".join(str(finding) for finding in found) or nothing
+def _show(ctx: typer.Context, found: list[admin.Finding], nothing: str, lines: list[str] | None = None) -> None:
+    text = "\n".join(map(str, found) if lines is None else lines) or nothing
     session_of(ctx).show({"findings": [finding.facts() for finding in found]}, text)

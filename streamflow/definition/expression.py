@@ -23,24 +23,9 @@ from streamflow.definition.expression_faults import VARIABLES, syntax_problems
 from streamflow.definition.expression_schemas import NodeSchemas
 from streamflow.definition.expression_tree import Tree, builds_list, constant_text
 from streamflow.definition.json_schema import Schema
+from streamflow.definition.plan import ERRORS as ERRORS
 from streamflow.definition.plan import ExpressionError
 from streamflow.errors import DefinitionError, Problem
-
-ERRORS = {
-    "missing_field": "a field, key or index that is read is not there; ask first with has(...) or use "
-    ".?field.orValue(...)",
-    "no_overload": "an operator or function does not take values of these types, such as text compared with a number",
-    "division_by_zero": "a number is divided by zero",
-    "out_of_range": "a number, a position or a time is too large or too small",
-    "invalid_value": "a text cannot be read as what it is converted to, such as a timestamp",
-    "not_a_time": "a point in time is needed, but the value is neither a timestamp nor RFC 3339 text with Z or an "
-    "offset",
-    "not_boolean": "a condition gives something else than true or false",
-    "not_json": "the value has no place in JSON, such as infinity, a type or an optional without orValue",
-    "empty_list": "min, max or avg of a list without items; ask first with size() > 0",
-    "too_costly": "the expression takes too many steps, or what it builds is too large",
-    "failed": "any other failure",
-}
 
 # younger than published definitions that call a macro's variable so; `check` looks at new ones
 _MAY_HIDE = frozenset({"errors", "item", "index", "cloudevent"})

@@ -41,6 +41,7 @@ _LAYOUT = {
     "NamedType": "key 1 int64, value 2 Type",
     "CheckedExpr": "reference_map 2 NamedReference*, type_map 3 NamedType*, expr 4 Expr",
 }
+_STRING = 5  # cel.expr.Type.PrimitiveType.STRING
 _ONE_OF = {"Constant", "Expr", "Type"}
 
 
@@ -119,9 +120,11 @@ class Tree:
         return frozenset(name for part in parts for name in (part.iter_var, part.iter_var2, part.accu_var) if name)
 
     def kind(self, node: Any) -> str:
-        """The static type of `node`: list, map, optional or another word; `dyn` when only the run can tell."""
+        """The static type of `node`: text, list, map, optional or another word; `dyn` when only the run can tell."""
         declared: Any = self._types.get(node.id)
         which = declared.WhichOneof("kind") if declared is not None else None
+        if which == "primitive" and declared.primitive == _STRING:
+            return "text"
         if which == "abstract_type":
             return "optional" if declared.abstract_type.name == "optional_type" else "other"
         return {"list_type": "list", "map_type": "map", None: "dyn", "dyn": "dyn"}.get(which, "other")

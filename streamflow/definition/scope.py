@@ -126,16 +126,36 @@ def type_read(node: Any, scope: Scope) -> str:
 
 
 def mixed(tree: Tree, scope: Scope) -> Iterator[Problem]:
-    """Arithmetic with what may be whole or not."""
+    """Arithmetic with what may be whole or not; a text and a number, which no `+` takes."""
     for node in tree.nodes():
-        if node.WhichOneof("kind") == "call_expr" and node.call_expr.function in _ARITHMETIC:
-            for operand in node.call_expr.args:
-                if type_read(operand, scope) == "number":
-                    name = property_name(operand.select_expr.field) or "it"
-                    yield Problem(
-                        "SF274",
-                        "",
-                        f"`{name}` may come as 10 or as 10.5, and arithmetic does not mix whole numbers with others.",
-                        "Write double(...) around it, and 1.0 instead of 1; for money, decimal(...) around both sides.",
-                        "warning",
-                    )
+        if node.WhichOneof("kind") != "call_expr" or node.call_expr.function not in _ARITHMETIC:
+            continue
+        operands = node.call_expr.args
+        beside_text = any(tree.kind(operand) == "text" for operand in operands)
+        for operand in operands:
+            if type_read(operand, scope) == "number":
+                yield _number_and_text(operand) if beside_text else _number_of_either_kind(operand)
+
+
+def _name_read(operand: Any) -> str:
+    return property_name(operand.select_expr.field) or "it"
+
+
+def _number_and_text(operand: Any) -> Problem:
+    name = _name_read(operand)
+    return Problem(
+        "SF271",
+        "",
+        f"`+` does not take a text and `{name}`, which is a number.",
+        f"Write string({name}) in its place, with its whole path, or '%.2f'.format([{name}]) for two decimals.",
+    )
+
+
+def _number_of_either_kind(operand: Any) -> Problem:
+    return Problem(
+        "SF274",
+        "",
+        f"`{_name_read(operand)}` may come as 10 or as 10.5, and arithmetic does not mix whole numbers with others.",
+        "Write double(...) around it, and 1.0 instead of 1; for money, decimal(...) around both sides.",
+        "warning",
+    )

@@ -119,7 +119,8 @@ def load_text(text: str) -> Any:
         _refuse(
             "SF100",
             f"the text cannot be read {_place(error)}: {error.problem or error.context}.",
-            "Look at the indentation, quotes and colons there.",
+            "Look at the indentation, quotes and colons there; within braces, an expression with a comma or a bracket "
+            "has to be in quotes.",
         )
     except RecursionError:
         _refuse("SF100", "the text cannot be read: it is nested too deep.", "Write it flatter.")

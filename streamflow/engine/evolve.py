@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from streamflow.definition.plan import NO_OUTCOME, START
+from streamflow.definition.plan import ERRORS, NO_OUTCOME, START
 from streamflow.engine.state import (
     Ending,
     Items,
@@ -235,6 +235,11 @@ def _completed_words(data: RunCompleted, time: FormatTime) -> str:
     return f"completed: {', '.join(data.ended)}" + (f"; output {short(data.output)}" if data.output is not None else "")
 
 
+def _parked_words(data: StepParked, time: FormatTime) -> str:
+    meaning = f" ({ERRORS[data.code]})" if data.code in ERRORS else ""
+    return f"PARKED at {data.at}: {data.code}{meaning}; retry, skip, restart or fail it with `streamflow runs`"
+
+
 RUN_FACTS: dict[type, FactRule] = {
     RunStarted: FactRule(words=_started_words, output=lambda data: data.event.data),
     RunStopping: FactRule(words=_stopping_words, run=_stopping, records=_stopping_records),
@@ -242,7 +247,7 @@ RUN_FACTS: dict[type, FactRule] = {
         words=lambda data, time: f"skipped {', '.join(data.steps)}", run=_skipped, records=_skipped_records
     ),
     StepParked: FactRule(
-        words=lambda data, time: f"PARKED at {data.at}: {data.code}; retry, skip or fail it with `streamflow runs`",
+        words=_parked_words,
         run=_parked,
     ),
     StepRetried: FactRule(words=lambda data, time: "retried", run=_retried),

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from streamflow import ids
 from streamflow.definition.catalog import EventSpec
-from streamflow.definition.plan import ClausePlan, ExpressionError, Keeps, Plan, WaitPlan, whole_number
+from streamflow.definition.plan import ERRORS, ClausePlan, ExpressionError, Keeps, Plan, WaitPlan, whole_number
 from streamflow.engine.commands import REVISION, DefinitionRef, Deliver, Event, Origin
 
 
@@ -144,7 +144,7 @@ class Matcher:
         started: set[tuple[str, str]] = set()
         for index, event, key in occurrences:
             if key is None and self._waits[index]:
-                failures.append(_missing_key(event.name))
+                failures.append(_missing_key(event.name, _key_place(self.specs[index])))
             elif key is not None:
                 for name, keeps in self._waits[index]:
                     _add(deliveries, self._delivery(source, name, key, self._carried(index, name, event), keeps))
@@ -152,7 +152,7 @@ class Matcher:
                 if (live.plan.name, event.name) in started:
                     continue
                 try:
-                    trigger, run_key = _first(live.plan, event, key)
+                    trigger, run_key = _first(live.plan, self.specs[index], event, key)
                 except _StartFailed as failed:
                     failures.append(failed.failure)
                     continue
@@ -216,20 +216,22 @@ class _StartFailed(Exception):
         self.failure = failure
 
 
-def _first(plan: Plan, event: Event, key: str | None) -> tuple[ClausePlan | None, str]:
+def _first(plan: Plan, spec: EventSpec, event: Event, key: str | None) -> tuple[ClausePlan | None, str]:
     """The first trigger of `plan` that fits, and the key of the run that it starts. Raises _StartFailed."""
     for trigger in plan.triggers:
         if trigger.event != event.name:
             continue
         variables = {"event": event.data, "cloudevent": event.attributes}
+        evaluated = "where"
         try:
             if trigger.where is not None and not trigger.where.holds(variables):
                 continue
+            evaluated = "key"
             found = trigger.key.evaluate(variables) if trigger.key is not None else key
         except ExpressionError as error:
             message = (
-                f"expected the where and key of the trigger to have values but one failed ({error.code}); "
-                "correct the definition or the event"
+                f"The `{evaluated}` of trigger {trigger.id} of {plan.name}@{plan.version} failed with {error.code}: "
+                f"{ERRORS.get(error.code, error.code)}. Correct the definition or the event."
             )
             raise _StartFailed(
                 Failure("expression_failed", message, event.name, plan.name, plan.version, trigger.id)
@@ -237,14 +239,23 @@ def _first(plan: Plan, event: Event, key: str | None) -> tuple[ClausePlan | None
         run_key = _key_text(found)
         if run_key:
             return trigger, run_key
-        raise _StartFailed(_missing_key(event.name) if trigger.key is None else _missing_key(event.name, plan, trigger))
+        if trigger.key is None:
+            raise _StartFailed(_missing_key(event.name, _key_place(spec)))
+        place = f"the `key` of trigger {trigger.id} of {plan.name}@{plan.version}"
+        raise _StartFailed(_missing_key(event.name, place, plan, trigger))
     return None, ""
 
 
-def _missing_key(event: str, plan: Plan | None = None, trigger: ClausePlan | None = None) -> Failure:
-    where = f"the key of trigger {trigger.id}" if trigger else "the place that the catalog declares"
+def _key_place(spec: EventSpec) -> str:
+    """Where the catalog reads the key of `spec`, in words."""
+    if spec.key is None:
+        return "the record's key, since its catalog entry names no `key`"
+    return f"the header {spec.key.header}" if spec.key.header is not None else f"`{spec.key.path}` of the payload"
+
+
+def _missing_key(event: str, place: str, plan: Plan | None = None, trigger: ClausePlan | None = None) -> Failure:
     message = (
-        f"expected the key of {event} as text or a whole number in {where} but found none. Correct the record, "
+        f"{event} has no key: {place} is missing, empty, or neither a text nor a whole number. Correct the record, "
         "the catalog or the definition."
     )
     return Failure(

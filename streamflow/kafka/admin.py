@@ -67,6 +67,15 @@ class Finding:
         actual, wanted = (_with_length(self.setting, value) for value in (self.actual, self.wanted))
         return f"{self.topic}: {self.setting} is {actual} but {wanted} is wanted ({self.kind}; {mend})"
 
+    def applied(self, *, lower: bool) -> str:
+        """The finding after `apply`, in words: what was done about it."""
+        if self.kind == "missing":
+            return f"{self.topic}: created, with {self.wanted}"
+        if not self.fixable or (self.kind == "lower" and not lower):
+            return str(self)
+        actual, wanted = (_with_length(self.setting, value) for value in (self.actual, self.wanted))
+        return f"{self.topic}: {self.setting} was {actual} and is {wanted} now"
+
     def facts(self) -> dict[str, Any]:
         """The finding as JSON would have it."""
         return asdict(self)

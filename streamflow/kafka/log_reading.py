@@ -14,6 +14,8 @@ from streamflow.kafka.topics import DEFINITIONS, topic_name
 from streamflow.settings import Settings
 
 _TIMEOUT_S = 30.0
+_PROPAGATION_MS = 3000  # until a topic that was just created is known everywhere
+_UNKNOWN_TOPIC = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})
 
 
 def read_log(settings: Settings, timeout_s: float = _TIMEOUT_S) -> Snapshot:
@@ -46,6 +48,7 @@ def read_logs(
         "enable.partition.eof": True,
         "auto.offset.reset": "earliest",
         "fetch.wait.max.ms": 20,
+        "topic.metadata.propagation.max.ms": _PROPAGATION_MS,
     }
     consumer = Consumer(config)
     deadline = time.monotonic() + timeout_s
@@ -53,6 +56,12 @@ def read_logs(
         # Offset 0 and not OFFSET_BEGINNING, which the client looks up only after a pause of 0.5 s.
         consumer.assign([TopicPartition(topic, 0, 0) for topic in left])
         while left:
+            unknown = [error.str() for error in errors if error.code() in _UNKNOWN_TOPIC]
+            gone = {topic for topic in left if any(said.startswith(f"{topic} ") for said in unknown)}
+            found |= {topic: _missing(topic) for topic in gone}
+            left -= gone
+            if not left:
+                break
             if time.monotonic() > deadline:
                 said = errors[0].str() if errors else f"nothing came for {timeout_s:.0f} s"
                 late = OperationError(
@@ -81,3 +90,11 @@ def read_logs(
         return found
     finally:
         consumer.close()
+
+
+def _missing(topic: str) -> OperationError:
+    return OperationError(
+        "topics_missing",
+        f"The topic {topic} does not exist. Run `streamflow topics apply`, or correct the prefix.",
+        retryable=False,
+    )

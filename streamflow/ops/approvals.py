@@ -137,7 +137,8 @@ def open_approval(history: Iterable[Transition], run: str, step: str) -> OpenApp
         )
     raise Rejected(
         "approval_unknown",
-        f"expected an approval {step} of {run} but none was asked for. List the open ones.",
+        f"expected an approval {step} of {run} but none was asked for. `streamflow runs approvals` lists the open "
+        "ones.",
         run=run,
         step=step,
     )
@@ -166,7 +167,8 @@ def decide(
         may = ", ".join(approval.who)
         raise Rejected(
             "not_allowed",
-            f"expected a decision by one of {may} but {by} is none and in no such group. Ask one of them.",
+            f"expected a decision by one of {may} but {by} is none of them, and no group was named that is. Ask one of "
+            "them, or name the group of whoever decides (`--group`, or the header X-Streamflow-Groups).",
             who=list(approval.who),
         )
     if approval.form is not None:

@@ -38,7 +38,14 @@ def event_of(
     """`data` as a record that is the event `spec`, with a new id, and now as its time; `headers` go before what the
     record would say otherwise. Raises Rejected (`payload_no_object`)."""
     source = f"/streamflow/{environment}/cli"
-    stamp = Stamp(id=str(uuid.uuid4()), time_ms=time.time_ns() // 1_000_000, source=source, headers=headers)
+    new = uuid.uuid4()
+    stamp = Stamp(
+        id=str(new),
+        time_ms=time.time_ns() // 1_000_000,
+        source=source,
+        headers=headers,
+        number=new.int >> 75,  # 53 bits: a number that JavaScript holds exactly
+    )
     return Outgoing(*event_record(spec, data, key, stamp))
 
 

@@ -129,6 +129,7 @@ class Simulation:
             time_ms=self.clock.now_ms if time_ms is None else time_ms,
             is_cloudevent=True,
             headers=headers,
+            number=None if id else self._sent,
         )
         record = event_record(spec, data, key, stamp)
         return self.produce(topic or spec.topics[0], record.value, key=record.key, headers=record.headers)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from streamflow.wire.codec import DecodeError
+from streamflow.wire.json_text import json_kind
 
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"
@@ -61,7 +62,7 @@ def structured(envelope: Any, trace: str | None) -> tuple[Attributes, Any]:
     Raises DecodeError (`bad_cloudevent`) when `envelope` lacks a required attribute or one is no text. `data_base64`
     gives bytes."""
     if not isinstance(envelope, dict):
-        raise _bad(f"A CloudEvent is a {type(envelope).__name__}. Send its attributes and data as one JSON object.")
+        raise _bad(f"A CloudEvent is {json_kind(envelope)}. Send its attributes and data as one JSON object.")
     for name in ("specversion", "id", "source", "type"):
         if not isinstance(envelope.get(name), str) or not envelope[name]:
             raise _bad(f"The attribute {name} of a CloudEvent is missing or no text. Set it to a text.")
@@ -91,7 +92,7 @@ def structured(envelope: Any, trace: str | None) -> tuple[Attributes, Any]:
 def batch(value: Any) -> list[Any]:
     """The envelopes of a batch, each to be read by `structured`. Raises DecodeError (`bad_cloudevent`)."""
     if not isinstance(value, list):
-        raise _bad(f"A batch of CloudEvents is a {type(value).__name__}. Send a JSON array of events.")
+        raise _bad(f"A batch of CloudEvents is {json_kind(value)}. Send a JSON array of events.")
     return value
 
 

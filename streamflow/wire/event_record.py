@@ -4,18 +4,22 @@ what plays them in simulations, writes them by this."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from streamflow.definition.catalog import EventSpec, Location, TimeLocation
+from streamflow.definition.json_schema import json_types
 from streamflow.definition.plan import whole_number
+from streamflow.definition.schema_shape import ANY, shape_of
 from streamflow.errors import Rejected
 from streamflow.wire.decoding import Headers
 from streamflow.wire.transitions import rfc3339
 
+_WHOLE = re.compile("0|-?[1-9][0-9]{0,29}")
 _PER_MS = {"us": 1000, "ns": 1_000_000}
 
 
@@ -27,6 +31,7 @@ class Stamp(Struct, frozen=True, kw_only=True):
     source: str | None = None  # of a CloudEvent; None for none
     is_cloudevent: bool = False  # also where the catalog tells the event by something else than its type
     headers: Mapping[str, str] = {}  # of the record; they go before everything else
+    number: int | None = None  # in the place of `id` where the schema wants a whole number and `id` is none
 
 
 class EventRecord(NamedTuple):
@@ -40,7 +45,8 @@ class EventRecord(NamedTuple):
 def event_record(spec: EventSpec, data: Any, key: str | None, stamp: Stamp) -> EventRecord:
     """`data` as a record that is the event `spec`: what the catalog reads to tell it from others, and its id, time and
     key, are added where they are missing. Events that are told by their CloudEvents type become CloudEvents in binary
-    mode, others stay plain JSON.
+    mode, others stay plain JSON. Where the schema declares an id, time or key as a number, it is
+    one: a time without a unit in milliseconds.
 
     Raises Rejected (`payload_no_object`) when a place is in the payload and the payload is no JSON object."""
     data = copy.deepcopy(data)
@@ -58,13 +64,13 @@ def event_record(spec: EventSpec, data: Any, key: str | None, stamp: Stamp) -> E
     headers.setdefault("content-type", "application/json")
     if match is not None and match.equals is not None:
         told_by = Location(path=match.path) if match.path else Location(header=match.header)
-        _fill(told_by, match.equals, data, headers)
-    if spec.id is not None:
-        _fill(spec.id, stamp.id, data, headers)
-    if spec.time is not None:
-        _fill(spec.time, _time(spec.time, stamp.time_ms), data, headers)
-    if spec.key is not None and key is not None:
-        _fill(spec.key, key, data, headers)
+        _fill(told_by, lambda: match.equals, data, headers)
+    if (place := spec.id) is not None:
+        _fill(place, lambda: _as_declared(stamp.id, spec, place, stamp.number), data, headers)
+    if (time := spec.time) is not None:
+        _fill(time, lambda: _time(spec, time, stamp.time_ms), data, headers)
+    if (at := spec.key) is not None and key is not None:
+        _fill(at, lambda: _as_declared(key, spec, at), data, headers)
     found = key if spec.key is None else _found(spec.key, data, headers)
     return EventRecord(
         None if found is None else key_text(found).encode(),
@@ -85,16 +91,37 @@ def at_path(data: Any, path: str) -> Any:
     return data
 
 
-def _time(place: TimeLocation, time_ms: int) -> str | int:
+def _wants_number(spec: EventSpec, place: Location) -> bool:
+    """Whether the schema of `spec` allows numbers and no text at `place` of the payload."""
+    shape = shape_of(spec.schema_)
+    for part in (place.path or "").split("."):
+        shape = shape.get("properties", {}).get(part) or ANY
+    types = json_types(shape)
+    return place.path is not None and bool(types & {"integer", "number"}) and "string" not in types
+
+
+def _as_declared(text: str, spec: EventSpec, place: Location, number: int | None = None) -> str | int:
+    """`text` as its place declares it: a whole number where the schema wants one and `text` writes one, or else
+    `number` if there is one."""
+    if not _wants_number(spec, place):
+        return text
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    return text if number is None else number
+
+
+def _time(spec: EventSpec, place: TimeLocation, time_ms: int) -> str | int:
     if place.unit is None:
-        return rfc3339(time_ms).decode()
+        return time_ms if _wants_number(spec, place) else rfc3339(time_ms).decode()
     return time_ms // 1000 if place.unit == "s" else time_ms * _PER_MS.get(place.unit, 1)
 
 
-def _fill(place: Location, value: str | int | bool, data: Any, headers: dict[str, str]) -> None:
-    """Puts `value` at `place` unless something is there."""
+def _fill(place: Location, make: Callable[[], Any], data: Any, headers: dict[str, str]) -> None:
+    """Puts what `make` gives at `place` unless something is there."""
     if place.header is not None:
-        headers.setdefault(place.header, str(value).lower() if isinstance(value, bool) else str(value))
+        if place.header not in headers:
+            value = make()
+            headers[place.header] = str(value).lower() if isinstance(value, bool) else str(value)
         return
     *parents, last = (place.path or "").split(".")
     node = data
@@ -105,7 +132,8 @@ def _fill(place: Location, value: str | int | bool, data: Any, headers: dict[str
             "payload_no_object",
             f"The catalog reads {place.path} of the payload, which is no JSON object. Send an object.",
         )
-    node.setdefault(last, value)
+    if last not in node:
+        node[last] = make()
 
 
 def _found(place: Location, data: Any, headers: Mapping[str, str]) -> Any:

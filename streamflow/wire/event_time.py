@@ -11,6 +11,7 @@ from streamflow.definition.catalog import TimeUnit
 from streamflow.definition.evaluator.times import epoch_ns
 from streamflow.definition.evaluator.values import TIMESTAMP_MAX, TIMESTAMP_MIN
 from streamflow.wire.codec import DecodeError
+from streamflow.wire.json_text import json_kind
 
 _NS: dict[TimeUnit, int] = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1000, "ns": 1}
 _MILLISECOND = 1_000_000  # nanoseconds
@@ -69,4 +70,4 @@ def _in_ns(number: Decimal, unit: TimeUnit | None) -> int:
 def _kind(value: Any) -> str:
     if value is None:
         return "missing"
-    return "a text that is no RFC 3339" if isinstance(value, str) else f"a {type(value).__name__}"
+    return "a text that is no RFC 3339" if isinstance(value, str) else json_kind(value)

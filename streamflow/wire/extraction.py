@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from jsonschema_rs import ValidationErrorKind
+
 from streamflow.definition.catalog import EventSpec, Location
 from streamflow.definition.plan import Compiled, ExpressionError, NoFields, whole_number
 from streamflow.definition.validation import compiled
@@ -17,6 +19,7 @@ from streamflow.engine.commands import Event
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Decoded, Record
 from streamflow.wire.event_time import epoch_ms
+from streamflow.wire.json_text import json_kind
 
 CompileExpression = Callable[[str], Compiled]
 Get = Callable[[Decoded], Any]  # None: not there
@@ -234,10 +237,12 @@ class _Rule:
             error = next(iter(self._validator.iter_errors(data)))
             place = "".join(f"/{part}" for part in error.instance_path)
             wrong = f"{place}: {error.message}" if place else str(error.message)
+            if isinstance(error.kind, ValidationErrorKind.Type):
+                wrong = f"{wrong[:_MESSAGE_CHARS]} but {json_kind(error.instance)}"
         except (ValueError, TypeError, RecursionError):  # data that the validator's own types cannot hold
             wrong = "it holds a value that cannot be checked"
-        message = f"expected a payload that satisfies the event's schema but {wrong[:_MESSAGE_CHARS]}. Correct the "
-        message += "record or the schema."
+        message = f"expected a payload that satisfies the event's schema but {wrong[: _MESSAGE_CHARS + 20]}."
+        message += " Correct the record or the schema."
         raise DecodeError("schema_mismatch", message)
 
 

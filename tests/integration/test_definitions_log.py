@@ -85,6 +85,16 @@ def test_publishing_the_same_again_is_a_success_that_writes_nothing(topics: Sett
     assert read_log(topics).position == first.acknowledged + 1
 
 
+def test_topics_that_do_not_exist_are_told_soon(settings: Settings) -> None:
+    begun = time.monotonic()
+    with pytest.raises(OperationError) as caught:
+        read_log(settings)
+
+    assert (caught.value.code, caught.value.retryable) == ("topics_missing", False)
+    assert "Run `streamflow topics apply`" in caught.value.message
+    assert time.monotonic() - begun < 25
+
+
 def test_a_version_that_is_taken_is_refused_and_stays(topics: Settings) -> None:
     first = publish(topics, name="loan", version="1", content=LOAN, events={})
     with pytest.raises(Rejected) as caught:

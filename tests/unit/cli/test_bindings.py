@@ -96,10 +96,11 @@ def test_a_file_that_is_named_comes_before_the_one_of_the_name(checked: Checked,
     assert topics(checked, "prod", other)["order.seen"][0] == ["other.orders"]
 
 
-def test_names_that_no_catalog_has_are_noted(checked: Checked, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_that_no_catalog_has_are_warned_of(checked: Checked, capsys: pytest.CaptureFixture[str]) -> None:
     written(checked.source.definition.parent, "prod", "{topics: {shop.order: x}, events: {order.sen: {topics: [x]}}}")
     bound([checked], "prod", None)
     err = " ".join(capsys.readouterr().err.split())
+    assert err.count("warning: ") == 2
     assert "the event order.sen, which no catalog" in err
     assert "the topic shop.order, which no catalog" in err
 

@@ -55,6 +55,11 @@ def test_one_catalog_serves_many_definitions(tmp_path: Path, capsys: pytest.Capt
     assert (code, [problem for problem in problems if problem["severity"] == "error"]) == (0, [])
     assert main(["definitions", "simulate", str(tmp_path / "definitions"), "--catalog", str(catalog)]) == 0
     assert capsys.readouterr().out.count("1 scenario, as expected") == 2
+    definition = str(tmp_path / "definitions" / "a")
+    assert main(["definitions", "diagram", definition, "--catalog", str(catalog)]) == 0
+    assert "flowchart" in capsys.readouterr().out
+    assert main(["definitions", "diff", definition, definition, "--catalog", str(catalog)]) == 0
+    assert capsys.readouterr().out == "both mean the same\n"
 
 
 CONTRADICTIONS = [

@@ -11,6 +11,7 @@ from streamflow.cli import output, sources
 from streamflow.cli.outline import outline
 from streamflow.cli.runs import timeline
 from streamflow.cli.timeline import told
+from streamflow.definition.plan import ERRORS
 from streamflow.engine import transitions as t
 from streamflow.engine.commands import Event
 from streamflow.engine.evolve import FACT_RULES
@@ -70,6 +71,16 @@ def fact(data: Any, seq: int = 1, step: str | None = None, at_ms: int = 0) -> Tr
 
 def test_every_kind_of_transition_has_words() -> None:
     assert set(FACT_RULES) == set(FACTS.values()) == set(FACT)
+
+
+@pytest.mark.parametrize("code", sorted(ERRORS))
+def test_a_parked_step_says_what_its_code_means(code: str) -> None:
+    said = told(fact(t.StepParked(code, "set/at")))
+    assert said.startswith(f"PARKED at set/at: {code} ({ERRORS[code]}); ")
+
+
+def test_a_parked_step_with_a_code_of_its_operation_says_the_code() -> None:
+    assert told(fact(t.StepParked("http_rejected", "call"))).startswith("PARKED at call: http_rejected; ")
 
 
 @pytest.mark.parametrize("data", FACT.values(), ids=lambda data: type(data).__name__)

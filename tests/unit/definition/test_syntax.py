@@ -91,6 +91,11 @@ def test_text_that_is_no_definition_is_refused_with_its_place(text: str, code: s
     assert told in next(iter(found.values())).message
 
 
+@pytest.mark.parametrize("text", ["a: {b: c in ['d', 'e']}", "a: {b: f(c)[0]}", "a: {b: x[?'y']}"])
+def test_an_expression_within_braces_that_needs_quotes_is_told_so(text: str) -> None:
+    assert "in quotes" in refused(text).popitem()[1].fix
+
+
 def test_aliases_of_aliases_cannot_blow_up() -> None:
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{b}: &{b} [{','.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)

@@ -190,6 +190,7 @@ def test_a_missing_key_is_one_failure_for_the_event() -> None:
     matcher = Matcher([published("a"), published("b", waits=("submitted",))])
     matched = match(matcher, "submitted", key=None)
     assert not matched.commands
+    assert "the record's key" in matched.failures[0].message
     assert [(failure.code, failure.event, failure.definition) for failure in matched.failures] == [
         ("missing_key", "submitted", "")
     ]
@@ -209,6 +210,9 @@ def test_an_expression_that_fails_takes_its_definition_and_no_other() -> None:
     found = {(failure.code, failure.definition, failure.version, failure.trigger) for failure in matched.failures}
     assert found == {("expression_failed", "a", "1", "t"), ("expression_failed", "c", "1", "t")}
     assert not any("secret" in failure.message for failure in matched.failures)
+    said = sorted(failure.message for failure in matched.failures)
+    assert said[0].startswith("The `key` of trigger t of c@1 failed with missing_field: a field, key or index")
+    assert said[1].startswith("The `where` of trigger t of a@1 failed with no_overload: an operator or function")
 
 
 def test_a_key_expression_that_gives_no_text_is_a_missing_key() -> None:
@@ -217,6 +221,7 @@ def test_a_key_expression_that_gives_no_text_is_a_missing_key() -> None:
     for value in values:
         (failure,) = match(matcher, "submitted", data={"customer": value}).failures
         assert (failure.code, failure.trigger) == ("missing_key", "t")
+        assert "the `key` of trigger t of loan@1" in failure.message
 
 
 def test_the_conditions_of_waits_are_left_to_the_engine() -> None:

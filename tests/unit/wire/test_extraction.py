@@ -279,3 +279,21 @@ def test_a_header_that_is_no_utf_8_is_not_there(where: str, code: str | None) ->
     found, refusals = reader(one).read(Record("orders", 2, 7, AT, b"k", b"{}", (("h", b"\xff"),)), "T")
     assert [refusal.reason for refusal in refusals] == ([code] if code else [])
     assert [occurrence.key for occurrence in found] == ([None] if where == "key" else [])
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "said"),
+    [
+        ("integer", "17 Main Street", '/a: the value is not of type "integer" but a text.'),
+        ("integer", 1.5, '/a: the value is not of type "integer" but a number.'),
+        ("string", None, '/a: the value is not of type "string" but null.'),
+        ("object", ["secret"], '/a: the value is not of type "object" but an array.'),
+        (["string", "null"], {"k": 1}, '/a: the value is not of types "null", "string" but an object.'),
+        ("array", True, '/a: the value is not of type "array" but true or false.'),
+    ],
+)
+def test_a_value_of_another_type_is_named_by_its_kind_and_not_shown(declared: Any, value: Any, said: str) -> None:
+    event = spec(**ALL, schema={"type": "object", "properties": {"a": {"type": declared}}})
+    _, (refusal,) = reader(event).read(record({"a": value}), "T")
+    assert said in refusal.message
+    assert not any(word in refusal.message for word in ("17 Main", "secret"))

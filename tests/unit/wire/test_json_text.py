@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamflow.wire.cloudevents import batch, structured
 from streamflow.wire.codec import DecodeError
+from streamflow.wire.event_time import epoch_ms
 from streamflow.wire.json_text import MAX_DEPTH, read_json
 
 
@@ -88,3 +91,24 @@ def test_any_bytes_give_a_value_or_a_code(data: bytes) -> None:
         assert error.code in {"not_json", "lone_surrogate", "out_of_range", "schema_registry_format", "too_deep"}
     else:
         json.dumps(found, allow_nan=False).encode()
+
+
+OBJECT: tuple[Any, str] = ({}, "an object")
+ARRAY: tuple[Any, str] = ([], "an array")
+TEXT, TRUTH, NUMBER, NULL = ("", "a text"), (True, "true or false"), (1.5, "a number"), (None, "null")
+
+
+@pytest.mark.parametrize(
+    ("read", "value", "said"),
+    [
+        *((batch, value, f"is {kind}.") for value, kind in (OBJECT, TEXT, TRUTH, NUMBER, NULL)),
+        *((lambda one: structured(one, None), value, f"is {kind}.") for value, kind in (ARRAY, TEXT, TRUTH, NULL)),
+        *((epoch_ms, value, f"is {kind}.") for value, kind in (OBJECT, ARRAY, TRUTH)),
+    ],
+)
+def test_messages_name_the_kind_of_a_value_in_the_words_of_json(
+    read: Callable[[Any], Any], value: Any, said: str
+) -> None:
+    with pytest.raises(DecodeError) as refused:
+        read(value)
+    assert said in refused.value.message
