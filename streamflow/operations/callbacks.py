@@ -154,7 +154,7 @@ def read_answer(body: bytes) -> Any:
 def _invalid(found: str) -> Rejected:
     return Rejected(
         "answer_invalid",
-        f'expected {{"output": ...}} or {{"error": {{"code", "message"}}}} but {found[:300]}. See docs/plugins.md.',
+        f'expected {{"output": ...}} or {{"error": {{"code", "message"}}}} but {found[:300].rstrip(".")}. See docs/plugins.md.',
     )
 
 

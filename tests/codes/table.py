@@ -36,7 +36,39 @@ DOORS = {
 }
 
 
-WORDS = ATTEMPTS | ERRORS  # of codes whose words are not made where they are raised
+# Codes whose words are made elsewhere than where they are raised.
+WORDS = {
+    **ATTEMPTS,
+    **ERRORS,
+    "attempt_ended": "an answer of an attempt that has ended before; it changes nothing",
+    "attempt_unknown": "an answer of an attempt that there never was; it changes nothing",
+    "batch_too_large": "a batch of records is larger, inflated, than `limits.batch_bytes`",
+    "batch_unreadable": "a batch of records cannot be decompressed or taken apart",
+    "database_failed": "the database refused for a reason that has no code of its own; its message is in the text",
+    "decision_failed": "the engine could not decide a command; it was put aside",
+    "event_too_large": "the event, or the command that it makes, is over `limits.event_bytes` or `limits.record_bytes`",
+    "exclusion_violation": "the row excludes another one that is there",
+    "items_failed": "items of a list failed",
+    "late_result": "the answer of an attempt that is not waited for any more",
+    "matching_failed": "an event could not be matched; this is a fault of Streamflow's",
+    "missing_key": "the event has no key where the catalog or the trigger says",
+    "not_a_key": "the key of an emitted event or a child run is no text",
+    "not_a_list": "what `each` goes through is no list",
+    "not_approving": "the step does not wait for an approval",
+    "nothing_to_do": "a deletion that is decided already, or of a run that has ended",
+    "out_of_memory": "a command needed more memory than the worker has, twice; it was put aside",
+    "overflow": "a mailbox keeps as many events as it may",
+    "requirement_not_met": "the condition of `require` does not hold",
+    "revision_unknown": "no engine worker, or not every one, knows the revision that is to be enabled",
+    "rights_missing": "the user of the drill may not do in Kafka what it has to",
+    "runs_open": "runs of the key are open",
+    "skipped": "a person has passed over the command; the reason is in the text",
+    "stream_refused": "JetStream did not take the message; its words are in the text",
+    "timer_gone": "a timer that is due belongs to a step that does not wait any more; it changes nothing",
+    "too_many_items": "a list has more items than it may",
+    "too_many_open": "a key has as many open runs as it may",
+    "undeliverable": "an emitted event was not taken by its topic",
+}
 
 
 class Note(NamedTuple):
@@ -59,9 +91,8 @@ def table(notes: list[Note]) -> str:
     rows = ["| code | what you see | where |", "|---|---|---|"]
     for code, packages in sorted(codes().items()):
         doors = "; ".join(dict.fromkeys(DOORS[package] for package in sorted(packages)))
-        rows.append(
-            f"| `{code}` | {_cell(examples.get(code) or WORDS.get(code) or templates().get(code, ''))} | {doors} |"
-        )
+        words = examples.get(code) or WORDS.get(code) or _general(templates().get(code, ""))
+        rows.append(f"| `{code}` | {_cell(words)} | {doors} |")
     for code, words in sorted({**SHAPE, **CHECKED}.items()):
         rows.append(f"| `{code}` | {_cell(examples.get(code, words))} | `definitions check`, `publish` |")
     return "\n".join(rows)
@@ -92,7 +123,7 @@ def _examples(notes: list[Note]) -> Mapping[str, str]:
 def _general(message: str) -> str:
     """A message without what differs from run to run."""
     text = " ".join(message.split())
-    text = re.sub(r"/tmp/\S*?/(?=[\w.-]+(\s|$))", ".../", text)
+    text = re.sub(r"/tmp/\S*?([^/\s]*)(?=[\s,:;\"')]|$)", r".../\1", text)
     text = re.sub(r"\b(127\.0\.0\.1|localhost):\d{4,5}\b", r"\1:...", text)
     text = re.sub(r"\bt[0-9a-f]{8}\.", "streamflow.", text)
     text = re.sub(r"\b[0-9a-f]{12,}\b", "...", text)
