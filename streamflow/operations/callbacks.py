@@ -152,10 +152,9 @@ def read_answer(body: bytes) -> Any:
 
 
 def _invalid(found: str) -> Rejected:
-    return Rejected(
-        "answer_invalid",
-        f'expected {{"output": ...}} or {{"error": {{"code", "message"}}}} but {found[:300].rstrip(".")}. See docs/plugins.md.',
-    )
+    wrong = found[:300].rstrip(".")
+    text = f'expected {{"output": ...}} or {{"error": {{"code", "message"}}}} but {wrong}. See docs/plugins.md.'
+    return Rejected("answer_invalid", text)
 
 
 class _Error(msgspec.Struct, forbid_unknown_fields=True):
