@@ -154,15 +154,7 @@ def replay(
     """Sends the records of dead letters again, with the identity that they had: an event to its source topic, a command
     or a task to where it was refused, an emitted event to its topic."""
     session = session_of(ctx)
-    chosen = select(
-        _read(session),
-        letters or (),
-        reason=reason,
-        topic=topic,
-        definition=definition,
-        since_ms=_since_ms(since),
-        limit=limit,
-    )
+    chosen = _selected(session, letters, reason, topic, definition, since, limit)
     made = Replay(
         session.settings,
         lambda: read_log(session.settings),
@@ -251,15 +243,7 @@ def drop(
         raise Rejected("reason_missing", "Dropping dead letters needs a reason. Give it with --why.")
     chosen = [
         letter
-        for letter in select(
-            _read(session),
-            letters or (),
-            reason=reason,
-            topic=topic,
-            definition=definition,
-            since_ms=_since_ms(since),
-            limit=limit,
-        )
+        for letter in _selected(session, letters, reason, topic, definition, since, limit)
         if letter.state == "open"
     ]
     if not dry_run and not letters and chosen:
@@ -283,6 +267,27 @@ def drop(
             "dry_run": dry_run,
         },
         "\n".join(lines),
+    )
+
+
+def _selected(
+    session: Session,
+    letters: list[int] | None,
+    reason: str | None,
+    topic: str | None,
+    definition: str | None,
+    since: str | None,
+    limit: int | None,
+) -> list[Letter]:
+    """The letters that the options of a command name. Raises Rejected."""
+    return select(
+        _read(session),
+        letters or (),
+        reason=reason,
+        topic=topic,
+        definition=definition,
+        since_ms=_since_ms(since),
+        limit=limit,
     )
 
 

@@ -21,6 +21,7 @@ from streamflow.cli import output, sources
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.definition.catalog import TOPIC, Catalog, EventSpec
+from streamflow.definition.content import received_events
 from streamflow.definition.expression import compile_expression
 from streamflow.definition.syntax import nearest
 from streamflow.errors import Rejected
@@ -219,12 +220,8 @@ def _common_key_path(catalog: Catalog, topic: str) -> str | None:
 
 def _unwanted(log: Snapshot, event: str) -> Iterator[str]:
     """What to tell when no published definition starts by the event or waits for it."""
-    for served in log.served():
-        definition = served.definition
-        waited = {clause.event for step in definition.steps if step.wait is not None for clause in step.wait.events}
-        if event in waited or any(trigger.event == event for trigger in definition.on):
-            return
-    yield f"no published definition starts by {event} or waits for it: it is sent, and ignored"
+    if not any(event in received_events(served.definition) for served in log.served()):
+        yield f"no published definition starts by {event} or waits for it: it is sent, and ignored"
 
 
 def _looked_at(records: Iterator[Outgoing], spec: EventSpec, topic: str) -> Iterator[Outgoing]:

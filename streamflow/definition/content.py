@@ -16,15 +16,15 @@ from streamflow.definition.catalog import CHECKED_FIELDS, Catalog
 from streamflow.definition.model import Definition, Part
 
 
+def received_events(definition: Definition) -> set[str]:
+    """The names of the events that the definition starts by or waits for."""
+    waited = {clause.event for step in definition.steps if step.wait is not None for clause in step.wait.events}
+    return waited | {trigger.event for trigger in definition.on}
+
+
 def event_names(definition: Definition) -> tuple[str, ...]:
     """The names of all events that `definition` starts by, waits for or emits: sorted, each once."""
-    names = {trigger.event for trigger in definition.on}
-    for step in definition.steps:
-        if step.wait is not None:
-            names.update(clause.event for clause in step.wait.events)
-        if step.emit is not None:
-            names.add(step.emit.event)
-    return tuple(sorted(names))
+    return tuple(sorted(received_events(definition).union(emitted_names(definition))))
 
 
 def emitted_names(definition: Definition) -> tuple[str, ...]:

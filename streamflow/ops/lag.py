@@ -18,6 +18,7 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from streamflow.definition.content import received_events
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot
@@ -123,9 +124,7 @@ def source_topics(log: Snapshot) -> set[str]:
     """The topics that ingress reads: those of the events that versions in use start by or wait for."""
     topics: set[str] = set()
     for served in log.served():
-        definition = served.definition
-        waited = {clause.event for step in definition.steps if step.wait is not None for clause in step.wait.events}
-        for name in waited | {trigger.event for trigger in definition.on}:
+        for name in received_events(served.definition):
             binding = log.bindings.get(name)
             topics.update(binding.topics if binding is not None else ())
     return topics
