@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from streamflow.engine.transitions import CallRequested, Transition
+from streamflow.engine.attempt_transitions import CallRequested
+from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt, Pending
 from streamflow.operations.objects import checked_key, operations

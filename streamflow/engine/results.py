@@ -5,6 +5,7 @@ from __future__ import annotations
 from streamflow.definition.plan import StepPlan
 from streamflow.engine import commands as c
 from streamflow.engine.advance import advance_after
+from streamflow.engine.attempt_transitions import AttemptSucceeded, AttemptSuspended
 from streamflow.engine.builder import DecisionBuilder, RunBuilder
 from streamflow.engine.evaluation import EvaluationContext, ParkStep
 from streamflow.engine.lookup import maybe_open
@@ -12,7 +13,6 @@ from streamflow.engine.outcome import Contents, Refused
 from streamflow.engine.state import ItemState, PartitionState, StepState, item_key
 from streamflow.engine.steps.attempts import Pending, fail
 from streamflow.engine.steps.items import continue_list, items_of
-from streamflow.engine.transitions import AttemptSucceeded, AttemptSuspended
 
 Result = c.CompleteAttempt | c.FailAttempt | c.SuspendAttempt
 MESSAGE_CHARS = 1000

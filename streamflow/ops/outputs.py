@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from streamflow.engine import transitions as t
+from streamflow.engine.attempt_transitions import AttemptSucceeded, ItemsListed
 from streamflow.engine.transitions import Transition
 
 RUN = "output"  # the run's own, which is that of the step that its definition names
@@ -17,9 +18,9 @@ def outputs_of(history: Iterable[Transition]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for transition in history:
         data, step = transition.data, transition.address
-        if isinstance(data, t.ItemsListed):
+        if isinstance(data, ItemsListed):
             found[step] = [None] * len(data.items)
-        elif isinstance(data, t.AttemptSucceeded):
+        elif isinstance(data, AttemptSucceeded):
             if data.item is None:
                 found[step] = data.output
             else:

@@ -9,6 +9,7 @@ from typing import Any
 
 from streamflow.definition.plan import NO_OUTCOME
 from streamflow.engine import transitions as t
+from streamflow.engine.attempt_transitions import AttemptFailed, CallRequested, ChildRequested
 from streamflow.engine.evolve import FACT_RULES, parked_after, retried_after, stopped_after
 from streamflow.engine.state import Status, StepState
 from streamflow.engine.steps.kind import SKIPPED, STATUS_WORDS
@@ -198,16 +199,16 @@ def _close(steps: Iterable[StepProgress], failed: bool) -> None:
             step.now, step.run_failed = SKIPPED, failed
 
 
-def _call(step: StepProgress, data: t.CallRequested, transition: Transition) -> None:
+def _call(step: StepProgress, data: CallRequested, transition: Transition) -> None:
     step.operation = data.operation
     step.attempts = step.attempts + 1 if step.total is not None else transition.attempt or step.attempts + 1
 
 
-def _child(step: StepProgress, data: t.ChildRequested, _transition: Transition) -> None:
+def _child(step: StepProgress, data: ChildRequested, _transition: Transition) -> None:
     step.children.append(data.child)
 
 
-def _fail(step: StepProgress, data: t.AttemptFailed, transition: Transition) -> None:
+def _fail(step: StepProgress, data: AttemptFailed, transition: Transition) -> None:
     step.error = StepError(
         attempt=transition.attempt, code=data.code, message=data.message, item=data.item, retry_ms=data.retry_ms
     )
@@ -230,9 +231,9 @@ _WHOLE_RUN: dict[type, Callable[[dict[str, StepProgress], Any, str], None]] = {
     t.RunCancelled: _end_run,
 }
 _DETAILS: dict[type, Callable[[StepProgress, Any, Transition], None]] = {
-    t.CallRequested: _call,
-    t.ChildRequested: _child,
-    t.AttemptFailed: _fail,
+    CallRequested: _call,
+    ChildRequested: _child,
+    AttemptFailed: _fail,
     t.ApprovalRequested: _ask,
     t.ApprovalGiven: _decide,
 }

@@ -16,9 +16,10 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from streamflow.definition.catalog import OperationSpec
+from streamflow.engine.attempt_transitions import AttemptFailed, AttemptSucceeded
 from streamflow.engine.commands import CompleteAttempt, FailAttempt
 from streamflow.engine.depth import deeper, may_be_deeper
-from streamflow.engine.transitions import AttemptFailed, AttemptSucceeded, Transition
+from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.operations.callbacks import Callback, read_answer, read_token
 from streamflow.operations.schema import first_fault

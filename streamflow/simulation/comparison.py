@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from streamflow.engine import transitions as t
+from streamflow.engine.attempt_transitions import CallRequested
 from streamflow.engine.evolve import FACT_RULES
 from streamflow.engine.transitions import Transition
 from streamflow.simulation.scenarios import Called, Expected
@@ -44,9 +45,7 @@ def differences(expected: Expected, history: tuple[Transition, ...]) -> Iterator
             yield difference("events", wanted, emitted)
     if expected.calls is not None:
         calls = [
-            (one.address, one.data.operation, one.data.input)
-            for one in history
-            if isinstance(one.data, t.CallRequested)
+            (one.address, one.data.operation, one.data.input) for one in history if isinstance(one.data, CallRequested)
         ]
         if len(calls) != len(expected.calls) or not all(map(_is_call, expected.calls, calls)):
             yield difference("calls", [call.model_dump(exclude_unset=True) for call in expected.calls], calls)

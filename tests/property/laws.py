@@ -10,21 +10,14 @@ import msgspec
 
 from streamflow.core.outbox import PREFIX as OUTBOX
 from streamflow.core.outbox import Unsent
+from streamflow.engine.attempt_transitions import AttemptFailed, AttemptSucceeded
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import AdvanceWatermark, Continue, ContinueDelivery, Deliver
 from streamflow.engine.evolve import evolve
 from streamflow.engine.overlay import META, decode_record, encode_record
 from streamflow.engine.state import OWN, PartitionState, RunState
 from streamflow.engine.tasks import Task
-from streamflow.engine.transitions import (
-    AttemptFailed,
-    AttemptSucceeded,
-    DelayElapsed,
-    DelayStarted,
-    RunStarted,
-    WaitStarted,
-    WaitTimedOut,
-)
+from streamflow.engine.transitions import DelayElapsed, DelayStarted, RunStarted, WaitStarted, WaitTimedOut
 from streamflow.simulation.definitions import Reader
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, Change, Headers, Outgoing, Stored

@@ -8,6 +8,7 @@ import pytest
 
 from streamflow.engine import compensation
 from streamflow.engine import transitions as t
+from streamflow.engine.attempt_transitions import AttemptSucceeded, CallRequested
 from streamflow.engine.commands import Event
 from streamflow.engine.transitions import Transition
 from tests.property.protocol import Protocol
@@ -15,8 +16,8 @@ from tests.property.undo_order import UndoneTooEarly, UndoOrder
 from tests.property.walk import walk
 
 STARTED = t.RunStarted(trigger="", event=Event(name="", id="e", time_ms=0, data={}), sha="s", revision="1")
-CALL = t.CallRequested(operation="o", lane="default", input={}, due_ms=1)
-DONE = t.AttemptSucceeded({})
+CALL = CallRequested(operation="o", lane="default", input={}, due_ms=1)
+DONE = AttemptSucceeded({})
 
 
 def follow(*facts: tuple[str, Any]) -> None:
@@ -42,7 +43,7 @@ def test_an_earlier_step_may_be_under_way() -> None:
     [
         [("a", CALL), ("a.undo", CALL)],
         [("a", CALL), ("b", CALL), ("a", DONE), ("a.undo", CALL)],
-        [("a", t.CallRequested(operation="o", lane="l", input={}, due_ms=1, item=3)), ("a.undo", CALL)],
+        [("a", CallRequested(operation="o", lane="l", input={}, due_ms=1, item=3)), ("a.undo", CALL)],
     ],
     ids=["its own attempt", "a later step's attempt", "an item's attempt"],
 )

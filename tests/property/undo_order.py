@@ -3,17 +3,14 @@ that called something later, is under way."""
 
 from __future__ import annotations
 
-from streamflow.engine.transitions import (
-    ENDINGS,
+from streamflow.engine.attempt_transitions import (
     AttemptFailed,
     AttemptSucceeded,
     CallRequested,
     ChildRequested,
     ItemsEnded,
-    RunStarted,
-    StepsSkipped,
-    Transition,
 )
+from streamflow.engine.transitions import ENDINGS, RunStarted, StepsSkipped, Transition
 
 Attempt = tuple[str, int | None]  # the address of a step, and an item
 

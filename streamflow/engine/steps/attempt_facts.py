@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from streamflow.engine.attempt_transitions import AttemptFailed, AttemptSucceeded, AttemptSuspended
 from streamflow.engine.state import (
     ChildRef,
     Items,
@@ -22,7 +23,7 @@ from streamflow.engine.state import (
 )
 from streamflow.engine.steps.attempts import failed_output
 from streamflow.engine.steps.kind import Change, FactRule, FormatTime, short
-from streamflow.engine.transitions import AttemptFailed, AttemptSucceeded, AttemptSuspended, Transition
+from streamflow.engine.transitions import Transition
 
 replace = msgspec.structs.replace
 

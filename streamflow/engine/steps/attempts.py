@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from streamflow.definition.plan import NO_OUTCOME, CallPlan, ChildPlan, RetryPlan, StepPlan
 from streamflow.engine import commands as c
+from streamflow.engine.attempt_transitions import AttemptFailed, CallRequested, ChildRequested
 from streamflow.engine.effects import AppendCommand, SendTask
 from streamflow.engine.evaluation import EvaluationContext, ParkStep
 from streamflow.engine.state import LIST_CHUNK, UNDER_WAY, ItemState, StepState, list_key
 from streamflow.engine.steps.kind import FiredTimer
 from streamflow.engine.tasks import CancelTask, Task, idempotency_key, task_id
-from streamflow.engine.transitions import AttemptFailed, CallRequested, ChildRequested, StepParked
+from streamflow.engine.transitions import StepParked
 from streamflow.ids import run_id
 
 if TYPE_CHECKING:

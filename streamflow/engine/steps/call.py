@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from streamflow.definition.plan import CallPlan, StepPlan
+from streamflow.engine.attempt_transitions import CallRequested
 from streamflow.engine.state import RunState, StepState
 from streamflow.engine.steps import attempts
 from streamflow.engine.steps.attempt_facts import ATTEMPT_FACTS, item_requested, note_called, of_item, requested
 from streamflow.engine.steps.kind import Change, FactRule, FormatTime, StepKind, short
-from streamflow.engine.transitions import CallRequested, Transition
+from streamflow.engine.transitions import Transition
 
 if TYPE_CHECKING:
     from streamflow.engine.builder import RunBuilder

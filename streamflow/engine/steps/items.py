@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streamflow.definition.plan import NO_OUTCOME, CallPlan, ChildPlan, EachPlan, StepPlan
+from streamflow.engine.attempt_transitions import AttemptFailed, ItemsEnded, ItemsListed
 from streamflow.engine.evaluation import EvaluationContext, ParkStep
 from streamflow.engine.state import (
     LIST_CHUNK,
@@ -33,7 +34,7 @@ from streamflow.engine.steps.attempts import (
     unfinished_inputs,
 )
 from streamflow.engine.steps.kind import Change, FactRule, FormatTime
-from streamflow.engine.transitions import AttemptFailed, ItemsEnded, ItemsListed, StepParked, Transition
+from streamflow.engine.transitions import StepParked, Transition
 
 if TYPE_CHECKING:
     from streamflow.engine.builder import RunBuilder

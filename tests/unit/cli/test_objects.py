@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from streamflow.cli.objects import StoredObject, fetch, found_in
-from streamflow.engine.transitions import CallRequested, Transition
+from streamflow.engine.attempt_transitions import CallRequested
+from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
 from streamflow.settings import Connection, Settings, Tasks
 

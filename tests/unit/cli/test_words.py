@@ -13,6 +13,15 @@ from streamflow.cli.runs import timeline
 from streamflow.cli.timeline import told
 from streamflow.definition.plan import ERRORS
 from streamflow.engine import transitions as t
+from streamflow.engine.attempt_transitions import (
+    AttemptFailed,
+    AttemptSucceeded,
+    AttemptSuspended,
+    CallRequested,
+    ChildRequested,
+    ItemsEnded,
+    ItemsListed,
+)
 from streamflow.engine.commands import Event
 from streamflow.engine.evolve import FACT_RULES
 from streamflow.engine.transitions import FACTS, Transition
@@ -31,17 +40,15 @@ FACT: dict[type, Any] = {
     t.DelayElapsed: t.DelayElapsed(0),
     t.LinePrinted: t.LinePrinted("hello\nworld"),
     t.RequirementMet: t.RequirementMet(),
-    t.ItemsListed: t.ItemsListed((1, 2), 5),
-    t.CallRequested: t.CallRequested(
+    ItemsListed: ItemsListed((1, 2), 5),
+    CallRequested: CallRequested(
         operation="http.request", lane="default", input={"url": "https://example.org"}, due_ms=5
     ),
-    t.ChildRequested: t.ChildRequested(
-        child="00000002-b", definition="parcel", version="1", key="P-1", input={}, item=3
-    ),
-    t.AttemptSuspended: t.AttemptSuspended(due_ms=5),
-    t.AttemptSucceeded: t.AttemptSucceeded({"status": 200}, item=0),
-    t.AttemptFailed: t.AttemptFailed(code="http_unreachable", message="expected an answer\nbut none came", retry_ms=5),
-    t.ItemsEnded: t.ItemsEnded(3, 1, "failure"),
+    ChildRequested: ChildRequested(child="00000002-b", definition="parcel", version="1", key="P-1", input={}, item=3),
+    AttemptSuspended: AttemptSuspended(due_ms=5),
+    AttemptSucceeded: AttemptSucceeded({"status": 200}, item=0),
+    AttemptFailed: AttemptFailed(code="http_unreachable", message="expected an answer\nbut none came", retry_ms=5),
+    ItemsEnded: ItemsEnded(3, 1, "failure"),
     t.ApprovalRequested: t.ApprovalRequested(text="Pay\nit back?", who=("alice", "managers"), form=None, due_ms=None),
     t.ApprovalGiven: t.ApprovalGiven("approved", "alice", {"limit": 5}),
     t.ApprovalExpired: t.ApprovalExpired(0),
@@ -98,7 +105,7 @@ def test_an_attempt_after_the_first_says_which_it_is() -> None:
         seq=4,
         at_ms=0,
         cause="c",
-        data=FACT[t.CallRequested],
+        data=FACT[CallRequested],
         step="charge",
         attempt=2,
     )
@@ -117,7 +124,7 @@ def test_a_run_with_calls_says_first_how_far_each_of_them_is() -> None:
             seq=2,
             at_ms=0,
             cause="c",
-            data=FACT[t.CallRequested],
+            data=FACT[CallRequested],
             step="charge",
             attempt=1,
         ),
@@ -129,7 +136,7 @@ def test_a_run_with_calls_says_first_how_far_each_of_them_is() -> None:
             seq=3,
             at_ms=0,
             cause="c",
-            data=t.AttemptFailed(code="card_declined", message="no money", retry_ms=None, outcome="failure"),
+            data=AttemptFailed(code="card_declined", message="no money", retry_ms=None, outcome="failure"),
             step="charge",
             attempt=1,
         ),

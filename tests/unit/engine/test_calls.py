@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from streamflow.engine.attempt_transitions import AttemptFailed, CallRequested
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import CompleteAttempt, SuspendAttempt
-from streamflow.engine.transitions import AttemptFailed, CallRequested, RunCompleted, StepParked
+from streamflow.engine.transitions import RunCompleted, StepParked
 from streamflow.simulation.tasks import Handed, Silent
 from tests.unit.engine.outside import CALL, cancelled_tasks, ended, facts, failing, left_behind, of, started, world
 

@@ -8,9 +8,10 @@ import pytest
 
 from streamflow.definition.catalog import ChildSpec
 from streamflow.definition.model import Definition
+from streamflow.engine.attempt_transitions import ChildRequested
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import SuspendAttempt
-from streamflow.engine.transitions import ChildRequested, RunCompleted, StepParked
+from streamflow.engine.transitions import RunCompleted, StepParked
 from streamflow.ids import partition_of_run
 from streamflow.simulation.driver import Simulation
 from tests.builders import a_definition

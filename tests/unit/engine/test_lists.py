@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from streamflow.engine.attempt_transitions import ItemsEnded
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import CompleteAttempt, Continue
 from streamflow.engine.effects import AppendCommand
 from streamflow.engine.tasks import Task
-from streamflow.engine.transitions import ItemsEnded, RunCompleted, StepParked
+from streamflow.engine.transitions import RunCompleted, StepParked
 from streamflow.errors import OperationError
 from streamflow.simulation.tasks import Silent
 from tests.builders import a_definition

@@ -8,7 +8,8 @@ from typing import Any
 from streamflow.definition.catalog import Catalog, ChildSpec
 from streamflow.definition.check import check
 from streamflow.definition.model import Definition
-from streamflow.engine.transitions import AttemptFailed, ChildRequested, EventEmitted, RunCompleted, StepParked
+from streamflow.engine.attempt_transitions import AttemptFailed, ChildRequested
+from streamflow.engine.transitions import EventEmitted, RunCompleted, StepParked
 from streamflow.simulation.driver import Simulation
 from tests.builders import a_catalog, a_definition
 from tests.unit.engine.outside import ended, of, started

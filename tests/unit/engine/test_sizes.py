@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from streamflow.engine.attempt_transitions import AttemptFailed
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import CancelRun, Decide, FireTimer, RetryStep
-from streamflow.engine.transitions import AttemptFailed, RunCompleted, StepParked
+from streamflow.engine.transitions import RunCompleted, StepParked
 from streamflow.simulation.store import MemoryStore
 from streamflow.wire.transitions import encode_transition
 from tests.builders import a_definition, a_delivery, a_start, an_event, an_origin

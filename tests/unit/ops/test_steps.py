@@ -8,6 +8,15 @@ import pytest
 
 from streamflow.definition.catalog import Catalog
 from streamflow.engine import transitions as t
+from streamflow.engine.attempt_transitions import (
+    AttemptFailed,
+    AttemptSucceeded,
+    AttemptSuspended,
+    CallRequested,
+    ChildRequested,
+    ItemsEnded,
+    ItemsListed,
+)
 from streamflow.engine.commands import Event
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
@@ -19,7 +28,7 @@ from streamflow.simulation.tasks import Handed
 from tests.builders import a_catalog, a_definition
 
 STARTED = t.RunStarted(trigger="", event=Event(name="", id="e1", time_ms=0, data={}), sha="sha", revision="1")
-CALL = t.CallRequested(operation="card.charge", lane="default", input={}, due_ms=60_000)
+CALL = CallRequested(operation="card.charge", lane="default", input={}, due_ms=60_000)
 
 
 def history(*facts: tuple[str | None, Any] | tuple[str | None, Any, int]) -> list[Transition]:
@@ -47,7 +56,7 @@ def step(*facts: Any, attempt: int = 1) -> StepProgress:
 
 
 def test_a_call_counts_its_attempts_and_tells_its_last_error() -> None:
-    failed = t.AttemptFailed(code="http_unreachable", message="nobody is there", retry_ms=5000)
+    failed = AttemptFailed(code="http_unreachable", message="nobody is there", retry_ms=5000)
     found = progress_of(history(("charge", CALL, 1), ("charge", failed, 1), ("charge", CALL, 2)))["charge"]
 
     assert (found.state, found.attempts, found.operation, found.words()) == ("calling", 2, "card.charge", "attempt 2")
@@ -64,17 +73,17 @@ def test_a_call_counts_its_attempts_and_tells_its_last_error() -> None:
     ("facts", "state", "words"),
     [
         ((CALL,), "calling", "calling"),
-        ((CALL, t.AttemptFailed(code="busy", message="", retry_ms=9)), "retrying", "retrying after busy"),
-        ((CALL, t.AttemptSuspended(due_ms=9)), "suspended", "waits for a callback"),
-        ((CALL, t.AttemptFailed(code="declined", message="", retry_ms=None, outcome="failure")), "done", "done"),
+        ((CALL, AttemptFailed(code="busy", message="", retry_ms=9)), "retrying", "retrying after busy"),
+        ((CALL, AttemptSuspended(due_ms=9)), "suspended", "waits for a callback"),
+        ((CALL, AttemptFailed(code="declined", message="", retry_ms=None, outcome="failure")), "done", "done"),
         (
-            (CALL, t.AttemptFailed(code="declined", message=""), t.StepParked("declined", "call")),
+            (CALL, AttemptFailed(code="declined", message=""), t.StepParked("declined", "call")),
             "parked",
             "parked: declined",
         ),
-        ((CALL, t.AttemptSucceeded({})), "done", "done"),
+        ((CALL, AttemptSucceeded({})), "done", "done"),
         (
-            (t.ChildRequested(child="00000002-b", definition="parcel", version="1", key="P", input={}),),
+            (ChildRequested(child="00000002-b", definition="parcel", version="1", key="P", input={}),),
             "calling",
             "child run",
         ),
@@ -94,15 +103,13 @@ def test_the_state_of_a_step_follows_its_facts(facts: tuple[Any, ...], state: st
 
 
 def test_a_list_tells_how_many_of_its_items_are_done() -> None:
-    items = [
-        t.CallRequested(operation="card.charge", lane="default", input={}, due_ms=1, item=item) for item in range(3)
-    ]
+    items = [CallRequested(operation="card.charge", lane="default", input={}, due_ms=1, item=item) for item in range(3)]
     found = step(
-        t.ItemsListed((1, 2, 3), None),
+        ItemsListed((1, 2, 3), None),
         *items,
-        t.AttemptSucceeded("a", item=0),
-        t.AttemptFailed(code="x", message="", retry_ms=5, item=1),
-        t.AttemptFailed(code="x", message="", item=2),
+        AttemptSucceeded("a", item=0),
+        AttemptFailed(code="x", message="", retry_ms=5, item=1),
+        AttemptFailed(code="x", message="", item=2),
     )
 
     assert (found.state, found.words()) == ("listing", "2 of 3 items, 1 failed")
@@ -111,19 +118,17 @@ def test_a_list_tells_how_many_of_its_items_are_done() -> None:
 
 def test_a_parked_list_goes_on_with_the_items_that_failed() -> None:
     ended = (
-        t.AttemptSucceeded("a", item=0),
-        t.AttemptFailed(code="x", message="", item=1),
-        t.ItemsEnded(2, 1, None),
+        AttemptSucceeded("a", item=0),
+        AttemptFailed(code="x", message="", item=1),
+        ItemsEnded(2, 1, None),
         t.StepParked("x", "each"),
     )
-    again = (t.StepRetried(), t.CallRequested(operation="card.charge", lane="default", input={}, due_ms=1, item=1))
-    found = step(t.ItemsListed((1, 2), None), *ended, *again)
+    again = (t.StepRetried(), CallRequested(operation="card.charge", lane="default", input={}, due_ms=1, item=1))
+    found = step(ItemsListed((1, 2), None), *ended, *again)
 
     assert (found.state, found.words()) == ("listing", "1 of 2 items")
     assert (
-        step(
-            t.ItemsListed((1, 2), None), *ended, *again, t.AttemptSucceeded("b", item=1), t.ItemsEnded(2, 0, "done")
-        ).state
+        step(ItemsListed((1, 2), None), *ended, *again, AttemptSucceeded("b", item=1), ItemsEnded(2, 0, "done")).state
         == "done"
     )
 
@@ -143,9 +148,9 @@ def test_a_run_that_stops_shows_what_is_being_undone() -> None:
 
 def test_outputs_are_those_of_calls_lists_values_and_the_run() -> None:
     told = history(
-        ("charge", t.AttemptSucceeded({"id": 1})),
-        ("each", t.ItemsListed((1, 2), None)),
-        ("each", t.AttemptSucceeded("b", item=1)),
+        ("charge", AttemptSucceeded({"id": 1})),
+        ("each", ItemsListed((1, 2), None)),
+        ("each", AttemptSucceeded("b", item=1)),
         ("sums", t.ValuesSet({"total": 5})),
         (None, t.RunCompleted(("sums",), {"id": 1})),
     )
