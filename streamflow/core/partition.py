@@ -33,7 +33,8 @@ from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.effects import PrintLine, PublishEvent
 from streamflow.engine.outcome import Contents, Decision, UnusableContent
 from streamflow.engine.overlay import Overlay, Store
-from streamflow.engine.state import OWN, PartitionState, RunState, Timer, content_key, run_key
+from streamflow.engine.record_keys import content_key, run_key
+from streamflow.engine.state import OWN, PartitionState, RunState, Timer
 from streamflow.engine.watermarks import held_by, reached_by_all
 from streamflow.errors import EngineFault, OperationError
 from streamflow.wire.codec import DecodeError

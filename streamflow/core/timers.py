@@ -15,7 +15,8 @@ from typing import Any
 
 from streamflow.engine.commands import FireTimer
 from streamflow.engine.overlay import Overlay
-from streamflow.engine.state import Timer, timer_key
+from streamflow.engine.record_keys import timer_key
+from streamflow.engine.state import Timer
 
 Events = frozenset[str]
 NO_EVENTS: Events = frozenset()

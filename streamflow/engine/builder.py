@@ -20,7 +20,8 @@ from streamflow.engine.effects import AppendCommand, Effect
 from streamflow.engine.evolve import evolve, records_of
 from streamflow.engine.mailbox.buckets import Memories
 from streamflow.engine.mailbox.mailbox import Mailbox
-from streamflow.engine.state import WRITTEN_ONCE, PartitionState, RunState, StateView, item_out_key, out_key, run_key
+from streamflow.engine.record_keys import item_out_key, out_key, run_key
+from streamflow.engine.state import WRITTEN_ONCE, PartitionState, RunState, StateView
 from streamflow.engine.transitions import (
     ENDINGS,
     RunCompleted,

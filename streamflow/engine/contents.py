@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from streamflow.engine.builder import DecisionBuilder
-from streamflow.engine.state import PartitionState, PinnedContent, content_key
+from streamflow.engine.record_keys import content_key
+from streamflow.engine.state import PartitionState, PinnedContent
 
 
 class Pins(NamedTuple):

@@ -24,9 +24,10 @@ from streamflow.engine.mailbox.records import tally_key
 from streamflow.engine.marks import mark, refuse_long_labels
 from streamflow.engine.operator_commands import cancel_run, continue_run, fail_run, retry_step, skip_step
 from streamflow.engine.outcome import Contents, Decision, Outcome, Refused, Verdict
+from streamflow.engine.record_keys import run_key
 from streamflow.engine.results import complete_attempt, fail_attempt, suspend_attempt
 from streamflow.engine.starts import answer_parent, start_run
-from streamflow.engine.state import OWN, Counts, PartitionState, RunState, StateView, Watermark, run_key
+from streamflow.engine.state import OWN, Counts, PartitionState, RunState, StateView, Watermark
 from streamflow.engine.timers import fire_timer
 from streamflow.engine.watermarks import advance_watermark
 

@@ -12,15 +12,8 @@ from typing import Any
 import msgspec
 
 from streamflow.definition.plan import ERRORS, NO_OUTCOME, START
-from streamflow.engine.state import (
-    Ending,
-    Items,
-    RunState,
-    StepState,
-    Timer,
-    out_key,
-    timer_key,
-)
+from streamflow.engine.record_keys import out_key, timer_key
+from streamflow.engine.state import Ending, Items, RunState, StepState, Timer
 from streamflow.engine.steps.items import list_forgotten, outputs_forgotten
 from streamflow.engine.steps.kind import SKIPPED, Change, FactRule, FormatTime, short
 from streamflow.engine.steps.registry import STEP_FACTS

@@ -5,7 +5,8 @@ from __future__ import annotations
 from streamflow.definition.plan import Plan
 from streamflow.engine.builder import DecisionBuilder, RunBuilder
 from streamflow.engine.outcome import Contents
-from streamflow.engine.state import RunState, content_key, run_key
+from streamflow.engine.record_keys import content_key, run_key
+from streamflow.engine.state import RunState
 
 
 def maybe_open(builder: DecisionBuilder, contents: Contents, run: str) -> RunBuilder | None:

@@ -9,7 +9,7 @@ from operator import attrgetter
 from streamflow.engine import commands as c
 from streamflow.engine.builder import DecisionBuilder
 from streamflow.engine.outcome import Refused
-from streamflow.engine.state import mark_key
+from streamflow.engine.record_keys import mark_key
 
 _UTF8_BYTES = 4  # at most, of one character
 

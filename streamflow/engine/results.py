@@ -10,7 +10,8 @@ from streamflow.engine.builder import DecisionBuilder, RunBuilder
 from streamflow.engine.evaluation import EvaluationContext, ParkStep
 from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
-from streamflow.engine.state import ItemState, PartitionState, StepState, item_key
+from streamflow.engine.record_keys import item_key
+from streamflow.engine.state import ItemState, PartitionState, StepState
 from streamflow.engine.steps.attempts import Pending, fail
 from streamflow.engine.steps.items import continue_list, items_of
 

@@ -12,7 +12,8 @@ from streamflow.engine.mailbox.identity import REQUEST, identity
 from streamflow.engine.mailbox.records import OpenRun, Remembered
 from streamflow.engine.marks import refuse_long_names
 from streamflow.engine.outcome import Contents, Refused, Verdict
-from streamflow.engine.state import PartitionState, content_key
+from streamflow.engine.record_keys import content_key
+from streamflow.engine.state import PartitionState
 from streamflow.engine.transitions import RunStarted
 from streamflow.ids import run_id
 

@@ -7,7 +7,8 @@ from streamflow.engine.advance import advance_after
 from streamflow.engine.builder import DecisionBuilder
 from streamflow.engine.lookup import maybe_open
 from streamflow.engine.outcome import Contents, Refused
-from streamflow.engine.state import ItemState, PartitionState, StepState, item_key
+from streamflow.engine.record_keys import item_key
+from streamflow.engine.state import ItemState, PartitionState, StepState
 from streamflow.engine.steps.kind import FiredTimer
 from streamflow.engine.steps.registry import expire_step
 

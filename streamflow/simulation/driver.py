@@ -35,7 +35,8 @@ from streamflow.engine.commands import (
 )
 from streamflow.engine.effects import PrintLine, Unclaimed
 from streamflow.engine.mailbox.records import tally_key
-from streamflow.engine.state import PartitionState, RunState, run_key
+from streamflow.engine.record_keys import run_key
+from streamflow.engine.state import PartitionState, RunState
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
 from streamflow.ids import partition_of, partition_of_run, run_id, start_place

@@ -13,7 +13,8 @@ from streamflow.definition.model import Definition
 from streamflow.engine import commands as c
 from streamflow.engine.builder import Limits
 from streamflow.engine.effects import AppendCommand, SendTask
-from streamflow.engine.state import Timer, timer_key
+from streamflow.engine.record_keys import timer_key
+from streamflow.engine.state import Timer
 from streamflow.engine.tasks import Task
 from tests.builders import a_catalog, a_definition, a_delivery, a_plan, a_request, an_origin
 from tests.property.undo_order import UndoOrder

@@ -9,18 +9,8 @@ from typing import Any
 import msgspec
 
 from streamflow.engine.attempt_transitions import AttemptFailed, AttemptSucceeded, AttemptSuspended
-from streamflow.engine.state import (
-    ChildRef,
-    Items,
-    ItemState,
-    RunState,
-    StepState,
-    Timer,
-    item_key,
-    item_out_key,
-    out_key,
-    timer_key,
-)
+from streamflow.engine.record_keys import item_key, item_out_key, out_key, timer_key
+from streamflow.engine.state import ChildRef, Items, ItemState, RunState, StepState, Timer
 from streamflow.engine.steps.attempts import failed_output
 from streamflow.engine.steps.kind import Change, FactRule, FormatTime, short
 from streamflow.engine.transitions import Transition

@@ -11,7 +11,8 @@ from streamflow.engine import commands as c
 from streamflow.engine.attempt_transitions import AttemptFailed, CallRequested, ChildRequested
 from streamflow.engine.effects import AppendCommand, SendTask
 from streamflow.engine.evaluation import EvaluationContext, ParkStep
-from streamflow.engine.state import LIST_CHUNK, UNDER_WAY, ItemState, StepState, list_key
+from streamflow.engine.record_keys import LIST_CHUNK, list_key
+from streamflow.engine.state import UNDER_WAY, ItemState, StepState
 from streamflow.engine.steps.kind import FiredTimer
 from streamflow.engine.tasks import CancelTask, Task, idempotency_key, task_id
 from streamflow.engine.transitions import StepParked

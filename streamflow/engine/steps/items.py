@@ -12,18 +12,8 @@ import msgspec
 from streamflow.definition.plan import NO_OUTCOME, CallPlan, ChildPlan, EachPlan, StepPlan
 from streamflow.engine.attempt_transitions import AttemptFailed, ItemsEnded, ItemsListed
 from streamflow.engine.evaluation import EvaluationContext, ParkStep
-from streamflow.engine.state import (
-    LIST_CHUNK,
-    Items,
-    ItemState,
-    RunState,
-    StepState,
-    item_key,
-    item_out_key,
-    list_key,
-    out_key,
-    timer_key,
-)
+from streamflow.engine.record_keys import LIST_CHUNK, item_key, item_out_key, list_key, out_key, timer_key
+from streamflow.engine.state import Items, ItemState, RunState, StepState
 from streamflow.engine.steps.attempt_facts import known
 from streamflow.engine.steps.attempts import (
     begin_attempt,

@@ -19,7 +19,8 @@ from streamflow.engine.effects import AppendCommand, DeadLetter, Unclaimed
 from streamflow.engine.mailbox.records import EMPTY, box_key, mailbox_name
 from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import Overlay, encode_record
-from streamflow.engine.state import RunState, Watermark, run_key
+from streamflow.engine.record_keys import run_key
+from streamflow.engine.state import RunState, Watermark
 from streamflow.engine.transitions import (
     RunCancelled,
     RunStarted,

@@ -8,7 +8,8 @@ import pytest
 from streamflow.core.timers import IN_FLIGHT, LOOK_MS, Timers
 from streamflow.engine.commands import FireTimer
 from streamflow.engine.overlay import Overlay
-from streamflow.engine.state import OWN, PartitionState, Timer, timer_key
+from streamflow.engine.record_keys import timer_key
+from streamflow.engine.state import OWN, PartitionState, Timer
 from streamflow.simulation.store import MemoryStore
 
 NOW = 1_000_000_000_000

@@ -15,7 +15,8 @@ from streamflow.engine.effects import AppendCommand
 from streamflow.engine.evolve import evolve
 from streamflow.engine.outcome import Decision
 from streamflow.engine.overlay import Overlay, encode_record
-from streamflow.engine.state import PartitionState, RunState, run_key
+from streamflow.engine.record_keys import run_key
+from streamflow.engine.state import PartitionState, RunState
 from streamflow.engine.transitions import RunStarted, Transition
 from streamflow.ids import run_id, start_place
 from streamflow.simulation.store import MemoryStore

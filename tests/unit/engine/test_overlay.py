@@ -12,7 +12,8 @@ from streamflow.definition.plan import START
 from streamflow.engine.decoded_records import DecodedRecords
 from streamflow.engine.mailbox.records import Box, Entry, OpenRun, Remembered, due_key
 from streamflow.engine.overlay import Overlay, decode_record, encode_record
-from streamflow.engine.state import OWN, PartitionState, Timer, out_key, timer_key
+from streamflow.engine.record_keys import out_key, timer_key
+from streamflow.engine.state import OWN, PartitionState, Timer
 from streamflow.simulation.store import MemoryStore
 
 KEY = "box/order/2:k1"

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import CancelRun, Parent
-from streamflow.engine.state import mark_key
+from streamflow.engine.record_keys import mark_key
 from tests.builders import a_definition, a_delivery, a_request, a_start, an_event, an_origin
 from tests.unit.engine.bench import Bench, facts, outcome
 from tests.unit.engine.mailbox.steps import GATE, a_wait, box, claims
