@@ -5,40 +5,40 @@ holds. Its host fetches records, sends outputs, commits transactions and writes 
     trim, judge, take                   a fetched batch: trimmed, checked for holes, decided record by record
     outputs, acknowledged               what to send, and what has arrived
     fire                                commands for timers that are due
-    outbox, published, failed, refused  events for users' topics
+    emitted                             events for users' topics
     capture, saved                      a checkpoint, with the steps in between on what `capture` returns
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from streamflow.core.aside import aside_verdict, stops_partition
+from streamflow.core.awaited_events import AwaitedEvents
 from streamflow.core.checkpoint import Checkpoint
 from streamflow.core.contiguity import Verdict, judge
 from streamflow.core.cut import batches_of, whole_cut
+from streamflow.core.emitted_events import EmittedEvents
 from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.core.opening import Skipped, check_opening, input_gap, require_known
-from streamflow.core.outbox import Entry, Outbox, TopicOf, unsent_of
-from streamflow.core.outputs import Output, letter_output, outputs_of, own_command_output
+from streamflow.core.outbox import Outbox, TopicOf, unsent_of
+from streamflow.core.outputs import Output, outputs_of, own_command_output
 from streamflow.core.place import Place
 from streamflow.core.reading import Unreadable, read
 from streamflow.core.timers import Timers
-from streamflow.definition.plan import WaitPlan
-from streamflow.engine.commands import AdvanceWatermark, Command, DefinitionRef, Deliver, FireTimer, start_of
+from streamflow.engine.commands import AdvanceWatermark, Command, DefinitionRef, FireTimer, start_of
 from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.effects import PrintLine, PublishEvent
-from streamflow.engine.outcome import Contents, Decision, UnusableContent
+from streamflow.engine.outcome import Contents, Decision
 from streamflow.engine.overlay import Overlay, Store
-from streamflow.engine.record_keys import content_key, run_key
-from streamflow.engine.state import OWN, PartitionState, RunState, Timer
-from streamflow.engine.watermarks import held_by, reached_by_all
-from streamflow.errors import EngineFault, OperationError
-from streamflow.wire.codec import DecodeError
-from streamflow.wire.dead_letter import dead_letter
+from streamflow.engine.record_keys import content_key
+from streamflow.engine.state import OWN, PartitionState
+from streamflow.engine.watermarks import reached_by_all
+from streamflow.errors import EngineFault
 from streamflow.wire.decoding import Record
 
 
@@ -77,11 +77,18 @@ class PartitionCore:
         self.overlay = Overlay(store)
         self.timers = Timers(self.overlay, now_ms)
         self.topic_of = topic_of
-        self.outbox = Outbox(store, topic_of, clock())
         self.outputs: deque[tuple[int, Output]] = deque()  # to be sent in this order, each with its interval
         self.checkpoint: Checkpoint | None = None
         self.interval = 0  # between which captures outputs are made
         self.metrics = metrics or NoMetrics()
+        self.emitted = EmittedEvents(
+            Outbox(store, topic_of, clock()),
+            queue=self._queue,
+            letter_bytes=place.limits.record_bytes,
+            metrics=self.metrics,
+            clock=clock,
+        )
+        self._awaited = AwaitedEvents(self.overlay, definitions)
         self._definitions = definitions
         self._printed = printed
         self._report = put_aside
@@ -107,7 +114,7 @@ class PartitionCore:
         over. Raises EngineFault when the topic is another one, a revision is unknown, or commands are missing."""
         self._skips = dict(skips or {})
         skipped = check_opening(self.overlay.own, self.place, first, self._skips)
-        self._refuse_unbound()
+        self.emitted.refuse_unbound()
         if skipped is not None:
             self.overlay.apply({OWN: msgspec.structs.replace(self._own(), applied=skipped.next - 1)})
             self.unsaved += 1
@@ -181,16 +188,16 @@ class PartitionCore:
             outputs = outputs_of(decision, record, command, self.place)
             events = [unsent_of(effect) for effect in decision.effects if isinstance(effect, PublishEvent)]
         except Exception as error:
-            if _stops_partition(error):
+            if stops_partition(error):
                 raise
             decision = self._put_aside(own, command, record, error)
             outputs, events = outputs_of(decision, record, command, self.place), []
         self._accept(decision, command, record.offset, now_ms)
         self._queue(outputs)
         for nth, event in enumerate(events):
-            self.outbox.add(record.offset, nth, event, self._clock())
+            self.emitted.outbox.add(record.offset, nth, event, self._clock())
         if events:
-            self._refuse_unbound()
+            self.emitted.refuse_unbound()
         return None
 
     def _missing(self, start: DefinitionRef, offset: int) -> DefinitionRef | None:
@@ -243,23 +250,10 @@ class PartitionCore:
         """The decision on a record that cannot be decided: a bug in a pure function, or a lack of memory that is there
         again after the partition was closed and opened, would fail every time. One command is put aside, not all runs
         of the partition."""
-        # a delivery is known by its source record, so only the event itself can come again
-        again = "send the event again" if isinstance(command, Deliver) else "replay this record"
-        if is_out_of_memory(error):
-            if self._failed_at != record.offset:
-                raise MemoryError(f"no memory to decide command {record.offset}") from error
-            reason, cause = "out_of_memory", "needs more memory than this worker has"
-            remedy = f"Send smaller data, or correct the definition's expressions, and {again}."
-        elif isinstance(error, UnusableContent):
-            reason, cause = "version_unreadable", f"needs a published content that cannot be used ({error})"
-            remedy = f"Publish a new version, and {again}."
-        else:
-            reason, cause = "decision_failed", f"made the engine fail with {type(error).__name__}"
-            remedy = f"Report this, and {again} with a version that corrects it."
+        reason, message = aside_verdict(error, command, record.offset, self._failed_at)
         self._aside_in = self.interval
         self.metrics.count("set_aside", reason=reason)
         self._report(record.offset, reason, error)
-        message = f"Deciding this command {cause}. {remedy}"
         return undecidable(own, record.timestamp_ms, record.offset, reason, message, command)
 
     def _accept(self, decision: Decision, command: Command | None, offset: int, now_ms: int) -> None:
@@ -279,7 +273,7 @@ class PartitionCore:
 
     def fire(self, now_ms: int) -> int:
         """Queue a command for every timer that is due at `now_ms`; how many."""
-        commands = self.timers.due(now_ms, self._blocked_by)
+        commands = self.timers.due(now_ms, self._awaited.blocking)
         self._queue([own_command_output(command, self.place) for command in commands])
         return len(commands)
 
@@ -289,25 +283,9 @@ class PartitionCore:
         if reason == "early":  # the host's clock is ahead of the broker's
             self.timers.again(command, now_ms + max(1, early_ms))
         elif reason == "behind":
-            self.timers.block(command, self._events_of(command))
+            self.timers.block(command, self._awaited.of(command))
         elif not reason:
             self.metrics.observe("timer_lateness_seconds", -early_ms / 1000)
-
-    def _blocked_by(self, timer: Timer) -> frozenset[str]:
-        """The events of a wait, if ingress may still have one of them that came before its limit."""
-        events = self._events_of(timer)
-        return events if held_by(self.overlay.own.watermarks, events, timer.due_ms) is not None else frozenset()
-
-    def _events_of(self, timer: Timer | FireTimer) -> frozenset[str]:
-        """The events that the step of a timer waits for; none if it is no wait, or gone."""
-        head: RunState | None = self.overlay.get(run_key(timer.run))
-        if head is None:
-            return frozenset()
-        plan = self._definitions.plan(head.sha, lambda: self.overlay.get(content_key(head.sha)))
-        step = plan.step(timer.address)
-        if step is None or not isinstance(step.work, WaitPlan):
-            return frozenset()
-        return frozenset(clause.event for clause in step.work.clauses)
 
     # -- outputs
 
@@ -323,61 +301,12 @@ class PartitionCore:
         if not self._unacknowledged[interval]:
             del self._unacknowledged[interval]
 
-    # -- events for users' topics
-
-    def _refuse_unbound(self) -> None:
-        """Events for which there is no topic become dead letters."""
-        for entry in self.outbox.unbound():
-            self.refused([entry], entry.problem)
-
-    def refused(self, entries: Iterable[Entry], message: str) -> None:
-        """Events that their topic will not take become dead letters; `message` says why and what to do."""
-        for entry in entries:
-            unsent = entry.unsent
-            key, value, headers = entry.record()
-            record = Record(entry.topic, -1, -1, unsent.at_ms, key, value, headers)
-            letter = dead_letter(
-                record,
-                "undeliverable",
-                message,
-                "emit",
-                limit_bytes=self.place.limits.record_bytes,
-                run=unsent.run,
-                event=unsent.event,
-                id=unsent.id,
-            )
-            self._queue([letter_output(letter)])
-            self.outbox.drop(entry)
-            self.metrics.count("outbox_given_up", topic=entry.topic)
-
-    def published(self, entries: Iterable[Entry]) -> None:
-        """Their topic has acknowledged these events."""
-        self.outbox.sent(entries, self._clock())
-
-    def failed(self, entries: Sequence[Entry]) -> None:
-        """Events could not be sent. They are sent again, or become dead letters after an hour."""
-        self.outbox.put_back(entries)
-        for entry in self.outbox.late(entries, self._clock()):
-            self.refused([entry], _unavailable(entry.topic))
-
-    def look_at_outbox(self) -> dict[str, bool]:
-        """Topics that have stalled since the last look (True) or recovered (False). What is over the bound of a stalled
-        topic becomes a dead letter."""
-        changed = self.outbox.look(self._clock())
-        for topic, stalled in changed.items():
-            self.metrics.gauge("outbox_stalled", stalled, topic=topic)
-        for entry in self.outbox.overflow():
-            self.refused([entry], _unavailable(entry.topic))
-        for topic, depth in self.outbox.known().items():
-            self.metrics.gauge("outbox_events", depth, topic=topic)
-        return changed
-
     # -- checkpoints
 
     @property
     def dirty(self) -> bool:
         """Whether a checkpoint would write anything."""
-        return OWN in self.overlay.dirty or self.outbox.dirty
+        return OWN in self.overlay.dirty or self.emitted.outbox.dirty
 
     def capture(self) -> Checkpoint | None:
         """The cut of now, to be carried out; None if nothing has changed."""
@@ -388,9 +317,10 @@ class PartitionCore:
         interval, self.unsaved = self.interval, 0
         self.interval = self._captured = interval + 1
         self._cut_number += 1
+        changes = {**self.overlay.capture(), **self.emitted.outbox.capture()}
         self.checkpoint = Checkpoint(
             self.applied,
-            batches_of({**self.overlay.capture(), **self.outbox.capture()}, self._cut_number, self.place.batch_bytes),
+            batches_of(changes, self._cut_number, self.place.batch_bytes),
             lambda: sum(count for made, count in self._unacknowledged.items() if made <= interval),
         )
         self.metrics.observe("checkpoint_bytes", self.checkpoint.size)
@@ -402,17 +332,3 @@ class PartitionCore:
         self.checkpoint = None
         if self._aside_in is not None and self._aside_in < self._captured:
             self._aside_in = None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` is a lack of memory, also as C++ libraries report it."""
-    return isinstance(error, MemoryError) or "bad_alloc" in str(error)
-
-
-def _stops_partition(error: Exception) -> bool:
-    """Whether `error` is about the partition, its disk or its broker, and not about one command."""
-    return isinstance(error, EngineFault | OperationError) and not isinstance(error, DecodeError)
-
-
-def _unavailable(topic: str) -> str:
-    return f"The topic {topic} did not take this record for too long. Repair the topic, and replay this record."

@@ -18,9 +18,9 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
+from streamflow.core.aside import is_out_of_memory
 from streamflow.core.metrics import Metrics
 from streamflow.core.outbox import usable_topic
-from streamflow.core.partition import is_out_of_memory
 from streamflow.core.place import Place
 from streamflow.errors import OperationError
 from streamflow.kafka import topics

@@ -150,7 +150,7 @@ class Partition:
             partition=self.number,
             applied=core.applied,
             restored=restored,
-            unsent_events=len(core.outbox),
+            unsent_events=len(core.emitted.outbox),
             seconds=round(seconds, 3),
         )
 
@@ -238,7 +238,7 @@ class Partition:
             self._look_at_clock()
             if self._unsaved_bytes > self._settings.engine.checkpoint_bytes:
                 self._checkpoint_due.set()
-            while core.outbox.congested():
+            while core.emitted.outbox.congested():
                 await asyncio.sleep(CONGESTED_S)
                 await self._look_at_outbox()
             await asyncio.sleep(0)
@@ -326,13 +326,13 @@ class Partition:
     async def _look_at_outbox(self) -> None:
         """Show users' topics that take nothing, once; what they leave beyond the bound becomes dead letters."""
         core = self._core()
-        for topic, stalled in core.look_at_outbox().items():
+        for topic, stalled in core.emitted.look().items():
             if stalled:
                 log.warning(
                     "topic_takes_nothing",
                     topic=topic,
                     partition=self.number,
-                    events=core.outbox.depths().get(topic),
+                    events=core.emitted.outbox.depths().get(topic),
                     consequence="its events wait in the outbox; checkpoints and other topics go on",
                 )
             else:

@@ -99,7 +99,7 @@ class Publisher:
         """Begin to send what waits and can be sent now. Never blocks."""
         if self._closed:
             return
-        outbox = self._core.outbox
+        outbox = self._core.emitted.outbox
         for topic in outbox.depths():
             partitions = self._partitions.get(topic)
             if partitions is None:
@@ -128,7 +128,7 @@ class Publisher:
             found = await self._topics.partitions(topic)
             if found is None:
                 message = f"The topic {topic} does not exist. Create it, and replay this record."
-                await self._refused(self._core.outbox.waiting(topic), message)
+                await self._refused(self._core.emitted.outbox.waiting(topic), message)
             else:
                 self._partitions[topic] = found
         finally:
@@ -157,11 +157,11 @@ class Publisher:
                 consequence="they stay in the outbox; other topics and checkpoints go on",
             )
             self._partitions.pop(topic, None)
-            self._core.failed([entry for entry in left if entry.sending])
+            self._core.emitted.failed([entry for entry in left if entry.sending])
             await self._bury()
             await asyncio.sleep(AGAIN_S)
         finally:
-            self._core.outbox.put_back(left)
+            self._core.emitted.outbox.put_back(left)
             self._busy.setdefault(topic, set()).discard(batch.partition)
             self.publish()
 
@@ -172,18 +172,18 @@ class Publisher:
         its error. What does not fit the batch waits again."""
         queued = deque(entries)
         batch = await send_batch(self._topics.producer, Place(topic, partition), queued, Entry.record)
-        self._core.outbox.put_back(queued)
+        self._core.emitted.outbox.put_back(queued)
         try:
             await batch.acked
         except REFUSED as error:
             refused: KafkaError = error
             return batch.records, refused
-        self._core.published(batch.records)
+        self._core.emitted.published(batch.records)
         self._changed()
         return (), None
 
     async def _refused(self, entries: Sequence[Entry], message: str) -> None:
-        self._core.refused(entries, message)
+        self._core.emitted.refused(entries, message)
         await self._bury()
 
     async def close(self) -> None:

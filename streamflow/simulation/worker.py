@@ -165,15 +165,15 @@ class Partition:
 
     def publish(self, count: int | None = None) -> int:
         """Send up to `count` emitted events to their topics; each is acknowledged at once."""
-        sent, outbox = 0, self.core.outbox
-        self.core.look_at_outbox()
+        sent, outbox = 0, self.core.emitted.outbox
+        self.core.emitted.look()
         for topic in [topic for topic in outbox.depths() if topic not in self.log.down]:
             partitions = len(self.log.topic(topic).partitions)
             while (count is None or sent < count) and (batch := outbox.next(topic, partitions)) is not None:
                 taken = batch.entries if count is None else batch.entries[: count - sent]
                 for entry in taken:
                     self.log.append(Outgoing(topic, batch.partition, *entry.record()))
-                self.core.published(taken)
+                self.core.emitted.published(taken)
                 outbox.put_back(batch.entries[len(taken) :])
                 sent += len(taken)
         return sent
@@ -288,9 +288,9 @@ class Worker:
         if not was_open:
             return []
         queued = partition.outbox
-        for topic in partition.core.outbox.depths():
+        for topic in partition.core.emitted.outbox.depths():
             if topic not in self.log.down:
-                batch = partition.core.outbox.next(topic, len(self.log.topic(topic).partitions))
+                batch = partition.core.emitted.outbox.next(topic, len(self.log.topic(topic).partitions))
                 queued += (
                     [Outgoing(topic, batch.partition, *entry.record()) for entry in batch.entries] if batch else []
                 )

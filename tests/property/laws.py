@@ -88,7 +88,7 @@ class Fold:
 
     def _emit(self, offset: int, outputs: list[Outgoing]) -> None:
         """Add the events that the command at `offset` emitted, and let the outbox forget them."""
-        outbox = self._partition.core.outbox
+        outbox = self._partition.core.emitted.outbox
         for topic in outbox.depths():
             partitions = len(self._log.topic(topic).partitions)
             while (batch := outbox.next(topic, partitions)) is not None:

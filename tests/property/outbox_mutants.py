@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from streamflow.core.outbox import PREFIX as OUTBOX
 from streamflow.core.outbox import Entry, Outbox
@@ -25,7 +26,7 @@ class EventsForgotten(Partition):
 
     def serve(self) -> None:
         super().serve()
-        self.core.outbox = Outbox(MemoryStore(), self.core.topic_of, 0)
+        self.core.emitted.outbox = Outbox(MemoryStore(), self.core.topic_of, 0)
 
 
 class EventsNotDeleted(Partition):
@@ -41,9 +42,13 @@ class EventsNotDeleted(Partition):
 
 
 class DropsRefused(PartitionCore):
-    def refused(self, entries: Iterable[Entry], message: str) -> None:
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.emitted.refused = self._drop  # type: ignore[method-assign]
+
+    def _drop(self, entries: Iterable[Entry], message: str) -> None:
         for entry in entries:
-            self.outbox.drop(entry)
+            self.emitted.outbox.drop(entry)
 
 
 class RefusedForgotten(Partition):
@@ -57,13 +62,13 @@ class OutboxBehind(Partition):
 
     def serve(self) -> None:
         super().serve()
-        self._found = self.core.outbox
-        self.core.outbox = Outbox(MemoryStore(), self.core.topic_of, 0)
+        self._found = self.core.emitted.outbox
+        self.core.emitted.outbox = Outbox(MemoryStore(), self.core.topic_of, 0)
 
     def publish(self, count: int | None = None) -> int:
         sent = super().publish(count)
         if not sent:
-            own, self.core.outbox = self.core.outbox, self._found
+            own, self.core.emitted.outbox = self.core.emitted.outbox, self._found
             sent = super().publish(count)
-            self.core.outbox = own
+            self.core.emitted.outbox = own
         return sent

@@ -352,12 +352,12 @@ class Protocol(RuleBasedStateMachine):
     @rule(worker=WORKERS, number=PARTITIONS)
     def a_users_topic_refuses_an_event(self, worker: str, number: int) -> None:
         if partition := self.partition_of(worker, number):
-            outbox = partition.core.outbox
+            outbox = partition.core.emitted.outbox
             for topic in outbox.depths():
                 batch = outbox.next(topic, 2)
                 if batch is not None:
                     outbox.put_back(batch.entries)
-                    partition.core.refused(batch.entries[:1], "refused")
+                    partition.core.emitted.refused(batch.entries[:1], "refused")
 
     @rule(number=PARTITIONS, batch=st.integers(0, 2))
     def a_batch_of_the_next_cut_is_refused(self, number: int, batch: int) -> None:

@@ -339,17 +339,17 @@ def test_a_topic_that_takes_nothing_holds_up_neither_runs_nor_checkpoints_and_ge
 def test_an_event_that_is_refused_for_too_long_becomes_a_dead_letter_with_its_own_bytes() -> None:
     simulation, partition = a_stalled_topic()
     core = partition.core
-    batch = core.outbox.next("tolds", 1)
+    batch = core.emitted.outbox.next("tolds", 1)
     assert batch is not None
-    core.failed(batch.entries[:1])
+    core.emitted.failed(batch.entries[:1])
     assert letters(core) == []
     simulation.clock.now_ms += int(GIVE_UP_S * 1000) + 1
-    core.failed(batch.entries[:1])
+    core.emitted.failed(batch.entries[:1])
     assert letters(core) == ["undeliverable"]
     _, letter = core.outputs[-1]
     assert (letter.key, letter.value) == (b"k0", b'{"key":"k0"}')
     assert dict(letter.headers)["ce_type"] == b"told"
-    assert len(core.outbox) == 2
+    assert len(core.emitted.outbox) == 2
     simulation.run_until_quiet()
     assert simulation.dead_letters()[0]["reason"] == "undeliverable"
 

@@ -104,7 +104,7 @@ class Desk:
                 run="run",
                 trace=None,
             )
-            self.core.outbox.add(self.events, 0, unsent_of(event), 0.0)
+            self.core.emitted.outbox.add(self.events, 0, unsent_of(event), 0.0)
             self.events += 1
 
     events = 0
@@ -139,9 +139,9 @@ def test_an_event_leaves_the_outbox_when_its_topic_has_acknowledged_it(monkeypat
         desk.publisher.publish()
         await until(lambda: bool(desk.producer.batches))
         await asyncio.sleep(0)
-        assert len(desk.core.outbox) == 2
+        assert len(desk.core.emitted.outbox) == 2
         desk.producer.open["shipped"].set_result(None)
-        await until(lambda: not len(desk.core.outbox))
+        await until(lambda: not len(desk.core.emitted.outbox))
         assert desk.changes == 1
 
     run(scenario, monkeypatch)
@@ -153,13 +153,13 @@ def test_an_event_that_was_not_sent_is_not_done_and_is_sent_again(monkeypatch: p
         depths: list[int] = []
 
         def answer(topic: str, ids: list[str]) -> Exception | None:
-            depths.append(len(desk.core.outbox))
+            depths.append(len(desk.core.emitted.outbox))
             return next(failures, None)
 
         desk.producer.answer = answer
         desk.emit("a", "b")
         desk.publisher.publish()
-        await until(lambda: not len(desk.core.outbox))
+        await until(lambda: not len(desk.core.emitted.outbox))
         assert depths == [2, 2, 2]
         assert desk.producer.taken == ["a", "b"]
 
@@ -175,7 +175,7 @@ def test_one_batch_of_a_partition_is_on_its_way_so_that_its_order_is_kept(monkey
         desk.publisher.publish()
         desk.emit("d")
         desk.publisher.publish()
-        await until(lambda: not len(desk.core.outbox))
+        await until(lambda: not len(desk.core.emitted.outbox))
         assert [ids for _, _, ids in desk.producer.batches] == [["a", "b"], ["a", "b"], ["c", "d"]]
 
     run(scenario, monkeypatch)
@@ -187,7 +187,7 @@ def test_a_topic_that_takes_nothing_holds_up_no_other(monkeypatch: pytest.Monkey
         desk.emit("a")
         desk.emit("b", topic="other")
         desk.publisher.publish()
-        await until(lambda: desk.core.outbox.depths() == {"shipped": 1})
+        await until(lambda: desk.core.emitted.outbox.depths() == {"shipped": 1})
         assert desk.producer.taken == ["b"]
 
     run(scenario, monkeypatch)
@@ -200,7 +200,7 @@ def test_of_a_refused_batch_only_the_events_that_are_refused_become_dead_letters
         desk.producer.answer = lambda topic, ids: MessageSizeTooLargeError() if "large" in ids else None
         desk.emit("a", "large", "b")
         desk.publisher.publish()
-        await until(lambda: not len(desk.core.outbox))
+        await until(lambda: not len(desk.core.emitted.outbox))
         assert desk.producer.taken == ["a", "b"]
         assert letters(desk.core) == ["undeliverable"]
         assert dict(desk.core.outputs[0][1].headers)["ce_id"] == b"large"
@@ -212,7 +212,7 @@ def test_events_for_a_topic_that_does_not_exist_become_dead_letters(monkeypatch:
     async def scenario(desk: Desk) -> None:
         desk.emit("a", "b", topic="nowhere")
         desk.publisher.publish()
-        await until(lambda: not len(desk.core.outbox))
+        await until(lambda: not len(desk.core.emitted.outbox))
         assert letters(desk.core) == ["undeliverable"] * 2
         assert desk.producer.batches == []
 
@@ -224,7 +224,7 @@ def test_after_a_while_nothing_of_what_was_sent_is_left_in_memory(monkeypatch: p
         for number in range(50):
             desk.emit(f"e{number}")
             desk.publisher.publish()
-            await until(lambda: not len(desk.core.outbox))
+            await until(lambda: not len(desk.core.emitted.outbox))
         await until(lambda: not desk.publisher._tasks)
         assert desk.topics._looks == {}
 
