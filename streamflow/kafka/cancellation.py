@@ -28,3 +28,14 @@ async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in asked:
         if not task.cancelled():
             task.exception()  # or asyncio would complain that nobody asked for it
+
+
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether `event` is set within that time. `asyncio.wait_for` would lose a cancellation that comes together with
+    the event, and the task would never end."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

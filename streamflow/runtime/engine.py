@@ -10,36 +10,33 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Iterable
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaProducer
 from faust.types import TP
 
 from streamflow.core.aside import is_out_of_memory
 from streamflow.core.metrics import Metrics
 from streamflow.core.outbox import usable_topic
 from streamflow.core.place import Place
-from streamflow.errors import OperationError
+from streamflow.errors import EngineFault, OperationError
 from streamflow.kafka import topics
 from streamflow.kafka.admin import require_topics
-from streamflow.kafka.cancellation import is_asked_for
-from streamflow.kafka.connection import aiokafka_config, max_batch_bytes
+from streamflow.kafka.cancellation import is_asked_for, set_within
+from streamflow.kafka.connection import aiokafka_config
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.groups import engine_group
-from streamflow.runtime.changelog import Changelog, stop_producer
-from streamflow.runtime.outputs import BATCH_BYTES, UNSENT, Outputs, names_of
-from streamflow.runtime.partition import Partition, is_final, set_within
+from streamflow.runtime.changelog import Changelog
+from streamflow.runtime.outputs import UNSENT, Outputs, names_of
+from streamflow.runtime.partition import Partition
 from streamflow.runtime.plans import Plans
-from streamflow.runtime.publisher import UserTopics
+from streamflow.runtime.producers import REOPEN_S, Producers
 from streamflow.runtime.store import STORE_FAILED, RocksStore
 from streamflow.runtime.transport import BatchConsumer, Fetched
 from streamflow.settings import Settings
 
 log = structlog.get_logger()
-REOPEN_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 REMIND_S = 60.0
 
 
@@ -55,11 +52,9 @@ class EngineHost:
         self.partitions: dict[int, Partition] = {}
         self._owned: set[int] = set()
         self._consumer: BatchConsumer | None = None
-        self._producer: AIOKafkaProducer | None = None
-        self._topics: UserTopics | None = None
         self._names = names_of(settings)
+        self._producers = Producers(settings, self._names)
         self._openings: dict[int, asyncio.Task[None]] = {}
-        self._connected = asyncio.Event()
         self._recovering = asyncio.Lock()
         self._recoveries: set[asyncio.Task[None]] = set()
         # by partition: where it failed last, and how often there in a row
@@ -74,7 +69,7 @@ class EngineHost:
         await self.definitions.start()
         self._plans = Plans(self.definitions)
         self._plans.limits()
-        await self._connect()
+        await self._producers.connect()
 
     async def stop(self) -> None:
         """Close every partition with a last checkpoint."""
@@ -82,74 +77,13 @@ class EngineHost:
         for recovery in self._recoveries:
             recovery.cancel()
         await asyncio.gather(*self._recoveries, return_exceptions=True)
-        await self._disconnect()
+        await self._producers.close()
         await self.definitions.stop()
-
-    async def _connect(self) -> None:
-        settings = self.settings
-        self._producer = AIOKafkaProducer(
-            **aiokafka_config(settings, "engine"),
-            enable_idempotence=True,
-            acks="all",
-            linger_ms=0,
-            max_batch_size=max(BATCH_BYTES, settings.limits.record_bytes + 50_000),
-            max_request_size=2 * max_batch_bytes(settings),
-            retry_backoff_ms=20,
-        )
-        await self._producer.start()
-        self._topics = UserTopics(self._user_producer())
-        await self._topics.producer.start()
-        # metadata now, not at the first run
-        for role in (topics.COMMANDS, topics.RUNS, topics.DEAD_LETTERS, topics.UNCLAIMED, topics.AUDIT):
-            await self._producer.partitions_for(self._names[role])
-        self._connected.set()
 
     def _topic_of(self, event: str) -> str:
         """The topic that `event` is to be emitted to. Raises Rejected when there is none that may be used."""
         topic = self._plans.topic(event)
         return usable_topic(event, topic, own=topic is not None and topics.is_own(self.settings, topic))
-
-    def _user_producer(self) -> AIOKafkaProducer:
-        """For the users' topics. Not idempotent: after one record that the broker refuses, an idempotent producer of
-        aiokafka has a gap in its sequence and is refused ever after. A copy after a retry is harmless (law
-        identical-replay), and aiokafka keeps the order of a partition."""
-        return AIOKafkaProducer(
-            **aiokafka_config(self.settings, "engine-emit"),
-            acks="all",
-            linger_ms=0,
-            max_batch_size=max_batch_bytes(self.settings),
-            max_request_size=2 * max_batch_bytes(self.settings),
-            retry_backoff_ms=20,
-        )
-
-    async def _disconnect(self) -> None:
-        self._connected.clear()
-        user_topics, self._topics = self._topics, None
-        producer, self._producer = self._producer, None
-        if user_topics is not None:
-            await user_topics.close()
-            await stop_producer(user_topics.producer)
-        if producer is not None:
-            await stop_producer(producer)
-
-    async def _reconnect(self) -> None:
-        """Replace the producers, for as long as it takes."""
-        for wait_s in chain(REOPEN_S, repeat(REOPEN_S[-1])):
-            await self._disconnect()
-            try:
-                await self._connect()
-            except (Exception, asyncio.CancelledError) as error:
-                if is_asked_for(error):
-                    raise
-                log.warning(
-                    "not_connected",
-                    error=str(error) or repr(error),
-                    again_in_s=wait_s,
-                    consequence="no partition is served until it is",
-                )
-                await asyncio.sleep(wait_s)
-            else:
-                return
 
     # -- what Faust tells
 
@@ -193,7 +127,7 @@ class EngineHost:
         attempt = 0
         await asyncio.sleep(delay_s)
         while number in self._owned:
-            await self._connected.wait()
+            await self._producers.connected.wait()
             partition = self._make(number)
             try:
                 await partition.open()
@@ -202,7 +136,7 @@ class EngineHost:
                 if is_asked_for(error):
                     raise
                 self._discard_if_failed(number, error)
-                if is_final(error):
+                if _is_final(error):
                     await self._stay_stopped(number, error)
                     return
                 wait_s = REOPEN_S[min(attempt, len(REOPEN_S) - 1)]
@@ -218,7 +152,8 @@ class EngineHost:
 
     def _make(self, number: int) -> Partition:
         settings = self.settings
-        if self._producer is None or self._topics is None:
+        own, users = self._producers.own, self._producers.users
+        if own is None or users is None:
             raise RuntimeError("the host is not connected")
         state = topics.topic_name(settings, topics.STATE)
         changelog = Changelog(
@@ -247,8 +182,8 @@ class EngineHost:
                 block_cache_bytes=settings.engine.store_block_cache_bytes,
             ),
             changelog=changelog,
-            outputs=Outputs(self._producer, self._names),
-            topics=self._topics,
+            outputs=Outputs(own, self._names),
+            topics=users,
             plans=self._plans,
             source=self,
             failed=self._failed,
@@ -288,21 +223,17 @@ class EngineHost:
         async with self._recovering:
             if failed is None or self.partitions.get(failed.number) is not failed:
                 return  # revoked, or closed by the recovery before
-            broken = (
-                self._producer is None
-                or _ended(self._producer)
-                or (isinstance(error, OperationError) and error.code == UNSENT)
-            )
+            broken = self._producers.broken or (isinstance(error, OperationError) and error.code == UNSENT)
             closing = [self.partitions.pop(n) for n in (sorted(self.partitions) if broken else [failed.number])]
             await asyncio.gather(*(partition.close(save=False) for partition in closing))
             self._discard_if_failed(failed.number, error)
             if broken:
-                await self._reconnect()
+                await self._producers.reconnect()
             for partition in closing:
                 number = partition.number
                 if number not in self._owned or number in self._openings:
                     continue  # assigned elsewhere or anew meanwhile
-                if partition is failed and is_final(error):
+                if partition is failed and _is_final(error):
                     self._openings[number] = asyncio.create_task(self._stay_stopped(number, error))
                 else:
                     self._begin_opening(number, self._pause(partition))
@@ -365,7 +296,8 @@ class EngineHost:
         return offsets[self._tp(partition)]
 
 
-def _ended(producer: AIOKafkaProducer) -> bool:
-    """Whether a producer has given up: after a fatal error aiokafka's sender ends, and every later send fails."""
-    task = producer._sender.sender_task  # noqa: SLF001 - there is no public way to ask
-    return task is None or task.done()
+def _is_final(error: BaseException) -> bool:
+    """Whether opening the partition again cannot help: a person must act first."""
+    return isinstance(error, EngineFault) or (
+        isinstance(error, OperationError) and error.code in ("changelog_truncated", "changelog_recreated")
+    )

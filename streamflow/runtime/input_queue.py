@@ -1,15 +1,33 @@
-"""Fetched batches of one partition that wait to be decided. Above its bounds fetching pauses."""
+"""The input of one partition: how it is steered, and the fetched batches that wait to be decided. Above the bounds of
+these, fetching pauses."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from streamflow.runtime.transport import Fetched
 
 # above either, fetching pauses: two seconds of work, so that no pause is felt
 RECORDS, BYTES = 16_000, 16 << 20
+
+
+class Input(Protocol):
+    """How a partition steers its input."""
+
+    async def release(self, partition: int, offset: int) -> None:
+        """Deliver from `offset` on, under a new epoch."""
+
+    def epoch(self, partition: int) -> int: ...
+
+    def pause(self, partition: int) -> None: ...
+
+    def resume(self, partition: int) -> None: ...
+
+    async def first_offset(self, partition: int) -> int:
+        """The oldest offset that `commands` still has."""
 
 
 class InputQueue:

@@ -3,8 +3,7 @@ with aiokafka and the local store.
 
 Opening:  1 fence  2 open the store  3 restore  4 release the input at applied + 1.
 A batch:  1 judge and trim  2 decide each record  3 send outputs and events (acknowledged later).
-A checkpoint:  1 capture the cut  2 its outputs are acknowledged  3 one transaction: changes and input offset  4 the
-               same to the store.
+A checkpoint follows when one is due: see `runtime.checkpoints`.
 Any error closes the partition; the engine's host opens it again through a restore.
 """
 
@@ -15,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -26,10 +25,11 @@ from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
 from streamflow.engine.effects import PrintLine
 from streamflow.engine.overlay import Store
-from streamflow.errors import EngineFault, OperationError
-from streamflow.kafka.cancellation import cancel, is_asked_for
+from streamflow.errors import EngineFault
+from streamflow.kafka.cancellation import cancel, is_asked_for, set_within
 from streamflow.runtime.changelog import Changelog
-from streamflow.runtime.input_queue import InputQueue
+from streamflow.runtime.checkpoints import Checkpoints
+from streamflow.runtime.input_queue import Input, InputQueue
 from streamflow.runtime.outputs import Outputs
 from streamflow.runtime.plans import Plans
 from streamflow.runtime.publisher import Publisher, UserTopics
@@ -40,26 +40,7 @@ from streamflow.wire.decoding import Record
 log = structlog.get_logger()
 SLICE = 200  # records decided before others get their turn
 DEFINITIONS_WAIT_S = 30.0
-QUIET_RECORDS = 20  # fewer since the last checkpoint: the longer interval applies
-# a cut that holds nothing but watermarks may wait; replaying them is cheap, but lag is read from what is committed
-WATERMARKS_ONLY_S = 10.0
 CONGESTED_S = 0.05  # between looks at a users' topic that is slower than its events
-
-
-class Input(Protocol):
-    """How a partition steers its input."""
-
-    async def release(self, partition: int, offset: int) -> None:
-        """Deliver from `offset` on, under a new epoch."""
-
-    def epoch(self, partition: int) -> int: ...
-
-    def pause(self, partition: int) -> None: ...
-
-    def resume(self, partition: int) -> None: ...
-
-    async def first_offset(self, partition: int) -> int:
-        """The oldest offset that `commands` still has."""
 
 
 class Partition:
@@ -107,18 +88,12 @@ class Partition:
         )
         self._queue = InputQueue(partial(source.pause, place.number), partial(source.resume, place.number))
         self._timer_moved = asyncio.Event()
-        self._checkpoint_due = asyncio.Event()
-        # something was decided; an idle partition waits for it instead of looking twice a second
-        self._changed = asyncio.Event()
         self._deciding = asyncio.Lock()  # held from deciding a slice until its outputs are with the producer
-        self._saving = asyncio.Lock()
-        self._unsaved_bytes = 0
-        self._saved_at = clock()
         self._behind_ms = 0  # what our clock is behind the broker's, as far as the last record showed
-        self._unsavable: BaseException | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._store: Store | None = None
         self._publisher: Publisher | None = None
+        self._checkpoints: Checkpoints  # from the opening on
         self._opened: PartitionCore | None = None
         self.ready = False
 
@@ -126,7 +101,7 @@ class Partition:
 
     async def open(self) -> None:
         """Steps 1 to 4. Raises what went wrong; `close` is needed all the same."""
-        began = time.perf_counter()
+        began, saved_at = time.perf_counter(), self._clock()
         await self._changelog.fence()
         self._store = await asyncio.to_thread(self._open_store)
         restored = await self._changelog.restore(self._store)
@@ -135,13 +110,24 @@ class Partition:
         if skipped is not None:
             log.warning("commands_skipped", partition=self.number, **skipped._asdict())
         self._outputs.bind(core)
-        self._publisher = Publisher(self._topics, core, changed=self._changed.set, bury=self._send_outputs)
+        self._checkpoints = Checkpoints(
+            core,
+            self._settings.engine,
+            store=self._store,
+            changelog=self._changelog,
+            outputs=self._outputs,
+            deciding=self._deciding,
+            clock=self._clock,
+            saved_at=saved_at,
+        )
+        self._publisher = Publisher(self._topics, core, changed=self._checkpoints.changed.set, bury=self._send_outputs)
         self._look_at_clock()
         await self._source.release(self.number, core.applied + 1)
         self.ready = True
         self._publisher.publish()
-        for work in (self._serve_input, self._serve_timers, self._serve_checkpoints):
-            self._tasks.append(asyncio.create_task(self._guard(work), name=f"{work.__name__}-{self.number}"))
+        works = {"input": self._serve_input, "timers": self._serve_timers, "checkpoints": self._checkpoints.serve}
+        for name, work in works.items():
+            self._tasks.append(asyncio.create_task(self._guard(work), name=f"{name}-{self.number}"))
         seconds = time.perf_counter() - began
         core.metrics.observe("restore_records", restored)
         core.metrics.observe("restore_seconds", seconds)
@@ -163,6 +149,10 @@ class Partition:
         if self._opened is None:
             raise RuntimeError("the partition is not open")
         return self._opened
+
+    async def checkpoint(self) -> None:
+        """Save everything decided so far; see `Checkpoints.save`."""
+        await self._checkpoints.save()
 
     async def close(self, *, save: bool) -> None:
         """Stop; with `save`, after a last checkpoint."""
@@ -236,8 +226,8 @@ class Partition:
         for place in range(0, len(records), SLICE):
             await self._decide(core, records[place : place + SLICE])
             self._look_at_clock()
-            if self._unsaved_bytes > self._settings.engine.checkpoint_bytes:
-                self._checkpoint_due.set()
+            if self._checkpoints.unsaved_bytes > self._settings.engine.checkpoint_bytes:
+                self._checkpoints.due.set()
             while core.emitted.outbox.congested():
                 await asyncio.sleep(CONGESTED_S)
                 await self._look_at_outbox()
@@ -272,7 +262,7 @@ class Partition:
             async with self._deciding:
                 while left and not core.must_save:
                     await self._one(core, left.popleft())
-                self._changed.set()
+                self._checkpoints.changed.set()
                 self._timer_moved.set()
                 await self._outputs.send()
             self._publish()
@@ -293,7 +283,7 @@ class Partition:
         while (start := core.take(record, self._now_ms(), unpublished=unpublished)) is not None:
             await self._outputs.send()
             unpublished = not await self._plans.wait(start, DEFINITIONS_WAIT_S)
-        self._unsaved_bytes += len(record.value or b"") + 100
+        self._checkpoints.unsaved_bytes += len(record.value or b"") + 100
 
     # -- timers and events
 
@@ -340,69 +330,6 @@ class Partition:
         if core.outputs:
             await self._send_outputs()
 
-    # -- checkpoints
-
-    async def _serve_checkpoints(self) -> None:
-        engine, core = self._settings.engine, self._core()
-        while True:
-            if not core.dirty:
-                self._changed.clear()
-                await self._changed.wait()
-            if not await set_within(self._checkpoint_due, engine.checkpoint_s):
-                age_s = self._clock() - self._saved_at
-                if not core.dirty:
-                    continue
-                if core.unsaved == 0 and age_s < WATERMARKS_ONLY_S:
-                    continue
-                if core.unsaved < QUIET_RECORDS and age_s < engine.checkpoint_idle_s:
-                    continue
-            self._checkpoint_due.clear()
-            await self.checkpoint()
-
-    async def checkpoint(self) -> None:
-        """Write everything decided so far: one cut, in the order of law one-cut. After a failure every later call
-        raises the same: only a restore knows what was written."""
-        core = self._core()
-        async with self._saving:
-            if self._unsavable is not None:
-                raise self._unsavable
-            began = time.perf_counter()
-            async with self._deciding:
-                await self._outputs.send()
-                core.metrics.gauge("oldest_unacknowledged_seconds", self._outputs.oldest_s())
-                if self._store is None or (cut := core.capture()) is None:
-                    return
-                self._unsaved_bytes = 0
-            try:
-                await self._outputs.flush()
-                position = await self._changelog.commit(cut.transaction(), cut.applied)
-                cut.committed()
-                self._store.write({**cut.records(), **position})
-            except BaseException as error:
-                self._unsavable = error
-                raise
-            core.saved()
-            self._saved_at = self._clock()
-            core.metrics.observe("checkpoint_seconds", time.perf_counter() - began)
-
-
-async def set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether `event` is set within that time. `asyncio.wait_for` would lose a cancellation that comes together with
-    the event, and the task would never end."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
-
 
 def _print(line: PrintLine) -> None:
     log.info("print", run=line.run, step=line.step, text=line.text)
-
-
-def is_final(error: BaseException) -> bool:
-    """Whether opening the partition again cannot help: a person must act first."""
-    return isinstance(error, EngineFault) or (
-        isinstance(error, OperationError) and error.code in ("changelog_truncated", "changelog_recreated")
-    )

@@ -32,14 +32,14 @@ def none(state: Path) -> None:
 def store_ahead(state: Path) -> None:
     """The store is written before the transaction, and the process dies between the two, once."""
     from streamflow.core.checkpoint import Checkpoint
-    from streamflow.runtime.partition import Partition
+    from streamflow.runtime.checkpoints import Checkpoints
 
-    checkpoint, transaction = Partition.checkpoint, Checkpoint.transaction
+    save, transaction = Checkpoints.save, Checkpoint.transaction
     stores: list[Any] = []
 
-    async def noted(self: Partition) -> None:
+    async def noted(self: Checkpoints) -> None:
         stores.append(self._store)
-        await checkpoint(self)
+        await save(self)
 
     def ahead(self: Checkpoint) -> Any:
         batches = transaction(self)
@@ -50,7 +50,7 @@ def store_ahead(state: Path) -> None:
             os._exit(9)
         return batches
 
-    Partition.checkpoint, Checkpoint.transaction = noted, ahead  # type: ignore[method-assign]
+    Checkpoints.save, Checkpoint.transaction = noted, ahead  # type: ignore[method-assign]
 
 
 def _when_sent(change: Callable[[Any], None]) -> None:
