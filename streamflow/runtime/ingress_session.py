@@ -23,7 +23,6 @@ from typing import Any
 
 import structlog
 from aiokafka.errors import (
-    KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
@@ -44,7 +43,8 @@ from streamflow.runtime.log_ends import LogEnds
 from streamflow.runtime.outbox import Outbox
 from streamflow.runtime.source_intake import SourceIntake
 from streamflow.runtime.source_log import SourceLog
-from streamflow.runtime.sources import SourceOpener, SourceTopics
+from streamflow.runtime.source_opener import SourceOpener, commit_moved
+from streamflow.runtime.sources import SourceTopics
 from streamflow.runtime.versions import Versions
 from streamflow.runtime.watermark_sender import WatermarkSender
 from streamflow.settings import Settings
@@ -208,24 +208,7 @@ class IngressSession(ConsumerSession):
         if self._changed.is_set():
             return
         async with self._busy:
-            places = [tp for tp in error.args[0] if tp in self._owned]
-            begins, ends = await self._ends.beginnings(places), await self._ends.ends(places)
-            for tp in places:
-                if tp not in begins or tp not in ends:
-                    continue  # asked again when it is read again
-                source = self._owned[tp]
-                at = begins[tp] if source.next < begins[tp] else ends[tp]
-                deleted = at == begins[tp]
-                log.error(
-                    "source_gap",
-                    topic=tp.topic,
-                    partition=tp.partition,
-                    offset=source.next,
-                    goes_on_at=at,
-                    reason="the broker deleted records before they were read" if deleted else "the broker lost records",
-                )
-                source.next = at
-                self.consumer.seek(tp, at)
+            await self._opener.skip_gaps({tp: self._owned[tp] for tp in error.args[0] if tp in self._owned})
 
     # -- what is read
 
@@ -305,16 +288,7 @@ class IngressSession(ConsumerSession):
         if self._unacknowledged:
             return  # a round failed, and the session ends
         self._settle()
-        moved = {tp: source.position() for tp, source in self._owned.items() if source.committable != source.committed}
-        if not moved:
-            return
-        try:
-            await self.membership.commit(moved)
-        except KafkaError as error:
-            log.warning("commit_failed", error=repr(error), partitions=len(moved), consequence="tried again later")
-            return
-        for tp, (offset, _) in moved.items():
-            self._owned[tp].committed = offset
+        await commit_moved(self.membership, self._owned)
 
     def _settle(self) -> None:
         """Moves on over what is no record (marks of transactions, what compaction took), when nothing is between the

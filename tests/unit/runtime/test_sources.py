@@ -18,7 +18,8 @@ from streamflow.core.source_topics import FirstPosition
 from streamflow.definition.catalog import TopicEnds
 from streamflow.errors import OperationError
 from streamflow.kafka.topic_states import SourceTopic, TopicState
-from streamflow.runtime.sources import SourceOpener, SourceTopics
+from streamflow.runtime.source_opener import SourceOpener
+from streamflow.runtime.sources import SourceTopics
 
 PLACES = [TopicPartition("orders", 0), TopicPartition("orders", 1)]
 TOPICS = {"orders": SourceTopic("A", 2)}
