@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(kw_only=True)
@@ -29,6 +30,10 @@ class Seen:
         """Notes `otherwise` unless it `holds`."""
         if not holds:
             self.wrong.append(otherwise)
+
+    def count(self, what: str, counts: Mapping[Any, int]) -> None:
+        """Notes how often each of `counts` was seen."""
+        self.figures[what] = ", ".join(f"{count} x {one}" for one, count in sorted(counts.items())) or "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

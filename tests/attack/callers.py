@@ -146,7 +146,7 @@ def _callbacks(seed: int) -> Seen:
             seen.require(error.code in ("callback_key_weak", "secret_missing"), f"the key {known!r}: {error.code}")
     seen.require(weak == len(KNOWN_KEYS) - 1, f"a sidecar starts with {len(KNOWN_KEYS) - 1 - weak} known keys")
     seen.require(log.simulation.transitions() != [], "no run at all")
-    seen.figures["answers"] = ", ".join(f"{count} x {code}" for code, count in sorted(codes.items()))
+    seen.count("answers", codes)
     seen.figures["racing"] = f"{RACERS} at a time: {dict(Counter(answers))}"
     seen.figures["known keys"] = f"{weak} of {len(KNOWN_KEYS) - 1} do not let a sidecar start"
     return seen
@@ -156,7 +156,7 @@ def _pages(_seed: int) -> Seen:
     seen, codes = Seen(), Counter[str]()
     _asked_as_pages(seen, codes, HOST, {"Authorization": f"Bearer {TOKEN}"})
     _asked_as_pages(seen, codes, "localhost", {})
-    seen.figures["answers"] = ", ".join(f"{count} x {code}" for code, count in sorted(codes.items()))
+    seen.count("answers", codes)
     return seen
 
 

@@ -94,7 +94,7 @@ def _evaluate(seed: int) -> Seen:
         seen.require(took_s < _EACH_S, f"pattern {pattern}: {took_s:.1f} s")
         codes[code] += 1
         slowest = max(slowest, (took_s, pattern))
-    seen.figures["answers"] = ", ".join(f"{count} x {code}" for code, count in sorted(codes.items()))
+    seen.count("answers", codes)
     seen.figures["slowest"] = f"{slowest[1]}: {slowest[0] * 1000:.0f} ms; the budget is {STEPS} steps"
     return seen
 
@@ -122,7 +122,7 @@ def _compile(seed: int) -> Seen:
         seen.require(end == "compiled" or end.startswith("SF"), f"{name}: {end}")
         seen.require(took_s < _EACH_S, f"{name}: {took_s:.1f} s")
         slowest = max(slowest, (took_s, name))
-    seen.figures["ends"] = ", ".join(f"{count} x {end}" for end, count in sorted(ends.items()))
+    seen.count("ends", ends)
     seen.figures["slowest"] = f"{slowest[1]}: {slowest[0] * 1000:.0f} ms"
     return seen
 

@@ -71,7 +71,7 @@ def _fuzz(seed: int) -> Seen:
             text = " ".join(str(error).split())[:300]
             seen.wrong.append(f"{operation.method.upper()} {operation.path}: {text}")
     seen.peak_bytes = peak_bytes(os.getpid())
-    seen.figures["answers"] = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
+    seen.count("answers", statuses)
     return seen
 
 

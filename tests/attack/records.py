@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from confluent_kafka.admin import NewTopic
 
 from streamflow.cli.main import main
 from streamflow.engine import commands as c
@@ -26,7 +25,7 @@ from tests.attack.processes import apart, peak_bytes
 from tests.hostile_records import HEADERS, KEYS, VALUES
 from tests.integration.forked import Forked
 from tests.integration.lanes import LaneBench, make_lanes
-from tests.integration.test_hostile_definitions import CATALOG, ECHO, fill
+from tests.integration.test_hostile_definitions import echo_among_hostile_records
 from tests.integration.test_sidecar import sidecar
 
 ROLES = ("commands", "tasks.default", "runs", "dead-letters")
@@ -82,20 +81,14 @@ def _records(seed: int) -> Seen:
         place = Path(name)
         with EmbeddedBroker(place / "broker", progress=lambda _: None) as broker:
             _attacked(seen, failed, broker.bootstrap_servers, place, seed)
-    seen.figures["refused by the broker"] = ", ".join(f"{count} x {code}" for code, count in failed.items()) or "none"
+    seen.count("refused by the broker", failed)
     return seen
 
 
 def _attacked(seen: Seen, failed: Counter[str], bootstrap: str, place: Path, seed: int) -> None:
-    folder = place / "echo"
-    folder.mkdir()
     with make_lanes(bootstrap, place) as bench:
-        source = f"{bench.prefix}source"
-        bench.admin.create_topics([NewTopic(source, 2, 1)])[source].result(10)
-        (folder / "definition.yaml").write_text(ECHO)
-        (folder / "catalog.yaml").write_text(CATALOG.replace("TOPIC", source))
+        folder, source = echo_among_hostile_records(bench, place, partitions=2)
         topics = [source, *(bench.topic(role) for role in ROLES)]
-        fill(bench)
         taken = _fill(bench, topics, failed)
         told = ["--json", "--bootstrap", bootstrap, "--prefix", bench.prefix]
         codes: dict[str, int] = {}
@@ -168,7 +161,7 @@ def _attacked(seen: Seen, failed: Counter[str], bootstrap: str, place: Path, see
         for process_name, peak in peaks.items():
             seen.require(peak < _PROCESS_BYTES, f"{process_name}: {peak} bytes of memory")
         seen.figures["records"] = f"{taken} of {len(list(_kinds()))} kinds on {len(topics) + 1} topics, twice"
-        seen.figures["dead letters"] = ", ".join(f"{count} x {reason}" for reason, count in sorted(reasons.items()))
+        seen.count("dead letters", reasons)
         seen.figures["memory"] = ", ".join(f"{name} {peak / 2**20:.0f} MB" for name, peak in peaks.items())
         seen.figures["commands"] = ", ".join(f"{name} {code}" for name, code in codes.items())
 

@@ -107,7 +107,7 @@ def _ways_out(_seed: int) -> Seen:
             codes["inside" if "etag" in found else found] += 1
         _tried(made, "object.put", key="second-name.txt", text="theirs", if_exists="replace")
         _untouched(seen, inside, outside)
-    seen.figures["tried"] = ", ".join(f"{count} x {code}" for code, count in sorted(codes.items()))
+    seen.count("tried", codes)
     return seen
 
 
@@ -155,7 +155,7 @@ def _swapped(seed: int) -> Seen:
         _untouched(seen, inside, outside)
     seen.require(swaps > ROUNDS / 10, f"only {swaps} swaps: nothing was attacked")
     seen.figures["swaps"] = str(swaps)
-    seen.figures["seen by the worker"] = ", ".join(f"{count} x {code}" for code, count in sorted(results.items()))
+    seen.count("seen by the worker", results)
     return seen
 
 

@@ -44,12 +44,23 @@ _OTHERS = frozenset(
 
 
 @cache
+def _calls() -> tuple[tuple[str, ast.Call], ...]:
+    """Every call in the code of the product, with its package (`ops`, `wire`, ...)."""
+    product = PROJECT / "streamflow"
+    return tuple(
+        (path.relative_to(product).parts[0].removesuffix(".py"), node)
+        for path in sorted(product.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    )
+
+
+@cache
 def codes() -> dict[str, set[str]]:
-    """Every code that the product raises, with the packages that raise it (`ops`, `wire`, ...)."""
+    """Every code that the product raises, with the packages that raise it."""
     found: dict[str, set[str]] = {}
-    for path in sorted((PROJECT / "streamflow").rglob("*.py")):
-        package = path.relative_to(PROJECT / "streamflow").parts[0].removesuffix(".py")
-        for code in _raised(ast.parse(path.read_text(encoding="utf-8"))):
+    for package, call in _calls():
+        for code in _raised(call):
             found.setdefault(code, set()).add(package)
     for one in Registry(Settings()).registered():
         for error in one.operation.spec.errors:
@@ -65,15 +76,14 @@ def codes() -> dict[str, set[str]]:
 def templates() -> dict[str, str]:
     """For each code a message as it is written in the code, with `...` for what is put in; the shortest of several."""
     found: dict[str, str] = {}
-    for path in sorted((PROJECT / "streamflow").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call) or _name(node.func) not in RAISERS:
-                continue
-            for at, place in enumerate(node.args[:_FIRST]):
-                text = _template(node.args[at + 1]) if at + 1 < len(node.args) else ""
-                for code in _texts(place):
-                    if len(text) > len(code) and (code not in found or len(text) < len(found[code])):
-                        found[code] = text
+    for _, call in _calls():
+        if _name(call.func) not in RAISERS:
+            continue
+        for at, place in enumerate(call.args[:_FIRST]):
+            text = _template(call.args[at + 1]) if at + 1 < len(call.args) else ""
+            for code in _texts(place):
+                if len(text) > len(code) and (code not in found or len(text) < len(found[code])):
+                    found[code] = text
     return found
 
 
@@ -85,12 +95,10 @@ def _template(node: ast.expr) -> str:
     return ""
 
 
-def _raised(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            named = [word.value for word in node.keywords if word.arg in _WORDS]
-            first = node.args[:_FIRST] if _name(node.func) in RAISERS else []
-            yield from (code for place in [*first, *named] for code in _texts(place))
+def _raised(call: ast.Call) -> Iterator[str]:
+    named = [word.value for word in call.keywords if word.arg in _WORDS]
+    first = call.args[:_FIRST] if _name(call.func) in RAISERS else []
+    yield from (code for place in [*first, *named] for code in _texts(place))
 
 
 def _texts(node: ast.expr) -> Iterator[str]:

@@ -66,17 +66,23 @@ def fill(bench: LaneBench) -> None:
     bench.flush()
 
 
+def echo_among_hostile_records(bench: LaneBench, place: Path, *, partitions: int) -> tuple[Path, str]:
+    """The folder in `place` with a definition and its catalog, still to be published, and the source topic that they
+    read. `definitions` has hostile records already."""
+    folder, source = place / "echo", f"{bench.prefix}source"
+    folder.mkdir()
+    bench.admin.create_topics([NewTopic(source, partitions, 1)])[source].result(10)
+    (folder / "definition.yaml").write_text(ECHO)
+    (folder / "catalog.yaml").write_text(CATALOG.replace("TOPIC", source))
+    fill(bench)
+    return folder, source
+
+
 def test_everything_starts_and_works_beside_hostile_records_of_definitions(
     bootstrap: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "echo"
-    folder.mkdir()
     with make_lanes(bootstrap, tmp_path) as bench:
-        source = f"{bench.prefix}source"
-        bench.admin.create_topics([NewTopic(source, 1, 1)])[source].result(10)
-        (folder / "definition.yaml").write_text(ECHO)
-        (folder / "catalog.yaml").write_text(CATALOG.replace("TOPIC", source))
-        fill(bench)
+        folder, source = echo_among_hostile_records(bench, tmp_path, partitions=1)
         monkeypatch.setenv("STREAMFLOW_TOPICS__PARTITIONS", str(bench.partitions))
 
         def call(*words: str) -> tuple[int, Any, str]:
