@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 from jsonschema_rs import ValidationErrorKind
 
-from streamflow.definition.catalog import EventSpec, Location
-from streamflow.definition.plan import Compiled, ExpressionError, NoFields, whole_number
+from streamflow.definition.catalog import EventSpec
+from streamflow.definition.plan import Compiled, ExpressionError, NoFields
 from streamflow.definition.validation import compiled
 from streamflow.engine.commands import Event
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Decoded, Record
 from streamflow.wire.event_time import epoch_ms
 from streamflow.wire.json_text import json_kind
+from streamflow.wire.locations import Get, as_whole, at_header, at_path, constant_text, located, record_key, scalar_text
 
 CompileExpression = Callable[[str], Compiled]
-Get = Callable[[Decoded], Any]  # None: not there
 
 
 class Occurrence(NamedTuple):
@@ -81,9 +81,10 @@ class TopicReader:
         if match is None or match.type is not None:
             self._by_type.setdefault(spec.name if match is None or match.type is None else match.type, []).append(rule)
         elif match.header is not None and match.equals is not None:
-            self._by_header.setdefault(match.header, {}).setdefault(_text(match.equals).encode(), []).append(rule)
+            wanted = constant_text(match.equals).encode()
+            self._by_header.setdefault(match.header, {}).setdefault(wanted, []).append(rule)
         elif match.path is not None and match.equals is not None:
-            _, values = self._by_path.setdefault(match.path, (_at_path(match.path), {}))
+            _, values = self._by_path.setdefault(match.path, (at_path(match.path), {}))
             values.setdefault((type(match.equals), match.equals), []).append(rule)
         else:
             self._others.append(rule)
@@ -152,7 +153,7 @@ class TopicReader:
                     return rules
                 raise
             for get, by_value in self._paths:
-                value = _whole(get(decoded))
+                value = as_whole(get(decoded))
                 if value.__class__ in _SCALARS:
                     rules += by_value.get((value.__class__, value), ())
             rules += self._others
@@ -175,11 +176,11 @@ class _Rule:
         self._is_attributed = is_attributed
         self._spec = index
         self._checks = _checks(spec, compile_expression)
-        self._id = _location(spec.id) if spec.id else None
-        self._time = _location(spec.time) if spec.time else None
+        self._id = located(spec.id) if spec.id else None
+        self._time = located(spec.time) if spec.time else None
         self._unit = spec.time.unit if spec.time else None
         self._source = spec.source or ""
-        self._key = _location(spec.key) if spec.key else _record_key
+        self._key = located(spec.key) if spec.key else record_key
         self._validator = compiled(spec.schema_, masked=True) if spec.schema_ else None
 
     @property
@@ -197,7 +198,7 @@ class _Rule:
             self._validate(data)
         id_: str | None
         if self._id is not None:
-            id_ = _scalar_text(self._id(decoded))
+            id_ = scalar_text(self._id(decoded))
             if not id_:
                 raise DecodeError(
                     "missing_id",
@@ -220,7 +221,7 @@ class _Rule:
             source=source,
             attributes=decoded.cloudevent if self._is_attributed else {},
         )
-        return Occurrence(self._spec, event, _scalar_text(self._key(decoded)) or None, attributes.trace)
+        return Occurrence(self._spec, event, scalar_text(self._key(decoded)) or None, attributes.trace)
 
     def _limit_time_ms(self, record: Record, time_ms: int) -> int:
         """What limits of waits compare: the time that the catalog names, else the arrival at the broker. A producer's
@@ -253,9 +254,9 @@ def _checks(spec: EventSpec, compile_expression: CompileExpression) -> tuple[Cal
         return ()
     checks: list[Callable[[Decoded], bool]] = []
     if match.header is not None:
-        checks.append(_equals(_at_header(match.header), None if match.equals is None else _text(match.equals)))
+        checks.append(_equals(at_header(match.header), None if match.equals is None else constant_text(match.equals)))
     if match.path is not None:
-        checks.append(_equals(_at_path(match.path), match.equals))
+        checks.append(_equals(at_path(match.path), match.equals))
     if match.expr is not None:
         checks.append(_holds(compile_expression(match.expr)))
     indexed = match.type is None and match.equals is not None and (match.header is not None or match.path is not None)
@@ -267,7 +268,7 @@ def _equals(get: Get, wanted: str | int | bool | None) -> Callable[[Decoded], bo
         return lambda decoded: get(decoded) is not None
 
     def check(decoded: Decoded) -> bool:
-        value = _whole(get(decoded))
+        value = as_whole(get(decoded))
         return value.__class__ is wanted.__class__ and bool(value == wanted)  # True is not 1 here
 
     return check
@@ -291,62 +292,3 @@ def _holds(expression: Compiled) -> Callable[[Decoded], bool]:
             raise DecodeError("expression_failed", message) from error
 
     return check
-
-
-def _location(location: Location) -> Get:
-    if location.header is not None:
-        return _at_header(location.header)
-    assert location.path is not None
-    return _at_path(location.path)
-
-
-def _at_header(name: str) -> Get:
-    def get(decoded: Decoded) -> Any:
-        value = decoded.headers.get(name)
-        try:
-            return None if value is None else value.decode()
-        except UnicodeDecodeError:  # other bytes must not become the same id or key
-            return None
-
-    return get
-
-
-def _at_path(path: str) -> Get:
-    first, *rest = path.split(".")
-
-    def shallow(decoded: Decoded) -> Any:
-        data = decoded.data
-        return data.get(first) if data.__class__ is dict else None
-
-    def deep(decoded: Decoded) -> Any:
-        value = shallow(decoded)
-        for part in rest:
-            value = value.get(part) if value.__class__ is dict else None
-        return value
-
-    return deep if rest else shallow
-
-
-def _record_key(decoded: Decoded) -> str | None:
-    key = decoded.record.key
-    try:
-        return None if key is None else key.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def _text(value: str | int | bool) -> str:
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
-
-
-def _whole(value: Any) -> Any:
-    """A double that is a whole number, as the whole number; everything else as it is."""
-    return whole_number(value) if value.__class__ is float else value
-
-
-def _scalar_text(value: Any) -> str:
-    """Text and whole numbers as text; empty for everything else."""
-    value = _whole(value)
-    if value.__class__ is str:
-        return str(value)
-    return str(value) if value.__class__ is int else ""
