@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PURE = sorted(path for folder in ("definition", "engine") for path in (ROOT / "streamflow" / folder).rglob("*.py"))
+PURE = sorted(
+    path for folder in ("definition", "engine", "core") for path in (ROOT / "streamflow" / folder).rglob("*.py")
+)
+# Told the time by a record or by their caller.
+TIMELESS = PURE + sorted(
+    path for folder in ("wire", "simulation", "importing") for path in (ROOT / "streamflow" / folder).rglob("*.py")
+)
 ALL = sorted(
     path for folder in ("streamflow", "streamflow_check", "agents", "tests") for path in (ROOT / folder).rglob("*.py")
 )
@@ -48,12 +54,48 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield node.module or ""
 
 
+def clocks(tree: ast.AST) -> list[str]:
+    """Where a clock is read: what is imported from `time`, and the methods of `datetime` and `date` that ask one."""
+    read = [name for name in imports(tree) if name.split(".")[0] == "time"]
+    return read + [
+        f"line {node.lineno}: {node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in CLOCKS
+    ]
+
+
+@pytest.mark.parametrize("path", TIMELESS, ids=label)
+def test_what_decides_and_what_encodes_reads_no_clock(path: Path) -> None:
+    assert clocks(ast.parse(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import time",
+        "import time as t",
+        "from time import monotonic",
+        "import datetime as dt\ndt.datetime.now(dt.UTC)",
+        "from datetime import datetime\nread = datetime.utcnow",
+        "from datetime import date\ndate.today()",
+    ],
+)
+def test_a_clock_that_is_read_is_found(text: str) -> None:
+    assert clocks(ast.parse(text))
+
+
+def test_a_time_that_is_given_is_no_clock() -> None:
+    given = (
+        "import datetime as dt\ndt.datetime(1970, 1, 1)\ndt.datetime.fromisoformat(text)\ndt.datetime.fromtimestamp(s)"
+    )
+    assert clocks(ast.parse(given)) == []
+
+
 @pytest.mark.parametrize("path", PURE, ids=label)
-def test_definition_and_engine_know_no_clock_no_chance_and_no_outside(path: Path) -> None:
+def test_definition_engine_and_core_know_no_chance_and_no_outside(path: Path) -> None:
     tree = ast.parse(path.read_text())
 
     assert {name for name in imports(tree) if name.split(".")[0] in IMPURE and name not in HARMLESS} == set()
-    assert [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in CLOCKS] == []
     assert [node.lineno for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await)] == []
 
 
