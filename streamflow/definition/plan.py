@@ -81,6 +81,9 @@ class Compiled(Protocol):
     def instant_ms(self, variables: Mapping[str, Any]) -> int:
         """The value as a point in time, a timestamp or RFC 3339 text, in epoch milliseconds. Raises ExpressionError."""
 
+    def diagnosis(self, variables: Mapping[str, Any], error: ExpressionError) -> str:
+        """Which part of it failed with `error`, without a value of the data; empty where that cannot be told."""
+
 
 @dataclass(frozen=True, slots=True)
 class NeedPlan:

@@ -15,7 +15,7 @@ from streamflow.engine.outcome import Contents, Refused
 from streamflow.engine.state import UNDER_WAY, PartitionState
 from streamflow.engine.steps.attempts import begin_attempt
 from streamflow.engine.steps.items import continue_list, forget_items, give_up_list
-from streamflow.engine.transitions import StepParked, StepRetried, StepsSkipped
+from streamflow.engine.transitions import StepRetried, StepsSkipped
 
 
 def continue_run(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.Continue) -> None:
@@ -72,7 +72,7 @@ def retry_step(builder: DecisionBuilder, contents: Contents, own: PartitionState
         try:
             begin_attempt(run, step, state.attempt + 1, attempts_before_retry=state.attempt)
         except ParkStep as parked:
-            run.record(StepParked(parked.code, parked.at), step.id)
+            run.record(parked.fact, step.id)
 
 
 def _begin_again(run: RunBuilder, step: StepPlan) -> None:
