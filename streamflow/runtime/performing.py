@@ -13,7 +13,7 @@ import msgspec
 
 from streamflow.definition.catalog import OperationSpec
 from streamflow.definition.validation import SchemaFault, compiled
-from streamflow.engine.commands import CompleteAttempt, FailAttempt, SuspendAttempt
+from streamflow.engine.commands import MESSAGE_CHARS, CompleteAttempt, FailAttempt, SuspendAttempt
 from streamflow.engine.depth import deeper, may_be_deeper
 from streamflow.engine.tasks import Task
 from streamflow.errors import OperationError
@@ -22,8 +22,6 @@ from streamflow.secrets import Redactor, read_secret
 from streamflow.settings import Connection, Settings
 from streamflow.wire.codec import encode_command
 from streamflow.wire.json_text import MAX_DEPTH, has_non_finite
-
-MESSAGE_CHARS = 1000
 
 Answer = CompleteAttempt | FailAttempt | SuspendAttempt
 
