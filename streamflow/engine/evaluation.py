@@ -91,8 +91,8 @@ class EvaluationContext:
     def valid(self, validator: Validator | None, value: Any, at: str) -> None:
         """Raises ParkStep (`schema_mismatch`) with the place in `value` that does not fit the declared schema."""
         fault = validator.fault(value) if validator is not None else None
-        if fault is not None:
-            raise ParkStep("schema_mismatch", at + fault)
+        if validator is not None and fault is not None:
+            raise ParkStep("schema_mismatch", at + fault, validator.faults(value))
 
     def key(self, expression: Compiled | None, at: str) -> str:
         """A business key: the run's own without an expression. Raises ParkStep."""

@@ -10,16 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from jsonschema_rs import ValidationErrorKind
-
 from streamflow.definition.catalog import EventSpec, Location
 from streamflow.definition.plan import Compiled, ExpressionError, NoFields, whole_number
+from streamflow.definition.schema_faults import schema_faults
 from streamflow.definition.validation import compiled
 from streamflow.engine.commands import Event
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Decoded, Record
 from streamflow.wire.event_time import epoch_ms
-from streamflow.wire.json_text import json_kind
 
 CompileExpression = Callable[[str], Compiled]
 Get = Callable[[Decoded], Any]  # None: not there
@@ -160,7 +158,6 @@ class TopicReader:
 
 
 _SCALARS = frozenset({str, int, bool})
-_MESSAGE_CHARS = 300  # of what is wrong with a payload: names of fields may be of any length
 
 
 class _Rule:
@@ -232,18 +229,14 @@ class _Rule:
     def _validate(self, data: Any) -> None:
         assert self._validator is not None
         try:
-            if self._validator.is_valid(data):
-                return
-            error = next(iter(self._validator.iter_errors(data)))
-            place = "".join(f"/{part}" for part in error.instance_path)
-            wrong = f"{place}: {error.message}" if place else str(error.message)
-            if isinstance(error.kind, ValidationErrorKind.Type):
-                wrong = f"{wrong[:_MESSAGE_CHARS]} but {json_kind(error.instance)}"
+            wrong = schema_faults(self._validator, data)
         except (ValueError, TypeError, RecursionError):  # data that the validator's own types cannot hold
             wrong = "it holds a value that cannot be checked"
-        message = f"expected a payload that satisfies the event's schema but {wrong[: _MESSAGE_CHARS + 20]}."
-        message += " Correct the record or the schema."
-        raise DecodeError("schema_mismatch", message)
+        if wrong:
+            text = (
+                f"expected a payload that satisfies the event's schema but {wrong}. Correct the record or the schema."
+            )
+            raise DecodeError("schema_mismatch", text)
 
 
 def _checks(spec: EventSpec, compile_expression: CompileExpression) -> tuple[Callable[[Decoded], bool], ...]:
