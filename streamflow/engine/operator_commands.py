@@ -16,6 +16,7 @@ from streamflow.engine.state import UNDER_WAY, PartitionState
 from streamflow.engine.steps.attempts import begin_attempt
 from streamflow.engine.steps.items import continue_list, forget_items, give_up_list
 from streamflow.engine.transitions import StepRetried, StepsSkipped
+from streamflow.errors import with_remedy
 
 
 def continue_run(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.Continue) -> None:
@@ -41,7 +42,7 @@ def cancel_run(builder: DecisionBuilder, contents: Contents, own: PartitionState
         raise Refused(
             "rejected",
             "run_stopping",
-            "expected a run that goes on but it is being stopped already; wait for its end",
+            with_remedy("expected a run that goes on but it is being stopped already", "wait for its end"),
             describe(run),
         )
     stop(run, "cancelled", command.reason)
@@ -51,7 +52,8 @@ def fail_run(builder: DecisionBuilder, contents: Contents, own: PartitionState, 
     """End a parked run as failed, after what is to be undone; if that is parked, without it. Raises Refused."""
     run = asked_for(builder, contents, command)
     if not run.head.parked:
-        raise Refused("rejected", "not_parked", "expected a parked run but it is not; cancel it instead", describe(run))
+        text = with_remedy("expected a parked run but it is not", "cancel it instead")
+        raise Refused("rejected", "not_parked", text, describe(run))
     stop(run, "failed", command.reason)
 
 

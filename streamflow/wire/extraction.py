@@ -15,6 +15,7 @@ from streamflow.definition.plan import Compiled, ExpressionError, NoFields, whol
 from streamflow.definition.schema_faults import schema_faults
 from streamflow.definition.validation import compiled
 from streamflow.engine.commands import Event
+from streamflow.errors import with_remedy
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Decoded, Record
 from streamflow.wire.event_time import epoch_ms
@@ -233,10 +234,8 @@ class _Rule:
         except (ValueError, TypeError, RecursionError):  # data that the validator's own types cannot hold
             wrong = "it holds a value that cannot be checked"
         if wrong:
-            text = (
-                f"expected a payload that satisfies the event's schema but {wrong}. Correct the record or the schema."
-            )
-            raise DecodeError("schema_mismatch", text)
+            problem = f"expected a payload that satisfies the event's schema but {wrong}"
+            raise DecodeError("schema_mismatch", with_remedy(problem, "correct the record or the schema"))
 
 
 def _checks(spec: EventSpec, compile_expression: CompileExpression) -> tuple[Callable[[Decoded], bool], ...]:
@@ -277,11 +276,8 @@ def _holds(expression: Compiled) -> Callable[[Decoded], bool]:
             # another event of the topic, in another form
             if error.code == "missing_field" or isinstance(error, NoFields):
                 return False
-            message = (
-                f"expected the catalog's match expression to give true or false but it failed ({error.code}); "
-                "correct it"
-            )
-            raise DecodeError("expression_failed", message) from error
+            problem = f"expected the catalog's match expression to give true or false but it failed ({error.code})"
+            raise DecodeError("expression_failed", with_remedy(problem, "correct it")) from error
 
     return check
 
