@@ -23,6 +23,7 @@ from streamflow.secrets import Redactor, read_secret
 from streamflow.settings import Connection, Settings
 from streamflow.wire.codec import encode_command
 from streamflow.wire.json_text import MAX_DEPTH, has_non_finite
+from streamflow.wire.tasks import NamedAttempt
 
 Answer = CompleteAttempt | FailAttempt | SuspendAttempt
 
@@ -198,7 +199,7 @@ class Performer:
 
 
 def failure(
-    task: Task, code: str, message: str, *, retryable: bool = True, retry_after_s: float | None = None
+    task: Task | NamedAttempt, code: str, message: str, *, retryable: bool = True, retry_after_s: float | None = None
 ) -> FailAttempt:
     """The answer of an attempt that failed."""
     known = code if _CODE.fullmatch(code) else "operation_failed"
