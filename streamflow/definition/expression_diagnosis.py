@@ -13,7 +13,7 @@ from typing import Any
 
 from streamflow.definition.evaluator.budget import BYTES, FIRST_LOCAL, Closure, Exhausted, Frame, spend
 from streamflow.definition.evaluator.closures import Builder
-from streamflow.definition.evaluator.macros import loop_body
+from streamflow.definition.evaluator.macros import Pending, loop_body
 from streamflow.definition.evaluator.shape import cost
 from streamflow.definition.evaluator.values import TYPE_NAMES, OptionalValue, keys, sorted_items
 from streamflow.definition.expression_faults import KINDS
@@ -49,7 +49,7 @@ def diagnosis(
     search = _Search(whole, variables, error.code)
     try:
         text = search.words(tree, source)
-    except Exhausted:  # of the search: it is as far as it came
+    except ExpressionError:  # its budget is used up, or a part failed whose failure is absorbed: as far as it came
         text = f"{_quoted(search.found)} failed"
     return text[:DIAGNOSIS_CHARS]
 
@@ -115,7 +115,7 @@ class _Search:
             if self._fails(macro.accu_init, scope):
                 return macro.accu_init, scope
             inside, (place,) = self._bind(scope, macro.accu_var)
-            self._frame[place] = self._value(macro.accu_init, scope)
+            self._frame[place] = Pending(self._closure(macro.accu_init, scope))
             return (macro.result, inside) if self._fails(macro.result, inside) else None
         if self._fails(macro.iter_range, scope):
             return macro.iter_range, scope
