@@ -11,6 +11,7 @@ from jsonschema_rs import ValidationErrorKind
 from streamflow.definition.json_kinds import json_kind
 from streamflow.definition.json_pointer import pointer
 
+MASK = "the value"  # what stands for a value in the messages of a masked validator
 MOST_FAULTS = 5
 _MOST_READ = 200  # of the faults of one value, which may have millions
 _FAULT_CHARS = 300  # of one fault: names of fields may be of any length
@@ -35,6 +36,6 @@ def schema_faults(validator: Any, value: Any) -> str:
 
 def _words(error: Any) -> str:
     words = str(error.message)[:_FAULT_CHARS]
-    if isinstance(error.kind, ValidationErrorKind.Type):
+    if isinstance(error.kind, ValidationErrorKind.Type) and words.startswith(MASK):
         words += f" but {json_kind(error.instance)}"
     return words

@@ -19,7 +19,7 @@ import jsonschema_rs
 
 from streamflow.definition.json_pointer import pointer
 from streamflow.definition.schema_document import rewritten
-from streamflow.definition.schema_faults import schema_faults
+from streamflow.definition.schema_faults import MASK, schema_faults
 
 _POINTER_CHARS = 200  # of a place in the data, which may have names of any length
 _MESSAGE_CHARS = 300
@@ -51,7 +51,7 @@ def compiled(schema: Mapping[str, Any], *, masked: bool = False) -> Any:
             rewritten(schema, _with_null),
             validate_formats=True,
             retriever=no_retrieval,
-            mask="the value" if masked else None,
+            mask=MASK if masked else None,
         )
     except jsonschema_rs.ValidationError as error:
         if elsewhere:
