@@ -91,8 +91,8 @@ class Broker:
                 self._progress(f"{topic}/{partition}: {count:,} of {high - low:,}")
             elif time.monotonic() - heard > _SILENCE_S:
                 raise TimeoutError(
-                    f"expected the rest of {topic}/{partition} but nothing came for {_SILENCE_S:.0f} s; look at the "
-                    "broker"
+                    f"expected the rest of {topic}/{partition} but nothing came for {_SILENCE_S:.0f} s. Look at the "
+                    "broker."
                 )
             for message in batch:
                 error = message.error()

@@ -76,7 +76,7 @@ def import_(
     facts: dict[str, Any] = {"whole": found.whole, "written": [str(path) for path in written], "definition": shown}
     session.show(facts | found.facts(), _told(found, shown if out is None else None, file))
     if written and not session.json:
-        output.note(f"written: {', '.join(map(str, written))}; check it with: streamflow definitions check {out}")
+        output.note(f"written: {', '.join(map(str, written))}. Check it with: streamflow definitions check {out}")
     if not found.whole:
         if out is not None and not written and not session.json:
             output.warn(

@@ -65,7 +65,7 @@ _CONNECTIONS = (
         "of streams that are made: `window_s` (3600), `max_age_s` (604800)",
         _EXTRA.format("nats"),
     ),
-    ("http", "what every request's url begins with", "none; see `headers`", "none", "always there"),
+    ("http", "what every request's url begins with", "none (see `headers`)", "none", "always there"),
 )
 
 # One for each, as a step of a run that an event began; a test checks them.

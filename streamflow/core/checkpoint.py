@@ -53,5 +53,5 @@ class Checkpoint:
 def _out_of_order(missing: str) -> EngineFault:
     return EngineFault(
         "checkpoint_out_of_order",
-        f"A checkpoint was carried on before {missing}. The partition stays closed; report this.",
+        f"A checkpoint was carried on before {missing}. The partition stays closed. Report this.",
     )

@@ -18,6 +18,7 @@ from streamflow.definition.evaluator.plain import plain
 from streamflow.definition.evaluator.shape import Unsupported
 from streamflow.definition.evaluator.times import ZONED, parse_timestamp
 from streamflow.definition.evaluator.values import Timestamp
+from streamflow.definition.expression_diagnosis import diagnosis
 from streamflow.definition.expression_environment import untyped
 from streamflow.definition.expression_faults import VARIABLES, syntax_problems
 from streamflow.definition.expression_schemas import NodeSchemas
@@ -41,7 +42,7 @@ class Expression:
     `failing`: of the steps that it reads, those whose errors it reads. `schema`: the JSON Schema of what it gives, and
     the one that its references point into, where the schemas of what it reads say so."""
 
-    __slots__ = ("_locals", "_run", "failing", "names", "schema", "source", "steps")
+    __slots__ = ("_locals", "_run", "_tree", "_whole", "failing", "names", "schema", "source", "steps")
 
     def __init__(self, source: str, tree: Tree, schemas: Mapping[str, Schema]) -> None:
         """Raises DefinitionError with every problem of `tree`, the checked `source`."""
@@ -52,7 +53,8 @@ class Expression:
         _refuse_patterns(tree, problems)
         found = NodeSchemas(tree.expr, schemas)
         self.schema = found.result
-        builder = Builder(found.integers())
+        self._tree, self._whole = tree.expr, found.integers()
+        builder = Builder(self._whole)
         try:
             self._run = builder.build(tree.expr, {})
         except Unsupported as error:
@@ -94,6 +96,11 @@ class Expression:
     def value(self, variables: Mapping[str, Any]) -> Any:
         """The value as `evaluator.values` has it. Raises ExpressionError."""
         return self._run([variables, STEPS, BYTES, *self._locals])
+
+    def diagnosis(self, variables: Mapping[str, Any], error: ExpressionError) -> str:
+        """Which part of it failed with `error` for these variables, and the kinds of values that this part was given:
+        a sentence without a full stop, never a value of the data. Empty where no single part is to blame."""
+        return diagnosis(self._tree, self._whole, variables, error, self.source)
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"

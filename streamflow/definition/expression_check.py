@@ -286,7 +286,7 @@ class ExpressionCheck:
                     "SF273",
                     "",
                     "the result has no place in JSON.",
-                    "End an optional with orValue(...); give a map texts as keys.",
+                    "End an optional with orValue(...), and give a map texts as keys.",
                 )
             )
         elif expected[1] and returned.name().partition("<")[0] not in expected[1]:

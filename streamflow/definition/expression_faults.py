@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
+from streamflow.definition.expression_text import sign as written_sign
 from streamflow.definition.functions import BY_NAME, forms, instead
 from streamflow.errors import Problem
 
@@ -13,18 +14,7 @@ VARIABLES = ("event", "cloudevent", "trigger", "steps", "errors", "item", "index
 
 _MESSAGE = re.compile(r"ERROR: [^:]*:(-?\d+):(-?\d+): (.*)")
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
-_SIGNS = {
-    "_&&_": "&&",
-    "_||_": "||",
-    "!_": "!",
-    "-_": "-",
-    "_?_:_": "? :",
-    "_[_]": "[...]",
-    "@in": "in",
-    "_?._": ".?",
-    "_[?_]": "[?...]",
-}
-_KINDS = {
+KINDS = {
     "string": "a text",
     "int": "a whole number",
     "uint": "a whole number (uint)",
@@ -36,7 +26,12 @@ _KINDS = {
     "streamflow.Decimal": "a decimal",
     "google.protobuf.Timestamp": "a timestamp",
     "google.protobuf.Duration": "a duration",
+    "list": "a list",
+    "map": "a group of fields",
+    "optional_type": "an optional value (end it with orValue)",
+    "type": "a type",
 }
+"""The types of values in words, by the names that the compiler has for them."""
 
 
 def syntax_problems(
@@ -162,7 +157,7 @@ def property_name(field: str) -> str:
 
 
 def _no_overload(function: str, types: str, place: str) -> Problem:
-    sign = _SIGNS.get(function, function.strip("_"))
+    sign = written_sign(function)
     kinds = [_kind(part) for part in _split(types.strip("()"))]
     told = " and ".join(kinds)
     if set(kinds) == {"a number with a point", "a whole number"}:
@@ -170,7 +165,7 @@ def _no_overload(function: str, types: str, place: str) -> Problem:
     elif "a decimal" in kinds:
         fix = "Write decimal(...) around the other side; a decimal takes no number with a point."
     elif "null" in kinds:
-        fix = "Only a field that may be null compares with null; ask with has(...) whether one is there."
+        fix = "Only a field that may be null compares with null. Ask with has(...) whether one is there."
     elif sign == "in" and kinds[-1] == "a group of fields":
         fix = "Ask with has(x.field) whether a field is there."
     elif sign in ("&&", "||", "!", "? :"):
@@ -192,11 +187,8 @@ def _split(types: str) -> list[str]:
 
 def _kind(name: str) -> str:
     if name.startswith("wrapper("):
-        return _KINDS.get(name[8:-1], name[8:-1]) + " or null"
-    if name.startswith("list("):
-        return "a list"
-    if name.startswith(("map(", "streamflow.T")):
-        return "a group of fields"
-    if name.startswith("optional_type("):
-        return "an optional value (end it with orValue)"
-    return _KINDS.get(name, name)
+        return KINDS.get(name[8:-1], name[8:-1]) + " or null"
+    if name.startswith("streamflow.T"):
+        return KINDS["map"]
+    name = name.partition("(")[0]
+    return KINDS.get(name, name)

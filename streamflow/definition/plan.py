@@ -22,7 +22,7 @@ OUTCOME_WORDS = frozenset({*NO_OUTCOME, "done", NO_BRANCH, "skipped"})
 
 # What the codes of expressions mean, for people.
 ERRORS = {
-    "missing_field": "a field, key or index that is read is not there; ask first with has(...) or use "
+    "missing_field": "a field, key or index that is read is not there. Ask first with has(...), or use "
     ".?field.orValue(...)",
     "no_overload": "an operator or function does not take values of these types, such as text compared with a number",
     "division_by_zero": "a number is divided by zero",
@@ -32,7 +32,7 @@ ERRORS = {
     "offset",
     "not_boolean": "a condition gives something else than true or false",
     "not_json": "the value has no place in JSON, such as infinity, a type or an optional without orValue",
-    "empty_list": "min, max or avg of a list without items; ask first with size() > 0",
+    "empty_list": "min, max or avg of a list without items. Ask first with size() > 0",
     "too_costly": "the expression takes too many steps, or what it builds is too large",
     "failed": "any other failure",
 }
@@ -80,6 +80,9 @@ class Compiled(Protocol):
 
     def instant_ms(self, variables: Mapping[str, Any]) -> int:
         """The value as a point in time, a timestamp or RFC 3339 text, in epoch milliseconds. Raises ExpressionError."""
+
+    def diagnosis(self, variables: Mapping[str, Any], error: ExpressionError) -> str:
+        """Which part of it failed with `error`, without a value of the data; empty where that cannot be told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from streamflow.definition import catalog, duration, model
 from streamflow.definition.catalog import Catalog, CatalogFile
+from streamflow.definition.json_pointer import pointer
 from streamflow.definition.literals import FIX, looks_like_expression
 from streamflow.definition.model import Definition
 from streamflow.definition.yaml_text import YAML, PlainConstructor
@@ -236,11 +237,6 @@ def _path(value: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
             path.append(part)
             value = value[part] if there and not isinstance(value, str) else None
     return tuple(path)
-
-
-def pointer(path: Iterable[str | int]) -> str:
-    """The JSON pointer of `path`."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

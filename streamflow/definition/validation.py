@@ -17,7 +17,9 @@ from typing import Any, NoReturn
 
 import jsonschema_rs
 
+from streamflow.definition.json_pointer import pointer
 from streamflow.definition.schema_document import rewritten
+from streamflow.definition.schema_faults import MASK, schema_faults
 
 _POINTER_CHARS = 200  # of a place in the data, which may have names of any length
 _MESSAGE_CHARS = 300
@@ -49,7 +51,7 @@ def compiled(schema: Mapping[str, Any], *, masked: bool = False) -> Any:
             rewritten(schema, _with_null),
             validate_formats=True,
             retriever=no_retrieval,
-            mask="the value" if masked else None,
+            mask=MASK if masked else None,
         )
     except jsonschema_rs.ValidationError as error:
         if elsewhere:
@@ -75,7 +77,7 @@ class Validator:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """Raises SchemaFault, which checked definitions never do."""
-        self._validator = compiled(schema)
+        self._validator = compiled(schema, masked=True)
 
     def fault(self, value: Any) -> str | None:
         """The place at which `value` does not fit, as a JSON pointer (empty: the whole), or None when it fits. Of
@@ -84,12 +86,17 @@ class Validator:
         try:
             if self._validator.is_valid(value):
                 return None
-            places = (
-                "".join(f"/{_escaped(part)}" for part in e.instance_path) for e in self._validator.iter_errors(value)
-            )
+            places = (pointer(error.instance_path) for error in self._validator.iter_errors(value))
             return min(places, default="")[:_POINTER_CHARS]
         except (ValueError, TypeError, RecursionError):  # a value that the validator's own types cannot hold
             return ""
+
+    def faults(self, value: Any) -> str:
+        """How `value` does not fit, at several places (`schema_faults`) and without its content; empty when it fits."""
+        try:
+            return schema_faults(self._validator, value)
+        except (ValueError, TypeError, RecursionError):
+            return "it holds a value that cannot be checked"
 
 
 def validator(schema: Mapping[str, Any]) -> Validator | None:
@@ -105,7 +112,7 @@ def _elsewhere(uri: str) -> str:
 
 
 def _reason(error: Any) -> str:
-    place = "".join(f"/{_escaped(part)}" for part in error.instance_path)
+    place = pointer(error.instance_path)
     message = str(error.message)
     if (found := _ABSENT.match(message)) is not None:
         return _elsewhere(found[1])
@@ -117,10 +124,6 @@ def _reason(error: Any) -> str:
 
 def _short(text: str) -> str:
     return (text.splitlines() or [""])[0].rstrip(".")[:_MESSAGE_CHARS]
-
-
-def _escaped(part: str | int) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")
 
 
 def _with_null(schema: dict[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def _complete(run: RunBuilder) -> None:
         EvaluationContext(run).check_size(answer, "output")
     except ParkStep as parked:
         code = "output_too_large" if parked.code == "too_large" else parked.code
-        run.record(StepParked(code=code, at="output"), step)
+        run.record(StepParked(code=code, at="output", detail=parked.detail), step)
         return
     run.record(completed)
 
@@ -132,5 +132,5 @@ def _begin(run: RunBuilder, step: StepPlan) -> bool:
             return False
         begin_step(run, step)
     except ParkStep as parked:
-        run.record(StepParked(code=parked.code, at=parked.at), step.id)
+        run.record(parked.fact, step.id)
     return True

@@ -10,6 +10,7 @@ from streamflow.engine.operator_commands import asked_for, describe
 from streamflow.engine.outcome import Contents, Refused
 from streamflow.engine.state import PartitionState
 from streamflow.engine.transitions import ApprovalGiven
+from streamflow.errors import with_remedy
 
 
 def decide_approval(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.Decide) -> None:
@@ -23,7 +24,7 @@ def decide_approval(builder: DecisionBuilder, contents: Contents, own: Partition
     try:
         EvaluationContext(run).check_size(command.data, "data")
     except ParkStep as parked:
-        text = f"expected an answer that fits a record but it is {parked.code.replace('_', ' ')}; shorten it"
-        raise Refused("rejected", parked.code, text, describe(run)) from None
+        problem = f"expected an answer that fits a record but it is {parked.code.replace('_', ' ')}: {parked.detail}"
+        raise Refused("rejected", parked.code, with_remedy(problem, "shorten it"), describe(run)) from None
     run.record(ApprovalGiven(command.decision, command.by, command.data), step.id)
     advance(run, step.dependents)

@@ -128,6 +128,9 @@ class CompleteAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
     trace: str | None = None  # W3C traceparent of what led to it
 
 
+MESSAGE_CHARS = 3000  # of a message of an attempt that failed; beyond it the message is cut
+
+
 class FailAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
     """The attempt failed with `code`. `retry_after_ms` is how long the other side asks to be left alone."""
 

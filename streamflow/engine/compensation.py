@@ -11,7 +11,7 @@ from streamflow.engine.evaluation import ParkStep
 from streamflow.engine.state import UNDER_WAY, StepState
 from streamflow.engine.steps.attempts import begin_attempt, cancel_attempt, is_undo
 from streamflow.engine.steps.items import cancel_items, end_stopped_list, forget_items
-from streamflow.engine.transitions import RunCancelled, RunFailed, RunStopping, StepParked, UnderWay
+from streamflow.engine.transitions import RunCancelled, RunFailed, RunStopping, UnderWay
 
 if TYPE_CHECKING:
     from streamflow.engine.builder import RunBuilder
@@ -65,7 +65,7 @@ def _undo(run: RunBuilder, undo: StepPlan) -> None:
     try:
         begin_attempt(run, undo, 1)
     except ParkStep as parked:
-        run.record(StepParked(parked.code, parked.at), undo.id)
+        run.record(parked.fact, undo.id)
 
 
 def _has_child(run: RunBuilder, name: str) -> bool:

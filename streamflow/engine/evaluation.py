@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from streamflow.definition.expression_diagnosis import kind_of
 from streamflow.definition.plan import Compiled, ExpressionError
 from streamflow.definition.validation import Validator
 from streamflow.engine.depth import VALUE_DEPTH, deeper, may_be_deeper
+from streamflow.engine.transitions import StepParked
 
 if TYPE_CHECKING:
     from streamflow.engine.builder import RunBuilder
@@ -20,12 +22,19 @@ _encoder = msgspec.json.Encoder()
 
 
 class ParkStep(Exception):
-    """The step cannot go on: `code` says why, `at` which part of it."""
+    """The step cannot go on: `code` says why, `at` which part of it, `detail` which operand, field or size (a sentence
+    without a full stop, or empty)."""
 
-    def __init__(self, code: str, at: str) -> None:
+    def __init__(self, code: str, at: str, detail: str = "") -> None:
         super().__init__(code)
         self.code = code
         self.at = at
+        self.detail = detail
+
+    @property
+    def fact(self) -> StepParked:
+        """What is recorded of it."""
+        return StepParked(code=self.code, at=self.at, detail=self.detail)
 
 
 class EvaluationContext:
@@ -48,14 +57,13 @@ class EvaluationContext:
 
     def evaluate(self, call: Callable[..., Any], expression: Compiled, at: str) -> Any:
         """What `call` (a method of `expression`) gives. Raises ParkStep."""
+        variables = self.run.variables(
+            expression, item=self.item, now_ms=self.now_ms, inputs_not_ready=self.inputs_not_ready
+        )
         try:
-            return call(
-                self.run.variables(
-                    expression, item=self.item, now_ms=self.now_ms, inputs_not_ready=self.inputs_not_ready
-                )
-            )
+            return call(variables)
         except ExpressionError as error:
-            raise ParkStep(error.code, at) from None
+            raise ParkStep(error.code, at, expression.diagnosis(variables, error)) from None
 
     def text(self, expression: Compiled, at: str) -> str:
         """The value of `expression` as text: JSON with sorted keys unless it is text already. Raises ParkStep."""
@@ -73,17 +81,18 @@ class EvaluationContext:
         a command, is too large for a record: a larger command would be refused where it arrives; or too deep."""
         encoded = _encoder.encode(value)
         self.run.builder.bytes += len(encoded)
-        if len(encoded) > self.run.builder.limits.record_bytes:
-            raise ParkStep("too_large", at)
+        limit = self.run.builder.limits.record_bytes
+        if len(encoded) > limit:
+            raise ParkStep("too_large", at, f"it has {len(encoded)} bytes, and a record takes {limit}")
         if may_be_deeper(encoded, VALUE_DEPTH) and deeper(value, VALUE_DEPTH):
-            raise ParkStep("too_deep", at)
+            raise ParkStep("too_deep", at, f"it has more than {VALUE_DEPTH} values inside each other")
         return len(encoded)
 
     def valid(self, validator: Validator | None, value: Any, at: str) -> None:
         """Raises ParkStep (`schema_mismatch`) with the place in `value` that does not fit the declared schema."""
         fault = validator.fault(value) if validator is not None else None
-        if fault is not None:
-            raise ParkStep("schema_mismatch", at + fault)
+        if validator is not None and fault is not None:
+            raise ParkStep("schema_mismatch", at + fault, validator.faults(value))
 
     def key(self, expression: Compiled | None, at: str) -> str:
         """A business key: the run's own without an expression. Raises ParkStep."""
@@ -91,7 +100,8 @@ class EvaluationContext:
             return self.run.head.key
         key = self.evaluate(expression.evaluate, expression, at)
         if isinstance(key, bool) or not isinstance(key, str | int):
-            raise ParkStep("not_a_key", at)
-        if len(str(key).encode()) > self.run.builder.limits.name_bytes:
-            raise ParkStep("too_large", at)
+            raise ParkStep("not_a_key", at, f"it is {kind_of(key)}")
+        size, limit = len(str(key).encode()), self.run.builder.limits.name_bytes
+        if size > limit:
+            raise ParkStep("too_large", at, f"the key has {size} bytes, and {limit} are allowed")
         return str(key)

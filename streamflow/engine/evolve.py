@@ -230,7 +230,8 @@ def _completed_words(data: RunCompleted, time: FormatTime) -> str:
 
 def _parked_words(data: StepParked, time: FormatTime) -> str:
     meaning = f" ({ERRORS[data.code]})" if data.code in ERRORS else ""
-    return f"PARKED at {data.at}: {data.code}{meaning}; retry, skip, restart or fail it with `streamflow runs`"
+    detail = f": {data.detail}" if data.detail else ""
+    return f"PARKED at {data.at}: {data.code}{meaning}{detail}. Retry, skip, restart or fail it with `streamflow runs`."
 
 
 RUN_FACTS: dict[type, FactRule] = {

@@ -222,16 +222,18 @@ def _first(plan: Plan, spec: EventSpec, event: Event, key: str | None) -> tuple[
         if trigger.event != event.name:
             continue
         variables = {"event": event.data, "cloudevent": event.attributes}
-        evaluated = "where"
+        evaluated, expression = "where", trigger.where
         try:
             if trigger.where is not None and not trigger.where.holds(variables):
                 continue
-            evaluated = "key"
+            evaluated, expression = "key", trigger.key
             found = trigger.key.evaluate(variables) if trigger.key is not None else key
         except ExpressionError as error:
+            detail = expression.diagnosis(variables, error) if expression is not None else ""
             message = (
                 f"The `{evaluated}` of trigger {trigger.id} of {plan.name}@{plan.version} failed with {error.code}: "
-                f"{ERRORS.get(error.code, error.code)}. Correct the definition or the event."
+                f"{ERRORS.get(error.code, error.code)}{f' ({detail})' if detail else ''}. Correct the definition or "
+                "the event."
             )
             raise _StartFailed(
                 Failure("expression_failed", message, event.name, plan.name, plan.version, trigger.id)

@@ -15,7 +15,8 @@ from streamflow.engine.outcome import Contents, Refused
 from streamflow.engine.state import UNDER_WAY, PartitionState
 from streamflow.engine.steps.attempts import begin_attempt
 from streamflow.engine.steps.items import continue_list, forget_items, give_up_list
-from streamflow.engine.transitions import StepParked, StepRetried, StepsSkipped
+from streamflow.engine.transitions import StepRetried, StepsSkipped
+from streamflow.errors import with_remedy
 
 
 def continue_run(builder: DecisionBuilder, contents: Contents, own: PartitionState, command: c.Continue) -> None:
@@ -41,7 +42,7 @@ def cancel_run(builder: DecisionBuilder, contents: Contents, own: PartitionState
         raise Refused(
             "rejected",
             "run_stopping",
-            "expected a run that goes on but it is being stopped already; wait for its end",
+            with_remedy("expected a run that goes on but it is being stopped already", "wait for its end"),
             describe(run),
         )
     stop(run, "cancelled", command.reason)
@@ -51,7 +52,8 @@ def fail_run(builder: DecisionBuilder, contents: Contents, own: PartitionState, 
     """End a parked run as failed, after what is to be undone; if that is parked, without it. Raises Refused."""
     run = asked_for(builder, contents, command)
     if not run.head.parked:
-        raise Refused("rejected", "not_parked", "expected a parked run but it is not; cancel it instead", describe(run))
+        text = with_remedy("expected a parked run but it is not", "cancel it instead")
+        raise Refused("rejected", "not_parked", text, describe(run))
     stop(run, "failed", command.reason)
 
 
@@ -72,7 +74,7 @@ def retry_step(builder: DecisionBuilder, contents: Contents, own: PartitionState
         try:
             begin_attempt(run, step, state.attempt + 1, attempts_before_retry=state.attempt)
         except ParkStep as parked:
-            run.record(StepParked(parked.code, parked.at), step.id)
+            run.record(parked.fact, step.id)
 
 
 def _begin_again(run: RunBuilder, step: StepPlan) -> None:

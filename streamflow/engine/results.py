@@ -16,7 +16,6 @@ from streamflow.engine.steps.attempts import Pending, fail
 from streamflow.engine.steps.items import continue_list, items_of
 
 Result = c.CompleteAttempt | c.FailAttempt | c.SuspendAttempt
-MESSAGE_CHARS = 1000
 
 
 def complete_attempt(
@@ -48,7 +47,7 @@ def fail_attempt(builder: DecisionBuilder, contents: Contents, own: PartitionSta
     fail(
         pending,
         command.code[:64],
-        command.message[:MESSAGE_CHARS],
+        command.message[: c.MESSAGE_CHARS],
         retryable=command.retryable,
         after_ms=command.retry_after_ms or 0,
     )

@@ -196,12 +196,16 @@ class StepsSkipped(Struct, frozen=True, gc=False):
     steps: tuple[str, ...]
 
 
-class StepParked(Struct, frozen=True, gc=False):
+class StepParked(Struct, frozen=True, gc=False, omit_defaults=True):
     """The step cannot go on; a person retries it, skips it, or fails the run. `at` names the part of the step that
     failed."""
 
     code: str
     at: str
+
+    detail: str = ""
+    """Which operand, field or size it was, with the kinds of values and never a value; empty where `code` and `at` say
+    all, or where `AttemptFailed` before it does."""
 
 
 class StepRetried(Struct, frozen=True, gc=False, omit_defaults=True):

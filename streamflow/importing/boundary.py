@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from streamflow.definition.syntax import pointer
+from streamflow.definition.json_pointer import pointer
 from streamflow.importing.names import field_name as legal
 from streamflow.importing.names import step_id
 from streamflow.importing.report import Refused, Report

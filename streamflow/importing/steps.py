@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamflow.definition.syntax import nearest, pointer
+from streamflow.definition.json_pointer import pointer
+from streamflow.definition.syntax import nearest
 from streamflow.importing.conditions import condition
 from streamflow.importing.names import field_name as legal
 from streamflow.importing.names import operation_name, words

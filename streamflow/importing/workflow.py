@@ -14,8 +14,9 @@ from typing import Any, NoReturn
 
 from streamflow.definition.catalog import Catalog, OperationSpec
 from streamflow.definition.check import check
+from streamflow.definition.json_pointer import pointer
 from streamflow.definition.model import Definition
-from streamflow.definition.syntax import nearest, parse_definition, pointer
+from streamflow.definition.syntax import nearest, parse_definition
 from streamflow.errors import DefinitionError, Problem
 from streamflow.importing.boundary import INPUTS, OUTPUTS, inputs_of, outputs_of
 from streamflow.importing.names import definition_name, step_id

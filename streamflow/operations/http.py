@@ -16,6 +16,7 @@ from streamflow.definition.catalog import OperationError as DeclaredError
 from streamflow.definition.catalog import OperationSpec
 from streamflow.errors import OperationError
 from streamflow.operations.address import Policy, check_path, named_host, parse_url, refused
+from streamflow.operations.answer_text import charset, said
 from streamflow.operations.contract import Attempt, Health, Operation
 from streamflow.operations.egress import REDIRECTS, Answer, Egress, Request, Resolve, shown
 from streamflow.settings import Connection, Settings
@@ -25,6 +26,7 @@ from streamflow.wire.json_text import read_json
 _LONGEST_RETRY_AFTER_S = 86_400.0
 # The worker's limit of the attempt ends it first; this one only makes sure.
 _GRACE_S = 5.0
+_LATER = "It is asked again later."
 
 # What belongs to the connection, not to the author; and what would be read by proxies between.
 _OURS = frozenset(
@@ -98,7 +100,8 @@ class HttpRequest:
     spec = OperationSpec(
         name="http.request",
         title="HTTP request",
-        description="Asks an HTTP server and gives its answer.",
+        description="Asks an HTTP server and gives its answer. What a refused answer says, up to 2000 characters, is "
+        "in the message of the error.",
         input=INPUT,
         output={
             "type": "object",
@@ -183,8 +186,8 @@ def _shown(input: Mapping[str, Any]) -> str:
 
 
 def judge(answer: Answer, input: Mapping[str, Any], expect: Sequence[int] | None = None) -> None:
-    """Raises OperationError when the status of the answer to `input` is none of `expect`, or by default not 200 to
-    299."""
+    """Raises OperationError when the status of the answer to `input` is none of `expect`, or by default not 200 to 299.
+    Its message ends with what the answer says."""
     status = answer.status
     if status in expect if expect else 200 <= status < 300:
         return
@@ -192,12 +195,14 @@ def judge(answer: Answer, input: Mapping[str, Any], expect: Sequence[int] | None
     text = f"expected {wanted} of {_shown(input)} but it answered {status}"
     later = retry_after_s(answer.headers.get("retry-after"))
     if status == 429:
-        raise OperationError("http_rate_limited", f"{text}; it is asked again later", retry_after_s=later)
+        raise OperationError("http_rate_limited", f"{text}. {_LATER}{said(answer)}", retry_after_s=later)
     if status >= 500 or status in (408, 425):
-        raise OperationError("http_unavailable", f"{text}; it is asked again later", retry_after_s=later)
+        raise OperationError("http_unavailable", f"{text}. {_LATER}{said(answer)}", retry_after_s=later)
     if 400 <= status < 500:
-        raise OperationError("http_rejected", f"{text}. Check the request.", retryable=False)
-    raise OperationError("http_unexpected", f"{text}. Check the request, or expect that status.", retryable=False)
+        raise OperationError("http_rejected", f"{text}. Check the request.{said(answer)}", retryable=False)
+    raise OperationError(
+        "http_unexpected", f"{text}. Check the request, or expect that status.{said(answer)}", retryable=False
+    )
 
 
 def retry_after_s(text: str | None, now_s: float | None = None) -> float | None:
@@ -229,21 +234,13 @@ def read_body(answer: Answer) -> Any:
     try:
         if kind == "application/json" or kind.endswith("+json"):
             return read_json(answer.body)
-        return answer.body.decode(_charset(parameters))
+        return answer.body.decode(charset(parameters))
     except (DecodeError, UnicodeDecodeError, LookupError) as error:
         text = (
             f"expected {'JSON' if 'json' in kind else 'text'} as the answer says but {str(error)[:200]}. Check "
             "what answers there."
         )
         raise OperationError("response_invalid", text, retryable=False) from error
-
-
-def _charset(parameters: str) -> str:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.strip().partition("=")
-        if name.lower() == "charset" and value:
-            return value.strip("\"' ")
-    return "utf-8"
 
 
 async def secret_headers(connection: Connection, attempt: Attempt) -> dict[str, str]:

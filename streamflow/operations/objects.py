@@ -88,7 +88,7 @@ class ObjectPut:
                 },
                 "if_exists": {
                     "enum": ["replace", "fail"],
-                    "description": "what to do when other content is there; replace unless told",
+                    "description": "what to do when other content is there (else: replace)",
                 },
             },
             "required": ["connection", "key"],

@@ -24,6 +24,7 @@ from streamflow.definition.catalog import OperationSpec
 from streamflow.definition.model import Duration, Part
 from streamflow.errors import OperationError, Rejected
 from streamflow.operations.address import Policy, check_url, parse_url
+from streamflow.operations.answer_text import said
 from streamflow.operations.callbacks import read_answer
 from streamflow.operations.contract import Attempt, Health, Pending
 from streamflow.operations.egress import Answer, Egress, Request
@@ -270,11 +271,11 @@ class PluginOperation:
             raise
         except Rejected as error:
             if status == 429 or status >= 500:
-                text = f"expected an output of the plugin {name} but it answered {status}; it is asked again later"
-                raise OperationError("plugin_unavailable", text, retry_after_s=later) from error
+                text = f"expected an output of the plugin {name} but it answered {status}. It is asked again later."
+                raise OperationError("plugin_unavailable", text + said(answer), retry_after_s=later) from error
             if status >= 400:
                 text = f"expected an output of the plugin {name} but it answered {status}. Look at its log."
-                raise OperationError("plugin_rejected", text, retryable=False) from error
+                raise OperationError("plugin_rejected", text + said(answer), retryable=False) from error
             raise OperationError(
                 "plugin_answer_invalid", f"the plugin {name}: {error.message}", retryable=False
             ) from error

@@ -13,7 +13,7 @@ from streamflow.engine.commands import DefinitionRef, Event, StartRun
 from streamflow.errors import Rejected
 from streamflow.ids import run_id, start_place
 from streamflow.kafka.definitions import Snapshot
-from streamflow.operations.schema import first_fault
+from streamflow.operations.schema import misfit
 from streamflow.ops.requests import new_id
 
 NO_EVENT = ""  # in the place of an event's name, for a start that stands for none
@@ -113,12 +113,12 @@ def check_schema(schema: Any, data: Any, what: str) -> None:
     """Raises Rejected (`schema_mismatch`) if `data` does not fit the JSON Schema; without one, everything does."""
     if not schema:
         return
-    wrong = first_fault(data, schema)
+    wrong = misfit(data, schema)
     if wrong is not None:
-        place = "/".join(map(str, wrong.instance_path))
+        place = wrong.partition(": ")[0] if wrong.startswith("/") else None
         remedy = "Correct it." if data is not None else "Give it: on the command line with --data, such as --data '{}'."
         raise Rejected(
             "schema_mismatch",
-            f"expected {what} but /{place}: {wrong.message}. {remedy}",
-            pointer=f"/{place}" if place else None,
+            f"expected {what} but {wrong}. {remedy}",
+            pointer=place,
         )

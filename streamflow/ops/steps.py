@@ -58,6 +58,9 @@ class StepProgress:
     parked: str | None = None
     """The code of what it was parked for."""
 
+    parked_detail: str = ""
+    """Which operand, field or size that was; empty where the code says all."""
+
     run_failed: bool = False
     """Whether it was still open when the run failed."""
 
@@ -97,7 +100,7 @@ class StepProgress:
         """The state in a few words."""
         words = STATUS_WORDS[self.state]
         if self.state == "parked":
-            return f"{words}: {self.parked}"
+            return f"{words}: {self.parked}" + (f" ({self.parked_detail})" if self.parked_detail else "")
         if self.state == "listing":
             failed = f", {self.failed} failed" if self.failed else ""
             return f"{self.done + self.failed} of {self.total} {words}{failed}"
@@ -117,7 +120,12 @@ class StepProgress:
             "until_ms": self.until_ms,
             "operation": self.operation,
         }
-        found |= {"attempts": self.attempts or None, "parked": self.parked, "children": self.children or None}
+        found |= {
+            "attempts": self.attempts or None,
+            "parked": self.parked,
+            "parked_detail": self.parked_detail or None,
+            "children": self.children or None,
+        }
         if self.error is not None:
             error = self.error
             found["error"] = {
@@ -165,7 +173,7 @@ def _skip(steps: dict[str, StepProgress], data: t.StepsSkipped, _name: str) -> N
 
 def _park(steps: dict[str, StepProgress], data: t.StepParked, name: str) -> None:
     step = steps.setdefault(name, StepProgress())
-    step.now, step.parked = parked_after(step.now), data.code
+    step.now, step.parked, step.parked_detail = parked_after(step.now), data.code, data.detail
 
 
 def _retry(steps: dict[str, StepProgress], data: t.StepRetried, name: str) -> None:
@@ -176,7 +184,7 @@ def _retry(steps: dict[str, StepProgress], data: t.StepRetried, name: str) -> No
     if step is None or after is None:
         steps.pop(name, None)
         return
-    step.now, step.parked = after, None
+    step.now, step.parked, step.parked_detail = after, None, ""
 
 
 def _stop(steps: dict[str, StepProgress], data: t.RunStopping, _name: str) -> None:

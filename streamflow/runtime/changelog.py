@@ -21,7 +21,7 @@ from streamflow.core.cut import Batch, whole_cut
 from streamflow.core.restored import Restored
 from streamflow.engine.overlay import META, Store, decode_record
 from streamflow.engine.state import OWN
-from streamflow.errors import EngineFault, OperationError
+from streamflow.errors import EngineFault, OperationError, with_remedy
 from streamflow.kafka.connection import stop_consumer
 from streamflow.runtime.batch_sender import Batch as SentBatch
 from streamflow.runtime.batch_sender import BatchSender, Fields, Place
@@ -203,9 +203,11 @@ class Changelog:
             if own is not None and decode_record(OWN, own).topic_id == self._commands_id:
                 raise OperationError(
                     "changelog_recreated",
-                    "expected the changelog that the local store was made from but the topic is another one, and the "
-                    "store may be all that is left; "
-                    "restore the topic, or delete the local store to begin anew from commands",
+                    with_remedy(
+                        "expected the changelog that the local store was made from but the topic is another one, and "
+                        "the store may be all that is left",
+                        "restore the topic, or delete the local store to begin again from commands",
+                    ),
                     topic=self._tp.topic,
                     partition=self._tp.partition,
                 )
@@ -215,8 +217,10 @@ class Changelog:
         if int(position) > end:
             raise OperationError(
                 "changelog_truncated",
-                f"expected the changelog to reach offset {int(position)} but it ends at {end}; restore the topic, or "
-                "delete the local store to accept the loss",
+                with_remedy(
+                    f"expected the changelog to reach offset {int(position)} but it ends at {end}",
+                    "restore the topic, or delete the local store to accept the loss",
+                ),
                 topic=self._tp.topic,
                 partition=self._tp.partition,
             )
@@ -262,7 +266,8 @@ class Changelog:
     def _fenced(self) -> AIOKafkaProducer:
         if self._producer is None:
             raise OperationError(
-                "not_fenced", "expected a fenced changelog but it is not open; open the partition first"
+                "not_fenced",
+                with_remedy("expected a fenced changelog but it is not open", "open the partition first"),
             )
         return self._producer
 

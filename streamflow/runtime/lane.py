@@ -21,13 +21,13 @@ from streamflow.engine.tasks import CancelTask
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, lane_topic_name, topic_name
 from streamflow.runtime.answers import Answers, BrokerClock
 from streamflow.runtime.attempts import Attempts, Held
-from streamflow.runtime.performing import Performer
+from streamflow.runtime.performing import Performer, failure
 from streamflow.settings import Settings
-from streamflow.wire.codec import DecodeError
+from streamflow.wire.codec import DecodeError, encode_command
 from streamflow.wire.dead_letter import dead_letter
 from streamflow.wire.decoding import Record
 from streamflow.wire.lane_position import LanePosition, decode_position
-from streamflow.wire.tasks import decode_task, source_of
+from streamflow.wire.tasks import decode_task, named_attempt, source_of
 
 log = structlog.get_logger(__name__)
 
@@ -154,9 +154,20 @@ class Lane:
         self.answers.add(held.task.key, value, partial(self.attempts.finish, held))
 
     def _bury(self, raw: Any, error: DecodeError, finished: OffsetTracker) -> None:
-        def buried() -> None:
+        """A dead letter, and after it the failure of the attempt where the record names one: the engine need not wait
+        until it counts as lost."""
+        named = named_attempt(raw.value or b"")
+
+        def answered() -> None:
             finished.finish(raw.offset, Outcome.UNREADABLE)
             self.moved.set()
+
+        def buried() -> None:
+            if named is None:
+                answered()
+                return
+            message = f"A task worker could not read the task: {error.message} It is a dead letter of the lane."
+            self.answers.add(named.key, encode_command(failure(named, error.code, message)), answered)
 
         record = Record(raw.topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, tuple(raw.headers))
         limit = self.settings.limits.record_bytes
@@ -169,5 +180,6 @@ class Lane:
             partition=raw.partition,
             offset=raw.offset,
             error=error.message,
-            consequence="it is a dead letter",
+            consequence="it is a dead letter"
+            + (", and its attempt is lost in time" if named is None else ", and its attempt has failed"),
         )

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from streamflow.definition.catalog import OperationSpec
+from streamflow.definition.schema_faults import schema_faults
 from streamflow.definition.validation import SchemaFault, compiled
-from streamflow.engine.commands import CompleteAttempt, FailAttempt, SuspendAttempt
+from streamflow.engine.commands import MESSAGE_CHARS, CompleteAttempt, FailAttempt, SuspendAttempt
 from streamflow.engine.depth import deeper, may_be_deeper
 from streamflow.engine.tasks import Task
 from streamflow.errors import OperationError
@@ -22,8 +23,7 @@ from streamflow.secrets import Redactor, read_secret
 from streamflow.settings import Connection, Settings
 from streamflow.wire.codec import encode_command
 from streamflow.wire.json_text import MAX_DEPTH, has_non_finite
-
-MESSAGE_CHARS = 1000
+from streamflow.wire.tasks import NamedAttempt
 
 Answer = CompleteAttempt | FailAttempt | SuspendAttempt
 
@@ -199,7 +199,7 @@ class Performer:
 
 
 def failure(
-    task: Task, code: str, message: str, *, retryable: bool = True, retry_after_s: float | None = None
+    task: Task | NamedAttempt, code: str, message: str, *, retryable: bool = True, retry_after_s: float | None = None
 ) -> FailAttempt:
     """The answer of an attempt that failed."""
     known = code if _CODE.fullmatch(code) else "operation_failed"
@@ -223,7 +223,7 @@ def _compiled(name: str, schema: Any) -> Any:
     if not schema:
         return None
     try:
-        return compiled(schema)
+        return compiled(schema, masked=True)
     except SchemaFault as error:
         text = f"A schema of {name} cannot be used: {error}. Correct the operation."
         raise OperationError("operation_failed", text) from error
@@ -232,14 +232,9 @@ def _compiled(name: str, schema: Any) -> Any:
 def _check(validator: Any, value: Any, code: str, what: str) -> None:
     if validator is None or validator.is_valid(value):
         return
-    wrong = next(iter(validator.iter_errors(value)))
-    place, rule = _pointer(wrong.instance_path) or "the whole", _pointer(wrong.schema_path)
-    text = f"{what} does not satisfy its schema: {place} breaks {rule}. Correct the definition or the operation."
+    wrong = schema_faults(validator, value)
+    text = f"{what} does not satisfy its schema: {wrong}. Correct the definition or the operation."
     raise OperationError(code, text, retryable=False)
-
-
-def _pointer(path: Iterable[Any]) -> str:
-    return "".join(f"/{part}" for part in path)
 
 
 def _as_declared(error: OperationError, spec: OperationSpec) -> OperationError:

@@ -22,7 +22,7 @@ from streamflow.engine.depth import deeper, may_be_deeper
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.operations.callbacks import Callback, read_answer, read_token
-from streamflow.operations.schema import first_fault
+from streamflow.operations.schema import misfit
 from streamflow.sidecar.log import Log, heard_of_run
 from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.state import State, StateOf
@@ -194,13 +194,10 @@ async def _command(
         )
     spec = await contracts.find(state.log, callback)
     if spec is not None and spec.output:
-        wrong = first_fault(output, spec.output)
+        wrong = misfit(output, spec.output)
         if wrong is not None:
-            place = "".join(f"/{part}" for part in wrong.instance_path)
-            text = (
-                f"expected output as {callback.operation} promises but {place or 'the whole'}: {wrong.message}. "
-                "Correct it and answer again."
-            )
+            place = wrong.partition(": ")[0] if wrong.startswith("/") else ""
+            text = f"expected output as {callback.operation} promises but {wrong}. Correct it and answer again."
             raise Rejected("output_invalid", text, pointer=place)
     return CompleteAttempt(
         id=command_id,

@@ -13,6 +13,7 @@ from streamflow.definition.content import operation_names
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.graph import Graph, outcomes_of
 from streamflow.definition.model import Definition
+from streamflow.definition.schema_faults import schema_faults
 from streamflow.definition.validation import compiled
 from streamflow.engine import transitions as t
 from streamflow.engine.tasks import Task
@@ -228,9 +229,9 @@ class _Stage:
         return runs[0]
 
     def _fits(self, schema: Mapping[str, Any] | None, value: Any, what: str) -> None:
-        wrong = next(iter(compiled(schema).iter_errors(value)), None) if schema else None
-        if wrong is not None:
-            raise _Wrong(f"{what} does not fit its schema: /{'/'.join(map(str, wrong.instance_path))}: {wrong.message}")
+        wrong = schema_faults(compiled(schema), value) if schema else ""
+        if wrong:
+            raise _Wrong(f"{what} does not fit its schema: {wrong}")
 
     # -- what operations answer
 

@@ -12,8 +12,8 @@ import binascii
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from streamflow.definition.json_kinds import json_kind
 from streamflow.wire.codec import DecodeError
-from streamflow.wire.json_text import json_kind
 
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"

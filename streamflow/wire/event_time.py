@@ -10,8 +10,8 @@ from typing import Any
 from streamflow.definition.catalog import TimeUnit
 from streamflow.definition.evaluator.times import epoch_ns
 from streamflow.definition.evaluator.values import TIMESTAMP_MAX, TIMESTAMP_MIN
+from streamflow.definition.json_kinds import json_kind
 from streamflow.wire.codec import DecodeError
-from streamflow.wire.json_text import json_kind
 
 _NS: dict[TimeUnit, int] = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1000, "ns": 1}
 _MILLISECOND = 1_000_000  # nanoseconds

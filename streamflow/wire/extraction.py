@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from jsonschema_rs import ValidationErrorKind
-
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.plan import Compiled, ExpressionError, NoFields
+from streamflow.definition.schema_faults import schema_faults
 from streamflow.definition.validation import compiled
 from streamflow.engine.commands import Event
+from streamflow.errors import with_remedy
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Decoded, Record
 from streamflow.wire.event_time import epoch_ms
-from streamflow.wire.json_text import json_kind
 from streamflow.wire.locations import Get, as_whole, at_header, at_path, constant_text, located, record_key, scalar_text
 
 CompileExpression = Callable[[str], Compiled]
@@ -161,7 +160,6 @@ class TopicReader:
 
 
 _SCALARS = frozenset({str, int, bool})
-_MESSAGE_CHARS = 300  # of what is wrong with a payload: names of fields may be of any length
 
 
 class _Rule:
@@ -233,18 +231,12 @@ class _Rule:
     def _validate(self, data: Any) -> None:
         assert self._validator is not None
         try:
-            if self._validator.is_valid(data):
-                return
-            error = next(iter(self._validator.iter_errors(data)))
-            place = "".join(f"/{part}" for part in error.instance_path)
-            wrong = f"{place}: {error.message}" if place else str(error.message)
-            if isinstance(error.kind, ValidationErrorKind.Type):
-                wrong = f"{wrong[:_MESSAGE_CHARS]} but {json_kind(error.instance)}"
+            wrong = schema_faults(self._validator, data)
         except (ValueError, TypeError, RecursionError):  # data that the validator's own types cannot hold
             wrong = "it holds a value that cannot be checked"
-        message = f"expected a payload that satisfies the event's schema but {wrong[: _MESSAGE_CHARS + 20]}."
-        message += " Correct the record or the schema."
-        raise DecodeError("schema_mismatch", message)
+        if wrong:
+            problem = f"expected a payload that satisfies the event's schema but {wrong}"
+            raise DecodeError("schema_mismatch", with_remedy(problem, "correct the record or the schema"))
 
 
 def _checks(spec: EventSpec, compile_expression: CompileExpression) -> tuple[Callable[[Decoded], bool], ...]:
@@ -285,10 +277,7 @@ def _holds(expression: Compiled) -> Callable[[Decoded], bool]:
             # another event of the topic, in another form
             if error.code == "missing_field" or isinstance(error, NoFields):
                 return False
-            message = (
-                f"expected the catalog's match expression to give true or false but it failed ({error.code}); "
-                "correct it"
-            )
-            raise DecodeError("expression_failed", message) from error
+            problem = f"expected the catalog's match expression to give true or false but it failed ({error.code})"
+            raise DecodeError("expression_failed", with_remedy(problem, "correct it")) from error
 
     return check

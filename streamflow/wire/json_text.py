@@ -63,14 +63,6 @@ def has_non_finite(value: Any) -> bool:
     return False
 
 
-_KINDS = {dict: "an object", list: "an array", str: "a text", bool: "true or false", int: "a number", float: "a number"}
-
-
-def json_kind(value: Any) -> str:
-    """What `value` is in the words of JSON, such as "an array": for messages, which do not hold the value."""
-    return "null" if value is None else _KINDS[type(value)]
-
-
 def _fault(data: bytes, error: Exception) -> DecodeError:
     if isinstance(error, RecursionError):
         return _too_deep()

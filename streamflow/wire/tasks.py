@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
+from streamflow.engine.address import address_of
 from streamflow.engine.tasks import CancelTask, Task
 from streamflow.wire.codec import DecodeError
 
@@ -20,6 +22,27 @@ SOURCE = "source"
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _decoder: msgspec.json.Decoder[Task | CancelTask] = msgspec.json.Decoder(Task | CancelTask)
+
+
+class NamedAttempt(Struct, frozen=True, gc=False, tag_field="kind", tag="call"):
+    """What of a task says which attempt it is: enough to answer one that cannot be read as a whole."""
+
+    id: str  # of the task
+    run: str
+    key: str  # the run's business key
+    step: str
+    attempt: int
+    item: int | None = None  # index of the item of a list; None: the step itself
+    scope: str = ""
+    trace: str | None = None  # W3C traceparent of what led to it
+
+    @property
+    def address(self) -> str:
+        """The address of the step."""
+        return address_of(self.scope, self.step)
+
+
+_attempt_decoder = msgspec.json.Decoder(NamedAttempt)
 
 
 class Source(NamedTuple):
@@ -54,6 +77,15 @@ def decode_task(data: bytes) -> Task | CancelTask:
             "writes this topic."
         )
         raise DecodeError("bad_task", message) from error
+
+
+def named_attempt(data: bytes) -> NamedAttempt | None:
+    """The attempt that a record's value names although it is no task that can be read; None if it names none, or asks
+    for something else."""
+    try:
+        return _attempt_decoder.decode(data)
+    except (ValueError, RecursionError):  # as in `decode_task`, which says what is wrong
+        return None
 
 
 def source_header(source: Source) -> tuple[str, bytes]:

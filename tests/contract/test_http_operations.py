@@ -106,13 +106,14 @@ def test_cookies_are_neither_kept_nor_told() -> None:
 )
 def test_every_other_status_is_an_error_of_its_kind(status: int, code: str, retryable: bool) -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
-        return web.Response(status=status, text="private words")
+        return web.Response(status=status, text="" if status == 304 else "the amount is missing")
 
     error = failing(handle, "/path?token=private")
 
     assert (error.code, error.retryable) == (code, retryable)
     assert str(status) in error.message
     assert "private" not in error.message
+    assert error.message.endswith(" Its answer says: the amount is missing") == (status != 304)
 
 
 def test_an_expected_status_is_a_success_and_others_are_not() -> None:

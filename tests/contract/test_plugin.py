@@ -162,6 +162,7 @@ def test_a_plugin_that_says_nothing_of_sense_fails_by_its_status(status: int, co
 
     assert (error.code, error.retryable) == (code, retryable)
     assert error.retry_after_s == (7 if retryable else None)
+    assert error.message.endswith(" Its answer says: <html>oops") == (status >= 400)
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_a_plugin_that_breaks_its_schema_is_found(monkeypatch: pytest.MonkeyPatc
         done = await doubling(request)
         return web.json_response({"output": {"n": "two"}}) if done.status == 200 and request.method == "POST" else done
 
-    assert any("its output to fit the schema but n:" in wrong for wrong in failed(handle, monkeypatch))
+    assert any("its output to fit the schema but /n:" in wrong for wrong in failed(handle, monkeypatch))
 
 
 def test_a_plugin_that_is_not_there_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,11 @@ def _definition(data: bytes) -> None:
 
 
 def _expression(data: bytes) -> None:
-    compile_expression(_text(data)).evaluate({"event": _EVENT, "trigger": _EVENT})
+    expression, variables = compile_expression(_text(data)), {"event": _EVENT, "trigger": _EVENT}
+    try:
+        expression.evaluate(variables)
+    except ExpressionError as error:
+        expression.diagnosis(variables, error)
 
 
 def _plugin(data: bytes) -> None:

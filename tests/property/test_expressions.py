@@ -18,6 +18,7 @@ from streamflow.definition.evaluator.functions import FUNCTIONS
 from streamflow.definition.evaluator.operators import OPERATORS
 from streamflow.definition.evaluator.values import TRUE_KEY, Duration, OptionalValue, Timestamp, TypeName, type_of
 from streamflow.definition.expression import Expression, compile_expression
+from streamflow.definition.expression_diagnosis import DIAGNOSIS_CHARS
 from streamflow.definition.expression_tree import Tree
 from streamflow.definition.plan import ExpressionError
 from streamflow.errors import DefinitionError
@@ -285,12 +286,15 @@ def turned(data: Any) -> Any:
 
 
 def cost(expression: Expression, data: dict[str, Any]) -> tuple[Any, list[Any]]:
-    """What an evaluation gives, value or code, and what is left of its budget."""
-    frame = [{"event": data, "run": {"key": "K"}, "index": 2, "now": NOW_MS}, STEPS, BYTES, *expression._locals]
+    """What an evaluation gives, value or code with its diagnosis, and what is left of its budget."""
+    variables = {"event": data, "run": {"key": "K"}, "index": 2, "now": NOW_MS}
+    frame = [variables, STEPS, BYTES, *expression._locals]
     try:
         found = of_ours(expression._run(frame))
     except ExpressionError as error:
-        found = error.code
+        found = error.code, expression.diagnosis(variables, error)
+        assert bool(found[1]) == (error.code != "too_costly")
+        assert len(found[1]) <= DIAGNOSIS_CHARS
     return found, frame[1:3]
 
 

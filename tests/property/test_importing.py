@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from streamflow.definition.catalog import Catalog, OperationSpec
 from streamflow.definition.check import check
 from streamflow.definition.compile import compile_plan
-from streamflow.definition.syntax import parse_definition, pointer, to_yaml
+from streamflow.definition.json_pointer import pointer
+from streamflow.definition.syntax import parse_definition, to_yaml
 from streamflow.errors import DefinitionError
 from streamflow.importing.report import Imported
 from streamflow.importing.workflow import import_workflow

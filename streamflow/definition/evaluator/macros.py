@@ -138,10 +138,23 @@ def _parts(step: Any) -> tuple[Any, Any]:
     return None, step
 
 
+def loop_body(part: Any) -> tuple[Any, list[Any]]:
+    """What the loop `part` evaluates for each item: its condition (None without one), and what only where that
+    holds."""
+    start = node_kind(part.accu_init)
+    if start == "list_expr":
+        condition, adding = _parts(part.loop_step)
+        return condition, list(adding.call_expr.args[1].list_expr.elements)
+    if start == "struct_expr":
+        condition, adding = _parts(part.loop_step)
+        return condition, list(adding.call_expr.args)[1:]
+    step = part.loop_step.call_expr
+    return None, [step.args[1] if step.function in ("_&&_", "_||_") else step.args[0]]
+
+
 def _collecting(builder: Builder, part: Any, scope: Scope) -> Closure:
     """`map`, `filter`, `transformList`."""
-    condition, adding = _parts(part.loop_step)
-    elements = list(adding.call_expr.args[1].list_expr.elements)
+    condition, elements = loop_body(part)
     inside, each = _loop(builder, part, scope, [*filter(None, [condition]), *elements], lists_only=True)
     test = builder.build(condition, inside) if condition is not None else None
     (value,) = (builder.build(element, inside) for element in elements)
@@ -166,8 +179,7 @@ def _collecting(builder: Builder, part: Any, scope: Scope) -> Closure:
 
 def _mapping(builder: Builder, part: Any, scope: Scope) -> Closure:
     """`transformMap`, `transformMapEntry`."""
-    condition, adding = _parts(part.loop_step)
-    given = list(adding.call_expr.args)[1:]
+    condition, given = loop_body(part)
     inside, each = _loop(builder, part, scope, [*filter(None, [condition]), *given], lists_only=False)
     test = builder.build(condition, inside) if condition is not None else None
     values = [builder.build(value, inside) for value in given]
@@ -196,7 +208,7 @@ def _mapping(builder: Builder, part: Any, scope: Scope) -> Closure:
 
 def _deciding(builder: Builder, part: Any, scope: Scope, decisive: bool) -> Closure:
     """`all` and `exists`: a failure counts only when no item decides."""
-    predicate = part.loop_step.call_expr.args[1]
+    _, (predicate,) = loop_body(part)
     inside, each = _loop(builder, part, scope, [predicate], lists_only=False)
     test = builder.build(predicate, inside)
     neutral = not decisive
@@ -225,7 +237,7 @@ def _deciding(builder: Builder, part: Any, scope: Scope, decisive: bool) -> Clos
 
 def _exactly_one(builder: Builder, part: Any, scope: Scope) -> Closure:
     """`exists_one`."""
-    predicate = part.loop_step.call_expr.args[0]
+    _, (predicate,) = loop_body(part)
     inside, each = _loop(builder, part, scope, [predicate], lists_only=False)
     test = builder.build(predicate, inside)
 

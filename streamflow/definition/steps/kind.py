@@ -128,7 +128,7 @@ def exactly_one_limit(limited: Wait | Approval, at: str) -> Iterator[Problem]:
     """`within` or `forever: true`, one of them."""
     if (limited.within is None) == (not limited.forever):
         found = "both" if limited.forever else "neither"
-        fix = "Say how long to wait, such as within: 24h; keep one of the two."
+        fix = "Say how long to wait, such as within: 24h, and keep one of the two."
         yield Problem("SF215", at, f"expected either `within` or `forever: true` but found {found}.", fix)
 
 

@@ -210,14 +210,15 @@ def expire(run: RunBuilder, step: StepPlan, timer: FiredTimer) -> None:
 def _unprepared(pending: Pending, parked: ParkStep) -> None:
     """The next attempt has no values: an item has failed, any other step is parked."""
     if pending.item is None:
-        pending.run.record(StepParked(code=parked.code, at=parked.at), pending.step.id)
+        pending.run.record(parked.fact, pending.step.id)
     else:
         give_up(pending, parked.code, no_values(pending.item, parked))
 
 
 def no_values(item: int, parked: ParkStep) -> str:
     """Why an item of a list was not attempted."""
-    return f"The values of item {item} could not be computed: {parked.at} failed."
+    detail = f" {parked.detail[:1].upper()}{parked.detail[1:]}." if parked.detail else ""
+    return f"The values of item {item} could not be computed: {parked.at} failed.{detail}"
 
 
 def fail(pending: Pending, code: str, message: str, *, retryable: bool, after_ms: int = 0) -> None:

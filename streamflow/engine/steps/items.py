@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from streamflow.definition.expression_diagnosis import kind_of
 from streamflow.definition.plan import NO_OUTCOME, CallPlan, ChildPlan, EachPlan, StepPlan
 from streamflow.engine.attempt_transitions import AttemptFailed, ItemsEnded, ItemsListed
 from streamflow.engine.evaluation import EvaluationContext, ParkStep
@@ -37,9 +38,10 @@ def begin_list(run: RunBuilder, step: StepPlan, each: EachPlan) -> None:
     place = EvaluationContext(run)
     items = place.evaluate(each.items.evaluate, each.items, "each")
     if not isinstance(items, list):
-        raise ParkStep("not_a_list", "each")
-    if len(items) > run.builder.limits.items:
-        raise ParkStep("too_many_items", "each")
+        raise ParkStep("not_a_list", "each", f"it is {kind_of(items)}")
+    limit = run.builder.limits.items
+    if len(items) > limit:
+        raise ParkStep("too_many_items", "each", f"it has {len(items)} items, and {limit} are allowed")
     place.check_size(items, "each")
     work = step.work
     assert isinstance(work, CallPlan | ChildPlan)

@@ -83,11 +83,16 @@ def test_every_kind_of_transition_has_words() -> None:
 @pytest.mark.parametrize("code", sorted(ERRORS))
 def test_a_parked_step_says_what_its_code_means(code: str) -> None:
     said = told(fact(t.StepParked(code, "set/at")))
-    assert said.startswith(f"PARKED at set/at: {code} ({ERRORS[code]}); ")
+    assert said.startswith(f"PARKED at set/at: {code} ({ERRORS[code]}). Retry, ")
 
 
 def test_a_parked_step_with_a_code_of_its_operation_says_the_code() -> None:
-    assert told(fact(t.StepParked("http_rejected", "call"))).startswith("PARKED at call: http_rejected; ")
+    assert told(fact(t.StepParked("http_rejected", "call"))).startswith("PARKED at call: http_rejected. Retry, ")
+
+
+def test_a_parked_step_says_which_operand_it_was() -> None:
+    said = told(fact(t.StepParked("no_overload", "set/at", "`+` was given `trigger.n` (a text) and `1`")))
+    assert ": `+` was given `trigger.n` (a text) and `1`. Retry, skip, " in said
 
 
 @pytest.mark.parametrize("data", FACT.values(), ids=lambda data: type(data).__name__)

@@ -306,9 +306,14 @@ def test_an_attempt_that_can_no_longer_be_prepared_leaves_no_timer_and_no_item_b
     worker.limits = Limits(record_bytes=10_000)
     simulation.assign(0, "worker")  # limits are fixed when a partition is opened
     simulation.advance("1m")
+    detail = "it has 12011 bytes, and a record takes 10000"
     assert of(simulation, run, StepParked) == [
-        StepParked("items_failed", "each") if each else StepParked("too_large", "with")
+        StepParked("items_failed", "each") if each else StepParked("too_large", "with", detail)
     ]
+    if each:
+        assert of(simulation, run, AttemptFailed)[-1].message == (
+            f"The values of item 0 could not be computed: with failed. I{detail[1:]}."
+        )
     worker.limits = Limits(record_bytes=20_000)
     simulation.assign(0, "worker")
     simulation.retry(run, "pay")

@@ -138,7 +138,9 @@ def test_a_list_that_is_out_of_time_ends_what_is_under_way(handled: bool) -> Non
 def test_a_list_of_very_many_items_is_refused_with_a_code() -> None:
     simulation = world(a_list(), limits=Limits(record_bytes=2_000_000))
     run = started(simulation, {"ids": list(range(10_001))})
-    assert of(simulation, run, StepParked) == [StepParked("too_many_items", "each")]
+    assert of(simulation, run, StepParked) == [
+        StepParked("too_many_items", "each", "it has 10001 items, and 10000 are allowed")
+    ]
 
 
 def test_a_long_list_makes_no_long_decision() -> None:

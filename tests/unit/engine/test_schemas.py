@@ -79,14 +79,18 @@ def test_an_event_that_does_not_fit_parks_its_step_and_names_the_place() -> None
     ):
         simulation = world(EMIT)
         run = started(simulation, data)
-        assert ended(simulation, run) == StepParked("schema_mismatch", at)
+        parked = ended(simulation, run)
+        assert (parked.code, parked.at) == ("schema_mismatch", at)
+        assert parked.detail.startswith(f"/{at.removeprefix('emit/')}: the value is not of type ")
         assert simulation.published_events("tolds") == []
 
 
 def test_a_child_run_is_started_only_with_an_input_that_its_definition_takes() -> None:
     simulation = world(RUN)
     run = started(simulation, {"count": 2.5})
-    assert ended(simulation, run) == StepParked("schema_mismatch", "with/count")
+    assert ended(simulation, run) == StepParked(
+        "schema_mismatch", "with/count", '/count: the value is not of type "integer" but a number'
+    )
     assert {t.definition for t in simulation.transitions()} == {"order"}
     fitting = world(RUN)
     assert isinstance(ended(fitting, started(fitting, {"count": 2})), RunCompleted)
@@ -107,4 +111,5 @@ def test_a_step_that_was_parked_by_its_data_is_judged_again_when_it_is_tried_aga
     run = started(simulation, {"count": "three", "lines": []})
     simulation.retry(run, "tell")
     simulation.run_until_quiet()
-    assert of(simulation, run, StepParked) == [StepParked("schema_mismatch", "emit/count")] * 2
+    parked = of(simulation, run, StepParked)
+    assert [(fact.code, fact.at) for fact in parked] == [("schema_mismatch", "emit/count")] * 2

@@ -133,7 +133,9 @@ def test_an_output_that_does_not_fit_the_end_of_its_run_parks_it_and_is_not_lost
     operations = {"op": lambda input, task: "x" * 400}
     simulation = world(each, operations=operations, output="all", limits=Limits(record_bytes=1_500))
     run = started(simulation)
-    assert of(simulation, run, StepParked) == [StepParked("output_too_large", "output")]
+    (parked,) = of(simulation, run, StepParked)
+    assert (parked.code, parked.at) == ("output_too_large", "output")
+    assert parked.detail.endswith(" bytes, and a record takes 1500")
     assert simulation.own().parked == 1
     simulation.retry(run, "all")
     simulation.run_until_quiet()

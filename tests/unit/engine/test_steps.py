@@ -93,8 +93,12 @@ def test_an_emit_publishes_under_the_id_of_its_transition() -> None:
 def test_an_emit_may_have_a_key_of_its_own() -> None:
     bench = Bench(a_definition({"id": "tell", "emit": {"event": "told", "key": "trigger.n"}}))
     assert one(bench.start({"n": 7}), EventEmitted).key == "7"
-    assert one(bench.start({"n": True}, id="e2"), StepParked) == StepParked("not_a_key", "emit/key")
-    assert one(bench.start({"n": "x" * 1001}, id="e3"), StepParked) == StepParked("too_large", "emit/key")
+    assert one(bench.start({"n": True}, id="e2"), StepParked) == StepParked(
+        "not_a_key", "emit/key", "it is true or false"
+    )
+    assert one(bench.start({"n": "x" * 1001}, id="e3"), StepParked) == StepParked(
+        "too_large", "emit/key", "the key has 1001 bytes, and 1000 are allowed"
+    )
 
 
 def test_a_choose_takes_the_first_branch_that_holds_and_the_others_die() -> None:
@@ -208,25 +212,46 @@ def test_a_delay_goes_on_at_its_time_and_one_in_the_past_at_once() -> None:
     assert not any(key.startswith("timer/") for key in past.overlay.dirty)
 
 
+NO_FIELD = "`trigger` has no field `none`"
+
+
 @pytest.mark.parametrize(
-    ("step", "data", "code", "at"),
+    ("step", "data", "code", "at", "detail"),
     [
-        ({"set": [{"name": "v", "expr": "trigger.none"}]}, {}, "missing_field", "set/v"),
-        ({"set": [{"name": "v", "expr": "1 / trigger.n"}]}, {"n": 0}, "division_by_zero", "set/v"),
-        ({"if": "trigger.n", "print": {"text": "'x'"}}, {"n": 1}, "not_boolean", "if"),
-        ({"choose": [{"id": "a", "if": "trigger.none > 1"}]}, {}, "missing_field", "choose/a"),
-        ({"print": {"text": "trigger.none"}}, {}, "missing_field", "print/text"),
-        ({"delay": {"until": "trigger.n"}}, {"n": "soon"}, "not_a_time", "delay/until"),
-        ({"emit": {"event": "told", "data": [{"name": "v", "expr": "trigger.none"}]}}, {}, "missing_field", "emit/v"),
+        ({"set": [{"name": "v", "expr": "trigger.none"}]}, {}, "missing_field", "set/v", NO_FIELD),
+        (
+            {"set": [{"name": "v", "expr": "1 / trigger.n"}]},
+            {"n": 0},
+            "division_by_zero",
+            "set/v",
+            "`/` was given `1` and `trigger.n` (a whole number)",
+        ),
+        (
+            {"if": "trigger.n", "print": {"text": "'x'"}},
+            {"n": 1},
+            "not_boolean",
+            "if",
+            "`trigger.n` gives a whole number",
+        ),
+        ({"choose": [{"id": "a", "if": "trigger.none > 1"}]}, {}, "missing_field", "choose/a", NO_FIELD),
+        ({"print": {"text": "trigger.none"}}, {}, "missing_field", "print/text", NO_FIELD),
+        ({"delay": {"until": "trigger.n"}}, {"n": "soon"}, "not_a_time", "delay/until", "`trigger.n` gives a text"),
+        (
+            {"emit": {"event": "told", "data": [{"name": "v", "expr": "trigger.none"}]}},
+            {},
+            "missing_field",
+            "emit/v",
+            NO_FIELD,
+        ),
     ],
 )
 def test_an_expression_that_fails_parks_the_step_and_says_where(
-    step: dict[str, Any], data: Any, code: str, at: str
+    step: dict[str, Any], data: Any, code: str, at: str, detail: str
 ) -> None:
     bench = Bench(a_definition({"id": "s", **step}))
     decision = bench.start(data)
     assert facts(decision) == ["RunStarted", ("StepParked", "s")]
-    assert decision.transitions[-1].data == StepParked(code, at)
+    assert decision.transitions[-1].data == StepParked(code, at, detail)
     assert bench.own().parked == 1
     assert decision.effects == []
 
@@ -236,7 +261,9 @@ def test_a_value_too_large_for_a_record_parks_the_step() -> None:
         a_definition({"id": "s", "set": [{"name": "v", "expr": "trigger.t + trigger.t"}]}),
         limits=Limits(record_bytes=1000),
     )
-    assert one(bench.start({"t": "x" * 600}), StepParked) == StepParked("too_large", "set")
+    assert one(bench.start({"t": "x" * 600}), StepParked) == StepParked(
+        "too_large", "set", "it has 1208 bytes, and a record takes 1000"
+    )
 
 
 def test_a_parked_run_goes_on_elsewhere_and_ends_only_when_the_step_is_skipped_or_done() -> None:

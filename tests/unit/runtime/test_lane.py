@@ -13,12 +13,12 @@ from aiokafka.errors import CommitFailedError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import TopicPartition
 
-from streamflow.engine.commands import CompleteAttempt
+from streamflow.engine.commands import CompleteAttempt, FailAttempt
 from streamflow.engine.tasks import Task
 from streamflow.runtime.lane import Lane
 from streamflow.runtime.lane_session import LaneSession
 from streamflow.settings import Kafka, Settings
-from streamflow.wire.codec import encode_command
+from streamflow.wire.codec import decode_command, encode_command
 from streamflow.wire.tasks import encode_task
 from tests.hostile_records import HEADERS, KEYS, VALUES
 
@@ -145,6 +145,47 @@ def test_records_that_are_no_tasks_are_dead_letters_and_the_lane_goes_on() -> No
                 if not sent.done():
                     sent.set_result(Acked(1))
         assert lane.logs[0].counts == {"unreadable": len(strange), "completed": 1}
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await lane.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("broken", ["operation", "timeout_ms", "definition"])
+def test_an_unreadable_task_that_names_its_attempt_is_answered_as_failed(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        lane, sending = a_lane(), Producer()
+        producer: Any = sending
+        answers: list[tuple[str, bytes]] = []
+        add = lane.answers.add
+
+        def noted(key: str, value: bytes, done: Any) -> None:
+            answers.append((key, value))
+            add(key, value, done)
+
+        monkeypatch.setattr(lane.answers, "add", noted)
+        task = msgspec.json.decode(a_record(5).value) | {broken: ["s3cret"]}
+        lane.take(0, [Record(5, msgspec.json.encode(task))])
+        serving = asyncio.ensure_future(lane.answers.serve(producer))
+        await turn()
+        assert answers == []  # first the dead letter
+        sending.sent[0].set_result(Acked(1))
+        await turn()
+        assert lane.logs[0].lowest == 5  # the answer is sent, and not acknowledged
+        sending.sent[1].set_result(Acked(1))
+        await turn()
+        assert lane.logs[0].lowest == 6
+        ((key, value),) = answers
+        failed = decode_command(value)
+        assert isinstance(failed, FailAttempt)
+        assert (key, failed.run, failed.address, failed.attempt) == ("k", "r5", "s", 1)
+        assert (failed.id, failed.code, failed.retryable) == ("r5/s/1/failed", "bad_task", True)
+        assert f"$.{broken}" in failed.message
+        assert "s3cret" not in failed.message
+        assert lane.logs[0].counts == {"unreadable": 1}
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
         await lane.close()

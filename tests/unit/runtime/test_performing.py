@@ -13,11 +13,11 @@ import pytest
 
 from streamflow.definition.catalog import OperationError as DeclaredError
 from streamflow.definition.catalog import OperationSpec
-from streamflow.engine.commands import CompleteAttempt, FailAttempt, SuspendAttempt
+from streamflow.engine.commands import MESSAGE_CHARS, CompleteAttempt, FailAttempt, SuspendAttempt
 from streamflow.engine.tasks import Task
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt, Health, Pending
-from streamflow.runtime.performing import MESSAGE_CHARS, Performer
+from streamflow.runtime.performing import Performer
 from streamflow.settings import Connection, Settings, Tasks
 from streamflow.wire.codec import decode_command
 

@@ -213,6 +213,17 @@ def test_a_payload_against_the_schema_is_refused_with_the_place_and_without_the_
     assert reason(one, {}) == "schema_mismatch"
 
 
+@pytest.mark.parametrize("wrong", [1, 2, 5, 9])
+def test_a_payload_is_refused_with_several_faults_at_once(wrong: int) -> None:
+    properties = {f"n{number}": {"type": "number"} for number in range(9)}
+    one = spec(schema={"type": "object", "properties": properties}, **ALL)
+    _, refusals = reader(one).read(record({f"n{number}": "a secret" for number in range(wrong)}), "T")
+    message = refusals[0].message
+    assert [f"/n{number}:" in message for number in range(9)] == [number < min(wrong, 5) for number in range(9)]
+    assert ("; and 4 more." in message) == (wrong == 9)
+    assert "secret" not in message
+
+
 def test_a_schema_never_fetches_anything() -> None:
     with pytest.raises(ValueError, match="not fetched"):
         reader(spec(schema={"$ref": "https://example.com/schema.json"}, **ALL))

@@ -8,7 +8,7 @@ import pytest
 
 from streamflow.engine.tasks import CancelTask, Task
 from streamflow.wire.codec import DecodeError
-from streamflow.wire.tasks import Source, decode_task, encode_task, source_header, source_of
+from streamflow.wire.tasks import Source, decode_task, encode_task, named_attempt, source_header, source_of
 
 TASK = Task(
     id="r/s/1",
@@ -44,6 +44,37 @@ def test_what_is_no_task_is_told_without_its_content(data: bytes) -> None:
     with pytest.raises(DecodeError) as caught:
         decode_task(data)
     assert caught.value.code == "bad_task"
+
+
+@pytest.mark.parametrize("changes", [{"operation": None}, {"timeout_ms": "soon"}, {"input": "gone"}, {"definition": 7}])
+def test_a_task_that_cannot_be_read_may_still_name_its_attempt(changes: dict[str, object]) -> None:
+    whole = json.loads(encode_task(TASK)) | {"item": 3, "scope": "", "trace": "t"} | changes
+    if changes == {"input": "gone"}:
+        del whole["input"]
+    data = json.dumps(whole).encode()
+    with pytest.raises(DecodeError):
+        decode_task(data)
+    named = named_attempt(data)
+    assert named is not None
+    assert (named.id, named.run, named.key, named.address) == ("r/s/1", "r", "k", "s")
+    assert (named.attempt, named.item, named.trace) == (1, 3, "t")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff",
+        b'{"kind":"call"}',
+        b'{"kind":"cancel","id":"r/s/1","run":"r","key":"k","step":"s","attempt":1}',
+        b'{"kind":"call","id":"r/s/1","run":"r","key":"k","step":"s","attempt":"first"}',
+        b'{"kind":"call","id":"r/s/1","run":"r","key":7,"step":"s","attempt":1}',
+        b'{"kind":"call","id":"r/s/1","run":"r","key":"k","step":"s","attempt":1,"input":' + b"[" * 5000,
+        encode_task(TASK)[:-9],
+    ],
+)
+def test_what_names_no_attempt_is_answered_by_nobody(data: bytes) -> None:
+    assert named_attempt(data) is None
 
 
 def test_the_source_is_a_header_that_anybody_can_read() -> None:
