@@ -7,7 +7,8 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +32,8 @@ from streamflow.wire.decoding import Record
 from streamflow.wire.event_record import at_path, key_text
 from streamflow.wire.extraction import TopicReader
 from streamflow.wire.json_text import read_json
+
+_NAMED = 5  # events that a warning names
 
 
 def send_(
@@ -77,15 +80,17 @@ def send_(
         records: Iterator[Outgoing] = (
             event_of(spec, payload, key, headers, environment=log.environment) for payload in _payloads(data, file)
         )
-        for warning in _unwanted(log, event):
+        for warning in _unwanted(log, [event]):
             output.warn(warning)
-        records = _looked_at(records, spec, target)
+        records = _looked_at(records, partial(warnings_for, topic=target, specs=[spec], event=event))
     else:
         assert topic is not None
         target = legal_topic(topic)
         path = key_path or (_common_key_path(events, topic) if key is None else None)
         records = (_plain(line, key, path, headers) for line in _lines(data, file))
-        if not any(topic in each.topics for each in events.events):
+        if specs := [each for each in events.events if topic in each.topics]:
+            records = _looked_at(records, partial(warnings_for, topic=target, specs=specs, log=log))
+        else:
             output.warn(f"no event of the catalog is in the topic {topic}: nothing will happen with what is sent there")
     if event is not None:
         reserved_topics.require_users_topic(session.settings, target)
@@ -197,26 +202,42 @@ def _common_key_path(catalog: Catalog, topic: str) -> str | None:
     return paths.pop() if len(paths) == 1 else None
 
 
-def _unwanted(log: Snapshot, event: str) -> Iterator[str]:
-    """What to tell when no published definition starts by the event or waits for it."""
-    if not any(event in received_events(served.definition) for served in log.served()):
-        yield f"no published definition starts by {event} or waits for it: it is sent, and ignored"
+def _unwanted(log: Snapshot, events: Sequence[str]) -> Iterator[str]:
+    """What to tell when no published definition starts by one of the events or waits for it."""
+    received = {name for served in log.served() for name in received_events(served.definition)}
+    if received.isdisjoint(events):
+        yield f"no published definition starts by {' or '.join(events)} or waits for it: it is sent, and ignored"
 
 
-def _looked_at(records: Iterator[Outgoing], spec: EventSpec, topic: str) -> Iterator[Outgoing]:
-    """The same records; the first is read as ingress will read it, and what is wrong with it is told."""
-    reader = TopicReader([(0, spec)], compile_expression)
+def warnings_for(
+    record: Outgoing, *, topic: str, specs: Sequence[EventSpec], event: str | None = None, log: Snapshot | None = None
+) -> Iterator[str]:
+    """What ingress will not take of `record`, which is read as ingress reads it: a line for each fault.
+
+    `specs` are the events that may be in the topic, and `event` is the one of them that the sender named. Without a
+    name, `log` says which events published definitions receive."""
+    reader = TopicReader(enumerate(specs), compile_expression)
+    found, refusals = reader.read(Record(topic, 0, 0, 0, record.key, record.value, record.headers), "")
+    for refusal in refusals:
+        yield f"this will become a dead letter ({refusal.reason}): {refusal.message}"
+    if not found and not refusals:
+        if event is not None:
+            yield f"this will not be taken for {event}: what tells it from other events does not hold"
+        else:
+            names = ", ".join(spec.name for spec in specs[:_NAMED]) + (", ..." if len(specs) > _NAMED else "")
+            yield f"this is no event that the catalog has in the topic {topic} ({names}): it is sent, and ignored"
+    if found and log is not None:
+        yield from _unwanted(log, sorted({one.event.name for one in found}))
+    if any(one.key is None for one in found):
+        yield "this has no key: a trigger without a key of its own makes a dead letter of it. Give --key."
+
+
+def _looked_at(records: Iterator[Outgoing], warnings: Callable[[Outgoing], Iterator[str]]) -> Iterator[Outgoing]:
+    """The same records; the `warnings` of the first one are told before it is sent."""
     for number, record in enumerate(records):
         if number == 0:
-            found, refusals = reader.read(Record(topic, 0, 0, 0, record.key, record.value, record.headers), "")
-            for refusal in refusals:
-                output.warn(f"this will become a dead letter ({refusal.reason}): {refusal.message}")
-            if not found and not refusals:
-                output.warn(f"this will not be taken for {spec.name}: what tells it from other events does not hold")
-            if found and found[0].key is None:
-                output.warn(
-                    "this has no key: a trigger without a key of its own makes a dead letter of it. Give --key."
-                )
+            for warning in warnings(record):
+                output.warn(warning)
         yield record
 
 
