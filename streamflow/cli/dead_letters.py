@@ -17,7 +17,8 @@ from streamflow.definition.duration import parse_ms
 from streamflow.errors import Rejected, StreamflowError
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.topics import DEAD_LETTERS
-from streamflow.ops.dead_letters import Letter, facts_of, original_headers, read_dead_letters, record_of
+from streamflow.kafka.unknown_names import require_definition
+from streamflow.ops.dead_letters import Letter, facts_of, original_headers, read_dead_letters, record_of, unmatched
 from streamflow.ops.replay import Prepared, Replay, select, send_again, settle
 from streamflow.wire.event_time import epoch_ms
 from streamflow.wire.settlement import Settlement
@@ -58,6 +59,8 @@ def list_(
     session, unreadable = session_of(ctx), Unreadable(DEAD_LETTERS)
     read = _read(session, unreadable)
     found = [letter for letter in read if reason in (None, letter.reason) and topic in (None, letter.topic)]
+    for line in unmatched(read, reason=reason, topic=topic):
+        output.warn(line)
     letters = [letter for letter in found if status in ("all", letter.state)]
     shown = list(reversed(letters[-limit:]))
     if ids_only and not session.json:
@@ -80,7 +83,7 @@ def list_(
     text = output.table(
         ("letter>", "when", "status", "reason", "place", "message"),
         rows,
-        "there are no dead letters" if not found else f"no dead letter is {status}",
+        f"no dead letter is {status}" if found else "no dead letter fits" if read else "there are no dead letters",
     )
     if letters:
         text += f"\n\n{len(letters)} dead letters: " + ", ".join(f"{count} {name}" for name, count in counts.items())
@@ -280,8 +283,9 @@ def _selected(
     limit: int | None,
 ) -> list[Letter]:
     """The letters that the options of a command name. Raises Rejected."""
-    return select(
-        _read(session),
+    read = _read(session)
+    chosen = select(
+        read,
         letters or (),
         reason=reason,
         topic=topic,
@@ -289,6 +293,12 @@ def _selected(
         since_ms=_since_ms(since),
         limit=limit,
     )
+    if not letters:
+        for line in unmatched(read, reason=reason, topic=topic):
+            output.warn(line)
+    if not chosen and definition is not None:
+        require_definition(read_log(session.settings), definition)
+    return chosen
 
 
 def _read(session: Session, unreadable: Unreadable | None = None) -> list[Letter]:

@@ -31,6 +31,7 @@ from streamflow.kafka.publication import publish as publish_content
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.publication import retire as retire_version
 from streamflow.kafka.topics import DEFINITIONS, Topic, topic_name
+from streamflow.kafka.unknown_names import unknown_version
 from streamflow.ops.catalog import Surroundings
 from streamflow.ops.history import read_history
 from streamflow.ops.steps import step_states
@@ -306,8 +307,7 @@ def _resolve(log: Snapshot, reference: str) -> tuple[str, str]:
     name, _, version = reference.partition("@")
     version = version or _current(log, name) or log.newest(name) or ""
     if (name, version) not in log.versions:
-        known = ", ".join(sorted(f"{n}@{v}" for n, v in log.versions)) or "nothing yet"
-        raise Rejected("version_unknown", f"expected a published definition but {reference} is not; published: {known}")
+        raise unknown_version(log, name, version)
     return name, version
 
 

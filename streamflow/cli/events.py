@@ -10,15 +10,17 @@ import typer
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END
 
 from streamflow.cli import events_send, output
-from streamflow.cli.events_send import bound_topic, legal_topic
+from streamflow.cli.events_send import bound_topic, event_spec, legal_topic
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.definition.expression import compile_expression
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.topics import UNCLAIMED
+from streamflow.kafka.unknown_names import require_definition
 from streamflow.ops.deliveries import read_deliveries
 from streamflow.ops.reading import Reading
 from streamflow.ops.unclaimed import read_unclaimed
+from streamflow.settings import Settings
 from streamflow.terminal import visible
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
@@ -48,6 +50,8 @@ def unclaimed(
             for one in read_unclaimed(session.settings, key=key, progress=progress, unreadable=unreadable)
             if event in (None, one.event.event) and definition in (None, one.event.definition)
         ]
+    if not found and (event is not None or definition is not None):
+        _require_known(session.settings, event, definition)
     found.sort(key=lambda one: one.event.ended_ms, reverse=True)
     counts = dict(Counter(one.event.reason for one in found).most_common())
     rows = [
@@ -93,6 +97,8 @@ def counts(
             told.append(
                 {"definition": name, "event": event, "outcome": outcome, "reason": "".join(reason), "count": count}
             )
+    if not told and definition is not None:
+        _require_known(session.settings, None, definition)
     text = output.table(("definition", "event", "outcome", "reason", "count>"), rows, "no event was delivered")
     session.show({"deliveries": told}, text)
 
@@ -130,6 +136,15 @@ def tail(
                     return
             if wait_s is not None and time.monotonic() - heard > wait_s:
                 return
+
+
+def _require_known(settings: Settings, event: str | None, definition: str | None) -> None:
+    """Raises Rejected (`event_unknown`, `unknown_definition`) for a name that nothing published has."""
+    log = read_log(settings)
+    if event is not None:
+        event_spec(log.catalog(), event)
+    if definition is not None:
+        require_definition(log, definition)
 
 
 def _show_record(record: Record, *, as_json: bool) -> None:

@@ -21,11 +21,11 @@ from streamflow.cli.session import session_of
 from streamflow.definition.catalog import TOPIC, Catalog, EventSpec
 from streamflow.definition.content import received_events
 from streamflow.definition.expression import compile_expression
-from streamflow.definition.syntax import nearest
 from streamflow.errors import Rejected
 from streamflow.kafka import reserved_topics
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
+from streamflow.kafka.unknown_names import remedy
 from streamflow.ops.produce import Outgoing, Sent, event_of, send
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Record
@@ -75,7 +75,7 @@ def send_(
     log = read_log(session.settings)
     events = sources.read_catalog(catalog) if catalog is not None else log.catalog()
     if event is not None:
-        spec = _spec(events, event)
+        spec = event_spec(events, event)
         target = bound_topic(spec)
         records: Iterator[Outgoing] = (
             event_of(spec, payload, key, headers, environment=log.environment) for payload in _payloads(data, file)
@@ -110,17 +110,12 @@ def send_(
     session.show(place, text)
 
 
-def _spec(catalog: Catalog, event: str) -> EventSpec:
+def event_spec(catalog: Catalog, event: str) -> EventSpec:
+    """The event of the catalog that is called `event`. Raises Rejected (`event_unknown`)."""
     spec = catalog.event(event)
     if spec is None:
-        names = [each.name for each in catalog.events]
-        near = nearest(event, names)
-        fix = (
-            f"did you mean {near}?"
-            if near
-            else f"the catalog has {', '.join(sorted(names)[:10]) or 'none yet. Publish a definition first'}"
-        )
-        raise Rejected("event_unknown", f"expected an event of the catalog but {event} is not; {fix}")
+        fix = remedy(event, [each.name for each in catalog.events], "events")
+        raise Rejected("event_unknown", f"The catalog has no event {event}. {fix}")
     return spec
 
 

@@ -12,6 +12,8 @@ from streamflow.cli.run_requests import RunId, Timeout
 from streamflow.cli.runs_start import payload
 from streamflow.cli.session import session_of
 from streamflow.cli.timeline import told
+from streamflow.kafka.publication import read_log
+from streamflow.kafka.unknown_names import require_definition
 from streamflow.ops.approvals import Approvals, decide, open_approval
 from streamflow.ops.history import partition_of_known_run, read_history
 from streamflow.ops.requests import ANSWER_S, ask
@@ -36,6 +38,8 @@ def approvals(
     fit = [
         one for one in found if (who is None or who in one.who) and (definition is None or one.definition == definition)
     ]
+    if not fit and definition is not None:
+        require_definition(read_log(session.settings), definition)
     rows = [
         (
             one.run,
