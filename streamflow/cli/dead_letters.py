@@ -111,7 +111,7 @@ def show(
     """Shows a dead letter: reason, place, message, what was done with it, and the record as it came."""
     session = session_of(ctx)
     known = next(iter(select(_read(session), [letter])))
-    found = record_of(session.settings, letter)
+    found = record_of(session.installation, letter)
     if found is None:
         raise Rejected("letter_unknown", f"The dead letter {letter} is no longer kept.")
     key = None if found.key is None else found.key.decode("utf-8", "backslashreplace")
@@ -159,8 +159,8 @@ def replay(
     session = session_of(ctx)
     chosen = _selected(session, letters, reason, topic, definition, since, limit)
     made = Replay(
-        session.settings,
-        lambda: read_log(session.settings),
+        session.installation,
+        lambda: read_log(session.installation),
         now_ms=time.time_ns() // 1_000_000,
         as_new=as_new,
         again=again,
@@ -184,7 +184,7 @@ def replay(
                 for _ in prepared():
                     pass
             else:
-                settled.extend(send_again(session.settings, prepared(), why))
+                settled.extend(send_again(session.installation, prepared(), why))
         except StreamflowError as error:
             failed = error
     _show_replay(session, ready, problems, settled, dry_run=dry_run)
@@ -255,7 +255,7 @@ def drop(
     if not dry_run:
         with output.reading("dropping dead letters") as progress:
             ends = [Settlement(letter=letter.id, state="dropped", why=why) for letter in chosen]
-            for one in settle(session.settings, ends):
+            for one in settle(session.installation, ends):
                 settled.append(one)
                 progress(len(settled), len(ends))
     dropped = {one.letter for one in settled}
@@ -297,13 +297,13 @@ def _selected(
         for line in unmatched(read, reason=reason, topic=topic):
             output.warn(line)
     if not chosen and definition is not None:
-        require_definition(read_log(session.settings), definition)
+        require_definition(read_log(session.installation), definition)
     return chosen
 
 
 def _read(session: Session, unreadable: Unreadable | None = None) -> list[Letter]:
     with output.reading("reading dead letters") as progress:
-        return read_dead_letters(session.settings, progress, unreadable)
+        return read_dead_letters(session.installation, progress, unreadable)
 
 
 def _summary(letters: Sequence[Letter]) -> str:

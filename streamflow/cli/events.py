@@ -14,6 +14,7 @@ from streamflow.cli.events_send import bound_topic, event_spec, legal_topic
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.definition.expression import compile_expression
+from streamflow.kafka import reserved_topics
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.topics import UNCLAIMED
 from streamflow.kafka.unknown_names import require_definition
@@ -47,7 +48,7 @@ def unclaimed(
     with output.reading("reading unclaimed events") as progress:
         found = [
             one
-            for one in read_unclaimed(session.settings, key=key, progress=progress, unreadable=unreadable)
+            for one in read_unclaimed(session.installation, key=key, progress=progress, unreadable=unreadable)
             if event in (None, one.event.event) and definition in (None, one.event.definition)
         ]
     if not found and (event is not None or definition is not None):
@@ -86,7 +87,7 @@ def counts(
     nobody took. An event that reads `delivered` more often than it ended is kept for a run that may come."""
     session = session_of(ctx)
     with output.reading("reading the state") as progress:
-        found = read_deliveries(session.settings, progress)
+        found = read_deliveries(session.installation, progress)
     rows, told = [], []
     for name, counted in found.items():
         if definition not in (None, name):
@@ -122,6 +123,8 @@ def tail(
     topic, readers = (
         (legal_topic(what), None) if spec is None else (bound_topic(spec), TopicReader([(0, spec)], compile_expression))
     )
+    if (owner := reserved_topics.owner(session.settings, topic)) not in (None, session.settings.topics.prefix):
+        output.warn(f"the topic {topic} belongs to another installation of Streamflow, with the prefix {owner}")
     left, heard = limit, time.monotonic()
     with Reading(session.settings, topic, start=OFFSET_BEGINNING if from_beginning else OFFSET_END) as reading:
         output.note(f"reading {topic} ({len(reading.partitions)} partitions); Ctrl-C ends")

@@ -57,7 +57,7 @@ def restart(
     The new run has the key and the data of the old one. What the old one did is undone where its steps have an `undo`,
     and done again otherwise. Asked for twice, only one run starts."""
     session = session_of(ctx)
-    done = restart_run(session.settings, run, why=why, version=version, timeout_s=timeout_s)
+    done = restart_run(session.installation, run, why=why, version=version, timeout_s=timeout_s)
     began = "was started before" if done.already else "is started"
     session.show(
         {"run": run, "restarted": done.run, "version": done.version, "already": done.already},
@@ -88,7 +88,7 @@ def require_step(log: Snapshot, history: list[Transition], step: str) -> None:
 
 def _ask(ctx: typer.Context, run: str, command: Command, timeout_s: float) -> None:
     session = session_of(ctx)
-    settings = session.settings
+    settings = session.installation
     partition = partition_of_known_run(settings, run)
     try:
         answer = ask(settings, command, key="", partition=partition, timeout_s=timeout_s)

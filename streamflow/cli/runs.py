@@ -51,7 +51,7 @@ def list_(
         raise Rejected("status_unknown", text)
     session = session_of(ctx)
     with output.reading("reading runs") as progress:
-        runs = read_runs(session.settings, key=key, progress=progress)
+        runs = read_runs(session.installation, key=key, progress=progress)
     if skipped := runs.unreadable.summary():
         output.warn(skipped)
     fit = [
@@ -62,7 +62,7 @@ def list_(
         and (key is None or run.key == key)
     ]
     if not fit and definition is not None:
-        require_definition(read_log(session.settings), definition)
+        require_definition(read_log(session.installation), definition)
     fit.sort(key=lambda run: (run.last_ms, run.run), reverse=True)
     shown = fit[:limit]
     if ids_only and not session.json:
@@ -129,10 +129,10 @@ def show(
     with output.reading("reading runs") as progress:
         if run is None:
             assert key is not None
-            run = _newest(session.settings, key, definition, progress)
-        history = read_history(session.settings, run, progress)
+            run = _newest(session.installation, key, definition, progress)
+        history = read_history(session.installation, run, progress)
     if diagram:
-        drawn = _drawn(session.settings, history)
+        drawn = _drawn(session.installation, history)
         session.show({"run": run, "diagram": drawn}, drawn)
     elif steps:
         session.show(described(history), "\n".join([*_head(history), "", *_steps(progress_of(history))]))

@@ -42,11 +42,11 @@ def watch(
     """Shows transitions as they happen, until Ctrl-C: a table at a terminal, a line each elsewhere or with --json."""
     session = session_of(ctx)
     if definition is not None:
-        _warn_if_unknown(session.settings, definition)
+        _warn_if_unknown(session.installation, definition)
     live = sys.stdout.isatty() and not session.json
     board = Board()
     heard, count = time.monotonic(), 0
-    with open_runs(session.settings, start=OFFSET_BEGINNING if everything else OFFSET_END) as reading:
+    with open_runs(session.installation, start=OFFSET_BEGINNING if everything else OFFSET_END) as reading:
         output.note("watching runs; Ctrl-C ends")
         with Live(board.drawn(), console=output.screen(), auto_refresh=False) if live else _Plain() as screen:
             while (limit is None or count < limit) and (wait_s is None or time.monotonic() - heard <= wait_s):
