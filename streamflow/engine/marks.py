@@ -65,13 +65,10 @@ _LABELS = {
 def refuse_long_labels(builder: DecisionBuilder, command: c.Command) -> None:
     """What identifies a command, and what it names, is in every transition that it causes, in its rejection, and in
     keys of the state."""
-    limit, size = builder.limits.name_bytes, 0
+    limit = builder.limits.name_bytes
     words, labels_of = _labels_of(type(command))
     labels = labels_of(command)
-    for label in labels:
-        if label is not None:
-            size += len(label)
-    if size * _UTF8_BYTES > limit:
+    if len("".join(filter(None, labels))) * _UTF8_BYTES > limit:
         _refuse_long(limit, zip(words, labels, strict=True))
 
 
