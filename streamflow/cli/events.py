@@ -10,10 +10,9 @@ import typer
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END
 
 from streamflow.cli import events_send, output
-from streamflow.cli.events_send import bound_topic, event_spec, legal_topic
+from streamflow.cli.events_send import bound_topic, event_spec, legal_topic, reader_of
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
-from streamflow.definition.expression import compile_expression
 from streamflow.kafka import reserved_topics
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.topics import UNCLAIMED
@@ -24,7 +23,6 @@ from streamflow.ops.unclaimed import read_unclaimed
 from streamflow.settings import Settings
 from streamflow.terminal import visible
 from streamflow.wire.decoding import Record
-from streamflow.wire.extraction import TopicReader
 from streamflow.wire.unreadable import Unreadable
 
 app = typer.Typer(
@@ -120,9 +118,7 @@ def tail(
     session = session_of(ctx)
     catalog = read_log(session.settings).catalog()
     spec = catalog.event(what)
-    topic, readers = (
-        (legal_topic(what), None) if spec is None else (bound_topic(spec), TopicReader([(0, spec)], compile_expression))
-    )
+    topic, readers = (legal_topic(what), None) if spec is None else (bound_topic(spec), reader_of([spec]))
     if (owner := reserved_topics.owner(session.settings, topic)) not in (None, session.settings.topics.prefix):
         output.warn(f"the topic {topic} belongs to another installation of Streamflow, with the prefix {owner}")
     left, heard = limit, time.monotonic()

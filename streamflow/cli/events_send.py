@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -18,10 +18,11 @@ import typer
 from streamflow.cli import output, sources
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
+from streamflow.core.event_router import too_large
 from streamflow.definition.catalog import TOPIC, Catalog, EventSpec
 from streamflow.definition.content import received_events
 from streamflow.definition.expression import compile_expression
-from streamflow.errors import Rejected
+from streamflow.errors import DefinitionError, Rejected
 from streamflow.kafka import reserved_topics
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
@@ -74,22 +75,27 @@ def send_(
         reserved_topics.require_users_topic(session.settings, topic)
     log = read_log(session.settings)
     events = sources.read_catalog(catalog) if catalog is not None else log.catalog()
+    event_bytes = session.settings.limits.event_bytes
     if event is not None:
         spec = event_spec(events, event)
         target = bound_topic(spec)
         records: Iterator[Outgoing] = (
             event_of(spec, payload, key, headers, environment=log.environment) for payload in _payloads(data, file)
         )
-        for warning in _unwanted(log, [event]):
-            output.warn(warning)
-        records = _looked_at(records, partial(warnings_for, topic=target, specs=[spec], event=event))
+        if event not in _received(log):
+            output.warn(_unwanted([event]))
+        warnings = partial(warnings_for, topic=target, specs=[spec], event=event, event_bytes=event_bytes)
+        records = _looked_at(records, warnings)
     else:
         assert topic is not None
         target = legal_topic(topic)
         path = key_path or (_common_key_path(events, topic) if key is None else None)
         records = (_plain(line, key, path, headers) for line in _lines(data, file))
         if specs := [each for each in events.events if topic in each.topics]:
-            records = _looked_at(records, partial(warnings_for, topic=target, specs=specs, log=log))
+            warnings = partial(
+                warnings_for, topic=target, specs=specs, received=_received(log), event_bytes=event_bytes
+            )
+            records = _looked_at(records, warnings)
         else:
             output.warn(f"no event of the catalog is in the topic {topic}: nothing will happen with what is sent there")
     if event is not None:
@@ -197,32 +203,63 @@ def _common_key_path(catalog: Catalog, topic: str) -> str | None:
     return paths.pop() if len(paths) == 1 else None
 
 
-def _unwanted(log: Snapshot, events: Sequence[str]) -> Iterator[str]:
-    """What to tell when no published definition starts by one of the events or waits for it."""
-    received = {name for served in log.served() for name in received_events(served.definition)}
-    if received.isdisjoint(events):
-        yield f"no published definition starts by {' or '.join(events)} or waits for it: it is sent, and ignored"
+def _received(log: Snapshot) -> set[str]:
+    """The events that published definitions start by or wait for."""
+    return {name for served in log.served() for name in received_events(served.definition)}
+
+
+def _unwanted(events: Iterable[str]) -> str:
+    return f"no published definition starts by {' or '.join(sorted(events))} or waits for it: it is sent, and ignored"
+
+
+def reader_of(specs: Sequence[EventSpec]) -> TopicReader:
+    """A reader of records that may be the events `specs`. Raises DefinitionError (`catalog_invalid`), which names the
+    event whose entry in the catalog cannot be used."""
+    for spec in specs:
+        try:
+            TopicReader([(0, spec)], compile_expression)
+        except (ValueError, DefinitionError) as error:
+            problems = error.problems if isinstance(error, DefinitionError) else ()
+            why = problems[0].message if problems else f"{error}."
+            text = f"The entry of the event {spec.name} in the catalog cannot be used: {why} Correct it there."
+            raise DefinitionError(problems, code="catalog_invalid", message=text) from error
+    return TopicReader(enumerate(specs), compile_expression)
 
 
 def warnings_for(
-    record: Outgoing, *, topic: str, specs: Sequence[EventSpec], event: str | None = None, log: Snapshot | None = None
+    record: Outgoing,
+    *,
+    topic: str,
+    specs: Sequence[EventSpec],
+    event_bytes: int,
+    event: str | None = None,
+    received: Collection[str] | None = None,
 ) -> Iterator[str]:
     """What ingress will not take of `record`, which is read as ingress reads it: a line for each fault.
 
-    `specs` are the events that may be in the topic, and `event` is the one of them that the sender named. Without a
-    name, `log` says which events published definitions receive."""
-    reader = TopicReader(enumerate(specs), compile_expression)
-    found, refusals = reader.read(Record(topic, 0, 0, 0, record.key, record.value, record.headers), "")
-    for refusal in refusals:
-        yield f"this will become a dead letter ({refusal.reason}): {refusal.message}"
-    if not found and not refusals:
+    `specs` are the events that may be in the topic, and `event` is the one of them that the sender named. `received`
+    are those that published definitions receive; None: all of them. `event_bytes` is the limit of the settings."""
+    try:
+        reader = reader_of(specs)
+    except DefinitionError as error:
+        yield error.message
+        return
+    given = Record(topic, 0, 0, 0, record.key, record.value, record.headers)
+    size, meant = len(record.value or b""), reader.specs(given)
+    found, refusals = reader.read(given, "") if size <= event_bytes else ([], [too_large(size, event_bytes)])
+    if not meant:
         if event is not None:
             yield f"this will not be taken for {event}: what tells it from other events does not hold"
         else:
             names = ", ".join(spec.name for spec in specs[:_NAMED]) + (", ..." if len(specs) > _NAMED else "")
             yield f"this is no event that the catalog has in the topic {topic} ({names}): it is sent, and ignored"
-    if found and log is not None:
-        yield from _unwanted(log, sorted({one.event.name for one in found}))
+        return
+    events = {specs[number].name for number in meant}
+    if received is not None and events.isdisjoint(received):
+        yield _unwanted(events)
+        return
+    for refusal in refusals:
+        yield f"this will become a dead letter ({refusal.reason}): {refusal.message}"
     if any(one.key is None for one in found):
         yield "this has no key: a trigger without a key of its own makes a dead letter of it. Give --key."
 
