@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from streamflow.cli import sources
 from streamflow.cli.contradictions import contradicting
@@ -15,6 +18,21 @@ from streamflow.definition.content import canonical, sha256_of
 from streamflow.kafka.topics import is_own
 from streamflow.ops.catalog import Surroundings, child_of
 from streamflow.settings import Settings
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE|FOLDER...", help="definition files, folders with a definition.yaml, or folders of such folders"
+    ),
+]
+CatalogFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--catalog",
+        metavar="FILE|FOLDER",
+        help="one catalog for all of them, a file or the files of a folder; else catalog.yaml beside each",
+    ),
+]
 
 
 def tell(session: Session, found: list[Checked]) -> None:

@@ -17,7 +17,8 @@ from streamflow.definition.duration import parse_ms
 from streamflow.errors import Rejected, StreamflowError
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.topics import DEAD_LETTERS
-from streamflow.ops.dead_letters import Letter, facts_of, original_headers, read_dead_letters, record_of
+from streamflow.kafka.unknown_names import require_definition
+from streamflow.ops.dead_letters import Letter, facts_of, original_headers, read_dead_letters, record_of, unmatched
 from streamflow.ops.replay import Prepared, Replay, select, send_again, settle
 from streamflow.wire.event_time import epoch_ms
 from streamflow.wire.settlement import Settlement
@@ -58,6 +59,8 @@ def list_(
     session, unreadable = session_of(ctx), Unreadable(DEAD_LETTERS)
     read = _read(session, unreadable)
     found = [letter for letter in read if reason in (None, letter.reason) and topic in (None, letter.topic)]
+    for line in unmatched(read, reason=reason, topic=topic):
+        output.warn(line)
     letters = [letter for letter in found if status in ("all", letter.state)]
     shown = list(reversed(letters[-limit:]))
     if ids_only and not session.json:
@@ -80,7 +83,7 @@ def list_(
     text = output.table(
         ("letter>", "when", "status", "reason", "place", "message"),
         rows,
-        "there are no dead letters" if not found else f"no dead letter is {status}",
+        f"no dead letter is {status}" if found else "no dead letter fits" if read else "there are no dead letters",
     )
     if letters:
         text += f"\n\n{len(letters)} dead letters: " + ", ".join(f"{count} {name}" for name, count in counts.items())
@@ -108,7 +111,7 @@ def show(
     """Shows a dead letter: reason, place, message, what was done with it, and the record as it came."""
     session = session_of(ctx)
     known = next(iter(select(_read(session), [letter])))
-    found = record_of(session.settings, letter)
+    found = record_of(session.installation, letter)
     if found is None:
         raise Rejected("letter_unknown", f"The dead letter {letter} is no longer kept.")
     key = None if found.key is None else found.key.decode("utf-8", "backslashreplace")
@@ -156,8 +159,8 @@ def replay(
     session = session_of(ctx)
     chosen = _selected(session, letters, reason, topic, definition, since, limit)
     made = Replay(
-        session.settings,
-        lambda: read_log(session.settings),
+        session.installation,
+        lambda: read_log(session.installation),
         now_ms=time.time_ns() // 1_000_000,
         as_new=as_new,
         again=again,
@@ -181,7 +184,7 @@ def replay(
                 for _ in prepared():
                     pass
             else:
-                settled.extend(send_again(session.settings, prepared(), why))
+                settled.extend(send_again(session.installation, prepared(), why))
         except StreamflowError as error:
             failed = error
     _show_replay(session, ready, problems, settled, dry_run=dry_run)
@@ -252,7 +255,7 @@ def drop(
     if not dry_run:
         with output.reading("dropping dead letters") as progress:
             ends = [Settlement(letter=letter.id, state="dropped", why=why) for letter in chosen]
-            for one in settle(session.settings, ends):
+            for one in settle(session.installation, ends):
                 settled.append(one)
                 progress(len(settled), len(ends))
     dropped = {one.letter for one in settled}
@@ -280,8 +283,9 @@ def _selected(
     limit: int | None,
 ) -> list[Letter]:
     """The letters that the options of a command name. Raises Rejected."""
-    return select(
-        _read(session),
+    read = _read(session)
+    chosen = select(
+        read,
         letters or (),
         reason=reason,
         topic=topic,
@@ -289,11 +293,17 @@ def _selected(
         since_ms=_since_ms(since),
         limit=limit,
     )
+    if not letters:
+        for line in unmatched(read, reason=reason, topic=topic):
+            output.warn(line)
+    if not chosen and definition is not None:
+        require_definition(read_log(session.installation), definition)
+    return chosen
 
 
 def _read(session: Session, unreadable: Unreadable | None = None) -> list[Letter]:
     with output.reading("reading dead letters") as progress:
-        return read_dead_letters(session.settings, progress, unreadable)
+        return read_dead_letters(session.installation, progress, unreadable)
 
 
 def _summary(letters: Sequence[Letter]) -> str:

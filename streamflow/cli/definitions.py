@@ -1,23 +1,27 @@
-"""`streamflow definitions`: check, publish, look at, compare and retire what authors wrote."""
+"""`streamflow definitions`: check what authors wrote, and look at, compare and draw what is published."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from streamflow.cli import definitions_functions, definitions_import, definitions_simulate, output, sources
-from streamflow.cli.bindings import bound
-from streamflow.cli.checking import checked_all, tell
-from streamflow.cli.contradictions import contradicting_published
+from streamflow.cli import (
+    definitions_functions,
+    definitions_import,
+    definitions_publish,
+    definitions_simulate,
+    output,
+    sources,
+)
+from streamflow.cli.checking import CatalogFile, Paths, checked_all, tell
 from streamflow.cli.outline import outline
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
 from streamflow.definition.catalog import Catalog
-from streamflow.definition.content import canonical, child_names, event_names
+from streamflow.definition.content import event_names
 from streamflow.definition.diff import diff as differences
 from streamflow.definition.diff import sentences
 from streamflow.definition.mermaid import mermaid
@@ -25,35 +29,17 @@ from streamflow.definition.model import Definition
 from streamflow.definition.syntax import to_yaml
 from streamflow.engine.transitions import RunStarted, Transition
 from streamflow.errors import OperationError, Rejected
-from streamflow.kafka.admin import Admin
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.publication import publish as publish_content
 from streamflow.kafka.publication import read_log
-from streamflow.kafka.publication import retire as retire_version
-from streamflow.kafka.topics import DEFINITIONS, Topic, topic_name
+from streamflow.kafka.unknown_names import unknown_version
 from streamflow.ops.catalog import Surroundings
 from streamflow.ops.history import read_history
 from streamflow.ops.steps import step_states
-from streamflow.settings import DEFAULT_ENVIRONMENT, Settings
 
 _PATIENCE_S = 5.0  # for a broker that a check could do without
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, publish and look at definitions.")
 
-Paths = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="FILE|FOLDER...", help="definition files, folders with a definition.yaml, or folders of such folders"
-    ),
-]
-CatalogFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--catalog",
-        metavar="FILE|FOLDER",
-        help="one catalog for all of them, a file or the files of a folder; else catalog.yaml beside each",
-    ),
-]
 Reference = Annotated[
     str,
     typer.Argument(metavar="NAME[@VERSION]", help="a published definition; without a version the one that starts use"),
@@ -73,78 +59,6 @@ def check(ctx: typer.Context, paths: Paths, catalog: CatalogFile = None) -> None
     tell(session, found)
     if not all(each.ok for each in found):
         raise typer.Exit(EXIT_AUTHOR)
-
-
-@app.command(epilog=examples("definitions publish definitions/order-fulfilment --create-topics"))
-def publish(
-    ctx: typer.Context,
-    paths: Paths,
-    catalog: CatalogFile = None,
-    bind: Annotated[
-        Path | None,
-        typer.Option(help="file with the topics of this environment; else environments/NAME.yaml, if there is one"),
-    ] = None,
-    change_events: Annotated[
-        bool,
-        typer.Option("--change-events", help="also if an event means something else in a published definition"),
-    ] = False,
-    create_topics: Annotated[
-        bool, typer.Option("--create-topics", help="create topics of the catalog that do not exist, to try things out")
-    ] = False,
-) -> None:
-    """Checks definitions and publishes them: from then on, matching events start runs. A version is published once and
-    for all.
-
-    Without a catalog file the events are those already published. Definitions that others start are published before
-    these. The content and its sha256 are the same in every environment; the topics of events are the environment's
-    own."""
-    session = session_of(ctx)
-    settings = session.settings
-    around = Surroundings(lambda: read_log(settings), whole=True)
-    found = checked_all(settings, paths, catalog, around, published=around.events)
-    found = contradicting_published(found, around.log, change=change_events)
-    if not all(each.ok for each in found):
-        tell(session, found)
-        raise typer.Exit(EXIT_AUTHOR)
-    environment = around.log.environment
-    answers, lines = [], []
-    for each in bound(found, environment, bind):
-        definition, events = each.definition, each.catalog
-        assert definition is not None
-        assert events is not None
-        for placed in each.problems:
-            output.warn(str(placed))
-        missing = _provide_topics(settings, definition, events, create=create_topics)
-        entries = {name: _entry(events, name) for name in event_names(definition)}
-        content, children = (
-            canonical(definition, events),
-            [child for key in child_names(definition) if (child := events.definition(*key)) is not None],
-        )
-        done = publish_content(
-            settings,
-            name=definition.name,
-            version=definition.version,
-            content=content,
-            events=entries,
-            children=children,
-        )
-        for event in done.rebound:
-            binding = events.event(event)
-            where = ", ".join(binding.topics) if binding is not None else ""
-            output.warn(f"{event} is bound to {where} from now on, for every definition; it was bound to other topics")
-        for topic, why in done.ends_unknown.items():
-            output.warn(
-                f"The end of the topic {topic} could not be read ({why}), so events that are sent to it before ingress "
-                "opens it may not be read. Wait until `streamflow lag` lists it before you send to it."
-            )
-        answers.append(asdict(done) | {"environment": environment, "missing_topics": missing})
-        what = "was already published" if done.already else "published"
-        lines.append(
-            f"{done.name}@{done.version} {what}: sha256 {done.sha[:12]}, offset {done.offset} in "
-            f"{topic_name(settings, DEFINITIONS)}"
-            + (f", environment {environment}" if environment != DEFAULT_ENVIRONMENT else "")
-        )
-    session.show(answers, "\n".join(lines))
 
 
 @app.command("list")
@@ -248,18 +162,6 @@ def diagram(
     session.show({"name": definition.name, "version": definition.version, "diagram": drawn}, drawn)
 
 
-@app.command(epilog=examples("definitions retire order-fulfilment@1"))
-def retire(ctx: typer.Context, reference: Annotated[str, typer.Argument(metavar="NAME@VERSION")]) -> None:
-    """Takes a version out of use: no new run starts on it, its open runs go on."""
-    name, at, version = reference.partition("@")
-    if not at:
-        raise Rejected("version_unnamed", f"expected name@version but found {reference}. Say which version to retire.")
-    session = session_of(ctx)
-    done = retire_version(session.settings, name=name, version=version)
-    then = f"runs start on {name}@{done.current} now" if done.current else f"no event starts a run of {name} any more"
-    session.show(asdict(done), f"{name}@{version} {'was retired before' if done.already else 'is retired'}; {then}")
-
-
 def _log_if_there(session: Session) -> Snapshot:
     """The definitions log; an empty one, with a warning, when there is no broker to read it from."""
     try:
@@ -267,34 +169,6 @@ def _log_if_there(session: Session) -> Snapshot:
     except OperationError as error:
         output.warn(f"plugins and published definitions are not known here: {error.message}")
         return Snapshot()
-
-
-def _entry(catalog: Catalog, name: str) -> dict[str, Any]:
-    spec = catalog.event(name)
-    assert spec is not None
-    return spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def _provide_topics(settings: Settings, definition: Definition, catalog: Catalog, *, create: bool) -> list[str]:
-    """The topics of `definition` that do not exist, told; created instead when asked."""
-    names = {
-        topic for name in event_names(definition) if (spec := catalog.event(name)) is not None for topic in spec.topics
-    }
-    admin = Admin(settings)
-    missing = sorted(names - admin.describe(sorted(names)).keys())
-    if create:
-        admin.create(
-            [Topic("", name, settings.topics.partitions, settings.topics.replication_factor, ()) for name in missing]
-        )
-        for name in missing:
-            output.note(f"topic {name} created with {settings.topics.partitions} partitions")
-        return []
-    for name in missing:
-        output.warn(
-            f"the topic {name} does not exist: its events start nothing until it does, and emitted ones become dead "
-            "letters"
-        )
-    return missing
 
 
 def _current(log: Snapshot, name: str) -> str | None:
@@ -306,8 +180,7 @@ def _resolve(log: Snapshot, reference: str) -> tuple[str, str]:
     name, _, version = reference.partition("@")
     version = version or _current(log, name) or log.newest(name) or ""
     if (name, version) not in log.versions:
-        known = ", ".join(sorted(f"{n}@{v}" for n, v in log.versions)) or "nothing yet"
-        raise Rejected("version_unknown", f"expected a published definition but {reference} is not; published: {known}")
+        raise unknown_version(log, name, version)
     return name, version
 
 
@@ -350,6 +223,7 @@ def _content(log: Snapshot, history: list[Transition]) -> tuple[Definition, Cata
     return log.read_content(sha, f"{first.definition}@{first.version}")
 
 
+definitions_publish.add_to(app)
 definitions_functions.add_to(app)
 definitions_import.add_to(app)
 definitions_simulate.add_to(app)

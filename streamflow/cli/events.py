@@ -1,244 +1,33 @@
-"""`streamflow events`: send events as the catalog says, and watch topics."""
+"""`streamflow events`: send events as the catalog says, watch topics, and see what became of events."""
 
 from __future__ import annotations
 
-import gzip
-import os
-import re
-import sys
 import time
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from itertools import repeat
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END
 
-from streamflow.cli import output, sources
+from streamflow.cli import events_send, output
+from streamflow.cli.events_send import bound_topic, event_spec, legal_topic, reader_of
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
-from streamflow.definition.catalog import TOPIC, Catalog, EventSpec
-from streamflow.definition.content import received_events
-from streamflow.definition.expression import compile_expression
-from streamflow.definition.syntax import nearest
-from streamflow.errors import Rejected
 from streamflow.kafka import reserved_topics
-from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.topics import UNCLAIMED
+from streamflow.kafka.unknown_names import require_definition
 from streamflow.ops.deliveries import read_deliveries
-from streamflow.ops.produce import Outgoing, Sent, event_of, send
 from streamflow.ops.reading import Reading
 from streamflow.ops.unclaimed import read_unclaimed
+from streamflow.settings import Settings
 from streamflow.terminal import visible
-from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Record
-from streamflow.wire.event_record import at_path, key_text
-from streamflow.wire.extraction import TopicReader
-from streamflow.wire.json_text import read_json
 from streamflow.wire.unreadable import Unreadable
 
 app = typer.Typer(
     help="Send events as the catalog says, and watch topics.", no_args_is_help=True, rich_markup_mode=None
 )
-
-
-@app.command(
-    "send",
-    epilog=examples(
-        """events send order.placed --key A-1 --data '{"quantity": 2, "price_cents": 4500, "fragile": false}'""",
-        "events send order.placed --data @order.json",
-        "events send --topic loan-applications --file loan-events.jsonl.gz --key-path application",
-    ),
-)
-def send_(
-    ctx: typer.Context,
-    event: Annotated[
-        str | None, typer.Argument(metavar="[EVENT]", help="an event of the published catalog (or of --catalog)")
-    ] = None,
-    topic: Annotated[
-        str | None, typer.Option(help="send the data as it is to this topic, whatever the catalog says")
-    ] = None,
-    data: Annotated[str | None, typer.Option(help="the payload: JSON, @file, or - for stdin")] = None,
-    file: Annotated[Path | None, typer.Option(help="a file with one payload a line (.jsonl or .jsonl.gz)")] = None,
-    key: Annotated[
-        str | None, typer.Option(help="the business key, put where the catalog says if it is not there")
-    ] = None,
-    key_path: Annotated[
-        str | None, typer.Option(help="with --topic: where in the payload the key is, such as order.id")
-    ] = None,
-    header: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="a header of the record, such as ce_source=/shop; may be given again"),
-    ] = None,
-    rate: Annotated[float | None, typer.Option(min=0.001, help="events a second at most")] = None,
-    repeat_each: Annotated[
-        int, typer.Option(min=1, help="send each one so many times in a row, as some producers do")
-    ] = 1,
-    catalog: Annotated[Path | None, typer.Option(help="catalog file instead of the published one")] = None,
-) -> None:
-    """Sends events. With EVENT, what the catalog reads (what tells it from others, id, time, key) is added where it is
-    missing."""
-    if (event is None) == (topic is None):
-        raise Rejected("event_or_topic", "expected an EVENT or --topic but found both or neither. Give one of them.")
-    if data is not None and file is not None:
-        raise Rejected("data_or_file", "expected --data or --file but found both. Give one of them.")
-    headers = _headers(header or [])
-    session = session_of(ctx)
-    if topic is not None:
-        reserved_topics.require_users_topic(session.settings, topic)
-    log = read_log(session.settings)
-    events = sources.read_catalog(catalog) if catalog is not None else log.catalog()
-    if event is not None:
-        spec = _spec(events, event)
-        target = _topic(spec)
-        records: Iterator[Outgoing] = (
-            event_of(spec, payload, key, headers, environment=log.environment) for payload in _payloads(data, file)
-        )
-        for warning in _unwanted(log, event):
-            output.warn(warning)
-        records = _looked_at(records, spec, target)
-    else:
-        assert topic is not None
-        target = _legal(topic)
-        path = key_path or (_common_key_path(events, topic) if key is None else None)
-        records = (_plain(line, key, path, headers) for line in _lines(data, file))
-        if not any(topic in each.topics for each in events.events):
-            output.warn(f"no event of the catalog is in the topic {topic}: nothing will happen with what is sent there")
-    if event is not None:
-        reserved_topics.require_users_topic(session.settings, target)
-    if repeat_each > 1:
-        records = (copy for record in records for copy in repeat(record, repeat_each))
-    last = Sent()
-    for last in send(session.settings, target, records, rate=rate):
-        if last.records and sys.stderr.isatty():
-            sys.stderr.write(f"\r{last.records} sent")
-    if sys.stderr.isatty() and last.records:
-        sys.stderr.write("\r\033[K")
-    place: dict[str, Any] = {"topic": target, "sent": last.records}
-    text = f"{last.records} sent to {target}"
-    if last.records == 1 and last.last is not None:
-        place |= {"partition": last.last.partition(), "offset": last.last.offset()}
-        text = f"sent to {target}, partition {last.last.partition()}, offset {last.last.offset()}"
-    session.show(place, text)
-
-
-def _spec(catalog: Catalog, event: str) -> EventSpec:
-    spec = catalog.event(event)
-    if spec is None:
-        names = [each.name for each in catalog.events]
-        near = nearest(event, names)
-        fix = (
-            f"did you mean {near}?"
-            if near
-            else f"the catalog has {', '.join(sorted(names)[:10]) or 'none yet. Publish a definition first'}"
-        )
-        raise Rejected("event_unknown", f"expected an event of the catalog but {event} is not; {fix}")
-    return spec
-
-
-def _topic(spec: EventSpec) -> str:
-    """The topic that `spec` is sent to. Raises Rejected when it is bound to none."""
-    if not spec.topics:
-        raise Rejected(
-            "event_unbound",
-            f"The event {spec.name} is bound to no topic here. Publish a catalog that says which, or name one with "
-            "--topic.",
-        )
-    return spec.topics[0]
-
-
-def _legal(topic: str) -> str:
-    """`topic`. Raises Rejected (`topic_invalid`) when no topic can be called so."""
-    if re.fullmatch(TOPIC, topic) is None:
-        raise Rejected(
-            "topic_invalid",
-            f"{topic[:300]!r} cannot be the name of a topic. Use letters, digits and . _ -, at most 249 of them",
-        )
-    return topic
-
-
-def _lines(data: str | None, file: Path | None) -> Iterator[bytes]:
-    try:
-        if file is not None:
-            with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
-                yield from (line.rstrip(b"\r\n") for line in lines if line.strip())
-        elif data == "-":
-            yield sys.stdin.buffer.read()
-        elif data is not None and data.startswith("@"):
-            yield Path(data[1:]).read_bytes()
-        else:
-            yield os.fsencode(data or "{}")
-    except (OSError, EOFError, zlib.error) as error:  # the last two, and an OSError without words, are of gzip
-        name = file or (data or "").removeprefix("@")
-        why = (error.strerror if isinstance(error, OSError) else None) or f"it is no whole gzip ({error})"
-        raise Rejected("file_unreadable", f"{name} cannot be read: {why}. Check the path and the file.") from error
-
-
-def _payloads(data: str | None, file: Path | None) -> Iterator[Any]:
-    for number, line in enumerate(_lines(data, file), 1):
-        try:
-            yield read_json(line)
-        except DecodeError as error:
-            where = f"Line {number} of {file}" if file else "--data"
-            raise Rejected(
-                "data_not_json",
-                f"{where} cannot be read ({error.code}). {error.message} With --topic it is sent as it is.",
-            ) from error
-
-
-def _plain(line: bytes, key: str | None, path: str | None, headers: Mapping[str, str]) -> Outgoing:
-    if key is None and path is not None:
-        try:
-            found = at_path(read_json(line), path)
-        except DecodeError:
-            found = None  # sent as it is: what is wrong with it is for the reader to say
-        key = None if found is None else key_text(found)
-    given = tuple((name, text.encode()) for name, text in headers.items())
-    return Outgoing(None if key is None else key.encode(), line, given)
-
-
-def _headers(given: list[str]) -> dict[str, str]:
-    """The headers that `--header` names. Raises Rejected (`header_invalid`)."""
-    found = {}
-    for one in given:
-        name, sign, text = one.partition("=")
-        if not name or not sign:
-            raise Rejected("header_invalid", f"{one[:300]!r} is no header. Write NAME=VALUE, such as ce_source=/shop.")
-        found[name] = text
-    return found
-
-
-def _common_key_path(catalog: Catalog, topic: str) -> str | None:
-    """Where the events of `topic` have their key, if they agree."""
-    paths = {spec.key.path if spec.key is not None else None for spec in catalog.events if topic in spec.topics}
-    return paths.pop() if len(paths) == 1 else None
-
-
-def _unwanted(log: Snapshot, event: str) -> Iterator[str]:
-    """What to tell when no published definition starts by the event or waits for it."""
-    if not any(event in received_events(served.definition) for served in log.served()):
-        yield f"no published definition starts by {event} or waits for it: it is sent, and ignored"
-
-
-def _looked_at(records: Iterator[Outgoing], spec: EventSpec, topic: str) -> Iterator[Outgoing]:
-    """The same records; the first is read as ingress will read it, and what is wrong with it is told."""
-    reader = TopicReader([(0, spec)], compile_expression)
-    for number, record in enumerate(records):
-        if number == 0:
-            found, refusals = reader.read(Record(topic, 0, 0, 0, record.key, record.value, record.headers), "")
-            for refusal in refusals:
-                output.warn(f"this will become a dead letter ({refusal.reason}): {refusal.message}")
-            if not found and not refusals:
-                output.warn(f"this will not be taken for {spec.name}: what tells it from other events does not hold")
-            if found and found[0].key is None:
-                output.warn(
-                    "this has no key: a trigger without a key of its own makes a dead letter of it. Give --key."
-                )
-        yield record
 
 
 @app.command(
@@ -257,9 +46,11 @@ def unclaimed(
     with output.reading("reading unclaimed events") as progress:
         found = [
             one
-            for one in read_unclaimed(session.settings, key=key, progress=progress, unreadable=unreadable)
+            for one in read_unclaimed(session.installation, key=key, progress=progress, unreadable=unreadable)
             if event in (None, one.event.event) and definition in (None, one.event.definition)
         ]
+    if not found and (event is not None or definition is not None):
+        _require_known(session.settings, event, definition)
     found.sort(key=lambda one: one.event.ended_ms, reverse=True)
     counts = dict(Counter(one.event.reason for one in found).most_common())
     rows = [
@@ -294,7 +85,7 @@ def counts(
     nobody took. An event that reads `delivered` more often than it ended is kept for a run that may come."""
     session = session_of(ctx)
     with output.reading("reading the state") as progress:
-        found = read_deliveries(session.settings, progress)
+        found = read_deliveries(session.installation, progress)
     rows, told = [], []
     for name, counted in found.items():
         if definition not in (None, name):
@@ -305,6 +96,8 @@ def counts(
             told.append(
                 {"definition": name, "event": event, "outcome": outcome, "reason": "".join(reason), "count": count}
             )
+    if not told and definition is not None:
+        _require_known(session.settings, None, definition)
     text = output.table(("definition", "event", "outcome", "reason", "count>"), rows, "no event was delivered")
     session.show({"deliveries": told}, text)
 
@@ -325,9 +118,9 @@ def tail(
     session = session_of(ctx)
     catalog = read_log(session.settings).catalog()
     spec = catalog.event(what)
-    topic, readers = (
-        (_legal(what), None) if spec is None else (_topic(spec), TopicReader([(0, spec)], compile_expression))
-    )
+    topic, readers = (legal_topic(what), None) if spec is None else (bound_topic(spec), reader_of([spec]))
+    if (owner := reserved_topics.owner(session.settings, topic)) not in (None, session.settings.topics.prefix):
+        output.warn(f"the topic {topic} belongs to another installation of Streamflow, with the prefix {owner}")
     left, heard = limit, time.monotonic()
     with Reading(session.settings, topic, start=OFFSET_BEGINNING if from_beginning else OFFSET_END) as reading:
         output.note(f"reading {topic} ({len(reading.partitions)} partitions); Ctrl-C ends")
@@ -342,6 +135,15 @@ def tail(
                     return
             if wait_s is not None and time.monotonic() - heard > wait_s:
                 return
+
+
+def _require_known(settings: Settings, event: str | None, definition: str | None) -> None:
+    """Raises Rejected (`event_unknown`, `unknown_definition`) for a name that nothing published has."""
+    log = read_log(settings)
+    if event is not None:
+        event_spec(log.catalog(), event)
+    if definition is not None:
+        require_definition(log, definition)
 
 
 def _show_record(record: Record, *, as_json: bool) -> None:
@@ -360,3 +162,6 @@ def _show_record(record: Record, *, as_json: bool) -> None:
     kind = f" {headers['ce_type']}" if "ce_type" in headers else ""
     where = f"{output.local_time(record.timestamp_ms)} {record.partition}/{record.offset}"
     output.say(visible(f"{where} {key}{kind} {value}"))
+
+
+events_send.add_to(app)

@@ -26,7 +26,8 @@ _INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """One word of the command line, and the module that is loaded when it is used: its `app` is a typer.Typer."""
+    """One word of the command line, and the module that is loaded when it is used: its `app` is a typer.Typer. The
+    `help` of one with subcommands names them all behind a colon."""
 
     name: str
     module: str
@@ -45,24 +46,35 @@ NOUNS: tuple[Noun, ...] = (
     Noun(
         "definitions",
         "streamflow.cli.definitions",
-        "What authors wrote: check, simulate, publish, list, show, diff, retire, diagram, import.",
+        "What authors wrote: check, simulate, publish, list, show, diff, retire, diagram, import, functions.",
     ),
     Noun("catalog", "streamflow.cli.catalog", "Catalogs of events from other people's schemas: import."),
     Noun(
-        "operations", "streamflow.cli.operations", "What may be called, who does it, and plugins: list, register, test."
+        "operations",
+        "streamflow.cli.operations",
+        "What may be called, who does it, and plugins: list, show, register, unregister, test, docs.",
     ),
-    Noun("events", "streamflow.cli.events", "Send events as the catalog says, and watch topics."),
-    Noun("runs", "streamflow.cli.runs", "Look at runs, start them, and help parked ones on."),
-    Noun("dead-letters", "streamflow.cli.dead_letters", "What could not be read, placed or done, and why."),
+    Noun("events", "streamflow.cli.events", "Events as the catalog says: send, tail, unclaimed, counts."),
+    Noun(
+        "runs",
+        "streamflow.cli.runs",
+        "Runs, and what people decide about them: list, show, watch, start, approvals, approve, reject, cancel, retry, "
+        "skip, restart, fail, erase.",
+    ),
+    Noun(
+        "dead-letters",
+        "streamflow.cli.dead_letters",
+        "What could not be read, placed or done, and why: list, show, replay, drop.",
+    ),
     Noun("lag", "streamflow.cli.lag", "How far the workers are behind."),
-    Noun("worker", "streamflow.cli.worker", "Run one worker: the engine, ingress or tasks."),
+    Noun("worker", "streamflow.cli.worker", "Run one worker: engine, ingress, tasks."),
     Noun("sidecar", "streamflow.cli.sidecar", "Run the HTTP process for people, callbacks and plugins."),
     Noun("commands", "streamflow.cli.commands", "What an operator may do to the engine's input: skip, skipped."),
     Noun(
         "revisions", "streamflow.cli.revisions", "Revisions of the engine, for upgrades without a stop: list, enable."
     ),
     Noun("topics", "streamflow.cli.topics", "The fixed topics: plan, apply, verify."),
-    Noun("settings", "streamflow.cli.settings", "What can be set, and what is set."),
+    Noun("settings", "streamflow.cli.settings", "What can be set, and what is set: show, docs."),
 )
 
 

@@ -12,6 +12,8 @@ from streamflow.cli.run_requests import RunId, Timeout
 from streamflow.cli.runs_start import payload
 from streamflow.cli.session import session_of
 from streamflow.cli.timeline import told
+from streamflow.kafka.publication import read_log
+from streamflow.kafka.unknown_names import require_definition
 from streamflow.ops.approvals import Approvals, decide, open_approval
 from streamflow.ops.history import partition_of_known_run, read_history
 from streamflow.ops.requests import ANSWER_S, ask
@@ -32,10 +34,12 @@ def approvals(
     """Lists the approvals that are open, oldest first: who may decide, until when, and what about."""
     session = session_of(ctx)
     with output.reading("reading runs") as progress:
-        found = Approvals().read(session.settings, progress)
+        found = Approvals().read(session.installation, progress)
     fit = [
         one for one in found if (who is None or who in one.who) and (definition is None or one.definition == definition)
     ]
+    if not fit and definition is not None:
+        require_definition(read_log(session.installation), definition)
     rows = [
         (
             one.run,
@@ -95,7 +99,7 @@ def _decide(
     data: str | None,
     timeout_s: float,
 ) -> None:
-    settings = session_of(ctx).settings
+    settings = session_of(ctx).installation
     with output.reading("reading runs") as progress:
         approval = open_approval(read_history(settings, run, progress), run, step)
     command = decide(approval, decision, by=by, groups=groups, data=None if data is None else payload(data))

@@ -10,7 +10,12 @@ from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.cli.timeline import told
 from streamflow.engine.commands import CancelRun, Command, FailRun, RetryStep, SkipStep
-from streamflow.ops.history import partition_of_known_run
+from streamflow.engine.transitions import Transition
+from streamflow.errors import Rejected
+from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.publication import read_log
+from streamflow.kafka.unknown_names import remedy
+from streamflow.ops.history import partition_of_known_run, read_history
 from streamflow.ops.requests import ANSWER_S, ask, new_id
 from streamflow.ops.restarts import restart as restart_run
 
@@ -52,7 +57,7 @@ def restart(
     The new run has the key and the data of the old one. What the old one did is undone where its steps have an `undo`,
     and done again otherwise. Asked for twice, only one run starts."""
     session = session_of(ctx)
-    done = restart_run(session.settings, run, why=why, version=version, timeout_s=timeout_s)
+    done = restart_run(session.installation, run, why=why, version=version, timeout_s=timeout_s)
     began = "was started before" if done.already else "is started"
     session.show(
         {"run": run, "restarted": done.run, "version": done.version, "already": done.already},
@@ -69,11 +74,28 @@ def add_to(app: typer.Typer) -> None:
     app.command("fail", epilog=examples('runs fail RUN --why "wrong data"'))(fail)
 
 
+def require_step(log: Snapshot, history: list[Transition], step: str) -> None:
+    """Raises Rejected (`step_unknown`) when the definition of the run of `history` has no such step. Says nothing of a
+    version that is no longer published."""
+    first = history[0]
+    if (first.definition, first.version) not in log.versions:
+        return
+    steps = [one.id for one in log.read_version(first.definition, first.version)[0].steps]
+    if step not in steps:
+        text = f"The definition {first.definition}@{first.version} of the run {first.run} has no step {step}."
+        raise Rejected("step_unknown", f"{text} {remedy(step, steps, 'steps')}")
+
+
 def _ask(ctx: typer.Context, run: str, command: Command, timeout_s: float) -> None:
     session = session_of(ctx)
-    answer = ask(
-        session.settings, command, key="", partition=partition_of_known_run(session.settings, run), timeout_s=timeout_s
-    )
+    settings = session.installation
+    partition = partition_of_known_run(settings, run)
+    try:
+        answer = ask(settings, command, key="", partition=partition, timeout_s=timeout_s)
+    except Rejected as error:
+        if error.code == "not_parked" and isinstance(command, RetryStep | SkipStep):
+            require_step(read_log(settings), read_history(settings, run), command.address)
+        raise
     lines = [f"{t.seq:>4}  {t.address:<16} {told(t)}" for t in answer.transitions]
     session.show(
         {

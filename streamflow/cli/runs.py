@@ -17,6 +17,7 @@ from streamflow.definition.plan import NO_OUTCOME
 from streamflow.engine.transitions import RunStarted, Transition
 from streamflow.errors import Rejected
 from streamflow.kafka.publication import read_log
+from streamflow.kafka.unknown_names import remedy, require_definition
 from streamflow.ops.history import STATUSES, RunSummary, described, read_history, read_runs, summary_of
 from streamflow.ops.reading import Progress
 from streamflow.ops.steps import StepProgress, progress_of, step_states
@@ -46,12 +47,11 @@ def list_(
 ) -> None:
     """Lists runs, the ones that moved last first, and counts all that fit."""
     if status is not None and status not in STATUSES:
-        raise Rejected(
-            "status_unknown", f"expected one of {', '.join(STATUSES)} but found {status}. Choose one of them."
-        )
+        text = f"No run can have the status {status}. {remedy(status, STATUSES, 'statuses')}"
+        raise Rejected("status_unknown", text)
     session = session_of(ctx)
     with output.reading("reading runs") as progress:
-        runs = read_runs(session.settings, key=key, progress=progress)
+        runs = read_runs(session.installation, key=key, progress=progress)
     if skipped := runs.unreadable.summary():
         output.warn(skipped)
     fit = [
@@ -61,6 +61,8 @@ def list_(
         and (status is None or run.status == status)
         and (key is None or run.key == key)
     ]
+    if not fit and definition is not None:
+        require_definition(read_log(session.installation), definition)
     fit.sort(key=lambda run: (run.last_ms, run.run), reverse=True)
     shown = fit[:limit]
     if ids_only and not session.json:
@@ -127,10 +129,10 @@ def show(
     with output.reading("reading runs") as progress:
         if run is None:
             assert key is not None
-            run = _newest(session.settings, key, definition, progress)
-        history = read_history(session.settings, run, progress)
+            run = _newest(session.installation, key, definition, progress)
+        history = read_history(session.installation, run, progress)
     if diagram:
-        drawn = _drawn(session.settings, history)
+        drawn = _drawn(session.installation, history)
         session.show({"run": run, "diagram": drawn}, drawn)
     elif steps:
         session.show(described(history), "\n".join([*_head(history), "", *_steps(progress_of(history))]))
@@ -147,6 +149,8 @@ def _newest(settings: Settings, key: str, definition: str | None, progress: Prog
         if run.key == key and definition in (None, run.definition)
     ]
     if not runs:
+        if definition is not None:
+            require_definition(read_log(settings), definition)
         raise Rejected(
             "run_unknown", f"expected a run of {key} but there is none; `runs list` shows the runs that are there"
         )

@@ -17,7 +17,11 @@ from streamflow.cli import output
 from streamflow.cli.session import session_of
 from streamflow.cli.timeline import told
 from streamflow.engine.transitions import Transition
+from streamflow.errors import Rejected
+from streamflow.kafka.publication import read_log
+from streamflow.kafka.unknown_names import require_definition
 from streamflow.ops.history import Runs, RunSummary, open_runs, transitions
+from streamflow.settings import Settings
 from streamflow.terminal import visible
 
 _SHOWN = 15
@@ -37,10 +41,12 @@ def watch(
 ) -> None:
     """Shows transitions as they happen, until Ctrl-C: a table at a terminal, a line each elsewhere or with --json."""
     session = session_of(ctx)
+    if definition is not None:
+        _warn_if_unknown(session.installation, definition)
     live = sys.stdout.isatty() and not session.json
     board = Board()
     heard, count = time.monotonic(), 0
-    with open_runs(session.settings, start=OFFSET_BEGINNING if everything else OFFSET_END) as reading:
+    with open_runs(session.installation, start=OFFSET_BEGINNING if everything else OFFSET_END) as reading:
         output.note("watching runs; Ctrl-C ends")
         with Live(board.drawn(), console=output.screen(), auto_refresh=False) if live else _Plain() as screen:
             while (limit is None or count < limit) and (wait_s is None or time.monotonic() - heard <= wait_s):
@@ -54,6 +60,14 @@ def watch(
                         _line(transition, as_json=session.json)
                 if isinstance(screen, Live):
                     screen.update(board.drawn(), refresh=True)
+
+
+def _warn_if_unknown(settings: Settings, definition: str) -> None:
+    """A warning that no run of `definition` can come before it is published."""
+    try:
+        require_definition(read_log(settings), definition)
+    except Rejected as error:
+        output.warn(error.message)
 
 
 class _Plain:

@@ -55,6 +55,18 @@ class Session:
         kept = remembered(self.given)
         return self.given if kept is None else kept.over(self.given)
 
+    @cached_property
+    def installation(self) -> Settings:
+        """As `settings`, for a command about what the installation holds (runs, dead letters).
+
+        Raises OperationError (`environment_differs`) when an environment is named that is not the one of its topics."""
+        settings = self.settings
+        if "environment" in settings.model_fields_set:
+            from streamflow.kafka import publication
+
+            publication.read_log(settings)
+        return settings
+
     @property
     def place(self) -> dict[str, str | None] | None:
         """Which environment this command speaks to, as JSON answers have it; None when it does not speak to Kafka. The

@@ -41,6 +41,12 @@ def readable(specs: Iterable[EventSpec]) -> None:
     TopicReader(enumerate(specs), _compile)
 
 
+def too_large(size: int, limit: int) -> Refusal:
+    """Why a record whose value has `size` bytes is not read."""
+    text = f"The event has {size} bytes and the limit is {limit}. Send less, or raise limits.event_bytes."
+    return Refusal("event_too_large", text)
+
+
 class Routed(NamedTuple):
     """What one record gives."""
 
@@ -117,11 +123,7 @@ class EventRouter:
         wanted = reader.specs(record)
         if not wanted & self._current:
             return Routed([], [], [], len(wanted)) if wanted else NOTHING
-        size = len(record.value or b"")
-        text = (
-            f"The event has {size} bytes and the limit is {self._event_bytes}. Send less, or raise limits.event_bytes."
-        )
-        refusal = Refusal("event_too_large", text)
+        refusal = too_large(len(record.value or b""), self._event_bytes)
         return Routed([], [refusal], [self._dead(record, topic_id, refusal, 0)])
 
     def _commands(

@@ -240,12 +240,17 @@ def _path(value: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Of `names` the one that `name` is most likely meant to be, or empty. Long ones, and those beyond the first
-    hundreds, are not compared: that takes the product of their lengths."""
+    """Of `names` the one that `name` is most likely meant to be, or empty (see `nearest_names`)."""
+    return next(iter(nearest_names(name, names, count=1)), "")
+
+
+def nearest_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:
+    """Of `names` at most `count` that `name` is most likely meant to be, the most likely first. Long ones, and those
+    beyond the first hundreds, are not compared: that takes the product of their lengths."""
     if len(name) > _COMPARED_LENGTH:
-        return ""
+        return []
     compared = [one for one in islice(names, _COMPARED) if len(one) <= _COMPARED_LENGTH]
-    return next(iter(difflib.get_close_matches(name, compared, n=1, cutoff=0.6)), "")
+    return difflib.get_close_matches(name, compared, n=count, cutoff=0.6)
 
 
 def _problem(kind: type[BaseModel], fault: dict[str, Any]) -> Problem:

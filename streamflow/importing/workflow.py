@@ -8,30 +8,22 @@ same.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from streamflow.definition.catalog import Catalog, OperationSpec
 from streamflow.definition.check import check
 from streamflow.definition.json_pointer import pointer
 from streamflow.definition.model import Definition
 from streamflow.definition.syntax import nearest, parse_definition
-from streamflow.errors import DefinitionError, Problem
-from streamflow.importing.boundary import INPUTS, OUTPUTS, inputs_of, outputs_of
-from streamflow.importing.names import definition_name, step_id
+from streamflow.errors import DefinitionError
+from streamflow.importing.boundary import inputs_of, outputs_of
+from streamflow.importing.heading import head_of
+from streamflow.importing.names import step_id
 from streamflow.importing.report import Imported, Report
 from streamflow.importing.steps import NEEDS, Plugin, StepImport
 from streamflow.importing.templates import Names
-
-_TEXT = 1_000_000  # characters
-_STEPS = 1000
-_LEVELS = 30  # CEL reads no deeper than 32 brackets
-_HEAD = frozenset({"name", "id", "title", "version", "description", "steps"})
-_SILENT = frozenset(
-    {"$schema", "$id", "author", "license", "metadata", "meta", "tags", "ui", "comment", "createdAt", "updatedAt"}
-)
-_STARTED = frozenset({"on", "trigger", "triggers", "schedule", "cron"})
+from streamflow.importing.workflow_text import read_workflow
 
 
 def import_workflow(
@@ -41,9 +33,9 @@ def import_workflow(
 
     `known` declares operations; `plugins` gives the operation for a plugin; `fallback` is the name of a process without
     one. Raises DefinitionError if the text is no JSON object with steps."""
-    source = _read(text)
+    source = read_workflow(text)
     report = Report()
-    head = _head(source, report, fallback)
+    head = head_of(source, report, fallback)
     steps, names, renamed = _steps(source["steps"], plugins or {}, report)
     outputs = outputs_of(source, names, {step.id for step in steps}, report)
     head["input"] = inputs_of(source, names, report)
@@ -63,126 +55,6 @@ def import_workflow(
         findings,
         renamed,
     )
-
-
-def _read(text: str) -> dict[str, Any]:
-    if len(text) > _TEXT:
-        _fail(
-            "SF231",
-            f"expected a text of at most {_TEXT} characters but found {len(text)}.",
-            "Split the process in two.",
-        )
-    try:
-        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        reason = (
-            f"{error.msg} at line {error.lineno}, column {error.colno}"
-            if isinstance(error, json.JSONDecodeError)
-            else str(error)
-        )
-        _fail(
-            "SF100", f"the text is not JSON: {reason}.", "Correct it there; comments and trailing commas are not JSON."
-        )
-    if not isinstance(value, dict) or not isinstance(value.get("steps"), list) or not value["steps"]:
-        _fail("SF102", "expected an object with `steps`, a list with at least one step.", "Give the file of a process.")
-    if len(value["steps"]) > _STEPS:
-        said = f"it has {len(value['steps'])} steps, and at most {_STEPS} are read."
-        _fail("SF231", said, "Split the process in two.")
-    _look_through(value, 0)
-    return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"the name {twice!r} is written twice in one object")
-    return found
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
-
-
-def _look_through(value: Any, depth: int) -> None:
-    if depth > _LEVELS:
-        _fail("SF231", f"expected at most {_LEVELS} levels but found more.", "Write it flatter.")
-    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
-        _fail("SF100", "the text holds half of a character (a lone surrogate).", "Write the character itself.")
-    elif isinstance(value, float) and not math.isfinite(value):
-        _fail("SF103", "a number is too large: a double holds up to 1.8e308.", "Write it as text.")
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            _look_through(name, depth)
-            _look_through(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            _look_through(item, depth + 1)
-
-
-def _fail(code: str, message: str, fix: str) -> NoReturn:
-    raise DefinitionError([Problem(code, "", message, fix)]) from None
-
-
-def _head(source: Mapping[str, Any], report: Report, fallback: str) -> dict[str, Any]:
-    field_of_name = next(
-        (name for name in ("name", "id", "title") if isinstance(source.get(name), str) and source[name].strip()), ""
-    )
-    written = source.get(field_of_name)
-    name = definition_name(written or fallback)
-    if written is None:
-        report.approximated("", "the process has no name, so it is called after its file.", name)
-    elif written == name:
-        report.mapped(pointer((field_of_name,)), "the name of the definition.", name)
-    else:
-        report.approximated(pointer((field_of_name,)), f"`{written[:60]}` is no legal name.", name)
-    head: dict[str, Any] = {"name": name, "version": _version(source.get("version"), report)}
-    if written is not None and written != name:
-        head["title"] = " ".join(written.split())[:200]
-    for field_name in ("name", "id", "title", "description"):
-        if field_name not in source or field_name == field_of_name:
-            continue
-        if (
-            field_name in ("title", "description")
-            and isinstance(source[field_name], str)
-            and source[field_name].strip()
-        ):
-            head[field_name] = source[field_name][: 200 if field_name == "title" else 4000]
-            report.mapped(pointer((field_name,)), "for people.", field_name)
-        else:
-            report.approximated(pointer((field_name,)), "left out: it changes nothing in a run.")
-    for field_name in source:
-        at = pointer((field_name,))
-        if field_name in _HEAD or field_name in INPUTS or field_name in OUTPUTS:
-            continue
-        if field_name in _STARTED:
-            fix = (
-                "It is started by request (`streamflow runs start`); for events add `on` with an event of the "
-                "catalog after the import."
-            )
-            report.refused(at, "what starts a process is an event of a catalog, which the file does not have.", fix)
-        elif field_name in _SILENT:
-            report.approximated(at, "left out: it changes nothing in a run.")
-        else:
-            near = nearest(field_name, (*_HEAD, *INPUTS, *OUTPUTS))
-            fix = f"Did you mean `{near}`?" if near else "Remove it, or write by hand what it stands for."
-            report.refused(at, f"`{field_name[:60]}` is no field of a process that is known here.", fix)
-    return head
-
-
-def _version(value: Any, report: Report) -> str:
-    text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-    legal = "".join(
-        letter if letter.isascii() and (letter.isalnum() or letter in ".-") else "-" for letter in text
-    ).lstrip(".-")[:40]
-    if value is None:
-        report.approximated("", "it has no version.", 'version: "1"')
-    elif legal and legal == text:
-        report.mapped("/version", "the version.", f'version: "{legal}"')
-    else:
-        report.approximated("/version", "it is no legal version.", f'version: "{legal or "1"}"')
-    return legal or "1"
 
 
 def _steps(

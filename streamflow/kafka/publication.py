@@ -19,6 +19,7 @@ from streamflow.kafka.log_writing import Recorded, Records, encoded, judged, wri
 from streamflow.kafka.registration import is_registration_new
 from streamflow.kafka.topic_ends import topic_ends
 from streamflow.kafka.topics import is_own, own_prefixes
+from streamflow.kafka.unknown_names import unknown_version
 from streamflow.settings import Settings
 
 _TIMEOUT_S = 30.0  # for the names of the cluster's topics
@@ -140,10 +141,7 @@ def retire(settings: Settings, *, name: str, version: str) -> Retired:
     def records(log: Snapshot) -> Records:
         known = log.versions.get((name, version))
         if known is None:
-            raise Rejected(
-                "version_unknown",
-                f"expected a published version but {name}@{version} is not. Look at the published versions.",
-            )
+            raise unknown_version(log, name, version)
         wanted: Records = {}
         if not known.retired:
             wanted[f"version/{name}@{version}"] = _version(

@@ -18,6 +18,7 @@ from streamflow.engine.commands import Decide
 from streamflow.engine.transitions import Transition
 from streamflow.errors import Rejected
 from streamflow.kafka.topics import RUNS, topic_name
+from streamflow.kafka.unknown_names import remedy
 from streamflow.ops.history import transitions
 from streamflow.ops.reading import Progress, Reading
 from streamflow.ops.requests import new_id
@@ -135,10 +136,10 @@ def open_approval(history: Iterable[Transition], run: str, step: str) -> OpenApp
             run=run,
             step=step,
         )
+    steps = {one.step for one in approvals.open() if one.run == run}
     raise Rejected(
         "approval_unknown",
-        f"expected an approval {step} of {run} but none was asked for. `streamflow runs approvals` lists the open "
-        "ones.",
+        f"The run {run} has asked for no approval {step}. {remedy(step, steps, 'open approvals of this run')}",
         run=run,
         step=step,
     )

@@ -3,11 +3,12 @@ did with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from streamflow.kafka.topics import DEAD_LETTERS, topic_name
+from streamflow.kafka.unknown_names import remedy
 from streamflow.ops.reading import Progress, Reading
 from streamflow.settings import Settings
 from streamflow.wire.dead_letter import OWN_PREFIXES, PREFIX
@@ -57,6 +58,17 @@ class Letter:
         """As JSON would have it."""
         told = {} if self.settlement is None else {"why": self.settlement.why}
         return {"letter": self.number, "at_ms": self.at_ms, "status": self.state, **told, **self.facts}
+
+
+def unmatched(letters: Sequence[Letter], *, reason: str | None, topic: str | None) -> Iterator[str]:
+    """A sentence for each filter that fits none of `letters`, with the names that it is likely to mean."""
+    filters = (
+        ("has the reason", "reasons", reason, {letter.reason for letter in letters}),
+        ("is of the topic", "topics", topic, {letter.topic for letter in letters if letter.topic}),
+    )
+    for verb, kind, asked, names in filters:
+        if asked is not None and names and asked not in names:
+            yield f"No dead letter {verb} {asked}. {remedy(asked, names, kind)}"
 
 
 def facts_of(letter: Record) -> dict[str, str]:

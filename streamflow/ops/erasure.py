@@ -24,6 +24,7 @@ from streamflow.ids import partition_of
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.topics import AUDIT, COMMANDS, DEAD_LETTERS, RUNS, STATE, UNCLAIMED, lane_topic_name, topic_name
+from streamflow.kafka.unknown_names import require_definition
 from streamflow.ops.dead_letters import OPEN, Letter, read_dead_letters
 from streamflow.ops.history import read_runs
 from streamflow.ops.reading import Progress, Reading
@@ -53,11 +54,9 @@ def known_definitions(log: Snapshot, only: str | None) -> tuple[str, ...]:
     """The definitions whose mailboxes an erasure looks into: `only` one, or all that were ever published.
 
     Raises Rejected (`unknown_definition`)."""
-    names = {name for name, _ in log.versions} | set(log.names)
     if only is None:
-        return tuple(sorted(names))
-    if only not in names:
-        raise Rejected("unknown_definition", f"No definition {only} was published. `definitions list` shows all.")
+        return tuple(sorted({name for name, _ in log.versions} | set(log.names)))
+    require_definition(log, only)
     return (only,)
 
 

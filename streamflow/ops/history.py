@@ -3,6 +3,7 @@ worker."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from confluent_kafka import OFFSET_BEGINNING
 
 from streamflow.engine.transitions import RunCancelled, RunCompleted, RunFailed, RunStopping, Transition
 from streamflow.errors import Rejected
-from streamflow.ids import partition_of, partition_of_run
+from streamflow.ids import environment_of, partition_of, partition_of_run
+from streamflow.kafka.publication import read_log
 from streamflow.kafka.topics import RUNS, topic_name
 from streamflow.ops.reading import Progress, Reading
 from streamflow.ops.steps import OPEN, StepProgress, progress_of, take
@@ -24,6 +26,7 @@ from streamflow.wire.unreadable import UNREADABLE, Unreadable
 Status = Literal["open", "parked", "completed", "failed", "cancelled"]
 END_S = 2.0  # for the end of a run to be in `runs`, once the engine has refused a command because of it
 END_AGAIN_S = 0.1
+_RUN_ID = r"[0-9a-f]{8}-[a-z0-9]{1,16}-[0-9a-f]{20}"  # as `ids.run_id` makes them
 STATUSES: tuple[Status, ...] = ("open", "parked", "completed", "failed", "cancelled")
 
 _ENDINGS: dict[type, Status] = {RunCompleted: "completed", RunFailed: "failed", RunCancelled: "cancelled"}
@@ -190,11 +193,24 @@ def read_history(settings: Settings, run: str, progress: Progress | None = None)
     """As `find_history`, but raises Rejected (`run_unknown`) if the topic has none."""
     found = find_history(settings, run, progress)
     if not found:
-        raise Rejected(
-            "run_unknown",
-            f"expected transitions of {run} in runs but there are none; `runs list` shows the runs that are there",
+        raise foreign(settings, run) or Rejected(
+            "run_unknown", f"The topic runs has no run {run}. `runs list` shows the runs that are there."
         )
     return found
+
+
+def foreign(settings: Settings, run: str) -> Rejected | None:
+    """The error (`run_unknown`) that the run of this id is of another environment; None if it is not. Raises
+    OperationError."""
+    if re.fullmatch(_RUN_ID, run) is None:
+        return None
+    named, own = environment_of(run), read_log(settings).environment
+    if named == own:
+        return None
+    text = f"The run {run} is of the environment {named}, and the topics {settings.topics.prefix}* are of {own}."
+    return Rejected(
+        "run_unknown", f"{text} Name the prefix of the other one's topics with --prefix.", environment=named
+    )
 
 
 def described(history: list[Transition]) -> dict[str, Any]:
@@ -234,6 +250,8 @@ def explain_refusal(settings: Settings, run: str, refusal: Rejected) -> Rejected
     while True:
         history = find_history(settings, run) if refusal.code == "run_unknown" else []
         found = explained(refusal, history)
+        if refusal.code == "run_unknown" and not history:
+            return foreign(settings, run) or refusal
         if found is not refusal or not history or time.monotonic() > deadline:
             return found
         time.sleep(END_AGAIN_S)

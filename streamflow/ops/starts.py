@@ -13,6 +13,7 @@ from streamflow.engine.commands import DefinitionRef, Event, StartRun
 from streamflow.errors import Rejected
 from streamflow.ids import run_id, start_place
 from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.unknown_names import unknown_version
 from streamflow.operations.schema import misfit
 from streamflow.ops.requests import new_id
 
@@ -80,10 +81,7 @@ def _published(log: Snapshot, reference: str) -> tuple[str, str, str]:
         version = log.names[name].version
     record = log.versions.get((name, version))
     if record is None:
-        known = ", ".join(sorted(log.names)) or "nothing yet"
-        raise Rejected(
-            "version_unknown", f"expected a published definition but {reference} is not; runs can be started of {known}"
-        )
+        raise unknown_version(log, name, version)
     if record.retired:
         raise Rejected(
             "version_retired",

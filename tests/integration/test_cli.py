@@ -202,6 +202,7 @@ def test_a_start_by_hand_answers_with_the_run_and_happens_once_for_an_id(streamf
         (("cancel", "no-run"), "no_run_id"),
         (("show", "00000000-main-0000000000000000abcd"), "run_unknown"),
         (("list", "--status", "happy"), "status_unknown"),
+        (("list", "--definition", "parcle"), "unknown_definition"),
         (("show",), "run_or_key"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
@@ -226,6 +227,7 @@ def test_a_parked_run_is_helped_on_by_a_person(streamflow: Streamflow) -> None:
     again = streamflow("runs", "retry", runs["P-1"], "--step", "share")[1]
     assert [one["type"] for one in again["transitions"]] == ["StepRetried", "StepParked"]
     assert error_code(streamflow("runs", "skip", runs["P-1"], "--step", "sent")[2]) == "not_parked"
+    assert error_code(streamflow("runs", "skip", runs["P-1"], "--step", "shares")[2]) == "step_unknown"
     assert streamflow("runs", "skip", runs["P-1"], "--step", "share")[0] == 0
     assert streamflow("runs", "fail", runs["P-2"], "--why", "an empty parcel")[0] == 0
     assert (status_of(streamflow, "P-2")["status"], status_of(streamflow, "P-2")["ended"]) == (

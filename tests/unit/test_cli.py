@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -110,6 +112,14 @@ def test_a_command_that_needs_a_broker_says_how_to_name_one(capsys: pytest.Captu
 def test_every_noun_has_help(noun: cli.Noun, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([noun.name, "--help"]) == 0
     assert "Usage: streamflow" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("noun", cli.NOUNS, ids=lambda noun: noun.name)
+def test_the_help_names_every_subcommand_of_a_noun(noun: cli.Noun) -> None:
+    command: Any = typer.main.get_command(importlib.import_module(noun.module).app)
+    there = getattr(command, "commands", {})
+    if there:
+        assert sorted(noun.help.rpartition(": ")[2].removesuffix(".").split(", ")) == sorted(there)
 
 
 def test_help_loads_neither_kafka_nor_any_noun() -> None:

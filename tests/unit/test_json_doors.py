@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from streamflow.cli import events
+from streamflow.cli import events_send
 from streamflow.cli.runs_start import payload
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.expression import compile_expression
@@ -58,7 +58,7 @@ def door(request: pytest.FixtureRequest, sidecar: TestClient, tmp_path: Path) ->
     def file(value: bytes) -> Any:
         lines = tmp_path / "lines.jsonl"
         lines.write_bytes(value + b"\n")
-        return next(events._payloads(None, lines))
+        return next(events_send._payloads(None, lines))
 
     def option(value: bytes) -> Any:
         given = tmp_path / "data.json"
