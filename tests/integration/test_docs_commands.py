@@ -210,7 +210,7 @@ def played(step: Step, folder: Path) -> str:
         return matches(step.expected, written[-1]) or not LOOKS.match(step.command)
 
     try:
-        eventually(shown, timeout=20, every=0.3)
+        eventually(shown, timeout=40, every=0.3)
     except pytest.fail.Exception:
         pass  # the comparison that follows says it better
     return written[-1]
