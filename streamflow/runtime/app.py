@@ -9,9 +9,10 @@ from typing import Any
 
 import faust
 import structlog
+from aiokafka.errors import KafkaConnectionError
 from yarl import URL
 
-from streamflow.errors import EngineFault
+from streamflow.errors import EngineFault, OperationError
 from streamflow.kafka.connection import aiokafka_config, bootstrap_servers
 from streamflow.kafka.groups import engine_group
 from streamflow.kafka.revisions import client_id
@@ -79,9 +80,17 @@ def _credentials(settings: Settings) -> Any:
 
 
 async def serve(app: faust.App, host: EngineHost, stop: asyncio.Event) -> None:
-    """Run until `stop` is set. Raises EngineFault when Faust gave up, so that the process ends and is started again."""
-    await host.start()
-    await app.start()
+    """Run until `stop` is set. Raises OperationError when the broker goes away while the worker starts,
+    EngineFault when Faust gave up: the process ends and is started again."""
+    try:
+        await host.start()
+        await app.start()
+    except KafkaConnectionError as error:
+        raise OperationError(
+            "broker_unreachable",
+            f"expected the broker to answer while the worker starts but {error}. Check the broker and start the worker "
+            "again.",
+        ) from error
     try:
         while not stop.is_set():
             try:

@@ -120,17 +120,15 @@ def living_in(network: Network) -> Callable[..., Forked]:
 
     class Settled(Forked):
         def start(self) -> Forked:
-            arguments = (network.name, self._environment, str(self.log), ["worker", self.kind, *self.options])
-            process = forked._nursery.Process(target=_work, args=arguments, daemon=True)
-            process.start()
-            self._process = forked._Child(process)  # type: ignore[assignment]
+            line = ["worker", self.kind, *self.options]
+            self._process = forked.fork(_work, self._environment, self.log, network.name, line)  # type: ignore[assignment]
             return self
 
     return Settled
 
 
-def _work(name: str, environment: dict[str, str], log: str, line: list[str]) -> None:
+def _work(name: str, line: list[str]) -> int | None:
     with (Path("/run/netns") / name).open() as namespace:
         if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), f"setns {name}")
-    forked._work(environment, log, line)
+    return forked.streamflow(line)

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from tests.proof.world import Worker
 _nursery = multiprocessing.get_context("forkserver")
 _LOADED = (
     "tests.integration.workers",
+    "tests.integration.ingress_bench",
     "agents.engine",
+    "agents.ingress",
     "agents.tasks",
     "streamflow.cli.main",
     "streamflow.cli.worker",
@@ -26,14 +28,26 @@ _LOADED = (
 _nursery.set_forkserver_preload([*_LOADED])
 
 
-def _work(environment: dict[str, str], log: str, line: list[str]) -> None:
-    """What a forked worker does: the same as `streamflow worker engine`, say."""
+def fork(work: Callable[..., int | None], environment: Mapping[str, str], log: Path, *arguments: Any) -> Child:
+    """A process that calls `work`, a function of a module, with this environment, and writes into `log`."""
+    process = _nursery.Process(target=_begin, args=(work, dict(environment), str(log), *arguments), daemon=True)
+    process.start()
+    return Child(process)
+
+
+def _begin(work: Callable[..., int | None], environment: dict[str, str], log: str, *arguments: Any) -> None:
     os.environ.clear()
     os.environ.update(environment)
     place = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(place, 1)
     os.dup2(place, 2)
-    sys.exit(import_module("streamflow.cli.main").main(line))
+    sys.exit(work(*arguments))
+
+
+def streamflow(line: list[str]) -> int | None:
+    """What a forked `streamflow worker` does."""
+    code: int | None = import_module("streamflow.cli.main").main(line)
+    return code
 
 
 class Forked(Worker):
@@ -43,11 +57,8 @@ class Forked(Worker):
     Forked workers share one hash seed; a plain Worker has its own."""
 
     def start(self) -> Forked:
-        process = _nursery.Process(
-            target=_work, args=(self._environment, str(self.log), ["worker", self.kind, *self.options]), daemon=True
-        )
-        process.start()
-        self._process = _Child(process)  # type: ignore[assignment]
+        line = ["worker", self.kind, *self.options]
+        self._process = fork(streamflow, self._environment, self.log, line)  # type: ignore[assignment]
         return self
 
 
@@ -57,22 +68,18 @@ def altered(alter: Callable[[Path], None]) -> type[Forked]:
     class Altered(Forked):
         def start(self) -> Forked:
             line = ["worker", self.kind, *self.options]
-            process = _nursery.Process(
-                target=_work_altered, args=(alter, self._environment, str(self.log), line), daemon=True
-            )
-            process.start()
-            self._process = _Child(process)  # type: ignore[assignment]
+            self._process = fork(_altered, self._environment, self.log, alter, line)  # type: ignore[assignment]
             return self
 
     return Altered
 
 
-def _work_altered(alter: Callable[[Path], None], environment: dict[str, str], log: str, line: list[str]) -> None:
-    alter(Path(environment["STREAMFLOW_STATE_DIR"]))
-    _work(environment, log, line)
+def _altered(alter: Callable[[Path], None], line: list[str]) -> int | None:
+    alter(Path(os.environ["STREAMFLOW_STATE_DIR"]))
+    return streamflow(line)
 
 
-class _Child:
+class Child:
     """A forked process with the methods of a Popen that Worker uses."""
 
     def __init__(self, process: Any) -> None:

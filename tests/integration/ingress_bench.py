@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import uuid
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,30 +27,36 @@ from streamflow.kafka import publication
 from streamflow.settings import Settings
 from streamflow.wire.codec import decode_command
 from tests.conftest import eventually
+from tests.integration.forked import Child, fork
 
-RUNNER = """
-import asyncio, signal
-from agents.ROLE import run
-from streamflow.settings import Settings
-async def main():
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await run(Settings(), stop)
-asyncio.run(main())
-"""
+PROJECT = Path(__file__).parents[2]
 
-# another wall clock; the monotonic one, by which timeouts are measured, is as it is
-CLOCK = """
+# another wall clock, from before any import; the monotonic one, by which timeouts are measured, is as it is
+AHEAD = """
 import os, time
 _ahead_s, _time, _time_ns = float(os.environ.pop("STREAMFLOW_AHEAD_S")), time.time, time.time_ns
 time.time = lambda: _time() + _ahead_s
 time.time_ns = lambda: _time_ns() + int(_ahead_s * 1e9)
+from tests.integration.ingress_bench import serve
+serve("ROLE")
 """
+
+
+def serve(role: str) -> None:
+    """What the process of a worker does."""
+    run = import_module(f"agents.{role}").run
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        await run(Settings(), stop)
+
+    asyncio.run(main())
 
 
 class Worker:
     """An ingress process, or another `role` of `agents`. `ahead_s` is how far its wall clock is ahead of this
-    machine's."""
+    machine's; such a process is not forked, because what is imported may hold the real clock."""
 
     def __init__(self, settings: Settings, folder: Path, role: str = "ingress", ahead_s: float = 0) -> None:
         self.log = folder / f"{role}-{uuid.uuid4().hex[:6]}.log"
@@ -64,13 +72,20 @@ class Worker:
         }
         if settings.ingress.instance_id:
             own["INGRESS__INSTANCE_ID"] = settings.ingress.instance_id
-        if ahead_s:
-            own["AHEAD_S"] = str(ahead_s)
         environ = os.environ | {f"STREAMFLOW_{name}": value for name, value in own.items()}
-        program = (CLOCK if ahead_s else "") + RUNNER.replace("ROLE", role)
+        self.log.touch()
+        self.process: Child | subprocess.Popen[bytes]
+        if not ahead_s:
+            self.process = fork(serve, environ, self.log, role)
+            return
+        environ |= {"STREAMFLOW_AHEAD_S": str(ahead_s), "PYTHONPATH": str(PROJECT)}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", program], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ
+                [sys.executable, "-c", AHEAD.replace("ROLE", role)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environ,
             )
 
     def kill(self) -> None:

@@ -139,7 +139,7 @@ class LaneBench(Bench):
                 found.setdefault(fields["run"], []).append(Answer(kind, fields, at_ms))
         return found
 
-    def wait_answers(self, *tasks: Task, timeout_s: float = 30.0) -> dict[str, list[Answer]]:
+    def wait_answers(self, *tasks: Task, timeout_s: float = 45.0) -> dict[str, list[Answer]]:
         """Waits until each of these tasks is answered."""
         wanted = {task.run for task in tasks}
         self.wait(lambda: wanted <= self.answers().keys(), f"{len(wanted)} tasks to be answered", timeout_s)
@@ -167,8 +167,9 @@ class LaneBench(Bench):
 
         def done() -> bool:
             ends = {partition: high for partition, (_, high) in self.stranger.ends(topic).items() if high}
+            positions = self.positions(lane)
             return all(
-                (position := self.positions(lane).get(partition)) is not None and position.offset == high
+                (position := positions.get(partition)) is not None and position.offset == high
                 for partition, high in ends.items()
             )
 

@@ -15,6 +15,7 @@ from streamflow_check.broker import Broker
 from streamflow_check.experiment import Experiment, Input
 from streamflow_check.judge import judge
 from streamflow_check.promises import Report
+from tests.integration.forked import Forked
 from tests.proof import hot
 from tests.proof.world import World
 
@@ -64,7 +65,7 @@ def played(broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> 
     """Runs opened and closed, events of no interest, bytes that cannot be read, half of everything twice, and a kill of
     each worker."""
     chosen = random.Random(5)
-    with World(broker, tmp_path_factory.mktemp("inputs") / "world", print, hot.TOPIC) as world:
+    with World(broker, tmp_path_factory.mktemp("inputs") / "world", print, hot.TOPIC, Forked) as world:
         world.publish(hot.DEFINITION.replace("VERSION", "1"), hot.CATALOG.replace("TOPIC", world.source))
         sender = Sender(world)
         ingress, engine = world.worker("ingress", instance_id="ingress"), world.worker("engine", instance_id="engine")

@@ -48,7 +48,7 @@ def test_bombs_of_every_codec_are_dead_letters_and_ingress_goes_on(bench: Bench)
     bench.publish("d", "1", on="created", created=by_path(source, "created"))
     ingress = bench.worker()
     bench.send(source, {"kind": "created", "order": "first"})
-    eventually(lambda: len(starts(bench.commands())) == 1, timeout=40)
+    eventually(lambda: len(starts(bench.commands())) == 1, timeout=40, every=0.2)
     before = peak_bytes(ingress)
     codecs = {"gzip": WHOLE, "lz4": WHOLE, "zstd": WHOLE, "snappy": SNAPPY_BYTES}
     for codec, size in codecs.items():

@@ -178,14 +178,17 @@ def environment(folder: Path) -> dict[str, str]:
 
 def run(command: str, folder: Path) -> str:
     """What `command` writes. Plain command lines of streamflow run in this process, where they need no second for their
-    imports."""
-    if command.startswith("streamflow ") and not re.search(
-        r"[|<>;&`]|\$\((?!streamflow )", re.sub(r"'[^']*'", "", command)
-    ):
-        line = re.sub(r"\$\((streamflow [^)]*)\)", lambda inner: run(inner[1], folder).strip(), command)
+    imports; also those within `$(...)`, which are asked until they find something: a run may not have begun yet."""
+    if "<<" not in command:
+        command = re.sub(
+            r"\$\((streamflow [^)]*)\)",
+            lambda inner: eventually(lambda: run(inner[1], folder).strip(), every=0.3),
+            command,
+        )
+    if command.startswith("streamflow ") and not re.search(r"[|<>;&`]|\$\(", re.sub(r"'[^']*'", "", command)):
         written = io.StringIO()
         with contextlib.chdir(folder), contextlib.redirect_stdout(written), contextlib.redirect_stderr(written):
-            main(shlex.split(line)[1:])
+            main(shlex.split(command)[1:])
         return written.getvalue()
     done = subprocess.run(
         ["bash", "-c", command],
@@ -210,9 +213,11 @@ def played(step: Step, folder: Path) -> str:
         return matches(step.expected, written[-1]) or not LOOKS.match(step.command)
 
     try:
-        eventually(shown, timeout=20, every=0.3)
+        eventually(shown, timeout=40, every=0.3)
     except pytest.fail.Exception:
-        pass  # the comparison that follows says it better
+        if not written:
+            raise
+        # otherwise the comparison that follows says it better
     return written[-1]
 
 

@@ -90,7 +90,7 @@ def test_somebody_elses_open_transaction_makes_no_wait_time_out(bench: Bench) ->
     foreign.produce(payments, b'{"kind":"else"}', "k")
     foreign.flush(30)
     bench.send(orders, {"kind": "created", "order": "paid-in-time"}, {"kind": "created", "order": "never-paid"})
-    eventually(lambda: len(starts(bench.commands())) == 2)
+    eventually(lambda: len(starts(bench.commands())) == 2, every=0.2)
     bench.send(payments, {"kind": "paid", "order": "paid-in-time"})
     before = len(watermarks(bench, payments))
     eventually(lambda: len(watermarks(bench, payments)) > before + 60, timeout=60, every=0.2)  # 3 s and more
@@ -125,28 +125,28 @@ def test_a_wait_for_an_event_of_a_missing_topic_times_out_and_costs_little(bench
 @pytest.mark.parametrize("ahead_s", [HOUR_S, -HOUR_S])
 def test_the_clock_of_ingress_decides_nothing(bench: Bench, ahead_s: float) -> None:
     orders, payments, later = bench.topic(1), bench.topic(1), bench.topic(1)
-    wait_for_payment(bench, orders, payments, "3s")
+    wait_for_payment(bench, orders, payments, "5s")  # a slow machine, too, sends the payment in that time
     bench.send(later, {"kind": "created", "order": "before"})
     first, _ = bench.worker(ahead_s=ahead_s), bench.worker(role="engine")
     eventually(lambda: first.says("sources_assigned"))
     bench.send(orders, {"kind": "created", "order": "paid"}, {"kind": "created", "order": "unpaid"})
-    eventually(lambda: len(starts(bench.commands())) == 2)
+    eventually(lambda: len(starts(bench.commands())) == 2, every=0.2)
     bench.send(payments, {"kind": "paid", "order": "paid"})
-    eventually(lambda: len(ends(bench)) == 2, timeout=30, every=0.2)
+    eventually(lambda: len(ends(bench)) == 2, timeout=60, every=0.2)
     assert ends(bench) == {"paid": "WaitSatisfied", "unpaid": "WaitTimedOut"}
     # an outage of ingress over the limit: what is in the topic by then is in time
     first.kill()
     bench.send(orders, {"kind": "created", "order": "slow"})
     second = bench.worker(ahead_s=ahead_s)
-    eventually(lambda: len(starts(bench.commands())) == 3)
+    eventually(lambda: len(starts(bench.commands())) == 3, every=0.2)
     second.kill()
     bench.send(payments, {"kind": "paid", "order": "slow"})
-    time.sleep(3.5)  # the limit passes, which is the test
+    time.sleep(5.5)  # the limit passes, which is the test
     bench.publish("later", "1", on="opened", opened=by_path(later, "created", start="now"))
     bench.send(later, {"kind": "created", "order": "after"})
     third = bench.worker(ahead_s=ahead_s)
-    assert eventually(lambda: ends(bench).get("slow"), timeout=30, every=0.2) == "WaitSatisfied"
-    eventually(lambda: any(one.definition == "later" for one in starts(bench.commands())))
+    assert eventually(lambda: ends(bench).get("slow"), timeout=60, every=0.2) == "WaitSatisfied"
+    eventually(lambda: any(one.definition == "later" for one in starts(bench.commands())), every=0.2)
     assert [one.key for one in starts(bench.commands()) if one.definition == "later"] == ["after"]
     assert third.stop() == 0
 
@@ -174,7 +174,7 @@ def test_the_clocks_of_publishers_and_producers_decide_nothing(
     send("after-1", -HOUR_S)
     send("after-2", HOUR_S)
     assert bench.read(source, 2)["matched"] == 2
-    assert [one.key for one in starts(bench.commands())] == ["after-1", "after-2"]
+    assert sorted(one.key for one in starts(bench.commands())) == ["after-1", "after-2"]
     bench.admin.create_partitions([NewPartitions(source, 2)])[source].result()
     value = json.dumps({"kind": "created", "order": "in-a-new-partition"}).encode()
 
@@ -182,7 +182,7 @@ def test_the_clocks_of_publishers_and_producers_decide_nothing(
     fresh = Producer(bench.servers)  # one that knows the new partition
     fresh.produce(source, value, "k", partition=1, timestamp=now_ms - HOUR_S * 1000)
     assert fresh.flush(30) == 0
-    eventually(lambda: "in-a-new-partition" in [one.key for one in starts(bench.commands())], timeout=30, every=0.2)
+    eventually(lambda: "in-a-new-partition" in [one.key for one in starts(bench.commands())], timeout=60, every=0.2)
     assert worker.stop() == 0
 
 
@@ -197,12 +197,12 @@ def test_a_topic_that_may_not_be_read_any_more_stops_no_other_and_times_nothing_
         admin.apply(settings)
         bench = Bench(settings, tmp_path)
         orders, payments = bench.topic(1), bench.topic(1)
-        wait_for_payment(bench, orders, payments, "2s")
+        wait_for_payment(bench, orders, payments, "4s")
         ingress, _ = bench.worker(), bench.worker(role="engine")
         try:
             eventually(lambda: ingress.says("sources_assigned"))
             bench.send(orders, {"kind": "created", "order": "first"})
-            eventually(lambda: starts(bench.commands()))
+            eventually(lambda: starts(bench.commands()), every=0.2)
             bench.send(payments, {"kind": "paid", "order": "first"})
             eventually(lambda: ends(bench) == {"first": "WaitSatisfied"}, every=0.2)
             allow(bench, payments, AclOperation.ALL, AclPermissionType.ALLOW)
@@ -216,7 +216,7 @@ def test_a_topic_that_may_not_be_read_any_more_stops_no_other_and_times_nothing_
             bench.send(orders, {"kind": "created", "order": "second"})
             bench.read(orders, 22)
             before = len(watermarks(bench, payments))
-            time.sleep(3)  # their limit passes, and nothing may happen
+            time.sleep(5)  # their limit passes, and nothing may happen
             assert ends(bench) == {"first": "WaitSatisfied"}
             assert len(watermarks(bench, payments)) <= before + 2
             any_: Any = None

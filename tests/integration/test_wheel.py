@@ -148,7 +148,7 @@ def shown(step: Step, env: dict[str, str], folder: Path) -> str:
         return matches(step.expected, written[-1]) or not looks
 
     try:
-        eventually(asked, timeout=30, every=0.3)
+        eventually(asked, timeout=40, every=0.3)
     except pytest.fail.Exception:
         pass  # the comparison that follows says it better
     return written[-1]

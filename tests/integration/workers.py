@@ -24,7 +24,7 @@ from streamflow.kafka import admin
 from streamflow.kafka.publication import publish
 from streamflow.settings import Engine, Settings
 from streamflow.wire.codec import encode_command
-from tests.conftest import make_settings
+from tests.conftest import eventually, make_settings
 from tests.integration.forked import Forked
 from tests.proof.reader import DeadLetter, Stranger
 from tests.proof.world import Worker
@@ -268,18 +268,22 @@ class Bench:
 
     # -- what comes out
 
-    def wait(self, condition: Callable[[], T], what: str, timeout_s: float = 30.0) -> T:
+    def wait(self, condition: Callable[[], T], what: str, timeout_s: float = 45.0) -> T:
         """The first true value of `condition`; a worker that ended by itself, or the deadline, fails the test with its
         log."""
-        deadline = time.monotonic() + timeout_s
-        while not (value := condition()):
-            for worker in self.workers:
-                worker.check()
-            if time.monotonic() > deadline:
-                logs = "\n".join(f"-- {worker.name}\n{worker.tail()}" for worker in self.workers)
-                pytest.fail(f"expected {what} within {timeout_s} s but the last value was {value!r}\n{logs}")
-            time.sleep(0.05)
-        return value
+
+        def met() -> T:
+            value = condition()
+            if not value:
+                for worker in self.workers:
+                    worker.check()
+            return value
+
+        try:
+            return eventually(met, timeout_s, 0.05)
+        except pytest.fail.Exception as failure:
+            logs = "\n".join(f"-- {worker.name}\n{worker.tail()}" for worker in self.workers)
+            pytest.fail(f"{what}: {failure}\n{logs}")
 
     def transitions(self, run: str | None = None) -> list[Transition]:
         """What has come to `runs` so far, copies included, in the order of each partition."""
@@ -294,7 +298,7 @@ class Bench:
         """The names of a run's transitions, without copies."""
         return list({t.fields["seq"]: t.name for t in self.transitions(run)}.values())
 
-    def wait_history(self, run: str, *names: str, timeout_s: float = 30.0) -> list[str]:
+    def wait_history(self, run: str, *names: str, timeout_s: float = 45.0) -> list[str]:
         """Waits until the run's history ends with `names`."""
         self.wait(lambda: self.history(run)[-len(names) :] == list(names), f"{run} to come to {names}", timeout_s)
         return self.history(run)
@@ -347,7 +351,7 @@ class Bench:
         """The next offset of each partition of `commands`."""
         return {partition: high for partition, (_, high) in self.stranger.ends(self.topic("commands")).items()}
 
-    def wait_saved(self, partitions: Sequence[int] | None = None, timeout_s: float = 30.0) -> None:
+    def wait_saved(self, partitions: Sequence[int] | None = None, timeout_s: float = 45.0) -> None:
         """Waits until everything in `commands` is decided and in a checkpoint, twice over: what was appended by it
         too."""
         chosen = range(self.partitions) if partitions is None else partitions
@@ -418,7 +422,7 @@ class Bench:
             if (event is None or line["event"] == event) and all(line.get(name) == fact for name, fact in facts.items())
         ]
 
-    def wait_line(self, worker: Worker, event: str, timeout_s: float = 30.0, **facts: Any) -> dict[str, Any]:
+    def wait_line(self, worker: Worker, event: str, timeout_s: float = 45.0, **facts: Any) -> dict[str, Any]:
         """The first log line of an event with these facts."""
         return self.wait(
             lambda: self.lines(worker, event, **facts), f"a log line {event} {facts} of {worker.name}", timeout_s

@@ -175,10 +175,18 @@ class Progress(NamedTuple):
 
 
 class World:
-    """A context manager; leaving it ends every worker."""
+    """A context manager; leaving it ends every worker. `kind` says how its workers are started."""
 
-    def __init__(self, broker: EmbeddedBroker, folder: Path, say: Say, source: str = loans.TOPIC) -> None:
+    def __init__(
+        self,
+        broker: EmbeddedBroker,
+        folder: Path,
+        say: Say,
+        source: str = loans.TOPIC,
+        kind: type[Worker] = Worker,
+    ) -> None:
         self.broker = broker
+        self._kind = kind
         self.say = say
         self.prefix = f"p{uuid.uuid4().hex[:8]}."
         self.folder = folder
@@ -232,7 +240,7 @@ class World:
             "STREAMFLOW_LOG_FORMAT": "json",
             **{f"STREAMFLOW_{kind.upper()}__{option.upper()}": value for option, value in options.items()},
         }
-        self.workers[name] = Worker(kind, name, self.folder, environment)
+        self.workers[name] = self._kind(kind, name, self.folder, environment)
         return self.workers[name].start()
 
     # -- what happens in it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -33,18 +33,33 @@ def test_laws_hold_whatever_happens() -> None:
     explore(Protocol, 100)
 
 
-def walk_on(machine: type[Protocol], story: Sequence[str], seeds: range) -> None:
+def walk_on(machine: type[Protocol], story: Sequence[str], seeds: Iterable[int]) -> None:
     for seed in seeds:
         walk(machine, seed, 60, story)
+
+
+# Where the walks that find a bug late find it. A start for the search: all seeds follow, so a change of the rules makes
+# it slower and not wrong.
+FOUND_AT = {
+    "ContentNotAwaited": 67,
+    "NotFenced": 31,
+    "ReopenedWithoutRestore": 31,
+    "RestoreGoesOnBehind": 18,
+    "TimersOfADowntime": 19,
+}
 
 
 @pytest.mark.parametrize("name", sorted(MUTANTS))
 def test_a_planted_bug_breaks_a_law(name: str) -> None:
     machine, story = MUTANTS[name]
     with pytest.raises(LawBroken):
-        walk_on(machine, story, range(1000))
+        walk_on(machine, story, (FOUND_AT.get(name, 0), *range(1000)))
+
+
+def test_a_start_of_the_search_belongs_to_a_bug() -> None:
+    assert FOUND_AT.keys() <= MUTANTS.keys()
 
 
 def test_the_walks_that_find_bugs_break_no_law_without_one() -> None:
-    for _, story in MUTANTS.values():
+    for story in dict.fromkeys(story for _, story in MUTANTS.values()):
         walk_on(Protocol, story, range(10))

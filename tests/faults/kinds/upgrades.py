@@ -21,14 +21,12 @@ class Rolling(Forked):
     newer = False
 
     def start(self) -> Forked:
-        arguments = (self.newer, self._environment, str(self.log), ["worker", self.kind, *self.options])
-        process = forked._nursery.Process(target=_work, args=arguments, daemon=True)
-        process.start()
-        self._process = forked._Child(process)  # type: ignore[assignment]
+        line = ["worker", self.kind, *self.options]
+        self._process = forked.fork(_work, self._environment, self.log, self.newer, line)  # type: ignore[assignment]
         return self
 
 
-def _work(newer: bool, environment: dict[str, str], log: str, line: list[str]) -> None:
+def _work(newer: bool, line: list[str]) -> int | None:
     if newer:
         import streamflow.core.opening as opening
         import streamflow.engine.commands as commands
@@ -38,7 +36,7 @@ def _work(newer: bool, environment: dict[str, str], log: str, line: list[str]) -
         for module in (commands, revisions, opening):
             vars(module)["KNOWN_REVISIONS"] = known
         revisions.client_id.__defaults__ = (known,)
-    forked._work(environment, log, line)
+    return forked.streamflow(line)
 
 
 class _Rolling(Fault):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import posixpath
 import time
 from collections import Counter
@@ -26,13 +25,14 @@ from streamflow.simulation.scenarios import Scenario
 from streamflow.simulation.stage import play
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
+from tests.conftest import TEST_ALL
 from tests.shared_data import archive, json_files, missing
 
 GITHUB, GOOGLE = "github-webhooks", "google-cloudevents"
 needs_github = pytest.mark.skipif(not archive(GITHUB).exists(), reason=missing(GITHUB))
 needs_google = pytest.mark.skipif(not archive(GOOGLE).exists(), reason=missing(GOOGLE))
 
-EVERY = 1 if os.environ.get("STREAMFLOW_TEST_ALL") else 8  # `make test-full` looks at every event
+EVERY = 1 if TEST_ALL else 8  # `make test-full` looks at every event
 # Examples that their own schema refuses, and the place of it.
 WRONG_EXAMPLES = {
     f"payload-examples/api.github.com/check_run/{name}.payload.json": (

@@ -1,4 +1,4 @@
-"""The end of an engine worker, when Faust does not end."""
+"""How the engine's process starts and ends."""
 
 from __future__ import annotations
 
@@ -6,75 +6,30 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
-from streamflow.errors import EngineFault
-from streamflow.runtime import app
-
-
-class _Ended(BaseException):
-    pass
+from streamflow.errors import OperationError
+from streamflow.runtime.app import serve
 
 
-class _App:
-    crashed, crash_reason = False, None
+class Part:
+    """The host or Faust: one of them may find no broker."""
 
-    def __init__(self, stop: Any) -> None:
-        self._stop = stop
+    def __init__(self, *, reaches: bool) -> None:
+        self.reaches = reaches
 
     async def start(self) -> None:
-        pass
-
-    async def stop(self) -> None:
-        await self._stop()
+        if not self.reaches:
+            raise KafkaConnectionError("Unable to bootstrap from 127.0.0.1:1")
 
 
-class _Host:
-    def __init__(self) -> None:
-        self.stopped = False
+@pytest.mark.parametrize(("host", "faust"), [(False, True), (True, False)])
+def test_a_broker_that_goes_away_while_the_engine_starts_is_named_as_the_cause(host: bool, faust: bool) -> None:
+    app: Any = Part(reaches=faust)
+    engine: Any = Part(reaches=host)
 
-    async def start(self) -> None:
-        pass
+    with pytest.raises(OperationError) as caught:
+        asyncio.run(serve(app, engine, asyncio.Event()))
 
-    async def stop(self) -> None:
-        self.stopped = True
-
-
-async def _served(stop: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The exit codes with which the process would have ended at once."""
-    codes: list[int] = []
-
-    def end(code: int) -> None:
-        codes.append(code)
-        raise _Ended
-
-    monkeypatch.setattr("os._exit", end)
-    monkeypatch.setattr(app, "STOP_S", 0.05)
-    host, asked = _Host(), asyncio.Event()
-    asked.set()
-    try:
-        await app.serve(_App(stop), host, asked)  # type: ignore[arg-type]
-    except _Ended:
-        pass
-    assert host.stopped
-    return codes
-
-
-def test_a_worker_whose_faust_does_not_stop_ends_all_the_same_once_everything_is_saved(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert asyncio.run(_served(asyncio.Event().wait, monkeypatch)) == [0]
-
-
-def test_a_worker_whose_faust_stops_ends_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nothing() -> None:
-        pass
-
-    assert asyncio.run(_served(nothing, monkeypatch)) == []
-
-
-def test_what_goes_wrong_while_faust_stops_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fails() -> None:
-        raise EngineFault("x", "expected it to stop but it did not; look at the log")
-
-    with pytest.raises(EngineFault):
-        asyncio.run(_served(fails, monkeypatch))
+    assert caught.value.code == "broker_unreachable"
+    assert "127.0.0.1:1" in caught.value.message
