@@ -18,9 +18,6 @@ from confluent_kafka import KafkaError, Message, Producer
 
 TOPIC = "loan-applications"
 REAL_LOG = Path(__file__).parents[3] / "shared" / "data" / "loan-events.jsonl.gz"
-ACTIVITIES = frozenset(
-    f"A_{name}" for name in ("SUBMITTED", "PREACCEPTED", "ACCEPTED", "APPROVED", "DECLINED", "CANCELLED")
-)
 STAGES = ("preaccepted", "accepted", "approved")
 ENDS = ("declined", "cancelled")
 
@@ -48,20 +45,6 @@ def real_log(path: Path = REAL_LOG) -> list[Line]:
     """The real log, in its order. Raises OSError where it is not."""
     with gzip.open(path, "rb") as lines:
         return [Line(json.loads(line)["application"].encode(), line.rstrip(b"\n")) for line in lines]
-
-
-def sample(lines: Sequence[Line], seed: int, share: float) -> list[Line]:
-    """The lines of a share of the applications, chosen by the seed, in their order; every outcome is among them."""
-    outcomes = expected(lines)
-    kept = set({outcome: key for key, outcome in outcomes.items()}.values())
-    kept.update(random.Random(seed).sample(sorted(outcomes), int(len(outcomes) * share)))
-    return [line for line in lines if line.key.decode() in kept]
-
-
-def expected_ingress(lines: Sequence[Line]) -> dict[str, int]:
-    """What ingress counts over these lines: the definition knows six activities."""
-    matched = sum(json.loads(line.value)["activity"] in ACTIVITIES for line in lines)
-    return {"read": len(lines), "matched": matched, "ignored": len(lines) - matched, "dead": 0}
 
 
 def generated_log(seed: int, applications: int) -> list[Line]:
