@@ -209,7 +209,7 @@ def _state(step: StepProgress) -> str:
 
 def _more(step: StepProgress) -> str:
     """What else there is to know of a step."""
-    said = []
+    said = [step.parked_detail] if step.state == "parked" and step.parked_detail else []
     if step.operation:
         said.append(step.operation)
     if step.total is not None and step.state != "listing":

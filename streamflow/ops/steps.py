@@ -97,10 +97,10 @@ class StepProgress:
         return self.now.items.failed if self.now is not None and self.now.items else 0
 
     def words(self) -> str:
-        """The state in a few words."""
+        """The state in a few words, for a list; `parked_detail` says more."""
         words = STATUS_WORDS[self.state]
         if self.state == "parked":
-            return f"{words}: {self.parked}" + (f" ({self.parked_detail})" if self.parked_detail else "")
+            return f"{words}: {self.parked}"
         if self.state == "listing":
             failed = f", {self.failed} failed" if self.failed else ""
             return f"{self.done + self.failed} of {self.total} {words}{failed}"

@@ -197,3 +197,10 @@ def test_no_fact_of_the_engine_is_too_much_for_it() -> None:
     assert summary_of(simulation.history(run)).status == "cancelled"
     assert done == [1]
     assert progress_of(simulation.history(run))["charge.undo"].state == "done"
+
+
+def test_a_list_of_steps_names_the_code_and_json_the_operand() -> None:
+    detail = "`/` was given `trigger.items` (a whole number) and `0`"
+    found = step(t.StepParked(code="division_by_zero", at="share", detail=detail))
+    assert found.words() == "parked: division_by_zero"
+    assert found.facts()["parked_detail"] == detail
