@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from functools import lru_cache
 
 _MASK = 0xFFFFFFFF
@@ -13,10 +14,9 @@ def murmur2(data: bytes) -> int:
     """Kafka's murmur2 of `data` as an unsigned 32-bit number (org.apache.kafka.common.utils.Utils.murmur2)."""
     length = len(data)
     h = (0x9747B28C ^ length) & _MASK
-    for i in range(0, length - length % 4, 4):
-        k = (int.from_bytes(data[i : i + 4], "little") * 0x5BD1E995) & _MASK
-        k ^= k >> 24
-        h = ((h * 0x5BD1E995) ^ (k * 0x5BD1E995)) & _MASK
+    for word in struct.unpack_from(f"<{length // 4}I", data):
+        k = (word * 0x5BD1E995) & _MASK
+        h = ((h * 0x5BD1E995) ^ ((k ^ (k >> 24)) * 0x5BD1E995)) & _MASK
     rest = data[length - length % 4 :]
     if rest:
         h = ((h ^ int.from_bytes(rest, "little")) * 0x5BD1E995) & _MASK
@@ -60,7 +60,8 @@ def partition_of_run(run: str, partitions: int) -> int:
 
 def environment_of(run: str) -> str:
     """The environment that is in a run's id; empty when `run` is none of `run_id`."""
-    return run.partition("-")[2].partition("-")[0]
+    parts = run.split("-", 2)
+    return parts[1] if len(parts) > 1 else ""
 
 
 def tag(*parts: str) -> str:

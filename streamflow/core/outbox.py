@@ -70,7 +70,7 @@ class Unsent(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
 
 
-_encoder = msgspec.json.Encoder(order="sorted")
+_encoder = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder(Unsent)
 
 

@@ -7,7 +7,9 @@ Emitted events are not among them: they go to the users' topics through the outb
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from streamflow.core.place import Place
 from streamflow.engine.commands import Command, Deliver, FailAttempt
@@ -28,15 +30,23 @@ COMMANDS, RUNS, DEAD_LETTERS, UNCLAIMED, AUDIT = "commands", "runs", "dead-lette
 TASKS = "tasks."  # and the lane
 
 
-class Output(NamedTuple):
-    """A record on its way to one of Streamflow's own topics. `topic` is the topic's role (`runs`, `tasks.default`); its
-    host knows the full name."""
+class Output(Struct, frozen=True, gc=False):
+    """A record on its way to one of Streamflow's own topics."""
 
     topic: str
+    """The topic's role (`runs`, `tasks.default`); its host knows the full name."""
+
     partition: int
+    """The partition of the topic."""
+
     key: bytes | None
+    """The record's key."""
+
     value: bytes | None
+    """The record's value."""
+
     headers: Headers = ()
+    """The record's headers."""
 
 
 def outputs_of(decision: Decision, record: Record, command: Command | None, place: Place) -> list[Output]:
@@ -46,7 +56,7 @@ def outputs_of(decision: Decision, record: Record, command: Command | None, plac
     trace = getattr(command, "trace", None)
     for transition in decision.transitions:
         key, value, headers = encode_transition(transition, trace or decision.traces.get(transition.run))
-        outputs.append(Output(RUNS, place.number, key, value, tuple(headers)))
+        outputs.append(Output(RUNS, place.number, key, value, headers))
     for effect in decision.effects:
         if isinstance(effect, AppendCommand):
             outputs.append(command_output(effect.command, effect.key, place))

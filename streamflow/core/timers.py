@@ -72,9 +72,9 @@ class Timers:
             if record is None:
                 self._fired.discard(key)
                 self._blocked.discard(key)
-            elif due_ms_of(key) < self._horizon_ms:
-                sooner |= not self._heap or due_ms_of(key) < self._heap[0][0]
-                heapq.heappush(self._heap, (due_ms_of(key), key))
+            elif (due_ms := due_ms_of(key)) < self._horizon_ms:
+                sooner |= not self._heap or due_ms < self._heap[0][0]
+                heapq.heappush(self._heap, (due_ms, key))
         return sooner
 
     def next_ms(self, now_ms: int) -> int:

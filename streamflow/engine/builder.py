@@ -268,23 +268,9 @@ class RunBuilder:
         if "trigger" in names:
             values["trigger"] = builder.get(out_key(head.run, START))
         if "steps" in names:
-            values["steps"] = {
-                step: self.output(step)
-                for step in sorted(expression.steps)
-                if (state := head.steps.get(step)) is not None
-                and state.status == "done"
-                and (state.outcome not in NO_OUTCOME or (state.items is not None and head.stopping is not None))
-                and step not in inputs_not_ready
-            }
+            values["steps"] = self._outputs(expression, inputs_not_ready)
         if "errors" in names:
-            values["errors"] = {
-                step: builder.get(out_key(head.run, step))
-                for step in sorted(expression.steps)
-                if (state := head.steps.get(step)) is not None
-                and state.outcome in NO_OUTCOME
-                and state.attempt
-                and step not in inputs_not_ready
-            }
+            values["errors"] = self._errors(expression, inputs_not_ready)
         if item is not None:
             values["index"], values["item"] = item
         if "run" in names:
@@ -299,6 +285,30 @@ class RunBuilder:
         if "now" in names:
             values["now"] = builder.now_ms if now_ms is None else now_ms
         return values
+
+    def _outputs(self, expression: Compiled, inputs_not_ready: tuple[str, ...]) -> dict[str, Any]:
+        """The outputs of the steps that `expression` names and that have one."""
+        head = self.head
+        return {
+            step: self.output(step)
+            for step in sorted(expression.steps)
+            if (state := head.steps.get(step)) is not None
+            and state.status == "done"
+            and (state.outcome not in NO_OUTCOME or (state.items is not None and head.stopping is not None))
+            and step not in inputs_not_ready
+        }
+
+    def _errors(self, expression: Compiled, inputs_not_ready: tuple[str, ...]) -> dict[str, Any]:
+        """The errors of the steps that `expression` names and that failed or timed out after an attempt."""
+        head = self.head
+        return {
+            step: self.builder.get(out_key(head.run, step))
+            for step in sorted(expression.steps)
+            if (state := head.steps.get(step)) is not None
+            and state.outcome in NO_OUTCOME
+            and state.attempt
+            and step not in inputs_not_ready
+        }
 
     def output(self, step: str) -> Any:
         """The output of a step that is done and that an expression of the plan reads; of a list, that of every item,

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from streamflow.engine.builder import DecisionBuilder
 from streamflow.engine.record_keys import content_key
 from streamflow.engine.state import PartitionState, PinnedContent
 
 
-class Pins(NamedTuple):
-    """Open runs by revision, and the contents in the partition by sha256."""
-
-    revisions: dict[str, int]
-    contents: dict[str, PinnedContent]
-
-
-def repin(builder: DecisionBuilder, own: PartitionState) -> Pins:
-    """The pins after `draft`. A content that no run has used for a while leaves; a start that still names it brings
-    it back from `definitions`."""
+def repin(builder: DecisionBuilder, own: PartitionState) -> tuple[dict[str, int], dict[str, PinnedContent]]:
+    """What is pinned after `builder`: open runs by revision, and the contents in the partition by sha256. A content
+    that no run has used for a while leaves; a start that still names it brings it back from `definitions`."""
     if not builder.pins:
-        return Pins(own.revisions, own.contents)
+        return own.revisions, own.contents
     revisions, contents, now_ms = dict(own.revisions), dict(own.contents), builder.now_ms
     for sha, revision, change in builder.pins:
         revisions[revision] = revisions.get(revision, 0) + change
@@ -33,4 +24,4 @@ def repin(builder: DecisionBuilder, own: PartitionState) -> Pins:
         for sha in [sha for sha, one in contents.items() if not one.open_runs and one.used_ms < limit_ms]:
             del contents[sha]
             builder.put(content_key(sha), None)
-    return Pins(revisions, contents)
+    return revisions, contents

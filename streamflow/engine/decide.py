@@ -137,7 +137,7 @@ def _account(
     own: PartitionState, builder: DecisionBuilder, outcome: Outcome, reason: str, watermarks: dict[str, Watermark]
 ) -> PartitionState:
     n = own.counts
-    pins = repin(builder, own)
+    revisions, contents = repin(builder, own)
     return replace(
         own,
         applied=builder.offset,
@@ -148,9 +148,9 @@ def _account(
         reasons={**own.reasons, reason: own.reasons.get(reason, 0) + 1} if reason else own.reasons,
         watermarks=watermarks,
         parked=own.parked + _parked_change(builder, own.parked),
-        revisions=pins.revisions,
+        revisions=revisions,
         memories=builder.memories,
-        contents=pins.contents,
+        contents=contents,
     )
 
 

@@ -25,12 +25,13 @@ _FIRST_OF_NOTED = _FIRST_OF_HELD | {_DUE[0]}
 _NOT_HERE: Any = object()  # None is a deleted record
 _NEAR = 512  # keys held in memory of what is due or swept; a scan for each would cost a pass over all that changed
 
-_encoder = msgspec.json.Encoder(order="sorted")
+_encoder = msgspec.json.Encoder(order="deterministic")
 _DECODERS = {kind: msgspec.json.Decoder(form) for kind, form in KINDS.items()}
 
 
 def encode_record(record: Any) -> bytes:
-    """A record as it is stored and as it is in the changelog: JSON with sorted keys."""
+    """A record as it is stored and as it is in the changelog: JSON, always the same for
+    the same record."""
     return _encoder.encode(record)
 
 

@@ -96,7 +96,8 @@ class Outputs:
 
 
 def _fields(queued: Queued) -> Fields:
-    return queued[1][2:]
+    output = queued[1]
+    return output.key, output.value, output.headers
 
 
 def _unsent(error: BatchFailed) -> OperationError:

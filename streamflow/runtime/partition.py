@@ -260,8 +260,9 @@ class Partition:
         left = deque(records)
         while left:
             async with self._deciding:
+                now_ms = self._now_ms()
                 while left and not core.must_save:
-                    await self._one(core, left.popleft())
+                    await self._one(core, left.popleft(), now_ms)
                 self._checkpoints.changed.set()
                 self._timer_moved.set()
                 await self._outputs.send()
@@ -269,7 +270,7 @@ class Partition:
             if core.must_save:
                 await self.checkpoint()
 
-    async def _one(self, core: PartitionCore, fetched: Any) -> None:
+    async def _one(self, core: PartitionCore, fetched: Any, now_ms: int) -> None:
         record = Record(  # in the order of its fields: this is done for every command
             fetched.topic,
             fetched.partition,
@@ -280,7 +281,7 @@ class Partition:
             tuple(fetched.headers),
         )
         unpublished = False
-        while (start := core.take(record, self._now_ms(), unpublished=unpublished)) is not None:
+        while (start := core.take(record, now_ms, unpublished=unpublished)) is not None:
             await self._outputs.send()
             unpublished = not await self._plans.wait(start, DEFINITIONS_WAIT_S)
         self._checkpoints.unsaved_bytes += len(record.value or b"") + 100

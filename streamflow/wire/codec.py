@@ -1,5 +1,5 @@
-"""The bytes of our own records: JSON with sorted keys, so that the same record always gives the same bytes
-(law identical-replay).
+"""The bytes of our own records: JSON with the fields of a record in their order and the keys of data sorted, so that
+the same record always gives the same bytes (law identical-replay).
 
 One encoder and one decoder per kind of record, made once.
 """
@@ -14,7 +14,7 @@ from streamflow.engine.commands import Command
 from streamflow.engine.depth import COMMAND_DEPTH, deeper, may_be_deeper
 from streamflow.errors import OperationError
 
-_encoder = msgspec.json.Encoder(order="sorted")
+_encoder = msgspec.json.Encoder(order="deterministic")
 _command_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 
 

@@ -13,7 +13,7 @@ from streamflow.wire.decoding import Headers
 from streamflow.wire.transitions import rfc3339
 
 TYPE = "streamflow.KeyErased"
-_encoder = msgspec.json.Encoder(order="sorted")
+_encoder = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder(RecordErasure)
 
 

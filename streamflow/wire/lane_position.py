@@ -21,7 +21,7 @@ METADATA_BYTES = 4096
 
 Range = tuple[int, int]  # from, and to without it
 
-_encoder = msgspec.json.Encoder(order="sorted")
+_encoder = msgspec.json.Encoder(order="deterministic")
 
 
 class _Metadata(msgspec.Struct, omit_defaults=True):

@@ -9,7 +9,7 @@ from streamflow.engine.effects import RecordRejection
 from streamflow.wire.dead_letter import ENGINE, DeadLetter, dead_letter
 from streamflow.wire.decoding import Record
 
-_encoder = msgspec.json.Encoder(order="sorted")
+_encoder = msgspec.json.Encoder(order="deterministic")
 
 
 def rejection(record: Record, effect: RecordRejection) -> DeadLetter:

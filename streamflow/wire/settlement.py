@@ -43,7 +43,7 @@ class Settlement(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The offset that it was appended at."""
 
 
-_encoder = msgspec.json.Encoder(order="sorted")
+_encoder = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder(Settlement)
 
 

@@ -1,5 +1,4 @@
-"""The records of `tasks.<lane>`: a task as JSON with sorted keys, and in the header `source` where in `commands` it was
-decided.
+"""The records of `tasks.<lane>`: a task as JSON, and in the header `source` where in `commands` it was decided.
 
 An engine that comes back after a crash sends the same tasks again, identically and in order. So a record whose source
 is not above the highest that was read in its partition is a copy, and no list of ids is needed to know it. `commands`
@@ -20,7 +19,7 @@ from streamflow.wire.codec import DecodeError
 
 SOURCE = "source"
 
-_encoder = msgspec.json.Encoder(order="sorted")
+_encoder = msgspec.json.Encoder(order="deterministic")
 _decoder: msgspec.json.Decoder[Task | CancelTask] = msgspec.json.Decoder(Task | CancelTask)
 
 

@@ -1,5 +1,4 @@
-"""The records of `runs` and of emitted events: CloudEvents in binary mode, JSON values with sorted keys
-(docs/design.md#topics).
+"""The records of `runs` and of emitted events: CloudEvents in binary mode (docs/design.md#topics).
 
 The contract that strangers build on. `decode_transition` is for our own readers; the checker of the proofs has one of
 its own.
@@ -19,9 +18,10 @@ from streamflow.engine.transitions import FACTS, Transition
 from streamflow.ids import environment_of
 from streamflow.wire.codec import DecodeError
 
-Headers = list[tuple[str, bytes]]
+Header = tuple[str, bytes]
+Headers = tuple[Header, ...]
 
-_encoder = msgspec.json.Encoder(order="sorted")
+_encoder = msgspec.json.Encoder(order="deterministic")
 _raw = msgspec.json.Decoder(Transition)
 _CONTENT_TYPE = ("content-type", b"application/json")
 _SPECVERSION = ("ce_specversion", b"1.0")
@@ -40,21 +40,32 @@ def source_of(environment: str, definition: str) -> bytes:
     return f"/streamflow/{environment}/definitions/{definition}".encode()
 
 
-_TYPES = {fact: f"streamflow.{name}".encode() for name, fact in FACTS.items()}
+@lru_cache(maxsize=4096)
+def _time_header(at_ms: int) -> Header:
+    return "ce_time", rfc3339(at_ms)
+
+
+@lru_cache(maxsize=1024)
+def _source_header(environment: str, definition: str) -> Header:
+    return "ce_source", source_of(environment, definition)
+
+
+_TYPE_HEADERS: dict[type, Header] = {fact: ("ce_type", f"streamflow.{name}".encode()) for name, fact in FACTS.items()}
 
 
 def encode_transition(transition: Transition, trace: str | None) -> tuple[bytes, bytes, Headers]:
     """(key, value, headers) of a transition's record."""
-    headers = [
-        ("ce_id", f"{transition.run}/{transition.seq}".encode()),
-        ("ce_source", source_of(environment_of(transition.run), transition.definition)),
+    run = transition.run
+    headers: Headers = (
+        ("ce_id", f"{run}/{transition.seq}".encode()),
+        _source_header(environment_of(run), transition.definition),
         _SPECVERSION,
-        ("ce_time", rfc3339(transition.at_ms)),
-        ("ce_type", _TYPES[type(transition.data)]),
+        _time_header(transition.at_ms),
+        _TYPE_HEADERS[type(transition.data)],
         _CONTENT_TYPE,
-    ]
+    )
     if trace:
-        headers.append(("traceparent", trace.encode()))
+        headers = (*headers, ("traceparent", trace.encode()))
     return transition.key.encode(), _encoder.encode(transition), headers
 
 
@@ -91,15 +102,15 @@ def decode_transition(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Tra
 
 def encode_event(effect: PublishEvent) -> tuple[bytes, bytes, Headers]:
     """(key, value, headers) of an event that a run emits."""
-    headers = [
+    headers: Headers = (
         ("ce_id", effect.id.encode()),
-        ("ce_source", source_of(environment_of(effect.run), effect.definition)),
+        _source_header(environment_of(effect.run), effect.definition),
         _SPECVERSION,
         ("ce_streamflowrun", effect.run.encode()),
-        ("ce_time", rfc3339(effect.at_ms)),
+        _time_header(effect.at_ms),
         ("ce_type", effect.type.encode()),
         _CONTENT_TYPE,
-    ]
+    )
     if effect.trace:
-        headers.append(("traceparent", effect.trace.encode()))
+        headers = (*headers, ("traceparent", effect.trace.encode()))
     return effect.key.encode(), _encoder.encode(effect.data), headers

@@ -204,7 +204,7 @@ def _reversed(output: Output) -> Output:
     if output.topic != RUNS:
         return output
     value = msgspec.json.encode(dict(reversed(msgspec.json.decode(output.value or b"").items())))
-    return output._replace(value=value)
+    return msgspec.structs.replace(output, value=value)
 
 
 class DropsSecond(PartitionCore):
@@ -363,7 +363,9 @@ class TasksNotCounted(Partition):
 
 def _first_of_all(output: Output) -> Output:
     source = source_of(output.headers) if output.topic.startswith("tasks.") else None
-    return output if source is None else output._replace(headers=(source_header(source._replace(nth=0)),))
+    if source is None:
+        return output
+    return msgspec.structs.replace(output, headers=(source_header(source._replace(nth=0)),))
 
 
 class TakesAnyAttempt(PartitionCore):

@@ -68,7 +68,7 @@ def _find(builder: DecisionBuilder, window: Window, mailbox: str, identity: str)
 def _was_erased(builder: DecisionBuilder) -> bool:
     """Whether a bucket may still hold events of an erased key."""
     memories = builder.memories
-    return any(
+    return bool(memories.erased_ms) and any(
         buckets.ends_ms and buckets.ends_ms[0] <= memories.erased_ms for buckets in (memories.seen, memories.trail)
     )
 

@@ -7,10 +7,10 @@ import pytest
 from streamflow.engine.mailbox.identity import identity
 
 
-def test_an_identity_is_22_characters_without_a_slash() -> None:
+def test_an_identity_is_32_hexadecimal_digits() -> None:
     found = identity("paid", "https://shop.example", "p1")
-    assert len(found) == 22
-    assert "/" not in found
+    assert len(found) == 32
+    assert set(found) <= set("0123456789abcdef")
     assert found == identity("paid", "https://shop.example", "p1")
 
 
