@@ -23,6 +23,7 @@ from streamflow.core.metrics import Metrics
 from streamflow.core.outbox import TopicOf
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
+from streamflow.engine.commands import DefinitionRef
 from streamflow.engine.effects import PrintLine
 from streamflow.engine.overlay import Store
 from streamflow.errors import EngineFault
@@ -262,7 +263,20 @@ class Partition:
             async with self._deciding:
                 now_ms = self._now_ms()
                 while left and not core.must_save:
-                    await self._one(core, left.popleft(), now_ms)
+                    fetched = left.popleft()
+                    record = Record(  # in the order of its fields: this is done for every command
+                        fetched.topic,
+                        fetched.partition,
+                        fetched.offset,
+                        fetched.timestamp,
+                        fetched.key,
+                        fetched.value,
+                        tuple(fetched.headers),
+                    )
+                    start = core.take(record, now_ms)
+                    if start is not None:
+                        await self._take_start(core, record, start, now_ms)
+                    self._checkpoints.unsaved_bytes += len(record.value or b"") + 100
                 self._checkpoints.changed.set()
                 self._timer_moved.set()
                 await self._outputs.send()
@@ -270,21 +284,13 @@ class Partition:
             if core.must_save:
                 await self.checkpoint()
 
-    async def _one(self, core: PartitionCore, fetched: Any, now_ms: int) -> None:
-        record = Record(  # in the order of its fields: this is done for every command
-            fetched.topic,
-            fetched.partition,
-            fetched.offset,
-            fetched.timestamp,
-            fetched.key,
-            fetched.value,
-            tuple(fetched.headers),
-        )
-        unpublished = False
-        while (start := core.take(record, now_ms, unpublished=unpublished)) is not None:
+    async def _take_start(self, core: PartitionCore, record: Record, start: DefinitionRef, now_ms: int) -> None:
+        """Decide a record whose start names definitions that are still to be read."""
+        missing: DefinitionRef | None = start
+        while missing is not None:
             await self._outputs.send()
-            unpublished = not await self._plans.wait(start, DEFINITIONS_WAIT_S)
-        self._checkpoints.unsaved_bytes += len(record.value or b"") + 100
+            unpublished = not await self._plans.wait(missing, DEFINITIONS_WAIT_S)
+            missing = core.take(record, now_ms, unpublished=unpublished)
 
     # -- timers and events
 
