@@ -80,9 +80,9 @@ def measure(stage: Stage) -> list[Row]:
             better="less",
         ),
         Row("backlog", "transitions per command", len(produced) / count, ""),
-        Row("backlog", "bytes of transitions per command", _bytes(produced) / count, "B"),
-        Row("backlog", "changelog records per command", len(saved) / count, ""),
-        Row("backlog", "bytes of changelog per command", _bytes(saved) / count, "B"),
+        Row("backlog", "bytes of transitions per command", _bytes(produced) / count, "B", better="less"),
+        Row("backlog", "changelog records per command", len(saved) / count, "", better="less"),
+        Row("backlog", "bytes of changelog per command", _bytes(saved) / count, "B", better="less"),
         Row(
             "backlog",
             "from the start of the process to the first transition",
