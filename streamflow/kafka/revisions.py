@@ -16,8 +16,8 @@ from streamflow.errors import Rejected
 from streamflow.kafka.connection import client_name
 from streamflow.kafka.engine_records import enable_revision
 from streamflow.kafka.groups import engine_group
+from streamflow.kafka.log_reading import read_log
 from streamflow.kafka.log_writing import Recorded
-from streamflow.kafka.publication import read_log
 from streamflow.kafka.serving import members_of
 from streamflow.settings import Settings
 

@@ -87,6 +87,32 @@ def test_the_store_on_disk_is_there_when_it_is_opened_again(tmp_path: Path) -> N
         store.close()
 
 
+@pytest.mark.parametrize(
+    ("written", "made_again"),
+    [
+        pytest.param([], False, id="new"),
+        pytest.param([{"a": b"1"}, {"a": None}], False, id="all-deleted"),
+        pytest.param([{"a": b"1"}], True, id="one-record"),
+        pytest.param([{"": b"1"}], True, id="the-empty-key"),
+        pytest.param([{"\x00": b"1", "a": b"1"}, {"a": None}], True, id="one-left"),
+    ],
+)
+def test_clearing_makes_the_store_on_disk_again_only_if_it_holds_something(
+    tmp_path: Path, written: list[dict[str, bytes | None]], made_again: bool
+) -> None:
+    store = MAKERS["rocks"](tmp_path)
+    for records in written:
+        store.write(records)
+    store.close()
+    store = MAKERS["rocks"](tmp_path)
+    identity = tmp_path / "store" / "IDENTITY"  # RocksDB draws one for every database that it makes
+    before = identity.read_text()
+    store.clear()
+    assert (identity.read_text() != before) is made_again
+    assert list(store.scan("")) == []
+    store.close()
+
+
 def test_a_damaged_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
     made = MAKERS["rocks"](tmp_path)
     made.write({"a": b"1"})
