@@ -129,11 +129,11 @@ def batch_kept(state: Path) -> None:
 
 
 def mapping_unsorted(state: Path) -> None:
-    """A process that comes after another writes mappings in another order."""
+    """A process that comes after another writes the fields of a record in another order."""
     from streamflow.wire import transitions
 
     if (state / DIED).exists():
-        transitions._encoder = msgspec.json.Encoder()
+        transitions._encoder = msgspec.json.Encoder(order="sorted")
     state.mkdir(exist_ok=True)
     (state / DIED).touch()
 
