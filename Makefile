@@ -6,10 +6,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-TEST_PROCESSES := 3 # each has a Kafka of its own; they mostly wait
+TEST_PROCESSES := 4 # each has a Kafka of its own; they mostly wait
+WITH_SERVERS := tests/integration tests/contract tests/faults
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers wheel demo example test test-full unit lint types model bench compare proof faults checker regressions mailbox attack fuzz soak evidence docs codes format lock clean
+.PHONY: help setup servers wheel demo example test test-without-servers test-with-servers test-full unit lint types model bench compare proof faults checker regressions mailbox attack fuzz soak evidence docs codes format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +39,16 @@ demo: $(READY) ## See it run: a Kafka, workers, a definition, events and their h
 example: setup ## See an example on real servers: make example NAME=fraud-detection, minio-store or sales-report
 	$(BIN)/python -m tests.examples $(NAME) $(ARGS)
 
-test: lint types servers ## Check everything: style, types, layers, and all tests against a real Kafka
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+test: lint ## Check everything: style, types, layers, and all tests against a real Kafka
+	@$(MAKE) --no-print-directory --jobs 3 types test-without-servers test-with-servers
+
+# Each process of a run collects all its tests: the many that need no server are one process, which never waits.
+test-without-servers: $(READY)
+	$(BIN)/python -m pytest $(WITH_SERVERS:%=--ignore=%)
+
+# These mostly wait, and are shared out among processes until the end: first the other run, so that no core is idle then.
+test-with-servers: servers
+	nice -n 5 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(WITH_SERVERS)
 
 test-full: export STREAMFLOW_TEST_ALL = 1
 test-full: test model mailbox checker regressions ## make test and everything that takes longer, but the faults, the proof and the soak (an hour)
