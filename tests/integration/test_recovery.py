@@ -17,7 +17,7 @@ from tests.proof.world import Worker, World
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 
-APPLICATIONS = 2000 if TEST_ALL else 1000
+APPLICATIONS = 2000 if TEST_ALL else 500
 
 
 @pytest.mark.parametrize(
