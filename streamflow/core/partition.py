@@ -270,7 +270,7 @@ class PartitionCore:
         if isinstance(command, FireTimer):
             self._timer_decided(command, decision.reason, now_ms)
         elif isinstance(command, AdvanceWatermark):
-            self.timers.unblock(lambda events: reached_by_all(self.overlay.own.watermarks, events), now_ms)
+            self.timers.unblock(lambda events: reached_by_all(self.overlay.own.watermarks, events))
 
     # -- timers
 
@@ -284,7 +284,7 @@ class PartitionCore:
         self.timers.decided(command)
         early_ms = command.due_ms - self.overlay.own.time_ms
         if reason == "early":  # the host's clock is ahead of the broker's
-            self.timers.again(command, now_ms + max(1, early_ms))
+            self.timers.again(command, now_ms, max(1, early_ms))
         elif reason == "behind":
             self.timers.block(command, self._awaited.of(command))
         elif not reason:

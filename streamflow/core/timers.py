@@ -119,16 +119,17 @@ class Timers:
         """`command` was decided: it is no longer on its way, and not fired again unless the caller says so."""
         self._fired.discard(key_of(command))
 
-    def again(self, command: FireTimer, at_ms: int) -> None:
-        """`command` was refused as early: fire it again at `at_ms`."""
-        heapq.heappush(self._heap, (at_ms, key_of(command)))
+    def again(self, command: FireTimer, now_ms: int, early_ms: int) -> None:
+        """`command` was refused, `early_ms` before its time: fire it again that long after `now_ms`."""
+        self._latest_ms = max(self._latest_ms, now_ms)  # if this clock is wrong, its jump back is seen
+        heapq.heappush(self._heap, (now_ms + early_ms, key_of(command)))
 
     def block(self, command: FireTimer, events: Events) -> None:
         """`command` was refused because ingress may still have one of `events`: do not fire it before `unblock` says
         that this is over."""
         self._block(key_of(command), events)
 
-    def unblock(self, reached: Callable[[Events], int], now_ms: int) -> bool:
+    def unblock(self, reached: Callable[[Events], int]) -> bool:
         """Fire those again whose events are all read up to their time, as `reached` says; True if there are any."""
         freed = False
         for events in list(self._blocked_by):
@@ -137,7 +138,7 @@ class Timers:
                 _, key = heapq.heappop(blocked)
                 if key in self._blocked:
                     self._blocked.discard(key)
-                    heapq.heappush(self._heap, (now_ms, key))
+                    heapq.heappush(self._heap, (due_ms_of(key), key))  # by its own time: a clock may be wrong just now
                     freed = True
             if not blocked:
                 del self._blocked_by[events]

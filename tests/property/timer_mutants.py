@@ -10,7 +10,7 @@ from streamflow.simulation.worker import Partition
 
 
 class EarlyForgotten(Timers):
-    def again(self, command: FireTimer, at_ms: int) -> None:
+    def again(self, command: FireTimer, now_ms: int, early_ms: int) -> None:
         pass
 
 
@@ -21,7 +21,7 @@ class OverdueForgotten(Timers):
 
 
 class NeverUnblocked(Timers):
-    def unblock(self, still: Any, now_ms: int) -> bool:
+    def unblock(self, reached: Any) -> bool:
         return False
 
 

@@ -60,7 +60,7 @@ def test_one_refused_as_early_is_fired_again_at_the_time_that_is_said(desk: Desk
     desk.arm("a", NOW)
     (command,) = desk.timers.due(NOW)
     desk.timers.decided(command)
-    desk.timers.again(command, NOW + 50)
+    desk.timers.again(command, NOW, 50)
     assert [desk.fired(NOW + after) for after in (49, 50)] == [[], ["a"]]
 
 
@@ -73,9 +73,9 @@ def blocked(desk: Desk, now_ms: int) -> None:
 def test_one_refused_as_behind_waits_until_its_events_are_read_so_far(desk: Desk) -> None:
     desk.arm("a", NOW)
     blocked(desk, NOW)
-    assert not desk.timers.unblock({PAID: NOW - 1}.__getitem__, NOW + 10)
+    assert not desk.timers.unblock({PAID: NOW - 1}.__getitem__)
     assert desk.fired(NOW + 10) == []
-    assert desk.timers.unblock({PAID: NOW}.__getitem__, NOW + 20)
+    assert desk.timers.unblock({PAID: NOW}.__getitem__)
     assert desk.fired(NOW + 20) == ["a"]
 
 
@@ -87,9 +87,9 @@ def test_what_ingress_may_still_have_an_event_for_costs_no_command(desk: Desk) -
     waits = {"a": PAID, "b": PAID, "c": signed}
     assert desk.timers.due(NOW + 10, lambda timer: waits[timer.run]) == []
     assert desk.timers.due(NOW + 11, lambda timer: waits[timer.run]) == []
-    assert desk.timers.unblock({PAID: NOW, signed: NOW - 1}.__getitem__, NOW + 20)
+    assert desk.timers.unblock({PAID: NOW, signed: NOW - 1}.__getitem__)
     assert desk.fired(NOW + 20) == ["a"]
-    assert desk.timers.unblock({PAID: NOW + 5, signed: NOW + 5}.__getitem__, NOW + 30)
+    assert desk.timers.unblock({PAID: NOW + 5, signed: NOW + 5}.__getitem__)
     assert sorted(desk.fired(NOW + 30)) == ["b", "c"]
 
 
@@ -108,7 +108,7 @@ def test_however_many_are_blocked_a_watermark_that_frees_none_of_them_reads_none
 
     monkeypatch.setattr(desk.overlay, "get", lambda key: pytest.fail("a blocked timer was read"))
     for second in range(1, 11):
-        assert not desk.timers.unblock(reached, NOW + second * 1000)
+        assert not desk.timers.unblock(reached)
         assert desk.fired(NOW + second * 1000) == []
     assert asked == 10
 
@@ -182,14 +182,23 @@ def test_a_clock_that_was_ahead_and_jumped_back_delays_nothing(desk: Desk, jump_
     desk.arm("during", NOW + 4000)
     for command in desk.timers.due(ahead):
         desk.timers.decided(command)
-        desk.timers.again(command, ahead + command.due_ms - NOW)
+        desk.timers.again(command, ahead, command.due_ms - NOW)
     assert desk.timers.next_ms(NOW + 1000) <= NOW + 1000 + LOOK_MS
     assert [desk.fired(NOW + after) for after in (1000, 3000, 4000)] == [[], ["before"], ["during"]]
+
+
+@pytest.mark.parametrize("ahead_ms", [60_000, 3_600_000])
+def test_one_refused_by_a_clock_that_is_ahead_for_a_moment_is_fired_in_time(desk: Desk, ahead_ms: int) -> None:
+    desk.arm("a", NOW + 50)
+    (command,) = desk.timers.due(NOW + 60)
+    desk.timers.decided(command)
+    desk.timers.again(command, NOW + ahead_ms, 10)  # nothing was asked for while the clock was ahead
+    assert desk.fired(NOW + 100) == ["a"]
 
 
 def test_what_waits_for_a_watermark_goes_on_waiting_when_the_clock_jumps_back(desk: Desk) -> None:
     desk.arm("a", NOW + 10)
     blocked(desk, NOW + 3_600_000)
     assert desk.fired(NOW + 20) == []
-    desk.timers.unblock({PAID: NOW + 10}.__getitem__, NOW + 30)
+    desk.timers.unblock({PAID: NOW + 10}.__getitem__)
     assert desk.fired(NOW + 30) == ["a"]
