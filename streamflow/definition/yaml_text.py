@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any, Literal, NoReturn
 
 import ruamel.yaml
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor, SafeConstructor
+from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.scanner import RoundTripScanner, Scanner, ScannerError
 
 TOKENS = 200_000
@@ -43,10 +45,21 @@ class _BoundedRoundTripScanner(_Bounded, RoundTripScanner):
     pass
 
 
-def _refuse_merge(node: Any) -> None:
-    merged = next((key for key, _ in node.value if key.tag == _MERGE), None)
-    if merged is not None:
-        _fail("merge keys (<<) are not read, write the fields out", merged)
+class _QuietComposer(Composer):
+    """An anchor may be used again (YAML 1.2, 3.2.2.2): no warning on stderr."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader=loader)
+        self.warn_double_anchors = False
+
+
+def _refuse_keys(node: Any) -> None:
+    """Refuse what JSON has no keys for."""
+    for key, _ in node.value:
+        if key.tag == _MERGE:
+            _fail("merge keys (<<) are not read, write the fields out", key)
+        if not isinstance(key, ScalarNode):  # ruamel fails in several ways at those that cannot be hashed
+            _fail("a list or a map is the name of a field, write a text", key)
 
 
 def _fail(problem: str, node: Any) -> NoReturn:
@@ -57,12 +70,12 @@ class PlainConstructor(SafeConstructor):
     """Builds plain data."""
 
     def flatten_mapping(self, node: Any) -> Any:
-        _refuse_merge(node)
+        _refuse_keys(node)
 
 
 class _RoundTripConstructor(RoundTripConstructor):
     def flatten_mapping(self, node: Any) -> Any:
-        _refuse_merge(node)
+        _refuse_keys(node)
         return super().flatten_mapping(node)
 
 
@@ -72,6 +85,7 @@ class YAML(ruamel.yaml.YAML):
 
     def __init__(self, *, typ: Literal["safe", "rt"], pure: bool = True) -> None:
         super().__init__(typ=typ, pure=pure)
+        self.Composer = _QuietComposer
         if typ == "safe":
             self.version = "1.2"  # of a writer it would become a first line
             self.Scanner, self.Constructor = _BoundedScanner, PlainConstructor

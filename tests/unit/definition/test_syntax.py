@@ -79,6 +79,11 @@ def test_an_expression_cut_by_a_comma_gets_the_advice_to_quote_it() -> None:
         ("a: .nan", "SF103", "found nan"),
         ("a: 2026-01-01", "SF103", "found 2026-01-01"),
         ("1: a", "SF103", "found 1"),
+        ("? [{a: 1}]\n: b", "SF100", "line 1, column 3: a list or a map is the name of a field"),
+        ("c: {[{a: 1}, d]: b}", "SF100", "line 1, column 5"),
+        ("? {a: 1}\n: b", "SF100", "line 1, column 3: a list or a map is the name of a field"),
+        ("? [a]\n: b", "SF100", "line 1, column 3"),
+        ("? [[{a: 1}]]\n: b", "SF100", "line 1, column 3"),
         ('a: "\\ud800"', "SF100", "surrogate"),
         ('"\\udc4b": a', "SF100", "surrogate"),
         ('{"a": "\\ud83d \\udc4b"}', "SF100", "surrogate"),
@@ -94,6 +99,13 @@ def test_text_that_is_no_definition_is_refused_with_its_place(text: str, code: s
 @pytest.mark.parametrize("text", ["a: {b: c in ['d', 'e']}", "a: {b: f(c)[0]}", "a: {b: x[?'y']}"])
 def test_an_expression_within_braces_that_needs_quotes_is_told_so(text: str) -> None:
     assert "in quotes" in refused(text).popitem()[1].fix
+
+
+def test_an_anchor_that_is_used_again_warns_of_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    parse_definition(
+        "name: a\nversion: '1'\non: [{id: &x a, event: b}]\nsteps: [{id: &x c, print: {text: d}}]\ntitle: *x"
+    )
+    assert list(recwarn) == []
 
 
 def test_aliases_of_aliases_cannot_blow_up() -> None:
