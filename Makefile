@@ -46,7 +46,7 @@ test: lint ## Check everything: style, types, layers, and all tests against a re
 test-without-servers: $(READY)
 	$(BIN)/python -m pytest $(WITH_SERVERS:%=--ignore=%)
 
-# These mostly wait, and are shared out among processes until the end: first the other run, so that no core is idle then.
+# These mostly wait. Their lower priority lets the single process above end first; they can use both cores until the end.
 test-with-servers: servers
 	nice -n 5 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(WITH_SERVERS)
 

@@ -30,8 +30,7 @@ _DECODERS = {kind: msgspec.json.Decoder(form) for kind, form in KINDS.items()}
 
 
 def encode_record(record: Any) -> bytes:
-    """A record as it is stored and as it is in the changelog: JSON, always the same for
-    the same record."""
+    """A record as it is in the store and in the changelog: JSON, the same bytes for the same record."""
     return _encoder.encode(record)
 
 

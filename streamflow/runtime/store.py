@@ -81,8 +81,8 @@ class RocksStore:
             self._db.write(batch)
 
     def clear(self) -> None:
-        """Remove every record. An empty store is left as it is: to make it again takes the disk about 0.1 s, in which
-        no partition of the worker goes on."""
+        """Remove every record. An empty store is left as it is: making it again blocks the worker's event loop for
+        about 0.1 s."""
         with _told(self.path, "be cleared"):
             if next(iter(self._db.keys()), None) is None:
                 return

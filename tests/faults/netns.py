@@ -74,12 +74,12 @@ class Network:
     # -- what can be wrong with the link
 
     def cut(self) -> None:
-        """Nothing passes, and nobody is told."""
+        """Packets are dropped without an error at either end."""
         for chain in ("INPUT", "OUTPUT"):
             self._drop(chain)
 
     def down(self) -> None:
-        """The interface is down, and who sends is told."""
+        """The interface is down, and senders get an error."""
         _run("ip", "-n", self.name, "link", "set", self._there, "down")
 
     def deaf(self) -> None:

@@ -70,7 +70,7 @@ class DatabaseDown(_Database):
 
 @kind
 class DatabaseLocked(_Database):
-    """Somebody holds a lock on the table, and every write waits for longer than its attempt may take."""
+    """Another session locks the table for longer than the timeout of an attempt."""
 
     name = "database-locked"
 

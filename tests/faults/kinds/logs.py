@@ -49,8 +49,8 @@ class SourceRecreated(Fault):
 
 @kind
 class SourceRetention(Fault):
-    """Ingress is away for so long that the broker deletes events before they are read; the loss is told, everything
-    else goes on.
+    """Ingress is down for so long that the broker deletes unread events; the loss is reported, and everything else goes
+    on.
 
     It was stopped in order. After a kill, what it had made commands of and not yet committed would be missing in its
     counts."""

@@ -44,7 +44,7 @@ class _Network(Fault):
 
 @kind
 class NetworkCut(_Network):
-    """Nothing passes, and nobody is told."""
+    """Packets are dropped without an error at either end."""
 
     name = "network-cut"
 
@@ -54,7 +54,7 @@ class NetworkCut(_Network):
 
 @kind
 class NetworkDown(_Network):
-    """The interface is down, and who sends is told."""
+    """The interface is down, and senders get an error."""
 
     name = "network-down"
 

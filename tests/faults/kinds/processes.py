@@ -34,7 +34,7 @@ class _Killed(_Process):
 
 
 class _Paused(_Process):
-    """SIGSTOP past the session's end: a zombie when it goes on."""
+    """SIGSTOP for longer than the session timeout, then SIGCONT."""
 
     span_s = (SESSION_S + 0.7, SESSION_S + 2.0)
     limits = "session"
