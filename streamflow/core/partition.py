@@ -264,8 +264,7 @@ class PartitionCore:
         for effect in decision.effects:
             if isinstance(effect, PrintLine):
                 self._printed(effect)
-        if self._is_measured:
-            self.metrics.count("commands", outcome=decision.outcome, reason=decision.reason)
+        self.metrics.count("commands", outcome=decision.outcome, reason=decision.reason)
         self.unsaved += not isinstance(command, AdvanceWatermark)
         if isinstance(command, FireTimer):
             self._timer_decided(command, decision.reason, now_ms)

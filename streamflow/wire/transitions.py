@@ -17,9 +17,9 @@ from streamflow.engine.effects import PublishEvent
 from streamflow.engine.transitions import FACTS, Transition
 from streamflow.ids import environment_of
 from streamflow.wire.codec import DecodeError
+from streamflow.wire.decoding import Headers
 
 Header = tuple[str, bytes]
-Headers = tuple[Header, ...]
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 _raw = msgspec.json.Decoder(Transition)

@@ -128,7 +128,7 @@ def batch_kept(state: Path) -> None:
     Partition.feed, Partition._serve_input = keep, take_first  # type: ignore[method-assign]
 
 
-def mapping_unsorted(state: Path) -> None:
+def fields_reordered(state: Path) -> None:
     """A process that comes after another writes the fields of a record in another order."""
     from streamflow.wire import transitions
 
@@ -209,7 +209,7 @@ BUGS: dict[str, Callable[[Path], None]] = {
     "version-changed": version_changed,
     "record-skipped": record_skipped,
     "batch-kept": batch_kept,
-    "mapping-unsorted": mapping_unsorted,
+    "fields-reordered": fields_reordered,
     "timer-early": timer_early,
     "counts-wrong": counts_wrong,
     "result-twice": result_twice,

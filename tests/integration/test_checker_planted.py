@@ -134,7 +134,7 @@ CAUGHT: dict[str, tuple[str, Story, dict[str, Any]]] = {
     "version-changed": ("pinned-version", work, {}),
     "record-skipped": ("counts-add-up", restarts, {}),
     "batch-kept": ("counts-add-up", rebalances, {"instance_id": None}),
-    "mapping-unsorted": ("identical-copies", replays, {"checkpoint_s": 60, "checkpoint_idle_s": 60}),
+    "fields-reordered": ("identical-copies", replays, {"checkpoint_s": 60, "checkpoint_idle_s": 60}),
     "timer-early": ("timers-on-time", delays, {}),
     "counts-wrong": ("counts-add-up", work, {}),
     "command-swallowed": ("events-accounted", work, {}),
