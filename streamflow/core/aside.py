@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamflow.engine.commands import Command, Deliver
-from streamflow.engine.outcome import UnusableContent
+from streamflow.engine.outcome import UnapprovedContent, UnusableContent
 from streamflow.errors import EngineFault, OperationError
 from streamflow.wire.codec import DecodeError
 
@@ -21,6 +21,9 @@ def aside_verdict(error: Exception, command: Command | None, offset: int, failed
     elif isinstance(error, UnusableContent):
         reason, cause = "version_unreadable", f"needs a published content that cannot be used ({error})"
         remedy = f"Publish a new version, and {again}."
+    elif isinstance(error, UnapprovedContent):
+        reason, cause = "definition_unapproved", f"needs a published content without a valid approval ({error})"
+        remedy = f"Approve it, publish it with its approval, and {again}."
     else:
         reason, cause = "decision_failed", f"made the engine fail with {type(error).__name__}"
         remedy = f"Report this, and {again} with a version that corrects it."

@@ -11,6 +11,12 @@ from collections.abc import Callable, Iterable
 from streamflow.core.cut import Batch
 from streamflow.errors import EngineFault
 
+QUIET_RECORDS = 20
+"""With fewer commands since the last checkpoint the longer interval applies."""
+
+WATERMARKS_ONLY_S = 10.0
+"""Seconds that a cut with nothing but watermarks may wait: replaying them is cheap."""
+
 
 class Checkpoint:
     """A captured cut on its way. `applied` is the offset of the last command in it."""

@@ -12,13 +12,14 @@ from streamflow.wire.decoding import Record
 
 
 class EmittedEvents:
-    """The events in `outbox`. `queue` takes the dead letters to be sent, each of at most `letter_bytes`; `clock`
-    measures, in seconds, and never goes back."""
+    """The events in `outbox` of `partition`. `queue` takes the dead letters to be sent, each of at most `letter_bytes`;
+    `clock` measures, in seconds, and never goes back."""
 
     def __init__(
         self,
         outbox: Outbox,
         *,
+        partition: int,
         queue: Callable[[Sequence[Output]], None],
         letter_bytes: int,
         metrics: Metrics,
@@ -29,6 +30,7 @@ class EmittedEvents:
         self._letter_bytes = letter_bytes
         self._metrics = metrics
         self._clock = clock
+        self._partition = str(partition)
 
     def refuse_unbound(self) -> None:
         """Events for which there is no topic become dead letters."""
@@ -70,11 +72,11 @@ class EmittedEvents:
         topic becomes a dead letter."""
         changed = self.outbox.look(self._clock())
         for topic, stalled in changed.items():
-            self._metrics.gauge("outbox_stalled", stalled, topic=topic)
+            self._metrics.gauge("outbox_stalled", stalled, topic=topic, partition=self._partition)
         for entry in self.outbox.overflow():
             self.refused([entry], _unavailable(entry.topic))
         for topic, depth in self.outbox.known().items():
-            self._metrics.gauge("outbox_events", depth, topic=topic)
+            self._metrics.gauge("outbox_events", depth, topic=topic, partition=self._partition)
         return changed
 
 

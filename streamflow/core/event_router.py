@@ -24,6 +24,7 @@ from streamflow.definition.expression import compile_expression
 from streamflow.engine.builder import NAME_BYTES
 from streamflow.engine.marks import long_name
 from streamflow.engine.match import Matcher, Published, Source
+from streamflow.engine.trace import Sampling, Trace, command_place
 from streamflow.wire import cloudevents
 from streamflow.wire.codec import DecodeError, encode_command
 from streamflow.wire.dead_letter import DeadLetter, dead_letter
@@ -47,6 +48,16 @@ def too_large(size: int, limit: int) -> Refusal:
     return Refusal("event_too_large", text)
 
 
+class Entered(NamedTuple):
+    """A record, or an event of a batch in it, that enters a trace that is recorded here."""
+
+    trace: Trace  # the span in which its commands were made
+    parent: Trace | None  # that of its sender; None: the trace begins here
+    event: str  # its name
+    id: str  # its own id
+    correlation_id: str  # empty: it has none
+
+
 class Routed(NamedTuple):
     """What one record gives."""
 
@@ -55,6 +66,7 @@ class Routed(NamedTuple):
     dead_letters: list[DeadLetter]  # in the order of `refusals`
     outdated: int = 0  # older versions that could not read it
     fault: Exception | None = None  # what a defect of ours raised; the record is a dead letter
+    entered: tuple[Entered, ...] = ()  # the spans in which commands were made
 
 
 NOTHING = Routed([], [], [])
@@ -62,9 +74,18 @@ NOTHING = Routed([], [], [])
 
 class EventRouter:
     """Routes records for the versions in `published`, whose catalogs `readable` has found usable. `event_bytes` bounds
-    a record's value, `record_bytes` an encoded command and a dead letter."""
+    a record's value, `record_bytes` an encoded command and a dead letter. `sampling` says which traces are recorded;
+    None: none of those that enter here, their context is passed on as it came."""
 
-    def __init__(self, published: Iterable[Published], *, event_bytes: int, record_bytes: int) -> None:
+    def __init__(
+        self,
+        published: Iterable[Published],
+        *,
+        event_bytes: int,
+        record_bytes: int,
+        sampling: Sampling | None = None,
+    ) -> None:
+        self._sampling = sampling
         self.published = tuple(published)
         self._matcher = Matcher(self.published)
         self._event_bytes = event_bytes
@@ -88,6 +109,7 @@ class EventRouter:
         if record.value is not None and len(record.value) > self._event_bytes:
             return self._too_large(reader, record, topic_id)
         commands: list[tuple[str, bytes]] = []
+        entered: list[Entered] = []
         outdated, fault = 0, None
         try:
             occurrences, found = reader.read(record, topic_id)
@@ -97,7 +119,7 @@ class EventRouter:
             outdated = len(found) - len(refusals)
             if occurrences:
                 for _, events in groupby(occurrences, key=attrgetter("part")):  # those of a batch one by one
-                    given, failures = self._commands(record, topic_id, committed, tuple(events))
+                    given, failures = self._commands(record, topic_id, committed, tuple(events), entered)
                     commands += given
                     refusals += failures
         # a fault of ours that one record brings out must not stop all that come after it
@@ -108,7 +130,7 @@ class EventRouter:
         if not commands and not refusals:
             return NOTHING if not outdated else Routed([], [], [], outdated)
         letters = [self._dead(record, topic_id, refusal, self._record_bytes) for refusal in refusals]
-        return Routed(commands, refusals, letters, outdated, fault)
+        return Routed(commands, refusals, letters, outdated, fault, tuple(entered))
 
     def refuse(self, record: Record, topic_id: str, reason: str, message: str, **facts: int) -> Routed:
         """What a record gives that cannot be looked into: a dead letter, whoever wants it."""
@@ -127,16 +149,27 @@ class EventRouter:
         return Routed([], [refusal], [self._dead(record, topic_id, refusal, 0)])
 
     def _commands(
-        self, record: Record, topic_id: str, committed: int, occurrences: Sequence[Occurrence]
+        self,
+        record: Record,
+        topic_id: str,
+        committed: int,
+        occurrences: Sequence[Occurrence],
+        entered: list[Entered],
     ) -> tuple[list[tuple[str, bytes]], list[Refusal]]:
+        first = occurrences[0]
+        trace = came = first.trace
+        if self._sampling is not None:
+            place = command_place(topic_id, record.partition, record.offset)
+            trace = self._sampling.enter(came, place if first.part is None else f"{place}/{first.part}")
         source = Source(
             topic_id,
             record.partition,
             record.offset,
             committed,
-            next((found.trace for found in occurrences if found.trace), None),
-            occurrences[0].part,
+            trace,
+            first.part,
             record.topic,
+            first.correlation_id,
         )
         matched = self._matcher.match([(found.spec, found.event, found.key) for found in occurrences], source)
         refusals = [Refusal(*failure) for failure in matched.failures]
@@ -159,7 +192,9 @@ class EventRouter:
                 refusals.append(Refusal("event_too_large", text, command.event.name, command.definition))
             else:
                 commands.append((command.key, value))
-        part, envelope = occurrences[0].part, occurrences[0].envelope
+        if commands and trace is not None and trace.recorded:
+            entered.append(Entered(trace, came, first.event.name, first.event.id, first.correlation_id))
+        part, envelope = first.part, first.envelope
         return commands, [refusal._replace(part=part, envelope=envelope) for refusal in refusals]
 
     def _dead(self, record: Record, topic_id: str, refusal: Refusal, limit_bytes: int) -> DeadLetter:

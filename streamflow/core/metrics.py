@@ -1,26 +1,18 @@
-"""What the core and its hosts report about themselves, for whatever collects it. Nothing collects it by default.
+"""What the core and its hosts report about themselves, for whatever collects it. By default nothing does.
 
-commands{outcome, reason}       decided commands
-decision_seconds                time of one decision
-timer_lateness_seconds          partition time of a fired timer's command, less its due time
-checkpoint_seconds              from the cut to the store
-checkpoint_bytes                keys and values of one cut
-restore_records                 records read from the changelog at an opening
-restore_seconds                 time of an opening, from the fence to the first command
-oldest_unacknowledged_seconds   age of the oldest output that the broker has not acknowledged
-outbox_events{topic}            emitted events that a user's topic has not acknowledged
-outbox_stalled{topic}           1 while a user's topic takes nothing, else 0
-outbox_given_up{topic}          emitted events that became dead letters
-set_aside{reason}               commands that could not be decided and became dead letters
+The names, labels and units are declared in `streamflow/metrics/registry.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
+
+from streamflow.engine.outcome import Decision
 
 
 class Metrics(Protocol):
-    """Receives measurements. Called on every command, so it must be quick and must not raise."""
+    """Receives measurements. Nothing of it raises; `decided`, which is called for every command, has to be quick."""
 
     def count(self, name: str, value: int = 1, **labels: str) -> None:
         """Add `value` to a counter."""
@@ -30,6 +22,15 @@ class Metrics(Protocol):
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Add one observation to a distribution; times are in seconds, sizes in bytes."""
+
+    def decided(self, decision: Decision, seconds: float) -> None:
+        """Count one command: its outcome, what its transitions say of runs and steps, and the time that it took."""
+
+    def forget(self, **labels: str) -> None:
+        """Drop the gauges that have all of these labels: what they measured is not here any more."""
+
+    def sample(self, take: Callable[[], None]) -> Callable[[], None]:
+        """Have `take` set gauges before each scrape, in another thread. Returns what ends that."""
 
 
 class NoMetrics:
@@ -43,3 +44,12 @@ class NoMetrics:
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         pass
+
+    def decided(self, decision: Decision, seconds: float) -> None:
+        pass
+
+    def forget(self, **labels: str) -> None:
+        pass
+
+    def sample(self, take: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None

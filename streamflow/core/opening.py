@@ -19,6 +19,12 @@ class Skipped(NamedTuple):
     reason: str  # the person's
 
 
+def is_too_old(age_ms: float, tombstone_retention_ms: int) -> bool:
+    """Whether the changelog may have lost deletions that a state of this age does not know of. Half of the time for
+    which it keeps them is left for what the clocks of two workers may differ by."""
+    return age_ms > tombstone_retention_ms / 2
+
+
 def check_opening(own: PartitionState, place: Place, first: int, skips: Mapping[int, str]) -> Skipped | None:
     """What is passed over, if anything. `first` is the oldest offset that `commands` still has, `skips` are the
     commands that a person lets the partition pass over, with the reason. Raises EngineFault when the state was made

@@ -53,9 +53,10 @@ def outputs_of(decision: Decision, record: Record, command: Command | None, plac
     """The records that `decision` on `record` sends, in order. `command` is what the record holds, None if it could not
     be read."""
     outputs, tasks = [], 0
-    trace = getattr(command, "trace", None)
+    traces = decision.traces
     for transition in decision.transitions:
-        key, value, headers = encode_transition(transition, trace or decision.traces.get(transition.run))
+        place_in_trace = traces.get(transition.run) if traces else None
+        key, value, headers = encode_transition(transition, None if place_in_trace is None else place_in_trace.trace)
         outputs.append(Output(RUNS, place.number, key, value, headers))
     for effect in decision.effects:
         if isinstance(effect, AppendCommand):
@@ -138,6 +139,6 @@ def _task(effect: SendTask, source: Source, place: Place) -> Iterator[Output]:
             code="lane_unknown",
             message=message,
             item=task.item,
-            trace=task.trace,
+            trace=task.attempt_trace,
         )
         yield own_command_output(failed, place)

@@ -22,6 +22,7 @@ from streamflow.core.awaited_events import AwaitedEvents
 from streamflow.core.checkpoint import Checkpoint
 from streamflow.core.contiguity import Verdict, judge
 from streamflow.core.cut import batches_of, whole_cut
+from streamflow.core.delivery_counts import DeliveryCounts
 from streamflow.core.emitted_events import EmittedEvents
 from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.core.opening import Skipped, check_opening, input_gap, require_known
@@ -30,6 +31,7 @@ from streamflow.core.outputs import Output, outputs_of, own_command_output
 from streamflow.core.place import Place
 from streamflow.core.reading import Unreadable, read
 from streamflow.core.timers import Timers
+from streamflow.core.tracing import Traced, is_traced
 from streamflow.engine.commands import AdvanceWatermark, Command, DefinitionRef, FireTimer, start_of
 from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.effects import PrintLine, PublishEvent
@@ -52,7 +54,7 @@ class Definitions(Contents, Protocol):
 class PartitionCore:
     """The partition at `place`, over a restored `store`. `printed` gets the lines that steps print, `put_aside` the
     offset, the reason and the error of a command that could not be decided; `topic_of` names the topic of an emitted
-    event; `clock` measures, in seconds, and never goes back.
+    event; `clock` measures, in seconds, and never goes back; `traced` gets each decision that is in a recorded trace.
 
     `failed_at` is the offset of a command that this process has already failed to decide for lack of memory. The
     memory of it is the process's, not the state's: a process that raised MemoryError lives on and opens the partition
@@ -72,6 +74,7 @@ class PartitionCore:
         failed_at: int | None = None,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = lambda: 0.0,
+        traced: Traced | None = None,
     ) -> None:
         self.place = place
         self.overlay = Overlay(store)
@@ -81,9 +84,12 @@ class PartitionCore:
         self.checkpoint: Checkpoint | None = None
         self.interval = 0  # between which captures outputs are made
         self.metrics = metrics or NoMetrics()
-        self._is_measured = metrics is not None  # saves the clock of every decision where nothing collects it
+        self._is_measured = metrics is not None
+        self._traced = traced
+        self._is_timed = metrics is not None or traced is not None  # saves the clock where nothing collects it
         self.emitted = EmittedEvents(
             Outbox(store, topic_of, clock()),
+            partition=place.number,
             queue=self._queue,
             letter_bytes=place.limits.record_bytes,
             metrics=self.metrics,
@@ -98,6 +104,7 @@ class PartitionCore:
         self.unsaved = 0  # commands since the last cut, without watermarks: those alone are not worth a checkpoint
         self._unacknowledged: dict[int, int] = {}  # outputs by interval
         self._cut_number = whole_cut(store)
+        self._deliveries: DeliveryCounts | None = None  # of the cut that is being saved
         self._aside_in: int | None = None  # interval in which a command was put aside
         self._captured = 0  # intervals that the last cut holds
         self._skips: Mapping[int, str] = {}  # commands that a person lets us pass over, by offset, with the reason
@@ -167,8 +174,9 @@ class PartitionCore:
                 partition=self.place.number,
                 offset=record.offset,
             )
+        began = self._clock() if self._is_timed else 0.0
         if (reason := self._skips.get(record.offset)) is not None:
-            self._pass_over(record, reason, now_ms)
+            self._pass_over(record, reason, now_ms, began)
             return None
         own, command = self._own(), None
         try:
@@ -193,12 +201,14 @@ class PartitionCore:
                 raise
             decision = self._put_aside(own, command, record, error)
             outputs, events = outputs_of(decision, record, command, self.place), []
-        self._accept(decision, command, record.offset, now_ms)
+        self._accept(decision, command, now_ms, began)
         self._queue(outputs)
         for nth, event in enumerate(events):
             self.emitted.outbox.add(record.offset, nth, event, self._clock())
         if events:
             self.emitted.refuse_unbound()
+        if self._traced is not None and is_traced(command, decision):
+            self._traced(record, command, decision, self._clock() - began)
         return None
 
     def _missing(self, start: DefinitionRef, offset: int) -> DefinitionRef | None:
@@ -208,7 +218,7 @@ class PartitionCore:
             return None
         return start
 
-    def _pass_over(self, record: Record, reason: str, now_ms: int) -> None:
+    def _pass_over(self, record: Record, reason: str, now_ms: int, began: float) -> None:
         """Take a command that a person passes over. Nothing of it is decided, whatever it is; if it can be read, a
         parent that waits for what it would have started is answered."""
         own, command = self._own(), None
@@ -224,7 +234,7 @@ class PartitionCore:
             outputs = outputs_of(decision, record, None, self.place)
         self._aside_in = self.interval
         self.metrics.count("set_aside", reason="skipped")
-        self._accept(decision, command, record.offset, now_ms)
+        self._accept(decision, command, now_ms, began)
         self._queue(outputs)
 
     def _refuse_unpublished(
@@ -240,13 +250,9 @@ class PartitionCore:
         return undecidable(own, record.timestamp_ms, record.offset, "unknown_definition", message, command)
 
     def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
-        began = self._clock() if self._is_measured else 0.0
-        decision = decide(
+        return decide(
             self.overlay, self._definitions, own, command, record.timestamp_ms, record.offset, self.place.limits
         )
-        if self._is_measured:
-            self.metrics.observe("decision_seconds", self._clock() - began)
-        return decision
 
     def _put_aside(self, own: PartitionState, command: Command | None, record: Record, error: Exception) -> Decision:
         """The decision on a record that cannot be decided: a bug in a pure function, or a lack of memory that is there
@@ -258,13 +264,14 @@ class PartitionCore:
         self._report(record.offset, reason, error)
         return undecidable(own, record.timestamp_ms, record.offset, reason, message, command)
 
-    def _accept(self, decision: Decision, command: Command | None, offset: int, now_ms: int) -> None:
+    def _accept(self, decision: Decision, command: Command | None, now_ms: int, began: float) -> None:
         self.overlay.apply(decision.changes)
         self.timers.note(decision.changes)
         for effect in decision.effects:
             if isinstance(effect, PrintLine):
                 self._printed(effect)
-        self.metrics.count("commands", outcome=decision.outcome, reason=decision.reason)
+        if self._is_measured:
+            self.metrics.decided(decision, self._clock() - began)
         self.unsaved += not isinstance(command, AdvanceWatermark)
         if isinstance(command, FireTimer):
             self._timer_decided(command, decision.reason, now_ms)
@@ -318,6 +325,8 @@ class PartitionCore:
             raise RuntimeError("a checkpoint is still being carried out")
         interval, self.unsaved = self.interval, 0
         self.interval = self._captured = interval + 1
+        if self._is_measured:
+            self._deliveries = DeliveryCounts(self.overlay)
         self._cut_number += 1
         changes = {**self.overlay.capture(), **self.emitted.outbox.capture()}
         self.checkpoint = Checkpoint(
@@ -331,6 +340,9 @@ class PartitionCore:
     def saved(self) -> None:
         """The checkpoint is in the changelog and in the store."""
         self.overlay.saved()
+        if self._deliveries is not None:
+            self._deliveries.report(self.metrics, self.place.number)
+            self._deliveries = None
         self.checkpoint = None
         if self._aside_in is not None and self._aside_in < self._captured:
             self._aside_in = None

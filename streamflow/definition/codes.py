@@ -65,6 +65,7 @@ CHECKED = {
     "SF247": "A definition that feeds itself (warning)",
     "SF248": "A wait that does not say which events count",
     "SF249": "A wait for an event that always starts another run",
+    "SF250": "A lane of a draft that no operation of the catalog has (warning)",
     "SF260": "An expression that cannot be read",
     "SF261": "A name that an expression does not know",
     "SF262": "A step that is only known while running",

@@ -60,7 +60,7 @@ _NOUNS = {
     "set": "value",
     "data": "field",
 }
-_NOUNS |= {"with": "value", "codes": "error code", "who": "person"}
+_NOUNS |= {"with": "value", "codes": "error code", "who": "person", "search": "search attribute"}
 _SCHEMAS = frozenset({"input", "form"})  # their parts are told as they are, whatever they are called
 _IN_TURN = frozenset({"on", "events", "choose"})
 

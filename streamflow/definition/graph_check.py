@@ -200,5 +200,5 @@ def _unfollowed(definition: Definition) -> Iterator[Problem]:
             at = f"/steps/{index}/{kind_of(step)}/within"
             fix = f"Add a step that needs `{step.id}.timeout`."
             yield Problem(
-                "SF222", at, f"when `{step.id}` has waited {limited.within} in vain, nothing follows.", fix, "warning"
+                "SF222", at, f"when `{step.id}` times out after {limited.within}, nothing follows.", fix, "warning"
             )

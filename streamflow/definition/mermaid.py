@@ -18,6 +18,7 @@ from streamflow.definition.steps.kind import event_title
 from streamflow.definition.steps.registry import form_of, forms_of
 
 STATES = ("done", "waiting", "skipped", "parked", "failed")
+CHANGES = ("added", "removed", "moved", "changed")
 
 _LABEL = 80  # characters of one line; a diagram is for looking, the definition for reading
 _EACH = ("[/", "\\]")
@@ -28,6 +29,10 @@ _STYLES = {
     "skipped": "fill:#eeeeee,stroke:#9e9e9e,color:#616161,stroke-dasharray:4 3",
     "parked": "fill:#fde2c8,stroke:#c75b12,color:#4a2000",
     "failed": "fill:#f9d6d5,stroke:#b3261e,color:#410e0b",
+    "added": "fill:#d7f0dd,stroke:#2e7d4f,color:#10301d,stroke-width:3px",
+    "removed": "fill:#f9d6d5,stroke:#b3261e,color:#410e0b,stroke-dasharray:4 3",
+    "moved": "fill:#dbe7fb,stroke:#2b5ea7,color:#0d2240",
+    "changed": "fill:#fff3cd,stroke:#a67c00,color:#3d2e00",
 }
 
 
@@ -36,7 +41,7 @@ def mermaid(definition: Definition, catalog: Catalog | None = None, *, overlay: 
 
     `catalog` gives events and operations their titles, and, if it has all of them, the comment with the content hash,
     by which a diagram is known again. `overlay` maps ids of steps (`<id>.undo`: of their undoing) to one of STATES, to
-    show a run; other states and ids are left out."""
+    show a run, or of CHANGES, to show what an edit changed; other words and ids are left out."""
     graph = Graph(definition)
     starts = [
         (f"trigger={on.id}", _quoted("When", event_title(on.event, catalog), on.where or "")) for on in definition.on
@@ -88,7 +93,7 @@ def _edges(starts: int, graph: Graph, nodes: Mapping[str, str], end: str) -> lis
 
 def _classes(nodes: Mapping[str, str], overlay: Mapping[str, str]) -> list[str]:
     lines = []
-    for state in STATES:
+    for state in (*STATES, *CHANGES):
         shown = [node for id_, node in nodes.items() if overlay.get(id_) == state]
         if shown:
             lines += [f"  classDef {state} {_STYLES[state]}", f"  class {','.join(shown)} {state}"]

@@ -212,11 +212,20 @@ class Step(Part):
     undo: Call | None = None
 
 
+class SearchAttribute(Part):
+    """A value by which people find runs: what the event or the input that started the run has at `path`, if that is a
+    text, a number or a truth value. No decision reads it."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    path: Annotated[str, StringConstraints(pattern=r"^trigger(\.[A-Za-z_][A-Za-z0-9_-]{0,99}){1,8}$")]
+
+
 class Definition(Part):
     """A business process. `input` is the JSON Schema of what a request or a parent starts it with (`on` may then be
     empty), `output` the step whose output is the run's. `runs` says what a second start for a key does while a run of
     it is open: `many` starts another, `one` refuses it, `join` offers the event to the open run. `window` says how long
-    an event that was consumed is remembered, so that a repeated one is a duplicate."""
+    an event that was consumed is remembered, so that a repeated one is a duplicate. `search` names the values by which
+    runs are found."""
 
     streamflow: Literal["1"] = "1"
     name: Name
@@ -228,4 +237,5 @@ class Definition(Part):
     output: Id | None = None
     runs: Literal["many", "one", "join"] = "many"
     window: Duration | None = None  # absent: that of the settings
+    search: list[SearchAttribute] | None = Field(default=None, min_length=1, max_length=16)
     steps: list[Step] = Field(min_length=1)

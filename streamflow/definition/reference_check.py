@@ -20,6 +20,7 @@ def reference_problems(definition: Definition, catalog: Catalog, is_own: Callabl
     """Every name in `definition` that means nothing, or nothing that can be used. `is_own` says which topics are
     Streamflow's own."""
     yield from _starts(definition)
+    yield from _searches(definition)
     yield from _events(definition, catalog, is_own)
     calls = [
         (call, f"/steps/{index}/{field}")
@@ -63,6 +64,18 @@ def _starts(definition: Definition) -> Iterator[Problem]:
             f"the step `{definition.output}` ends the run as failed, so it has no output.",
             "Name another step.",
         )
+
+
+def _searches(definition: Definition) -> Iterator[Problem]:
+    names = [one.name for one in definition.search or ()]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield Problem(
+                "SF223",
+                f"/search/{index}/name",
+                f"the search attribute `{name}` is written twice.",
+                "Remove one of them, or give it another name.",
+            )
 
 
 def _events(definition: Definition, catalog: Catalog, is_own: Callable[[str], bool]) -> Iterator[Problem]:

@@ -71,7 +71,7 @@ def parse_catalog(text: str) -> Catalog:
 def parse_as(kind: type[_Model], text: str) -> _Model:
     """What `text` (YAML 1.2 or JSON) holds, of the shape `kind`. Raises DefinitionError with every problem of its
     shape."""
-    return _validated(kind, load_text(text))
+    return validated(kind, load_text(text))
 
 
 def to_yaml(definition: Definition) -> str:
@@ -100,15 +100,23 @@ def _joined(text: str) -> str:
 
 def load_text(text: str) -> Any:
     """The data that `text` (YAML 1.2 or JSON) holds: what JSON can say. Raises DefinitionError."""
+    return load_nodes(text)[0]
+
+
+def load_nodes(text: str) -> tuple[Any, Any]:
+    """The data that `text` holds, as `load_text` gives it, and the YAML node of its root, which says where its parts
+    stand; None for strict JSON, which is read without nodes. Raises DefinitionError."""
     if len(text) > _TEXT:
         _refuse("SF231", f"expected a text of at most {_TEXT} characters but found {len(text)}.", "Split it up.")
     reader = YAML(typ="safe", pure=True)
     reader.Constructor = _Constructor
     reader.version = "1.2"
+    root = None
     try:
         value = _as_json(text)
         if value is None:
-            value = reader.load(text)
+            root = reader.compose(text)
+            value = reader.constructor.construct_document(root) if root is not None else None
     except DuplicateKeyError as error:
         key = re.search(r'duplicate key "([^"]*)"', str(error.problem))
         _refuse(
@@ -131,7 +139,7 @@ def load_text(text: str) -> Any:
     _look_through(value, (), problems, [_VALUES])
     if problems:
         raise DefinitionError(problems)
-    return value
+    return value, root
 
 
 def _as_json(text: str) -> Any:
@@ -213,7 +221,9 @@ def _refuse(code: str, message: str, fix: str) -> NoReturn:
     raise DefinitionError([Problem(code, "", message, fix)]) from None
 
 
-def _validated(kind: type[_Model], value: Any) -> _Model:
+def validated(kind: type[_Model], value: Any) -> _Model:
+    """`value`, which `load_text` gave, as one of the shape `kind`. Raises DefinitionError with every problem of its
+    shape."""
     if not isinstance(value, Mapping):
         _refuse(
             "SF103",

@@ -37,6 +37,7 @@ _TICK_S = 0.05
 _READY_S = 120.0
 _RECOVERED_S = 30.0
 _STALLED_S = 60.0
+_NOT_DRILLED = frozenset({"api-agrees", "history-agrees"})  # a drill has neither a sidecar nor a history worker
 _LATE_MS = 60_000
 
 
@@ -229,9 +230,7 @@ class Drill:
         kafka = confluent_config(self.settings, "drill")
         inputs = (*self._sender.inputs, *self._seen.decided)
         cli = (*_CLI, "--bootstrap", kafka["bootstrap.servers"], "--prefix", self.settings.topics.prefix)
-        asked = Experiment(
-            inputs=inputs, ledger=self._ledger.calls(), late_ms=_LATE_MS, cli=cli, without=frozenset({"api-agrees"})
-        )
+        asked = Experiment(inputs=inputs, ledger=self._ledger.calls(), late_ms=_LATE_MS, cli=cli, without=_NOT_DRILLED)
         try:
             with Broker(kafka.pop("bootstrap.servers"), self.settings.topics.prefix, kafka) as topics:
                 return judge(topics, asked, self._judging)
@@ -301,7 +300,7 @@ class Drill:
     def _done(self, *roles: str) -> bool:
         try:
             log = read_log(self.settings)
-            return all(lag.records == 0 for lag in measure_lag(self.settings, log) if lag.role in roles)
+            return all(lag.unread == 0 for lag in measure_lag(self.settings, log) if lag.role in roles)
         except OperationError as error:
             if error.code != "broker_unreachable":
                 raise

@@ -22,6 +22,7 @@ from streamflow.engine.mailbox.buckets import Memories
 from streamflow.engine.mailbox.mailbox import Mailbox
 from streamflow.engine.record_keys import item_out_key, out_key, run_key
 from streamflow.engine.state import WRITTEN_ONCE, PartitionState, RunState, StateView
+from streamflow.engine.trace import RunTraces, Trace
 from streamflow.engine.transitions import (
     ENDINGS,
     RunCompleted,
@@ -86,8 +87,7 @@ class DecisionBuilder(Struct, kw_only=True):
     limits: Limits
     partition: PartitionState
     offset: int
-    trace: str | None = None
-    traces: dict[str, str] = {}
+    traces: RunTraces
     changes: dict[str, Any] = {}
     bytes: int = 0
     """Encoded bytes of what the command has computed so far."""
@@ -189,9 +189,9 @@ class RunBuilder:
         return self.closed or self.head.stopping is not None
 
     @property
-    def trace(self) -> str | None:
-        """The W3C traceparent of what the run does now: the command's, or else that of its start."""
-        return self.builder.trace or self.head.trace
+    def trace(self) -> Trace | None:
+        """The span of what the run does now; None: it is in no trace."""
+        return self.builder.traces.of(self.head.run, self.head.trace)
 
     @property
     def full(self) -> bool:
@@ -222,8 +222,7 @@ class RunBuilder:
         """Collect a transition and what it changes beside the head."""
         builder, plan, after, kind = self.builder, self.plan, self.head, type(transition.data)
         builder.transitions.append(transition)
-        if builder.trace is None and after.trace is not None:
-            builder.traces[after.run] = after.trace
+        builder.traces.of(after.run, after.trace)
         for name, record in records_of(before, after, transition, plan.reads):
             builder.put(name, record)
         if kind in ENDINGS:
@@ -320,7 +319,7 @@ class RunBuilder:
         return [self.builder.get(item_out_key(head.run, step, item)) for item in range(items.total)]
 
 
-def answer_of(parent: Parent, run: str, ending: Any, trace: str | None) -> CompleteAttempt | FailAttempt:
+def answer_of(parent: Parent, run: str, ending: Any, trace: Trace | None) -> CompleteAttempt | FailAttempt:
     """What the end of a run is for its parent."""
     if isinstance(ending, RunCompleted):
         output = {"run": run, "ended": ",".join(ending.ended), "output": ending.output}

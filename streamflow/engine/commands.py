@@ -3,7 +3,7 @@
 
 Each is a frozen msgspec struct with a tag `kind`, so that one pass decodes it (1 us for a start, measured; frozen
 dataclasses took five times that). A command's time is not in it: it is the timestamp that the broker gave its record.
-`trace` is the W3C traceparent of what led to it; without one, the trace of the run's start counts.
+`trace` is the span that led to it; without one, the span in which its run was started counts.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from streamflow.engine.trace import Trace
+
 # A number of ours, raised when the same command could be decided otherwise than before: by this package, by
 # expressions, or by another build of the engine of their patterns (jsonschema-rs). The library that checks expressions
 # has no part in decisions.
-REVISION = "6"
+REVISION = "7"
 KNOWN_REVISIONS = frozenset({REVISION})
 
 
@@ -75,8 +77,9 @@ class StartRun(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=Tr
     key: str  # business key
     start: DefinitionRef  # its content
     event: Event  # its data is the run's input; its id identifies the request
-    trace: str | None = None  # W3C traceparent of what led to it
+    trace: Trace | None = None  # the span that led to it
     parent: Parent | None = None  # the step that waits for the end of the run; None: a caller asked
+    correlation_id: str = ""  # what its caller knows the run by; empty: nothing
 
 
 class Deliver(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=True):
@@ -94,7 +97,8 @@ class Deliver(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=Tru
     keep_ms: int = 0  # the longest `keep` of the waits that take the original, in versions that ingress knew
     copies_ms: int = 0  # the same of waits that take copies
     window_ms: int = 0  # how long the newest version that ingress knew remembers the event; 0: as the settings say
-    trace: str | None = None  # W3C traceparent of what led to it
+    trace: Trace | None = None  # the span that led to it
+    correlation_id: str = ""  # what the run that it starts is known by; empty: nothing
 
 
 class ContinueDelivery(Struct, frozen=True, gc=False, tag_field="kind"):
@@ -113,7 +117,7 @@ class FireTimer(Struct, frozen=True, gc=False, tag_field="kind"):
     address: str  # of the step that armed it
     due_ms: int  # when it is due, epoch milliseconds
     item: int | None = None  # index of the item of a list; None: the step itself
-    trace: str | None = None  # W3C traceparent of what led to it
+    trace: Trace | None = None  # the span that led to it
 
 
 class CompleteAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
@@ -125,7 +129,7 @@ class CompleteAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
     attempt: int  # its number, from 1
     output: Any  # plain JSON
     item: int | None = None  # index of the item of a list; None: the step itself
-    trace: str | None = None  # W3C traceparent of what led to it
+    trace: Trace | None = None  # the span that led to it
 
 
 MESSAGE_CHARS = 3000  # of a message of an attempt that failed; beyond it the message is cut
@@ -143,7 +147,7 @@ class FailAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
     retryable: bool = True  # whether another attempt may succeed
     retry_after_ms: int | None = None  # pause that the other side asks for, milliseconds; None: it asks for none
     item: int | None = None  # index of the item of a list; None: the step itself
-    trace: str | None = None  # W3C traceparent of what led to it
+    trace: Trace | None = None  # the span that led to it
 
 
 class SuspendAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
@@ -156,7 +160,7 @@ class SuspendAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
     attempt: int  # its number, from 1
     for_ms: int  # how long it may stay without an answer, milliseconds
     item: int | None = None  # index of the item of a list; None: the step itself
-    trace: str | None = None  # W3C traceparent of what led to it
+    trace: Trace | None = None  # the span that led to it
 
 
 class Decide(Struct, frozen=True, gc=False, tag_field="kind"):
@@ -168,7 +172,7 @@ class Decide(Struct, frozen=True, gc=False, tag_field="kind"):
     decision: Literal["approved", "rejected"]  # what they decided
     by: str  # who decided
     data: Any = None  # what they filled in, plain JSON
-    trace: str | None = None  # W3C traceparent of what led to it
+    trace: Trace | None = None  # the span that led to it
 
 
 class Continue(Struct, frozen=True, gc=False, tag_field="kind"):
@@ -178,7 +182,7 @@ class Continue(Struct, frozen=True, gc=False, tag_field="kind"):
     id: str  # of the command; a copy of it has the same one
     run: str  # run id
     seq: int  # of the latest transition of the run when it was asked for
-    trace: str | None = None  # W3C traceparent of what led to it
+    trace: Trace | None = None  # the span that led to it
 
 
 class CancelRun(Struct, frozen=True, gc=False, tag_field="kind"):
@@ -187,7 +191,7 @@ class CancelRun(Struct, frozen=True, gc=False, tag_field="kind"):
     id: str  # of the command; a copy of it has the same one
     run: str  # run id
     reason: str = ""  # for people
-    trace: str | None = None  # W3C traceparent of what led to it
+    trace: Trace | None = None  # the span that led to it
     by_parent: bool = False  # whether the parent run asks for it
 
 
@@ -197,7 +201,7 @@ class RetryStep(Struct, frozen=True, gc=False, tag_field="kind"):
     id: str  # of the command; a copy of it has the same one
     run: str  # run id
     address: str  # of the step in the run
-    trace: str | None = None  # W3C traceparent of what led to it
+    trace: Trace | None = None  # the span that led to it
 
 
 class SkipStep(Struct, frozen=True, gc=False, tag_field="kind"):
@@ -206,7 +210,7 @@ class SkipStep(Struct, frozen=True, gc=False, tag_field="kind"):
     id: str  # of the command; a copy of it has the same one
     run: str  # run id
     address: str  # of the step in the run
-    trace: str | None = None  # W3C traceparent of what led to it
+    trace: Trace | None = None  # the span that led to it
 
 
 class FailRun(Struct, frozen=True, gc=False, tag_field="kind"):
@@ -215,7 +219,7 @@ class FailRun(Struct, frozen=True, gc=False, tag_field="kind"):
     id: str  # of the command; a copy of it has the same one
     run: str  # run id
     reason: str = ""  # for people
-    trace: str | None = None  # W3C traceparent of what led to it
+    trace: Trace | None = None  # the span that led to it
 
 
 class EraseKey(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=True):
@@ -230,7 +234,7 @@ class EraseKey(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=Tr
     part: int = 0
     records: int = 0
     events: int = 0
-    trace: str | None = None
+    trace: Trace | None = None
 
 
 class AdvanceWatermark(Struct, frozen=True, gc=False, tag_field="kind"):
@@ -247,7 +251,7 @@ class AdvanceWatermark(Struct, frozen=True, gc=False, tag_field="kind"):
     feeds: dict[str, tuple[str, ...]] = {}  # the events that the topic feeds, each with all topics that feed it
     bound: int = 0  # the offset in `definitions` up to which `feeds` was read; an older one changes nothing
     floor_ms: int = 0  # for all partitions, reported or not: the topic was seen not to exist until then
-    trace: str | None = None  # W3C traceparent of what led to it
+    trace: Trace | None = None  # the span that led to it
 
 
 Command = (

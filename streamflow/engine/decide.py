@@ -29,6 +29,7 @@ from streamflow.engine.results import complete_attempt, fail_attempt, suspend_at
 from streamflow.engine.starts import answer_parent, start_run
 from streamflow.engine.state import OWN, Counts, PartitionState, RunState, StateView, Watermark
 from streamflow.engine.timers import fire_timer
+from streamflow.engine.trace import RunTraces
 from streamflow.engine.watermarks import advance_watermark
 
 
@@ -84,7 +85,7 @@ def decide(
         transitions=builder.transitions,
         effects=builder.effects,
         changes=builder.changes,
-        traces=builder.traces,
+        traces=builder.traces.by_run,
     )
 
 
@@ -107,7 +108,7 @@ def _draft(
         partition=own,
         memories=own.memories,
         offset=offset,
-        trace=getattr(command, "trace", None),
+        traces=RunTraces(getattr(command, "trace", None), own.topic_id, own.partition, offset),
     )
     end_keeping(builder, contents)
     memory.sweep(builder)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from streamflow.engine.commands import Command
 from streamflow.engine.tasks import CancelTask, Task
+from streamflow.engine.trace import Trace
 
 
 class AppendCommand(Struct, frozen=True, gc=False):
@@ -28,7 +29,8 @@ class PublishEvent(Struct, frozen=True, gc=False):
     data: dict[str, Any]  # its payload, plain JSON
     definition: str  # of the run that emits it
     run: str  # run id
-    trace: str | None  # W3C traceparent of the run; None: there is none
+    trace: Trace | None  # the span in which it is made; None: there is none
+    correlation_id: str = ""  # of the run; empty: it has none
 
 
 class SendTask(Struct, frozen=True, gc=False):
@@ -41,9 +43,12 @@ class SendTask(Struct, frozen=True, gc=False):
 class PrintLine(Struct, frozen=True, gc=False):
     """Write a line that a step prints to the worker's log."""
 
-    run: str
+    run: str  # run id
+    scope: str  # of the step; empty: the run itself
     step: str
-    text: str
+    text: str  # the line
+    trace: Trace | None = None  # the span in which it is printed
+    correlation_id: str = ""  # of the run; empty: it has none
 
 
 class RecordRejection(Struct, frozen=True, gc=False):

@@ -17,6 +17,7 @@ from streamflow.engine.state import Ending, Items, RunState, StepState, Timer
 from streamflow.engine.steps.items import list_forgotten, outputs_forgotten
 from streamflow.engine.steps.kind import SKIPPED, Change, FactRule, FormatTime, short
 from streamflow.engine.steps.registry import STEP_FACTS
+from streamflow.engine.trace import Trace
 from streamflow.engine.transitions import (
     RunCancelled,
     RunCompleted,
@@ -50,7 +51,8 @@ def evolve(state: RunState | None, transition: Transition) -> RunState:
             steps={},
             parent=data.parent,
             at=data.at,
-            trace=data.trace,
+            trace=Trace(data.trace, data.tracestate, data.recorded) if data.trace is not None else None,
+            correlation_id=data.correlation_id,
         )
     rule = FACT_RULES[type(data)]
     steps = state.steps

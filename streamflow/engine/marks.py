@@ -10,6 +10,7 @@ from streamflow.engine import commands as c
 from streamflow.engine.builder import DecisionBuilder
 from streamflow.engine.outcome import Refused
 from streamflow.engine.record_keys import mark_key
+from streamflow.engine.trace import Trace
 
 _UTF8_BYTES = 4  # at most, of one character
 
@@ -53,7 +54,7 @@ _LABELS = {
     "run": "run",
     "address": "address",
     "by": "by",
-    "trace": "trace",
+    "correlation_id": "correlation id",
     "trigger": "trigger",
     "topic": "topic",
     "event.name": "event",
@@ -70,6 +71,9 @@ def refuse_long_labels(builder: DecisionBuilder, command: c.Command) -> None:
     labels = labels_of(command)
     if len("".join(filter(None, labels))) * _UTF8_BYTES > limit:
         _refuse_long(limit, zip(words, labels, strict=True))
+    trace: Trace | None = getattr(command, "trace", None)
+    if trace is not None:
+        _refuse_long(limit, (("trace", trace.parent), ("trace", trace.state)))
 
 
 @cache

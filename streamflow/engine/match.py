@@ -18,6 +18,7 @@ from streamflow import ids
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.plan import ERRORS, ClausePlan, ExpressionError, Keeps, Plan, WaitPlan, whole_number
 from streamflow.engine.commands import REVISION, DefinitionRef, Deliver, Event, Origin
+from streamflow.engine.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,17 @@ class Published:
 
 class Source(NamedTuple):
     """The record that an event was read from; `committed` is the offset that ingress had committed when it read it,
-    `part` the event's place in a batch."""
+    `part` the event's place in a batch, `trace` the span that made it a command, `correlation_id` what its sender knows
+    it by."""
 
     topic_id: str
     partition: int
     offset: int
     committed: int
-    trace: str | None = None
+    trace: Trace | None = None
     part: int | None = None
     topic: str = ""
+    correlation_id: str = ""
 
 
 class Failure(NamedTuple):
@@ -190,6 +193,7 @@ class Matcher:
             copies_ms=keeps.copies_ms,
             window_ms=self._windows[definition],
             trace=source.trace,
+            correlation_id=source.correlation_id,
         )
 
 

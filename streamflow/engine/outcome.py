@@ -10,6 +10,7 @@ from msgspec import Struct
 from streamflow.definition.plan import Plan
 from streamflow.engine import commands as c
 from streamflow.engine.effects import Effect
+from streamflow.engine.trace import RunTrace
 from streamflow.engine.transitions import Transition
 
 Outcome = Literal["applied", "rejected", "duplicate", "dead"]
@@ -38,6 +39,11 @@ class UnusableContent(Exception):
         super().__init__(f"{sha[:12]}: {type(cause).__name__}: {str(cause)[:200]}")
 
 
+class UnapprovedContent(Exception):
+    """A published content, by its sha256, that has no valid approval where one is required. A command that starts it is
+    put aside, because it may be approved later."""
+
+
 class Decision(Struct, frozen=True, gc=False, kw_only=True):
     """What one command does. `changes` are records by key (None deletes), the partition's own record among them."""
 
@@ -46,8 +52,8 @@ class Decision(Struct, frozen=True, gc=False, kw_only=True):
     transitions: list[Transition]
     effects: list[Effect]
     changes: dict[str, Any]
-    traces: dict[str, str] = {}
-    """The W3C traceparent by run, for transitions of commands that have none."""
+    traces: dict[str, RunTrace] = {}
+    """What was done in each run, by its id, as a place in a trace; runs that are in none are left out."""
 
 
 class Verdict(NamedTuple):

@@ -58,6 +58,7 @@ def start_run(builder: DecisionBuilder, contents: Contents, own: PartitionState,
         command.event,
         _run_id(builder, command),
         parent=command.parent,
+        correlation_id=command.correlation_id,
     )
     return None
 
@@ -73,11 +74,13 @@ def begin_run(
     *,
     trigger: str = "",
     parent: c.Parent | None = None,
+    correlation_id: str = "",
 ) -> None:
     """Begin the run `run`, which is allowed to. The content that it follows is copied into the state."""
     if builder.get(content_key(start.sha256)) is None:
         builder.put(content_key(start.sha256), contents.content(start))
     builder.mailbox(plan.name, key).runs[run] = OpenRun(run, builder.offset)
+    trace = builder.traces.of(run, None)
     fact = RunStarted(
         trigger=trigger,
         event=event,
@@ -86,7 +89,10 @@ def begin_run(
         parent=parent,
         at=start.log_offset,
         offset=builder.offset,
-        trace=builder.trace,
+        trace=trace.parent if trace is not None else None,
+        tracestate=trace.state if trace is not None else "",
+        recorded=trace is not None and trace.recorded,
+        correlation_id=correlation_id,
     )
     builder.pins.append((start.sha256, start.engine_revision, 1))
     advance(RunBuilder.start(builder, plan, run, key, fact))

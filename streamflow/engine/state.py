@@ -16,6 +16,7 @@ from msgspec import Struct
 from streamflow.engine.commands import Parent
 from streamflow.engine.mailbox.buckets import Memories
 from streamflow.engine.mailbox.records import Box, Mail, Remembered, Window
+from streamflow.engine.trace import Trace
 
 OWN = "own"
 # never written again under the same key before they are deleted
@@ -201,8 +202,11 @@ class RunState(Struct, frozen=True, gc=False, omit_defaults=True):
     """The offset in `definitions` at or below which its content was read: the contents of its child runs are there
     too."""
 
-    trace: str | None = None
-    """The W3C traceparent of its start, used for what happens because of commands without one, such as timers."""
+    trace: Trace | None = None
+    """The span in which it was started, used for what happens because of commands without one, such as timers."""
+
+    correlation_id: str = ""
+    """What its caller knows it by; empty: nothing."""
 
     @property
     def parked(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from streamflow.engine.address import address_of
+from streamflow.engine.trace import Trace
 
 
 class Task(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="kind", tag="call"):
@@ -34,13 +35,24 @@ class Task(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="kind", 
     queue_ms: int
     deadline_ms: int | None = None
     item: int | None = None
-    trace: str | None = None
+    trace: Trace | None = None  # the span that asks for it
     scope: str = ""
+    correlation_id: str = ""  # of the run; empty: it has none
 
     @property
     def address(self) -> str:
         """The address of the step."""
         return address_of(self.scope, self.step)
+
+    @property
+    def attempt_trace(self) -> Trace | None:
+        """The span of the attempt, which its answer goes on from."""
+        return None if self.trace is None else self.trace.at(self.id)
+
+    @property
+    def effect_trace(self) -> Trace | None:
+        """The span of what the attempt does outside."""
+        return None if self.trace is None else self.trace.at(f"{self.id}/effect")
 
 
 class CancelTask(Struct, frozen=True, gc=False, tag_field="kind", tag="cancel"):

@@ -45,10 +45,19 @@ class RunStarted(Struct, frozen=True, gc=False, omit_defaults=True):
     """The offset in `definitions` at or below which its content was read."""
 
     trace: str | None = None
-    """The W3C traceparent of what started it."""
+    """The W3C traceparent of its start."""
 
     offset: int = 0
     """The offset of the start command in `commands`."""
+
+    tracestate: str = ""
+    """The W3C tracestate that belongs to `trace`."""
+
+    recorded: bool = False
+    """Whether spans are made of what the run does."""
+
+    correlation_id: str = ""
+    """What its caller knows the run by; empty: nothing."""
 
 
 class WaitStarted(Struct, frozen=True, gc=False, omit_defaults=True):

@@ -8,18 +8,27 @@ fewer replicas that must have a record) is a finding of its own kind, `lower`, a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
 
 from streamflow.definition.duration import format_ms
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config, log_client_error
 from streamflow.kafka.engine_records import fix_limits
+from streamflow.kafka.refusals import client_refusal, missing_right
 from streamflow.kafka.topics import Need, Topic, exceeds, holds, topics
 from streamflow.settings import Settings
 
@@ -103,8 +112,8 @@ class Admin:
         self._last_error = error
         log_client_error(error)
 
-    def describe(self, names: Iterable[str]) -> dict[str, ActualTopic]:
-        """Those of the named topics that exist, with their configuration.
+    def describe(self, names: Iterable[str], *, with_config: bool = True) -> dict[str, ActualTopic]:
+        """Those of the named topics that exist, with their configuration, which needs a right of its own.
 
         Raises OperationError if the broker does not answer."""
         wanted = list(names)
@@ -114,12 +123,12 @@ class Admin:
         # right after a broker goes on, librdkafka may lose a request without a word: it is asked once more
         for timeout_s in (_TIMEOUT_S / 3, _TIMEOUT_S):
             with contextlib.suppress(TimeoutError):
-                return self._describe(wanted, timeout_s)
+                return self._describe(wanted, timeout_s, with_config=with_config)
         raise OperationError(
             "broker_unreachable", "expected a description of the topics but none came in time. Check the broker."
         )
 
-    def _describe(self, wanted: list[str], timeout_s: float) -> dict[str, ActualTopic]:
+    def _describe(self, wanted: list[str], timeout_s: float, *, with_config: bool) -> dict[str, ActualTopic]:
         found: dict[str, ActualTopic] = {}
         for name, future in self._client.describe_topics(TopicCollection(wanted), request_timeout=timeout_s).items():
             try:
@@ -127,13 +136,15 @@ class Admin:
             except KafkaException as error:
                 if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     continue
-                raise self._failed(f"a description of {name}", error) from error
+                raise self._failed(f"a description of {name}", error, ("DESCRIBE", name)) from error
             replicas = min((len(partition.replicas) for partition in described.partitions), default=0)
             found[name] = ActualTopic(name, str(described.topic_id), len(described.partitions), replicas, {})
-        resources = [ConfigResource(ResourceType.TOPIC, name) for name in found]
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in found] if with_config else []
         if resources:
             for resource, future in self._client.describe_configs(resources, request_timeout=_TIMEOUT_S).items():
-                entries = self._wait(future, f"the configuration of {resource.name}")
+                entries = self._wait(
+                    future, f"the configuration of {resource.name}", ("DESCRIBE_CONFIGS", resource.name)
+                )
                 found[resource.name].config.update({name: entry.value for name, entry in entries.items()})
         return found
 
@@ -157,7 +168,7 @@ class Admin:
                 future.result(_TIMEOUT_S)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise self._failed(f"the topic {name} to be created", error) from error
+                    raise self._failed(f"the topic {name} to be created", error, ("CREATE", name)) from error
 
     def alter(self, changes: Sequence[Finding]) -> None:
         """Sets the configuration entries that the findings want.
@@ -174,13 +185,30 @@ class Admin:
             for resource, future in self._client.incremental_alter_configs(
                 resources, request_timeout=_TIMEOUT_S
             ).items():
-                self._wait(future, f"the configuration of {resource.name} to be changed")
+                self._wait(
+                    future,
+                    f"the configuration of {resource.name} to be changed",
+                    ("ALTER_CONFIGS", resource.name),
+                )
 
     def topic_ids(self, names: Iterable[str]) -> dict[str, str]:
         """The ids of those of the named topics that exist: a topic that is deleted and created again has another.
 
         Raises OperationError if the broker does not answer."""
-        return {name: topic.id for name, topic in self.describe(names).items()}
+        return {name: topic.id for name, topic in self.describe(names, with_config=False).items()}
+
+    def newest_ms(self, topic: ActualTopic) -> int:
+        """The time of the newest record of a topic, in epoch milliseconds (KIP-734); 0 if it has none. A partition
+        that does not answer, because it has no leader for example, counts as one without records."""
+        spec: Any = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
+        wanted = {TopicPartition(topic.name, number): spec for number in range(topic.partitions)}
+        if not wanted:
+            return 0
+        newest = 0
+        for future in self._client.list_offsets(wanted, request_timeout=_REACH_S).values():
+            with contextlib.suppress(KafkaException, TimeoutError):
+                newest = max(newest, future.result(_REACH_S).timestamp)
+        return newest
 
     def _reach(self) -> None:
         try:
@@ -188,21 +216,23 @@ class Admin:
         except KafkaException as error:
             raise self._failed("the broker to answer", error) from error
 
-    def _wait(self, future: Future[Any], expected: str) -> Any:
+    def _wait(self, future: Future[Any], expected: str, right: tuple[str, str]) -> Any:
         try:
             return future.result(_TIMEOUT_S)
         except KafkaException as error:
-            raise self._failed(expected, error) from error
+            raise self._failed(expected, error, right) from error
 
-    def _failed(self, expected: str, error: KafkaException) -> OperationError:
+    def _failed(self, expected: str, error: KafkaException, right: tuple[str, str] | None = None) -> OperationError:
         cause: KafkaError = error.args[0]
+        if right is not None and (denied := missing_right(cause, topic=right, cluster=right)) is not None:
+            return denied
         cut_off = cause.code() in _CUT_OFF
         # A call that was cut off just times out: the cause (a wrong password, say) reaches only the callback, which is
         # called here.
         self._client.poll(0)
         said = self._last_error if cut_off and self._last_error is not None else cause
         return OperationError(
-            "broker_unreachable" if cut_off else "broker_refused",
+            client_refusal(said) or ("broker_unreachable" if cut_off else "broker_refused"),
             f"expected {expected} but {said.name()}: {said.str()}. Check the broker and the kafka settings.",
             retryable=cut_off or bool(cause.retriable()),
         )
@@ -253,12 +283,16 @@ def _with_length(setting: str, value: str) -> str:
     return f"{value} ({format_ms(int(value))})"
 
 
-def plan(settings: Settings, admin: Admin | None = None) -> list[Finding]:
-    """What differs between the topics that the settings want and the broker's.
+def plan(settings: Settings, admin: Admin | None = None, names: Collection[str] | None = None) -> list[Finding]:
+    """What differs between the topics that the settings want and the broker's: of all, or of those in `names`.
 
     Raises OperationError if the broker does not answer."""
-    wanted = topics(settings)
+    wanted = _wanted(settings, names)
     return findings(wanted, (admin or Admin(settings)).describe(topic.name for topic in wanted))
+
+
+def _wanted(settings: Settings, names: Collection[str] | None) -> list[Topic]:
+    return [topic for topic in topics(settings) if names is None or topic.name in names]
 
 
 def apply(settings: Settings, admin: Admin | None = None, *, lower: bool = False) -> list[Finding]:
@@ -278,21 +312,21 @@ def apply(settings: Settings, admin: Admin | None = None, *, lower: bool = False
     return found
 
 
-def verify(settings: Settings, admin: Admin | None = None) -> list[Finding]:
-    """As `plan`, but raises OperationError if a topic is missing or a promise does not hold; returns what else
-    differs: advice, and what has more than is wanted."""
-    found = plan(settings, admin)
+def verify(settings: Settings, admin: Admin | None = None, names: Collection[str] | None = None) -> list[Finding]:
+    """As `plan`, but raises OperationError if a topic is missing or a promise does not hold; returns what else differs:
+    advice, and what has more than is wanted."""
+    found = plan(settings, admin, names)
     _refuse([finding for finding in found if finding.kind not in ("advice", "lower")])
     return found
 
 
-def require_topics(settings: Settings) -> dict[str, str]:
-    """What a worker calls before it starts: the ids of all topics, by name.
+def require_topics(settings: Settings, names: Collection[str] | None = None) -> dict[str, str]:
+    """What a worker calls before it starts: the ids of all topics, or of those in `names`, by name.
 
     Raises OperationError if a topic is missing or not as our promises need it."""
     admin = Admin(settings)
-    verify(settings, admin)
-    return admin.topic_ids(topic.name for topic in topics(settings))
+    verify(settings, admin, names)
+    return admin.topic_ids(topic.name for topic in _wanted(settings, names))
 
 
 def _refuse(found: Sequence[Finding]) -> None:

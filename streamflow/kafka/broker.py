@@ -279,10 +279,19 @@ def open_broker(settings: Settings, progress: Progress = say) -> Iterator[str]:
     """The bootstrap servers of the Kafka that the settings name; of one started in `settings.broker_dir` if they name
     none.
 
-    Raises OperationError as `EmbeddedBroker.start` does."""
+    Raises OperationError as `EmbeddedBroker.start` does, and `broker_unset` when a secured broker is wanted and none is
+    named."""
     if settings.kafka.bootstrap_servers:
         yield settings.kafka.bootstrap_servers
         return
+    if settings.kafka.security_protocol != "PLAINTEXT":
+        raise OperationError(
+            "broker_unset",
+            f"The settings say kafka.security_protocol {settings.kafka.security_protocol} but name no broker, and the "
+            "Kafka that streamflow starts itself speaks PLAINTEXT. Set kafka.bootstrap_servers, or remove the "
+            "protocol.",
+            retryable=False,
+        )
     with EmbeddedBroker(settings.broker_dir, progress=progress) as broker:
         yield broker.bootstrap_servers
 

@@ -1,14 +1,13 @@
 """One set of connection settings, said to both clients: librdkafka (`confluent_config`) and aiokafka
 (`aiokafka_config`).
 
-Secrets are references and are resolved here, when a client is made. Client ids are
+Secrets are references and are resolved when a client is made: `tls`, `oauth`. Client ids are
 `streamflow-<environment>-<role>`, so that a broker's logs, metrics and quotas tell environments apart.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +18,11 @@ from confluent_kafka import KafkaError
 
 from streamflow.errors import OperationError
 from streamflow.kafka import batches, sockets
+from streamflow.kafka.oauth import TokenProvider, token_source
+from streamflow.kafka.refusals import client_refusal
+from streamflow.kafka.tls import client_key, tls_context
 from streamflow.secrets import resolve_secret
-from streamflow.settings import Settings
+from streamflow.settings import Kafka, Settings
 
 _log = structlog.get_logger(__name__)
 
@@ -60,7 +62,10 @@ def client_name(settings: Settings, role: str) -> str:
 
 def log_client_error(error: KafkaError) -> None:
     """librdkafka's view of the connection, logged: a wrong password is told here and nowhere else."""
-    _log.warning("kafka_client_error", code=error.name(), error=error.str(), fatal=error.fatal())
+    if (code := client_refusal(error)) is not None:
+        _log.error("broker_refuses_client", code=code, error=error.str())
+    else:
+        _log.warning("kafka_client_error", code=error.name(), error=error.str(), fatal=error.fatal())
 
 
 def confluent_config(
@@ -83,12 +88,30 @@ def confluent_config(
         "receive.message.max.bytes": max(settings.limits.batch_bytes, fetch_bytes + _ANSWER_OVERHEAD_BYTES),
         "socket.keepalive.enable": True,
     }
-    if kafka.sasl_mechanism:
-        config["sasl.mechanism"] = kafka.sasl_mechanism
-        config["sasl.username"] = kafka.sasl_username or ""
-        config["sasl.password"] = resolve_secret(kafka.sasl_password) if kafka.sasl_password else ""
-    if kafka.ssl_ca:
-        config["ssl.ca.location"] = str(kafka.ssl_ca)
+    return config | _confluent_security(kafka)
+
+
+def _confluent_security(kafka: Kafka) -> dict[str, Any]:
+    """Raises OperationError, for librdkafka's own errors about files and tokens say less."""
+    config: dict[str, Any] = {}
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        source = token_source(kafka)
+        source.current()
+        config |= {"sasl.mechanism": kafka.sasl_mechanism, "oauth_cb": lambda _config: tuple(source.current())}
+    elif kafka.sasl_mechanism:
+        config |= {
+            "sasl.mechanism": kafka.sasl_mechanism,
+            "sasl.username": kafka.sasl_username or "",
+            "sasl.password": resolve_secret(kafka.sasl_password) if kafka.sasl_password else "",
+        }
+    if tls_context(kafka) is not None:
+        config["ssl.endpoint.identification.algorithm"] = "https"
+        if kafka.ssl_ca:
+            config["ssl.ca.location"] = str(kafka.ssl_ca)
+        if (key := client_key(kafka)) is not None:
+            config |= {"ssl.certificate.location": str(kafka.ssl_certificate), "ssl.key.pem": key.pem}
+            if key.password is not None:
+                config["ssl.key.password"] = key.password
     return config
 
 
@@ -107,7 +130,7 @@ def aiokafka_config(settings: Settings, role: str) -> dict[str, Any]:
     """The connection arguments of every aiokafka consumer, producer and admin client of ours.
 
     Producers add `max_request_size=max_batch_bytes(settings)`; aiokafka's default partitioner is Kafka's."""
-    sockets.install()
+    sockets.install(settings.kafka)
     batches.install(max(settings.limits.batch_bytes, max_batch_bytes(settings)))
     kafka = settings.kafka
     config: dict[str, Any] = {
@@ -115,12 +138,17 @@ def aiokafka_config(settings: Settings, role: str) -> dict[str, Any]:
         "client_id": client_name(settings, role),
         "security_protocol": kafka.security_protocol,
     }
-    if kafka.sasl_mechanism:
-        config["sasl_mechanism"] = kafka.sasl_mechanism
-        config["sasl_plain_username"] = kafka.sasl_username or ""
-        config["sasl_plain_password"] = resolve_secret(kafka.sasl_password) if kafka.sasl_password else ""
-    if kafka.security_protocol in ("SSL", "SASL_SSL"):
-        config["ssl_context"] = ssl.create_default_context(cafile=str(kafka.ssl_ca) if kafka.ssl_ca else None)
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        provider = TokenProvider(token_source(kafka))
+        config |= {"sasl_mechanism": kafka.sasl_mechanism, "sasl_oauth_token_provider": provider}
+    elif kafka.sasl_mechanism:
+        config |= {
+            "sasl_mechanism": kafka.sasl_mechanism,
+            "sasl_plain_username": kafka.sasl_username or "",
+            "sasl_plain_password": resolve_secret(kafka.sasl_password) if kafka.sasl_password else "",
+        }
+    if (context := tls_context(kafka)) is not None:
+        config["ssl_context"] = context
     return config
 
 
@@ -154,7 +182,7 @@ class FetchWait:
 
     def _set(self, wait_ms: int) -> None:
         self._current = wait_ms
-        fetcher = self._consumer._fetcher  # noqa: SLF001 - it is read anew for every fetch, and there is no public way to set it
+        fetcher = self._consumer._fetcher  # noqa: SLF001 - it is read again for every fetch, and there is no public way to set it
         if fetcher is not None:
             fetcher._fetch_max_wait_ms = wait_ms  # noqa: SLF001
 

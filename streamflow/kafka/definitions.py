@@ -3,9 +3,11 @@
 Key, and what its value is:
 
 - `definition/<sha256>`: canonical content, bytes; written once, so that its offset stays what start commands name.
-- `version/<name>@<version>`: which content a version is, whether it is retired, and its `approval` (`Approval`; null
-  until versions are approved).
+- `version/<name>@<version>`: which content a version is, whether it is retired, and its signed `approval` (`Approval`;
+  null if it has none). Where approvals are required, a version without a valid one does not count.
 - `name/<name>`: the version that starts use, which is the one published last of those not retired.
+- `approval/<sha256>`: the last approval of a content, published or not, and the report that it is bound to
+  (`Approved`). Whether it is accepted is verified when the content is published, and by each worker.
 - `event/<name>`: the catalog entry of an event without its topics, as published last.
 - `binding/<name>`: the topics that the event is found in here (`Binding`), as published last. It is no part of any
   content; the hosts look here where to read and where to emit.
@@ -33,11 +35,14 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from streamflow.approvals.approval import Approval, Refusal
+from streamflow.approvals.required import required_trust
 from streamflow.definition.catalog import Binding
 from streamflow.errors import OperationError
 from streamflow.kafka.cancellation import is_asked_for
 from streamflow.kafka.connection import aiokafka_config, stop_consumer
-from streamflow.kafka.snapshot import Approval, NameRecord, Served, Skip, Snapshot, VersionRecord
+from streamflow.kafka.refusals import code_of
+from streamflow.kafka.snapshot import NameRecord, Served, Skip, Snapshot, VersionRecord
 from streamflow.kafka.topics import DEFINITIONS, is_own, topic_name
 from streamflow.settings import Settings
 from streamflow.wire.unreadable import Unreadable
@@ -77,12 +82,13 @@ class DefinitionsLog:
     """A worker's view of the log: read to its end by `start()`, followed in the background until `stop()`.
 
     It belongs to one event loop and no consumer group. While the broker is away it keeps what it has and tries again
-    for ever."""
+    for ever. Raises OperationError (`approval_key_invalid`) when it is made, if a trusted key is none."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._partition = TopicPartition(topic_name(settings, DEFINITIONS), 0)
-        self._snapshot = Snapshot()
+        self._trust = required_trust(settings)
+        self._snapshot = Snapshot(trust=self._trust)
         self._task: asyncio.Task[None] | None = None
         self._caught_up = asyncio.Event()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
@@ -99,6 +105,14 @@ class DefinitionsLog:
     def versions(self) -> dict[tuple[str, str], VersionRecord]:
         """Every version, by name and version; retired ones too."""
         return self._snapshot.versions
+
+    def refusal(self, name: str, version: str) -> Refusal | None:
+        """Why a version does not count, where approvals are required; None: it counts."""
+        return self._snapshot.refusal(name, version)
+
+    def is_approved(self, sha: str) -> bool:
+        """Whether a content may be loaded: always where approvals are not required."""
+        return self._snapshot.is_approved(sha)
 
     @property
     def names(self) -> dict[str, NameRecord]:
@@ -232,13 +246,13 @@ class DefinitionsLog:
             try:
                 await self._read()
             except OffsetOutOfRangeError:
-                # The topic was made anew: what we have of the old one is no longer published.
+                # The topic was made again: what we have of the old one is no longer published.
                 _log.exception("definitions_log_replaced", topic=self._partition.topic, position=self.position)
-                self._snapshot = Snapshot()
+                self._snapshot = Snapshot(trust=self._trust)
             except (KafkaError, OSError, asyncio.CancelledError) as error:
                 if is_asked_for(error):
                     raise
-                _log.warning("definitions_log_unreachable", error=repr(error), next_try_s=backoff)
+                _log.warning("definitions_log_unreachable", code=code_of(error), error=repr(error), next_try_s=backoff)
             backoff = _FIRST_BACKOFF_S if self.position != before else min(backoff * 2, _LONGEST_BACKOFF_S)
             await asyncio.sleep(backoff)
 

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import aiokafka_config, confluent_config
+from streamflow.kafka.refusals import missing_right
 from streamflow.settings import Settings
 
 _ANSWER_S = 10.0
@@ -32,6 +33,17 @@ def engine_group(settings: Settings) -> str:
 def ingress_group(settings: Settings) -> str:
     """The consumer group of ingress."""
     return f"{settings.topics.prefix}ingress"
+
+
+def history_group(settings: Settings) -> str:
+    """The consumer group of the history workers."""
+    return f"{settings.topics.prefix}history"
+
+
+def reader_group(settings: Settings) -> str:
+    """The name that readers without a group give to librdkafka, which wants one. Nobody joins it and nothing is
+    committed, but where its coordinator is, is asked: a right to describe it is needed."""
+    return f"{settings.topics.prefix}reader"
 
 
 class GroupOffsets:
@@ -58,6 +70,8 @@ class GroupOffsets:
         try:
             found = self._consumer.committed([TopicPartition(*place) for place in places], timeout=_ANSWER_S)
         except KafkaException as error:
+            if (denied := missing_right(error, group=("DESCRIBE", self._group))) is not None:
+                raise denied from error
             name = error.args[0].name()
             text = (
                 f"expected the committed offsets of group {self._group} but {name}. Check the broker and its "
@@ -93,6 +107,8 @@ async def _positions(settings: Settings, groups: list[str]) -> dict[str, dict[Pl
                     if one.offset >= 0
                 }
     except (AIOKafkaError, OSError, TimeoutError) as error:
+        if (denied := missing_right(error, group=("DESCRIBE", groups[len(found)]))) is not None:
+            raise denied from error
         raise OperationError(
             "broker_unreachable",
             f"expected the committed offsets of groups but {error!r}. Check the broker and its permissions.",

@@ -7,9 +7,12 @@ from collections.abc import Iterable
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from streamflow.approvals.required import required_trust
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot, require_environment
+from streamflow.kafka.groups import reader_group
+from streamflow.kafka.refusals import missing_right
 from streamflow.kafka.topics import DEFINITIONS, topic_name
 from streamflow.settings import Settings
 
@@ -27,8 +30,12 @@ def read_log(settings: Settings, timeout_s: float = _TIMEOUT_S) -> Snapshot:
     found = read_logs(settings, [topic], timeout_s)[topic]
     if isinstance(found, OperationError):
         raise found
-    if "environment" in settings.model_fields_set and "environment" in found.engine:
-        require_environment(settings, found.environment)
+    if "environment" in settings.model_fields_set:
+        if "environment" in found.engine:
+            require_environment(settings, found.environment)
+    else:
+        settings = settings.model_copy(update={"environment": found.environment})
+    found.trust = required_trust(settings)
     return found
 
 
@@ -41,8 +48,7 @@ def read_logs(
     left = set(found)
     errors: list[KafkaError] = []
     config = confluent_config(settings, "publisher", on_error=errors.append) | {
-        # The client wants a name; no group is joined and no offset committed.
-        "group.id": f"{settings.topics.prefix}definitions-reader",
+        "group.id": reader_group(settings),
         "enable.auto.commit": False,
         "isolation.level": "read_committed",
         "enable.partition.eof": True,
@@ -75,7 +81,9 @@ def read_logs(
             if error is not None and error.code() == KafkaError._PARTITION_EOF:
                 left.discard(topic)
             elif error is not None and not error.retriable():
-                broken = OperationError(
+                broken = missing_right(
+                    error, topic=("READ", topic), group=("DESCRIBE", reader_group(settings))
+                ) or OperationError(
                     "broker_refused",
                     f"expected to read the definitions log but {error.name()}: {error.str()}. Check the topics and "
                     "the rights.",

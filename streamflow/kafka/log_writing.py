@@ -8,7 +8,6 @@ other one committed.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,15 +18,18 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streamflow.errors import OperationError
+from streamflow.kafka.backoff import pauses
 from streamflow.kafka.connection import confluent_producer_config
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.log_reading import read_log
+from streamflow.kafka.refusals import missing_right
 from streamflow.kafka.topics import DEFINITIONS, topic_name
 from streamflow.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
 _ATTEMPTS = 30
+_FIRST_BACKOFF_S = 0.05
 _LONGEST_BACKOFF_S = 2.0
 _TIMEOUT_S = 30.0
 # A publisher that died in the middle holds readers up no longer than this.
@@ -53,17 +55,16 @@ def write(settings: Settings, records: Callable[[Snapshot], Records]) -> tuple[S
     log, and offsets by key. `records` may be asked several times.
 
     Raises OperationError."""
-    backoff = 0.05
+    waits = pauses(_FIRST_BACKOFF_S, _LONGEST_BACKOFF_S)
     last: Exception | None = None
     for _ in range(_ATTEMPTS):
         try:
             return _attempt(settings, records)
         except _Again as again:
             last = again
-            _log.info("publication_again", reason=str(again), next_try_s=round(backoff, 2))
-        # Jitter: two publishers that fence each other in step would do so for ever.
-        time.sleep(backoff * random.uniform(0.5, 1.5))
-        backoff = min(backoff * 1.5, _LONGEST_BACKOFF_S)
+            pause_s = next(waits)
+            _log.info("publication_again", reason=str(again), next_try_s=round(pause_s, 2))
+        time.sleep(pause_s)
     raise OperationError(
         "publication_failed", f"expected to publish but {last}, {_ATTEMPTS} times over. Try again later."
     ) from last
@@ -99,7 +100,8 @@ def _attempt(settings: Settings, records: Callable[[Snapshot], Records]) -> tupl
             producer.produce(topic, key=key.encode(), value=value, partition=0, on_delivery=delivered)
         producer.commit_transaction(_TIMEOUT_S)
     except KafkaException as error:
-        raise judged(error.args[0], errors) from error
+        writer = f"{settings.topics.prefix}publisher"
+        raise judged(error.args[0], errors, topic=topic, writer=writer) from error
     return log, offsets
 
 
@@ -120,9 +122,12 @@ _TO_REPEAT = frozenset(
 )
 
 
-def judged(cause: KafkaError, errors: list[KafkaError]) -> Exception:
-    """What a failure to write, or to ask for the cluster's topics, means. Starting over is always safe: what was
-    left open is ended by the next `init_transactions`."""
+def judged(cause: KafkaError, errors: list[KafkaError], *, topic: str = "", writer: str = "") -> Exception:
+    """What a failure means to write to `topic` under the transactional id `writer`, or to ask for the cluster's topics.
+    Starting over is always safe: what was left open is ended by the next `init_transactions`."""
+    denied = missing_right(cause, topic=("WRITE", topic), transactional_id=("WRITE", writer))
+    if denied is not None:
+        return denied
     if cause.code() in _CUT_OFF:
         said = errors[0].str() if errors else cause.str()
         return OperationError(

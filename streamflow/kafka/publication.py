@@ -10,10 +10,12 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from streamflow.approvals.approval import Approval
+from streamflow.approvals.gate import accepted
 from streamflow.definition.catalog import BINDING_FIELDS, Binding, ChildSpec, TopicEnds
 from streamflow.errors import Rejected
 from streamflow.kafka.connection import confluent_config
-from streamflow.kafka.definitions import Approval, Snapshot
+from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.log_reading import read_log as read_log
 from streamflow.kafka.log_writing import Recorded, Records, encoded, judged, write
 from streamflow.kafka.registration import is_registration_new
@@ -62,19 +64,28 @@ def publish(
     content: bytes,
     events: Mapping[str, Mapping[str, Any]],
     children: Iterable[ChildSpec] = (),
+    scenarios: str | None = None,
+    approval: Approval | None = None,
+    by: str = "",
 ) -> Published:
     """Publishes `content` as `name@version` with the catalog entries of `events`, and binds these events to the topics
     of their entries; starts use it from now on. The same content again is a success, and binds as well. `children` are
-    the definitions that it starts.
+    the definitions that it starts, `scenarios` a text that goes with the version, and may be replaced. `approval` is
+    one of this content (else the one that is kept for it), and `by` who publishes.
 
-    Raises Rejected (`version_taken`, `version_retired`, `child_unknown`, `definition_too_large`, `topic_reserved`) or
-    OperationError."""
+    Raises Rejected (`version_taken`, `version_retired`, `child_unknown`, `definition_too_large`, `topic_reserved`,
+    and as `approvals.gate.accepted`) or OperationError."""
     limit = settings.limits.definition_bytes
     if len(content) > limit:
         size = f"{len(content)} bytes"
         raise Rejected(
             "definition_too_large",
             f"expected at most {limit} bytes but the definition with its events has {size}. Split it.",
+        )
+    if scenarios is not None and len(scenarios.encode()) > limit:
+        raise Rejected(
+            "definition_too_large",
+            f"expected at most {limit} bytes but the scenarios have {len(scenarios.encode())}. Publish fewer.",
         )
     sha = hashlib.sha256(content).hexdigest()
     named = [topic for entry in events.values() for topic in entry.get("topics", ()) if own_prefixes(topic)]
@@ -92,15 +103,37 @@ def publish(
         nonlocal already, rebound, ends_unknown
         taken = log.versions.get((name, version))
         already = taken is not None
+        known = log.approvals.get(sha)
+        before = taken.approval if taken is not None and taken.sha == sha else None
+        approved = approval
+        if approval is not None or known is not None or settings.approvals.required:
+            approved = accepted(
+                settings.approvals,
+                log.environment,
+                name=name,
+                version=version,
+                sha256=sha,
+                by=by,
+                given=approval,
+                kept=known,
+                published=before,
+                scenarios=scenarios,
+            )
         moved = {event: binding for event, binding in bindings.items() if _moves(log.bindings.get(event), binding)}
         rebound = tuple(event for event in moved if event in log.bindings)
         moved = {event: _with_ends(log.bindings.get(event), binding, ends.found) for event, binding in moved.items()}
         without = {topic for binding in moved.values() for topic in binding.topics if topic not in binding.ends}
         ends_unknown = {topic: why for topic, why in ends.unknown.items() if topic in without}
         bound: Records = {f"binding/{event}": encoded(binding.model_dump()) for event, binding in moved.items()}
+        beside: Records = {}
+        if scenarios is not None and log.scenarios.get((name, version)) != scenarios:
+            beside[f"scenarios/{name}@{version}"] = scenarios.encode()
         if taken is not None:
             _refuse_another(name, version, sha, taken.sha, retired=taken.retired)
-            return bound
+            if approved is not None and approved != before:
+                key = f"version/{name}@{version}"
+                bound[key] = _version(sha, retired=False, published_ms=taken.published_ms, approval=approved)
+            return bound | beside
         for child in children:
             _require_child(log, child)
         # bindings first: starts name the offset of the content, and whoever has read up to there can emit the events
@@ -111,9 +144,9 @@ def publish(
         wanted |= {
             f"event/{event}": encoded(entry) for event, entry in entries.items() if log.events.get(event) != entry
         }
-        wanted[f"version/{name}@{version}"] = _version(sha, retired=False, published_ms=0)
+        wanted[f"version/{name}@{version}"] = _version(sha, retired=False, published_ms=0, approval=approved)
         wanted[f"name/{name}"] = encoded({"version": version, "sha": sha})
-        return wanted
+        return wanted | beside
 
     log, offsets = write(settings, records)
     key = f"definition/{sha}"
@@ -147,10 +180,11 @@ def retire(settings: Settings, *, name: str, version: str) -> Retired:
             wanted[f"version/{name}@{version}"] = _version(
                 known.sha, retired=True, published_ms=known.published_ms, approval=known.approval
             )
-        left = log.newest(name, without=version)
-        current[0] = left
         pointer = log.names.get(name)
-        if pointer is not None and pointer.version != left:
+        moves = pointer is not None and (pointer.version == version or (name, pointer.version) not in log.versions)
+        left = log.newest(name, without=version) if moves or pointer is None else pointer.version
+        current[0] = left
+        if moves:
             wanted[f"name/{name}"] = encoded({"version": left, "sha": log.versions[name, left].sha}) if left else None
         return wanted
 

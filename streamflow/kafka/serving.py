@@ -20,12 +20,13 @@ from typing import Any
 import msgspec
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import aiokafka_config, client_name
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.log_writing import Records, write
+from streamflow.kafka.refusals import missing_right, right_missing
 from streamflow.settings import Settings
 from streamflow.wire.unreadable import UNREADABLE
 
@@ -165,6 +166,8 @@ async def members_of(settings: Settings, groups: Sequence[str]) -> dict[str, fro
             for group in groups:
                 (answer,) = await client.describe_consumer_groups([group])
                 ((code, _group, _state, _kind, _protocol, members, *_),) = answer.groups
+                if code == GroupAuthorizationFailedError.errno:
+                    raise right_missing([f"DESCRIBE on group {group}"])
                 if code not in (0, _GROUP_ID_NOT_FOUND):
                     raise OperationError(
                         "broker_refused",
@@ -173,6 +176,8 @@ async def members_of(settings: Settings, groups: Sequence[str]) -> dict[str, fro
                 found[group] = frozenset(member[1] for member in members)
             return found
     except (KafkaError, OSError) as error:
+        if (denied := missing_right(error, group=("DESCRIBE", ", ".join(groups)))) is not None:
+            raise denied from error
         text = f"expected the members of groups but {error!r}. Check the broker."
         raise OperationError("broker_unreachable", text) from error
     finally:

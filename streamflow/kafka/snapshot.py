@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import structlog
 
+from streamflow.approvals.approval import Approval, Refusal
+from streamflow.approvals.report import Approved
 from streamflow.definition.catalog import Binding, Catalog, EventSpec
 from streamflow.definition.content import read_content
 from streamflow.definition.model import Definition
@@ -22,13 +24,11 @@ from streamflow.wire.unreadable import UNREADABLE, Unreadable
 _log = structlog.get_logger(__name__)
 
 
-class Approval(msgspec.Struct, frozen=True):
-    """That a person approved a version."""
+class Verifier(Protocol):
+    """Which approvals are accepted here (`approvals.trust.Trust`)."""
 
-    by: str  # who approved
-    at_ms: int  # when, in epoch milliseconds
-    sha: str = msgspec.field(name="sha256")  # of the content that was approved
-    note: str = ""  # what the person wrote with it
+    def refusal(self, approval: Approval | None, *, name: str, version: str, sha256: str) -> Refusal | None:
+        """Why `approval` is none of that content under that name and version; None if it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class VersionRecord:
     retired: bool  # no run starts by it any more
     published_ms: int  # epoch milliseconds by the broker's clock
     offset: int  # of this record
-    approval: Approval | None = None
+    approval: Approval | None = None  # as it is in the log; `Snapshot.refusal` says whether it is accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,8 @@ class Snapshot:
     contents: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     versions: dict[tuple[str, str], VersionRecord] = field(default_factory=dict)
     names: dict[str, NameRecord] = field(default_factory=dict)
+    scenarios: dict[tuple[str, str], str] = field(default_factory=dict)  # YAML or JSON, by name and version
+    approvals: dict[str, Approved] = field(default_factory=dict)  # by sha of the content, the last one of each
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
     bindings: dict[str, Binding] = field(default_factory=dict)
     operations: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -96,6 +98,7 @@ class Snapshot:
     position: int = 0
     unreadable: Unreadable = field(default_factory=lambda: Unreadable(DEFINITIONS))
     at_ms: int = 0  # when the record that is being read was appended, in epoch milliseconds by the broker's clock
+    trust: Verifier | None = None  # None: approvals are not required, and every version counts
 
     def read(self, key: bytes | None, value: bytes | None, offset: int, at_ms: int = 0) -> None:
         """Takes one record in, which the broker appended `at_ms`. One that cannot be understood is logged, counted in
@@ -120,6 +123,20 @@ class Snapshot:
     def environment(self) -> str:
         """The name of the environment, as it was fixed with the topics."""
         return str(self.engine.get("environment", {}).get("environment", DEFAULT_ENVIRONMENT))
+
+    def refusal(self, name: str, version: str) -> Refusal | None:
+        """Why a published version does not count, where approvals are required; None: it counts."""
+        if self.trust is None:
+            return None
+        record = self.versions[name, version]
+        return self.trust.refusal(record.approval, name=name, version=version, sha256=record.sha)
+
+    def is_approved(self, sha: str) -> bool:
+        """Whether a content counts: always where approvals are not required, else if a version with it does."""
+        if self.trust is None:
+            return True
+        found = [name for name, record in self.versions.items() if record.sha == sha]
+        return any(self.refusal(*name) is None for name in found)
 
     def catalog(self) -> Catalog:
         """The published events by name, each with the topics that it is bound to (none without a binding)."""
@@ -148,10 +165,10 @@ class Snapshot:
             ) from error
 
     def served(self) -> Iterator[Served]:
-        """The versions that are not retired, in the order of names and versions. One that cannot be read is skipped:
-        it concerns only itself."""
+        """The versions that are not retired and count, in the order of names and versions. One that cannot be read is
+        skipped: it concerns only itself."""
         for (name, version), record in sorted(self.versions.items()):
-            if record.retired:
+            if record.retired or self.refusal(name, version) is not None:
                 continue
             try:
                 definition, catalog = self.read_version(name, version)
@@ -160,15 +177,23 @@ class Snapshot:
                 continue
             yield Served(name, version, record, definition, catalog)
 
-    def newest(self, name: str, *, without: str | None = None) -> str | None:
-        """The version of `name` published last among those not retired, `without` one: None if none is left."""
-        candidates = (
-            (record, version)
+    def newest(self, name: str, *, without: str | None = None, before: str | None = None) -> str | None:
+        """The version of `name` published last among those that count and are not retired, `without` one, and only of
+        those that were published `before` one: None if none is left."""
+        # by time first: a record is written again when the version is approved later
+        published = {
+            version: (record.published_ms, record.offset, version)
             for (named, version), record in self.versions.items()
             if named == name and version != without
-        )
-        left = [(record.offset, version) for record, version in candidates if not record.retired]
-        return max(left)[1] if left else None
+        }
+        left = [
+            published[version]
+            for version in published
+            if not self.versions[name, version].retired
+            and self.refusal(name, version) is None
+            and (before not in published or published[version] < published[before])
+        ]
+        return max(left)[-1] if left else None
 
 
 Taker = Callable[[Snapshot, str, bytes | None, int], None]
@@ -198,6 +223,23 @@ def _take_version(log: Snapshot, reference: str, value: bytes | None, offset: in
             offset=offset,
             approval=record.approval,
         )
+
+
+def _take_scenarios(log: Snapshot, reference: str, value: bytes | None, _offset: int) -> None:
+    name, at, version = reference.partition("@")
+    if not (name and at and version):
+        raise ValueError("the key is not name@version")
+    if value is None:
+        log.scenarios.pop((name, version), None)
+    else:
+        log.scenarios[name, version] = value.decode()
+
+
+def _take_approval(log: Snapshot, sha: str, value: bytes | None, _offset: int) -> None:
+    if value is None:
+        log.approvals.pop(sha, None)
+    else:
+        log.approvals[sha] = msgspec.json.decode(value, type=Approved)
 
 
 def _take_name(log: Snapshot, name: str, value: bytes | None, _offset: int) -> None:
@@ -267,6 +309,8 @@ _TAKERS: dict[str, Taker] = {
     "definition": _take_content,
     "version": _take_version,
     "name": _take_name,
+    "scenarios": _take_scenarios,
+    "approval": _take_approval,
     "event": _take_event,
     "binding": _take_binding,
     "operation": _take_json(lambda log: log.operations),

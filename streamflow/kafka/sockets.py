@@ -10,18 +10,32 @@ that stands still but whose host lives still acknowledges.
 
 **Closed.** asyncio's own transports ignore what is written after the end; uvloop's raise RuntimeError, which aiokafka
 does not take for a lost connection (seen: a task worker that ended when its broker was killed).
+
+**Refused.** A client that a broker does not let in is told "unable to bootstrap", and why only in a line of aiokafka's
+own log. The reason is logged here with its code, for every client and every attempt, a few times a minute.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from typing import Any
 
+import structlog
 from aiokafka import conn
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed
+
+from streamflow.errors import OperationError
+from streamflow.kafka.refusals import refusal
+from streamflow.settings import Kafka
+
+_log = structlog.get_logger(__name__)
 
 SILENT_S = 10
+_TOLD_S = 15.0  # between two lines about the same refusal
+_of_process = Kafka()
+_told: dict[tuple[str, str], float] = {}
 _OPTIONS = {
     "TCP_KEEPIDLE": SILENT_S // 2,
     "TCP_KEEPINTVL": 1,
@@ -49,9 +63,42 @@ class WatchedProtocol(conn.AIOKafkaProtocol):  # type: ignore[misc] # aiokafka h
             watch(connection)
 
 
+class _OAuth(conn.OAuthAuthenticator):  # type: ignore[misc]
+    """aiokafka takes the broker's refusal of a token, which is an answer (RFC 7628, 3.2.3), for a success."""
+
+    async def step(self, payload: bytes | None) -> Any:
+        if payload:
+            raise SaslAuthenticationFailed(f"the token was refused: {payload.decode(errors='replace')[:200]}")
+        return await super().step(payload)
+
+
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]
     """aiokafka's connection; writing to one that was closed a moment ago is a KafkaConnectionError in every event
-    loop."""
+    loop, and a broker that refuses this client is told of in the log."""
+
+    async def connect(self) -> Any:
+        try:
+            return await super().connect()
+        except (KafkaError, OSError, OperationError) as error:
+            place = f"{self._host}:{self._port}"
+            if (refused := refusal(error, _of_process, place)) is not None:
+                self.tell(refused, place)
+            raise
+
+    @property
+    def greeted(self) -> bool:
+        """Whether a broker has answered here, if only about the versions of its protocol."""
+        return bool(self._versions)
+
+    def tell(self, refused: OperationError, place: str) -> None:
+        """Takes notice that the broker at `place` does not let this client in."""
+        now, before = time.monotonic(), _told.get((refused.code, place))
+        if before is None or now - before > _TOLD_S:
+            _told[refused.code, place] = now
+            _log.error("broker_refuses_client", code=refused.code, broker=place, error=refused.message)
+
+    def authenticator_oauth(self) -> Any:
+        return _OAuth(sasl_oauth_token_provider=self._sasl_oauth_token_provider)
 
     def send(self, request: Any, expect_response: bool = True) -> Any:
         try:
@@ -73,8 +120,10 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc]
         return lost
 
 
-def install() -> None:
+def install(kafka: Kafka) -> None:
     """From now on all connections of aiokafka in this process are such. It has no setting for it, and makes them
-    itself."""
+    itself. `kafka` are the settings that the process has, for what is told about refusals."""
+    global _of_process
+    _of_process = kafka
     conn.AIOKafkaProtocol = WatchedProtocol
     conn.AIOKafkaConnection = Connection

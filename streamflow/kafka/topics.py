@@ -24,7 +24,11 @@ STATE = "state"
 DEAD_LETTERS = "dead-letters"
 UNCLAIMED = "unclaimed"
 AUDIT = "audit"
-_FIXED = (DEFINITIONS, COMMANDS, RUNS, STATE, DEAD_LETTERS, UNCLAIMED, AUDIT)
+LOGS = "logs"
+ACCESS = "access"
+JOBS = "jobs"
+AUTHORING = "authoring"
+_FIXED = (DEFINITIONS, COMMANDS, RUNS, STATE, DEAD_LETTERS, UNCLAIMED, AUDIT, LOGS, ACCESS, JOBS, AUTHORING)
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
@@ -121,10 +125,18 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
         ),
         # As `runs`: by business key. What nobody took, for those who ask where an event went.
         _topic(settings, UNCLAIMED, many, _deleted(wanted.unclaimed_retention_hours * _HOUR_MS)),
+        # Log lines about runs, in the partition of the run.
+        _topic(settings, LOGS, many, _deleted(wanted.logs_retention_hours * _HOUR_MS)),
         # One partition each: operators and auditors read them in one order, and 20,000 records a second are plenty for
         # both.
         _topic(settings, DEAD_LETTERS, 1, _deleted(wanted.dead_letters_retention_hours * _HOUR_MS)),
         _topic(settings, AUDIT, 1, _deleted(5 * 365 * _DAY_MS)),
+        # As `definitions`: users, keys, grants and sessions are decided on in one order.
+        _topic(settings, ACCESS, 1, _compacted(7 * _DAY_MS, segment_ms=_HOUR_MS, segment_bytes=16 << 20)),
+        # The same for jobs on many runs, and who works on each.
+        _topic(settings, JOBS, 1, _compacted(7 * _DAY_MS, segment_ms=_HOUR_MS, segment_bytes=16 << 20)),
+        # The same for conversations: an entry has a key of its own, so that only a deleted conversation goes.
+        _topic(settings, AUTHORING, 1, _compacted(7 * _DAY_MS, segment_ms=_HOUR_MS, segment_bytes=16 << 20)),
         *(lane_topic(settings, lane) for lane in sorted(settings.tasks.lanes)),
     )
 

@@ -24,7 +24,8 @@ class Attempt:
     it. It raises OperationError (`callbacks_off`) when no sidecar address is configured. `await secret(reference)`
     resolves a reference of the settings (`env:NAME`, `file:/path`), and what it gives is replaced by `[secret]` in the
     attempt's output and error. `connection` gives the settings of a configured connection. Both raise OperationError
-    (`secret_missing`, `connection_unknown`)."""
+    (`secret_missing`, `connection_unknown`). `trace` is the W3C traceparent for what is asked outside, `correlation_id`
+    what the run's caller knows it by."""
 
     id: str
     idempotency_key: str
@@ -40,6 +41,15 @@ class Attempt:
     callback_url: Callable[[float], str]
     secret: Callable[[str], Awaitable[str]]
     connection: Callable[[str], Any]
+    trace_state: str = ""
+    correlation_id: str = ""
+
+    @property
+    def trace_headers(self) -> dict[str, str]:
+        """The headers `traceparent` and `tracestate` (W3C Trace Context) that what is asked outside is to have; none
+        when the run is in no trace."""
+        found = {"traceparent": self.trace or "", "tracestate": self.trace_state if self.trace else ""}
+        return {name: value for name, value in found.items() if value}
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ _KEEP_ALIVE_S = 4.0
 _CHUNK_BYTES = 64 << 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # What a request to another host still says.
-_CARRIED = frozenset({"accept", "accept-language", "content-type", "user-agent", "traceparent"})
+_CARRIED = frozenset({"accept", "accept-language", "content-type", "user-agent", "traceparent", "tracestate"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,8 +144,7 @@ class HttpRequest:
             url = url.extend_query({key: _query(value) for key, value in sorted(query.items())})
         headers, body = _body(input)
         headers |= {"Idempotency-Key": attempt.idempotency_key}
-        if attempt.trace is not None:
-            headers["traceparent"] = attempt.trace
+        headers |= attempt.trace_headers
         headers = _laid_over(headers, _own_headers(input.get("headers", {})))
         # The connection's come last: what they say is not the author's to change.
         headers = _laid_over(headers, secret)

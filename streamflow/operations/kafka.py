@@ -51,7 +51,10 @@ class KafkaEmit:
                 | {"minLength": 1, "description": "CloudEvents type; streamflow.<definition>.<step> unless told"},
                 "headers": {
                     "type": "object",
-                    "propertyNames": {"minLength": 1, "not": {"pattern": "^(ce_|content-type$|traceparent$)"}},
+                    "propertyNames": {
+                        "minLength": 1,
+                        "not": {"pattern": "^(ce_|content-type$|traceparent$|tracestate$)"},
+                    },
                     "additionalProperties": _TEXTS,
                     "description": "further headers, texts by name",
                 },
@@ -127,7 +130,8 @@ def record(input: Any, attempt: Attempt) -> tuple[bytes, Headers]:
         "ce_time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "ce_streamflowrun": attempt.run,
         "content-type": "application/json" if "json" in input else "text/plain; charset=utf-8",
-        **({"traceparent": attempt.trace} if attempt.trace else {}),
+        **({"ce_correlationid": attempt.correlation_id} if attempt.correlation_id else {}),
+        **attempt.trace_headers,
         **input.get("headers", {}),
     }
     value = msgspec.json.encode(input["json"], order="sorted") if "json" in input else input["text"].encode()

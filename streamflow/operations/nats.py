@@ -221,8 +221,7 @@ def message(input: Any, attempt: Attempt) -> tuple[bytes, Mapping[str, str]]:
         )
     headers = {**input.get("headers", {}), "Nats-Msg-Id": attempt.idempotency_key}
     headers["Content-Type"] = "application/json" if "json" in input else "text/plain; charset=utf-8"
-    if attempt.trace:
-        headers["traceparent"] = attempt.trace
+    headers |= attempt.trace_headers
     return msgspec.json.encode(input["json"], order="sorted") if "json" in input else input["text"].encode(), headers
 
 

@@ -231,8 +231,7 @@ class PluginOperation:
             "Idempotency-Key": attempt.idempotency_key,
             HEADER: sign(secret, data, int(time.time())),
         }
-        if attempt.trace is not None:
-            headers["traceparent"] = attempt.trace
+        headers |= attempt.trace_headers
         limit = self._settings.tasks.output_bytes + _ENVELOPE_BYTES
         return await self._egress.request(Request(method, self._endpoint, headers, data, timeout_s, limit, redirects=0))
 

@@ -39,6 +39,7 @@ BUILT_IN = (
     "streamflow.operations.objects",
     "streamflow.operations.nats",
     "streamflow.operations.kafka",
+    "streamflow.operations.notify",
 )
 
 

@@ -96,7 +96,7 @@ def client_module(module: str, extra: str) -> ModuleType:
 
 
 class Clients(Generic[C]):
-    """One client for each of several keys (such as a connection's name), made when it is first needed. Made anew when
+    """One client for each of several keys (such as a connection's name), made when it is first needed. Made again when
     the settings it was made from are others, or after `drop`. Several attempts that need it at once wait for one making
     of it. Of very many, the oldest are closed."""
 

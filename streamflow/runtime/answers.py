@@ -22,24 +22,32 @@ _QUICKEST_FOR_MS = 300_000  # then the next one counts, however quick: clocks dr
 
 
 class BrokerClock:
-    """The broker's time, as its acknowledgements show it: ours, until the first one. After that only a clock counts
-    that nobody sets: one that is set an hour ahead would have every task of the lane wait an hour too long."""
+    """The broker's time, as its records and acknowledgements show it; never later than it is. The worker's own clock
+    does not count (it may be set, and one that is a year ahead would have every task wait too long), only what it
+    measures."""
 
-    def __init__(self, clock: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
         self._steady = steady
         # what the steady clock is ahead of the broker's; too much by what the quickest acknowledgement took
         self._ahead_ms: float | None = None
         self._since_ms = 0.0
 
     def now_ms(self) -> float:
-        return self._clock() * 1000 if self._ahead_ms is None else self._steady() * 1000 - self._ahead_ms
+        """In epoch milliseconds; 0 before anything was seen of the broker's time."""
+        return 0.0 if self._ahead_ms is None else self._steady() * 1000 - self._ahead_ms
 
-    def seen(self, broker_ms: int) -> None:
+    def acknowledged(self, broker_ms: int) -> None:
         """The broker wrote a record at `broker_ms`, a moment ago."""
         steady_ms = self._steady() * 1000
+        if steady_ms - self._since_ms > _QUICKEST_FOR_MS:
+            self._ahead_ms = None
+        self.passed(broker_ms)
+
+    def passed(self, broker_ms: int) -> None:
+        """The broker wrote a record at `broker_ms`, some time ago."""
+        steady_ms = self._steady() * 1000
         ahead_ms = steady_ms - broker_ms
-        if self._ahead_ms is None or ahead_ms < self._ahead_ms or steady_ms - self._since_ms > _QUICKEST_FOR_MS:
+        if self._ahead_ms is None or ahead_ms < self._ahead_ms:
             self._ahead_ms, self._since_ms = ahead_ms, steady_ms
 
 
@@ -83,6 +91,6 @@ class Answers:
     def _acknowledged(self, batch: Batch[Answer]) -> None:
         at_ms = acked_ms(batch)
         if batch.place.topic == self._commands and at_ms is not None:
-            self._clock.seen(at_ms)
+            self._clock.acknowledged(at_ms)
         for answer in batch.records:
             answer.done()

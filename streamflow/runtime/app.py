@@ -69,6 +69,8 @@ def _credentials(settings: Settings) -> Any:
         return None
     config = aiokafka_config(settings, "engine")
     context = config.get("ssl_context")
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        return faust.OAuthCredentials(oauth_cb=config["sasl_oauth_token_provider"], ssl_context=context)
     if kafka.sasl_mechanism:
         return faust.SASLCredentials(
             username=config["sasl_plain_username"],

@@ -15,10 +15,13 @@ from functools import partial
 from typing import Any
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
+from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.core.offset_tracker import OffsetTracker, Outcome
 from streamflow.engine.commands import CompleteAttempt, FailAttempt, SuspendAttempt
 from streamflow.engine.tasks import CancelTask, Task
+from streamflow.engine.trace import identifiers
 from streamflow.runtime.performing import Answer, failure
 from streamflow.wire.codec import encode_command
 
@@ -42,9 +45,11 @@ class Held:
     offset: int
     written_ms: int
     size: int
+    began_s: float | None = None  # when it was started, by the event loop's clock
     work: asyncio.Task[tuple[Answer, bytes]] | None = None
     timer: asyncio.TimerHandle | None = None
     outcome: Outcome | None = None  # once it is answered, or cancelled
+    error: str = ""  # the code of an answer that it failed
     stopped: bool = False  # nobody waits for what it still does
     cancelled: bool = False  # its result is not wanted; it is answered when it has ended
     cancels: list[int] = field(default_factory=list)  # offsets of the requests to cancel it, which are finished with it
@@ -54,11 +59,13 @@ class Held:
         task = self.task
         return {
             "run": task.run,
+            "scope": task.scope,
             "step": task.step,
             "attempt": task.attempt,
             "item": task.item,
             "partition": self.partition,
             "offset": self.offset,
+            **identifiers(task.trace, task.correlation_id),
         }
 
 
@@ -76,8 +83,13 @@ class Attempts:
         moved: Callable[[], None],
         now_ms: Callable[[], float],
         ahead: int,
+        metrics: Metrics | None = None,
+        topic: str = "",
     ) -> None:
-        self._log = log.bind(lane=lane)
+        self._lane = lane
+        self._topic = topic
+        self._metrics = metrics or NoMetrics()
+        self._log = log.bind(lane=lane, topic=topic)
         self._in_flight = in_flight
         self._most = in_flight + ahead
         self._perform = perform
@@ -204,7 +216,11 @@ class Attempts:
             loop = asyncio.get_running_loop()
             self._running.add(held)
             self._idle.clear()
-            held.work = loop.create_task(self._perform(held.task))
+            held.began_s = loop.time()
+            waited_s = max(0.0, self._now_ms() - held.written_ms) / 1000
+            self._metrics.observe("attempt_queue_seconds", waited_s, lane=self._lane)
+            with bound_contextvars(topic=self._topic, **held.facts()):  # for what the operation logs
+                held.work = loop.create_task(self._perform(held.task))
             held.work.add_done_callback(partial(self._ended, held))
             held.timer = loop.call_later(held.task.timeout_ms / 1000, self._timed_out, held)
 
@@ -293,7 +309,9 @@ class Attempts:
 
     def _answered(self, held: Held, outcome: Outcome, answer: Answer, value: bytes) -> None:
         held.outcome = outcome
+        self._measure(held, outcome)
         if isinstance(answer, FailAttempt):
+            held.error = answer.code
             self._log.info(
                 "attempt_failed",
                 operation=held.task.operation,
@@ -303,6 +321,13 @@ class Attempts:
                 **held.facts(),
             )
         self._answer(held, value)
+
+    def _measure(self, held: Held, outcome: Outcome) -> None:
+        lane, operation = self._lane, held.task.operation
+        self._metrics.count("attempts", lane=lane, operation=operation, outcome=outcome.value)
+        if held.began_s is not None:
+            seconds = asyncio.get_running_loop().time() - held.began_s
+            self._metrics.observe("attempt_seconds", seconds, lane=lane, operation=operation)
 
     def finish(self, held: Held) -> None:
         """The broker has the answer of `held`, or it needs none."""

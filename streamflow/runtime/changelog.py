@@ -18,6 +18,7 @@ from aiokafka.errors import ProducerClosed
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streamflow.core.cut import Batch, whole_cut
+from streamflow.core.opening import is_too_old
 from streamflow.core.restored import Restored
 from streamflow.engine.overlay import META, Store, decode_record
 from streamflow.engine.state import OWN
@@ -35,7 +36,7 @@ UNMARKED = f"{META}unmarked"  # key of the record in a transaction that is only 
 _CHUNK_BYTES = 4_000_000
 _POLL_MS = 20  # short: a poll that finds only the marks of transactions moves the position but does not return
 REQUEST_BYTES = 2 << 20  # more than the largest record with its mark
-# then the broker ends it, so waiting longer is in vain; aiokafka would, for ever when it lost a connection in the
+# then the broker ends it, so waiting longer is useless; aiokafka would, for ever when it lost a connection in the
 # middle
 TRANSACTION_S = 30.0
 MARKED_S = 10.0  # for the marks of an aborted transaction
@@ -106,7 +107,7 @@ class Changelog:
                 began = self._clock()
                 count = await self._restore_once(consumer, store)
                 whole_cut(store)
-                if (self._clock() - began) * 1000 < self._tombstone_retention_ms:
+                if not is_too_old((self._clock() - began) * 1000, self._tombstone_retention_ms):
                     return count
                 log.warning(
                     "restore_again",
@@ -225,7 +226,7 @@ class Changelog:
                 partition=self._tp.partition,
             )
         age_ms = self._clock() * 1000 - int(written)
-        if int(position) < end and age_ms > self._tombstone_retention_ms:
+        if int(position) < end and is_too_old(age_ms, self._tombstone_retention_ms):
             log.warning(
                 "store_thrown_away",
                 partition=self._tp.partition,

@@ -9,16 +9,13 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from streamflow.core.checkpoint import QUIET_RECORDS, WATERMARKS_ONLY_S
 from streamflow.core.partition import PartitionCore
 from streamflow.engine.overlay import Store
 from streamflow.kafka.cancellation import set_within
 from streamflow.runtime.changelog import Changelog
 from streamflow.runtime.outputs import Outputs
 from streamflow.settings import Engine
-
-QUIET_RECORDS = 20  # fewer since the last checkpoint: the longer interval applies
-# a cut that holds nothing but watermarks may wait; replaying them is cheap, but lag is read from what is committed
-WATERMARKS_ONLY_S = 10.0
 
 
 class Checkpoints:
@@ -52,6 +49,11 @@ class Checkpoints:
         self._saving = asyncio.Lock()
         self._unsavable: BaseException | None = None
 
+    @property
+    def age_s(self) -> float:
+        """Seconds since the last checkpoint, or since the opening; 0 when there is nothing to save."""
+        return self._clock() - self._saved_at if self._core.dirty else 0.0
+
     async def serve(self) -> None:
         """Save whenever a checkpoint is due. Ends with the first error."""
         engine, core = self._engine, self._core
@@ -80,7 +82,9 @@ class Checkpoints:
             began = time.perf_counter()
             async with self._deciding:
                 await self._outputs.send()
-                core.metrics.gauge("oldest_unacknowledged_seconds", self._outputs.oldest_s())
+                core.metrics.gauge(
+                    "oldest_unacknowledged_seconds", self._outputs.oldest_s(), partition=str(core.place.number)
+                )
                 if (cut := core.capture()) is None:
                     return
                 self.unsaved_bytes = 0

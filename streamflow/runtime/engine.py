@@ -1,7 +1,7 @@
 """The engine's host: opens the partitions that Faust's group gives this worker, feeds them, and opens them again when
 one fails.
 
-Partitions open in parallel and each starts when it is ready; every new assignment opens anew, also a partition held
+Partitions open in parallel and each starts when it is ready; every new assignment opens again, also a partition held
 before (law fenced-owner).
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ import structlog
 from faust.types import TP
 
 from streamflow.core.aside import is_out_of_memory
-from streamflow.core.metrics import Metrics
+from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.core.outbox import usable_topic
 from streamflow.core.place import Place
+from streamflow.core.tracing import Tracer
 from streamflow.errors import EngineFault, OperationError
 from streamflow.kafka import topics
 from streamflow.kafka.admin import require_topics
@@ -27,7 +29,10 @@ from streamflow.kafka.cancellation import is_asked_for, set_within
 from streamflow.kafka.connection import aiokafka_config
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.kafka.groups import engine_group
+from streamflow.kafka.refusals import code_of
+from streamflow.kafka.rights import Role, own_topics
 from streamflow.runtime.changelog import Changelog
+from streamflow.runtime.decision_spans import DecisionSpans
 from streamflow.runtime.outputs import UNSENT, Outputs, names_of
 from streamflow.runtime.partition import Partition
 from streamflow.runtime.plans import Plans
@@ -44,9 +49,12 @@ class EngineHost:
     """All partitions of this worker. Made before the Faust app starts; `start` needs the broker and the fixed
     topics."""
 
-    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics | None = None, tracer: Tracer | None = None) -> None:
         self.settings = settings
-        self._metrics = metrics
+        self._tracer = tracer
+        self._measured = metrics  # None: the core need not measure either
+        self._metrics = metrics or NoMetrics()
+        self._stopped: set[int] = set()  # partitions that wait for a person
         self.commands = topics.topic_name(settings, topics.COMMANDS)
         self.definitions = DefinitionsLog(settings)
         self.partitions: dict[int, Partition] = {}
@@ -61,18 +69,21 @@ class EngineHost:
         self._failures: dict[int, tuple[int, int]] = {}
         self._out_of_memory: dict[int, int] = {}  # by partition: the command that needed more memory than there was
         self._topic_ids: dict[str, str] = {}
+        self._end_samples: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
         """Check the topics, read the definitions, connect. Raises OperationError when a topic is missing or has
         drifted."""
-        self._topic_ids = await asyncio.to_thread(require_topics, self.settings)
+        self._topic_ids = await asyncio.to_thread(require_topics, self.settings, own_topics(self.settings, Role.ENGINE))
         await self.definitions.start()
         self._plans = Plans(self.definitions)
         self._plans.limits()
         await self._producers.connect()
+        self._end_samples = self._metrics.sample(self._sample)
 
     async def stop(self) -> None:
         """Close every partition with a last checkpoint."""
+        self._end_samples()
         await self.revoke(self._owned)
         for recovery in self._recoveries:
             recovery.cancel()
@@ -108,6 +119,8 @@ class EngineHost:
         await asyncio.gather(*openings, return_exceptions=True)
         closing = [self.partitions.pop(p) for p in gone if p in self.partitions]
         await asyncio.gather(*(partition.close(save=True) for partition in closing))
+        for number in gone:
+            self._metrics.forget(partition=str(number))
 
     async def assign(self, partitions: Iterable[int]) -> None:
         """These partitions are ours now: begin to open them. Returns at once."""
@@ -115,6 +128,7 @@ class EngineHost:
         await self.revoke(self._owned)
         self._owned = set(wanted)
         log.info("partitions_assigned", partitions=wanted)
+        self._metrics.count("rebalances")
         for number in wanted:
             self._begin_opening(number, delay_s=0.0)
 
@@ -142,7 +156,11 @@ class EngineHost:
                 wait_s = REOPEN_S[min(attempt, len(REOPEN_S) - 1)]
                 attempt += 1
                 log.warning(
-                    "partition_open_failed", partition=number, error=str(error) or repr(error), again_in_s=wait_s
+                    "partition_open_failed",
+                    partition=number,
+                    code=code_of(error),
+                    error=str(error) or repr(error),
+                    again_in_s=wait_s,
                 )
                 await asyncio.sleep(wait_s)
             else:
@@ -167,11 +185,14 @@ class EngineHost:
             transactional_id=f"{engine_group(settings)}-{number}",
             tombstone_retention_ms=settings.topics.tombstone_retention_hours * 3_600_000,
         )
+        topic_id, traced = self._topic_ids[self.commands], None
+        if self._tracer is not None:
+            traced = DecisionSpans(self._tracer, topic_id, engine_group(settings), self._topic_of)
         return Partition(
             Place(
                 number=number,
                 partitions=settings.topics.partitions,
-                topic_id=self._topic_ids[self.commands],
+                topic_id=topic_id,
                 lanes=frozenset(settings.tasks.lanes),
                 limits=self._plans.limits(),
             ),
@@ -180,6 +201,7 @@ class EngineHost:
                 self._folder(number),
                 write_buffer_bytes=settings.engine.store_write_buffer_bytes,
                 block_cache_bytes=settings.engine.store_block_cache_bytes,
+                measured=partial(self._store_measured, number) if self._measured is not None else None,
             ),
             changelog=changelog,
             outputs=Outputs(own, self._names),
@@ -189,8 +211,24 @@ class EngineHost:
             failed=self._failed,
             topic_of=self._topic_of,
             failed_at=self._out_of_memory.get(number),
-            metrics=self._metrics,
+            metrics=self._measured,
+            traced=traced,
         )
+
+    def _store_measured(self, number: int, sizes: Mapping[str, int]) -> None:
+        for kind, size in sizes.items():
+            self._metrics.gauge("store_bytes", size, partition=str(number), kind=kind)
+
+    def _sample(self) -> None:
+        """Before a scrape, in its thread: nothing is awaited and nothing changed here."""
+        open_, owned, stopped = list(self.partitions.items()), len(self._owned), len(self._stopped)
+        self._metrics.gauge("partitions", len(open_), state="open")
+        self._metrics.gauge("partitions", stopped, state="stopped")
+        self._metrics.gauge("partitions", max(0, owned - len(open_) - stopped), state="opening")
+        for number, partition in open_:
+            if (applied := partition.applied) is not None:
+                self._metrics.gauge("applied_offset", applied, partition=str(number))
+                self._metrics.gauge("checkpoint_age_seconds", partition.checkpoint_age_s, partition=str(number))
 
     def _folder(self, number: int) -> Path:
         return self.settings.state_dir / f"{self.settings.topics.prefix}{number}"
@@ -203,10 +241,12 @@ class EngineHost:
 
     def _failed(self, number: int, error: BaseException) -> None:
         failed = self.partitions.get(number)
+        self._metrics.count("partition_failures")
         log.error(
             "partition_failed",
             partition=number,
             applied=failed.applied if failed else None,
+            code=code_of(error),
             error=str(error) or repr(error),
             exc_info=error,
             consequence="it is closed and opened again after the last checkpoint; other partitions go on",
@@ -232,7 +272,7 @@ class EngineHost:
             for partition in closing:
                 number = partition.number
                 if number not in self._owned or number in self._openings:
-                    continue  # assigned elsewhere or anew meanwhile
+                    continue  # assigned elsewhere or again meanwhile
                 if partition is failed and _is_final(error):
                     self._openings[number] = asyncio.create_task(self._stay_stopped(number, error))
                 else:
@@ -251,6 +291,7 @@ class EngineHost:
         """Remind of it until the partition is taken away, or a person passes over a command of it."""
         skips, changed = self._plans.skips(number), asyncio.Event()
         unsubscribe = self.definitions.subscribe(changed.set)
+        self._stopped.add(number)
         try:
             while number in self._owned:
                 log.error(
@@ -267,6 +308,7 @@ class EngineHost:
                         self._begin_opening(number, 0.0)
                         return
         finally:
+            self._stopped.discard(number)
             unsubscribe()
 
     # -- how a partition steers its input

@@ -12,15 +12,20 @@ import structlog
 from confluent_kafka.admin import AdminClient
 from mode import Service
 
+from streamflow.core.metrics import Metrics
+from streamflow.core.tracing import Tracer
 from streamflow.kafka.admin import require_topics
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import DefinitionsLog
-from streamflow.kafka.groups import GroupOffsets, engine_group
+from streamflow.kafka.groups import GroupOffsets, engine_group, ingress_group
+from streamflow.kafka.refusals import code_of
+from streamflow.kafka.rights import Role, own_topics
 from streamflow.runtime.consumer_session import CLOSE_S, serve_sessions, within
 from streamflow.runtime.ingress_session import IngressSession
 from streamflow.runtime.source_log import SourceLog
 from streamflow.runtime.versions import PublishedVersions, Versions
 from streamflow.settings import Settings
+from streamflow.tracing.sampling import sampling_of
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +36,19 @@ class Ingress(Service):
 
     abstract = False
 
-    def __init__(self, settings: Settings, versions: Versions, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        versions: Versions,
+        metrics: Metrics | None = None,
+        tracer: Tracer | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._settings = settings
         self._versions = versions
-        self._memory = SourceLog()
+        self._metrics = metrics
+        self._memory = SourceLog(sampling_of(settings.tracing), tracer, ingress_group(settings))
         self._stop_asked = asyncio.Event()
         self._ended = asyncio.Event()
 
@@ -56,7 +69,7 @@ class Ingress(Service):
         engine = GroupOffsets(self._settings, engine_group(self._settings))
 
         def session() -> IngressSession:
-            return IngressSession(self._settings, self._versions, admin, engine, self._memory)
+            return IngressSession(self._settings, self._versions, admin, engine, self._memory, self._metrics)
 
         try:
             await serve_sessions(session, self._stop_asked, _interrupted)
@@ -67,6 +80,7 @@ class Ingress(Service):
 def _interrupted(error: BaseException, again_in_s: float) -> None:
     log.warning(
         "ingress_interrupted",
+        code=code_of(error),
         error=repr(error),
         again_in_s=again_in_s,
         consequence="it begins again at the committed offsets",
@@ -84,19 +98,21 @@ async def host(service: Ingress, stop: asyncio.Event) -> None:
         raise service.crash_reason
 
 
-async def serve_ingress(settings: Settings, stop: asyncio.Event) -> None:
+async def serve_ingress(
+    settings: Settings, stop: asyncio.Event, metrics: Metrics | None = None, tracer: Tracer | None = None
+) -> None:
     """Runs an ingress worker until `stop` is set.
 
     Raises OperationError at once when a topic of ours is missing or has drifted; a broker that is away later is waited
     for."""
-    await asyncio.to_thread(require_topics, settings)
+    await asyncio.to_thread(require_topics, settings, own_topics(settings, Role.INGRESS))
     definitions = DefinitionsLog(settings)
     await definitions.start()
     definitions.require_environment()
-    versions = PublishedVersions(settings, definitions)
+    versions = PublishedVersions(settings, definitions, metrics)
     try:
         await versions.start()
-        await host(Ingress(settings, versions), stop)
+        await host(Ingress(settings, versions, metrics, tracer), stop)
     finally:
         await versions.stop()
         await definitions.stop()

@@ -18,7 +18,7 @@ partition of the engine that is far behind.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -31,7 +31,8 @@ from aiokafka.structs import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streamflow.core.event_router import EventRouter
-from streamflow.core.source_position import SourcePosition
+from streamflow.core.metrics import Metrics, NoMetrics
+from streamflow.core.source_position import Counts, SourcePosition
 from streamflow.core.source_topics import SourceBinding, source_binding
 from streamflow.kafka.connection import FetchWait, aiokafka_config, max_batch_bytes
 from streamflow.kafka.groups import GroupOffsets, ingress_group
@@ -65,7 +66,13 @@ class IngressSession(ConsumerSession):
     topics."""
 
     def __init__(
-        self, settings: Settings, versions: Versions, admin: AdminClient, engine: GroupOffsets, memory: SourceLog
+        self,
+        settings: Settings,
+        versions: Versions,
+        admin: AdminClient,
+        engine: GroupOffsets,
+        memory: SourceLog,
+        metrics: Metrics | None = None,
     ) -> None:
         ingress = settings.ingress
         super().__init__(
@@ -84,6 +91,7 @@ class IngressSession(ConsumerSession):
         self._settings = settings
         self._versions = versions
         self._memory = memory
+        self._metrics = metrics or NoMetrics()
         self._sources = SourceTopics(admin)
         commands, partitions = topic_name(settings, COMMANDS), settings.topics.partitions
         self._ends = LogEnds(self.consumer)
@@ -186,12 +194,21 @@ class IngressSession(ConsumerSession):
                 self._fetched = False
                 return
             self._unacknowledged = True
+            before = {tp: owned[tp].counts for tp in batches}
             for tp, records in batches.items():
                 await self._intake.take(tp, owned[tp], records)
             await self._outbox.flush()
             # not when something was raised: then the consumer is ahead of what is done
             self._fetched = self._unacknowledged = False
             self.worked = True
+            self._report(before)
+
+    def _report(self, before: Mapping[TopicPartition, Counts]) -> None:
+        for tp, then in before.items():
+            now = self._owned[tp].counts
+            for outcome in ("matched", "ignored", "dead"):
+                if added := getattr(now, outcome) - getattr(then, outcome):
+                    self._metrics.count("source_records", added, topic=tp.topic, outcome=outcome)
 
     async def _release(self) -> None:
         """Sends what was held back for partitions that take commands again, and reads on where there is room."""
@@ -218,7 +235,8 @@ class IngressSession(ConsumerSession):
             return
         self._revision, self._bound = self._versions.revision, self._versions.position
         published, limits = self._versions.published(), self._settings.limits
-        router = EventRouter(published, event_bytes=limits.event_bytes, record_bytes=limits.record_bytes)
+        sizes = {"event_bytes": limits.event_bytes, "record_bytes": limits.record_bytes}
+        router = EventRouter(published, **sizes, sampling=self._memory.sampling)
         self._intake.router = router
         self._binding = source_binding(published, self._versions.bindings())
         log.info("versions_taken", versions=len(published), topics=sorted(router.topics), revision=self._revision)
@@ -311,6 +329,7 @@ class IngressSession(ConsumerSession):
             )
 
     async def _measure_lag(self) -> None:
+        self._metrics.gauge("sources_stopped", len(self._intake.stopped))
         read = self._read()
         if read == self._measured and not self._intake.held.blocked:
             return

@@ -9,6 +9,7 @@ left.
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,8 +17,11 @@ from typing import Any
 
 import structlog
 
+from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.core.offset_tracker import OffsetTracker, Outcome, Seen
+from streamflow.core.tracing import Span, Tracer, attempt_span
 from streamflow.engine.tasks import CancelTask
+from streamflow.kafka.serving import group_of
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, lane_topic_name, topic_name
 from streamflow.runtime.answers import Answers, BrokerClock
 from streamflow.runtime.attempts import Attempts, Held
@@ -38,7 +42,15 @@ _TELL_S = 10.0
 class Lane:
     """Lane `name`. `run` it once."""
 
-    def __init__(self, settings: Settings, name: str, performer: Performer) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        performer: Performer,
+        metrics: Metrics | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._tracer = tracer
         self.name = name
         self.topic = lane_topic_name(settings, name)
         self.settings = settings
@@ -51,15 +63,26 @@ class Lane:
             topic_name(settings, COMMANDS), settings.topics.partitions, topic_name(settings, DEAD_LETTERS), clock
         )
         ahead = max(AHEAD, self.config.in_flight // 4)
+        self.metrics = metrics or NoMetrics()
         self.attempts = Attempts(
-            name, self.config.in_flight, performer.perform, self._answer, self.moved.set, clock.now_ms, ahead
+            name,
+            self.config.in_flight,
+            performer.perform,
+            self._answer,
+            self.moved.set,
+            clock.now_ms,
+            ahead,
+            self.metrics,
+            self.topic,
         )
+        self._end_samples = self.metrics.sample(self._sample)
         self._by = uuid.uuid4().hex[:12]
         self._log = log.bind(lane=name)
         self._telling: asyncio.TimerHandle | None = None
 
     async def close(self) -> None:
         """Cancel what still runs; its tasks are left to the partitions' next owners."""
+        self._end_samples()
         await self.attempts.abandon()
         if self._telling is not None:
             self._telling.cancel()
@@ -117,6 +140,7 @@ class Lane:
         """Records of a partition that is open, in order."""
         finished = self.logs[partition]
         for record in records:
+            self.clock.passed(record.timestamp)
             if finished.read(record.offset, source_of(record.headers)) is not Seen.NEW:
                 self.moved.set()
                 continue
@@ -150,13 +174,34 @@ class Lane:
 
     # -- inside
 
+    def _sample(self) -> None:
+        self.metrics.gauge("attempts_running", self.attempts.running, lane=self.name)
+        self.metrics.gauge("attempts_held", self.attempts.held, lane=self.name)
+
     def _answer(self, held: Held, value: bytes) -> None:
+        if self._tracer is not None and held.task.trace is not None and held.task.trace.recorded:
+            self._tracer.take(self._span(held))
         self.answers.add(held.task.key, value, partial(self.attempts.finish, held))
+
+    def _span(self, held: Held) -> Span:
+        ended_ns, now_s = time.time_ns(), asyncio.get_running_loop().time()
+        return attempt_span(
+            held.task,
+            topic=self.topic,
+            partition=held.partition,
+            offset=held.offset,
+            group=group_of(self.settings, self.name),
+            outcome=held.outcome.value if held.outcome is not None else "",
+            error=held.error,
+            began_ns=ended_ns - int((now_s - (now_s if held.began_s is None else held.began_s)) * 1e9),
+            ended_ns=ended_ns,
+        )
 
     def _bury(self, raw: Any, error: DecodeError, finished: OffsetTracker) -> None:
         """A dead letter, and after it the failure of the attempt where the record names one: the engine need not wait
         until it counts as lost."""
         named = named_attempt(raw.value or b"")
+        self.metrics.count("tasks_unreadable", lane=self.name)
 
         def answered() -> None:
             finished.finish(raw.offset, Outcome.UNREADABLE)

@@ -75,16 +75,26 @@ class LaneSession(ConsumerSession):
 
     async def begin(self) -> None:
         lane, settings = self._lane, self._lane.settings
-        ids = await asyncio.to_thread(lambda: Admin(settings).topic_ids([lane.topic]))
-        if lane.topic not in ids:
+        topic_id, passed_ms = await asyncio.to_thread(self._look)
+        if topic_id is None:
             raise OperationError(
                 "topics_missing", f"The topic {lane.topic} does not exist. Run `streamflow topics apply`."
             )
-        self._topic_id = ids[lane.topic]
+        self._topic_id = topic_id
+        lane.clock.passed(passed_ms)
         await self.producer.partitions_for(topic_name(settings, COMMANDS))  # metadata now, not at the first answer
         # a task waits no longer than that behind a fetch for other partitions
         self._fetch_wait = FetchWait(self.consumer, busy_ms=FETCH_WAIT_MS)
         self.consumer.subscribe(topics=[lane.topic], listener=self)
+
+    def _look(self) -> tuple[str | None, int]:
+        """The id of the lane's topic, and a time that the broker has passed. Where the engine has given up an attempt,
+        a later command says so: the tasks that piled up while no worker was here are judged by it, until an answer is
+        acknowledged."""
+        admin, lane, commands = Admin(self._lane.settings), self._lane.topic, topic_name(self._lane.settings, COMMANDS)
+        found = admin.describe([lane, commands], with_config=False)
+        newest = max((admin.newest_ms(topic) for topic in found.values()), default=0)
+        return found[lane].id if lane in found else None, newest
 
     def jobs(self) -> Sequence[Coroutine[Any, Any, None]]:
         return (self._read(), self._lane.answers.serve(self.producer), self._commits())

@@ -23,11 +23,14 @@ from streamflow.core.metrics import Metrics
 from streamflow.core.outbox import TopicOf
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
+from streamflow.core.tracing import Traced
 from streamflow.engine.commands import DefinitionRef
 from streamflow.engine.effects import PrintLine
 from streamflow.engine.overlay import Store
+from streamflow.engine.trace import identifiers
 from streamflow.errors import EngineFault
 from streamflow.kafka.cancellation import cancel, is_asked_for, set_within
+from streamflow.kafka.topics import COMMANDS, topic_name
 from streamflow.runtime.changelog import Changelog
 from streamflow.runtime.checkpoints import Checkpoints
 from streamflow.runtime.input_queue import Input, InputQueue
@@ -63,6 +66,7 @@ class Partition:
         topic_of: TopicOf,
         failed_at: int | None = None,
         metrics: Metrics | None = None,
+        traced: Traced | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.number = place.number
@@ -80,12 +84,13 @@ class Partition:
             PartitionCore,
             place,
             definitions=plans,
-            printed=_print,
+            printed=self._print,
             put_aside=self._log_aside,
             topic_of=topic_of,
             failed_at=failed_at,
             metrics=metrics,
             clock=time.perf_counter,
+            traced=traced,
         )
         self._queue = InputQueue(partial(source.pause, place.number), partial(source.resume, place.number))
         self._timer_moved = asyncio.Event()
@@ -145,6 +150,11 @@ class Partition:
     def applied(self) -> int | None:
         """The offset of the last command in the state; None before it is restored."""
         return self._opened.applied if self._opened is not None else None
+
+    @property
+    def checkpoint_age_s(self) -> float:
+        """Seconds since the last checkpoint; 0 when there is nothing to save, and until the partition is open."""
+        return self._checkpoints.age_s if self.ready else 0.0
 
     def _core(self) -> PartitionCore:
         if self._opened is None:
@@ -337,6 +347,7 @@ class Partition:
         if core.outputs:
             await self._send_outputs()
 
-
-def _print(line: PrintLine) -> None:
-    log.info("print", run=line.run, step=line.step, text=line.text)
+    def _print(self, line: PrintLine) -> None:
+        place = {"topic": topic_name(self._settings, COMMANDS), "partition": self.number, "offset": self.applied}
+        facts = place | identifiers(line.trace, line.correlation_id)
+        log.info("print", run=line.run, scope=line.scope, step=line.step, text=line.text, **facts)

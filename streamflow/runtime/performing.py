@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+from structlog.contextvars import bound_contextvars
 
+from streamflow.core.tracing import Tracer, effect_span
 from streamflow.definition.catalog import OperationSpec
 from streamflow.definition.schema_faults import schema_faults
 from streamflow.definition.validation import SchemaFault, compiled
@@ -53,7 +56,10 @@ class _Contract(NamedTuple):
 class Performer:
     """Makes attempts. One for all lanes of a worker."""
 
-    def __init__(self, settings: Settings, operations: Operations, callback: Callback) -> None:
+    def __init__(
+        self, settings: Settings, operations: Operations, callback: Callback, tracer: Tracer | None = None
+    ) -> None:
+        self._tracer = tracer
         self._operations = operations
         self._callback = callback
         self._connections = settings.tasks.connections
@@ -87,9 +93,14 @@ class Performer:
             )
         contract = self._contract(task.operation, operation)
         _check(contract.input, task.input, "input_invalid", f"The input of {task.operation}")
+        failed, began_ns = "cancelled", time.time_ns()
         try:
-            output = await operation.run(task.input, self._as_attempt(task, redactor))
+            # whatever the operation logs says which attempt it is about
+            with bound_contextvars(run=task.run, scope=task.scope, step=task.step, attempt=task.attempt):
+                output = await operation.run(task.input, self._as_attempt(task, redactor))
+            failed = ""
         except OperationError as error:
+            failed = error.code
             raise _as_declared(error, operation.spec) from error
         except asyncio.CancelledError as error:
             asked = asyncio.current_task()
@@ -100,8 +111,12 @@ class Performer:
             ) from error
         # whatever somebody else's code does is an answer; its exit would end worker after worker
         except (Exception, SystemExit) as error:
+            failed = "operation_failed"
             text = f"{task.operation} raised {type(error).__name__}, which is none of its declared errors: {error}"
             raise OperationError("operation_failed", text) from error
+        finally:
+            if self._tracer is not None and task.trace is not None and task.trace.recorded:
+                self._tracer.take(effect_span(task, redactor.text(failed), began_ns, time.time_ns()))
         if isinstance(output, Pending):
             return SuspendAttempt(
                 id=f"{task.id}/suspended",
@@ -110,7 +125,7 @@ class Performer:
                 attempt=task.attempt,
                 for_ms=max(1, int(output.for_s * 1000)),
                 item=task.item,
-                trace=task.trace,
+                trace=task.attempt_trace,
             )
         return CompleteAttempt(
             id=f"{task.id}/completed",
@@ -119,7 +134,7 @@ class Performer:
             attempt=task.attempt,
             output=self._encoded(task, contract, output, redactor),
             item=task.item,
-            trace=task.trace,
+            trace=task.attempt_trace,
         )
 
     def _encoded(self, task: Task, contract: _Contract, output: Any, redactor: Redactor) -> msgspec.Raw:
@@ -164,6 +179,7 @@ class Performer:
             redactor.add(found)
             return found
 
+        effect = task.effect_trace
         return Attempt(
             task.id,
             task.idempotency_key,
@@ -175,10 +191,12 @@ class Performer:
             task.attempt,
             task.item,
             task.timeout_ms / 1000,
-            task.trace,
+            effect.parent if effect is not None else None,
             partial(self._callback, task),
             secret,
             self._connection,
+            effect.state if effect is not None else "",
+            task.correlation_id,
         )
 
     def _connection(self, name: str) -> Connection:
@@ -191,7 +209,7 @@ class Performer:
 
     def _contract(self, name: str, operation: Operation) -> _Contract:
         known = self._contracts.get(name)
-        if known is None or known.operation is not operation:  # a plugin that was registered anew
+        if known is None or known.operation is not operation:  # a plugin that was registered again
             known = self._contracts[name] = _Contract(
                 operation, _compiled(name, operation.spec.input), _compiled(name, operation.spec.output)
             )
@@ -215,7 +233,7 @@ def failure(
         retryable=retryable,
         retry_after_ms=after_ms,
         item=task.item,
-        trace=task.trace,
+        trace=task.attempt_trace,
     )
 
 

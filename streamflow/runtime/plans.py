@@ -9,7 +9,7 @@ from streamflow.definition.compile import plan_of
 from streamflow.definition.plan import Plan
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import DefinitionRef
-from streamflow.engine.outcome import UnusableContent
+from streamflow.engine.outcome import UnapprovedContent, UnusableContent
 from streamflow.errors import OperationError
 from streamflow.kafka.definitions import DefinitionsLog
 from streamflow.wire.unreadable import UNREADABLE
@@ -21,10 +21,14 @@ class Plans:
     def __init__(self, log: DefinitionsLog) -> None:
         self._log = log
         self._plans: dict[str, Plan] = {}
+        self._unapproved: set[str] = set()  # contents for whose approval the log was read to its end
 
     def readable(self, start: DefinitionRef) -> bool:
-        """Whether the log has been read past the offset that `start` names."""
-        return self._log.position > start.log_offset
+        """Whether the log has been read past the offset that `start` names, and to an approval where one is required;
+        if there is none, to its end."""
+        if self._log.position <= start.log_offset:
+            return False
+        return self._log.is_approved(start.sha256) or start.sha256 in self._unapproved
 
     async def wait(self, start: DefinitionRef, timeout_s: float) -> bool:
         """Return when it has been: True; or False when the log does not reach that offset, so that nobody can have read
@@ -33,14 +37,29 @@ class Plans:
         if end is not None and start.log_offset >= end:
             return False
         await self._log.wait_position(start.log_offset + 1, timeout_s)
+        if not self._log.is_approved(start.sha256):
+            if end is None:
+                raise OperationError(
+                    "definitions_behind",
+                    f"The content {start.sha256[:12]} has no valid approval as far as the definitions log is read, and "
+                    "the broker does not say where the log ends. Check the broker.",
+                )
+            await self._log.wait_position(end, timeout_s)  # whoever stamped the start may have read more of it
+            self._unapproved.add(start.sha256)
         return True
 
     def content(self, start: DefinitionRef) -> str | None:
         """The content of `start.sha256`, if it was published at or below `start.log_offset`.
 
-        The same answer whenever it is asked."""
+        The same answer whenever it is asked, but for approvals: raises UnapprovedContent if one is required and
+        missing."""
         found = self._log.contents.get(start.sha256)
-        return found[0].decode() if found is not None and found[1] <= start.log_offset else None
+        if found is None or found[1] > start.log_offset:
+            return None
+        if not self._log.is_approved(start.sha256):
+            self._unapproved.discard(start.sha256)  # the next start reads to the end of the log again
+            raise UnapprovedContent(start.sha256[:12])
+        return found[0].decode()
 
     def limits(self) -> Limits:
         """The limits that were fixed with the topics. Raises OperationError when they were not."""

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from streamflow.kafka import topics
 from streamflow.kafka.cancellation import is_asked_for
 from streamflow.kafka.connection import aiokafka_config, max_batch_bytes
+from streamflow.kafka.refusals import code_of
 from streamflow.runtime.changelog import stop_producer
 from streamflow.runtime.outputs import BATCH_BYTES
 from streamflow.runtime.publisher import UserTopics
@@ -96,6 +97,7 @@ class Producers:
                     raise
                 log.warning(
                     "not_connected",
+                    code=code_of(error),
                     error=str(error) or repr(error),
                     again_in_s=wait_s,
                     consequence="no partition is served until it is",

@@ -69,6 +69,8 @@ class SourceIntake:
                     source.hold(raw.offset)
                 else:
                     outbox.add(to, key, value)
+            if routed.entered:
+                self._memory.entered(record, routed)
             if routed.dead_letters:
                 outbox.add_dead(routed.dead_letters)
                 self._memory.dead(record, routed)

@@ -3,6 +3,7 @@ each kind of dead letter once."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -10,7 +11,10 @@ import structlog
 
 from streamflow.core.event_router import Routed
 from streamflow.core.source_position import Counts
+from streamflow.core.tracing import Tracer, source_span
+from streamflow.engine.trace import Sampling, identifiers
 from streamflow.kafka.topic_states import TopicState
+from streamflow.wire.cloudevents import context_in
 from streamflow.wire.decoding import Record
 
 log = structlog.get_logger(__name__)
@@ -25,9 +29,13 @@ _CONSEQUENCES = {
 
 
 class SourceLog:
-    """`known` are the ids of source topics, by name; `missed` the topics that were seen to be missing."""
+    """`known` are the ids of source topics, by name; `missed` the topics that were seen to be missing; `sampling` says
+    which traces are recorded, whose spans `tracer` gets. `group` is the group of ingress."""
 
-    def __init__(self) -> None:
+    def __init__(self, sampling: Sampling | None = None, tracer: Tracer | None = None, group: str = "") -> None:
+        self.sampling = sampling
+        self._tracer = tracer
+        self._group = group
         self.known: dict[str, str] = {}
         self.missed: set[str] = set()
         self._states: dict[str, TopicState] = {}
@@ -44,12 +52,20 @@ class SourceLog:
             log.info("source_topic_readable", topic=topic, before=self._states[topic])
         self._states = dict(states)
 
+    def entered(self, record: Record, routed: Routed) -> None:
+        """`record` entered traces that are recorded. One that is read again gives the same spans."""
+        at_ns = time.time_ns()
+        if self._tracer is not None:
+            for entered in routed.entered:
+                self._tracer.take(source_span(record, entered, self._group, at_ns, at_ns))
+
     def dead(self, record: Record, routed: Routed) -> None:
         """`record` is a dead letter. The first of a kind is a warning, the others are counted: a source that turns bad
         would fill the log."""
         place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        ids = identifiers(*context_in({name: value for name, value in record.headers if value is not None}))
         if routed.fault is not None:
-            log.error("matching_failed", exc_info=routed.fault, **place)
+            log.error("matching_failed", exc_info=routed.fault, **place, **ids)
         for refusal in routed.refusals:
             kind = (record.topic, refusal.reason, refusal.event, refusal.definition)
             write = log.debug if kind in self._letters else log.warning
@@ -61,6 +77,7 @@ class SourceLog:
                 definition=refusal.definition or None,
                 name=refusal.event or None,
                 **place,
+                **ids,
             )
 
     def counts(self, counts: Iterable[Counts], states: Mapping[str, TopicState]) -> None:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,14 @@ log = structlog.get_logger(__name__)
 
 STORE_FAILED = "store_failed"
 
+_MEASURE_S = 10.0
+_SIZES = {
+    "memtables": "rocksdb.cur-size-all-mem-tables",
+    "block_cache": "rocksdb.block-cache-usage",
+    "table_readers": "rocksdb.estimate-table-readers-mem",
+    "files": "rocksdb.total-sst-files-size",
+}
+
 
 @contextmanager
 def _told(path: Path, what: str) -> Iterator[None]:
@@ -30,10 +39,20 @@ def _told(path: Path, what: str) -> Iterator[None]:
 
 class RocksStore:
     """The store on disk. Raises OperationError (`store_failed`) for whatever RocksDB or the disk refuse: it holds
-    nothing that the changelog does not, so its owner deletes it and restores."""
+    nothing that the changelog does not, so its owner deletes it and restores. `measured` is told its sizes in bytes
+    now and then, after a write."""
 
-    def __init__(self, path: Path, *, write_buffer_bytes: int, block_cache_bytes: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        write_buffer_bytes: int,
+        block_cache_bytes: int,
+        measured: Callable[[Mapping[str, int]], None] | None = None,
+    ) -> None:
         self.path = path
+        self._measured = measured
+        self._measure_at = 0.0
         self._write_buffer_bytes = write_buffer_bytes
         self._block_cache_bytes = block_cache_bytes
         with _told(path, "open"):
@@ -79,6 +98,9 @@ class RocksStore:
                 batch.put(key.encode(), value)
         with _told(self.path, "be written"):
             self._db.write(batch)
+            if self._measured is not None and (now := time.monotonic()) >= self._measure_at:
+                self._measure_at = now + _MEASURE_S
+                self._measured({kind: self._db.property_int_value(name) or 0 for kind, name in _SIZES.items()})
 
     def clear(self) -> None:
         """Remove every record. An empty store is left as it is: making it again blocks the worker's event loop for

@@ -11,9 +11,13 @@ from collections.abc import Sequence
 
 import structlog
 
+from streamflow.core.metrics import Metrics
+from streamflow.core.tracing import Tracer
 from streamflow.errors import OperationError
 from streamflow.kafka.admin import require_topics
 from streamflow.kafka.definitions import DefinitionsLog
+from streamflow.kafka.refusals import code_of
+from streamflow.kafka.rights import Role, own_topics
 from streamflow.operations.callbacks import callback_urls
 from streamflow.operations.registry import Registry
 from streamflow.runtime.consumer_session import serve_sessions
@@ -38,13 +42,19 @@ def chosen_lanes(settings: Settings, names: Sequence[str] = ()) -> tuple[str, ..
     return tuple(dict.fromkeys(names)) or tuple(sorted(known))
 
 
-async def serve_tasks(settings: Settings, lanes: Sequence[str], stop: asyncio.Event) -> None:
+async def serve_tasks(
+    settings: Settings,
+    lanes: Sequence[str],
+    stop: asyncio.Event,
+    metrics: Metrics | None = None,
+    tracer: Tracer | None = None,
+) -> None:
     """Runs a task worker until `stop` is set.
 
     Raises OperationError at once when a lane is unknown, or a topic of ours is missing or has drifted; a broker that is
     away later is waited for."""
     names = chosen_lanes(settings, lanes)
-    await asyncio.to_thread(require_topics, settings)
+    await asyncio.to_thread(require_topics, settings, own_topics(settings, Role.TASKS, names))
     registry = Registry(settings)
     await registry.start()
     definitions = DefinitionsLog(settings)
@@ -61,11 +71,12 @@ async def serve_tasks(settings: Settings, lanes: Sequence[str], stop: asyncio.Ev
         definitions.require_environment()
         follow()
         log.info("operations_ready", names=registry.names(), broken=[one.name for one in registry.broken])
-        performer = Performer(settings, registry, callback_urls(settings))
+        performer = Performer(settings, registry, callback_urls(settings), tracer)
         telling = asyncio.create_task(presence.serve())
         async with asyncio.TaskGroup() as group:
             for name in names:
-                group.create_task(serve_lane(Lane(settings, name, performer), stop), name=f"lane-{name}")
+                lane = Lane(settings, name, performer, metrics, tracer)
+                group.create_task(serve_lane(lane, stop), name=f"lane-{name}")
         await presence.withdraw()
     finally:
         if telling is not None:
@@ -83,6 +94,7 @@ async def serve_lane(lane: Lane, stop: asyncio.Event) -> None:
         log.warning(
             "lane_interrupted",
             lane=lane.name,
+            code=code_of(error),
             error=str(error) or repr(error),
             again_in_s=again_in_s,
             running=lane.attempts.running,

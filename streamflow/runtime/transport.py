@@ -23,6 +23,7 @@ from faust.types import TP
 from mode import Service
 
 from streamflow.kafka.connection import FetchWait, stop_consumer
+from streamflow.kafka.refusals import code_of
 
 log = structlog.get_logger()
 ENDING_ROUNDS = 10
@@ -66,7 +67,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             except KafkaError as error:
                 if consumer._coordinator._coordination_task.done():
                     raise
-                log.warning("group_failed", error=repr(error), consequence="it is joined again")
+                log.warning("group_failed", code=code_of(error), error=repr(error), consequence="it is joined again")
 
     async def on_thread_stop(self) -> None:
         """Ends in bounded time. After a broker has gone and come back, aiokafka's `stop` may wait for ever for a task

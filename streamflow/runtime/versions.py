@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from streamflow.core.event_router import readable
+from streamflow.core.metrics import Metrics, NoMetrics
 from streamflow.definition.catalog import Binding
 from streamflow.definition.compile import plan_of
 from streamflow.definition.content import read_content
@@ -49,7 +50,7 @@ class Versions(Protocol):
 
     def published(self) -> Sequence[Published]:
         """All versions that are served, and those that are retired: no run starts by them, but their runs go on and
-        wait."""
+        wait. Where approvals are required, those that have a valid one."""
 
     async def read_to_end(self) -> None:
         """Returns when every publication is known that was acknowledged before the call. Raises KafkaError or
@@ -59,14 +60,16 @@ class Versions(Protocol):
 class PublishedVersions:
     """`Versions` from a started DefinitionsLog. `start` and `stop` it within one event loop."""
 
-    def __init__(self, settings: Settings, definitions: DefinitionsLog) -> None:
+    def __init__(self, settings: Settings, definitions: DefinitionsLog, metrics: Metrics | None = None) -> None:
         self.revision = 0
         self._definitions = definitions
+        self._metrics = metrics or NoMetrics()
         self._partition = TopicPartition(topic_name(settings, DEFINITIONS), 0)
         self._settings = settings
         self._askers: dict[str, AIOKafkaConsumer] = {}
         self._given_up = -1
         self._compiled: dict[str, Published | None] = {}
+        self._unapproved: dict[tuple[str, str], int] = {}  # offsets of versions that do not count
         definitions.subscribe(self._changed)
 
     async def start(self) -> None:
@@ -118,7 +121,13 @@ class PublishedVersions:
 
     def published(self) -> Sequence[Published]:
         found, revision, bindings = [], self._definitions.revision, self._definitions.readable_bindings()
+        unapproved: dict[tuple[str, str], int] = {}
         for (name, version), record in self._definitions.versions.items():
+            if (refusal := self._definitions.refusal(name, version)) is not None:
+                unapproved[name, version] = record.offset
+                if self._unapproved.get((name, version)) != record.offset:
+                    self._log_unapproved(name, version, record.sha, refusal)
+                continue
             if record.sha not in self._compiled:
                 self._compiled[record.sha] = self._compile(record.sha, name, version)
             live = self._compiled[record.sha]
@@ -136,7 +145,21 @@ class PublishedVersions:
                         bound_ms={event: bindings[event].bound_ms for event in live.specs if event in bindings},
                     )
                 )
+        if unapproved != self._unapproved:
+            self._metrics.gauge("versions_unapproved", len(unapproved))
+            log.warning("versions_unapproved", count=len(unapproved), loaded=len(found))
+        self._unapproved = unapproved
         return found
+
+    def _log_unapproved(self, name: str, version: str, sha: str, refusal: str) -> None:
+        log.error(
+            "version_unapproved",
+            code=refusal,
+            definition=name,
+            version=version,
+            sha=sha,
+            consequence="it is not loaded; approve it, and publish it with its approval",
+        )
 
     def _compile(self, sha: str, name: str, version: str) -> Published | None:
         content = self._definitions.contents.get(sha)

@@ -13,28 +13,31 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from streamflow.definition.json_kinds import json_kind
+from streamflow.engine.trace import Trace, read_correlation, read_trace
 from streamflow.wire.codec import DecodeError
 
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"
 PREFIX = "ce_"  # of a header that is an attribute
-# a traceparent has 55; it is in every record that comes of an event, so a longer text is taken for none
-TRACE_CHARS = 256
+TRACE_PARENT, TRACE_STATE = "traceparent", "tracestate"  # headers of W3C Trace Context
+CORRELATION = "correlation-id"  # the header of a plain record; an attribute of CloudEvents is `correlationid`
 
 
 class Attributes(NamedTuple):
     """The attributes that matter to us; None where the event has none. `time` is RFC 3339 text, `trace` a W3C
-    traceparent."""
+    trace context, `correlation_id` what its sender knows it by (the extension `correlationid` of CloudEvents)."""
 
     type: str | None = None
     id: str | None = None
     time: str | None = None
     content_type: str = ""
-    trace: str | None = None
+    trace: Trace | None = None
     source: str | None = None
+    correlation_id: str = ""
 
 
 NO_ATTRIBUTES = Attributes()
+_CONTEXT = frozenset({TRACE_PARENT, TRACE_STATE, "correlationid"})
 
 
 def media_type(content_type: str) -> str:
@@ -43,7 +46,8 @@ def media_type(content_type: str) -> str:
 
 
 def binary(headers: Mapping[str, bytes]) -> Attributes:
-    """The attributes in a record's headers. Without `ce_` headers only `content_type` and `trace` may be set.
+    """The attributes in a record's headers. Without `ce_` headers only `content_type`, `trace` and
+    `correlation_id` may be set.
 
     Raises DecodeError (`bad_cloudevent`) for an attribute that is no UTF-8."""
     return Attributes(
@@ -51,13 +55,15 @@ def binary(headers: Mapping[str, bytes]) -> Attributes:
         _text(headers, "ce_id"),
         _text(headers, "ce_time"),
         media_type(_text(headers, "content-type") or _text(headers, "ce_datacontenttype") or ""),
-        _trace(_text(headers, "traceparent")) or _trace(_text(headers, "ce_traceparent")),
+        _trace(headers, "") or _trace(headers, PREFIX),
         _text(headers, "ce_source"),
+        read_correlation(_text(headers, "ce_correlationid")) or read_correlation(_text(headers, CORRELATION)),
     )
 
 
-def structured(envelope: Any, trace: str | None) -> tuple[Attributes, Any]:
-    """The attributes and the payload of a structured event.
+def structured(envelope: Any, outside: Attributes) -> tuple[Attributes, Any]:
+    """The attributes and the payload of a structured event; `outside` are those in the headers of its record, which
+    give the trace and the correlation id that it does not have itself.
 
     Raises DecodeError (`bad_cloudevent`) when `envelope` lacks a required attribute or one is no text. `data_base64`
     gives bytes."""
@@ -78,14 +84,15 @@ def structured(envelope: Any, trace: str | None) -> tuple[Attributes, Any]:
             data = base64.b64decode(encoded, validate=True)
         except (binascii.Error, TypeError, ValueError) as error:
             raise _bad("The data_base64 of a CloudEvent is no base64. Encode the payload again.") from error
-    parent = envelope.get("traceparent")
+    inside = {name: found for name, found in envelope.items() if name in _CONTEXT and isinstance(found, str)}
     return Attributes(
         envelope["type"],
         envelope["id"],
         time,
         media_type(content),
-        _trace(parent if isinstance(parent, str) else trace),
+        read_trace(inside.get(TRACE_PARENT), inside.get(TRACE_STATE)) or outside.trace,
         envelope["source"],
+        read_correlation(inside.get("correlationid")) or outside.correlation_id,
     ), data
 
 
@@ -125,12 +132,30 @@ def attributes_in(headers: Mapping[str, bytes]) -> dict[str, str]:
     return found
 
 
+def trace_headers(trace: Trace | None) -> tuple[tuple[str, bytes], ...]:
+    """The headers of a record that was made in the span `trace`."""
+    if trace is None:
+        return ()
+    parent = (TRACE_PARENT, trace.parent.encode())
+    return (parent, (TRACE_STATE, trace.state.encode())) if trace.state else (parent,)
+
+
+def context_in(headers: Mapping[str, bytes]) -> tuple[Trace | None, str]:
+    """The trace context and the correlation id in a record's headers, whatever else is in them."""
+    try:
+        found = binary(headers)
+    except DecodeError:
+        return None, ""
+    return found.trace, found.correlation_id
+
+
 def _bad(message: str) -> DecodeError:
     return DecodeError("bad_cloudevent", message)
 
 
-def _trace(text: str | None) -> str | None:
-    return text if text and len(text) <= TRACE_CHARS else None
+def _trace(headers: Mapping[str, bytes], prefix: str) -> Trace | None:
+    parent = _text(headers, prefix + TRACE_PARENT)
+    return None if parent is None else read_trace(parent, _text(headers, prefix + TRACE_STATE))
 
 
 def _text(headers: Mapping[str, bytes], name: str) -> str | None:

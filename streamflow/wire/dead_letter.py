@@ -104,6 +104,16 @@ def _original(header: tuple[str, bytes]) -> tuple[str, bytes]:
     return (RENAMED + name, value) if name.startswith(OWN_PREFIXES) else header
 
 
+def facts_of(letter: Record) -> dict[str, str]:
+    """What Streamflow says about a dead letter, by name: reason, message, stage, topic, partition, offset, and what
+    else is known."""
+    return {
+        name.removeprefix(PREFIX): value.decode("utf-8", "replace")
+        for name, value in letter.headers
+        if name.startswith(PREFIX) and value is not None
+    }
+
+
 def original_of(letter: Record) -> Outgoing | None:
     """The record that became this dead letter, as it came; None when it was too large to be kept whole. A record that
     had neither key nor value comes back with an empty value."""

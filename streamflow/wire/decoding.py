@@ -75,7 +75,7 @@ class Decoded:
         return cloudevents.attributes_in(self.headers)
 
     def _unfold(self, envelope: Any) -> None:
-        self.attributes, data = cloudevents.structured(envelope, self.attributes.trace)
+        self.attributes, data = cloudevents.structured(envelope, self.attributes)
         self.headers = {**self.headers, **cloudevents.as_headers(envelope)}
         self._data = _decoder(self.attributes.content_type)(data) if isinstance(data, bytes) else data
         self._read = True

@@ -91,7 +91,7 @@ def at_path(data: Any, path: str) -> Any:
     return data
 
 
-def _wants_number(spec: EventSpec, place: Location) -> bool:
+def wants_number(spec: EventSpec, place: Location) -> bool:
     """Whether the schema of `spec` allows numbers and no text at `place` of the payload."""
     shape = shape_of(spec.schema_)
     for part in (place.path or "").split("."):
@@ -103,7 +103,7 @@ def _wants_number(spec: EventSpec, place: Location) -> bool:
 def _as_declared(text: str, spec: EventSpec, place: Location, number: int | None = None) -> str | int:
     """`text` as its place declares it: a whole number where the schema wants one and `text` writes one, or else
     `number` if there is one."""
-    if not _wants_number(spec, place):
+    if not wants_number(spec, place):
         return text
     if _WHOLE.fullmatch(text):
         return int(text)
@@ -112,7 +112,7 @@ def _as_declared(text: str, spec: EventSpec, place: Location, number: int | None
 
 def _time(spec: EventSpec, place: TimeLocation, time_ms: int) -> str | int:
     if place.unit is None:
-        return time_ms if _wants_number(spec, place) else rfc3339(time_ms).decode()
+        return time_ms if wants_number(spec, place) else rfc3339(time_ms).decode()
     return time_ms // 1000 if place.unit == "s" else time_ms * _PER_MS.get(place.unit, 1)
 
 

@@ -15,6 +15,7 @@ from streamflow.definition.plan import Compiled, ExpressionError, NoFields
 from streamflow.definition.schema_faults import schema_faults
 from streamflow.definition.validation import compiled
 from streamflow.engine.commands import Event
+from streamflow.engine.trace import Trace
 from streamflow.errors import with_remedy
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Decoded, Record
@@ -31,9 +32,10 @@ class Occurrence(NamedTuple):
     spec: int
     event: Event
     key: str | None
-    trace: str | None
+    trace: Trace | None
     part: int | None = None
     envelope: Any = None
+    correlation_id: str = ""
 
 
 class Refusal(NamedTuple):
@@ -219,7 +221,13 @@ class _Rule:
             source=source,
             attributes=decoded.cloudevent if self._is_attributed else {},
         )
-        return Occurrence(self._spec, event, scalar_text(self._key(decoded)) or None, attributes.trace)
+        return Occurrence(
+            self._spec,
+            event,
+            scalar_text(self._key(decoded)) or None,
+            attributes.trace,
+            correlation_id=attributes.correlation_id,
+        )
 
     def _limit_time_ms(self, record: Record, time_ms: int) -> int:
         """What limits of waits compare: the time that the catalog names, else the arrival at the broker. A producer's

@@ -2,7 +2,7 @@
 
 An engine that comes back after a crash sends the same tasks again, identically and in order. So a record whose source
 is not above the highest that was read in its partition is a copy, and no list of ids is needed to know it. `commands`
-made anew has another id, and begins again.
+made again has another id, and begins again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from streamflow.engine.address import address_of
 from streamflow.engine.tasks import CancelTask, Task
+from streamflow.engine.trace import Trace
 from streamflow.wire.codec import DecodeError
 
 SOURCE = "source"
@@ -33,12 +34,17 @@ class NamedAttempt(Struct, frozen=True, gc=False, tag_field="kind", tag="call"):
     attempt: int
     item: int | None = None  # index of the item of a list; None: the step itself
     scope: str = ""
-    trace: str | None = None  # W3C traceparent of what led to it
+    trace: Trace | None = None  # the span that asks for it
 
     @property
     def address(self) -> str:
         """The address of the step."""
         return address_of(self.scope, self.step)
+
+    @property
+    def attempt_trace(self) -> Trace | None:
+        """The span of the attempt, which its answer goes on from."""
+        return None if self.trace is None else self.trace.at(self.id)
 
 
 _attempt_decoder = msgspec.json.Decoder(NamedAttempt)

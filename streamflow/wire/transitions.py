@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 
 from streamflow.engine.effects import PublishEvent
+from streamflow.engine.trace import Trace
 from streamflow.engine.transitions import FACTS, Transition
 from streamflow.ids import environment_of
+from streamflow.wire.cloudevents import trace_headers
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Headers
 
@@ -53,7 +55,7 @@ def _source_header(environment: str, definition: str) -> Header:
 _TYPE_HEADERS: dict[type, Header] = {fact: ("ce_type", f"streamflow.{name}".encode()) for name, fact in FACTS.items()}
 
 
-def encode_transition(transition: Transition, trace: str | None) -> tuple[bytes, bytes, Headers]:
+def encode_transition(transition: Transition, trace: Trace | None) -> tuple[bytes, bytes, Headers]:
     """(key, value, headers) of a transition's record."""
     run = transition.run
     headers: Headers = (
@@ -64,8 +66,8 @@ def encode_transition(transition: Transition, trace: str | None) -> tuple[bytes,
         _TYPE_HEADERS[type(transition.data)],
         _CONTENT_TYPE,
     )
-    if trace:
-        headers = (*headers, ("traceparent", trace.encode()))
+    if trace is not None:
+        headers = (*headers, *trace_headers(trace))
     return transition.key.encode(), _encoder.encode(transition), headers
 
 
@@ -111,6 +113,8 @@ def encode_event(effect: PublishEvent) -> tuple[bytes, bytes, Headers]:
         ("ce_type", effect.type.encode()),
         _CONTENT_TYPE,
     )
-    if effect.trace:
-        headers = (*headers, ("traceparent", effect.trace.encode()))
+    if effect.correlation_id:
+        headers = (*headers, ("ce_correlationid", effect.correlation_id.encode()))
+    if effect.trace is not None:
+        headers = (*headers, *trace_headers(effect.trace))
     return effect.key.encode(), _encoder.encode(effect.data), headers

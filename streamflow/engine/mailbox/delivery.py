@@ -56,7 +56,9 @@ def deliver(builder: DecisionBuilder, contents: Contents, own: PartitionState, c
     if full:  # what is over makes room first
         box.settle(lambda run: head_and_plan(builder, contents, run))
         full = box.is_full(size)
-    box.arrive(_entry(builder, contents, box, command, size, started), Mail(event, name, position, window_ms))
+    box.arrive(
+        _entry(builder, contents, box, command, size, started), Mail(event, name, position, window_ms, command.trace)
+    )
     if not box.continue_due:
         hand_out(builder, contents, box, builder.offset)
     entry = box.entries[builder.offset]
@@ -168,6 +170,7 @@ def _start(builder: DecisionBuilder, contents: Contents, box: Mailbox, command: 
         command.event,
         builder.run_id(command.definition, command.key),
         trigger=command.trigger,
+        correlation_id=command.correlation_id,
     )
     return True, ""
 

@@ -170,9 +170,9 @@ class Mailbox:
         self.entries[offset] = replace(entry, taken=taken, claims=entry.claims + 1)
         open_run = self.runs[run.head.run]
         self.runs[open_run.run] = replace(open_run, took=(*open_run.took, offset))
-        run.record(
-            WaitSatisfied(outcome=clause.id, event=self.mail(offset).event, offset=offset, is_copy=is_copy), step.id
-        )
+        mail = self.mail(offset)
+        run.record(WaitSatisfied(outcome=clause.id, event=mail.event, offset=offset, is_copy=is_copy), step.id)
+        builder.traces.link(run.head.run, mail.trace)
 
     def require_continue(self) -> None:
         """Have the rest of the claims made by another command."""

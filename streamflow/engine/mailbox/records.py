@@ -21,6 +21,7 @@ from typing import Literal
 from msgspec import Struct
 
 from streamflow.engine.commands import Event
+from streamflow.engine.trace import Trace
 
 Position = tuple[str, int, int]  # topic id, partition and offset of a source record
 Memory = Literal["seen", "trail"]
@@ -135,6 +136,7 @@ class Mail(Struct, frozen=True, gc=False):
     identity: str
     position: Position
     window_ms: int  # how long it is remembered once it is consumed
+    trace: Trace | None = None  # the span that delivered it
 
 
 class Window(Struct, frozen=True, gc=False, omit_defaults=True):

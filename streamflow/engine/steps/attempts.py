@@ -88,6 +88,7 @@ def begin_attempt(
             event=c.Event(name="", id=task, time_ms=builder.now_ms, data=values),
             trace=run.trace,
             parent=c.Parent(run=head.run, key=head.key, address=step.id, attempt=attempt, item=item),
+            correlation_id=head.correlation_id,
         )
         place.check_size(command, "with")
         requested = ChildRequested(
@@ -133,6 +134,7 @@ def begin_attempt(
         deadline_ms=deadline,
         item=item,
         trace=run.trace,
+        correlation_id=head.correlation_id,
     )
     builder.effects.append(SendTask(work.lane, whole))
 

@@ -20,6 +20,7 @@ def begin(run: RunBuilder, step: StepPlan, work: EmitPlan) -> None:
     event_id = f"{head.run}/{head.seq + 1}"
     place.valid(work.validator, data, "emit")
     run.record(EventEmitted(event=work.event, id=event_id, key=key, data=data), step.id)
+    trace = run.trace
     builder.effects.append(
         PublishEvent(
             key=key,
@@ -29,7 +30,8 @@ def begin(run: RunBuilder, step: StepPlan, work: EmitPlan) -> None:
             data=data,
             definition=head.definition,
             run=head.run,
-            trace=run.trace,
+            trace=trace.at(event_id) if trace is not None else None,
+            correlation_id=head.correlation_id,
         )
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamflow.definition.plan import PrintPlan, StepPlan
+from streamflow.engine.address import split_address
 from streamflow.engine.effects import PrintLine
 from streamflow.engine.evaluation import TEXT_CHARS, EvaluationContext
 from streamflow.engine.steps.kind import FactRule, StepKind, done, ended, short
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 def begin(run: RunBuilder, step: StepPlan, work: PrintPlan) -> None:
     text = EvaluationContext(run).text(work.text, "print/text")[:TEXT_CHARS]
     run.record(LinePrinted(text=text), step.id)
-    run.builder.effects.append(PrintLine(run=run.head.run, step=step.id, text=text))
+    head = run.head
+    scope, name = split_address(step.id)
+    run.builder.effects.append(
+        PrintLine(run=head.run, scope=scope, step=name, text=text, trace=run.trace, correlation_id=head.correlation_id)
+    )
 
 
 PRINT = StepKind(

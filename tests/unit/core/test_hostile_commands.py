@@ -17,6 +17,7 @@ from streamflow.engine.commands import DefinitionRef
 from streamflow.engine.decide import decide
 from streamflow.engine.outcome import UnusableContent
 from streamflow.engine.state import Counts
+from streamflow.engine.trace import Trace
 from streamflow.errors import EngineFault, OperationError
 from streamflow.runtime.outputs import BATCH_BYTES
 from streamflow.simulation.store import MemoryStore
@@ -135,12 +136,15 @@ STRANGE: dict[str, c.Command] = {
     "a run's id of 850 kB": c.CancelRun("c", "00000000" + LONG),
     "a reason of 850 kB": c.CancelRun("c", RUN, LONG),
     "a step of 850 kB": c.RetryStep("r", RUN, LONG),
-    "a trace of 850 kB": c.CancelRun("c", RUN, "", LONG),
+    "a trace of 850 kB": c.CancelRun("c", RUN, "", Trace(LONG)),
     "a sha of 850 kB": c.StartRun("s", "order", "k", DefinitionRef(LONG, 5), EVENT),
     "a parent of 850 kB": c.StartRun("s", "order", "k", START, EVENT, None, c.Parent("00000000", LONG, "a", 1)),
     "a watermark of 850 kB": c.AdvanceWatermark("w", LONG, 1, {"0": NOW_MS}),
     "a parent's run of 850 kB": c.StartRun("s", "order", "k", START, EVENT, None, c.Parent(LONG, "k", "a", 1)),
-    "a trace of a start of 850 kB": c.StartRun("s", "order", "k", START, EVENT, LONG),
+    "a trace of a start of 850 kB": c.StartRun("s", "order", "k", START, EVENT, Trace(LONG)),
+    "a trace's state of 850 kB": c.CancelRun("c", RUN, "", Trace("00", LONG)),
+    "a trace that is none": c.StartRun("s", "order", "k", START, EVENT, Trace("\u2028", "\x00", True)),
+    "a correlation id of 850 kB": c.StartRun("s", "order", "k", START, EVENT, correlation_id=LONG),
     "an event's source of 850 kB": c.Deliver("d", "order", "k", c.Event("e", "e", 0, {}, 0, LONG), ORIGIN),
     "a watermark's topic of 850 kB": c.AdvanceWatermark("w", "t", 1, {}, {"placed": (LONG,)}, 1),
     "a decider of 850 kB": c.Decide("d", RUN, "a", "approved", LONG),

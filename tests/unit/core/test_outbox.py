@@ -9,6 +9,7 @@ import pytest
 from streamflow.core import outbox as module
 from streamflow.core.outbox import PREFIX, Entry, Outbox, unsent_of, usable_topic
 from streamflow.engine.effects import PublishEvent
+from streamflow.engine.trace import Trace
 from streamflow.errors import Rejected
 from streamflow.ids import partition_of
 from streamflow.simulation.store import MemoryStore
@@ -24,7 +25,8 @@ def an_event(number: int = 0, key: str = "k1", topic: str = "shipped", data: Any
         data={"n": number} if data is None else data,
         definition="order",
         run="run",
-        trace="00-1-2-01",
+        trace=Trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=b"),
+        correlation_id="ours",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from streamflow.core.outbox import GIVE_UP_S
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
 from streamflow.engine.commands import AdvanceWatermark, CancelRun, Command
+from streamflow.engine.outcome import Decision
 from streamflow.engine.state import OWN, PartitionState
 from streamflow.errors import EngineFault
 from streamflow.simulation.driver import Simulation
@@ -53,6 +55,15 @@ class Collected:
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         self.seen.setdefault(name, []).append(value)
+
+    def decided(self, decision: Decision, seconds: float) -> None:
+        self.counts["commands", decision.outcome, decision.reason] += 1
+        self.seen.setdefault("decision_seconds", []).append(seconds)
+
+    def forget(self, **labels: str) -> None: ...
+
+    def sample(self, take: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
 
 
 def a_core(store: MemoryStore | None = None, **options: Any) -> PartitionCore:
@@ -359,14 +370,39 @@ def test_an_event_that_is_refused_for_too_long_becomes_a_dead_letter_with_its_ow
 
 def test_the_core_reports_what_it_does() -> None:
     metrics = Collected()
-    core = a_core(metrics=metrics)
+    core = a_core(metrics=metrics, clock=count().__next__)
     core.take(a_record(0), NOW_MS)
     core.take(a_record(1)._replace(value=b"no command"), NOW_MS)
     assert metrics.counts == {
         ("commands", "rejected", "run_unknown"): 1,
         ("commands", "dead", "bad_command"): 1,
     }
-    assert len(metrics.seen["decision_seconds"]) == 1
+    assert metrics.seen["decision_seconds"] == [1, 1]
     cut = core.capture()
     assert cut is not None
     assert metrics.seen["checkpoint_bytes"] == [cut.size]
+
+
+def test_deliveries_are_counted_once_their_cut_is_saved() -> None:
+    metrics, store = Collected(), MemoryStore()
+    store.write({"tally/orders": b'{"order.placed/delivered":4,"order.placed/started":4}'})
+    core = a_core(store, metrics=metrics)
+    core.overlay.apply(
+        {
+            OWN: PartitionState(parked=2),
+            "tally/orders": {
+                "order.placed/delivered": 7,
+                "order.placed/started": 5,
+                "order.placed/unclaimed/where_failed:type": 1,
+            },
+        }
+    )
+    assert core.capture() is not None
+    assert not [name for name, *_ in metrics.counts if name == "deliveries"]
+    core.saved()
+    assert metrics.counts == {
+        ("deliveries", "orders", "order.placed", "delivered", ""): 3,
+        ("deliveries", "orders", "order.placed", "started", ""): 1,
+        ("deliveries", "orders", "order.placed", "unclaimed", "where_failed:type"): 1,
+    }
+    assert (metrics.seen["kept_events"], metrics.seen["parked_runs"]) == ([1], [2])

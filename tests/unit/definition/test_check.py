@@ -393,3 +393,24 @@ def test_an_event_of_another_topic_may_come_before_its_run(keep: str, expected: 
     )
     assert [(problem.code, problem.pointer) for problem in found] == expected
     assert all(problem.severity == "warning" for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("search", "code", "pointer"),
+    [
+        ("[{name: a, path: trigger.a}, {name: a, path: trigger.b}]", "SF223", "/search/1/name"),
+        ("[{name: A, path: trigger.a}]", "SF104", "/search/0/name"),
+        ("[{name: a, path: steps.pay.a}]", "SF104", "/search/0/path"),
+        ("[{name: a, path: trigger}]", "SF104", "/search/0/path"),
+        ("[{name: a, path: 'trigger.a[0]'}]", "SF104", "/search/0/path"),
+        ("[{name: a}]", "SF102", "/search/0/path"),
+        ("[]", "SF106", "/search"),
+        (str([{"name": f"a{n}", "path": "trigger.a"} for n in range(17)]), "SF106", "/search"),
+    ],
+)
+def test_a_search_attribute_is_a_name_and_a_path_in_the_trigger(search: str, code: str, pointer: str) -> None:
+    try:
+        found = check(parse_definition(f"{GOOD}\nsearch: {search}\n"), CATALOG)
+    except DefinitionError as error:
+        found = error.problems
+    assert (code, pointer) in [(problem.code, problem.pointer) for problem in found]

@@ -5,6 +5,7 @@ import json
 from streamflow.definition.catalog import Binding
 from streamflow.definition.content import canonical, covers, read_content, sha256_of
 from streamflow.definition.syntax import parse_definition, to_yaml
+from streamflow.history.searches import declared
 from tests.unit.definition.examples import CATALOG, GOOD, OUTSIDE
 
 
@@ -106,3 +107,12 @@ def test_a_binding_adds_nothing_but_where_an_event_is_found() -> None:
     assert (bound.topics, bound.start) == (["a", "b"], "earliest")
     assert bound.logical() == spec.logical()
     assert {"topics", "start"}.isdisjoint(spec.logical())
+
+
+def test_search_attributes_are_part_of_the_content_only_where_there_are_any() -> None:
+    searched = GOOD + "\nsearch: [{name: city, path: trigger.address.city}]\n"
+    content = json.loads(canonical(parse_definition(searched), CATALOG))["definition"]
+
+    assert content["search"] == [{"name": "city", "path": "trigger.address.city"}]
+    assert "search" not in json.loads(canonical(parse_definition(GOOD), CATALOG))["definition"]
+    assert declared(canonical(parse_definition(searched), CATALOG)) == {"city": "trigger.address.city"}

@@ -24,6 +24,7 @@ from streamflow.engine.decide import decide, undecidable
 from streamflow.engine.effects import DeadLetter, RecordRejection
 from streamflow.engine.overlay import encode_record
 from streamflow.engine.state import Counts, PartitionState
+from streamflow.engine.trace import Trace
 from streamflow.engine.transitions import RunFailed
 from tests.builders import NOW_MS, a_definition, a_delivery, a_request, a_start, an_event, an_origin
 from tests.unit.engine.bench import Bench, facts, outcome
@@ -299,11 +300,14 @@ def test_a_refused_command_changes_the_partitions_own_record_only() -> None:
         assert facts(decision) == []
 
 
+TRACE = Trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+
+
 def test_a_start_names_its_trigger_and_a_trace_goes_with_what_it_emits() -> None:
     bench = Bench(a_definition({"id": "t", "emit": {"event": "told"}}))
-    start = msgspec.structs.replace(a_start(bench.plan), trace="00-abc")
+    start = msgspec.structs.replace(a_start(bench.plan), trace=TRACE)
     decision = decide(bench.overlay, _contents(bench), bench.own(), start, NOW_MS, 0, bench.limits)
-    assert decision.effects[0].trace == "00-abc"  # type: ignore[union-attr]
+    assert decision.effects[0].trace == TRACE  # type: ignore[union-attr]
     assert decision.transitions[0].data.trigger == "placed"
 
 

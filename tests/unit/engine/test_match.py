@@ -13,8 +13,10 @@ from streamflow.definition.compile import compile_plan
 from streamflow.definition.model import Definition
 from streamflow.engine.commands import DefinitionRef, Deliver, Event, Origin
 from streamflow.engine.match import Matched, Matcher, Published, Source
+from streamflow.engine.trace import Trace
 
-SOURCE = Source("T", 2, 7, 5, "00-trace")
+TRACE = Trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+SOURCE = Source("T", 2, 7, 5, TRACE, correlation_id="ours")
 
 
 def spec(name: str, **fields: Any) -> dict[str, Any]:
@@ -86,7 +88,8 @@ def test_a_delivery_that_satisfies_a_trigger_names_the_content_and_its_origin() 
             origin=Origin(topic_id="T", partition=2, offset=7, committed=5),
             start=DefinitionRef("sha-loan-1", 3),
             trigger="t",
-            trace="00-trace",
+            trace=TRACE,
+            correlation_id="ours",
         )
     ]
     assert not matched.failures

@@ -11,6 +11,7 @@ import pytest
 from streamflow.engine.builder import Limits
 from streamflow.engine.commands import FireTimer, RetryStep, SkipStep
 from streamflow.engine.effects import AppendCommand, PrintLine, PublishEvent
+from streamflow.engine.trace import RunTrace, Trace
 from streamflow.engine.transitions import (
     BranchChosen,
     EventEmitted,
@@ -42,7 +43,7 @@ def test_a_run_of_steps_without_outside_effects_is_one_decision() -> None:
     assert outcome(decision) == ("applied", "")
     assert facts(decision) == ["RunStarted", ("ValuesSet", "a"), ("LinePrinted", "b"), "RunCompleted"]
     assert one(decision, ValuesSet).values == {"n": 2}
-    assert decision.effects == [PrintLine(bench.run(), "b", "n is 2")]
+    assert decision.effects == [PrintLine(bench.run(), "", "b", "n is 2")]
     assert one(decision, RunCompleted).ended == ("b",)
     assert [t.seq for t in decision.transitions] == [1, 2, 3, 4]
     assert {t.cause for t in decision.transitions} == {"start/e1"}
@@ -303,7 +304,7 @@ def test_a_decision_stops_at_its_limit_and_goes_on_in_a_command_of_its_own() -> 
     bench.assert_heads_are_folds()
 
 
-TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+TRACE = Trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=1")
 
 
 def test_what_a_timer_leads_to_has_the_trace_of_the_runs_start() -> None:
@@ -314,11 +315,11 @@ def test_what_a_timer_leads_to_has_the_trace_of_the_runs_start() -> None:
         )
     )
     started = bench.take(msgspec.structs.replace(a_start(bench.plan), trace=TRACE))
-    assert started.traces == {}  # the command has it
+    assert started.traces == {started.transitions[0].run: RunTrace(TRACE, TRACE)}
     bench.now_ms += 10_000
     run = started.transitions[0].run
     decision = bench.take(FireTimer(id="t", run=run, address="pause", due_ms=bench.now_ms))
-    assert decision.traces == {run: TRACE}
+    assert decision.traces == {run: RunTrace(TRACE, TRACE)}
     assert [effect.trace for effect in decision.effects if isinstance(effect, PublishEvent)] == [TRACE]
 
 

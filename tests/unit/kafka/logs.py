@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from streamflow.definition.catalog import TopicEnds
-from streamflow.kafka import engine_records, publication
+from streamflow.kafka import engine_records, publication, rollback
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.log_writing import Records
 from streamflow.kafka.topic_ends import Ends
@@ -42,7 +42,7 @@ class MemoryLog:
 def take_the_brokers_place(patch: pytest.MonkeyPatch) -> MemoryLog:
     """A log that `publication` writes to and asks, as long as `patch` holds."""
     log = MemoryLog()
-    for module in (publication, engine_records):
+    for module in (publication, engine_records, rollback):
         patch.setattr(module, "write", log.write)
     patch.setattr(publication, "cluster_topics", lambda _settings: log.cluster)
     patch.setattr(publication, "topic_ends", log.topic_ends)

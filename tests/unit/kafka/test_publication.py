@@ -9,10 +9,11 @@ import pytest
 
 from streamflow.definition.catalog import Binding, TopicEnds
 from streamflow.errors import OperationError
-from streamflow.kafka.definitions import Approval, VersionRecord, require_environment
+from streamflow.kafka.definitions import VersionRecord, require_environment
 from streamflow.kafka.engine_records import fix_limits
 from streamflow.kafka.publication import Published, publish, retire
 from streamflow.settings import Settings
+from tests.approvals import an_approval
 from tests.unit.kafka.logs import MemoryLog
 
 SETTINGS = Settings()
@@ -97,10 +98,9 @@ def test_an_event_without_topics_keeps_the_binding_that_it_has(memory_log: Memor
 def test_a_version_has_a_place_for_its_approval_which_retiring_keeps(memory_log: MemoryLog) -> None:
     done = published()
     assert memory_log.snapshot.versions["loan", "1"].approval is None
-    approval = {"by": "ann", "at_ms": 7, "sha256": done.sha, "note": "looks right"}
-    record = {"sha": done.sha, "published_ms": 5, "retired": False, "approval": approval}
+    approved = an_approval(sha256=done.sha, note="looks right")
+    record = {"sha": done.sha, "published_ms": 5, "retired": False, "approval": approved}
     memory_log.snapshot.read(b"version/loan@1", msgspec.json.encode(record), 9)
-    approved = Approval(by="ann", at_ms=7, sha=done.sha, note="looks right")
     assert memory_log.snapshot.versions["loan", "1"] == VersionRecord(done.sha, False, 5, 9, approved)
 
     retire(SETTINGS, name="loan", version="1")

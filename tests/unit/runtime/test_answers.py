@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -94,33 +95,42 @@ def test_what_a_producer_did_not_deliver_is_sent_by_the_next_one_and_done_once()
     asyncio.run(scenario())
 
 
-def test_the_brokers_time_is_known_from_its_acknowledgements() -> None:
-    now, steady = [100.0], [5.0]
-    clock = BrokerClock(lambda: now[0], lambda: steady[0])
-    assert clock.now_ms() == 100_000
-    clock.seen(40_000)  # ours is a minute ahead, less what the acknowledgement took
-    clock.seen(40_500)
-    clock.seen(39_000)
-    now[0], steady[0] = 101.0, 6.0
+def test_the_brokers_time_is_known_from_its_records_and_acknowledgements() -> None:
+    steady = [5.0]
+    clock = BrokerClock(lambda: steady[0])
+    assert clock.now_ms() == 0
+    clock.passed(30_000)
+    assert clock.now_ms() == 30_000
+    clock.acknowledged(40_000)
+    clock.acknowledged(40_500)
+    clock.acknowledged(39_000)
+    clock.passed(20_000)
+    steady[0] = 6.0
     assert clock.now_ms() == 41_500
 
 
 @pytest.mark.parametrize("jump_s", [-86_400.0, 3600.0, 365 * 86_400.0])
-def test_a_clock_that_is_set_changes_nothing_once_the_brokers_time_is_known(jump_s: float) -> None:
-    now, steady = [100.0], [5.0]
-    clock = BrokerClock(lambda: now[0], lambda: steady[0])
-    clock.seen(40_000)
-    now[0] += jump_s
-    steady[0] += 1
-    assert clock.now_ms() == 41_000
-    clock.seen(40_900)
-    assert clock.now_ms() == 41_000
+def test_the_workers_own_clock_does_not_count(jump_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, real_s = BrokerClock(), time.time()
+    clock.passed(40_000)
+    monkeypatch.setattr(time, "time", lambda: real_s + jump_s)
+    monkeypatch.setattr(time, "time_ns", lambda: int((real_s + jump_s) * 1e9))
+    assert 40_000 <= clock.now_ms() < 50_000
+
+
+def test_an_old_record_does_not_set_the_time_back_however_long_ago_the_last_acknowledgement_was() -> None:
+    steady = [0.0]
+    clock = BrokerClock(lambda: steady[0])
+    clock.acknowledged(1_000_000)
+    steady[0] = 3600.0
+    clock.passed(5_000)
+    assert clock.now_ms() == 4_600_000
 
 
 def test_clocks_that_drift_apart_are_put_together_again() -> None:
     steady = [0.0]
-    clock = BrokerClock(lambda: 0.0, lambda: steady[0])
+    clock = BrokerClock(lambda: steady[0])
     for second in range(0, 86_400, 60):
         steady[0] = second * 1.001
-        clock.seen(second * 1000)
+        clock.acknowledged(second * 1000)
         assert abs(clock.now_ms() - second * 1000) < 400

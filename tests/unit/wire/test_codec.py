@@ -5,16 +5,28 @@ from __future__ import annotations
 import pytest
 
 from streamflow.engine.commands import AdvanceWatermark, DefinitionRef, Deliver, Event, Origin, StartRun
+from streamflow.engine.trace import Trace
 from streamflow.wire.codec import DecodeError, decode_command, encode_command
 
 EVENT = Event(name="submitted", id="e-1", time_ms=1_700_000_000_000, data={"b": 1, "a": {"d": None, "c": [1.5, "x"]}})
 ORIGIN = Origin(topic_id="topic-id", partition=3, offset=7, committed=5)
 
+START = DefinitionRef("sha", 4)
+TRACE = Trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=1", True)
+
 
 @pytest.mark.parametrize(
     "command",
     [
-        StartRun(id="c-1", definition="loan", key="k", start=DefinitionRef("sha", 4), event=EVENT, trace="00-trace"),
+        StartRun(
+            id="c-1",
+            definition="loan",
+            key="k",
+            start=DefinitionRef("sha", 4),
+            event=EVENT,
+            trace=TRACE,
+            correlation_id="ours",
+        ),
         Deliver(
             id="c-2",
             definition="loan",
@@ -26,7 +38,8 @@ ORIGIN = Origin(topic_id="topic-id", partition=3, offset=7, committed=5)
             keep_ms=1000,
             copies_ms=2000,
             window_ms=3_600_000,
-            trace="00-trace",
+            trace=TRACE,
+            correlation_id="ours",
         ),
         AdvanceWatermark(id="c-3", topic="src", partitions=2, at_ms={"0": 1, "1": 2}),
     ],

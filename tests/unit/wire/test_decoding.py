@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from streamflow.engine.depth import deeper
+from streamflow.engine.trace import Trace
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Decoded, Record
 from streamflow.wire.json_text import MAX_DEPTH, read_json
 
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 DATA = {"order": {"id": "o-1"}, "amount": 12}
 
 
@@ -61,16 +63,19 @@ def test_binary_mode_has_its_attributes_in_headers() -> None:
             ce_source="/shop",
             ce_time="2026-01-01T00:00:00Z",
             content__type="application/json",
-            traceparent="00-abc",
+            traceparent=PARENT,
+            tracestate="vendor=1",
+            ce_correlationid="ours",
         )
     )
     assert decoded.data == DATA
     attributes = decoded.attributes
-    assert (attributes.type, attributes.id, attributes.time, attributes.trace) == (
+    assert (attributes.type, attributes.id, attributes.time, attributes.trace, attributes.correlation_id) == (
         "order.created",
         "e-1",
         "2026-01-01T00:00:00Z",
-        "00-abc",
+        Trace(PARENT, "vendor=1"),
+        "ours",
     )
 
 
@@ -81,11 +86,28 @@ def test_a_text_that_is_too_long_for_a_trace_is_none() -> None:
         record(
             envelope(traceparent="00-" + "a" * 500_000),
             content__type="application/cloudevents+json",
-            traceparent="00-abc",
+            traceparent=PARENT,
         )
     )
     assert inside.data == DATA
-    assert inside.attributes.trace is None
+    assert inside.attributes.trace == Trace(PARENT)
+
+
+def test_an_event_in_structured_mode_has_its_own_trace_and_correlation_id_before_its_records() -> None:
+    other = PARENT.replace("4bf9", "5bf9")
+    inside = Decoded(
+        record(
+            envelope(traceparent=other, tracestate="inner=1", correlationid="inner"),
+            content__type="application/cloudevents+json",
+            traceparent=PARENT,
+            correlation__id="outer",
+        )
+    )
+    assert (inside.attributes.trace, inside.attributes.correlation_id) == (Trace(other, "inner=1"), "inner")
+    outside = Decoded(
+        record(envelope(), content__type="application/cloudevents+json", traceparent=PARENT, correlation__id="outer")
+    )
+    assert (outside.attributes.trace, outside.attributes.correlation_id) == (Trace(PARENT), "outer")
 
 
 def test_structured_mode_has_its_attributes_in_the_value() -> None:

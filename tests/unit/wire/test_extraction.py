@@ -9,6 +9,7 @@ import pytest
 
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.expression import compile_expression
+from streamflow.engine.trace import Trace
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
 
@@ -148,15 +149,18 @@ def test_an_id_that_is_not_where_the_catalog_says_is_not_replaced_by_another() -
     assert reason(spec(id={"path": "id"}, **ALL), {"other": 1}, headers=headers) == "missing_id"
 
 
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
 def test_id_time_and_key_default_to_cloudevents_and_the_records_key() -> None:
-    headers = {"ce_type": "order.created", "ce_id": "e-1", "ce_time": "2026-01-01T00:00:00.250Z", "traceparent": "00-t"}
+    headers = {"ce_type": "order.created", "ce_id": "e-1", "ce_time": "2026-01-01T00:00:00.250Z", "traceparent": PARENT}
     occurrences, _ = reader(spec()).read(record({}, headers=headers), "T")
     (found,) = occurrences
     assert (found.event.id, found.event.time_ms, found.key, found.trace) == (
         "e-1",
         1_767_225_600_250,
         "record-key",
-        "00-t",
+        Trace(PARENT),
     )
 
 

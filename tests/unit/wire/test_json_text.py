@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamflow.wire.cloudevents import batch, structured
+from streamflow.wire.cloudevents import NO_ATTRIBUTES, batch, structured
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.event_time import epoch_ms
 from streamflow.wire.json_text import MAX_DEPTH, read_json
@@ -102,7 +102,10 @@ TEXT, TRUTH, NUMBER, NULL = ("", "a text"), (True, "true or false"), (1.5, "a nu
     ("read", "value", "said"),
     [
         *((batch, value, f"is {kind}.") for value, kind in (OBJECT, TEXT, TRUTH, NUMBER, NULL)),
-        *((lambda one: structured(one, None), value, f"is {kind}.") for value, kind in (ARRAY, TEXT, TRUTH, NULL)),
+        *(
+            (lambda one: structured(one, NO_ATTRIBUTES), value, f"is {kind}.")
+            for value, kind in (ARRAY, TEXT, TRUTH, NULL)
+        ),
         *((epoch_ms, value, f"is {kind}.") for value, kind in (OBJECT, ARRAY, TRUTH)),
     ],
 )

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from streamflow.engine.tasks import CancelTask, Task
+from streamflow.engine.trace import Trace
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.tasks import Source, decode_task, encode_task, named_attempt, source_header, source_of
 
@@ -51,7 +52,7 @@ def test_what_is_no_task_is_told_without_its_content(data: bytes) -> None:
 
 @pytest.mark.parametrize("changes", [{"operation": None}, {"timeout_ms": "soon"}, {"input": "gone"}, {"definition": 7}])
 def test_a_task_that_cannot_be_read_may_still_name_its_attempt(changes: dict[str, object]) -> None:
-    whole = json.loads(encode_task(TASK)) | {"item": 3, "scope": "", "trace": "t"} | changes
+    whole = json.loads(encode_task(TASK)) | {"item": 3, "scope": "", "trace": {"parent": "t"}} | changes
     if changes == {"input": "gone"}:
         del whole["input"]
     data = json.dumps(whole).encode()
@@ -60,7 +61,7 @@ def test_a_task_that_cannot_be_read_may_still_name_its_attempt(changes: dict[str
     named = named_attempt(data)
     assert named is not None
     assert (named.id, named.run, named.key, named.address) == ("r/s/1", "r", "k", "s")
-    assert (named.attempt, named.item, named.trace) == (1, 3, "t")
+    assert (named.attempt, named.item, named.trace) == (1, 3, Trace("t"))
 
 
 @pytest.mark.parametrize(

@@ -10,45 +10,28 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, IPvAnyNetwork
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from streamflow.settings.access import Access as Access
+from streamflow.settings.access import OpenIdConnect as OpenIdConnect
+from streamflow.settings.approvals import Approvals as Approvals
+from streamflow.settings.history import History as History
+from streamflow.settings.kafka import Kafka as Kafka
+from streamflow.settings.metrics import Metrics as Metrics
+from streamflow.settings.models import Models as Models
+from streamflow.settings.notifications import NOTIFICATION_KINDS as NOTIFICATION_KINDS
+from streamflow.settings.notifications import NotificationKind as NotificationKind
+from streamflow.settings.notifications import Notifications as Notifications
+from streamflow.settings.notifications import NotificationTarget as NotificationTarget
+from streamflow.settings.section import HostName, HostPort
+from streamflow.settings.section import SecretRef as SecretRef
+from streamflow.settings.section import Section as Section
+from streamflow.settings.tracing import Tracing as Tracing
 
 DEFAULT_PREFIX = "streamflow."
 DEFAULT_ENVIRONMENT = "main"
 PLUGIN_SECRET_NAME = r"[a-z][a-z0-9_-]{0,39}"  # noqa: S105 - the pattern of a name
-
-
-class Section(BaseModel):
-    """A closed, frozen part of the tree."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-SecretRef = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
-
-HostName = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253})$")]
-HostPort = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s/:@\[\]]+)(:[0-9]{1,5})?$")]
-
-
-class Kafka(Section):
-    """Where the broker is and how to speak to it."""
-
-    bootstrap_servers: str | None = Field(
-        default=None, description="host:port[,host:port]; unset: streamflow starts Kafka itself (`dev`, `demo`, tests)"
-    )
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        default="PLAINTEXT", description="Kafka's own name of the protocol"
-    )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        default=None, description="SASL mechanism"
-    )
-    sasl_username: str | None = Field(default=None, description="SASL user")
-    sasl_password: SecretRef | None = Field(
-        default=None, description="reference to the SASL password: env:NAME or file:/path"
-    )
-    ssl_ca: Path | None = Field(
-        default=None, description="PEM file of the certificate authorities that signed the brokers' certificates"
-    )
 
 
 class Topics(Section):
@@ -77,8 +60,12 @@ class Topics(Section):
     unclaimed_retention_hours: int = Field(
         default=168, ge=1, description="hours that records of events that no run took are kept"
     )
+    logs_retention_hours: int = Field(default=720, ge=1, description="hours that log lines about runs are kept")
     tombstone_retention_hours: int = Field(
-        default=24, ge=1, description="hours that deletions stay in the changelog; an older local store is thrown away"
+        default=24,
+        ge=1,
+        description="hours that deletions stay in the changelog; a local store that is older than half of it, by the "
+        "clocks of two workers, is thrown away and restored",
     )
 
 
@@ -202,6 +189,12 @@ class Sidecar(Section):
         description="names under which it may be asked (the header Host), beside localhost, host and that of "
         "tasks.callback_url, such as flow.example.org; pages of these hosts may ask too (the header Origin)",
     )
+    trusted_proxies: list[IPvAnyNetwork] = Field(
+        default_factory=list,
+        description="addresses and networks, such as 10.0.0.0/8, of the proxies in front of it: the address of a "
+        "client, by which log-ins that fail are counted, is then the rightmost one in X-Forwarded-For that is none of "
+        "these; if there are any, everybody must say who they are, on 127.0.0.1 too",
+    )
     connections: int = Field(
         default=500,
         ge=1,
@@ -272,9 +265,17 @@ class Settings(BaseSettings):
     tasks: Tasks = Tasks()
     sidecar: Sidecar = Sidecar()
     limits: Limits = Limits()
+    models: Models = Models()
+    history: History = History()
+    access: Access = Access()
+    approvals: Approvals = Approvals()
+    metrics: Metrics = Metrics()
+    notifications: Notifications = Notifications()
+    tracing: Tracing = Tracing()
     state_dir: Path = Field(
         default=Path("var/state"),
-        description="folder of the workers' local stores; may be deleted, at the price of a restore",
+        description="folder of the workers' local stores and of what probes of language models found; may be deleted, "
+        "at the price of a restore",
     )
     broker_dir: Path = Field(
         default=Path("var/broker"), description="data folder of the Kafka that streamflow starts itself"

@@ -1,0 +1,282 @@
+"""The declared metrics: all that any process exports, as data. docs/metrics.md is made from it.
+
+Names and units follow OpenMetrics: base units (seconds, bytes), counters end in `_total`. Every name begins with
+`streamflow_`; the code says the rest of it. No label holds a run, a business key or an event's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from msgspec import Struct
+
+PREFIX = "streamflow_"
+OTHER = "other"
+"""The value of a label beyond its bound."""
+
+
+class Kind(StrEnum):
+    """The type of a metric, as OpenMetrics names it."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Process(StrEnum):
+    """The processes that export metrics."""
+
+    ENGINE = "engine"
+    INGRESS = "ingress"
+    TASKS = "tasks"
+    HISTORY = "history"
+    SIDECAR = "sidecar"
+    EXPORTER = "exporter"
+
+
+ALL = tuple(Process)
+
+SHORT_S = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.1, 1.0)
+LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+LONG_S = (0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+BYTES = (1e3, 1e4, 1e5, 1e6, 4e6, 16e6, 64e6, 256e6)
+RECORDS = (0.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7)
+
+BOUNDS: Mapping[str, int] = {
+    "code": 100,
+    "definition": 200,
+    "event": 200,
+    "group": 100,
+    "kind": 10,
+    "lane": 50,
+    "label": 50,
+    "method": 10,
+    "operation": 200,
+    "outcome": 50,
+    "partition": 1000,
+    "flow": 10,
+    "reason": 100,
+    "role": 10,
+    "route": 200,
+    "state": 20,
+    "status": 60,
+    "step": 500,
+    "topic": 200,
+}
+"""How many values of a label a process exports; what comes later is counted as `other`."""
+
+SERIES = 2000
+"""How many series one metric may have; beyond it the labels of which there may be many are `other`."""
+
+
+class Metric(Struct, frozen=True, kw_only=True):
+    """One declared metric."""
+
+    name: str
+    """As the code says it: without the prefix, and without the `_total` of a counter."""
+
+    kind: Kind
+    """Its type."""
+
+    help: str
+    """What it is, in one sentence."""
+
+    processes: tuple[Process, ...]
+    """Who exports it."""
+
+    unit: str = ""
+    """Its unit, which its name ends with; empty: it counts things."""
+
+    labels: tuple[str, ...] = ()
+    """Its labels, in this order."""
+
+    buckets: tuple[float, ...] = ()
+    """Of a histogram: the upper bounds of its buckets, in its unit."""
+
+    @property
+    def family(self) -> str:
+        """The name of its family, as the exposition has it."""
+        return PREFIX + self.name
+
+
+def _counter(name: str, help_: str, *processes: Process, labels: str = "") -> Metric:
+    return Metric(name=name, kind=Kind.COUNTER, help=help_, processes=processes, labels=tuple(labels.split()))
+
+
+def _gauge(name: str, help_: str, *processes: Process, labels: str = "") -> Metric:
+    return Metric(
+        name=name, kind=Kind.GAUGE, help=help_, processes=processes, unit=_unit(name), labels=tuple(labels.split())
+    )
+
+
+def _histogram(name: str, help_: str, buckets: tuple[float, ...], *processes: Process, labels: str = "") -> Metric:
+    return Metric(
+        name=name,
+        kind=Kind.HISTOGRAM,
+        help=help_,
+        processes=processes,
+        unit=_unit(name),
+        labels=tuple(labels.split()),
+        buckets=buckets,
+    )
+
+
+def _unit(name: str) -> str:
+    last = name.rpartition("_")[2]
+    return last if last in ("seconds", "bytes") else ""
+
+
+_E, _I, _T, _H = Process.ENGINE, Process.INGRESS, Process.TASKS, Process.HISTORY
+_S, _X = Process.SIDECAR, Process.EXPORTER
+
+METRICS: tuple[Metric, ...] = (
+    # -- runs and steps
+    _counter("runs_started", "Runs that have begun.", _E, labels="definition"),
+    _counter("runs_ended", "Runs that have ended: completed, failed or cancelled.", _E, labels="definition outcome"),
+    _counter(
+        "steps",
+        "Steps by what happened to them: in, out, failed, parked, skipped, and retried for an attempt that is made "
+        "again.",
+        _E,
+        labels="definition step flow",
+    ),
+    _gauge("parked_runs", "Open runs that are parked, as of the last checkpoint.", _E, labels="partition"),
+    _gauge("open_runs", "Runs that have not ended.", _H, labels="definition status"),
+    _gauge("oldest_open_run_age_seconds", "Age of the oldest run that has not ended.", _H, labels="definition status"),
+    _gauge("open_steps", "Steps that have begun and not ended.", _H, labels="definition step state"),
+    _gauge(
+        "oldest_open_step_age_seconds",
+        "Time since the oldest open step came into its state.",
+        _H,
+        labels="definition step state",
+    ),
+    # -- the engine
+    _counter("commands", "Decided commands.", _E, labels="outcome reason"),
+    _histogram("decision_seconds", "Time of one command, from its record to its outputs.", SHORT_S, _E),
+    _counter("set_aside", "Commands that could not be decided and became dead letters.", _E, labels="reason"),
+    _histogram("timer_lateness_seconds", "Time between when a timer was due and its command.", LATENCY_S, _E),
+    _gauge("applied_offset", "Offset in commands of the last decided command.", _E, labels="partition"),
+    _gauge("partitions", "Partitions of this worker: open, opening or stopped.", _E, labels="state"),
+    _counter("rebalances", "Assignments that the group has given to this worker.", _E),
+    _counter("partition_failures", "Partitions that failed and were opened again or stopped.", _E),
+    # -- mailboxes
+    _counter(
+        "deliveries",
+        "Deliveries of events (outcome delivered) and how they ended, as of the last checkpoints.",
+        _E,
+        labels="definition event outcome reason",
+    ),
+    _gauge("kept_events", "Events in mailboxes that no run has taken yet.", _E, labels="definition partition"),
+    # -- checkpoints, restores, the store
+    _gauge(
+        "checkpoint_age_seconds",
+        "Time since the last checkpoint of a partition; 0 when there is nothing to save.",
+        _E,
+        labels="partition",
+    ),
+    _histogram("checkpoint_seconds", "Time of a checkpoint, from the cut to the store.", LATENCY_S, _E),
+    _histogram("checkpoint_bytes", "Keys and values of one cut.", BYTES, _E),
+    _histogram("restore_seconds", "Time of an opening, from the fence to the first command.", LONG_S, _E),
+    _histogram("restore_records", "Records read from the changelog at an opening.", RECORDS, _E),
+    _gauge(
+        "store_bytes",
+        "The local store of a partition: memtables, block_cache and table_readers are memory, files is disk.",
+        _E,
+        labels="partition kind",
+    ),
+    # -- outputs
+    _gauge(
+        "oldest_unacknowledged_seconds",
+        "Age of the oldest output that the broker has not acknowledged, at the last checkpoint.",
+        _E,
+        labels="partition",
+    ),
+    _gauge(
+        "outbox_events",
+        "Emitted events that a user's topic has not acknowledged.",
+        _E,
+        labels="topic partition",
+    ),
+    _gauge("outbox_stalled", "1 while a user's topic takes nothing, else 0.", _E, labels="topic partition"),
+    _counter("outbox_given_up", "Emitted events that became dead letters.", _E, labels="topic"),
+    # -- ingress
+    _counter("source_records", "Records of the users' topics: matched, ignored or dead.", _I, labels="topic outcome"),
+    _gauge("sources_stopped", "Source partitions that are not read while the engine is far behind.", _I),
+    _gauge("versions_unapproved", "Published versions without the approval that is required: not loaded.", _I),
+    # -- task workers
+    _counter(
+        "attempts",
+        "Attempts by how they ended: completed, failed, suspended, expired or cancelled.",
+        _T,
+        labels="lane operation outcome",
+    ),
+    _histogram("attempt_seconds", "Time of an attempt in its worker.", LATENCY_S, _T, labels="lane operation"),
+    _histogram("attempt_queue_seconds", "Time from a task's record to its start.", LATENCY_S, _T, labels="lane"),
+    _gauge("attempts_running", "Attempts that run now.", _T, labels="lane"),
+    _gauge("attempts_held", "Tasks that are read and not answered yet.", _T, labels="lane"),
+    _counter("tasks_unreadable", "Records of a lane that became dead letters.", _T, labels="lane"),
+    # -- history
+    _counter("history_records", "Records that are in the history store.", _H, labels="topic"),
+    _gauge("history_lag_seconds", "Age of the last record taken, while others wait behind it.", _H, labels="topic"),
+    _histogram("history_batch_seconds", "Time of one batch: project and write.", LATENCY_S, _H),
+    _counter(
+        "notifications",
+        "Notifications of users by what became of them: sent, over, unwanted, failed or unknown.",
+        _H,
+        labels="outcome",
+    ),
+    # -- the sidecar
+    _counter("requests", "Answered HTTP requests.", _S, labels="method route status"),
+    _histogram("request_seconds", "Time to the head of an answer.", LATENCY_S, _S, labels="method route"),
+    # -- the exporter
+    _gauge(
+        "consumer_lag_records",
+        "Records that a group has not worked on: 0 while all that is unread is within one checkpoint or commit.",
+        _X,
+        labels="group topic partition",
+    ),
+    _gauge(
+        "consumer_lag_seconds",
+        "Age of the oldest record that a group has not worked on, 0 when nothing waits.",
+        _X,
+        labels="group topic partition",
+    ),
+    _gauge(
+        "consumer_drain_seconds",
+        "Time until a group has caught up at the present rate; 0 when nothing waits, +Inf when it falls behind.",
+        _X,
+        labels="group topic",
+    ),
+    _gauge(
+        "consumer_uncommitted_records",
+        "Records between what a group has committed and the end, also those that are worked on.",
+        _X,
+        labels="group topic partition",
+    ),
+    _gauge("consumer_committed_offset", "What a group has committed.", _X, labels="group topic partition"),
+    _gauge("topic_end_offset", "Offset behind the last record that may be read.", _X, labels="topic partition"),
+    _gauge(
+        "topic_trouble", "1 while a topic is missing, unreadable or without a leader.", _X, labels="group topic state"
+    ),
+    _counter("exporter_failures", "Measurements that the broker did not answer.", _X),
+    _histogram("exporter_measure_seconds", "Time of one measurement.", LATENCY_S, _X),
+    _gauge("exporter_measured_timestamp_seconds", "When the last measurement was complete.", _X),
+    # -- every process
+    _counter(
+        "trace_spans",
+        "Spans by what became of them: exported, queue_full and export_failed, which are dropped.",
+        _E,
+        _I,
+        _T,
+        _S,
+        labels="outcome",
+    ),
+    _counter("metrics_other", "Values of labels that were counted as other.", *ALL, labels="label"),
+    _counter("metrics_undeclared", "Measurements under a name or with labels that are not declared.", *ALL),
+)
+
+
+def declared(process: Process) -> dict[str, Metric]:
+    """The metrics that `process` exports, by name."""
+    return {metric.name: metric for metric in METRICS if process in metric.processes}
