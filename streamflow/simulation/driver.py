@@ -194,7 +194,7 @@ class Simulation:
         """Let `duration` (`30s`, `1d`) pass; everything that falls due on the way happens at its time."""
         until = self.clock.now_ms + parse_ms(duration)
         self.run_until_quiet()
-        while (due := self._next_timer_ms()) is not None and due <= until:
+        while (due := self.next_timer_ms()) is not None and due <= until:
             self.clock.move_to(max(due, self.clock.now_ms))
             self.run_until_quiet()
         self.clock.move_to(until)
@@ -248,12 +248,13 @@ class Simulation:
         return found
 
     def assign(self, number: int, worker: str) -> None:
-        """The group gives partition `number` to `worker`, which opens it anew. Another that had it goes on until it
+        """The group gives partition `number` to `worker`, which opens it again. Another that had it goes on until it
         notices."""
         self.workers[worker].crash(number)
         self.owners[number] = worker
 
-    def _next_timer_ms(self) -> int | None:
+    def next_timer_ms(self) -> int | None:
+        """When the next timer is due, in epoch milliseconds; None: there is none."""
         times = [
             due - partition.worker.fast_ms
             for partition in self.open_partitions()

@@ -23,7 +23,7 @@ class Ingress:
     def __init__(self, log: Log, *, event_bytes: int = 512_000, record_bytes: int = 900_000) -> None:
         self._log = log
         self._limits = {"event_bytes": event_bytes, "record_bytes": record_bytes}
-        self._router = EventRouter((), **self._limits)
+        self._router = EventRouter((), **self._limits, sampling=None)
         self._binding = source_binding((), {})
         self._bound = 0
         self._marks = SourceWatermarks()
@@ -35,7 +35,7 @@ class Ingress:
         beginning if its event says so."""
         published = tuple(published)
         before = self._router.topics
-        self._router = EventRouter(published, **self._limits)
+        self._router = EventRouter(published, **self._limits, sampling=None)
         self._binding = source_binding(published, {})
         self._bound += 1
         for topic, first in self._binding.first.items():

@@ -51,6 +51,7 @@ class Changelog:
         self.end = 0
         self.epoch = 0
         self.committed = 0
+        self.written = 0  # bytes of keys and values that were ever committed
         self.refuses: set[int] = set()  # batches of the next transaction that the broker will refuse
 
     def fence(self) -> int:
@@ -74,6 +75,7 @@ class Changelog:
         for key, value in (record for batch in batches for record in batch):
             self.records[key] = Change(self.end, now_ms, value)
             self.end += 1
+            self.written += len(key.encode()) + len(value or b"")
         self.committed = applied + 1
         return self.end
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamflow.definition.catalog import Catalog, ChildSpec, OperationSpec
+from streamflow.definition.catalog import Catalog, ChildSpec, EventSpec, OperationSpec
 from streamflow.definition.content import operation_names
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.graph import Graph, outcomes_of
@@ -65,11 +65,11 @@ def play(
 ) -> Played:
     """Plays `scenario` on `definition`, which `check` found without errors. `answers` hold where it says nothing of an
     operation. `children` are what it starts, and what they start, each after those that it starts itself."""
-    stage = _Stage(scenario, definition, catalog, {**(answers or {}), **scenario.operations}, children)
+    stage = Stage(scenario, definition, catalog, {**(answers or {}), **scenario.operations}, children)
     for number, action in enumerate(scenario.do):
         try:
             stage.act(action)
-        except _Wrong as wrong:
+        except Unplayable as wrong:
             stage.faults.append((f"/do/{number}", str(wrong)))
             break  # what would come after it is another story
     return stage.ended()
@@ -94,12 +94,20 @@ def untaken(definition: Definition, played: list[Played]) -> list[str]:
     return found
 
 
-class _Wrong(Exception):
+def _with_topic(spec: EventSpec) -> EventSpec:
+    """The event, with a topic: the content of a published version names none, they are bindings of an environment."""
+    return spec if spec.topics else spec.model_copy(update={"topics": [spec.name]})
+
+
+class Unplayable(Exception):
     """The scenario cannot go on."""
 
 
 @dataclass(slots=True)
-class _Stage:
+class Stage:
+    """A scenario on its way: `act` does its actions one by one, `ended` compares what came of them. `faults` and
+    `differences` are those of `Played`."""
+
     scenario: Scenario
     definition: Definition
     catalog: Catalog
@@ -123,7 +131,8 @@ class _Stage:
         published: dict[tuple[str, str], ChildSpec] = {}
         for definition, catalog in (*self.children, (self.definition, self.catalog)):
             named = [published.get((spec.name, spec.version), spec) for spec in catalog.definitions]
-            sha = self.simulation.publish(definition, catalog.model_copy(update={"definitions": named}))
+            found = {"definitions": named, "events": [_with_topic(spec) for spec in catalog.events]}
+            sha = self.simulation.publish(definition, catalog.model_copy(update=found))
             published[definition.name, definition.version] = ChildSpec(
                 name=definition.name, version=definition.version, sha=sha, input=definition.input or {}
             )
@@ -137,7 +146,7 @@ class _Stage:
     # -- what is done
 
     def act(self, action: Action) -> None:
-        """Does one thing, and all that follows from it at once."""
+        """Does one thing, and all that follows from it at once. Raises Unplayable."""
         if action.send is not None:
             self._send(action.send)
         elif action.start is not None:
@@ -157,7 +166,7 @@ class _Stage:
     def _send(self, sent: Sent) -> None:
         spec = self.catalog.event(sent.event)
         if spec is None:
-            raise _Wrong(
+            raise Unplayable(
                 f"the catalog has no event {sent.event}; it has "
                 f"{', '.join(sorted(found.name for found in self.catalog.events))}"
             )
@@ -167,15 +176,15 @@ class _Stage:
                 sent.event, sent.data, key=sent.key, id=sent.id, time_ms=at_ms, headers=sent.headers
             )
         except Rejected as error:
-            raise _Wrong(f"the event {sent.event} cannot be sent: {error.message}") from error
+            raise Unplayable(f"the event {sent.event} cannot be sent: {error.message}") from error
         if stored.key is None:
-            raise _Wrong(f"the event {sent.event} has no key: give it `key`, or what the catalog reads")
+            raise Unplayable(f"the event {sent.event} has no key: give it `key`, or what the catalog reads")
 
     def _decide(self, decided: Decided) -> None:
         run = self._run(decided)
         asked = self._asked(run, decided.step)
         if asked is None:
-            raise _Wrong(
+            raise Unplayable(
                 f"nobody was asked to approve {decided.step} when {decided.by} did; approvals that were asked for: "
                 f"{', '.join(self._all_asked()) or 'none'}"
             )
@@ -188,7 +197,7 @@ class _Stage:
         if mended.run == "cancel":
             self.simulation.cancel(run)
         elif mended.step is None:
-            raise _Wrong(f"to {mended.run} a step, name it with `step`")
+            raise Unplayable(f"to {mended.run} a step, name it with `step`")
         else:
             (self.simulation.retry if mended.run == "retry" else self.simulation.skip)(run, mended.step)
 
@@ -216,7 +225,7 @@ class _Stage:
         of = f" of {name}" + (f" for {meant.key}" if meant.key is not None else "")
         if meant.nth is not None:
             if meant.nth > len(runs):
-                raise _Wrong(f"there is no run number {meant.nth}{of}; there are {len(runs)}")
+                raise Unplayable(f"there is no run number {meant.nth}{of}; there are {len(runs)}")
             return runs[meant.nth - 1]
         if len(runs) != 1:
             others = sorted({one.definition for one in self.simulation.transitions()})
@@ -225,13 +234,13 @@ class _Stage:
                 if runs
                 else f"runs are of {', '.join(others) or 'none'}"
             )
-            raise _Wrong(f"expected one run{of} but there are {len(runs)}; {remedy}")
+            raise Unplayable(f"expected one run{of} but there are {len(runs)}; {remedy}")
         return runs[0]
 
     def _fits(self, schema: Mapping[str, Any] | None, value: Any, what: str) -> None:
         wrong = schema_faults(compiled(schema), value) if schema else ""
         if wrong:
-            raise _Wrong(f"{what} does not fit its schema: {wrong}")
+            raise Unplayable(f"{what} does not fit its schema: {wrong}")
 
     # -- what operations answer
 
@@ -264,7 +273,7 @@ class _Stage:
             )
         try:
             self._fits(spec.output if spec is not None else None, answer.output, f"an answer of {task.operation}")
-        except _Wrong as wrong:
+        except Unplayable as wrong:
             self.differences.append(str(wrong))
         return answer.output
 

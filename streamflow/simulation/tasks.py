@@ -95,7 +95,7 @@ class Tasks:
                     attempt=task.attempt,
                     for_ms=output.for_ms,
                     item=task.item,
-                    trace=task.trace,
+                    trace=task.attempt_trace,
                 ),
             )
         elif not isinstance(output, Silent):
@@ -134,7 +134,7 @@ class Tasks:
                 attempt=task.attempt,
                 output=output,
                 item=task.item,
-                trace=task.trace,
+                trace=task.attempt_trace,
             ),
         )
 
@@ -155,7 +155,7 @@ class Tasks:
                 retryable=retryable,
                 retry_after_ms=after_ms,
                 item=task.item,
-                trace=task.trace,
+                trace=task.attempt_trace,
             ),
         )
 

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from streamflow.core.checkpoint import Checkpoint
 from streamflow.core.contiguity import Verdict
+from streamflow.core.opening import is_too_old
 from streamflow.core.outbox import usable_topic
 from streamflow.core.partition import PartitionCore
 from streamflow.core.place import Place
@@ -108,7 +109,7 @@ class Partition:
         self.core.begin(0)
 
     def _too_old(self, age_ms: int) -> bool:
-        return age_ms > self.worker.tombstone_retention_ms
+        return is_too_old(age_ms, self.worker.tombstone_retention_ms)
 
     def _meta(self, position: int) -> dict[str, bytes | None]:
         return {POSITION: b"%d" % position, WRITTEN: b"%d" % self.log.clock.now_ms}

@@ -75,6 +75,15 @@ def test_what_goes_as_expected_has_no_difference() -> None:
     assert found.paths == (("rate", "look.low", "tell"),)
 
 
+def test_the_content_of_a_published_version_is_played_without_its_topics() -> None:
+    scenario = Scenario.model_validate({"name": "s", "do": [SEND], "expect": {}, "operations": LOW})
+    content = CATALOG.bound({})
+    assert not any(spec.topics for spec in content.events)
+    assert play(scenario, ORDER, content).paths == play(scenario, ORDER, CATALOG).paths
+    other = a_definition({"id": "noted", "set": [{"name": "at", "expr": "1"}]}, name="other")
+    assert play(scenario, other, CATALOG, children=[(ORDER, content)]).histories
+
+
 @pytest.mark.parametrize(
     ("expect", "what"),
     [
