@@ -10,15 +10,19 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from streamflow.core.metrics import Metrics
+from streamflow.core.tracing import Tracer
 from streamflow.runtime.app import create_app, serve
 from streamflow.runtime.engine import EngineHost
 from streamflow.runtime.transport import BatchSchema
 from streamflow.settings import Settings
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
+async def run(
+    settings: Settings, stop: asyncio.Event, metrics: Metrics | None = None, tracer: Tracer | None = None
+) -> None:
     """One engine worker, until `stop` is set."""
-    host = EngineHost(settings)
+    host = EngineHost(settings, metrics, tracer)
     app = create_app(settings, host)
     commands = app.topic(host.commands, schema=BatchSchema(), acks=False)
 

@@ -10,10 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from streamflow.core.metrics import Metrics
+from streamflow.core.tracing import Tracer
 from streamflow.runtime.tasks import serve_tasks
 from streamflow.settings import Settings
 
 
-async def run(settings: Settings, stop: asyncio.Event, lanes: Sequence[str] = ()) -> None:
+async def run(
+    settings: Settings,
+    stop: asyncio.Event,
+    metrics: Metrics | None = None,
+    tracer: Tracer | None = None,
+    lanes: Sequence[str] = (),
+) -> None:
     """One task worker of `lanes` (all that are configured, by default), until `stop` is set."""
-    await serve_tasks(settings, lanes, stop)
+    await serve_tasks(settings, lanes, stop, metrics, tracer)
