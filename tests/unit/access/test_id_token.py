@@ -1,0 +1,139 @@
+"""ID tokens of a provider: the good one is taken, every forged one is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import KeySet, OctKey, RSAKey
+
+from streamflow.access.id_token import Expected, identity, require_response, safe_path
+from streamflow.errors import Rejected
+
+NOW_S = 1_700_000_000
+PRIVATE = RSAKey.generate_key(2048, {"kid": "a"}, private=True)
+STRANGER = RSAKey.generate_key(2048, {"kid": "a"}, private=True)
+KEYS = KeySet.import_key_set({"keys": [PRIVATE.as_dict(private=False)]})
+EXPECTED = Expected(
+    issuer="https://id.example.org",
+    client_id="streamflow",
+    nonce="the nonce of this log-in",
+    name_claim="preferred_username",
+    groups_claim="groups",
+)
+CLAIMS: dict[str, Any] = {
+    "iss": EXPECTED.issuer,
+    "aud": "streamflow",
+    "sub": "s-1",
+    "nonce": EXPECTED.nonce,
+    "iat": NOW_S,
+    "exp": NOW_S + 300,
+    "preferred_username": "eve",
+    "groups": ["staff", 7, None],
+}
+
+
+def signed(claims: dict[str, Any], key: RSAKey = PRIVATE, **header: Any) -> str:
+    return jwt.encode({"alg": "RS256", "kid": "a"} | header, claims, key)
+
+
+def without(name: str) -> dict[str, Any]:
+    return {key: value for key, value in CLAIMS.items() if key != name}
+
+
+def test_a_good_token_says_who_it_is() -> None:
+    found = identity(signed(CLAIMS), KEYS, EXPECTED, now_s=NOW_S)
+    assert (found.subject, found.name, found.groups) == ("s-1", "eve", ("staff",))
+    several = CLAIMS | {"aud": ["streamflow", "other"], "azp": "streamflow"}
+    assert identity(signed(several), KEYS, EXPECTED, now_s=NOW_S).subject == "s-1"
+
+
+@pytest.mark.parametrize(
+    ("claimed", "taken"),
+    [
+        ([f"g{number:03}" for number in range(500)], [f"g{number:03}" for number in range(200)]),
+        (["", "x" * 101, "x" * 100, "The Board"], ["x" * 100, "The Board"]),
+        (["line\nbreak", "nul\0", "right\u202eleft", "good"], ["good"]),
+        ([["nested"], {"a": 1}, True, "good"], ["good"]),
+        ([*["x" * 101] * 250, "last"], ["last"]),
+        ("staff", []),
+        ({"staff": True}, []),
+    ],
+    ids=["many", "lengths", "unprintable", "no texts", "long before short", "a text", "an object"],
+)
+def test_groups_are_bounded_in_number_and_length(claimed: Any, taken: list[str]) -> None:
+    found = identity(signed(CLAIMS | {"groups": claimed}), KEYS, EXPECTED, now_s=NOW_S)
+    assert list(found.groups) == taken
+
+
+def test_without_the_claim_of_the_name_it_is_the_subject() -> None:
+    assert identity(signed(without("preferred_username")), KEYS, EXPECTED, now_s=NOW_S).name == "s-1"
+
+
+def _hmac_with_the_public_key() -> str:
+    public = OctKey.import_key(PRIVATE.as_pem(private=False).decode().replace("-----", "").encode())
+    return jwt.encode({"alg": "HS256", "kid": "a"}, CLAIMS, public)
+
+
+FORGED: dict[str, Callable[[], str]] = {
+    "another issuer": lambda: signed(CLAIMS | {"iss": "https://evil.example.org"}),
+    "an issuer with a slash more": lambda: signed(CLAIMS | {"iss": EXPECTED.issuer + "/"}),
+    "another client": lambda: signed(CLAIMS | {"aud": "other"}),
+    "several clients without azp": lambda: signed(CLAIMS | {"aud": ["streamflow", "other"]}),
+    "issued to another client": lambda: signed(CLAIMS | {"aud": ["streamflow"], "azp": "other"}),
+    "no client": lambda: signed(without("aud")),
+    "another nonce": lambda: signed(CLAIMS | {"nonce": "of another log-in"}),
+    "no nonce": lambda: signed(without("nonce")),
+    "expired": lambda: signed(CLAIMS | {"exp": NOW_S - 61}),
+    "no expiry": lambda: signed(without("exp")),
+    "an expiry that is a word": lambda: signed(CLAIMS | {"exp": "never"}),
+    "of the future": lambda: signed(CLAIMS | {"iat": NOW_S + 600}),
+    "issued long ago": lambda: signed(CLAIMS | {"iat": NOW_S - 7200}),
+    "no subject": lambda: signed(without("sub")),
+    "a subject that is a number": lambda: signed(CLAIMS | {"sub": 1}),
+    "a long subject": lambda: signed(CLAIMS | {"sub": "x" * 256}),
+    "a stranger's key with the same id": lambda: signed(CLAIMS, STRANGER),
+    "an unknown key": lambda: signed(CLAIMS, STRANGER, kid="b"),
+    "a key that it brings along": lambda: signed(CLAIMS, STRANGER, jwk=STRANGER.as_dict(private=False)),
+    "an HMAC by the public key": _hmac_with_the_public_key,
+    "no signature": lambda: signed(CLAIMS).rpartition(".")[0] + ".",
+    "noise": lambda: "a.b.c",
+    "nothing": lambda: "",
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_a_forged_token_is_refused(forged: Callable[[], str]) -> None:
+    with pytest.raises(Rejected) as caught:
+        identity(forged(), KEYS, EXPECTED, now_s=NOW_S)
+    assert caught.value.code == "oidc_forged"
+
+
+@pytest.mark.parametrize(
+    ("state", "issuer"), [(None, None), ("", None), ("other", None), ("own", "https://evil.example.org")]
+)
+def test_an_answer_of_another_log_in_or_provider_is_refused(state: str | None, issuer: str | None) -> None:
+    require_response("own", "own", EXPECTED.issuer, EXPECTED.issuer)
+    require_response("own", "own", None, EXPECTED.issuer)
+    with pytest.raises(Rejected):
+        require_response(state, "own", issuer, EXPECTED.issuer)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//evil.example.org",
+        "/\\evil.example.org",
+        "https://evil.example.org",
+        "",
+        "a",
+        "/\n",
+        "/a\\b",
+        "/" + "a" * 2000,
+    ],
+)
+def test_a_log_in_leads_to_this_host(path: str) -> None:
+    assert safe_path("/runs?status=open") == "/runs?status=open"
+    assert safe_path(path) == "/"
