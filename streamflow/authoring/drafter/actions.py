@@ -1,0 +1,255 @@
+"""Something to be done, in words, as a node: wait, ask, publish, call, log, fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streamflow.authoring.drafter.lengths import length_at, number_at, parted_at_limit, without_limit
+from streamflow.authoring.drafter.notes import CHOICES, Notes
+from streamflow.authoring.drafter.outcomes import is_negated, parts_of
+from streamflow.authoring.drafter.process import Ask, Await, Do, Fail, Node, Pause, Say, Stop
+from streamflow.authoring.drafter.said_fields import divided, field_names, given, target, without_manner, without_target
+from streamflow.authoring.drafter.stems import content, stem
+from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, words_at, wordset
+from streamflow.authoring.drafter.vocabulary import Entry, Vocabulary
+from streamflow.authoring.question import Choice
+from streamflow.definition.syntax import nearest_names
+
+_ENDING = wordset("stop end finish ignore")
+_ASKING = ("ask", "let", "have", "get", "request", "require", "obtain")
+_DECIDING = wordset(
+    "to whether if for about decide decides approve approves look looks check checks confirm confirms review reviews "
+    "see sees sign signs judge judges say agree"
+)
+_DENYING = wordset("not never no nothing don't")
+ENDLESS = (
+    "for as long as it takes", "as long as it takes", "however long it takes", "no matter how long it takes",
+    "without any time limit", "without a time limit", "without time limit", "without any limit", "without a limit",
+    "without limit", "forever", "for ever",
+)  # fmt: skip
+_TIMED = wordset("within minute minutes hour hours day days week weeks second seconds")
+_GROUP = 6  # words for all who are asked
+_ARTICLES = wordset("a an the our some somebody someone from of in one any member")
+
+
+@dataclass(slots=True)
+class Actions:
+    """Makes nodes of phrases. `new_id` gives an id for a step like a text, `known` are the stems of what the process is
+    about, `trigger` is the name of the event that starts it."""
+
+    vocabulary: Vocabulary
+    notes: Notes
+    new_id: Callable[[str], str]
+    trigger: str
+    known: frozenset[str]
+
+    def node(self, tokens: Tokens) -> Node | None:
+        """What `tokens` ask for; None after a question about it."""
+        words = without_phrase(_without_courtesy(tokens), ("at once", "right away", "straight away"))[0]
+        if not words:
+            return None
+        denied = [token for token in words if token.is_in(_DENYING) and not words_at(words, 0, "do nothing", "nothing")]
+        if denied and not words[0].is_in({"wait", "ask"}):
+            said = self.notes.said(words)
+            self.notes.ask("not_understood", f"What should be done instead of what `{said}` rules out?", words)
+            return None
+        first = words[0]
+        if first.is_in({"wait"}):
+            return self._wait(words)
+        if first.is_in({"fail"}):
+            reason = next((token.text for token in words if token.kind == "quoted"), "")
+            if self._left_over(words[1:], {"run", "process", "with", "because", "reason"}):
+                return None
+            return Fail(id=self.new_id("fail"), said=span_of(tokens), reason=reason)
+        if first.is_in(_ENDING) or words_at(words, 0, "do nothing", "nothing"):
+            if not self._left_over(words[1:], {"run", "process", "noth", "it", "mor"}):
+                return Stop(id="", said=span_of(tokens), ends=first.is_in(_ENDING))
+            return None
+        if first.is_in({"log", "print"}):
+            text = next((token.text for token in words if token.kind == "quoted"), self.notes.said(words[1:]))
+            return Say(id=self.new_id("log"), said=span_of(tokens), text=text)
+        if first.is_in(frozenset(_ASKING)) and self._asks(words):
+            return self._ask(words)
+        return self._do(words)
+
+    # -- waiting and asking
+
+    def _wait(self, words: list[Token]) -> Node | None:
+        words, endless = without_phrase(words, ENDLESS)
+        rest, limit = without_limit(words[1:])
+        if limit is None and rest and (length := length_at(rest, 0)) is not None:
+            rest, limit = rest[length.tokens :], length.text
+        wanted = [token for token in content(rest) if not token.is_in({"until"})]
+        if is_negated(rest):
+            self.notes.ask("not_understood", f"For what should it wait: `{self.notes.said(words)}`?", words)
+            return None
+        if not wanted:
+            if limit is None:
+                self.notes.ask("not_understood", "For what, or for how long, should it wait?", words)
+                return None
+            return Pause(id=self.new_id("pause"), said=span_of(words), length=limit)
+        events = self.events(rest)
+        if events is None:
+            return None
+        names = "_".join(event.name.split(".")[-1] for event in events[:2])
+        return Await(id=self.new_id(f"wait_{names}"), said=span_of(words), events=events, within=limit, forever=endless)
+
+    def events(self, tokens: Tokens) -> list[Entry] | None:
+        """The events that a list such as `delivered or returned` means; None after a question."""
+        found: list[Entry] = []
+        for part in parts_of([token for token in tokens if not token.is_in({"until", "that", "and"})]):
+            if not content(part):
+                continue
+            matches = [match for match in self.vocabulary.coming(part) if match.entry.name != self.trigger]
+            best = [match for match in matches if match.score == matches[0].score]
+            about = [match for match in best if match.entry.subject & self.known] or best
+            if len(about) != 1:
+                self.unknown_event(content(part), [match.entry for match in about])
+                return None
+            if about[0].entry not in found:
+                found.append(about[0].entry)
+        return found or None
+
+    def unknown_event(self, tokens: Tokens, candidates: list[Entry]) -> None:
+        """Note that `tokens` mean none, or several, of the events."""
+        said = self.notes.said(tokens)
+        names = [entry.name for entry in candidates] or _near(said, [entry.name for entry in self.vocabulary.events])
+        choices = [self.notes.instead(tokens, name) for name in names[:CHOICES]]
+        if candidates:
+            self.notes.ask("ambiguous", f"Which event is meant by `{said}`?", tokens, choices)
+        else:
+            self.notes.ask("unknown", f"The catalog has no event for `{said}`. Which one is meant?", tokens, choices)
+
+    def _asks(self, words: list[Token]) -> bool:
+        """Whether `words` are about people: `get approval from sales`, but not `get the weather`."""
+        if words[0].is_in({"ask"}):
+            return True
+        if words[0].is_in({"let", "have"}):
+            return any(token.is_in(_DECIDING - {"to", "if", "for", "about"}) for token in words[1:])
+        return any(stem(token.lower) == stem("approve") for token in words[1:])
+
+    def _ask(self, words: list[Token]) -> Node | None:
+        words, endless = without_phrase(words, ENDLESS)
+        before, limit, after = parted_at_limit(words[1:])
+        if words_at(before, 0, "for") and any(stem(token.lower) == stem("approve") for token in before[:3]):
+            before = before[1:]
+        at = next((place for place, token in enumerate(before) if token.is_in({"from", "by", "of"})), None)
+        if before and stem(before[0].lower) == stem("approve") and at is not None:
+            before = before[at + 1 :]
+        end = next((place for place, token in enumerate(before) if token.is_in(_DECIDING)), len(before))
+        group = [token for token in before[:end] if not token.is_in(_ARTICLES) and not token.is_in({","})]
+        about = [token for token in [*before[end:], *after] if not token.is_in({",", ":"})]
+        strange = [token for token in group if token.kind != "word" or _is_no_group(token)]
+        strange += [token for token in about if token.is_in(_TIMED)]
+        if after and not after[0].is_in(_DECIDING):
+            strange += after
+        if strange or not group or len(group) > _GROUP:
+            said = self.notes.said(strange or words)
+            self.notes.ask(
+                "not_understood", f"Who is asked, and within which time? `{said}` is unclear.", strange or words
+            )
+            return None
+        who = ["-".join(token.lower for token in part if not token.is_in({"and"})) for part in parts_of(group)]
+        return Ask(
+            id=self.new_id(f"ask_{who[0].replace('-', '_')}"),
+            said=span_of(words),
+            who=who,
+            about=about,
+            within=limit,
+            forever=endless,
+        )
+
+    # -- publishing and calling
+
+    def _do(self, words: list[Token]) -> Node | None:
+        plain, told = divided(words)
+        matches = self.vocabulary.acting(plain, self.trigger, self.known)
+        goal, said_by = "", ""
+        by: list[Token] = []
+        if not matches:
+            shorter, by = without_manner(plain)
+            matches = self.vocabulary.acting(shorter, self.trigger, self.known) if by else []
+            said_by = by[0].lower if matches else ""
+            by = by if matches else []
+        if not matches:
+            plain, goal = without_target(plain)
+            matches = self.vocabulary.acting(plain, self.trigger, self.known) if goal else []
+        if not matches:
+            self._unknown(words)
+            return None
+        best = [match for match in matches if match.score > matches[0].score - 0.3]
+        if len(best) > 1:
+            said = self.notes.said(words)
+            choices = self._choices(words, [one.entry for one in best])
+            self.notes.ask("ambiguous", f"What is meant by `{said}`?", words, choices)
+            return None
+        entry = best[0].entry
+        names = field_names(entry)
+        if said_by and said_by not in names:
+            self._unknown(words)
+            return None
+        fields = given([*by, *told], names)
+        if fields is None:
+            said = self.notes.said(told)
+            text = f"`{said}` names no field of `{entry.name}`, which has {', '.join(names) or 'none'}. What is meant?"
+            self.notes.ask("unknown", text, told)
+            return None
+        to = target(words, names)
+        if goal and "to" not in to:
+            self._unknown(words)
+            return None
+        constant = best[0].constant
+        verb = constant[1] if constant is not None else entry.name.split(".")[-1]
+        first = words[0].lower
+        name = first if stem(first) in entry.stems | entry.constants.keys() else verb
+        return Do(id=self.new_id(name), said=span_of(words), entry=entry, constant=constant, given=to | fields)
+
+    def _unknown(self, words: list[Token]) -> None:
+        said = self.notes.said(words)
+        entries = [*self.vocabulary.operations, *self.vocabulary.events]
+        wanted = {stem(token.lower) for token in content(words)}
+        near = [entry for entry in entries if entry.stems & wanted and entry.name != self.trigger]
+        choices = self._choices(words, near)
+        text = f"The catalog has no operation and no event for `{said}`. Which one is meant?"
+        self.notes.ask("unknown", text, words, choices)
+
+    def _choices(self, words: list[Token], entries: list[Entry]) -> list[Choice]:
+        return [self.notes.instead(words, _named(entry), entry.name) for entry in entries[:CHOICES]]
+
+    def _left_over(self, words: list[Token], known: set[str]) -> bool:
+        """Notes words that say something else; whether there are any."""
+        left = [token for token in content(words) if stem(token.lower) not in known | self.known]
+        if left:
+            said = self.notes.said(left)
+            self.notes.ask("not_understood", f"What is meant by `{said}`?", left)
+        return bool(left)
+
+
+def _is_no_group(token: Token) -> bool:
+    """Whether a word cannot name people: a time, a number, a denial, a manner."""
+    manner = token.lower.endswith("ly") and len(token.lower) > 5
+    return token.is_in(_TIMED | _DENYING) or manner or number_at([token], 0) is not None
+
+
+def _named(entry: Entry) -> str:
+    return f"publish {entry.name}" if entry.kind == "event" else f"call {entry.name}"
+
+
+def _near(said: str, names: list[str]) -> list[str]:
+    return nearest_names(said.lower().replace(" ", "."), names) or names[:4]
+
+
+def _without_courtesy(tokens: Tokens) -> list[Token]:
+    rest = list(tokens)
+    while rest and rest[0].is_in({"please", "also", "just", "then", "and", "immediately", "directly", ","}):
+        rest = rest[1:]
+    return rest
+
+
+def without_phrase(words: list[Token], phrases: tuple[str, ...]) -> tuple[list[Token], bool]:
+    """`words` without the first of `phrases` that is there, and whether one is."""
+    for at in range(len(words)):
+        if taken := words_at(words, at, *phrases):
+            return words[:at] + words[at + taken :], True
+    return words, False

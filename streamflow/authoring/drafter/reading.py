@@ -1,0 +1,366 @@
+"""Clauses as a process: what is done in which order, and after which outcome."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from streamflow.authoring.drafter.actions import ENDLESS, Actions, without_phrase
+from streamflow.authoring.drafter.clauses import Clause
+from streamflow.authoring.drafter.conditions import Condition, negated, read_condition, unread
+from streamflow.authoring.drafter.fields import Field, fields_of
+from streamflow.authoring.drafter.lengths import length_at, without_limit
+from streamflow.authoring.drafter.notes import Notes
+from streamflow.authoring.drafter.outcomes import answer_of, done_of, is_negated, parts_of, waited_of
+from streamflow.authoring.drafter.outputs import fields_of_steps, outcome_of, outcomes_of, verbal
+from streamflow.authoring.drafter.process import Always, Ask, Await, Decide, Do, Handler, Node, Way
+from streamflow.authoring.drafter.start import Absence, without_negation
+from streamflow.authoring.drafter.stems import alike, content, stem, stems_of
+from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, words_at
+from streamflow.authoring.drafter.vocabulary import Entry, Vocabulary
+from streamflow.definition.catalog import EventSpec
+from streamflow.definition.graph_check import RESERVED
+
+Block = list[Node]
+
+
+@dataclass(slots=True)
+class _Opened:
+    """The last condition: what it decides, for `otherwise`."""
+
+    node: Node
+    outcomes: frozenset[str] = frozenset()  # of a step; none: it is a choice by data
+    fields: frozenset[str] = frozenset()  # that the condition reads
+    enclosing: Block = field(default_factory=list)
+
+
+class Reader:
+    """Reads the clauses after the start of a process that `entry` starts."""
+
+    def __init__(self, notes: Notes, vocabulary: Vocabulary, entry: Entry, around: frozenset[str]) -> None:
+        assert isinstance(entry.spec, EventSpec)
+        self.notes, self.vocabulary = notes, vocabulary
+        self.root: Block = []
+        self._ids: set[str] = {entry.name.split(".")[-1].lower(), "trigger"}
+        self._base: Block = self.root  # where a new sentence goes on
+        self._cursors: list[Block] = [self.root]  # where the next action goes
+        self._nodes: list[Node] = []  # those with outcomes, in the order of the text
+        self._homes: dict[int, Block] = {}  # by id of the node: the block that it is in
+        self._known: dict[int, frozenset[str]] = {id(self.root): frozenset()}  # by block: steps done before it begins
+        self._opened: _Opened | None = None
+        self._it: Field | None = None
+        self._trigger = fields_of("trigger", entry.spec.schema_, entry.stems)
+        self.known = entry.stems | around
+        self.actions = Actions(vocabulary, notes, self._new_id, entry.name, entry.stems)
+
+    def absent(self, absence: Absence) -> None:
+        """The process begins with a wait for what does not come; what follows is done after its limit."""
+        events = self.actions.events(absence.tokens)
+        if events is None:
+            return
+        node = self._wait(events, absence.within, absence.said)
+        self._append(node, self.root)
+        self._base = self._handled(node, frozenset({"timeout"}), self.notes.said(absence.said))
+        self._cursors = [self._base]
+        self._opened = _Opened(node, frozenset({"timeout"}), enclosing=self.root)
+
+    def conditional(self, pieces: list[list[Token]]) -> None:
+        """What follows is done where the conditions of the start hold; `otherwise` says what is done elsewhere."""
+        found = [read_condition(piece, self._trigger) for piece in pieces]
+        expr = " && ".join(f"({one.expr})" if " || " in one.expr else one.expr for one in found if one.expr)
+        atoms = [atom for one in found for atom in one.atoms]
+        said = " and ".join(self.notes.said(piece) for piece in pieces)
+        node = Decide(id=self._new_id(f"check_{atoms[0].field.path[-1]}"), said=(0, 0), ways=[])
+        self._append(node, self.root)
+        way = Way(expr=expr, reason=said)
+        node.ways.append(way)
+        self._known[id(way.block)] = frozenset()
+        self._opened = _Opened(node, enclosing=self.root)
+        self._cursors = [way.block]
+
+    def read(self, clauses: list[Clause]) -> None:
+        """All clauses, in their order."""
+        place = 0
+        while place < len(clauses):
+            clause = clauses[place]
+            after = clauses[place + 1] if place + 1 < len(clauses) else None
+            if clause.kind == "act":
+                if (
+                    after is not None
+                    and after.kind in ("if", "unless", "when")
+                    and self._is_postfix(clauses, place + 1)
+                ):
+                    blocks = self._open(after)
+                    if blocks is not None:
+                        self._act(clause.tokens, blocks)
+                    place += 1
+                else:
+                    self._act(clause.tokens, self._cursors)
+            elif clause.kind == "end":
+                self._cursors = [self._base]
+            elif clause.kind == "always":
+                self._base.append(Always(id="", said=(0, 0)))
+                self._cursors = [self._base]
+            elif clause.kind == "else":
+                chained = after is not None and after.kind in ("if", "unless")
+                opened = self._chained(after) if chained and after is not None else self._otherwise(clauses, place)
+                self._cursors = opened if opened is not None else [[]]  # what cannot be placed is not done
+                place += int(chained)
+            else:
+                opened = self._open(clause)
+                self._cursors = opened if opened is not None else [[]]
+            place += 1
+
+    # -- actions
+
+    def _act(self, tokens: Tokens, blocks: list[Block]) -> None:
+        if words_at(tokens, 0, "wait another", "wait again", "wait once more"):
+            self._wait_again(tokens)
+            return
+        bare, limit = without_limit(tokens)
+        last = self._nodes[-1] if self._nodes else None
+        if limit is not None and not content(bare) and isinstance(last, Ask | Await) and last.within is None:
+            last.within = limit
+            return
+        timeless, endless = without_phrase(list(tokens), ENDLESS)
+        if endless and not content(timeless) and isinstance(last, Ask | Await) and last.within is None:
+            last.forever = True
+            return
+        asked = self.notes.blocking
+        node = self.actions.node(tokens)
+        if node is None:
+            if self.notes.blocking == asked:
+                self.notes.ask("not_understood", f"What is meant by `{self.notes.said(tokens)}`?", tokens)
+            return
+        for number, block in enumerate(blocks):
+            if number:
+                node = self.actions.node(tokens)  # a step for each way
+                assert node is not None
+            self._append(node, block)
+
+    def _append(self, node: Node, block: Block) -> None:
+        block.append(node)
+        self._homes[id(node)] = block
+        if isinstance(node, Ask | Await | Do):
+            self._nodes.append(node)
+
+    def _wait(self, events: list[Entry], within: str | None, said: Tokens) -> Await:
+        names = "_".join(event.name.split(".")[-1] for event in events[:2])
+        return Await(id=self._new_id(f"wait_{names}"), said=span_of(said), events=events, within=within)
+
+    def _wait_again(self, tokens: Tokens) -> None:
+        """Another wait for the same, after the limit of the last one."""
+        last = next((node for node in reversed(self._nodes) if isinstance(node, Await)), None)
+        rest = [token for token in tokens if not token.is_in({"another", "again", "once", "more", "wait"})]
+        _, limit = without_limit(rest)
+        if limit is None and rest:
+            found = length_at(rest, 0)
+            limit = found.text if found is not None else None
+        if last is None or limit is None:
+            self.notes.ask("not_understood", f"For what should it wait again: `{self.notes.said(tokens)}`?", tokens)
+            return
+        block = self._handled(last, frozenset({"timeout"}), "")
+        last.handler(frozenset({"timeout"}), "").rejoins = True
+        self._append(self._wait(last.events, limit, tokens), block)
+
+    # -- conditions
+
+    def _is_postfix(self, clauses: list[Clause], place: int) -> bool:
+        """Whether the condition at `place` is about the action before it."""
+        after = clauses[place + 1] if place + 1 < len(clauses) else None
+        return clauses[place].adjoining or after is None or after.kind == "end"
+
+    def _open(self, clause: Clause) -> list[Block] | None:
+        """The blocks of what is done under a condition; None after a question about it."""
+        said = self.notes.said(clause.tokens)
+        asked = self.notes.blocking
+        bare, limit = without_limit(clause.tokens)
+        for node in reversed(self._nodes):
+            outcomes = self._outcomes(node, bare)
+            if outcomes:
+                if clause.kind == "unless":
+                    outcomes = outcomes_of(node) - outcomes
+                return self._after(node, outcomes, said, limit, clause.tokens)
+        found = self._data(clause.tokens)
+        if found is not None:
+            expr = negated(found.expr) if clause.kind == "unless" else found.expr
+            return [self._branch(expr, found, said)]
+        if clause.kind != "unless" and (blocks := self._event(bare, limit, clause)) is not None:
+            return blocks
+        if self.notes.blocking == asked:
+            self._refuse(clause.tokens)
+        return None
+
+    def _outcomes(self, node: Node, tokens: Tokens) -> frozenset[str] | None:
+        """The outcomes of `node` that a phrase names."""
+        if isinstance(node, Ask):
+            who = frozenset(one for name in node.who for one in stems_of(name))
+            return answer_of(tokens, self.known | who)
+        if isinstance(node, Await):
+            events = self._awaited(node, tokens)
+            if events is not None:
+                return events
+            words = frozenset(one for event in node.events for one in (*event.stems, *verbal(event)))
+            found = waited_of(tokens, self.known | words)
+            return outcomes_of(node) - {"timeout"} if found is not None and "came" in found else found
+        if isinstance(node, Do) and node.entry.kind == "operation":
+            return done_of(tokens, self.known | node.entry.stems)
+        return None
+
+    def _awaited(self, node: Await, tokens: Tokens) -> frozenset[str] | None:
+        """The events of a wait that a phrase says have come."""
+        if is_negated(tokens):
+            return None
+        found: set[str] = set()
+        for part in parts_of(tokens):
+            matches = [match for match in self.vocabulary.coming(part) if match.entry in node.events]
+            wanted = [stem(token.lower) for token in content(part)]
+            own = [match for match in matches if set(wanted) & (match.entry.named - match.entry.subject)] or matches
+            if not own or not any(alike(one) & own[0].entry.named for one in wanted):
+                return None
+            found |= {outcome_of(match.entry) for match in own if match.score == own[0].score}
+        return frozenset(found) or None
+
+    def _after(
+        self, node: Node, outcomes: frozenset[str], said: str, limit: str | None, tokens: Tokens
+    ) -> list[Block] | None:
+        if not outcomes:
+            self.notes.ask("not_understood", f"No outcome is left for `{said}`. When should it be done?", tokens)
+            return None
+        if limit is not None and isinstance(node, Ask | Await) and "timeout" in outcomes:
+            if node.within not in (None, limit):
+                text = f"`{said}` gives another limit than {node.within} before. Which one holds?"
+                self.notes.ask("ambiguous", text, tokens)
+                return None
+            node.within = limit
+        self._opened = _Opened(node, outcomes, enclosing=self._homes[id(node)])
+        return [self._handled(node, outcomes, said)]
+
+    def _handled(self, node: Node, outcomes: frozenset[str], reason: str) -> Block:
+        handler: Handler = node.handler(outcomes, reason)
+        happy = outcomes.isdisjoint({"timeout", "failure"})
+        own = frozenset({node.id}) if happy else frozenset[str]()
+        self._known.setdefault(id(handler.block), self._known_at(self._homes[id(node)], node) | own)
+        return handler.block
+
+    def _data(self, tokens: Tokens) -> Condition | None:
+        """The condition on data that a phrase is, if all of it is understood."""
+        found = read_condition(tokens, self._fields(), self._it)
+        if found.unclear:
+            for one in found.unclear:
+                choices = [self.notes.instead(one.tokens, text) for text in one.instead]
+                said = self.notes.said(one.tokens)
+                self.notes.ask("ambiguous", f"What is meant by `{said}`: {one.why}?", one.tokens, choices)
+            return None
+        return found if found.atoms and not unread(found, self.known) else None
+
+    def _branch(self, expr: str, found: Condition, said: str) -> Block:
+        """A branch of the last choice, if that is about the same, else of a new one."""
+        fields = frozenset(atom.field.expr for atom in found.atoms)
+        self._it = found.atoms[-1].field
+        block = self._base if len(self._cursors) != 1 else self._cursors[0]
+        last = self._opened
+        if (
+            last is not None
+            and isinstance(last.node, Decide)
+            and last.fields == fields
+            and last.enclosing[-1:] == [last.node]
+        ):
+            node, block = last.node, last.enclosing
+        else:
+            node = Decide(id=self._new_id(f"check_{found.atoms[0].field.path[-1]}"), said=(0, 0), ways=[])
+            self._append(node, block)
+        way = Way(expr=expr, reason=said)
+        node.ways.append(way)
+        self._known[id(way.block)] = self._known_at(block, node)
+        self._opened = _Opened(node, fields=fields, enclosing=block)
+        return way.block
+
+    def _event(self, tokens: Tokens, limit: str | None, clause: Clause) -> list[Block] | None:
+        """A condition about an event that nothing waits for yet: the process waits for it."""
+        denied = is_negated(tokens)
+        if not denied and clause.kind != "when":
+            return None
+        bare = without_negation(tokens)
+        if not all(self.vocabulary.coming(part) for part in parts_of(bare) if content(part)) or not content(bare):
+            return None
+        events = self.actions.events(bare)
+        if events is None:
+            return [[]]  # asked already
+        if denied and limit is None:
+            said = self.notes.said(clause.tokens)
+            end = span_of(clause.tokens)
+            choices = [self.notes.instead(end, f"{said} within {each}", each) for each in ("1 hour", "1 day")]
+            self.notes.ask("value", f"Within which time: `{said}`?", clause.tokens, choices)
+            return [[]]
+        node = self._wait(events, limit, clause.tokens)
+        self._append(node, self._cursors[0])
+        outcomes = frozenset({"timeout"}) if denied else outcomes_of(node) - {"timeout"}
+        return self._after(node, outcomes, self.notes.said(clause.tokens), None, clause.tokens)
+
+    def _otherwise(self, clauses: list[Clause], place: int) -> list[Block] | None:
+        last = self._opened
+        if last is None:
+            following = clauses[place + 1].tokens if place + 1 < len(clauses) else []
+            self.notes.ask("not_understood", "Otherwise than what? No condition was said before.", following)
+            return None
+        if isinstance(last.node, Decide):
+            way = Way(expr="")
+            last.node.ways.append(way)
+            self._known[id(way.block)] = self._known_at(last.enclosing, last.node)
+            return [way.block]
+        handled = frozenset[str]().union(*(handler.outcomes for handler in last.node.handlers))
+        left = outcomes_of(last.node) - handled
+        if not left:
+            self.notes.ask("not_understood", "Otherwise than what? Every outcome was said before.", last.node.said)
+            return None
+        return [self._handled(last.node, left, "otherwise")]
+
+    def _chained(self, clause: Clause) -> list[Block] | None:
+        """Another condition of the last choice: `otherwise, if ...`."""
+        last = self._opened
+        found = self._data(clause.tokens)
+        if last is None or not isinstance(last.node, Decide) or found is None:
+            return self._open(clause)
+        expr = negated(found.expr) if clause.kind == "unless" else found.expr
+        way = Way(expr=expr, reason=self.notes.said(clause.tokens))
+        last.node.ways.append(way)
+        self._known[id(way.block)] = self._known_at(last.enclosing, last.node)
+        return [way.block]
+
+    def _refuse(self, tokens: Tokens) -> None:
+        found = read_condition(tokens, self._fields(), self._it)
+        left = unread(found, self.known) or list(tokens)
+        said = self.notes.said(tokens)
+        text = f"Nothing in the catalog says whether `{said}`. What is it read from?"
+        self.notes.ask("unknown", text, left if len(left) > 1 else tokens)
+
+    # -- what is known where
+
+    def _known_at(self, block: Block, before: Node | None = None) -> frozenset[str]:
+        """The steps that are done where the next action of `block` stands, or at `before`."""
+        known = set(self._known.get(id(block), frozenset()))
+        own: set[str] = set()
+        for node in block:
+            if node is before:
+                break
+            if isinstance(node, Always):
+                own.clear()
+            elif isinstance(node, Ask | Await | Do):
+                own.add(node.id)
+        return frozenset(known | own)
+
+    def _fields(self) -> list[Field]:
+        """The fields that may be read where the next action stands, the newest first."""
+        known = self._known_at(self._cursors[0])
+        return [*fields_of_steps([node for node in reversed(self._nodes) if node.id in known]), *self._trigger]
+
+    def _new_id(self, text: str) -> str:
+        plain = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:50] or "step"
+        plain = plain if plain[0].isalpha() else f"step_{plain}"
+        plain = f"{plain}_step" if plain in RESERVED else plain
+        number, found = 2, plain
+        while found in self._ids:
+            found, number = f"{plain}_{number}", number + 1
+        self._ids.add(found)
+        return found

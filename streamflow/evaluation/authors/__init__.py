@@ -1,0 +1,1 @@
+"""The authors that can be evaluated."""

@@ -1,0 +1,45 @@
+"""`python -m tests.real_model`: installs and starts the model, and runs the tests of this folder against it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.real_model.install import installed
+from tests.real_model.test_real_model import VARIABLE
+from tests.servers.process import Process, free_port
+
+
+def _serves(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/models", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def main() -> int:
+    """The exit code of the tests."""
+    python, weights = installed()
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/v1"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(python), "-m", "llama_cpp.server", "--model", str(weights), "--host", "127.0.0.1"]
+        command += ["--port", str(port), "--n_ctx", "4096", "--n_threads", "2", "--verbose", "false"]
+        server = Process(command, Path(folder) / "model.log", lambda: _serves(url))
+        server.start()
+        try:
+            os.environ[VARIABLE] = url
+            return int(pytest.main(["-q", "-s", str(Path(__file__).parent)]))
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
