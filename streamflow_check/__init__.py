@@ -51,6 +51,8 @@ What is told
 - **state-is-fold**: the changelog holds of every run what its transitions add up to: head, steps, armed timers, the
   runs of a key; and nothing else.
 - **cli-agrees**, **api-agrees**: the command line and the API tell of the runs what `runs` does.
+- **history-agrees**: the history store has each run of `runs` once, as its transitions leave it, and no other; it tells
+  the same histories; and its counters say how many runs began and ended.
 
 A promise that could not be looked at (nothing to look at, records no longer kept) says so, and is no success.
 """

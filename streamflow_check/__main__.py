@@ -67,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
         help="an operation whose calls the ledger sees (all)",
     )
     parser.add_argument("--cli", default="", metavar="COMMAND", help="the command line to ask too, as `streamflow`")
+    parser.add_argument(
+        "--history", action="store_true", help="ask the command line for the history store too (with --cli)"
+    )
     parser.add_argument("--api", default="", metavar="URL", help="where the API tells a history, with {run} in it")
     parser.add_argument(
         "--api-token-env", default="", metavar="NAME", help="the environment variable that holds the API's token"
@@ -104,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cli=(*shlex.split(asked.cli), "--bootstrap", asked.bootstrap, "--prefix", asked.prefix)
             if asked.cli
             else (),
+            history=asked.history,
             api=asked.api,
             api_token=os.environ[asked.api_token_env] if asked.api_token_env else "",
             without=frozenset(asked.without),

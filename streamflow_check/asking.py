@@ -1,4 +1,4 @@
-"""What the command line and the API tell of the runs, against the fold of `runs`."""
+"""What the command line, the API and the history store tell of the runs, against the fold of `runs`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from streamflow_check.records import Topics
 from streamflow_check.told import Run
 
 _ANSWER_S = 120
+_PAGE = 1000  # runs of one answer of the history store
 
 
 class Fact(NamedTuple):
@@ -43,8 +45,14 @@ def judge(topics: Topics, experiment: Experiment, facts: Mapping[str, Fact], rep
     if experiment.cli:
         ask = _command_line(experiment.cli, topics.partitions(f"{topics.prefix}commands"))
         _list(ask, facts, report)
+        if experiment.history:
+            _find(ask, facts, report)
+            _count(ask, facts, report)
         for run, history in histories.items():
             _compare("cli-agrees", f"runs show {run}", lambda run=run: ask("runs", "show", run), history, report)  # type: ignore[misc]
+            if experiment.history:
+                told = lambda run=run: ask("history", "show", run)  # noqa: E731
+                _compare("history-agrees", f"history show {run}", told, history, report)
     if experiment.api:
         for run, history in histories.items():
             url = experiment.api.format(run=run)
@@ -67,11 +75,58 @@ def _list(ask: Callable[..., Any], facts: Mapping[str, Fact], report: Report) ->
             report.broken("cli-agrees", f"runs list tells of {run} {found or 'nothing'}, runs {known or 'nothing'}")
 
 
+def _find(ask: Callable[..., Any], facts: Mapping[str, Fact], report: Report) -> None:
+    """Each run is in the history store once, as `runs` leaves it, and no other is."""
+    told: dict[str, dict[str, Any]] = {}
+    cursor: list[str] = []
+    try:
+        while True:
+            answer = ask("history", "find", "--limit", str(_PAGE), *cursor)
+            for run in answer["runs"]:
+                if run["run"] in told:
+                    report.broken("history-agrees", f"history find tells of {run['run']} twice")
+                told[run["run"]] = run
+            if answer["next"] is None:
+                break
+            cursor = ["--cursor", answer["next"]]
+    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError) as error:
+        report.broken("history-agrees", f"history find: expected runs as JSON but {error}")
+        return
+    report.looked("history-agrees", len(facts))
+    for run in sorted({*told, *facts}):
+        known = facts[run]._asdict() if run in facts else {}
+        known.pop("partition", None)
+        found = {name: told[run].get(name) for name in Fact._fields if name != "partition"} if run in told else {}
+        if found and found["status"] == "open" and told[run].get("parked_step"):
+            found["status"] = "parked"
+        if found != known:
+            report.broken(
+                "history-agrees", f"history find tells of {run} {found or 'nothing'}, runs {known or 'nothing'}"
+            )
+
+
+def _count(ask: Callable[..., Any], facts: Mapping[str, Fact], report: Report) -> None:
+    """The counters of the history store add up to the runs. They are by hour, and asked for 400 days."""
+    expected = Counter(fact.status for fact in facts.values() if fact.status not in ("open", "parked"))
+    expected["started"] = len(facts)
+    try:
+        answer = ask("history", "statistics", "--hours", str(24 * 400))
+        found: Counter[str] = Counter()
+        for point in answer["points"]:
+            found[point["outcome"]] += point["n"]
+    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError) as error:
+        report.broken("history-agrees", f"history statistics: expected points as JSON but {error}")
+        return
+    report.hold(
+        "history-agrees", found == expected, f"history statistics counts {dict(found)}, runs has {dict(expected)}"
+    )
+
+
 def _compare(promise: str, what: str, ask: Callable[[], Any], history: list[dict[str, Any]], report: Report) -> None:
     report.looked(promise)
     try:
         answer = ask()
-        told = answer if isinstance(answer, list) else answer["transitions"]
+        told = answer if isinstance(answer, list) else answer["rows" if "rows" in answer else "transitions"]
         short = [
             {name: transition.get(name) for name in ("type", "seq", "at_ms", "cause", "step")} for transition in told
         ]

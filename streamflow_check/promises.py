@@ -28,6 +28,7 @@ PROMISES: dict[str, str] = {
     "state-is-fold": "the changelog is what the transitions add up to",
     "cli-agrees": "the command line tells the same",
     "api-agrees": "the API tells the same",
+    "history-agrees": "the history store tells the same",
 }
 
 Word = Literal["kept", "BROKEN", "not looked at"]

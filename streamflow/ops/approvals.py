@@ -169,7 +169,7 @@ def decide(
         raise Rejected(
             "not_allowed",
             f"expected a decision by one of {may} but {by} is none of them, and no group was named that is. Ask one of "
-            "them, or name the group of whoever decides (`--group`, or the header X-Streamflow-Groups).",
+            "them, or name the group of whoever decides (`--group` of the command line).",
             who=list(approval.who),
         )
     if approval.form is not None:

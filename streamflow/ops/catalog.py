@@ -54,6 +54,12 @@ class Surroundings:
         return catalog
 
 
+def with_all(catalog: Catalog, log: Snapshot) -> Catalog:
+    """`catalog` with every operation that is installed or registered, and every published definition."""
+    operations = [*_installed(), *published_operations(log)]
+    return _with(catalog, operations=operations, definitions=published_definitions(log))
+
+
 def published_operations(log: Snapshot) -> list[OperationSpec]:
     """The contracts of the registered plugins, by name. One whose record cannot be read is left out."""
     from streamflow.operations.plugin import read_record

@@ -11,7 +11,7 @@ from streamflow.kafka.topics import DEAD_LETTERS, topic_name
 from streamflow.kafka.unknown_names import remedy
 from streamflow.ops.reading import Progress, Reading
 from streamflow.settings import Settings
-from streamflow.wire.dead_letter import OWN_PREFIXES, PREFIX
+from streamflow.wire.dead_letter import OWN_PREFIXES, facts_of
 from streamflow.wire.decoding import Record
 from streamflow.wire.settlement import Settlement, decode_settlement, is_settlement
 from streamflow.wire.unreadable import Unreadable
@@ -69,16 +69,6 @@ def unmatched(letters: Sequence[Letter], *, reason: str | None, topic: str | Non
     for verb, kind, asked, names in filters:
         if asked is not None and names and asked not in names:
             yield f"No dead letter {verb} {asked}. {remedy(asked, names, kind)}"
-
-
-def facts_of(letter: Record) -> dict[str, str]:
-    """What Streamflow says about a dead letter, by name: reason, message, stage, topic, partition, offset, and what
-    else is known."""
-    return {
-        name.removeprefix(PREFIX): value.decode("utf-8", "replace")
-        for name, value in letter.headers
-        if name.startswith(PREFIX) and value is not None
-    }
 
 
 def original_headers(letter: Record) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from confluent_kafka import OFFSET_BEGINNING
 
-from streamflow.engine.transitions import RunCancelled, RunCompleted, RunFailed, RunStopping, Transition
+from streamflow.engine.transitions import RunCancelled, RunCompleted, RunFailed, RunStarted, RunStopping, Transition
 from streamflow.errors import Rejected
 from streamflow.ids import environment_of, partition_of, partition_of_run
 from streamflow.kafka.publication import read_log
@@ -35,7 +35,8 @@ _ENDINGS: dict[type, Status] = {RunCompleted: "completed", RunFailed: "failed", 
 @dataclass(slots=True)
 class RunSummary:
     """Where a run is, as its transitions say. `open` are the steps that have begun and not ended, `ended` what its last
-    transition says. `stopping`: it ends as `failed` or `cancelled` when what is to be undone is undone."""
+    transition says. `correlation_id` is what its caller knows it by, `trace_id` the trace in which it began, both empty
+    if there is none. `stopping`: it ends as `failed` or `cancelled` when what is to be undone is undone."""
 
     run: str
     definition: str
@@ -50,6 +51,8 @@ class RunSummary:
     open: dict[str, StepProgress] = field(default_factory=dict)
     copies: int = 0
     gaps: int = 0
+    correlation_id: str = ""
+    trace_id: str = ""
 
     def take(self, transition: Transition) -> bool:
         """Takes the next transition in; False for a copy of one that it has."""
@@ -65,6 +68,8 @@ class RunSummary:
         self.last_ms = transition.at_ms
         data, opened = transition.data, self.open
         take(opened, transition)
+        if isinstance(data, RunStarted):
+            self.correlation_id, self.trace_id = data.correlation_id, (data.trace or "")[3:35]
         if isinstance(data, RunStopping):
             self.stopping = data.ending
         if transition.step is None or isinstance(data, RunStopping):
@@ -104,6 +109,8 @@ class RunSummary:
             "last_ms": self.last_ms,
             "ended": self.ended,
             "at": self.at,
+            "correlation_id": self.correlation_id or None,
+            "trace_id": self.trace_id or None,
         }
 
 

@@ -2,36 +2,41 @@
 is.
 
 In a lane only what is unfinished counts: what has ended above the committed offset is in the commit's metadata. The
-engine's position is in its state; its committed offsets follow with every checkpoint, so up to a checkpoint interval of
-what is shown is done.
+engine's position is in its state; its committed offsets follow with every checkpoint. What is younger than that
+interval counts as worked on (`waiting`). Of users' topics only what may be read counts: up to the last stable offset.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streamflow.definition.content import received_events
+from streamflow.engine.commands import AdvanceWatermark
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.groups import GroupOffsets, Place, engine_group, ingress_group, positions
+from streamflow.kafka.groups import GroupOffsets, Place, engine_group, history_group, ingress_group, positions
 from streamflow.kafka.serving import group_of
 from streamflow.kafka.topic_states import Described, ask, described
-from streamflow.kafka.topics import COMMANDS, lane_topic_name, topic_name
+from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, LOGS, RUNS, UNCLAIMED, lane_topic_name, topic_name
 from streamflow.ops.reading import Reading
+from streamflow.ops.waiting import Head, interval_of, waiting
 from streamflow.settings import Settings
+from streamflow.wire.codec import DecodeError, decode_command
+from streamflow.wire.decoding import Record
 from streamflow.wire.lane_position import decode_position
 
 _ANSWER_S = 10.0
 _FIRST_S = 2.0  # for the first unread records to come
+_LOOKED_AT = 500  # unread commands that are read, to tell watermarks from work
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
@@ -48,11 +53,12 @@ class PartitionLag:
     records: int
     seconds: float  # the age of the first unread record; 0 if all is read
     state: str = ""  # what keeps it from being read: `missing`, `unreadable` or `leaderless`
+    unread: int = 0  # records that are not committed, also those that are worked on
 
 
 def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
-    """The lag of the engine on `commands`, of ingress on the topics that the versions in `log` read, and of task
-    workers on their lanes, by role, topic and partition.
+    """The lag of the engine on `commands`, of ingress on the topics that the versions in `log` read, of task workers on
+    their lanes, and of history if it has ever run, by role, topic and partition.
 
     Raises OperationError when the broker does not answer."""
     lanes = {group_of(settings, lane): lane_topic_name(settings, lane) for lane in sorted(settings.tasks.lanes)}
@@ -60,6 +66,10 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
         engine_group(settings): ("engine", [topic_name(settings, COMMANDS)]),
         ingress_group(settings): ("ingress", sorted(source_topics(log))),
         **{group: ("tasks", [topic]) for group, topic in lanes.items()},
+        history_group(settings): (
+            "history",
+            [topic_name(settings, role) for role in (RUNS, UNCLAIMED, DEAD_LETTERS, LOGS)],
+        ),
     }
     found: list[PartitionLag] = []
     client = AdminClient(confluent_config(settings, "lag"))
@@ -87,21 +97,42 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
         else:
             with GroupOffsets(settings, group) as offsets:
                 committed = offsets.committed((place.topic, place.partition) for place in partitions)
-        begins, ends = _offsets(client, partitions, _EARLIEST), _offsets(client, partitions, _LATEST)
+        if role == "history" and not committed:
+            continue
+        begins, ends = _offsets(client, partitions, _EARLIEST), _offsets(client, partitions, _LATEST, role)
         unread = {place: max(committed.get(place, -1), begins[place]) for place in ends}
-        ages = _ages(settings, {place: at for place, at in unread.items() if at < ends[place]})
+        left = {place: max(0, end - unread[place] - ended.get(place, 0)) for place, end in ends.items()}
+        counted = {place: records for place, records in left.items() if role == "engine" and records <= _LOOKED_AT}
+        heads = _heads(settings, {place: unread[place] for place, records in left.items() if records}, counted)
+        interval = interval_of(settings, role)
         found += [
             PartitionLag(
                 role,
                 *place,
                 committed.get(place),
                 end,
-                max(0, end - unread[place] - ended.get(place, 0)),
-                ages.get(place, 0.0),
+                *waiting(left[place], heads.get(place), interval),
+                unread=left[place] if place in heads else 0,
             )
             for place, end in sorted(ends.items())
         ]
     return found
+
+
+def engine_positions(settings: Settings) -> dict[int, tuple[int, int]]:
+    """Of each partition of `commands` what the engine has committed (-1: nothing yet) and its end. A partition without
+    a leader is left out. Raises OperationError when the broker does not answer."""
+    name = topic_name(settings, COMMANDS)
+    client = AdminClient(confluent_config(settings, "lag"))
+    known = _described(client, [name])
+    numbers = range(known.topics[name].partitions) if name in known.topics else ()
+    places = [TopicPartition(name, number) for number in numbers if (name, number) not in known.leaderless]
+    if not places:
+        return {}
+    with GroupOffsets(settings, engine_group(settings)) as offsets:
+        committed = offsets.committed((place.topic, place.partition) for place in places)
+    ends = _offsets(client, places, _LATEST)
+    return {place[1]: (committed.get(place, -1), end) for place, end in ends.items()}
 
 
 def _described(client: AdminClient, names: list[str]) -> Described:
@@ -130,15 +161,21 @@ def source_topics(log: Snapshot) -> set[str]:
     return topics
 
 
-def _offsets(client: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[Place, int]:
-    futures = client.list_offsets(dict.fromkeys(partitions, spec), request_timeout=_ANSWER_S)
+def _offsets(
+    client: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec, role: str = ""
+) -> dict[Place, int]:
+    """Ingress reads what is committed: for it a partition ends before the first open transaction."""
+    level = IsolationLevel.READ_COMMITTED if role == "ingress" else IsolationLevel.READ_UNCOMMITTED
+    wanted = dict.fromkeys(partitions, spec)
+    futures = client.list_offsets(wanted, isolation_level=level, request_timeout=_ANSWER_S)
     return {(place.topic, place.partition): _wait(future).offset for place, future in futures.items()}
 
 
-def _ages(settings: Settings, unread: dict[Place, int]) -> dict[Place, float]:
-    """How old the first unread record of each place is, in seconds; places whose record did not come in time are left
-    out."""
-    ages: dict[Place, float] = {}
+def _heads(settings: Settings, unread: Mapping[Place, int], counted: Mapping[Place, int]) -> dict[Place, Head]:
+    """The heads of what is unread of each place, from the offset in `unread`; none where there is no record up to the
+    end. Those in `counted` are read to the end, to count what is work. A place whose records do not come in time has a
+    head without an age, so that what may wait is not taken for nothing."""
+    heads: dict[Place, Head] = {}
     for topic in sorted({topic for topic, _ in unread}):
         offsets = {number: at for (name, number), at in unread.items() if name == topic}
         deadline = time.monotonic() + _FIRST_S
@@ -146,10 +183,34 @@ def _ages(settings: Settings, unread: dict[Place, int]) -> dict[Place, float]:
             left = set(offsets)
             while left and time.monotonic() < deadline:
                 for record in reading.follow(0.1):
+                    place = topic, record.partition
                     if record.partition in left:
-                        left.discard(record.partition)
-                        ages[topic, record.partition] = max(0.0, time.time() - record.timestamp_ms / 1000)
-    return ages
+                        heads[place] = _with(heads.get(place), record, counts=place in counted)
+                        if place not in counted:
+                            left.discard(record.partition)
+                left -= reading.at_end
+        for number in left:
+            known = heads.get((topic, number))
+            heads[topic, number] = Head(age_s=known.age_s if known is not None else None)
+    return heads
+
+
+def _with(head: Head | None, record: Record, *, counts: bool) -> Head:
+    """The head of a partition after one more record of it."""
+    age_s = max(0.0, time.time() - record.timestamp_ms / 1000)
+    if not counts:
+        return head or Head(age_s=age_s)
+    head = head or Head(age_s=age_s, work=0)
+    if _is_watermark(record):
+        return head
+    return Head(age_s=head.age_s, work=(head.work or 0) + 1, work_age_s=head.work_age_s if head.work else age_s)
+
+
+def _is_watermark(record: Record) -> bool:
+    try:
+        return isinstance(decode_command(record.value or b""), AdvanceWatermark)
+    except DecodeError:
+        return False
 
 
 def _wait(future: Future[Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import structlog
@@ -18,13 +18,15 @@ from streamflow.terminal import visible_fields
 _QUIET = {"aiokafka": logging.ERROR, "faust": logging.ERROR, "mode": logging.ERROR, "asyncio": logging.WARNING}
 
 
+Processor = Callable[[Any, str, MutableMapping[str, Any]], MutableMapping[str, Any]]
+
 _EVERY_S = 10.0
 _KNOWN = 200  # texts; more than that are no repetition
 
 
 class Seldom(logging.Filter):
     """Lets a line of these loggers pass once in ten seconds, and then with how often it came meanwhile: while a broker
-    is away, aiokafka says the same some hundred times a second."""
+    is away, aiokafka says the same some hundred times a second; so does OpenTelemetry's exporter of a receiver."""
 
     def __init__(self, loggers: tuple[str, ...], clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -54,8 +56,9 @@ def _without_secrets(_logger: Any, _method: str, line: Any) -> Any:
     return KNOWN.text(line) if KNOWN and isinstance(line, str) else line
 
 
-def configure_log(settings: Settings, **always: Any) -> None:
-    """Has every log line of this process written to stderr, from `settings.log_level` on; `always` is added to each."""
+def configure_log(settings: Settings, *, copy: Processor | None = None, **always: Any) -> None:
+    """Has every log line of this process written to stderr, from `settings.log_level` on; `always` is added to each,
+    and `copy` is shown each."""
     level = getattr(logging, settings.log_level.upper())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -63,6 +66,7 @@ def configure_log(settings: Settings, **always: Any) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True)
         if settings.log_format == "json"
         else structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        *([copy] if copy is not None else []),
     ]
     last: list[Any] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(sort_keys=True)]
@@ -90,7 +94,7 @@ def configure_log(settings: Settings, **always: Any) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
-    handler.addFilter(Seldom(("aiokafka",)))
+    handler.addFilter(Seldom(("aiokafka", "opentelemetry")))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streamflow.definition.catalog import EventSpec
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_producer_config
+from streamflow.kafka.refusals import missing_right
 from streamflow.settings import DEFAULT_ENVIRONMENT, Settings
 from streamflow.wire.event_record import Stamp, event_record
 
@@ -118,6 +119,8 @@ def _require_topic(producer: Producer, topic: str) -> None:
             "broker_unreachable",
             f"expected the broker to answer but {error.args[0].str()}. Check the broker and the settings.",
         ) from error
+    if (denied := missing_right(found.error, topic=("WRITE", topic))) is not None:
+        raise denied
     if found.error is not None:
         missing = f"expected the topic {topic} but it does not exist"
         raise OperationError(
@@ -131,7 +134,7 @@ def _check(sent: Sent, topic: str) -> None:
 
 
 def _refused(topic: str, error: KafkaError) -> OperationError:
-    return OperationError(
+    return missing_right(error, topic=("WRITE", topic)) or OperationError(
         "broker_refused",
         f"expected {topic} to take the record but {error.name()}: {error.str()}. Check its size and the topic.",
     )

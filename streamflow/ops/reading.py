@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config
+from streamflow.kafka.groups import reader_group
+from streamflow.kafka.message import as_record
+from streamflow.kafka.refusals import client_refusal, missing_right
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 
@@ -26,7 +28,8 @@ _BATCH = 1000
 class Reading:
     """Some partitions of one topic. A context manager; used by one thread.
 
-    `start` is where each partition begins: `OFFSET_BEGINNING`, `OFFSET_END`, or an offset by partition.
+    `start` is where each partition begins: `OFFSET_BEGINNING`, `OFFSET_END`, or an offset by partition; with
+    `since_ms` (epoch milliseconds) at the first record that is not older.
     Raises OperationError (`topic_missing`, `broker_unreachable`) when it is made."""
 
     def __init__(
@@ -35,13 +38,16 @@ class Reading:
         topic: str,
         partitions: Sequence[int] | None = None,
         start: int | Mapping[int, int] = OFFSET_BEGINNING,
+        since_ms: int | None = None,
     ) -> None:
         self.topic = topic
+        self._group = reader_group(settings)
+        self.at_end: set[int] = set()  # partitions whose end was reached at least once
         self._last_error: KafkaError | None = None
         self._consumer = Consumer(
             confluent_config(settings, "reader", on_error=self._remember)
             | {
-                "group.id": f"{settings.topics.prefix}reader",
+                "group.id": reader_group(settings),
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
@@ -52,6 +58,8 @@ class Reading:
         )
         try:
             self.partitions = tuple(partitions) if partitions is not None else self._all_partitions()
+            if since_ms is not None:
+                start = self._offsets_at(since_ms)
             self._begin = {
                 number: start if isinstance(start, int) else start.get(number, OFFSET_END) for number in self.partitions
             }
@@ -92,13 +100,13 @@ class Reading:
                 if ended or at[number] >= self.bounds[number][1]:
                     left.discard(number)
                 if not ended:
-                    yield _record(message)
+                    yield as_record(message)
             if progress is not None:
                 progress(min(total, sum(at.values()) - sum(self._begin.values())), total)
 
     def follow(self, timeout_s: float = 0.2) -> list[Record]:
         """The records that come next; none when none came within `timeout_s`. Waits on while the broker is away."""
-        return [_record(message) for message in self._next(timeout_s) if not self._ended(message)]
+        return [as_record(message) for message in self._next(timeout_s) if not self._ended(message)]
 
     def _next(self, timeout_s: float) -> list[Message]:
         """What is there; waits for one message if nothing is. (librdkafka itself would wait for a full batch.)"""
@@ -110,7 +118,10 @@ class Reading:
         if error is None:
             return False
         if error.code() == KafkaError._PARTITION_EOF:
+            self.at_end.add(message.partition() or 0)
             return True
+        if (denied := missing_right(error, topic=("READ", self.topic), group=("DESCRIBE", self._group))) is not None:
+            raise denied
         raise OperationError(
             "topic_unreadable",
             f"expected to read {self.topic} but {error.name()}: {error.str()}. Check the broker and its permissions.",
@@ -121,6 +132,8 @@ class Reading:
             found = self._consumer.list_topics(self.topic, timeout=_ANSWER_S).topics[self.topic]
         except KafkaException as error:
             raise self._unreachable(error) from error
+        if (denied := missing_right(found.error, topic=("READ", self.topic))) is not None:
+            raise denied
         if found.error is not None or not found.partitions:
             raise OperationError(
                 "topic_missing",
@@ -143,6 +156,14 @@ class Reading:
             raise self._unreachable(error) from error
         return low, high
 
+    def _offsets_at(self, ms: int) -> dict[int, int]:
+        try:
+            wanted = [TopicPartition(self.topic, number, ms) for number in self.partitions]
+            found = self._consumer.offsets_for_times(wanted, timeout=_ANSWER_S)
+        except KafkaException as error:
+            raise self._unreachable(error) from error
+        return {place.partition: place.offset for place in found}
+
     def _require_answer(self) -> None:
         try:
             self._consumer.list_topics(self.topic, timeout=_ANSWER_S)
@@ -153,21 +174,10 @@ class Reading:
         self._last_error = error
 
     def _unreachable(self, error: KafkaException) -> OperationError:
+        if (denied := missing_right(error, topic=("READ", self.topic))) is not None:
+            return denied
         said = self._last_error or error.args[0]
         text = (
             f"expected the broker to answer but {said.name()}: {said.str()}. Check the broker and the kafka settings."
         )
-        return OperationError("broker_unreachable", text)
-
-
-def _record(message: Message) -> Record:
-    headers: Any = message.headers() or ()
-    return Record(
-        message.topic() or "",
-        message.partition() or 0,
-        message.offset() or 0,
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        tuple(headers),
-    )
+        return OperationError(client_refusal(said) or "broker_unreachable", text)

@@ -10,20 +10,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import NamedTuple
-
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from typing import Any, NamedTuple
 
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.expression import compile_expression
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.admin import ActualTopic, Admin
-from streamflow.kafka.connection import confluent_producer_config
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, is_own, topic_name
 from streamflow.ops.dead_letters import OPEN, Letter, records_at
+from streamflow.ops.record_sender import RecordSender
 from streamflow.settings import Settings
-from streamflow.wire.dead_letter import ENGINE, DeadLetter, Outgoing, original_of
+from streamflow.wire.dead_letter import ENGINE, Outgoing, original_of
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
 from streamflow.wire.settlement import Settlement, encode_settlement
@@ -212,7 +210,7 @@ class Replay:
 
     def _topic(self, name: str) -> ActualTopic:
         if name not in self._topics:
-            self._topics[name] = self._admin.describe([name]).get(name)
+            self._topics[name] = self._admin.describe([name], with_config=False).get(name)
         found = self._topics[name]
         if found is None:
             raise _Obstacle("topic_missing", f"The topic {name} does not exist. Create it.")
@@ -224,7 +222,7 @@ def send_again(settings: Settings, prepared: Iterable[Prepared], why: str = "") 
     was sent and not noted, because this process ended, is open: sent again, it is a duplicate.
 
     Raises OperationError when a topic does not take a record; what it took before is noted."""
-    sender = _Sender(settings)
+    sender = RecordSender(settings)
     batch: list[Prepared] = []
     for one in prepared:
         if one.record is not None:
@@ -235,7 +233,7 @@ def send_again(settings: Settings, prepared: Iterable[Prepared], why: str = "") 
     yield from _send_batch(settings, sender, batch, why)
 
 
-def _send_batch(settings: Settings, sender: _Sender, batch: list[Prepared], why: str) -> Iterator[Settlement]:
+def _send_batch(settings: Settings, sender: RecordSender, batch: list[Prepared], why: str) -> Iterator[Settlement]:
     places = sender.send([(one.topic, one.partition, one.record) for one in batch if one.record is not None])
     settled = [
         Settlement(
@@ -250,10 +248,10 @@ def _send_batch(settings: Settings, sender: _Sender, batch: list[Prepared], why:
 
 
 def settle(
-    settings: Settings, settlements: Iterable[Settlement], sender: _Sender | None = None
+    settings: Settings, settlements: Iterable[Settlement], sender: RecordSender | None = None
 ) -> Iterator[Settlement]:
     """Notes the ends of letters. Raises OperationError when the broker does not take one."""
-    sender = sender or _Sender(settings)
+    sender = sender or RecordSender(settings)
     topic, noted = topic_name(settings, DEAD_LETTERS), list(settlements)
     for begin in range(0, len(noted), _BATCH):
         batch = noted[begin : begin + _BATCH]
@@ -261,50 +259,6 @@ def settle(
         yield from (one for one, place in zip(batch, places, strict=True) if place is not None)
         if None in places and sender.error is not None:
             raise sender.error
-
-
-class _Sender:
-    """Sends records and waits until the broker has them."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._producer = Producer(confluent_producer_config(settings, "replay") | {"message.timeout.ms": 30_000})
-        self.error: OperationError | None = None
-
-    def send(self, records: Sequence[tuple[str, int, Outgoing | DeadLetter]]) -> list[tuple[int, int] | None]:
-        """Where each record is now, as (partition, offset); None for one that was not taken, with the cause in
-        `error`. `partition` -1: that of the key."""
-        places: list[tuple[int, int] | None] = [None] * len(records)
-        for number, (topic, partition, record) in enumerate(records):
-            try:
-                self._producer.produce(
-                    topic,
-                    record.value,
-                    record.key,
-                    partition,
-                    headers=list(record.headers) or None,
-                    on_delivery=self._noting(places, number, topic),
-                )
-            except (KafkaException, BufferError) as error:
-                self.error = OperationError("broker_refused", f"The topic {topic} did not take a record: {error}.")
-                break
-        self._producer.flush(60)
-        if self.error is None and None in places:
-            self.error = OperationError("broker_refused", "The broker took no record in time. Check the broker.")
-        return places
-
-    def _noting(
-        self, places: list[tuple[int, int] | None], number: int, topic: str
-    ) -> Callable[[KafkaError | None, Message], None]:
-        def delivered(error: KafkaError | None, message: Message) -> None:
-            if error is None:
-                places[number] = message.partition() or 0, message.offset() or 0
-            else:
-                self.error = self.error or OperationError(
-                    "broker_refused",
-                    f"The topic {topic} did not take a record: {error.str()}. Check its limits and your rights.",
-                )
-
-        return delivered
 
 
 def select(
@@ -339,3 +293,48 @@ def select(
         and (since_ms is None or letter.at_ms >= since_ms)
     ]
     return found[:limit]
+
+
+def told(
+    ready: Sequence[Prepared], problems: Sequence[Prepared], settled: Sequence[Settlement], *, dry_run: bool
+) -> dict[str, Any]:
+    """What became of the letters of one replay, as JSON would have it. `status` of each is `replayed`, `would_be_sent`
+    (`dry_run`), `not_sent` (it ended before) or `refused`."""
+    sent = {one.letter: one for one in settled}
+    letters: list[dict[str, Any]] = []
+    for one in ready:
+        place = sent.get(one.letter.id)
+        to = one.topic if place is None else f"{place.topic}/{place.partition}/{place.offset}"
+        state = "would_be_sent" if dry_run else "replayed" if place is not None else "not_sent"
+        letters.append({"letter": one.letter.number, "status": state, "to": to})
+    for one in problems:
+        code, text = one.problem or ("", "")
+        letters.append({"letter": one.letter.number, "status": "refused", "code": code, "message": text})
+    return {"letters": letters, "sent": len(settled), "refused": len(problems), "dry_run": dry_run}
+
+
+def replay_letters(
+    settings: Settings, replay: Replay, letters: Sequence[Letter], *, why: str = "", dry_run: bool = False
+) -> dict[str, Any]:
+    """Sends the records of `letters` again, or only tells what that would do; as `told`. When the broker takes no more,
+    the letters that are left are `not_sent`, and `error` has its code and message."""
+    ready: list[Prepared] = []
+    problems: list[Prepared] = []
+    settled: list[Settlement] = []
+
+    def prepared() -> Iterator[Prepared]:
+        for one in replay.prepare_all(letters):
+            (ready if one.problem is None else problems).append(one._replace(record=None))
+            yield one
+
+    error: OperationError | None = None
+    if dry_run:
+        for _ in prepared():
+            pass
+    else:
+        try:
+            settled.extend(send_again(settings, prepared(), why))
+        except OperationError as caught:
+            error = caught
+    answer = told(ready, problems, settled, dry_run=dry_run)
+    return answer | {"error": {"code": error.code, "message": error.message} if error is not None else None}

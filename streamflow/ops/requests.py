@@ -18,13 +18,13 @@ from streamflow.engine.commands import Command
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.connection import confluent_producer_config
+from streamflow.kafka.refusals import missing_right
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, RUNS, topic_name
-from streamflow.ops.dead_letters import facts_of
 from streamflow.ops.history import explain_refusal, transitions
 from streamflow.ops.reading import Reading
 from streamflow.settings import Settings
 from streamflow.wire.codec import encode_command
-from streamflow.wire.dead_letter import ENGINE
+from streamflow.wire.dead_letter import ENGINE, facts_of
 from streamflow.wire.decoding import Record
 from streamflow.wire.unreadable import UNREADABLE, Unreadable
 
@@ -104,6 +104,8 @@ def append(settings: Settings, made: Producer, command: Command, key: str, parti
             "broker_refused",
             f"expected {topic} to take the command but {error}. Check the broker and its permissions.",
         ) from error
+    if answers and (denied := missing_right(answers[0][0], topic=("WRITE", topic))) is not None:
+        raise denied
     if not answers or answers[0][0] is not None:
         said = answers[0][0].str() if answers and answers[0][0] is not None else "it did not answer"
         raise OperationError(

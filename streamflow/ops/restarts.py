@@ -70,7 +70,15 @@ def request_of(log: Snapshot, history: list[Transition], version: str | None = N
         )
     reference = first.definition if version is None else f"{first.definition}@{version}"
     event = started.event
-    again = request(log, reference, key=first.key, data=event.data, id=f"restart/{first.run}", event=event.name or None)
+    again = request(
+        log,
+        reference,
+        key=first.key,
+        data=event.data,
+        id=f"restart/{first.run}",
+        event=event.name or None,
+        correlation_id=started.correlation_id,
+    )
     if version is None and again.command.start.sha256 == started.sha:
         raise Rejected(
             "version_same",

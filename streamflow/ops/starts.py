@@ -32,14 +32,22 @@ class Request:
 
 
 def request(
-    log: Snapshot, reference: str, *, key: str, data: Any, id: str | None = None, event: str | None = None
+    log: Snapshot,
+    reference: str,
+    *,
+    key: str,
+    data: Any,
+    id: str | None = None,
+    event: str | None = None,
+    correlation_id: str = "",
 ) -> Request:
     """A start of `reference` (`name` or `name@version`) for `key` with `data`. Asked for twice with one `id` (within
     its definition and key), only one run starts. `event` is the trigger's event that `data` stands for; without it
-    `data` is the definition's input, or that of its first trigger.
+    `data` is the definition's input, or that of its first trigger. `correlation_id` is what the caller knows the run
+    by.
 
-    Raises Rejected (`version_unknown`, `version_retired`, `event_unknown`, `schema_mismatch`, `key_missing`,
-    `id_too_long`)."""
+    Raises Rejected (`version_unknown`, `version_retired`, `definition_unapproved`, `event_unknown`, `schema_mismatch`,
+    `key_missing`, `id_too_long`)."""
     if not key:
         raise Rejected("key_missing", "expected a business key but it is empty. Name what the run is about.")
     if len(key.encode()) > _LONGEST_NAME or (id is not None and len(id.encode()) > _LONGEST_NAME):
@@ -56,6 +64,7 @@ def request(
         key=key,
         start=DefinitionRef(sha, offset, log.revision),
         event=Event(name=stands_for, id=command_id, time_ms=time.time_ns() // 1_000_000, data=data),
+        correlation_id=correlation_id,
     )
     return Request(command, version, id is not None)
 
@@ -86,6 +95,13 @@ def _published(log: Snapshot, reference: str) -> tuple[str, str, str]:
         raise Rejected(
             "version_retired",
             f"expected a version that is in use but {name}@{version} is retired. Start another one.",
+        )
+    if (refusal := log.refusal(name, version)) is not None:
+        raise Rejected(
+            "definition_unapproved",
+            f"{name}@{version} has no valid approval ({refusal}), and one is required here. Approve its content, and "
+            "publish it with that.",
+            refusal=refusal,
         )
     return name, version, record.sha
 

@@ -40,10 +40,14 @@ class UnclaimedEvent(NamedTuple):
         """As JSON would have it."""
         return {"partition": self.partition, **msgspec.to_builtins(self.event)}
 
+    def reason_words(self) -> str:
+        """Why no run took it, for people, without the run that came nearest."""
+        code, _, detail = self.event.reason.partition(":")
+        return _REASONS.get(code, code) + (f" ({detail})" if detail else "")
+
     def words(self) -> str:
         """Why no run took it, for people."""
-        code, _, detail = self.event.reason.partition(":")
-        text = _REASONS.get(code, code) + (f" ({detail})" if detail else "")
+        text = self.reason_words()
         near = ".".join(part for part in (self.event.run, self.event.step) if part)
         return f"{text}: {near}" if near else text
 

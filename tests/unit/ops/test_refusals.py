@@ -7,10 +7,10 @@ import json
 import pytest
 
 from streamflow.engine.effects import RecordRejection
-from streamflow.ops.dead_letters import facts_of, original_headers
+from streamflow.ops.dead_letters import original_headers
 from streamflow.ops.requests import refusal
 from streamflow.settings import Settings
-from streamflow.wire.dead_letter import PREFIX, DeadLetter, dead_letter
+from streamflow.wire.dead_letter import PREFIX, DeadLetter, dead_letter, facts_of
 from streamflow.wire.decoding import Record
 from streamflow.wire.rejection import rejection
 

@@ -1,0 +1,87 @@
+"""Measurements of lag become gauges, and what is not measured any more is no gauge any more."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from streamflow.cli.lag import board, rows_of
+from streamflow.errors import OperationError
+from streamflow.metrics.collector import ProcessMetrics
+from streamflow.metrics.registry import Process
+from streamflow.ops import exporter
+from streamflow.ops.exporter import LagGauges, Rates
+from streamflow.ops.lag import PartitionLag
+from streamflow.settings import Settings
+from tests.unit.metrics.test_collector import exposed
+
+SETTINGS = Settings()
+ENGINE = PartitionLag("engine", "streamflow.commands", 0, 5, 7, 2, 1.5)
+LANE = PartitionLag("tasks", "streamflow.tasks.default", 3, None, 9, 9, 40.0)
+GONE = PartitionLag("ingress", "orders", -1, None, 0, 0, 0.0, "missing")
+IDLE = PartitionLag("ingress", "payments", 1, 4, 6, 0, 0.0, unread=2)
+
+
+def test_a_measurement_becomes_gauges() -> None:
+    metrics = ProcessMetrics(Process.EXPORTER)
+    LagGauges(SETTINGS, metrics).tell([ENGINE, LANE, GONE, IDLE], {("streamflow.dead-letters", 0): 12}, 100.0)
+    found = exposed(metrics)
+    commands, lane = ("streamflow.engine", "0", "streamflow.commands"), ("3", "streamflow.tasks.default")
+
+    lanes = {place for place in found["streamflow_consumer_lag_records"] if place[1:] == lane}
+    assert found["streamflow_consumer_lag_records"][commands] == 2
+    assert found["streamflow_consumer_lag_seconds"][commands] == 1.5
+    assert len(lanes) == 1
+    assert found["streamflow_consumer_lag_seconds"]["streamflow.ingress", "1", "payments"] == 0
+    assert found["streamflow_consumer_uncommitted_records"]["streamflow.ingress", "1", "payments"] == 2
+    assert len(found["streamflow_consumer_lag_seconds"]) == 3
+    assert found["streamflow_topic_trouble"] == {("streamflow.ingress", "missing", "orders"): 1}
+    assert found["streamflow_topic_end_offset"]["0", "streamflow.dead-letters"] == 12
+    assert not {place for place in found["streamflow_consumer_committed_offset"] if place[1:] == lane}
+    assert "streamflow_metrics_undeclared_total" not in found
+
+
+def test_what_is_not_measured_any_more_is_dropped() -> None:
+    metrics = ProcessMetrics(Process.EXPORTER)
+    gauges = LagGauges(SETTINGS, metrics)
+    gauges.tell([ENGINE, LANE, GONE], {}, 100.0)
+    gauges.tell([ENGINE], {}, 105.0)
+    found = exposed(metrics)
+    assert list(found["streamflow_consumer_lag_records"]) == [("streamflow.engine", "0", "streamflow.commands")]
+    assert "streamflow_topic_trouble" not in found
+
+
+@pytest.mark.parametrize("code", ["broker_unreachable", "topic_unreadable", "topic_missing"])
+def test_a_broker_that_does_not_answer_leaves_no_old_figures(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics, stop, rounds = ProcessMetrics(Process.EXPORTER), threading.Event(), iter(["well", "ill"])
+
+    def measure(*_: Any) -> list[PartitionLag]:
+        if next(rounds) == "well":
+            return [ENGINE]
+        stop.set()
+        raise OperationError(code, "The broker did not answer. Check it.")
+
+    monkeypatch.setattr(exporter, "measure_lag", measure)
+    monkeypatch.setattr(exporter, "read_log", lambda settings: None)
+    monkeypatch.setattr(exporter, "topic_ends", lambda settings, topics: type("Ends", (), {"found": {}}))
+    fast = Settings.model_validate({"metrics": {"measure_s": 0.2}})
+    exporter.export(fast, metrics, stop)
+    found = exposed(metrics)
+    assert found["streamflow_exporter_failures_total"] == {(): 1}
+    assert "streamflow_consumer_lag_records" not in found
+    assert found["streamflow_exporter_measure_seconds_count"] == {(): 1}
+
+
+def test_rows_say_when_a_group_has_caught_up() -> None:
+    rates = Rates()
+    rates.drains([ENGINE, LANE, GONE], 0.0)
+    later = [PartitionLag("engine", "streamflow.commands", 0, 6, 7, 1, 1.5), LANE, GONE]
+    rows = rows_of(later, rates.drains(later, 10.0))
+    assert [(row["role"], row["drain_s"], row["falls_behind"], row["state"]) for row in rows] == [
+        ("engine", 10.0, False, ""),
+        ("tasks", None, True, ""),
+        ("ingress", 0.0, False, "missing"),
+    ]
+    assert board(later, rates.drains(later, 11.0)).row_count == 3
