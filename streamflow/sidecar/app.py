@@ -6,47 +6,147 @@ import asyncio
 import contextlib
 import resource
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.security import HTTPBearer
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
+from streamflow.access.accounting import Access
+from streamflow.access.directory import Directory
+from streamflow.access.topic import AccessTopic
+from streamflow.core.metrics import Metrics
+from streamflow.core.tracing import Tracer
 from streamflow.errors import OperationError, Rejected
+from streamflow.history.reader import HistoryReader
 from streamflow.operations.callbacks import API_PATH, callback_key
-from streamflow.secrets import resolve_secret
 from streamflow.settings import Settings, Sidecar
-from streamflow.sidecar import approvals, callbacks, description, health, operations, problems, runs
-from streamflow.sidecar.connections import HEAD_BYTES, ConnectionLimits, protocol
+from streamflow.sidecar import (
+    approvals,
+    audit,
+    callbacks,
+    catalog,
+    conversations,
+    dead_letters,
+    definition_approvals,
+    definition_releases,
+    definitions,
+    description,
+    draft_approvals,
+    draft_edits,
+    draft_scenarios,
+    draft_views,
+    events,
+    health,
+    jobs,
+    lag,
+    live,
+    operations,
+    origins,
+    own,
+    problems,
+    run_views,
+    runs,
+    scenarios,
+    search,
+    session,
+    shadow,
+    streams,
+    subscriptions,
+    users,
+)
+from streamflow.sidecar.connections import HEAD_BYTES, ConnectionLimits, protocol, socket_protocol
+from streamflow.sidecar.conversation_state import service_of
 from streamflow.sidecar.guard import Guard, GuardLimits, is_loopback
+from streamflow.sidecar.identity import Identity
+from streamflow.sidecar.job_rights import owner_rights
+from streamflow.sidecar.job_runner import JobRunner
+from streamflow.sidecar.live_hub import Hub
 from streamflow.sidecar.log import KafkaLog, Log
+from streamflow.sidecar.measured import Measured
+from streamflow.sidecar.pages import Pages
 from streamflow.sidecar.state import State
+from streamflow.sidecar.traced import Traced
+from streamflow.tracing.sampling import sampling_of
 
 _log = structlog.get_logger(__name__)
 
 _ENVELOPE_BYTES = 16_000  # what stands around the data of the largest request
+_MESSAGE_BYTES = 4096  # of a client by WebSocket
 _GRACE_S = 5
 _THREADS = 32
 
-OPEN_ROUTERS = (callbacks.router, health.router)  # that ask for no token of the sidecar
-ROUTERS = (runs.router, approvals.router, operations.router, description.router, *OPEN_ROUTERS)
+OPEN_ROUTERS = (
+    callbacks.router,
+    health.router,
+    session.router,
+    conversations.shared,
+)  # that ask for no token of the sidecar
+ROUTERS = (
+    runs.router,
+    search.router,
+    run_views.router,
+    streams.router,
+    approvals.router,
+    operations.router,
+    origins.router,
+    definition_approvals.router,
+    definition_releases.router,
+    shadow.router,
+    definitions.router,
+    scenarios.router,
+    catalog.router,
+    events.router,
+    dead_letters.router,
+    jobs.router,
+    conversations.router,
+    draft_approvals.router,
+    draft_edits.router,
+    draft_scenarios.router,
+    draft_views.router,
+    lag.router,
+    live.router,
+    own.router,
+    subscriptions.router,
+    users.router,
+    audit.router,
+    description.router,
+    *OPEN_ROUTERS,
+)
 _DESCRIPTION = (
     "Start runs, look at them, decide approvals, answer callbacks. Errors are problem+json (RFC 9457) with "
     "a stable `code`."
 )
 
 
-def create_app(settings: Settings, log: Log) -> FastAPI:
-    """The application on `log`. Raises OperationError: `secret_missing` when a secret that the settings name is not
-    there, `callback_key_weak`."""
+def create_app(
+    settings: Settings, log: Log, access: Access, history: HistoryReader, tracer: Tracer | None = None
+) -> FastAPI:
+    """The application on `log`, `access` and the store that `history` reads. Raises OperationError: `secret_missing`
+    when a secret that the settings name is not there, `callback_key_weak`, `signing_key_weak`, `redis_missing`,
+    `oidc_unusable`."""
+    identity = Identity(settings, access, local=not _is_exposed(settings.sidecar))
+    runner = JobRunner(log, owner_rights(access))
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        working = {asyncio.create_task(runner.run()), asyncio.create_task(app.state.conversations.run())}
         yield
+        app.state.live.close()
+        await app.state.conversations.close()
+        for task in working:
+            task.cancel()
+        await asyncio.wait(working)
         await log.close()
+        await identity.close()
+        await history.close()
 
     # The pages of /docs would load programs from elsewhere.
     app = FastAPI(
@@ -58,19 +158,32 @@ def create_app(settings: Settings, log: Log) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.streamflow = State(settings, log, callback_key(settings))
+    app.state.streamflow = State(settings, log, callback_key(settings), identity, history, runner)
+    app.state.live = Hub(log, lambda: app.state.streamflow.history)
+    app.state.conversations = service_of(settings, log)
+    app.state.sockets = Counter[str]()
     app.state.answered, app.state.contracts = callbacks.Answered(), callbacks.Contracts()
-    # The guard has asked for the token before; this tells readers of /openapi.json so.
-    told = [Depends(HTTPBearer(auto_error=False, description="the sidecar's token, if one is set"))]
-    for router in ROUTERS:
-        app.include_router(router, prefix=API_PATH, dependencies=told if router not in OPEN_ROUTERS else [])
+    app.router.routes.extend(_routes())
     problems.add_to(app)
-    token = resolve_secret(settings.sidecar.token) if settings.sidecar.token is not None else None
     body_bytes = max(settings.tasks.output_bytes, settings.limits.event_bytes) + _ENVELOPE_BYTES
     place = settings.sidecar
     limits = GuardLimits(body_bytes=body_bytes, body_s=place.body_s, requests=place.requests)
-    app.add_middleware(Guard, token=token, hosts=_hosts(settings), limits=limits)
+    app.add_middleware(Traced, sampling=sampling_of(settings.tracing), tracer=tracer)
+    app.add_middleware(Pages)
+    app.add_middleware(Guard, identity=identity, hosts=_hosts(settings), limits=limits)
     return app
+
+
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """All routes, made once: FastAPI takes most of a second for them. What they stand on is in the application."""
+    # The guard has asked for the token before; this tells readers of /openapi.json so.
+    bearer = "the sidecar's token, an API key, or the access token of a session"
+    told = [Depends(HTTPBearer(auto_error=False, description=bearer))]
+    made = APIRouter()
+    for router in ROUTERS:
+        made.include_router(router, prefix=API_PATH, dependencies=told if router not in OPEN_ROUTERS else [])
+    return tuple(made.routes)
 
 
 def _hosts(settings: Settings) -> frozenset[str]:
@@ -87,30 +200,27 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Answers requests until `stop`. Raises Rejected (`token_needed`) rather than be open to others without a token,
-    and OperationError (`port_taken`)."""
+async def serve(
+    settings: Settings, stop: asyncio.Event, metrics: Metrics | None = None, tracer: Tracer | None = None
+) -> None:
+    """Answers requests until `stop`. Raises Rejected (`token_needed`) rather than be open to others without a token or
+    users, and OperationError (`port_taken`)."""
     place = settings.sidecar
-    if place.token is None and not is_loopback(place.host):
-        expected = f"expected a token for a sidecar that listens on {place.host} but none is set"
-        raise Rejected("token_needed", f"{expected}. Set STREAMFLOW_SIDECAR__TOKEN, or listen on 127.0.0.1.")
-    listening = _listen(place.host, place.port)
+    access = AccessTopic(settings)
+    try:
+        await _require_people(place, access)
+        listening = _listen(place.host, place.port)
+    except BaseException:
+        await asyncio.to_thread(access.close)
+        raise
     # Readings of topics take a thread each; Python's default is a few more than there are processors.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="sidecar"))
     host, port = listening.getsockname()[:2]
-    app = create_app(settings, KafkaLog(settings))
+    app = create_app(settings, KafkaLog(settings), access, HistoryReader(settings), tracer)
+    if metrics is not None:
+        app.add_middleware(Measured, metrics=metrics)
     limits = ConnectionLimits(connections=_connections(place), head_s=place.head_s, body_s=place.body_s)
-    config = uvicorn.Config(
-        app,
-        http=protocol(limits),
-        ws="none",
-        h11_max_incomplete_event_size=HEAD_BYTES,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=_GRACE_S,
-        server_header=False,
-    )
-    server = _Server(config)
+    server = _Server(server_config(app, limits))
     serving = asyncio.ensure_future(server.serve([listening]))
     stopped = asyncio.ensure_future(stop.wait())
     _log.info(
@@ -122,6 +232,48 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         stopped.cancel()
         server.should_exit = True
         await serving
+
+
+def server_config(app: ASGIApp, limits: ConnectionLimits) -> uvicorn.Config:
+    """How `app` is served."""
+    return uvicorn.Config(
+        app,
+        http=protocol(limits),
+        ws=socket_protocol(limits),
+        ws_max_size=_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        server_header=False,
+        proxy_headers=False,  # uvicorn would believe the leftmost address, see `client_address`
+    )
+
+
+async def _require_people(place: Sidecar, access: AccessTopic) -> None:
+    """Waits until it is known who may what, for some seconds. Raises Rejected (`token_needed`) for a sidecar that
+    others reach and that asks nobody who they are."""
+    exposed = place.token is None and _is_exposed(place)
+    directory = Directory()
+    try:
+        directory = await asyncio.to_thread(access.wait_loaded)
+    except OperationError as error:
+        if exposed and error.retryable and error.code != "access_unreadable":
+            raise
+    if exposed and directory.is_open:
+        proxy = ", behind a proxy" if is_loopback(place.host) else ""
+        expected = f"expected a token for a sidecar that listens on {place.host}{proxy} but none is set"
+        raise Rejected(
+            "token_needed",
+            f"{expected}, and no users are known. Set STREAMFLOW_SIDECAR__TOKEN, make the first user with `streamflow "
+            "access users add NAME --role admin`, or listen on 127.0.0.1 without a proxy.",
+        )
+
+
+def _is_exposed(place: Sidecar) -> bool:
+    """Whether requests come from elsewhere than this machine."""
+    return not is_loopback(place.host) or bool(place.trusted_proxies)
 
 
 def _connections(place: Sidecar) -> int:

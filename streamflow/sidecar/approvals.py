@@ -1,23 +1,23 @@
 """`/approvals`: what waits for people, and what they decide.
 
-The sidecar knows one token and no people: `by` is whom the caller says to decide. A proxy that knows people may say who
-they are with the headers `X-Streamflow-User`, which `by` must then be, and `X-Streamflow-Groups`.
+A user decides in their own name and for the groups that the directory and their identity provider put them in. Whoever
+has the sidecar's token, or is on the machine of one that has no users, is an admin who may say for whom they ask.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from streamflow.errors import Rejected
 from streamflow.ops.approvals import decide, open_approval
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.log import heard_of_run
-from streamflow.sidecar.principal import Right, needs
+from streamflow.sidecar.principal import Principal, PrincipalOf, Right, actor, needs, require_run
 from streamflow.sidecar.problems import BODY_FAULTS, declared
-from streamflow.sidecar.state import LogOf
+from streamflow.sidecar.state import IdentityOf, LogOf, audited
 
 router = APIRouter(tags=["approvals"], route_class=JsonRoute)
 
@@ -42,14 +42,32 @@ class Decision(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     decision: Literal["approved", "rejected"]
-    by: str = Field(min_length=1, max_length=200, description="who decides")
+    by: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="who decides; a user need not say it, and may say nobody else",
+    )
+    groups: list[str] = Field(
+        default_factory=list,
+        max_length=200,
+        description="groups of who decides; only with the sidecar's token, or where there are no users",
+    )
     data: Any = Field(default=None, description="what fits the approval's form")
 
 
 @router.get("/approvals", responses=declared("request_invalid"), dependencies=[needs(Right.READ_APPROVALS)])
-async def list_(log: LogOf, who: str | None = None) -> list[dict[str, Any]]:
-    """The approvals that are open, oldest first; with `who`, those that this person or group may decide."""
-    return [one.facts() for one in await log.approvals() if who is None or who in one.who]
+async def list_(log: LogOf, principal: PrincipalOf, who: str | None = None, mine: bool = False) -> list[dict[str, Any]]:
+    """The approvals that are open, oldest first; with `who`, those that this person or group may decide, with `mine`
+    those that the caller may."""
+    own = {principal.name, *principal.groups}
+    return [
+        one.facts()
+        for one in await log.approvals()
+        if principal.may(Right.READ_APPROVALS, one.definition)
+        and (who is None or who in one.who)
+        and (not mine or own & set(one.who))
+    ]
 
 
 @router.post(
@@ -62,29 +80,32 @@ async def give(
     step: str,
     body: Decision,
     log: LogOf,
+    identity: IdentityOf,
+    principal: PrincipalOf,
     response: Response,
-    user: Annotated[
-        str | None, Header(alias="X-Streamflow-User", description="who the caller is, said by a proxy that knows")
-    ] = None,
-    groups: Annotated[
-        str, Header(alias="X-Streamflow-Groups", description="groups of the caller, divided by commas")
-    ] = "",
 ) -> dict[str, Any]:
     """Decides. 200: it is decided; 202: the engine has not said so yet, `GET /runs/{run}?wait={command}` tells."""
-    if user is not None and user != body.by:
-        raise Rejected(
-            "not_allowed", f"expected `by` to be {user}, who asks, but found {body.by}. Decide for yourself."
-        )
-    history = await log.history(run)
-    if not history:
-        raise Rejected(
-            "run_unknown",
-            f"expected transitions of {run} in runs but there are none. List the open approvals.",
-            run=run,
-        )
+    by, groups = _decider(principal, body)
+    history = require_run(principal, Right.DECIDE_APPROVALS, run, await log.history(run))
     approval = open_approval(history, run, step)
-    named = [group.strip() for group in groups.split(",") if group.strip()]
-    command = decide(approval, body.decision, by=body.by, groups=named, data=body.data)
+    command = decide(approval, body.decision, by=by, groups=groups, data=body.data)
+    told = {"decision": body.decision, "by": by, "command": command.id}
+    await audited(identity, actor(principal), "approval.decide", f"{run}/{step}", after=told)
     answer = await heard_of_run(log, run, await log.ask(command, key=approval.key), _ANSWER_S)
     response.status_code = 200 if answer is not None else 202
     return {"command": command.id, "run": run, "step": step, "decision": body.decision, "applied": answer is not None}
+
+
+def _decider(principal: Principal, body: Decision) -> tuple[str, list[str]]:
+    """Who decides, and their groups. Raises Rejected (`not_allowed`, `by_missing`)."""
+    if not principal.id:
+        if body.by is None:
+            raise Rejected("by_missing", "expected the name of who decides but it is not there. Name them in `by`.")
+        return body.by, body.groups
+    if body.by not in (None, principal.name) or body.groups:
+        raise Rejected(
+            "not_allowed",
+            f"expected `by` to be {principal.name}, who asks, and no `groups`, but found {body.by} and {body.groups}. "
+            "Decide for yourself.",
+        )
+    return principal.name, list(principal.groups)

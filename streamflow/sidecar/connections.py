@@ -19,6 +19,7 @@ from typing import Any
 import h11
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from streamflow.sidecar.problems import problem
 
@@ -72,6 +73,12 @@ class _Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._follow()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self._stop_waiting()
+        _cancel(self._writing)
+        self._writing = None
+        super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -166,3 +173,30 @@ def protocol(limits: ConnectionLimits) -> type[H11Protocol]:
     """The protocol of one server, for `uvicorn.Config(http=...)`; with it goes `h11_max_incomplete_event_size=
     HEAD_BYTES`."""
     return type("Connection", (_Connection,), {"limits": limits, "waiting": {}})
+
+
+class _Socket(WSProtocol):
+    """A WebSocket (RFC 6455). A reader that takes nothing for as long as an answer may wait is cut off."""
+
+    limits: ConnectionLimits
+    _writing: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._writing is None:
+            self._writing = self.loop.call_later(self.limits.head_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        _cancel(self._writing)
+        self._writing = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _cancel(self._writing)
+        self._writing = None
+        super().connection_lost(exc)
+
+
+def socket_protocol(limits: ConnectionLimits) -> type[WSProtocol]:
+    """The protocol of WebSockets, for `uvicorn.Config(ws=...)`."""
+    return type("Socket", (_Socket,), {"limits": limits})

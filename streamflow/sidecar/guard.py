@@ -1,10 +1,9 @@
-"""Who gets in, and with how much: the host that was asked for, the origin of a page, the bearer token, the bytes of a
+"""Who gets in, and with how much: the host that was asked for, the origin of a page, who asks, the bytes of a
 body and the time for it, and the requests at the same time. Before any route is looked for."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import ipaddress
 import re
 from collections.abc import Callable
@@ -15,12 +14,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamflow.errors import OperationError, Rejected, StreamflowError
 from streamflow.operations.callbacks import API_PATH
-from streamflow.sidecar.principal import LOCAL, TOKEN, Principal
+from streamflow.sidecar.identity import Identity
+from streamflow.sidecar.pages import is_page
 from streamflow.sidecar.problems import problem_of
 
-OPEN = (f"{API_PATH}/callbacks/", f"{API_PATH}/health")  # these carry a token of their own, or tell nothing
+# These carry a token of their own, tell nothing, or are where somebody logs in.
+_OPEN = (f"{API_PATH}/callbacks/", f"{API_PATH}/health", f"{API_PATH}/session/", f"{API_PATH}/shared/")
+_LOG_IN = f"{API_PATH}/session"
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
 _HOST_LENGTH = 300
+_POLICY = 1008  # RFC 6455, section 7.4.1
 
 
 class TooLarge(Rejected):
@@ -61,29 +64,38 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback if address is not None else host == "localhost"
 
 
+def is_open(method: str, path: str) -> bool:
+    """Whether a request needs no principal."""
+    return path.startswith(_OPEN) or (method == "POST" and path == _LOG_IN)
+
+
 class Guard:
     """ASGI middleware.
 
-    With a `token` every request but those of OPEN carries it; without one only people of this machine may ask. In both
-    cases the `Host` of a request is one of `hosts` or of this machine, or with a token any address: a page that reaches
-    this address under a name of its own (DNS rebinding) names that. A page that was loaded from elsewhere names its
-    origin, which is the same host, or one of `hosts`."""
+    Every request but the open ones and those of pages has a principal, which `identity` finds. The `Host` of a request
+    is one of `hosts` or of this machine, or where people must say who they are any address: a page that reaches this
+    address under a name of its own (DNS rebinding) names that. A page that was loaded from elsewhere names its origin,
+    which is the same host, or one of `hosts`. A WebSocket that is not admitted is closed with the code of the error as
+    reason."""
 
-    def __init__(self, app: ASGIApp, *, token: str | None, hosts: frozenset[str], limits: GuardLimits) -> None:
+    def __init__(self, app: ASGIApp, *, identity: Identity, hosts: frozenset[str], limits: GuardLimits) -> None:
         self._app = app
-        self._token = token.encode() if token is not None else None
+        self._identity = identity
         self._hosts = frozenset(host.lower().strip("[]") for host in hosts)
         self._limits = limits
         self._serving = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._connect(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         body = _Body(receive, send, self._limits, self._serve)
         try:
             headers = Headers(scope=scope)
-            self._admit(scope, headers)
+            await self._admit(scope, headers)
             if "content-length" not in headers and "transfer-encoding" not in headers:
                 body.begin()
         except StreamflowError as error:
@@ -108,30 +120,29 @@ class Guard:
             )
         self._serving += 1
 
-    def _admit(self, scope: Scope, headers: Headers) -> None:
-        """Raises Rejected unless the request may be looked at."""
+    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Admits a WebSocket. A browser sends cookies with one to any site's page, and the page's origin too."""
+        headers = Headers(scope=scope)
+        try:
+            self._require_host(headers)
+            if "authorization" not in headers and "origin" not in headers:
+                raise Rejected("csrf_refused", "A WebSocket without a token must name its page. Send an Origin.")
+            scope["principal"] = await self._identity.principal(headers, "GET")
+        except StreamflowError as error:
+            await send({"type": "websocket.close", "code": _POLICY, "reason": error.code})
+            return
+        await self._app(scope, receive, send)
+
+    async def _admit(self, scope: Scope, headers: Headers) -> None:
+        """Raises Rejected, OperationError unless the request may be looked at."""
         self._require_host(headers)
-        if not scope["path"].startswith(OPEN):
-            scope["principal"] = self._principal(headers)
+        if not is_page(scope["path"]) and not is_open(scope["method"], scope["path"]):
+            scope["principal"] = await self._identity.principal(headers, scope["method"])
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             raise Rejected("bad_request", "The header Content-Length is no whole number. Send the size of the body.")
         if len(length) > 18 or int(length) > self._limits.body_bytes:
             raise TooLarge(self._limits.body_bytes)
-
-    def _principal(self, headers: Headers) -> Principal:
-        """Who asks. Raises Rejected."""
-        if self._token is None:
-            return LOCAL
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not given:
-            raise Rejected(
-                "token_missing",
-                "expected the header `Authorization: Bearer TOKEN` but it is not there. Send the sidecar's token.",
-            )
-        if not hmac.compare_digest(given.strip().encode(), self._token):
-            raise Rejected("token_wrong", "expected the sidecar's token but found another. Send the right one.")
-        return TOKEN
 
     def _require_host(self, headers: Headers) -> None:
         """Raises Rejected: `host_invalid`, `host_unknown`."""
@@ -159,7 +170,7 @@ class Guard:
     def _is_known(self, name: str) -> bool:
         if name in self._hosts or is_loopback(name):
             return True
-        return self._token is not None and _address(name) is not None
+        return _address(name) is not None and not self._identity.is_open()
 
     def _may_ask(self, origin: str, host: str) -> bool:
         scheme, _, place = origin.partition("://")

@@ -10,9 +10,9 @@ from streamflow.errors import Rejected
 from streamflow.operations.plugin import Registration
 from streamflow.operations.registry import known_operations
 from streamflow.sidecar.bodies import JsonRoute
-from streamflow.sidecar.principal import PrincipalOf, Right, needs
+from streamflow.sidecar.principal import PrincipalOf, Right, actor, needs
 from streamflow.sidecar.problems import BODY_FAULTS, declared
-from streamflow.sidecar.state import LogOf
+from streamflow.sidecar.state import IdentityOf, LogOf, audited
 
 router = APIRouter(prefix="/operations", tags=["operations"], route_class=JsonRoute)
 
@@ -40,7 +40,12 @@ async def list_(log: LogOf) -> list[dict[str, Any]]:
     dependencies=[needs(Right.REGISTER_OPERATIONS)],
 )
 async def register(
-    body: Registration, log: LogOf, principal: PrincipalOf, response: Response, replace: Replace = False
+    body: Registration,
+    log: LogOf,
+    identity: IdentityOf,
+    principal: PrincipalOf,
+    response: Response,
+    replace: Replace = False,
 ) -> dict[str, Any]:
     """Registers a plugin; task workers have it at once. 200: it was registered already, the same. 409: another plugin
     has its name, and `replace` was not asked for."""
@@ -52,6 +57,8 @@ async def register(
             "operation_taken",
             f"expected the name {name} to be free but an installed operation has it. Choose another.",
         )
+    told = body.model_dump(mode="json", by_alias=True, exclude_none=True)
+    await audited(identity, actor(principal), "operation.register", name, after=told)
     recorded = await log.register(body, replace=replace)
     response.status_code = 201 if recorded is not None else 200
     return {"name": name, "already": recorded is None}
@@ -63,6 +70,7 @@ async def register(
     responses=declared("request_invalid", "operation_unknown"),
     dependencies=[needs(Right.REPLACE_OPERATIONS)],
 )
-async def remove(name: str, log: LogOf) -> None:
+async def remove(name: str, log: LogOf, identity: IdentityOf, principal: PrincipalOf) -> None:
     """Takes a plugin away."""
+    await audited(identity, actor(principal), "operation.remove", name[:200])
     await log.remove(name)

@@ -1,69 +1,26 @@
-"""Who asks, and what they may do: a principal has rights, and every route names the right that it needs.
-
-Today there are two principals: whoever has the sidecar's token, and, where none is set, whoever is on this machine.
-Both have every right. Further identities are further principals; no route changes for them.
-"""
+"""What a route asks for: the principal that the guard found, and the right that it must have."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.params import Depends as Dependency
 
+from streamflow.access.audit import Actor
+from streamflow.access.rights import EVERY_RIGHT as EVERY_RIGHT
+from streamflow.access.rights import Permission as Permission
+from streamflow.access.rights import Principal as Principal
+from streamflow.access.rights import Right as Right
+from streamflow.access.rights import principal_with
+from streamflow.engine.transitions import Transition
 from streamflow.errors import Rejected
 
-
-class Right(StrEnum):
-    """What a route may need."""
-
-    READ_RUNS = "runs:read"
-    START_RUNS = "runs:start"
-    OPERATE_RUNS = "runs:operate"
-    """Cancel, retry, skip and fail."""
-
-    READ_APPROVALS = "approvals:read"
-    DECIDE_APPROVALS = "approvals:decide"
-    READ_OPERATIONS = "operations:read"
-    REGISTER_OPERATIONS = "operations:register"
-    REPLACE_OPERATIONS = "operations:replace"
-    """Register a plugin in the place of another one of its name, and remove one."""
-
-    READ_API = "api:read"
-    """The description of the API."""
-
-
-EVERY_RIGHT = frozenset(Right)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Principal:
-    """Who sent a request."""
-
-    name: str
-    """For logs and audits."""
-
-    rights: frozenset[Right]
-    """What they may do."""
-
-    def require(self, right: Right) -> None:
-        """Raises Rejected (`right_missing`) unless this principal has `right`."""
-        if right not in self.rights:
-            raise Rejected(
-                "right_missing",
-                f"This request needs the right {right.value}, which {self.name} does not have. Ask an operator of "
-                "this installation for it.",
-                right=right.value,
-            )
-
-
-TOKEN = Principal(name="token", rights=EVERY_RIGHT)
+TOKEN = principal_with("token", via="token")
 """Whoever has the sidecar's token."""
 
-LOCAL = Principal(name="local", rights=EVERY_RIGHT)
-"""Whoever is on this machine, of a sidecar without a token."""
+LOCAL = principal_with("local", via="local")
+"""Whoever is on this machine, of a sidecar without a token and an installation without users."""
 
 
 def principal_of(request: Request) -> Principal:
@@ -86,12 +43,65 @@ class _Needs:
         principal.require(self.right)
 
 
+class _NeedsForName:
+    """The same, for the definition that the path names."""
+
+    def __init__(self, right: Right) -> None:
+        self.right = right
+
+    def __call__(self, principal: PrincipalOf, name: str) -> None:
+        principal.require(self.right, name)
+
+
 def needs(right: Right) -> Dependency:
-    """For the dependencies of a route: the principal must have `right`."""
+    """For the dependencies of a route: the principal must have `right`, for some definition at least. A route about one
+    definition asks for that one itself."""
     dependency: Dependency = Depends(_Needs(right))
     return dependency
 
 
+def needs_for_name(right: Right) -> Dependency:
+    """For the dependencies of a route below `/definitions/{name}`: the principal must have `right` for that one."""
+    dependency: Dependency = Depends(_NeedsForName(right))
+    return dependency
+
+
 def needed_by(dependencies: list[Dependency]) -> Right | None:
-    """The right that a route with these dependencies needs; None: it is open to everybody."""
-    return next((found.dependency.right for found in dependencies if isinstance(found.dependency, _Needs)), None)
+    """The right that a route with these dependencies needs; None: none but to be somebody, or it is open to all."""
+    kinds = (_Needs, _NeedsForName)
+    return next((found.dependency.right for found in dependencies if isinstance(found.dependency, kinds)), None)
+
+
+def actor(principal: Principal) -> Actor:
+    """The principal, for the audit."""
+    return Actor(who=principal.name, user=principal.id, via=principal.via)
+
+
+def user_of(principal: Principal) -> str:
+    """The id of the user that the principal is. Raises Rejected (`no_user`) if it is none."""
+    if not principal.id:
+        raise Rejected(
+            "no_user",
+            f"{principal.name} is no user, who alone has keys, sessions and views. Log in, or name a user.",
+        )
+    return principal.id
+
+
+def require_run(principal: Principal, right: Right, run: str, history: list[Transition]) -> list[Transition]:
+    """The history of a run that the principal has `right` for. Raises Rejected (`run_unknown`), the same whether there
+    is no such run or it is of a definition that they may not look at; `right_missing` when they may look at it."""
+    if not history or not principal.may(Right.READ_RUNS, history[0].definition):
+        if history and principal.may(right, history[0].definition):
+            return history
+        raise run_unknown(run)
+    principal.require(right, history[0].definition)
+    return history
+
+
+def run_unknown(run: str) -> Rejected:
+    """What is raised about a run that is not there, or not for who asks."""
+    return Rejected(
+        "run_unknown",
+        f"expected transitions of {run} in runs but there are none. Wait for the command that starts it.",
+        run=run,
+    )

@@ -1,14 +1,22 @@
-"""What every route may ask for: the log and the settings, as the app was made with them."""
+"""What every route may ask for: the log, the history store and the settings, as the app was made with them."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from streamflow.access.accounting import Make
+from streamflow.access.audit import Actor
+from streamflow.access.changes import Change
+from streamflow.history.reader import HistoryReader
 from streamflow.settings import Settings
+from streamflow.sidecar.identity import Identity
+from streamflow.sidecar.job_runner import JobRunner
 from streamflow.sidecar.log import Log
+from streamflow.sidecar.principal import Principal, actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +26,9 @@ class State:
     settings: Settings
     log: Log
     callback_secret: str | None
+    identity: Identity
+    history: HistoryReader
+    runner: JobRunner
 
 
 def _state(request: Request) -> State:
@@ -30,5 +41,43 @@ def _log(request: Request) -> Log:
     return _state(request).log
 
 
+def _identity(request: Request) -> Identity:
+    return _state(request).identity
+
+
+def _history(request: Request) -> HistoryReader:
+    return _state(request).history
+
+
+async def changed(identity: Identity, who: Actor, make: Make) -> Change:
+    """What `make` makes, once it is written. Raises what it is refused with, and OperationError."""
+    made = await asyncio.wrap_future(identity.access.submit(who, make))
+    if made.refusal is not None:
+        raise made.refusal
+    return made
+
+
+async def changed_by(identity: Identity, principal: Principal, make: Make) -> Change:
+    """The same for who asks, counted against the rate of their changes. Raises Rejected (`rate_exceeded`), too."""
+    if principal.id:
+        await identity.rates.change(principal.id)
+    return await changed(identity, actor(principal), make)
+
+
+async def audited(
+    identity: Identity, who: Actor, action: str, target: str, *, before: Any = None, after: Any = None
+) -> None:
+    """Accounts in the audit for what is about to be done, elsewhere than in the directory."""
+    change = Change(records={}, action=action, target=target, before=before, after=after)
+    await changed(identity, who, lambda _directory, _now_ms: change)
+
+
+def _runner(request: Request) -> JobRunner:
+    return _state(request).runner
+
+
 StateOf = Annotated[State, Depends(_state)]
+IdentityOf = Annotated[Identity, Depends(_identity)]
 LogOf = Annotated[Log, Depends(_log)]
+HistoryOf = Annotated[HistoryReader, Depends(_history)]
+RunnerOf = Annotated[JobRunner, Depends(_runner)]

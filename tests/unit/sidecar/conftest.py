@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from streamflow.settings import Settings, Sidecar, Tasks, Topics
+from streamflow.history.reader import HistoryReader
+from streamflow.settings import History, Settings, Sidecar, Tasks, Topics
 from streamflow.sidecar.app import create_app
 from streamflow.sidecar.callbacks import Answered, Contracts
+from streamflow.sidecar.job_runner import JobRunner
 from streamflow.sidecar.state import State
+from tests.access import MemoryAccess
 from tests.sidecar_log import MemoryLog
 
 SECRET = "correct horse battery staple"
 
 
 @pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     monkeypatch.setenv("CALLBACK_SECRET", SECRET)
-    return Settings(topics=Topics(partitions=2), tasks=Tasks(callback_secret="env:CALLBACK_SECRET", output_bytes=5000))
+    return Settings(
+        topics=Topics(partitions=2),
+        tasks=Tasks(callback_secret="env:CALLBACK_SECRET", output_bytes=5000),
+        history=History(path=tmp_path / "history.db"),
+    )
 
 
 @pytest.fixture
@@ -33,12 +41,19 @@ def log(settings: Settings) -> MemoryLog:
 def app() -> FastAPI:
     """FastAPI takes a tenth of a second to make one; what it stands on is every test's own."""
     settings = Settings(topics=Topics(partitions=2))
-    return create_app(settings, MemoryLog(settings))
+    return create_app(settings, MemoryLog(settings), MemoryAccess(), HistoryReader(settings))
 
 
 @pytest.fixture
 def client(app: FastAPI, settings: Settings, log: MemoryLog) -> TestClient:
-    app.state.streamflow = State(settings, log, SECRET)
+    app.state.streamflow = State(
+        settings,
+        log,
+        SECRET,
+        app.state.streamflow.identity,
+        HistoryReader(settings),
+        JobRunner(log, lambda _job, _target: None),
+    )
     app.state.answered, app.state.contracts = Answered(), Contracts()
     return TestClient(app, base_url="http://localhost/api/v1", raise_server_exceptions=False)
 
@@ -49,7 +64,9 @@ def guarded(settings: Settings, log: MemoryLog, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("SIDECAR_TOKEN", "swordfish")
     changed = settings.model_copy(update={"sidecar": Sidecar(token="env:SIDECAR_TOKEN", hosts=["flow.example.org"])})
     return TestClient(
-        create_app(changed, log), base_url="https://flow.example.org/api/v1", raise_server_exceptions=False
+        create_app(changed, log, MemoryAccess(), HistoryReader(changed)),
+        base_url="https://flow.example.org/api/v1",
+        raise_server_exceptions=False,
     )
 
 

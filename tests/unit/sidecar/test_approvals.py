@@ -50,28 +50,22 @@ def test_a_rejection_takes_its_own_way(client: TestClient, start: Start) -> None
     assert client.get(f"/runs/{run}").json()["ended"] == "ask.rejected"
 
 
-def test_a_group_is_what_the_header_says(client: TestClient, start: Start) -> None:
-    run = start()
-    by_bob = YES | {"by": "bob"}
+def test_an_admin_without_a_name_says_who_decides_for_which_group(client: TestClient, start: Start) -> None:
+    path, by_bob = f"/runs/{start()}/approvals/ask", YES | {"by": "bob"}
 
-    assert code(client.post(f"/runs/{run}/approvals/ask", json=by_bob)) == (403, "not_allowed")
-    assert code(client.post(f"/runs/{run}/approvals/ask", json=by_bob, headers={"X-Streamflow-Groups": "clerks"})) == (
-        403,
-        "not_allowed",
-    )
-    assert (
-        client.post(
-            f"/runs/{run}/approvals/ask", json=by_bob, headers={"X-Streamflow-Groups": "clerks, managers"}
-        ).status_code
-        == 200
-    )
+    assert code(client.post(path, json=by_bob)) == (403, "not_allowed")
+    assert code(client.post(path, json=by_bob | {"groups": ["clerks"]})) == (403, "not_allowed")
+    assert code(client.post(path, json={"decision": "approved"})) == (422, "by_missing")
+    assert client.post(path, json=by_bob | {"groups": ["clerks", "managers"]}).status_code == 200
 
 
-def test_nobody_decides_in_the_name_of_another_where_people_are_known(client: TestClient, start: Start) -> None:
+@pytest.mark.parametrize("header", ["X-Streamflow-User", "X-Streamflow-Groups", "X-Forwarded-User", "Remote-User"])
+def test_a_header_that_the_caller_wrote_says_nothing(client: TestClient, start: Start, header: str) -> None:
     path = f"/runs/{start()}/approvals/ask"
 
-    assert code(client.post(path, json=YES, headers={"X-Streamflow-User": "mallory"})) == (403, "not_allowed")
-    assert client.post(path, json=YES, headers={"X-Streamflow-User": "alice"}).status_code == 200
+    by_bob = client.post(path, json=YES | {"by": "bob"}, headers={header: "managers"})
+    assert code(by_bob) == (403, "not_allowed")
+    assert client.post(path, json=YES, headers={header: "mallory"}).status_code == 200
 
 
 def test_the_second_decision_is_told_who_made_the_first(client: TestClient, start: Start) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Callable
 import pytest
 from fastapi.testclient import TestClient
 
+from streamflow.history.reader import HistoryReader
 from streamflow.operations.callbacks import Callback, make_token
 from streamflow.settings import Settings
 from streamflow.sidecar import callbacks
 from streamflow.sidecar.app import create_app
+from tests.access import MemoryAccess
 from tests.sidecar_log import MemoryLog
 from tests.unit.sidecar.conftest import SECRET
 from tests.unit.sidecar.test_runs import code
@@ -66,7 +68,13 @@ def test_a_second_answer_is_refused_and_changes_nothing(
 ) -> None:
     run = start("survey", n=1)
     client.post(f"/callbacks/{token(run)}", json={"output": {"answer": 42}})
-    second = client if not restarted else TestClient(create_app(settings, log), base_url="http://localhost/api/v1")
+    second = (
+        client
+        if not restarted
+        else TestClient(
+            create_app(settings, log, MemoryAccess(), HistoryReader(settings)), base_url="http://localhost/api/v1"
+        )
+    )
 
     assert code(second.post(f"/callbacks/{token(run)}", json={"output": {"answer": 43}})) == (409, "callback_answered")
     assert client.get(f"/runs/{run}").json()["output"] == {"answer": 42}
@@ -151,7 +159,10 @@ def test_a_body_of_no_said_length_is_cut_off_at_the_limit(client: TestClient, st
 
 def test_without_a_secret_no_callback_is_taken(log: MemoryLog, settings: Settings) -> None:
     app = create_app(
-        settings.model_copy(update={"tasks": settings.tasks.model_copy(update={"callback_secret": None})}), log
+        settings.model_copy(update={"tasks": settings.tasks.model_copy(update={"callback_secret": None})}),
+        log,
+        MemoryAccess(),
+        HistoryReader(settings),
     )
 
     assert code(TestClient(app, base_url="http://localhost/api/v1").post("/callbacks/x", json={})) == (

@@ -11,15 +11,27 @@ from typing import Any
 import pytest
 import structlog
 from fastapi.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from streamflow.errors import OperationError, Rejected
+from streamflow.history.reader import HistoryReader
 from streamflow.operations.callbacks import API_PATH
 from streamflow.settings import Settings, Sidecar
-from streamflow.sidecar.app import create_app, serve
+from streamflow.sidecar.app import create_app, serve, server_config
+from streamflow.sidecar.connections import ConnectionLimits
+from tests.access import MemoryAccess
 from tests.sidecar_log import MemoryLog
 from tests.unit.sidecar.test_runs import code
 
-OPEN = {"/callbacks/{token}", "/health"}
+OPEN = {
+    "/callbacks/{token}",
+    "/health",
+    "/session/methods",
+    "/session/refresh",
+    "/session/oidc",
+    "/session/oidc/callback",
+    "/shared/{token}",
+}
 
 
 def paths(client: TestClient) -> list[tuple[str, str]]:
@@ -34,12 +46,12 @@ def paths(client: TestClient) -> list[tuple[str, str]]:
     ]
 
 
-def test_every_request_but_callbacks_and_health_needs_the_token(guarded: TestClient) -> None:
+def test_every_request_but_callbacks_health_and_log_ins_needs_the_token(guarded: TestClient) -> None:
     asked = paths(guarded)
 
     assert len(asked) > 12
     for method, path in asked:
-        if path not in OPEN:
+        if path not in OPEN and (method, path) != ("post", "/session"):
             assert code(guarded.request(method, path, content=b"{")) == (401, "token_missing"), path
     assert guarded.get("/health").json() == {"ok": True}
     assert code(guarded.post("/callbacks/x")) == (403, "callback_forged")
@@ -124,7 +136,7 @@ def test_two_hosts_are_none(client: TestClient) -> None:
 
 def test_the_host_of_the_callback_address_is_known(settings: Settings, log: MemoryLog) -> None:
     tasks = settings.tasks.model_copy(update={"callback_url": "https://calls.example.org/x"})
-    app = create_app(settings.model_copy(update={"tasks": tasks}), log)
+    app = create_app(settings.model_copy(update={"tasks": tasks}), log, MemoryAccess(), HistoryReader(settings))
     asked = TestClient(app, base_url="http://calls.example.org/api/v1")
     assert code(asked.post("/callbacks/x")) == (403, "callback_forged")
 
@@ -172,6 +184,25 @@ def test_it_does_not_listen_to_others_without_a_token(settings: Settings, host: 
     assert caught.value.code == "token_needed"
 
 
+@pytest.mark.parametrize(
+    "header", [b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip", b"forwarded"]
+)
+def test_no_header_says_where_a_request_is_from(header: bytes) -> None:
+    seen: list[Scope] = []
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        seen.append(scope)
+
+    async def nothing(*_: object) -> Any:
+        return None
+
+    config = server_config(app, ConnectionLimits(connections=1, head_s=1, body_s=1))
+    config.load()
+    scope = {"type": "http", "client": ("127.0.0.1", 7), "scheme": "http", "headers": [(header, b"https")]}
+    asyncio.run(config.loaded_app(dict(scope), nothing, nothing))
+    assert [(one["client"], one["scheme"]) for one in seen] == [(("127.0.0.1", 7), "http")]
+
+
 def test_a_port_that_is_taken_is_named(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OperationError) as caught:
         asyncio.run(
@@ -210,7 +241,7 @@ def test_a_broker_that_is_away_is_said_to_be(
 
 
 def test_closing_ends_what_runs_in_the_background(settings: Settings, log: MemoryLog) -> None:
-    with TestClient(create_app(settings, log)):
+    with TestClient(create_app(settings, log, MemoryAccess(), HistoryReader(settings))):
         assert not log.closed
     assert log.closed
 

@@ -40,6 +40,18 @@ def test_the_same_id_starts_one_run(client: TestClient, log: MemoryLog) -> None:
     assert len(log.simulation.runs()) == 2
 
 
+def test_the_idempotency_key_is_the_id(client: TestClient, log: MemoryLog) -> None:
+    body = {"definition": "refund", "key": "R-1", "input": {"amount": 5}}
+    header = {"Idempotency-Key": "mine"}
+
+    first = client.post("/runs", json=body, headers=header).json()
+
+    assert client.post("/runs", json=body, headers=header).json() == first
+    assert client.post("/runs", json=body | {"id": "mine"}, headers=header).json() == first
+    assert code(client.post("/runs", json=body | {"id": "other"}, headers=header)) == (422, "request_invalid")
+    assert len(log.simulation.runs()) == 1
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -69,7 +81,7 @@ def test_a_run_tells_how_far_each_of_its_steps_is(client: TestClient, start: Sta
 
 
 def test_the_transitions_of_a_run_come_in_order(client: TestClient, start: Start) -> None:
-    told = client.get(f"/runs/{start()}/transitions").json()
+    told = client.get(f"/runs/{start()}/transitions").json()["rows"]
 
     assert [(one["seq"], one["type"]) for one in told] == [(1, "RunStarted"), (2, "ApprovalRequested")]
 

@@ -1,0 +1,40 @@
+"""`/lag`, `/lanes`, `/workers`: how far the workers are behind, and who they are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from streamflow.ops.fleet import lag_rows, lane_rows, worker_rows
+from streamflow.sidecar.principal import Right, needs
+from streamflow.sidecar.problems import declared
+from streamflow.sidecar.state import LogOf, StateOf
+
+router = APIRouter(tags=["workers"])
+
+_READ = ("request_invalid", "broker_refused")
+
+
+@router.get("/lag", responses=declared(*_READ), dependencies=[needs(Right.READ_LAG)])
+async def lag(
+    log: LogOf, state: StateOf, partitions: Annotated[bool, Query(description="a row for each partition")] = False
+) -> dict[str, Any]:
+    """How far the engine, ingress and task workers are behind, as `streamflow lag` tells it: records, and seconds since
+    the first of them came, 0 when nothing waits."""
+    found = await log.lag()
+    return {"rows": [asdict(one) for one in found] if partitions else lag_rows(state.settings, found), "next": None}
+
+
+@router.get("/lanes", responses=declared(*_READ), dependencies=[needs(Right.READ_LAG)])
+async def lanes(log: LogOf, state: StateOf) -> dict[str, Any]:
+    """Every lane: the workers that are there, the operations that they do, and the tasks that wait."""
+    workers, _ = await log.workers()
+    return {"rows": lane_rows(state.settings, workers, await log.lag()), "next": None}
+
+
+@router.get("/workers", responses=declared(*_READ), dependencies=[needs(Right.READ_LAG)])
+async def workers(log: LogOf) -> dict[str, Any]:
+    """Every worker: what it does, where, since when, and whether it is there and well."""
+    return {"rows": worker_rows(*await log.workers()), "next": None}
