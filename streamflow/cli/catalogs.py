@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamflow.cli.places import CATALOG, DEFINITION, Lines, Placed, parsed, text_of
+from streamflow.cli.places import CATALOG, DEFINITION, Placed, parsed, text_of
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.catalog_conflicts import conflicts
+from streamflow.definition.lines import Lines
 from streamflow.definition.syntax import parse_catalog
 from streamflow.errors import Problem, Rejected
 

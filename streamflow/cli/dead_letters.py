@@ -18,8 +18,9 @@ from streamflow.errors import Rejected, StreamflowError
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.topics import DEAD_LETTERS
 from streamflow.kafka.unknown_names import require_definition
-from streamflow.ops.dead_letters import Letter, facts_of, original_headers, read_dead_letters, record_of, unmatched
-from streamflow.ops.replay import Prepared, Replay, select, send_again, settle
+from streamflow.ops.dead_letters import Letter, original_headers, read_dead_letters, record_of, unmatched
+from streamflow.ops.replay import Prepared, Replay, select, send_again, settle, told
+from streamflow.wire.dead_letter import facts_of
 from streamflow.wire.event_time import epoch_ms
 from streamflow.wire.settlement import Settlement
 from streamflow.wire.unreadable import Unreadable
@@ -202,24 +203,17 @@ def _show_replay(
     *,
     dry_run: bool,
 ) -> None:
-    sent = {one.letter: one for one in settled}
-    lines, told = [], []
-    for one in ready:
-        place = sent.get(one.letter.id)
-        to = one.topic if place is None else f"{place.topic}/{place.partition}/{place.offset}"
-        if place is not None or dry_run:
-            lines.append(f"{one.letter.number:>6}  {one.letter.reason} -> {to}")
-        state = "would_be_sent" if dry_run else "replayed" if place is not None else "not_sent"
-        told.append({"letter": one.letter.number, "status": state, "to": to})
-    for one in problems:
-        code, text = one.problem or ("", "")
-        lines.append(f"{one.letter.number:>6}  {one.letter.reason}: not sent ({code}). {text}")
-        told.append({"letter": one.letter.number, "status": "refused", "code": code, "message": text})
+    found = told(ready, problems, settled, dry_run=dry_run)
+    lines = []
+    for one, facts in zip([*ready, *problems], found["letters"], strict=True):
+        named = f"{one.letter.number:>6}  {one.letter.reason}"
+        if facts["status"] == "refused":
+            lines.append(f"{named}: not sent ({facts['code']}). {facts['message']}")
+        elif facts["status"] != "not_sent":
+            lines.append(f"{named} -> {facts['to']}")
     count = len(ready) if dry_run else len(settled)
     lines.append(f"{count} {'would be sent' if dry_run else 'sent'} again, {len(problems)} cannot be")
-    session.show(
-        {"letters": told, "sent": len(settled), "refused": len(problems), "dry_run": dry_run}, "\n".join(lines)
-    )
+    session.show(found, "\n".join(lines))
 
 
 @app.command(

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
 
 from streamflow.cli import (
+    definitions_approve,
     definitions_functions,
     definitions_import,
+    definitions_promote,
     definitions_publish,
+    definitions_shadow,
     definitions_simulate,
     output,
     sources,
 )
 from streamflow.cli.checking import CatalogFile, Paths, checked_all, tell
-from streamflow.cli.outline import outline
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, Session, session_of
 from streamflow.definition.catalog import Catalog
-from streamflow.definition.content import event_names
-from streamflow.definition.diff import diff as differences
-from streamflow.definition.diff import sentences
 from streamflow.definition.mermaid import mermaid
 from streamflow.definition.model import Definition
+from streamflow.definition.outline import outline
 from streamflow.definition.syntax import to_yaml
-from streamflow.engine.transitions import RunStarted, Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.publication import read_log
-from streamflow.kafka.unknown_names import unknown_version
 from streamflow.ops.catalog import Surroundings
+from streamflow.ops.definitions import compared, content_of_run, listed, resolve, shown
 from streamflow.ops.history import read_history
 from streamflow.ops.steps import step_states
 
@@ -55,7 +53,7 @@ def check(ctx: typer.Context, paths: Paths, catalog: CatalogFile = None) -> None
     Needs a broker only for what a definition names and what is neither in its catalog nor installed: plugins and
     published definitions."""
     session = session_of(ctx)
-    found = checked_all(session.known, paths, catalog, Surroundings(lambda: _log_if_there(session)))
+    found = checked_all(session.known, paths, catalog, Surroundings(lambda: log_if_there(session)))
     tell(session, found)
     if not all(each.ok for each in found):
         raise typer.Exit(EXIT_AUTHOR)
@@ -66,20 +64,7 @@ def list_(ctx: typer.Context) -> None:
     """Lists what is published, newest first within a name."""
     session = session_of(ctx)
     log = read_log(session.settings)
-    facts: list[dict[str, Any]] = [
-        {
-            "name": name,
-            "version": version,
-            "state": "retired"
-            if record.retired
-            else "starts runs"
-            if _current(log, name) == version
-            else "serves its runs",
-            "published_ms": record.published_ms,
-            "sha": record.sha,
-        }
-        for (name, version), record in sorted(log.versions.items(), key=lambda item: (item[0][0], -item[1].offset))
-    ]
+    facts = listed(log)
     rows = [(f["name"], f["version"], f["state"], output.local_time(f["published_ms"]), f["sha"][:12]) for f in facts]
     empty = "nothing is published yet; `streamflow definitions publish FOLDER` does it"
     session.show(facts, output.table(("definition", "version", "state", "published", "sha256"), rows, empty))
@@ -90,28 +75,14 @@ def show(ctx: typer.Context, reference: Reference) -> None:
     """Shows a published definition as YAML, and where its events are found here; with --json its catalog too."""
     session = session_of(ctx)
     log = read_log(session.settings)
-    name, version = _resolve(log, reference)
-    record = log.versions[name, version]
+    name, version = resolve(log, reference)
+    facts = shown(log, name, version)
     definition, _ = log.read_version(name, version)
-    content, offset = log.contents[record.sha]
-    facts = {
-        "name": name,
-        "version": version,
-        "sha": record.sha,
-        "offset": offset,
-        "retired": record.retired,
-        "published_ms": record.published_ms,
-    }
-    parts: dict[str, Any] = msgspec.json.decode(content)
-    bindings: dict[str, Any] = {
-        event: log.bindings[event].model_dump(mode="json") if event in log.bindings else None
-        for event in event_names(definition)
-    }
     notes = [
         f"# {event}: " + (f"{', '.join(found['topics'])}, from {found['start']}" if found else "bound to no topic here")
-        for event, found in bindings.items()
+        for event, found in facts["bindings"].items()
     ]
-    session.show(facts | parts | {"bindings": bindings}, "\n".join([to_yaml(definition).rstrip(), "", *notes]))
+    session.show(facts, "\n".join([to_yaml(definition).rstrip(), "", *notes]))
 
 
 @app.command(epilog=examples("definitions diff order-fulfilment@1 definitions/order-fulfilment"))
@@ -123,9 +94,8 @@ def diff(
 ) -> None:
     """Tells what differs between two definitions, files or published ones."""
     before, after = (_either(ctx, reference, catalog)[0] for reference in (old, new))
-    changes = differences(before, after)
-    told = sentences(changes)
-    session_of(ctx).show({"same": not changes, "changes": told}, "\n".join(told) or "both mean the same")
+    found = compared(before, after)
+    session_of(ctx).show(found, "\n".join(found["changes"]) or "both mean the same")
 
 
 @app.command(
@@ -154,7 +124,7 @@ def diagram(
     if run is not None:
         history = read_history(session.settings, run)
         states = step_states(history)
-        definition, events = _content(read_log(session.settings), history)
+        definition, events = content_of_run(read_log(session.settings), history)
     else:
         assert reference is not None
         definition, events = _either(ctx, reference, catalog)
@@ -162,26 +132,13 @@ def diagram(
     session.show({"name": definition.name, "version": definition.version, "diagram": drawn}, drawn)
 
 
-def _log_if_there(session: Session) -> Snapshot:
+def log_if_there(session: Session) -> Snapshot:
     """The definitions log; an empty one, with a warning, when there is no broker to read it from."""
     try:
         return read_log(session.settings, timeout_s=_PATIENCE_S)
     except OperationError as error:
         output.warn(f"plugins and published definitions are not known here: {error.message}")
         return Snapshot()
-
-
-def _current(log: Snapshot, name: str) -> str | None:
-    return log.names[name].version if name in log.names else None
-
-
-def _resolve(log: Snapshot, reference: str) -> tuple[str, str]:
-    """The name and version that `reference` means. Raises Rejected if it is not published."""
-    name, _, version = reference.partition("@")
-    version = version or _current(log, name) or log.newest(name) or ""
-    if (name, version) not in log.versions:
-        raise unknown_version(log, name, version)
-    return name, version
 
 
 def _either(ctx: typer.Context, reference: str, catalog_file: Path | None) -> tuple[Definition, Catalog]:
@@ -194,36 +151,16 @@ def _either(ctx: typer.Context, reference: str, catalog_file: Path | None) -> tu
             sources.read_definition(source.definition),
             sources.read_catalog(source.catalog) if source.catalog is not None else Catalog(),
         )
-        return definition, Surroundings(lambda: _log_if_there(session_of(ctx))).complete(definition, catalog)
+        return definition, Surroundings(lambda: log_if_there(session_of(ctx))).complete(definition, catalog)
     log = read_log(session_of(ctx).settings)
-    name, version = _resolve(log, reference)
+    name, version = resolve(log, reference)
     return log.read_version(name, version)
 
 
-def _content(log: Snapshot, history: list[Transition]) -> tuple[Definition, Catalog]:
-    """What the run of `history` runs. Raises Rejected if that is no longer published."""
-    first = history[0]
-    sha = (
-        first.data.sha
-        if isinstance(first.data, RunStarted)
-        else next(
-            (
-                record.sha
-                for (name, version), record in log.versions.items()
-                if (name, version) == (first.definition, first.version)
-            ),
-            "",
-        )
-    )
-    if sha not in log.contents:
-        raise Rejected(
-            "version_unknown",
-            f"expected {first.definition}@{first.version} among the published definitions but it is not there any more",
-        )
-    return log.read_content(sha, f"{first.definition}@{first.version}")
-
-
 definitions_publish.add_to(app)
+definitions_approve.add_to(app)
+definitions_promote.add_to(app)
+definitions_shadow.add_to(app)
 definitions_functions.add_to(app)
 definitions_import.add_to(app)
 definitions_simulate.add_to(app)

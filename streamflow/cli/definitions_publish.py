@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from streamflow.cli import output
+from streamflow.cli import output, places, sources
+from streamflow.cli.actor import user_name
+from streamflow.cli.approval_files import approval_in
 from streamflow.cli.bindings import bound
 from streamflow.cli.checking import CatalogFile, Paths, checked_all, tell
 from streamflow.cli.contradictions import contradicting_published
 from streamflow.cli.output import examples
 from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.definition.catalog import Catalog
-from streamflow.definition.content import canonical, child_names, event_names
 from streamflow.definition.model import Definition
 from streamflow.errors import Rejected
-from streamflow.kafka.admin import Admin
-from streamflow.kafka.publication import publish as publish_content
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.publication import retire as retire_version
-from streamflow.kafka.topics import DEFINITIONS, Topic, topic_name
+from streamflow.kafka.topics import DEFINITIONS, topic_name
 from streamflow.ops.catalog import Surroundings
+from streamflow.ops.publishing import create_topics, missing_topics, publish_checked, topics_of, words_of
 from streamflow.settings import DEFAULT_ENVIRONMENT, Settings
 
 
@@ -39,16 +39,22 @@ def publish(
         bool,
         typer.Option("--change-events", help="also if an event means something else in a published definition"),
     ] = False,
-    create_topics: Annotated[
+    create: Annotated[
         bool, typer.Option("--create-topics", help="create topics of the catalog that do not exist, to try things out")
     ] = False,
+    approval: Annotated[
+        Path | None,
+        typer.Option(help="file with the approval of the only definition; else the one that is kept for its content"),
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="who publishes; else the user of this machine")] = None,
 ) -> None:
     """Checks definitions and publishes them: from then on, matching events start runs. A version is published once and
     for all.
 
-    Without a catalog file the events are those already published. Definitions that others start are published before
+    Without a catalog file the events are those already published. A scenarios.yaml beside a definition goes with it,
+    for people who look at the version. Definitions that others start are published before
     these. The content and its sha256 are the same in every environment; the topics of events are the environment's
-    own."""
+    own. Where approvals are required, each needs a valid one of exactly its content, by another person."""
     session = session_of(ctx)
     settings = session.settings
     around = Surroundings(lambda: read_log(settings), whole=True)
@@ -58,6 +64,13 @@ def publish(
         tell(session, found)
         raise typer.Exit(EXIT_AUTHOR)
     environment = around.log.environment
+    if approval is not None and len(found) != 1:
+        raise Rejected(
+            "approval_mismatch",
+            f"The file {approval} holds one approval, and {len(found)} definitions are to be published. Publish them "
+            "one by one.",
+        )
+    given = approval_in(approval) if approval is not None else None
     answers, lines = [], []
     for each in bound(found, environment, bind):
         definition, events = each.definition, each.catalog
@@ -65,29 +78,12 @@ def publish(
         assert events is not None
         for placed in each.problems:
             output.warn(str(placed))
-        missing = _provide_topics(settings, definition, events, create=create_topics)
-        entries = {name: _entry(events, name) for name in event_names(definition)}
-        content, children = (
-            canonical(definition, events),
-            [child for key in child_names(definition) if (child := events.definition(*key)) is not None],
-        )
-        done = publish_content(
-            settings,
-            name=definition.name,
-            version=definition.version,
-            content=content,
-            events=entries,
-            children=children,
-        )
-        for event in done.rebound:
-            binding = events.event(event)
-            where = ", ".join(binding.topics) if binding is not None else ""
-            output.warn(f"{event} is bound to {where} from now on, for every definition; it was bound to other topics")
-        for topic, why in done.ends_unknown.items():
-            output.warn(
-                f"The end of the topic {topic} could not be read ({why}), so events that are sent to it before ingress "
-                "opens it may not be read. Wait until `streamflow lag` lists it before you send to it."
-            )
+        missing = _provide_topics(settings, definition, events, create=create)
+        beside = each.source.definition.parent / sources.SCENARIOS
+        scenarios = places.text_of(beside) if beside.is_file() else None
+        done = publish_checked(settings, definition, events, scenarios=scenarios, approval=given, by=by or user_name())
+        for line in words_of(done, events, missing):
+            output.warn(line)
         answers.append(asdict(done) | {"environment": environment, "missing_topics": missing})
         what = "was already published" if done.already else "published"
         lines.append(
@@ -115,29 +111,12 @@ def add_to(app: typer.Typer) -> None:
     app.command("retire", epilog=examples("definitions retire order-fulfilment@1"))(retire)
 
 
-def _entry(catalog: Catalog, name: str) -> dict[str, Any]:
-    spec = catalog.event(name)
-    assert spec is not None
-    return spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
 def _provide_topics(settings: Settings, definition: Definition, catalog: Catalog, *, create: bool) -> list[str]:
-    """The topics of `definition` that do not exist, told; created instead when asked."""
-    names = {
-        topic for name in event_names(definition) if (spec := catalog.event(name)) is not None for topic in spec.topics
-    }
-    admin = Admin(settings)
-    missing = sorted(names - admin.describe(sorted(names)).keys())
+    """The topics of `definition` that do not exist; none are left when they are to be created."""
+    missing = missing_topics(settings, topics_of(definition, catalog))
     if create:
-        admin.create(
-            [Topic("", name, settings.topics.partitions, settings.topics.replication_factor, ()) for name in missing]
-        )
+        create_topics(settings, missing)
         for name in missing:
             output.note(f"topic {name} created with {settings.topics.partitions} partitions")
         return []
-    for name in missing:
-        output.warn(
-            f"the topic {name} does not exist: its events start nothing until it does, and emitted ones become dead "
-            "letters"
-        )
     return missing

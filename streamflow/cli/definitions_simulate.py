@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,41 +14,32 @@ from streamflow.cli.session import EXIT_AUTHOR, session_of
 from streamflow.cli.sources import Checked
 from streamflow.definition.catalog import Catalog
 from streamflow.definition.content import canonical, child_names, sha256_of
+from streamflow.definition.lines import Lines
 from streamflow.definition.model import Definition
 from streamflow.errors import Rejected
 from streamflow.kafka.definitions import Snapshot
 from streamflow.ops.catalog import Surroundings, child_of
+from streamflow.ops.scenarios import Performance, perform
 
 if TYPE_CHECKING:
     from streamflow.simulation.scenarios import Scenarios
-    from streamflow.simulation.stage import Played
 
-SCENARIOS = "scenarios.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a scenario cannot be played, and on which line and in which column of its file."""
-
-    line: int
-    column: int
-    message: str
+Only = Annotated[
+    str | None, typer.Option("--only", metavar="TEXT", help="only scenarios with this in their name")
+]  # of every command that plays scenarios
 
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """The scenarios of one definition. `faults` are what makes each of `played` impossible, by its place in the file.
-    `untaken` are steps and outcomes that none of them reached; it is empty when only some were played."""
+    """The scenarios of one definition, as they were played."""
 
     file: Path
     definition: Definition
-    played: list[Played]
-    faults: list[list[Fault]]
-    untaken: list[str]
+    performance: Performance
 
     @property
     def ok(self) -> bool:
-        return all(each.ok for each in self.played)
+        return self.performance.ok
 
 
 def simulate(
@@ -56,7 +47,8 @@ def simulate(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FOLDER...", help=f"folders with definition.yaml and {SCENARIOS}, or folders of such folders"
+            metavar="FOLDER...",
+            help="folders with definition.yaml and scenarios.yaml, or folders of such folders",
         ),
     ],
     catalog: Annotated[
@@ -66,9 +58,7 @@ def simulate(
             help="one catalog for all of them, a file or the files of a folder; else catalog.yaml beside each",
         ),
     ] = None,
-    only: Annotated[
-        str | None, typer.Option("--only", metavar="TEXT", help="only scenarios with this in their name")
-    ] = None,
+    only: Only = None,
     histories: Annotated[bool, typer.Option("--history", help="show the history of every run, too")] = False,
 ) -> None:
     """Plays scenarios: what happens, what operations answer, and what is to come of it. Needs no broker; days pass in
@@ -83,30 +73,19 @@ def simulate(
 
 def simulated(source: sources.Source, only: str | None = None) -> Simulated:
     """Plays the scenarios beside `source`. Raises DefinitionError, or Rejected when there are none."""
-    from streamflow.simulation.stage import play, untaken  # with all of the engine: only for those who need it
+    file = source.definition.parent / sources.SCENARIOS
+    definition, catalog, children = with_children(source)
+    scenarios, lines = _read(file)
+    return Simulated(file, definition, perform(scenarios, lines, definition, catalog, children=children, only=only))
 
-    file = source.definition.parent / SCENARIOS
+
+def with_children(source: sources.Source) -> tuple[Definition, Catalog, list[tuple[Definition, Catalog]]]:
+    """The definition of `source`, its catalog, and what it starts, from the folders beside its own, each after those
+    that it starts itself. Raises DefinitionError, Rejected."""
     around = Surroundings(Snapshot)
     children = _children(source, around)
     definition, catalog = _usable(sources.load(source, complete=around.complete))
-    scenarios, lines = _read(file)
-    chosen = {
-        number: scenario
-        for number, scenario in enumerate(scenarios.scenarios)
-        if only is None or only.lower() in scenario.name.lower()
-    }
-    if not chosen:
-        raise Rejected(
-            "no_scenario",
-            f"expected a scenario with {only!r} in its name in {file} but there is none. Look at the names.",
-        )
-    played, faults = [], []
-    for number, scenario in chosen.items():
-        one = play(scenario, definition, catalog, scenarios.operations, children)
-        played.append(one)
-        found = [(lines.of(f"/scenarios/{number}{pointer}"), said) for pointer, said in one.faults]
-        faults.append([Fault(*place, said) for place, said in found])
-    return Simulated(file, definition, played, faults, untaken(definition, played) if only is None else [])
+    return definition, catalog, children
 
 
 def add_to(app: typer.Typer) -> None:
@@ -120,7 +99,7 @@ def add_to(app: typer.Typer) -> None:
 def _with_scenarios(path: Path, catalog: Path | None) -> list[sources.Source]:
     """The definitions at `path`; of a folder of folders those with scenarios. Raises Rejected when there is none."""
     found = sources.find(path, catalog)
-    named = [source for source in found if (source.definition.parent / SCENARIOS).is_file()]
+    named = [source for source in found if (source.definition.parent / sources.SCENARIOS).is_file()]
     return named or found[:1]  # whose missing file is told
 
 
@@ -153,12 +132,12 @@ def _usable(checked: Checked) -> tuple[Definition, Catalog]:
     return checked.definition, checked.catalog
 
 
-def _read(file: Path) -> tuple[Scenarios, places.Lines]:
+def _read(file: Path) -> tuple[Scenarios, Lines]:
     from streamflow.simulation.scenarios import parse_scenarios
 
     if not file.is_file():
         raise Rejected("scenarios_missing", f"There is no {file}. Write one (docs/scenarios.md).")
-    return places.read_file(file, parse_scenarios, "scenarios_invalid"), places.Lines(file.read_text())
+    return places.read_file(file, parse_scenarios, "scenarios_invalid"), Lines(file.read_text())
 
 
 def _facts(each: Simulated) -> dict[str, Any]:
@@ -166,29 +145,17 @@ def _facts(each: Simulated) -> dict[str, Any]:
         "file": str(each.file),
         "definition": each.definition.name,
         "version": each.definition.version,
-        "ok": each.ok,
-        "scenarios": [
-            {
-                "name": one.name,
-                "ok": one.ok,
-                "paths": one.paths,
-                "differences": one.differences,
-                "faults": [asdict(fault) for fault in faults],
-                "notes": one.notes,
-            }
-            for one, faults in zip(each.played, each.faults, strict=True)
-        ],
-        "untaken": each.untaken,
+        **each.performance.facts(),
     }
 
 
 def _told(each: Simulated, *, histories: bool) -> str:
-    failed = sum(not one.ok for one in each.played)
-    width = max(len(one.name) for one in each.played)
-    count = f"{len(each.played)} scenario{'s' if len(each.played) > 1 else ''}"
+    failed = sum(not one.ok for one in each.performance.played)
+    width = max(len(one.name) for one in each.performance.played)
+    count = f"{len(each.performance.played)} scenario{'s' if len(each.performance.played) > 1 else ''}"
     went = f"{failed} did not go as expected" if failed else "as expected"
     lines = [f"{each.definition.name}@{each.definition.version}: {count}, {went}"]
-    for one, faults in zip(each.played, each.faults, strict=True):
+    for one, faults in zip(each.performance.played, each.performance.faults, strict=True):
         first, *more = one.paths or ((),)
         lines.append(f"  {'ok    ' if one.ok else 'FAILED'}  {one.name:<{width}}  {' > '.join(first)}".rstrip())
         lines += [f"{'':<{width + 12}}{' > '.join(path)}" for path in more]
@@ -203,6 +170,6 @@ def _told(each: Simulated, *, histories: bool) -> str:
                 for history in one.histories
                 for line in ["", *timeline(list(history)).splitlines(), ""]
             ]
-    if each.untaken:
-        lines.append(f"  never taken: {', '.join(each.untaken)}")
+    if each.performance.untaken:
+        lines.append(f"  never taken: {', '.join(each.performance.untaken)}")
     return "\n".join(lines)

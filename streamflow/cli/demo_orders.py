@@ -12,7 +12,7 @@ from streamflow.ops.produce import Outgoing, event_of
 AT_ONCE, REMINDED, NEVER = "pays at once", "pays when reminded", "never pays"
 
 _EVERY_S = 0.02  # between two orders
-_PAYS_AFTER_S = {AT_ONCE: 0.8, REMINDED: 6.5}  # the definition reminds after 5 s and gives up after 5 more
+_PAYS_AFTER_S = 0.8  # from the order or from its reminder, which comes after 5 s; 5 s later the order is given up
 _HABITS = (AT_ONCE, AT_ONCE, AT_ONCE, REMINDED, AT_ONCE, AT_ONCE, NEVER, AT_ONCE)
 
 
@@ -28,10 +28,12 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """Orders that come one after the other. `ends` says which step each order's run must end with."""
+    """Orders that come one after the other. `ends` says which step each order's run must end with, `reminded` has the
+    payment of each order that is paid when it was reminded, `at_s` seconds after the reminder."""
 
     due: tuple[Due, ...]
     ends: dict[str, str]
+    reminded: dict[str, Due]
 
     @property
     def lasts_s(self) -> float:
@@ -46,6 +48,7 @@ def wave(catalog: Catalog, name: str, orders: int) -> Wave:
     assert paid is not None
     due: list[Due] = []
     ends: dict[str, str] = {}
+    reminded: dict[str, Due] = {}
     for number in range(orders):
         order, habit, at_s = f"{name}-{number:03d}", _HABITS[number % len(_HABITS)], number * _EVERY_S
         quantity, price = 1 + number % 4, 4_900 + 2_500 * (number % 7)
@@ -57,8 +60,10 @@ def wave(catalog: Catalog, name: str, orders: int) -> Wave:
             "fragile": number % 5 == 0,
         }
         heapq.heappush(due, Due(at_s, number, placed.topics[0], event_of(placed, data)))
-        if habit in _PAYS_AFTER_S:
-            money = {"id": f"payment-{order}", "order": order, "amount_cents": quantity * price}
-            heapq.heappush(due, Due(at_s + _PAYS_AFTER_S[habit], number, paid.topics[0], event_of(paid, money)))
+        money = event_of(paid, {"id": f"payment-{order}", "order": order, "amount_cents": quantity * price})
+        if habit == AT_ONCE:
+            heapq.heappush(due, Due(at_s + _PAYS_AFTER_S, number, paid.topics[0], money))
+        elif habit == REMINDED:
+            reminded[order] = Due(_PAYS_AFTER_S, number, paid.topics[0], money)
         ends[order] = "give_up" if habit == NEVER else "ship"
-    return Wave(tuple(heapq.heappop(due) for _ in range(len(due))), ends)
+    return Wave(tuple(heapq.heappop(due) for _ in range(len(due))), ends, reminded)

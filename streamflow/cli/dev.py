@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from streamflow.cli import output
-from streamflow.cli.dev_address import SidecarPlace, announced, remembered_for_dev, running
+from streamflow.cli.dev_address import SidecarPlace, announced, approval_key, remembered_for_dev, running
 from streamflow.cli.output import examples
 from streamflow.cli.processes import GRACE_S, Workers, environment
 from streamflow.cli.session import session_of
@@ -21,7 +21,7 @@ from streamflow.settings import Settings
 
 app = typer.Typer(rich_markup_mode=None)
 
-_COLORS = ("cyan", "magenta", "green", "blue", "yellow")
+_COLORS = ("cyan", "magenta", "green", "blue", "bright_magenta", "yellow")
 _TEND_S = 0.2
 
 
@@ -60,6 +60,15 @@ def with_bootstrap(settings: Settings, bootstrap: str) -> Settings:
     return settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"bootstrap_servers": bootstrap})})
 
 
+def pages_at(url: str) -> str:
+    """Where people look at what runs, for them."""
+    from streamflow.sidecar.pages import are_built  # with Starlette: only for those who need it
+
+    if are_built():
+        return f"Open {url}/ in a browser to watch."
+    return "The pages are not built in this installation. Build them: make ui."
+
+
 def _stop(stop: threading.Event) -> None:
     if stop.is_set():
         raise KeyboardInterrupt
@@ -72,11 +81,13 @@ def _serve(settings: Settings, bootstrap: str, engines: int, stop: threading.Eve
         "ingress",
         *(f"engine-{number}" if engines > 1 else "engine" for number in range(engines)),
         "tasks",
+        "history",
         "sidecar",
     ]
     sidecar = SidecarPlace(settings)
     quick = {"STREAMFLOW_TASKS__DRAIN_S": str(min(settings.tasks.drain_s, GRACE_S / 2))}
-    workers = Workers(environment(settings, bootstrap) | sidecar.environment() | quick, _Voices(names).hear)
+    own_keys = sidecar.environment() | approval_key(settings)
+    workers = Workers(environment(settings, bootstrap) | own_keys | quick, _Voices(names).hear)
     try:
         for name in names:
             own = {"STREAMFLOW_STATE_DIR": str(settings.state_dir / name)} if name.startswith("engine-") else {}
@@ -86,6 +97,7 @@ def _serve(settings: Settings, bootstrap: str, engines: int, stop: threading.Eve
             f"{bootstrap}, the sidecar at {sidecar.url}; workers: {', '.join(names)}. Ctrl-C ends "
             "everything."
         )
+        output.say(pages_at(sidecar.url))
         output.say(
             "In another terminal, in this folder: streamflow definitions publish definitions/order-fulfilment "
             "--create-topics"

@@ -4,10 +4,11 @@ in that folder speak to the same; and its sidecar, for its workers."""
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -127,16 +128,37 @@ class SidecarPlace:
         if self._settings.tasks.callback_url is None:
             told["STREAMFLOW_TASKS__CALLBACK_URL"] = self.url
         if self._settings.tasks.callback_secret is None:
-            told["STREAMFLOW_TASKS__CALLBACK_SECRET"] = f"file:{self._key().absolute()}"
+            told["STREAMFLOW_TASKS__CALLBACK_SECRET"] = f"file:{self._key('callback').absolute()}"
+        if self._settings.access.signing_key is None:
+            told["STREAMFLOW_ACCESS__SIGNING_KEY"] = f"file:{self._key('access').absolute()}"
         return told
 
-    def _key(self) -> Path:
-        file = self._settings.broker_dir / "callback.key"
-        with contextlib.suppress(FileExistsError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as written:
-                written.write(secrets.token_hex(32))
-        return file
+    def _key(self, name: str) -> Path:
+        return _kept(self._settings.broker_dir / f"{name}.key", lambda: secrets.token_hex(32))
+
+
+def approval_key(settings: Settings) -> dict[str, str]:
+    """What the processes of a `dev` are told of approvals, so that a draft can be approved without any setting: they
+    are signed with a key of this folder. Nothing where the settings name a key, or require approvals."""
+    if settings.approvals.signing_key is not None or settings.approvals.required:
+        return {}
+    from streamflow.approvals.signing import new_private_key, public_text, read_private_key  # with cryptography
+
+    reference = f"file:{_kept(settings.broker_dir / 'approvals.pem', new_private_key).absolute()}"
+    trusted = [*settings.approvals.trusted_keys, public_text(read_private_key(reference).public_key())]
+    return {
+        "STREAMFLOW_APPROVALS__SIGNING_KEY": reference,
+        "STREAMFLOW_APPROVALS__TRUSTED_KEYS": json.dumps(trusted),
+    }
+
+
+def _kept(file: Path, make: Callable[[], str]) -> Path:
+    """The file, with what `make` gives if it is not there; nobody else may read it."""
+    with contextlib.suppress(FileExistsError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as written:
+            written.write(make())
+    return file
 
 
 def _free_port(host: str, wanted: int) -> int:

@@ -8,17 +8,15 @@ import secrets
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.status import Status
 
 from streamflow.cli import output
 from streamflow.cli.dev import with_bootstrap
+from streamflow.cli.live_line import LiveLine
 from streamflow.cli.output import examples
 from streamflow.cli.session import Session, session_of
 from streamflow.drill.drill import Board, Drill, Plan
@@ -30,8 +28,6 @@ from streamflow.ops.log import configure_log
 from streamflow.settings import Settings
 
 app = typer.Typer(rich_markup_mode=None)
-
-_TOLD_S = 5.0
 
 
 @app.command(
@@ -77,7 +73,7 @@ def drill(
     prefix = f"drill-{secrets.token_hex(4)}." if session.prefix is None else session.prefix
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the clean-up is for both
     configure_log(given.model_copy(update={"log_level": "error"}))  # clients complain of what is broken here on purpose
-    show = _Show()
+    show = LiveLine()
     show.say(f"seed {seed}, prefix {prefix}, session timeout {session_s:g} s")
     for blow in plan.blows:
         show.say(f"  {blow}")
@@ -88,7 +84,7 @@ def drill(
         raise typer.Exit(1)
 
 
-def _played(given: Settings, plan: Plan, prefix: str, session_s: float, show: _Show, *, keep: bool) -> Verdict:
+def _played(given: Settings, plan: Plan, prefix: str, session_s: float, show: LiveLine, *, keep: bool) -> Verdict:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(_folder(show, keep=keep))
         broker: EmbeddedBroker | None = None
@@ -96,9 +92,12 @@ def _played(given: Settings, plan: Plan, prefix: str, session_s: float, show: _S
             show.say("starting Kafka")
             broker = stack.enter_context(EmbeddedBroker(folder / "broker", progress=show.say))
             given = with_bootstrap(given, broker.bootstrap_servers)
-        one = Drill(
-            settings_for(given, prefix, folder, session_s), plan, session_s, broker, folder, show.tell, show.say
-        )
+
+        def tell(board: Board) -> None:
+            show.update(_line(board))
+
+        settings = settings_for(given, prefix, folder, session_s)
+        one = Drill(settings, plan, session_s, broker, folder, tell, show.say)
         verdict: Verdict | None = None
         try:
             verdict = one.run()
@@ -109,7 +108,7 @@ def _played(given: Settings, plan: Plan, prefix: str, session_s: float, show: _S
         return verdict
 
 
-def _removed(one: Drill, verdict: Verdict | None, show: _Show, *, keep: bool) -> None:
+def _removed(one: Drill, verdict: Verdict | None, show: LiveLine, *, keep: bool) -> None:
     prefix = one.settings.topics.prefix
     if keep:
         show.say(f"kept: the topics and groups that begin with {prefix}")
@@ -127,7 +126,7 @@ def _removed(one: Drill, verdict: Verdict | None, show: _Show, *, keep: bool) ->
 
 
 @contextlib.contextmanager
-def _folder(show: _Show, *, keep: bool) -> Iterator[Path]:
+def _folder(show: LiveLine, *, keep: bool) -> Iterator[Path]:
     """Where logs, stores and the drill's own broker are."""
     folder = Path(tempfile.mkdtemp(prefix="streamflow-drill-"))
     try:
@@ -144,37 +143,6 @@ def _tell(session: Session, verdict: Verdict) -> None:
         output.say_json(verdict.as_json())
     else:
         output.say(verdict.table())
-
-
-class _Show:
-    """Progress on stderr: one live line at a terminal, a line now and then elsewhere. A context manager."""
-
-    def __init__(self) -> None:
-        self._console = output.err()
-        self._status: Status | None = None
-        self._began = self._told = time.monotonic()
-
-    def __enter__(self) -> _Show:
-        if self._console.is_terminal:
-            self._status = self._console.status("starting")
-            self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._status is not None:
-            self._status.stop()
-
-    def say(self, text: str) -> None:
-        """A line that stays."""
-        self._console.print(f"[dim]{time.monotonic() - self._began:6.1f} s  {escape(text)}[/]")
-
-    def tell(self, board: Board) -> None:
-        """Where the drill is."""
-        if self._status is not None:
-            self._status.update(escape(_line(board)))
-        elif time.monotonic() - self._told > _TOLD_S:
-            self._told = time.monotonic()
-            self.say(_line(board))
 
 
 def _line(board: Board) -> str:

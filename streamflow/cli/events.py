@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END
 
-from streamflow.cli import events_send, output
-from streamflow.cli.events_send import bound_topic, event_spec, legal_topic, reader_of
+from streamflow.cli import events_send, events_trace, output
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.kafka import reserved_topics
@@ -19,6 +18,7 @@ from streamflow.kafka.topics import UNCLAIMED
 from streamflow.kafka.unknown_names import require_definition
 from streamflow.ops.deliveries import read_deliveries
 from streamflow.ops.reading import Reading
+from streamflow.ops.sending import bound_topic, event_spec, legal_topic, reader_of
 from streamflow.ops.unclaimed import read_unclaimed
 from streamflow.settings import Settings
 from streamflow.terminal import visible
@@ -165,3 +165,4 @@ def _show_record(record: Record, *, as_json: bool) -> None:
 
 
 events_send.add_to(app)
+events_trace.add_to(app)

@@ -11,7 +11,9 @@ import typer
 import streamflow
 from streamflow.cli import output, sources
 from streamflow.cli.output import examples
+from streamflow.cli.places import CATALOG
 from streamflow.cli.session import session_of
+from streamflow.definition.catalog import Catalog
 from streamflow.errors import OperationError, Rejected
 
 app = typer.Typer(
@@ -26,6 +28,19 @@ def example_folder(name: str) -> Path:
     if name not in _names():
         raise Rejected("example_unknown", f"There is no example {name!r}. The examples are {', '.join(_names())}.")
     return _shelf() / name
+
+
+def example_catalogs() -> Catalog:
+    """All events and operations of the examples, in one catalog."""
+    found = [sources.read_catalog(file) for file in example_catalog_files()]
+    events = {spec.name: spec for catalog in found for spec in catalog.events}
+    operations = {spec.name: spec for catalog in found for spec in catalog.operations}
+    return Catalog(events=list(events.values()), operations=list(operations.values()))
+
+
+def example_catalog_files() -> tuple[Path, ...]:
+    """The catalogs of the examples."""
+    return tuple(example_folder(name) / CATALOG for name in _names())
 
 
 @app.command("list", epilog=examples("examples list"))

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from contextlib import nullcontext
 from dataclasses import asdict
-from typing import Annotated
+from math import inf
+from typing import Annotated, Any
 
 import typer
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 from streamflow.cli import output
 from streamflow.cli.output import examples
-from streamflow.cli.session import session_of
+from streamflow.cli.session import Session, session_of
 from streamflow.kafka.publication import read_log
-from streamflow.ops.lag import measure_lag, states, totals
+from streamflow.ops.exporter import Rates
+from streamflow.ops.lag import PartitionLag, measure_lag, states, totals
+from streamflow.terminal import visible
 
 app = typer.Typer(rich_markup_mode=None)
 
+Drains = dict[tuple[str, str], float | None]
 
-@app.command(epilog=examples("lag", "lag --partitions", "lag --json"))
+
+@app.command(epilog=examples("lag", "lag --partitions", "lag --live", "lag --json"))
 def lag(
     ctx: typer.Context,
     partitions: Annotated[bool, typer.Option("--partitions", help="a line for each partition")] = False,
+    live: Annotated[bool, typer.Option("--live", help="measure again and again, until Ctrl-C")] = False,
+    every_s: Annotated[
+        float | None,
+        typer.Option("--every", min=0.2, help="seconds between measurements; metrics.measure_s by default"),
+    ] = None,
+    times: Annotated[int | None, typer.Option(min=1, help="with --live: end after so many measurements")] = None,
 ) -> None:
     """Shows how far the engine is behind in commands, ingress in the users' topics, and task workers in their lanes:
     records that are not worked on, seconds since the first of them came, and what keeps a topic from being read."""
     session = session_of(ctx)
+    if live:
+        _watch(session, session.settings.metrics.measure_s if every_s is None else every_s, times)
+        return
     found = measure_lag(session.settings, read_log(session.settings))
     if partitions:
         rows = [
@@ -52,3 +72,82 @@ def lag(
         ]
         text = output.table(("worker", "topic", "records>", "seconds>", "state"), summed, "no topic is read yet")
     session.show([asdict(each) for each in found], text)
+
+
+def _watch(session: Session, every_s: float, times: int | None) -> None:
+    """A table at a terminal that is drawn again and again; a line for each topic elsewhere or with --json."""
+    settings, rates, done = session.settings, Rates(), 0
+    drawn = Live(console=output.screen(), auto_refresh=False) if sys.stdout.isatty() and not session.json else None
+    output.note("measuring lag; Ctrl-C ends")
+    with nullcontext() if drawn is None else drawn:
+        while times is None or done < times:
+            began = time.monotonic()
+            found = measure_lag(settings, read_log(settings))
+            drains = rates.drains(found, began)
+            if drawn is not None:
+                drawn.update(board(found, drains), refresh=True)
+            else:
+                for row in rows_of(found, drains):
+                    _line(row, as_json=session.json)
+            done += 1
+            if times is None or done < times:
+                time.sleep(max(0.0, every_s - (time.monotonic() - began)))
+
+
+def rows_of(lags: list[PartitionLag], drains: Drains) -> list[dict[str, Any]]:
+    """A row for each role and topic. `drain_s` is None while it is not known, and with `falls_behind` for ever."""
+    wrong = states(lags)
+    rows = []
+    for (role, topic), (records, seconds) in totals(lags).items():
+        drain = drains.get((role, topic))
+        rows.append(
+            {
+                "role": role,
+                "topic": topic,
+                "records": records,
+                "seconds": round(seconds, 3),
+                "drain_s": None if drain is None or drain == inf else round(drain, 1),
+                "falls_behind": drain == inf,
+                "state": wrong.get((role, topic), ""),
+            }
+        )
+    return rows
+
+
+def board(lags: list[PartitionLag], drains: Drains) -> Table:
+    """The rows as a picture for a terminal."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("worker", "topic"):
+        table.add_column(name)
+    for name in ("records", "seconds", "caught up in"):
+        table.add_column(name, justify="right")
+    table.add_column("state")
+    for row in rows_of(lags, drains):
+        style = "bold red" if row["state"] or row["falls_behind"] else "yellow" if row["records"] else "green"
+        table.add_row(
+            row["role"],
+            Text(visible(row["topic"])),
+            Text(str(row["records"]), style),
+            f"{row['seconds']:.1f}",
+            _drain(row),
+            Text(row["state"], "red"),
+        )
+    return table
+
+
+def _drain(row: dict[str, Any]) -> str:
+    if row["falls_behind"]:
+        return "never"
+    return "" if row["drain_s"] is None else f"{row['drain_s']:.0f} s"
+
+
+def _line(row: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        output.say_json(row, line=True)
+        return
+    drain = _drain(row)
+    output.say(
+        f"{row['role']} {visible(row['topic'])}: {row['records']} records, {row['seconds']:.1f} s"
+        + (f", caught up in {drain}" if drain and row["records"] else "")
+        + (f", {row['state']}" if row["state"] else "")
+    )

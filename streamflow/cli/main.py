@@ -18,10 +18,8 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from streamflow.cli.session import EXIT_CALLER, EXIT_OURS, Session
+from streamflow.cli.session import EXIT_CALLER, EXIT_INTERRUPTED, EXIT_OURS, Session
 from streamflow.errors import Rejected, StreamflowError
-
-_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +33,31 @@ class Noun:
 
 
 NOUNS: tuple[Noun, ...] = (
-    Noun("demo", "streamflow.cli.demo", "See it run: under a minute, nothing stays behind."),
+    Noun("demo", "streamflow.cli.demo", "See it run in under a minute, nothing stays behind. Also: authoring."),
     Noun(
         "drill",
         "streamflow.cli.drill",
         "Break things on purpose, on your Kafka or one of its own: a verdict on every promise.",
     ),
+    Noun("load", "streamflow.cli.load", "Send a definition's scenarios at a rate, and measure what comes of them."),
+    Noun("capacity", "streamflow.cli.capacity", "What a rate of runs needs: workers, partitions, memory, disks."),
     Noun("dev", "streamflow.cli.dev", "Kafka, topics and all workers on this machine, until Ctrl-C."),
     Noun("examples", "streamflow.cli.examples", "The definitions that come with Streamflow: list, copy."),
     Noun(
         "definitions",
         "streamflow.cli.definitions",
-        "What authors wrote: check, simulate, publish, list, show, diff, retire, diagram, import, functions.",
+        "What authors wrote: check, simulate, shadow, approve, approvals, approval-key, publish, promote, rollback, "
+        "list, show, diff, retire, diagram, import, functions.",
+    ),
+    Noun(
+        "draft",
+        "streamflow.cli.draft",
+        "Definitions while they are written: write, samples, apply, diff, gaps, explain, tools.",
+    ),
+    Noun(
+        "eval",
+        "streamflow.cli.eval",
+        "Scores of rules or a language model that write and edit definitions.",
     ),
     Noun("catalog", "streamflow.cli.catalog", "Catalogs of events from other people's schemas: import."),
     Noun(
@@ -54,7 +65,7 @@ NOUNS: tuple[Noun, ...] = (
         "streamflow.cli.operations",
         "What may be called, who does it, and plugins: list, show, register, unregister, test, docs.",
     ),
-    Noun("events", "streamflow.cli.events", "Events as the catalog says: send, tail, unclaimed, counts."),
+    Noun("events", "streamflow.cli.events", "Events as the catalog says: send, tail, unclaimed, counts, trace."),
     Noun(
         "runs",
         "streamflow.cli.runs",
@@ -66,14 +77,24 @@ NOUNS: tuple[Noun, ...] = (
         "streamflow.cli.dead_letters",
         "What could not be read, placed or done, and why: list, show, replay, drop.",
     ),
+    Noun(
+        "history",
+        "streamflow.cli.history",
+        "Search everything that happened: find, show, logs, statistics, trouble, status, rebuild, archive, archived, "
+        "restore.",
+    ),
     Noun("lag", "streamflow.cli.lag", "How far the workers are behind."),
-    Noun("worker", "streamflow.cli.worker", "Run one worker: engine, ingress, tasks."),
+    Noun("exporter", "streamflow.cli.exporter", "Measure lag for Prometheus, from outside of the workers."),
+    Noun("worker", "streamflow.cli.worker", "Run one worker: engine, ingress, tasks, history."),
     Noun("sidecar", "streamflow.cli.sidecar", "Run the HTTP process for people, callbacks and plugins."),
     Noun("commands", "streamflow.cli.commands", "What an operator may do to the engine's input: skip, skipped."),
     Noun(
         "revisions", "streamflow.cli.revisions", "Revisions of the engine, for upgrades without a stop: list, enable."
     ),
+    Noun("models", "streamflow.cli.models", "Language models: check, ask."),
     Noun("topics", "streamflow.cli.topics", "The fixed topics: plan, apply, verify."),
+    Noun("access", "streamflow.cli.access", "Who may what: users, grants, keys, sessions, subscriptions."),
+    Noun("audit", "streamflow.cli.audit", "Who changed what, and whether the account of it is whole: list, verify."),
     Noun("settings", "streamflow.cli.settings", "What can be set, and what is set: show, docs."),
 )
 
@@ -174,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return left.exit_code
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
-        return _INTERRUPTED
+        return EXIT_INTERRUPTED
     except typer.TyperException as error:
         return _show_usage(error.format_message(), as_json=session.json)
     except BrokenPipeError:

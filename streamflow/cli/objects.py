@@ -14,7 +14,6 @@ from streamflow.engine.attempt_transitions import CallRequested
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError
 from streamflow.operations.contract import Attempt, Pending
-from streamflow.operations.objects import checked_key, operations
 from streamflow.secrets import read_secret
 from streamflow.settings import Connection, Settings
 
@@ -79,6 +78,8 @@ def fetch(settings: Settings, places: Sequence[StoredObject], folder: Path) -> d
 
 
 async def _fetch(settings: Settings, files: Mapping[StoredObject, Path]) -> dict[str, Path]:
+    from streamflow.operations.objects import checked_key, operations  # with its client: a quarter of a second
+
     offered = operations(settings)
     get = next(one for one in offered if one.spec.name == "object.get")
     try:

@@ -114,6 +114,16 @@ EXAMPLES: Mapping[str, str] = {
       - {name: subject, expr: "'reports.daily'"}
       - {name: json, expr: "{'order': trigger.id}"}
 """,
+    "notify.send": """
+- id: alarm
+  call:
+    operation: notify.send
+    with:
+      - {name: target, expr: "'on-call'"}
+      - {name: title, expr: "'A large order'"}
+      - {name: text, expr: "'Order ' + trigger.id + ' is larger than usual.'"}
+      - {name: severity, expr: "'warning'"}
+""",
     "object.get": """
 - id: template
   call:

@@ -105,9 +105,9 @@ def length(ms: int) -> str:
 
 
 @contextmanager
-def reading(what: str) -> Iterator[Report]:
-    """Progress of work that counts records: a bar at a terminal, now and then a line elsewhere, nothing when it is
-    quick."""
+def reading(what: str, unit: str = "records") -> Iterator[Report]:
+    """Progress of work that counts records, or something else: a bar at a terminal, now and then a line elsewhere,
+    nothing when it is quick."""
     console = err()
     began = said = time.monotonic()
     bar: Progress | None = None
@@ -131,7 +131,7 @@ def reading(what: str) -> Iterator[Report]:
                 bar.update(bar.task_ids[0], completed=done, total=total)
         elif now - said > _QUIET_S:
             said = now
-            console.print(f"{what}: {done} of {total} records")
+            console.print(f"{what}: {done} of {total} {unit}")
 
     try:
         yield report

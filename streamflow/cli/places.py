@@ -7,10 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ruamel.yaml.comments import CommentedSeq
-from ruamel.yaml.error import YAMLError
-
-from streamflow.definition.yaml_text import YAML
+from streamflow.definition.lines import Lines
 from streamflow.errors import DefinitionError, Problem, Rejected
 
 DEFINITION, CATALOG = "definition.yaml", "catalog.yaml"
@@ -96,30 +93,3 @@ def placed_in(file: Path, problems: Iterable[Problem]) -> list[Placed]:
     """The problems of the text in `file`, each with its place."""
     lines = Lines(file.read_text())
     return [Placed(file, *lines.of(problem.pointer), problem) for problem in problems]
-
-
-class Lines:
-    """The line and the column of every place in a YAML or JSON text."""
-
-    def __init__(self, text: str) -> None:
-        try:
-            self._root: Any = YAML(typ="rt").load(text)
-        except (YAMLError, ValueError, RecursionError):
-            self._root = None  # the problem says the line itself
-
-    def of(self, pointer: str) -> tuple[int, int]:
-        node: Any = self._root
-        place = (1, 1) if self._root is not None else (0, 0)
-        for part in pointer.split("/")[1:]:
-            name: Any = part.replace("~1", "/").replace("~0", "~")
-            try:
-                if isinstance(node, CommentedSeq):
-                    name = int(name)
-                    line, column = node.lc.item(name)
-                else:
-                    line, column = node.lc.key(name)
-                place = (int(line) + 1, int(column) + 1)
-                node = node[name]
-            except (AttributeError, KeyError, IndexError, TypeError, ValueError):
-                break  # what is missing has no place: the place of what it is missing in
-        return place

@@ -191,6 +191,10 @@ def _head(history: list[Transition]) -> list[str]:
         f"took        {output.length(summary.last_ms - summary.started_ms)} from "
         f"{output.local_time(summary.started_ms)}"
     ]
+    if summary.correlation_id:
+        lines += [f"correlation {summary.correlation_id}"]
+    if summary.trace_id:
+        lines += [f"trace       {summary.trace_id}"]
     if isinstance(first.data, RunStarted) and first.data.parent is not None:
         lines += [f"parent      {first.data.parent.run}, step {first.data.parent.address}"]
     return lines

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,12 +12,14 @@ import typer
 from streamflow.cli import output
 from streamflow.cli.confirmation import confirm
 from streamflow.cli.output import examples
-from streamflow.cli.session import session_of
+from streamflow.cli.session import Session, session_of
 from streamflow.errors import Rejected
 from streamflow.kafka.publication import read_log
 from streamflow.ops.erasure import Remains, described, drop_letters, known_definitions, remains
 from streamflow.ops.erasure import erase as erase_key
+from streamflow.ops.erasure_batch import erase_keys, find_keys
 
+_SHOWN = 20  # keys in a plan
 _ELSEWHERE = (
     "Not looked at: what runs of other keys copied, what was sent to users' topics and to the outside, the source "
     "topics, and the files of local stores until they are compacted."
@@ -24,7 +28,10 @@ _ELSEWHERE = (
 
 def erase(
     ctx: typer.Context,
-    key: Annotated[str, typer.Option("--key", help="the business key")],
+    key: Annotated[str | None, typer.Option("--key", help="the business key")] = None,
+    key_prefix: Annotated[
+        str | None, typer.Option("--key-prefix", help="instead: all keys that begin so, as those of a load run do")
+    ] = None,
     definition: Annotated[str | None, typer.Option(help="only of this definition; without it, of all")] = None,
     why: Annotated[str, typer.Option("--why", help="kept in `audit` for years: no personal data")] = "",
     plan: Annotated[bool, typer.Option("--plan", help="only list what is kept of the key, and until when")] = False,
@@ -37,10 +44,15 @@ def erase(
     session = session_of(ctx)
     settings = session.settings
     definitions = known_definitions(read_log(settings), definition)
+    if (key is None) == (key_prefix is None):
+        raise Rejected("key_missing", "Both or neither of --key and --key-prefix are given. Give one of them.")
+    if not plan and not why.strip():
+        raise Rejected("reason_missing", "Erasing a key needs a reason. Give it with --why, without personal data.")
+    if key is None:
+        _erase_all(session, key_prefix or "", definitions, why, plan=plan, force=force, yes=yes, timeout_s=timeout_s)
+        return
     account, dropped = None, 0
     if not plan:
-        if not why.strip():
-            raise Rejected("reason_missing", "Erasing a key needs a reason. Give it with --why, without personal data.")
         confirm("Erase this key? It cannot be undone.", yes=yes)
         account = erase_key(settings, key, definitions, reason=why, force=force, timeout_s=timeout_s)
         dropped = drop_letters(settings, key, definition)
@@ -61,6 +73,43 @@ def erase(
     session.show(answer, "\n".join(lines))
 
 
+def _erase_all(
+    session: Session,
+    prefix: str,
+    definitions: Sequence[str],
+    why: str,
+    *,
+    plan: bool,
+    force: bool,
+    yes: bool,
+    timeout_s: float,
+) -> None:
+    """Every key that begins with `prefix`."""
+    with output.reading("reading runs") as progress:
+        found = find_keys(session.installation, prefix, progress)
+    facts = {"keys": len(found.keys), "open_runs": len(found.open_runs)}
+    said = f"{len(found.keys)} keys begin with {prefix}; {len(found.open_runs)} runs of them are open"
+    if plan or not found.keys:
+        session.show(facts | {"first": found.keys[:_SHOWN]}, said)
+        return
+    confirm(f"{said}. Erase them? It cannot be undone.", yes=yes)
+    with output.reading("erasing", "keys") as progress:
+        done = erase_keys(
+            session.settings,
+            found,
+            definitions,
+            reason=why,
+            force=force,
+            timeout_s=timeout_s,
+            progress=progress,
+        )
+    counts = Counter(done.left.values())
+    text = f"erased: {done.keys} keys, {done.records} records of the state, {done.events} of them kept events"
+    left = ", ".join(f"{count} {code}" for code, count in counts.items())
+    text += f"; not erased: {left}" if left else ""
+    session.show(facts | {"erased": done.keys, "records": done.records, "left": done.left}, f"{text}\n{_ELSEWHERE}")
+
+
 def add_to(app: typer.Typer) -> None:
     """The verb of this module, as a command of `app`."""
     app.command(
@@ -68,6 +117,7 @@ def add_to(app: typer.Typer) -> None:
         epilog=examples(
             "runs erase --key A-1 --plan",
             'runs erase --key A-1 --why "request 17"',
+            'runs erase --key-prefix load-3f2a1c- --force --yes --why "load run"',
             'runs erase --key A-1 --definition payment --force --yes --why "request 17"',
         ),
     )(erase)

@@ -17,6 +17,7 @@ from streamflow.cli.session import EXIT_OUTSIDE, Session, session_of
 from streamflow.cli.timeline import told
 from streamflow.definition.syntax import load_text
 from streamflow.engine.steps.kind import short
+from streamflow.engine.trace import CORRELATION_CHARS
 from streamflow.engine.transitions import ENDINGS, ApprovalRequested, Transition
 from streamflow.errors import DefinitionError, Rejected
 from streamflow.ids import partition_of
@@ -42,6 +43,7 @@ class StartFile(BaseModel):
     key: str | int
     input: Any = Field(default_factory=dict)
     id: str | None = None
+    correlation_id: str | None = Field(default=None, max_length=CORRELATION_CHARS, pattern=r"^[ -~]+$")
 
 
 def start(
@@ -50,7 +52,7 @@ def start(
         str,
         typer.Argument(
             metavar="FILE|NAME[@VERSION]",
-            help="a YAML or JSON file with definition, key, input and id; or a definition",
+            help="a YAML or JSON file with definition, key, input, id and correlation_id; or a definition",
         ),
     ],
     key: Annotated[str | None, typer.Option(help="the business key of the run; over the file's")] = None,
@@ -67,6 +69,12 @@ def start(
     ] = None,
     id_: Annotated[
         str | None, typer.Option("--id", help="asked twice with one id, only one run starts; over the file's")
+    ] = None,
+    correlation_id: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="what you know the run by: kept with it, in its log lines and spans; over the file's"
+        ),
     ] = None,
     wait: Annotated[
         bool | None,
@@ -90,10 +98,16 @@ def start(
 
     The exit code is 0 when the run began (with --wait: when it completed)."""
     session = session_of(ctx)
-    asked = _asked(what, key, data, id_)
+    asked = _asked(what, key, data, id_, correlation_id)
     waits = fetch is not None or (_is_file(what) if wait is None else wait)
     found = request(
-        read_log(session.settings), asked.definition, key=str(asked.key), data=asked.input, id=asked.id, event=event
+        read_log(session.settings),
+        asked.definition,
+        key=str(asked.key),
+        data=asked.input,
+        id=asked.id,
+        event=event,
+        correlation_id=asked.correlation_id or "",
     )
     if not waits:
         _begin(session, found, timeout_s or ANSWER_S)
@@ -106,10 +120,11 @@ def _is_file(what: str) -> bool:
     return Path(what).suffix in (".yaml", ".yml", ".json") or Path(what).is_file()
 
 
-def _asked(what: str, key: str | None, data: str | None, id_: str | None) -> StartFile:
+def _asked(what: str, key: str | None, data: str | None, id_: str | None, correlation_id: str | None) -> StartFile:
     """What is to be started: the file's, with what the options say in its place. Raises Rejected."""
     values: Any = _read(Path(what)) if _is_file(what) else {"definition": what}
     given = {"key": key, "input": None if data is None else payload(data), "id": id_}
+    given["correlation_id"] = correlation_id
     if not isinstance(values, dict):
         raise Rejected(
             "start_invalid",

@@ -22,6 +22,7 @@ EXIT_AUTHOR = 2
 EXIT_CALLER = 3
 EXIT_OUTSIDE = 4
 EXIT_OURS = 70
+EXIT_INTERRUPTED = 130
 
 _EXIT_CODES: tuple[tuple[type[StreamflowError], int], ...] = (
     (DefinitionError, EXIT_AUTHOR),
@@ -43,8 +44,14 @@ class Session:
 
     @cached_property
     def settings(self) -> Settings:
-        """As `known`, for a command that speaks to Kafka: says which environment that is, once (see `_announce`)."""
+        """As `known`, for a command that speaks to Kafka: says which environment that is, once (see `_announce`).
+
+        Raises OperationError when a secured broker does not let this client in (see `greeting`)."""
         self._announce(self.known)
+        if self.known.kafka.security_protocol != "PLAINTEXT" and self.known.kafka.bootstrap_servers is not None:
+            from streamflow.kafka.greeting import require_welcome  # with Kafka's clients
+
+            require_welcome(self.known)
         return self.known
 
     @cached_property

@@ -17,7 +17,7 @@ from streamflow.settings import Settings
 
 _HEAD = """# Settings
 
-Generated from `streamflow/settings.py` by `streamflow settings docs`. Do not edit.
+Generated from `streamflow/settings` by `streamflow settings docs`. Do not edit.
 
 Environment variables come first, then the YAML file that `STREAMFLOW_CONFIG` (or `--config`) names, then the defaults.
 Unknown names in the file are refused. Secrets are references, `env:NAME` or `file:/path`, and are read when they are used.
@@ -82,16 +82,17 @@ def _table(rows: list[Entry]) -> str:
     )
 
 
-def _walk(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[Entry]:
+def _walk(model: type[BaseModel], above: tuple[str, ...], given: Any = None) -> Iterator[Entry]:
+    """The settings of `model`; defaults are those of `given`, which is what its own section has by default."""
     for name, field in model.model_fields.items():
         path = (*above, name)
+        default = field.get_default(call_default_factory=True) if given is None else getattr(given, name)
         section = _section(field)
         if section is not None:
-            yield from _walk(section, path)
+            yield from _walk(section, path, default)
         else:
-            yield Entry(
-                path, "STREAMFLOW_" + "__".join(path).upper(), _default(field), _limits(field), field.description or ""
-            )
+            shown = "required" if given is None and field.is_required() else _default(default)
+            yield Entry(path, "STREAMFLOW_" + "__".join(path).upper(), shown, _limits(field), field.description or "")
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
@@ -99,10 +100,7 @@ def _section(field: FieldInfo) -> type[BaseModel] | None:
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    value: Any = field.get_default(call_default_factory=True)
+def _default(value: Any) -> str:
     if isinstance(value, dict | list):
         return f"`{json.dumps(to_jsonable_python(value))}`"
     return "none" if value is None else f"`{value}`"

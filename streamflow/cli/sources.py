@@ -19,6 +19,8 @@ from streamflow.definition.model import Definition
 from streamflow.definition.syntax import parse_as, parse_definition
 from streamflow.errors import DefinitionError, Rejected
 
+SCENARIOS = "scenarios.yaml"  # beside a definition
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,20 +10,58 @@ import typer
 from streamflow.cli.confirmation import confirm
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
+from streamflow.cli.topics_acls import PRINCIPAL, show_acls
 from streamflow.errors import Rejected
 from streamflow.kafka import admin
 from streamflow.kafka.environments import other_environments
 from streamflow.kafka.publication import read_log
+from streamflow.kafka.rights import Role
 from streamflow.ops.lag import measure_lag, totals
 from streamflow.settings import Settings
 
 app = typer.Typer(help="The fixed topics.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command()
-def plan(ctx: typer.Context) -> None:
+@app.command(
+    epilog=examples(
+        "topics plan",
+        "topics plan --acls --definition definitions/order-fulfilment",
+        "topics plan --acls --role engine --principal User:CN=streamflow-{role} --commands",
+    )
+)
+def plan(
+    ctx: typer.Context,
+    acls: Annotated[
+        bool, typer.Option("--acls", help="instead: the rights that each role needs on a broker with an authorizer")
+    ] = False,
+    role: Annotated[list[Role] | None, typer.Option(help="of this role; may be given again; all by default")] = None,
+    principal: Annotated[
+        str, typer.Option(metavar="USER", help="who each role is to Kafka; {role} stands for its name")
+    ] = PRINCIPAL,
+    definition: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER", help="with the topics of this definition; may be given again; else of those published"
+        ),
+    ] = None,
+    send_to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOPIC", help="a topic that kafka.emit sends records to; may be given again"),
+    ] = None,
+    commands: Annotated[bool, typer.Option("--commands", help="as commands of Kafka's own kafka-acls")] = False,
+) -> None:
     """Shows what differs from the wanted topics, and changes nothing."""
     session = session_of(ctx)
+    if acls:
+        show_acls(
+            session,
+            roles=role or (),
+            principal=principal,
+            definitions=definition or (),
+            sent_to=send_to or (),
+            commands=commands,
+        )
+        return
     _show(ctx, admin.plan(session.settings), "all topics are as wanted")
 
 

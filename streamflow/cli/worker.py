@@ -7,7 +7,8 @@ import gc
 import importlib
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,9 +20,17 @@ import streamflow
 from streamflow.cli.output import examples
 from streamflow.cli.processes import die_with_parent
 from streamflow.cli.session import session_of
+from streamflow.core.metrics import Metrics
+from streamflow.core.tracing import Tracer
 from streamflow.kafka.admin import require_topics
+from streamflow.kafka.granted import require_rights
+from streamflow.kafka.greeting import require_welcome
+from streamflow.kafka.rights import Role, own_topics, rights
+from streamflow.metrics.registry import Process
 from streamflow.ops.log import configure_log
+from streamflow.ops.run_log import RunLog
 from streamflow.settings import Settings
+from streamflow.tracing.exporter import exported_spans
 
 app = typer.Typer(
     help="Run one worker. SIGTERM or Ctrl-C ends it in order, a second one at once.",
@@ -33,7 +42,7 @@ log = structlog.get_logger(__name__)
 GC_THRESHOLD = (200_000, 20, 100)  # records make no cycles; the default cost 4 to 5 us of every command (measured)
 
 Parent = Annotated[int | None, typer.Option(hidden=True, help="end when this process, which started us, does")]
-Run = Callable[[Settings, asyncio.Event], Awaitable[None]]
+Run = Callable[[Settings, asyncio.Event, Metrics | None, Tracer | None], Awaitable[None]]
 
 
 @app.command(epilog=examples("worker engine", "worker engine --bootstrap kafka-1:9092,kafka-2:9092"))
@@ -64,21 +73,62 @@ def tasks(
     _run(session_of(ctx).known, "tasks", parent, lanes=lane or ())
 
 
+@app.command(epilog=examples("worker history"))
+def history(ctx: typer.Context, parent: Parent = None) -> None:
+    """Keeps what happened so that people can search it. One writes a file; with PostgreSQL several share the work."""
+    _run(session_of(ctx).known, "history", parent)
+
+
 def _run(settings: Settings, role: str, parent: int | None, **options: Any) -> None:
-    run_process(settings, role, partial(_entry(role), **options), parent)
+    lanes = options.get("lanes", ())
+    run_process(settings, role, partial(_entry(role), **options), parent, lanes)
 
 
-def run_process(settings: Settings, role: str, serve: Run, parent: int | None) -> None:
+def run_process(settings: Settings, role: str, serve: Run, parent: int | None, lanes: Sequence[str] = ()) -> None:
     """Runs `serve` as this process's work until a signal asks it to stop. `parent` is the process whose end is ours, if
-    there is one."""
+    there is one; `lanes` are those that it serves, if not all.
+
+    Raises OperationError when Kafka does not let this process in, or its topics are not as they must be."""
     if parent is not None:
         die_with_parent(parent)
-    configure_log(settings, **({} if settings.log_format == "console" else {"role": role}))
-    require_topics(settings)
+    run_log = RunLog(settings, role)
+    configure_log(settings, copy=run_log, **({} if settings.log_format == "console" else {"role": role}))
+    require_access(settings, Role(role), lanes)
     _use_uvloop()
     gc.freeze()  # what was imported lives as long as the process
     gc.set_threshold(*GC_THRESHOLD)
-    asyncio.run(_until_stopped(serve, settings, role))
+    run_log.start()
+    try:
+        with (
+            process_metrics(settings, Process(role)) as metrics,
+            exported_spans(settings, role, metrics) as tracer,
+        ):
+            asyncio.run(_until_stopped(serve, settings, role, metrics, tracer))
+    finally:
+        run_log.close()
+
+
+def require_access(settings: Settings, role: Role, lanes: Sequence[str] = ()) -> None:
+    """Returns when a broker lets this process in, grants what the role needs, and has the topics. Raises
+    OperationError."""
+    require_welcome(settings)
+    if settings.kafka.security_protocol != "PLAINTEXT":
+        require_rights(settings, rights(settings, role, lanes=lanes))
+    require_topics(settings, own_topics(settings, role, lanes))
+
+
+@contextmanager
+def process_metrics(settings: Settings, process: Process) -> Iterator[Metrics | None]:
+    """The metrics of this process while they are served; None: the settings do not ask for them."""
+    if settings.metrics.listen is None:
+        yield None
+        return
+    from streamflow.metrics.collector import ProcessMetrics
+    from streamflow.metrics.server import served
+
+    metrics = ProcessMetrics(process)
+    with served(metrics, settings.metrics.listen):
+        yield metrics
 
 
 def _entry(role: str) -> Callable[..., Awaitable[None]]:
@@ -99,7 +149,9 @@ def _use_uvloop() -> None:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
-async def _until_stopped(serve: Run, settings: Settings, role: str) -> None:
+async def _until_stopped(
+    serve: Run, settings: Settings, role: str, metrics: Metrics | None, tracer: Tracer | None
+) -> None:
     stop = asyncio.Event()
 
     def asked(signum: int) -> None:
@@ -120,7 +172,7 @@ async def _until_stopped(serve: Run, settings: Settings, role: str) -> None:
         "worker_started", role=role, pid=os.getpid(), environment=settings.environment, prefix=settings.topics.prefix
     )
     try:
-        await serve(settings, stop)
+        await serve(settings, stop, metrics, tracer)
     finally:
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(signum)

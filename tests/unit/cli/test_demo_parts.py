@@ -22,10 +22,16 @@ def test_every_order_is_placed_once_and_paid_at_most_once() -> None:
     sent = wave(sources.read_catalog(EXAMPLE), "A", 40)
 
     placed = Counter(json.loads(due.record.value or b"")["order"] for due in sent.due if due.topic == "orders")
-    paid = Counter(json.loads(due.record.value or b"")["order"] for due in sent.due if due.topic == "payments")
+    paid = Counter(
+        json.loads(due.record.value or b"")["order"]
+        for due in (*sent.due, *sent.reminded.values())
+        if due.topic == "payments"
+    )
     assert set(placed) == set(sent.ends)
     assert set(placed.values()) == {1}
     assert {order for order, step in sent.ends.items() if step == "ship"} == set(paid)
+    assert max(paid.values()) == 1
+    assert sent.reminded
     assert set(sent.ends.values()) == {"ship", "give_up"}
 
 

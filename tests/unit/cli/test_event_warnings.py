@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from streamflow.cli.events_send import reader_of, warnings_for
 from streamflow.definition.syntax import parse_catalog
 from streamflow.errors import DefinitionError
 from streamflow.ops.produce import Outgoing
+from streamflow.ops.sending import reader_of, warnings_for
 
 CATALOG = parse_catalog("""
 events:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamflow.cli.outline import outline
+from streamflow.definition.outline import outline
 from streamflow.definition.syntax import parse_definition
 from tests.unit.definition.examples import CATALOG, OUTSIDE
 

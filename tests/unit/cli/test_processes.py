@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from streamflow.cli.dev_address import SidecarPlace, announced, running
+from streamflow.approvals.signing import public_text, read_private_key
+from streamflow.cli.dev_address import SidecarPlace, announced, approval_key, running
 from streamflow.cli.processes import _undisturbed, ended, environment
 from streamflow.cli.session import Session
-from streamflow.settings import Settings, Sidecar, Tasks, Topics
+from streamflow.settings import Access, Approvals, Settings, Sidecar, Tasks, Topics
 
 
 def test_the_end_of_a_process_has_words() -> None:
@@ -91,7 +92,21 @@ def test_callbacks_of_a_dev_are_good_after_its_restart(tmp_path: Path) -> None:
     assert key.stat().st_mode & 0o077 == 0
 
 
-def test_what_is_configured_for_callbacks_is_left_alone(tmp_path: Path) -> None:
+def test_what_is_configured_for_callbacks_and_sessions_is_left_alone(tmp_path: Path) -> None:
     tasks = Tasks(callback_url="https://flow.example.org", callback_secret="env:KEY")
+    settings = Settings(broker_dir=tmp_path, tasks=tasks, access=Access(signing_key="env:SIGNING"))
 
-    assert SidecarPlace(Settings(broker_dir=tmp_path, tasks=tasks)).environment().keys() == {"STREAMFLOW_SIDECAR__PORT"}
+    assert SidecarPlace(settings).environment().keys() == {"STREAMFLOW_SIDECAR__PORT"}
+
+
+def test_a_dev_signs_approvals_with_a_key_of_its_folder(tmp_path: Path) -> None:
+    settings = Settings(broker_dir=tmp_path)
+    first, second = approval_key(settings), approval_key(settings)
+
+    assert first == second
+    file = Path(first["STREAMFLOW_APPROVALS__SIGNING_KEY"].removeprefix("file:"))
+    assert file.stat().st_mode & 0o777 == 0o600
+    own = public_text(read_private_key(f"file:{file}").public_key())
+    assert json.loads(first["STREAMFLOW_APPROVALS__TRUSTED_KEYS"]) == [own]
+    for given in (Approvals(signing_key="env:KEY"), Approvals(required=True, trusted_keys=[own])):
+        assert approval_key(Settings(broker_dir=tmp_path, approvals=given)) == {}

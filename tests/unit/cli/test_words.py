@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from streamflow.cli import output, sources
-from streamflow.cli.outline import outline
 from streamflow.cli.runs import timeline
 from streamflow.cli.timeline import told
+from streamflow.definition.outline import outline
 from streamflow.definition.plan import ERRORS
 from streamflow.engine import transitions as t
 from streamflow.engine.attempt_transitions import (

@@ -1,0 +1,71 @@
+"""What the verbs of `streamflow draft` show and write: statements, questions, files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streamflow.definition.yaml_text import YAML
+from streamflow.errors import OperationError, Rejected
+
+if TYPE_CHECKING:
+    from streamflow.authoring.question import Choice, Question
+    from streamflow.authoring.statements import Statement
+
+
+DraftFile = Annotated[
+    Path, typer.Argument(metavar="FILE|FOLDER", help="a definition, or a folder with definition.yaml")
+]
+CatalogFile = Annotated[
+    Path | None,
+    typer.Option("--catalog", metavar="FILE|FOLDER", help="its catalog; else catalog.yaml beside it"),
+]
+
+
+def statement_lines(found: Iterable[Statement]) -> list[str]:
+    """A line for each statement: its number, its origin, its text."""
+    return [f"{f'{one.number}.':<3} {one.origin:<8} {one.text}" for one in found]
+
+
+def question_lines(number: int, question: Question) -> list[str]:
+    """A question and its choices."""
+    choices = zip("abcdefgh", question.choices, strict=False)
+    return [f"{number}. {question.text}", *(f"   {letter}) {_choice_text(choice)}" for letter, choice in choices)]
+
+
+def _choice_text(choice: Choice) -> str:
+    if choice.sentence is not None:
+        return f"{choice.text}: {choice.sentence}"
+    does = ", ".join(dict.fromkeys(one.op for one in choice.operations))
+    return choice.text + (f" [{does}]" if does else "")
+
+
+def yaml_of(value: Any) -> str:
+    """Plain data as YAML, laid out as in definitions."""
+    writer = YAML(typ="rt", pure=True)
+    writer.indent(mapping=2, sequence=4, offset=2)
+    writer.width = 1000
+    target = io.StringIO()
+    writer.dump(value, target)
+    return target.getvalue()
+
+
+def refuse_existing(file: Path) -> None:
+    """Raises Rejected `file_exists` if there is something at `file`."""
+    if file.exists():
+        raise Rejected("file_exists", f"{file} is there already. Choose another name, or remove it.")
+
+
+def write_new(file: Path, text: str) -> None:
+    """Writes a file that is not there yet, with its folder. Raises Rejected `file_exists`, or OperationError."""
+    refuse_existing(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        message = f"{file} cannot be written: {error.strerror}. Check the path and its rights."
+        raise OperationError("file_unwritable", message, retryable=False) from error

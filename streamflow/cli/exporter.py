@@ -1,0 +1,50 @@
+"""`streamflow exporter`: lag for Prometheus, measured from outside of the workers."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Annotated
+
+import structlog
+import typer
+
+from streamflow.cli.output import examples
+from streamflow.cli.session import session_of
+from streamflow.metrics.registry import Process
+from streamflow.ops.log import configure_log
+
+app = typer.Typer(rich_markup_mode=None)
+log = structlog.get_logger(__name__)
+
+_LISTEN = "127.0.0.1:9465"
+
+
+@app.command(epilog=examples("exporter", "exporter --listen 0.0.0.0:9465"))
+def exporter(
+    ctx: typer.Context,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help=f"over STREAMFLOW_METRICS__LISTEN; else {_LISTEN}")
+    ] = None,
+) -> None:
+    """Measures how far every group and lane is behind, in records and seconds, and serves the figures at /metrics until
+    SIGTERM or Ctrl-C. It joins no group; one is enough."""
+    from streamflow.kafka.granted import require_rights
+    from streamflow.kafka.greeting import require_welcome
+    from streamflow.kafka.rights import Role, rights
+    from streamflow.metrics.collector import ProcessMetrics
+    from streamflow.metrics.server import served
+    from streamflow.ops.exporter import export
+
+    settings = session_of(ctx).known
+    configure_log(settings, role=Process.EXPORTER.value)
+    require_welcome(settings)
+    if settings.kafka.security_protocol != "PLAINTEXT":
+        require_rights(settings, rights(settings, Role.EXPORTER))
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stop.set())
+    metrics = ProcessMetrics(Process.EXPORTER)
+    with served(metrics, listen or settings.metrics.listen or _LISTEN):
+        export(settings, metrics, stop)
+    log.info("exporter_stopped")
