@@ -9,10 +9,15 @@ import subprocess
 from collections.abc import Callable
 
 from streamflow.kafka.jars import say
-from tests.servers import jetstream, postgresql, s3proxy
+from tests.servers import browser, jetstream, openid, postgresql, prometheus, s3proxy
 from tests.servers.process import ServerMissing
 
-_SYSTEM: dict[str, Callable[[], object]] = {"postgresql": postgresql.binaries, "nats-server": jetstream.program}
+_SYSTEM: dict[str, Callable[[], object]] = {
+    "postgresql": postgresql.binaries,
+    "nats-server": jetstream.program,
+    "prometheus": prometheus.program,
+    "chromium": browser.program,
+}
 _APT_S = 600
 
 
@@ -28,10 +33,11 @@ def install(progress: Callable[[str], None] = say) -> list[str]:
             left.append(
                 f"{package} is missing. Install it, with Debian's or Ubuntu's packages: apt-get install {package}."
             )
-    try:
-        s3proxy.fetch(progress)
-    except ServerMissing as error:
-        left.append(str(error))
+    for fetch in (s3proxy.fetch, openid.fetch):
+        try:
+            fetch(progress)
+        except ServerMissing as error:
+            left.append(str(error))
     return left
 
 
