@@ -1,6 +1,6 @@
 # Everything a person does with this repository. `make help` lists it; every target does its own set-up.
 # Needed: make, Python 3.11 or newer with venv, Java 17 or newer, Maven 3.6 or newer (or a Kafka of your own, see docs/settings.md).
-# Tests of operations on stores also need PostgreSQL and nats-server: `make servers` installs them if it may. Without them, outside CI, they are skipped.
+# Tests of operations on stores and of alerts also need PostgreSQL, nats-server and promtool: `make servers` installs them if it may. Without them, outside CI, they are skipped.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -8,14 +8,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TEST_PROCESSES := 4 # each has a Kafka of its own; they mostly wait
 WITH_SERVERS := tests/integration tests/contract tests/faults
+PAGES := tests/web
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers wheel demo example test test-without-servers test-with-servers test-full unit lint types model bench compare proof faults checker regressions mailbox attack fuzz soak evidence docs codes format lock clean
+.PHONY: help setup servers ui api wheel demo example test test-without-servers test-with-servers test-pages test-full unit lint types model model-test bench compare proof faults checker regressions mailbox attack fuzz soak evidence docs manifests codes format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) servers ## Install everything: into .venv exactly what requirements.lock says, and the servers that tests need
+setup: $(READY) servers ui ## Install everything: into .venv exactly what requirements.lock says, the servers that tests need, the pages
 
 $(READY): requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -27,28 +28,57 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m compileall -q streamflow streamflow_check agents # where nobody may write it later, every start would compile for two seconds
 	@touch $@
 
-servers: $(READY) ## Install the servers that tests need, where they are missing: PostgreSQL, NATS, an S3 server
+servers: $(READY) ## Install the servers that tests need, where they are missing: PostgreSQL, NATS, Prometheus, an S3 server
 	$(BIN)/python -m tests.servers install
 
-wheel: $(READY) ## Build the package into dist
+# The web application. Node comes from a wheel; what a checkout needs to run does not include it.
+UI := streamflow/web/index.html
+UI_READY := $(VENV)/.ui-ready
+UI_SOURCES := $(shell find web/src -type f) web/index.html web/vite.config.ts web/tsconfig.json web/size.mjs $(wildcard definitions/*/*.yaml)
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix web --silent
+
+ui: $(UI) ## Build the web application into streamflow/web
+
+$(UI): web/node_modules/.ready $(UI_SOURCES)
+	$(NPM) run types
+	$(NPM) run build
+	@touch $@
+
+web/node_modules/.ready: $(UI_READY) web/package.json web/package-lock.json
+	$(NPM) ci
+	@touch $@
+
+$(UI_READY): $(READY) requirements-ui.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements-ui.lock
+	@touch $@
+
+api: web/node_modules/.ready ## Write the types of the web application from the API
+	$(BIN)/python -m tests.web.api_document
+	$(NPM) run api
+
+wheel: $(READY) $(UI) ## Build the package into dist
 	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist .
 
-demo: $(READY) ## See it run: a Kafka, workers, a definition, events and their histories
-	$(BIN)/streamflow demo
+demo: $(READY) $(UI) ## See it run, in the terminal and in a browser: [KEEP=1] it stays until Ctrl-C
+	$(BIN)/streamflow demo $(if $(KEEP),--keep)
 
 example: setup ## See an example on real servers: make example NAME=fraud-detection, minio-store or sales-report
 	$(BIN)/python -m tests.examples $(NAME) $(ARGS)
 
 test: lint ## Check everything: style, types, layers, and all tests against a real Kafka
-	@$(MAKE) --no-print-directory --jobs 3 types test-without-servers test-with-servers
+	@$(MAKE) --no-print-directory --jobs 4 types test-without-servers test-with-servers test-pages
 
 # Each process of a run collects all its tests: the many that need no server are one process, which never waits.
 test-without-servers: $(READY)
-	$(BIN)/python -m pytest $(WITH_SERVERS:%=--ignore=%)
+	$(BIN)/python -m pytest $(WITH_SERVERS:%=--ignore=%) $(PAGES:%=--ignore=%)
 
 # These mostly wait. Their lower priority lets the single process above end first; they can use both cores until the end.
-test-with-servers: servers
+test-with-servers: servers ui
 	nice -n 5 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(WITH_SERVERS)
+
+# One process: its tests share a Kafka, a sidecar and a browser.
+test-pages: $(READY) ui
+	nice -n 5 $(BIN)/python -m pytest $(PAGES)
 
 test-full: export STREAMFLOW_TEST_ALL = 1
 test-full: test model mailbox checker regressions ## make test and everything that takes longer, but the faults, the proof and the soak (an hour)
@@ -91,6 +121,9 @@ mailbox: $(READY) ## Play operations against the specification of event delivery
 fuzz: $(READY) ## Fuzz everything that reads what strangers write: [INPUTS=1000000] [SEED=1] [ONLY="expression workflow"]
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000) --seed $(or $(SEED),1) $(if $(ONLY),--only $(ONLY))
 
+model-test: $(READY) ## The access to language models against a small real one, which is built once into the cache (ten minutes)
+	$(BIN)/python -m tests.real_model
+
 soak: $(READY) ## Load for hours with kills, restores and compaction; slopes of memory, files and threads: [HOURS=1]
 	$(BIN)/python -m tests.faults.soak --hours $(or $(HOURS),1) $(if $(EVIDENCE),--evidence)
 
@@ -104,7 +137,12 @@ docs: $(READY) ## Write the documents that are made from code
 	$(BIN)/streamflow settings docs > docs/settings.md
 	$(BIN)/streamflow operations docs > docs/operations-reference.md
 	$(BIN)/streamflow definitions functions --markdown > docs/functions.md
+	$(BIN)/python -m streamflow.metrics.document > docs/metrics.md
 	$(BIN)/python -m streamflow.wire.schemas schemas
+	$(BIN)/python -m tests.deploy.values_schema > deploy/helm/streamflow/values.schema.json
+
+manifests: $(READY) ## Render the chart into tests/deploy/rendered; builds helm once (minutes)
+	$(BIN)/python -m tests.deploy.chart
 
 codes: $(READY) ## Write the table of all codes into docs/bad-input.md, from the tests that bring them about (as long as make test)
 	$(BIN)/python -m tests.codes
@@ -116,6 +154,8 @@ format: $(READY) ## Format the code
 lock: $(READY) ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--extra dev --extra containers pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--constraint requirements.lock --group ui --output-file requirements-ui.lock
 
 clean: ## Remove what was built here (not the Kafka in the per-user cache)
 	rm -rf $(VENV) build dist var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -34,6 +34,15 @@ T = TypeVar("T")
 # `make test-full`: every repetition of what `make test` looks at by a sample
 TEST_ALL = bool(os.environ.get("STREAMFLOW_TEST_ALL"))
 
+# Hundreds of tests leave thousands of partitions, which the broker looks through at every interval.
+_BROKER = {"log.cleaner.backoff.ms": "1000", "replica.high.watermark.checkpoint.interval.ms": "60000"}
+only_full = pytest.mark.skipif(not TEST_ALL, reason="another test looks at nearly the same: make test-full")
+
+
+def examples(full: int) -> int:
+    """How many of the `full` examples of a property are tried: all in `make test-full`, a third in `make test`."""
+    return full if TEST_ALL else -(-full // 3)
+
 
 # The files with servers that take longest, longest first (measured; more than ten seconds): a file is one process's,
 # and a run lasts as long as the last one to begin.
@@ -47,11 +56,13 @@ LONG = (
     "tests/integration/test_engine_bad_input.py",
     "tests/integration/test_docs_commands.py",
     "tests/integration/test_ingress.py",
+    "tests/integration/test_traces.py",
     "tests/integration/test_checker_planted.py",
     "tests/integration/test_broker.py",
     "tests/integration/test_definitions_log.py",
     "tests/integration/test_examples.py",
     "tests/integration/test_engine.py",
+    "tests/integration/test_load.py",
     "tests/integration/test_erasure.py",
     "tests/integration/test_engine_outage.py",
     "tests/integration/test_cli.py",
@@ -88,7 +99,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def eventually(condition: Callable[[], T], timeout: float = 40.0, every: float = 0.02) -> T:
+def eventually(condition: Callable[[], T], timeout: float = 120.0, every: float = 0.02) -> T:
     """The first true value of `condition`, tried again until the deadline; fails with its last value. A condition that
     takes long is tried less often: its processor is needed by what is waited for."""
     deadline = time.monotonic() + timeout
@@ -115,7 +126,7 @@ def environment() -> Iterator[None]:
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     """One Kafka for all tests. Do not stop or pause it; a test of outages starts its own."""
     needs_broker()
-    with EmbeddedBroker(tmp_path_factory.mktemp("broker"), config={"log.cleaner.backoff.ms": "200"}) as running:
+    with EmbeddedBroker(tmp_path_factory.mktemp("broker"), config=_BROKER) as running:
         yield running
 
 

@@ -7,8 +7,10 @@ import os
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from streamflow.history.reader import HistoryReader
 from streamflow.settings import Settings, Sidecar, Tasks, Topics
 from streamflow.sidecar.app import create_app
+from tests.access import MemoryAccess
 from tests.sidecar_log import MemoryLog
 
 KEY = "a key for callbacks of these attacks only"
@@ -23,7 +25,7 @@ def application(*, token: bool = False) -> tuple[FastAPI, MemoryLog]:
     tasks = Tasks(output_bytes=5000, callback_secret="env:ATTACK_KEY")
     settings = Settings(topics=Topics(partitions=2), tasks=tasks, sidecar=place)
     log = MemoryLog(settings)
-    return create_app(settings, log), log
+    return create_app(settings, log, MemoryAccess(), HistoryReader(settings)), log
 
 
 def client(app: FastAPI, host: str = "localhost") -> TestClient:

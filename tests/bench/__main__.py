@@ -14,12 +14,25 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import backlog, calls, expressions, latency, loan, micro, million, recovery
+from tests.bench import (
+    backlog,
+    calls,
+    capacity,
+    expressions,
+    history,
+    latency,
+    loan,
+    micro,
+    million,
+    overhead,
+    recovery,
+)
 from tests.bench.report import Row, machine, show
 from tests.bench.stage import Stage
 
 PARTS: dict[str, Callable[[Stage], list[Row]]] = {
     "micro": micro.measure,
+    "overhead": overhead.measure,
     "expressions": expressions.measure,
     "backlog": backlog.measure,
     "latency": latency.measure,
@@ -27,6 +40,8 @@ PARTS: dict[str, Callable[[Stage], list[Row]]] = {
     "loan": loan.measure,
     "recovery": recovery.measure,
     "million": million.measure,
+    "capacity": capacity.measure,
+    "history": history.measure,
 }
 
 

@@ -29,6 +29,8 @@ from streamflow.engine.commands import DefinitionRef
 from streamflow.engine.decide import decide
 from streamflow.engine.overlay import Overlay
 from streamflow.ids import partition_of
+from streamflow.metrics.collector import ProcessMetrics
+from streamflow.metrics.registry import Process
 from streamflow.runtime.store import RocksStore
 from streamflow.settings import Engine
 from streamflow.wire.codec import decode_command, encode_command
@@ -61,10 +63,10 @@ class _Batches:
         self._batch = BatchBuilder(_BATCH_BYTES, 0)
 
     def append(self, key: bytes, value: bytes | None, headers: Any = None) -> None:
-        if self._batch.append(timestamp=None, key=key, value=value, headers=headers or []) is None:
+        if self._batch.append(timestamp=None, key=key, value=value, headers=list(headers or ())) is None:
             self._batch.close()
             self._batch = BatchBuilder(_BATCH_BYTES, 0)
-            self._batch.append(timestamp=None, key=key, value=value, headers=headers or [])
+            self._batch.append(timestamp=None, key=key, value=value, headers=list(headers or ()))
 
 
 def measure(stage: Stage) -> list[Row]:
@@ -105,7 +107,7 @@ def measure(stage: Stage) -> list[Row]:
 def _run(values: list[bytes], contents: _Contents, store: RocksStore) -> tuple[dict[str, float], int]:
     """CPU seconds by part, and how many transitions were made."""
     now, limits, overlay = time.thread_time, Limits(), Overlay(store)
-    runs, changelog = _Batches(), _Batches()
+    runs, changelog, metrics = _Batches(), _Batches(), ProcessMetrics(Process.ENGINE)
     spent: dict[str, float] = defaultdict(float)
     made, at_ms = 0, int(time.time() * 1000)
     for offset, value in enumerate(values):
@@ -118,6 +120,8 @@ def _run(values: list[bytes], contents: _Contents, store: RocksStore) -> tuple[d
         decided = now()
         overlay.apply(decision.changes)
         applied = now()
+        metrics.decided(decision, applied - began)
+        measured = now()
         encoded = [encode_transition(transition, None) for transition in decision.transitions]
         written = now()
         for key, body, headers in encoded:
@@ -128,7 +132,8 @@ def _run(values: list[bytes], contents: _Contents, store: RocksStore) -> tuple[d
         spent["check its partition"] += placed - decoded
         spent["decide and evolve"] += decided - placed
         spent["apply to memory"] += applied - decided
-        spent["encode transitions"] += written - applied
+        spent["count for metrics (off by default)"] += measured - applied
+        spent["encode transitions"] += written - measured
         spent["append them to a batch"] += appended - written
         if offset % _CHECKPOINT == _CHECKPOINT - 1:
             began = now()

@@ -57,17 +57,17 @@ def measure(stage: Stage) -> list[Row]:
         bootstrap, topic = world.broker.bootstrap_servers, f"{world.prefix}commands"
         engine, ingress = world.worker("engine"), world.worker("ingress")
         wait_ready(world, engine, ingress)
-        empty = _rss_mb(engine)
+        empty = rss_mb(engine)
         began = time.monotonic()
-        append(bootstrap, topic, _starts("far", far, c.DefinitionRef(waiting.sha, waiting.offset), _FAR))
+        append(bootstrap, topic, starts("far", far, c.DefinitionRef(waiting.sha, waiting.offset), _FAR))
         drained(world)
         loaded_s = time.monotonic() - began
-        held = _rss_mb(engine)
+        held = rss_mb(engine)
         stage.say(f"{far} runs wait; the worker has {held:.0f} MB")
 
         due_ms = (time.time() + (_LOAD_S / 10 if stage.quick else _LOAD_S)) * 1000
         until = datetime.fromtimestamp(due_ms / 1000, UTC).isoformat(timespec="milliseconds")
-        append(bootstrap, topic, _starts("due", due, c.DefinitionRef(waiting.sha, waiting.offset), until))
+        append(bootstrap, topic, starts("due", due, c.DefinitionRef(waiting.sha, waiting.offset), until))
         wait(lambda: time.time() * 1000 > due_ms - 2000, "the time to come near", 120)
         sender = program("paced", bootstrap, world.source, RATE, 30.0, "new")
         drained_ms = _all_fired(world, due)
@@ -96,7 +96,7 @@ def measure(stage: Stage) -> list[Row]:
         assigned = logged_ms(logged(engine, "partitions_assigned", log_begins)[-1])
         restore_s = (max(map(logged_ms, logged(engine, "partition_open", log_begins))) - assigned) / 1000
         restored = sum(line["restored"] for line in logged(engine, "partition_open", log_begins))
-        again = _rss_mb(engine)
+        again = rss_mb(engine)
         engine.stop()
         ingress.stop()
     return [
@@ -118,7 +118,7 @@ def measure(stage: Stage) -> list[Row]:
     ]
 
 
-def _starts(name: str, count: int, start: c.DefinitionRef, until: str) -> Iterator[c.Deliver]:
+def starts(name: str, count: int, start: c.DefinitionRef, until: str) -> Iterator[c.Deliver]:
     for number in range(count):
         key = f"{name}-{number}"
         event = c.Event(
@@ -151,7 +151,7 @@ def _all_fired(world: World, count: int) -> float:
     return time.time() * 1000
 
 
-def _rss_mb(worker: Worker) -> float:
+def rss_mb(worker: Worker) -> float:
     """Resident memory of a worker's process, in MB."""
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid_of(worker)}/status").read_text().splitlines())
     return int(fields["VmRSS"].split()[0]) / 1000

@@ -13,20 +13,13 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.simulation.driver import Simulation
+from streamflow.simulation.volume import size_of
 
-RECORD_BYTES, HEADER_BYTES = 12, 2
 FOLDER = Path(__file__).parents[2] / "definitions" / "order-fulfilment"
-
-
-def size_of(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]] = ()) -> int:
-    """Bytes of one record."""
-    own = RECORD_BYTES + len(key or b"") + len(value or b"")
-    return own + sum(HEADER_BYTES + len(name) + len(text) for name, text in headers)
 
 
 def measure(runs: int) -> dict[str, float]:

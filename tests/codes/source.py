@@ -29,6 +29,7 @@ _ASSIGNED = {
     "batch_too_large": "kafka",
     "batch_unreadable": "kafka",
     "decision_failed": "core",
+    "definition_unapproved": "core",
     "out_of_memory": "core",
     "queue_expired": "engine",
 }

@@ -48,10 +48,10 @@ def test_it_keeps_what_task_workers_rely_on(name: str, endpoint: str, monkeypatc
 
 
 def test_its_health_and_what_is_not_there(endpoint: str) -> None:
-    with urllib.request.urlopen(f"{endpoint}/health", timeout=5) as answer:
+    with urllib.request.urlopen(f"{endpoint}/health", timeout=60) as answer:
         assert json.loads(answer.read()) == {"ok": True}
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{endpoint}/other", timeout=5)
+        urllib.request.urlopen(f"{endpoint}/other", timeout=60)
     refused.value.close()
     assert refused.value.code == 404
 

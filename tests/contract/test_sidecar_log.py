@@ -11,16 +11,20 @@ from typing import Any, TypeVar
 
 import pytest
 
+from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.engine.commands import CancelRun, CompleteAttempt, RetryStep, SuspendAttempt
-from streamflow.errors import Rejected
+from streamflow.engine.transitions import Transition
+from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.publication import publish
 from streamflow.operations.plugin import Registration
+from streamflow.ops.jobs import Job, Target, added
 from streamflow.ops.requests import Answer
 from streamflow.ops.starts import request, started_before
 from streamflow.settings import Settings, Topics
+from streamflow.sidecar.job_runner import JobRunner
 from streamflow.sidecar.log import KafkaLog, Log, heard
 from tests.integration.workers import make_bench
-from tests.sidecar_log import MemoryLog, contents
+from tests.sidecar_log import CATALOG, REFUND, MemoryLog, contents
 
 T = TypeVar("T")
 
@@ -207,5 +211,106 @@ def test_plugins_are_registered_once_and_removed_once(run: Run) -> None:
         with pytest.raises(Rejected) as caught:
             await log.remove("fraud.score")
         assert caught.value.code == "operation_unknown"
+
+    run(story)
+
+
+def test_a_version_is_published_once_and_retired_once(run: Run) -> None:
+    async def story(log: Log) -> None:
+        name = f"d{uuid.uuid4().hex[:8]}"
+        definition = parse_definition(REFUND.replace("name: refund", f"name: {name}"))
+        catalog = parse_catalog(CATALOG)
+
+        done = await log.publish(definition, catalog)
+        assert (done.already, (await log.publish(definition, catalog)).already) == (False, True)
+        assert (name, "1") in (await log.definitions(fresh=True)).versions
+        other = definition.model_copy(update={"title": "another one"})
+        with pytest.raises(Rejected) as taken:
+            await log.publish(other, catalog)
+        assert taken.value.code == "version_taken"
+        retired = await log.retire(name, "1")
+        assert (retired.current, retired.already, (await log.retire(name, "1")).already) == (None, False, True)
+        with pytest.raises(Rejected) as unknown:
+            await log.retire(name, "9")
+        assert unknown.value.code == "version_unknown"
+
+    run(story)
+
+
+def test_whoever_listens_hears_what_happens_until_it_stops(made: Made, run: Run) -> None:
+    async def story(log: Log) -> None:
+        loop, wanted, heard_of = asyncio.get_running_loop(), asyncio.Event(), list[str]()
+
+        def take(one: Transition | OperationError) -> None:
+            assert isinstance(one, Transition)
+            heard_of.append(one.run)
+            loop.call_soon_threadsafe(wanted.set)
+
+        stop = await log.listen(take)
+        started, _, _ = await begun(log)
+        if isinstance(log, MemoryLog):
+            log.tell(started)
+        await asyncio.wait_for(wanted.wait(), 20)
+        assert set(heard_of) == {started}
+        stop()
+        heard_of.clear()
+        await begun(log)
+        assert heard_of == []
+
+    run(story)
+
+
+def test_lag_and_workers_are_told(run: Run) -> None:
+    async def story(log: Log) -> None:
+        lags = await log.lag()
+        assert "engine" in {one.role for one in lags}
+        assert all(one.seconds == 0 for one in lags if one.records == 0)
+        _, members = await log.workers()
+        assert members["engine"]
+
+    run(story)
+
+
+def test_a_run_starts_again_by_another_version_once(run: Run) -> None:
+    async def story(log: Log) -> None:
+        started, _, _ = await begun(log)
+        version = uuid.uuid4().hex[:8]
+        corrected = parse_definition(REFUND.replace('version: "1"', f'version: "{version}"'))
+        await log.publish(corrected, parse_catalog(CATALOG))
+        first = await log.restart(started, why="corrected", version=version)
+        second = await log.restart(started, why="corrected", version=version)
+        assert (first.already, second.already, second.run) == (False, True, first.run)
+
+    run(story)
+
+
+def test_a_job_is_done_once_by_one_of_several(made: Made, run: Run) -> None:
+    async def story(log: Log) -> None:
+        others = made[1]()
+        runs = [(await begun(log))[0] for _ in range(3)]
+        job = Job(
+            id=uuid.uuid4().hex,
+            action="cancel",
+            filter={},
+            reason="by mistake",
+            who="kim",
+            definitions=("refund",),
+            created_ms=time.time_ns() // 1_000_000,
+            total=len(runs),
+        )
+        targets = [Target(one, "") for one in runs]
+        await asyncio.to_thread(log.jobs.write, lambda board, _now_ms: added(board, job, targets))
+        try:
+            await asyncio.gather(*[JobRunner(one, lambda _job, _target: None).work() for one in (log, others, log)])
+            told = await asyncio.to_thread(others.jobs.read, lambda board: board.job(job.id))
+            results = await asyncio.to_thread(others.jobs.read, lambda board: list(board.results(job.id)))
+        finally:
+            await others.close()
+
+        assert told is not None
+        assert (told.applied, told.done, told.ended_ms is not None) == (3, 3, True)
+        assert [(one.run, one.outcome) for one in results] == [(one, "applied") for one in runs]
+        for one in runs:
+            assert [each.type for each in await log.history(one)].count("RunCancelled") == 1
 
     run(story)

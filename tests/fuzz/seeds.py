@@ -14,6 +14,7 @@ from streamflow.definition.content import canonical
 from streamflow.engine.commands import AdvanceWatermark, CancelRun, DefinitionRef, Deliver, Event, Origin, StartRun
 from streamflow.engine.effects import Unclaimed
 from streamflow.engine.tasks import CancelTask, Task
+from streamflow.engine.trace import Trace
 from streamflow.wire.codec import encode_command
 from streamflow.wire.tasks import encode_task
 from streamflow.wire.unclaimed import encode_unclaimed
@@ -72,7 +73,16 @@ def seeds(target: str) -> list[bytes]:
 
 def _commands() -> Iterator[bytes]:
     ref, origin = DefinitionRef("sha", 4), Origin(topic_id="topic-id", partition=3, offset=7, committed=5)
-    yield encode_command(StartRun(id="c-1", definition="loan", key="k", start=ref, event=_EVENT, trace="00-trace"))
+    yield encode_command(
+        StartRun(
+            id="c-1",
+            definition="loan",
+            key="k",
+            start=ref,
+            event=_EVENT,
+            trace=Trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=b", True),
+        )
+    )
     yield encode_command(
         Deliver(id="c-2", definition="loan", key="k", event=_EVENT, origin=origin, start=ref, trigger="t", keep_ms=9)
     )
@@ -102,6 +112,14 @@ def _workflows() -> Iterator[bytes]:
     yield re.findall(r"workflow\.json <<'END'\n(.*?)\nEND", page, re.S)[0].encode()
 
 
+def _operations() -> Iterator[bytes]:
+    page = (PROJECT / "docs" / "authoring.md").read_text(encoding="utf-8")
+    yield from (block.encode() for block in re.findall(r"\.json <<'END'\n(.*?)\nEND", page, re.S))
+    yield b"[{op: add_step, step: {id: x, print: {text: a}}}, {op: remove_step, step: look, orphans: remove}]"
+    yield b"- {op: insert_between, step: {id: x, print: {text: a}}, after: look.approved, before: go}"
+    yield b"- {op: replace_step, step: go, with: {id: go, print: {text: a}}}\n- {op: set_trigger, replaces: made}"
+
+
 def _plugins() -> Iterator[bytes]:
     for file in sorted((PROJECT / "definitions").glob("*/*.plugin.yaml")):
         registration = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
@@ -119,9 +137,22 @@ _SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
         b'streamflow.RunCompleted\n{"run":"r","definition":"d","version":"1","key":"k","seq":9,"at_ms":5,"data":{"ended":[]}}',
     ),
     "unclaimed": lambda: (encode_unclaimed(_UNCLAIMED, "main", "topic-id", 3)[1],),
+    "history": lambda: (
+        b'streamflow.RunStarted\n{"run":"r","definition":"d","version":"1","key":"k","seq":1,"at_ms":5,"cause":"c",'
+        b'"data":{"trigger":"t","sha":"s","revision":"4","event":{"name":"a","id":"1","time_ms":5,"data":{"a":{"b":1}}}}}'
+        b'\n\nstreamflow.StepParked\n{"run":"r","definition":"d","version":"1","key":"k","seq":2,"at_ms":6,"cause":"c",'
+        b'"step":"s","data":{"code":"x","at":"call"}}'
+        b'\n\nstreamflow.RunFailed\n{"run":"r","definition":"d","version":"1","key":"k","seq":3,"at_ms":7,"cause":"c",'
+        b'"data":{"reason":"no"}}',
+    ),
+    "log-line": lambda: (
+        b'{"run":"00000000-main-00000000000000000000","at_ms":5,"role":"tasks","level":"info","event":"e","fields":{"a":1}}',
+    ),
     "answer": lambda: (b'{"output":{"a":1}}', b'{"error":{"code":"a","message":"b","retryable":true}}'),
     "short-text": lambda: (text.encode() for text in _TEXTS),
     "expression": _expressions,
+    "draft": lambda: _files("definition.yaml"),
+    "operations": _operations,
     "definition": lambda: _files("definition.yaml"),
     "catalog": lambda: _files("catalog.yaml"),
     "content": _contents,

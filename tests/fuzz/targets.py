@@ -11,14 +11,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from streamflow.authoring.draft import Draft
+from streamflow.authoring.operations import Refusal, apply
+from streamflow.definition.catalog import Catalog
 from streamflow.definition.check import check
 from streamflow.definition.content import read_content
 from streamflow.definition.duration import parse_ms
 from streamflow.definition.evaluator.times import parse_timestamp
 from streamflow.definition.expression import compile_expression
 from streamflow.definition.plan import ExpressionError
-from streamflow.definition.syntax import parse_catalog, parse_definition
+from streamflow.definition.syntax import load_text, parse_catalog, parse_definition
 from streamflow.errors import DefinitionError, OperationError, Rejected
+from streamflow.history.projection import Changes, Told, project_runs
+from streamflow.history.trouble import project_letter
 from streamflow.importing.workflow import import_workflow
 from streamflow.operations.address import parse_url
 from streamflow.operations.callbacks import read_answer, read_token
@@ -29,6 +34,7 @@ from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
 from streamflow.wire.json_text import read_json
 from streamflow.wire.lane_position import decode_position
+from streamflow.wire.run_log import decode_line
 from streamflow.wire.tasks import decode_task, read_source
 from streamflow.wire.transitions import decode_transition
 from streamflow.wire.unclaimed import TYPE, decode_unclaimed
@@ -37,6 +43,15 @@ from streamflow.wire.unreadable import UNREADABLE
 FOUND = Path(__file__).with_name("found")  # a folder for each target
 _REFUSALS = (DefinitionError, Rejected, OperationError, DecodeError)
 _EVENT = {"id": "o-7", "n": 3, "x": 1.5, "at": "2026-01-31T08:30:00Z", "tags": ["a", "b"], "who": {"name": "Ada"}}
+_DRAFT = """
+name: a
+version: "1"
+on: [{id: made, event: a}]
+steps:
+  - id: look # at it
+    approval: {text: "'x'", who: [b], within: 1h}
+  - {id: go, needs: [look.approved], emit: {event: b}}
+"""
 _CATALOG = """
 events:
   - {name: a, topics: [t], match: {path: type, equals: a}, id: {path: id}, time: {path: at}, key: {path: k}}
@@ -91,6 +106,23 @@ def _definition(data: bytes) -> None:
     check(parse_definition(_text(data)), parse_catalog(_CATALOG))
 
 
+_EDIT = [
+    {"op": "set_field", "field": "title", "value": "Another: title"},
+    {"op": "add_step", "step": {"id": "made_by_the_fuzzer", "print": {"text": "'x'"}}},
+]
+
+
+def _draft(data: bytes) -> None:
+    """Any text of a definition is edited in place, or the edit is refused."""
+    draft = Draft.parse(_text(data))
+    found = apply(draft, _EDIT, Catalog(), known=())
+    assert isinstance(found, Refusal) or found.draft.content["title"] == "Another: title"
+
+
+def _operations(data: bytes) -> None:
+    apply(Draft.parse(_DRAFT), load_text(_text(data)), Catalog(), known=())
+
+
 def _expression(data: bytes) -> None:
     expression, variables = compile_expression(_text(data)), {"event": _EVENT, "trigger": _EVENT}
     try:
@@ -110,6 +142,18 @@ def _transition(data: bytes) -> None:
     decode_transition(value, [("ce_type", kind), ("ce_id", b"r/1")])
 
 
+def _history(data: bytes) -> None:
+    """Several records of `runs`, as the history projects them, and one of `dead-letters`."""
+    told = []
+    for record in data.split(b"\n\n"):
+        kind, _, value = record.partition(b"\n")
+        transition = decode_transition(value, [("ce_type", kind)])
+        told.append(Told(transition=transition, value=value, place="runs/0/1"))
+    project_runs(told, {}, lambda sha: {"a": "trigger.a.b"}, Changes())
+    headers = (("streamflow.dlq.id", data[:40]), ("streamflow.dlq.reason", data[40:60]), ("ce_id", data[60:]))
+    project_letter(Record("dead-letters", 0, 1, 0, data, data, headers), Changes())
+
+
 def _small(data: bytes) -> None:
     """Short texts that people and servers send: each reader gets the same one."""
     text = _text(data)
@@ -124,7 +168,7 @@ def _small(data: bytes) -> None:
 
 
 TARGETS: tuple[Target, ...] = (
-    Target(name="source-record", play=_source_record, may_raise=(), share=30),
+    Target(name="source-record", play=_source_record, may_raise=(), share=17),
     Target(name="command", play=decode_command, may_raise=(DecodeError,), share=10),
     Target(name="task", play=decode_task, may_raise=(DecodeError,), share=5),
     Target(name="transition", play=_transition, may_raise=(DecodeError,), share=5),
@@ -134,9 +178,13 @@ TARGETS: tuple[Target, ...] = (
         may_raise=(DecodeError,),
         share=5,
     ),
+    Target(name="history", play=_history, may_raise=UNREADABLE, share=5),
+    Target(name="log-line", play=decode_line, may_raise=(DecodeError,), share=2),
     Target(name="answer", play=read_answer, may_raise=_REFUSALS, share=5),
     Target(name="short-text", play=_small, may_raise=(), share=10, longest=256),
     Target(name="expression", play=_expression, may_raise=(DefinitionError, ExpressionError), share=10, longest=512),
+    Target(name="draft", play=_draft, may_raise=(DefinitionError,), share=3),
+    Target(name="operations", play=_operations, may_raise=(DefinitionError,), share=3),
     Target(name="definition", play=_definition, may_raise=(DefinitionError,), share=5),
     Target(name="catalog", play=lambda data: parse_catalog(_text(data)), may_raise=(DefinitionError,), share=3),
     Target(name="content", play=read_content, may_raise=UNREADABLE, share=4),

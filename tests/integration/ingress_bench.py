@@ -90,7 +90,7 @@ class Worker:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def stop(self) -> int:
         self.process.terminate()
@@ -136,12 +136,12 @@ class Bench:
             return False
 
         eventually(attempt)
-        eventually(lambda: name in self.admin.list_topics(timeout=5).topics)
+        eventually(lambda: name in self.admin.list_topics(timeout=60).topics)
 
     def delete(self, name: str) -> None:
         for future in self.admin.delete_topics([name]).values():
             future.result()
-        eventually(lambda: name not in self.admin.list_topics(timeout=5).topics)
+        eventually(lambda: name not in self.admin.list_topics(timeout=60).topics)
 
     def send(self, topic: str, *values: Any, key: str = "k", headers: dict[str, str] | None = None) -> None:
         for value in values:
@@ -221,8 +221,8 @@ async def committed(settings: Settings) -> dict[Any, Any]:
 def read_all(servers: dict[str, Any], topic: str) -> list[Message]:
     consumer = Consumer(servers | {"group.id": "test", "enable.auto.commit": False})
     try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10) for p in partitions}
+        partitions = consumer.list_topics(topic, timeout=60).topics[topic].partitions
+        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=60) for p in partitions}
         consumer.assign([TopicPartition(topic, p, low) for p, (low, high) in ends.items()])
         found: list[Message] = []
         left = sum(high - low for low, high in ends.values())

@@ -204,7 +204,7 @@ def set_topic_config(settings: Settings, topic: str, config: Mapping[str, str]) 
     entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in config.items()]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
     for future in client.incremental_alter_configs([resource]).values():
-        future.result(10)
+        future.result(60)
 
 
 def test_an_owner_that_was_replaced_can_write_neither_changelog_nor_store(cutter: Cutter) -> None:

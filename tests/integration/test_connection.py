@@ -18,6 +18,7 @@ from streamflow.kafka import admin, sockets
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.kafka.connection import aiokafka_config, confluent_config, confluent_producer_config, max_batch_bytes
 from streamflow.kafka.definitions import DefinitionsLog
+from streamflow.kafka.greeting import require_welcome
 from streamflow.kafka.node import free_ports, keep_ports
 from streamflow.kafka.topics import topic_name
 from streamflow.settings import Kafka, Limits, Settings
@@ -83,9 +84,9 @@ def test_both_clients_get_in_with_the_password_of_a_file(guarded: str, tmp_path:
 
 def test_a_wrong_password_is_named_as_the_cause(guarded: str, tmp_path: Path) -> None:
     with pytest.raises(OperationError) as caught:
-        admin.plan(with_password(guarded, tmp_path, "wrong"))
+        require_welcome(with_password(guarded, tmp_path, "wrong"))
 
-    assert caught.value.code == "broker_unreachable"
+    assert caught.value.code == "sasl_refused"
     assert "authentication" in caught.value.message.lower()
     assert "wrong" not in caught.value.message
 
@@ -108,7 +109,11 @@ def test_the_largest_record_that_the_limits_allow_is_taken(bootstrap: str, tmp_p
 
 def test_a_secret_of_the_environment_is_read_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     kafka = Kafka(
-        bootstrap_servers="k:1", sasl_mechanism="SCRAM-SHA-512", sasl_username="u", sasl_password="env:BROKER_PASSWORD"
+        bootstrap_servers="k:1",
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="SCRAM-SHA-512",
+        sasl_username="u",
+        sasl_password="env:BROKER_PASSWORD",
     )
     settings = Settings(kafka=kafka)
     monkeypatch.delenv("BROKER_PASSWORD", raising=False)

@@ -48,7 +48,7 @@ def running(tmp_path: Path, language: str, name: str, program: str, secret: str 
         yield f"http://127.0.0.1:{line.split()[-1]}"
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
 
 

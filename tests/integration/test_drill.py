@@ -25,7 +25,7 @@ from confluent_kafka.admin import (
 )
 
 from streamflow.kafka.broker import EmbeddedBroker
-from tests.conftest import eventually, needs_broker
+from tests.conftest import eventually, needs_broker, only_full
 from tests.integration.test_demo import left_running
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
@@ -80,8 +80,8 @@ def prefix() -> str:
 def found(bootstrap: str, prefix: str) -> list[str]:
     """The topics and groups of a prefix."""
     client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    groups = client.list_consumer_groups().result(10).valid
-    names = [*client.list_topics(timeout=10).topics, *(group.group_id for group in groups)]
+    groups = client.list_consumer_groups().result(60).valid
+    names = [*client.list_topics(timeout=60).topics, *(group.group_id for group in groups)]
     return [name for name in names if name.startswith(prefix)]
 
 
@@ -89,6 +89,7 @@ def words(verdict: dict[str, Any]) -> dict[str, str]:
     return {promise["promise"]: promise["verdict"] for promise in verdict["promises"]}
 
 
+@only_full
 def test_an_engine_that_forges_copies_makes_the_verdict_red_and_everything_is_removed(
     bootstrap: str, prefix: str, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_an_engine_that_forges_copies_makes_the_verdict_red_and_everything_is_re
     assert list(tmp_path.iterdir()) == []
 
 
+@only_full
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_drill_removes_what_it_made(
     bootstrap: str, prefix: str, tmp_path: Path, asked: signal.Signals
@@ -123,7 +125,7 @@ def test_an_interrupted_drill_removes_what_it_made(
 
 def test_a_prefix_that_is_in_use_is_refused_and_left_alone(bootstrap: str, prefix: str, tmp_path: Path) -> None:
     client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    client.create_topics([NewTopic(f"{prefix}runs", 1, 1)])[f"{prefix}runs"].result(10)
+    client.create_topics([NewTopic(f"{prefix}runs", 1, 1)])[f"{prefix}runs"].result(60)
 
     _, err = ended(drill(tmp_path, "--bootstrap", bootstrap, "--prefix", prefix, "--break", "kill"), 3)
 
@@ -162,7 +164,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         rules.append(rule(ResourceType.GROUP, "alone-", AclOperation.READ, allow=False))
         rules.append(rule(ResourceType.TRANSACTIONAL_ID, "mute-", AclOperation.WRITE, allow=False))
         for future in client.create_acls(rules).values():
-            future.result(10)
+            future.result(60)
         yield broker.bootstrap_servers
 
 
@@ -176,7 +178,11 @@ def test_missing_rights_are_told_before_anything_is_made(guarded: str, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "said"), [("alone-1.", "may not read as the group alone-1.drill"), ("mute-1.", "TRANSACTIONAL_ID")]
+    ("prefix", "said"),
+    [
+        ("alone-1.", "may not read as the group alone-1.drill"),
+        ("mute-1.", "WRITE on transactional id mute-1.publisher"),
+    ],
 )
 def test_rights_that_are_found_missing_later_are_told_and_what_was_made_is_removed(
     guarded: str, tmp_path: Path, prefix: str, said: str

@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streamflow.engine import commands as c
+from streamflow.engine.trace import Trace
 from streamflow.ids import partition_of
 from streamflow.wire.codec import encode_command
 from tests.integration.workers import Bench, Worker, bench, complaints
@@ -31,7 +32,7 @@ def test_a_run_from_start_to_end_is_told_in_runs_as_the_contract_says(bench: Ben
             key="order-1",
             event=event,
             origin=c.Origin(topic_id="source", partition=0, offset=99, committed=0),
-            trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            trace=Trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         )
     )
     bench.wait_history(run, "RunCompleted")

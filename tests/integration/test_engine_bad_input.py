@@ -360,7 +360,7 @@ def test_a_changelog_that_lost_its_end_stops_the_partition_rather_than_the_runs_
 def recreate(bench: Bench, role: str) -> None:
     for future in bench.admin.delete_topics([bench.topic(role)]).values():
         future.result()
-    eventually(lambda: bench.topic(role) not in bench.admin.list_topics(timeout=5).topics)
+    eventually(lambda: bench.topic(role) not in bench.admin.list_topics(timeout=60).topics)
     admin.apply(bench.settings)
     bench.forget_topics()
 
@@ -369,7 +369,7 @@ def recreate(bench: Bench, role: str) -> None:
 def test_a_worker_without_its_topics_ends_with_a_clear_error(bench: Bench, broken: str) -> None:
     for future in bench.admin.delete_topics([bench.topic("runs")]).values():
         future.result()
-    eventually(lambda: bench.topic("runs") not in bench.admin.list_topics(timeout=5).topics)
+    eventually(lambda: bench.topic("runs") not in bench.admin.list_topics(timeout=60).topics)
     if broken == "drifted":
         for future in bench.admin.create_topics([NewTopic(bench.topic("runs"), 7)]).values():
             future.result()

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
 
 from streamflow.engine import commands as c
 from streamflow.kafka.broker import EmbeddedBroker
+from tests.conftest import only_full
 from tests.integration.workers import Bench, complaints, make_bench
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(90)]
@@ -39,6 +42,16 @@ def all_ended(bench: Bench, runs: list[str]) -> None:
     assert len(told.runs) == len(runs)
 
 
+def describes(broker: EmbeddedBroker, topic: str) -> bool:
+    """Whether the controller is there again: a worker that starts without it ends with an error."""
+    client = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    try:
+        client.describe_topics(TopicCollection([topic]), request_timeout=5)[topic].result(5)
+    except (KafkaException, TimeoutError):
+        return False
+    return True
+
+
 def test_a_broker_that_stops_answering_in_the_middle_of_checkpoints_costs_nothing_but_time(
     own_broker: EmbeddedBroker, outage: Bench
 ) -> None:
@@ -59,6 +72,7 @@ def test_a_broker_that_stops_answering_in_the_middle_of_checkpoints_costs_nothin
     assert complaints(worker) == []
 
 
+@only_full  # tests/faults kills it in the middle of more
 def test_a_broker_that_is_killed_and_comes_back_loses_and_doubles_nothing(
     own_broker: EmbeddedBroker, outage: Bench
 ) -> None:
@@ -94,12 +108,14 @@ def test_a_worker_that_is_told_to_stop_while_its_broker_is_away_ends_all_the_sam
     finally:
         own_broker.resume()
     worker.end()
+    bench.wait(lambda: describes(own_broker, bench.topic("definitions")), "the broker to describe topics", 60)
     bench.restart(worker)
     all_ended(bench, runs)
     worker.stop()
     bench.check_exact()
 
 
+@only_full  # test_tasks_outage.py has a lane do so
 def test_a_worker_that_is_started_while_its_broker_is_away_ends_with_a_clear_error(
     own_broker: EmbeddedBroker, outage: Bench
 ) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import only_full
+
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
 
 PROJECT = Path(__file__).parents[2]
@@ -42,6 +44,7 @@ def played(name: str, out: Path, bootstrap: str) -> str:
     return done.stdout
 
 
+@only_full  # tests/web has a person decide
 def test_fraud_detection_decides_four_payments_two_of_them_by_people(bootstrap: str, tmp_path: Path) -> None:
     said = played("fraud-detection", tmp_path, bootstrap)
 
@@ -60,6 +63,7 @@ def test_fraud_detection_decides_four_payments_two_of_them_by_people(bootstrap: 
     assert "a secret that both sides know" not in said + (tmp_path / "streamflow.yaml").read_text()
 
 
+@only_full  # the next one does the same and more
 def test_minio_store_leaves_an_object_and_a_row(bootstrap: str, tmp_path: Path) -> None:
     played("minio-store", tmp_path, bootstrap)
 

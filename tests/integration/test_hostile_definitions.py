@@ -71,7 +71,7 @@ def echo_among_hostile_records(bench: LaneBench, place: Path, *, partitions: int
     read. `definitions` has hostile records already."""
     folder, source = place / "echo", f"{bench.prefix}source"
     folder.mkdir()
-    bench.admin.create_topics([NewTopic(source, partitions, 1)])[source].result(10)
+    bench.admin.create_topics([NewTopic(source, partitions, 1)])[source].result(60)
     (folder / "definition.yaml").write_text(ECHO)
     (folder / "catalog.yaml").write_text(CATALOG.replace("TOPIC", source))
     fill(bench)

@@ -23,7 +23,7 @@ from streamflow.kafka import admin, publication
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.settings import Ingress, Settings
 from streamflow.wire.codec import decode_command
-from tests.conftest import eventually, make_settings, needs_broker
+from tests.conftest import eventually, make_settings, needs_broker, only_full
 from tests.integration.ingress_bench import Bench, applied, by_path, deliveries, kind_of, starts
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
@@ -369,6 +369,7 @@ def test_sigterm_ends_ingress_soon_with_everything_committed(bench: Bench) -> No
     assert eventually(lambda: not bench.admin.describe_consumer_groups([group])[group].result().members or None)
 
 
+@only_full  # tests/faults kills it in the middle of more
 def test_a_broker_that_goes_away_is_waited_for_and_nothing_is_lost(tmp_path: Path) -> None:
     needs_broker()
     with EmbeddedBroker(tmp_path / "outage") as broker:

@@ -12,6 +12,7 @@ import pytest
 from streamflow.engine import commands as c
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.settings import Lane
+from tests.conftest import TEST_ALL, only_full
 from tests.integration.lanes import LaneBench, make_lanes
 from tests.integration.workers import complaints
 from tests.proof import calls
@@ -19,7 +20,7 @@ from tests.proof.ledger import Ledger
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 
-RUNS = 150
+RUNS = 150 if TEST_ALL else 60
 
 
 @pytest.fixture
@@ -56,8 +57,9 @@ class Play:
         self.bench.flush()
         return runs
 
-    def called(self, keys: int) -> None:
-        """Waits until that many keys have been called."""
+    def called(self, share: float) -> None:
+        """Waits until that share of all keys have been called."""
+        keys = int(share * RUNS * len(calls.STEPS))
         self.bench.wait(lambda: len(self.ledger.account().keys) >= keys, f"{keys} keys to be called", 60)
 
     def kill_tasks(self) -> None:
@@ -87,9 +89,10 @@ class Play:
         self.bench.check_exact()
 
 
+@only_full  # the last one kills it too
 def test_kills_of_the_task_worker(bench: LaneBench, ledger: Ledger) -> None:
     play = Play(bench, ledger)
-    for share in (60, 200, 320):
+    for share in (0.13, 0.44, 0.71):
         play.called(share)
         play.kill_tasks()
     play.check()
@@ -98,7 +101,7 @@ def test_kills_of_the_task_worker(bench: LaneBench, ledger: Ledger) -> None:
 
 def test_kills_of_the_engine_repeat_no_call(bench: LaneBench, ledger: Ledger) -> None:
     play = Play(bench, ledger, checkpoint_s=8)  # what was sent before a kill is sent again, however slow the machine is
-    for share in (60, 200, 320):
+    for share in (0.13, 0.44, 0.71):
         play.called(share)
         play.engine.kill()
         bench.restart(play.engine)
@@ -108,9 +111,10 @@ def test_kills_of_the_engine_repeat_no_call(bench: LaneBench, ledger: Ledger) ->
     assert copies > 0, "expected the engine to have sent tasks again"
 
 
+@only_full  # the last one kills it too
 def test_kills_of_the_broker_repeat_no_call(own_broker: EmbeddedBroker, bench: LaneBench, ledger: Ledger) -> None:
     play = Play(bench, ledger)
-    for share in (60, 250):
+    for share in (0.13, 0.55):
         play.called(share)
         own_broker.kill()
         own_broker.start()
@@ -120,14 +124,14 @@ def test_kills_of_the_broker_repeat_no_call(own_broker: EmbeddedBroker, bench: L
 
 def test_kills_of_all_of_them(own_broker: EmbeddedBroker, bench: LaneBench, ledger: Ledger) -> None:
     play = Play(bench, ledger)
-    play.called(50)
+    play.called(0.11)
     play.kill_tasks()
-    play.called(150)
+    play.called(0.33)
     play.engine.kill()
     own_broker.kill()
     own_broker.start()
     bench.restart(play.engine)
-    play.called(300)
+    play.called(0.66)
     play.engine.kill()
     play.kill_tasks()
     bench.restart(play.engine)

@@ -78,7 +78,8 @@ def test_a_topic_that_takes_nothing_holds_up_nobody_and_gets_its_events_after_a_
     worker.kill()
     (worker.state.parent / "repaired").touch()
     bench.restart(worker)
-    assert bench.wait_line(worker, "partition_open", partition=0, applied=9)["unsent_events"] == 5
+    opened = bench.wait_line(worker, "partition_open", partition=0, applied=9)
+    assert opened["unsent_events"] >= 5  # those to the other topic too, if the cut came before they were acknowledged
     bench.wait(lambda: shipped(bench, stuck) == keys, "the events that were in the outbox")
     assert bench.letters() == []
     bench.wait_saved()

@@ -43,7 +43,7 @@ class Plugin:
 
     def __enter__(self) -> Plugin:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -15,13 +15,16 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from streamflow.history.reader import HistoryReader
 from streamflow.settings import Settings, Topics
 from streamflow.sidecar.app import create_app
 from streamflow.sidecar.connections import HEAD_BYTES, ConnectionLimits, protocol
 from streamflow.sidecar.guard import GuardLimits
+from tests.access import MemoryAccess
 from tests.sidecar_log import MemoryLog
 
 LIMITS = ConnectionLimits(connections=20, head_s=0.4, body_s=0.4)
+PATIENCE_S = 60  # for an answer that is to come: a busy machine is no failure
 HEAD = b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -29,7 +32,7 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     settings = Settings(topics=Topics(partitions=2))
-    app: FastAPI = create_app(settings, MemoryLog(settings))
+    app: FastAPI = create_app(settings, MemoryLog(settings), MemoryAccess(), HistoryReader(settings))
     app.user_middleware[0].kwargs["limits"] = GuardLimits(body_bytes=100_000, body_s=LIMITS.body_s, requests=5)
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
     config = uvicorn.Config(
@@ -38,14 +41,18 @@ def port() -> Iterator[int]:
     server = uvicorn.Server(config)
     serving = threading.Thread(target=server.run, args=([listening],))
     serving.start()
-    yield listening.getsockname()[1]
-    server.should_exit = True
-    serving.join(10)
+    port = listening.getsockname()[1]
+    try:
+        assert is_well(port)  # the first answer waits for what is made once
+        yield port
+    finally:
+        server.should_exit = True
+        serving.join()
 
 
 @contextlib.contextmanager
 def connected(port: int, sent: bytes = b"") -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as found:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as found:
         found.sendall(sent)
         yield found
 
@@ -67,11 +74,9 @@ def answers(connection: socket.socket) -> list[tuple[int, str]]:
 
 
 def is_well(port: int) -> bool:
-    client = http.client.HTTPConnection("localhost", port, timeout=5)
-    client.request("GET", "/api/v1/health")
-    well = client.getresponse().status == 200
-    client.close()
-    return well
+    with contextlib.closing(http.client.HTTPConnection("localhost", port, timeout=PATIENCE_S)) as client:
+        client.request("GET", "/api/v1/health")
+        return client.getresponse().status == 200
 
 
 @pytest.mark.parametrize(

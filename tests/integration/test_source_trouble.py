@@ -178,7 +178,7 @@ def test_the_clocks_of_publishers_and_producers_decide_nothing(
     bench.admin.create_partitions([NewPartitions(source, 2)])[source].result()
     value = json.dumps({"kind": "created", "order": "in-a-new-partition"}).encode()
 
-    eventually(lambda: len(bench.admin.list_topics(source, timeout=5).topics[source].partitions) == 2)
+    eventually(lambda: len(bench.admin.list_topics(source, timeout=60).topics[source].partitions) == 2)
     fresh = Producer(bench.servers)  # one that knows the new partition
     fresh.produce(source, value, "k", partition=1, timestamp=now_ms - HOUR_S * 1000)
     assert fresh.flush(30) == 0

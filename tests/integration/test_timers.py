@@ -14,7 +14,7 @@ from streamflow.engine import commands as c
 from streamflow.ops.unclaimed import read_unclaimed
 from streamflow.runtime.partition import Partition
 from tests.integration.forked import altered
-from tests.integration.workers import Bench, Worker, make_bench
+from tests.integration.workers import Bench, Worker, make_bench, now_ms
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(60)]
 
@@ -81,10 +81,6 @@ def running(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def times(bench: Bench, run: str) -> dict[str, dict[str, Any]]:
     """The fields of each transition, by its name."""
     return {transition.name: transition.fields for transition in bench.transitions(run)}
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def test_a_delay_elapses_when_its_time_has_come_and_never_before(running: Running) -> None:
@@ -173,7 +169,7 @@ def test_a_clock_that_was_a_year_ahead_for_a_while_delays_nothing(wrong: tuple[B
     bench, ahead = wrong
     ahead.write_text(str(365 * 86_400))
     start = bench.publish(LONGER)
-    bench.worker(kind=altered(wrong_clock))
+    bench.wait_open(bench.worker(kind=altered(wrong_clock)))  # else the delay may be over before the run is begun
     run = bench.start(start, "ahead", "longer")
     bench.wait(lambda: bench.reasons()["early"] > 0, "the timer to be refused because it is early")
     ahead.write_text("0")

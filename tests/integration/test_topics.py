@@ -12,6 +12,7 @@ from streamflow.cli.main import main
 from streamflow.errors import OperationError
 from streamflow.kafka import admin
 from streamflow.kafka.topics import lane_topic_name, topic_name, topics
+from streamflow.ops.waiting import Head
 from streamflow.settings import Kafka, Lane, Limits, Settings, Tasks, Topics
 from tests.conftest import eventually
 
@@ -197,7 +198,9 @@ def test_no_retention_is_lowered_below_what_a_worker_has_still_to_read(
 ) -> None:
     monkeypatch.setenv("STREAMFLOW_TOPICS__PARTITIONS", "2")
     monkeypatch.setenv("STREAMFLOW_TOPICS__COMMANDS_RETENTION_HOURS", "1")
-    monkeypatch.setattr("streamflow.ops.lag._ages", lambda settings, unread: dict.fromkeys(unread, 7200.0))
+    monkeypatch.setattr(
+        "streamflow.ops.lag._heads", lambda settings, unread, counted: dict.fromkeys(unread, Head(age_s=7200.0))
+    )
     producer = Producer({"bootstrap.servers": topics.kafka.bootstrap_servers or ""})
     producer.produce(topic_name(topics, "commands"), b"{}", b"k", 1)
     producer.flush(30)

@@ -10,12 +10,13 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import eventually, needs_broker
+from tests.conftest import eventually, needs_broker, only_full
 from tests.integration.test_demo import left_running
 from tests.integration.test_docs_commands import ELSEWHERE, Step, at_work, matches, steps_of
 
@@ -87,8 +88,29 @@ def holds(text: str, claims: Sequence[str]) -> None:
         assert re.search(f"yes +{claim}", text), text
 
 
-def test_the_demo_loses_nothing(env: dict[str, str], tmp_path: Path) -> None:
-    text = run("streamflow demo --orders 60", env, tmp_path / "empty")
+def test_the_demo_loses_nothing_and_shows_its_runs(installed: Path, env: dict[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "demo.log"
+    with log.open("wb") as written:
+        command = [str(installed / "streamflow"), "demo", "--orders", "24", "--keep"]
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path / "empty",
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            eventually(lambda: process.poll() is not None or "stays until Ctrl-C" in log.read_text(), timeout=200)
+            assert process.poll() is None, log.read_text()
+            (address,) = set(re.findall(r"Open (http://\S+)/ in a browser", log.read_text()))
+            assert '<div id="root">' in answer_of(f"{address}/runs")
+            listed = f"{address}/api/v1/runs?status=completed&limit=200"
+            eventually(lambda: len(json.loads(answer_of(listed))["rows"]) == 48, timeout=60)
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0, log.read_text()[-4000:]
+    text = log.read_text()
 
     assert re.search(r"kill -9 \d+ +the engine is dead; [1-9]\d* orders are on their way", text), text
     assert re.search(r"back after \d+\.\d s", text), text
@@ -97,8 +119,8 @@ def test_the_demo_loses_nothing(env: dict[str, str], tmp_path: Path) -> None:
     holds(
         text,
         [
-            "120 orders started 120 runs, one each",
-            "120 started = 120 completed \\+ 0 open",
+            "48 orders started 48 runs, one each",
+            "48 started = 48 completed \\+ 0 open",
             "every run ended as it had to",
             "\\d+ transitions, numbered",
         ],
@@ -108,6 +130,13 @@ def test_the_demo_loses_nothing(env: dict[str, str], tmp_path: Path) -> None:
     assert [*(tmp_path / "temporary").iterdir(), *(tmp_path / "empty").iterdir()] == []
 
 
+def answer_of(url: str) -> str:
+    """What a page or the API answers."""
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+@only_full  # tests/faults plays a mix of the same blows
 def test_a_short_drill_keeps_every_promise(env: dict[str, str], tmp_path: Path) -> None:
     command = "streamflow drill --break state --seconds 10 --seed 11 --json 2> drill.err"
     told = json.loads(run(command, env, tmp_path / "empty"))

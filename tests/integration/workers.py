@@ -4,6 +4,7 @@ read by a foreign client."""
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,10 @@ from tests.proof.world import Worker
 __all__ = ["Bench", "Transition", "Worker", "bench", "complaints", "make_bench", "store_of"]
 
 T = TypeVar("T")
+
+COMPLAINT = re.compile(
+    "Task exception was never|was never awaited|Task was destroyed|ResourceWarning|Unclosed|Traceback .most recent"
+)
 
 FAST = Engine(session_timeout_s=6, checkpoint_s=0.1, checkpoint_idle_s=0.2)
 
@@ -72,6 +77,11 @@ class Transition(NamedTuple):
     @property
     def name(self) -> str:
         return dict(self.headers)["ce_type"].decode().removeprefix("streamflow.")
+
+
+def now_ms() -> int:
+    """The time of this machine, in epoch milliseconds; the brokers of tests have the same."""
+    return time.time_ns() // 1_000_000
 
 
 class Bench:
@@ -452,15 +462,7 @@ class Bench:
 def complaints(worker: Worker) -> list[str]:
     """What Python itself complained about in a worker's log: tasks and exceptions that nobody took, things left
     open."""
-    told = (
-        "Task exception was never",
-        "was never awaited",
-        "Task was destroyed",
-        "ResourceWarning",
-        "Unclosed",
-        "Traceback (most recent",
-    )
-    return [line for line in worker.log.read_text(errors="replace").splitlines() if any(text in line for text in told)]
+    return [line for line in worker.log.read_text(errors="replace").splitlines() if COMPLAINT.search(line)]
 
 
 def _bytes(value: str | bytes | None) -> bytes:

@@ -108,11 +108,15 @@ class Stranger:
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         """First and next offset of each partition: also what lies in transactions that are still open."""
         if topic not in self._known:
-            found = self._answered(lambda: self._admin.list_topics(topic, timeout=_ANSWER_S)).topics[topic]
-            if found.error is not None:
-                raise KafkaException(found.error)
-            self._known[topic] = [TopicPartition(topic, partition) for partition in sorted(found.partitions)]
+            self._known[topic] = self._answered(lambda: self._partitions(topic))
         return self._answered(lambda: self._ends(topic))
+
+    def _partitions(self, topic: str) -> list[TopicPartition]:
+        """Also fails for a moment after the topic was created: the broker learns of it after the controller."""
+        found = self._admin.list_topics(topic, timeout=_ANSWER_S).topics[topic]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        return [TopicPartition(topic, partition) for partition in sorted(found.partitions)]
 
     def _ends(self, topic: str) -> dict[int, tuple[int, int]]:
         answers = []

@@ -17,6 +17,7 @@ from streamflow.definition.mermaid import mermaid
 from streamflow.definition.model import Definition
 from streamflow.definition.plan_text import describe
 from streamflow.definition.syntax import parse_definition, to_yaml
+from tests.conftest import examples
 from tests.unit.definition.examples import CATALOG
 
 ENGINE = merman.Merman()
@@ -174,7 +175,7 @@ def runnable(draw: st.DrawFn) -> Definition:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(definition=DEFINITIONS)
 def test_whatever_is_put_together_is_checked_written_and_drawn(definition: Definition) -> None:
     found = check(definition, CATALOG)
@@ -183,7 +184,7 @@ def test_whatever_is_put_together_is_checked_written_and_drawn(definition: Defin
     assert ENGINE.validate(mermaid(definition, CATALOG), None).valid
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(definition=runnable())
 def test_what_has_no_errors_compiles_to_the_same_plan_again_and_again(definition: Definition) -> None:
     errors = {problem.code for problem in check(definition, CATALOG) if problem.severity == "error"}
@@ -206,7 +207,7 @@ def test_what_has_no_errors_compiles_to_the_same_plan_again_and_again(definition
         assert plan.step(f"{step.id}.undo") is step.undo
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(before=DEFINITIONS, after=DEFINITIONS)
 def test_every_difference_is_told_and_none_where_there_is_none(before: Definition, after: Definition) -> None:
     changes = diff(before, after)

@@ -22,10 +22,11 @@ from streamflow.definition.expression_diagnosis import DIAGNOSIS_CHARS
 from streamflow.definition.expression_tree import Tree
 from streamflow.definition.plan import ExpressionError
 from streamflow.errors import DefinitionError
+from tests.conftest import examples
 from tests.unit.definition.cel_library import library_environment
 
 NOW_MS = 1_767_225_600_123
-EXAMPLES = int(os.environ.get("EXPRESSION_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("EXPRESSION_EXAMPLES", examples(300)))
 LIBRARY = library_environment()
 
 # What gives a value of each type; a hole such as <int> takes any of that type. Left out is only where the two differ on

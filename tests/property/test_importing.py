@@ -17,6 +17,7 @@ from streamflow.definition.syntax import parse_definition, to_yaml
 from streamflow.errors import DefinitionError
 from streamflow.importing.report import Imported
 from streamflow.importing.workflow import import_workflow
+from tests.conftest import examples
 
 KNOWN = Catalog(
     operations=[
@@ -124,7 +125,7 @@ def accounted(found: Imported, source: dict[str, Any]) -> list[str]:
     ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PROCESSES)
 def test_what_is_imported_can_run_and_what_is_not_has_a_reason(source: dict[str, Any]) -> None:
     try:
@@ -142,7 +143,7 @@ def test_what_is_imported_can_run_and_what_is_not_has_a_reason(source: dict[str,
     assert import_workflow(json.dumps(source), known=KNOWN) == found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(PLAIN, st.data())
 def test_a_process_of_known_plugins_in_some_order_is_imported_whole(
     steps: list[dict[str, Any]], data: st.DataObject

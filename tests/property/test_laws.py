@@ -8,16 +8,17 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.conftest import examples
 from tests.property.laws import LawBroken
 from tests.property.mutants import MUTANTS
 from tests.property.protocol import Protocol
 from tests.property.walk import walk
 
 
-def explore(machine: type[Protocol], examples: int, steps: int = 60) -> None:
+def explore(machine: type[Protocol], count: int, steps: int = 60) -> None:
     """Run `machine` with the same choices every time, to its first failure."""
     chosen = settings(
-        max_examples=examples,
+        max_examples=count,
         stateful_step_count=steps,
         derandomize=True,
         database=None,
@@ -30,7 +31,7 @@ def explore(machine: type[Protocol], examples: int, steps: int = 60) -> None:
 
 
 def test_laws_hold_whatever_happens() -> None:
-    explore(Protocol, 100)
+    explore(Protocol, examples(100))
 
 
 def walk_on(machine: type[Protocol], story: Sequence[str], seeds: Iterable[int]) -> None:
@@ -62,4 +63,4 @@ def test_a_start_of_the_search_belongs_to_a_bug() -> None:
 
 def test_the_walks_that_find_bugs_break_no_law_without_one() -> None:
     for story in dict.fromkeys(story for _, story in MUTANTS.values()):
-        walk_on(Protocol, story, range(10))
+        walk_on(Protocol, story, range(examples(10)))

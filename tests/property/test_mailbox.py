@@ -15,6 +15,7 @@ from streamflow.engine.commands import Origin
 from streamflow.engine.mailbox import delivery, memory
 from streamflow.engine.mailbox.mailbox import Mailbox
 from streamflow.engine.outcome import Contents
+from tests.conftest import examples
 from tests.model.mailbox.product import product
 from tests.model.mailbox.search import hold
 from tests.model.mailbox.words import Broken
@@ -22,7 +23,7 @@ from tests.model.mailbox.words import Broken
 
 def test_the_engine_keeps_the_laws_of_the_specification() -> None:
     seed, began = 1_000_000, time.perf_counter()
-    played, commands, outcomes = hold(product, 6_000, seed, chains=True)
+    played, commands, outcomes = hold(product, examples(6_000), seed, chains=True)
     rate = commands / (time.perf_counter() - began) * 60
     print(f"{played:,} operations, {commands:,} commands from seed {seed}; {rate:,.0f} commands a minute: {outcomes}")
     assert set(outcomes) == {"started", "claimed", "expired", "duplicate", "unclaimed", "refused", "overflow"}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streamflow.definition.mermaid import mermaid
 from streamflow.definition.model import Definition
+from tests.conftest import examples
 
 ENGINE = merman.Merman()
 
@@ -45,7 +46,7 @@ TEXTS = (
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(title=TEXTS, where=TEXTS, condition=TEXTS, words=TEXTS)
 def test_any_text_gives_valid_mermaid_with_the_same_graph(title: str, where: str, condition: str, words: str) -> None:
     wait = {"events": [{"id": "x", "event": "end"}], "within": "1h"}
@@ -78,7 +79,7 @@ def test_any_text_gives_valid_mermaid_with_the_same_graph(title: str, where: str
     ], text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(title=TEXTS, words=TEXTS, who=TEXTS)
 def test_any_text_about_what_is_done_outside_does_too(title: str, words: str, who: str) -> None:
     call = {"operation": "card.charge", "with": [{"name": "a", "expr": words}]}

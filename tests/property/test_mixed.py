@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conftest import examples
 from tests.property.mixed import walk
 
 
-@pytest.mark.parametrize("seeds", [range(25), range(1000, 1025)], ids=lambda seeds: f"from_{seeds.start}")
+@pytest.mark.parametrize(
+    "seeds", [range(examples(25)), range(1000, 1000 + examples(25))], ids=lambda seeds: f"from_{seeds.start}"
+)
 def test_the_state_agrees_with_itself_whatever_is_mixed(seeds: range) -> None:
     for seed in seeds:
         try:

@@ -38,8 +38,8 @@ def test_an_example_can_run_without_a_warning_and_is_called_like_its_folder(fold
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.name))
 def test_its_scenarios_go_as_expected_and_take_every_way(folder: Path) -> None:
     found = simulated(sources.find(folder)[0])
-    assert [(each.name, each.differences) for each in found.played if not each.ok] == []
-    assert found.untaken == []
+    assert [(each.name, each.differences) for each in found.performance.played if not each.ok] == []
+    assert found.performance.untaken == []
 
 
 @pytest.mark.parametrize("name", CALLING)

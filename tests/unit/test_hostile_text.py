@@ -31,7 +31,7 @@ from streamflow.wire.event_time import epoch_ms
 from streamflow.wire.json_text import read_json
 from tests.conftest import TEST_ALL
 
-SIZE = 200_000 if TEST_ALL else 100_000  # characters of a hostile text
+SIZE = 200_000 if TEST_ALL else 50_000  # characters of a hostile text
 FACTOR = 4  # the shorter text has so many times fewer
 SQUARE = 10.0  # times as long for FACTOR times as much: 4 would be in proportion, 16 is the square
 SHORT_S = 0.1  # of CPU: below it nothing is measured

@@ -15,6 +15,7 @@ from streamflow.cli.runs_start import payload
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.expression import compile_expression
 from streamflow.errors import OperationError, Rejected
+from streamflow.history.reader import HistoryReader
 from streamflow.operations.callbacks import read_answer
 from streamflow.operations.egress import Answer
 from streamflow.operations.http import read_body
@@ -23,6 +24,7 @@ from streamflow.settings import Settings, Topics
 from streamflow.sidecar.app import create_app
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
+from tests.access import MemoryAccess
 from tests.sidecar_log import MemoryLog
 
 WAYS = ["topic", "structured", "option", "file", "answer", "http", "object", "sidecar"]
@@ -32,7 +34,7 @@ Door = Callable[[bytes], Any]
 @pytest.fixture(scope="module")
 def sidecar() -> TestClient:
     settings = Settings(topics=Topics(partitions=2))
-    app = create_app(settings, MemoryLog(settings))
+    app = create_app(settings, MemoryLog(settings), MemoryAccess(), HistoryReader(settings))
     return TestClient(app, base_url="http://localhost/api/v1", raise_server_exceptions=False)
 
 

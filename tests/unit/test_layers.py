@@ -12,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PURE = sorted(
-    path for folder in ("definition", "engine", "core") for path in (ROOT / "streamflow" / folder).rglob("*.py")
+    path
+    for folder in ("definition", "engine", "core", "authoring")
+    for path in (ROOT / "streamflow" / folder).rglob("*.py")
 )
 # Told the time by a record or by their caller.
 TIMELESS = PURE + sorted(

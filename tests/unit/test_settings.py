@@ -51,5 +51,5 @@ def test_nothing_changes_after_the_start() -> None:
 
 @pytest.mark.parametrize("reference", ["swordfish", "env:", "file:", "env:with space"])
 def test_a_secret_is_never_a_value(reference: str) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="String should match pattern"):
         Settings.model_validate({"kafka": {"sasl_password": reference}})

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from streamflow.cli.events_send import event_spec
 from streamflow.cli.main import main
 from streamflow.cli.run_requests import require_step
 from streamflow.definition.catalog import Catalog
@@ -21,6 +20,7 @@ from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.unknown_names import remedy, require_definition, unknown_version
 from streamflow.ops.dead_letters import Letter, unmatched
 from streamflow.ops.history import Runs
+from streamflow.ops.sending import event_spec
 from streamflow.ops.starts import request
 
 CATALOG = parse_catalog("events: [{name: parcel.packed, topics: [parcels]}, {name: parcel.sent, topics: [parcels]}]")

@@ -62,6 +62,64 @@ def test_a_command_line_that_fails_does_not_agree() -> None:
     assert "no broker" in report.findings["cli-agrees"].evidence[0]
 
 
+FOUND = {"runs": [LISTED], "next": None}
+COUNTED = {"points": [{"outcome": "started", "n": 1}]}
+BY_NOUN = (
+    "import json, sys; told = json.load(open(sys.argv[1])); "
+    "print(json.dumps(told[sys.argv[3] if sys.argv[2] == 'runs' else '/'.join(sys.argv[2:4])]))"
+)
+
+
+def by_history(folder: Path, **answers: Any) -> Report:
+    """The verdict when the history store gives these answers."""
+    told = {"list": {"runs": [LISTED]}, "show": history()}
+    told |= {"history/find": FOUND, "history/show": history(), "history/statistics": COUNTED}
+    (folder / "answers.json").write_text(json.dumps(told | {f"history/{name}": one for name, one in answers.items()}))
+    cli = (sys.executable, "-c", BY_NOUN, str(folder / "answers.json"))
+    return judge(a_world(), an_experiment(cli=cli, history=True))
+
+
+def test_a_history_that_tells_the_same_agrees(tmp_path: Path) -> None:
+    report = by_history(tmp_path)
+    assert report.ok
+    assert report.findings["history-agrees"].looked == 3
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"find": FOUND | {"runs": []}},
+        {"find": FOUND | {"runs": [LISTED, LISTED]}},
+        {"find": FOUND | {"runs": [LISTED | {"status": "completed"}]}},
+        {"find": FOUND | {"runs": [LISTED | {"parked_step": "a"}]}},
+        {"find": FOUND | {"runs": [LISTED | {"seq": 6}]}},
+        {"find": FOUND | {"runs": [LISTED, LISTED | {"run": "0000002a-dddd"}]}},
+        {"find": {}},
+        {"show": history()[:-1]},
+        {"show": []},
+        {"statistics": {"points": []}},
+        {"statistics": {"points": [*COUNTED["points"], {"outcome": "completed", "n": 1}]}},
+        {"statistics": {}},
+    ],
+    ids=[
+        "no run",
+        "a run twice",
+        "another status",
+        "parked",
+        "another seq",
+        "one run more",
+        "no list",
+        "a transition less",
+        "no history",
+        "nothing counted",
+        "one end counted twice",
+        "no statistics",
+    ],
+)
+def test_a_history_that_tells_otherwise_does_not_agree(tmp_path: Path, answers: dict[str, Any]) -> None:
+    assert by_history(tmp_path, **answers).broken_promises == ["history-agrees"]
+
+
 class _Api(BaseHTTPRequestHandler):
     told: Any = None
 
@@ -86,8 +144,8 @@ def api() -> Iterator[str]:
 
 
 def test_an_api_that_tells_the_same_agrees_and_another_one_does_not(api: str) -> None:
-    _Api.told = history()
+    _Api.told = {"rows": history(), "next": None}
     assert judge(a_world(), an_experiment(api=api + "/runs/{run}/transitions")).ok
-    _Api.told = history()[1:]
+    _Api.told = {"rows": history()[1:], "next": None}
     assert judge(a_world(), an_experiment(api=api + "/runs/{run}/transitions")).broken_promises == ["api-agrees"]
     assert judge(a_world(), an_experiment(api=api + "/elsewhere/{run}")).broken_promises == ["api-agrees"]

@@ -17,7 +17,7 @@ from tests.checker.made import DONE, KEY, RUN, SOURCE, START, T0, TARGET, a_worl
 from tests.checker.recorded import Recorded, as_json, changed, transition
 
 BOX = f"box/d/{len(KEY)}:{KEY}"
-ASKED_ELSEWHERE = {"cli-agrees", "api-agrees"}
+ASKED_ELSEWHERE = {"cli-agrees", "api-agrees", "history-agrees"}
 
 
 def held(world: Recorded, key: str) -> Record:

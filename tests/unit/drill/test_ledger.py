@@ -11,7 +11,7 @@ from streamflow.drill.ledger import Ledger
 
 def asked(ledger: Ledger, key: str) -> int | None:
     """The status of a call; None when there was no answer."""
-    connection = http.client.HTTPConnection(ledger.host, timeout=10)
+    connection = http.client.HTTPConnection(ledger.host, timeout=60)
     try:
         connection.request("POST", "/charge", body=b"{}", headers={"Idempotency-Key": key})
         return connection.getresponse().status

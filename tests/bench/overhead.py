@@ -1,0 +1,171 @@
+"""What metrics and tracing cost a command: CPU of this process with and without them, in interleaved pairs, so that
+other work on the machine falls on both alike. The exporting thread counts; the receiver is another process."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from streamflow.cli.worker import GC_THRESHOLD
+from streamflow.core.metrics import Metrics
+from streamflow.core.partition import PartitionCore
+from streamflow.core.place import Place
+from streamflow.core.tracing import Tracer
+from streamflow.definition.compile import plan_of
+from streamflow.definition.content import canonical, sha256_of
+from streamflow.definition.plan import Plan
+from streamflow.definition.syntax import parse_catalog, parse_definition
+from streamflow.engine import commands as c
+from streamflow.engine.builder import Limits
+from streamflow.engine.trace import Sampling, command_place
+from streamflow.metrics.collector import ProcessMetrics
+from streamflow.metrics.registry import Process
+from streamflow.runtime.decision_spans import DecisionSpans
+from streamflow.runtime.store import RocksStore
+from streamflow.settings import Settings, Tracing
+from streamflow.tracing import otlp  # noqa: F401 - so that no measurement pays for its import
+from streamflow.tracing.exporter import exported_spans
+from streamflow.wire.codec import encode_command
+from streamflow.wire.decoding import Record
+from tests.bench.report import Row
+from tests.bench.stage import Stage
+from tests.bench.workload import TWO_COMMANDS, catalog, commands
+
+PAIRS = 9
+LIMIT_PERCENT = 5.0
+_CHECKPOINT = 4000  # commands
+_TOPIC_ID = "bench"
+
+
+class _Definitions:
+    """One content, which is always there."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content.decode()
+        self._plan = plan_of(content)
+
+    def content(self, start: c.DefinitionRef) -> str | None:
+        return self._content
+
+    def plan(self, sha: str, content: Callable[[], str]) -> Plan:
+        return self._plan
+
+    def readable(self, start: c.DefinitionRef) -> bool:
+        return True
+
+
+class _Case(NamedTuple):
+    """What a process does beside its work."""
+
+    what: str
+    ratio: float | None  # of traces that are recorded; None: no tracing
+    is_measured: bool  # whether it has metrics
+    aim: float | None = None  # per cent at most
+
+
+_BARE = _Case("nothing", None, False)
+_CASES = (
+    _Case("metrics", None, True, LIMIT_PERCENT),
+    _Case("metrics and tracing, as the settings sample", Tracing().sample_ratio, True, LIMIT_PERCENT),
+    _Case("tracing, every trace recorded", 1.0, False),
+)
+
+
+def measure(stage: Stage) -> list[Row]:
+    """How many per cent of CPU a command takes more."""
+    content = canonical(parse_definition(TWO_COMMANDS), parse_catalog(catalog()))
+    definitions, runs = _Definitions(content), stage.size(5000)
+    plain = list(commands(runs, sha256_of(content), 0))
+    pairs = 3 if stage.quick else PAIRS
+    thresholds = gc.get_threshold()
+    gc.set_threshold(*GC_THRESHOLD)  # as in a worker
+    rows = []
+    try:
+        for case in _CASES:
+            found = []
+            for pair in range(pairs):
+                turns = (_BARE, case) if pair % 2 else (case, _BARE)
+                spent = {turn: _cpu_s(turn, plain, definitions, stage.folder / "overhead") for turn in turns}
+                found.append((spent[case] / spent[_BARE] - 1) * 100)
+            stage.say(f"{case.what}: {', '.join(f'{one:+.1f} %' for one in found)}")
+            rows.append(Row("overhead", case.what, median(found), "% CPU", aim=case.aim, better="less"))
+    finally:
+        gc.set_threshold(*thresholds)
+    return rows
+
+
+def _cpu_s(case: _Case, plain: list[c.Deliver], definitions: _Definitions, folder: Path) -> float:
+    """CPU seconds of this process, from its first command until the last span is exported."""
+    if case.ratio is None:
+        values = [encode_command(command) for command in plain]
+    else:
+        values = [encode_command(command) for command in _sampled(plain, Sampling(case.ratio))]
+    metrics = ProcessMetrics(Process.ENGINE) if case.is_measured else None
+    with _receiver(case.ratio is not None) as endpoint:
+        settings = Settings(tracing=Tracing(endpoint=endpoint, queue_spans=1_000_000, timeout_s=60))
+        with exported_spans(settings, "engine", metrics) as tracer:
+            began = time.process_time()
+            _decide(values, definitions, folder, metrics, tracer)
+        return time.process_time() - began
+
+
+@contextmanager
+def _receiver(is_wanted: bool) -> Iterator[str | None]:
+    if not is_wanted:
+        yield None
+        return
+    command = [sys.executable, "-m", "tests.servers.otlp"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as receiver:
+        assert receiver.stdin is not None
+        assert receiver.stdout is not None
+        try:
+            yield receiver.stdout.readline().strip()
+        finally:
+            receiver.stdin.close()
+
+
+def _sampled(plain: list[c.Deliver], sampling: Sampling) -> Iterator[c.Deliver]:
+    """The commands as ingress makes them when it samples."""
+    for command in plain:
+        origin = command.origin
+        place = command_place(origin.topic_id, origin.partition, origin.offset)
+        yield replace(command, trace=sampling.enter(None, place))
+
+
+def _decide(
+    values: list[bytes], definitions: _Definitions, folder: Path, metrics: Metrics | None, tracer: Tracer | None
+) -> None:
+    store = RocksStore(folder, write_buffer_bytes=16 << 20, block_cache_bytes=32 << 20)
+    now_ms = int(time.time() * 1000)
+    core = PartitionCore(
+        Place(number=0, partitions=1, topic_id=_TOPIC_ID, lanes=frozenset(), limits=Limits()),
+        store,
+        definitions,
+        now_ms=now_ms,
+        topic_of=lambda event: event,
+        metrics=metrics,
+        clock=time.perf_counter,
+        traced=None if tracer is None else DecisionSpans(tracer, _TOPIC_ID, "engine", lambda event: event),
+    )
+    core.begin(0)
+    for offset, value in enumerate(values):
+        core.take(Record("commands", 0, offset, now_ms, b"", value), now_ms)
+        if core.outputs:
+            core.acknowledged(core.interval, len(core.outputs))
+            core.outputs.clear()
+        if offset % _CHECKPOINT == _CHECKPOINT - 1 and (checkpoint := core.capture()) is not None:
+            checkpoint.committed()
+            store.write(checkpoint.records())
+            core.saved()
+    store.close()
+    shutil.rmtree(folder)
