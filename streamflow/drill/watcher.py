@@ -26,6 +26,7 @@ from streamflow.engine.transitions import (
     Transition,
 )
 from streamflow.kafka.connection import confluent_config, confluent_producer_config
+from streamflow.kafka.stalls import AssignedConsumer
 from streamflow.kafka.topics import COMMANDS, RUNS, topic_name
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError, encode_command
@@ -63,9 +64,10 @@ class Watcher:
             "group.id": f"{self.settings.topics.prefix}drill",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
             "fetch.wait.max.ms": 50,
         }
-        self._consumer = Consumer(config)
+        self._consumer = AssignedConsumer(lambda: Consumer(config))
         runs = topic_name(self.settings, RUNS)
         self._consumer.assign([TopicPartition(runs, number, 0) for number in range(self.settings.topics.partitions)])
         self._chosen = random.Random(f"person/{self.seed}")
@@ -96,7 +98,7 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            for message in self._consumer.consume(1000, 0) or self._consumer.consume(1, 0.05):
+            for message in self._consumer.consume(1000, 0.05):
                 if message.error() is None:
                     self._take(message)
             self._producer.poll(0)

@@ -31,6 +31,7 @@ from streamflow.history.upkeep import Upkeep
 from streamflow.history.writer import adopt, begin, load, move, positions, write
 from streamflow.kafka.admin import Admin
 from streamflow.kafka.message import as_record
+from streamflow.kafka.stalls import StallDetector
 from streamflow.kafka.topics import LOGS, RUNS, UNCLAIMED, topic_name
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
@@ -68,6 +69,7 @@ class Session:
         self._noting = Noting(settings.notifications, database)
         self._seen = time.monotonic()
         self._topic_ids: dict[str, str] = {}
+        self._stalls = StallDetector()
 
     @classmethod
     @contextmanager
@@ -133,6 +135,7 @@ class Session:
         self._folds.clear()
         for place in places:
             self._at.pop((self._roles[place.topic], place.partition), None)
+        self._stalls.begin([])
 
     def _assign(self, places: Sequence[TopicPartition]) -> None:
         """Read `places` from their positions in the store on."""
@@ -165,6 +168,7 @@ class Session:
             self._at[role, tp.partition] = at
             offsets.append(TopicPartition(tp.topic, tp.partition, at.offset))
         self._consumer.assign(offsets)
+        self._stalls.begin(offsets)
 
     def _bounds(self, tp: TopicPartition) -> tuple[int, int]:
         try:
@@ -179,9 +183,18 @@ class Session:
         """What is there; waits for one record if nothing is."""
         most = self._settings.history.batch_records
         try:
-            return self._consumer.consume(most, timeout=0) or self._consumer.consume(1, timeout=_WAIT_S)
+            found = self._consumer.consume(most, timeout=0) or self._consumer.consume(1, timeout=_WAIT_S)
         except KafkaException as error:
             raise unreadable("its topics", error) from error
+        self._stalls.saw(found)
+        if stalled := self._stalls.stalled(self._consumer):
+            topic, number = stalled[0]
+            raise OperationError(
+                "topic_unreadable",
+                f"expected the records of partition {number} of {topic} but the client stopped fetching them. "
+                "The worker opens its consumer again.",
+            )
+        return found
 
     def _batch(self, messages: list[Message]) -> None:
         """Project the records, and write what they change with the positions behind them."""

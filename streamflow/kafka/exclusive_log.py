@@ -17,6 +17,7 @@ from streamflow.kafka.connection import confluent_config, confluent_producer_con
 from streamflow.kafka.groups import reader_group
 from streamflow.kafka.log_writing import judged
 from streamflow.kafka.refusals import missing_right
+from streamflow.kafka.stalls import AssignedConsumer
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 
@@ -46,17 +47,15 @@ class LogReader:
         self._group = reader_group(settings)
         self._errors: list[KafkaError] = []
         self._at = 0
-        self._consumer = Consumer(
-            confluent_config(settings, role, on_error=self._errors.append)
-            | {
-                "group.id": reader_group(settings),
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 100,
-            }
-        )
+        config = confluent_config(settings, role, on_error=self._errors.append) | {
+            "group.id": reader_group(settings),
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 100,
+        }
+        self._consumer = AssignedConsumer(lambda: Consumer(config))
         self._consumer.assign([TopicPartition(topic, 0, 0)])
 
     def close(self) -> None:
@@ -66,7 +65,7 @@ class LogReader:
     def follow(self, timeout_s: float) -> list[Record]:
         """The records that come next; none when none came within `timeout_s`. Raises OperationError."""
         found = []
-        for message in self._consumer.consume(_BATCH, timeout=0) or self._consumer.consume(1, timeout=timeout_s):
+        for message in self._consumer.consume(_BATCH, timeout_s):
             error, offset = message.error(), message.offset() or 0
             if error is None:
                 self._at = offset + 1
@@ -94,7 +93,7 @@ class LogReader:
         """The records up to the end as it is now; the broker was there when this returns. Raises OperationError."""
         deadline = time.monotonic() + timeout_s
         try:
-            _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=timeout_s)
+            _, high = self._consumer.client.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=timeout_s)
         except KafkaException as error:
             raise self._failed(error.args[0]) from error
         found: list[Record] = []

@@ -11,6 +11,7 @@ from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.groups import reader_group
 from streamflow.kafka.message import as_record
 from streamflow.kafka.refusals import client_refusal, missing_right
+from streamflow.kafka.stalls import AssignedConsumer
 from streamflow.settings import Settings
 from streamflow.wire.decoding import Record
 
@@ -44,18 +45,16 @@ class Reading:
         self._group = reader_group(settings)
         self.at_end: set[int] = set()  # partitions whose end was reached at least once
         self._last_error: KafkaError | None = None
-        self._consumer = Consumer(
-            confluent_config(settings, "reader", on_error=self._remember)
-            | {
-                "group.id": reader_group(settings),
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "error",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 100,
-                "queued.max.messages.kbytes": 16_384,
-            }
-        )
+        config = confluent_config(settings, "reader", on_error=self._remember) | {
+            "group.id": reader_group(settings),
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 100,
+            "queued.max.messages.kbytes": 16_384,
+        }
+        self._consumer = AssignedConsumer(lambda: Consumer(config))
         try:
             self.partitions = tuple(partitions) if partitions is not None else self._all_partitions()
             if since_ms is not None:
@@ -109,8 +108,7 @@ class Reading:
         return [as_record(message) for message in self._next(timeout_s) if not self._ended(message)]
 
     def _next(self, timeout_s: float) -> list[Message]:
-        """What is there; waits for one message if nothing is. (librdkafka itself would wait for a full batch.)"""
-        return self._consumer.consume(_BATCH, timeout=0) or self._consumer.consume(1, timeout=timeout_s)
+        return self._consumer.consume(_BATCH, timeout_s)
 
     def _ended(self, message: Message) -> bool:
         """Whether this is no record but the end of a partition. Raises OperationError for an error of the broker's."""
@@ -129,7 +127,7 @@ class Reading:
 
     def _all_partitions(self) -> tuple[int, ...]:
         try:
-            found = self._consumer.list_topics(self.topic, timeout=_ANSWER_S).topics[self.topic]
+            found = self._consumer.client.list_topics(self.topic, timeout=_ANSWER_S).topics[self.topic]
         except KafkaException as error:
             raise self._unreachable(error) from error
         if (denied := missing_right(found.error, topic=("READ", self.topic))) is not None:
@@ -145,7 +143,9 @@ class Reading:
 
     def _bounds(self, number: int) -> tuple[int, int]:
         try:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=_ANSWER_S)
+            low, high = self._consumer.client.get_watermark_offsets(
+                TopicPartition(self.topic, number), timeout=_ANSWER_S
+            )
         except KafkaException as error:
             if error.args[0].code() in _MISSING:
                 found = f"{self.topic} has no partition {number}"
@@ -159,14 +159,14 @@ class Reading:
     def _offsets_at(self, ms: int) -> dict[int, int]:
         try:
             wanted = [TopicPartition(self.topic, number, ms) for number in self.partitions]
-            found = self._consumer.offsets_for_times(wanted, timeout=_ANSWER_S)
+            found = self._consumer.client.offsets_for_times(wanted, timeout=_ANSWER_S)
         except KafkaException as error:
             raise self._unreachable(error) from error
         return {place.partition: place.offset for place in found}
 
     def _require_answer(self) -> None:
         try:
-            self._consumer.list_topics(self.topic, timeout=_ANSWER_S)
+            self._consumer.client.list_topics(self.topic, timeout=_ANSWER_S)
         except KafkaException as error:
             raise self._unreachable(error) from error
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import random
 import threading
-import time
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -17,10 +16,10 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 
 from streamflow.engine.commands import CancelRun, Decide
 from streamflow.ids import partition_of_run
+from streamflow.kafka.stalls import AssignedConsumer
 from streamflow.wire.codec import encode_command
 from streamflow_check.experiment import Input
 
-SILENT_S = 10.0  # without a record: a consumer of librdkafka 2.16 may stay so after its broker was restarted
 ENDINGS = frozenset({"RunCompleted", "RunFailed", "RunCancelled"})
 
 
@@ -43,8 +42,8 @@ class Watcher:
     _asked: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._next = dict.fromkeys(range(self.partitions), 0)  # the offset that comes next in each partition
-        self._consumer = self._made()
+        self._consumer = AssignedConsumer(self._opened)
+        self._consumer.assign([TopicPartition(f"{self.prefix}runs", number, 0) for number in range(self.partitions)])
         self._producer = Producer(
             {**self._common(), "partitioner": "murmur2_random", "enable.idempotence": True, "linger.ms": 1}
         )
@@ -61,19 +60,17 @@ class Watcher:
             "socket.timeout.ms": 5000,
         }
 
-    def _made(self) -> Consumer:
-        """A consumer that goes on where the last one was."""
-        made = Consumer(
+    def _opened(self) -> Consumer:
+        return Consumer(
             {
                 **self._common(),
                 "group.id": "a-watcher",
                 "enable.auto.commit": False,
+                "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 100,
             }
         )
-        made.assign([TopicPartition(f"{self.prefix}runs", number, at) for number, at in self._next.items()])
-        return made
 
     def stop(self) -> None:
         self._stopped.set()
@@ -102,17 +99,10 @@ class Watcher:
         )
 
     def _run(self) -> None:
-        heard = time.monotonic()
         while not self._stopped.is_set():
             for message in self._consumer.consume(500, 0.05):
                 if message.error() is None:
-                    heard = time.monotonic()
                     self._take(message)
-                    self._next[message.partition() or 0] = (message.offset() or 0) + 1
-            if time.monotonic() - heard > SILENT_S:
-                heard = time.monotonic()
-                self._consumer.close()
-                self._consumer = self._made()
             self._producer.poll(0)
 
     def _take(self, message: Message) -> None:

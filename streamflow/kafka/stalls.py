@@ -1,0 +1,104 @@
+"""Consumers of librdkafka that stop fetching after their broker came back (confluentinc/librdkafka#5153): found by
+asking the broker where the partitions end, and made again at the offsets where they were."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+log = structlog.get_logger(__name__)
+
+CHECK_S = 10.0  # between two questions to the broker
+_LONGEST_S = 160.0  # between two of them when making the consumer again changed nothing
+_ANSWER_S = 2.0
+
+Place = tuple[str, int]
+
+
+class StallDetector:
+    """Which partitions have more and deliver nothing. Records, and the ends that a consumer with `enable.partition.eof`
+    tells, go through `saw`."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next: dict[Place, int] = {}  # the offset to read next
+        self._behind: dict[Place, int] = {}  # the offset of those that had more at the last check
+        self._pause_s = CHECK_S
+        self._due = clock() + CHECK_S
+
+    def begin(self, places: Iterable[TopicPartition]) -> None:
+        """The partitions from here on, each with the offset that is read next."""
+        self._next = {(place.topic, place.partition): place.offset for place in places}
+        self._behind = {}
+
+    def saw(self, messages: Iterable[Message]) -> None:
+        """What the consumer delivered."""
+        for message in messages:
+            error, place = message.error(), (message.topic() or "", message.partition() or 0)
+            if error is None:
+                self._next[place] = (message.offset() or 0) + 1
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._next[place] = max(self._next.get(place, 0), message.offset() or 0)
+
+    def positions(self) -> list[TopicPartition]:
+        """Every partition at the offset that is read next."""
+        return [TopicPartition(topic, number, offset) for (topic, number), offset in self._next.items()]
+
+    def stalled(self, consumer: Consumer) -> list[Place]:
+        """The partitions that had more at the last check, have more now, and delivered nothing in between; mostly
+        returns at once, every `CHECK_S` it asks the broker. Nothing while the broker does not answer.
+
+        Where a transaction stays open a consumer of committed records waits rightly, so only what it may read counts:
+        the broker answers by the consumer's own isolation level."""
+        if not self._next or self._clock() < self._due:
+            return []
+        asked = [TopicPartition(topic, number, OFFSET_END) for topic, number in self._next]
+        try:
+            ends = consumer.offsets_for_times(asked, timeout=_ANSWER_S)
+        except KafkaException:
+            ends = []
+        behind = {
+            place: self._next[place]
+            for end in ends
+            if end.error is None and end.offset > self._next[place := (end.topic, end.partition)]
+        }
+        found = sorted(place for place, offset in behind.items() if self._behind.get(place) == offset)
+        self._behind = behind
+        self._pause_s = min(_LONGEST_S, 2 * self._pause_s) if found else CHECK_S
+        self._due = self._clock() + self._pause_s
+        return found
+
+
+class AssignedConsumer:
+    """A consumer of partitions that are assigned by hand, without a group. Used by one thread.
+
+    `open_client` makes the librdkafka consumer, and makes it again when it stalls; `client` is the present one."""
+
+    def __init__(self, open_client: Callable[[], Consumer], clock: Callable[[], float] = time.monotonic) -> None:
+        self._open_client = open_client
+        self._stalls = StallDetector(clock)
+        self.client = open_client()
+
+    def assign(self, places: Iterable[TopicPartition]) -> None:
+        """Read these partitions, each from its offset, which is a real one and not OFFSET_BEGINNING or OFFSET_END."""
+        self._stalls.begin(places)
+        self.client.assign(self._stalls.positions())
+
+    def consume(self, most: int, timeout_s: float) -> list[Message]:
+        """What is there, at most so many; if nothing is, waits for one message (librdkafka itself would wait for a full
+        batch)."""
+        found = self.client.consume(most, timeout=0) or self.client.consume(1, timeout=timeout_s)
+        self._stalls.saw(found)
+        if stalled := self._stalls.stalled(self.client):
+            log.warning("consumer_reopened", partitions=stalled, meaning="it had stopped fetching")
+            self.client.close()
+            self.client = self._open_client()
+            self.client.assign(self._stalls.positions())
+        return found
+
+    def close(self) -> None:
+        """Ends it."""
+        self.client.close()
