@@ -68,8 +68,9 @@ from streamflow.sidecar.guard import Guard, GuardLimits, is_loopback
 from streamflow.sidecar.identity import Identity
 from streamflow.sidecar.job_rights import owner_rights
 from streamflow.sidecar.job_runner import JobRunner
+from streamflow.sidecar.kafka_log import KafkaLog
 from streamflow.sidecar.live_hub import Hub
-from streamflow.sidecar.log import KafkaLog, Log
+from streamflow.sidecar.log import Log
 from streamflow.sidecar.measured import Measured
 from streamflow.sidecar.pages import Pages
 from streamflow.sidecar.state import State

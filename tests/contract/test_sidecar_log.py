@@ -22,7 +22,8 @@ from streamflow.ops.requests import Answer
 from streamflow.ops.starts import request, started_before
 from streamflow.settings import Settings, Topics
 from streamflow.sidecar.job_runner import JobRunner
-from streamflow.sidecar.log import KafkaLog, Log, heard
+from streamflow.sidecar.kafka_log import KafkaLog
+from streamflow.sidecar.log import Log, heard
 from tests.integration.workers import make_bench
 from tests.sidecar_log import CATALOG, REFUND, MemoryLog, contents
 

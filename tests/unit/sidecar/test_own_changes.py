@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from streamflow.settings import Settings
-from streamflow.sidecar import log as logs
-from streamflow.sidecar.log import KafkaLog
+from streamflow.sidecar import kafka_log
+from streamflow.sidecar.kafka_log import KafkaLog
 
 CHANGES: dict[str, Callable[[KafkaLog], Awaitable[Any]]] = {
     "publish_checked": lambda log: log.publish(None, None),  # type: ignore[arg-type]
@@ -33,8 +33,8 @@ def test_a_change_of_its_own_is_read_at_once(
         readings.append(len(readings))
         return readings[-1]
 
-    monkeypatch.setattr(logs, change, changed)
-    monkeypatch.setattr(logs, "read_log", read)
+    monkeypatch.setattr(kafka_log, change, changed)
+    monkeypatch.setattr(kafka_log, "read_log", read)
 
     async def story() -> None:
         log = KafkaLog(Settings())
