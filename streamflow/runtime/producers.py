@@ -11,9 +11,8 @@ from aiokafka import AIOKafkaProducer
 
 from streamflow.kafka import topics
 from streamflow.kafka.cancellation import is_asked_for
-from streamflow.kafka.connection import aiokafka_config, max_batch_bytes
+from streamflow.kafka.connection import aiokafka_config, max_batch_bytes, stop_producer
 from streamflow.kafka.refusals import code_of
-from streamflow.runtime.changelog import stop_producer
 from streamflow.runtime.outputs import BATCH_BYTES
 from streamflow.runtime.publisher import UserTopics
 from streamflow.settings import Settings
