@@ -3,19 +3,35 @@ import { Component, type ReactNode } from "react";
 import { Problem } from "../api/client";
 import { Button } from "./basics";
 
-export function Trouble({ error, again }: { error: unknown; again?: () => void }) {
+/** An error with its code. `again` tries once more, `onClose` takes the message away. */
+export function Trouble({ error, again, onClose }: { error: unknown; again?: () => void; onClose?: () => void }) {
   const problem = error instanceof Problem ? error : null;
+  const isOld = isOfOldPages(error);
   return (
     <div role="alert" className="m-4 rounded-[8px] border border-line bg-bad-soft p-4 text-bad">
-      <p className="font-medium">{error instanceof Error ? error.message : String(error)}</p>
-      {problem && <p className="mt-1 font-mono text-[12px]">{problem.code}</p>}
-      {again && (
-        <Button className="mt-3" onClick={again}>
-          Try again
-        </Button>
+      <p className="font-medium break-words">
+        {isOld
+          ? "A part of this page could not be loaded: the server was updated, or does not answer. Load the page again."
+          : error instanceof Error
+            ? error.message
+            : String(error)}
+      </p>
+      {problem && <p className="mt-1 font-mono text-[12px] break-words">{problem.code}</p>}
+      {(again ?? onClose) && (
+        <div className="mt-3 flex flex-wrap gap-2">
+          {again && (
+            <Button onClick={isOld ? () => location.reload() : again}>{isOld ? "Load again" : "Try again"}</Button>
+          )}
+          {onClose && <Button onClick={onClose}>Close</Button>}
+        </div>
       )}
     </div>
   );
+}
+
+/** Whether a part of the application was not found, as after another version came to the server. */
+function isOfOldPages(error: unknown): boolean {
+  return error instanceof TypeError && /dynamically imported module|module script|preload/i.test(error.message);
 }
 
 export function Waiting({ lines = 4 }: { lines?: number }) {
