@@ -202,6 +202,7 @@ export const access = {
   unsubscribe: () => ask<unknown>("/me/notifications", { method: "DELETE" }),
   views: () => ask<t.View[]>("/views"),
   saveView: ({ id, ...body }: t.View) => ask<t.View>(`/views/${part(id)}`, { method: "PUT", body }),
+  dropView: (id: string) => ask<unknown>(`/views/${part(id)}`, { method: "DELETE" }),
 };
 
 export const lookup = (q: string, signal?: AbortSignal) => ask<t.Page<t.Hit>>("/lookup", { query: { q }, signal });

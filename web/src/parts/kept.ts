@@ -34,6 +34,11 @@ export function useKept<Value>(name: string): [Value | null, (value: Value | nul
   return [value, keep];
 }
 
+/** What was begun is done: it is not found again after a refresh. Whoever shows it goes on showing it. */
+export function forgetOne(name: string): void {
+  write(name, null);
+}
+
 /** Forgets all of it: another person may use the tab. */
 export function forgetKept(): void {
   for (const name of Object.keys(sessionStorage)) if (name.startsWith(PREFIX)) sessionStorage.removeItem(name);

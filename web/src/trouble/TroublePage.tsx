@@ -195,7 +195,19 @@ export default function TroublePage() {
         <Loaded query={rows}>
           {(page) =>
             page.rows.length === 0 ? (
-              <Empty title="There is no trouble." />
+              <Empty
+                title={
+                  cursor ? "There is nothing older." : kind ? `There is no ${plain(kind)}.` : "There is no trouble."
+                }
+              >
+                {kind || cursor ? (
+                  <Button className="mt-2" onClick={() => setSearch({})}>
+                    Show everything
+                  </Button>
+                ) : (
+                  "Steps that failed for good, records that nothing could read and events that no run took appear here at once."
+                )}
+              </Empty>
             ) : (
               <>
                 <Table
@@ -229,7 +241,7 @@ export default function TroublePage() {
                       title: "Whose",
                       cell: (row) => (
                         <>
-                          <span className="block">
+                          <span className="block [overflow-wrap:anywhere]">
                             {row.definition || row.event}
                             {row.step && `, step ${row.step}`}
                           </span>
@@ -249,11 +261,12 @@ export default function TroublePage() {
                     },
                   ]}
                 />
-                {page.next && (
-                  <div className="border-t border-line p-2 text-right">
+                <div className="flex justify-end gap-2 border-t border-line p-2 empty:hidden">
+                  {cursor && <Button onClick={() => setSearch({ ...(kind && { kind }) })}>The newest</Button>}
+                  {page.next && (
                     <Button onClick={() => setSearch({ ...(kind && { kind }), cursor: page.next! })}>Next</Button>
-                  </div>
-                )}
+                  )}
+                </div>
               </>
             )
           }
