@@ -166,3 +166,31 @@ def test_a_view_is_kept_without_a_prompt_and_removed(browser: Browser, sidecar: 
         page.get_by_role("button", name="Save view").click()
         dialog.get_by_role("button", name="Remove Open ones").click()
         dialog.get_by_role("button", name="Remove Open ones").wait_for(state="hidden")
+
+
+def test_a_part_that_another_version_took_away_is_loaded_again(visitor: Watched) -> None:
+    page = visitor.page
+    visitor.go("/workers", "text=Lanes")
+    page.route("**/assets/DefinitionsPage-*.js", lambda route: route.abort())
+    page.get_by_role("link", name="Definitions").click()
+    page.get_by_role("alert").get_by_text("A part of this page could not be loaded").wait_for()
+    page.unroute("**/assets/DefinitionsPage-*.js")
+    page.get_by_role("button", name="Load again").click()
+    page.wait_for_selector("tbody tr")
+
+
+def test_the_focus_and_the_title_go_with_the_page(visitor: Watched) -> None:
+    page = visitor.page
+    visitor.go("/workers", "text=Lanes")
+    expect(page).to_have_title("Lanes and workers · Streamflow")
+    page.get_by_role("link", name="Definitions").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="refund").wait_for()
+    expect(page.locator("#main")).to_be_focused()
+    expect(page).to_have_title("Definitions · Streamflow")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Search definitions")).to_be_focused()
+    page.get_by_role("link", name="refund").click()
+    expect(page).to_have_title("refund · Streamflow")
+    page.go_back()
+    expect(page).to_have_title("Definitions · Streamflow")

@@ -10,8 +10,10 @@ import { useMay } from "../shell/me";
 
 const SampleDialog = lazy(() => import("./SampleDialog"));
 
+const ASK_MS = 10_000; // no channel tells of publications
+
 export default function DefinitionsPage() {
-  const query = useQuery({ queryKey: ["definitions"], queryFn: definitions.list });
+  const query = useQuery({ queryKey: ["definitions"], queryFn: definitions.list, refetchInterval: ASK_MS });
   const mayPublish = useMay("definitions:publish");
   const mayAuthor = useMay("authoring:edit");
   const [text, setText] = useState("");

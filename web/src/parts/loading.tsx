@@ -31,7 +31,7 @@ export function Trouble({ error, again, onClose }: { error: unknown; again?: () 
 
 /** Whether a part of the application was not found, as after another version came to the server. */
 function isOfOldPages(error: unknown): boolean {
-  return error instanceof TypeError && /dynamically imported module|module script|preload/i.test(error.message);
+  return error instanceof Error && /dynamically imported module|module script|preload CSS/i.test(error.message);
 }
 
 export function Waiting({ lines = 4 }: { lines?: number }) {

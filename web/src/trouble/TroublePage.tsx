@@ -22,6 +22,7 @@ function Actions({ row, onDrop }: { row: TroubleRow; onDrop: () => void }) {
         : runs.heard(await runs.act(row.run, action, { step: row.step })),
     onSuccess: () => client.invalidateQueries({ queryKey: ["trouble"] }),
   });
+  const [isSkipping, setSkipping] = useState(false);
   if (act.isError) return <Trouble error={act.error} again={() => act.reset()} />;
   if (act.isSuccess) return <Badge tone="good">done</Badge>;
   return (
@@ -29,7 +30,7 @@ function Actions({ row, onDrop }: { row: TroubleRow; onDrop: () => void }) {
       {row.kind === "parked" && mayOperate && (
         <>
           <Button onClick={() => act.mutate("retry")}>Retry</Button>
-          <Button onClick={() => act.mutate("skip")}>Skip</Button>
+          <Button onClick={() => setSkipping(true)}>Skip</Button>
         </>
       )}
       {row.kind === "dead_letter" && mayReplay && (
@@ -44,6 +45,19 @@ function Actions({ row, onDrop }: { row: TroubleRow; onDrop: () => void }) {
         <A to={`/trouble?event=${encodeURIComponent(row.event_id)}`} className="self-center">
           What became of it
         </A>
+      )}
+      {isSkipping && (
+        <Dialog open onClose={() => setSkipping(false)} title="Skip the step">
+          <p className="[overflow-wrap:anywhere]">
+            The run {row.key} goes on as if the step {row.step} had been skipped.
+          </p>
+          <div className="mt-4 flex justify-end gap-2">
+            <Button onClick={() => setSkipping(false)}>Back</Button>
+            <Button look="primary" disabled={act.isPending} onClick={() => act.mutate("skip")}>
+              Skip the step
+            </Button>
+          </div>
+        </Dialog>
       )}
     </span>
   );
