@@ -13,7 +13,7 @@ pytest.importorskip("playwright", reason="make ui installs it")
 
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.conftest import eventually
+from tests.conftest import eventually, only_full
 from tests.web.browser import Watched, opened
 from tests.web.memory_sidecar import MemorySidecar, memory_sidecar
 from tests.web.stage import PAYMENTS, WISH
@@ -231,3 +231,16 @@ def test_who_reads_further_up_is_not_taken_away(two: tuple[Watched, Watched], si
     newest.click()
     newest.wait_for(state="hidden")
     assert box.evaluate("box => box.scrollTop") > 0
+
+
+@only_full  # test_who_reads_further_up_is_not_taken_away has a shorter one
+def test_a_long_talk_shows_its_end_first(two: tuple[Watched, Watched], sidecar: MemorySidecar) -> None:
+    path = begun(sidecar, "Very long")
+    watched, _ = two
+    for number in range(450):
+        sidecar.ask(f"/conversations{path.removeprefix('/authoring')}/comments", {"text": f"comment {number}."})
+    watched.go(path, "text=comment 449.")
+    items = watched.page.get_by_role("list", name="What was said").locator("li")
+    expect(items).to_have_count(200)
+    watched.page.get_by_role("button", name="Show what was said before (250)").click()
+    expect(items).to_have_count(400)

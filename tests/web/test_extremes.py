@@ -194,3 +194,20 @@ def test_the_focus_and_the_title_go_with_the_page(visitor: Watched) -> None:
     expect(page).to_have_title("refund · Streamflow")
     page.go_back()
     expect(page).to_have_title("Definitions · Streamflow")
+
+
+def test_what_is_old_is_said_to_be_old(visitor: Watched) -> None:
+    page = visitor.page
+    page.add_init_script("window.WebSocket = class { close() {} send() {} }")
+    visitor.go("/definitions", "tbody tr")
+    problem = {"code": "broker_unavailable", "detail": "The broker does not answer. Look whether it runs."}
+    page.route(
+        "**/api/v1/definitions",
+        lambda route: route.fulfill(status=503, content_type="application/problem+json", body=json.dumps(problem)),
+    )
+    page.get_by_role("alert").get_by_text("This is what was known at").wait_for()
+    page.get_by_role("alert").get_by_text("broker_unavailable").wait_for()
+    assert page.locator("tbody tr").count() > 0
+    visitor.check()
+    page.unroute("**/api/v1/definitions")
+    page.get_by_role("alert").wait_for(state="hidden")

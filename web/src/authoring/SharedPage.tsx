@@ -7,7 +7,7 @@ import type { SharedDraft } from "../api/types";
 import Diagram from "../graph/Diagram";
 import { graphOf } from "../graph/outline";
 import { Card, Empty, PageHead, Time } from "../parts/basics";
-import { Loaded } from "../parts/loading";
+import { Loaded, Trouble } from "../parts/loading";
 import { useTitle } from "../parts/title";
 
 const ASK_MS = 10_000; // who has the link alone is told of nothing
@@ -53,25 +53,30 @@ export default function SharedPage() {
     queryFn: () => conversations.shared(token),
     refetchInterval: ({ state }) => (state.error instanceof Problem && state.error.status === 404 ? false : ASK_MS),
   });
+  const isGone = query.error instanceof Problem && query.error.status === 404;
   useTitle(query.data?.title);
   return (
     <main id="main" className="mx-auto max-w-5xl p-4">
-      <Loaded query={query}>
-        {(found) => (
-          <>
-            <PageHead
-              title={found.title}
-              sub={
-                <>
-                  Revision {found.draft.revision} by {found.draft.authors.join(", ")}, <Time ms={found.draft.at_ms} />.
-                  To read until <Time ms={found.shared_until_ms} />.
-                </>
-              }
-            />
-            <Draft found={found} />
-          </>
-        )}
-      </Loaded>
+      {query.data && isGone ? (
+        <Trouble error={query.error} />
+      ) : (
+        <Loaded query={query}>
+          {(found) => (
+            <>
+              <PageHead
+                title={found.title}
+                sub={
+                  <>
+                    Revision {found.draft.revision} by {found.draft.authors.join(", ")}, <Time ms={found.draft.at_ms} />
+                    . To read until <Time ms={found.shared_until_ms} />.
+                  </>
+                }
+              />
+              <Draft found={found} />
+            </>
+          )}
+        </Loaded>
+      )}
     </main>
   );
 }

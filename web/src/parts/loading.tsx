@@ -2,6 +2,7 @@ import type { UseQueryResult } from "@tanstack/react-query";
 import { Component, type ReactNode } from "react";
 import { Problem } from "../api/client";
 import { Button } from "./basics";
+import { moment } from "./words";
 
 /** An error with its code. `again` tries once more, `onClose` takes the message away. */
 export function Trouble({ error, again, onClose }: { error: unknown; again?: () => void; onClose?: () => void }) {
@@ -44,7 +45,19 @@ export function Waiting({ lines = 4 }: { lines?: number }) {
   );
 }
 
-/** What a question answered, its waiting, or its error. */
+/** Above what is shown, that it is old. That nothing answers at all is said at the top of every page. */
+function Old({ error, since_ms }: { error: Error; since_ms: number }) {
+  if (!(error instanceof Problem) || error.code === "unreachable") return null;
+  return (
+    <p role="alert" className="border-b border-line bg-warn-soft px-4 py-2 break-words text-warn">
+      This is what was known at {moment(since_ms).slice(11)}. {error.message}{" "}
+      <span className="font-mono text-[12px]">{error.code}</span>
+    </p>
+  );
+}
+
+/** What a question answered, its waiting, or its error. What was answered before an error stays, and is said to be
+ * old. */
 export function Loaded<Data>({
   query,
   children,
@@ -52,7 +65,13 @@ export function Loaded<Data>({
   query: UseQueryResult<Data>;
   children: (data: Data) => ReactNode;
 }) {
-  if (query.data !== undefined) return <>{children(query.data)}</>;
+  if (query.data !== undefined)
+    return (
+      <>
+        {query.isError && <Old error={query.error} since_ms={query.dataUpdatedAt} />}
+        {children(query.data)}
+      </>
+    );
   if (query.isError) return <Trouble error={query.error} again={() => void query.refetch()} />;
   return <Waiting />;
 }
