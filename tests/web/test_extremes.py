@@ -211,3 +211,20 @@ def test_what_is_old_is_said_to_be_old(visitor: Watched) -> None:
     visitor.check()
     page.unroute("**/api/v1/definitions")
     page.get_by_role("alert").wait_for(state="hidden")
+
+
+def test_what_was_begun_is_kept_by_the_tab(visitor: Watched) -> None:
+    page = visitor.page
+    visitor.go("/definitions/new", "text=refund@1 can be published.")  # what one begins with is right
+    page.get_by_role("textbox", name="Definition, YAML").click()
+    page.keyboard.press("Control+End")
+    page.keyboard.insert_text("# begun\n")
+    page.get_by_role("button", name="Discard changes").wait_for()
+    page.get_by_role("link", name="Runs", exact=True).click()
+    page.go_back()
+    expect(page.get_by_role("textbox", name="Definition, YAML")).to_contain_text("# begun")
+    page.reload()
+    expect(page.get_by_role("textbox", name="Definition, YAML")).to_contain_text("# begun")
+    page.get_by_role("button", name="Discard changes").click()
+    expect(page.get_by_role("textbox", name="Definition, YAML")).not_to_contain_text("# begun")
+    visitor.check()

@@ -25,6 +25,10 @@ steps:
     approval:
       text: "'Refund ' + string(trigger.amount) + '?'"
       who: [finance]
+      forever: true
+  - id: pay
+    needs: [decide.approved]
+    print: {text: "'Pay ' + string(trigger.amount) + ' back'"}
 `;
 
 type Part = "definition" | "catalog" | "scenarios";
