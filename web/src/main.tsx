@@ -4,7 +4,7 @@ import { lazy, StrictMode, Suspense, useEffect } from "react";
 import { createRoot } from "react-dom/client";
 import { createBrowserRouter, Navigate, RouterProvider, useLocation, useNavigate } from "react-router";
 import { onSignedOut, Problem } from "./api/client";
-import { A, Card, Empty } from "./parts/basics";
+import { A, Card, Empty, PageHead } from "./parts/basics";
 import { Trouble as Failed, Waiting } from "./parts/loading";
 import { may, useMe } from "./shell/me";
 import { PAGES } from "./shell/pages";
@@ -66,14 +66,17 @@ function Known() {
 
 function NoPage() {
   return (
-    <Card>
-      <Empty title="There is no page at this address.">
-        Perhaps the link is not whole.{" "}
-        <A to="/" className="underline">
-          To the first page
-        </A>
-      </Empty>
-    </Card>
+    <>
+      <PageHead title="No page" />
+      <Card>
+        <Empty title="There is no page at this address.">
+          Perhaps the link is not whole.{" "}
+          <A to="/" className="underline">
+            To the first page
+          </A>
+        </Empty>
+      </Card>
+    </>
   );
 }
 

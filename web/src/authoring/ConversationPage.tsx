@@ -7,7 +7,7 @@ import { Problem } from "../api/client";
 import type { Way } from "../api/follow";
 import type { Conversation } from "../api/types";
 import { useLive } from "../api/useLive";
-import { A, Badge, Button, buttonLook, Card, cx, Empty, inputLook, type Tone } from "../parts/basics";
+import { A, Badge, Button, buttonLook, Card, cx, Empty, inputLook, PageHead, type Tone } from "../parts/basics";
 import { Loaded, Trouble, Waiting } from "../parts/loading";
 import { Tabs, type Tab } from "../parts/overlays";
 import { useTitle } from "../parts/title";
@@ -51,14 +51,17 @@ function Told({ way }: { way: Way }) {
 /** In the place of a conversation that there is no more. */
 function Gone({ title }: { title: string }) {
   return (
-    <Card>
-      <Empty title={title ? `The conversation “${title}” was deleted.` : "There is no such conversation."}>
-        What was published from one stays.{" "}
-        <A to="/authoring" className="underline">
-          All conversations
-        </A>
-      </Empty>
-    </Card>
+    <>
+      <PageHead title="Authoring" />
+      <Card>
+        <Empty title={title ? `The conversation “${title}” was deleted.` : "There is no such conversation."}>
+          What was published from one stays.{" "}
+          <A to="/authoring" className="underline">
+            All conversations
+          </A>
+        </Empty>
+      </Card>
+    </>
   );
 }
 
