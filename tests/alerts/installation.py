@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import urllib.request
@@ -13,8 +12,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
-
-from confluent_kafka import Producer
 
 from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
@@ -92,19 +89,6 @@ class Installation:
         log.touch()
         self._processes[role] = fork(streamflow, self._environment(role), log, list(ROLES[role]))
 
-    def stop(self, role: str) -> None:
-        """Ends the process of a role, in order."""
-        process = self._processes.pop(role)
-        process.terminate()
-        process.wait(60)
-
-    def hold(self, role: str) -> None:
-        """Keeps it from running; `go_on` ends that."""
-        self._processes[role].send_signal(signal.SIGSTOP)
-
-    def go_on(self, role: str) -> None:
-        self._processes[role].send_signal(signal.SIGCONT)
-
     def check(self) -> None:
         """Raises Failed when a process has ended by itself."""
         for role, process in self._processes.items():
@@ -126,12 +110,6 @@ class Installation:
         words = ["load", "--definition", "order", "--rate", rate, "--seconds", str(seconds), "--only", only]
         words += ["--real-calls", "--drain", str(DRAIN_S), "--json"]
         return Load(words, self._environment("load"), self.folder / f"load-{only}")
-
-    def append_order(self, value: bytes) -> None:
-        """A record of the source of orders, whatever it is."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0})
-        producer.produce("orders", value, b"key")
-        assert producer.flush(20) == 0
 
     # -- what it tells
 
@@ -200,7 +178,6 @@ class Installation:
 
     def _end(self) -> None:
         for process in self._processes.values():
-            process.send_signal(signal.SIGCONT)
             process.terminate()
         for process in self._processes.values():
             try:
