@@ -25,7 +25,7 @@ from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.errors import Rejected
 
-app = typer.Typer(help="Who may what.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Access control.", no_args_is_help=True, rich_markup_mode=None)
 users = typer.Typer(help="People and service accounts.", no_args_is_help=True, rich_markup_mode=None)
 grants = typer.Typer(help="Roles of users and groups.", no_args_is_help=True, rich_markup_mode=None)
 keys = typer.Typer(help="API keys.", no_args_is_help=True, rich_markup_mode=None)

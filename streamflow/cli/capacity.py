@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streamflow.capacity.figure import Figure
     from streamflow.capacity.workload import Workload
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _MARKS = ("v", "90")  # of keys that are texts, and of those that are numbers
 _SEGMENT_HOURS = 168.0  # Kafka's default

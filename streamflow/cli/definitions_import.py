@@ -80,7 +80,7 @@ def import_(
     if not found.whole:
         if out is not None and not written and not session.json:
             output.warn(
-                "nothing is written: mend what is refused, or write the rest with --partial"
+                "nothing is written: correct what is refused, or write the rest with --partial"
                 if found.definition
                 else "nothing can be written"
             )

@@ -37,7 +37,7 @@ from streamflow.kafka.connection import confluent_producer_config
 from streamflow.kafka.publication import publish
 from streamflow.ops.history import open_runs, read_history, transitions
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 app.command("authoring", epilog=examples("demo authoring", "demo authoring --keep"))(authoring)
 
 _FINISH_S = 60.0

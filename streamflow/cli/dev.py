@@ -19,7 +19,7 @@ from streamflow.kafka.admin import apply
 from streamflow.kafka.broker import open_broker
 from streamflow.settings import Settings
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _COLORS = ("cyan", "magenta", "green", "blue", "bright_magenta", "yellow")
 _TEND_S = 0.2

@@ -83,7 +83,7 @@ def facts(drafted: Drafted) -> dict[str, Any]:
 
 
 def drafted_text(drafted: Drafted) -> str:
-    """A draft as text: the definition, what was understood, and what has to be asked."""
+    """A draft as text: the definition, its statements, and the questions."""
     lines = [drafted.text.rstrip(), ""] if drafted.text is not None else []
     lines.append("drafted by rules, not by a language model")
     if drafted.statements:
@@ -91,9 +91,9 @@ def drafted_text(drafted: Drafted) -> str:
     blocking = sum(question.blocks for question in drafted.questions)
     for number, question in enumerate(drafted.questions, 1):
         if number == 1 and blocking:
-            lines += ["", "to be answered first, each answer as the sentence to draft"]
+            lines += ["", "answer these first; each choice is a new sentence"]
         elif number == blocking + 1:
-            lines += ["", "left open, and the draft can do without an answer"]
+            lines += ["", "optional questions"]
         lines += question_lines(number, question)
     return "\n".join(lines)
 

@@ -27,7 +27,7 @@ from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.ops.log import configure_log
 from streamflow.settings import Settings
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command(

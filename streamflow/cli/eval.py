@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from streamflow.models.meter import Charge
     from streamflow.models.protocol import Model
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _COLUMNS = {
     "schema_valid": "shape",

@@ -14,7 +14,7 @@ from streamflow.cli.session import session_of
 from streamflow.metrics.registry import Process
 from streamflow.ops.log import configure_log
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 log = structlog.get_logger(__name__)
 
 _LISTEN = "127.0.0.1:9465"

@@ -22,7 +22,7 @@ from streamflow.ops.exporter import Rates
 from streamflow.ops.lag import PartitionLag, measure_lag, states, totals
 from streamflow.terminal import visible
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 Drains = dict[tuple[str, str], float | None]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streamflow.load.plan import Plan
     from streamflow.load.report import Report
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command(

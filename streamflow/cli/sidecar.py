@@ -10,7 +10,7 @@ from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.cli.worker import Parent, run_process
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command(epilog=examples("sidecar", "sidecar --port 0", "sidecar --host 0.0.0.0 --config streamflow.yaml"))

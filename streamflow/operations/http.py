@@ -47,7 +47,7 @@ _OURS = frozenset(
 _HIDDEN = frozenset({"set-cookie", "set-cookie2"})
 
 ERRORS = [
-    DeclaredError(id="url_refused", title="the URL may not be asked", retryable=False),
+    DeclaredError(id="url_refused", title="the URL is not allowed", retryable=False),
     DeclaredError(id="http_rejected", title="answered 4xx", retryable=False),
     DeclaredError(id="http_rate_limited", title="answered 429"),
     DeclaredError(id="http_unavailable", title="answered 5xx, 408 or 425"),
@@ -74,7 +74,7 @@ INPUT: dict[str, Any] = {
     "type": "object",
     "properties": {
         "method": {"enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]},
-        "url": {"type": "string", "description": "absolute; with a connection, what follows its url"},
+        "url": {"type": "string", "description": "absolute; with a connection, the path under the connection's URL"},
         "connection": {"type": "string", "description": "a connection of kind http, for its url and secret headers"},
         "headers": _HEADERS,
         "query": {"type": "object", "additionalProperties": {"anyOf": [_VALUE, {"type": "array", "items": _VALUE}]}},
@@ -83,7 +83,7 @@ INPUT: dict[str, Any] = {
         "expect": {
             "type": "array",
             "items": {"type": "integer", "minimum": 100, "maximum": 599},
-            "description": "good statuses; else 200 to 299",
+            "description": "statuses of success; default: 200 to 299",
         },
         "redirects": {"type": "integer", "minimum": 0, "maximum": REDIRECTS},
     },

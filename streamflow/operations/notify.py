@@ -108,7 +108,11 @@ class NotifySend:
         if not self._settings.targets:
             return Health(ok=False, detail="no target is configured in notifications.targets")
         if importlib.util.find_spec("apprise") is None:
-            return Health(ok=False, detail="its library is not installed. Run: pip install 'streamflow-kafka[notify]'")
+            return Health(
+                ok=False,
+                detail="its library is not installed. Install the wheel with the extra notify, as "
+                "README.md shows under extras.",
+            )
         return Health(ok=not self._trouble, detail="; ".join(self._trouble[name] for name in sorted(self._trouble)))
 
     async def close(self) -> None:

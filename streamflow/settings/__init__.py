@@ -43,7 +43,10 @@ class Topics(Section):
         description="put before every topic name, group and transactional id",
     )
     partitions: int = Field(
-        default=12, ge=1, le=1000, description="partitions of commands, runs, tasks and state; fixed once the topics exist"
+        default=12,
+        ge=1,
+        le=1000,
+        description="partitions of commands, runs, tasks and state; fixed once the topics exist",
     )
     replication_factor: int = Field(default=1, ge=1, le=7, description="replicas of every topic; 3 in production")
     min_insync_replicas: int = Field(

@@ -101,8 +101,8 @@ class Instances:
             return Action(start=Started(key=names[started.key], input=_renamed(started.input, names)))
         if action.decide is not None:
             return Action(decide=action.decide.model_copy(update={"key": self._run_key(action.decide.key, names)}))
-        if action.mend is not None:
-            return Action(mend=action.mend.model_copy(update={"key": self._run_key(action.mend.key, names)}))
+        if action.operate is not None:
+            return Action(operate=action.operate.model_copy(update={"key": self._run_key(action.operate.key, names)}))
         return action
 
     def _run_key(self, key: str | None, names: dict[str, str]) -> str | None:
