@@ -25,11 +25,15 @@ from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.errors import Rejected
 
-app = typer.Typer(help="Access control.", no_args_is_help=True, rich_markup_mode=None)
-users = typer.Typer(help="People and service accounts.", no_args_is_help=True, rich_markup_mode=None)
-grants = typer.Typer(help="Roles of users and groups.", no_args_is_help=True, rich_markup_mode=None)
-keys = typer.Typer(help="API keys.", no_args_is_help=True, rich_markup_mode=None)
-sessions = typer.Typer(help="Sessions of users.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, help="Access control.", no_args_is_help=True, rich_markup_mode=None)
+users = typer.Typer(
+    add_completion=False, help="People and service accounts.", no_args_is_help=True, rich_markup_mode=None
+)
+grants = typer.Typer(
+    add_completion=False, help="Roles of users and groups.", no_args_is_help=True, rich_markup_mode=None
+)
+keys = typer.Typer(add_completion=False, help="API keys.", no_args_is_help=True, rich_markup_mode=None)
+sessions = typer.Typer(add_completion=False, help="Sessions of users.", no_args_is_help=True, rich_markup_mode=None)
 for _name, _group in (("users", users), ("grants", grants), ("keys", keys), ("sessions", sessions)):
     app.add_typer(_group, name=_name)
 app.add_typer(access_subscriptions.app, name="subscriptions")

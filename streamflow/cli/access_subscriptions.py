@@ -18,7 +18,7 @@ from streamflow.cli.session import session_of
 from streamflow.errors import Rejected
 from streamflow.settings import NOTIFICATION_KINDS, NotificationKind
 
-app = typer.Typer(help="Notifications of users.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, help="Notifications of users.", no_args_is_help=True, rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(metavar="USER", help="name of the user")]
 

@@ -19,7 +19,7 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.topics import AUDIT
 from streamflow.wire.unreadable import Unreadable
 
-app = typer.Typer(help="Who changed what.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, help="Who changed what.", no_args_is_help=True, rich_markup_mode=None)
 
 _EXPECTED = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 

@@ -26,7 +26,9 @@ _FILES = 5_000
 _ALL_BYTES = 50_000_000
 _TOLD = 20  # skipped files that are told one by one; `--json` tells all
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make catalogs of events from schemas.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Make catalogs of events from schemas."
+)
 
 
 @app.callback()

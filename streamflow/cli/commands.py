@@ -10,7 +10,12 @@ from streamflow.cli import output
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 
-app = typer.Typer(help="What an operator may do to the engine's input.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    add_completion=False,
+    help="What an operator may do to the engine's input.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.callback()

@@ -26,6 +26,7 @@ from streamflow.wire.settlement import Settlement
 from streamflow.wire.unreadable import Unreadable
 
 app = typer.Typer(
+    add_completion=False,
     help="What could not be read, placed or done, why, and what was done with it.",
     no_args_is_help=True,
     rich_markup_mode=None,

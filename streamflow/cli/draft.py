@@ -26,7 +26,9 @@ from streamflow.definition.model import Definition
 from streamflow.definition.syntax import load_text
 from streamflow.errors import Rejected
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Write, edit and understand definitions.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Write, edit and understand definitions."
+)
 
 draft_write.add_to(app)
 draft_samples.add_to(app)

@@ -26,7 +26,10 @@ from streamflow.wire.decoding import Record
 from streamflow.wire.unreadable import Unreadable
 
 app = typer.Typer(
-    help="Send events as the catalog says, and watch topics.", no_args_is_help=True, rich_markup_mode=None
+    add_completion=False,
+    help="Send events as the catalog says, and watch topics.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 

@@ -17,6 +17,7 @@ from streamflow.definition.catalog import Catalog
 from streamflow.errors import OperationError, Rejected
 
 app = typer.Typer(
+    add_completion=False,
     help="The definitions that come with Streamflow: list them, copy one to change it.",
     no_args_is_help=True,
     rich_markup_mode=None,

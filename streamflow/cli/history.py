@@ -28,6 +28,7 @@ from streamflow.history.store import open_store
 from streamflow.wire.event_time import epoch_ms
 
 app = typer.Typer(
+    add_completion=False,
     help="Search everything that happened, in the store of the history worker.",
     no_args_is_help=True,
     rich_markup_mode=None,

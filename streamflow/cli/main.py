@@ -113,11 +113,11 @@ class _LazyGroup(typer.core.TyperGroup):
 
 
 app = typer.Typer(
+    add_completion=False,
     cls=_LazyGroup,
     name="streamflow",
     help="Business processes on your own Kafka. Global options may stand anywhere on the command line.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )

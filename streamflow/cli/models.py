@@ -40,6 +40,7 @@ _INCOMPLETE = {
 }
 
 app = typer.Typer(
+    add_completion=False,
     help="Language models: what they are capable of, and a question to one.",
     no_args_is_help=True,
     rich_markup_mode=None,

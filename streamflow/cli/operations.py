@@ -24,7 +24,7 @@ from streamflow.operations.plugin_testing import RegistrationFile, check_plugin
 from streamflow.operations.registry import Registry, known_operations
 from streamflow.ops.operations import described, healths
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Operations and plugins.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Operations and plugins.")
 
 File = Annotated[
     Path,

@@ -10,7 +10,9 @@ import typer
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 
-app = typer.Typer(help="Revisions of the engine: list, enable.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    add_completion=False, help="Revisions of the engine: list, enable.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("list", epilog=examples("revisions list"))

@@ -25,7 +25,10 @@ from streamflow.settings import Settings
 from streamflow.terminal import visible
 
 app = typer.Typer(
-    help="Look at runs, start them, and help parked ones on.", no_args_is_help=True, rich_markup_mode=None
+    add_completion=False,
+    help="Look at runs, start them, and help parked ones on.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 Named = Annotated[str | None, typer.Option("--definition", help="only runs of this definition")]

@@ -8,7 +8,9 @@ from streamflow.cli.redaction import without_passwords
 from streamflow.cli.session import session_of
 from streamflow.cli.settings_docs import entries, markdown
 
-app = typer.Typer(help="Settings: reference and current values.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    add_completion=False, help="Settings: reference and current values.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command()

@@ -19,7 +19,7 @@ from streamflow.kafka.rights import Role
 from streamflow.ops.lag import measure_lag, totals
 from streamflow.settings import Settings
 
-app = typer.Typer(help="The fixed topics.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, help="The fixed topics.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command(

@@ -33,6 +33,7 @@ from streamflow.settings import Settings
 from streamflow.tracing.exporter import exported_spans
 
 app = typer.Typer(
+    add_completion=False,
     help="Run one worker. SIGTERM or Ctrl-C ends it in order, a second one at once.",
     no_args_is_help=True,
     rich_markup_mode=None,
