@@ -46,10 +46,12 @@ def catalog() -> None:
 def import_(
     ctx: typer.Context,
     path: Annotated[
-        Path, typer.Argument(metavar="FILE|FOLDER", help="a JSON Schema, or a folder with many of them, at any depth")
+        Path, typer.Argument(metavar="FILE|FOLDER", help="a JSON Schema, or a folder with JSON Schemas at any depth")
     ],
-    topic: Annotated[str, typer.Option("--topic", help="the topic that the events are in")],
-    out: Annotated[Path | None, typer.Option("--out", help="catalog file to write; else nothing is written")] = None,
+    topic: Annotated[str, typer.Option("--topic", help="topic of the events")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="catalog file to write; by default nothing is written")
+    ] = None,
     events: Annotated[
         list[str] | None,
         typer.Option(
@@ -57,13 +59,13 @@ def import_(
         ),
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--source", help="the source of events that carry none (`source` of the catalog)")
+        str | None, typer.Option("--source", help="source of events without one (`source` of the catalog)")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
 ) -> None:
     """Makes a catalog of the JSON Schemas in a file or folder: GitHub's webhooks, Google's CloudEvents, or plain
-    schemas. Tells what is in it, what is skipped and why, and how many fields are typed. Fetches nothing, and needs no
-    broker."""
+    schemas. Shows what it contains, what is skipped and why, and how many fields are typed. Does not access the
+    network, and needs no broker."""
     from streamflow.importing.catalog import import_catalog
     from streamflow.kafka.topics import is_own
 
@@ -71,7 +73,7 @@ def import_(
     if re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) is None:
         _refuse("bad_topic", f"{topic!r} is no name of a topic. Use letters, digits and . _ -, at most 249.")
     if is_own(session.settings, topic):
-        _refuse("topic_reserved", f"{topic} is a topic of Streamflow's own. Name the topic that the events are in.")
+        _refuse("topic_reserved", f"{topic} is a topic of Streamflow's own. Name the topic of the events.")
     if out is not None and out.exists() and not force:
         _refuse("file_exists", f"{out} is there already. Choose another file, or overwrite it with --force.")
     files, unreadable = _read(path)

@@ -12,7 +12,7 @@ from streamflow.cli.session import session_of
 
 app = typer.Typer(
     add_completion=False,
-    help="What an operator may do to the engine's input.",
+    help="Skip commands that stop a partition of the engine.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -20,18 +20,18 @@ app = typer.Typer(
 
 @app.callback()
 def commands() -> None:
-    """What an operator may do to the engine's input."""
+    """Skip commands that stop a partition of the engine."""
 
 
 @app.command(epilog=examples("commands skip 3 1207 --reason 'starts a version that was never published'"))
 def skip(
     ctx: typer.Context,
     partition: Annotated[int, typer.Argument(help="the stopped partition of `commands`", min=0)],
-    offset: Annotated[int, typer.Argument(help="the command to pass over, as the partition's error names it", min=0)],
-    reason: Annotated[str, typer.Option(help="why the loss is accepted; kept with the record")],
+    offset: Annotated[int, typer.Argument(help="offset of the command, as in the partition's error", min=0)],
+    reason: Annotated[str, typer.Option(help="why the loss is accepted; kept with the skip")],
 ) -> None:
-    """Lets a stopped partition pass over the command that stops it, or commands that were deleted unread. What they
-    asked for is not done; a command that still exists becomes a dead letter. The engine goes on at once."""
+    """Lets a stopped partition skip the command that stops it, or commands that were deleted unread. Skipped commands
+    have no effect; one that still exists becomes a dead letter. The engine continues at once."""
     from streamflow.ops.skips import skip_command
 
     session = session_of(ctx)
@@ -42,7 +42,7 @@ def skip(
 
 @app.command(epilog=examples("commands skipped"))
 def skipped(ctx: typer.Context) -> None:
-    """Lists the commands that the engine was let pass over, with the reasons."""
+    """Lists skipped commands with the reasons."""
     from streamflow.kafka.publication import read_log
 
     session = session_of(ctx)

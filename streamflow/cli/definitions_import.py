@@ -39,7 +39,7 @@ def import_(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="folder to write definition.yaml and catalog.yaml to; else the definition is only shown"
+            "--out", help="folder to write definition.yaml and catalog.yaml to; by default the definition is only shown"
         ),
     ] = None,
     plugins: Annotated[
@@ -49,16 +49,16 @@ def import_(
         ),
     ] = None,
     catalog: Annotated[
-        Path | None, typer.Option("--catalog", help="catalog file with contracts of operations beside those known here")
+        Path | None, typer.Option("--catalog", help="catalog file with contracts of further operations")
     ] = None,
     partial: Annotated[
         bool,
-        typer.Option("--partial", help="write the rest although parts are refused; what is refused is missing in it"),
+        typer.Option("--partial", help="write the definition without the refused parts"),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="overwrite files in the folder")] = False,
 ) -> None:
-    """Makes a definition of a JavaScript-style workflow.json, and tells what was mapped, approximated or refused. Needs
-    no broker."""
+    """Converts a JavaScript-style workflow.json to a definition, and lists what was mapped, approximated or refused.
+    Needs no broker."""
     from streamflow.importing.workflow import import_workflow
     from streamflow.operations.registry import known_operations  # with every client there is: only for those who import
 

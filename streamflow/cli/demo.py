@@ -48,16 +48,16 @@ def demo(
     ctx: typer.Context,
     kill: Annotated[
         bool | None,
-        typer.Option("--kill/--no-kill", help="kill the engine in mid-flow; asked at a terminal, done elsewhere"),
+        typer.Option(
+            "--kill/--no-kill", help="kill the engine while runs are open; default: ask at a terminal, otherwise yes"
+        ),
     ] = None,
     orders: Annotated[int, typer.Option(min=8, max=5000, help="orders of each of the two waves")] = 150,
-    keep: Annotated[bool, typer.Option("--keep", help="stay until Ctrl-C, with the pages of the runs")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="keep running until Ctrl-C, with the pages of the runs")] = False,
 ) -> None:
-    """Shows Streamflow at work in less than a minute: a definition, events, runs, and an engine that is killed in the
-    middle. The runs can be watched in a browser meanwhile.
-
-    Needs Java; starts its own Kafka in a temporary folder and takes it away again. The exit code tells whether nothing
-    was lost."""
+    """Shows Streamflow in less than a minute: a definition, events, runs, and an engine that is killed while runs are
+    open. A browser shows the runs. Needs Java; starts a Kafka of its own in a temporary folder and removes it
+    afterwards. The exit code is 0 if nothing was lost."""
     if ctx.invoked_subcommand is None:
         perform(lambda stage: _Show(stage).play(kill, orders), keep=keep)
 

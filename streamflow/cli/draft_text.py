@@ -22,7 +22,7 @@ DraftFile = Annotated[
 ]
 CatalogFile = Annotated[
     Path | None,
-    typer.Option("--catalog", metavar="FILE|FOLDER", help="its catalog; else catalog.yaml beside it"),
+    typer.Option("--catalog", metavar="FILE|FOLDER", help="its catalog; default: catalog.yaml beside it"),
 ]
 
 

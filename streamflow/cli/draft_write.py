@@ -40,7 +40,7 @@ def write(
         typer.Option(
             "--catalog",
             metavar="FILE|FOLDER",
-            help="events and operations; else catalog.yaml of this folder, else those of the examples",
+            help="events and operations; default: catalog.yaml of this folder, or those of the examples",
         ),
     ] = None,
     out: Annotated[
@@ -54,8 +54,8 @@ def write(
 ) -> None:
     """Drafts a definition from a sentence: `when EVENT, if CONDITION, then ACTION, wait for EVENT within TIME`.
 
-    Rules do it, not a language model. Only what the catalog has is used; what is not in it is asked. Needs no
-    broker."""
+    It uses rules, not a language model. Only events and operations of the catalog are used; unknown ones become
+    questions. Needs no broker."""
     from streamflow.authoring.drafter.drafter import draft
 
     session = session_of(ctx)

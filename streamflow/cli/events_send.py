@@ -36,28 +36,27 @@ def send_(
         str | None, typer.Argument(metavar="[EVENT]", help="an event of the published catalog (or of --catalog)")
     ] = None,
     topic: Annotated[
-        str | None, typer.Option(help="send the data as it is to this topic, whatever the catalog says")
+        str | None, typer.Option(help="send the data unchanged to this topic, without the catalog")
     ] = None,
     data: Annotated[str | None, typer.Option(help="the payload: JSON, @file, or - for stdin")] = None,
     file: Annotated[Path | None, typer.Option(help="a file with one payload a line (.jsonl or .jsonl.gz)")] = None,
     key: Annotated[
-        str | None, typer.Option(help="the business key, put where the catalog says if it is not there")
+        str | None, typer.Option(help="the business key, added where the catalog reads it if it is missing")
     ] = None,
     key_path: Annotated[
-        str | None, typer.Option(help="with --topic: where in the payload the key is, such as order.id")
+        str | None, typer.Option(help="with --topic: path of the key in the payload, such as order.id")
     ] = None,
     header: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="a header of the record, such as ce_source=/shop; may be given again"),
+        typer.Option(metavar="NAME=VALUE", help="record header, such as ce_source=/shop; may be given several times"),
     ] = None,
-    rate: Annotated[float | None, typer.Option(min=0.001, help="events a second at most")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="maximum events a second")] = None,
     repeat_each: Annotated[
-        int, typer.Option(min=1, help="send each one so many times in a row, as some producers do")
+        int, typer.Option(min=1, help="send each event this many times in a row, to test duplicates")
     ] = 1,
     catalog: Annotated[Path | None, typer.Option(help="catalog file instead of the published one")] = None,
 ) -> None:
-    """Sends events. With EVENT, what the catalog reads (what tells it from others, id, time, key) is added where it is
-    missing."""
+    """Sends events. With EVENT, missing fields that the catalog reads (discriminator, id, time, key) are added."""
     if (event is None) == (topic is None):
         raise Rejected("event_or_topic", "expected an EVENT or --topic but found both or neither. Give one of them.")
     if data is not None and file is not None:

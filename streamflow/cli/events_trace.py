@@ -42,12 +42,12 @@ def trace(
         str,
         typer.Argument(
             metavar="ID",
-            help="the event's id; of one without, the place of its record: topic id/partition/offset",
+            help="the event's id; for an event without one: topic id/partition/offset of its record",
         ),
     ],
     source: Annotated[str | None, typer.Option(help="only the event of this source")] = None,
 ) -> None:
-    """Tells what became of an event: the runs that it started, the waits that took it, or why nothing did."""
+    """Shows the fate of an event: the runs that it started, the waits that consumed it, or why nothing did."""
     session = session_of(ctx)
     settings = session.known
     with closing(open_store(settings)) as database:

@@ -46,7 +46,7 @@ def example_catalog_files() -> tuple[Path, ...]:
 
 @app.command("list", epilog=examples("examples list"))
 def list_examples(ctx: typer.Context) -> None:
-    """Lists the examples, each with what it shows."""
+    """Lists the examples with a description of each."""
     found = [
         {"name": name, "title": definition.title or "", "description": definition.description or ""}
         for name in _names()
@@ -63,9 +63,11 @@ def list_examples(ctx: typer.Context) -> None:
 def copy(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="one of `streamflow examples list`")],
-    folder: Annotated[Path, typer.Argument(help="where the example's folder is put")] = Path("definitions"),
+    folder: Annotated[Path, typer.Argument(help="folder in which the example's folder is created")] = Path(
+        "definitions"
+    ),
 ) -> None:
-    """Copies an example into FOLDER/NAME. A folder that exists is left as it is."""
+    """Copies an example into FOLDER/NAME. An existing folder is not changed."""
     place, target = example_folder(name), folder / name
     if target.exists():
         raise Rejected("example_exists", f"{target} exists already. Remove it, or name another folder.")

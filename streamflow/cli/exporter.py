@@ -24,11 +24,14 @@ _LISTEN = "127.0.0.1:9465"
 def exporter(
     ctx: typer.Context,
     listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help=f"over STREAMFLOW_METRICS__LISTEN; else {_LISTEN}")
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help=f"address to listen on; overrides STREAMFLOW_METRICS__LISTEN; default: {_LISTEN}"
+        ),
     ] = None,
 ) -> None:
-    """Measures how far every group and lane is behind, in records and seconds, and serves the figures at /metrics until
-    SIGTERM or Ctrl-C. It joins no group; one is enough."""
+    """Measures the lag of every group and lane in records and seconds, and serves it at /metrics until SIGTERM or
+    Ctrl-C. It joins no consumer group; one exporter is enough."""
     from streamflow.kafka.granted import require_rights
     from streamflow.kafka.greeting import require_welcome
     from streamflow.kafka.rights import Role, rights

@@ -38,11 +38,11 @@ def add_to(app: typer.Typer) -> None:
 def rebuild(
     ctx: typer.Context,
     lose_older: Annotated[
-        bool, typer.Option("--lose-older", help="also when runs are lost that the topic runs no longer has")
+        bool, typer.Option("--lose-older", help="also if runs are lost that the topic runs no longer contains")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
-    """Empties the store; its worker fills it again from the topics. The worker may go on running."""
+    """Empties the store; its worker rebuilds it from the topics. The worker may keep running."""
     session = session_of(ctx)
     topics, oldest_ms = beginnings(session.settings)
     with closing(open_store(session.settings, write=True)) as database:
@@ -58,10 +58,11 @@ def rebuild(
 def archive(
     ctx: typer.Context,
     older_than: Annotated[
-        int | None, typer.Option(metavar="DAYS", min=0, help="runs that ended longer ago; history.runs_days by default")
+        int | None,
+        typer.Option(metavar="DAYS", min=0, help="minimum age since the end of a run; history.runs_days by default"),
     ] = None,
 ) -> None:
-    """Moves ended runs to the object store of history.archive. The worker does that by itself, after
+    """Moves ended runs to the object store of history.archive. The worker does this by itself after
     history.runs_days."""
     session = session_of(ctx)
     settings = session.known
@@ -99,13 +100,13 @@ def archived(ctx: typer.Context) -> None:
 
 def restore(
     ctx: typer.Context,
-    object_: Annotated[str, typer.Argument(metavar="OBJECT", help="as `history archived` lists it")],
+    object_: Annotated[str, typer.Argument(metavar="OBJECT", help="object, as `history archived` lists it")],
     connection: Annotated[
-        str | None, typer.Option(help="the connection that has it; history.archive by default")
+        str | None, typer.Option(help="connection of the archive; history.archive by default")
     ] = None,
-    days: Annotated[int, typer.Option(min=1, help="keep its runs so long")] = _KEPT_DAYS,
+    days: Annotated[int, typer.Option(min=1, help="days that its runs are kept")] = _KEPT_DAYS,
 ) -> None:
-    """Brings the runs of an archived object back, so that they can be searched for some days."""
+    """Restores the runs of an archived object, so that they can be searched for some days."""
     session = session_of(ctx)
     settings = session.known
     name = connection or settings.history.archive

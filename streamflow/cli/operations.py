@@ -31,14 +31,13 @@ File = Annotated[
     typer.Argument(metavar="FILE", help="registration: spec, plugin and samples, as YAML or JSON (docs/plugins.md)"),
 ]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="an operation, such as http.request")]
-Endpoint = Annotated[str | None, typer.Option(metavar="URL", help="another endpoint than the file's")]
+Endpoint = Annotated[str | None, typer.Option(metavar="URL", help="endpoint to use instead of the file's")]
 
 
 @app.command("list", epilog=examples("operations list", "operations list --json"))
 def list_(ctx: typer.Context) -> None:
-    """Lists all operations: where they are from, whether they are well, and which task workers do them since when.
-
-    The health of plugins is asked now and from here; that of others is what the workers said when they started."""
+    """Lists all operations with their origin, health, and the task workers that serve them. The health of plugins is
+    checked now and from here; that of others is what the workers reported when they started."""
     session = session_of(ctx)
     listed = _listed(session)
     rows = [
@@ -58,7 +57,7 @@ def list_(ctx: typer.Context) -> None:
 
 @app.command(epilog=examples("operations show http.request", "operations show fraud.score --json"))
 def show(ctx: typer.Context, name: Name) -> None:
-    """Shows an operation: its contract, where it is, and who does it."""
+    """Shows an operation: its contract, its endpoint, and the workers that serve it."""
     session = session_of(ctx)
     found = next((one for one in _listed(session, name) if one["name"] == name), None)
     if found is None:
@@ -100,9 +99,10 @@ def register(
     ctx: typer.Context,
     file: File,
     endpoint: Endpoint = None,
-    replace: Annotated[bool, typer.Option("--replace", help="take the place of another plugin of its name")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="replace a plugin of the same name")] = False,
 ) -> None:
-    """Registers a plugin: task workers have it at once. Another one of its name is replaced only with `--replace`."""
+    """Registers a plugin; task workers serve it at once. A plugin of the same name is replaced only with
+    `--replace`."""
     session = session_of(ctx)
     registration = _read(file, endpoint).registration()
     name = registration.spec.name
@@ -126,7 +126,7 @@ def register(
 
 @app.command(epilog=examples("operations unregister fraud.score"))
 def unregister(ctx: typer.Context, name: Name) -> None:
-    """Takes a plugin away. Calls of it are tried again until their attempts are used up."""
+    """Removes a plugin. Calls of it are retried until their attempts are used up."""
     session = session_of(ctx)
     used = _users(read_log(session.settings), name)
     if used:
@@ -142,8 +142,8 @@ def unregister(ctx: typer.Context, name: Name) -> None:
     ),
 )
 def examine(ctx: typer.Context, file: File, endpoint: Endpoint = None) -> None:
-    """Tests a plugin where it is: does it keep what task workers rely on? Its samples are really done. Needs no
-    broker."""
+    """Tests whether a plugin at its endpoint keeps its contract with task workers. Its samples are really executed.
+    Needs no broker."""
     session = session_of(ctx)
     given = _read(file, endpoint)
     report = asyncio.run(check_plugin(given.registration(), [one.sample() for one in given.samples], session.given))

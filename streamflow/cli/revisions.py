@@ -17,7 +17,7 @@ app = typer.Typer(
 
 @app.command("list", epilog=examples("revisions list"))
 def list_(ctx: typer.Context) -> None:
-    """Shows which revision runs start with, and which ones this program and the workers know."""
+    """Shows the revision that new runs use, and the revisions that this program and the workers know."""
     from streamflow.kafka.revisions import revisions
 
     session = session_of(ctx)
@@ -37,7 +37,7 @@ def enable(
     ctx: typer.Context,
     revision: Annotated[str, typer.Argument(help="the revision, as `revisions list` names it")],
 ) -> None:
-    """Lets runs start with a revision, once every engine worker knows it. Open runs keep theirs; an older one may be
+    """Sets the revision of new runs, if every engine worker knows it. Open runs keep theirs; an older revision may be
     enabled again."""
     from streamflow.kafka.revisions import enable as enable_
 

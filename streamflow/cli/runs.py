@@ -26,7 +26,7 @@ from streamflow.terminal import visible
 
 app = typer.Typer(
     add_completion=False,
-    help="Look at runs, start them, and help parked ones on.",
+    help="Show and start runs, decide approvals, and operate on parked runs.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -45,10 +45,10 @@ def list_(
     definition: Named = None,
     status: Annotated[str | None, typer.Option(help=f"only runs that are {', '.join(STATUSES)}")] = None,
     key: Annotated[str | None, typer.Option(help="only runs of this business key; reads one partition only")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="at most so many, the ones that moved last")] = 50,
-    ids_only: Annotated[bool, typer.Option("--ids", help="only the run ids, one a line")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="maximum number, last changed first")] = 50,
+    ids_only: Annotated[bool, typer.Option("--ids", help="print only the run ids, one a line")] = False,
 ) -> None:
-    """Lists runs, the ones that moved last first, and counts all that fit."""
+    """Lists runs, last changed first, and counts all that match."""
     if status is not None and status not in STATUSES:
         text = f"No run can have the status {status}. {remedy(status, STATUSES, 'statuses')}"
         raise Rejected("status_unknown", text)
@@ -114,18 +114,16 @@ def show(
     ctx: typer.Context,
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="a run id, as `runs list` shows it")] = None,
     key: Annotated[
-        str | None, typer.Option(help="instead of a run id: the run of this business key that moved last")
+        str | None, typer.Option(help="instead of a run id: the run of this business key that changed last")
     ] = None,
     definition: Named = None,
-    steps: Annotated[
-        bool, typer.Option("--steps", help="how far each step is, instead of everything that happened")
-    ] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="show the state of each step instead of the history")] = False,
     diagram: Annotated[
-        bool, typer.Option("--diagram", help="the definition as Mermaid text, its steps coloured by how far they are")
+        bool, typer.Option("--diagram", help="show the definition as Mermaid text, with steps coloured by their state")
     ] = False,
 ) -> None:
-    """Shows everything that happened in a run, in order: calls with their attempts and errors, items of lists, child
-    runs, approvals."""
+    """Shows the history of a run in order: calls with their attempts and errors, items of lists, child runs,
+    approvals."""
     if (run is None) == (key is None):
         raise Rejected("run_or_key", "expected a run id or --key but found both or neither. Give one of them.")
     session = session_of(ctx)

@@ -30,17 +30,20 @@ def erase(
     ctx: typer.Context,
     key: Annotated[str | None, typer.Option("--key", help="the business key")] = None,
     key_prefix: Annotated[
-        str | None, typer.Option("--key-prefix", help="instead: all keys that begin so, as those of a load run do")
+        str | None,
+        typer.Option("--key-prefix", help="instead of --key: all keys with this prefix, such as those of a load run"),
     ] = None,
-    definition: Annotated[str | None, typer.Option(help="only of this definition; without it, of all")] = None,
-    why: Annotated[str, typer.Option("--why", help="kept in `audit` for years: no personal data")] = "",
-    plan: Annotated[bool, typer.Option("--plan", help="only list what is kept of the key, and until when")] = False,
-    force: Annotated[bool, typer.Option("--force", help="cancel open runs of the key before")] = False,
+    definition: Annotated[str | None, typer.Option(help="only of this definition; default: all")] = None,
+    why: Annotated[str, typer.Option("--why", help="reason, kept in `audit` for years: no personal data")] = "",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="only list which topics contain the key, and until when")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="cancel open runs of the key first")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
     timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="seconds to wait for the engine")] = 60.0,
 ) -> None:
-    """Erases a business key from the state, drops its open dead letters, and lists what the topics keep of it and until
-    when. May be repeated."""
+    """Erases a business key from the state, drops its open dead letters, and lists which topics still contain it and
+    until when. May be repeated."""
     session = session_of(ctx)
     settings = session.settings
     definitions = known_definitions(read_log(settings), definition)

@@ -55,32 +55,32 @@ def start(
             help="a YAML or JSON file with definition, key, input, id and correlation_id; or a definition",
         ),
     ],
-    key: Annotated[str | None, typer.Option(help="the business key of the run; over the file's")] = None,
+    key: Annotated[str | None, typer.Option(help="the business key of the run; overrides the file")] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="the input, or what triggers have as the event's payload: JSON, or @file; over the file's"),
+        typer.Option(help="the input, or the payload of the trigger's event: JSON, or @file; overrides the file"),
     ] = None,
     event: Annotated[
         str | None,
         typer.Option(
-            help="the trigger's event that the data stands for; else the definition's input, or that of its first "
+            help="event of the trigger that --data is the payload of; default: the definition's input, or its first "
             "trigger"
         ),
     ] = None,
     id_: Annotated[
-        str | None, typer.Option("--id", help="asked twice with one id, only one run starts; over the file's")
+        str | None, typer.Option("--id", help="idempotency: two requests with one id start one run; overrides the file")
     ] = None,
     correlation_id: Annotated[
         str | None,
         typer.Option(
-            metavar="ID", help="what you know the run by: kept with it, in its log lines and spans; over the file's"
+            metavar="ID", help="your own id of the run, in its log lines, spans and events; overrides the file"
         ),
     ] = None,
     wait: Annotated[
         bool | None,
         typer.Option(
             "--wait/--no-wait",
-            help="wait for the end of the run, and show what it gave; a file does unless told otherwise",
+            help="wait for the end of the run and show its output; the default with a file",
         ),
     ] = None,
     timeout_s: Annotated[
@@ -94,9 +94,8 @@ def start(
         ),
     ] = None,
 ) -> None:
-    """Starts a run without an event. With --wait it shows how the run goes on, and at its end what it gave.
-
-    The exit code is 0 when the run began (with --wait: when it completed)."""
+    """Starts a run without an event. With --wait it shows the run's progress and at the end its output. The exit code
+    is 0 if the run started (with --wait: if it completed)."""
     session = session_of(ctx)
     asked = _asked(what, key, data, id_, correlation_id)
     waits = fetch is not None or (_is_file(what) if wait is None else wait)
