@@ -23,7 +23,7 @@ class Right(StrEnum):
     READ_OPERATIONS = "operations:read"
     REGISTER_OPERATIONS = "operations:register"
     REPLACE_OPERATIONS = "operations:replace"
-    """Register a plugin in the place of another one of its name, and remove one."""
+    """Replace a plugin with the same name, and remove plugins."""
 
     READ_DEFINITIONS = "definitions:read"
     PUBLISH_DEFINITIONS = "definitions:publish"

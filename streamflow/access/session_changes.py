@@ -98,7 +98,7 @@ def refresh_session(
     change = end_session(directory, now_ms, id=family.id, why="reuse")
     refusal = Rejected(
         "refresh_reused",
-        "This refresh token was used before, so somebody has a copy: the session is ended. Log in again.",
+        "This refresh token was used before, so it may have been copied: the session is ended. Log in again.",
     )
     return replace(change, refusal=refusal)
 

@@ -87,7 +87,7 @@ class AccessTopic:
             raise self._fault
         why = "is being read" if self._fault is None else f"cannot be read: {self._fault.message}"
         raise OperationError(
-            "access_unreadable", f"Who may what is not known, because the topic {self._topic} {why}. Try again later."
+            "access_unreadable", f"Access rights are not known, because the topic {self._topic} {why}. Try again later."
         )
 
     def submit(self, actor: Actor, make: Make) -> Future[Change]:

@@ -99,6 +99,4 @@ def list_(ctx: typer.Context) -> None:
 def remove(ctx: typer.Context, user: Name) -> None:
     """Removes the notifications of a user."""
     made = _change(ctx, lambda d, now: unsubscribe(d, now, user=user))
-    session_of(ctx).show(
-        {"subscription": msgspec.to_builtins(made), "removed": True}, f"{user} is not notified any more"
-    )
+    session_of(ctx).show({"subscription": msgspec.to_builtins(made), "removed": True}, f"{user} is no longer notified")

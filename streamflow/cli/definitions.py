@@ -37,7 +37,7 @@ from streamflow.ops.steps import step_states
 _PATIENCE_S = 5.0  # for a broker that a check could do without
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Check, publish and look at definitions."
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Check, publish and show definitions."
 )
 
 Reference = Annotated[

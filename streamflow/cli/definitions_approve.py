@@ -156,7 +156,7 @@ def reviewed(
         raise typer.Exit(EXIT_AUTHOR)
     if len(found) != 1:
         raise Rejected(
-            "approval_mismatch", f"There are {len(found)} definitions at {path}. Look at each, and approve it alone."
+            "approval_mismatch", f"There are {len(found)} definitions at {path}. Review and approve each on its own."
         )
     (each,) = found
     assert each.definition is not None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _HEADINGS = {
     "mapped": "mapped: it means the same",
-    "approximated": "approximated: look at these",
+    "approximated": "approximated: check these",
     "refused": "refused: not in the definition",
 }
 

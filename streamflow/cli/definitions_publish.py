@@ -101,7 +101,7 @@ def retire(ctx: typer.Context, reference: Annotated[str, typer.Argument(metavar=
         raise Rejected("version_unnamed", f"expected name@version but found {reference}. Say which version to retire.")
     session = session_of(ctx)
     done = retire_version(session.settings, name=name, version=version)
-    then = f"runs start on {name}@{done.current} now" if done.current else f"no event starts a run of {name} any more"
+    then = f"runs start on {name}@{done.current} now" if done.current else f"no event starts a run of {name} now"
     session.show(asdict(done), f"{name}@{version} {'was retired before' if done.already else 'is retired'}; {then}")
 
 

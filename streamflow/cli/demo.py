@@ -88,7 +88,7 @@ class _Show:
         self.stage.title(f"4  {orders} more orders, and a crash")
         killed = self._asked() if kill is None else kill
         self._run(second, kill_at_s=second.lasts_s / 3 if killed else None)
-        self.stage.title("5  Was anything lost? Read from the topics, as anybody could")
+        self.stage.title("5  Was anything lost? Read from the topics")
         found = claims(self.stage.settings, first.ends | second.ends, "shipping")
         for claim in found:
             self._console.print(f"  {'[green]yes[/]' if claim.holds else '[bold red]NO [/]'}  {escape(claim.text)}")

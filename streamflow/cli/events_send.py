@@ -131,7 +131,7 @@ def _payloads(data: str | None, file: Path | None) -> Iterator[Any]:
             where = f"Line {number} of {file}" if file else "--data"
             raise Rejected(
                 "data_not_json",
-                f"{where} cannot be read ({error.code}). {error.message} With --topic it is sent as it is.",
+                f"{where} cannot be read ({error.code}). {error.message} With --topic it is sent unchanged.",
             ) from error
 
 

@@ -230,4 +230,4 @@ def _behind(report: Report) -> str:
     said = f"this generator reached {report.achieved_rate:.1f}/s of {report.asked_rate:g}/s"
     missed = f", {report.missed} scenarios did not begin" if report.missed else ""
     lateness = f", and sent one event in a hundred more than {late.p99:.0f} ms late" if late is not None else ""
-    return f"{said}{missed}{lateness}; latencies include that. Ask for less, or run several generators"
+    return f"{said}{missed}{lateness}; latencies include that. Lower the rate, or run several generators"

@@ -211,7 +211,7 @@ def _show_usage(said: str, *, as_json: bool) -> int:
     if not as_json and said.startswith("Usage:"):
         typer.echo(said, err=True)
     else:
-        message = f"The command line cannot be read: {said.rstrip('.')}. See --help."
+        message = f"Invalid command line: {said.rstrip('.')}. See --help."
         Session(json=as_json).show_error(Rejected("usage", message))
     return EXIT_CALLER
 

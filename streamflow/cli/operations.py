@@ -62,7 +62,7 @@ def show(ctx: typer.Context, name: Name) -> None:
     found = next((one for one in _listed(session, name) if one["name"] == name), None)
     if found is None:
         raise Rejected(
-            "operation_unknown", f"expected an operation but {name} is none. See `streamflow operations list`."
+            "operation_unknown", f"expected an operation but found {name}. See `streamflow operations list`."
         )
     lines = [f"{name} ({found['source']}, lane {found['lane']}, health: {_health_text(found['health'])})"]
     contract = found.get("contract", {})
@@ -132,7 +132,7 @@ def unregister(ctx: typer.Context, name: Name) -> None:
     if used:
         output.warn(f"{name} is called by {', '.join(used)}, which go on as far as they come without it")
     recorded = unregister_operation(session.settings, name=name)
-    session.show({"name": name, "offset": recorded.offset, "called_by": used}, f"{name} is not registered any more")
+    session.show({"name": name, "offset": recorded.offset, "called_by": used}, f"{name} is no longer registered")
 
 
 @app.command(
@@ -178,7 +178,7 @@ def _listed(session: Session, only: str | None = None) -> list[dict[str, Any]]:
     """All operations as JSON would have them; the health of plugins (of `only`, if given) is asked."""
     settings = session.settings
     if settings.kafka.bootstrap_servers is None:
-        output.note("no Kafka is named, so plugins and task workers are not looked at")
+        output.note("no Kafka is named, so plugins and task workers are not shown")
         log, workers = Snapshot(), []
     else:
         log = read_log(settings)

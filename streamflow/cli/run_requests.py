@@ -62,7 +62,7 @@ def restart(
     began = "was started before" if done.already else "is started"
     session.show(
         {"run": run, "restarted": done.run, "version": done.version, "already": done.already},
-        f"{done.run} {began} in the place of {run}, by version {done.version}",
+        f"{done.run} {began} instead of {run}, with version {done.version}",
     )
 
 

@@ -152,9 +152,7 @@ def _newest(settings: Settings, key: str, definition: str | None, progress: Prog
     if not runs:
         if definition is not None:
             require_definition(read_log(settings), definition)
-        raise Rejected(
-            "run_unknown", f"expected a run of {key} but there is none; `runs list` shows the runs that are there"
-        )
+        raise Rejected("run_unknown", f"expected a run of {key} but there is none; `runs list` shows all runs")
     return max(runs, key=lambda run: (run.last_ms, run.run)).run
 
 
@@ -245,7 +243,7 @@ def _drawn(settings: Settings, history: list[Transition]) -> str:
     if version is None or version.sha not in log.contents:
         raise Rejected(
             "version_unknown",
-            f"expected {first.definition}@{first.version} among the published definitions but it is not there any more",
+            f"expected {first.definition}@{first.version} among the published definitions but it no longer exists",
         )
     served = log.read_version(first.definition, first.version)
     return mermaid(*served, overlay=step_states(history)).rstrip()

@@ -21,8 +21,8 @@ from streamflow.ops.erasure_batch import erase_keys, find_keys
 
 _SHOWN = 20  # keys in a plan
 _ELSEWHERE = (
-    "Not looked at: what runs of other keys copied, what was sent to users' topics and to the outside, the source "
-    "topics, and the files of local stores until they are compacted."
+    "Not covered: copies in runs of other keys, data in users' topics and external systems, the source topics, and "
+    "files of local stores until they are compacted."
 )
 
 

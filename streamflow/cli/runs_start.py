@@ -251,7 +251,7 @@ def _show_end(session: Session, run: str, version: str, history: list[Transition
     ]
     if status == "parked" and summary is not None:
         lines += [f"  {step} is {words}" for step, words in summary.at.items()]
-        lines += [f"  look at it: streamflow runs show {run}"]
+        lines += [f"  show it: streamflow runs show {run}"]
     lines += [f"  {name:<16} {short(value)}" for name, value in given.items()]
     for place in stored:
         lines.append(f"  object {place.key} of {place.step}: {fetched.get(place.url, place.url)}")

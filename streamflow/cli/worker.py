@@ -159,7 +159,7 @@ async def _until_stopped(
             log.warning(
                 "worker_stops_at_once",
                 signal=signal.Signals(signum).name,
-                consequence="what is not saved is done again at the next start",
+                consequence="unsaved work is repeated at the next start",
             )
             os._exit(128 + signum)
         log.info("worker_stopping", role=role, signal=signal.Signals(signum).name)

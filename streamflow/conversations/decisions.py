@@ -137,7 +137,7 @@ def interrupted(state: Conversation, now_ms: int) -> list[Event]:
     turn = state.turn
     if turn is None or turn.until_ms > now_ms:
         return []
-    text = "The process that worked on the answer is gone, and nothing was changed. Send the message again."
+    text = "The process that worked on the answer has ended, and nothing was changed. Send the message again."
     return [TurnEnded(turn=turn.started.turn, cause="interrupted", code="turn_interrupted", message=text)]
 
 

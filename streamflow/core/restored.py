@@ -27,7 +27,7 @@ class Restored:
             name = key.decode()
             if value is not None and not name.startswith(META):
                 if name.partition("/")[0] not in KINDS:
-                    raise ValueError("the key is none of the engine's state")
+                    raise ValueError("the key does not belong to the engine's state")
                 record = decode_record(name, value)
                 if name == OWN and not record.topic_id:
                     raise ValueError("the partition's own record names no topic")

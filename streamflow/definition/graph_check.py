@@ -158,7 +158,7 @@ def _joins(definition: Definition, graph: Graph) -> Iterator[Problem]:
                 "SF218",
                 at,
                 f"the step `{id_}` can never begin, because it needs `{dead}`.",
-                "Mend that step first, or need another one.",
+                "Correct that step first, or need another one.",
             )
 
 

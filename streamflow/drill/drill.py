@@ -237,7 +237,7 @@ class Drill:
         except (KafkaException, TimeoutError) as error:
             raise OperationError(
                 "not_judged",
-                f"expected to read what became of everything but {error}. Look at the broker, and drill again.",
+                f"expected to read the results but {error}. Check the broker, and run the drill again.",
             ) from error
 
     # -- waiting

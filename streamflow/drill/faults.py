@@ -117,7 +117,7 @@ def _broker_kill(site: Site, blow: Blow, chosen: random.Random) -> Waits:
     if broker.bootstrap_servers != at:
         raise OperationError(
             "broker_moved",
-            f"expected the broker back at {at} but somebody took its port in between. Run the drill again.",
+            f"expected the broker back at {at} but another process has taken its port. Run the drill again.",
         )
 
 
@@ -141,7 +141,7 @@ FAULTS: dict[str, Fault] = {
         bound=_SESSION,
     ),
     "state": Fault(
-        "kill -9 of an engine, and its state folder is gone", ("engine",), (0.2, 1.0), _state, extra_s=_START_S
+        "kill -9 of an engine, and its state folder is deleted", ("engine",), (0.2, 1.0), _state, extra_s=_START_S
     ),
     "takeover": Fault(
         "an engine is lost for good, another comes with an empty folder",
@@ -188,7 +188,7 @@ def chosen_faults(words: str, *, embedded: bool) -> tuple[str, ...]:
     possible = [name for name, fault in FAULTS.items() if embedded or not fault.of_broker]
     if unknown := [name for name in asked if name not in FAULTS]:
         raise Rejected(
-            "fault_unknown", f"expected faults but {', '.join(unknown)} is none. Choose of {', '.join(possible)}."
+            "fault_unknown", f"expected faults but found {', '.join(unknown)}. Choose from {', '.join(possible)}."
         )
     if foreign := [name for name in asked if name not in possible]:
         text = (

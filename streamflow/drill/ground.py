@@ -66,7 +66,7 @@ class Ground:
                 "expected a prefix of the drill's own but it is empty. Leave --prefix away, or give one.",
             )
         if used := self._topics() or self._groups():
-            text = f"expected a prefix that nobody uses but there is {used[0]}"
+            text = f"expected an unused prefix but there is {used[0]}"
             raise Rejected("prefix_in_use", f"{text}. Leave --prefix away, or give another.", found=used[:10])
         sources = [
             Topic("", f"{self.prefix}{name}", SOURCE_PARTITIONS, self.settings.topics.replication_factor, ())

@@ -116,7 +116,7 @@ def _parked_step(
         raise Refused(
             "rejected",
             "not_parked",
-            f"expected step {command.address} to be parked but it is {now}. Look at the run again.",
+            f"expected step {command.address} to be parked but it is {now}. Show the run again.",
             describe(run),
         )
     return run, step

@@ -42,6 +42,6 @@ def unreadable(topic: str, error: KafkaException) -> OperationError:
     said = error.args[0]
     return missing_right(error, topic=("READ", topic)) or OperationError(
         "broker_unreachable",
-        f"expected the broker to tell of {topic} but {said.name()}: {said.str()}. Check the broker and the kafka "
+        f"expected the broker to describe {topic} but {said.name()}: {said.str()}. Check the broker and the kafka "
         "settings.",
     )

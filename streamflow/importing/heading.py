@@ -61,7 +61,7 @@ def head_of(source: Mapping[str, Any], report: Report, fallback: str) -> dict[st
             report.approximated(at, "left out: it changes nothing in a run.")
         else:
             near = nearest(field_name, (*_HEAD, *INPUTS, *OUTPUTS))
-            fix = f"Did you mean `{near}`?" if near else "Remove it, or write by hand what it stands for."
+            fix = f"Did you mean `{near}`?" if near else "Remove it, or write its meaning by hand."
             report.refused(at, f"`{field_name[:60]}` is no field of a process that is known here.", fix)
     return head
 

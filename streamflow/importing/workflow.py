@@ -168,7 +168,7 @@ def _drop(steps: list[StepImport], report: Report) -> None:
         for step in more:
             step.refused = True
             gone.add(step.id)
-            report.refused(pointer(step.at), "it depends on a step that was refused.", "Mend that step first.")
+            report.refused(pointer(step.at), "it depends on a step that was refused.", "Correct that step first.")
 
 
 def _contracts(steps: list[StepImport], known: Catalog, report: Report) -> list[OperationSpec]:
@@ -208,7 +208,7 @@ def _checked(value: dict[str, Any], catalog: Catalog, steps: list[StepImport], r
         number = int(parts[2]) if len(parts) > 2 and parts[1] == "steps" else len(steps)
         at = pointer(steps[number].at) if number < len(steps) else ""
         if problem.severity == "error":
-            report.refused(at, f"{problem.code}: {problem.message}", problem.fix or "Mend it in the source.")
+            report.refused(at, f"{problem.code}: {problem.message}", problem.fix or "Correct it in the source.")
             definition = None
         else:
             report.approximated(at, f"{problem.code}: {problem.message}", fix=problem.fix)

@@ -338,7 +338,7 @@ def _refuse(found: Sequence[Finding]) -> None:
     else:
         remedy = (
             "do give the settings the topics' own values, or a new prefix (a new generation of topics); "
-            "`streamflow topics apply` mends the rest"
+            "`streamflow topics apply` corrects the rest"
         )
     code = "topics_missing" if all(finding.kind == "missing" for finding in found) else "topics_differ"
     raise OperationError(

@@ -288,8 +288,7 @@ def open_broker(settings: Settings, progress: Progress = say) -> Iterator[str]:
         raise OperationError(
             "broker_unset",
             f"The settings say kafka.security_protocol {settings.kafka.security_protocol} but name no broker, and the "
-            "Kafka that streamflow starts itself speaks PLAINTEXT. Set kafka.bootstrap_servers, or remove the "
-            "protocol.",
+            "Kafka that streamflow starts itself uses PLAINTEXT. Set kafka.bootstrap_servers, or remove the protocol.",
             retryable=False,
         )
     with EmbeddedBroker(settings.broker_dir, progress=progress) as broker:

@@ -131,7 +131,7 @@ def judged(cause: KafkaError, errors: list[KafkaError], *, topic: str = "", writ
     if cause.code() in _CUT_OFF:
         said = errors[0].str() if errors else cause.str()
         return OperationError(
-            "broker_unreachable", f"expected the broker to take a publication but {said}. Check it and publish again."
+            "broker_unreachable", f"expected the broker to accept a publication but {said}. Check it and publish again."
         )
     if cause.code() in _TO_REPEAT or cause.retriable() or cause.txn_requires_abort():
         return _Again(cause.str())

@@ -254,8 +254,8 @@ def _require_child(log: Snapshot, child: ChildSpec) -> None:
         reference = f"{child.name}@{child.version}"
         raise Rejected(
             "child_unknown",
-            f"expected {reference} to be published as it was when this was checked but it is not. Publish it, then "
-            "this again.",
+            f"expected {reference} to be published with the content that this was checked against but it is not. "
+            "Publish it, then this again.",
         )
 
 

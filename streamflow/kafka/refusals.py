@@ -85,8 +85,8 @@ def _tls(error: ssl.SSLError, kafka: Kafka, place: str) -> OperationError:
         where = f"the file {kafka.ssl_ca} of kafka.ssl_ca" if kafka.ssl_ca else "the system"
         return _refusal(
             "tls_authority_unknown",
-            f"No authority in {where} has signed the certificate of the broker {place} ({said}). Put the certificate "
-            "of its authority into a file, and name that by kafka.ssl_ca.",
+            f"No certificate authority in {where} has signed the certificate of the broker {place} ({said}). Set "
+            "kafka.ssl_ca to a file with the certificate of its authority.",
         )
     reason = error.reason or str(error)
     if "ALERT" in reason:
@@ -110,7 +110,7 @@ def tls_not_spoken(kafka: Kafka, place: str) -> OperationError:
     """We speak TLS, and the broker does not."""
     return _refusal(
         "tls_not_spoken",
-        f"The broker {place} does not speak TLS. Correct kafka.security_protocol ({kafka.security_protocol} now), or "
+        f"The broker {place} does not use TLS. Correct kafka.security_protocol ({kafka.security_protocol} now), or "
         "name another listener.",
     )
 
@@ -122,8 +122,8 @@ def sasl_expected(kafka: Kafka, place: str) -> OperationError:
         return _refusal("sasl_refused", text)
     return _refusal(
         "sasl_expected",
-        f"The broker {place} ended the connection of a client that does not log in. Set kafka.security_protocol to "
-        "what its listener speaks, and kafka.sasl_mechanism with user and password.",
+        f"The broker {place} ended the connection of a client that does not authenticate. Set kafka.security_protocol "
+        "to the protocol of its listener, and kafka.sasl_mechanism with user and password.",
     )
 
 
@@ -132,7 +132,7 @@ def tls_expected(kafka: Kafka, place: str) -> OperationError:
     wanted = "SASL_SSL" if kafka.security_protocol == "SASL_PLAINTEXT" else "SSL or SASL_SSL"
     return _refusal(
         "tls_expected",
-        f"The broker {place} speaks TLS. Set kafka.security_protocol to {wanted} ({kafka.security_protocol} now).",
+        f"The broker {place} uses TLS. Set kafka.security_protocol to {wanted} ({kafka.security_protocol} now).",
     )
 
 

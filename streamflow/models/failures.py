@@ -57,7 +57,7 @@ def invalid(place: str, why: str) -> OperationError:
     """What came is no answer of the API that was asked."""
     return OperationError(
         "model_response_invalid",
-        f"{_capital(place)} does not speak the API of its provider: {why}. Check models: the provider and the url.",
+        f"{_capital(place)} does not support the API of its provider: {why}. Check models: the provider and the url.",
         retryable=False,
     )
 

@@ -23,7 +23,7 @@ class HttpCallback:
     spec = OperationSpec(
         name="http.callback",
         title="HTTP request that is answered by a callback",
-        description="Posts a JSON object with a callback_url in it; whoever gets it posts the output there.",
+        description="Posts a JSON object that contains a callback_url; the receiver posts the output to that URL.",
         input={
             "type": "object",
             "properties": {

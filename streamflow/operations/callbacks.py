@@ -60,7 +60,7 @@ def read_token(secret: str, token: str, now_ms: int) -> Callback:
     Raises Rejected: `callback_forged` when it was not made with `secret` or has been changed, `callback_expired` when
     its time is over."""
     forged = Rejected(
-        "callback_forged", "expected a callback address that we made but this is none. Use it as it was given."
+        "callback_forged", "expected a callback address of this sidecar but this is not one. Use the address unchanged."
     )
     if len(token) > _LONGEST_TOKEN:
         raise forged

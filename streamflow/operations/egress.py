@@ -218,7 +218,7 @@ async def _whole(response: aiohttp.ClientResponse, headers: dict[str, str], limi
             part = chunk if inflater is None else inflater.take(chunk, limit - size + 1)
         except ValueError as error:
             raise _unreadable(
-                f"The answer of {shown(url)} says {coding} but is not ({error}). Mend it there."
+                f"The answer of {shown(url)} says {coding} but is not ({error}). Correct it there."
             ) from error
         size += len(part)
         if max(size, came) > limit:
@@ -228,7 +228,7 @@ async def _whole(response: aiohttp.ClientResponse, headers: dict[str, str], limi
     if inflater is None or not came:
         return Answer(response.status, headers, b"".join(parts))
     if not inflater.is_complete:
-        raise _unreadable(f"The answer of {shown(url)} says {coding} but ends too early. Mend it there.")
+        raise _unreadable(f"The answer of {shown(url)} says {coding} but ends too early. Correct it there.")
     left = {name: value for name, value in headers.items() if name not in ("content-encoding", "content-length")}
     return Answer(response.status, left, b"".join(parts))
 

@@ -73,7 +73,7 @@ class Examiner:
         for name, schema in (("input", spec.input), ("output", spec.output)):
             if (why := unusable(schema)) is not None:
                 return self.note(
-                    "the schemas can be used", f"expected the {name} to be JSON Schema but {why}. Mend it."
+                    "the schemas can be used", f"expected the {name} to be JSON Schema but {why}. Correct it."
                 )
         self.note("the schemas can be used")
         refused = [wrong for wrong in WRONG_INPUTS if misfit(wrong, spec.input) is not None]
@@ -153,14 +153,14 @@ class Examiner:
                 f"expected that within {limit_s:g} s but it did not. Make connections when they are first needed.",
             )
         except Exception as error:  # noqa: BLE001 - finding out what an operation does is what this is for
-            return self.note(what, f"expected nothing to be raised but {type(error).__name__}: {error}. Mend it.")
+            return self.note(what, f"expected nothing to be raised but {type(error).__name__}: {error}. Correct it.")
         return self.note(what)
 
     async def _good(self, sample: Sample) -> None:
         what = f"sample {sample} succeeds"
         spec = self.operation.spec
         if (wrong := misfit(sample.input, spec.input)) is not None:
-            self.note(what, f"expected its input to fit the schema but {wrong}. Mend one of them.")
+            self.note(what, f"expected its input to fit the schema but {wrong}. Correct one of them.")
             return
         key, began = self.new_key(), time.monotonic()
         try:
@@ -209,7 +209,7 @@ class Examiner:
             )
         value = msgspec.json.decode(encoded)
         if (wrong := misfit(value, self.operation.spec.output)) is not None:
-            raise _Wrong(f"expected its output to fit the schema but {wrong}. Mend one of them.")
+            raise _Wrong(f"expected its output to fit the schema but {wrong}. Correct one of them.")
         if sample.output is not msgspec.UNSET and value != sample.output:
             raise _Wrong(f"expected the output {_short(sample.output)} but {_short(value)}")
         return value
@@ -222,7 +222,7 @@ class Examiner:
                 what,
                 None
                 if code == "input_invalid"
-                else "expected its input to fit the schema but it does not. Mend one of them.",
+                else "expected its input to fit the schema but it does not. Correct one of them.",
             )
             return
         try:
@@ -234,7 +234,8 @@ class Examiner:
             problem = None if error.code == code else f"expected {code} but {error.code}: {error.message}"
             if problem is None and declared is not None and not declared.retryable and error.retryable:
                 problem = (
-                    "expected retryable=False as its declaration says but it is raised as retryable. Mend one of them."
+                    "expected retryable=False as its declaration says but it is raised as retryable. Correct one of "
+                    "them."
                 )
             self.note(what, problem)
         else:

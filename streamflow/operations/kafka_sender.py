@@ -52,7 +52,7 @@ class Sender:
         """The record as it was acknowledged. Raises OperationError. Cancelled or too late, the record may be written
         all the same."""
         if await self._is_own(topic, timeout_s):
-            message = f"expected a topic of yours but {topic} is Streamflow's own. Choose another."
+            message = f"expected a users' topic but {topic} is one of Streamflow's own. Choose another."
             raise OperationError("topic_refused", message, retryable=False, topic=topic)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Message] = loop.create_future()

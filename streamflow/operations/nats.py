@@ -92,7 +92,7 @@ class NatsPublish:
                     "description": "subject, without wildcards",
                 },
                 "json": {"description": "the message, as JSON"},
-                "text": {"type": "string", "description": "the message, as text, in the place of json"},
+                "text": {"type": "string", "description": "the message as text, instead of json"},
                 "headers": _HEADERS,
                 "stream": {
                     "type": "string",
@@ -315,7 +315,7 @@ def _refused(error: Any, name: str, input: Any) -> OperationError:
     if error.err_code in (_STREAM_EXISTS, _OTHER_STREAM):
         stream = input.get("stream") or stream_for(input["subject"])[0]
         text = (
-            f"expected the stream {stream} to take {input['subject']} but it does not ({said}). Add the subject "
+            f"expected the stream {stream} to accept {input['subject']} but it does not ({said}). Add the subject "
             "to it or name another stream."
         )
         return OperationError("stream_mismatch", text, retryable=False, connection=name)

@@ -45,7 +45,7 @@ class NotifySend:
                     "type": "string",
                     "minLength": 1,
                     "maxLength": TEXT_CHARS,
-                    "description": "the message; markup in it is shown as it is written",
+                    "description": "the message as plain text; markup is not interpreted",
                 },
                 "title": {"type": "string", "maxLength": TITLE_CHARS, "description": "one line above it"},
                 "severity": {"enum": ["info", "success", "warning", "failure"], "description": "info unless given"},

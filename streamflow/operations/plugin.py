@@ -125,7 +125,7 @@ def read_record(value: Mapping[str, Any]) -> tuple[OperationSpec, PluginSpec]:
             wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in errors)
         raise OperationError(
             "plugin_invalid",
-            f"expected a registration of a plugin but {wrong}. Mend and register it again.",
+            f"expected a registration of a plugin but {wrong}. Correct it and register it again.",
             retryable=False,
         ) from error
     return registration.spec, registration.plugin
@@ -273,13 +273,13 @@ class PluginOperation:
                 text = f"expected an output of the plugin {name} but it answered {status}. It is asked again later."
                 raise OperationError("plugin_unavailable", text + said(answer), retry_after_s=later) from error
             if status >= 400:
-                text = f"expected an output of the plugin {name} but it answered {status}. Look at its log."
+                text = f"expected an output of the plugin {name} but it answered {status}. See its log."
                 raise OperationError("plugin_rejected", text + said(answer), retryable=False) from error
             raise OperationError(
                 "plugin_answer_invalid", f"the plugin {name}: {error.message}", retryable=False
             ) from error
         if status != 200:
-            text = f"expected status 200 with an output of the plugin {name} but it answered {status}. Mend it."
+            text = f"expected status 200 with an output of the plugin {name} but it answered {status}. Correct it."
             raise OperationError("plugin_answer_invalid", text, retryable=False)
         return output
 
@@ -293,7 +293,7 @@ class PluginOperation:
         try:
             for_s = msgspec.convert(read_json(answer.body or b"{}"), _Pending).for_s
         except (DecodeError, msgspec.ValidationError) as error:
-            text = f'expected {{"for_s": seconds}} of the plugin {name} but {error}. Mend it.'
+            text = f'expected {{"for_s": seconds}} of the plugin {name} but {error}. Correct it.'
             raise OperationError("plugin_answer_invalid", text, retryable=False) from error
         return Pending(pending_s if for_s is None else min(for_s, pending_s))
 

@@ -78,7 +78,7 @@ def make_attempt(
         if name not in known:
             raise OperationError(
                 "connection_unknown",
-                f"expected a connection of the settings but {name} is none. Give settings.",
+                f"expected a connection of the settings but found {name}. Add it to the settings.",
                 retryable=False,
             )
         return known[name]

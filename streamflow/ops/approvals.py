@@ -168,8 +168,8 @@ def decide(
         may = ", ".join(approval.who)
         raise Rejected(
             "not_allowed",
-            f"expected a decision by one of {may} but {by} is none of them, and no group was named that is. Ask one of "
-            "them, or name the group of whoever decides (`--group` of the command line).",
+            f"expected a decision by one of {may} but {by} is not one of them, and no group was named that is. Ask one "
+            "of them, or name the group of the person who decides (`--group` of the command line).",
             who=list(approval.who),
         )
     if approval.form is not None:

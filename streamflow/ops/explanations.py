@@ -130,7 +130,7 @@ def _not_begun(part: Step, name: str, needs: list[dict[str, Any]], history: list
     if isinstance(history[-1].data, t.ENDINGS):
         return "did_not_run", f"{name} did not run: the run ended before it began."
     if any(isinstance(one.data, t.RunStopping) for one in history):
-        return "did_not_run", f"{name} does not run: the run is being stopped, and no step begins any more."
+        return "did_not_run", f"{name} does not run: the run is being stopped, and no further step starts."
     if name.endswith(".undo"):
         return "not_yet", f"{name} has not begun: the run has not been stopped, so nothing is undone."
     left = [_wanted(need) for need in needs if need["met"] is None]

@@ -246,7 +246,7 @@ def explained(refusal: Rejected, history: list[Transition]) -> Rejected:
     if not summary.has_ended:
         return refusal
     end = summary.status + (f" ({summary.ended})" if summary.ended else "")
-    text = f"The run {summary.run} has ended: {end}. Nothing in it can be changed any more."
+    text = f"The run {summary.run} has ended: {end}. It can no longer be changed."
     return Rejected("run_ended", text, run=summary.run, status=summary.status)
 
 

@@ -117,8 +117,8 @@ def _require_readable(catalog: Catalog, spec: EventSpec, topic: str, record: Out
     if spec not in [specs[number] for number in reader.specs(given)]:
         raise Rejected(
             "event_refused",
-            f"This would not be taken for {spec.name}: what tells it from other events does not hold. Correct the "
-            "payload or the headers.",
+            f"This would not be recognised as {spec.name}: the condition that distinguishes it from other events does "
+            "not hold. Correct the payload or the headers.",
             reason="not_this_event",
         )
     found, refusals = reader.read(given, "")

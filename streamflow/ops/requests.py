@@ -110,7 +110,7 @@ def append(settings: Settings, made: Producer, command: Command, key: str, parti
         said = answers[0][0].str() if answers and answers[0][0] is not None else "it did not answer"
         raise OperationError(
             "broker_refused",
-            f"expected {topic} to take the command but {said}. Check the broker and its permissions.",
+            f"expected {topic} to accept the command but {said}. Check the broker and its permissions.",
         )
     return int(answers[0][1].offset() or 0)
 

@@ -112,7 +112,7 @@ class Performer:
         # whatever somebody else's code does is an answer; its exit would end worker after worker
         except (Exception, SystemExit) as error:
             failed = "operation_failed"
-            text = f"{task.operation} raised {type(error).__name__}, which is none of its declared errors: {error}"
+            text = f"{task.operation} raised {type(error).__name__}, which is not one of its declared errors: {error}"
             raise OperationError("operation_failed", text) from error
         finally:
             if self._tracer is not None and task.trace is not None and task.trace.recorded:

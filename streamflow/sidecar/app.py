@@ -122,8 +122,7 @@ ROUTERS = (
     *OPEN_ROUTERS,
 )
 _DESCRIPTION = (
-    "Start runs, look at them, decide approvals, answer callbacks. Errors are problem+json (RFC 9457) with "
-    "a stable `code`."
+    "Start and show runs, decide approvals, receive callbacks. Errors are problem+json (RFC 9457) with a stable `code`."
 )
 
 

@@ -46,7 +46,7 @@ class Decision(BaseModel):
         default=None,
         min_length=1,
         max_length=200,
-        description="who decides; a user need not say it, and may say nobody else",
+        description="who decides; default, and the only name allowed, for a user: their own",
     )
     groups: list[str] = Field(
         default_factory=list,

@@ -96,7 +96,7 @@ async def answer(token: str, request: Request, response: Response, state: StateO
     if state.callback_secret is None:
         raise Rejected(
             "callbacks_off",
-            "expected no callback but one came. Set tasks.callback_secret, for workers and sidecars alike.",
+            "expected no callback but received one. Set tasks.callback_secret, the same for workers and sidecars.",
         )
     callback = read_token(state.callback_secret, token, time.time_ns() // 1_000_000)
     answered: Answered = request.app.state.answered

@@ -46,7 +46,7 @@ class Message(_Body):
         description="in plain English",
         examples=["when a payment above 500 euros comes, ask an analyst within 30 minutes, block it if nobody answers"],
     )
-    answer: Answered | None = Field(default=None, description="in the place of a text")
+    answer: Answered | None = Field(default=None, description="instead of a text")
     mode: Mode = Field(
         default="edit",
         description="`ask` explains and changes nothing, `plan` only says what it understood, `edit` proposes "
@@ -80,7 +80,7 @@ class Edit(_Body):
         description="typed operations, applied in order, all of them or none",
         examples=[[{"op": "set_field", "field": "title", "value": "Fraud check"}]],
     )
-    text: str | None = Field(default=None, description="the whole draft as YAML, in the place of operations")
+    text: str | None = Field(default=None, description="the whole draft as YAML, instead of operations")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Edit:

@@ -53,7 +53,7 @@ class Selection(_Body):
     definition: str | None = Field(default=None, description="the definition that it was for")
     since_ms: int | None = Field(default=None, description="the earliest time, in epoch milliseconds")
     limit: int = Field(default=_AT_ONCE, ge=1, le=_AT_ONCE, description="at most so many, the oldest")
-    dry_run: bool = Field(default=False, description="only tell what would be done")
+    dry_run: bool = Field(default=False, description="only show what would be done")
 
     def chosen(self, letters: list[Letter]) -> list[Letter]:
         """The letters that are meant. Raises Rejected (`letter_unknown`, `selection_missing`)."""

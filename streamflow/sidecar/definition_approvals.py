@@ -52,7 +52,9 @@ class Approving(Body):
     """What a person approves."""
 
     hash: str = Field(pattern=r"^[0-9a-f]{64}$", description="the sha256 of the content that was reviewed")
-    by: Name | None = Field(default=None, description="who approves; a user need not say it, and may say nobody else")
+    by: Name | None = Field(
+        default=None, description="who approves; default, and the only name allowed, for a user: their own"
+    )
     note: str = Field(default="", max_length=2000, description="kept with the approval")
     shadow: int = Field(
         default=0, ge=0, le=MOST_RUNS, description="the newest so many runs are replayed for the report"

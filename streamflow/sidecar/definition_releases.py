@@ -48,7 +48,7 @@ class Promoting(Body):
         default=None,
         min_length=1,
         max_length=200,
-        description="who promotes; a user need not say it, and may say nobody else",
+        description="who promotes; default, and the only name allowed, for a user: their own",
     )
 
 

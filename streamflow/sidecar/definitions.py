@@ -95,7 +95,7 @@ class ToPublish(Handed):
         default=None,
         min_length=1,
         max_length=200,
-        description="who publishes; a user need not say it, and may say nobody else",
+        description="who publishes; default, and the only name allowed, for a user: their own",
     )
 
 

@@ -36,7 +36,7 @@ class ToKeep(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     scenarios: str | dict[str, Any] = Field(
-        description="the scenarios, as in scenarios.yaml; with an empty list none are kept any more",
+        description="the scenarios, as in scenarios.yaml; an empty list removes all",
         examples=[{"scenarios": []}],
     )
 

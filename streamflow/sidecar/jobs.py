@@ -52,7 +52,7 @@ class JobRequest(BaseModel):
         "only parked ones"
     )
     reason: str = Field(default="", max_length=2000, description="why; not needed for a preview")
-    preview: bool = Field(default=False, description="only tell how many runs it would be, and some of them")
+    preview: bool = Field(default=False, description="only show the number of runs, and some of them")
 
     def wanted(self, within: tuple[str, ...] | None) -> RunFilter | None:
         """The runs for the history store; None: there can be none. Raises Rejected (`filter_invalid`)."""

@@ -148,7 +148,7 @@ async def start(
     log: LogOf,
     principal: PrincipalOf,
     idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=400, description="in the place of `id` in the body")
+        str | None, Header(min_length=1, max_length=400, description="instead of `id` in the body")
     ] = None,
     x_correlation_id: Annotated[
         str | None,
@@ -156,7 +156,7 @@ async def start(
             min_length=1,
             max_length=CORRELATION_CHARS,
             pattern=r"^[ -~]+$",
-            description="in the place of `correlation_id` in the body",
+            description="instead of `correlation_id` in the body",
         ),
     ] = None,
 ) -> Asked:

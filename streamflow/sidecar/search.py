@@ -42,7 +42,7 @@ class RunList(RunQuery):
 
 NEXT_ACTION = {
     "rejected": "Correct what sent the request: the engine refused it, and nothing was changed.",
-    "unclaimed": "Look at the event and at the run that came nearest to taking it.",
+    "unclaimed": "Check the event and the run that came closest to consuming it.",
     "late": "Look whether the source is behind; handle the run whose wait had timed out.",
     "expired": "Look why no run took the event while it was kept.",
     "overflow": "Look which definition keeps more events than its limit.",

@@ -72,7 +72,7 @@ class Tokens(BaseModel):
 
     user: str
     session: str
-    expires_in: int = Field(description="seconds that the access token is good for")
+    expires_in: int = Field(description="seconds that the access token is valid")
     token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
     access_token: str | None = None
     refresh_token: str | None = None

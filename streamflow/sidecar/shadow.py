@@ -31,8 +31,7 @@ class ToShadow(Handed):
     from_ms: int | None = Field(
         default=None,
         ge=0,
-        description="in the place of runs, what came in the topics of the events from this time on (epoch "
-        "milliseconds); up to 2000 records",
+        description="instead of runs, the events from this time on (epoch milliseconds); up to 2000 records",
     )
     to_ms: int | None = Field(default=None, ge=0, description="up to this time, exclusive; else until now")
 

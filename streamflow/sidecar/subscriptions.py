@@ -32,7 +32,7 @@ class SubscriptionChoice(BaseModel):
     definitions: list[str] = Field(
         default_factory=list,
         max_length=200,
-        description="names of definitions, in which * stands for any text; none: all",
+        description="names of definitions, with * for any text; none: all",
     )
 
 

@@ -57,7 +57,7 @@ class NewGrant(_Body):
     user: str | None = Field(default=None, max_length=100)
     group: str | None = Field(default=None, max_length=100)
     definitions: list[str] = Field(
-        default_factory=list, max_length=200, description="names of definitions, in which * stands for any text"
+        default_factory=list, max_length=200, description="names of definitions, with * for any text"
     )
 
 

@@ -136,7 +136,7 @@ class Instances:
         old = at_path(data, spec.key.path or "")
         if not self._naming.mark.isdecimal():
             text = f"The key of the event {spec.name} is a number, and the mark {self._naming.mark!r} makes it a text."
-            raise Rejected("mark_not_numeric", f"{text} Give a mark of digits that no key of yours begins with.")
+            raise Rejected("mark_not_numeric", f"{text} Give a mark of digits that none of your keys begins with.")
         return data if old is None else _put(data, spec.key, int(names.get(str(old), str(old))))
 
 

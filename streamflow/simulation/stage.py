@@ -185,7 +185,7 @@ class Stage:
         asked = self._asked(run, decided.step)
         if asked is None:
             raise Unplayable(
-                f"nobody was asked to approve {decided.step} when {decided.by} did; approvals that were asked for: "
+                f"no approval of {decided.step} was open when {decided.by} decided; approvals that were requested: "
                 f"{', '.join(self._all_asked()) or 'none'}"
             )
         if asked.form is not None:
@@ -311,7 +311,7 @@ class Stage:
             found = next((event for event in left if one.fits(event.event, event.key, event.reason)), None)
             if found is None:
                 what = one.model_dump(exclude_none=True)
-                self.differences.append(f"expected an event that no run takes, {what}, but there is none")
+                self.differences.append(f"expected an event that no run consumes, {what}, but there is none")
             else:
                 left.remove(found)
         for other in left:

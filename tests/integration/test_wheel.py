@@ -149,7 +149,7 @@ def test_a_short_drill_keeps_every_promise(env: dict[str, str], tmp_path: Path) 
     assert told["facts"]["runs failed"] > 0  # a person has said no
     written = (tmp_path / "empty" / "drill.err").read_text()
     assert "seed 11" in written
-    assert "kill -9 of an engine, and its state folder is gone" in written
+    assert "kill -9 of an engine, and its state folder is deleted" in written
     assert left_running(tmp_path) == []
     assert list((tmp_path / "temporary").iterdir()) == []
 

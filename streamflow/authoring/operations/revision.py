@@ -98,8 +98,8 @@ def apply(
     were written for: if that is another one, they are refused."""
     if base is not None and base != draft.sha:
         message = (
-            f"The operations are meant for the draft {base[:12]} but this one is {draft.sha[:12]}. Look at what "
-            "changed, and apply them again."
+            f"The operations are meant for the draft {base[:12]} but this one is {draft.sha[:12]}. Check what changed, "
+            "and apply them again."
         )
         return Refusal(code="edit_stale", message=message, operation=None)
     try:

@@ -92,7 +92,7 @@ def test_capabilities_are_probed_once_and_again_when_asked(served: Served, capsy
         counts.append(len(served.server.asked))
 
     assert counts == [4, 4, 8]
-    assert "probed before" in capsys.readouterr().out
+    assert "probed earlier" in capsys.readouterr().out
 
 
 def test_what_was_found_with_one_key_says_nothing_of_another(
