@@ -39,7 +39,8 @@ def sign_in(
     if not create:
         raise Rejected(
             "user_unknown",
-            "The provider's user is no user here. Ask an admin: `streamflow access users add --subject`.",
+            "The provider's user is not a user of this installation. Ask an admin: `streamflow access users add "
+            "--subject`.",
         )
     return add_user(directory, now_ms, id=id, name=name, issuer=issuer, subject=subject)
 
@@ -137,5 +138,5 @@ def remove_view(directory: Directory, now_ms: int, *, user: str, id: str) -> Cha
     """Deletes a view of a user (by id). Raises Rejected (`view_unknown`)."""
     key = f"view/{user}/{id}"
     if key not in directory.values:
-        raise Rejected("view_unknown", f"There is no saved view {id[:100]!a} of yours. List yours.")
+        raise Rejected("view_unknown", f"You have no saved view {id[:100]!a}. List your views.")
     return Change(records={key: None})

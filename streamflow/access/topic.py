@@ -143,7 +143,7 @@ class AccessTopic:
             _log.warning("access_not_written", error=str(error))
         self._forget_reader()
         for one in self._next():
-            one.future.set_exception(OperationError("access_unreadable", "This process is ending. Ask another one."))
+            one.future.set_exception(OperationError("access_unreadable", "This process is stopping. Use another one."))
 
     def _forget_reader(self) -> None:
         if self._reader is not None:

@@ -247,7 +247,7 @@ def make_key(
 
 
 def _show_key(ctx: typer.Context, directory: Directory, made: ApiKey, text: str) -> None:
-    output.note("the key is shown once, and cannot be had again")
+    output.note("the key is shown once and cannot be shown again")
     session_of(ctx).show((shown(made) or {}) | {"key": text, "user": _holder(directory, made.user, None)}, text)
 
 

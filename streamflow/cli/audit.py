@@ -79,7 +79,7 @@ def verify_(
         lines = "; ".join(f"entry {one.number}: {one.why}" for one in found.breaks[:20])
         raise OperationError(
             "audit_broken",
-            f"The audit is not whole: {lines or 'a record cannot be read'}. Find out who may write to the topics.",
+            f"The audit log is not intact: {lines or 'a record cannot be read'}. Check who may write to the topics.",
             retryable=False,
             breaks=len(found.breaks),
             unreadable=unreadable.count,

@@ -87,7 +87,7 @@ def capacity(
     peak = parse_rate(rate)
     mean = peak if average is None else parse_rate(average)
     if mean > peak:
-        raise Rejected("rate_invalid", f"--average {average} is above --rate {rate}. Give the busiest time to --rate.")
+        raise Rejected("rate_invalid", f"--average {average} is above --rate {rate}. Give the peak rate to --rate.")
     settings, given = _given(session, definition, scenarios, only)
     work = _counted(given)
     speed = 1.0

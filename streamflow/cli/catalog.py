@@ -71,11 +71,11 @@ def import_(
 
     session = session_of(ctx)
     if re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) is None:
-        _refuse("bad_topic", f"{topic!r} is no name of a topic. Use letters, digits and . _ -, at most 249.")
+        _refuse("bad_topic", f"{topic!r} is not the name of a topic. Use letters, digits and . _ -, at most 249.")
     if is_own(session.settings, topic):
         _refuse("topic_reserved", f"{topic} is a topic of Streamflow's own. Name the topic of the events.")
     if out is not None and out.exists() and not force:
-        _refuse("file_exists", f"{out} is there already. Choose another file, or overwrite it with --force.")
+        _refuse("file_exists", f"{out} exists already. Choose another file, or overwrite it with --force.")
     files, unreadable = _read(path)
     found = import_catalog(files, topic=topic, wanted=events or (), source=source)
     facts = _facts(found, unreadable)
@@ -115,7 +115,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         try:
             about = each.lstat() if path.is_dir() else each.stat()
             if not stat.S_ISREG(about.st_mode):
-                unreadable.append((name, "it is no regular file"))
+                unreadable.append((name, "it is not a regular file"))
                 continue
             if about.st_size > _FILE_BYTES:
                 unreadable.append((name, f"it has {about.st_size} bytes, more than {_FILE_BYTES}"))
@@ -129,7 +129,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
                 _refuse("file_unreadable", f"{path} cannot be read: {error.strerror}. Check the path and its rights.")
             unreadable.append((name, f"it cannot be read: {error.strerror}"))
         except DecodeError as error:
-            unreadable.append((name, f"it is no JSON that can be read ({error.code})"))
+            unreadable.append((name, f"it is not readable JSON ({error.code})"))
     return files, unreadable
 
 

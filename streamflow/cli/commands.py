@@ -37,7 +37,7 @@ def skip(
     session = session_of(ctx)
     recorded = skip_command(session.settings, partition=partition, offset=offset, reason=reason)
     answer = {"partition": partition, "offset": offset, "reason": reason, "recorded_at": recorded}
-    session.show(answer, f"partition {partition} passes over command {offset} (recorded at {recorded})")
+    session.show(answer, f"partition {partition} skips command {offset} (recorded at {recorded})")
 
 
 @app.command(epilog=examples("commands skipped"))
@@ -60,5 +60,5 @@ def skipped(ctx: typer.Context) -> None:
         {"partition": partition, "offset": offset, "asked_ms": skip.asked_ms, "reason": skip.reason}
         for partition, offset, skip in found
     ]
-    text = output.table(("partition>", "command>", "asked", "reason"), rows, "no command was passed over")
+    text = output.table(("partition>", "command>", "asked", "reason"), rows, "no command was skipped")
     session.show({"skipped": answer}, text)

@@ -85,7 +85,7 @@ def list_(
     text = output.table(
         ("letter>", "when", "status", "reason", "place", "message"),
         rows,
-        f"no dead letter is {status}" if found else "no dead letter fits" if read else "there are no dead letters",
+        f"no dead letter is {status}" if found else "no dead letter matches" if read else "there are no dead letters",
     )
     if letters:
         text += f"\n\n{len(letters)} dead letters: " + ", ".join(f"{count} {name}" for name, count in counts.items())
@@ -322,5 +322,5 @@ def _since_ms(text: str | None) -> int | None:
         return epoch_ms(text)
     except StreamflowError as error:
         raise Rejected(
-            "bad_time", f"--since is {text!r}, which is no time. Write 2h, 7d, or 2026-05-01T09:00:00Z."
+            "bad_time", f"--since is {text!r}, which is not a time. Write 2h, 7d, or 2026-05-01T09:00:00Z."
         ) from error

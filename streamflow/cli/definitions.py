@@ -66,7 +66,7 @@ def list_(ctx: typer.Context) -> None:
     log = read_log(session.settings)
     facts = listed(log)
     rows = [(f["name"], f["version"], f["state"], output.local_time(f["published_ms"]), f["sha"][:12]) for f in facts]
-    empty = "nothing is published yet; `streamflow definitions publish FOLDER` does it"
+    empty = "no definition is published yet; `streamflow definitions publish FOLDER` publishes one"
     session.show(facts, output.table(("definition", "version", "state", "published", "sha256"), rows, empty))
 
 

@@ -97,7 +97,7 @@ def approvals(
         )
         for one in found
     ]
-    empty = "nothing is approved; `streamflow definitions approve FOLDER` does it"
+    empty = "there are no approvals; `streamflow definitions approve FOLDER` adds one"
     heads = ("definition", "version", "state", "approved by", "authors", "time", "sha256")
     session.show(found, output.table(heads, rows, empty))
 

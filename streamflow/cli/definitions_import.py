@@ -142,7 +142,7 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise Rejected(
             "file_unreadable", f"expected to read {file} but {reason}. Check the path and its encoding."
         ) from error
@@ -163,7 +163,7 @@ def _write(found: Imported, given: Catalog, out: Path, *, force: bool) -> list[P
     if there and not force:
         raise Rejected(
             "file_exists",
-            f"expected a new folder but {there[0]} is there. Choose another, or overwrite it with --force.",
+            f"expected a new folder but {there[0]} exists. Choose another, or overwrite it with --force.",
         )
     out.mkdir(parents=True, exist_ok=True)
     for path, text in files.items():

@@ -67,8 +67,8 @@ def publish(
     if approval is not None and len(found) != 1:
         raise Rejected(
             "approval_mismatch",
-            f"The file {approval} holds one approval, and {len(found)} definitions are to be published. Publish them "
-            "one by one.",
+            f"The file {approval} contains one approval, but there are {len(found)} definitions to publish. Publish "
+            "them one by one.",
         )
     given = approval_in(approval) if approval is not None else None
     answers, lines = [], []

@@ -119,7 +119,7 @@ def _lines(data: str | None, file: Path | None) -> Iterator[bytes]:
             yield os.fsencode(data or "{}")
     except (OSError, EOFError, zlib.error) as error:  # the last two, and an OSError without words, are of gzip
         name = file or (data or "").removeprefix("@")
-        why = (error.strerror if isinstance(error, OSError) else None) or f"it is no whole gzip ({error})"
+        why = (error.strerror if isinstance(error, OSError) else None) or f"it is not a complete gzip file ({error})"
         raise Rejected("file_unreadable", f"{name} cannot be read: {why}. Check the path and the file.") from error
 
 
@@ -152,7 +152,9 @@ def _headers(given: list[str]) -> dict[str, str]:
     for one in given:
         name, sign, text = one.partition("=")
         if not name or not sign:
-            raise Rejected("header_invalid", f"{one[:300]!r} is no header. Write NAME=VALUE, such as ce_source=/shop.")
+            raise Rejected(
+                "header_invalid", f"{one[:300]!r} is not a header. Write NAME=VALUE, such as ce_source=/shop."
+            )
         found[name] = text
     return found
 

@@ -102,7 +102,7 @@ def load(
 
 def _require_mark(mark: str) -> None:
     if not mark or not mark.isprintable() or len(mark.encode()) > 64:
-        raise Rejected("mark_invalid", f"{mark[:100]!r} is no mark. Give 1 to 64 printable characters.")
+        raise Rejected("mark_invalid", f"{mark[:100]!r} is not a mark. Give 1 to 64 printable characters.")
 
 
 def _performed(

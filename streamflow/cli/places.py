@@ -83,7 +83,7 @@ def text_of(file: Path) -> str:
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise Rejected(
             "file_unreadable", f"expected to read {file} but {reason}. Check the path and its encoding."
         ) from error

@@ -127,7 +127,8 @@ def _asked(what: str, key: str | None, data: str | None, id_: str | None, correl
     if not isinstance(values, dict):
         raise Rejected(
             "start_invalid",
-            f"expected definition, key and input in {what} but it is no mapping. See `streamflow runs start --help`.",
+            f"expected definition, key and input in {what} but it is not a mapping. See `streamflow runs start "
+            "--help`.",
         )
     values |= {name: value for name, value in given.items() if value is not None}
     if values.get("key") is None:
@@ -147,7 +148,7 @@ def _read(file: Path) -> Any:
     try:
         return load_text(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is no text"
+        said = error.strerror if isinstance(error, OSError) else "it is not text"
         raise Rejected("file_unreadable", f"expected to read {file} but {said}. Check the path.") from error
     except DefinitionError as error:
         wrong = error.problems[0]

@@ -192,7 +192,7 @@ def require_there(state: Conversation) -> None:
 
 def unknown(id: str) -> Rejected:
     """What is raised about a conversation that is not there."""
-    return Rejected("conversation_unknown", f"There is no conversation {id[:100]!a}. List those that are there.")
+    return Rejected("conversation_unknown", f"There is no conversation {id[:100]!a}. See the list.")
 
 
 def require_short(what: str, text: str, longest: int) -> None:

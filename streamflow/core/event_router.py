@@ -125,7 +125,7 @@ class EventRouter:
         # a fault of ours that one record brings out must not stop all that come after it
         except Exception as error:  # noqa: BLE001
             fault = error
-            text = f"Matching raised {type(error).__name__}. This is a fault of Streamflow's. Report it."
+            text = f"Matching raised {type(error).__name__}. This is a defect of Streamflow. Report it."
             refusals = [Refusal("matching_failed", text)]
         if not commands and not refusals:
             return NOTHING if not outdated else Routed([], [], [], outdated)

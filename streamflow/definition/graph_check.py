@@ -98,7 +98,7 @@ def _needs(step: Step, at: str, graph: Graph, triggers: set[str]) -> Iterator[Pr
                     "SF211",
                     place,
                     f"`{id_}` is a trigger, not a step.",
-                    "A step without needs begins with the run. Remove this need.",
+                    "A step without needs starts with the run. Remove this need.",
                 )
             else:
                 yield Problem(

@@ -42,7 +42,7 @@ def cancel_run(builder: DecisionBuilder, contents: Contents, own: PartitionState
         raise Refused(
             "rejected",
             "run_stopping",
-            with_remedy("expected a run that goes on but it is being stopped already", "wait for its end"),
+            with_remedy("expected an open run but it is already being stopped", "wait for its end"),
             describe(run),
         )
     stop(run, "cancelled", command.reason)

@@ -31,7 +31,7 @@ def complete_attempt(
         code = "output_too_large" if parked.code == "too_large" else "output_invalid"
         what = "The outputs of the list are together" if parked.at == "outputs" else "The output is"
         reason = parked.code.replace("_", " ")
-        message = f"{what} {reason} for a record. Have them stored, and give their places as the output."
+        message = f"{what} {reason} for a record. Store the data elsewhere and return references."
         fail(pending, code, message, retryable=False)
     else:
         succeeded = AttemptSucceeded(

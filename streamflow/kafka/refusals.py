@@ -52,7 +52,7 @@ def refusal(error: BaseException, kafka: Kafka, place: str) -> OperationError | 
         if isinstance(cause, aiokafka_errors.UnsupportedSaslMechanismError | aiokafka_errors.IllegalSaslStateError):
             return _refusal(
                 "sasl_mechanism_refused",
-                f"The broker {place} does not take the log-in by {kafka.sasl_mechanism} ({_said(cause)}). Correct "
+                f"The broker {place} does not accept the log-in by {kafka.sasl_mechanism} ({_said(cause)}). Correct "
                 "kafka.sasl_mechanism, or name another listener.",
             )
     return None
@@ -73,13 +73,12 @@ def _tls(error: ssl.SSLError, kafka: Kafka, place: str) -> OperationError:
         if error.verify_code in (_EXPIRED, _NOT_YET_VALID):
             return _refusal(
                 "tls_certificate_expired",
-                f"The certificate of the broker {place} is not valid now ({said}). Have it renewed, and check the "
-                "clocks.",
+                f"The certificate of the broker {place} is not valid now ({said}). Renew it, and check the clocks.",
             )
         if error.verify_code in (_OTHER_HOST, _OTHER_ADDRESS):
             return _refusal(
                 "tls_host_differs",
-                f"The certificate of the broker {place} is of another host ({said}). Name the broker as its "
+                f"The certificate of the broker {place} is for another host ({said}). Name the broker as its "
                 "certificate does, or have it issued for this name.",
             )
         where = f"the file {kafka.ssl_ca} of kafka.ssl_ca" if kafka.ssl_ca else "the system"

@@ -140,7 +140,7 @@ def check_path(path: str) -> None:
 
     Raises OperationError (`url_refused`)."""
     if _NO_ESCAPE.search(path):
-        raise _path_refused("it has a % that is no escape")
+        raise _path_refused("it has a % that is not an escape")
     seen = path
     for _ in range(_MOST_DECODINGS):
         wide = unicodedata.normalize("NFKC", seen)

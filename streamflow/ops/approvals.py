@@ -163,7 +163,7 @@ def decide(
             "decision_unknown", f"expected one of {', '.join(DECISIONS)} but found {decision}. Choose one of them."
         )
     if not by:
-        raise Rejected("by_missing", "expected the name of who decides but it is empty. Say who you are.")
+        raise Rejected("by_missing", "expected the name of the person who decides but it is empty. Name yourself.")
     if not {by, *groups} & set(approval.who):
         may = ", ".join(approval.who)
         raise Rejected(

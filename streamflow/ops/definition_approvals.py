@@ -164,7 +164,8 @@ def read_approval(data: Any) -> Approval:
         return msgspec.convert(data, type=Approval)
     except msgspec.ValidationError as error:
         raise Rejected(
-            "approval_invalid", f"What was sent is no approval: {error}. Send what approving answered with."
+            "approval_invalid",
+            f"The request is not an approval: {error}. Send the approval as the approve request returned it.",
         ) from error
 
 

@@ -122,7 +122,8 @@ def _ask(settings: Settings, command: EraseKey, timeout_s: float) -> RecordErasu
                     raise rejected
     raise OperationError(
         "unanswered",
-        f"The engine did not answer within {timeout_s:g} s. The command stays in commands: see if an engine runs.",
+        f"The engine did not answer within {timeout_s:g} s. The command stays in commands: check whether an engine is "
+        "running.",
     )
 
 

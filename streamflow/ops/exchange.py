@@ -101,7 +101,9 @@ class Exchange:
         `for_s` seconds. Raises OperationError when it cannot read."""
         with self._lock:
             if self._closing.is_set():
-                raise OperationError("sidecar_stops", "expected to ask the engine but this process ends. Ask again.")
+                raise OperationError(
+                    "sidecar_stops", "expected to send a command to the engine but this process is stopping. Retry."
+                )
             self._asked = time.monotonic()
             if command in self._answered:
                 return self._answered[command]
@@ -121,7 +123,7 @@ class Exchange:
         if made is not None:
             made.flush(5)
         self._fail(
-            OperationError("sidecar_stops", "expected an answer of the engine but this process ends. Ask again.")
+            OperationError("sidecar_stops", "expected an answer of the engine but this process is stopping. Retry.")
         )
 
     def _open(self) -> None:

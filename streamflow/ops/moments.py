@@ -22,7 +22,7 @@ def state_at(history: list[Transition], seq: int | None = None) -> dict[str, Any
     if not part or part[-1].seq != wanted:
         raise Rejected(
             "seq_unknown",
-            f"The run {history[0].run} has no transition {wanted}: it has {first} to {last}. Choose one of these.",
+            f"The run {history[0].run} has no transition {wanted}: it has {first} to {last}. Choose one of them.",
             first_seq=first,
             last_seq=last,
         )

@@ -97,7 +97,8 @@ class Replay:
         facts, stage = letter.facts, letter.facts.get("stage")
         if letter.reason == "rejected":
             raise _Obstacle(
-                "letter_answers", "It answers a request that the engine refused. Ask again, if it is still wanted."
+                "letter_answers",
+                "It answers a request that the engine refused. Repeat the request, if it is still needed.",
             )
         if stage == "emit":
             return self._emitted(letter, kept)
@@ -137,8 +138,8 @@ class Replay:
         if self._now_ms - letter.at_ms > hours * _HOUR_MS:
             raise _Obstacle(
                 "memory_over",
-                f"It is older than the {hours} h for which events are remembered, so who took the event before would "
-                "take it again. Send it with --as-new, if that is right.",
+                f"It is older than the {hours} h for which events are remembered, so a copy would be consumed again. "
+                "Send it with --as-new, if that is right.",
             )
         place = "-"  # stands for the id of the topic in the id that an event gets from its place
         read = Record(topic, 0, 0, self._now_ms, record.key, record.value, record.headers)
@@ -146,8 +147,8 @@ class Replay:
             if found.event.id == f"{place}/0/0":
                 raise _Obstacle(
                     "event_without_id",
-                    f"The event {found.event.name} has no id, so a copy is a new event to who took it before. Send it "
-                    "with --as-new, if that is right.",
+                    f"The event {found.event.name} has no id, so a copy would be consumed again. Send it with "
+                    "--as-new, if that is right.",
                 )
 
     def _reader(self, topic: str) -> TopicReader:
@@ -186,7 +187,7 @@ class Replay:
             raise _Obstacle("topic_reserved", f"The topic {topic} is one of Streamflow's own. Publish a catalog.")
         self._topic(topic)
         if record is None:
-            raise _Obstacle("record_cut", "The record was too large to be kept whole. Nothing else has it.")
+            raise _Obstacle("record_cut", "The record was too large to be stored completely. There is no other copy.")
         return Prepared(letter, topic, -1, record)
 
     # -- where records are

@@ -102,7 +102,7 @@ def append(settings: Settings, made: Producer, command: Command, key: str, parti
     except (KafkaException, BufferError) as error:
         raise OperationError(
             "broker_refused",
-            f"expected {topic} to take the command but {error}. Check the broker and its permissions.",
+            f"expected {topic} to accept the command but {error}. Check the broker and its permissions.",
         ) from error
     if answers and (denied := missing_right(answers[0][0], topic=("WRITE", topic))) is not None:
         raise denied

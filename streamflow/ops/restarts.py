@@ -61,13 +61,11 @@ def request_of(log: Snapshot, history: list[Transition], version: str | None = N
         raise Rejected(
             "run_is_child",
             f"{first.run} was started by the step {started.parent.address} of {started.parent.run}, which waits for "
-            "this very run. Start that one again.",
+            "this run. Restart that one.",
             parent=started.parent.run,
         )
     if isinstance(last.data, RunCompleted):
-        raise Rejected(
-            "run_completed", f"{first.run} has completed. Start a new run if you want one: `streamflow runs start`."
-        )
+        raise Rejected("run_completed", f"{first.run} has completed. To start a new run: `streamflow runs start`.")
     reference = first.definition if version is None else f"{first.definition}@{version}"
     event = started.event
     again = request(

@@ -132,7 +132,7 @@ async def events(
     conversation is deleted. The `id` of an event is its number, so a client that lost the connection goes on where it
     was."""
     if last is not None and not (last.isascii() and last.isdigit() and len(last) < 10):
-        raise Rejected("cursor_invalid", f"Last-Event-ID is {last[:50]!a}, which is no number of an entry.")
+        raise Rejected("cursor_invalid", f"Last-Event-ID is {last[:50]!a}, which is not the number of an entry.")
     from_seq = int(last) if last is not None else after
     if "text/event-stream" not in accept:
         rows = await service.read(lambda library: library.entries(conversation, from_seq, limit))

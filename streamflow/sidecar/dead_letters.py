@@ -95,7 +95,7 @@ class _Letters:
         for one in await self.of(right):
             if letter in (str(one.number), one.id):
                 return one
-        raise Rejected("letter_unknown", f"There is no dead letter {letter}. List those that are there.")
+        raise Rejected("letter_unknown", f"There is no dead letter {letter}. See the list.")
 
     async def account(self, verb: str, letters: list[Letter], body: Replay | Drop) -> None:
         """Accounts for what is about to be done."""

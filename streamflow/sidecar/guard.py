@@ -140,7 +140,7 @@ class Guard:
             scope["principal"] = await self._identity.principal(headers, scope["method"])
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
-            raise Rejected("bad_request", "The header Content-Length is no whole number. Send the size of the body.")
+            raise Rejected("bad_request", "The header Content-Length is not a whole number. Send the size of the body.")
         if len(length) > 18 or int(length) > self._limits.body_bytes:
             raise TooLarge(self._limits.body_bytes)
 
@@ -151,7 +151,7 @@ class Guard:
         if name is None or len(headers.getlist("host")) > 1:
             raise Rejected(
                 "host_invalid",
-                f"The header Host is {host[:100]!a}, which is no name or address. Send the one that was asked.",
+                f"The header Host is {host[:100]!a}, which is not a name or address. Send the host of the URL.",
             )
         if not self._is_known(name):
             raise Rejected(

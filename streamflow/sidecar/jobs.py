@@ -60,7 +60,7 @@ class JobRequest(BaseModel):
         attributes = attributes_in(given.items())
         if len(attributes) < len(given):
             unknown = next(name for name in given if not name.startswith("attr."))
-            raise Rejected("filter_invalid", f"There is no filter {unknown[:100]!a}. Take those of `GET /runs`.")
+            raise Rejected("filter_invalid", f"There is no filter {unknown[:100]!a}. Use those of `GET /runs`.")
         found = self.filter.wanted(within, attributes)
         if found.status not in (None, *_OPEN):
             return None
@@ -184,5 +184,5 @@ def _known(board: Board, principal: Principal, id: str) -> Job:
     """A job that the principal may look at. Raises Rejected (`job_unknown`)."""
     found = board.job(id)
     if found is None or not _may_see(principal, found):
-        raise Rejected("job_unknown", f"There is no job {id[:100]!a}. List those that are there: `GET /jobs`.")
+        raise Rejected("job_unknown", f"There is no job {id[:100]!a}. See the list: `GET /jobs`.")
     return found

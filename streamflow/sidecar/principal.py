@@ -82,7 +82,7 @@ def user_of(principal: Principal) -> str:
     if not principal.id:
         raise Rejected(
             "no_user",
-            f"{principal.name} is no user, who alone has keys, sessions and views. Log in, or name a user.",
+            f"{principal.name} is not a user; only users have keys, sessions and views. Log in, or name a user.",
         )
     return principal.id
 
