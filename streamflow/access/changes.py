@@ -39,7 +39,7 @@ class Change:
     """As it is then, without secrets."""
 
     result: Any = None
-    """For whoever asked for the change."""
+    """The result for the caller."""
 
     refusal: Rejected | None = None
     """What is to be raised once the change is written."""

@@ -158,7 +158,7 @@ RIGHTS: dict[Role, frozenset[Right]] = {
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Rights for some definitions: names, in which `*` stands for any text; none: for all."""
+    """Rights for some definitions: names, in which `*` matches any text; none: for all."""
 
     rights: frozenset[Right]
     definitions: tuple[str, ...] = ()

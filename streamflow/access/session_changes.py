@@ -82,8 +82,9 @@ def begin_session(
 def refresh_session(
     directory: Directory, now_ms: int, *, family: Family, generation: int, grace_ms: int, idle_ms: int
 ) -> Change:
-    """The session with its next refresh token good. The token before is taken once more for `grace_ms` and answered
-    alike, because an answer may be lost; any other old one is a copy, and ends the session. The result is the Family.
+    """The session with its next refresh token good. The token before is accepted once more for `grace_ms` and answered
+    in the same way, because an answer may be lost; any other old one is a copy, and ends the session. The result is the
+    Family.
 
     Raises Rejected (`session_ended`); the refusal of the change is `refresh_reused`."""
     ended = Rejected("session_ended", "The session of this token has ended. Log in again.")

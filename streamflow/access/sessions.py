@@ -1,5 +1,5 @@
 """Tokens of sessions, signed with a key that all sidecars have: access tokens (JWT, RFC 7519, typed as RFC 9068 says)
-that are good for some minutes, and refresh tokens, each good once (RFC 9700, section 4.14).
+that are valid for some minutes, and refresh tokens, each good once (RFC 9700, section 4.14).
 
 A refresh token is `sfr_<family>_<generation>_<signature>`. The family's record says which generation is good; an older
 one that is used again is a copy, and ends the session. So no secret of a session is kept anywhere. Nothing here reads a

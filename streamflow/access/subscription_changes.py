@@ -68,7 +68,7 @@ def subscribe(
 
 
 def unsubscribe(directory: Directory, now_ms: int, *, user: str) -> Change:
-    """Has a user (by id or name) notified no more. Raises Rejected: `user_unknown`, `subscription_unknown`."""
+    """Removes the notifications of a user (by id or name). Raises Rejected: `user_unknown`, `subscription_unknown`."""
     owner = directory.require_user(user)
     before = directory.subscription(owner.id)
     if before is None:

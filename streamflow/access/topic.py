@@ -139,7 +139,7 @@ class AccessTopic:
         try:
             if self._reader is not None and not self._asked.empty():
                 self._write(self._next())
-        except Exception as error:  # noqa: BLE001 - whoever asked has been told
+        except Exception as error:  # noqa: BLE001 - the caller has been told
             _log.warning("access_not_written", error=str(error))
         self._forget_reader()
         for one in self._next():
@@ -224,7 +224,7 @@ class AccessTopic:
         for one in asked:
             try:
                 accounted = account(directory, one.actor, one.make, time.time_ns() // 1_000_000)
-            except Exception as error:  # noqa: BLE001 - handed to whoever asked
+            except Exception as error:  # noqa: BLE001 - handed to the caller
                 made.append((one, error))
                 continue
             if accounted.entry is not None:

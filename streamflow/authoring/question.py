@@ -67,7 +67,7 @@ class Question:
         return _KINDS.index(self.kind)
 
     def facts(self) -> dict[str, Any]:
-        """The question as JSON would have it."""
+        """The question as JSON data."""
         return {
             "kind": self.kind,
             "text": self.text,

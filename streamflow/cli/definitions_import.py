@@ -1,5 +1,5 @@
-"""`streamflow definitions import`: a process that another system describes, as a definition, with a report of what
-became of it."""
+"""`streamflow definitions import`: a process that another system describes, as a definition, with a report on each
+part."""
 
 from __future__ import annotations
 

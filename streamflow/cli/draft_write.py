@@ -70,7 +70,7 @@ def write(
 
 
 def facts(drafted: Drafted) -> dict[str, Any]:
-    """A draft as JSON would have it."""
+    """A draft as JSON data."""
     from streamflow.authoring.statements import facts as statement_facts
 
     return {

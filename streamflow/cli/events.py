@@ -1,4 +1,4 @@
-"""`streamflow events`: send events as the catalog says, watch topics, and see what became of events."""
+"""`streamflow events`: send events as the catalog says, watch topics, and see the fate of events."""
 
 from __future__ import annotations
 

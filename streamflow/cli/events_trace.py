@@ -1,4 +1,4 @@
-"""`streamflow events trace`: what became of one event."""
+"""`streamflow events trace`: the fate of one event."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _show_usage(error.format_message(), as_json=session.json)
     except BrokenPipeError:
-        # Whoever read our output has seen enough.
+        # The reader has closed our output.
         return 0
     except Exception as error:  # noqa: BLE001 - the last frame: whatever comes here is a fault of ours
         traceback.print_exception(error)

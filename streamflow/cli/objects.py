@@ -32,7 +32,7 @@ class StoredObject:
     url: str
 
     def facts(self) -> dict[str, Any]:
-        """The object as JSON would have it."""
+        """The object as JSON data."""
         return asdict(self)
 
 

@@ -53,7 +53,7 @@ def say_json(value: Any, *, line: bool = False) -> None:
 
 
 def plain(record: Any) -> dict[str, Any]:
-    """A frozen record of ours as JSON would have it, fields that have their default left out."""
+    """A frozen record of ours as JSON data, fields that have their default left out."""
     built: dict[str, Any] = msgspec.to_builtins(record)
     return built
 

@@ -31,7 +31,7 @@ class Placed:
         return f"{place}: {self.problem.severity} {self.problem.code}{at}: {self.problem.message}{fix}"
 
     def facts(self) -> dict[str, Any]:
-        """The problem as JSON would have it."""
+        """The problem as JSON data."""
         problem = self.problem
         return {
             "file": str(self.file),

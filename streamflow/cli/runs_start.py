@@ -189,7 +189,7 @@ def _begin(session: Session, found: Request, timeout_s: float) -> None:
 
 
 def _ask(settings: Settings, found: Request, timeout_s: float) -> Answer:
-    """Appends the start, and what became of it. Raises Rejected (`run_exists`: it was served before)."""
+    """Appends the start, and its result. Raises Rejected (`run_exists`: it was served before)."""
     key = found.command.key
     partition = partition_of(key, settings.topics.partitions)
     return ask(settings, found.command, key=key, partition=partition, timeout_s=timeout_s)

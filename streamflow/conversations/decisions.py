@@ -112,7 +112,7 @@ def confirm(state: Conversation, *, turn: str, model: str, holder: str, now_ms: 
 
 
 def of_turn(state: Conversation, turn: str, events: Sequence[Event]) -> list[Event]:
-    """What the assistant adds within its turn. Raises Rejected (`turn_over`) when that has ended, whoever ended it."""
+    """What the assistant adds within its turn. Raises Rejected (`turn_over`) when that has ended, by any process."""
     require_there(state)
     if state.open_turn != turn:
         raise Rejected("turn_over", "The turn has ended, so nothing more of it is taken. Send another message.")
@@ -125,7 +125,7 @@ def hold(state: Conversation, turn: str, now_ms: int) -> list[Event]:
 
 
 def cancel(state: Conversation, turn: str | None) -> list[Event]:
-    """The end of the open turn by a person; nothing if it, or any, is not open any more."""
+    """The end of the open turn by a person; nothing if it, or any, is no longer open."""
     require_there(state)
     if state.open_turn is None or turn not in (None, state.open_turn):
         return []
@@ -148,7 +148,7 @@ def rename(state: Conversation, title: str) -> list[Event]:
 
 
 def share(state: Conversation, token: str, *, for_ms: int, now_ms: int) -> list[Event]:
-    """A link to read the conversation; an earlier one is valid no more."""
+    """A link to read the conversation; an earlier one becomes invalid."""
     require_changeable(state)
     return [Shared(token_sha=token_sha(token), until_ms=now_ms + min(for_ms, _SHARED_MS))]
 

@@ -133,7 +133,7 @@ class EventRouter:
         return Routed(commands, refusals, letters, outdated, fault, tuple(entered))
 
     def refuse(self, record: Record, topic_id: str, reason: str, message: str, **facts: int) -> Routed:
-        """What a record gives that cannot be looked into: a dead letter, whoever wants it."""
+        """What a record gives that cannot be looked into: a dead letter, whichever definition wants it."""
         letter = dead_letter(record, reason, message, STAGE, topic_id=topic_id, limit_bytes=self._record_bytes, **facts)
         return Routed([], [Refusal(reason, message)], [letter])
 

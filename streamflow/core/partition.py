@@ -240,8 +240,8 @@ class PartitionCore:
     def _refuse_unpublished(
         self, own: PartitionState, command: Command, record: Record, start: DefinitionRef
     ) -> Decision:
-        """The decision on a start that names an offset which `definitions` does not have. Whoever stamped it cannot
-        have read there what it starts."""
+        """The decision on a start that names an offset which `definitions` does not have. Its writer cannot have read
+        there what it starts."""
         self._aside_in = self.interval  # the topic may have that offset some day
         message = (
             f"The start names offset {start.log_offset} of `definitions`, which the topic does not have. Send the "

@@ -1,6 +1,6 @@
 """The records of a changelog as a restore takes them (law one-cut).
 
-Whoever has the right to write may have written there. A record that cannot be read is not passed over as in other
+Anyone who has the right to write may have written there. A record that cannot be read is not passed over as in other
 topics: a state without it would mix two checkpoints, and the decisions on it would differ from those that were sent.
 What counts is the last record of each key, so a deletion takes back what a stranger wrote under a key of its own.
 """

@@ -1,6 +1,6 @@
 """The catalog: what each event is called, how it is told from others, what it holds, and in which topics it is found.
 
-So plain JSON from somebody else's system needs no change there. Data only; matching is done by `wire.decoding`.
+So plain JSON from another party's system needs no change there. Data only; matching is done by `wire.decoding`.
 
 An event's topics are its *binding*, which belongs to one environment: it is published beside the content of a
 definition and is no part of it, so that the same content runs in test and in production.

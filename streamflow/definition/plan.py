@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from streamflow.definition.validation import Validator
 
-START = ""  # in the place of a step's id: the event that started the run
+START = ""  # instead of a step's id: the event that started the run
 NO_OUTCOME = ("timeout", "failure")  # outcomes that a plain need does not accept
 # no event of a wait and no branch has one of these as its id: `none` is the outcome of a choose without a way out, and
 # the others say how a step of another kind ended

@@ -46,8 +46,8 @@ class Blow:
 
 @dataclass(frozen=True)
 class Fault:
-    """A kind of fault. `span_s`: for how long, besides the session timeout if `past_session`; `extra_s`: what breaking
-    and mending takes by itself; `bound`: what, besides the restore, is the least that a standstill can be."""
+    """A kind of fault. `span_s`: for how long, besides the session timeout if `past_session`; `extra_s`: the time for
+    injecting and removing it; `bound`: what, besides the restore, is the least that a standstill can be."""
 
     what: str
     targets: tuple[str, ...]

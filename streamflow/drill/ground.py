@@ -80,7 +80,7 @@ class Ground:
         apply(self.settings)
 
     def remove(self, session_s: float) -> Removed:
-        """Removes all topics under the prefix, and the groups once their members are gone. May be repeated."""
+        """Removes all topics under the prefix, and the groups once their members have left. May be repeated."""
         try:
             gone, left = self._remove_topics()
             groups, failed = self._remove_groups(session_s + _LEFT_S)

@@ -125,7 +125,7 @@ def _parked_step(
 def asked_for(
     builder: DecisionBuilder, contents: Contents, command: c.CancelRun | c.FailRun | c.RetryStep | c.SkipStep | c.Decide
 ) -> RunBuilder:
-    """The open run that somebody's request is for. Raises Refused."""
+    """The open run that a request is for. Raises Refused."""
     run = maybe_open(builder, contents, command.run)
     if run is not None:
         return run

@@ -33,7 +33,7 @@ def open_consumer(settings: Settings) -> Consumer:
 
 
 def denied_reading(settings: Settings, error: KafkaError, topic: str | None) -> OperationError | None:
-    """That a right is missing, if that is what `error` says, which came in the place of a record."""
+    """That a right is missing, if that is what `error` says, which came instead of a record."""
     return missing_right(error, topic=("READ", topic or "its topics"), group=("READ", history_group(settings)))
 
 

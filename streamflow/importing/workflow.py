@@ -29,7 +29,7 @@ from streamflow.importing.workflow_text import read_workflow
 def import_workflow(
     text: str, *, known: Catalog | None = None, plugins: Mapping[str, Plugin] | None = None, fallback: str = "process"
 ) -> Imported:
-    """The definition that `text` (JSON) means, and what became of each part of it.
+    """The definition that `text` (JSON) means, and the result of each part of it.
 
     `known` declares operations; `plugins` gives the operation for a plugin; `fallback` is the name of a process without
     one. Raises DefinitionError if the text is no JSON object with steps."""

@@ -47,7 +47,7 @@ class TokenSource:
         self._renew_s = 0.0
 
     def current(self) -> Token:
-        """A token that is good for a while. Blocks for some seconds at most.
+        """A token that is valid for a while. Blocks for some seconds at most.
 
         Raises OperationError (`oauth_refused`, `oauth_unreachable`, `secret_missing`)."""
         with self._lock:

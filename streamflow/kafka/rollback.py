@@ -13,7 +13,7 @@ from streamflow.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """What became of a rollback: `version` starts use now, and `before` until now. `already`: it was so before."""
+    """The result of a rollback: `version` starts use now, and `before` until now. `already`: it was so before."""
 
     name: str
     version: str

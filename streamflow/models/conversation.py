@@ -81,7 +81,7 @@ class AssistantMessage:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What became of one call: its id, a text, and whether it failed. The text is data and is delimited."""
+    """The result of one call: its id, a text, and whether it failed. The text is data and is delimited."""
 
     id: str
     text: str

@@ -2,7 +2,7 @@
 judged here.
 
 Without leave an operation reaches public addresses only, by http or https, on the usual ports. What runs beside a
-worker (databases, a cloud's metadata, the broker) must not be reachable by whoever can write a definition, nor by a
+worker (databases, a cloud's metadata, the broker) must not be reachable by anyone who can write a definition, nor by a
 public name that resolves to a private address.
 """
 

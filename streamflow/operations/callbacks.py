@@ -1,9 +1,8 @@
 """Signed addresses at which a pending attempt is answered: made by task workers, read by the sidecar.
 
 A token names its attempt and when it ends, and is signed with HMAC-SHA256, so nothing has to be kept about it:
-`<claims>.<signature>`, both in base64url. Whoever holds one may answer that attempt, once; a second answer is refused
-by the engine as any late result is.
-"""
+`<claims>.<signature>`, both in base64url. Anyone who holds one may answer that attempt, once; a second answer is
+refused by the engine as any late result is."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ _OURS = frozenset(
         "expect",
     }
 )
-# Whoever reads the run would read these too.
+# Anyone who reads the run would read these too.
 _HIDDEN = frozenset({"set-cookie", "set-cookie2"})
 
 ERRORS = [
@@ -297,7 +297,7 @@ def _own_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _laid_over(under: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:
-    """Both, those of `over` in the place of the same ones of `under`, whatever their case."""
+    """Both, those of `over` instead of the same ones of `under`, whatever their case."""
     taken = {name.lower() for name in over}
     return {name: value for name, value in under.items() if name.lower() not in taken} | dict(over)
 

@@ -17,7 +17,7 @@ from streamflow.secrets import KNOWN
 from streamflow.settings import Notifications, Settings
 
 _SHARE = 0.95  # of what is left of the attempt; so that it ends with a code that says more than a timeout
-# What a person has to mend, and the next message finds as it is.
+# Errors that a person has to correct, and that the next message would get again.
 _LASTING = ("target_unknown", "target_refused", "secret_missing", "extra_missing")
 
 
@@ -104,7 +104,7 @@ class NotifySend:
         return {"target": target}
 
     async def health(self) -> Health:
-        """Whether there are targets, and what a person has to mend at them."""
+        """Whether there are targets, and what a person has to correct about them."""
         if not self._settings.targets:
             return Health(ok=False, detail="no target is configured in notifications.targets")
         if importlib.util.find_spec("apprise") is None:

@@ -3,7 +3,7 @@ with a signature.
 
 The call is a POST of `{operation, id, idempotency_key, input, run, step, item, attempt, deadline_ms, callback_url}`. It
 is answered with 200 `{"output": ...}`, with any status and `{"error": {...}}`, or with 202 `{"for_s": ...}` when the
-answer will be posted to `callback_url`. Whoever may register a plugin decides what workers call, so loopback and
+answer will be posted to `callback_url`. Anyone who may register a plugin decides what workers call, so loopback and
 private networks are open to its endpoint; metadata and the like are not.
 """
 

@@ -1,6 +1,6 @@
 """Approvals that wait for people, as `runs` tells of them, and what a person decides.
 
-Who somebody is, is not known here: `by` and `groups` are what the caller says. Whoever may append to `commands` may
+Who somebody is, is not known here: `by` and `groups` are what the caller says. Anyone who may append to `commands` may
 decide anything.
 """
 
@@ -50,7 +50,7 @@ class OpenApproval:
     asked_ms: int
 
     def facts(self) -> dict[str, Any]:
-        """The approval as JSON would have it."""
+        """The approval as JSON data."""
         return {name: getattr(self, name) for name in self.__slots__} | {"who": list(self.who)}
 
 

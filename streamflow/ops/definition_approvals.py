@@ -117,7 +117,7 @@ def _signed(settings: Settings, approval: Approval) -> Approval:
 
 
 def keep(settings: Settings, approved: Approved) -> int:
-    """Writes an approval with its report to the log of definitions, in the place of an earlier one of the same content;
+    """Writes an approval with its report to the log of definitions, instead of an earlier one of the same content;
     its offset. Raises OperationError."""
     key = f"approval/{approved.approval.sha256}"
 

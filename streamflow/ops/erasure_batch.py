@@ -34,7 +34,7 @@ class Found:
 
 @dataclass(slots=True, kw_only=True)
 class Erasures:
-    """What became of a batch. `left` are keys that were not erased, each with the code of the reason."""
+    """The result of a batch. `left` are keys that were not erased, each with the code of the reason."""
 
     keys: int = 0  # that were erased
     records: int = 0  # of the state

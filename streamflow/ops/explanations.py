@@ -30,7 +30,7 @@ def explain(
     unclaimed: Iterable[UnclaimedEvent] = (),
     topics: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """What `step` of the run of `history` does and why, as JSON would have it. `definition` is what the run follows,
+    """What `step` of the run of `history` does and why, as JSON data. `definition` is what the run follows,
     `unclaimed` are events under its business key that no run took, `topics` the topics of events by name.
 
     `verdict`: `ran` (it has ended), `did_not_run` (it was skipped, or the run ended before), `waits` (it has begun and

@@ -193,7 +193,7 @@ class Replay:
     # -- where records are
 
     def _read_again(self, letter: Letter, topic: ActualTopic, topic_id: str, partition: int, offset: int) -> Outgoing:
-        """The record at its place. Raises _Obstacle when it is not there any more."""
+        """The record at its place. Raises _Obstacle when it no longer exists."""
         place = f"{topic.name}/{partition}/{offset}"
         gone = _Obstacle("source_gone", f"The record at {place} is no longer kept. Send the event itself again.")
         if topic_id not in ("", topic.id):
@@ -299,7 +299,7 @@ def select(
 def told(
     ready: Sequence[Prepared], problems: Sequence[Prepared], settled: Sequence[Settlement], *, dry_run: bool
 ) -> dict[str, Any]:
-    """What became of the letters of one replay, as JSON would have it. `status` of each is `replayed`, `would_be_sent`
+    """The result of the letters of one replay, as JSON data. `status` of each is `replayed`, `would_be_sent`
     (`dry_run`), `not_sent` (it ended before) or `refused`."""
     sent = {one.letter: one for one in settled}
     letters: list[dict[str, Any]] = []

@@ -35,7 +35,7 @@ _SETTLE_S = 0.05  # transitions of one command arrive together; those of the nex
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a command: its transitions, in order."""
+    """The result of a command: its transitions, in order."""
 
     command: str
     transitions: tuple[Transition, ...]
@@ -47,8 +47,8 @@ def new_id() -> str:
 
 
 def ask(settings: Settings, command: Command, *, key: str, partition: int, timeout_s: float = ANSWER_S) -> Answer:
-    """Appends `command` to `partition` under the business key `key` (empty if it is not known) and waits for what
-    becomes of it.
+    """Appends `command` to `partition` under the business key `key` (empty if it is not known) and waits for its
+    result.
 
     Raises Rejected with the engine's own code when the command was refused, or `run_ended` when its run has ended;
     OperationError `unanswered` when nothing was heard in time (the command stays, and may still be done), or when the

@@ -25,7 +25,7 @@ not block."""
 
 
 class Tail:
-    """Reads while somebody listens. May be shared by threads."""
+    """Reads while there are listeners. May be shared by threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

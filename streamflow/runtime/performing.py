@@ -109,7 +109,7 @@ class Performer:
             raise OperationError(
                 "operation_failed", f"{task.operation} cancelled itself. See the worker's log."
             ) from error
-        # whatever somebody else's code does is an answer; its exit would end worker after worker
+        # whatever another party's code does is an answer; its exit would end worker after worker
         except (Exception, SystemExit) as error:
             failed = "operation_failed"
             text = f"{task.operation} raised {type(error).__name__}, which is not one of its declared errors: {error}"

@@ -1,7 +1,7 @@
 """`/approvals`: what waits for people, and what they decide.
 
-A user decides in their own name and for the groups that the directory and their identity provider put them in. Whoever
-has the sidecar's token, or is on the machine of one that has no users, is an admin who may say for whom they ask.
+A user decides in their own name and for the groups that the directory and their identity provider put them in. Anyone
+who has the sidecar's token, or is on the machine of one that has no users, is an admin who may say for whom they ask.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`POST /callbacks/{token}`: whoever was given the address answers the attempt that it stands for, once.
+"""`POST /callbacks/{token}`: the receiver of the address answers its attempt, once.
 
 The token is all that is asked for: it is signed, and names its attempt and when it ends. Nothing of the body is read
 before it has been checked.
@@ -141,7 +141,7 @@ class Contracts:
         self._known: dict[tuple[str, str], dict[str, OperationSpec]] = {}
 
     async def find(self, log: Log, callback: Callback) -> OperationSpec | None:
-        """The contract of the attempt's operation; None if its definition is not published any more."""
+        """The contract of the attempt's operation; None if its definition is no longer published."""
         version = callback.definition, callback.version
         if version not in self._known:
             published = await log.definitions()

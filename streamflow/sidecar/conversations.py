@@ -152,7 +152,7 @@ async def share(
     conversation: str, body: Share, service: ServiceOf, identity: IdentityOf, principal: PrincipalOf
 ) -> dict[str, Any]:
     """Makes a link by which anybody can read the conversation, and nothing else, for some days. An earlier link of it
-    is valid no more."""
+    becomes invalid."""
     token = secrets.token_urlsafe(32)
     for_ms = body.days * 24 * 3_600_000
     await service.read(lambda library: library.known(conversation))

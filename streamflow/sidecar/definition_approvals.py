@@ -1,8 +1,8 @@
 """`/definitions/.../approvals`: who approved which content, with the report that they saw.
 
 Approving signs exactly one content for this environment; `POST /definitions/publish` takes the approval. A user
-approves in their own name. Whoever has the sidecar's token, or is on the machine of one that has no users, may say for
-whom."""
+approves in their own name. Anyone who has the sidecar's token, or is on the machine of one that has no users, may say
+for whom."""
 
 from __future__ import annotations
 

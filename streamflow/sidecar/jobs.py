@@ -162,7 +162,7 @@ async def results(
     cursor: Annotated[int, Query(ge=0, le=LONGEST, description="`next` of the page before")] = 0,
     limit: Annotated[int, Query(ge=1, le=_PAGE)] = 200,
 ) -> dict[str, Any]:
-    """What became of each run, as far as the job is: `applied`, `refused` with why, or `unanswered`."""
+    """The result of each run, as far as the job is: `applied`, `refused` with why, or `unanswered`."""
 
     def page(board: Board) -> list[Any]:
         known = _known(board, principal, job)

@@ -126,7 +126,7 @@ class _Client:
                 await self._take(text)
         except WebSocketDisconnect:
             return
-        except KeyError:  # bytes in the place of text
+        except KeyError:  # bytes instead of text
             self._end("request_invalid")
 
     async def _write(self) -> None:

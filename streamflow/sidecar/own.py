@@ -120,7 +120,7 @@ async def list_keys(
 
 
 def told_key(directory: Directory, key: ApiKey) -> dict[str, Any]:
-    """A key as JSON would have it."""
+    """A key as JSON data."""
     user = directory.user(key.user)
     facts = shown(key) or {}
     return facts | {
@@ -162,14 +162,14 @@ def _asks_for_own(principal: Principal, identity: IdentityOf, user: str) -> bool
 
 
 def _require_no_key(principal: Principal) -> None:
-    """A key makes no keys, unless it is an admin's: whoever stole one would have others when it is revoked."""
+    """A key makes no keys, unless it is an admin's: anyone who stole one would have others when it is revoked."""
     if principal.via.startswith(keys.PREFIX):
         principal.require(Right.CHANGE_ACCESS)
 
 
 def _require_owner(principal: Principal, directory: Directory, id: str) -> ApiKey:
     """The key, if it is the caller's own or they may change access. Raises Rejected (`key_unknown`), the same for a
-    key of somebody else and for one that is not there."""
+    key of another user and for one that does not exist."""
     found = directory.key(id.removeprefix(keys.PREFIX))
     if found is not None and found.user == principal.id:
         return found
@@ -194,7 +194,7 @@ async def end_key(id: str, principal: PrincipalOf, identity: IdentityOf) -> None
 async def replace_key(
     id: str, body: Rotation, principal: PrincipalOf, identity: IdentityOf, response: Response
 ) -> dict[str, Any]:
-    """Makes an API key in the place of another, which stays good for a while."""
+    """Makes an API key instead of another, which stays valid for a while."""
     key = _require_owner(principal, identity.access.directory, id)
     _require_no_key(principal)
     new_id, secret = secrets.token_hex(6), keys.new_secret()

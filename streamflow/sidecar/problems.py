@@ -19,7 +19,7 @@ _log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
-# What is the caller's to mend is 422; what the state does not allow is 409, as is everything that the engine refuses.
+# Errors that the caller can correct are 422; conflicts with the state, and all refusals of the engine, are 409.
 _STATUS = {
     "bad_request": 400,
     "host_invalid": 400,

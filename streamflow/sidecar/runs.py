@@ -99,7 +99,7 @@ class StartRequest(_Body):
 
 
 class Asked(BaseModel):
-    """A command that is appended. `GET /runs/{run}?wait={command}` tells what became of it."""
+    """A command that is appended. `GET /runs/{run}?wait={command}` tells its result."""
 
     command: str
     run: str
@@ -230,7 +230,7 @@ async def transitions(
     dependencies=[needs(Right.OPERATE_RUNS)],
 )
 async def restart(run: RunId, asking: AskingOf, body: Restart, log: LogOf, response: Response) -> dict[str, Any]:
-    """Starts a run in the place of this one, with the same key and data, by the version that starts use or another one.
+    """Starts a run instead of this one, with the same key and data, by the version that starts use or another one.
     This one ends first if it is open, with what it has to undo. 200: that was asked for before; it is that run."""
     await asking.account(run, "restart", body.model_dump(exclude_none=True))
     done = await log.restart(run, why=body.reason, version=body.version)

@@ -46,7 +46,7 @@ class ToSample(Handed):
 @router.post("/samples", responses=declared(*SUBMIT), dependencies=[needs(Right.PUBLISH_DEFINITIONS)])
 async def samples(body: ToSample, log: LogOf, state: StateOf, principal: PrincipalOf) -> dict[str, Any]:
     """Makes events from the schemas, with values for both sides of each branch, plays them, and answers with scenarios
-    that expect what came of them. `untaken` are steps and outcomes that none of them reaches; `reason` says why no
+    that expect these results. `untaken` are steps and outcomes that none of them reaches; `reason` says why no
     event can be made."""
     found = await handed_in(body, log, state, contradictions=False)
     definition, catalog = found.usable()

@@ -1,4 +1,4 @@
-"""Reading the history store: lists of runs, any id looked up, what became of events, trouble, figures."""
+"""Reading the history store: lists of runs, any id looked up, the fate of events, trouble, figures."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def lookup(
 
 @router.get("/events/{event:path}", responses=declared(*_READ), dependencies=[needs(Right.READ_HISTORY)])
 async def event(event: str, history: HistoryOf, principal: PrincipalOf, source: Text = None) -> dict[str, Any]:
-    """What became of the event with an id: the runs that it started, the waits that took it, or why nothing did. No
+    """The fate of the event with an id: the runs that it started, the waits that took it, or why nothing did. No
     rows: nothing is known of it."""
     fates = await history.event_fates(event, source)
     found = [fate for fate in fates if principal.may(Right.READ_HISTORY, fate.definition)]

@@ -265,7 +265,7 @@ async def _end_former(state: State, request: Request, who: Actor) -> None:
             state.identity, who, lambda directory, at_ms: end_session(directory, at_ms, id=former, why="login")
         )
     except Rejected:
-        return  # it is none of ours, or is gone
+        return  # it is not ours, or no longer exists
 
 
 def _answer(state: State, signing: Signing, family: Family, response: Response, *, cookie: bool) -> Tokens:

@@ -69,13 +69,13 @@ async def list_users(identity: IdentityOf) -> list[dict[str, Any]]:
 
 
 def told_user(directory: Directory, user: User) -> dict[str, Any]:
-    """A user as JSON would have it."""
+    """A user as JSON data."""
     grants = [told_grant(directory, one) for one in directory.grants() if one.user == user.id]
     return (shown(user) or {}) | {"disabled": user.disabled, "kind": user.kind, "grants": grants}
 
 
 def told_grant(directory: Directory, grant: Grant) -> dict[str, Any]:
-    """A grant as JSON would have it."""
+    """A grant as JSON data."""
     user = directory.user(grant.user) if grant.user is not None else None
     return (shown(grant) or {}) | {
         "user": user.name if user is not None else None,

@@ -105,7 +105,7 @@ class Unplayable(Exception):
 
 @dataclass(slots=True)
 class Stage:
-    """A scenario on its way: `act` does its actions one by one, `ended` compares what came of them. `faults` and
+    """A scenario on its way: `act` does its actions one by one, `ended` compares their results. `faults` and
     `differences` are those of `Played`."""
 
     scenario: Scenario
@@ -277,7 +277,7 @@ class Stage:
             self.differences.append(str(wrong))
         return answer.output
 
-    # -- what came of it
+    # -- results
 
     def ended(self) -> Played:
         """The outcome, compared."""

@@ -44,7 +44,7 @@ class Revision:
         return all(problem.severity != "error" for problem in self.problems)
 
     def facts(self) -> dict[str, Any]:
-        """The revision as JSON would have it, without the text of the draft."""
+        """The revision as JSON data, without the text of the draft."""
         return {
             "base": self.base,
             "sha": self.draft.sha,
@@ -72,7 +72,7 @@ class Refusal:
     """The problems of shape, if there are any."""
 
     def facts(self) -> dict[str, Any]:
-        """The refusal as JSON would have it."""
+        """The refusal as JSON data."""
         return {
             "code": self.code,
             "message": self.message,
