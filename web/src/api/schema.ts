@@ -1706,7 +1706,7 @@ export interface components {
         };
         /**
          * Asked
-         * @description A command that is appended. `GET /runs/{run}?wait={command}` tells what became of it.
+         * @description A command that is appended. `GET /runs/{run}?wait={command}` tells its result.
          */
         Asked: {
             /** Command */
@@ -1726,7 +1726,7 @@ export interface components {
             authors?: string[];
             /**
              * By
-             * @description who approves; a user need not say it, and may say nobody else
+             * @description who approves; default, and the only name allowed, for a user: their own
              */
             by?: string | null;
             /**
@@ -1853,7 +1853,7 @@ export interface components {
         Decision: {
             /**
              * By
-             * @description who decides; a user need not say it, and may say nobody else
+             * @description who decides; default, and the only name allowed, for a user: their own
              */
             by?: string | null;
             /**
@@ -1900,7 +1900,7 @@ export interface components {
             definition?: string | null;
             /**
              * Dry Run
-             * @description only tell what would be done
+             * @description only show what would be done
              * @default false
              */
             dry_run: boolean;
@@ -1952,7 +1952,7 @@ export interface components {
             }[] | null;
             /**
              * Text
-             * @description the whole draft as YAML, in the place of operations
+             * @description the whole draft as YAML, instead of operations
              */
             text?: string | null;
         };
@@ -2077,7 +2077,7 @@ export interface components {
             filter: components["schemas"]["RunQuery"];
             /**
              * Preview
-             * @description only tell how many runs it would be, and some of them
+             * @description only show the number of runs, and some of them
              * @default false
              */
             preview: boolean;
@@ -2130,7 +2130,7 @@ export interface components {
          * @description What a person says, or which answer they choose.
          */
         Message: {
-            /** @description in the place of a text */
+            /** @description instead of a text */
             answer?: components["schemas"]["Answered"] | null;
             /**
              * Mode
@@ -2209,7 +2209,7 @@ export interface components {
         NewGrant: {
             /**
              * Definitions
-             * @description names of definitions, in which * stands for any text
+             * @description names of definitions, with * for any text
              */
             definitions?: string[];
             /** Group */
@@ -2400,7 +2400,7 @@ export interface components {
         Promoting: {
             /**
              * By
-             * @description who promotes; a user need not say it, and may say nobody else
+             * @description who promotes; default, and the only name allowed, for a user: their own
              */
             by?: string | null;
             /**
@@ -2499,7 +2499,7 @@ export interface components {
             definition?: string | null;
             /**
              * Dry Run
-             * @description only tell what would be done
+             * @description only show what would be done
              * @default false
              */
             dry_run: boolean;
@@ -2547,7 +2547,7 @@ export interface components {
         };
         /**
          * Result
-         * @description What became of the action on one run.
+         * @description The result of the action on one run.
          */
         Result: {
             code?: string;
@@ -2588,8 +2588,8 @@ export interface components {
         };
         /**
          * RetryCode
-         * @description Attempts for one error code, in the place of the step's: `id` is the code, `attempts: 1` means that it is never
-         *     tried again.
+         * @description Attempts for one error code, instead of the step's: `id` is the code, `attempts: 1` means that it is never
+         *     retried.
          */
         RetryCode: {
             /** Attempts */
@@ -2796,7 +2796,7 @@ export interface components {
         SubscriptionChoice: {
             /**
              * Definitions
-             * @description names of definitions, in which * stands for any text; none: all
+             * @description names of definitions, with * for any text; none: all
              */
             definitions?: string[];
             /**
@@ -2822,7 +2822,7 @@ export interface components {
             authors?: string[];
             /**
              * By
-             * @description who approves; a user need not say it, and may say nobody else
+             * @description who approves; default, and the only name allowed, for a user: their own
              */
             by?: string | null;
             /**
@@ -2873,7 +2873,7 @@ export interface components {
         ToApproveDraft: {
             /**
              * By
-             * @description who approves; a user need not say it, and may say nobody else
+             * @description who approves; default, and the only name allowed, for a user: their own
              */
             by?: string | null;
             /**
@@ -2918,7 +2918,7 @@ export interface components {
         ToKeep: {
             /**
              * Scenarios
-             * @description the scenarios, as in scenarios.yaml; with an empty list none are kept any more
+             * @description the scenarios, as in scenarios.yaml; an empty list removes all
              * @example {
              *       "scenarios": []
              *     }
@@ -2975,7 +2975,7 @@ export interface components {
             } | null;
             /**
              * By
-             * @description who publishes; a user need not say it, and may say nobody else
+             * @description who publishes; default, and the only name allowed, for a user: their own
              */
             by?: string | null;
             /**
@@ -3070,7 +3070,7 @@ export interface components {
             };
             /**
              * From Ms
-             * @description in the place of runs, what came in the topics of the events from this time on (epoch milliseconds); up to 2000 records
+             * @description instead of runs, the events from this time on (epoch milliseconds); up to 2000 records
              */
             from_ms?: number | null;
             /**
@@ -3094,7 +3094,7 @@ export interface components {
             access_token?: string | null;
             /**
              * Expires In
-             * @description seconds that the access token is good for
+             * @description seconds that the access token is valid
              */
             expires_in: number;
             /** Refresh Token */
@@ -5415,9 +5415,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description in the place of `id` in the body */
+                /** @description instead of `id` in the body */
                 "idempotency-key"?: string | null;
-                /** @description in the place of `correlation_id` in the body */
+                /** @description instead of `correlation_id` in the body */
                 "x-correlation-id"?: string | null;
             };
             path?: never;
