@@ -30,7 +30,9 @@ class Material:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise EngineFault("material_name", f"A material is named {self.name[:100]!r}. Name it in small letters.")
+            raise EngineFault(
+                "material_name", f"A material is named {self.name[:100]!r}. Name it in lower-case letters."
+            )
 
     def delimited(self) -> str:
         """The text between its delimiters. The mark is a digest of the whole, so no text can hold its own; characters

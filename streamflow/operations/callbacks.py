@@ -82,7 +82,7 @@ def read_token(secret: str, token: str, now_ms: int) -> Callback:
         late = (now_ms - callback.expires_ms) / 1000
         raise Rejected(
             "callback_expired",
-            f"expected an answer in time but it comes {late:.0f} s late. Nothing needs to be done: the step went on.",
+            f"expected an answer in time but it is {late:.0f} s late. Nothing needs to be done: the step has continued.",
             run=callback.run,
         )
     return callback
@@ -124,7 +124,7 @@ def callback_urls(settings: Settings) -> Callable[[Task, float], str]:
     def make(task: Task, for_s: float) -> str:
         if base is None or key is None:
             unset = "tasks.callback_url" if base is None else "tasks.callback_secret"
-            text = f"expected the address of a sidecar to be called back at but {unset} is not set. Set it."
+            text = f"expected the sidecar's address for callbacks but {unset} is not set. Set it."
             raise OperationError("callbacks_off", text, retryable=False)
         expires_ms = int((time.time() + for_s) * 1000)
         claims = (task.address, task.item, task.attempt, expires_ms, task.definition, task.version, task.operation)

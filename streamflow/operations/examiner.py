@@ -78,7 +78,9 @@ class Examiner:
         self.note("the schemas can be used")
         refused = [wrong for wrong in WRONG_INPUTS if misfit(wrong, spec.input) is not None]
         problem = (
-            None if refused else "expected it to refuse something but it takes anything. Say what the operation needs."
+            None
+            if refused
+            else "expected it to refuse something but it accepts anything. Declare what the operation needs."
         )
         self.note("wrong input is refused by the schema", problem)
         return True
@@ -122,8 +124,8 @@ class Examiner:
             raise
         except TimeoutError:
             raise _Wrong(
-                f"expected it to end within {self.operation.spec.timeout} but it did not. Make it faster, or its "
-                "timeout longer."
+                f"expected it to end within {self.operation.spec.timeout} but it did not. Make it faster, or raise its "
+                "timeout."
             ) from None
         except Exception as error:
             raise _Wrong(
@@ -181,8 +183,8 @@ class Examiner:
             self._remember(error)
             self.note(
                 what,
-                f"expected a second attempt under one key to succeed but {error}. Take what was done before for "
-                "success.",
+                f"expected a second attempt under one key to succeed but {error}. Treat an effect that already exists "
+                "as success.",
             )
             return
         problem = (
@@ -205,7 +207,7 @@ class Examiner:
         limit = (self.settings.tasks if self.settings is not None else Settings.model_construct().tasks).output_bytes
         if len(encoded) > limit:
             raise _Wrong(
-                f"expected at most {limit} bytes of output but {len(encoded)}. Return a reference to what is large."
+                f"expected at most {limit} bytes of output but {len(encoded)}. Return a reference to large data."
             )
         value = msgspec.json.decode(encoded)
         if (wrong := misfit(value, self.operation.spec.output)) is not None:
@@ -276,7 +278,7 @@ class Examiner:
             if not task.cancelled() and isinstance(error := task.exception(), OperationError | _Wrong):
                 self._remember(error)
                 self.note(
-                    what, f"expected CancelledError to pass but {error}. Do not turn it into an error of your own."
+                    what, f"expected CancelledError to be raised but {error}. Do not turn it into an error of your own."
                 )
                 return
         try:
@@ -285,7 +287,7 @@ class Examiner:
             self._remember(error)
             self.note(
                 what,
-                f"expected the next attempt to succeed but {error}. Leave nothing half done that stands in its way.",
+                f"expected the next attempt to succeed but {error}. Leave no partial effect that prevents it.",
             )
             return
         self.note(what)

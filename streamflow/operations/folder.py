@@ -200,10 +200,10 @@ class FolderBucket:
                 raise key_refused(key, f"it cannot be a file here ({why})") from error
             if isinstance(error, PermissionError):
                 message = (
-                    f"expected to use the folder of {self._connection} but {why}. Give the worker's user the right."
+                    f"expected to use the folder of {self._connection} but {why}. Grant the right to the worker's user."
                 )
                 raise OperationError("access_denied", message, retryable=False, connection=self._connection) from error
-            message = f"expected to use the folder of {self._connection} but {why}. Try again when it is well."
+            message = f"expected to use the folder of {self._connection} but {why}. Try again when it is available."
             raise OperationError("store_unavailable", message, connection=self._connection) from error
 
 

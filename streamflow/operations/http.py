@@ -26,7 +26,7 @@ from streamflow.wire.json_text import read_json
 _LONGEST_RETRY_AFTER_S = 86_400.0
 # The worker's limit of the attempt ends it first; this one only makes sure.
 _GRACE_S = 5.0
-_LATER = "It is asked again later."
+_LATER = "It is retried later."
 
 # What belongs to the connection, not to the author; and what would be read by proxies between.
 _OURS = frozenset(
@@ -100,8 +100,8 @@ class HttpRequest:
     spec = OperationSpec(
         name="http.request",
         title="HTTP request",
-        description="Asks an HTTP server and gives its answer. What a refused answer says, up to 2000 characters, is "
-        "in the message of the error.",
+        description="Sends a request to an HTTP server and returns its answer. The body of a refused answer, up to "
+        "2000 characters, is in the message of the error.",
         input=INPUT,
         output={
             "type": "object",
@@ -236,8 +236,8 @@ def read_body(answer: Answer) -> Any:
         return answer.body.decode(charset(parameters))
     except (DecodeError, UnicodeDecodeError, LookupError) as error:
         text = (
-            f"expected {'JSON' if 'json' in kind else 'text'} as the answer says but {str(error)[:200]}. Check "
-            "what answers there."
+            f"expected {'JSON' if 'json' in kind else 'text'} as the answer says but {str(error)[:200]}. Check the "
+            "server at this URL."
         )
         raise OperationError("response_invalid", text, retryable=False) from error
 
@@ -260,7 +260,7 @@ async def _connected(connection: Any, name: str, path: str, attempt: Attempt) ->
     if not isinstance(connection, Connection) or connection.kind != "http":
         raise OperationError(
             "connection_unknown",
-            f"expected a connection of kind http but {name} is another. Name one.",
+            f"expected a connection of kind http but {name} has another kind. Name one of kind http.",
             retryable=False,
         )
     base = parse_url(connection.url)

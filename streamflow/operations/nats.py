@@ -195,7 +195,7 @@ class NatsPublish:
         except MaxPayloadError as error:
             message_ = (
                 f"expected a message of at most {server.client.max_payload} bytes but it has {len(payload)}. "
-                "Store it and send where it is."
+                "Store it and send a reference."
             )
             raise OperationError("message_too_large", message_, retryable=False, connection=name) from error
         except APIError as error:
@@ -320,7 +320,7 @@ def _refused(error: Any, name: str, input: Any) -> OperationError:
         )
         return OperationError("stream_mismatch", text, retryable=False, connection=name)
     if error.code is not None and error.code < 500:
-        text = f"expected JetStream to take this but it said: {said}. Correct the stream or the message."
+        text = f"expected JetStream to accept this but it answered: {said}. Correct the stream or the message."
         return OperationError("stream_refused", text, retryable=False, connection=name)
     return _unavailable(name, said)
 

@@ -27,11 +27,11 @@ class NotifySend:
     spec = OperationSpec(
         name="notify.send",
         title="Notify people",
-        description="Sends a plain text to a target of the settings: a name in `notifications.targets`, behind which "
-        "there is a mailbox, a channel or a telephone. A definition names a target and never an address. Targets know "
-        "no idempotency key: an attempt whose answer is lost is made again, and the message may come twice. A target "
-        "is connected to past the rules for outgoing connections (`tasks.allow_hosts`); the schemes in "
-        "`notifications.schemes` bound what it may be.",
+        description="Sends a plain text to a target of the settings: a name in `notifications.targets`, such as a "
+        "mailbox, a channel or a phone. A definition names a target and never an address. Targets know no idempotency "
+        "key: an attempt whose answer is lost is made again, and the message may come twice. A target is connected to "
+        "past the rules for outgoing connections (`tasks.allow_hosts`); the schemes in `notifications.schemes` bound "
+        "what it may be.",
         input={
             "type": "object",
             "properties": {
@@ -91,7 +91,7 @@ class NotifySend:
         target = str(input["target"])
         made = message(input.get("title", ""), input["text"], input.get("severity", "info"))
         if not made.text:
-            text = "The text has only spaces and control characters. Give one that says something."
+            text = "The text has only spaces and control characters. Give a text."
             raise OperationError("message_empty", text, retryable=False)
         try:
             within_s = min(self._settings.timeout_s, attempt.timeout_s * _SHARE)

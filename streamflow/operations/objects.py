@@ -244,7 +244,7 @@ async def _put(bucket: Bucket, key: str, body: Body, *, fail: bool) -> str:
         if there == body.sha256:
             return found.etag
     if fail:
-        message = f"expected no other content under {key} but there is. Choose another key, or if_exists: replace."
+        message = f"expected no other content under {key} but there is some. Choose another key, or if_exists: replace."
         raise OperationError("object_exists", message, retryable=False)
     return await bucket.replace(key, body)
 
@@ -318,7 +318,7 @@ def _given(content: bytes, form: str) -> Any:
     try:
         return content.decode() if form == "text" else read_json(content)
     except UnicodeDecodeError as error:
-        message = "The object is not text in UTF-8. Read it as base64, or correct what writes it."
+        message = "The object is not text in UTF-8. Read it as base64, or correct its writer."
         raise OperationError("content_invalid", message, retryable=False) from error
     except DecodeError as error:
         message = f"The object cannot be read as JSON ({error.code}). {error.message} Or read it as base64."

@@ -182,7 +182,7 @@ class PluginOperation:
                 limit = self._settings.tasks.output_bytes
                 text = (
                     f"expected an output of at most {limit} bytes but the plugin {self.spec.name} answers more. "
-                    "Have it store large results elsewhere."
+                    "Store large results elsewhere."
                 )
                 raise OperationError("output_too_large", text, retryable=False) from error
             raise
@@ -270,7 +270,7 @@ class PluginOperation:
             raise
         except Rejected as error:
             if status == 429 or status >= 500:
-                text = f"expected an output of the plugin {name} but it answered {status}. It is asked again later."
+                text = f"expected an output of the plugin {name} but it answered {status}. It is retried later."
                 raise OperationError("plugin_unavailable", text + said(answer), retry_after_s=later) from error
             if status >= 400:
                 text = f"expected an output of the plugin {name} but it answered {status}. See its log."
@@ -287,7 +287,7 @@ class PluginOperation:
         name = self.spec.name
         if pending_s is None:
             text = (
-                f"expected an output of the plugin {name} but it wants to call back (202). Register it with `pending`."
+                f"expected an output of the plugin {name} but it answers by callback (202). Register it with `pending`."
             )
             raise OperationError("plugin_answer_invalid", text, retryable=False)
         try:

@@ -100,4 +100,4 @@ def _fields(queued: Queued) -> Fields:
 
 
 def _unsent(error: BatchFailed) -> OperationError:
-    return OperationError(UNSENT, f"The broker did not take all outputs: {error}. They are made and sent again.")
+    return OperationError(UNSENT, f"The broker did not accept all outputs: {error}. They are produced and sent again.")

@@ -148,12 +148,12 @@ class Performer:
             )
             raise OperationError("output_invalid", text, retryable=False) from error
         if b"null" in encoded and has_non_finite(output):
-            text = f"The output of {task.operation} has NaN or an infinity, which are no JSON. Return null or text."
+            text = f"The output of {task.operation} has NaN or an infinity, which are not JSON. Return null or text."
             raise OperationError("output_invalid", text, retryable=False)
         if (size := len(encoded)) > (most := min(self._output_bytes, self._record_bytes - 10_000)):
             text = (
-                f"The output of {task.operation} has {size} bytes and the limit is {most}. Return a reference to what "
-                "is large."
+                f"The output of {task.operation} has {size} bytes and the limit is {most}. Return a reference to large "
+                "data."
             )
             raise OperationError("output_too_large", text, retryable=False)
         if may_be_deeper(encoded, MAX_DEPTH) and deeper(_decoder.decode(encoded), MAX_DEPTH):

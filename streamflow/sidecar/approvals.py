@@ -100,12 +100,14 @@ def _decider(principal: Principal, body: Decision) -> tuple[str, list[str]]:
     """Who decides, and their groups. Raises Rejected (`not_allowed`, `by_missing`)."""
     if not principal.id:
         if body.by is None:
-            raise Rejected("by_missing", "expected the name of who decides but it is not there. Name them in `by`.")
+            raise Rejected(
+                "by_missing", "expected the name of the person who decides but it is missing. Name them in `by`."
+            )
         return body.by, body.groups
     if body.by not in (None, principal.name) or body.groups:
         raise Rejected(
             "not_allowed",
-            f"expected `by` to be {principal.name}, who asks, and no `groups`, but found {body.by} and {body.groups}. "
-            "Decide for yourself.",
+            f"expected `by` to be {principal.name}, the caller, and no `groups`, but found {body.by} and "
+            f"{body.groups}. Decide for yourself.",
         )
     return principal.name, list(principal.groups)

@@ -190,7 +190,7 @@ async def _command(
     if (size := len(encoded)) > limit:
         raise Rejected(
             "output_too_large",
-            f"expected at most {limit} bytes of output but it has {size}. Have it stored and send its place.",
+            f"expected at most {limit} bytes of output but it has {size}. Store it and send a reference.",
         )
     spec = await contracts.find(state.log, callback)
     if spec is not None and spec.output:

@@ -103,7 +103,7 @@ class _Connection(H11Protocol):
             self._answer(431, "head_too_large", said)
         else:
             self._answer(
-                400, "bad_request", f"The bytes are no HTTP request: {str(error or msg)[:200]}. Send HTTP/1.1."
+                400, "bad_request", f"The bytes are not an HTTP request: {str(error or msg)[:200]}. Send HTTP/1.1."
             )
 
     def _follow(self) -> None:

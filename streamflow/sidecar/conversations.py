@@ -139,7 +139,7 @@ async def events(
         return {"rows": [one.facts() for one in rows], "next": rows[-1].seq if rows else from_seq}
     await service.read(lambda library: library.known(conversation))
     if _open >= STREAMS:
-        raise OperationError("too_busy", f"{_open} streams are open, which is the limit. Ask again later.")
+        raise OperationError("too_busy", f"{_open} streams are open, which is the limit. Try again later.")
     return StreamingResponse(
         _stream(service, conversation, from_seq),
         media_type="text/event-stream",

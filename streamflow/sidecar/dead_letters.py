@@ -172,7 +172,7 @@ async def show(letter: str, log: LogOf, letters: Letters) -> dict[str, Any]:
     known = await letters.known(Right.READ_DEAD_LETTERS, letter)
     record = await log.dead_letter(known.number)
     if record is None:
-        raise Rejected("letter_unknown", f"The dead letter {letter} is no longer kept. List those that are.")
+        raise Rejected("letter_unknown", f"The dead letter {letter} is no longer kept. See the list.")
     return _row(known) | {
         "record": {"key": _text(record.key), "value": _text(record.value), "headers": original_headers(record)}
     }

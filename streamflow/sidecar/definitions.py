@@ -295,7 +295,7 @@ def acting(principal: Principal, by: str | None) -> str:
     if by not in (None, principal.name):
         raise Rejected(
             "not_allowed",
-            f"expected `by` to be {principal.name}, who asks, but found {by}. Act for yourself.",
+            f"expected `by` to be {principal.name}, the caller, but found {by}. Act for yourself.",
         )
     return principal.name
 

@@ -32,7 +32,7 @@ class TooLarge(Rejected):
     def __init__(self, limit: int) -> None:
         super().__init__(
             "body_too_large",
-            f"The body has more than {limit} bytes, which is the limit. Send less, or a reference to where it is.",
+            f"The body has more than {limit} bytes, which is the limit. Send less, or a reference to the data.",
         )
 
 
@@ -54,8 +54,8 @@ class GuardLimits:
     """Seconds until it is complete."""
 
     requests: int
-    """How many requests are served at the same time. One counts when its body is complete: those that send half of one
-    shut nobody out."""
+    """How many requests are served at the same time. One counts when its body is complete: incomplete requests block no
+    others."""
 
 
 def is_loopback(host: str) -> bool:
@@ -156,15 +156,15 @@ class Guard:
         if not self._is_known(name):
             raise Rejected(
                 "host_unknown",
-                f"The header Host is {host[:100]!a}, under which this sidecar is not known. Ask it under its "
-                "address, or name the host in sidecar.hosts.",
+                f"The header Host is {host[:100]!a}, under which this sidecar is not known. Use its address, or add "
+                "the host to sidecar.hosts.",
             )
         origin = headers.get("origin")
         if origin is not None and not self._may_ask(origin, host):
             raise Rejected(
                 "host_unknown",
-                f"A page of {origin[:100]!a} asks, and only pages of this host may. Name its host in "
-                "sidecar.hosts if it should.",
+                f"A page of {origin[:100]!a} sent the request, and only pages of this host may. Add its host to "
+                "sidecar.hosts if it should be allowed.",
             )
 
     def _is_known(self, name: str) -> bool:

@@ -133,7 +133,7 @@ async def _chosen(history: HistoryReader, wanted: RunFilter | None) -> tuple[tup
         cursor = page.next
         if len(targets) > LONGEST:
             raise Rejected(
-                "job_too_large", f"More than {LONGEST} runs fit, which is the limit of a job. Narrow the filter."
+                "job_too_large", f"More than {LONGEST} runs match, which is the limit of a job. Narrow the filter."
             )
         if cursor is None:
             break

@@ -193,7 +193,7 @@ class _Client:
     async def _subscribe(self, channel: str, cursor: Any) -> None:
         """Raises Rejected, OperationError."""
         if len(self.channels) + len(self.runs) >= _CHANNELS:
-            raise Rejected("too_many_channels", f"{_CHANNELS} channels are watched, which is the limit. Leave some.")
+            raise Rejected("too_many_channels", f"{_CHANNELS} channels are watched, which is the limit. Unwatch some.")
         if channel.startswith(_RUN):
             await self._subscribe_run(channel.removeprefix(_RUN), cursor)
         elif channel in CHANNELS:

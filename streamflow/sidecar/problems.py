@@ -304,7 +304,7 @@ def _said(_request: Request, error: Exception) -> JSONResponse:
 def _unreadable(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     wrong = [{"pointer": "/" + "/".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
-    detail = f"expected a request that fits but {wrong[0]['pointer']}: {wrong[0]['message']}. See /api/v1/openapi.json."
+    detail = f"expected a valid request but {wrong[0]['pointer']}: {wrong[0]['message']}. See /api/v1/openapi.json."
     return problem(422, "request_invalid", detail, problems=wrong)
 
 
