@@ -77,8 +77,7 @@ def check_texts(value: Any, what: str) -> None:
     match value:
         case str():
             if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
-                text = f"{what} holds U+0000 or half of a surrogate pair, which PostgreSQL does not accept in text. "
-                "Remove it."
+                text = f"{what} holds U+0000 or half of a surrogate pair, which PostgreSQL text cannot hold. Remove it."
                 raise OperationError("value_refused", text, retryable=False)
         case list():
             for item in value:
