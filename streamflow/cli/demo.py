@@ -77,7 +77,7 @@ class _Show:
         definition, catalog, place = _order_fulfilment()
         self.stage.title("1  Kafka, topics, an engine, an ingress and a task worker")
         self._start(catalog)
-        self.stage.title("2  A definition: what shall happen with an order")
+        self.stage.title("2 A definition: what should happen with an order")
         self.stage.lines(outline(definition, catalog))
         self._diagram(definition, catalog)
         self._publish(definition, catalog, place)
@@ -142,8 +142,8 @@ class _Show:
                     kill_at_s, killed_at = None, time.monotonic()
                     self._say(
                         live,
-                        f"  [bold red]kill -9 {engine.process.pid}[/]  the engine is dead; {len(open_orders)} orders "
-                        "are on their way",
+                        f"  [bold red]kill -9 {engine.process.pid}[/]  the engine is killed; {len(open_orders)} orders "
+                        "are open",
                     )
                     engine.process.kill()
                     engine.process.wait()
@@ -154,8 +154,8 @@ class _Show:
                         back_after_s = time.monotonic() - killed_at
                         self._say(
                             live,
-                            f"  [bold green]back after {back_after_s:.1f} s[/]  process {engine.process.pid} goes on "
-                            "where the dead one was",
+                            f"  [bold green]back after {back_after_s:.1f} s[/]  process {engine.process.pid} continues "
+                            "where the killed one stopped",
                         )
                     if isinstance(transition.data, WaitTimedOut) and transition.key in reminded:
                         paid = reminded.pop(transition.key)

@@ -84,7 +84,7 @@ class _AuthoringShow:
         began = time.monotonic()
         self._stage.title("1  Kafka, workers, a sidecar, and an endpoint that answers as a language model did")
         self._start()
-        self._stage.title("2  A conversation: what shall happen with a payment")
+        self._stage.title("2 A conversation: what should happen with a payment")
         self._begin()
         for turn in self._recording.turns:
             self._converse(turn)

@@ -107,7 +107,7 @@ def gaps(ctx: typer.Context, file: DraftFile, catalog: CatalogFile = None, settl
         "gaps": [{"key": gap.key, "kind": gap.kind, "address": gap.address, "text": gap.text} for gap in found],
         "questions": [question.facts() for question in asked],
     }
-    session.show(answer, "\n".join(lines) or "nothing is left open")
+    session.show(answer, "\n".join(lines) or "there are no gaps")
 
 
 @app.command(epilog=examples("draft explain my-process", "draft explain my-process --json"))
@@ -168,7 +168,7 @@ def _told(revision: Revision, path: Path, *, write: bool) -> str:
         [
             *(revision.difference.sentences or ["nothing changed"]),
             *placed,
-            f"{path}: {len(placed)} new problem(s), {left} that it had before",
+            f"{path}: {len(placed)} new problem(s), {left} known ones",
             f"{path}: {'written' if write else 'not written, see --write'}",
         ]
     )

@@ -152,7 +152,7 @@ def _catalog_text(definition: Definition, known: _Known) -> str:
 
 def _say_next(out: Path | None, drafted: Drafted, written: list[Path]) -> None:
     if out is not None and not drafted.complete:
-        output.warn("nothing is written before the questions about what was said are answered")
+        output.warn("nothing is written until the blocking questions are answered")
     elif written:
         output.note(f"written: {', '.join(map(str, written))}")
     elif drafted.complete:

@@ -87,7 +87,7 @@ def send_(
             warnings = partial(warnings_for, topic=target, specs=specs, received=received(log), event_bytes=event_bytes)
             records = _looked_at(records, warnings)
         else:
-            output.warn(f"no event of the catalog is in the topic {topic}: nothing will happen with what is sent there")
+            output.warn(f"no event of the catalog is in the topic {topic}: records sent there have no effect")
     if event is not None:
         reserved_topics.require_users_topic(session.settings, target)
     if repeat_each > 1:

@@ -65,7 +65,7 @@ def trace(
         for fate in fates
     ]
     text = output.table(
-        ("what became of it", "event", "definition", "key", "where", "when"),
+        ("fate", "event", "definition", "key", "where", "when"),
         rows,
         _nothing(settings.history.events_days),
     )
@@ -76,7 +76,7 @@ def trace(
 
 def _nothing(days: int) -> str:
     return (
-        "Nothing is known of this event. It is kept for a run that waits later, or no definition reads it, or it is a "
+        "This event is not known. It is kept for a run that waits later, or no definition reads it, or it is a "
         f"repetition of an event with another id, or it came more than {days} days ago. `streamflow events tail` shows "
         "what is in its topic."
     )

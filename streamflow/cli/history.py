@@ -98,9 +98,9 @@ def find(
         )
         for run in page.rows
     ]
-    text = output.table(("run", "definition", "key", "status", "what", "took>", "began"), rows, "no run fits")
+    text = output.table(("run", "definition", "key", "status", "what", "took>", "began"), rows, "no run matches")
     total = f"{count.n:,}{'+' if count.capped else ''}"
-    text += f"\n\n{total} {'run fits' if count.n == 1 and not count.capped else 'runs fit'}"
+    text += f"\n\n{total} {'run matches' if count.n == 1 and not count.capped else 'runs match'}"
     if page.next is not None:
         text += f"; the next page: --cursor {page.next}"
     answer = {
@@ -183,7 +183,7 @@ def trouble(
         (row.kind, row.code, row.definition, row.key or row.event, _where(row), output.local_time(row.at_ms))
         for row in page.rows
     ]
-    text = output.table(("kind", "reason", "definition", "key", "where", "when"), rows, "nothing needs a person")
+    text = output.table(("kind", "reason", "definition", "key", "where", "when"), rows, "nothing needs attention")
     told = ", ".join(f"{n:,}{'+' if n >= _CAP else ''} {name}" for name, n in counts.items() if n)
     text += f"\n\n{told}" if told else ""
     if page.next is not None:

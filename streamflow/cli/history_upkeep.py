@@ -46,12 +46,12 @@ def rebuild(
     session = session_of(ctx)
     topics, oldest_ms = beginnings(session.settings)
     with closing(open_store(session.settings, write=True)) as database:
-        confirm("The history is emptied and made again from the topics. Go on?", yes=yes)
+        confirm("This empties the history store and rebuilds it from the topics. Continue?", yes=yes)
         done = make_again(database, topics, oldest_ms, lose_older=lose_older)
-    lost = f", {done.lost} of which the topics no longer have" if done.lost else ""
+    lost = f", {done.lost} of which the topics no longer contain" if done.lost else ""
     session.show(
         msgspec.to_builtins(done),
-        f"the store had {done.runs} runs{lost}; it is empty, and its worker fills it again",
+        f"the store had {done.runs} runs{lost}; it is empty, and its worker rebuilds it",
     )
 
 
@@ -117,6 +117,6 @@ def restore(
         came, there = bring_back(settings, database, name, object_, until_ms)
     session.show(
         {"object": object_, "runs": came, "already": there, "until_ms": until_ms},
-        f"{came:,} runs are back until {output.local_time(until_ms)[:16]}"
+        f"{came:,} runs are restored until {output.local_time(until_ms)[:16]}"
         + (f", {there:,} were there" if there else ""),
     )

@@ -118,7 +118,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"  {title}: {has}")
     lines.append(f"  first token: {capabilities.first_token_ms} ms")
     chosen = "set in models" if found["form_set"] else "the best found"
-    lines.append(f"  is given tools as: {Form(found['form']).value} ({chosen})")
+    lines.append(f"  receives tools as: {Form(found['form']).value} ({chosen})")
     lines.append("  probed earlier (--again probes again)" if found["probed_before"] else "  probed now")
     return lines
 

@@ -114,7 +114,7 @@ def register(
         )
     health = healths(registry, {name: registration.model_dump(mode="json", by_alias=True, exclude_none=True)})[name]
     if not health.ok:
-        output.warn(f"the plugin is not well as seen from here: {health.detail}")
+        output.warn(f"the plugin is not healthy, as checked from here: {health.detail}")
     value = registration.model_dump(mode="json", by_alias=True, exclude_none=True)
     recorded = register_operation(session.settings, name=name, registration=value, replace=replace)
     what = "was already registered" if recorded.offset is None else f"registered at offset {recorded.offset}"
@@ -130,7 +130,7 @@ def unregister(ctx: typer.Context, name: Name) -> None:
     session = session_of(ctx)
     used = _users(read_log(session.settings), name)
     if used:
-        output.warn(f"{name} is called by {', '.join(used)}, which go on as far as they come without it")
+        output.warn(f"{name} is called by {', '.join(used)}, whose runs continue until they need it")
     recorded = unregister_operation(session.settings, name=name)
     session.show({"name": name, "offset": recorded.offset, "called_by": used}, f"{name} is no longer registered")
 

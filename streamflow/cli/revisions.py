@@ -27,7 +27,7 @@ def list_(ctx: typer.Context) -> None:
         f"this program knows {', '.join(found.known)}; the newest is {found.newest}",
     ]
     lines += [f"an engine worker knows {', '.join(worker) or 'none'}" for worker in found.workers] or [
-        "no engine worker is there"
+        "no engine worker is running"
     ]
     session.show(asdict(found), "\n".join(lines))
 

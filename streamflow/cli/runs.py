@@ -85,7 +85,7 @@ def list_(
         )
         for run in shown
     ]
-    text = output.table(("run", "definition", "key", "status", "where", "seq>", "last moved"), rows, "no run fits")
+    text = output.table(("run", "definition", "key", "status", "where", "seq>", "last moved"), rows, "no run matches")
     session.show(
         {"runs": [run.facts() for run in shown], "counts": counts, "total": len(fit)},
         text + "\n\n" + f"{len(fit)} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)

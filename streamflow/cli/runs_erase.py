@@ -59,7 +59,7 @@ def erase(
         confirm("Erase this key? It cannot be undone.", yes=yes)
         account = erase_key(settings, key, definitions, reason=why, force=force, timeout_s=timeout_s)
         dropped = drop_letters(settings, key, definition)
-    with output.reading("looking for what is kept") as progress:
+    with output.reading("searching the topics") as progress:
         left = remains(settings, key, definitions, progress)
     lines = []
     if account is not None:

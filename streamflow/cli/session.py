@@ -130,7 +130,7 @@ class Session:
                 f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False)
             )
             raise Rejected(
-                "settings_invalid", f"expected settings that fit but found {wrong}. See `streamflow settings docs`."
+                "settings_invalid", f"expected valid settings but found {wrong}. See `streamflow settings docs`."
             ) from error
 
     def show(self, data: Any, text: str) -> None:

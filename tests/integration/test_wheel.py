@@ -112,7 +112,7 @@ def test_the_demo_loses_nothing_and_shows_its_runs(installed: Path, env: dict[st
             assert process.wait(60) == 0, log.read_text()[-4000:]
     text = log.read_text()
 
-    assert re.search(r"kill -9 \d+ +the engine is dead; [1-9]\d* orders are on their way", text), text
+    assert re.search(r"kill -9 \d+ +the engine is killed; [1-9]\d* orders are open", text), text
     assert re.search(r"back after \d+\.\d s", text), text
     assert "flowchart TD" in text
     assert re.search(r"remind +emitted payment.reminded: ", text), text

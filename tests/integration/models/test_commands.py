@@ -144,7 +144,7 @@ def test_a_model_that_does_not_answer_is_shown_beside_the_others(
     assert main(["models", "check", "--config", "settings.yaml"]) == 4
     out = capsys.readouterr().out
     assert "model_unreachable" in out
-    assert "is given tools as: strict_tools" in out
+    assert "receives tools as: strict_tools" in out
 
 
 def test_an_answer_that_would_steer_the_terminal_is_shown_as_text(
