@@ -161,7 +161,7 @@ def check_path(path: str) -> None:
 
 
 def _path_refused(why: str) -> OperationError:
-    text = f"The path cannot be used under the URL of a connection: {why}. Write it unescaped; put values into query."
+    text = f"The path cannot be used under the URL of a connection: {why}. Write it without escapes."
     return OperationError("url_refused", text, retryable=False)
 
 
