@@ -1,4 +1,4 @@
-"""Rights, the roles that are made of them, and principals: who asks, and what they may do."""
+"""Rights, roles, and principals: the senders of requests, with their rights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Approvals and keys in files."""
+"""Files with approvals and keys."""
 
 from __future__ import annotations
 

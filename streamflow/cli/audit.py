@@ -1,4 +1,4 @@
-"""`streamflow audit`: who changed what, and whether the account is whole."""
+"""`streamflow audit`: the audit log, and whether it is intact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`streamflow catalog`: catalogs of events, made from other people's schemas."""
+"""`streamflow catalog`: catalogs of events from schemas."""
 
 from __future__ import annotations
 

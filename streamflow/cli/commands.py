@@ -1,4 +1,4 @@
-"""`streamflow commands`: what an operator may do to the engine's input."""
+"""`streamflow commands`: skip commands that stop a partition of the engine."""
 
 from __future__ import annotations
 

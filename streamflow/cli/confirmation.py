@@ -1,4 +1,4 @@
-"""Asking a person before something is done to many things at once, or cannot be undone."""
+"""Confirmation of actions that affect many things or cannot be undone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`streamflow dead-letters`: what could not be read, placed or done, why, and what was done with it."""
+"""`streamflow dead-letters`: records that could not be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`streamflow definitions`: check what authors wrote, and look at, compare and draw what is published."""
+"""`streamflow definitions`: check definitions; show, compare and draw published ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`streamflow definitions shadow`: the last runs, as another content would have them."""
+"""`streamflow definitions shadow`: replays of the last runs with another content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be wrong with the graph of a definition: ids, needs, circles, and joins that can never be met."""
+"""The check of the graph of a definition: ids, needs, circles, and joins that can never be met."""
 
 from __future__ import annotations
 

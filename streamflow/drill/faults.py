@@ -1,4 +1,4 @@
-"""What a drill may break, and the schedule: drawn from a seed, one fault after the other, each at least once."""
+"""The faults of a drill and their schedule: drawn from a seed, one after the other, each at least once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a drill happens: topics and groups under a prefix that nobody else uses, made before and removed after."""
+"""The topics and groups of a drill, under an unused prefix: created before it and removed after it."""
 
 from __future__ import annotations
 

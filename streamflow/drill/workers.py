@@ -1,5 +1,4 @@
-"""The drill's own worker processes: started, broken in every way that a drill knows, started again, and stopped when
-the drill ends."""
+"""The drill's own worker processes: started, hit by faults, restarted, and stopped when the drill ends."""
 
 from __future__ import annotations
 

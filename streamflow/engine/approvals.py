@@ -1,4 +1,4 @@
-"""People's answers to approvals."""
+"""Decisions of people on approvals."""
 
 from __future__ import annotations
 

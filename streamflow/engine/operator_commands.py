@@ -1,4 +1,4 @@
-"""What people ask for, and the continuing of runs that reached the limit of one command."""
+"""Commands of operators, and continuing runs that reached the limit of one command."""
 
 from __future__ import annotations
 

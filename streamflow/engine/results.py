@@ -1,4 +1,4 @@
-"""What comes back from outside: results of attempts, their failures, and attempts that wait for a callback."""
+"""Results from external systems: results of attempts, their failures, and attempts that wait for a callback."""
 
 from __future__ import annotations
 
