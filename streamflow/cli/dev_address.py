@@ -1,5 +1,5 @@
-"""What the `streamflow dev` of a folder speaks to: its Kafka, prefix and environment, remembered so that later commands
-in that folder speak to the same; and its sidecar, for its workers."""
+"""The environment of the `streamflow dev` of a folder: its Kafka, prefix and name, stored so that later commands in
+that folder use the same; and its sidecar, for its workers."""
 
 from __future__ import annotations
 

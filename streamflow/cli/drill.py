@@ -1,5 +1,4 @@
-"""`streamflow drill`: faults on purpose, on the user's own Kafka or on one of the drill's own, and a verdict on every
-promise."""
+"""`streamflow drill`: injects faults, on the user's Kafka or on one of its own, and checks every promise."""
 
 from __future__ import annotations
 

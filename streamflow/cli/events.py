@@ -1,4 +1,4 @@
-"""`streamflow events`: send events as the catalog says, watch topics, and see the fate of events."""
+"""`streamflow events`: send events of the catalog, watch topics, and show the fate of events."""
 
 from __future__ import annotations
 

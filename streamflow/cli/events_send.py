@@ -1,4 +1,4 @@
-"""`streamflow events send`: events as the catalog says, or records as they are."""
+"""`streamflow events send`: sends events of the catalog, or records unchanged."""
 
 from __future__ import annotations
 

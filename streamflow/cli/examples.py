@@ -1,4 +1,4 @@
-"""`streamflow examples`: the definitions that come with Streamflow, listed and copied into a folder of one's own."""
+"""`streamflow examples`: the definitions that come with Streamflow, listed, and copied into a folder."""
 
 from __future__ import annotations
 

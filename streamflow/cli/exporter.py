@@ -1,4 +1,4 @@
-"""`streamflow exporter`: lag for Prometheus, measured from outside of the workers."""
+"""`streamflow exporter`: lag for Prometheus, measured outside the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`streamflow history`: the store that the history worker fills, asked from the command line."""
+"""`streamflow history`: queries of the history store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`streamflow history rebuild`, `archive`, `archived` and `restore`: what an operator does to the history store."""
+"""`streamflow history rebuild`, `archive`, `archived` and `restore`: maintenance of the history store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`streamflow models`: language models of the settings, what they are capable of, and a question to one."""
+"""`streamflow models`: the language models of the settings, their capabilities, and a question to one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`streamflow operations`: what may be called, who does it, and plugins as they come and go."""
+"""`streamflow operations`: operations, the workers that serve them, and plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people and programs read: tables and progress for people, JSON for programs. Answers go to stdout, everything
+"""Output of commands: tables and progress for people, JSON for programs. Answers go to stdout, everything
 else to stderr."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files that authors write, and where in them something is wrong: file, line and column."""
+"""Files of authors, and the places of problems in them: file, line and column."""
 
 from __future__ import annotations
 

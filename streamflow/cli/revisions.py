@@ -1,4 +1,4 @@
-"""`streamflow revisions`: which revision of the engine runs start with, for upgrades without a stop."""
+"""`streamflow revisions`: the revision of the engine that new runs use, for rolling upgrades."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits for people, and what they decide: `streamflow runs approvals`, `approve` and `reject`."""
+"""Approvals of runs: `streamflow runs approvals`, `approve` and `reject`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What people ask of runs: cancel one, and help a parked one on. Each asks the engine and shows its answer."""
+"""Commands of operators on runs: cancel one, or act on a parked one. Each sends a command to the engine and shows its
+answer."""
 
 from __future__ import annotations
 

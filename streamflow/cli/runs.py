@@ -1,4 +1,4 @@
-"""`streamflow runs`: what the topic `runs` tells, and the requests that people have."""
+"""`streamflow runs`: runs as read from the topic `runs`, and commands on them."""
 
 from __future__ import annotations
 

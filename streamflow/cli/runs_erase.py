@@ -1,4 +1,4 @@
-"""`streamflow runs erase`: what the state holds of a business key goes, and what Kafka keeps for a while is listed."""
+"""`streamflow runs erase`: erases a business key from the state, and lists the topics that still contain it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`streamflow runs start`: a run by hand, from a file or from options, and if wanted its end and what it gave."""
+"""`streamflow runs start`: starts a run from a file or options, and shows its end and output on request."""
 
 from __future__ import annotations
 

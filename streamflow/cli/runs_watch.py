@@ -1,4 +1,4 @@
-"""`streamflow runs watch`: runs as they move."""
+"""`streamflow runs watch`: transitions of runs as they happen."""
 
 from __future__ import annotations
 

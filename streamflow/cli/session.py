@@ -1,4 +1,4 @@
-"""What every command is given: the settings, and one way of answering, as text for people or as JSON for programs."""
+"""The session of a command: the settings, and output as text for people or as JSON for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`streamflow sidecar`: the HTTP process for people, callbacks and plugins, until it is told to stop."""
+"""`streamflow sidecar`: the HTTP process for people, callbacks and plugins, until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`streamflow topics`: what the broker has against what the settings want."""
+"""`streamflow topics`: the broker's topics compared with the settings."""
 
 from __future__ import annotations
 

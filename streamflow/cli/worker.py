@@ -1,4 +1,4 @@
-"""`streamflow worker`: one process, one role, until it is told to stop."""
+"""`streamflow worker`: one process, one role, until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 

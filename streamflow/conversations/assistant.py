@@ -1,4 +1,4 @@
-"""The assistant: which model answers, with which catalog, and what it may take."""
+"""The assistant: the model that answers, its catalog and its budget."""
 
 from __future__ import annotations
 
