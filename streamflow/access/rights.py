@@ -92,7 +92,7 @@ _OF_NONE = frozenset({Right.READ_CATALOG, Right.READ_OPERATIONS, Right.READ_API,
 
 
 class Role(StrEnum):
-    """What a grant gives."""
+    """A grant."""
 
     ADMIN = "admin"
     DEVELOPER = "developer"

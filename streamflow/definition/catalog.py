@@ -125,8 +125,7 @@ class CatalogEvent(EventSpec):
 
 
 class OperationError(Part):
-    """An error that an operation may end with. One that is not `retryable` is not tried again unless the step says
-    so."""
+    """An error that an operation may end with. One that is not `retryable` is not retried unless the step says so."""
 
     id: ErrorCode
     title: str | None = None
@@ -134,8 +133,7 @@ class OperationError(Part):
 
 
 class OperationSpec(Part):
-    """One kind of work that task workers do: its contract. Who does it, and where, is not in it (an installed package,
-    or a plugin)."""
+    """The contract of an operation, without its implementation (an installed package, or a plugin)."""
 
     name: OperationName
     title: str | None = None

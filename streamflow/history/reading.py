@@ -74,7 +74,7 @@ class TroublePage(Struct, frozen=True, kw_only=True):
 
 
 class Hit(Struct, frozen=True):
-    """What a text that a person pasted may be."""
+    """The detected formats of a pasted text."""
 
     kind: Literal["run", "key", "event", "step", "trouble"]
     """What was found."""

@@ -37,7 +37,7 @@ _DECIDE = (
 
 
 class Decision(BaseModel):
-    """What a person decided, and what they filled in."""
+    """A person's decision, with the data of the form."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,9 +51,9 @@ class Decision(BaseModel):
     groups: list[str] = Field(
         default_factory=list,
         max_length=200,
-        description="groups of who decides; only with the sidecar's token, or where there are no users",
+        description="groups of the person who decides; only with the sidecar's token, or without users",
     )
-    data: Any = Field(default=None, description="what fits the approval's form")
+    data: Any = Field(default=None, description="data for the approval's form")
 
 
 @router.get("/approvals", responses=declared("request_invalid"), dependencies=[needs(Right.READ_APPROVALS)])

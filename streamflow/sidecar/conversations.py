@@ -52,7 +52,7 @@ async def start(
 @router.get("", responses=declared("request_invalid", "authoring_busy"), dependencies=READS)
 async def list_(
     service: ServiceOf,
-    cursor: Annotated[int, Query(ge=0, description="`next` of the page before")] = 0,
+    cursor: Annotated[int, Query(ge=0, description="`next` of the previous page")] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> dict[str, Any]:
     """The conversations, the one that changed last first."""
@@ -121,11 +121,13 @@ async def cancel(
 async def events(
     conversation: str,
     service: ServiceOf,
-    after: Annotated[int, Query(ge=0, description="only entries with a greater number: `next` of the page before")] = 0,
+    after: Annotated[
+        int, Query(ge=0, description="only entries with a greater number: `next` of the previous page")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=_PAGE)] = 200,
-    accept: Annotated[str, Header(description="`text/event-stream` for a stream that goes on")] = "application/json",
+    accept: Annotated[str, Header(description="`text/event-stream` for a continuous stream")] = "application/json",
     last: Annotated[
-        str | None, Header(alias="Last-Event-ID", description="as `after`, sent by a client that connects again")
+        str | None, Header(alias="Last-Event-ID", description="as `after`, sent by a client that reconnects")
     ] = None,
 ) -> StreamingResponse | dict[str, Any]:
     """What happened in a conversation, entry by entry: as a page, or as server-sent events that go on until the

@@ -56,19 +56,17 @@ class Approving(Body):
         default=None, description="who approves; default, and the only name allowed, for a user: their own"
     )
     note: str = Field(default="", max_length=2000, description="kept with the approval")
-    shadow: int = Field(
-        default=0, ge=0, le=MOST_RUNS, description="the newest so many runs are replayed for the report"
-    )
+    shadow: int = Field(default=0, ge=0, le=MOST_RUNS, description="number of newest runs to replay for the report")
 
 
 class Authored(Approving):
-    """The same, of what was written elsewhere than in a conversation."""
+    """The same, for a definition that was not written in a conversation."""
 
     authors: list[Name] = Field(default_factory=list, max_length=100, description="who wrote it")
 
 
 class ToApprove(Handed, Authored):
-    """The same, of a definition that is handed in."""
+    """The same, for a definition in the request."""
 
     scenarios: str | dict[str, Any] | None = Field(
         default=None, description="scenarios that are played for the report, and published with the version"

@@ -46,7 +46,7 @@ class ToExpect(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    names: list[str] | None = Field(default=None, max_length=kept_scenarios.MOST, description="else all of them")
+    names: list[str] | None = Field(default=None, max_length=kept_scenarios.MOST, description="default: all of them")
 
 
 @router.get("", responses=declared(*KNOWN, "draft_unknown", "version_unreadable"), dependencies=READS)

@@ -91,7 +91,7 @@ _BODY = {
 @router.post(
     "",
     status_code=202,
-    responses={202: {"description": "Each event with where it is, or why it was refused"}, **declared(*_SEND)},
+    responses={202: {"description": "Each event with its place, or why it was refused"}, **declared(*_SEND)},
     openapi_extra=_BODY,
     dependencies=[needs(Right.SEND_EVENTS)],
 )

@@ -42,14 +42,14 @@ _OPEN = ("open", "parked")
 
 
 class JobRequest(BaseModel):
-    """What is to be done to which runs."""
+    """An action, and the runs that it is for."""
 
     model_config = ConfigDict(extra="forbid")
 
-    action: Action = Field(description="`retry` and `skip` are about the parked step of each run")
+    action: Action = Field(description="`retry` and `skip` apply to the parked step of each run")
     filter: RunQuery = Field(
-        description="which runs, named as in the query of `GET /runs`; only open ones are meant, and but for `cancel` "
-        "only parked ones"
+        description="filters as in the query of `GET /runs`; only open runs are selected, and except for `cancel` only "
+        "parked ones"
     )
     reason: str = Field(default="", max_length=2000, description="why; not needed for a preview")
     preview: bool = Field(default=False, description="only show the number of runs, and some of them")
@@ -159,7 +159,7 @@ async def results(
     log: LogOf,
     principal: PrincipalOf,
     outcome: Literal["applied", "refused", "unanswered"] | None = None,
-    cursor: Annotated[int, Query(ge=0, le=LONGEST, description="`next` of the page before")] = 0,
+    cursor: Annotated[int, Query(ge=0, le=LONGEST, description="`next` of the previous page")] = 0,
     limit: Annotated[int, Query(ge=1, le=_PAGE)] = 200,
 ) -> dict[str, Any]:
     """The result of each run, as far as the job is: `applied`, `refused` with why, or `unanswered`."""

@@ -35,22 +35,22 @@ class _Body(BaseModel):
 
 
 class NewKey(_Body):
-    """A key that is wanted."""
+    """A new API key."""
 
     name: str = Field(min_length=1, max_length=200, description="what it is for")
-    user: str | None = Field(default=None, max_length=100, description="whose; without it, the caller's own")
+    user: str | None = Field(default=None, max_length=100, description="user of the key; default: the caller")
     days: int | None = Field(default=365, ge=1, le=3650, description="until it expires; null: never")
 
 
 class Rotation(_Body):
-    """How a key is replaced."""
+    """Options of a key's rotation."""
 
-    overlap_s: int = Field(default=86_400, ge=0, le=30 * 86_400, description="seconds that the old key is still good")
+    overlap_s: int = Field(default=86_400, ge=0, le=30 * 86_400, description="seconds that the old key stays valid")
     days: int | None = Field(default=365, ge=1, le=3650, description="until the new one expires; null: never")
 
 
 class NewPassword(_Body):
-    """A password that takes the place of the old one."""
+    """A new password."""
 
     old: str = Field(min_length=1, max_length=1000)
     new: str = Field(min_length=1, max_length=1000)
@@ -61,7 +61,7 @@ class SavedView(_Body):
 
     name: str = Field(min_length=1, max_length=200)
     page: str = Field(pattern=r"^[a-z0-9-]{1,40}$", description="which list, such as `runs`")
-    query: str = Field(max_length=4000, description="as in the address of the page")
+    query: str = Field(max_length=4000, description="as in the URL of the page")
 
 
 @router.get("/me", responses=declared())

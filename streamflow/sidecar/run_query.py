@@ -23,7 +23,7 @@ Ms = Annotated[Number, Field(description="epoch milliseconds")]
 
 
 class RunQuery(BaseModel):
-    """Which runs: those that all of these fit. Times are epoch milliseconds, `..._to` is exclusive."""
+    """Filters of runs, all of which must match. Times are epoch milliseconds, `..._to` is exclusive."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -34,7 +34,7 @@ class ToPlay(Handed):
     """The same, and scenarios for it."""
 
     scenarios: str | dict[str, Any] = Field(description="the scenarios, as in scenarios.yaml")
-    only: str | None = Field(default=None, max_length=200, description="only scenarios with this in their names")
+    only: str | None = Field(default=None, max_length=200, description="only scenarios whose names contain this")
 
 
 class ToSample(Handed):
@@ -82,7 +82,7 @@ async def simulate(body: ToPlay, log: LogOf, state: StateOf, principal: Principa
 async def list_(
     name: str,
     log: LogOf,
-    version: Annotated[str | None, Query(description="without one, that which starts use")] = None,
+    version: Annotated[str | None, Query(description="default: the one that new runs use")] = None,
 ) -> dict[str, Any]:
     """The scenarios that were published with a version, each played: whether runs went as it expects, and their paths.
     `untaken` are steps and outcomes that none of them reached. No rows: none were published."""

@@ -27,7 +27,7 @@ _READ = ("request_invalid", "history_unavailable", "history_missing", "history_o
 _LIST = (*_READ, "filter_invalid", "cursor_invalid")
 
 Limit = Annotated[int, Query(ge=1, le=_PAGE)]
-Cursor = Annotated[str | None, Query(max_length=1000, description="`next` of the page before")]
+Cursor = Annotated[str | None, Query(max_length=1000, description="`next` of the previous page")]
 Text = Annotated[str | None, Query(max_length=1000)]
 
 
@@ -35,7 +35,7 @@ class RunList(RunQuery):
     """Which page of which runs."""
 
     sort: Sort = "-started"
-    cursor: str | None = Field(default=None, max_length=1000, description="`next` of the page before")
+    cursor: str | None = Field(default=None, max_length=1000, description="`next` of the previous page")
     limit: int = Field(default=50, ge=1, le=_PAGE)
     count: bool = Field(default=False, description="also count them, up to 10,000")
 
@@ -71,7 +71,7 @@ async def logs(
     run: str,
     history: HistoryOf,
     principal: PrincipalOf,
-    after: Annotated[Number, Query(ge=-1, description="`next` of the page before")] = -1,
+    after: Annotated[Number, Query(ge=-1, description="`next` of the previous page")] = -1,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> dict[str, Any]:
     """Log lines of all processes about a run, in order."""

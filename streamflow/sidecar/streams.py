@@ -44,7 +44,7 @@ async def events(
     principal: PrincipalOf,
     after: Annotated[int, Query(ge=0, description="only transitions with a greater number")] = 0,
     last: Annotated[
-        str | None, Header(alias="Last-Event-ID", description="the same, sent by a client that connects again")
+        str | None, Header(alias="Last-Event-ID", description="the same, sent by a client that reconnects")
     ] = None,
 ) -> StreamingResponse:
     """The transitions of a run, those that there are and then each as it happens, until the run has ended. The `id` of

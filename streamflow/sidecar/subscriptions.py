@@ -23,12 +23,12 @@ _OWN = [needs(Right.USE_OWN)]
 
 
 class SubscriptionChoice(BaseModel):
-    """What the caller wants to be notified of."""
+    """A subscription of the caller."""
 
     model_config = ConfigDict(extra="forbid")
 
     target: str = Field(max_length=40, description="one of the targets that the caller may use")
-    kinds: list[NotificationKind] = Field(max_length=20, description="which kinds; at least one")
+    kinds: list[NotificationKind] = Field(max_length=20, description="kinds of notifications; at least one")
     definitions: list[str] = Field(
         default_factory=list,
         max_length=200,

@@ -30,20 +30,22 @@ class _Body(BaseModel):
 
 
 class NewUser(_Body):
-    """A user who is wanted."""
+    """A new user."""
 
     name: str = Field(min_length=1, max_length=100)
     kind: Literal["person", "service"] = "person"
     password: str | None = Field(default=None, max_length=1000, description="null: no log-in with a password")
-    issuer: str | None = Field(default=None, max_length=2000, description="of the provider that knows the person")
-    subject: str | None = Field(default=None, max_length=255, description="who the person is there")
+    issuer: str | None = Field(default=None, max_length=2000, description="identity provider of the person")
+    subject: str | None = Field(default=None, max_length=255, description="the person's `sub` at the provider")
     groups: list[str] = Field(default_factory=list, max_length=200)
-    role: Role | None = Field(default=None, description="null: no right but what the groups give")
-    definitions: list[str] = Field(default_factory=list, max_length=200, description="to which the role is limited")
+    role: Role | None = Field(default=None, description="null: only the rights of the groups")
+    definitions: list[str] = Field(
+        default_factory=list, max_length=200, description="definitions to which the role is limited"
+    )
 
 
 class UserChange(_Body):
-    """What is changed of a user; what is left out stays."""
+    """Changes of a user; absent fields stay unchanged."""
 
     disabled: bool | None = None
     groups: list[str] | None = Field(default=None, max_length=200)
@@ -51,7 +53,7 @@ class UserChange(_Body):
 
 
 class NewGrant(_Body):
-    """A grant that is wanted: for a user or a group."""
+    """A new grant, for a user or a group."""
 
     role: Role
     user: str | None = Field(default=None, max_length=100)
