@@ -24,7 +24,7 @@ class WatermarkSender:
         self._ends = ends
         self._outbox = outbox
         self._partitions = partitions
-        self._marks = SourceWatermarks()
+        self._marks = SourceWatermarks(partitions)
 
     def missing(self, times: Times, topics: Iterable[str]) -> None:
         """These `topics` were looked for after the acknowledgements of `times`, and do not exist."""

@@ -24,6 +24,7 @@ from streamflow.simulation.log import COMMANDS, DEAD_LETTERS, RUNS, Change, Head
 from streamflow.simulation.store import MemoryStore
 from streamflow.simulation.worker import Partition, Worker
 from streamflow.wire.codec import decode_command
+from streamflow.wire.forwarding import FORWARDED
 from streamflow.wire.tasks import decode_task
 from streamflow.wire.transitions import decode_transition
 from tests.property.undo_order import UndoOrder
@@ -83,7 +84,8 @@ class Fold:
             self.states.append(
                 {key: encode_record(value) for key, value in partition.overlay.dirty.items() if value is not None}
             )
-            if partition.overlay.own.counts.applied > before:
+            forwards = any(name == FORWARDED for output in outputs for name, _ in output.headers)
+            if partition.overlay.own.counts.applied > before and not forwards:
                 self._count(record, moved=any(output.topic == RUNS for output in outputs))
 
     def _emit(self, offset: int, outputs: list[Outgoing]) -> None:
@@ -194,6 +196,8 @@ class Referee:
         self._due: dict[tuple[str, str], int] = {}
 
     def check(self) -> None:
+        for number in range(len(self.folds), self._log.total):  # grown since
+            self.folds.append(Fold(number, self._simulation, self._simulation.limits))
         for fold in self.folds:
             fold.follow()
         self._check_readers()
