@@ -87,6 +87,10 @@ class AssignedConsumer:
         self._stalls.begin(places)
         self.client.assign(self._stalls.positions())
 
+    def add(self, places: Iterable[TopicPartition]) -> None:
+        """Read these partitions too."""
+        self.assign([*self._stalls.positions(), *places])
+
     def consume(self, most: int, timeout_s: float) -> list[Message]:
         """What is there, at most so many; if nothing is, waits for one message (librdkafka itself would wait for a full
         batch)."""
