@@ -102,7 +102,7 @@ def test_partitions_are_added_under_load_and_nothing_is_lost_or_done_twice(world
     used = asked(world, "topics", "generations")["generations"]
     assert [one["state"] for one in used] == ["drained", "newest"]
     assert used[0]["forwarded"] > 2 * KEYS
-    shown = asked(world, "runs", "list")["runs"]
+    shown = asked(world, "runs", "list", "--limit", "1000")["runs"]
     assert len(shown) == 3 * KEYS
     world.stop()
     with Broker(world.broker.bootstrap_servers, world.prefix) as broker:
