@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from streamflow.access.accounting import Access
 from streamflow.access.directory import Directory
+from streamflow.access.rates import Rates
 from streamflow.access.topic import AccessTopic
 from streamflow.core.metrics import Metrics
 from streamflow.core.tracing import Tracer
@@ -219,6 +220,7 @@ async def serve(
     app = create_app(settings, KafkaLog(settings), access, HistoryReader(settings), tracer)
     if metrics is not None:
         app.add_middleware(Measured, metrics=metrics)
+        _measure_rates(app.state.streamflow.identity.rates, metrics)
     limits = ConnectionLimits(connections=_connections(place), head_s=place.head_s, body_s=place.body_s)
     server = _Server(server_config(app, limits))
     serving = asyncio.ensure_future(server.serve([listening]))
@@ -232,6 +234,14 @@ async def serve(
         stopped.cancel()
         server.should_exit = True
         await serving
+
+
+def _measure_rates(rates: Rates, metrics: Metrics) -> None:
+    """Tells whether all sidecars count requests together, where they should."""
+    if not rates.shared:
+        return
+    rates.tell = lambda shared: metrics.gauge("rates_shared", float(shared))
+    rates.tell(True)
 
 
 def server_config(app: ASGIApp, limits: ConnectionLimits) -> uvicorn.Config:
