@@ -231,8 +231,8 @@ METRICS: tuple[Metric, ...] = (
     _histogram("request_seconds", "Time to the head of an answer.", LATENCY_S, _S, labels="method route"),
     _gauge(
         "rates_shared",
-        "1 while requests are counted in the Redis of `access.redis`, 0 while it does not answer and each sidecar counts "
-        "by itself.",
+        "1 while requests are counted in the Redis of `access.redis`, 0 while it does not answer and each sidecar "
+        "counts by itself.",
         _S,
     ),
     # -- the exporter

@@ -49,6 +49,7 @@ from streamflow.sidecar import (
     jobs,
     lag,
     live,
+    openid,
     operations,
     origins,
     own,
@@ -89,6 +90,7 @@ OPEN_ROUTERS = (
     callbacks.router,
     health.router,
     session.router,
+    openid.router,
     conversations.shared,
 )  # that ask for no token of the sidecar
 ROUTERS = (

@@ -1,4 +1,4 @@
-"""Keycloak, a provider of OpenID Connect: by Maven as Kafka, on its own file database. Only `make test-full` needs it."""
+"""Keycloak, a provider of OpenID Connect: by Maven as Kafka, on a file database. Only `make test-full` needs it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import urllib.error
@@ -61,11 +62,6 @@ class Keycloak:
         command += [f"--hostname={self.address}", "--cache=local"]
         self._process = Process(command, folder / "log", self._is_ready, ready_s=_READY_S)
 
-    @property
-    def pid(self) -> int:
-        """Of its process."""
-        return self._process.pid
-
     def start(self) -> None:
         """Starts it, on the same port and database each time."""
         self._process.start({"KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN, "KC_BOOTSTRAP_ADMIN_PASSWORD": PASSWORD})
@@ -73,6 +69,15 @@ class Keycloak:
     def stop(self) -> None:
         """Ends it."""
         self._process.stop()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Takes requests and answers none."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._process.pid, signal.SIGCONT)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """What the API for admins of the realm answers; None where that is empty. Raises HTTPError."""
@@ -107,7 +112,7 @@ def _answer(request: urllib.request.Request) -> Any:
 
 
 @contextlib.contextmanager
-def keycloak(realm: dict[str, Any]) -> Iterator[Keycloak]:
+def keycloak_server(realm: dict[str, Any]) -> Iterator[Keycloak]:
     """A Keycloak with `realm`, as Keycloak exports and imports them. Raises ServerMissing."""
     with _started(installed(), realm) as running:
         yield running
