@@ -131,7 +131,9 @@ def test_rights_hide_what_one_may_not_do(visitor: Watched, sidecar: MemorySideca
     visitor.check()
 
 
-def test_the_organisation_logs_a_person_in(visitor: Watched, provider: OpenIdProvider) -> None:
+def test_the_organisation_logs_a_person_in_and_out(
+    visitor: Watched, provider: OpenIdProvider, sidecar: MemorySidecar
+) -> None:
     page = visitor.page
     visitor.go(f"/runs?key={RUN}", "text=Use an API key")
     page.get_by_role("link", name="Sign in with your organisation").click()
@@ -148,4 +150,6 @@ def test_the_organisation_logs_a_person_in(visitor: Watched, provider: OpenIdPro
     page.get_by_role("button", name="Act on all").wait_for()  # an operator, by the group `staff`
     assert page.get_by_role("link", name="Users and grants").count() == 0
     page.get_by_role("button", name="Sign out").click()
-    page.wait_for_url("**/login")
+    page.wait_for_url(f"{provider.issuer}/session/end?**")
+    page.get_by_role("button", name="Yes, sign me out").click()
+    page.wait_for_url(f"{sidecar.address}/login**")
