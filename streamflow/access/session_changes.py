@@ -17,6 +17,7 @@ _MOST_SESSIONS = 100  # of one user
 _MOST_VIEWS = 200
 _MOST_VIEW_CHARS = 4000
 _DAY_MS = 86_400_000
+_BY_PROVIDER = "provider"  # why a session was ended
 
 
 def sign_in(
@@ -138,11 +139,11 @@ def end_provider_sessions(directory: Directory, now_ms: int, *, issuer: str, sub
             continue
         if (session and family.provider_session != session) or (subject and owner.subject != subject):
             continue
-        ended[f"family/{family.id}"] = msgspec.structs.replace(family, revoked_ms=now_ms, reason="provider")
+        ended[f"family/{family.id}"] = msgspec.structs.replace(family, revoked_ms=now_ms, reason=_BY_PROVIDER)
         names.add(owner.name)
     if not ended:
         return Change(records={}, result=0)
-    told = {"sessions": sorted(key.removeprefix("family/") for key in ended), "reason": "provider"}
+    told = {"sessions": sorted(key.removeprefix("family/") for key in ended), "reason": _BY_PROVIDER}
     return Change(records=ended, action="session.ended", target=", ".join(sorted(names)), after=told, result=len(ended))
 
 
