@@ -134,7 +134,7 @@ async def end_by_provider(request: Request, state: StateOf) -> None:
     """Takes the identity provider's word that somebody has logged out or was logged out there (OpenID Connect
     Back-Channel Logout 1.0), and ends the sessions that began so. The body is a form with `logout_token`."""
     provider = provider_of(state)
-    form = parse_qs((await request.body()).decode(errors="replace"), max_num_fields=10)
+    form = parse_qs((await request.body()).decode(errors="replace"))
     found = await provider.log_out(form.get("logout_token", [""])[0])
     await changed(
         state.identity,
