@@ -83,7 +83,7 @@ class Access(Section):
     )
     redis: SecretRef | None = Field(
         default=None,
-        description="reference to the URL of a Redis in which all sidecars count requests together; unset: each "
-        "process counts on its own",
+        description="reference to the URL of a Redis in which all sidecars count requests together, such as "
+        "rediss://:PASSWORD@redis:6379/0; unset: each process counts on its own",
     )
     oidc: OpenIdConnect | None = Field(default=None, description="OpenID Connect; unset: passwords and API keys only")

@@ -15,6 +15,7 @@ import uvicorn
 from streamflow.access import passwords
 from streamflow.access.changes import add_user
 from streamflow.access.oidc import Provider
+from streamflow.access.rates import Rates
 from streamflow.access.rights import Role
 from streamflow.engine.transitions import Transition
 from streamflow.history.reader import HistoryReader
@@ -56,6 +57,13 @@ class MemorySidecar:
         """Its way to the OpenID Connect provider."""
         found = self._app.state.streamflow.identity.provider
         assert isinstance(found, Provider)
+        return found
+
+    @property
+    def rates(self) -> Rates:
+        """How it counts requests."""
+        found = self._app.state.streamflow.identity.rates
+        assert isinstance(found, Rates)
         return found
 
     def start(self) -> None:
