@@ -10,11 +10,14 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
+from joserfc.jwk import RSAKey
 
 from streamflow.access import oidc
 from streamflow.access.oidc import Provider
-from streamflow.errors import OperationError
+from streamflow.errors import OperationError, Rejected
 from streamflow.settings import OpenIdConnect
+
+KEY = RSAKey.generate_key(2048, {"kid": "a"}, private=True)
 
 
 class Far:
@@ -32,7 +35,12 @@ class Far:
         if self.hangs:
             await reader.read()
         else:
-            told = {"issuer": self.issuer, "authorization_endpoint": f"{self.issuer}/authorize"}
+            told = {
+                "issuer": self.issuer,
+                "authorization_endpoint": f"{self.issuer}/authorize",
+                "jwks_uri": f"{self.issuer}/keys",
+                "keys": [KEY.as_dict(private=False)],
+            }
             body = json.dumps(told).encode()
             head = f"HTTP/1.1 {self.status} X\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
             writer.write(head.encode() + body)
@@ -98,5 +106,31 @@ def test_a_log_in_begins_only_if_the_provider_has_just_answered(monkeypatch: pyt
             assert await begin(provider) == "oidc_unusable"
             far.status = 200
             assert await begin(provider) == ""
+
+    asyncio.run(story())
+
+
+def test_strangers_with_forged_tokens_do_not_have_the_keys_fetched_again_and_again() -> None:
+    async def story() -> None:
+        far = Far()
+        async with told(far) as provider:
+            for token in ("", "a.b.c", "eyJhbGciOiJSUzI1NiIsImtpZCI6ImIifQ.e30.AAAA") * 10:
+                with pytest.raises(Rejected) as caught:
+                    await provider.log_out(token)
+                assert caught.value.code == "oidc_forged"
+            assert far.asked == {"openid-configuration": 1, "keys": 1}
+
+    asyncio.run(story())
+
+
+def test_a_new_key_is_fetched_once_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oidc, "_KEYS_AGAIN_S", -1.0)
+
+    async def story() -> None:
+        far = Far()
+        async with told(far) as provider:
+            with pytest.raises(Rejected):
+                await provider.log_out("a.b.c")
+            assert far.asked["keys"] == 2
 
     asyncio.run(story())
