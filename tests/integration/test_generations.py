@@ -4,6 +4,7 @@ promise holds while workers are killed."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -59,16 +60,20 @@ def command_line(world: World) -> tuple[str, ...]:
 def asked(world: World, *words: str) -> Any:
     """What the command line answers as JSON."""
     line = [*command_line(world), *words, "--json"]
-    environment = {"PATH": "/usr/bin:/bin", "STREAMFLOW_TOPICS__PARTITIONS": str(PARTITIONS)}
+    environment = {**os.environ, "STREAMFLOW_TOPICS__PARTITIONS": str(PARTITIONS)}
     done = subprocess.run(line, capture_output=True, text=True, env=environment, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_partitions_are_added_under_load_and_nothing_is_lost_or_done_twice(world: World) -> None:
+def test_partitions_are_added_under_load_and_nothing_is_lost_or_done_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.publish(DEFINITION, hot.CATALOG.replace("TOPIC", world.source))
-    sender = Sender(world)
+    sender, store = Sender(world), world.folder / "history.sqlite"
+    monkeypatch.setenv("STREAMFLOW_HISTORY__PATH", str(store))
     ingress = world.worker("ingress", instance_id="ingress")
+    world.worker("history", path=str(store))  # type: ignore[arg-type]
     first, second = (world.worker("engine", name, instance_id=name) for name in ("one", "two"))
     for number in range(KEYS):
         sender.event("opened", f"key-{number}")
@@ -104,10 +109,11 @@ def test_partitions_are_added_under_load_and_nothing_is_lost_or_done_twice(world
     assert used[0]["forwarded"] > 2 * KEYS
     shown = asked(world, "runs", "list", "--limit", "1000")["runs"]
     assert len(shown) == 3 * KEYS
+    eventually(lambda: asked(world, "history", "find", "--status", "completed")["count"]["n"] == 3 * KEYS, timeout=60)
     world.stop()
     with Broker(world.broker.bootstrap_servers, world.prefix) as broker:
         runs = [len(list(broker.records(f"{world.prefix}runs", number))) for number in range(3 * PARTITIONS)]
-        report = judge(broker, Experiment(inputs=tuple(sender.inputs), cli=command_line(world), sample=5))
+        report = judge(broker, Experiment(inputs=tuple(sender.inputs), cli=command_line(world), history=True, sample=5))
     assert sum(runs[PARTITIONS:]) >= 2 * KEYS * 4
     assert report.ok, report.table()
     assert report.counts["runs completed"] == 3 * KEYS

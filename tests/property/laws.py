@@ -195,11 +195,15 @@ class Referee:
         self._last_seq: dict[str, int] = {}
         self._due: dict[tuple[str, str], int] = {}
 
-    def check(self) -> None:
-        for number in range(len(self.folds), self._log.total):  # grown since
+    def follow(self) -> None:
+        """Take in what was appended since, also in partitions that were added."""
+        for number in range(len(self.folds), self._log.total):
             self.folds.append(Fold(number, self._simulation, self._simulation.limits))
         for fold in self.folds:
             fold.follow()
+
+    def check(self) -> None:
+        self.follow()
         self._check_readers()
         for number, fold in enumerate(self.folds):
             self._check_changelog(number, fold)

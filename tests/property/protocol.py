@@ -456,3 +456,4 @@ class Growing(Protocol):
         log = self.simulation.log
         if len(log.generations) < 3:
             self.simulation.grow(log.generations[-1][1] * times)
+            self.referee.follow()

@@ -45,10 +45,15 @@ RULES = sorted(
 ALWAYS = ("send", "goes_well", "goes_well", "all_checkpoint_further", "tasks_are_done")
 
 
+def choices_of(machine: type[Protocol]) -> dict[str, Sequence[Any]]:
+    """What the rules of `machine` may be given."""
+    return {**CHOICES, "number": range(6)} if issubclass(machine, Growing) else CHOICES
+
+
 def walk(machine: type[Protocol], seed: int, steps: int, story: Sequence[str]) -> None:
     """One walk of `steps` rules, then rest. Most of the rules are from `story` and ALWAYS. Raises LawBroken."""
     chance = random.Random(seed)
-    choices = {**CHOICES, "number": range(6)} if issubclass(machine, Growing) else CHOICES
+    choices = choices_of(machine)
     world = machine()
     world.begin()
     try:
