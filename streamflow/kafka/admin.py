@@ -375,8 +375,8 @@ def _refuse(found: Sequence[Finding]) -> None:
         remedy = "do run `streamflow topics apply`"
     else:
         remedy = (
-            "do give the settings the topics' own values, repeat an interrupted `streamflow topics grow`, or take a new "
-            "prefix; `streamflow topics apply` corrects the rest"
+            "do give the settings the topics' own values, repeat an interrupted `streamflow topics grow`, or take a "
+            "new prefix; `streamflow topics apply` corrects the rest"
         )
     code = "topics_missing" if all(finding.kind == "missing" for finding in found) else "topics_differ"
     raise OperationError(
