@@ -1,0 +1,93 @@
+"""The shipped rules on a real Prometheus that scrapes a whole installation: silent under a steady load, and each of
+several kinds of trouble is told. Windows are a sixtieth of what they are; `make alerts` has them as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.alerts.installation import ROLES, Installation
+from tests.alerts.rules import groups
+from tests.alerts.watch import Watch
+from tests.conftest import eventually, needs_broker, only_full
+from tests.proof.world import wait
+from tests.servers.process import ServerMissing
+from tests.servers.prometheus import Prometheus, program
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
+
+SHORTER = 60.0
+RULES = groups(SHORTER)
+QUIET_S = 45.0  # longer than all windows but those of an hour and of six, of which it is a part
+MEASURED = "streamflow_exporter_measured_timestamp_seconds"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """At work, with nothing to do."""
+    needs_broker()
+    try:
+        program("prometheus")
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+    with Installation(tmp_path_factory.mktemp("installation"), measure_s=0.5) as made:
+        yield made
+
+
+@only_full  # promtool evaluates every rule in tests/contract/test_alert_rules.py
+def test_all_are_silent_under_a_steady_load(site: Installation, tmp_path: Path) -> None:
+    with site.load("5/s", QUIET_S) as load:
+        wait(lambda: site.completed() > 0, "a run to complete", 120, every_s=0.5)
+        with Prometheus(tmp_path, RULES, site.targets, 1.0) as prometheus:
+            watch = Watch(prometheus, RULES)
+            loaded, seen = load.ended(QUIET_S + 120), watch.seen()
+    assert loaded.faults() == []
+    assert seen.fired == {}
+    assert seen.blind == []
+
+
+def dead_letter(site: Installation) -> None:
+    site.append_order(b"not json")
+
+
+def failures(site: Installation) -> None:
+    with site.load("5/s", 15.0, "nothing") as load:
+        assert set(load.ended(120).report["ended"]) == {"failed"}
+
+
+def no_exporter(site: Installation) -> None:
+    site.stop("exporter")
+
+
+def lane_stands_still(site: Installation) -> None:
+    """For half a minute: what lag is compared with is not shortened."""
+    site.hold("tasks")
+    site.append_order(b'{"id": "A-1", "event": "one", "quantity": 1}')
+
+
+TROUBLES: dict[str, tuple[Callable[[Installation], None], set[str]]] = {
+    "a record that nobody can read": (dead_letter, {"StreamflowDeadLetters"}),
+    "runs that fail": (failures, {"StreamflowSuccessRateLow", "StreamflowErrorBudgetBurnFast"}),
+    "no exporter": (no_exporter, {"StreamflowExporterSilent"}),
+    "a lane that stands still": (lane_stands_still, {"StreamflowNoProgress"}),
+}
+
+
+@only_full
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_trouble_is_told(site: Installation, trouble: str, tmp_path: Path) -> None:
+    begin, wanted = TROUBLES[trouble]
+    with Prometheus(tmp_path, RULES, site.targets, 1.0) as prometheus:
+        watch = Watch(prometheus, RULES)
+        eventually(lambda: len(prometheus.query("up == 1")) == len(ROLES), timeout=30, every=0.5)
+        eventually(lambda: prometheus.query(MEASURED), timeout=30, every=0.5)
+        assert watch.firing() == set()
+        begin(site)
+        try:
+            eventually(lambda: wanted <= watch.firing(), timeout=120, every=1)
+        finally:
+            site.go_on("tasks")
+            if not site.exported("exporter", MEASURED):
+                site.start("exporter")
