@@ -19,7 +19,7 @@ from unittest import mock
 
 import pytest
 import structlog
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from streamflow.errors import OperationError
 from streamflow.kafka import oauth
@@ -28,24 +28,24 @@ from streamflow.kafka.rights import Role, rights
 from streamflow.settings import Settings
 from tests.conftest import TEST_ALL, eventually, needs_broker
 from tests.integration.forked import Child, fork, streamflow
+from tests.integration.printed_rights import SELDOM, printed_uses, uses
 from tests.integration.secured_world import (
-    PASSWORD,
+    CATALOG,
+    DEFINITION,
     RUNNING,
     USERS_TOPICS,
     WAYS_IN,
     WORKERS,
     World,
-    bindings,
-    grant,
     kafka_settings,
     role_words,
+    secured_world,
     with_settings,
     without,
 )
 from tests.integration.test_docs_commands import PROJECT, install_command, matches, run, steps_of
 from tests.servers import kafka_tools
 from tests.servers.certificates import Authority
-from tests.servers.secured_kafka import SecuredKafka
 
 pytestmark = [
     pytest.mark.broker,
@@ -59,26 +59,11 @@ ASKED_FIRST = ("IDEMPOTENT_WRITE", "Cluster:LITERAL:kafka-cluster")
 
 
 @pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Each role with what is printed for it."""
     needs_broker()
-    with SecuredKafka(tmp_path_factory.mktemp("secured")).running() as running:
-        for role in Role:
-            running.add_user(f"streamflow-{role.value}", PASSWORD)
-        yield running
-
-
-@pytest.fixture(scope="module")
-def world(kafka: SecuredKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Each role with what is printed for it. The topics are there, and nothing is published."""
-    made = World(kafka, tmp_path_factory.mktemp("world"))
-    grant(kafka, bindings(made.acls()))
-    for future in kafka.admin.create_topics([NewTopic(name, 1, 1) for name in USERS_TOPICS]).values():
-        future.result(20)
-    try:
-        assert "created" in made.done(Role.PROVISIONER, "topics", "apply")
+    with secured_world(tmp_path_factory.mktemp("world")) as made:
         yield made
-    finally:
-        made.stop(*made.processes)
 
 
 @pytest.mark.skipif(not TEST_ALL, reason="two minutes: in make test-full")
@@ -99,10 +84,23 @@ def test_what_is_printed_suffices_for_every_role(world: World) -> None:
     assert {one.user for one in made} == {f"streamflow-{role.value}" for role in Role}
     denied = {one[:4] for one in made if not one.allowed and (one.operation, one.resource) != ASKED_FIRST}
     assert denied == set()
+    # and nothing is printed that is not asked for: the topics were made before
+    unused = printed_uses(world) - uses(world.kafka.decisions(whole=True).so_far())
+    assert unused == set(SELDOM)
 
 
 def prepare(world: World) -> None:
-    """A definition, by who may publish; the topics are made."""
+    """A definition, by who may publish; the topics are made, and have settings that are mended."""
+    small = [ConfigEntry("max.message.bytes", "1000", incremental_operation=AlterConfigOpType.SET)]
+    own = {acl["name"] for acl in world.acls() if acl["principal"] == f"User:streamflow-{Role.PROVISIONER.value}"}
+    made = [
+        ConfigResource(ResourceType.TOPIC, name, incremental_configs=small)
+        for name in sorted(own & world.kafka.admin.list_topics(timeout=60).topics.keys())
+    ]
+    for future in world.kafka.admin.incremental_alter_configs(made).values():
+        future.result(20)
+    mended = world.done(Role.PROVISIONER, "topics", "apply")
+    assert mended.count("max.message.bytes was 1000") == len(made)
     assert "published" in world.done(Role.PUBLISHER, "definitions", "publish", str(world.folder / "order"))
 
 
@@ -159,8 +157,8 @@ def use_sidecar(world: World) -> None:
     eventually(lambda: world.says(Role.HISTORY, "history"), timeout=60, every=0.5)
     world.http("/jobs", {"action": "retry", "filter": {}, "reason": "none is parked"})
     assert world.http("/audit")["rows"]
-    # the first user is the last thing: from then on it asks everybody who they are
-    world.http("/users", {"name": "alice", "password": "correct horse battery", "role": "admin"})
+    text = DEFINITION.replace('version: "1"', 'version: "2"')
+    world.http("/definitions/publish", {"definition": text, "catalog": CATALOG})
 
 
 def password_file(world: World) -> list[str]:
@@ -174,7 +172,11 @@ def fall_behind(world: World) -> None:
     """Records that nobody works on are looked at by those who measure lag."""
     world.stop(*WORKERS)
     own = ("commands", "tasks.default", "runs", "unclaimed", "dead-letters", "logs")
-    world.append("orders", "payments", *(world.prefix + name for name in own))
+    behind = {"orders", "payments", *(world.prefix + name for name in own)}
+    world.append(*sorted(behind))
+    eventually(lambda: {row["topic"] for row in world.http("/lag")["rows"] if row["records"]} >= behind, 60, 1)
+    # the first user is the last thing: from then on it asks everybody who they are
+    world.http("/users", {"name": "alice", "password": "correct horse battery", "role": "admin"})
     world.done(Role.OPERATOR, "access", "users", "add", "oscar", "--role", "operator", *password_file(world))
     world.done(Role.OPERATOR, "audit", "list")
     eventually(lambda: "orders" in world.done(Role.OPERATOR, "--json", "lag"), timeout=30, every=1)

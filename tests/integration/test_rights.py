@@ -1,0 +1,313 @@
+"""Each printed right is needed: with one left out, what the role does with it says so within seconds.
+
+That a process is asked for its rights on Streamflow's topics and groups when it starts is in test_secured.py. Here are
+those that it is not asked for (transactional ids, topics of users), and all rights of the command line. Rights of which
+nothing is said have their reason in `UNSAID`."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from unittest import mock
+
+import pytest
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from streamflow.errors import OperationError
+from streamflow.kafka.granted import require_rights
+from streamflow.kafka.rights import Resource, Right, Role
+from streamflow.settings import Settings
+from tests.conftest import eventually, needs_broker, only_full
+from tests.integration.secured_world import CATALOG, DEFINITION, World, left_out, rights_of, secured_world
+
+pytestmark = [
+    pytest.mark.broker,
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"),
+]
+
+SOON_S = 60.0  # some seconds on a machine without other work
+ERASE = ("runs", "erase", "--key", "A", "--plan")
+# Of the command line: what is printed although nothing is said without it.
+UNSAID: Mapping[tuple[Role, str, str], str] = {}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Something is published, in every topic records wait, and there are dead letters; no process runs."""
+    needs_broker()
+    with secured_world(tmp_path_factory.mktemp("world")) as made:
+        made.done(Role.PUBLISHER, "definitions", "publish", str(made.folder / "order"))
+        workers = (Role.INGRESS, Role.TASKS, Role.HISTORY)
+        for role in workers:
+            made.start(role)
+        eventually(lambda: made.says(Role.INGRESS, "sources_assigned"), timeout=240, every=0.5)
+        made.append("orders", f"{made.prefix}tasks.default")
+        eventually(lambda: len(letters(made)) == 2, timeout=120, every=1)
+        # history is in the lag once it has committed
+        eventually(lambda: f"{made.prefix}logs" in made.done(Role.OPERATOR, "--json", "lag"), timeout=60, every=1)
+        made.stop(*workers)
+        own = ("commands", "tasks.default", "runs", "unclaimed", "dead-letters", "logs")
+        made.append("orders", "payments", *(made.prefix + name for name in own))
+        yield made
+
+
+def letters(world: World) -> list[dict[str, Any]]:
+    found = json.loads(world.done(Role.OPERATOR, "--json", "dead-letters", "list"))
+    return list(found["dead_letters"])
+
+
+def the_letter(world: World, topic: str) -> str:
+    """The number of the letter of a record that came from there."""
+    return next(str(one["letter"]) for one in letters(world) if topic in json.dumps(one))
+
+
+# -- processes
+
+
+def http(world: World, path: str, body: Any = None) -> str:
+    """What the sidecar answers, whatever its status."""
+    request = urllib.request.Request(
+        f"http://{world.at(Role.SIDECAR)}/api/v1{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        return str(error.read().decode())
+
+
+def published(world: World) -> str:
+    made = {"definition": _version(time.time_ns()), "catalog": CATALOG}
+    return http(world, "/definitions/publish", made)
+
+
+def sent(event: str) -> Callable[[World], str]:
+    return lambda world: http(world, "/events", {"event": event, "key": "K", "data": {"event": str(time.time_ns())}})
+
+
+# what each is made to do; what it then says has to have the word
+ASKED: dict[tuple[Role, str, str], Callable[[World], str]] = {
+    (Role.SIDECAR, "WRITE", "PREFIXpublisher"): published,
+    (Role.SIDECAR, "WRITE", "PREFIXjobs"): lambda world: http(
+        world, "/jobs", {"action": "retry", "filter": {}, "reason": "none is parked"}
+    ),
+    (Role.SIDECAR, "WRITE", "PREFIXauthoring"): lambda world: http(world, "/conversations", {"title": "a draft"}),
+    (Role.SIDECAR, "WRITE", "orders"): sent("order.placed"),
+    (Role.SIDECAR, "WRITE", "payments"): sent("payment.received"),
+    (Role.SIDECAR, "WRITE", "shipments"): sent("order.shipped"),
+    (Role.SIDECAR, "READ", "orders"): lambda world: http(world, "/lag"),
+    (Role.SIDECAR, "READ", "payments"): lambda world: http(world, "/lag"),
+    # the last: with the first user everybody is asked who they are
+    (Role.SIDECAR, "WRITE", "PREFIXaccess"): lambda world: http(
+        world, "/users", {"name": "alice", "password": "correct horse battery", "role": "admin"}
+    ),
+}
+TOLD: dict[tuple[Role, str, str], str] = {
+    (Role.ENGINE, "WRITE", "PREFIXengine-"): '"code": "right_missing"',
+    (Role.TASKS, "WRITE", "PREFIXpublisher"): "right_missing",
+    (Role.INGRESS, "READ", "orders"): "right_missing",
+    (Role.INGRESS, "READ", "payments"): "right_missing",
+    (Role.EXPORTER, "READ", "orders"): "right_missing",
+    (Role.EXPORTER, "READ", "payments"): "right_missing",
+}
+
+
+def acl_of(world: World, role: Role, operation: str, name: str) -> dict[str, Any]:
+    """A printed right; of a topic and a transactional id of the same name the latter."""
+    full = name.replace("PREFIX", world.prefix)
+    found = [one for one in rights_of(world, role) if one["name"] == full and operation in one["operations"]]
+    return max(found, key=lambda one: one["resource"] == "transactional-id")
+
+
+@only_full
+@pytest.mark.parametrize("right", TOLD, ids=lambda one: " ".join(map(str, one)))
+def test_a_process_says_which_right_is_missing(world: World, right: tuple[Role, str, str]) -> None:
+    role, operation, name = right
+    with left_out(world, acl_of(world, role, operation, name), operation):
+        world.log(role).unlink(missing_ok=True)
+        world.start(role)
+        try:
+            eventually(lambda: world.says(role, TOLD[right]), timeout=SOON_S, every=0.5)
+        except BaseException:
+            print(world.log(role).read_text()[-5000:])
+            raise
+        finally:
+            world.stop(role)
+
+
+@only_full
+def test_the_sidecar_answers_which_right_is_missing(world: World) -> None:
+    world.log(Role.SIDECAR).unlink(missing_ok=True)
+    world.start(Role.SIDECAR)
+    unsaid = {}
+    try:
+        eventually(lambda: "status" in http_or_nothing(world), timeout=120, every=0.5)
+        for right, ask in ASKED.items():
+            role, operation, name = right
+            with left_out(world, acl_of(world, role, operation, name), operation):
+                last: list[str] = []
+
+                def answered(ask: Callable[[World], str] = ask, last: list[str] = last) -> bool:
+                    last[:] = [ask(world)]
+                    return "The broker denies this user" in last[0]
+
+                try:
+                    eventually(answered, timeout=20, every=0.5)
+                except pytest.fail.Exception:
+                    unsaid[right] = last[0][:1000]
+    finally:
+        world.stop(Role.SIDECAR)
+    assert unsaid == {}
+
+
+def http_or_nothing(world: World) -> str:
+    try:
+        return http(world, "/health")
+    except OSError:
+        return ""
+
+
+# -- the command line
+
+
+class Tried:
+    """Command lines by the right that they need; names in them are new each time."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._number = 1
+
+    def words(self, role: Role, operation: str, name: str) -> list[str]:
+        """What `role` does with its right to `operation` on `name`."""
+        self._number += 1
+        if role is Role.PROVISIONER:
+            return ["topics", "apply"]
+        if role is Role.PUBLISHER:
+            return self._publish()
+        known = self._operator(operation, name.removeprefix(self._world.prefix))
+        return list(known)
+
+    def _operator(self, operation: str, name: str) -> list[str] | tuple[str, ...]:
+        if operation == "DESCRIBE_CONFIGS":
+            return ERASE
+        if operation == "WRITE":
+            return self._written(name)
+        read: dict[str, tuple[str, ...]] = {
+            "definitions": ("definitions", "list"),
+            "runs": ("runs", "list"),
+            "state": ("events", "counts"),
+            "unclaimed": ("events", "unclaimed"),
+            "dead-letters": ("dead-letters", "list"),
+            "audit": ("audit", "list"),
+            "access": ("access", "users", "list"),
+        }
+        return read.get(name, ("lag",))
+
+    def _written(self, name: str) -> list[str]:
+        number = str(self._number)
+        send = {"orders": "order.placed", "payments": "payment.received", "shipments": "order.shipped"}
+        if name in send:
+            data = "{}" if name == "shipments" else json.dumps({"event": number})
+            return ["events", "send", send[name], "--key", f"K{number}", "--data", data]
+        if name == "commands":
+            data = json.dumps({"id": number, "event": number})
+            return ["runs", "start", "order", "--key", number, "--data", data, "--no-wait"]
+        if name == "dead-letters":
+            return ["dead-letters", "drop", the_letter(self._world, "orders"), "--why", "noise", "--yes", "--again"]
+        if name == "tasks.default":
+            letter = the_letter(self._world, "tasks.default")
+            return ["dead-letters", "replay", letter, "--why", "again", "--yes", "--again"]
+        if name in ("access", "audit"):
+            file = self._world.folder / "user-password"
+            file.write_text("correct horse battery")
+            return ["access", "users", "add", f"user{number}", "--role", "admin", "--password-file", str(file)]
+        return self._publish()
+
+    def _publish(self) -> list[str]:
+        folder = self._world.folder / f"order-{self._number}"
+        folder.mkdir()
+        (folder / "catalog.yaml").write_text(CATALOG)
+        (folder / "definition.yaml").write_text(_version(self._number))
+        return ["definitions", "publish", str(folder)]
+
+
+def _version(number: int) -> str:
+    return DEFINITION.replace('version: "1"', f'version: "{number}"')
+
+
+@only_full  # the rights that processes are asked for at their start are in test_secured.py
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.PUBLISHER, Role.PROVISIONER])
+def test_the_command_line_says_which_right_is_missing(world: World, role: Role) -> None:
+    tried, unsaid = Tried(world), dict[tuple[Role, str, str], str]()
+    for acl in rights_of(world, role):
+        for operation in acl["operations"]:
+            name = str(acl["name"])
+            prepare(world, role, operation, name)
+            with left_out(world, acl, operation):
+                wait_denied(world, role, acl, operation, wanted=True)
+                code, text = said_soon(world, role, tried, operation, name)
+            if code != 4 or "right_missing: " not in text or name not in text:
+                unsaid[role, operation, name] = text
+            wait_denied(world, role, acl, operation, wanted=False)
+            if role is Role.PROVISIONER:
+                world.done(role, "topics", "apply")
+    assert unsaid.keys() == {one for one in UNSAID if one[0] is role}, unsaid
+
+
+def wait_denied(world: World, role: Role, acl: Mapping[str, Any], operation: str, *, wanted: bool) -> None:
+    """Waits until the broker knows what was changed, as far as it tells."""
+    eventually(lambda: denied(world, role, acl, operation) in (wanted, None), timeout=20, every=0.1)
+
+
+def said_soon(world: World, role: Role, tried: Tried, operation: str, name: str) -> tuple[int, str]:
+    """What the command says without the right; for a transactional id again, until the broker has heard of it."""
+    deadline = time.monotonic() + 10
+    while True:
+        words, began = tried.words(role, operation, name), time.monotonic()
+        code, text = world.run(world.environment(role.value), *words)
+        assert time.monotonic() - began < SOON_S
+        if code or time.monotonic() > deadline:
+            return code, f"{' '.join(words)}: {text}"
+
+
+def prepare(world: World, role: Role, operation: str, name: str) -> None:
+    """Gives the provisioner something to do."""
+    if role is not Role.PROVISIONER:
+        return
+    admin, topics = world.kafka.admin, world.kafka.admin.list_topics(timeout=60).topics
+    if operation == "ALTER_CONFIGS":
+        small = [ConfigEntry("max.message.bytes", "1000", incremental_operation=AlterConfigOpType.SET)]
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=small)
+        for done in admin.incremental_alter_configs([resource]).values():
+            done.result(20)
+        return
+    gone = name if operation == "CREATE" else f"{world.prefix}definitions"
+    if gone in topics and (
+        operation == "CREATE" or name in (gone, f"{world.prefix}publisher", f"{world.prefix}reader")
+    ):
+        for deleted in admin.delete_topics([gone]).values():
+            deleted.result(20)
+        eventually(lambda: gone not in admin.list_topics(timeout=60).topics, timeout=30, every=0.1)
+
+
+def denied(world: World, role: Role, acl: Mapping[str, Any], operation: str) -> bool | None:
+    """Whether the broker denies this now; None: it does not tell, as of transactional ids."""
+    resource = Resource(acl["resource"])
+    if resource is Resource.TRANSACTIONAL_ID or operation == "CREATE":
+        return None
+    with mock.patch.dict(os.environ, world.environment(role.value)):
+        right = Right(role=role, resource=resource, name=acl["name"], operations=(operation,), why="")
+        try:
+            require_rights(Settings(), [right])
+        except OperationError as error:
+            assert error.code == "right_missing"
+            return True
+    return False
