@@ -20,6 +20,7 @@ OF_TROUBLE = frozenset(
         "streamflow_outbox_stalled",
     }
 )
+ANSWERED = 0.95  # of the scrapes of each process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +66,8 @@ class Watch:
 
     def _blind(self) -> list[str]:
         found = [f"{rule['name']}: {rule['lastError']}" for rule in self._prometheus.rules() if rule["health"] != "ok"]
-        silent = self._prometheus.query(f"min_over_time(up{self._range()}) == 0")
-        found += [f"{one.labels['job']} did not always answer" for one in silent]
+        silent = self._prometheus.query(f"avg_over_time(up{self._range()}) < {ANSWERED}")
+        found += [f"{one.labels['job']} answered {one.samples[0][1]:.0%} of the time" for one in silent]
         return found + [
             f"{alert}: there was no {name}"
             for alert, names in metrics(self._rules).items()

@@ -26,13 +26,15 @@ MEASURED = "streamflow_exporter_measured_timestamp_seconds"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """At work, with nothing to do."""
+    """At work, and every partition has been worked on."""
     needs_broker()
     try:
         program("prometheus")
     except ServerMissing as missing:
         pytest.skip(str(missing))
     with Installation(tmp_path_factory.mktemp("installation"), measure_s=0.5) as made:
+        with made.load("10/s", 4.0) as load:
+            assert load.ended(120).faults() == []
         yield made
 
 

@@ -102,8 +102,8 @@ class Comparison:
         unread = figures["streamflow_consumer_uncommitted_records"][labels]
         records = figures["streamflow_consumer_lag_records"][labels]
         seconds = figures["streamflow_consumer_lag_seconds"][labels]
-        least = before.ends[place] - after.worked.get(place, 0)
-        most = after.ends[place] - before.worked.get(place, 0)
+        done = before.worked.get(place, 0), after.worked.get(place, 0)
+        least, most = before.ends[place] - max(done), after.ends[place] - min(done)
         assert before.ends[place] <= end <= after.ends[place], place
         assert max(0, least) <= unread <= most, (place, before, after)
         assert 0 <= records <= unread, place
