@@ -244,7 +244,7 @@ class Tried:
             data = json.dumps({"id": number, "event": number})
             return ["runs", "start", "order", "--key", number, "--data", data, "--no-wait"]
         if name == "dead-letters":
-            return ["dead-letters", "drop", the_letter(self._world, "orders"), "--why", "noise", "--yes", "--again"]
+            return ["dead-letters", "drop", the_letter(self._world, "orders"), "--why", "noise", "--yes"]
         if name == "tasks.default":
             letter = the_letter(self._world, "tasks.default")
             return ["dead-letters", "replay", letter, "--why", "again", "--yes", "--again"]
