@@ -43,8 +43,14 @@ on: [{id: placed, event: order.placed}]
 steps:
   - id: note
     print: {text: "'order ' + run.key"}
-  - id: tell
+  - id: say
     needs: [note]
+    call: {operation: print.line, with: [{name: text, expr: "'an order'"}]}
+  - id: pause
+    needs: [say]
+    delay: {for: 100ms}
+  - id: tell
+    needs: [pause]
     call:
       operation: kafka.emit
       with: [{name: topic, expr: "'letters'"}, {name: text, expr: "'hello'"}]

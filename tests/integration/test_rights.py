@@ -1,9 +1,8 @@
 """Each printed right is needed: with one left out, what the role does with it says so within seconds.
 
 That a process looks for its rights on Streamflow's topics and groups when it starts is in test_secured.py. Here are
-those for which it does not look (transactional ids, topics of users), and all rights of the command line. A right
-without which nothing is said has its reason in `UNSAID`. What may not be read is `right_missing`, or, where several
-topics are measured, the state `unreadable` of that topic."""
+those for which it does not look (transactional ids, topics of users), and all rights of the command line, which fails
+with `right_missing`. Where a process measures several topics, the state of that topic is `unreadable`."""
 
 from __future__ import annotations
 
@@ -34,10 +33,6 @@ pytestmark = [
 
 SOON_S = 60.0  # some seconds on a machine without other work
 ERASE = ("runs", "erase", "--key", "A", "--plan")
-# Of the command line, by role and operation: what is printed although nothing is said without it.
-UNSAID: Mapping[tuple[Role, str], str] = {
-    (Role.PROVISIONER, "DESCRIBE_CONFIGS"): "Kafka takes ALTER_CONFIGS for it, which is printed beside it",
-}
 
 
 @pytest.fixture(scope="module")
@@ -279,14 +274,12 @@ def test_the_command_line_says_which_right_is_missing(world: World, role: Role) 
                     code, text = said_soon(world, role, tried, operation, name)
                 else:
                     code, text = 0, "the broker grants it all the same"
-            if name not in text or not ("unreadable" in text or (code == 4 and "right_missing: " in text)):
+            if name not in text or code != 4 or "right_missing: " not in text:
                 unsaid[operation, name] = text
             assert becomes(world, role, acl, operation, wanted=False)
             if role is Role.PROVISIONER:
                 world.done(role, "topics", "apply")
-    expected = {operation for whose, operation in UNSAID if whose is role}
-    assert {one: text for one, text in unsaid.items() if one[0] not in expected} == {}
-    assert {operation for operation, _ in unsaid} == expected
+    assert unsaid == {}
 
 
 def becomes(world: World, role: Role, acl: Mapping[str, Any], operation: str, *, wanted: bool) -> bool:
@@ -305,7 +298,7 @@ def said_soon(world: World, role: Role, tried: Tried, operation: str, name: str)
         words, began = tried.words(role, operation, name), time.monotonic()
         code, text = world.run(world.environment(role.value), *words)
         assert time.monotonic() - began < SOON_S
-        if code or "unreadable" in text or time.monotonic() > deadline:
+        if code or time.monotonic() > deadline:
             return code, f"{' '.join(words)}: {text}"
 
 

@@ -137,8 +137,18 @@ def operate(world: World) -> None:
     eventually(lambda: "nobody" in world.done(Role.OPERATOR, "events", "unclaimed"), timeout=120, every=1)
     assert "claimed" in world.done(Role.OPERATOR, "events", "counts")
     assert "already" in world.done(Role.OPERATOR, "definitions", "publish", str(world.folder / "order"))
+    assert "published" in world.done(Role.OPERATOR, "definitions", "publish", str(next_version(world)))
     world.done(Role.OPERATOR, "runs", "erase", "--key", "A", "--why", "request 17", "--yes")
     assert "as wanted" in world.done(Role.PROVISIONER, "topics", "plan")
+
+
+def next_version(world: World) -> Path:
+    """The folder of version 2."""
+    folder = world.folder / "order-2"
+    folder.mkdir()
+    (folder / "definition.yaml").write_text(DEFINITION.replace('version: "1"', 'version: "2"'))
+    (folder / "catalog.yaml").write_text(CATALOG)
+    return folder
 
 
 def use_sidecar(world: World) -> None:
@@ -157,7 +167,7 @@ def use_sidecar(world: World) -> None:
     eventually(lambda: world.says(Role.HISTORY, "history"), timeout=60, every=0.5)
     world.http("/jobs", {"action": "retry", "filter": {}, "reason": "none is parked"})
     assert world.http("/audit")["rows"]
-    text = DEFINITION.replace('version: "1"', 'version: "2"')
+    text = DEFINITION.replace('version: "1"', 'version: "3"')
     world.http("/definitions/publish", {"definition": text, "catalog": CATALOG})
 
 
