@@ -55,7 +55,8 @@ class ProcessMetrics(Collector):
         self._distributions: dict[str, dict[tuple[str, ...], _Distribution]] = {}
         for name, metric in self._declared.items():
             if metric.kind is Kind.HISTOGRAM:
-                self._distributions[name] = {}
+                # from the start: else `rate` does not see the first observation, such as the restore of a new worker
+                self._distributions[name] = {} if metric.labels else {(): _Distribution(len(metric.buckets))}
             else:
                 self._values[name] = {}
         # by name and labels as they were given; what is `other` is not remembered, as there is no end of it

@@ -23,10 +23,6 @@ class Use(NamedTuple):
     resource: str
 
 
-# Rights that the whole work of tests/integration/test_secured.py does not need, and why they are printed.
-SELDOM: Mapping[Use, str] = {}
-
-
 def printed_uses(world: World) -> set[Use]:
     """All that is printed, one operation each."""
     return {

@@ -139,8 +139,13 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 }
 
 
-NEVER = {f"streamflow_consumer_lag_seconds{LAG}": "0+60x100"}
-"""A partition in which nothing was ever committed: `StreamflowNoProgress` fires."""
+# by alert: further series in which it fires
+ALSO: dict[str, dict[str, str]] = {
+    # nothing was ever committed in the partition
+    "StreamflowNoProgress": {f"streamflow_consumer_lag_seconds{LAG}": "0+60x100"},
+    # a counter is there from its first command on
+    "StreamflowCommandsSetAside": {'streamflow_set_aside_total{reason="engine_fault"}': "_x95 1x5"},
+}
 
 
 def test_every_alert_has_a_case() -> None:
