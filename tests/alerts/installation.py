@@ -11,6 +11,7 @@ import sys
 import urllib.request
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
@@ -157,7 +158,7 @@ class Installation:
         """A record that says it is this event, whatever its value is."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0})
         said = {"specversion": "1.0", "type": event, "source": "/tests", "id": uuid4().hex}
-        headers = [(f"ce_{name}", text.encode()) for name, text in said.items()]
+        headers: dict[str, str | bytes | None] = {f"ce_{name}": text for name, text in said.items()}
         producer.produce(topic, value, b"key", headers=headers)
         assert producer.flush(60) == 0
 
@@ -165,7 +166,7 @@ class Installation:
         """The full name of one of Streamflow's own topics."""
         return topic_name(self._settings(), role)
 
-    @property
+    @cached_property
     def admin(self) -> AdminClient:
         """A client for topics."""
         return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
@@ -188,7 +189,7 @@ class Installation:
 
     def unclaimed(self) -> float:
         """How many deliveries no run has taken."""
-        return self._sum("streamflow_deliveries_total", 'outcome="unclaimed"')
+        return sum(self._sum("streamflow_deliveries_total", f'outcome="{one}"') for one in ("unclaimed", "expired"))
 
     def _sum(self, name: str, label: str) -> float:
         """Of all engine workers."""

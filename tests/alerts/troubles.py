@@ -67,11 +67,11 @@ def cancel_parked(site: Installation) -> None:
         site.command("runs", "cancel", row["run"], "--why", "nothing was counted")
 
 
-def stranger_pays(site: Installation) -> None:
-    """For an order that nobody has made."""
+def confirm_nothing(site: Installation) -> None:
+    """An event for a key without a run."""
     before = site.unclaimed()
-    site.send("order.paid", "payments", json.dumps({"id": "nobody", "event": uuid4().hex}).encode())
-    wait(lambda: site.unclaimed() > before, "the payment to be unclaimed", 60, every_s=0.5)
+    site.send("stock.confirmed", "confirmations", json.dumps({"id": "nobody", "count": uuid4().hex}).encode())
+    wait(lambda: site.unclaimed() > before, "the event to be unclaimed", 60, every_s=0.5)
 
 
 # -- processes
@@ -198,7 +198,7 @@ TROUBLES: dict[str, Trouble] = {
     "a record that nobody can read": Trouble(dead_letter, alerts("DeadLetters")),
     "runs that fail": Trouble(failing_runs, alerts("SuccessRateLow", "ErrorBudgetBurnFast", "ErrorBudgetBurnSlow")),
     "a parked run": Trouble(parked_run, alerts("RunsParked"), mend=cancel_parked),
-    "events that no run takes": Trouble(nothing, alerts("UnclaimedEvents"), again=stranger_pays),
+    "events that no run takes": Trouble(nothing, alerts("UnclaimedEvents"), again=confirm_nothing),
     "no exporter": Trouble(no_exporter, alerts("ExporterSilent"), mend=start_exporter),
     "a lane that stalls": Trouble(lane_stalls, alerts("NoProgress"), may=BEHIND, mend=lane_goes_on),
     "a queue without workers": Trouble(
