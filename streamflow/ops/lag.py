@@ -23,7 +23,7 @@ from streamflow.engine.commands import AdvanceWatermark
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.groups import GroupOffsets, Place, engine_group, history_group, ingress_group, positions
+from streamflow.kafka.groups import Place, engine_group, history_group, ingress_group, positions
 from streamflow.kafka.serving import group_of
 from streamflow.kafka.topic_states import Described, ask, described
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, LOGS, RUNS, UNCLAIMED, lane_topic_name, topic_name
@@ -73,7 +73,7 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
     }
     found: list[PartitionLag] = []
     client = AdminClient(confluent_config(settings, "lag"))
-    in_lanes = positions(settings, lanes)
+    known_positions = positions(settings, [group for group, (_, names) in wanted.items() if names])
     for group, (role, names) in wanted.items():
         known = _described(client, names) if names else Described({}, {}, frozenset())
         found += [
@@ -90,13 +90,10 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
         ]
         if not partitions:
             continue
-        ended: dict[Place, int] = {}
-        if group in lanes:
-            committed = {place: offset for place, (offset, _) in in_lanes[group].items()}
-            ended = {place: _ended(*position) for place, position in in_lanes[group].items()}
-        else:
-            with GroupOffsets(settings, group) as offsets:
-                committed = offsets.committed((place.topic, place.partition) for place in partitions)
+        here = known_positions[group]
+        asked = {(place.topic, place.partition) for place in partitions}
+        committed = {place: offset for place, (offset, _) in here.items() if place in asked}
+        ended = {place: _ended(*position) for place, position in here.items()} if group in lanes else {}
         if role == "history" and not committed:
             continue
         begins, ends = _offsets(client, partitions, _EARLIEST), _offsets(client, partitions, _LATEST, role)
@@ -129,10 +126,10 @@ def engine_positions(settings: Settings) -> dict[int, tuple[int, int]]:
     places = [TopicPartition(name, number) for number in numbers if (name, number) not in known.leaderless]
     if not places:
         return {}
-    with GroupOffsets(settings, engine_group(settings)) as offsets:
-        committed = offsets.committed((place.topic, place.partition) for place in places)
+    group = engine_group(settings)
+    committed = positions(settings, [group])[group]
     ends = _offsets(client, places, _LATEST)
-    return {place[1]: (committed.get(place, -1), end) for place, end in ends.items()}
+    return {place[1]: (committed[place][0] if place in committed else -1, end) for place, end in ends.items()}
 
 
 def _described(client: AdminClient, names: list[str]) -> Described:
