@@ -191,6 +191,10 @@ class Installation:
         """How many deliveries no run has taken."""
         return sum(self._sum("streamflow_deliveries_total", f'outcome="{one}"') for one in ("unclaimed", "expired"))
 
+    def timers(self) -> float:
+        """How many timers have fired."""
+        return self._sum("streamflow_timer_lateness_seconds_count", "")
+
     def _sum(self, name: str, label: str) -> float:
         """Of all engine workers."""
         return sum(self.exported(role, name, label) for role in ROLES if role.startswith("engine"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 from uuid import uuid4
@@ -16,6 +17,7 @@ from tests.faults.shim import Disk
 from tests.proof.world import wait
 
 ENGINES = ("engine-1", "engine-2")
+PAUSE_S = 15.0
 DEEP = 10_001  # tasks: more than the limit of the alert
 BEHIND = frozenset({"StreamflowLagHigh", "StreamflowFallingBehind", "StreamflowNoProgress"})
 
@@ -33,6 +35,7 @@ class Trouble(NamedTuple):
     told: frozenset[str]  # the alerts that fire
     may: frozenset[str] = frozenset()  # alerts that may fire besides, depending on how long it takes
     loaded: bool = False  # under a load of orders
+    shorter: float = 60.0  # by how much the windows of the rules are divided
     again: Step = nothing  # done again and again until they have fired
     mend: Step = nothing
 
@@ -109,15 +112,19 @@ def delete_queue(site: Installation) -> None:
         future.result(20)
 
 
-def clock_behind(site: Installation) -> None:
-    """An engine fires timers by its clock; Kafka's clock says how late they are."""
+def engines_pause(site: Installation) -> None:
+    """For longer than a timer may be late, and go on until they have fired again."""
+    before, until_s = site.timers(), time.monotonic() + PAUSE_S
     for role in ENGINES:
-        site.shims[role].clock(-30)
+        site.hold(role)
+    wait(lambda: time.monotonic() > until_s, "the pause to end", 2 * PAUSE_S)
+    engines_go_on(site)
+    wait(lambda: site.timers() > before, "timers to fire", 60, every_s=0.5)
 
 
-def clock_right(site: Installation) -> None:
+def engines_go_on(site: Installation) -> None:
     for role in ENGINES:
-        site.shims[role].clock(0)
+        site.go_on(role)
 
 
 def slow_disk(site: Installation) -> None:
@@ -206,7 +213,15 @@ TROUBLES: dict[str, Trouble] = {
         alerts("QueueDeep", "LagHigh", "FallingBehind", "NoProgress"),
         mend=delete_queue,
     ),
-    "an engine whose clock is behind": Trouble(clock_behind, alerts("TimersLate"), loaded=True, mend=clock_right),
+    "engines that pause": Trouble(
+        nothing,
+        alerts("TimersLate"),
+        may=BEHIND | alerts("PartitionsOpening", "CheckpointSlow"),
+        shorter=10.0,
+        loaded=True,
+        again=engines_pause,
+        mend=engines_go_on,
+    ),
     "a slow disk": Trouble(
         slow_disk, alerts("CheckpointSlow"), may=BEHIND | alerts("TimersLate"), loaded=True, mend=disk_well
     ),

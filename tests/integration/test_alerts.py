@@ -97,11 +97,12 @@ def test_every_alert_is_brought_about() -> None:
 def test_trouble_is_told(broken_site: Installation, name: str, tmp_path: Path) -> None:
     """By its alerts, and by no others; before it nothing is told."""
     site, trouble = broken_site, TROUBLES[name]
-    with Prometheus(tmp_path, RULES, site.targets, 1.0) as prometheus:
+    rules = groups(trouble.shorter)
+    with Prometheus(tmp_path, rules, site.targets, 1.0) as prometheus:
         eventually(lambda: len(prometheus.query("up == 1")) == len(ROLES), timeout=60, every=0.5)
         eventually(lambda: prometheus.query(MEASURED), timeout=60, every=0.5)
         eventually(lambda: not prometheus.query("ALERTS"), timeout=240, every=1)
-        watch = Watch(prometheus, RULES)
+        watch = Watch(prometheus, rules)
 
         def is_told() -> bool:
             trouble.again(site)

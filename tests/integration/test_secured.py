@@ -26,6 +26,7 @@ from streamflow.kafka import oauth
 from streamflow.kafka.granted import require_rights
 from streamflow.kafka.rights import Role, rights
 from streamflow.settings import Settings
+from tests.alerts.rules import groups
 from tests.conftest import TEST_ALL, eventually, needs_broker
 from tests.integration.forked import Child, fork, streamflow
 from tests.integration.printed_rights import printed_uses, uses
@@ -46,6 +47,8 @@ from tests.integration.secured_world import (
 from tests.integration.test_docs_commands import PROJECT, install_command, matches, run, steps_of
 from tests.servers import kafka_tools
 from tests.servers.certificates import Authority
+from tests.servers.process import free_port
+from tests.servers.prometheus import Prometheus
 
 pytestmark = [
     pytest.mark.broker,
@@ -199,6 +202,24 @@ def test_both_clients_get_in_by_each_way(world: World, way: str) -> None:
     code, text = world.run(environment, "--json", "lag")
 
     assert code == 0, text
+
+
+@pytest.mark.skipif(not TEST_ALL, reason="needs Prometheus: in make test-full")
+def test_a_certificate_that_expires_soon_is_told(world: World, tmp_path: Path) -> None:
+    """By the shipped rule, on a live Prometheus and with a shorter wait: the certificates here are good for five
+    days."""
+    page, log = f"127.0.0.1:{free_port()}", tmp_path / "exporter.log"
+    own = with_settings(world, kafka_settings(world, "mtls", "exporter"), "exporter")
+    log.touch()
+    exporter = fork(streamflow, dict(os.environ) | own, log, ["exporter", "--listen", page])
+    fired = 'ALERTS{alertname="StreamflowCertificateExpires",alertstate="firing"}'
+    try:
+        with Prometheus(tmp_path / "prometheus", groups(3600), {"exporter": page}, 1.0) as prometheus:
+            (alert,) = eventually(lambda: prometheus.query(fired), timeout=90, every=0.5)
+    finally:
+        exporter.terminate()
+        exporter.wait(30)
+    assert (alert.labels["job"], alert.labels["certificate"]) == ("exporter", "kafka.ssl_certificate")
 
 
 MISTAKES = {
