@@ -100,7 +100,8 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
         unread = {place: max(committed.get(place, -1), begins[place]) for place in ends}
         left = {place: max(0, end - unread[place] - ended.get(place, 0)) for place, end in ends.items()}
         counted = {place: records for place, records in left.items() if role == "engine" and records <= _LOOKED_AT}
-        heads = _heads(settings, {place: unread[place] for place, records in left.items() if records}, counted)
+        begun = {place: unread[place] for place, records in left.items() if records}
+        heads = _heads(settings, begun, counted, ends)
         interval = interval_of(settings, role)
         found += [
             PartitionLag(
@@ -168,10 +169,12 @@ def _offsets(
     return {(place.topic, place.partition): _wait(future).offset for place, future in futures.items()}
 
 
-def _heads(settings: Settings, unread: Mapping[Place, int], counted: Mapping[Place, int]) -> dict[Place, Head]:
+def _heads(
+    settings: Settings, unread: Mapping[Place, int], counted: Mapping[Place, int], ends: Mapping[Place, int]
+) -> dict[Place, Head]:
     """The heads of what is unread of each place, from the offset in `unread`; none where there is no record up to the
-    end. Those in `counted` are read to the end, to count what is work. A place whose records do not come in time has a
-    head without an age, so that what may wait is not taken for nothing."""
+    end. Those in `counted` are read up to the offset in `ends`, to count what is work. A place whose records do not
+    come in time has a head without an age, so that what may wait is not taken for nothing."""
     heads: dict[Place, Head] = {}
     for topic in sorted({topic for topic, _ in unread}):
         offsets = {number: at for (name, number), at in unread.items() if name == topic}
@@ -181,10 +184,12 @@ def _heads(settings: Settings, unread: Mapping[Place, int], counted: Mapping[Pla
             while left and time.monotonic() < deadline:
                 for record in reading.follow(0.1):
                     place = topic, record.partition
-                    if record.partition in left:
+                    if record.partition not in left:
+                        continue
+                    if record.offset < ends[place]:
                         heads[place] = _with(heads.get(place), record, counts=place in counted)
-                        if place not in counted:
-                            left.discard(record.partition)
+                    if place not in counted or record.offset + 1 >= ends[place]:
+                        left.discard(record.partition)
                 left -= reading.at_end
         for number in left:
             known = heads.get((topic, number))

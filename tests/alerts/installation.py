@@ -66,16 +66,23 @@ class Loaded(NamedTuple):
 
 class Installation:
     """A context manager; leaving it ends everything. `targets` are the metrics pages by role. Processes of the roles
-    in `shims` load the shim of the faults, with the library `shim`."""
+    in `shims` load the shim of the faults, with the library `shim`. `options` are further settings."""
 
     def __init__(
-        self, folder: Path, *, measure_s: float, shim: Path | None = None, shimmed: Collection[str] = ()
+        self,
+        folder: Path,
+        *,
+        measure_s: float,
+        shim: Path | None = None,
+        shimmed: Collection[str] = (),
+        options: Mapping[str, str] = {},
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.targets = {role: f"127.0.0.1:{free_port()}" for role in ROLES}
         self._measure_s = measure_s
         self._shim = shim
+        self._options = options
         self.shims = {role: Control(folder / f"{role}.shim", self.state(role)) for role in shimmed}
         self._processes: dict[str, Child | subprocess.Popen[bytes]] = {}
         self._held = ExitStack()
@@ -228,7 +235,7 @@ class Installation:
             own["STREAMFLOW_METRICS__LISTEN"] = self.targets[role]
         if role.startswith("engine"):
             own["STREAMFLOW_ENGINE__INSTANCE_ID"] = role
-        return clean | own
+        return clean | own | self._options
 
     def state(self, role: str) -> Path:
         """The folder of its store."""

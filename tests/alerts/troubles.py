@@ -17,7 +17,7 @@ from tests.faults.shim import Disk
 from tests.proof.world import wait
 
 ENGINES = ("engine-1", "engine-2")
-PAUSE_S = 15.0
+PAUSE_S = 12.0
 DEEP = 10_001  # tasks: more than the limit of the alert
 BEHIND = frozenset({"StreamflowLagHigh", "StreamflowFallingBehind", "StreamflowNoProgress"})
 

@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(900)]
 
 SHORTER = 60.0
 RULES = groups(SHORTER)
+PATIENT = {"STREAMFLOW_ENGINE__SESSION_TIMEOUT_S": "60"}  # engines that pause keep their partitions
 LEFT_OUT = re.compile(r"[<>] [0+]|!=\"completed\"|failed\|parked")  # queries that show trouble alone
 QUIET_S = 45.0  # longer than all windows but those of an hour and of six, of which it is a part
 MEASURED = "streamflow_exporter_measured_timestamp_seconds"
@@ -50,7 +51,7 @@ def broken_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installati
     if shutil.which("prometheus") is None or shutil.which("gcc") is None:
         pytest.skip("prometheus or gcc is not installed. Run: make servers.")
     folder = tmp_path_factory.mktemp("broken")
-    with Installation(folder, measure_s=0.5, shim=compiled(), shimmed=ENGINES) as made:
+    with Installation(folder, measure_s=0.5, shim=compiled(), shimmed=ENGINES, options=PATIENT) as made:
         yield made
 
 
