@@ -112,7 +112,7 @@ def test_trouble_is_told(broken_site: Installation, name: str, tmp_path: Path) -
         try:
             with site.load("5/s", 3600.0) if trouble.loaded else nullcontext():
                 trouble.begin(site)
-                eventually(is_told, timeout=300, every=1)
+                wait(is_told, f"{sorted(trouble.told)} to fire", 400, every_s=1)
         finally:
             print(watch.seen())
             trouble.mend(site)
