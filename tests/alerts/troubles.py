@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from tests.proof.world import wait
 
 ENGINES = ("engine-1", "engine-2")
 PAUSE_S = 12.0
+SLOW_MS = 5500.0  # of a write to a slow disk
 DEEP = 10_001  # tasks: more than the limit of the alert
 BEHIND = frozenset({"StreamflowLagHigh", "StreamflowFallingBehind", "StreamflowNoProgress"})
 
@@ -129,21 +129,12 @@ def engines_go_on(site: Installation) -> None:
 
 def slow_disk(site: Installation) -> None:
     for role in ENGINES:
-        site.shims[role].disk(Disk.SLOW, 3000)
+        site.shims[role].disk(Disk.SLOW, SLOW_MS)
 
 
 def disk_well(site: Installation) -> None:
     for role in ENGINES:
         site.shims[role].disk(Disk.WELL)
-
-
-def slow_restore(site: Installation) -> None:
-    """Workers without their stores, on a slow disk."""
-    for role in ENGINES:
-        site.stop(role)
-        shutil.rmtree(site.state(role))
-        site.shims[role].disk(Disk.SLOW, 3000)
-        site.start(role)
 
 
 # -- topics
@@ -223,12 +214,11 @@ TROUBLES: dict[str, Trouble] = {
         mend=engines_go_on,
     ),
     "a slow disk": Trouble(
-        slow_disk, alerts("CheckpointSlow"), may=BEHIND | alerts("TimersLate"), loaded=True, mend=disk_well
-    ),
-    "a slow restore": Trouble(
-        slow_restore,
-        alerts("PartitionsOpening", "RestoreSlow"),
-        may=BEHIND | alerts("TimersLate", "CheckpointSlow"),
+        slow_disk,
+        alerts("CheckpointSlow"),
+        may=BEHIND | alerts("TimersLate"),
+        shorter=15.0,  # while a worker writes, its metrics page does not answer
+        loaded=True,
         mend=disk_well,
     ),
     "a state that nobody can read": Trouble(
@@ -243,6 +233,8 @@ TROUBLES: dict[str, Trouble] = {
 
 ELSEWHERE = alerts(
     "CertificateExpires",  # tests/integration/test_secured.py: there is TLS
+    "PartitionsOpening",  # promtool alone: on a disk so slow, the metrics page of the worker does not answer
+    "RestoreSlow",  # promtool alone: a restore of more than two minutes
     "CommandsSetAside",  # promtool alone: it takes a bug in the engine
     "LabelsOverBound",  # promtool alone: it takes hundreds of names
 )
