@@ -235,7 +235,7 @@ class Installation:
             own["STREAMFLOW_METRICS__LISTEN"] = self.targets[role]
         if role.startswith("engine"):
             own["STREAMFLOW_ENGINE__INSTANCE_ID"] = role
-        return clean | own | self._options
+        return clean | own | dict(self._options)
 
     def state(self, role: str) -> Path:
         """The folder of its store."""
