@@ -47,9 +47,10 @@ def examples(full: int) -> int:
 # The files with servers that take longest, longest first (measured; more than ten seconds): a file is one process's,
 # and a run lasts as long as the last one to begin.
 LONG = (
-    "tests/integration/test_rights.py",  # these three in make test-full alone
+    "tests/integration/test_rights.py",  # these four in make test-full alone
     "tests/integration/test_alerts.py",
     "tests/integration/test_lag.py",
+    "tests/contract/test_keycloak.py",
     "tests/integration/test_wheel.py",
     "tests/integration/test_drill.py",
     "tests/integration/test_source_trouble.py",
@@ -75,6 +76,7 @@ LONG = (
     "tests/integration/test_demo.py",
     "tests/integration/test_environments.py",
     "tests/integration/test_outbox.py",
+    "tests/integration/test_shared_rates.py",
 )
 
 

@@ -237,6 +237,12 @@ METRICS: tuple[Metric, ...] = (
         _S,
         labels="api_key",
     ),
+    _gauge(
+        "rates_shared",
+        "1 while requests are counted in the Redis of `access.redis`, 0 while it does not answer and each sidecar "
+        "counts by itself.",
+        _S,
+    ),
     # -- the exporter
     _gauge(
         "consumer_lag_records",
