@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -141,20 +142,20 @@ def disk_well(site: Installation) -> None:
 
 
 def state_unreadable(site: Installation) -> None:
+    """For workers that have to read all of it."""
     site.append(site.own_topic("state"), b"no record of Streamflow's", key=b"stranger", partition=0)
-    restart_engines(site)
+    for role in ENGINES:
+        site.stop(role)
+        shutil.rmtree(site.state(role))
+        site.start(role)
 
 
 def state_readable(site: Installation) -> None:
     site.append(site.own_topic("state"), None, key=b"stranger", partition=0)
-    restart_engines(site)
-    site.wait_ready()
-
-
-def restart_engines(site: Installation) -> None:
     for role in ENGINES:
         site.stop(role)
         site.start(role)
+    site.wait_ready()
 
 
 def delete_topic(name: str) -> Step:
