@@ -51,11 +51,16 @@ def start_place(topic_id: str, partition: int, offset: int) -> str:
     return f"{topic_id}/{partition}/{offset}"
 
 
+def slot_of_run(run: str) -> int:
+    """The slot that a run's id begins with. Raises ValueError if it does not begin with one."""
+    return int(run[:8], 16)
+
+
 def partition_of_run(run: str, partitions: int) -> int:
-    """The partition that a run lives in, from its id alone.
+    """The partition of the first generation that is addressed about a run, from the run's id alone.
 
     Raises ValueError if `run` does not begin with a slot."""
-    return int(run[:8], 16) % partitions
+    return slot_of_run(run) % partitions
 
 
 def environment_of(run: str) -> str:

@@ -10,6 +10,7 @@ from streamflow_check.commands import REPEATABLE, REQUESTS, RESULTS, UNREADABLE,
 from streamflow_check.letters import Letters
 from streamflow_check.promises import Report
 
+_UNSEEN = ("Deliver", "ContinueDelivery", "EraseKey", "OpenGeneration")  # what may be applied without a transition
 OUTCOMES = ("applied", "rejected", "duplicate", "dead")
 
 
@@ -40,8 +41,11 @@ class Account:
             report.looked("one-outcome", len(decided))
             if id_ in self._chains.caused or any(command.offset in self._letters for command in decided):
                 continue
+            decided = [command for command in decided if not (command.forwarded or command.is_copy)]
+            if not decided:
+                continue
             first = decided[0]
-            self.unseen += len(decided) if first.kind in ("Deliver", "ContinueDelivery", "EraseKey") else 0
+            self.unseen += len(decided) if first.kind in _UNSEEN else 0
             if self._seen(first):
                 continue
             if first.child:
@@ -117,7 +121,7 @@ class Account:
         )
 
     def _visible(self, applied: int, where: str, report: Report) -> None:
-        """Those that were applied: they caused something, moved a watermark, or kept an event."""
+        """Those that were applied: they caused something, moved a watermark, were forwarded, or kept an event."""
         caused = repeats = 0
         for id_, times in self._chains.caused.items():
             copies = self._commands.of(id_)
@@ -133,7 +137,7 @@ class Account:
             1
             for _, copies in self._commands
             for copy in copies
-            if copy.kind == "AdvanceWatermark" and copy.offset <= self._applied
+            if (copy.kind == "AdvanceWatermark" or copy.forwarded) and not copy.is_copy and copy.offset <= self._applied
         )
         most = least + self.unseen + repeats
         seen = f"{least}" if least == most else f"{least} to {most}"

@@ -35,15 +35,16 @@ def fact(run: Run, partition: int) -> Fact:
     return Fact(run.definition, run.version, run.key, run.status, run.seq, partition)
 
 
-def judge(topics: Topics, experiment: Experiment, facts: Mapping[str, Fact], report: Report) -> None:
-    """Ask the command line for all runs and for some histories, and the API for the same histories."""
+def judge(topics: Topics, experiment: Experiment, facts: Mapping[str, Fact], entries: int, report: Report) -> None:
+    """Ask the command line for all runs and for some histories, and the API for the same histories. `entries` are the
+    partitions of the first generation."""
     if not experiment.cli and not experiment.api:
         return
     # the end of an id is as good as drawn by lot
     sample = sorted(facts, key=lambda run: run[::-1])[: experiment.sample]
     histories = {run: _history(topics, run, facts[run].partition) for run in sample}
     if experiment.cli:
-        ask = _command_line(experiment.cli, topics.partitions(f"{topics.prefix}commands"))
+        ask = _command_line(experiment.cli, entries)
         _list(ask, facts, report)
         if experiment.history:
             _find(ask, facts, report)

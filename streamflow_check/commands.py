@@ -17,6 +17,7 @@ REQUESTS = frozenset({"CancelRun", "FailRun", "RetryStep", "SkipStep"})
 REPEATABLE = frozenset({"Continue", "ContinueDelivery", "RetryStep", "SkipStep"})
 UNREADABLE = ""
 _ORIGIN = ("topic_id", "partition", "offset", "committed")
+FORWARDED = "forwarded"  # the header of a command that another partition forwarded
 OWN = ("timer/", "child/", "ended/", "deliveries/")  # ids of commands that the engine sends to itself
 
 
@@ -42,6 +43,8 @@ class Command(NamedTuple):
     child: bool = False
     by_parent: bool = False  # a cancellation that a parent run asked for
     print: int = 0  # of what the engine itself sent: its copies are identical
+    forwarded: bool = False  # whether its partition has forwarded it to another one
+    is_copy: bool = False  # whether it was forwarded to this partition before
 
 
 class Origins:
@@ -55,11 +58,58 @@ class Origins:
         self.offsets.setdefault((origin["topic_id"], origin["partition"]), set()).add(origin["offset"])
 
 
+class Forwards:
+    """Where forwarded commands come from, by partition and offset, with the print of what was forwarded. Partitions
+    forward to later ones only, so those are read before."""
+
+    def __init__(self) -> None:
+        self._prints: dict[tuple[int, int], int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._prints)
+
+    def __contains__(self, place: tuple[int, int]) -> bool:
+        return place in self._prints
+
+    def add(self, record: Record, report: Report) -> int:
+        """Notes a forwarded record; the offset of the one that it is a copy of, -1 for a record that is none."""
+        told = record.header(FORWARDED)
+        if not told:
+            return -1
+        try:
+            partition, offset = map(int, told.split("/")[:2])
+        except ValueError:
+            report.broken("one-outcome", f"{record.place} says that it is forwarded from {told[:80]!r}")
+            return -1
+        report.looked("identical-copies")
+        known = self._prints.setdefault((partition, offset), _content(record))
+        # a watermark goes to several partitions, and is the same in each
+        if known != _content(record):
+            report.broken(
+                "identical-copies", f"{record.place} differs from another copy of commands/{partition}@{offset}"
+            )
+        return offset
+
+    def compare(self, record: Record, kind: str, report: Report) -> bool:
+        """Whether `record` was forwarded; what arrived must be what it holds. An erasure is not the same: what was
+        erased here is counted in it."""
+        known = self._prints.get((record.partition, record.offset))
+        if known is not None and kind != "EraseKey" and known != _content(record):
+            report.broken("identical-copies", f"{record.place} was forwarded as something else")
+        return known is not None
+
+
+def _content(record: Record) -> int:
+    return hash((record.key, record.value)) or 1
+
+
 class Commands:
     """All commands of a partition. `first` is where the topic begins: below it causes cannot be known. `last` is the
     last record's offset."""
 
-    def __init__(self, first: int) -> None:
+    def __init__(self, first: int, forwards: Forwards) -> None:
+        self._forwards = forwards
+        self._forwarded_to = -1  # the highest offset of what was forwarded to this partition
         self.first = first
         self.last = first - 1
         self.count = 0
@@ -75,7 +125,12 @@ class Commands:
         self.offsets.append(record.offset)
         command = parsed(record, self.now_ms, origins)
         if command.id.startswith(OWN):
-            command = command._replace(print=record.print())
+            command = command._replace(print=_content(record))
+        source = self._forwards.add(record, report)
+        command = command._replace(
+            forwarded=self._forwards.compare(record, command.kind, report), is_copy=0 <= source <= self._forwarded_to
+        )
+        self._forwarded_to = max(self._forwarded_to, source)
         self.kinds[command.kind] += 1
         letter = letters.engine.get((record.partition, record.offset))
         if letter is not None:
@@ -148,9 +203,11 @@ def parsed(record: Record, now_ms: int, origins: Origins) -> Command:
         return Command(f"@{record.offset}", UNREADABLE, record.offset, now_ms)
 
 
-def read(records: Iterable[Record], first: int, letters: Letters, origins: Origins, report: Report) -> Commands:
+def read(
+    records: Iterable[Record], first: int, letters: Letters, origins: Origins, forwards: Forwards, report: Report
+) -> Commands:
     """The commands of one partition."""
-    found = Commands(first)
+    found = Commands(first, forwards)
     for record in records:
         found.take(record, letters, origins, report)
     return found

@@ -65,6 +65,19 @@ def unclaimed_of(records: Iterable[Record], report: Report) -> dict[int, Unclaim
     return found
 
 
+Consumed = dict[int, list[tuple[int, int, str]]]  # by identity: when, how long it is remembered, by which run
+
+
+def consumed_once(consumed: Consumed, report: Report) -> None:
+    """No event is consumed again while it is remembered."""
+    for found in consumed.values():
+        found.sort()
+        report.looked("once-consumed")
+        for (before_ms, window_ms, before), (at_ms, _, where) in pairwise(found):
+            if at_ms - before_ms <= window_ms:
+                report.broken("once-consumed", f"{where} consumes an event that {before} has consumed")
+
+
 class Ledger:
     """The deliveries of one partition and the result of each."""
 
@@ -99,16 +112,18 @@ class Ledger:
         seen: set[int] = set()
         marks: dict[tuple[str, int], int] = {}
         for command in self._deliveries:
-            report.looked(PROMISE)
-            ended = self._ended(command, report)
             topic_id, number, offset, committed = command.origin
             below = offset < marks.get((topic_id, number), 0)
             marks[topic_id, number] = max(committed, marks.get((topic_id, number), 0))
+            if command.forwarded or command.is_copy:
+                continue  # another partition has it, or this one has it already
+            report.looked(PROMISE)
+            ended = self._ended(command, report)
             if not ended and command.identity not in seen and not below:
                 report.broken(PROMISE, f"{self._name(command)} was decided, but nothing tells of it")
             seen.add(command.identity)
             endings[command.definition, command.event_name][ended or "duplicate"] += 1
-        self._consumed_once(report, window_ms)
+        consumed_once(self.consumed(window_ms), report)
         self._add_up(endings, report)
 
     def _name(self, command: Command) -> str:
@@ -130,20 +145,15 @@ class Ledger:
             return unclaimed.outcome
         return "dead" if letter else ""
 
-    def _consumed_once(self, report: Report, window_ms: int) -> None:
-        by_identity: dict[int, list[tuple[int, int, str]]] = defaultdict(list)
-        identities = {command.offset: command.identity for command in self._deliveries}
-        windows = {command.offset: command.window_ms or window_ms for command in self._deliveries}
+    def consumed(self, window_ms: int) -> Consumed:
+        """Who has consumed each event, by its identity."""
+        found: Consumed = defaultdict(list)
+        deliveries = {command.offset: command for command in self._deliveries}
         for offset, taken in self._chains.originals.items():
-            for at_ms, where in taken:
-                if offset in identities:
-                    by_identity[identities[offset]].append((at_ms, offset, where))
-        for consumed in by_identity.values():
-            consumed.sort()
-            report.looked("once-consumed")
-            for (before_ms, offset, before), (at_ms, _, where) in pairwise(consumed):
-                if at_ms - before_ms <= windows[offset]:
-                    report.broken("once-consumed", f"{where} consumes an event that {before} has consumed")
+            if (command := deliveries.get(offset)) is not None:
+                window = command.window_ms or window_ms
+                found[command.identity].extend((at_ms, window, where) for at_ms, where in taken)
+        return found
 
     def _add_up(self, endings: Mapping[tuple[str, str], Counter[str]], report: Report) -> None:
         """The counts of the partition against what can be seen."""

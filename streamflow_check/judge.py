@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from streamflow_check import account, asking, chains, changelog, commands, deliveries, lanes, letters, sources
 from streamflow_check.chains import MOMENT_MS, Chains, Watched
-from streamflow_check.commands import Commands, Origins
+from streamflow_check.commands import Commands, Forwards, Origins
 from streamflow_check.experiment import Experiment
 from streamflow_check.promises import Report
 from streamflow_check.records import Record, Topics
@@ -39,10 +39,13 @@ class _Judge:
             topics, {*known.topics, *(each.topic for each in experiment.inputs or () if each.topic)}
         )
         self._letters = letters.read(self._each("dead-letters"), self._full("commands"))
-        for partition in range(topics.partitions(self._full("commands"))):
+        self._forwards, self._consumed = Forwards(), deliveries.Consumed()
+        for partition in reversed(range(topics.partitions(self._full("commands")))):  # as `Forwards` wants it
             say(f"partition {partition}")
             self._partition(partition)
         say("what goes over all partitions")
+        if self._forwards:
+            deliveries.consumed_once(self._consumed, self.report)
         sources.judge(
             topics, read, known, self._origins, self._letters, self.report, whole=self._kept, at_rest=experiment.at_rest
         )
@@ -50,7 +53,8 @@ class _Judge:
         self._outside()
         self._children()
         self._timers()
-        asking.judge(topics, experiment, self._facts, self.report)
+        entries = known.entries or topics.partitions(self._full("commands"))
+        asking.judge(topics, experiment, self._facts, entries, self.report)
         for promise in experiment.without:
             self.report.findings.pop(promise, None)
         self._tell()
@@ -70,7 +74,7 @@ class _Judge:
         state = changelog.read(topics.records(self._full("state"), number, committed=True))
         first = topics.bounds(self._full("commands"), number)[0]
         known = commands.read(
-            topics.records(self._full("commands"), number), first, self._letters, self._origins, report
+            topics.records(self._full("commands"), number), first, self._letters, self._origins, self._forwards, report
         )
         begins = topics.bounds(self._full("runs"), number)[0]
         told = chains.read(topics.records(self._full("runs"), number), known, begins, self._watched, report)
@@ -87,6 +91,9 @@ class _Judge:
             known, told, self._letters, unclaimed, state.records, number, state.own.get("applied", -1)
         )
         ledger.judge(report, experiment.window_ms)
+        if self._forwards:
+            for identity, found in ledger.consumed(experiment.window_ms).items():
+                self._consumed.setdefault(identity, []).extend(found)
         balance = account.Account(known, told, self._letters, number, state.own)
         balance.outcomes(report)
         if state.own or known.count:

@@ -18,12 +18,13 @@ Positions = dict[str, dict[int, tuple[int, str]]]
 
 class Published(NamedTuple):
     """What was published: the topics that events come from, with the time from which on all their records must be read
-    (0: all there are), the topics that emitted events may be in by the event's name, and whether some definition has
-    more than one version."""
+    (0: all there are), the topics that emitted events may be in by the event's name, whether some definition has more
+    than one version, and how many partitions the first generation has (0: there is only one)."""
 
     topics: dict[str, int]
     targets: dict[str, set[str]]
     versions: bool
+    entries: int = 0
 
 
 def published(definitions: Iterable[Record]) -> Published:
@@ -31,6 +32,7 @@ def published(definitions: Iterable[Record]) -> Published:
     topics: dict[str, int] = {}
     targets: dict[str, set[str]] = {}
     versions: dict[str, set[str]] = {}
+    entries = 0
     for record in definitions:
         kind, _, name = (record.key or b"").decode(errors="replace").partition("/")
         told = record.json()
@@ -39,9 +41,11 @@ def published(definitions: Iterable[Record]) -> Published:
             for topic in told.get("topics", ()):
                 topics.setdefault(topic, since)  # reading began when the first event of a topic was bound to it
             targets.setdefault(name, set()).update(told.get("topics", ())[:1])
+        elif (kind, name) == ("engine", "generations") and isinstance(told, dict):
+            entries = int(told["partitions"][0])
         elif kind == "version":
             versions.setdefault(name.rpartition("@")[0], set()).add(name)
-    return Published(topics, targets, any(len(found) > 1 for found in versions.values()))
+    return Published(topics, targets, any(len(found) > 1 for found in versions.values()), entries)
 
 
 def positions(topics: Topics, sources: Iterable[str]) -> Positions:

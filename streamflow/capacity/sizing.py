@@ -180,7 +180,7 @@ class _Sizing:
                 unit="partitions",
                 formula="the larger of: topics.partitions; 4 for each engine worker; rounded up to a multiple of these",
                 numbers=f"max({self.installation.partitions}; {_PARTITIONS_PER_WORKER} x {self._engines})",
-                source="settings; the number cannot be changed later",
+                source="settings; `topics grow` adds more later",
             ),
             Figure(
                 name="runs of one key, at most",

@@ -91,7 +91,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun("commands", "streamflow.cli.commands", "Commands that block a partition: skip, skipped."),
     Noun("revisions", "streamflow.cli.revisions", "Revisions of the engine, for rolling upgrades: list, enable."),
     Noun("models", "streamflow.cli.models", "Language models: check, ask."),
-    Noun("topics", "streamflow.cli.topics", "The fixed topics: plan, apply, verify."),
+    Noun("topics", "streamflow.cli.topics", "The fixed topics: plan, apply, verify, grow, generations."),
     Noun("access", "streamflow.cli.access", "Access control: users, grants, keys, sessions, subscriptions."),
     Noun("audit", "streamflow.cli.audit", "The audit log: list, verify."),
     Noun("settings", "streamflow.cli.settings", "Settings: reference and current values: show, docs."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +14,11 @@ from streamflow.cli.session import session_of
 from streamflow.cli.topics_acls import PRINCIPAL, show_acls
 from streamflow.errors import Rejected
 from streamflow.kafka import admin
+from streamflow.kafka import generations as growth
 from streamflow.kafka.environments import other_environments
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.rights import Role
+from streamflow.ops.generations import use_of_generations
 from streamflow.ops.lag import measure_lag, totals
 from streamflow.settings import Settings
 
@@ -116,3 +119,34 @@ def _require_read(settings: Settings, lowered: list[admin.Finding]) -> None:
 def _show(ctx: typer.Context, found: list[admin.Finding], nothing: str, lines: list[str] | None = None) -> None:
     text = "\n".join(map(str, found) if lines is None else lines) or nothing
     session_of(ctx).show({"findings": [finding.facts() for finding in found]}, text)
+
+
+@app.command(epilog=examples("topics grow 16", "topics grow 16 --yes"))
+def grow(
+    ctx: typer.Context,
+    partitions: Annotated[
+        int, typer.Argument(help="partitions of the new generation: a multiple of those of the newest one", min=1)
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Opens a new generation of partitions: new runs go there, open ones end where they are. Nothing is moved, and it
+    cannot be undone. May be repeated when it was interrupted."""
+    session = session_of(ctx)
+    confirm(
+        f"A generation of {partitions} partitions is opened. Partitions can never be taken away again. Go on?", yes=yes
+    )
+    found = growth.grow(session.settings, partitions)
+    newest = found[-1]
+    last = newest.first + newest.partitions - 1
+    session.show(
+        {"generations": [asdict(one) for one in found]},
+        f"generation {newest.number} is open: partitions {newest.first} to {last}; `topics generations` shows its use",
+    )
+
+
+@app.command(epilog=examples("topics generations", "topics generations --json"))
+def generations(ctx: typer.Context) -> None:
+    """Shows the generations of partitions: how many runs are open in each, and what waits there."""
+    session = session_of(ctx)
+    found = use_of_generations(session.settings)
+    session.show({"generations": [one.facts() for one in found]}, "\n".join(map(str, found)))

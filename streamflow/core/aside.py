@@ -1,11 +1,16 @@
-"""Errors of a decision: which are about the partition, and why a command is put aside for the others."""
+"""What cannot be decided: records that are no commands, and errors of a decision. Which errors are about the partition,
+and why a command is put aside for the others."""
 
 from __future__ import annotations
 
-from streamflow.engine.commands import Command, Deliver
-from streamflow.engine.outcome import UnapprovedContent, UnusableContent
+from streamflow.core.reading import source_of
+from streamflow.engine.commands import Command, DefinitionRef, Deliver
+from streamflow.engine.decide import undecidable
+from streamflow.engine.outcome import Decision, UnapprovedContent, UnusableContent
+from streamflow.engine.state import PartitionState
 from streamflow.errors import EngineFault, OperationError
 from streamflow.wire.codec import DecodeError
+from streamflow.wire.decoding import Record
 
 
 def aside_verdict(error: Exception, command: Command | None, offset: int, failed_at: int | None) -> tuple[str, str]:
@@ -38,3 +43,21 @@ def is_out_of_memory(error: BaseException) -> bool:
 def stops_partition(error: Exception) -> bool:
     """Whether `error` is about the partition, its disk or its broker, and not about one command."""
     return isinstance(error, EngineFault | OperationError) and not isinstance(error, DecodeError)
+
+
+def undecidable_record(
+    own: PartitionState, record: Record, reason: str, message: str, command: Command | None = None
+) -> Decision:
+    """The decision on a record on which nothing can be decided; `command` is what is in it, if it could be read."""
+    source = source_of(record.headers)
+    return undecidable(own, record.timestamp_ms, record.offset, reason, message, command, source)
+
+
+def unpublished_start(own: PartitionState, record: Record, command: Command, start: DefinitionRef) -> Decision:
+    """The decision on a start that names an offset which `definitions` does not have. Its writer cannot have read
+    there what it starts."""
+    message = (
+        f"The start names offset {start.log_offset} of `definitions`, which the topic does not have. Send the event or "
+        "the request again."
+    )
+    return undecidable_record(own, record, "unknown_definition", message, command)

@@ -12,8 +12,24 @@ from typing import Any
 from msgspec import Struct
 
 from streamflow.core.place import Place
-from streamflow.engine.commands import Command, Deliver, FailAttempt
-from streamflow.engine.effects import AppendCommand, DeadLetter, RecordErasure, RecordRejection, SendTask, Unclaimed
+from streamflow.engine.commands import (
+    Command,
+    Continue,
+    ContinueDelivery,
+    Deliver,
+    EraseKey,
+    FailAttempt,
+    ForwardSource,
+)
+from streamflow.engine.effects import (
+    AppendCommand,
+    DeadLetter,
+    Forward,
+    RecordErasure,
+    RecordRejection,
+    SendTask,
+    Unclaimed,
+)
 from streamflow.engine.outcome import Decision
 from streamflow.engine.tasks import Task
 from streamflow.ids import partition_of
@@ -21,6 +37,7 @@ from streamflow.wire import dead_letter as letters
 from streamflow.wire.codec import encode_command
 from streamflow.wire.decoding import Headers, Record
 from streamflow.wire.erasure import encode_erasure
+from streamflow.wire.forwarding import forwarded_header
 from streamflow.wire.rejection import rejection
 from streamflow.wire.tasks import Source, encode_task, source_header
 from streamflow.wire.transitions import encode_transition
@@ -28,6 +45,7 @@ from streamflow.wire.unclaimed import encode_unclaimed
 
 COMMANDS, RUNS, DEAD_LETTERS, UNCLAIMED, AUDIT = "commands", "runs", "dead-letters", "unclaimed", "audit"
 TASKS = "tasks."  # and the lane
+_GOES_ON = (Continue, ContinueDelivery, EraseKey)
 
 
 class Output(Struct, frozen=True, gc=False):
@@ -49,9 +67,15 @@ class Output(Struct, frozen=True, gc=False):
     """The record's headers."""
 
 
-def outputs_of(decision: Decision, record: Record, command: Command | None, place: Place) -> list[Output]:
+def outputs_of(
+    decision: Decision,
+    record: Record,
+    command: Command | None,
+    place: Place,
+    source: ForwardSource | None = None,
+) -> list[Output]:
     """The records that `decision` on `record` sends, in order. `command` is what the record holds, None if it could not
-    be read."""
+    be read; `source` is where it was forwarded from."""
     outputs, tasks = [], 0
     traces = decision.traces
     for transition in decision.transitions:
@@ -61,6 +85,8 @@ def outputs_of(decision: Decision, record: Record, command: Command | None, plac
     for effect in decision.effects:
         if isinstance(effect, AppendCommand):
             outputs.append(command_output(effect.command, effect.key, place))
+        elif isinstance(effect, Forward):
+            outputs.append(_forwarded(effect, record, place, source))
         elif isinstance(effect, SendTask):
             outputs.extend(_task(effect, Source(place.topic_id, record.offset, tasks), place))
             tasks += 1
@@ -107,8 +133,17 @@ def _about(command: Command | None) -> dict[str, Any]:
 
 
 def command_output(command: Command, key: str, place: Place) -> Output:
-    """A command under the business key `key`, which says where it goes."""
-    return Output(COMMANDS, partition_of(key, place.partitions), key.encode(), encode_command(command))
+    """A command under the business key `key`: for this partition if it goes on with what another one began here, else
+    for the one of the first generation that `key` belongs to."""
+    number = place.number if isinstance(command, _GOES_ON) else partition_of(key, place.partitions)
+    return Output(COMMANDS, number, key.encode(), encode_command(command))
+
+
+def _forwarded(effect: Forward, record: Record, place: Place, source: ForwardSource | None) -> Output:
+    sent = (place.number, record.offset) if source is None else (source.sent_partition, source.sent_offset)
+    header = forwarded_header(ForwardSource(place.number, record.offset, *sent))
+    value = record.value if effect.command is None else encode_command(effect.command)
+    return Output(COMMANDS, effect.partition, record.key, value, (header,))
 
 
 def own_command_output(command: Command, place: Place) -> Output:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from streamflow.core.aside import aside_verdict, stops_partition
+from streamflow.core.aside import aside_verdict, stops_partition, undecidable_record, unpublished_start
 from streamflow.core.awaited_events import AwaitedEvents
 from streamflow.core.checkpoint import Checkpoint
 from streamflow.core.contiguity import Verdict, judge
@@ -29,11 +29,11 @@ from streamflow.core.opening import Skipped, check_opening, input_gap, require_k
 from streamflow.core.outbox import Outbox, TopicOf, unsent_of
 from streamflow.core.outputs import Output, outputs_of, own_command_output
 from streamflow.core.place import Place
-from streamflow.core.reading import Unreadable, read
+from streamflow.core.reading import Unreadable, read, source_of
 from streamflow.core.timers import Timers
 from streamflow.core.tracing import Traced, is_traced
 from streamflow.engine.commands import AdvanceWatermark, Command, DefinitionRef, FireTimer, start_of
-from streamflow.engine.decide import decide, undecidable
+from streamflow.engine.decide import decide
 from streamflow.engine.effects import PrintLine, PublishEvent
 from streamflow.engine.outcome import Contents, Decision
 from streamflow.engine.overlay import Overlay, Store
@@ -180,10 +180,10 @@ class PartitionCore:
             return None
         own, command = self._own(), None
         try:
-            found = read(record.value, self.place)
+            found = read(record.value, self.place, record.headers)
             if isinstance(found, Unreadable):
                 command = found.command
-                decision = undecidable(own, record.timestamp_ms, record.offset, found.reason, found.message, command)
+                decision = undecidable_record(own, record, found.reason, found.message, command)
             else:
                 command = found
                 start = start_of(command)
@@ -191,10 +191,11 @@ class PartitionCore:
                 if missing is None:
                     decision = self._decide(own, command, record)
                 elif unpublished:
-                    decision = self._refuse_unpublished(own, command, record, missing)
+                    self._aside_in = self.interval  # the topic may have that offset some day
+                    decision = unpublished_start(own, record, command, missing)
                 else:
                     return missing
-            outputs = outputs_of(decision, record, command, self.place)
+            outputs = outputs_of(decision, record, command, self.place, source_of(record.headers))
             events = [unsent_of(effect) for effect in decision.effects if isinstance(effect, PublishEvent)]
         except Exception as error:
             if stops_partition(error):
@@ -226,32 +227,27 @@ class PartitionCore:
         try:
             found = read(record.value, self.place)
             command = found.command if isinstance(found, Unreadable) else found
-            decision = undecidable(own, record.timestamp_ms, record.offset, "skipped", message, command)
+            decision = undecidable_record(own, record, "skipped", message, command)
             outputs = outputs_of(decision, record, command, self.place)
         except Exception as error:  # noqa: BLE001 - what it is about may be just this
             self._report(record.offset, "skipped", error)
-            decision = undecidable(own, record.timestamp_ms, record.offset, "skipped", message)
+            decision = undecidable_record(own, record, "skipped", message)
             outputs = outputs_of(decision, record, None, self.place)
         self._aside_in = self.interval
         self.metrics.count("set_aside", reason="skipped")
         self._accept(decision, command, now_ms, began)
         self._queue(outputs)
 
-    def _refuse_unpublished(
-        self, own: PartitionState, command: Command, record: Record, start: DefinitionRef
-    ) -> Decision:
-        """The decision on a start that names an offset which `definitions` does not have. Its writer cannot have read
-        there what it starts."""
-        self._aside_in = self.interval  # the topic may have that offset some day
-        message = (
-            f"The start names offset {start.log_offset} of `definitions`, which the topic does not have. Send the "
-            "event or the request again."
-        )
-        return undecidable(own, record.timestamp_ms, record.offset, "unknown_definition", message, command)
-
     def _decide(self, own: PartitionState, command: Command, record: Record) -> Decision:
         return decide(
-            self.overlay, self._definitions, own, command, record.timestamp_ms, record.offset, self.place.limits
+            self.overlay,
+            self._definitions,
+            own,
+            command,
+            record.timestamp_ms,
+            record.offset,
+            self.place.limits,
+            source_of(record.headers),
         )
 
     def _put_aside(self, own: PartitionState, command: Command | None, record: Record, error: Exception) -> Decision:
@@ -262,7 +258,7 @@ class PartitionCore:
         self._aside_in = self.interval
         self.metrics.count("set_aside", reason=reason)
         self._report(record.offset, reason, error)
-        return undecidable(own, record.timestamp_ms, record.offset, reason, message, command)
+        return undecidable_record(own, record, reason, message, command)
 
     def _accept(self, decision: Decision, command: Command | None, now_ms: int, began: float) -> None:
         self.overlay.apply(decision.changes)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from streamflow.core.place import Place
-from streamflow.engine.commands import AdvanceWatermark, Command
+from streamflow.engine.commands import AdvanceWatermark, Command, ForwardSource, OpenGeneration
 from streamflow.ids import partition_of, partition_of_run
 from streamflow.wire.codec import DecodeError, decode_command
+from streamflow.wire.decoding import Headers
+from streamflow.wire.forwarding import forward_source
 
 
 class Unreadable(NamedTuple):
@@ -18,7 +20,18 @@ class Unreadable(NamedTuple):
     command: Command | None = None
 
 
-def read(value: bytes | None, place: Place) -> Command | Unreadable:
+def source_of(headers: Headers) -> ForwardSource | None:
+    """Where a record was forwarded from; None when its sender wrote it, and for a header that nobody can read, which
+    `read` refuses."""
+    if not headers:
+        return None
+    try:
+        return forward_source(headers)
+    except DecodeError:
+        return None
+
+
+def read(value: bytes | None, place: Place, headers: Headers = ()) -> Command | Unreadable:
     """The command in a record's `value`."""
     value = value or b""
     if len(value) > place.limits.record_bytes:
@@ -28,6 +41,8 @@ def read(value: bytes | None, place: Place) -> Command | Unreadable:
             "elsewhere and send a reference.",
         )
     try:
+        if headers:
+            forward_source(headers)
         command = decode_command(value)
     except DecodeError as error:
         return Unreadable(error.code, error.message)
@@ -42,13 +57,15 @@ def read(value: bytes | None, place: Place) -> Command | Unreadable:
 
 
 def belongs(command: Command, place: Place) -> bool:
-    """Whether `command` is in the partition that its key, or its run, belongs to."""
-    if isinstance(command, AdvanceWatermark):
+    """Whether `command` is in a partition that its key, or its run, may be in: one of each generation."""
+    if isinstance(command, AdvanceWatermark | OpenGeneration):
         return True
+    # every later generation begins at, and has, a multiple of the partitions of the first
+    number = place.number % place.partitions
     key = getattr(command, "key", None)
     if key is not None:
-        return partition_of(key, place.partitions) == place.number
+        return partition_of(key, place.partitions) == number
     try:
-        return partition_of_run(command.run, place.partitions) == place.number  # type: ignore[union-attr]
+        return partition_of_run(command.run, place.partitions) == number  # type: ignore[union-attr]
     except ValueError:
         return False

@@ -8,6 +8,9 @@ A watermark is found in three steps, and no clock of this machine is in them:
    in `commands`, and the watermark for partition c is T(c).
 
 A transaction that somebody has open in a source keeps the position below the end, and so the watermark where it is.
+
+A partition of a later generation gets its events through one of the first, and its watermarks the same way, behind
+them. Its own time comes from probes that are sent to it directly.
 """
 
 from __future__ import annotations
@@ -16,12 +19,15 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from streamflow.core.source_topics import SourceBinding
-from streamflow.engine.commands import AdvanceWatermark
+from streamflow.engine.commands import PROBE, AdvanceWatermark
 
 Times = Mapping[int, int]  # the latest acknowledged time of each partition of `commands`, in epoch milliseconds
 Place = tuple[str, int]  # topic and partition of a source
 
+_PROBE = AdvanceWatermark(id="watermark/probe", topic="", partitions=0, at_ms={}, to=PROBE)
 # ends that are not reached yet; a source that is far behind needs the oldest, and every later one is of use
 _PENDING = 32
 # how long a topic must have been missed before that counts: brokers learn of a new topic one after the other
@@ -38,9 +44,11 @@ class Progress(NamedTuple):
 
 
 class SourceWatermarks:
-    """The watermarks of one ingress. It begins again whenever its partitions are opened again."""
+    """The watermarks of one ingress. It begins again whenever its partitions are opened again. `entries` is how many
+    partitions of `commands` ingress sends to: those of the first generation."""
 
-    def __init__(self) -> None:
+    def __init__(self, entries: int) -> None:
+        self._entries = entries
         self._pending: dict[tuple[str, str, int], deque[tuple[int, Times]]] = {}
         self._reached: dict[tuple[str, str, int], Times] = {}
         self._missing: dict[str, deque[Times]] = {}
@@ -90,12 +98,12 @@ class SourceWatermarks:
         *,
         probe: bool = True,
     ) -> list[tuple[int, AdvanceWatermark]]:
-        """What is to be told now: (partition of `commands`, command), where something has moved. `partitions` are how
+        """What is to be sent now: (partition of `commands`, command), where something has moved. `partitions` are how
         many each topic has, 0 if it does not exist; of one that is left out nothing is known. `commands` are the
-        partitions to tell, `held` the sources whose commands for one of them are not sent yet. Everything below each
-        source's `next` is acknowledged, but for `held`.
+        partitions to tell, of all generations, `held` the sources whose commands for one of them are not sent yet.
+        Everything below each source's `next` is acknowledged, but for `held`.
 
-        With `probe`, each partition is told something, be it what it knows: its acknowledgement is the time that the
+        With `probe`, something is sent to each partition, be it what it knows: its acknowledgement is the time that the
         next watermark comes from."""
         limited = binding.limited_topics()
         by_topic: dict[str, list[Progress]] = {topic: [] for topic in limited}
@@ -112,7 +120,7 @@ class SourceWatermarks:
                 continue  # unreadable, or another ingress reads it
             feeds = binding.feeds(topic)
             for to in commands:
-                behind = held.get(to, frozenset())
+                behind = held.get(to % self._entries, frozenset())
                 at_ms = {
                     str(source.partition): at
                     for source in by_topic[topic]
@@ -135,9 +143,15 @@ class SourceWatermarks:
                     told.append((to, command))
                 else:
                     idle[to] = command
+        later = [to for to in commands if to >= self._entries]
+        sent = [
+            (to, command) if to < self._entries else (to % self._entries, replace(command, to=to))
+            for to, command in told
+        ]
         if probe:
-            told += [(to, idle[to]) for to in sorted(idle.keys() - {to for to, _ in told})]
-        return told
+            sent += [(to, idle[to]) for to in sorted(idle.keys() - {to for to, _ in told}) if to < self._entries]
+            sent += [(to, _PROBE) for to in later]
+        return sent
 
     def _settle(self, source: Progress) -> None:
         place = (source.topic, source.topic_id, source.partition)

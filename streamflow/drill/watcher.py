@@ -98,6 +98,7 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
+            self._consumer.look(topic_name(self.settings, RUNS))
             for message in self._consumer.consume(1000, 0.05):
                 if message.error() is None:
                     self._take(message)

@@ -21,7 +21,7 @@ from streamflow.engine.evolve import evolve, records_of
 from streamflow.engine.mailbox.buckets import Memories
 from streamflow.engine.mailbox.mailbox import Mailbox
 from streamflow.engine.record_keys import item_out_key, out_key, run_key
-from streamflow.engine.state import WRITTEN_ONCE, PartitionState, RunState, StateView
+from streamflow.engine.state import WRITTEN_ONCE, NextGeneration, PartitionState, RunState, StateView
 from streamflow.engine.trace import RunTraces, Trace
 from streamflow.engine.transitions import (
     ENDINGS,
@@ -87,6 +87,10 @@ class DecisionBuilder(Struct, kw_only=True):
     limits: Limits
     partition: PartitionState
     offset: int
+    sent_at: tuple[int, int]
+    """The partition of `commands` and the offset at which the command's sender has it acknowledged."""
+    successor: NextGeneration | None
+    """The generation to forward to, as it is after this draft."""
     traces: RunTraces
     changes: dict[str, Any] = {}
     bytes: int = 0
@@ -116,11 +120,9 @@ class DecisionBuilder(Struct, kw_only=True):
         the garbage collector finds it, which costs a quarter of the engine's time."""
         self.mailboxes.clear()
 
-    def run_id(self, definition: str, key: str, offset: int | None = None) -> str:
-        """The id of the run that this command starts, or the one at `offset` of the same partition."""
-        place = start_place(
-            self.partition.topic_id, self.partition.partition, self.offset if offset is None else offset
-        )
+    def run_id(self, definition: str, key: str, sent_at: tuple[int, int] | None = None) -> str:
+        """The id of the run that this command starts, or the one at that partition and offset of `commands`."""
+        place = start_place(self.partition.topic_id, *(sent_at or self.sent_at))
         return run_id(self.limits.environment, definition, key, place)
 
     def get(self, key: str) -> Any:

@@ -237,11 +237,32 @@ class EraseKey(Struct, frozen=True, gc=False, tag_field="kind", omit_defaults=Tr
     trace: Trace | None = None
 
 
-class AdvanceWatermark(Struct, frozen=True, gc=False, tag_field="kind"):
-    """How far ingress has read `topic`, for the partition of `commands` that this record is in: everything that was
-    appended to partition p of the topic before `at_ms[p]` is read, and its commands stand before this one.
+class OpenGeneration(Struct, frozen=True, gc=False, tag_field="kind", kw_only=True):
+    """From this record on, the partition forwards what it does not hold to a new generation of partitions
+    (docs/design.md#generations-of-partitions). One is sent to each partition of the newest generation."""
 
-    The times are those of the broker that dates this partition of `commands`: ingress takes them from its
+    id: str  # of the command; a copy of it has the same one
+    first: int  # number of the first partition of the new generation
+    partitions: int  # how many the new generation has: a multiple of `before`
+    before_first: int  # number of the first partition of the generation that this record is sent to
+    before: int  # how many partitions that generation has
+    trace: Trace | None = None
+
+
+class ForwardSource(Struct, frozen=True, gc=False):
+    """Where a forwarded command comes from, as its record's header says."""
+
+    partition: int  # of `commands`, in the generation before
+    offset: int  # of its record there
+    sent_partition: int  # of `commands` that its sender wrote to, in the first generation
+    sent_offset: int  # of its record there; it is in the id of the run that a request starts
+
+
+class AdvanceWatermark(Struct, frozen=True, gc=False, tag_field="kind"):
+    """How far ingress has read `topic`, for the partition of `commands` that this record is in, or for `to`: everything
+    that was appended to partition p of the topic before `at_ms[p]` is read, and its commands stand before this one.
+
+    The times are those of the broker that dates that partition of `commands`: ingress takes them from its
     acknowledgements, and asks for the ends of the topic afterwards. No other clock is in them."""
 
     id: str  # of the command; a copy of it has the same one
@@ -252,7 +273,12 @@ class AdvanceWatermark(Struct, frozen=True, gc=False, tag_field="kind"):
     bound: int = 0  # the offset in `definitions` up to which `feeds` was read; an older one changes nothing
     floor_ms: int = 0  # for all partitions, reported or not: the topic was seen not to exist until then
     trace: Trace | None = None  # the span that led to it
+    # the partition of a later generation that it is for: it takes the way of what is forwarded there. PROBE: none, only
+    # the acknowledgement is of use. None: the partition that it is in
+    to: int | None = None
 
+
+PROBE = -1
 
 Command = (
     StartRun
@@ -269,6 +295,7 @@ Command = (
     | SkipStep
     | FailRun
     | EraseKey
+    | OpenGeneration
     | AdvanceWatermark
 )
 

@@ -17,7 +17,15 @@ from streamflow.engine.approvals import decide_approval
 from streamflow.engine.builder import DecisionBuilder, Limits
 from streamflow.engine.contents import repin
 from streamflow.engine.effects import DeadLetter, Effect, RecordRejection
-from streamflow.engine.erasure import erase_key
+from streamflow.engine.erasure import erase_key, request_of
+from streamflow.engine.generations import (
+    Forwarded,
+    forward,
+    open_generation,
+    pass_on,
+    refuse_copy,
+    require_run_here,
+)
 from streamflow.engine.mailbox import memory
 from streamflow.engine.mailbox.delivery import continue_delivery, deliver, end_keeping, settle
 from streamflow.engine.mailbox.records import tally_key
@@ -41,23 +49,34 @@ def decide(
     at_ms: int,
     offset: int,
     limits: Limits,
+    source: c.ForwardSource | None = None,
 ) -> Decision:
-    """Decide `command`, which the broker appended at `at_ms` and `offset`. The new own record is in the changes."""
-    builder = _draft(view, contents, own, command, at_ms, offset, limits)
+    """Decide `command`, which the broker appended at `at_ms` and `offset`, forwarded from `source` if that is given.
+    The new own record is in the changes."""
+    builder = _draft(view, contents, own, command, at_ms, offset, limits, source)
     outcome: Outcome = "applied"
     reason, watermarks = "", own.watermarks
     try:
+        refuse_copy(own, source)
         refuse_long_labels(builder, command)
         if isinstance(command, c.AdvanceWatermark):
-            watermarks = advance_watermark(watermarks, command)
+            if command.to in (None, own.partition):
+                watermarks = advance_watermark(watermarks, command)
+            else:
+                pass_on(builder, own, command)
         else:
+            require_run_here(builder, own, command)
             verdict = _DECIDE[type(command)](builder, contents, own, command)
             if verdict is not None:
                 outcome, reason = verdict
+    except Forwarded:
+        builder.release()
+        builder = _draft(view, contents, own, command, at_ms, offset, limits, source)
+        forward(builder, command)
     except Refused as refused:
         outcome, reason = refused.outcome, refused.reason
         builder.release()
-        builder = _draft(view, contents, own, command, at_ms, offset, limits)
+        builder = _draft(view, contents, own, command, at_ms, offset, limits, source)
         if outcome == "dead":
             builder.effects.append(DeadLetter(reason, refused.message))
         if isinstance(command, c.StartRun) and command.parent is not None and outcome != "duplicate":
@@ -65,7 +84,7 @@ def decide(
         elif outcome == "rejected" and _has_caller(command):
             builder.effects.append(
                 RecordRejection(
-                    command_id=command.id,
+                    command_id=request_of(command) if isinstance(command, c.EraseKey) else command.id,
                     code=reason,
                     message=refused.message,
                     run=getattr(command, "run", None),
@@ -77,7 +96,7 @@ def decide(
         mark(builder, command.origin)
     for definition, counts in builder.tallies.items():
         builder.put(tally_key(definition), counts)
-    builder.changes[OWN] = _account(own, builder, outcome, reason, watermarks)
+    builder.changes[OWN] = _account(own, builder, outcome, reason, watermarks, source)
     builder.release()
     return Decision(
         outcome=outcome,
@@ -97,6 +116,7 @@ def _draft(
     at_ms: int,
     offset: int,
     limits: Limits,
+    source: c.ForwardSource | None,
 ) -> DecisionBuilder:
     """A draft in which what is over has been forgotten, a few records per command."""
     now_ms = max(at_ms, own.time_ms)
@@ -108,6 +128,8 @@ def _draft(
         partition=own,
         memories=own.memories,
         offset=offset,
+        sent_at=(own.partition, offset) if source is None else (source.sent_partition, source.sent_offset),
+        successor=own.successor,
         traces=RunTraces(getattr(command, "trace", None), own.topic_id, own.partition, offset),
     )
     end_keeping(builder, contents)
@@ -116,26 +138,43 @@ def _draft(
 
 
 def undecidable(
-    own: PartitionState, at_ms: int, offset: int, reason: str, message: str, command: c.Command | None = None
+    own: PartitionState,
+    at_ms: int,
+    offset: int,
+    reason: str,
+    message: str,
+    command: c.Command | None = None,
+    source: c.ForwardSource | None = None,
 ) -> Decision:
     """The decision on a record that is no command, or a `command` that nothing can be decided on: it is counted and
-    kept as a dead letter. Nobody waits for what it would have started."""
+    kept as a dead letter, unless it was forwarded before. Nobody waits for what it would have started."""
     counts = own.counts
+    outcome: Outcome = "dead"
     effects: list[Effect] = [DeadLetter(reason, message)]
     if isinstance(command, c.StartRun) and command.parent is not None:
         effects.append(answer_parent(command.parent, command.id, reason, message))
+    try:
+        refuse_copy(own, source)
+    except Refused as refused:
+        outcome, reason, effects = refused.outcome, refused.reason, []
     after = replace(
         own,
         applied=offset,
         time_ms=max(at_ms, own.time_ms),
-        counts=replace(counts, read=counts.read + 1, dead=counts.dead + 1),
+        counts=replace(counts, **{"read": counts.read + 1, outcome: getattr(counts, outcome) + 1}),
         reasons={**own.reasons, reason: own.reasons.get(reason, 0) + 1},
+        forwarded=own.forwarded if source is None else max(own.forwarded, source.offset),
     )
-    return Decision(outcome="dead", reason=reason, transitions=[], effects=effects, changes={OWN: after})
+    return Decision(outcome=outcome, reason=reason, transitions=[], effects=effects, changes={OWN: after})
 
 
 def _account(
-    own: PartitionState, builder: DecisionBuilder, outcome: Outcome, reason: str, watermarks: dict[str, Watermark]
+    own: PartitionState,
+    builder: DecisionBuilder,
+    outcome: Outcome,
+    reason: str,
+    watermarks: dict[str, Watermark],
+    source: c.ForwardSource | None,
 ) -> PartitionState:
     n = own.counts
     revisions, contents = repin(builder, own)
@@ -152,6 +191,8 @@ def _account(
         revisions=revisions,
         memories=builder.memories,
         contents=contents,
+        successor=builder.successor,
+        forwarded=own.forwarded if source is None else max(own.forwarded, source.offset),
     )
 
 
@@ -172,7 +213,9 @@ def _has_caller(command: c.Command) -> bool:
     than the end of its child."""
     if isinstance(command, c.CancelRun):
         return not command.by_parent
-    return isinstance(command, c.RetryStep | c.SkipStep | c.FailRun | c.StartRun | c.Decide | c.EraseKey)
+    return isinstance(
+        command, c.RetryStep | c.SkipStep | c.FailRun | c.StartRun | c.Decide | c.EraseKey | c.OpenGeneration
+    )
 
 
 _DECIDE: dict[type, Callable[[DecisionBuilder, Contents, PartitionState, Any], Verdict | None]] = {
@@ -190,4 +233,5 @@ _DECIDE: dict[type, Callable[[DecisionBuilder, Contents, PartitionState, Any], V
     c.RetryStep: retry_step,
     c.SkipStep: skip_step,
     c.EraseKey: erase_key,
+    c.OpenGeneration: open_generation,
 }

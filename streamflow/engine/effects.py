@@ -19,6 +19,16 @@ class AppendCommand(Struct, frozen=True, gc=False):
     command: Command
 
 
+class Forward(Struct, frozen=True, gc=False):
+    """Append the record of this command, as it is, to another partition of `commands`, with where it comes from."""
+
+    partition: int
+    """The number of the partition, in the next generation."""
+
+    command: Command | None = None
+    """What to append instead of the record; None: the record."""
+
+
 class PublishEvent(Struct, frozen=True, gc=False):
     """Publish an event to the users' topic that the host has bound its name to."""
 
@@ -97,4 +107,14 @@ class RecordErasure(Struct, frozen=True, gc=False, kw_only=True):
     at_ms: int  # partition time
 
 
-Effect = AppendCommand | PublishEvent | SendTask | PrintLine | RecordRejection | DeadLetter | Unclaimed | RecordErasure
+Effect = (
+    AppendCommand
+    | Forward
+    | PublishEvent
+    | SendTask
+    | PrintLine
+    | RecordRejection
+    | DeadLetter
+    | Unclaimed
+    | RecordErasure
+)

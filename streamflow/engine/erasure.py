@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from streamflow.engine import commands as c
 from streamflow.engine.builder import DecisionBuilder
 from streamflow.engine.effects import AppendCommand, RecordErasure
+from streamflow.engine.generations import forward_erasure
 from streamflow.engine.mailbox import memory
 from streamflow.engine.outcome import Contents, Refused
 from streamflow.engine.state import PartitionState
@@ -29,15 +30,17 @@ def erase_key(builder: DecisionBuilder, contents: Contents, own: PartitionState,
         left -= memory.hide(builder, box.name, left)
     records = command.records + RECORDS_PER_COMMAND - left + events
     events += command.events
+    further = replace(
+        command, id=f"{request_of(command)}/{command.part + 1}", part=command.part + 1, records=records, events=events
+    )
     if left <= 0:
-        further = replace(
-            command, id=f"{_request(command)}/{command.part + 1}", part=command.part + 1, records=records, events=events
-        )
         builder.effects.append(AppendCommand(command.key, further))
+        return
+    if forward_erasure(builder, further):
         return
     builder.effects.append(
         RecordErasure(
-            command_id=_request(command),
+            command_id=request_of(command),
             definitions=command.definitions,
             reason=command.reason,
             records=records,
@@ -47,6 +50,6 @@ def erase_key(builder: DecisionBuilder, contents: Contents, own: PartitionState,
     )
 
 
-def _request(command: c.EraseKey) -> str:
+def request_of(command: c.EraseKey) -> str:
     """The id of the command that asked for the erasure."""
     return command.id.removesuffix(f"/{command.part}") if command.part else command.id

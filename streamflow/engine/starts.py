@@ -7,6 +7,7 @@ from streamflow.engine import commands as c
 from streamflow.engine.advance import advance
 from streamflow.engine.builder import DecisionBuilder, RunBuilder
 from streamflow.engine.effects import AppendCommand, RecordRejection
+from streamflow.engine.generations import require_mailbox_here
 from streamflow.engine.mailbox import memory
 from streamflow.engine.mailbox.identity import REQUEST, identity
 from streamflow.engine.mailbox.records import OpenRun, Remembered
@@ -36,7 +37,8 @@ def start_run(builder: DecisionBuilder, contents: Contents, own: PartitionState,
     name = identity(command.event.name, REQUEST, command.event.id)
     known = memory.find(builder, command.definition, box.name, name)
     if known is not None:
-        return _repeated(builder, command, known.record.offset)
+        return _repeated(builder, command, known.record)
+    require_mailbox_here(builder, box)
     if box.runs and plan.policy != "many":
         first = next(iter(box.runs))
         text = f"{first}, a run of {command.definition} for this key, is open. Wait for its end, or cancel it."
@@ -47,7 +49,9 @@ def start_run(builder: DecisionBuilder, contents: Contents, own: PartitionState,
             "end some of them."
         )
         raise Refused("rejected", "too_many_open", text, {"open": len(box.runs)})
-    record = Remembered(outcome="started", offset=builder.offset, last=builder.offset, at_ms=builder.now_ms)
+    at = builder.offset
+    position = (own.topic_id, *builder.sent_at) if builder.sent_at != (own.partition, at) else None
+    record = Remembered(outcome="started", offset=at, last=at, at_ms=builder.now_ms, position=position)
     memory.remember(builder, "seen", command.definition, box.name, name, record, None, window_ms)
     begin_run(
         builder,
@@ -131,10 +135,11 @@ def _run_id(builder: DecisionBuilder, command: c.StartRun) -> str:
     return run_id(builder.limits.environment, command.definition, command.key, command.event.id)
 
 
-def _repeated(builder: DecisionBuilder, command: c.StartRun, offset: int) -> Verdict:
+def _repeated(builder: DecisionBuilder, command: c.StartRun, record: Remembered) -> Verdict:
     """The answer to a request that was served before: the run that it started."""
-    if command.parent is None and offset != builder.offset:
-        run = builder.run_id(command.definition, command.key, offset)
+    if command.parent is None and record.offset != builder.offset:
+        sent_at = record.position[1:] if record.position is not None else (builder.partition.partition, record.offset)
+        run = builder.run_id(command.definition, command.key, sent_at)
         text = f"This request has started {run} before. Send a new request to start another run."
         builder.effects.append(
             RecordRejection(command_id=command.id, code="run_exists", message=text, run=run, state={"run": run})

@@ -255,6 +255,25 @@ class Watermark(Struct, frozen=True, gc=False):
         return max(self.floor_ms, min(self.at_ms.values(), default=0))
 
 
+class NextGeneration(Struct, frozen=True, gc=False):
+    """The generation of partitions that a partition forwards to."""
+
+    first: int
+    """The number of its first partition."""
+
+    partitions: int
+    """How many partitions it has."""
+
+    index: int
+    """Which partition of its own generation this one is, from 0."""
+
+    before: int
+    """How many partitions its own generation has."""
+
+    forwarded: int = 0
+    """Commands that this partition has forwarded, without watermarks."""
+
+
 class PinnedContent(Struct, frozen=True, gc=False, array_like=True):
     """How a copied content is used."""
 
@@ -298,6 +317,12 @@ class PartitionState(Struct, frozen=True, gc=False):
 
     contents: dict[str, PinnedContent] = {}
     """How the contents in this state are used, by sha256."""
+
+    successor: NextGeneration | None = None
+    """The generation that what is not held here is forwarded to; None: everything is decided here."""
+
+    forwarded: int = -1
+    """The highest offset, in the partition that forwards to this one, of what it has forwarded."""
 
 
 KINDS: dict[str, Any] = {

@@ -28,6 +28,7 @@ def open_consumer(settings: Settings) -> Consumer:
             "auto.offset.reset": "error",
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 100,
+            "topic.metadata.refresh.interval.ms": 10_000,  # how soon partitions that were added are seen
             "queued.max.messages.kbytes": 32_768,
         }
     )

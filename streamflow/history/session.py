@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 _ANSWER_S = 10.0
 _WAIT_S = 0.2  # for a record to come
 _SEEN_S = 2.0  # between notes that the worker is alive
+_LOOK_S = 5.0  # between looks for partitions that were added
 _FOLDS = 50_000  # open runs that are kept in memory
 _EOF = KafkaError._PARTITION_EOF
 
@@ -58,6 +59,8 @@ class Session:
         self._database = database
         self._consumer = consumer
         self._roles = {topic_name(settings, role): role for role in ROLES}
+        self._is_alone = settings.history.postgresql is None  # else a group shares the partitions
+        self._looked = time.monotonic()
         self._at: dict[Place, Progress] = {}
         self._folds: OrderedDict[str, RunFold] = OrderedDict()
         self._searches = Searches(settings)
@@ -91,9 +94,8 @@ class Session:
                 f"The topic {missing[0]} does not exist. Run `streamflow topics apply`; the worker tries again.",
             )
         self._adopt()
-        if self._settings.history.postgresql is None:
-            places = [TopicPartition(name, number) for name in self._roles for number in self._partitions(name)]
-            self._assign(places)
+        if self._is_alone:
+            self._assign(self._places())
         else:
             self._consumer.subscribe(sorted(self._roles), on_assign=self._assigned, on_revoke=self._revoked)
         log.info("history_started", store=_store_of(self._settings))
@@ -126,6 +128,16 @@ class Session:
         except KafkaException as error:
             raise unreadable(topic, error) from error
         return sorted(found.partitions)
+
+    def _places(self) -> list[TopicPartition]:
+        return [TopicPartition(name, number) for name in self._roles for number in self._partitions(name)]
+
+    def _take_added(self) -> None:
+        """Read partitions that were added, from their beginning."""
+        self._looked = time.monotonic()
+        places = self._places()
+        if len(places) > len(self._at):
+            self._assign(places)
 
     def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         self._assign(places)
@@ -335,6 +347,8 @@ class Session:
             move(self._database, before, after)
         self._at = {(at.topic, at.partition): at for at in after}
         self._seen = time.monotonic()
+        if self._is_alone and time.monotonic() - self._looked > _LOOK_S:
+            self._take_added()
 
     def _report_lag(self) -> None:
         for role in ROLES:

@@ -1,16 +1,17 @@
 """Desired topics against actual ones: `plan` tells, `apply` changes what is safe to change, `require_topics` refuses to
 start on anything else.
 
-No partition is added to a keyed topic and no cleanup policy is changed. What takes something away (a shorter retention,
-fewer replicas that must have a record) is a finding of its own kind, `lower`, and done only when it is asked for.
+No partition is added to a keyed topic (`generations` does that) and no cleanup policy is changed. What takes something
+away (a shorter retention, fewer replicas that must have a record) is a finding of its own kind, `lower`, and done only
+when it is asked for.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -19,6 +20,7 @@ from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewPartitions,
     NewTopic,
     OffsetSpec,
     ResourceType,
@@ -29,7 +31,7 @@ from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config, log_client_error
 from streamflow.kafka.engine_records import fix_limits
 from streamflow.kafka.refusals import client_refusal, missing_right
-from streamflow.kafka.topics import Need, Topic, exceeds, holds, topics
+from streamflow.kafka.topics import COMMANDS, Need, Topic, exceeds, holds, topic_name, topics
 from streamflow.settings import Settings
 
 _TIMEOUT_S = 30.0
@@ -170,6 +172,24 @@ class Admin:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise self._failed(f"the topic {name} to be created", error, ("CREATE", name)) from error
 
+    def add_partitions(self, name: str, total: int) -> None:
+        """Gives a topic `total` partitions; one that has as many already is left alone. Raises OperationError."""
+        for future in self._client.create_partitions([NewPartitions(name, total)], request_timeout=_TIMEOUT_S).values():
+            try:
+                future.result(_TIMEOUT_S)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.INVALID_PARTITIONS:
+                    raise self._failed(f"{name} to get {total} partitions", error, ("ALTER", name)) from error
+                if self.describe([name], with_config=False)[name].partitions < total:
+                    raise self._failed(f"{name} to get {total} partitions", error) from error
+
+    def partitions_with_leaders(self, name: str) -> int:
+        """How many partitions of a topic have a leader. Raises OperationError."""
+        for future in self._client.describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S).values():
+            described = self._wait(future, f"a description of {name}", ("DESCRIBE", name))
+            return sum(1 for partition in described.partitions if partition.leader is not None)
+        return 0
+
     def alter(self, changes: Sequence[Finding]) -> None:
         """Sets the configuration entries that the findings want.
 
@@ -241,16 +261,17 @@ class Admin:
 def findings(wanted: Iterable[Topic], actual: dict[str, ActualTopic]) -> list[Finding]:
     """Every deviation of the actual topics from the wanted ones, in the order of the wanted ones. Pure."""
     found: list[Finding] = []
+    grown = _grown(wanted, actual)
     for topic in wanted:
         seen = actual.get(topic.name)
         if seen is None:
             kept = f"{topic.partitions} partition(s), {topic.config['cleanup.policy']}"
             found.append(Finding(topic.name, "missing", "topic", kept, "", fixable=True))
             continue
-        if seen.partitions != topic.partitions:
-            found.append(
-                Finding(topic.name, "breaks", "partitions", str(topic.partitions), str(seen.partitions), fixable=False)
-            )
+        least = max(grown, topic.partitions) if topic.keyed else topic.partitions
+        more = topic.keyed and seen.partitions > least and seen.partitions % topic.partitions == 0
+        if seen.partitions != least and not more:
+            found.append(Finding(topic.name, "breaks", "partitions", str(least), str(seen.partitions), fixable=False))
         if seen.replication_factor < topic.replication_factor:
             found.append(
                 Finding(
@@ -274,6 +295,16 @@ def findings(wanted: Iterable[Topic], actual: dict[str, ActualTopic]) -> list[Fi
                     Finding(topic.name, "lower", setting.name, setting.value, seen.config[setting.name], fixable=True)
                 )
     return found
+
+
+def _grown(wanted: Iterable[Topic], actual: Mapping[str, ActualTopic]) -> int:
+    """How many partitions everything has that is partitioned as `commands`, if generations were added, else 0. Other
+    topics may have more, while another one is added."""
+    for topic in wanted:
+        seen = actual.get(topic.name) if topic.role == COMMANDS else None
+        if seen is not None and seen.partitions > topic.partitions and seen.partitions % topic.partitions == 0:
+            return seen.partitions
+    return 0
 
 
 def _with_length(setting: str, value: str) -> str:
@@ -304,7 +335,14 @@ def apply(settings: Settings, admin: Admin | None = None, *, lower: bool = False
     wanted = topics(settings)
     found = findings(wanted, admin.describe(topic.name for topic in wanted))
     missing = {finding.topic for finding in found if finding.kind == "missing"}
-    admin.create([topic for topic in wanted if topic.name in missing])
+    grown = _grown(wanted, admin.describe([topic_name(settings, COMMANDS)], with_config=False))
+    admin.create(
+        [
+            replace(topic, partitions=max(grown, topic.partitions)) if topic.keyed else topic
+            for topic in wanted
+            if topic.name in missing
+        ]
+    )
     kinds = {"breaks", "advice", "lower"} if lower else {"breaks", "advice"}
     admin.alter([finding for finding in found if finding.fixable and finding.kind in kinds])
     _refuse([finding for finding in found if finding.kind == "breaks" and not finding.fixable])
@@ -337,8 +375,8 @@ def _refuse(found: Sequence[Finding]) -> None:
         remedy = "do run `streamflow topics apply`"
     else:
         remedy = (
-            "do give the settings the topics' own values, or a new prefix (a new generation of topics); "
-            "`streamflow topics apply` corrects the rest"
+            "do give the settings the topics' own values, repeat an interrupted `streamflow topics grow`, or take a new "
+            "prefix; `streamflow topics apply` corrects the rest"
         )
     code = "topics_missing" if all(finding.kind == "missing" for finding in found) else "topics_differ"
     raise OperationError(

@@ -1,4 +1,5 @@
-"""The engine's own records in the definitions log: limits and environment, revisions, commands that are passed over."""
+"""The engine's own records in the definitions log: limits and environment, revisions, generations of partitions,
+commands that are passed over."""
 
 from __future__ import annotations
 
@@ -47,6 +48,19 @@ def enable_revision(settings: Settings, revision: str) -> Recorded:
         ),
     )
     return Recorded(revision, max(offsets.values(), default=None))
+
+
+def record_generations(settings: Settings, partitions: tuple[int, ...]) -> Recorded:
+    """Notes how many partitions each generation has, oldest first.
+
+    Raises OperationError."""
+    known = list(partitions)
+
+    def records(log: Snapshot) -> Records:
+        return {} if log.generations == partitions else {"engine/generations": encoded({"partitions": known})}
+
+    _, offsets = write(settings, records)
+    return Recorded("generations", max(offsets.values(), default=None))
 
 
 def _revision(revision: str) -> bytes:

@@ -120,6 +120,12 @@ class Snapshot:
         return str(self.engine.get("revision", {}).get("revision", REVISION))
 
     @property
+    def generations(self) -> tuple[int, ...]:
+        """How many partitions each generation has, oldest first; empty while there is only the first."""
+        found = self.engine.get("generations", {}).get("partitions", [])
+        return tuple(int(partitions) for partitions in found)
+
+    @property
     def environment(self) -> str:
         """The name of the environment, as it was fixed with the topics."""
         return str(self.engine.get("environment", {}).get("environment", DEFAULT_ENVIRONMENT))

@@ -13,6 +13,7 @@ log = structlog.get_logger(__name__)
 
 CHECK_S = 10.0  # between two questions to the broker
 _LONGEST_S = 160.0  # between two of them when making the consumer again changed nothing
+LOOK_S = 5.0  # between looks for partitions that were added
 _ANSWER_S = 2.0
 
 Place = tuple[str, int]
@@ -80,12 +81,31 @@ class AssignedConsumer:
     def __init__(self, open_client: Callable[[], Consumer], clock: Callable[[], float] = time.monotonic) -> None:
         self._open_client = open_client
         self._stalls = StallDetector(clock)
+        self._clock, self._look_due = clock, clock() + LOOK_S
         self.client = open_client()
 
     def assign(self, places: Iterable[TopicPartition]) -> None:
         """Read these partitions, each from its offset, which is a real one and not OFFSET_BEGINNING or OFFSET_END."""
         self._stalls.begin(places)
         self.client.assign(self._stalls.positions())
+
+    def add(self, places: Iterable[TopicPartition]) -> None:
+        """Read these partitions too."""
+        self.assign([*self._stalls.positions(), *places])
+
+    def look(self, topic: str, *, every_s: float = LOOK_S) -> None:
+        """Read the partitions of `topic` that were added, from their beginning. Mostly returns at once: it asks the
+        broker every `every_s`, and does nothing while it does not answer."""
+        if self._clock() < self._look_due:
+            return
+        self._look_due = self._clock() + every_s
+        try:
+            there = self.client.list_topics(topic, timeout=_ANSWER_S).topics[topic].partitions
+        except KafkaException:
+            return
+        known = {place.partition for place in self._stalls.positions() if place.topic == topic}
+        if added := sorted(there.keys() - known):
+            self.add(TopicPartition(topic, number, 0) for number in added)
 
     def consume(self, most: int, timeout_s: float) -> list[Message]:
         """What is there, at most so many; if nothing is, waits for one message (librdkafka itself would wait for a full

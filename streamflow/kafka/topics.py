@@ -60,6 +60,7 @@ class Topic:
     partitions: int
     replication_factor: int
     settings: tuple[TopicSetting, ...]
+    keyed: bool = False  # whether it has as many partitions as `commands`, and grows with it
 
     @property
     def config(self) -> dict[str, str]:
@@ -151,13 +152,17 @@ def lane_topic(settings: Settings, lane: str) -> Topic:
     )
 
 
+_KEYED = frozenset({COMMANDS, RUNS, STATE, UNCLAIMED, LOGS})
+
+
 def _topic(settings: Settings, role: str, partitions: int, kept: tuple[TopicSetting, ...]) -> Topic:
     common = (
         TopicSetting("message.timestamp.type", "LogAppendTime", Need.EQUAL),
         TopicSetting("max.message.bytes", str(max_batch_bytes(settings)), Need.AT_LEAST),
         TopicSetting("min.insync.replicas", str(settings.topics.min_insync_replicas), Need.AT_LEAST),
     )
-    return Topic(role, topic_name(settings, role), partitions, settings.topics.replication_factor, kept + common)
+    keyed, replicas = role in _KEYED or role.startswith("tasks."), settings.topics.replication_factor
+    return Topic(role, topic_name(settings, role), partitions, replicas, kept + common, keyed)
 
 
 def _deleted(retention_ms: int) -> tuple[TopicSetting, ...]:

@@ -147,23 +147,23 @@ def remains(
     """What the own topics keep of `key` now, for each that keeps something.
 
     Raises OperationError."""
-    number = partition_of(key, settings.topics.partitions)
+    entry = partition_of(key, settings.topics.partitions)
     lanes = [lane_topic_name(settings, lane) for lane in sorted(settings.tasks.lanes)]
     topics = [topic_name(settings, role) for role in (COMMANDS, RUNS, UNCLAIMED)] + lanes
     dead, state = topic_name(settings, DEAD_LETTERS), topic_name(settings, STATE)
     found: list[Remains] = []
     actual = Admin(settings).describe([*topics, dead, state])
     for topic in (*topics, dead):
-        times = _times(settings, topic, 0 if topic == dead else number, key, progress)
+        times = _times(settings, topic, None if topic == dead else entry, key, progress)
         if times and topic in actual:
             found.append(_until_deleted(topic, times, actual[topic].config))
-    return found + list(_in_state(settings, state, number, key, definitions, actual[state].config, progress))
+    return found + list(_in_state(settings, state, entry, key, definitions, actual[state].config, progress))
 
 
-def _times(settings: Settings, topic: str, partition: int, key: str, progress: Progress | None) -> list[int]:
+def _times(settings: Settings, topic: str, entry: int | None, key: str, progress: Progress | None) -> list[int]:
     """When the records under `key` were appended."""
     wanted = key.encode()
-    with Reading(settings, topic, [partition]) as reading:
+    with Reading(settings, topic, entry=entry) as reading:
         return [record.timestamp_ms for record in reading.to_end(progress) if record.key == wanted]
 
 
@@ -177,7 +177,7 @@ def _until_deleted(topic: str, times: Sequence[int], config: Mapping[str, str]) 
 def _in_state(
     settings: Settings,
     topic: str,
-    partition: int,
+    entry: int,
     key: str,
     definitions: Iterable[str],
     config: Mapping[str, str],
@@ -185,7 +185,7 @@ def _in_state(
 ) -> Iterator[Remains]:
     """The records of the changelog that name a mailbox of the key, overwritten ones and tombstones too."""
     names = [f"/{mailbox_name(definition, key)}".encode() for definition in definitions]
-    with Reading(settings, topic, [partition]) as reading:
+    with Reading(settings, topic, entry=entry) as reading:
         times = [
             record.timestamp_ms
             for record in reading.to_end(progress)

@@ -139,7 +139,7 @@ class Runs:
 
 
 def partition_of_known_run(settings: Settings, run: str) -> int:
-    """The partition of `runs` and `commands` that a run is in, from its id. Raises Rejected (`no_run_id`)."""
+    """The partition of `commands` that is addressed about a run, from its id. Raises Rejected (`no_run_id`)."""
     try:
         return partition_of_run(run, settings.topics.partitions)
     except ValueError as error:
@@ -152,15 +152,16 @@ def partition_of_known_run(settings: Settings, run: str) -> int:
 def open_runs(
     settings: Settings, *, run: str | None = None, key: str | None = None, start: int = OFFSET_BEGINNING
 ) -> Reading:
-    """A reading of `runs`: of the only partition that a known run, or a known business key, can be in, or of all.
+    """A reading of `runs`: of the partitions that a known run, or a known business key, can be in, one of the first
+    generation, or of all.
 
     Raises Rejected if `run` is no run id, OperationError if the topic cannot be read."""
-    partitions = None
+    entry = None
     if run is not None:
-        partitions = [partition_of_known_run(settings, run)]
+        entry = partition_of_known_run(settings, run)
     elif key is not None:
-        partitions = [partition_of(key, settings.topics.partitions)]
-    return Reading(settings, topic_name(settings, RUNS), partitions, start)
+        entry = partition_of(key, settings.topics.partitions)
+    return Reading(settings, topic_name(settings, RUNS), start=start, entry=entry)
 
 
 def transitions(records: Iterable[Record], unreadable: Unreadable | None = None) -> Iterator[Transition]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -24,13 +25,16 @@ _MISSING = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 )
 _BATCH = 1000
+_LOOK_S = 5.0  # between looks for partitions that were added
 
 
 class Reading:
     """Some partitions of one topic. A context manager; used by one thread.
 
-    `start` is where each partition begins: `OFFSET_BEGINNING`, `OFFSET_END`, or an offset by partition; with
-    `since_ms` (epoch milliseconds) at the first record that is not older.
+    `partitions` are the ones to read; None: all, also those that are added while it follows, from their beginning. With
+    `entry`, a partition of the first generation, those of all generations that may hold the same keys. `start` is where
+    each partition begins: `OFFSET_BEGINNING`, `OFFSET_END`, or an offset by partition; with `since_ms` (epoch
+    milliseconds) at the first record that is not older.
     Raises OperationError (`topic_missing`, `broker_unreachable`) when it is made."""
 
     def __init__(
@@ -40,8 +44,11 @@ class Reading:
         partitions: Sequence[int] | None = None,
         start: int | Mapping[int, int] = OFFSET_BEGINNING,
         since_ms: int | None = None,
+        entry: int | None = None,
     ) -> None:
         self.topic = topic
+        self._entry, self._first = entry, settings.topics.partitions
+        self._follows_growth, self._look_at = partitions is None, time.monotonic() + _LOOK_S
         self._group = reader_group(settings)
         self.at_end: set[int] = set()  # partitions whose end was reached at least once
         self._last_error: KafkaError | None = None
@@ -105,7 +112,20 @@ class Reading:
 
     def follow(self, timeout_s: float = 0.2) -> list[Record]:
         """The records that come next; none when none came within `timeout_s`. Waits on while the broker is away."""
+        if self._follows_growth and time.monotonic() > self._look_at:
+            self._look_at = time.monotonic() + _LOOK_S
+            self._take_added()
         return [as_record(message) for message in self._next(timeout_s) if not self._ended(message)]
+
+    def _take_added(self) -> None:
+        """Read partitions that were added, from their beginning."""
+        try:
+            added = sorted(set(self._all_partitions()) - set(self.partitions))
+        except OperationError:  # the broker is away: later
+            return
+        if added:
+            self.partitions = (*self.partitions, *added)
+            self._consumer.add(TopicPartition(self.topic, number, 0) for number in added)
 
     def _next(self, timeout_s: float) -> list[Message]:
         return self._consumer.consume(_BATCH, timeout_s)
@@ -139,7 +159,9 @@ class Reading:
                 "its name.",
                 retryable=False,
             )
-        return tuple(sorted(found.partitions))
+        return tuple(
+            number for number in sorted(found.partitions) if self._entry is None or number % self._first == self._entry
+        )
 
     def _bounds(self, number: int) -> tuple[int, int]:
         try:

@@ -54,7 +54,7 @@ def ask(settings: Settings, command: Command, *, key: str, partition: int, timeo
     OperationError `unanswered` when nothing was heard in time (the command stays, and may still be done), or when the
     broker does not take it."""
     with (
-        Reading(settings, topic_name(settings, RUNS), [partition], OFFSET_END) as runs,
+        Reading(settings, topic_name(settings, RUNS), start=OFFSET_END, entry=partition) as runs,
         Reading(settings, topic_name(settings, DEAD_LETTERS), [0], OFFSET_END) as dead,
     ):
         offset = append(settings, producer(settings), command, key, partition)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamflow.errors import Rejected
+from streamflow.kafka.admin import Admin
 from streamflow.kafka.engine_records import skip_commands
 from streamflow.kafka.groups import engine_group, positions
 from streamflow.kafka.topics import COMMANDS, topic_name
@@ -15,13 +16,15 @@ def skip_command(settings: Settings, *, partition: int, offset: int, reason: str
 
     Raises Rejected (`partition_unknown`, `command_decided`, `command_unknown`) when the engine cannot stand at that
     command, or OperationError."""
-    if partition >= settings.topics.partitions:
+    topic = topic_name(settings, COMMANDS)
+    found = Admin(settings).describe([topic], with_config=False).get(topic)
+    count = found.partitions if found is not None else settings.topics.partitions
+    if partition >= count:
         raise Rejected(
             "partition_unknown",
-            f"`commands` has no partition {partition}: it has {settings.topics.partitions}, counted from 0. Take the "
-            "number from the partition's error.",
+            f"`commands` has no partition {partition}: it has {count}, counted from 0. Take the number from the "
+            "partition's error.",
         )
-    topic = topic_name(settings, COMMANDS)
     group = engine_group(settings)
     committed, _ = positions(settings, [group])[group].get((topic, partition), (0, ""))
     if offset < committed:

@@ -63,8 +63,8 @@ def read_unclaimed(
     record that is none is skipped, and counted in `unreadable`.
 
     Raises OperationError."""
-    partitions = None if key is None else [partition_of(key, settings.topics.partitions)]
-    with Reading(settings, topic_name(settings, UNCLAIMED), partitions) as reading:
+    entry = None if key is None else partition_of(key, settings.topics.partitions)
+    with Reading(settings, topic_name(settings, UNCLAIMED), entry=entry) as reading:
         for one in unclaimed_events(reading.to_end(progress), unreadable or Unreadable(UNCLAIMED)):
             if key in (None, one.event.key):
                 yield one

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from streamflow.errors import OperationError
-from streamflow.ids import partition_of
 from streamflow.runtime.batch_sender import Batch, BatchFailed, BatchSender, Fields, Place, acked_ms
 from streamflow.wire.dead_letter import DeadLetter
 
@@ -61,16 +60,16 @@ class Answer(NamedTuple):
 class Answers:
     """A queue for each partition. Records of one leave in the order in which they came."""
 
-    def __init__(self, commands: str, partitions: int, dead_letters: str, clock: BrokerClock) -> None:
+    def __init__(self, commands: str, dead_letters: str, clock: BrokerClock) -> None:
         self._commands = commands
-        self._partitions = partitions
         self._dead_letters = Place(dead_letters, 0)
         self._clock = clock
         self._sender: BatchSender[Answer] = BatchSender(lambda answer: answer.fields, self._acknowledged)
 
-    def add(self, key: str, value: bytes, done: Callable[[], None]) -> None:
-        """Queues a command under its business key."""
-        place = Place(self._commands, partition_of(key, self._partitions))
+    def add(self, partition: int, key: str, value: bytes, done: Callable[[], None]) -> None:
+        """Queues a command under its business key for the partition that has the run: a task is in the partition of its
+        lane with the same number."""
+        place = Place(self._commands, partition)
         self._sender.add(place, Answer((key.encode(), value, ()), done))
 
     def add_dead(self, letter: DeadLetter, done: Callable[[], None]) -> None:

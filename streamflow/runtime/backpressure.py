@@ -16,21 +16,24 @@ log = structlog.get_logger(__name__)
 
 class EngineLag:
     """The commands between what the `engine` group has committed in a partition and its end. A partition that the
-    engine has never committed counts from its beginning; one whose end nobody tells now counts as not behind."""
+    engine has never committed counts from its beginning; one whose end nobody tells now counts as not behind.
+    `entries` is how many partitions the first generation has."""
 
-    def __init__(self, engine: GroupOffsets, ends: LogEnds, commands: str, partitions: int, limit: int) -> None:
+    def __init__(self, engine: GroupOffsets, ends: LogEnds, commands: str, entries: int, limit: int) -> None:
         self._engine = engine
         self._ends = ends
-        self._partitions = [TopicPartition(commands, partition) for partition in range(partitions)]
+        self._commands = commands
+        self._entries = entries
         self._limit = limit
         self._behind: frozenset[int] = frozenset()
 
-    async def behind(self) -> frozenset[int]:
-        """The partitions in which the engine is more than the limit behind. Logs those that change. Raises
-        OperationError."""
-        committed = await asyncio.to_thread(self._engine.committed, self._partitions)
-        begins = await self._ends.beginnings(self._partitions)
-        ends = await self._ends.ends(self._partitions)
+    async def behind(self, partitions: int) -> frozenset[int]:
+        """The partitions of the first generation in which the engine is more than the limit behind, or in one that they
+        forward to; `partitions` are those of all generations. Logs those that change. Raises OperationError."""
+        places = [TopicPartition(self._commands, partition) for partition in range(partitions)]
+        committed = await asyncio.to_thread(self._engine.committed, places)
+        begins = await self._ends.beginnings(places)
+        ends = await self._ends.ends(places)
         lags = behind(
             {partition: offset for (_, partition), offset in committed.items()},
             {tp.partition: offset for tp, offset in begins.items()},
@@ -49,4 +52,4 @@ class EngineLag:
         for partition in sorted(self._behind - now):
             log.warning("engine_caught_up", partition=partition, limit=self._limit)
         self._behind = now
-        return now
+        return frozenset(partition % self._entries for partition in now)

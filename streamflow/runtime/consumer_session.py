@@ -64,6 +64,7 @@ class ConsumerSession(ConsumerRebalanceListener):
                 "enable_auto_commit": False,
                 "auto_offset_reset": "none",
                 "fetch_max_wait_ms": FETCH_WAIT_MS,
+                "metadata_max_age_ms": 5000,  # how soon the group's leader sees that a topic has more partitions
                 "max_partition_fetch_bytes": 1 << 20,
                 "partition_assignment_strategy": (RoundRobinPartitionAssignor,),
                 **consumer_options,
@@ -75,6 +76,7 @@ class ConsumerSession(ConsumerRebalanceListener):
                 "enable_idempotence": True,
                 "acks": "all",
                 "linger_ms": 0,
+                "metadata_max_age_ms": 5000,
                 "retry_backoff_ms": 50,
                 **producer_options,
             }

@@ -85,7 +85,6 @@ class IngressSession(ConsumerSession):
             consumer_options={
                 "isolation_level": "read_committed",
                 "rebalance_timeout_ms": int(max(ingress.session_timeout_s, 10) * 1000),
-                "metadata_max_age_ms": 5000,  # how soon the group's leader sees that a topic has more partitions
             },
             producer_options={"max_batch_size": 1 << 19, "max_request_size": max_batch_bytes(settings)},
         )
@@ -335,7 +334,7 @@ class IngressSession(ConsumerSession):
         if read == self._measured and not self._intake.held.blocked:
             return
         self._measured = read
-        self._intake.held.blocked = await self._lag.behind()
+        self._intake.held.blocked = await self._lag.behind(await self._outbox.partitions())
 
     async def _log_counts(self) -> None:
         if (read := self._read()) != self._logged:

@@ -59,9 +59,7 @@ class Lane:
         self.logs: dict[int, OffsetTracker] = {}  # by partition
         clock = BrokerClock()
         self.clock = clock
-        self.answers = Answers(
-            topic_name(settings, COMMANDS), settings.topics.partitions, topic_name(settings, DEAD_LETTERS), clock
-        )
+        self.answers = Answers(topic_name(settings, COMMANDS), topic_name(settings, DEAD_LETTERS), clock)
         ahead = max(AHEAD, self.config.in_flight // 4)
         self.metrics = metrics or NoMetrics()
         self.attempts = Attempts(
@@ -181,7 +179,7 @@ class Lane:
     def _answer(self, held: Held, value: bytes) -> None:
         if self._tracer is not None and held.task.trace is not None and held.task.trace.recorded:
             self._tracer.take(self._span(held))
-        self.answers.add(held.task.key, value, partial(self.attempts.finish, held))
+        self.answers.add(held.partition, held.task.key, value, partial(self.attempts.finish, held))
 
     def _span(self, held: Held) -> Span:
         ended_ns, now_s = time.time_ns(), asyncio.get_running_loop().time()
@@ -212,7 +210,7 @@ class Lane:
                 answered()
                 return
             message = f"A task worker could not read the task: {error.message} It is a dead letter of the lane."
-            self.answers.add(named.key, encode_command(failure(named, error.code, message)), answered)
+            self.answers.add(raw.partition, named.key, encode_command(failure(named, error.code, message)), answered)
 
         record = Record(raw.topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, tuple(raw.headers))
         limit = self.settings.limits.record_bytes

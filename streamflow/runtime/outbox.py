@@ -24,8 +24,14 @@ class Outbox:
         self._dead_letters = Place(dead_letters, 0)
         self._sender: BatchSender[Fields] = BatchSender(lambda record: record, self._acknowledged)
 
+    async def partitions(self) -> int:
+        """How many partitions `commands` has now, of all generations; at least as many as the first has. Raises
+        KafkaError."""
+        found = await self._producer.partitions_for(self._commands)
+        return max(len(found or ()), self._partitions)
+
     def partition_of(self, key: str) -> int:
-        """The partition of `commands` that a business key belongs to."""
+        """The partition of `commands` that commands for a business key are sent to, in the first generation."""
         return ids.partition_of(key, self._partitions)
 
     def add(self, partition: int, key: str, value: bytes) -> None:

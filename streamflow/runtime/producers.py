@@ -49,6 +49,7 @@ class Producers:
             enable_idempotence=True,
             acks="all",
             linger_ms=0,
+            metadata_max_age_ms=5000,
             max_batch_size=max(BATCH_BYTES, settings.limits.record_bytes + 50_000),
             max_request_size=2 * max_batch_bytes(settings),
             retry_backoff_ms=20,

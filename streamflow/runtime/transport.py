@@ -24,6 +24,8 @@ from mode import Service
 
 from streamflow.kafka.connection import FetchWait, stop_consumer
 from streamflow.kafka.refusals import code_of
+from streamflow.runtime.coverage import LOOK_S as COVERAGE_S
+from streamflow.runtime.coverage import join_again, uncovered
 
 log = structlog.get_logger()
 ENDING_ROUNDS = 10
@@ -58,16 +60,30 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     async def _watch_group(self) -> None:
         """At an error that it does not expect aiokafka lets the group be until somebody asks how it is; Faust never
         does. Raises KafkaError when it has given up altogether."""
+        rounds = 0
         while not self.should_stop:
             await self.sleep(LOOK_S)
             if (consumer := self._consumer) is None:
                 continue
+            rounds += 1
+            if rounds * LOOK_S % COVERAGE_S == 0:
+                await self._look_at_coverage(consumer)
             try:
                 consumer._coordinator.check_errors()
             except KafkaError as error:
                 if consumer._coordinator._coordination_task.done():
                     raise
                 log.warning("group_failed", code=code_of(error), error=repr(error), consequence="it is joined again")
+
+    async def _look_at_coverage(self, consumer: Any) -> None:
+        try:
+            missing = await uncovered(consumer)
+        except KafkaError as error:
+            log.debug("group_not_described", error=repr(error))
+            return
+        if missing:
+            log.info("partitions_unassigned", partitions=missing, consequence="this worker joins the group again")
+            join_again(consumer)
 
     async def on_thread_stop(self) -> None:
         """Ends in bounded time. After a broker has gone and come back, aiokafka's `stop` may wait for ever for a task

@@ -18,13 +18,13 @@ Owned = Mapping[TopicPartition, SourcePosition]
 
 
 class WatermarkSender:
-    """`partitions` is how many `commands` has."""
+    """`partitions` is how many the first generation has."""
 
     def __init__(self, ends: LogEnds, outbox: Outbox, partitions: int) -> None:
         self._ends = ends
         self._outbox = outbox
-        self._partitions = partitions
-        self._marks = SourceWatermarks()
+        self._entries = partitions
+        self._marks = SourceWatermarks(partitions)
 
     def missing(self, times: Times, topics: Iterable[str]) -> None:
         """These `topics` were looked for after the acknowledgements of `times`, and do not exist."""
@@ -56,7 +56,8 @@ class WatermarkSender:
         self._marks.asked(times, {(tp.topic, tp.partition): end for tp, end in ends.items()}, sources)
         partitions = {topic: found.partitions for topic, found in described.topics.items()}
         partitions |= {topic: 0 for topic, state in described.states.items() if state is TopicState.MISSING}
-        targets = [to for to in range(self._partitions) if to not in blocked]
+        total = await self._outbox.partitions()
+        targets = [to for to in range(total) if to % self._entries not in blocked]
         for to, command in self._marks.advance(binding, bound, sources, partitions, targets, held):
             self._outbox.add(to, "", encode_command(command))
         await self._outbox.flush()

@@ -29,6 +29,7 @@ from streamflow.engine.commands import (
     DefinitionRef,
     Event,
     FailRun,
+    OpenGeneration,
     RetryStep,
     SkipStep,
     StartRun,
@@ -178,15 +179,28 @@ class Simulation:
         """Append a command where it belongs, a watermark to every partition."""
         value = encode_command(command)
         if isinstance(command, AdvanceWatermark):
-            return [self.log.append(Outgoing(COMMANDS, number, b"", value)) for number in range(self.log.partitions)][
-                -1
-            ]
+            places = range(self.log.partitions)
+            return [self.log.append(Outgoing(COMMANDS, number, b"", value)) for number in places][-1]
         key = getattr(command, "key", None)
         if key is not None:
             number = partition_of(key, self.log.partitions)
         else:
             number = partition_of_run(command.run, self.log.partitions)  # type: ignore[union-attr]
         return self.log.append(Outgoing(COMMANDS, number, (key or "").encode(), value))
+
+    def grow(self, partitions: int) -> None:
+        """Add a generation of `partitions` partitions, a multiple of the newest one's: what is not under way moves
+        there."""
+        first, before = self.log.generations[-1]
+        names = list(self.workers)
+        self.log.grow(partitions)
+        opened = self.log.generations[-1][0]
+        self.owners |= {number: names[number % len(names)] for number in range(opened, self.log.total)}
+        command = OpenGeneration(
+            id=f"generation/{opened}", first=opened, partitions=partitions, before_first=first, before=before
+        )
+        for number in range(first, opened):
+            self.log.append(Outgoing(COMMANDS, number, b"", encode_command(command)))
 
     # -- time
 
@@ -284,8 +298,10 @@ class Simulation:
     def head(self, run: str) -> RunState | None:
         """The head of an open run, or None."""
         number = partition_of_run(run, self.log.partitions)
-        found: RunState | None = self.open_partitions()[number].overlay.get(run_key(run))
-        return found
+        opened = self.open_partitions()
+        places = range(number, self.log.total, self.log.partitions)  # one of each generation is among them
+        heads: list[RunState | None] = [opened[place].overlay.get(run_key(run)) for place in places]
+        return next((head for head in heads if head is not None), None)
 
     def own(self, number: int = 0) -> PartitionState:
         """The own record of a partition: counts, time, watermarks."""

@@ -26,7 +26,7 @@ class Ingress:
         self._router = EventRouter((), **self._limits, sampling=None)
         self._binding = source_binding((), {})
         self._bound = 0
-        self._marks = SourceWatermarks()
+        self._marks = SourceWatermarks(self._log.partitions)
         self.next: dict[Place, int] = {}
         self.committed: dict[Place, int] = {}
 
@@ -72,7 +72,7 @@ class Ingress:
     def restart(self) -> None:
         """Go on from the committed offsets, as a new process does."""
         self.next = dict(self.committed)
-        self._marks = SourceWatermarks()
+        self._marks = SourceWatermarks(self._log.partitions)
 
     def advance_watermarks(self) -> int:
         """Tell every partition how far the topics of waits with a limit are read, if something has moved; how many
@@ -86,10 +86,10 @@ class Ingress:
         sources = [
             Progress(name, limited[name].id, number, self.next.get((name, number), 0)) for name, number in sorted(ends)
         ]
-        self._marks.asked(dict.fromkeys(range(self._log.partitions), self._log.clock.now_ms), ends, sources)
+        self._marks.asked(dict.fromkeys(range(self._log.total), self._log.clock.now_ms), ends, sources)
         partitions = {name: len(topic.partitions) for name, topic in limited.items()}
         told = self._marks.advance(
-            self._binding, self._bound, sources, partitions, range(self._log.partitions), held={}, probe=False
+            self._binding, self._bound, sources, partitions, range(self._log.total), held={}, probe=False
         )
         for number, command in told:
             self._append(number, "", encode_command(command))

@@ -126,7 +126,8 @@ class Log:
 
     def __init__(self, clock: Clock, partitions: int, source_partitions: int) -> None:
         self.clock = clock
-        self.partitions = partitions
+        self.partitions = partitions  # of the first generation
+        self.generations = [(0, partitions)]  # the first partition of each, and how many it has
         self._source_partitions = source_partitions
         self.topics: dict[str, Topic] = {}
         self.down: set[str] = set()  # users' topics that take nothing
@@ -146,7 +147,21 @@ class Log:
 
     def topic(self, name: str) -> Topic:
         """The topic, made if it is not there; one of tasks has as many partitions as `commands`."""
-        return self.topics.get(name) or self.make(name, self.partitions if name.startswith(TASKS) else None)
+        return self.topics.get(name) or self.make(name, self.total if name.startswith(TASKS) else None)
+
+    @property
+    def total(self) -> int:
+        """The partitions of all generations."""
+        first, partitions = self.generations[-1]
+        return first + partitions
+
+    def grow(self, partitions: int) -> None:
+        """Add a generation of `partitions` partitions to everything that is partitioned as `commands`."""
+        self.generations.append((self.total, partitions))
+        for name, topic in self.topics.items():
+            if name in (COMMANDS, RUNS, UNCLAIMED) or name.startswith(TASKS):
+                topic.partitions.extend([] for _ in range(partitions))
+        self.changelogs.extend(Changelog() for _ in range(partitions))
 
     def append(self, record: Outgoing) -> Stored:
         """Append `record`; as it lies there afterwards."""

@@ -72,6 +72,8 @@ WORDS = {
     "exclusion_violation": "the row conflicts with an exclusion constraint",
     "items_failed": "items of a list failed",
     "late_result": "the answer of an attempt that no step waits for",
+    "forwarded": "a command that was forwarded before; it changes nothing",
+    "generation_open": "the partition forwards to this generation already; it changes nothing",
     "matching_failed": "an event could not be matched; this is a defect of Streamflow",
     "missing_key": "the event has no key where the catalog or the trigger says",
     "not_a_key": "the key of an emitted event or a child run is not text",

@@ -100,6 +100,7 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
+            self._consumer.look(f"{self.prefix}runs")
             for message in self._consumer.consume(500, 0.05):
                 if message.error() is None:
                     self._take(message)

@@ -22,6 +22,7 @@ from streamflow_check import offsets
 
 ENDINGS = ("RunCompleted", "RunFailed", "RunCancelled")
 _SILENCE_S = 60.0
+_LOOK_S = 2.0
 _ANSWER_S = 10.0
 _SHOWN = 5
 
@@ -101,14 +102,17 @@ class Stranger:
         self.prefix = prefix
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
         self._known: dict[str, list[TopicPartition]] = {}
+        self._looked: dict[str, float] = {}  # when a topic was asked for its partitions
         self._groups: dict[str, Consumer] = {}
 
     # -- what the topics hold
 
     def ends(self, topic: str) -> dict[int, tuple[int, int]]:
         """First and next offset of each partition: also what lies in transactions that are still open."""
-        if topic not in self._known:
+        now = time.monotonic()
+        if topic not in self._known or now - self._looked[topic] > _LOOK_S:  # partitions may have been added
             self._known[topic] = self._answered(lambda: self._partitions(topic))
+            self._looked[topic] = now
         return self._answered(lambda: self._ends(topic))
 
     def _partitions(self, topic: str) -> list[TopicPartition]:

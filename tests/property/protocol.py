@@ -28,7 +28,7 @@ _LONG_MS = 90 * 86_400_000
 LIMITS = Limits(transitions=4, kept_events=3, claims=2, window_ms=_LONG_MS, trail_ms=_LONG_MS)
 FAST_MS = 60_000
 KEYS = ("k1", "k2", "k3")
-PARTITIONS = st.sampled_from((0, 1))
+PARTITIONS = st.integers(0, 5)  # of as many as there are, `placed`
 WORKERS = st.sampled_from(("a", "b"))
 COUNTS = st.sampled_from((1, 2, None))
 DATA = {
@@ -82,6 +82,10 @@ class Protocol(RuleBasedStateMachine):
         self.snapshots: dict[tuple[str, int], dict[str, bytes]] = {}
         self.in_flight: list[Outgoing] = []
         self.requests = 0
+
+    def placed(self, number: int) -> int:
+        """The partition that a chosen number stands for."""
+        return number % self.simulation.log.total
 
     # -- the world
 
@@ -138,6 +142,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 10), what=st.sampled_from(("cancel", "retry", "skip", "skip")), number=PARTITIONS)
     def someone_asks(self, place: int, what: str, number: int) -> None:
+        number = self.placed(number)
         heads = sorted(self.referee.folds[number].heads.items())
         if not heads:
             return
@@ -154,6 +159,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 10), yes=st.booleans(), number=PARTITIONS)
     def someone_decides(self, place: int, yes: bool, number: int) -> None:
+        number = self.placed(number)
         heads = sorted(self.referee.folds[number].heads.items())
         asked = [
             (run, name) for run, head in heads for name, s in head.steps.items() if s.status == "awaiting_approval"
@@ -203,6 +209,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(worker=WORKERS, number=PARTITIONS)
     def opens_further(self, worker: str, number: int) -> None:
+        number = self.placed(number)
         hands = self.simulation.workers[worker]
         found = hands.partitions.get(number)
         if self.simulation.owners[number] == worker and (found is None or found.closed):
@@ -212,6 +219,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(number=PARTITIONS)
     def owner_opens(self, number: int) -> None:
+        number = self.placed(number)
         self.simulation.open_partitions()
 
     def everyone(self) -> list[Partition]:
@@ -225,6 +233,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(worker=WORKERS, number=PARTITIONS, count=COUNTS)
     def one_takes(self, worker: str, number: int, count: int | None) -> None:
+        number = self.placed(number)
         if partition := self.partition_of(worker, number):
             partition.take(partition.fetch(count))
 
@@ -235,11 +244,13 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(worker=WORKERS, number=PARTITIONS, count=COUNTS)
     def one_sends(self, worker: str, number: int, count: int | None) -> None:
+        number = self.placed(number)
         if partition := self.partition_of(worker, number):
             partition.send(count)
 
     @rule(worker=WORKERS, number=PARTITIONS, count=COUNTS)
     def one_publishes(self, worker: str, number: int, count: int | None) -> None:
+        number = self.placed(number)
         if partition := self.partition_of(worker, number):
             partition.publish(count)
 
@@ -303,6 +314,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(worker=WORKERS, number=PARTITIONS, late=st.booleans())
     def crashes(self, worker: str, number: int, late: bool) -> None:
+        number = self.placed(number)
         queued = self.simulation.workers[worker].crash(number)
         if late:
             self.in_flight += queued
@@ -315,32 +327,38 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(number=PARTITIONS, worker=WORKERS)
     def owner_changes(self, number: int, worker: str) -> None:
+        number = self.placed(number)
         self.simulation.assign(number, worker)
 
     @rule(worker=WORKERS, number=PARTITIONS, count=COUNTS)
     def fetches_but_waits(self, worker: str, number: int, count: int | None) -> None:
+        number = self.placed(number)
         if partition := self.partition_of(worker, number):
             self.held.setdefault((worker, number), []).append(partition.fetch(count))
 
     @rule(worker=WORKERS, number=PARTITIONS)
     def takes_what_waited(self, worker: str, number: int) -> None:
+        number = self.placed(number)
         partition, waiting = self.partition_of(worker, number), self.held.get((worker, number))
         if partition and waiting:
             partition.take(waiting.pop(0))
 
     @rule(worker=WORKERS, number=PARTITIONS)
     def store_is_lost(self, worker: str, number: int) -> None:
+        number = self.placed(number)
         if self.partition_of(worker, number) is None:
             self.simulation.workers[worker].crash(number)
             self.simulation.workers[worker].lose_store(number)
 
     @rule(worker=WORKERS, number=PARTITIONS)
     def store_is_copied(self, worker: str, number: int) -> None:
+        number = self.placed(number)
         if (store := self.simulation.workers[worker].stores.get(number)) is not None:
             self.snapshots[worker, number] = dict(store.scan(""))
 
     @rule(worker=WORKERS, number=PARTITIONS)
     def store_is_an_old_one(self, worker: str, number: int) -> None:
+        number = self.placed(number)
         if self.partition_of(worker, number) is None and (worker, number) in self.snapshots:
             self.simulation.workers[worker].crash(number)
             self.simulation.workers[worker].stores[number] = MemoryStore(self.snapshots[worker, number])
@@ -351,6 +369,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(worker=WORKERS, number=PARTITIONS)
     def a_users_topic_refuses_an_event(self, worker: str, number: int) -> None:
+        number = self.placed(number)
         if partition := self.partition_of(worker, number):
             outbox = partition.core.emitted.outbox
             for topic in outbox.depths():
@@ -361,6 +380,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(number=PARTITIONS, batch=st.integers(0, 2))
     def a_batch_of_the_next_cut_is_refused(self, number: int, batch: int) -> None:
+        number = self.placed(number)
         self.simulation.log.changelogs[number].refuses.add(batch)
 
     @rule(after=st.booleans())
@@ -426,3 +446,14 @@ class Protocol(RuleBasedStateMachine):
 def a_mutant(partition: type[Partition], **members: Any) -> type[Protocol]:
     """The same machine with another kind of partition."""
     return type(f"{partition.__name__}Protocol", (Protocol,), {"partition": partition, **members})
+
+
+class Growing(Protocol):
+    """The same with new generations of partitions on the way."""
+
+    @rule(times=st.sampled_from((1, 2)))
+    def grows(self, times: int) -> None:
+        log = self.simulation.log
+        if len(log.generations) < 3:
+            self.simulation.grow(log.generations[-1][1] * times)
+            self.referee.follow()

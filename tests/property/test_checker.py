@@ -53,8 +53,7 @@ class Onlooker(Referee):
     """Follows what happens, and objects to nothing."""
 
     def check(self) -> None:
-        for fold in self.folds:
-            fold.follow()
+        self.follow()
 
     def check_rest(self, started_once: object) -> None:
         return None
@@ -62,14 +61,14 @@ class Onlooker(Referee):
 
 def after(machine: type[Protocol], seed: int, story: Sequence[str]) -> Report:
     """The verdict after a walk through the protocol, whatever laws break on the way."""
-    chance = random.Random(seed)
+    chance, choices = random.Random(seed), walk.choices_of(machine)
     world = machine()
     world.begin()
     world.referee = Onlooker(world.simulation)
     try:
         for _ in range(60):
             rule = getattr(world, chance.choice((*story, *walk.ALWAYS) if chance.random() < 0.7 else walk.RULES))
-            rule(**{name: chance.choice(walk.CHOICES[name]) for name in inspect.signature(rule).parameters})
+            rule(**{name: chance.choice(choices[name]) for name in inspect.signature(rule).parameters})
         world.comes_to_rest()
     except (AttributeError, KeyError):  # a bug may leave a state that no decision can be made on
         assert machine is not Protocol

@@ -69,7 +69,7 @@ class Worker:
     """One ingress."""
 
     def __init__(self) -> None:
-        self.marks = SourceWatermarks()
+        self.marks = SourceWatermarks(2)
         self.times: dict[int, int] = {}
         self.next: dict[Place, int] = {}
         self.asking: dict[int, int] | None = None  # the times before the ends were asked for

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.property.laws import LawBroken
-from tests.property.protocol import FAST_MS, KEYS, Protocol
+from tests.property.protocol import FAST_MS, KEYS, Growing, Protocol
 
 CHOICES: dict[str, Sequence[Any]] = {
     "event": ("placed", "placed", "paid", "paid", "visited"),
@@ -35,6 +35,7 @@ CHOICES: dict[str, Sequence[Any]] = {
     "fails": (False, True),
     "down": (False, True),
     "batch": (0, 1, 2),
+    "times": (1, 2),
 }
 RULES = sorted(
     name
@@ -44,15 +45,21 @@ RULES = sorted(
 ALWAYS = ("send", "goes_well", "goes_well", "all_checkpoint_further", "tasks_are_done")
 
 
+def choices_of(machine: type[Protocol]) -> dict[str, Sequence[Any]]:
+    """What the rules of `machine` may be given."""
+    return {**CHOICES, "number": range(6)} if issubclass(machine, Growing) else CHOICES
+
+
 def walk(machine: type[Protocol], seed: int, steps: int, story: Sequence[str]) -> None:
     """One walk of `steps` rules, then rest. Most of the rules are from `story` and ALWAYS. Raises LawBroken."""
     chance = random.Random(seed)
+    choices = choices_of(machine)
     world = machine()
     world.begin()
     try:
         for _ in range(steps):
             rule = getattr(world, chance.choice((*story, *ALWAYS) if chance.random() < 0.7 else RULES))
-            rule(**{name: chance.choice(CHOICES[name]) for name in inspect.signature(rule).parameters})
+            rule(**{name: chance.choice(choices[name]) for name in inspect.signature(rule).parameters})
             world.laws_hold()
         world.teardown()
     except (AttributeError, KeyError) as error:  # a state that no decision can be made on

@@ -9,6 +9,7 @@ from streamflow.engine import commands as c
 from streamflow.engine.advance import advance
 from streamflow.engine.builder import DecisionBuilder, RunBuilder
 from streamflow.engine.effects import DeadLetter
+from streamflow.engine.generations import require_mailbox_here
 from streamflow.engine.lookup import head_and_plan
 from streamflow.engine.mailbox import memory, outcomes
 from streamflow.engine.mailbox.identity import identity
@@ -40,6 +41,7 @@ def deliver(builder: DecisionBuilder, contents: Contents, own: PartitionState, c
         return _duplicate(builder, command, "seen")
     if known is not None and known.record.position == position:
         return _duplicate(builder, command, "record")
+    require_mailbox_here(builder, box)
 
     def remember(kind: Memory, outcome: str) -> None:
         offset = builder.offset

@@ -154,4 +154,6 @@ class Remembered(Struct, frozen=True, gc=False, array_like=True):
     offset: int  # of the delivery
     last: int  # offset of the command that ended it
     at_ms: int  # partition time of that
-    position: Position | None = None  # of the source record; None: a start that somebody asked for
+    # of the source record, or of the record of a start that was forwarded, in the partition that it was sent to; None:
+    # a start that somebody asked for
+    position: Position | None = None

@@ -16,7 +16,7 @@ class Desk:
     """One ingress that reads topic `a`."""
 
     def __init__(self, partitions: int = 2) -> None:
-        self.marks = SourceWatermarks()
+        self.marks = SourceWatermarks(2)
         self.partitions = {"a": partitions}
 
     def ask(self, times: Mapping[int, int], ends: Mapping[int, int], positions: Mapping[int, int]) -> None:
@@ -119,7 +119,7 @@ def floors(marks: SourceWatermarks) -> dict[int, int]:
 
 
 def test_a_missing_topic_is_passed_when_it_was_missed_for_a_while() -> None:
-    marks = SourceWatermarks()
+    marks = SourceWatermarks(2)
     for at in range(0, MISSING_MS, 1000):
         marks.missing({0: at, 1: at + 9}, ["a"])
     assert floors(marks) == {0: 0, 1: 0}
@@ -129,7 +129,7 @@ def test_a_missing_topic_is_passed_when_it_was_missed_for_a_while() -> None:
 
 
 def test_a_topic_that_was_there_meanwhile_is_missed_from_then_on_only() -> None:
-    marks = SourceWatermarks()
+    marks = SourceWatermarks(2)
     for at in range(0, 2 * MISSING_MS, 1000):
         marks.missing({0: at}, ["a"])
     before = floors(marks)[0]
@@ -142,5 +142,5 @@ def test_a_topic_that_was_there_meanwhile_is_missed_from_then_on_only() -> None:
 
 
 def test_nothing_is_told_of_a_topic_that_another_worker_reads_or_that_may_not_be_read() -> None:
-    assert SourceWatermarks().advance(BINDING, 7, [], {"a": 2}, (0,), {}) == []
-    assert SourceWatermarks().advance(BINDING, 7, [], {}, (0,), {}) == []
+    assert SourceWatermarks(2).advance(BINDING, 7, [], {"a": 2}, (0,), {}) == []
+    assert SourceWatermarks(2).advance(BINDING, 7, [], {}, (0,), {}) == []

@@ -42,9 +42,9 @@ async def turn() -> None:
 
 def test_what_comes_at_once_leaves_in_one_batch_for_each_partition_and_is_done_when_acknowledged() -> None:
     async def scenario() -> None:
-        answers, producer, done = Answers("commands", 1, "dead", BrokerClock()), Producer(), list[int]()
+        answers, producer, done = Answers("commands", "dead", BrokerClock()), Producer(), list[int]()
         for number in range(5):
-            answers.add("key", b"x", partial(done.append, number))
+            answers.add(0, "key", b"x", partial(done.append, number))
         answers.add_dead(DeadLetter(None, b"x", ()), lambda: done.append(99))
         serving = asyncio.ensure_future(answers.serve(producer))
         await turn()
@@ -66,22 +66,22 @@ def test_what_comes_at_once_leaves_in_one_batch_for_each_partition_and_is_done_w
 def test_what_a_producer_did_not_deliver_is_sent_by_the_next_one_and_done_once() -> None:
     async def scenario() -> None:
         answers, first, second, done = (
-            Answers("commands", 1, "dead", BrokerClock()),
+            Answers("commands", "dead", BrokerClock()),
             Producer(),
             Producer(),
             list[str](),
         )
-        answers.add("key", b"a", lambda: done.append("a"))
+        answers.add(0, "key", b"a", lambda: done.append("a"))
         serving = asyncio.ensure_future(answers.serve(first))
         await turn()
-        answers.add("key", b"b", lambda: done.append("b"))
+        answers.add(0, "key", b"b", lambda: done.append("b"))
         await turn()
         (*_, lost), (*_, late) = first.sent
         lost.set_exception(KafkaConnectionError())
         with pytest.raises(OperationError) as caught:
             await serving
         assert caught.value.code == "answers_unsent"
-        answers.add("key", b"c", lambda: done.append("c"))
+        answers.add(0, "key", b"c", lambda: done.append("c"))
         again = asyncio.ensure_future(answers.serve(second))
         await turn()
         assert [records for *_, records, _ in second.sent] == [3]

@@ -162,9 +162,9 @@ def test_an_unreadable_task_that_names_its_attempt_is_answered_as_failed(
         answers: list[tuple[str, bytes]] = []
         add = lane.answers.add
 
-        def noted(key: str, value: bytes, done: Any) -> None:
+        def noted(partition: int, key: str, value: bytes, done: Any) -> None:
             answers.append((key, value))
-            add(key, value, done)
+            add(partition, key, value, done)
 
         monkeypatch.setattr(lane.answers, "add", noted)
         task = msgspec.json.decode(a_record(5).value) | {broken: ["s3cret"]}

@@ -1,0 +1,137 @@
+"""Generations of partitions: which there are, and how another one is opened (docs/design.md#generations-of-partitions).
+
+The definitions log says which there are. Adding one is done in an order that can be broken off and repeated anywhere:
+the record, the partitions of all topics that have as many as `commands`, those of `commands` itself, and at last a
+command to each partition of the newest generation so far.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from streamflow.engine.commands import OpenGeneration
+from streamflow.errors import OperationError, Rejected
+from streamflow.kafka.admin import Admin
+from streamflow.kafka.connection import confluent_producer_config
+from streamflow.kafka.engine_records import record_generations
+from streamflow.kafka.log_reading import read_log
+from streamflow.kafka.refusals import missing_right
+from streamflow.kafka.snapshot import Snapshot
+from streamflow.kafka.topics import COMMANDS, Topic, topic_name, topics
+from streamflow.settings import Settings
+from streamflow.wire.codec import encode_command
+
+_LEADERS_S = 30.0
+_SENT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A range of partitions of `commands` and of every topic that has as many."""
+
+    number: int
+    """From 1: the one that the installation began with."""
+
+    first: int
+    """The number of its first partition."""
+
+    partitions: int
+    """How many it has."""
+
+
+def generations(settings: Settings, log: Snapshot) -> tuple[Generation, ...]:
+    """The generations that there are, oldest first."""
+    found, first = [], 0
+    for number, partitions in enumerate(log.generations or (settings.topics.partitions,), 1):
+        found.append(Generation(number, first, partitions))
+        first += partitions
+    return tuple(found)
+
+
+def grow(settings: Settings, partitions: int) -> tuple[Generation, ...]:
+    """Opens a generation of `partitions` partitions, and returns all. When the newest has as many, what is missing of
+    it is done. Blocks.
+
+    Raises Rejected (`generation_invalid`) or OperationError."""
+    known = generations(settings, read_log(settings))
+    newest = known[-1]
+    if partitions != newest.partitions and (partitions < newest.partitions or partitions % newest.partitions):
+        raise Rejected(
+            "generation_invalid",
+            f"expected a multiple of {newest.partitions}, the partitions of the newest generation, but found "
+            f"{partitions}. Take {2 * newest.partitions}, for example.",
+            partitions=newest.partitions,
+        )
+    if partitions == newest.partitions:
+        if newest.number == 1:
+            raise Rejected(
+                "generation_invalid",
+                f"There are {partitions} partitions already. Take {2 * partitions}, for example.",
+                partitions=partitions,
+            )
+        before = known[-2]
+    else:
+        before, newest = newest, Generation(newest.number + 1, newest.first + newest.partitions, partitions)
+        known = (*known, newest)
+        record_generations(settings, tuple(one.partitions for one in known))
+    _add_partitions(settings, newest.first + newest.partitions)
+    _open(settings, before, newest)
+    return known
+
+
+def _add_partitions(settings: Settings, total: int) -> None:
+    """Gives every topic that has as many partitions as `commands` this many; `commands` last, because what is decided
+    there goes to the others."""
+    admin, keyed = Admin(settings), [topic for topic in topics(settings) if topic.keyed]
+    actual = admin.describe([topic.name for topic in keyed], with_config=False)
+    missing = [topic for topic in keyed if topic.name not in actual]
+    admin.create([replace(topic, partitions=total) for topic in missing])
+    few = [topic for topic in keyed if topic.name in actual and actual[topic.name].partitions < total]
+    for topic in sorted(few, key=lambda topic: topic.role == COMMANDS):
+        admin.add_partitions(topic.name, total)
+        _wait_for_leaders(admin, topic, total)
+
+
+def _wait_for_leaders(admin: Admin, topic: Topic, total: int) -> None:
+    deadline = time.monotonic() + _LEADERS_S
+    while admin.partitions_with_leaders(topic.name) < total:
+        if time.monotonic() > deadline:
+            raise OperationError(
+                "leader_missing",
+                f"expected a leader of every partition of {topic.name} but some have none. Check the brokers, and "
+                "repeat the command.",
+            )
+        time.sleep(0.2)
+
+
+def _open(settings: Settings, before: Generation, newest: Generation) -> None:
+    """Has every partition of the generation `before` forward to the newest one."""
+    command = OpenGeneration(
+        id=f"generation/{newest.number}",
+        first=newest.first,
+        partitions=newest.partitions,
+        before_first=before.first,
+        before=before.partitions,
+    )
+    topic, failed = topic_name(settings, COMMANDS), []
+    producer = Producer(confluent_producer_config(settings, "requests") | {"message.timeout.ms": int(_SENT_S * 1000)})
+
+    def sent(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            failed.append(error)
+
+    for number in range(before.first, before.first + before.partitions):
+        producer.produce(topic, encode_command(command), b"", number, on_delivery=sent)
+    left = producer.flush(_SENT_S + 5)
+    if failed and (denied := missing_right(failed[0], topic=("WRITE", topic))) is not None:
+        raise denied
+    if failed or left:
+        said = failed[0].str() if failed else "it did not answer"
+        raise OperationError(
+            "broker_refused",
+            f"expected {topic} to accept a command in each partition but {said}. Check the broker, and repeat the "
+            "command.",
+        )

@@ -1,0 +1,101 @@
+"""How the generations of partitions are used, as the last checkpoints of their partitions have it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_END
+
+from streamflow.engine.state import OWN, PartitionState
+from streamflow.kafka.generations import Generation, generations
+from streamflow.kafka.log_reading import read_log
+from streamflow.kafka.topics import STATE, topic_name
+from streamflow.ops.lag import engine_positions
+from streamflow.ops.reading import Reading
+from streamflow.settings import Settings
+
+_TAIL = 20_000  # records of a changelog's end among which its own record is mostly found: every checkpoint writes it
+_decoder = msgspec.json.Decoder(PartitionState)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedGeneration:
+    """A generation, and what is in its partitions."""
+
+    generation: Generation
+    open_runs: int
+    """Runs that are open there."""
+
+    parked_runs: int
+    """Those of them that wait for a person."""
+
+    waiting: int
+    """Commands that the engine has still to decide there."""
+
+    forwarded: int
+    """Commands that it has forwarded to the next generation."""
+
+    newest: bool
+    """Whether new runs go there."""
+
+    @property
+    def state(self) -> str:
+        """`newest`, `draining` while runs are open there, or `drained`: then it only forwards."""
+        return "newest" if self.newest else "draining" if self.open_runs or self.waiting else "drained"
+
+    def facts(self) -> dict[str, Any]:
+        """All of it as plain JSON."""
+        here = asdict(self)
+        return {**here.pop("generation"), **here, "state": self.state}
+
+    def __str__(self) -> str:
+        one = self.generation
+        last = one.first + one.partitions - 1
+        return (
+            f"generation {one.number}: partitions {one.first} to {last}, {self.state}, {self.open_runs} open runs "
+            f"({self.parked_runs} parked), {self.waiting} commands waiting, {self.forwarded} forwarded"
+        )
+
+
+def use_of_generations(settings: Settings) -> list[UsedGeneration]:
+    """The generations with their use, oldest first. Raises OperationError."""
+    found = generations(settings, read_log(settings))
+    own, positions = _own_records(settings), engine_positions(settings)
+    used = []
+    for one in found:
+        numbers = range(one.first, one.first + one.partitions)
+        states = [own[number] for number in numbers if number in own]
+        used.append(
+            UsedGeneration(
+                generation=one,
+                open_runs=sum(sum(state.revisions.values()) for state in states),
+                parked_runs=sum(state.parked for state in states),
+                waiting=sum(end - max(0, next_) for number, (next_, end) in positions.items() if number in numbers),
+                forwarded=sum(state.successor.forwarded for state in states if state.successor is not None),
+                newest=one is found[-1],
+            )
+        )
+    return used
+
+
+def _own_records(settings: Settings) -> dict[int, PartitionState]:
+    """The newest own record of each partition that has one."""
+    topic = topic_name(settings, STATE)
+    with Reading(settings, topic, start=OFFSET_END) as reading:
+        bounds = reading.bounds
+    tails = {number: max(low, high - _TAIL) for number, (low, high) in bounds.items()}
+    found = _newest(settings, topic, bounds, tails)
+    left = [number for number, at in tails.items() if number not in found and at > bounds[number][0]]
+    return found | (_newest(settings, topic, left, {number: bounds[number][0] for number in left}) if left else {})
+
+
+def _newest(settings: Settings, topic: str, numbers: Iterable[int], start: dict[int, int]) -> dict[int, PartitionState]:
+    found: dict[int, PartitionState] = {}
+    with Reading(settings, topic, sorted(numbers), start) as reading:
+        for record in reading.to_end():
+            if record.key == OWN.encode() and record.value:
+                found[record.partition] = _decoder.decode(record.value)
+    return found
