@@ -84,6 +84,7 @@ NOUNS: tuple[Noun, ...] = (
         "restore.",
     ),
     Noun("lag", "streamflow.cli.lag", "Show how far the workers are behind."),
+    Noun("workers", "streamflow.cli.workers", "Show which workers are there, and what they serve."),
     Noun("exporter", "streamflow.cli.exporter", "Measure lag for Prometheus, outside the workers."),
     Noun("worker", "streamflow.cli.worker", "Run one worker: engine, ingress, tasks, history."),
     Noun("sidecar", "streamflow.cli.sidecar", "Run the HTTP process for people, callbacks and plugins."),

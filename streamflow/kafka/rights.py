@@ -1,7 +1,8 @@
 """Which rights each role needs on a broker with an authorizer: exactly those that it uses, as data.
 
-READ, WRITE and ALTER include DESCRIBE there, and who may write to any topic may be an idempotent producer (Kafka 2.8,
-KIP-679), so neither is listed beside them. A role looks only at topics that it uses.
+READ, WRITE and ALTER include DESCRIBE there, ALTER_CONFIGS includes DESCRIBE_CONFIGS, and who may write to any topic
+may be an idempotent producer (Kafka 2.8, KIP-679), so none of these is listed beside them. A role looks only at topics
+that it uses.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ _RW = (_READ, _WRITE)
 _OWN: Mapping[Role, Mapping[str, tuple[tuple[str, ...], str]]] = {
     Role.ENGINE: {
         DEFINITIONS: ((_READ,), "what is published"),
-        COMMANDS: (_RW, "reads its input, and goes on with long decisions"),
+        COMMANDS: (_RW, "reads its input; appends due timers, and the rest of long decisions"),
         RUNS: ((_WRITE,), "transitions"),
         STATE: (_RW, "checkpoints, and restores"),
         DEAD_LETTERS: ((_WRITE,), "what cannot be done"),
@@ -273,7 +274,7 @@ def _of_users(role: Role, users: UsersTopics) -> list[Right]:
 
 
 def _provisioner(settings: Settings) -> list[Right]:
-    made = (_CREATE, _DESCRIBE, _CONFIGS, _ALTER_CONFIGS)
+    made = (_CREATE, _DESCRIBE, _ALTER_CONFIGS)
     return [
         Right(
             role=Role.PROVISIONER,

@@ -44,6 +44,8 @@ BYTES = (1e3, 1e4, 1e5, 1e6, 4e6, 16e6, 64e6, 256e6)
 RECORDS = (0.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7)
 
 BOUNDS: Mapping[str, int] = {
+    "api_key": 200,
+    "certificate": 10,
     "code": 100,
     "definition": 200,
     "event": 200,
@@ -230,6 +232,12 @@ METRICS: tuple[Metric, ...] = (
     _counter("requests", "Answered HTTP requests.", _S, labels="method route status"),
     _histogram("request_seconds", "Time to the head of an answer.", LATENCY_S, _S, labels="method route"),
     _gauge(
+        "api_key_expires_timestamp_seconds",
+        "When an API key expires; until a week later, or until it is revoked.",
+        _S,
+        labels="api_key",
+    ),
+    _gauge(
         "rates_shared",
         "1 while requests are counted in the Redis of `access.redis`, 0 while it does not answer and each sidecar "
         "counts by itself.",
@@ -269,6 +277,12 @@ METRICS: tuple[Metric, ...] = (
     _histogram("exporter_measure_seconds", "Time of one measurement.", LATENCY_S, _X),
     _gauge("exporter_measured_timestamp_seconds", "When the last measurement was complete.", _X),
     # -- every process
+    _gauge(
+        "certificate_expires_timestamp_seconds",
+        "When this client's certificate for Kafka expires, by the setting that names its file.",
+        *ALL,
+        labels="certificate",
+    ),
     _counter(
         "trace_spans",
         "Spans by result: exported, queue_full and export_failed, which are dropped.",

@@ -111,9 +111,10 @@ def export(settings: Settings, metrics: Metrics, stop: threading.Event) -> None:
             log.warning("lag_not_measured", code=error.code, error=error.message, again_in_s=settings.metrics.measure_s)
         else:
             ends = {(name, int(number)): at for name, one in found.items() for number, at in one.offsets.items()}
-            gauges.tell(lags, ends, time.monotonic())
-            metrics.observe("exporter_measure_seconds", time.monotonic() - began)
-            metrics.gauge("exporter_measured_timestamp_seconds", time.time())
+            with metrics.together():  # else a scrape could have figures of two measurements
+                gauges.tell(lags, ends, time.monotonic())
+                metrics.observe("exporter_measure_seconds", time.monotonic() - began)
+                metrics.gauge("exporter_measured_timestamp_seconds", time.time())
         stop.wait(max(0.0, settings.metrics.measure_s - (time.monotonic() - began)))
 
 

@@ -36,6 +36,7 @@ from streamflow.core.source_position import Counts, SourcePosition
 from streamflow.core.source_topics import SourceBinding, source_binding
 from streamflow.kafka.connection import FetchWait, aiokafka_config, max_batch_bytes
 from streamflow.kafka.groups import GroupOffsets, ingress_group
+from streamflow.kafka.members import telling
 from streamflow.kafka.topic_states import Described, TopicState
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, topic_name
 from streamflow.runtime.backpressure import EngineLag
@@ -76,7 +77,7 @@ class IngressSession(ConsumerSession):
     ) -> None:
         ingress = settings.ingress
         super().__init__(
-            aiokafka_config(settings, "ingress"),
+            aiokafka_config(settings, telling("ingress", settings.ingress.instance_id)),
             ingress_group(settings),
             ingress.instance_id,
             ingress.session_timeout_s,

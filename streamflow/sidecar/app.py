@@ -71,6 +71,7 @@ from streamflow.sidecar.identity import Identity
 from streamflow.sidecar.job_rights import owner_rights
 from streamflow.sidecar.job_runner import JobRunner
 from streamflow.sidecar.kafka_log import KafkaLog
+from streamflow.sidecar.key_expiry import KeyExpiry
 from streamflow.sidecar.live_hub import Hub
 from streamflow.sidecar.log import Log
 from streamflow.sidecar.measured import Measured
@@ -222,6 +223,7 @@ async def serve(
     app = create_app(settings, KafkaLog(settings), access, HistoryReader(settings), tracer)
     if metrics is not None:
         app.add_middleware(Measured, metrics=metrics)
+        metrics.sample(KeyExpiry(lambda: access.directory, metrics).take)
         _measure_rates(app.state.streamflow.identity.rates, metrics)
     limits = ConnectionLimits(connections=_connections(place), head_s=place.head_s, body_s=place.body_s)
     server = _Server(server_config(app, limits))

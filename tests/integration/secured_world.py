@@ -23,6 +23,7 @@ from confluent_kafka.admin import (
     AclBindingFilter,
     AclOperation,
     AclPermissionType,
+    NewTopic,
     ResourcePatternType,
     ResourceType,
 )
@@ -42,8 +43,14 @@ on: [{id: placed, event: order.placed}]
 steps:
   - id: note
     print: {text: "'order ' + run.key"}
-  - id: tell
+  - id: say
     needs: [note]
+    call: {operation: print.line, with: [{name: text, expr: "'an order'"}]}
+  - id: pause
+    needs: [say]
+    delay: {for: 100ms}
+  - id: tell
+    needs: [pause]
     call:
       operation: kafka.emit
       with: [{name: topic, expr: "'letters'"}, {name: text, expr: "'hello'"}]
@@ -281,16 +288,41 @@ def role_words(role: Role) -> list[str]:
 @contextmanager
 def without(world: World, role: Role, name: str, operation: str) -> Iterator[None]:
     """The world in which one right of a role is taken away."""
-    acl = next(
-        one
-        for one in world.acls()
-        if one["principal"] == f"User:streamflow-{role.value}"
-        and one["name"] == name
-        and operation in one["operations"]
-    )
+    acl = next(one for one in rights_of(world, role) if one["name"] == name and operation in one["operations"])
+    with left_out(world, acl, operation):
+        yield
+
+
+def rights_of(world: World, role: Role) -> list[dict[str, Any]]:
+    """What is printed for a role."""
+    return [one for one in world.acls() if one["principal"] == f"User:streamflow-{role.value}"]
+
+
+@contextmanager
+def left_out(world: World, acl: Mapping[str, Any], operation: str) -> Iterator[None]:
+    """The world without one operation of one printed right."""
     one = binding(acl, operation)
     revoke(world.kafka, one)
     try:
         yield
     finally:
         grant(world.kafka, [one])
+
+
+@contextmanager
+def secured_world(folder: Path) -> Iterator[World]:
+    """A broker of its own, on which each role has what is printed for it. The topics are there, and nothing is
+    published."""
+    with SecuredKafka(folder / "secured").running() as kafka:
+        for role in Role:
+            kafka.add_user(f"streamflow-{role.value}", PASSWORD)
+        (folder / "world").mkdir()
+        made = World(kafka, folder / "world")
+        grant(kafka, bindings(made.acls()))
+        for future in kafka.admin.create_topics([NewTopic(name, 1, 1) for name in USERS_TOPICS]).values():
+            future.result(20)
+        try:
+            assert "created" in made.done(Role.PROVISIONER, "topics", "apply")
+            yield made
+        finally:
+            made.stop(*made.processes)
