@@ -24,6 +24,7 @@ from streamflow.settings.notifications import NOTIFICATION_KINDS as NOTIFICATION
 from streamflow.settings.notifications import NotificationKind as NotificationKind
 from streamflow.settings.notifications import Notifications as Notifications
 from streamflow.settings.notifications import NotificationTarget as NotificationTarget
+from streamflow.settings.registry import Registry as Registry
 from streamflow.settings.section import HostName, HostPort
 from streamflow.settings.section import SecretRef as SecretRef
 from streamflow.settings.section import Section as Section
@@ -271,6 +272,7 @@ class Settings(BaseSettings):
     approvals: Approvals = Approvals()
     metrics: Metrics = Metrics()
     notifications: Notifications = Notifications()
+    registry: Registry = Registry()
     tracing: Tracing = Tracing()
     state_dir: Path = Field(
         default=Path("var/state"),

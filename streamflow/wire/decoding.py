@@ -2,7 +2,8 @@
 far as it is asked.
 
 `attributes` of a record costs a look at its headers, `data` one pass of JSON; a record that no event of its topic can
-be never gets that far. Another format is one more entry in `DECODERS`.
+be never gets that far. Another format is one more entry in `DECODERS`. A value in the frame of a schema registry says
+by itself what it is, and is read by what the host has for that.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 from streamflow.wire import cloudevents
 from streamflow.wire.cloudevents import NO_ATTRIBUTES, Attributes
 from streamflow.wire.codec import DecodeError
+from streamflow.wire.frame import Unframe, framed_schema
 from streamflow.wire.json_text import read_json
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -39,12 +41,14 @@ class Decoded:
 
     `batch` has the envelopes of a batch of CloudEvents; None for any other record."""
 
-    __slots__ = ("_data", "_read", "attributes", "batch", "headers", "record")
+    __slots__ = ("_data", "_read", "_unframe", "attributes", "batch", "headers", "record")
 
-    def __init__(self, record: Record, envelope: Any = _NO_ENVELOPE) -> None:
+    def __init__(self, record: Record, envelope: Any = _NO_ENVELOPE, unframe: Unframe | None = None) -> None:
         """Reads the headers, and the value when it is a structured CloudEvent or a batch. With an `envelope` it is that
-        event of the batch in `record`. Raises DecodeError."""
+        event of the batch in `record`. `unframe` reads values in the frame of a schema registry, if one is set. Raises
+        DecodeError."""
         self.record = record
+        self._unframe = unframe
         self.headers: Mapping[str, bytes] = NO_HEADERS
         self.attributes: Attributes = NO_ATTRIBUTES
         self.batch: list[Any] | None = None
@@ -62,10 +66,15 @@ class Decoded:
 
     @property
     def data(self) -> Any:
-        """The payload. Raises DecodeError: what `read_json` raises, and `unsupported_content_type`."""
+        """The payload. Raises DecodeError: what `read_json` and `unframe` raise, and `unsupported_content_type`."""
         if not self._read:
-            value = self.record.value
-            self._data = None if value is None else _decoder(self.attributes.content_type)(value)
+            value, unframe = self.record.value, self._unframe
+            if value is None:
+                self._data = None
+            elif unframe is not None and framed_schema(value) is not None:
+                self._data = unframe(value)
+            else:
+                self._data = _decoder(self.attributes.content_type)(value)
             self._read = True
         return self._data
 

@@ -1,0 +1,115 @@
+"""The schemas that a process reads payloads with, by their ids: asked for once, compiled once, kept.
+
+`lacks` and `read` are for the one thread that reads records, and never block; `fetch` asks the registry, in any
+thread."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from streamflow.errors import OperationError
+from streamflow.registry.client import Registry, registry_client
+from streamflow.registry.registered import RegisteredSchema
+from streamflow.settings import Settings
+from streamflow.wire.codec import DecodeError
+from streamflow.wire.frame import HEAD_BYTES, framed_schema
+from streamflow.wire.json_text import read_json
+
+
+class _Known(NamedTuple):
+    read: Callable[[bytes], Any] | None
+    error: DecodeError | None = None  # why nothing can be read with it
+    until_s: float | None = None  # when that is asked again; None: never
+
+
+class SchemaReaders:
+    """At most `keep` schemas of `registry`. That there is none of an id is remembered for `unknown_s` seconds."""
+
+    def __init__(
+        self, registry: Registry, *, keep: int, unknown_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._registry = registry
+        self._keep = keep
+        self._unknown_s = unknown_s
+        self._clock = clock
+        self._known: OrderedDict[int, _Known] = OrderedDict()
+
+    def lacks(self, schema_id: int) -> bool:
+        """Whether the registry must be asked before a value that was written with this schema can be read."""
+        known = self._known.get(schema_id)
+        return known is None or (known.until_s is not None and known.until_s <= self._clock())
+
+    def fetch(self, schema_id: int) -> None:
+        """Ask the registry. Blocks. Raises OperationError when it is away or refuses; what it says of the schema is
+        remembered, whatever it is."""
+        try:
+            known = _Known(payload_reader(self._registry.schema(schema_id)))
+        except OperationError as error:
+            if error.retryable or error.code not in ("schema_unknown", "schema_unusable", "subject_unknown"):
+                raise
+            code = "schema_unusable" if error.code == "subject_unknown" else error.code  # of a reference of the schema
+            known = _Known(None, DecodeError(code, error.message), self._clock() + self._unknown_s)
+        self._known[schema_id] = known
+        self._known.move_to_end(schema_id)
+        while len(self._known) > self._keep:
+            self._known.popitem(last=False)
+
+    def read(self, value: bytes) -> Any:
+        """The payload of a framed value. Raises DecodeError: `schema_unknown`, `schema_unusable`,
+        `schema_decode_failed`, `too_deep`, `out_of_range`, `not_json`."""
+        schema_id = framed_schema(value)
+        known = None if schema_id is None else self._known.get(schema_id)
+        if known is None or schema_id is None:
+            raise DecodeError(
+                "schema_unknown", f"The schema {schema_id} was not asked for. Ask the registry, and read again."
+            )
+        self._known.move_to_end(schema_id)
+        if known.read is None:
+            assert known.error is not None
+            raise DecodeError(known.error.code, known.error.message)
+        return known.read(value)
+
+    def close(self) -> None:
+        """Close the connections to the registry. What is known can still be read with."""
+        self._registry.close()
+
+    def read_asking(self, value: bytes) -> Any:
+        """As `read`, after the registry was asked if need be: for whoever may block. Raises OperationError when it is
+        away."""
+        schema_id = framed_schema(value)
+        if schema_id is not None and self.lacks(schema_id):
+            self.fetch(schema_id)
+        return self.read(value)
+
+
+def schema_readers(settings: Settings) -> SchemaReaders | None:
+    """The readers of a process; None when no registry is set. Raises OperationError as `registry_client`."""
+    if settings.registry.url is None:
+        return None
+    registry = registry_client(settings.registry)
+    return SchemaReaders(registry, keep=settings.registry.cache_schemas, unknown_s=settings.registry.unknown_s)
+
+
+def payload_reader(schema: RegisteredSchema) -> Callable[[bytes], Any]:
+    """What gives the payload of a value that was written with `schema`, and raises DecodeError.
+
+    Raises OperationError (`schema_unusable`)."""
+    try:
+        if schema.type == "JSON":
+            return lambda value: read_json(value[HEAD_BYTES:])
+        if schema.type == "PROTOBUF":
+            from streamflow.registry.protobuf import protobuf_reader
+
+            return protobuf_reader(schema)
+        from streamflow.registry.avro import avro_reader
+
+        return avro_reader(schema)
+    except ValueError as error:
+        raise OperationError(
+            "schema_unusable",
+            f"The schema {schema.id} cannot be read with: {error}. Correct it in the registry.",
+            retryable=False,
+        ) from error
