@@ -203,6 +203,7 @@ METRICS: tuple[Metric, ...] = (
     # -- ingress
     _counter("source_records", "Records of the users' topics: matched, ignored or dead.", _I, labels="topic outcome"),
     _gauge("sources_stopped", "Source partitions that are not read while the engine is far behind.", _I),
+    _gauge("sources_without_schema", "Source partitions that wait while the schema registry does not answer.", _I),
     _gauge("versions_unapproved", "Published versions without the approval that is required: not loaded.", _I),
     # -- task workers
     _counter(
