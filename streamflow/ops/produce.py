@@ -11,6 +11,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from streamflow.core.outbox import Written
 from streamflow.definition.catalog import EventSpec
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_producer_config
@@ -48,6 +49,18 @@ def event_of(
         number=new.int >> 75,  # 53 bits: a number that JavaScript holds exactly
     )
     return Outgoing(*event_record(spec, data, key, stamp))
+
+
+def with_schema(record: Outgoing, written: Written | None) -> Outgoing:
+    """`record`, whose value is JSON, as its event is written here; None: as it is.
+
+    Raises DecodeError (`schema_encode_failed`)."""
+    if written is None or record.value is None:
+        return record
+    other = {name for name, _ in written.headers}
+    headers = (*((name, text) for name, text in record.headers if name not in other),)
+    own = tuple((name, text.encode()) for name, text in written.headers)
+    return Outgoing(record.key, written.write(record.value), headers + own)
 
 
 @dataclass(slots=True)

@@ -19,11 +19,15 @@ from streamflow.kafka.admin import ActualTopic, Admin
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, is_own, topic_name
 from streamflow.ops.dead_letters import OPEN, Letter, records_at
+from streamflow.ops.produce import with_schema
 from streamflow.ops.record_sender import RecordSender
+from streamflow.registry.event_writers import EventWriters
+from streamflow.registry.readers import schema_readers
 from streamflow.settings import Settings
 from streamflow.wire.dead_letter import ENGINE, Outgoing, original_of
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
+from streamflow.wire.frame import Unframe
 from streamflow.wire.settlement import Settlement, encode_settlement
 
 _HOUR_MS = 3_600_000
@@ -71,6 +75,7 @@ class Replay:
         self._admin = Admin(settings)
         self._topics: dict[str, ActualTopic | None] = {}
         self._readers: dict[str, TopicReader] = {}
+        self._writers = EventWriters()
 
     def prepare_all(self, letters: Iterable[Letter]) -> Iterator[Prepared]:
         """As `prepare`, for each of the letters, oldest first; their records are read in one pass."""
@@ -153,8 +158,13 @@ class Replay:
     def _reader(self, topic: str) -> TopicReader:
         if topic not in self._readers:
             specs = [spec for spec in self._specs if topic in spec.topics]
-            self._readers[topic] = TopicReader(enumerate(specs), compile_expression)
+            self._readers[topic] = TopicReader(enumerate(specs), compile_expression, unframe=self._unframe)
         return self._readers[topic]
+
+    @cached_property
+    def _unframe(self) -> Unframe | None:
+        schemas = schema_readers(self._settings)
+        return None if schemas is None else schemas.read_asking
 
     @cached_property
     def _definitions(self) -> Snapshot:
@@ -187,7 +197,15 @@ class Replay:
         self._topic(topic)
         if record is None:
             raise _Obstacle("record_cut", "The record was too large to be kept whole. Nothing else has it.")
-        return Prepared(letter, topic, -1, record)
+        return Prepared(letter, topic, -1, self._written(letter.facts.get("event", ""), record))
+
+    def _written(self, event: str, record: Outgoing) -> Outgoing:
+        """An emitted event as it is written now: a letter keeps it as JSON."""
+        try:
+            written = self._writers.of(event, self._definitions.bindings.get(event))
+            return record if written is None else with_schema(record, written)
+        except OperationError as error:
+            raise _Obstacle(error.code, error.message) from error
 
     # -- where records are
 

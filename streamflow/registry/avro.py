@@ -41,6 +41,7 @@ class AvroSchema:
             raise ValueError("it is nested too deep") from error
         except (LookupError, TypeError, ValueError, AttributeError, fastavro.schema.SchemaParseException) as error:
             raise ValueError(f"it is no Avro schema ({type(error).__name__})") from error
+        self.named: Mapping[str, Any] = named
         self.is_recursive = _Look(named).is_recursive(self.parsed)
         if schema.references:  # which the readers of fastavro find in the schema of a record alone
             self.parsed = fastavro.parse_schema(_whole(self.parsed, named, set()))
