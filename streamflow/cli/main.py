@@ -59,7 +59,7 @@ NOUNS: tuple[Noun, ...] = (
         "streamflow.cli.eval",
         "Scores of rules or a language model that write and edit definitions.",
     ),
-    Noun("catalog", "streamflow.cli.catalog", "Catalogs of events from other people's schemas: import."),
+    Noun("catalog", "streamflow.cli.catalog", "Catalogs of events from other people's schemas: import, subjects."),
     Noun(
         "operations",
         "streamflow.cli.operations",
@@ -92,7 +92,7 @@ NOUNS: tuple[Noun, ...] = (
         "revisions", "streamflow.cli.revisions", "Revisions of the engine, for upgrades without a stop: list, enable."
     ),
     Noun("models", "streamflow.cli.models", "Language models: check, ask."),
-    Noun("topics", "streamflow.cli.topics", "The fixed topics: plan, apply, verify."),
+    Noun("topics", "streamflow.cli.topics", "The fixed topics: plan, apply, verify, asyncapi."),
     Noun("access", "streamflow.cli.access", "Who may what: users, grants, keys, sessions, subscriptions."),
     Noun("audit", "streamflow.cli.audit", "Who changed what, and whether the account of it is whole: list, verify."),
     Noun("settings", "streamflow.cli.settings", "What can be set, and what is set: show, docs."),
