@@ -211,13 +211,13 @@ def _answered(error: Any, url: str, what: str) -> OperationError:
     if error.http_status_code == _NOT_FOUND and error.error_code == _NO_SCHEMA:
         return OperationError(
             "schema_unknown",
-            f"The schema registry has not {what}. Register it there, or correct the sender's registry.",
+            f"The schema registry does not have {what}. Register it there, or correct the sender's registry.",
             retryable=False,
         )
     if error.http_status_code == _NOT_FOUND and error.error_code in (_NO_SUBJECT, _NO_VERSION):
         return OperationError(
             "subject_unknown",
-            f"The schema registry has not {what}, or not in this version. See `streamflow catalog subjects`.",
+            f"The schema registry does not have {what}, or not in this version. See `streamflow catalog subjects`.",
             retryable=False,
         )
     if error.http_status_code in _REFUSED:

@@ -71,6 +71,8 @@ _STATUS = {
     "plugin_invalid": 422,
     "schema_mismatch": 422,
     "schema_registry_format": 422,
+    "schema_misfit": 422,
+    "subject_unknown": 422,
     "too_deep": 422,
     "expiry_past": 422,
     "grant_invalid": 422,

@@ -39,6 +39,7 @@ DOORS = {
     "models": "`models check`, `models ask`",
     "operations": "`runs show`: the step's failure",
     "ops": "the command line, or the sidecar's answer",
+    "registry": "a worker's log, `definitions publish`, or `dead-letters list`",
     "runtime": "a worker's log, or `runs show`",
     "secrets": "`runs show`, or the start of a process",
     "sidecar": "the sidecar's answer",

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable
 
 from streamflow.kafka.jars import say
-from tests.servers import browser, jetstream, openid, postgresql, prometheus, s3proxy
+from tests.servers import apicurio, browser, jetstream, openid, postgresql, prometheus, s3proxy
 from tests.servers.process import ServerMissing
 
 _SYSTEM: dict[str, Callable[[], object]] = {
@@ -33,7 +33,7 @@ def install(progress: Callable[[str], None] = say) -> list[str]:
             left.append(
                 f"{package} is missing. Install it, with Debian's or Ubuntu's packages: apt-get install {package}."
             )
-    for fetch in (s3proxy.fetch, openid.fetch):
+    for fetch in (s3proxy.fetch, openid.fetch, apicurio.fetch):
         try:
             fetch(progress)
         except ServerMissing as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,8 +36,9 @@ class MemoryRegistry:
     """The registry; `url` is its API. Schemas of Protobuf are registered as a FileDescriptorProto in base64, as
     Confluent's Python client does it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.port = free_port()
+        self._tls = tls
         self.asked: list[str] = []  # method and path of every request
         self.status = 0  # of every answer, if it is set
         self.answer: bytes | None = None  # instead of every answer, if it is set
@@ -50,7 +52,7 @@ class MemoryRegistry:
     @property
     def url(self) -> str:
         """The address of the API."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Answers from now on."""
@@ -76,7 +78,12 @@ class MemoryRegistry:
             allow_reuse_address = True
             daemon_threads = True
 
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """A client that hung up, which some tests are about."""
+
         self._server = Server(("127.0.0.1", self.port), Handler)
+        if self._tls is not None:
+            self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="registry", daemon=True).start()
 
     def stop(self) -> None:
@@ -208,9 +215,9 @@ def _reads(reader: str, writer: str) -> bool:
 
 
 @contextmanager
-def memory_registry() -> Iterator[MemoryRegistry]:
+def memory_registry(tls: ssl.SSLContext | None = None) -> Iterator[MemoryRegistry]:
     """A registry that runs until the block ends."""
-    registry = MemoryRegistry()
+    registry = MemoryRegistry(tls)
     registry.start()
     try:
         yield registry
