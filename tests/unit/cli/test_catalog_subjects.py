@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from streamflow.cli.main import main
 from streamflow.cli.sources import read_catalog
+from tests.integration.test_docs_commands import PROJECT, matches, steps_of
 from tests.servers.memory_registry import MemoryRegistry, memory_registry
 from tests.unit.registry.test_avro import ORDER
 
@@ -61,3 +63,19 @@ def test_a_registry_that_is_away_or_not_set_is_told(
     monkeypatch.delenv("STREAMFLOW_REGISTRY__URL")
     assert main(["catalog", "subjects"]) != 0
     assert "registry_unset" in capsys.readouterr().err
+
+
+def test_the_commands_of_the_page_do_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = [step for step in steps_of(PROJECT / "docs" / "schemas.md") if step.command.startswith("streamflow ")]
+    assert len(steps) == 2
+    monkeypatch.chdir(tmp_path)
+    with memory_registry() as registry:
+        monkeypatch.setenv("STREAMFLOW_REGISTRY__URL", registry.url)
+        registry.register("shop.orders-value", json.dumps(ORDER))
+        registry.register("shop.orders-key", '"string"')
+        for step in steps:
+            assert main(shlex.split(step.command)[1:]) == 0
+            written = capsys.readouterr()
+            assert matches(step.expected, written.out + written.err), f"{step.command}: {written.out}"
