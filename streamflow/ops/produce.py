@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -17,6 +17,7 @@ from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_producer_config
 from streamflow.kafka.refusals import missing_right
 from streamflow.settings import DEFAULT_ENVIRONMENT, Settings
+from streamflow.wire.dead_letter import Outgoing as Letter
 from streamflow.wire.event_record import Stamp, event_record
 
 
@@ -27,6 +28,9 @@ class Outgoing:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+R = TypeVar("R", Outgoing, Letter)
 
 
 def event_of(
@@ -51,16 +55,16 @@ def event_of(
     return Outgoing(*event_record(spec, data, key, stamp))
 
 
-def with_schema(record: Outgoing, written: Written | None) -> Outgoing:
+def with_schema(record: R, written: Written | None) -> R:
     """`record`, whose value is JSON, as its event is written here; None: as it is.
 
     Raises DecodeError (`schema_encode_failed`)."""
     if written is None or record.value is None:
         return record
     other = {name for name, _ in written.headers}
-    headers = (*((name, text) for name, text in record.headers if name not in other),)
+    headers = tuple((name, text) for name, text in record.headers if name not in other)
     own = tuple((name, text.encode()) for name, text in written.headers)
-    return Outgoing(record.key, written.write(record.value), headers + own)
+    return type(record)(record.key, written.write(record.value), headers + own)
 
 
 @dataclass(slots=True)

@@ -26,8 +26,8 @@ def avro_schemas() -> dict[str, dict[str, Any]]:
 
 def _runs() -> dict[str, Any]:
     writer = _Writer()
-    schema = writer.record(Transition, {"data": [writer.record(fact) for fact in FACTS.values()]})
-    return schema | {"namespace": NAMESPACE}
+    facts = [writer.record(fact) for fact in FACTS.values()]
+    return {**writer.record(Transition, {"data": facts}), "namespace": NAMESPACE}
 
 
 def _commands() -> dict[str, Any]:

@@ -46,6 +46,13 @@ events:
 """  # noqa: E501
 
 
+def header(record: Message, name: str) -> bytes:
+    """A header of a record."""
+    found: Any = dict(record.headers() or [])[name]
+    assert isinstance(found, bytes)
+    return found
+
+
 class World:
     """Workers beside a registry, and a definition that ships what is placed."""
 
@@ -83,13 +90,10 @@ class World:
 
     def reasons(self) -> list[str]:
         """Of the dead letters."""
-        return [
-            dict(letter.headers() or [])["streamflow.dlq.reason"].decode()
-            for letter in self.bench.records("dead-letters")
-        ]
+        return [header(letter, "streamflow.dlq.reason").decode() for letter in self.bench.records("dead-letters")]
 
     def close(self) -> None:
-        self.confluent.__exit__(None, None, None)
+        self.confluent.close()
         for worker in self.bench.workers:
             if worker.process.poll() is None:
                 worker.kill()
@@ -124,11 +128,10 @@ def test_events_in_avro_start_runs_that_emit_avro(world: World) -> None:
 
     found = world.until_shipped("o-0", "o-1", "o-2", "o-json")
     record = found["o-0"]
-    headers = dict(record.headers() or [])
     assert framed_schema(record.value()) == shipped_id
-    assert headers["content-type"] == b"application/avro"
-    assert headers["ce_dataschema"].decode() == f"{world.url}/schemas/ids/{shipped_id}"
-    assert headers["ce_type"] == b"order.shipped"
+    assert header(record, "content-type") == b"application/avro"
+    assert header(record, "ce_dataschema").decode() == f"{world.url}/schemas/ids/{shipped_id}"
+    assert header(record, "ce_type") == b"order.shipped"
     assert eventually(lambda: len(world.reasons()) == 2, timeout=60)
     assert sorted(world.reasons()) == ["schema_decode_failed", "schema_unknown"]
     counts = world.bench.read(world.source, 6)

@@ -209,7 +209,7 @@ def _fits(level: str, new: dict[str, Any], old: dict[str, Any]) -> bool:
 
 
 def _reads(reader: str, writer: str) -> bool:
-    checker = avro.compatibility.ReaderWriterCompatibilityChecker()
+    checker: Any = avro.compatibility.ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
     result = checker.get_compatibility(avro.schema.parse(reader), avro.schema.parse(writer))
     return bool(result.compatibility is avro.compatibility.SchemaCompatibilityType.compatible)
 

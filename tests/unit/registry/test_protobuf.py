@@ -82,7 +82,7 @@ SCHEMA = RegisteredSchema(id=9, type="PROTOBUF", text=text(order_file()), refere
 def written(**fields: Any) -> bytes:
     """A framed order; `fields` as JSON has them."""
     message = json_format.ParseDict(fields, ProtobufSchema(SCHEMA).message((1,))())
-    return head(9) + encoded_indexes((1,)) + message.SerializeToString()
+    return head(9) + encoded_indexes((1,)) + bytes(message.SerializeToString())
 
 
 def code(value: bytes) -> str:

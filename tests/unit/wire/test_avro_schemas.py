@@ -29,9 +29,8 @@ STARTED = RunStarted(
 
 def reads(reader: Any, writer: Any) -> bool:
     """Whether what was written with one schema can be read with the other, by Avro's own rules."""
-    found = avro.compatibility.ReaderWriterCompatibilityChecker().get_compatibility(
-        avro.schema.parse(json.dumps(reader)), avro.schema.parse(json.dumps(writer))
-    )
+    checker: Any = avro.compatibility.ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
+    found = checker.get_compatibility(avro.schema.parse(json.dumps(reader)), avro.schema.parse(json.dumps(writer)))
     return bool(found.compatibility is avro.compatibility.SchemaCompatibilityType.compatible)
 
 
@@ -90,7 +89,7 @@ def written(value: Any, schema: Any, named: Mapping[str, Any]) -> Any:
 
 def there_and_back(name: str, record: Any, wrapped: str | None = None) -> Any:
     named: dict[str, Any] = {}
-    parsed = fastavro.parse_schema(copy.deepcopy(avro_schemas()[name]), named_schemas=named)
+    parsed: Any = fastavro.parse_schema(copy.deepcopy(avro_schemas()[name]), named_schemas=named)
     stream = io.BytesIO()
     if wrapped is None:
         data = written(record, parsed, named)
@@ -126,7 +125,7 @@ def test_a_transition_fits_the_schema_of_runs(data: Any) -> None:
 
 
 def test_a_command_fits_the_schema_of_commands() -> None:
-    commands = [
+    commands: list[Any] = [
         a_delivery(an_event(data={"total": 5}), start=DefinitionRef("ab", 5)),
         CompleteAttempt(id="c", run="0-1", address="s", attempt=1, output={"a": 1}),
         AdvanceWatermark(id="c", topic="t", partitions=2, at_ms={"0": 5}, feeds={"placed": ("t", "u")}),
