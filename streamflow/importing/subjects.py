@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from streamflow.errors import OperationError
 from streamflow.importing.catalog import CatalogImport, Skipped, import_catalog
 from streamflow.registry.json_schemas import described
 from streamflow.registry.registered import RegisteredSchema
+from streamflow.wire.frame import SCHEMA_NAME
 
 _OF_VALUES, _OF_KEYS = "-value", "-key"
 
@@ -21,8 +23,8 @@ def subject_catalog(schemas: Iterable[RegisteredSchema], *, topic: str | None = 
     """An event for each of `schemas`, in `topic`, or else in the one that its subject is named after. With `emits` each
     is bound to its subject, so that an `emit` step writes it with its schema.
 
-    Nothing in the data says which event it is, so each is told by the first field that it always has: several in one
-    topic have to be told apart by hand."""
+    Each is told by the name that its schema has, and one without a name by the first field that it always has: several
+    of those in one topic have to be told apart by hand."""
     done = CatalogImport()
     for schema in schemas:
         where = topic or topic_of(schema.subject)
@@ -43,7 +45,11 @@ def subject_catalog(schemas: Iterable[RegisteredSchema], *, topic: str | None = 
                 done.skipped.append(Skipped(schema.subject, f"an event {event['name']} is there already"))
                 continue
             always = data.get("required") or ()
-            told = {} if "match" in event else {"match": {"path": always[0]} if always else {"expr": "true"}}
+            told: dict[str, Any] = {"match": {"header": SCHEMA_NAME, "equals": name}}
+            if not name and "match" in event:
+                told = {}
+            elif not name:
+                told = {"match": {"path": always[0]} if always else {"expr": "true"}}
             bound = {"registry": {"subject": schema.subject}} if emits else {}
             done.events.append(event | told | bound)
             done.imported.append(imported)

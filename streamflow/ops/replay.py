@@ -22,12 +22,11 @@ from streamflow.ops.dead_letters import OPEN, Letter, records_at
 from streamflow.ops.produce import with_schema
 from streamflow.ops.record_sender import RecordSender
 from streamflow.registry.event_writers import EventWriters
-from streamflow.registry.readers import schema_readers
+from streamflow.registry.readers import SchemaReaders, schema_readers
 from streamflow.settings import Settings
 from streamflow.wire.dead_letter import ENGINE, Outgoing, original_of
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
-from streamflow.wire.frame import Unframe
 from streamflow.wire.settlement import Settlement, encode_settlement
 
 _HOUR_MS = 3_600_000
@@ -147,6 +146,8 @@ class Replay:
             )
         place = "-"  # stands for the id of the topic in the id that an event gets from its place
         read = Record(topic, 0, 0, self._now_ms, record.key, record.value, record.headers)
+        if self._schemas is not None:
+            self._schemas.ask(read.value)
         for found in self._reader(topic).read(read, place)[0]:
             if found.event.id == f"{place}/0/0":
                 raise _Obstacle(
@@ -158,13 +159,12 @@ class Replay:
     def _reader(self, topic: str) -> TopicReader:
         if topic not in self._readers:
             specs = [spec for spec in self._specs if topic in spec.topics]
-            self._readers[topic] = TopicReader(enumerate(specs), compile_expression, unframe=self._unframe)
+            self._readers[topic] = TopicReader(enumerate(specs), compile_expression, unframe=self._schemas)
         return self._readers[topic]
 
     @cached_property
-    def _unframe(self) -> Unframe | None:
-        schemas = schema_readers(self._settings)
-        return None if schemas is None else schemas.read_asking
+    def _schemas(self) -> SchemaReaders | None:
+        return schema_readers(self._settings)
 
     @cached_property
     def _definitions(self) -> Snapshot:

@@ -32,6 +32,7 @@ class AvroSchema:
     of values without bytes, of which a short record may hold any number."""
 
     def __init__(self, schema: RegisteredSchema) -> None:
+        self.id = schema.id
         named: dict[str, Any] = {}
         try:
             for text in schema.references.values():
@@ -46,14 +47,18 @@ class AvroSchema:
         if schema.references:  # which the readers of fastavro find in the schema of a record alone
             self.parsed = fastavro.parse_schema(_whole(self.parsed, named, set()))
 
+    @property
+    def name(self) -> str:
+        """The full name of a record; empty for what has none."""
+        return str(self.parsed.get("name", "")) if isinstance(self.parsed, dict) else ""
 
-def avro_reader(schema: RegisteredSchema) -> Callable[[bytes], Any]:
-    """What gives the payload of a framed value. Raises ValueError when the schema cannot be used.
+
+def avro_reader(avro: AvroSchema) -> Callable[[bytes], Any]:
+    """What gives the payload of a framed value.
 
     Bytes are base64, decimals, dates, times and UUIDs are texts, an instant is RFC 3339 text; a union is the value in
     it. The reader raises DecodeError: `schema_decode_failed`, `out_of_range`, `too_deep`."""
-    avro = AvroSchema(schema)
-    parsed, name = avro.parsed, schema.id
+    parsed, name = avro.parsed, avro.id
     # the reader in C has no guard for its stack, and values of such schemas may be as deep as they are long
     read = _read_py.schemaless_reader if avro.is_recursive else fastavro.schemaless_reader
 

@@ -86,8 +86,7 @@ def _of_avro(schema: RegisteredSchema) -> tuple[str, dict[str, Any]]:
     avro = AvroSchema(schema)
     describing = _Avro(avro.named, avro.parsed)
     found = describing.schema(avro.parsed)
-    name = avro.parsed.get("name", "") if isinstance(avro.parsed, dict) else ""
-    return name, _with_defs(found, describing.defs)
+    return avro.name, _with_defs(found, describing.defs)
 
 
 def _with_defs(found: dict[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:

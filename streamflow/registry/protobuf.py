@@ -34,6 +34,7 @@ class ProtobufSchema:
     """The messages of one schema. Raises ValueError when it cannot be used."""
 
     def __init__(self, schema: RegisteredSchema) -> None:
+        self.id = schema.id
         self.pool = DescriptorPool()
         self._added: set[str] = set()
         self._classes: dict[tuple[int, ...], Any] = {}
@@ -57,6 +58,13 @@ class ProtobufSchema:
                 at = at.nested_types[index]
             found = self._classes[indexes] = message_factory.GetMessageClass(at)
         return found
+
+    def name(self, value: bytes) -> str:
+        """The full name of the message in a framed value; empty when there is none."""
+        try:
+            return str(self.message(message_indexes(value)[0]).DESCRIPTOR.full_name)
+        except (DecodeError, LookupError):
+            return ""
 
     def indexes(self, name: str | None) -> tuple[int, ...]:
         """Where the message called `name` is (its full name, or that in its package); None: the first.
@@ -89,13 +97,13 @@ class ProtobufSchema:
         self.pool.Add(file)
 
 
-def protobuf_reader(schema: RegisteredSchema) -> Callable[[bytes], Any]:
-    """What gives the payload of a framed value. Raises ValueError when the schema cannot be used.
+def protobuf_reader(messages: ProtobufSchema) -> Callable[[bytes], Any]:
+    """What gives the payload of a framed value.
 
     Fields have the names of the schema. One that is not there is left out if its absence can be told, else it has its
     default. Whole numbers stay whole, bytes are base64, enums are names; timestamps and durations are texts. The reader
     raises DecodeError: `schema_decode_failed`, `out_of_range`, `too_deep`."""
-    messages, schema_id = ProtobufSchema(schema), schema.id
+    schema_id = messages.id
 
     def reader(value: bytes) -> Any:
         indexes, at = message_indexes(value)

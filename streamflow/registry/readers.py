@@ -10,17 +10,27 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from streamflow.errors import OperationError
 from streamflow.registry.client import Registry, registry_client
 from streamflow.registry.registered import RegisteredSchema
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError
-from streamflow.wire.frame import HEAD_BYTES, framed_schema
+from streamflow.wire.decoding import Record
+from streamflow.wire.frame import HEAD_BYTES, SCHEMA_NAME, framed_schema
 from streamflow.wire.json_text import read_json
 
 
+class PayloadReader(NamedTuple):
+    """Reads the values that were written with one schema."""
+
+    read: Callable[[bytes], Any]  # the payload of a framed value as data; raises DecodeError
+    name: Callable[[bytes], str]  # what the schema calls it; empty: nothing
+
+
 class _Known(NamedTuple):
-    read: Callable[[bytes], Any] | None
+    reader: PayloadReader | None
     error: DecodeError | None = None  # why nothing can be read with it
     until_s: float | None = None  # when that is asked again; None: never
 
@@ -60,6 +70,14 @@ class SchemaReaders:
     def read(self, value: bytes) -> Any:
         """The payload of a framed value. Raises DecodeError: `schema_unknown`, `schema_unusable`,
         `schema_decode_failed`, `too_deep`, `out_of_range`, `not_json`."""
+        return self._reader(value).read(value)
+
+    def name(self, value: bytes) -> str:
+        """What the schema of a framed value calls it: the name of its record or message, or its title; empty when it
+        has none. Raises DecodeError (`schema_unknown`, `schema_unusable`)."""
+        return self._reader(value).name(value)
+
+    def _reader(self, value: bytes) -> PayloadReader:
         schema_id = framed_schema(value)
         known = None if schema_id is None else self._known.get(schema_id)
         if known is None or schema_id is None:
@@ -67,10 +85,10 @@ class SchemaReaders:
                 "schema_unknown", f"The schema {schema_id} was not asked for. Ask the registry, and read again."
             )
         self._known.move_to_end(schema_id)
-        if known.read is None:
+        if known.reader is None:
             assert known.error is not None
             raise DecodeError(known.error.code, known.error.message)
-        return known.read(value)
+        return known.reader
 
     def close(self) -> None:
         """Close the connections to the registry. What is known can still be read with."""
@@ -79,10 +97,27 @@ class SchemaReaders:
     def read_asking(self, value: bytes) -> Any:
         """As `read`, after the registry was asked if need be: for whoever may block. Raises OperationError when it is
         away."""
+        self.ask(value)
+        return self.read(value)
+
+    def ask(self, value: bytes | None) -> None:
+        """Asks the registry if `value` cannot be read yet. Blocks. Raises OperationError when it is away."""
         schema_id = framed_schema(value)
         if schema_id is not None and self.lacks(schema_id):
             self.fetch(schema_id)
-        return self.read(value)
+
+    def as_json(self, record: Record) -> Record:
+        """`record` with its payload in JSON, for whoever has no registry; as it is when it is not framed, or cannot be
+        read. Raises OperationError when the registry is away."""
+        if framed_schema(record.value) is None:
+            return record
+        try:
+            value = msgspec.json.encode(self.read_asking(record.value or b""))
+        except DecodeError:
+            return record
+        own = (("content-type", b"application/json"), (SCHEMA_NAME, self.name(record.value or b"").encode()))
+        headers = tuple((name, text) for name, text in record.headers if name not in dict(own))
+        return record._replace(value=value, headers=headers + own)
 
 
 def schema_readers(settings: Settings) -> SchemaReaders | None:
@@ -93,23 +128,33 @@ def schema_readers(settings: Settings) -> SchemaReaders | None:
     return SchemaReaders(registry, keep=settings.registry.cache_schemas, unknown_s=settings.registry.unknown_s)
 
 
-def payload_reader(schema: RegisteredSchema) -> Callable[[bytes], Any]:
-    """What gives the payload of a value that was written with `schema`, and raises DecodeError.
-
-    Raises OperationError (`schema_unusable`)."""
+def payload_reader(schema: RegisteredSchema) -> PayloadReader:
+    """What reads values that were written with `schema`. Raises OperationError (`schema_unusable`)."""
     try:
         if schema.type == "JSON":
-            return lambda value: read_json(value[HEAD_BYTES:])
+            title = _title(schema.text)
+            return PayloadReader(lambda value: read_json(value[HEAD_BYTES:]), lambda value: title)
         if schema.type == "PROTOBUF":
-            from streamflow.registry.protobuf import protobuf_reader
+            from streamflow.registry.protobuf import ProtobufSchema, protobuf_reader
 
-            return protobuf_reader(schema)
-        from streamflow.registry.avro import avro_reader
+            messages = ProtobufSchema(schema)
+            return PayloadReader(protobuf_reader(messages), messages.name)
+        from streamflow.registry.avro import AvroSchema, avro_reader
 
-        return avro_reader(schema)
+        avro = AvroSchema(schema)
+        return PayloadReader(avro_reader(avro), lambda value: avro.name)
     except ValueError as error:
         raise OperationError(
             "schema_unusable",
             f"The schema {schema.id} cannot be read with: {error}. Correct it in the registry.",
             retryable=False,
         ) from error
+
+
+def _title(text: str) -> str:
+    try:
+        found = read_json(text.encode())
+    except DecodeError:
+        return ""
+    title = found.get("title") if isinstance(found, dict) else None
+    return title if isinstance(title, str) else ""

@@ -244,8 +244,7 @@ class IngressSession(ConsumerSession):
         self._revision, self._bound = self._versions.revision, self._versions.position
         published, limits = self._versions.published(), self._settings.limits
         sizes = {"event_bytes": limits.event_bytes, "record_bytes": limits.record_bytes}
-        unframe = None if self._schemas is None else self._schemas.read
-        router = EventRouter(published, **sizes, sampling=self._memory.sampling, unframe=unframe)
+        router = EventRouter(published, **sizes, sampling=self._memory.sampling, unframe=self._schemas)
         self._intake.router = router
         self._binding = source_binding(published, self._versions.bindings())
         log.info("versions_taken", versions=len(published), topics=sorted(router.topics), revision=self._revision)

@@ -3,7 +3,7 @@ far as it is asked.
 
 `attributes` of a record costs a look at its headers, `data` one pass of JSON; a record that no event of its topic can
 be never gets that far. Another format is one more entry in `DECODERS`. A value in the frame of a schema registry says
-by itself what it is, and is read by what the host has for that.
+by itself what it is, and is read by what the host has for that; the name that its schema gives it is one more header.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from streamflow.wire import cloudevents
 from streamflow.wire.cloudevents import NO_ATTRIBUTES, Attributes
 from streamflow.wire.codec import DecodeError
-from streamflow.wire.frame import Unframe, framed_schema
+from streamflow.wire.frame import SCHEMA_NAME, Unframe, framed_schema
 from streamflow.wire.json_text import read_json
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -39,9 +39,10 @@ class Record(NamedTuple):
 class Decoded:
     """What a record says, read on demand. A record without a value has the data None.
 
-    `batch` has the envelopes of a batch of CloudEvents; None for any other record."""
+    `batch` has the envelopes of a batch of CloudEvents; None for any other record. `fault` is why a framed value cannot
+    be read: its schema is not known."""
 
-    __slots__ = ("_data", "_read", "_unframe", "attributes", "batch", "headers", "record")
+    __slots__ = ("_data", "_read", "_unframe", "attributes", "batch", "fault", "headers", "record")
 
     def __init__(self, record: Record, envelope: Any = _NO_ENVELOPE, unframe: Unframe | None = None) -> None:
         """Reads the headers, and the value when it is a structured CloudEvent or a batch. With an `envelope` it is that
@@ -52,6 +53,7 @@ class Decoded:
         self.headers: Mapping[str, bytes] = NO_HEADERS
         self.attributes: Attributes = NO_ATTRIBUTES
         self.batch: list[Any] | None = None
+        self.fault: DecodeError | None = None
         self._read = False
         self._data: Any = None
         if record.headers:
@@ -63,6 +65,12 @@ class Decoded:
                 self._unfold(read_json(_value(record)))
             elif self.attributes.content_type == cloudevents.BATCHED:
                 self.batch = cloudevents.batch(read_json(_value(record)))
+        if unframe is not None and not self._read and framed_schema(record.value) is not None:
+            try:
+                if named := unframe.name(record.value or b""):
+                    self.headers = {**self.headers, SCHEMA_NAME: named.encode()}
+            except DecodeError as error:
+                self.fault = error
 
     @property
     def data(self) -> Any:
@@ -72,7 +80,7 @@ class Decoded:
             if value is None:
                 self._data = None
             elif unframe is not None and framed_schema(value) is not None:
-                self._data = unframe(value)
+                self._data = unframe.read(value)
             else:
                 self._data = _decoder(self.attributes.content_type)(value)
             self._read = True

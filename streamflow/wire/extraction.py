@@ -144,6 +144,8 @@ class TopicReader:
 
     def _candidates(self, decoded: Decoded) -> Sequence[_Rule]:
         rules: list[_Rule] = []
+        if decoded.fault is not None and (decoded.attributes.type is None or self._others):
+            raise decoded.fault  # it may be any of the events
         if self._by_type and decoded.attributes.type is not None:
             rules += self._by_type.get(decoded.attributes.type, ())
         for header, values in self._by_header.items():

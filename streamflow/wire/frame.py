@@ -3,13 +3,24 @@ and the payload. A payload of Protobuf begins with the place of its message in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from streamflow.wire.codec import DecodeError
 
-Unframe = Callable[[bytes], Any]
-"""What gives the payload of a framed value as data, or raises DecodeError."""
+SCHEMA_NAME = "streamflow.schema"
+"""The header that a framed record has for whoever reads it: what its schema calls it, such as `shop.OrderPlaced`."""
+
+
+class Unframe(Protocol):
+    """What reads framed values, by the schemas of a registry."""
+
+    def read(self, value: bytes) -> Any:
+        """The payload as data. Raises DecodeError."""
+
+    def name(self, value: bytes) -> str:
+        """What its schema calls it; empty when it says nothing. Raises DecodeError when there is no such schema."""
+
 
 MAGIC = b"\0"
 HEAD_BYTES = 5  # the magic byte and the id

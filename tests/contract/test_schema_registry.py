@@ -150,7 +150,7 @@ def test_a_protobuf_schema_is_read_by_its_text(world: World) -> None:
     assert found | expected == found
     assert found["at"] == "2026-11-29T08:30:00Z"
     latest = world.client.version(world.subject("orders-proto"))
-    assert payload_reader(latest)(head(schema_id) + sent[5:]) == found
+    assert payload_reader(latest).read(head(schema_id) + sent[5:]) == found
 
 
 def test_a_json_schema_is_found(world: World) -> None:

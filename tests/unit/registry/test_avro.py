@@ -13,7 +13,7 @@ from uuid import UUID
 import fastavro
 import pytest
 
-from streamflow.registry.avro import avro_reader
+from streamflow.registry.avro import AvroSchema, avro_reader
 from streamflow.registry.registered import RegisteredSchema
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.frame import head
@@ -73,12 +73,12 @@ def framed(definition: Any, data: Any) -> bytes:
 
 def code(definition: Any, value: bytes) -> str:
     with pytest.raises(DecodeError) as caught:
-        avro_reader(schema(definition))(value)
+        avro_reader(AvroSchema(schema(definition)))(value)
     return caught.value.code
 
 
 def test_every_type_becomes_what_json_has_for_it() -> None:
-    assert avro_reader(schema(ORDER))(framed(ORDER, DATA)) == {
+    assert avro_reader(AvroSchema(schema(ORDER)))(framed(ORDER, DATA)) == {
         "id": "o-1",
         "count": 3,
         "total": 12.5,
@@ -107,14 +107,14 @@ def test_a_schema_may_build_on_others() -> None:
     fastavro.parse_schema(line, named_schemas=named)
     fastavro.schemaless_writer(stream, fastavro.parse_schema(order, named_schemas=named), {"lines": [{"sku": "a"}]})
 
-    assert avro_reader(schema(order, line=line))(head(7) + stream.getvalue()) == {"lines": [{"sku": "a"}]}
+    assert avro_reader(AvroSchema(schema(order, line=line)))(head(7) + stream.getvalue()) == {"lines": [{"sku": "a"}]}
 
 
 @pytest.mark.parametrize("definition", ["string", "long", ["null", "string"], {"type": "array", "items": "int"}])
 def test_a_schema_need_not_be_a_record(definition: Any) -> None:
     data: Any = {"string": "a", "long": 5}.get(str(definition), None if isinstance(definition, list) else [1])
 
-    assert avro_reader(schema(definition))(framed(definition, data)) == data
+    assert avro_reader(AvroSchema(schema(definition)))(framed(definition, data)) == data
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_bytes_that_are_something_else_are_refused(definition: Any, value: bytes
 )
 def test_a_schema_that_cannot_be_used_is_refused(definition: Any) -> None:
     with pytest.raises(ValueError, match=r"it (is|has)"):
-        avro_reader(schema(definition))
+        avro_reader(AvroSchema(schema(definition)))
 
 
 def test_a_schema_of_a_thousand_levels_is_refused() -> None:
@@ -156,13 +156,13 @@ def test_a_schema_of_a_thousand_levels_is_refused() -> None:
         text = '{"type": "array", "items": ' * levels + '"int"' + "}" * levels
 
         with pytest.raises(ValueError, match="too deep"):
-            avro_reader(RegisteredSchema(id=7, type="AVRO", text=text))
+            AvroSchema(RegisteredSchema(id=7, type="AVRO", text=text))
 
 
 def test_damaged_bytes_never_raise_anything_else() -> None:
     dice = random.Random(13)
     for definition, good in ((ORDER, framed(ORDER, DATA)), (TREE, head(7) + b"\x02\x02\0")):
-        read = avro_reader(schema(definition))
+        read = avro_reader(AvroSchema(schema(definition)))
         for _ in range(3000):
             value = bytearray(good)
             for _ in range(dice.randint(1, 4)):

@@ -12,9 +12,9 @@ from ruamel.yaml import YAML
 from streamflow.definition.catalog import CatalogFile
 from streamflow.errors import OperationError
 from streamflow.importing.subjects import subject_catalog, topic_of
-from streamflow.registry.avro import avro_reader
+from streamflow.registry.avro import AvroSchema, avro_reader
 from streamflow.registry.json_schemas import described
-from streamflow.registry.protobuf import protobuf_reader
+from streamflow.registry.protobuf import ProtobufSchema, protobuf_reader
 from streamflow.registry.registered import RegisteredSchema
 from tests.unit.registry.test_avro import DATA, ORDER, TREE, framed, schema
 from tests.unit.registry.test_protobuf import SCHEMA as PROTOBUF
@@ -27,7 +27,7 @@ def registered(subject: str, definition: Any, type: Any = "AVRO") -> RegisteredS
 
 def test_what_is_read_by_avro_is_what_is_described() -> None:
     name, found = described(schema(ORDER))
-    data = avro_reader(schema(ORDER))(framed(ORDER, DATA))
+    data = avro_reader(AvroSchema(schema(ORDER)))(framed(ORDER, DATA))
 
     jsonschema_rs.validate(found, data)
     assert name == "shop.Order"
@@ -55,7 +55,9 @@ def test_a_type_within_itself_and_one_that_is_named_twice_are_referred_to() -> N
 
 def test_what_is_read_by_protobuf_is_what_is_described() -> None:
     name, found = described(PROTOBUF, "shop.Order")
-    data = protobuf_reader(PROTOBUF)(written(order_id="o-1", lines=[{"sku": "a"}], labels={"x": 1}, most=5))
+    data = protobuf_reader(ProtobufSchema(PROTOBUF))(
+        written(order_id="o-1", lines=[{"sku": "a"}], labels={"x": 1}, most=5)
+    )
 
     jsonschema_rs.validate(found, data)
     assert name == "shop.Order"
@@ -101,7 +103,8 @@ def test_a_catalog_is_drafted_from_subjects() -> None:
     assert events["shop.Order"].registry is not None
     assert events["shop.Order"].registry.subject == "orders-value"
     assert events["shop.Order"].match is not None
-    assert events["shop.Order"].match.path == "id"
+    assert events["shop.Order"].match.header == "streamflow.schema"
+    assert events["shop.Order"].match.equals == "shop.Order"
     assert [one.file for one in found.skipped] == ["orders-key", "shop.Order", "broken-value", "copies-value"]
     assert topic_of("orders-value") == "orders"
     assert topic_of("shop.Order") is None

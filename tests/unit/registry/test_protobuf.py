@@ -87,7 +87,7 @@ def written(**fields: Any) -> bytes:
 
 def code(value: bytes) -> str:
     with pytest.raises(DecodeError) as caught:
-        protobuf_reader(SCHEMA)(value)
+        protobuf_reader(ProtobufSchema(SCHEMA))(value)
     return caught.value.code
 
 
@@ -105,7 +105,7 @@ def test_every_kind_of_field_becomes_what_json_has_for_it() -> None:
         labels={"x": 2**60},
     )
 
-    assert protobuf_reader(SCHEMA)(value) == {
+    assert protobuf_reader(ProtobufSchema(SCHEMA))(value) == {
         "order_id": "o-1",
         "amount": 2**63,
         "ratio": 0.5,
@@ -121,7 +121,7 @@ def test_every_kind_of_field_becomes_what_json_has_for_it() -> None:
 
 
 def test_an_absent_field_has_its_default_unless_its_absence_can_be_told() -> None:
-    read = protobuf_reader(SCHEMA)(written())
+    read = protobuf_reader(ProtobufSchema(SCHEMA))(written())
 
     assert read["order_id"] == ""
     assert read["lines"] == []
@@ -133,8 +133,8 @@ def test_the_first_message_is_one_byte_and_others_are_numbered() -> None:
     for indexes in ((0,), (1,), (1, 1), (130, 0, 5)):
         value = head(9) + encoded_indexes(indexes) + b"rest"
         assert message_indexes(value) == (indexes, len(value) - 4)
-    assert protobuf_reader(SCHEMA)(head(9) + b"\0") == {"a": ""}
-    assert protobuf_reader(SCHEMA)(head(9) + encoded_indexes((1, 1))) == {}
+    assert protobuf_reader(ProtobufSchema(SCHEMA))(head(9) + b"\0") == {"a": ""}
+    assert protobuf_reader(ProtobufSchema(SCHEMA))(head(9) + encoded_indexes((1, 1))) == {}
     assert ProtobufSchema(SCHEMA).indexes("shop.Order.Inner") == (1, 1)
     assert ProtobufSchema(SCHEMA).indexes("Order") == (1,)
 
@@ -195,12 +195,12 @@ def _length(size: int) -> bytes:
 )
 def test_a_schema_that_cannot_be_used_is_refused(schema: RegisteredSchema, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        protobuf_reader(schema)
+        protobuf_reader(ProtobufSchema(schema))
 
 
 def test_damaged_bytes_never_raise_anything_else() -> None:
     dice, good = random.Random(13), written(order_id="o-1", amount=5, lines=[{"sku": "a"}], labels={"x": 1})
-    read = protobuf_reader(SCHEMA)
+    read = protobuf_reader(ProtobufSchema(SCHEMA))
     for _ in range(3000):
         value = bytearray(good)
         for _ in range(dice.randint(1, 4)):
@@ -217,4 +217,4 @@ def test_a_message_of_generated_code_is_read_alike() -> None:
     line = message_factory.GetMessageClass(pool.FindMessageTypeByName("shop.Line"))(sku="a")
     schema = RegisteredSchema(id=3, type="PROTOBUF", text=text(line_file()))
 
-    assert protobuf_reader(schema)(head(3) + b"\0" + line.SerializeToString()) == {"sku": "a"}
+    assert protobuf_reader(ProtobufSchema(schema))(head(3) + b"\0" + line.SerializeToString()) == {"sku": "a"}

@@ -21,8 +21,10 @@ from streamflow.registry.client import registry_client
 from streamflow.registry.readers import SchemaReaders, schema_readers
 from streamflow.settings import Registry, Settings
 from streamflow.wire.codec import DecodeError
+from streamflow.wire.decoding import Record
 from streamflow.wire.frame import framed_schema, head
 from tests.servers.memory_registry import MemoryRegistry
+from tests.unit.registry.test_protobuf import line_file, text
 
 ORDER = json.dumps({"type": "record", "name": "Order", "fields": [{"name": "id", "type": "string"}]})
 
@@ -220,3 +222,36 @@ def test_only_five_bytes_with_the_magic_one_are_a_frame() -> None:
     assert framed_schema(b"\0\0\0\1\2x") == 258
     for value in (None, b"", b"\0", b"\0\0\0\1", b'{"a": 1}', b"\1\0\0\0\1"):
         assert framed_schema(value) is None
+
+
+def test_a_record_is_put_into_json_if_it_can_be_read(registry: MemoryRegistry) -> None:
+    schema_id = registry.register("orders-value", ORDER)
+    known = readers(registry)
+    record = Record("t", 0, 7, 5, b"k", framed(schema_id, {"id": "o-1"}), (("content-type", b"a/b"), ("x", b"1")))
+
+    assert known.as_json(record) == record._replace(
+        value=b'{"id":"o-1"}',
+        headers=(("x", b"1"), ("content-type", b"application/json"), ("streamflow.schema", b"Order")),
+    )
+    for value in (b"{}", None, head(999) + b"x"):
+        assert known.as_json(record._replace(value=value)) == record._replace(value=value)
+
+
+def test_what_a_schema_calls_a_value_is_known_once_it_is_asked_for(registry: MemoryRegistry) -> None:
+    avro = registry.register("orders-value", ORDER)
+    nameless = registry.register("texts-value", '"string"')
+    titled = registry.register("titled", '{"title": "Paid"}', type="JSON")
+    line = registry.register("lines", text(line_file()), type="PROTOBUF")
+    known = readers(registry)
+    values = {
+        framed(avro, {"id": "a"}): "Order",
+        framed(nameless, "a", '"string"'): "",
+        head(titled) + b"{}": "Paid",
+        head(line) + b"\0": "shop.Line",
+        head(line) + b"\x02\x0e": "",
+    }
+    assert {code(known.name, value) for value in values} == {"schema_unknown"}
+    for value in values:
+        known.ask(value)
+    assert {value: known.name(value) for value in values} == values
+    assert code(known.name, head(99)) == "schema_unknown"

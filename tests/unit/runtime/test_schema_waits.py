@@ -38,11 +38,11 @@ ORDERS, PARCELS = TopicPartition("orders", 0), TopicPartition("parcels", 0)
 ORDER = json.dumps({"type": "record", "name": "Order", "fields": [{"name": "order_id", "type": "string"}]})
 
 
-def published() -> Published:
-    """A definition that starts by everything in its topics; the key is `order_id`."""
+def published(match: dict[str, Any] | None = None) -> Published:
+    """A definition that starts by what `match` says, or by everything with an `order_id`, which is the key."""
     event = {
         "name": "placed",
-        "match": {"path": "order_id"},
+        "match": match or {"path": "order_id"},
         "key": {"path": "order_id"},
         "schema": {"type": "object", "required": ["order_id"], "properties": {"order_id": {"pattern": "^o-"}}},
     }
@@ -82,9 +82,7 @@ class World:
         self.waits = SchemaWaits(self.readers, NoMetrics(), retry_s=0.2)
         self.consumer, self.outbox = Consumer(), Outbox()
         self.intake = SourceIntake(cast(Any, self.consumer), cast(Any, self.outbox), SourceLog(), self.waits)
-        self.intake.router = EventRouter(
-            [published()], event_bytes=10_000, record_bytes=20_000, unframe=self.readers.read
-        )
+        self.intake.router = EventRouter([published()], event_bytes=10_000, record_bytes=20_000, unframe=self.readers)
         self.sources = {tp: SourcePosition(tp.topic, 0, "A", 0, 0) for tp in (ORDERS, PARCELS)}
 
     async def take(self, *values: bytes, tp: TopicPartition = ORDERS, first: int = 0) -> None:
@@ -218,3 +216,28 @@ def test_without_a_registry_a_framed_record_says_that_none_is_set(world: World) 
     world.intake.router = EventRouter([published()], event_bytes=10_000, record_bytes=20_000)
     asyncio.run(world.take(head(1) + b"x"))
     assert world.outbox.reasons() == ["schema_registry_format"]
+
+
+def test_events_of_one_topic_are_told_apart_by_the_names_of_their_schemas(
+    registry: MemoryRegistry, world: World
+) -> None:
+    order = registry.register("orders", ORDER)
+    other = registry.register("others", ORDER.replace('"Order"', '"Other"'))
+    for schema_id in (order, other, 77):
+        world.readers.fetch(schema_id)
+    match = {"header": "streamflow.schema", "equals": "Order"}
+    world.intake.router = EventRouter(
+        [published(match)], event_bytes=10_000, record_bytes=20_000, unframe=world.readers
+    )
+
+    asyncio.run(
+        world.take(
+            framed(other, {"order_id": "o-1"}, ORDER),
+            framed(order, {"order_id": "o-2"}, ORDER),
+            b'{"order_id": "o-3"}',
+            head(77) + b"x",
+        )
+    )
+
+    assert [data["order_id"] for data in world.data()] == ["o-2"]
+    assert world.outbox.reasons() == ["schema_unknown"]  # nothing says that it is none of the events
