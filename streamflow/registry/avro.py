@@ -27,6 +27,10 @@ _FAULTS = (EOFError, ValueError, LookupError, TypeError, ArithmeticError, Memory
 _LEAST = {"null": 0, "float": 4, "double": 8}  # bytes of a value; of every other primitive type one
 
 
+class _Unusable(ValueError):
+    """Why a schema is not used; the text says it."""
+
+
 class AvroSchema:
     """A schema of Avro that can be used. Raises ValueError for one that cannot: no Avro, nested too deep, or with lists
     of values without bytes, of which a short record may hold any number."""
@@ -34,18 +38,20 @@ class AvroSchema:
     def __init__(self, schema: RegisteredSchema) -> None:
         self.id = schema.id
         named: dict[str, Any] = {}
+        self.named: Mapping[str, Any] = named
         try:
             for text in schema.references.values():
                 fastavro.parse_schema(json.loads(text), named_schemas=named)
             self.parsed = fastavro.parse_schema(json.loads(schema.text), named_schemas=named)
+            self.is_recursive = _Look(named).is_recursive(self.parsed)
+            if schema.references:  # which the readers of fastavro find in the schema of a record alone
+                self.parsed = fastavro.parse_schema(_whole(self.parsed, named, set()))
+        except _Unusable:
+            raise
         except RecursionError as error:
             raise ValueError("it is nested too deep") from error
-        except (LookupError, TypeError, ValueError, AttributeError, fastavro.schema.SchemaParseException) as error:
+        except (*_FAULTS, fastavro.schema.SchemaParseException) as error:
             raise ValueError(f"it is no Avro schema ({type(error).__name__})") from error
-        self.named: Mapping[str, Any] = named
-        self.is_recursive = _Look(named).is_recursive(self.parsed)
-        if schema.references:  # which the readers of fastavro find in the schema of a record alone
-            self.parsed = fastavro.parse_schema(_whole(self.parsed, named, set()))
 
     @property
     def name(self) -> str:
@@ -145,7 +151,7 @@ class _Look:
     def _look(self, schema: Any, depth: int) -> int:
         """The least number of bytes of a value."""
         if depth > MAX_DEPTH:
-            raise ValueError("it is nested too deep")
+            raise _Unusable("it is nested too deep")
         if isinstance(schema, list):
             for one in schema:
                 self._look(one, depth + 1)
@@ -156,7 +162,7 @@ class _Look:
         if kind in ("array", "map"):
             inner = self._look(schema["items" if kind == "array" else "values"], depth + 1)
             if kind == "array" and inner == 0:
-                raise ValueError("it has lists of values without bytes")
+                raise _Unusable("it has lists of values without bytes")
             return 1
         if kind in ("record", "error"):
             return self._named_type(schema["name"], depth)

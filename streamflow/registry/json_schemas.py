@@ -9,6 +9,7 @@ from typing import Any
 
 from streamflow.errors import OperationError
 from streamflow.registry.registered import RegisteredSchema
+from streamflow.wire.unreadable import UNREADABLE
 
 _AVRO = {
     "null": {"type": "null"},
@@ -62,10 +63,10 @@ def described(schema: RegisteredSchema, message: str | None = None) -> tuple[str
         if schema.type == "JSON":
             return _of_json(schema)
         return _of_protobuf(schema, message) if schema.type == "PROTOBUF" else _of_avro(schema)
-    except (ValueError, LookupError, RecursionError) as error:
+    except (*UNREADABLE, AttributeError) as error:
         raise OperationError(
             "schema_unusable",
-            f"The schema {schema.id} cannot be described: {error}. Correct it in the registry.",
+            f"The schema {schema.id} cannot be described: {str(error)[:300]}. Correct it in the registry.",
             retryable=False,
         ) from error
 

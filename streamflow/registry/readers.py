@@ -20,6 +20,7 @@ from streamflow.wire.codec import DecodeError
 from streamflow.wire.decoding import Record
 from streamflow.wire.frame import HEAD_BYTES, SCHEMA_NAME, framed_schema
 from streamflow.wire.json_text import read_json
+from streamflow.wire.unreadable import UNREADABLE
 
 
 class PayloadReader(NamedTuple):
@@ -143,10 +144,10 @@ def payload_reader(schema: RegisteredSchema) -> PayloadReader:
 
         avro = AvroSchema(schema)
         return PayloadReader(avro_reader(avro), lambda value: avro.name)
-    except ValueError as error:
+    except (*UNREADABLE, AttributeError) as error:
         raise OperationError(
             "schema_unusable",
-            f"The schema {schema.id} cannot be read with: {error}. Correct it in the registry.",
+            f"The schema {schema.id} cannot be read with: {str(error)[:300]}. Correct it in the registry.",
             retryable=False,
         ) from error
 

@@ -14,6 +14,7 @@ from streamflow.errors import OperationError
 from streamflow.registry.registered import RegisteredSchema
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.frame import encoded_indexes, head
+from streamflow.wire.unreadable import UNREADABLE
 
 PayloadWriter = Callable[[bytes], bytes]
 """What makes a framed value of a payload in JSON, or raises DecodeError (`schema_encode_failed`)."""
@@ -37,10 +38,11 @@ def payload_writer(schema: BoundSchema) -> PayloadWriter:
             "'streamflow-kafka[schemas]'",
             retryable=False,
         ) from error
-    except ValueError as error:
+    except (*UNREADABLE, AttributeError) as error:
         raise OperationError(
             "schema_unusable",
-            f"The schema {schema.id} cannot be written with: {error}. Correct it in the registry, and publish again.",
+            f"The schema {schema.id} cannot be written with: {str(error)[:300]}. Correct it in the registry, and "
+            "publish again.",
             retryable=False,
         ) from error
 
