@@ -49,9 +49,15 @@ class SchemaReaders:
         self._known: OrderedDict[int, _Known] = OrderedDict()
 
     def lacks(self, schema_id: int) -> bool:
-        """Whether the registry must be asked before a value that was written with this schema can be read."""
+        """Whether the registry must be asked before a value that was written with this schema can be read. If not, it
+        can be read until this is asked again: what was used longest ago goes here and nowhere else."""
         known = self._known.get(schema_id)
-        return known is None or (known.until_s is not None and known.until_s <= self._clock())
+        if known is None or (known.until_s is not None and known.until_s <= self._clock()):
+            return True
+        self._known.move_to_end(schema_id)
+        while len(self._known) > self._keep:
+            self._known.popitem(last=False)
+        return False
 
     def fetch(self, schema_id: int) -> None:
         """Ask the registry. Blocks. Raises OperationError when it is away or refuses; what it says of the schema is
@@ -64,9 +70,6 @@ class SchemaReaders:
             code = "schema_unusable" if error.code == "subject_unknown" else error.code  # of a reference of the schema
             known = _Known(None, DecodeError(code, error.message), self._clock() + self._unknown_s)
         self._known[schema_id] = known
-        self._known.move_to_end(schema_id)
-        while len(self._known) > self._keep:
-            self._known.popitem(last=False)
 
     def read(self, value: bytes) -> Any:
         """The payload of a framed value. Raises DecodeError: `schema_unknown`, `schema_unusable`,
@@ -85,7 +88,6 @@ class SchemaReaders:
             raise DecodeError(
                 "schema_unknown", f"The schema {schema_id} was not asked for. Ask the registry, and read again."
             )
-        self._known.move_to_end(schema_id)
         if known.reader is None:
             assert known.error is not None
             raise DecodeError(known.error.code, known.error.message)

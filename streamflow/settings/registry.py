@@ -55,7 +55,7 @@ class Registry(Section):
     )
     unknown_s: float = Field(
         default=30.0,
-        ge=0,
+        ge=1,
         le=3600,
         description="seconds that an id without a schema is remembered, before the registry is asked for it again",
     )

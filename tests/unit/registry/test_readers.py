@@ -124,11 +124,13 @@ def test_credentials_are_sent_and_read_again_when_they_are_refused(
 def test_the_schema_used_longest_ago_goes_first(registry: MemoryRegistry) -> None:
     ids = [registry.register(f"s{n}", json.dumps({"type": "fixed", "name": f"F{n}", "size": 1})) for n in range(3)]
     known = readers(registry, keep=2)
-    for schema_id in (ids[0], ids[1]):
+    for schema_id in ids[:2]:
         known.fetch(schema_id)
-    known.read(head(ids[0]) + b"a")
+    assert not known.lacks(ids[0])
     known.fetch(ids[2])
+    assert [known.read(head(schema_id) + b"a") for schema_id in ids] == ["YQ=="] * 3  # until it is asked for the next
 
+    assert not known.lacks(ids[2])
     assert [known.lacks(schema_id) for schema_id in ids] == [False, True, False]
 
 
