@@ -24,7 +24,7 @@ class EventSchemas:
     """What one publication asks the registry. Nothing is asked, and none must be set, when no event is bound to a
     subject.
 
-    Its methods raise Rejected (`schema_misfit`, `schema_incompatible`) and OperationError (`registry_unset`,
+    Its methods raise Rejected (`schema_misfit`, `schema_incompatible`, `definition_too_large`) and OperationError (`registry_unset`,
     `registry_unavailable`, `registry_refused`, `subject_unknown`, `schema_unusable`, `extra_missing`)."""
 
     def __init__(self, settings: Settings) -> None:
@@ -48,6 +48,13 @@ class EventSchemas:
             message=wanted.message,
             uri=f"{(self._settings.registry.url or '').rstrip('/')}/schemas/ids/{found.id}",
         )
+        size, limit = len(schema.model_dump_json()), self._settings.limits.definition_bytes
+        if size > limit:
+            raise Rejected(
+                "definition_too_large",
+                f"expected at most {limit} bytes but version {schema.version} of {schema.subject}, with what it builds "
+                f"on, has {size}. Write {event} with a smaller schema, or raise limits.definition_bytes.",
+            )
         self._require_fit(event, entry.get("schema") or {}, schema)
         return binding.model_copy(update={"written": schema})
 

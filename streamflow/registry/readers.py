@@ -17,9 +17,10 @@ from streamflow.registry.client import Registry, registry_client
 from streamflow.registry.registered import RegisteredSchema
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError
-from streamflow.wire.decoding import Record
+from streamflow.wire.decoding import Decoded, Record
 from streamflow.wire.frame import HEAD_BYTES, SCHEMA_NAME, framed_schema
 from streamflow.wire.json_text import read_json
+from streamflow.wire.locations import scalar_text
 from streamflow.wire.unreadable import UNREADABLE
 
 
@@ -110,11 +111,15 @@ class SchemaReaders:
             self.fetch(schema_id)
 
     def as_json(self, record: Record) -> Record:
-        """`record` with its payload in JSON, for whoever has no registry; as it is when it is not framed, or cannot be
-        read. Raises OperationError when the registry is away."""
-        if framed_schema(record.value) is None:
-            return record
+        """`record` with its payload in JSON and its key as text, for whoever has no registry; as it is when it is not
+        framed, or cannot be read. Raises OperationError when the registry is away."""
         try:
+            if framed_schema(record.key) is not None:
+                self.ask(record.key)
+                key = scalar_text(Decoded(record._replace(headers=()), unframe=self).key)
+                record = record._replace(key=key.encode() or None)
+            if framed_schema(record.value) is None:
+                return record
             value = msgspec.json.encode(self.read_asking(record.value or b""))
         except DecodeError:
             return record

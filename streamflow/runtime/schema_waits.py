@@ -38,14 +38,15 @@ class SchemaWaits:
         """Those that are not to be read now."""
         return set(self._waiting)
 
-    def must_wait(self, tp: TopicPartition, value: bytes | None) -> bool:
-        """Whether `value` cannot be read yet. Then its partition waits from now on."""
-        schema_id = framed_schema(value)
-        if schema_id is None or not self._schemas.lacks(schema_id):
-            return False
-        self._waiting[tp] = schema_id
-        self._asked.set()
-        return True
+    def must_wait(self, tp: TopicPartition, key: bytes | None, value: bytes | None) -> bool:
+        """Whether a record with this key and value cannot be read yet. Then its partition waits from now on."""
+        for part in (value, key):
+            schema_id = framed_schema(part)
+            if schema_id is not None and self._schemas.lacks(schema_id):
+                self._waiting[tp] = schema_id
+                self._asked.set()
+                return True
+        return False
 
     def ready(self) -> list[TopicPartition]:
         """The partitions that wait no longer."""

@@ -87,6 +87,21 @@ class Decoded:
         return self._data
 
     @property
+    def key(self) -> Any:
+        """The record's key: text, or the data of a framed one, of a record or message with one field that field; None
+        for other bytes. Raises DecodeError as `unframe`."""
+        key, unframe = self.record.key, self._unframe
+        if key is None:
+            return None
+        if unframe is not None and framed_schema(key) is not None:
+            data = unframe.read(key)
+            return next(iter(data.values())) if isinstance(data, dict) and len(data) == 1 else data
+        try:
+            return key.decode()
+        except UnicodeDecodeError:  # other bytes must not become the same key
+            return None
+
+    @property
     def cloudevent(self) -> dict[str, str]:
         """The attributes by name, as texts; empty for a plain record. Raises DecodeError (`bad_cloudevent`)."""
         return cloudevents.attributes_in(self.headers)

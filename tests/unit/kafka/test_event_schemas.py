@@ -141,3 +141,9 @@ def test_without_a_subject_a_binding_is_what_it_was_before_there_were_any(memory
         Binding.model_validate(msgspec.json.decode(msgspec.json.encode(kept)))
         == memory_log.snapshot.bindings["shipped"]
     )
+
+
+def test_a_schema_that_no_record_can_hold_is_refused(memory_log: MemoryLog, registry: MemoryRegistry) -> None:
+    registry.register("parcels-value", json.dumps(SHIPPED | {"doc": "x" * 500_000}))
+    assert code(registry, subject="parcels-value") == "definition_too_large"
+    assert memory_log.written == []

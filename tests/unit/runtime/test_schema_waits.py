@@ -38,13 +38,14 @@ ORDERS, PARCELS = TopicPartition("orders", 0), TopicPartition("parcels", 0)
 ORDER = json.dumps({"type": "record", "name": "Order", "fields": [{"name": "order_id", "type": "string"}]})
 
 
-def published(match: dict[str, Any] | None = None) -> Published:
+def published(match: dict[str, Any] | None = None, **fields: Any) -> Published:
     """A definition that starts by what `match` says, or by everything with an `order_id`, which is the key."""
     event = {
         "name": "placed",
         "match": match or {"path": "order_id"},
         "key": {"path": "order_id"},
         "schema": {"type": "object", "required": ["order_id"], "properties": {"order_id": {"pattern": "^o-"}}},
+        **fields,
     }
     catalog = Catalog.model_validate({"events": [event]})
     whole = {
@@ -241,3 +242,29 @@ def test_events_of_one_topic_are_told_apart_by_the_names_of_their_schemas(
 
     assert [data["order_id"] for data in world.data()] == ["o-2"]
     assert world.outbox.reasons() == ["schema_unknown"]  # nothing says that it is none of the events
+
+
+def test_keys_in_the_formats_of_a_registry_are_business_keys(registry: MemoryRegistry, world: World) -> None:
+    text_id, one = registry.register("a", '"string"'), ORDER.replace("order_id", "id")
+    one_id = registry.register("b", one)
+    two = one.replace('[{"name"', '[{"name": "x", "type": "int"}, {"name"')
+    two_id = registry.register("c", two)
+    keys = [
+        framed(text_id, "k-1", '"string"'),
+        framed(one_id, {"id": "k-2"}, one),
+        b"k-3",
+        framed(two_id, {"x": 1, "id": "k-4"}, two),
+        head(55) + b"x",
+    ]
+    sizes: Any = {"event_bytes": 10_000, "record_bytes": 20_000}
+    world.intake.router = EventRouter([published(key=None)], **sizes, unframe=world.readers)
+    records = [Fetched(offset, key, b'{"order_id": "o-1"}') for offset, key in enumerate(keys)]
+
+    async def scenario() -> None:
+        while world.sources[ORDERS].next < len(records):
+            await world.intake.take(ORDERS, world.sources[ORDERS], records)
+            await world.until_ready()
+
+    asyncio.run(scenario())
+    assert [command.key for command in world.outbox.commands] == ["k-1", "k-2", "k-3"]
+    assert world.outbox.reasons() == ["missing_key", "schema_unknown"]
