@@ -24,8 +24,9 @@ class EventSchemas:
     """What one publication asks the registry. Nothing is asked, and none must be set, when no event is bound to a
     subject.
 
-    Its methods raise Rejected (`schema_misfit`, `schema_incompatible`, `definition_too_large`) and OperationError (`registry_unset`,
-    `registry_unavailable`, `registry_refused`, `subject_unknown`, `schema_unusable`, `extra_missing`)."""
+    Its methods raise Rejected (`schema_misfit`, `schema_incompatible`, `definition_too_large`) and OperationError
+    (`registry_unset`, `registry_unavailable`, `registry_refused`, `subject_unknown`, `schema_unusable`,
+    `extra_missing`)."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
