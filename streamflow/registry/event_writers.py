@@ -22,7 +22,7 @@ class EventWriters:
         if schema is None:
             return None
         made = self._made.get(event)
-        if made is None or made[0] != schema:
+        if made is None or (made[0] is not schema and made[0] != schema):
             from streamflow.registry.writers import payload_writer
 
             made = self._made[event] = (schema, Written(payload_writer(schema), _headers(schema)))
