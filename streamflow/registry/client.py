@@ -104,8 +104,8 @@ class Registry:
                 return question(client)
             except SchemaRegistryError as error:
                 if error.http_status_code in _REFUSED:
-                    client.close()
                     self._client = self._connected()
+                    client.close()
                 raise _answered(error, self._settings.url or "", what) from error
             except httpx2.HTTPError as error:
                 raise _away(self._settings.url or "", what, str(error) or type(error).__name__) from error

@@ -47,7 +47,8 @@ def _typed(draw: st.DrawFn, numbers: Any, depth: int = 3) -> tuple[Any, st.Searc
         st.sampled_from(["scalar", "scalar", "enum", "array", "map", "record", "union"] if depth else ["scalar"])
     )
     if kind == "scalar":
-        return draw(st.sampled_from(_SCALARS))
+        scalar: tuple[Any, st.SearchStrategy[Any]] = draw(st.sampled_from(_SCALARS))
+        return scalar
     if kind == "enum":
         symbols = draw(st.lists(_NAMES, min_size=1, max_size=4, unique=True))
         return {"type": "enum", "name": f"E{next(numbers)}", "symbols": symbols}, st.sampled_from(symbols)

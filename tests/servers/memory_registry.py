@@ -42,7 +42,7 @@ class MemoryRegistry:
         self.asked: list[str] = []  # method and path of every request
         self.status = 0  # of every answer, if it is set
         self.answer: bytes | None = None  # instead of every answer, if it is set
-        self.credentials: str | None = None  # `user:password` that every request must carry
+        self.credentials: str | None = None  # `user:password`, or a token, that every request must carry
         self._schemas: dict[int, dict[str, Any]] = {}
         self._subjects: dict[str, dict[int, int]] = {}  # id by version
         self._levels: dict[str, str] = {"": "BACKWARD"}
@@ -108,8 +108,8 @@ class MemoryRegistry:
             if self.status:
                 raise Refused(self.status, self.status, "as it was told")
             if self.credentials is not None:
-                wanted = base64.b64encode(self.credentials.encode()).decode()
-                if authorization != f"Basic {wanted}":
+                basic = base64.b64encode(self.credentials.encode()).decode()
+                if authorization not in (f"Basic {basic}", f"Bearer {self.credentials}"):
                     raise Refused(401, 40101, "Unauthorized")
             with self._lock:
                 return 200, json.dumps(self._call(method, path, body)).encode()

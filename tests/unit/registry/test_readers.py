@@ -121,6 +121,29 @@ def test_credentials_are_sent_and_read_again_when_they_are_refused(
     assert not known.lacks(schema_id)
 
 
+def test_a_token_is_sent(registry: MemoryRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema_id = registry.register("orders-value", ORDER)
+    registry.credentials = "a-token-of-ours"
+    monkeypatch.setenv("REGISTRY_TOKEN", "a-token-of-ours")
+    readers(registry, token="env:REGISTRY_TOKEN").fetch(schema_id)
+    readers(registry, token="env:REGISTRY_TOKEN", cluster="lsrc-1").fetch(schema_id)
+    assert code(readers(registry).fetch, schema_id) == "registry_refused"
+
+
+def test_a_secret_that_is_gone_is_told_until_it_is_there_again(
+    registry: MemoryRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema_id = registry.register("orders-value", ORDER)
+    registry.credentials = "a-token-of-ours"
+    monkeypatch.setenv("REGISTRY_TOKEN", "an-older-token")
+    known = readers(registry, token="env:REGISTRY_TOKEN")
+    monkeypatch.delenv("REGISTRY_TOKEN")
+    assert [code(known.fetch, schema_id) for _ in range(3)] == ["secret_missing"] * 3
+    monkeypatch.setenv("REGISTRY_TOKEN", "a-token-of-ours")
+    assert code(known.fetch, schema_id) == "registry_refused"
+    known.fetch(schema_id)
+
+
 def test_the_schema_used_longest_ago_goes_first(registry: MemoryRegistry) -> None:
     ids = [registry.register(f"s{n}", json.dumps({"type": "fixed", "name": f"F{n}", "size": 1})) for n in range(3)]
     known = readers(registry, keep=2)
