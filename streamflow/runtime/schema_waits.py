@@ -71,8 +71,8 @@ class SchemaWaits:
             try:
                 for schema_id in wanted:
                     await asyncio.to_thread(self._schemas.fetch, schema_id)
-            except OperationError as error:
-                self._tell(error, pause_s)
+            except Exception as error:
+                self._tell(_known(error), pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, self._retry_s)
             else:
@@ -96,3 +96,12 @@ class SchemaWaits:
             again_in_s=again_in_s,
             consequence="they are read on when it answers; nothing is dropped, and other sources go on",
         )
+
+
+def _known(error: Exception) -> OperationError:
+    """`error`, or what a fault of ours is told as: it must not stop the sources that wait for nothing."""
+    if isinstance(error, OperationError):
+        return error
+    log.error("registry_failed", exc_info=error)
+    text = f"Asking the schema registry raised {type(error).__name__}. This is a fault of Streamflow's. Report it."
+    return OperationError("registry_failed", text)

@@ -268,3 +268,25 @@ def test_keys_in_the_formats_of_a_registry_are_business_keys(registry: MemoryReg
     asyncio.run(scenario())
     assert [command.key for command in world.outbox.commands] == ["k-1", "k-2", "k-3"]
     assert world.outbox.reasons() == ["missing_key", "schema_unknown"]
+
+
+def test_a_fault_of_ours_holds_up_the_source_alone(
+    registry: MemoryRegistry, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema_id = registry.register("orders", ORDER)
+    ask, times = world.readers._registry.schema, iter(range(9))
+
+    def schema(wanted: int) -> Any:
+        if next(times) < 2:
+            raise RuntimeError("closed")
+        return ask(wanted)
+
+    monkeypatch.setattr(world.readers._registry, "schema", schema)
+
+    async def scenario() -> None:
+        await world.take(framed(schema_id, {"order_id": "o-1"}, ORDER))
+        await world.until_ready()
+        await world.take(framed(schema_id, {"order_id": "o-1"}, ORDER))
+
+    asyncio.run(scenario())
+    assert [data["order_id"] for data in world.data()] == ["o-1"]
