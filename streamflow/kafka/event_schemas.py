@@ -13,7 +13,7 @@ from streamflow.authoring.sample_values import NoSample, sample_value
 from streamflow.definition.catalog import Binding, BoundSchema
 from streamflow.errors import Rejected
 from streamflow.registry.client import registry_client
-from streamflow.registry.writers import payload_writer
+from streamflow.registry.writers import payload_writer, self_contained
 from streamflow.settings import Settings
 from streamflow.wire.codec import DecodeError
 
@@ -38,7 +38,7 @@ class EventSchemas:
             return binding
         wanted = binding.registry
         with closing(registry_client(self._settings.registry)) as registry:
-            found = registry.version(wanted.subject, wanted.version)
+            found = self_contained(registry.version(wanted.subject, wanted.version))
         schema = BoundSchema(
             subject=found.subject or wanted.subject,
             version=found.version,

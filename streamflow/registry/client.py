@@ -16,7 +16,6 @@ from streamflow.settings import Registry as Settings
 
 T = TypeVar("T")
 
-_SERIALIZED = "serialized"  # Protobuf as a FileDescriptorProto in base64, so that its text needs no parser
 _MOST_REFERENCES = 200
 _NO_SCHEMA, _NO_SUBJECT, _NO_VERSION = 40403, 40401, 40402  # error codes of the API
 _REFUSED = (401, 403)  # HTTP
@@ -50,11 +49,7 @@ class Registry:
         one of a type that we do not know."""
 
         def ask(client: Any) -> RegisteredSchema:
-            found = client.get_schema(schema_id)
-            if found.schema_type == "PROTOBUF":
-                client.clear_caches()  # which do not tell formats apart
-                found = client.get_schema(schema_id, fmt=_SERIALIZED)
-            return _registered(client, found, schema_id)
+            return _registered(client, client.get_schema(schema_id), schema_id)
 
         return self._ask(ask, f"the schema {schema_id}")
 
@@ -67,11 +62,7 @@ class Registry:
         `schema_unusable`)."""
 
         def ask(client: Any) -> RegisteredSchema:
-            wanted = "latest" if version is None else version
-            found = client.get_version(subject, wanted)
-            if found.schema.schema_type == "PROTOBUF":
-                client.clear_caches()
-                found = client.get_version(subject, found.version, fmt=_SERIALIZED)
+            found = client.get_version(subject, "latest" if version is None else version)
             return _registered(client, found.schema, found.schema_id, subject=subject, version=found.version)
 
         return self._ask(ask, f"the subject {subject}")
@@ -201,8 +192,7 @@ def _resolve(client: Any, schema: Any, found: dict[str, str], seen: set[tuple[st
                 f"The schema {schema_id} builds on more than {_MOST_REFERENCES} others. Use fewer.",
                 retryable=False,
             )
-        fmt = _SERIALIZED if schema.schema_type == "PROTOBUF" else None
-        part = client.get_version(reference.subject, reference.version, deleted=True, fmt=fmt).schema
+        part = client.get_version(reference.subject, reference.version, deleted=True).schema
         _resolve(client, part, found, seen, schema_id)
         found[reference.name] = part.schema_str
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import importlib
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf import json_format, message_factory
@@ -16,14 +15,12 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError as ProtobufError
 
 from streamflow.engine.depth import deeper
+from streamflow.registry.protoc import descriptors, encoded, shipped
 from streamflow.registry.registered import RegisteredSchema
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.frame import message_indexes
 from streamflow.wire.json_text import MAX_DEPTH
 
-# files that the libraries bring along, which a registry need not have
-_SHIPPED = re.compile(r"google/(protobuf|type)/[a-z_]{1,60}\.proto")
-_CONFLUENT = re.compile(r"confluent/(meta|type/decimal)\.proto")
 _OWN_JSON = frozenset(
     {"Any", "Duration", "FieldMask", "ListValue", "Struct", "Timestamp", "Value", "Empty"}
 )  # of google.protobuf: those that JSON has in a form of their own
@@ -38,16 +35,15 @@ class ProtobufSchema:
         self.pool = DescriptorPool()
         self._added: set[str] = set()
         self._classes: dict[tuple[int, ...], Any] = {}
-        files = {name: _file(name, text) for name, text in schema.references.items()}
+        own = f"schema-{schema.id}.proto"
+        files = descriptors(own, schema.text, schema.references)
         try:
             for file in files.values():
                 self._add(file, files)
-            own = _file(f"schema-{schema.id}.proto", schema.text)
-            self._add(own, files)
-            self._file = self.pool.FindFileByName(own.name)
+            self._file = self.pool.FindFileByName(own)
         except (TypeError, KeyError, RecursionError) as error:  # of the pool: a name that is not there, or twice
             raise ValueError(f"its descriptor does not stand ({str(error)[:150]})") from error
-        self._messages = [message.name for message in own.message_type]
+        self._messages = [message.name for message in files[own].message_type]
 
     def message(self, indexes: tuple[int, ...]) -> Any:
         """The class of the message at `indexes`. Raises LookupError."""
@@ -90,11 +86,21 @@ class ProtobufSchema:
             return
         self._added.add(file.name)
         for name in file.dependency:
-            imported = files.get(name) or _shipped(name)
+            imported = files.get(name) or shipped(name)
             if imported is None:
                 raise ValueError(f"it imports {name[:100]}, which it has no reference to")
             self._add(imported, files)
         self.pool.Add(file)
+
+
+def with_descriptors(schema: RegisteredSchema) -> RegisteredSchema:
+    """`schema` with descriptors in the place of texts, so that nobody else has to compile them.
+
+    Raises ValueError when it cannot be used, OperationError (`extra_missing`)."""
+    own = f"schema-{schema.id}.proto"
+    files = {name: encoded(file) for name, file in descriptors(own, schema.text, schema.references).items()}
+    text = files.pop(own)
+    return replace(schema, text=text, references={name: body for name, body in files.items() if shipped(name) is None})
 
 
 def protobuf_reader(messages: ProtobufSchema) -> Callable[[bytes], Any]:
@@ -173,33 +179,6 @@ def _is_map(field: Any) -> bool:
 
 def _map_key(key: Any) -> str:
     return str(key).lower() if isinstance(key, bool) else str(key)
-
-
-def _file(name: str, text: str) -> FileDescriptorProto:
-    """The descriptor in the text of a schema, under the name that others import it by. Raises ValueError."""
-    try:
-        file = FileDescriptorProto.FromString(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError, ProtobufError) as error:
-        raise ValueError(
-            "the registry does not give it as a FileDescriptorProto, which `format=serialized` asks for"
-        ) from error
-    file.name = name
-    return file
-
-
-def _shipped(name: str) -> FileDescriptorProto | None:
-    """A file that comes with the libraries; None when there is none of this name."""
-    if _SHIPPED.fullmatch(name):
-        module = name.removesuffix(".proto").replace("/", ".") + "_pb2"
-    elif _CONFLUENT.fullmatch(name):
-        module = f"confluent_kafka.schema_registry.{name.removesuffix('.proto').replace('/', '.')}_pb2"
-    else:
-        return None
-    try:
-        descriptor = importlib.import_module(module).DESCRIPTOR
-    except ImportError:
-        return None
-    return FileDescriptorProto.FromString(descriptor.serialized_pb)
 
 
 def _failed(schema_id: int, why: str) -> DecodeError:

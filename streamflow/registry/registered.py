@@ -12,7 +12,7 @@ SCHEMA_TYPES: tuple[SchemaType, ...] = get_args(SchemaType)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredSchema:
-    """One schema. A text of Protobuf is its FileDescriptorProto in base64."""
+    """One schema. A text of Protobuf may be its FileDescriptorProto in base64."""
 
     id: int  # in the frame of every value that is written with it
     type: SchemaType  # the format of its payloads

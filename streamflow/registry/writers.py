@@ -47,6 +47,25 @@ def payload_writer(schema: BoundSchema) -> PayloadWriter:
         ) from error
 
 
+def self_contained(schema: RegisteredSchema) -> RegisteredSchema:
+    """`schema` as workers can use it: one of Protobuf with its descriptors.
+
+    Raises OperationError (`schema_unusable`, `extra_missing`)."""
+    if schema.type != "PROTOBUF":
+        return schema
+    try:
+        from streamflow.registry.protobuf import with_descriptors
+
+        return with_descriptors(schema)
+    except ValueError as error:
+        raise OperationError(
+            "schema_unusable",
+            f"The schema {schema.id} cannot be written with: {str(error)[:300]}. Correct it in the registry, and "
+            "publish again.",
+            retryable=False,
+        ) from error
+
+
 def _avro_writer(schema: RegisteredSchema) -> PayloadWriter:
     import fastavro
 

@@ -21,13 +21,12 @@ from streamflow.registry.readers import SchemaReaders, payload_reader
 from streamflow.settings import Registry as RegistrySettings
 from streamflow.wire.frame import framed_schema, head
 from tests.servers.memory_registry import memory_registry
-from tests.unit.registry.test_protobuf import SCHEMA as PROTOBUF
-from tests.unit.registry.test_protobuf import line_file, text
 from tests.unit.registry.test_protobuf import written as protobuf_order
 
 pytestmark = pytest.mark.timeout(180)
 
 ORDER: dict[str, Any] = {"type": "record", "name": "Order", "fields": [{"name": "id", "type": "string"}]}
+DRAFT = "http://json-schema.org/draft-07/schema#"
 LINE_PROTO = 'syntax = "proto3";\npackage shop;\nmessage Line {\n  string sku = 1;\n}\n'
 ORDER_PROTO = """syntax = "proto3";
 package shop;
@@ -51,7 +50,6 @@ class World:
 
     client: Registry
     confluent: SchemaRegistryClient
-    is_real: bool
     prefix: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def register(self, name: str, definition: Any, type: str = "AVRO", references: Any = ()) -> int:
@@ -68,16 +66,16 @@ class World:
 @pytest.fixture(params=["memory", "apicurio"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     if request.param == "apicurio":
-        yield from a_world(request.getfixturevalue("apicurio").url, is_real=True)
+        yield from a_world(request.getfixturevalue("apicurio").url)
         return
     with memory_registry() as registry:
-        yield from a_world(registry.url, is_real=False)
+        yield from a_world(registry.url)
 
 
-def a_world(url: str, *, is_real: bool) -> Iterator[World]:
+def a_world(url: str) -> Iterator[World]:
     client = registry_client(RegistrySettings(url=url))
     with SchemaRegistryClient({"url": url}) as confluent:
-        yield World(client, confluent, is_real)
+        yield World(client, confluent)
     client.close()
 
 
@@ -135,11 +133,9 @@ def test_protobuf_is_read_as_confluents_client_writes_it(world: World) -> None:
 
 
 def test_a_protobuf_schema_is_read_by_its_text(world: World) -> None:
-    """The registry makes the descriptor of it; the one in memory is given the descriptor."""
-    world.register("line", LINE_PROTO if world.is_real else text(line_file()), "PROTOBUF")
+    world.register("line", LINE_PROTO, "PROTOBUF")
     reference = SchemaReference("line.proto", world.subject("line"), 1)
-    body = ORDER_PROTO if world.is_real else PROTOBUF.text
-    schema_id = world.register("orders-proto", body, "PROTOBUF", [reference])
+    schema_id = world.register("orders-proto", ORDER_PROTO, "PROTOBUF", [reference])
     sent = protobuf_order(
         order_id="o-1", amount=2**60, at="2026-11-29T08:30:00Z", lines=[{"sku": "a"}], labels={"x": 1}
     )
@@ -154,7 +150,7 @@ def test_a_protobuf_schema_is_read_by_its_text(world: World) -> None:
 
 
 def test_a_json_schema_is_found(world: World) -> None:
-    schema_id = world.register("orders-json", {"type": "object", "title": "Order"}, "JSON")
+    schema_id = world.register("orders-json", {"$schema": DRAFT, "type": "object"}, "JSON")
 
     assert world.client.schema(schema_id).type == "JSON"
     assert world.readers().read_asking(head(schema_id) + b'{"a": 1}') == {"a": 1}

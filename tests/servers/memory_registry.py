@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import avro.compatibility
 import avro.schema
@@ -33,8 +33,7 @@ class Refused(Exception):
 
 
 class MemoryRegistry:
-    """The registry; `url` is its API. Schemas of Protobuf are registered as a FileDescriptorProto in base64, as
-    Confluent's Python client does it."""
+    """The registry; `url` is its API."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.port = free_port()
@@ -117,11 +116,10 @@ class MemoryRegistry:
             return refused.status, json.dumps({"error_code": refused.code, "message": refused.message}).encode()
 
     def _call(self, method: str, path: str, body: Any) -> Any:
-        parts, query = urlsplit(path), parse_qs(urlsplit(path).query)
-        form = query.get("format", [""])[0]
+        parts = urlsplit(path)
         for verb, pattern, answer in self._routes():
             if verb == method and (found := re.fullmatch(pattern, parts.path)):
-                return answer(*map(unquote, found.groups()), body=body, form=form)
+                return answer(*map(unquote, found.groups()), body=body)
         raise Refused(404, 404, "HTTP 404 Not Found")
 
     def _routes(self) -> tuple[tuple[str, str, Callable[..., Any]], ...]:
@@ -139,24 +137,24 @@ class MemoryRegistry:
             ("PUT", f"/config/{name}", lambda subject, body, **_: self._configure(subject, body)),
         )
 
-    def _by_id(self, number: str, form: str, **_: Any) -> Any:
+    def _by_id(self, number: str, **_: Any) -> Any:
         found = self._schemas.get(int(number))
         if found is None:
             raise Refused(404, 40403, "Schema not found")
-        return _shown(found, form)
+        return _shown(found)
 
     def _versions(self, subject: str) -> dict[int, int]:
         if subject not in self._subjects:
             raise Refused(404, 40401, f"Subject '{subject}' not found.")
         return self._subjects[subject]
 
-    def _version(self, subject: str, version: str, form: str = "", **_: Any) -> Any:
+    def _version(self, subject: str, version: str, **_: Any) -> Any:
         versions = self._versions(subject)
         number = max(versions) if version == "latest" else int(version)
         if number not in versions:
             raise Refused(404, 40402, f"Version {number} not found.")
         schema_id = versions[number]
-        return {"subject": subject, "version": number, "id": schema_id, **_shown(self._schemas[schema_id], form)}
+        return {"subject": subject, "version": number, "id": schema_id, **_shown(self._schemas[schema_id])}
 
     def _register(self, subject: str, body: Any) -> Any:
         kept = {"schema": body["schema"], "schemaType": body.get("schemaType") or "AVRO"}
@@ -186,12 +184,9 @@ class MemoryRegistry:
         return body
 
 
-def _shown(schema: dict[str, Any], form: str) -> dict[str, Any]:
-    """A schema as it is answered: its type only where it is not Avro, a Protobuf as text unless it is asked for."""
-    shown = {name: value for name, value in schema.items() if value and (name, value) != ("schemaType", "AVRO")}
-    if schema["schemaType"] == "PROTOBUF" and form != "serialized":
-        shown["schema"] = 'syntax = "proto3";\n'  # its text: what reads it asks for the other form
-    return shown
+def _shown(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema as it is answered: its type only where it is not Avro."""
+    return {name: value for name, value in schema.items() if value and (name, value) != ("schemaType", "AVRO")}
 
 
 def _fits(level: str, new: dict[str, Any], old: dict[str, Any]) -> bool:

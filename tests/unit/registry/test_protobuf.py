@@ -12,7 +12,7 @@ from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from streamflow.registry.protobuf import ProtobufSchema, protobuf_reader
+from streamflow.registry.protobuf import ProtobufSchema, protobuf_reader, with_descriptors
 from streamflow.registry.registered import RegisteredSchema
 from streamflow.wire.codec import DecodeError
 from streamflow.wire.frame import encoded_indexes, head, message_indexes
@@ -175,7 +175,7 @@ def _length(size: int) -> bytes:
 @pytest.mark.parametrize(
     ("schema", "why"),
     [
-        (RegisteredSchema(id=1, type="PROTOBUF", text='syntax = "proto3"; message A {}'), "format=serialized"),
+        (RegisteredSchema(id=1, type="PROTOBUF", text='syntax = "proto3"; message A {'), "compiler refuses it"),
         (RegisteredSchema(id=1, type="PROTOBUF", text=text(order_file())), "no reference"),
         (
             RegisteredSchema(
@@ -218,3 +218,32 @@ def test_a_message_of_generated_code_is_read_alike() -> None:
     schema = RegisteredSchema(id=3, type="PROTOBUF", text=text(line_file()))
 
     assert protobuf_reader(ProtobufSchema(schema))(head(3) + b"\0" + line.SerializeToString()) == {"sku": "a"}
+
+
+LINE_PROTO = 'syntax = "proto3";\npackage shop;\nmessage Line { string sku = 1; }\n'
+BASKET_PROTO = """syntax = "proto3";
+package shop;
+import "google/protobuf/timestamp.proto";
+import "parts/line.proto";
+message Basket { repeated Line lines = 1; google.protobuf.Timestamp at = 2; }
+"""
+
+
+@pytest.mark.parametrize("line", [LINE_PROTO, text(line_file())])
+def test_a_text_is_compiled_with_what_it_imports(line: str) -> None:
+    schema = RegisteredSchema(id=3, type="PROTOBUF", text=BASKET_PROTO, references={"parts/line.proto": line})
+    value = head(3) + b"\0" + b"\x0a\x03\x0a\x01a\x12\x02\x08\x01"
+
+    assert protobuf_reader(ProtobufSchema(schema))(value) == {"lines": [{"sku": "a"}], "at": "1970-01-01T00:00:01Z"}
+    ready = with_descriptors(schema)
+    assert list(ready.references) == ["parts/line.proto"]
+    assert with_descriptors(ready) == ready
+    assert protobuf_reader(ProtobufSchema(ready))(value) == protobuf_reader(ProtobufSchema(schema))(value)
+
+
+@pytest.mark.parametrize(
+    "references", [{}, {"../../etc/line.proto": LINE_PROTO}, {"/tmp/line.proto": LINE_PROTO}, {"parts/line.proto": "x"}]
+)
+def test_a_text_whose_imports_are_not_there_is_refused(references: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"compiler refuses|no path of a file"):
+        ProtobufSchema(RegisteredSchema(id=3, type="PROTOBUF", text=BASKET_PROTO, references=references))
