@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import ProducerClosed
 from confluent_kafka import KafkaError
 
 from streamflow.errors import OperationError
@@ -33,6 +34,7 @@ _DEFAULT_BATCH_BYTES = 1_048_588
 _FETCH_BYTES = 16 << 20  # of one answer to a reader, over all partitions
 _ANSWER_OVERHEAD_BYTES = 1 << 20
 _STOP_S = 3.0
+_LAST_RECORDS_S = 2.0  # of a producer that is stopped
 
 
 def max_batch_bytes(settings: Settings) -> int:
@@ -191,7 +193,7 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     """Stops `consumer`, by force if it does not end within some seconds. Raises nothing of its own.
 
     aiokafka's `stop` cancels its tasks and waits for them, so while a broker is away it raises CancelledError at
-    whoever called it, and leaves its connections open."""
+    its caller, and leaves its connections open."""
     stopping = asyncio.ensure_future(consumer.stop())
     await asyncio.wait({stopping}, timeout=_STOP_S)
     if not stopping.done():
@@ -207,3 +209,19 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     await asyncio.wait({closing}, timeout=_STOP_S)
     if closing.done() and not closing.cancelled() and (error := closing.exception()) is not None:
         _log.debug("connection_closed_already", error=repr(error))
+
+
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Stops `producer`, by force if the broker does not let it: aiokafka's waits for its records to be taken, however
+    long."""
+    stopping = asyncio.ensure_future(producer.stop())
+    await asyncio.wait({stopping}, timeout=_LAST_RECORDS_S)
+    if not stopping.done():
+        producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - or it would wait for them, for ever and without us
+        ending = {stopping, producer._sender.sender_task} - {None}  # noqa: SLF001 - there is no public way to end it
+        while not all(task.done() for task in ending):
+            for task in ending - {stopping}:
+                task.cancel()  # once to end its loop, again to end what the loop waits for
+            await asyncio.wait(ending, timeout=0.1)
+    if not stopping.cancelled() and (error := stopping.exception()) is not None:
+        _log.warning("producer_close_failed", error=repr(error))

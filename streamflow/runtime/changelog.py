@@ -14,25 +14,26 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import ProducerClosed
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from streamflow.core.cut import Batch, whole_cut
+from streamflow.core.cut import CUT_END, Batch, whole_cut
 from streamflow.core.opening import is_too_old
 from streamflow.core.restored import Restored
 from streamflow.engine.overlay import META, Store, decode_record
 from streamflow.engine.state import OWN
 from streamflow.errors import EngineFault, OperationError, with_remedy
-from streamflow.kafka.connection import stop_consumer
+from streamflow.kafka.connection import stop_consumer, stop_producer
 from streamflow.runtime.batch_sender import Batch as SentBatch
 from streamflow.runtime.batch_sender import BatchSender, Fields, Place
 from streamflow.runtime.log_ends import LogEnds
 
 log = structlog.get_logger()
 POSITION = f"{META}changelog"  # the next offset of the changelog that the store lacks
+CUT_AT = f"{META}cut_at"  # the offset of the record in the changelog that ends the store's last cut
 WRITTEN = f"{META}written_ms"  # when the store was last written
 TOPIC_ID = f"{META}topic_id"  # of the changelog; another id is another changelog
 UNMARKED = f"{META}unmarked"  # key of the record in a transaction that is only there to be aborted
+_CUT_END = CUT_END.encode()
 _CHUNK_BYTES = 4_000_000
 _POLL_MS = 20  # short: a poll that finds only the marks of transactions moves the position but does not return
 REQUEST_BYTES = 2 << 20  # more than the largest record with its mark
@@ -40,7 +41,6 @@ REQUEST_BYTES = 2 << 20  # more than the largest record with its mark
 # middle
 TRANSACTION_S = 30.0
 MARKED_S = 10.0  # for the marks of an aborted transaction
-STOP_S = 2.0  # for a producer's last records
 
 
 class Changelog:
@@ -121,10 +121,11 @@ class Changelog:
     async def _abort_unmarked(self, consumer: AIOKafkaConsumer) -> None:
         """Abort what an earlier owner's transaction has left in this partition without an end.
 
-        The fence has ended every transaction, as the broker says. But a broker that comes back from a long pause may
-        complete an abort without marking it in this partition (Kafka 4.3.1: `CompleteAbort` in its log of transactions
-        a millisecond after `PrepareAbort`, and no marker here). Readers would take those records for a part of the next
-        transaction that is committed. One that is aborted marks them: nobody else writes here.
+        The fence has ended every transaction, as the broker says. But a broker that comes back from a long pause or a
+        crash may complete a transaction without marking it in this partition (Kafka 4.3.1: `CompleteAbort` in its log
+        of transactions a millisecond after `PrepareAbort`, and no marker here). Readers would take those records for a
+        part of the next transaction that is committed. One that is aborted marks them: nobody else writes here. They
+        may be a cut whose commit was acknowledged, which is why a restore looks for the store's last cut.
 
         Raises OperationError (`changelog_open`) when the end stays open."""
         if await self._open_records(consumer) == 0:
@@ -144,7 +145,7 @@ class Changelog:
             topic=self._tp.topic,
             partition=self._tp.partition,
             left=left,
-            consequence="records of a checkpoint that was never committed stay unread",
+            consequence="the records of that checkpoint stay unread; its commands are decided again",
         )
         if left:
             raise OperationError(
@@ -172,7 +173,9 @@ class Changelog:
         end = (await consumer.end_offsets([self._tp]))[self._tp]
         start = self._start(store, end)
         first = (await consumer.beginning_offsets([self._tp]))[self._tp]
-        consumer.seek(self._tp, max(start, first))
+        cut_at = store.get(CUT_AT)
+        unseen = None if cut_at is None else int(cut_at)  # the end of the store's last cut, until it was read
+        consumer.seek(self._tp, max(first, start if unseen is None else unseen))
         count = 0
         chunk: dict[str, bytes | None] = {}
         size = 0
@@ -180,18 +183,35 @@ class Changelog:
         while await consumer.position(self._tp) < end:
             for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
                 for record in records:
+                    if unseen is not None and (record.offset, record.key) != (unseen, _CUT_END):
+                        return await self._restore_from_nothing(consumer, store)
+                    unseen = None
                     key = checked.take(record.key or b"", record.value, record.offset)
                     if key is None:
                         continue
+                    if key == CUT_END:
+                        cut_at = b"%d" % record.offset
                     chunk[key] = record.value
                     size += len(record.value or b"")
                     count += not key.startswith(META)
             if size > _CHUNK_BYTES:
                 store.write(chunk)
                 chunk, size = {}, 0
+        if unseen is not None:
+            return await self._restore_from_nothing(consumer, store)
         checked.require_readable()
-        store.write({**chunk, **self._meta(end)})  # the offset last: half a restore is begun again
+        store.write({**chunk, **self._meta(end, cut_at)})  # the offset last: half a restore is begun again
         return count
+
+    async def _restore_from_nothing(self, consumer: AIOKafkaConsumer, store: Store) -> int:
+        """The store's last cut is not in the changelog: the broker acknowledged the commit and lost its marker, and an
+        abort ended the records. The commands of that cut are decided again. (Or compaction removed the end of the cut
+        because there is a newer one: then this is only slow.)"""
+        log.warning(
+            "store_thrown_away", partition=self._tp.partition, reason="its last checkpoint is not in the changelog"
+        )
+        store.clear()
+        return await self._restore_once(consumer, store)
 
     def _start(self, store: Store, end: int) -> int:
         """The offset to restore from, after throwing away a store that cannot be brought up to date."""
@@ -237,9 +257,10 @@ class Changelog:
             return 0
         return int(position)
 
-    def _meta(self, position: int) -> dict[str, bytes | None]:
+    def _meta(self, position: int, cut_at: bytes | None) -> dict[str, bytes | None]:
         return {
             POSITION: b"%d" % position,
+            CUT_AT: cut_at,
             WRITTEN: b"%d" % int(self._clock() * 1000),
             TOPIC_ID: self._topic_id.encode(),
         }
@@ -257,12 +278,12 @@ class Changelog:
         except TimeoutError as error:
             raise OperationError(
                 "checkpoint_stuck",
-                f"expected the broker to take a checkpoint within {TRANSACTION_S:.0f} s but it did not; it is made "
-                "again",
+                f"expected the broker to accept a checkpoint within {TRANSACTION_S:.0f} s but it did not; it is "
+                "repeated",
                 topic=self._tp.topic,
                 partition=self._tp.partition,
             ) from error
-        return self._meta(position)
+        return self._meta(position, b"%d" % (position - 2))  # before it is the marker, and before that the cut's end
 
     def _fenced(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -314,19 +335,3 @@ class Changelog:
 def _fields(record: tuple[str, bytes | None]) -> Fields:
     key, value = record
     return key.encode(), value, ()
-
-
-async def stop_producer(producer: AIOKafkaProducer) -> None:
-    """Stop `producer`, by force if the broker does not let it: aiokafka's waits for its records to be taken, however
-    long."""
-    stopping = asyncio.ensure_future(producer.stop())
-    await asyncio.wait({stopping}, timeout=STOP_S)
-    if not stopping.done():
-        producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - or it would wait for them, for ever and without us
-        ending = {stopping, producer._sender.sender_task} - {None}  # noqa: SLF001 - there is no public way to end it
-        while not all(task.done() for task in ending):
-            for task in ending - {stopping}:
-                task.cancel()  # once to end its loop, again to end what the loop waits for
-            await asyncio.wait(ending, timeout=0.1)
-    if not stopping.cancelled() and (error := stopping.exception()) is not None:
-        log.warning("producer_close_failed", error=repr(error))

@@ -21,8 +21,7 @@ from aiokafka.structs import TopicPartition
 
 from streamflow.errors import OperationError
 from streamflow.kafka.cancellation import is_asked_for
-from streamflow.kafka.connection import stop_consumer
-from streamflow.runtime.changelog import stop_producer
+from streamflow.kafka.connection import stop_consumer, stop_producer
 from streamflow.runtime.membership import Membership
 
 log = structlog.get_logger(__name__)

@@ -11,9 +11,8 @@ from aiokafka import AIOKafkaProducer
 
 from streamflow.kafka import topics
 from streamflow.kafka.cancellation import is_asked_for
-from streamflow.kafka.connection import aiokafka_config, max_batch_bytes
+from streamflow.kafka.connection import aiokafka_config, max_batch_bytes, stop_producer
 from streamflow.kafka.refusals import code_of
-from streamflow.runtime.changelog import stop_producer
 from streamflow.runtime.outputs import BATCH_BYTES
 from streamflow.runtime.publisher import UserTopics
 from streamflow.settings import Settings
@@ -35,8 +34,8 @@ class Producers:
 
     @property
     def broken(self) -> bool:
-        """Whether the producer for our own topics is gone or has given up: after a fatal error aiokafka's sender ends,
-        and every later send fails."""
+        """Whether the producer for our own topics was closed or has given up: after a fatal error aiokafka's
+        sender ends, and every later send fails."""
         if self.own is None:
             return True
         task = self.own._sender.sender_task  # noqa: SLF001 - there is no public way to ask

@@ -24,9 +24,10 @@ from streamflow.kafka.admin import Admin
 from streamflow.kafka.connection import aiokafka_config
 from streamflow.kafka.groups import engine_group
 from streamflow.kafka.topics import COMMANDS, STATE, topic_name
-from streamflow.runtime.changelog import Changelog
+from streamflow.runtime.changelog import CUT_AT, Changelog
 from streamflow.runtime.store import RocksStore
 from streamflow.settings import Settings
+from tests.conftest import eventually
 from tests.hostile_records import DEEP
 from tests.integration.workers import store_of
 from tests.proof.reader import Stranger
@@ -241,14 +242,26 @@ def test_a_transaction_that_an_owner_left_open_holds_up_no_restore_and_is_not_in
     del foreign
 
 
-def test_a_transaction_that_the_broker_ended_without_a_mark_is_in_no_state(cutter: Cutter) -> None:
+def unmarked(changelog: Changelog, topic: str) -> None:
+    """Lets the next transaction end without a marker in the changelog: the coordinator never hears of the partition."""
+    producer = changelog._fenced()
+    begin = producer.begin_transaction
+
+    async def begin_unmarked() -> None:
+        await begin()
+        producer._txn_manager._txn_partitions.add(TopicPartition(topic, 1))
+        producer.begin_transaction = begin
+
+    producer.begin_transaction = begin_unmarked
+
+
+def test_an_abort_that_the_broker_did_not_mark_is_in_no_state(cutter: Cutter) -> None:
     """What a broker left that was paused for 30 s: an abort that is complete, and no marker in the partition."""
-    tp = TopicPartition(topic_name(cutter.settings, STATE), 1)
 
     async def leave_records(changelog: Changelog) -> None:
+        unmarked(changelog, topic_name(cutter.settings, STATE))
         producer = changelog._fenced()
         await producer.begin_transaction()
-        producer._txn_manager._txn_partitions.add(tp)  # so the coordinator never hears of the partition
         await changelog._sent(producer, [[("run/stray", b"{}")]])
 
     with unverified_transactions(cutter.settings), cutter.store() as store:
@@ -263,6 +276,48 @@ def test_a_transaction_that_the_broker_ended_without_a_mark_is_in_no_state(cutte
     state = cutter.stranger.state()[1]
     assert {b"run/a", b"run/b"} <= state.keys()
     assert b"run/stray" not in state
+
+
+@pytest.mark.parametrize("next_cut", ["none", "aborted", "committed"])
+def test_a_commit_that_the_broker_did_not_mark_is_in_the_store_and_the_changelog_or_in_neither(
+    cutter: Cutter, next_cut: str
+) -> None:
+    """What a broker left that was killed after it had acknowledged a commit."""
+
+    async def lose_a_marker(changelog: Changelog) -> None:
+        await checkpoint(changelog, store, {"kept": b"1", "ended": b"1"}, 0)
+        eventually(lambda: cutter.stranger.state()[1])  # its marker is there
+        unmarked(changelog, topic_name(cutter.settings, STATE))
+        await checkpoint(changelog, store, {"ended": None, "new": b"2"}, 1)
+        if next_cut == "committed":
+            await checkpoint(changelog, store, {"newer": b"3"}, 2)
+        elif next_cut == "aborted":
+            producer = changelog._fenced()
+            await producer.begin_transaction()
+            await changelog._sent(producer, [[("newer", b"3")]])
+            await producer.abort_transaction()
+
+    with unverified_transactions(cutter.settings), cutter.store() as store:
+        cutter.run(lose_a_marker)
+        assert store.get("ended") is None
+        cutter.restore(store)
+        cutter.write(store, {"last": b"4"})
+
+    expected = (
+        {b"kept": b"1", b"new": b"2", b"newer": b"3"}
+        if next_cut == "committed"
+        else dict.fromkeys((b"kept", b"ended"), b"1")
+    )
+    assert cutter.contents() == {**expected, b"last": b"4"} == cutter.stranger.state()[1]
+
+
+def test_a_store_whose_last_cut_is_elsewhere_in_the_changelog_is_restored_from_nothing(cutter: Cutter) -> None:
+    with cutter.store() as store:
+        cutter.write(store, {"a": b"1"}, {"b": b"2"})
+        store.write({CUT_AT: b"0", "stray": b"1"})
+        assert cutter.restore(store) == 2
+        assert cutter.restore(store) == 0
+    assert cutter.contents() == {b"a": b"1", b"b": b"2"}
 
 
 @contextmanager

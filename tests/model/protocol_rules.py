@@ -84,6 +84,9 @@ class Rules:
     restore: Literal["offset-last", "offset-first"] = "offset-last"
     """Whether a restore writes its offset after the data or before."""
 
+    lost_cut: Literal["restored", "kept"] = "restored"
+    """What a restore does with a store whose last cut is not in the changelog: throw it away, or go on with it."""
+
     age: bool = True
     """Whether a store older than an expired tombstone is thrown away, also at the end of a restore."""
 
@@ -154,6 +157,8 @@ class Setting:
     """Budget: a task answers twice, differently."""
     abort: int = 0
     """Budget: a transaction fails, before or after it was committed."""
+    unmark: int = 0
+    """Budget: the broker acknowledges a commit and loses its marker; the next transaction's end is its end."""
     refuse: int = 0
     """Budget: the broker refuses one batch of a transaction."""
     publish: int = 0

@@ -10,6 +10,7 @@ from tests.model.protocol_world import (
     REFUSED,
     Changed,
     Checkpoint,
+    Cut,
     Finished,
     State,
     Step,
@@ -60,7 +61,7 @@ class WorkerSteps:
     def _fencing(self, worker: Worker, world: World | None = None) -> World:
         world = world or self._world
         others = tuple(other._replace(fence=False) for other in world.workers)
-        return self._with(worker._replace(fence=True), world._replace(workers=others))
+        return self._with(worker._replace(fence=True), world._replace(workers=others, unmarked=None))
 
     def _closed(self) -> Worker:
         return self._me._replace(
@@ -144,11 +145,11 @@ class WorkerSteps:
         elif self._torn():
             yield self._step("finds a torn cut, refuses to open", self._with(self._closed()._replace(step=REFUSED)))
         else:
-            store = self._restored()
+            begun, store = self._begun(), self._restored()
             if rules.restore == "offset-first":
-                half = me.store._replace(applied=store.applied)
+                half = begun._replace(applied=store.applied)
             else:
-                half = me.store._replace(state=(me.store.state[0], *store.state[1:]))
+                half = begun._replace(state=(begun.state[0], *store.state[1:]))
             if half not in (store, me.store):
                 yield self._step("restores, half way", self._with(me._replace(store=half)))
             position = me.position if "committed" in rules.opening else store.applied + 1
@@ -163,9 +164,14 @@ class WorkerSteps:
         old = self._rules.age and self._me.store.applied < self._world.expired
         return Store(-1, self._empty) if old else self._me.store
 
-    def _restored(self) -> Store:
+    def _begun(self) -> Store:
+        """What a restore goes on from."""
         store = self._me.store if "age" in self._rules.opening else self._aged()
-        log = self._world.changelog
+        lost = self._setting.unmark and store.applied >= 0 and store.applied not in self._world.cuts
+        return Store(-1, self._empty) if lost and self._rules.lost_cut == "restored" else store
+
+    def _restored(self) -> Store:
+        store, log = self._begun(), self._world.changelog
         labels = log[:1] if self._rules.label == "own" else log[1:]
         applied = max((record.offset for record in labels if record), default=-1)
         state = tuple(
@@ -318,11 +324,18 @@ class WorkerSteps:
         rules, world, me = self._rules, self._world, self._me
         keys, here = self._arrived(checkpoint)
         values = me.state if rules.values == "live" else checkpoint.state
+        cut = Cut(checkpoint.offset, keys, values)
+        cuts = [cut] if world.unmarked is None else [world.unmarked, cut]
+        changelog = world.changelog
+        for one in cuts:
+            changelog = tuple(
+                Changed(one.offset, one.state[key]) if one.keys >> key & 1 else record
+                for key, record in enumerate(changelog)
+            )
         after = world._replace(
-            changelog=tuple(
-                Changed(checkpoint.offset, values[key]) if keys >> key & 1 else record
-                for key, record in enumerate(world.changelog)
-            ),
+            changelog=changelog,
+            unmarked=None,
+            cuts=tuple(sorted({*world.cuts, *(one.offset for one in cuts)})) if self._setting.unmark else (),
             committed=checkpoint.offset + 1,
             cut_marks=tuple(
                 checkpoint.offset if arrived else mark for arrived, mark in zip(here, world.cut_marks, strict=True)
@@ -336,6 +349,10 @@ class WorkerSteps:
             yield self._step("commits what arrived of its cut", put(self._failed(checkpoint), after))
             return
         yield self._step(f"commits its checkpoint, {checkpoint.offset + 1}", put(me._replace(checkpoint=left), after))
+        if world.budget.unmark and world.unmarked is None:
+            lost = world.spend("unmark")._replace(unmarked=cut)
+            label = f"has its checkpoint committed without a marker, {checkpoint.offset + 1}"
+            yield self._step(label, put(me._replace(checkpoint=left), lost), fault=True)
         if world.budget.abort:
             again = self._failed(checkpoint)
             yield self._step("has its checkpoint aborted", self._with(again, world.spend("abort")), fault=True)

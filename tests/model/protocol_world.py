@@ -84,6 +84,14 @@ class Changed(NamedTuple):
     value: Any
 
 
+class Cut(NamedTuple):
+    """What a checkpoint writes to the changelog."""
+
+    offset: int
+    keys: int  # bit k: key k of the state is in it
+    state: State
+
+
 class Checkpoint(NamedTuple):
     """A checkpoint under way."""
 
@@ -131,6 +139,7 @@ class Budget(NamedTuple):
     repeat: int
     redo: int
     abort: int
+    unmark: int
     refuse: int
     publish: int
     stale: int
@@ -152,6 +161,8 @@ class World(NamedTuple):
     changelog: tuple[Changed | None, ...]
     cut_marks: tuple[int, ...]  # by batch: the number of the cut whose batch arrived last
     cut_end: int  # the number at the end of the last batch that arrived
+    unmarked: Cut | None  # committed without a marker: the next commit takes it along, a fence aborts it
+    cuts: tuple[int, ...]  # offsets of the cuts in the changelog, where markers may be lost
     committed: int
     expired: int  # newest changelog offset of an expired tombstone
     retired: tuple[int, ...]
