@@ -119,10 +119,11 @@ def schema() -> dict[str, Any]:
                 annotations=_MAP, nodeSelector=_MAP, tolerations=_OBJECTS, priorityClassName=_TEXT, zones=_FLAG
             ),
             networkPolicy=_closed(
-                ("enabled", "kafka", "postgresql"),
+                ("enabled", "kafka", "postgresql", "registry"),
                 enabled=_FLAG,
                 kafka=_closed(("to", "ports"), to=_OBJECTS, ports=_PORTS),
                 postgresql=_closed(("to", "ports"), to=_OBJECTS, ports=_PORTS),
+                registry=_closed(("to", "ports"), to=_OBJECTS, ports=_PORTS),
                 metricsFrom=_OBJECTS,
                 sidecarFrom=_OBJECTS,
                 tasksEgress=_OBJECTS,
