@@ -85,7 +85,7 @@ NOUNS: tuple[Noun, ...] = (
     ),
     Noun("lag", "streamflow.cli.lag", "Show how far the workers are behind."),
     Noun("exporter", "streamflow.cli.exporter", "Measure lag for Prometheus, outside the workers."),
-    Noun("worker", "streamflow.cli.worker", "Run one worker: engine, ingress, tasks, history."),
+    Noun("worker", "streamflow.cli.worker", "Run one worker: engine, ingress, tasks, history, mirror."),
     Noun("sidecar", "streamflow.cli.sidecar", "Run the HTTP process for people, callbacks and plugins."),
     Noun("commands", "streamflow.cli.commands", "Commands that block a partition: skip, skipped."),
     Noun("revisions", "streamflow.cli.revisions", "Revisions of the engine, for rolling upgrades: list, enable."),

@@ -31,6 +31,7 @@ class Process(StrEnum):
     INGRESS = "ingress"
     TASKS = "tasks"
     HISTORY = "history"
+    MIRROR = "mirror"
     SIDECAR = "sidecar"
     EXPORTER = "exporter"
 
@@ -128,7 +129,7 @@ def _unit(name: str) -> str:
 
 
 _E, _I, _T, _H = Process.ENGINE, Process.INGRESS, Process.TASKS, Process.HISTORY
-_S, _X = Process.SIDECAR, Process.EXPORTER
+_M, _S, _X = Process.MIRROR, Process.SIDECAR, Process.EXPORTER
 
 METRICS: tuple[Metric, ...] = (
     # -- runs and steps
@@ -227,6 +228,8 @@ METRICS: tuple[Metric, ...] = (
         _H,
         labels="outcome",
     ),
+    # -- the mirror
+    _counter("mirror_records", "Records of mirrored topics: written, or unreadable.", _M, labels="topic outcome"),
     # -- the sidecar
     _counter("requests", "Answered HTTP requests.", _S, labels="method route status"),
     _histogram("request_seconds", "Time to the head of an answer.", LATENCY_S, _S, labels="method route"),

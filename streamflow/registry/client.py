@@ -19,7 +19,7 @@ T = TypeVar("T")
 _MOST_REFERENCES = 200
 _NO_SCHEMA, _NO_SUBJECT, _NO_VERSION = 40403, 40401, 40402  # error codes of the API
 _REFUSED = (401, 403)  # HTTP
-_NOT_FOUND = 404
+_NOT_FOUND, _CONFLICT = 404, 409
 
 
 def registry_client(settings: Settings) -> Registry:
@@ -75,6 +75,27 @@ class Registry:
             schema = client.get_version(subject, version).schema
             client.clear_caches()
             return bool(client.test_compatibility(subject, schema, with_version))
+
+        return self._ask(ask, f"the subject {subject}")
+
+    def register(self, subject: str, text: str) -> int:
+        """The id of the Avro schema `text` under this subject, which becomes its latest version unless the subject has
+        it. Raises OperationError (`schema_incompatible`) when the registry refuses it beside the earlier versions."""
+
+        def ask(client: Any) -> int:
+            from confluent_kafka.schema_registry import Schema
+            from confluent_kafka.schema_registry.error import SchemaRegistryError
+
+            try:
+                return int(client.register_schema(subject, Schema(text, "AVRO")))
+            except SchemaRegistryError as error:
+                if error.http_status_code != _CONFLICT:
+                    raise
+                raise OperationError(
+                    "schema_incompatible",
+                    f"The schema registry does not accept the schema of this release as the next version of {subject}. "
+                    "Lower the compatibility level of the subject, or delete what others registered there.",
+                ) from error
 
         return self._ask(ask, f"the subject {subject}")
 

@@ -19,6 +19,7 @@ from streamflow.settings.approvals import Approvals as Approvals
 from streamflow.settings.history import History as History
 from streamflow.settings.kafka import Kafka as Kafka
 from streamflow.settings.metrics import Metrics as Metrics
+from streamflow.settings.mirror import Mirror as Mirror
 from streamflow.settings.models import Models as Models
 from streamflow.settings.notifications import NOTIFICATION_KINDS as NOTIFICATION_KINDS
 from streamflow.settings.notifications import NotificationKind as NotificationKind
@@ -282,6 +283,7 @@ class Settings(BaseSettings):
     access: Access = Access()
     approvals: Approvals = Approvals()
     metrics: Metrics = Metrics()
+    mirror: Mirror = Mirror()
     notifications: Notifications = Notifications()
     registry: Registry = Registry()
     tracing: Tracing = Tracing()

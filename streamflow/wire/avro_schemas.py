@@ -70,6 +70,13 @@ def _dead_letters() -> dict[str, Any]:
             {"name": "key", **optional, "doc": "of the record"},
             {"name": "value", **optional, "doc": "of the record"},
             {"name": "headers", "type": {"type": "array", "items": header}, "default": [], "doc": "of the record"},
+            {
+                "name": "settles",
+                "type": ["null", "string"],
+                "default": None,
+                "doc": "the id of the letter that this record ends, and then no letter itself: the reason says how "
+                "(replayed, dropped), the message why, and topic, partition and offset where its record was sent to",
+            },
         ],
     }
 

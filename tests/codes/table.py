@@ -35,6 +35,7 @@ DOORS = {
     "kafka": "the command line, or a worker's log",
     "load": "`streamflow load`",
     "metrics": "the start of a process",
+    "mirror": "the mirror worker's log",
     "tracing": "the start of a process",
     "models": "`models check`, `models ask`",
     "operations": "`runs show`: the step's failure",

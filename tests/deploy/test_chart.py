@@ -199,6 +199,15 @@ def test_history_in_postgresql_is_a_deployment() -> None:
     assert deployments["flow-streamflow-sidecar"]["spec"]["replicas"] == 3
 
 
+# -- the mirror
+
+
+def test_a_mirror_is_there_when_topics_are_mirrored() -> None:
+    assert "flow-streamflow-mirror" in of_kind(OBJECTS["production"], "Deployment")
+    assert "flow-streamflow-mirror" in of_kind(OBJECTS["production"], "PodDisruptionBudget")
+    assert "flow-streamflow-mirror" not in of_kind(OBJECTS["minimal"], "Deployment")
+
+
 # -- scaling and monitoring
 
 
@@ -242,6 +251,7 @@ REFUSED = {
     "is not in secrets": ("settings.sidecar.token=file:/run/secrets/streamflow/token",),
     "pattern": ("settings.sidecar.token=env:TOKEN",),
     "autoscaling.prometheus": ("ingress.autoscaling.enabled=true",),
+    "needs settings.registry.url": ("settings.mirror.topics={runs}",),
     "sidecar.ingress.host": ("sidecar.ingress.enabled=true",),
     "engin": ("engin.replicas=2",),
     "state_dir": ("settings.state_dir=/elsewhere",),

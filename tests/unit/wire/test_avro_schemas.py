@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,11 +12,16 @@ import avro.compatibility
 import avro.schema
 import fastavro
 import pytest
-from msgspec import Struct
 
 from streamflow.engine.commands import AdvanceWatermark, Command, CompleteAttempt, DefinitionRef, Event
 from streamflow.engine.transitions import FACTS, RunCompleted, RunStarted, Transition, ValuesSet, WaitStarted
-from streamflow.wire.avro_schemas import JSON_TEXT, avro_schemas
+from streamflow.wire.avro_records import _fields, command_value, dead_letter_value, run_value
+from streamflow.wire.avro_schemas import avro_schemas
+from streamflow.wire.codec import DecodeError, encode_command
+from streamflow.wire.dead_letter import dead_letter
+from streamflow.wire.decoding import Headers, Record
+from streamflow.wire.settlement import Settlement, encode_settlement
+from streamflow.wire.transitions import encode_transition
 from tests.builders import a_delivery, an_event
 
 FOLDER = Path(__file__).parents[3] / "schemas"
@@ -65,39 +69,17 @@ def test_every_command_and_every_fact_is_in_them() -> None:
     assert [branch["name"] for branch in data["type"]] == list(FACTS)
 
 
-def written(value: Any, schema: Any, named: Mapping[str, Any]) -> Any:
-    """A record of ours as fastavro writes it."""
-    if isinstance(schema, str):
-        schema = named.get(f"streamflow.{schema}", named.get(schema, schema))
-    if isinstance(schema, list):
-        if isinstance(value, Struct):
-            return f"streamflow.{type(value).__name__}", written(value, f"streamflow.{type(value).__name__}", named)
-        other = [branch for branch in schema if branch != "null"]
-        return None if value is None and len(other) < len(schema) else written(value, other[0], named)
-    if isinstance(schema, str):
-        return value
-    if schema == JSON_TEXT:
-        return json.dumps(value)
-    if schema["type"] == "array":
-        return [written(one, schema["items"], named) for one in value]
-    if schema["type"] == "record":
-        return {
-            field["name"]: written(getattr(value, field["name"]), field["type"], named) for field in schema["fields"]
-        }
-    return dict(value)
-
-
-def there_and_back(name: str, record: Any, wrapped: str | None = None) -> Any:
-    named: dict[str, Any] = {}
-    parsed: Any = fastavro.parse_schema(copy.deepcopy(avro_schemas()[name]), named_schemas=named)
+def read_back(name: str, value: Any) -> Any:
+    """What a reader of Avro gets."""
+    parsed: Any = fastavro.parse_schema(copy.deepcopy(avro_schemas()[name]))
     stream = io.BytesIO()
-    if wrapped is None:
-        data = written(record, parsed, named)
-    else:
-        data = {wrapped: written(record, parsed["fields"][0]["type"], named)}
-    fastavro.schemaless_writer(stream, parsed, data)
+    fastavro.schemaless_writer(stream, parsed, value)
     stream.seek(0)
     return fastavro.schemaless_reader(stream, parsed, None)
+
+
+def record(topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Record:
+    return Record(topic, 0, 7, 5, key, value, headers)
 
 
 @pytest.mark.parametrize(
@@ -109,28 +91,84 @@ def there_and_back(name: str, record: Any, wrapped: str | None = None) -> Any:
         RunCompleted(ended=("a",), output=[1]),
     ],
 )
-def test_a_transition_fits_the_schema_of_runs(data: Any) -> None:
-    found = there_and_back(
-        "runs.avsc",
-        Transition(
-            run="0-1", definition="orders", version="1", key="o1", seq=1, at_ms=5, cause="c1", data=data, step="s"
-        ),
+def test_a_transition_is_written_with_the_schema_of_runs(data: Any) -> None:
+    transition = Transition(
+        run="00000000-main-1",
+        definition="orders",
+        version="1",
+        key="o1",
+        seq=1,
+        at_ms=5,
+        cause="c1",
+        data=data,
+        step="s",
     )
+    found = read_back("runs.avsc", run_value(record("runs", *encode_transition(transition, None))))
 
-    assert (found["run"], found["seq"], found["step"], found["scope"]) == ("0-1", 1, "s", "")
+    assert (found["run"], found["seq"], found["step"], found["scope"]) == ("00000000-main-1", 1, "s", "")
     if data is STARTED:
         assert json.loads(found["data"]["event"]["data"]) == {"a": [1]}
     if isinstance(data, ValuesSet):
         assert json.loads(found["data"]["values"]) == {"x": {"y": 1.5}}
 
 
-def test_a_command_fits_the_schema_of_commands() -> None:
+def test_a_command_is_written_with_the_schema_of_commands() -> None:
     commands: list[Any] = [
         a_delivery(an_event(data={"total": 5}), start=DefinitionRef("ab", 5)),
         CompleteAttempt(id="c", run="0-1", address="s", attempt=1, output={"a": 1}),
         AdvanceWatermark(id="c", topic="t", partitions=2, at_ms={"0": 5}, feeds={"placed": ("t", "u")}),
     ]
     for command in commands:
-        found = there_and_back("commands.avsc", command, "command")["command"]
+        value = command_value(record("commands", b"k", encode_command(command), ()))
+        found = read_back("commands.avsc", value)["command"]
         assert found["id"] == command.id
     assert found["feeds"] == {"placed": ["t", "u"]}
+
+
+def test_every_kind_of_record_has_conversions_for_its_fields() -> None:
+    for kind in (Transition, *FACTS.values(), *get_args(Command)):
+        assert [name for name, _, _ in _fields(kind)] == list(kind.__struct_encode_fields__)
+
+
+def test_a_letter_has_the_record_that_it_is_about() -> None:
+    headers = (("a", b"1"), ("streamflow.dlq.id", b"forged"))
+    letter = dead_letter(
+        record("orders", b"k", b"\xff", headers), "not_json", "No JSON.", "ingress", topic_id="T", event="placed"
+    )
+
+    found = read_back("dead-letters.avsc", dead_letter_value(record("dead-letters", *letter)))
+
+    assert (found["reason"], found["stage"], found["topic"], found["offset"]) == ("not_json", "ingress", "orders", 7)
+    assert (found["key"], found["value"]) == (b"k", b"\xff")
+    assert found["facts"] == {"event": "placed", "topic_id": "T"}
+    assert found["headers"] == [
+        {"name": "a", "value": b"1"},
+        {"name": "streamflow.dlq.id", "value": b"forged"},
+    ]
+    assert found["settles"] is None
+
+
+def test_a_letter_that_was_cut_has_what_was_kept() -> None:
+    letter = dead_letter(record("orders", b"k", b"x" * 200_000, ()), "r", "m", "engine", limit_bytes=100_000)
+
+    found = read_back("dead-letters.avsc", dead_letter_value(record("dead-letters", *letter)))
+
+    assert (len(found["value"]), found["facts"]["truncated"], found["facts"]["size"]) == (65_536, "true", "200000")
+
+
+def test_a_settlement_names_its_letter() -> None:
+    settled = encode_settlement(Settlement(letter="T/0/7/ab", state="dropped", why="not needed"))
+
+    found = read_back("dead-letters.avsc", dead_letter_value(record("dead-letters", *settled)))
+
+    assert (found["settles"], found["reason"], found["message"]) == ("T/0/7/ab", "dropped", "not needed")
+
+
+@pytest.mark.parametrize(
+    ("convert", "code"),
+    [(run_value, "bad_transition"), (command_value, "bad_command"), (dead_letter_value, "bad_letter")],
+)
+def test_what_others_wrote_is_refused(convert: Any, code: str) -> None:
+    with pytest.raises(DecodeError) as refused:
+        convert(record("runs", b"k", b"{}", ()))
+    assert refused.value.code == code
