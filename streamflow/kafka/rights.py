@@ -211,6 +211,9 @@ def _own(settings: Settings, role: Role) -> Iterable[tuple[str, tuple[str, ...],
         for source in settings.mirror.topics:
             yield topic_name(settings, source), (_READ,), "its input"
             yield mirror_topic_name(settings, source), (_WRITE,), "the same in Avro"
+    if role is Role.OPERATOR:
+        for source in settings.mirror.topics:
+            yield mirror_topic_name(settings, source), (_READ, _CONFIGS), "what an erasure leaves"
     for topic, (operations, why) in _OWN.get(role, {}).items():
         if topic == _LANES:
             for lane in sorted(settings.tasks.lanes):

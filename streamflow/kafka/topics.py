@@ -30,8 +30,10 @@ LOGS = "logs"
 ACCESS = "access"
 JOBS = "jobs"
 AUTHORING = "authoring"
-_MIRRORS = tuple(f"{role}.avro" for role in get_args(MirroredTopic))
-_FIXED = (DEFINITIONS, COMMANDS, RUNS, STATE, DEAD_LETTERS, UNCLAIMED, AUDIT, LOGS, ACCESS, JOBS, AUTHORING, *_MIRRORS)
+MIRRORS: Mapping[str, str] = {f"{role}.avro": role for role in get_args(MirroredTopic)}
+"""The role of the source by the role of its mirror."""
+
+_FIXED = (DEFINITIONS, COMMANDS, RUNS, STATE, DEAD_LETTERS, UNCLAIMED, AUDIT, LOGS, ACCESS, JOBS, AUTHORING, *MIRRORS)
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS

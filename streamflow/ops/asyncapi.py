@@ -19,8 +19,9 @@ from streamflow.engine.effects import Unclaimed
 from streamflow.engine.tasks import CancelTask, Task
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.groups import engine_group, ingress_group
-from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, RUNS, UNCLAIMED, Topic, topics
+from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, MIRRORS, RUNS, UNCLAIMED, Topic, topics
 from streamflow.settings import Settings
+from streamflow.wire.avro_schemas import avro_schemas
 from streamflow.wire.schemas import schemas
 
 ASYNCAPI = "3.0.0"
@@ -28,6 +29,11 @@ KAFKA_BINDING = "0.5.0"
 _KEY = {"type": "string"}
 _AVRO = "application/vnd.apache.avro+json;version=1.9.0"
 _CONTENT_TYPES = {"AVRO": "application/avro", "JSON": "application/json", "PROTOBUF": "application/protobuf"}
+_FRAMED = {
+    "schemaIdLocation": "payload",
+    "schemaIdPayloadEncoding": "confluent",
+    "schemaLookupStrategy": "TopicIdStrategy",
+}
 _ABOUT = {
     "definitions": "Published definitions, their events and bindings; compacted. Only Streamflow writes it.",
     COMMANDS: "Requests to the engine, by business key. Only processes of Streamflow write it.",
@@ -42,6 +48,7 @@ _ABOUT = {
     "authoring": "Conversations about definitions; compacted.",
 }
 _TASKS = "Attempts for the task workers of one lane."
+_MIRROR = "The records of the topic of this name without `.avro`, in Avro. A public contract."
 
 
 class _Document:
@@ -147,11 +154,7 @@ def _message(document: _Document, spec: EventSpec, binding: Binding | None) -> d
         message["contentType"] = _CONTENT_TYPES[written.type]
         if written.type == "AVRO":
             message["payload"] = {"schemaFormat": _AVRO, "schema": json.loads(written.text)}
-        kafka |= {
-            "schemaIdLocation": "payload",
-            "schemaIdPayloadEncoding": "confluent",
-            "schemaLookupStrategy": "TopicIdStrategy",
-        }
+        kafka |= _FRAMED
         message["x-subject"] = {"subject": written.subject, "version": written.version, "id": written.id}
     if spec.match is None or spec.match.type is not None:
         kind = spec.name if spec.match is None or spec.match.type is None else spec.match.type
@@ -172,6 +175,7 @@ def _add_own(document: _Document) -> None:
         UNCLAIMED: _contract([Unclaimed]),
         "tasks": _contract([Task, CancelTask]),
     }
+    avro = avro_schemas()
     for topic in topics(settings):
         kind = "tasks" if topic.role.startswith("tasks.") else topic.role
         name = _name(topic.role)
@@ -182,6 +186,10 @@ def _add_own(document: _Document) -> None:
         if kind in contracts:
             message["payload"] = document.payload(f"streamflow.{_name(kind)}", contracts[kind])
             message["contentType"] = "application/json"
+        elif kind in MIRRORS:
+            message["payload"] = {"schemaFormat": _AVRO, "schema": avro[f"{MIRRORS[kind]}.avsc"]}
+            message["contentType"] = "application/avro"
+            message["bindings"]["kafka"] |= _FRAMED
         elif kind == DEAD_LETTERS:
             message["headers"] = {
                 "type": "object",
@@ -190,10 +198,11 @@ def _add_own(document: _Document) -> None:
                 },
             }
         document.messages[f"streamflow.{name}"] = message
-        document.channel(topic.name, _ABOUT.get(topic.role, _TASKS), [f"streamflow.{name}"], topic)
+        about = _ABOUT.get(topic.role, _MIRROR if topic.role in MIRRORS else _TASKS)
+        document.channel(topic.name, about, [f"streamflow.{name}"], topic)
         if topic.role == COMMANDS:
             document.operation(topic.name, "receive", [f"streamflow.{name}"], engine_group(settings))
-        if topic.role in (RUNS, UNCLAIMED, DEAD_LETTERS):
+        if topic.role in (RUNS, UNCLAIMED, DEAD_LETTERS, *MIRRORS):
             document.operation(topic.name, "send", [f"streamflow.{name}"])
 
 

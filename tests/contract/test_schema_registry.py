@@ -165,3 +165,14 @@ def test_the_registry_says_whether_versions_are_compatible(world: World) -> None
     assert world.client.is_compatible(subject, 2, 1)
     world.confluent.set_compatibility(subject, "BACKWARD")
     assert not world.client.is_compatible(subject, 2, 1)
+
+
+def test_a_schema_is_registered_once_and_refused_where_it_does_not_fit(world: World) -> None:
+    subject = world.subject("own-value")
+    first = world.client.register(subject, json.dumps(ORDER))
+    assert world.client.register(subject, json.dumps(ORDER)) == first
+    assert world.client.version(subject).id == first
+    world.confluent.set_compatibility(subject, "BACKWARD")
+    worse = ORDER | {"fields": [*ORDER["fields"], {"name": "n", "type": "int"}]}
+    assert code(world.client.register, subject, json.dumps(worse)) == "schema_incompatible"
+    assert world.client.version(subject).version == 1

@@ -72,11 +72,12 @@ def test_a_worker_of_one_lane_needs_no_other() -> None:
     assert "flow.tasks.default" in {one.name for one in rights(SETTINGS, Role.TASKS)}
 
 
-def test_only_the_engine_has_transactional_ids_by_their_beginning() -> None:
+def test_only_engine_and_mirror_have_transactional_ids_by_their_beginning() -> None:
     prefixed = [one for role in Role for one in rights(SETTINGS, role, USERS) if one.prefixed]
 
     assert [(one.role, one.resource, one.name) for one in prefixed] == [
-        (Role.ENGINE, Resource.TRANSACTIONAL_ID, "flow.engine-")
+        (Role.ENGINE, Resource.TRANSACTIONAL_ID, "flow.engine-"),
+        (Role.MIRROR, Resource.TRANSACTIONAL_ID, "flow.mirror-"),
     ]
 
 
@@ -125,5 +126,6 @@ def test_a_mirror_has_rights_on_what_is_mirrored_alone() -> None:
     assert operations(Role.MIRROR, "flow.runs") == ("READ", "DESCRIBE_CONFIGS")
     assert operations(Role.MIRROR, "flow.runs.avro") == ("WRITE", "DESCRIBE_CONFIGS")
     assert operations(Role.MIRROR, "flow.commands") == ()
+    assert operations(Role.OPERATOR, "flow.runs.avro") == ("READ", "DESCRIBE_CONFIGS")
     assert operations(Role.MIRROR, "flow.mirror-") == ("WRITE",)
     assert rights(SETTINGS.model_copy(update={"mirror": Mirror()}), Role.MIRROR) == []

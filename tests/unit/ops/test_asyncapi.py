@@ -18,12 +18,16 @@ from streamflow.engine.transitions import RunStarted, Transition
 from streamflow.kafka.definitions import Snapshot
 from streamflow.kafka.topics import topics
 from streamflow.ops.asyncapi import asyncapi
-from streamflow.settings import Kafka, Registry, Settings
+from streamflow.settings import Kafka, Mirror, Registry, Settings
 from streamflow.wire.codec import encode_command
 from streamflow.wire.transitions import encode_transition
 from tests.builders import a_delivery, an_event
 
-SETTINGS = Settings(kafka=Kafka(bootstrap_servers="a:9092, b:9092"), registry=Registry(url="http://registry:8081"))
+SETTINGS = Settings(
+    kafka=Kafka(bootstrap_servers="a:9092, b:9092"),
+    registry=Registry(url="http://registry:8081"),
+    mirror=Mirror(topics=["runs", "dead-letters"]),
+)
 DEFINITION = parse_definition(
     'name: ship\nversion: "1"\non: [{id: t, event: order.placed}]\n'
     "steps: [{id: a, emit: {event: order.shipped, data: [{name: id, expr: trigger.id}]}}]"
@@ -104,6 +108,14 @@ def test_a_message_says_how_it_is_written(document: dict[str, Any]) -> None:
     assert shipped["payload"]["schema"] == json.loads(AVRO)
     assert shipped["headers"]["properties"]["ce_type"]["const"] == "order.shipped"
     assert shipped["x-subject"] == {"subject": "parcels-value", "version": 2, "id": 7}
+
+
+def test_a_mirrored_topic_has_its_avro_schema(document: dict[str, Any]) -> None:
+    message = document["components"]["messages"]["streamflow.runs.avro"]
+    assert message["contentType"] == "application/avro"
+    assert message["payload"]["schema"]["name"] == "Transition"
+    assert "send-streamflow.runs.avro" in document["operations"]
+    assert "without `.avro`" in document["channels"]["streamflow.runs.avro"]["description"]
 
 
 def test_our_own_records_fit_their_contracts(document: dict[str, Any]) -> None:
