@@ -14,6 +14,7 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from streamflow.cli.main import main
 from streamflow.definition.syntax import parse_catalog, parse_definition
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.publication import read_log
@@ -120,7 +121,7 @@ def world(
     made.close()
 
 
-def test_events_in_avro_start_runs_that_emit_avro(world: World) -> None:
+def test_events_in_avro_start_runs_that_emit_avro(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped_id = world.register(f"{world.target}-value", SHIPPED)
     write = AvroSerializer(world.confluent, json.dumps(PLACED))
     context = SerializationContext(world.source, MessageField.VALUE)
@@ -141,6 +142,11 @@ def test_events_in_avro_start_runs_that_emit_avro(world: World) -> None:
     assert sorted(world.reasons()) == ["schema_decode_failed", "schema_unknown"]
     counts = world.bench.read(world.source, 6)
     assert (counts["matched"], counts["dead"]) == (4, 2)
+
+    monkeypatch.setenv("STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS", world.bench.settings.kafka.bootstrap_servers or "")
+    monkeypatch.setenv("STREAMFLOW_TOPICS__PREFIX", world.bench.settings.topics.prefix)
+    assert main(["events", "send", "order.shipped", "--data", '{"order": "o-sent"}']) == 0
+    assert framed_schema(world.until_shipped("o-sent")["o-sent"].value()) == shipped_id
 
 
 def test_a_source_waits_for_a_registry_that_is_away_and_loses_nothing(
