@@ -148,8 +148,7 @@ class Replay:
         place = "-"  # stands for the id of the topic in the id that an event gets from its place
         read = Record(topic, 0, 0, self._now_ms, record.key, record.value, record.headers)
         if self._schemas is not None:
-            self._schemas.ask(read.value)
-            self._schemas.ask(read.key)
+            self._schemas.ask_for(read)
         for found in self._reader(topic).read(read, place)[0]:
             if found.event.id == f"{place}/0/0":
                 raise _Obstacle(

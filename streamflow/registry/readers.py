@@ -1,13 +1,13 @@
 """The schemas that a process reads payloads with, by their ids: asked for once, compiled once, kept.
 
-`lacks` and `read` are for the one thread that reads records, and never block; `fetch` asks the registry, in any
+`missing` and `read` are for the one thread that reads records, and never block; `fetch` asks the registry, in any
 thread."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,8 +16,9 @@ from streamflow.errors import OperationError
 from streamflow.registry.client import Registry, registry_client
 from streamflow.registry.registered import RegisteredSchema
 from streamflow.settings import Settings
+from streamflow.wire.cloudevents import binary_data
 from streamflow.wire.codec import DecodeError
-from streamflow.wire.decoding import Decoded, Record
+from streamflow.wire.decoding import Decoded, Record, schema_ids
 from streamflow.wire.frame import HEAD_BYTES, SCHEMA_NAME, framed_schema
 from streamflow.wire.json_text import read_json
 from streamflow.wire.locations import scalar_text
@@ -50,15 +51,22 @@ class SchemaReaders:
         self._known: OrderedDict[int, _Known] = OrderedDict()
 
     def lacks(self, schema_id: int) -> bool:
-        """Whether the registry must be asked before a value that was written with this schema can be read. If not, it
-        can be read until this is asked again: what was used longest ago goes here and nowhere else."""
+        """Whether the registry must be asked before a value that was written with this schema can be read."""
         known = self._known.get(schema_id)
-        if known is None or (known.until_s is not None and known.until_s <= self._clock()):
-            return True
-        self._known.move_to_end(schema_id)
-        while len(self._known) > self._keep:
+        return known is None or (known.until_s is not None and known.until_s <= self._clock())
+
+    def missing(self, schema_ids: Sequence[int]) -> int | None:
+        """The first of these schemas that the registry must be asked for. None: what was written with them can be read
+        until this is asked again; what was used longest ago goes here and nowhere else."""
+        for schema_id in schema_ids:
+            if self.lacks(schema_id):
+                return schema_id
+        for schema_id in schema_ids:
+            self._known.move_to_end(schema_id)
+        keep = max(self._keep, len(set(schema_ids)))  # of one record all are needed at once
+        while len(self._known) > keep:
             self._known.popitem(last=False)
-        return False
+        return None
 
     def fetch(self, schema_id: int) -> None:
         """Ask the registry. Blocks. Raises OperationError when it is away or refuses; what it says of the schema is
@@ -101,31 +109,54 @@ class SchemaReaders:
     def read_asking(self, value: bytes) -> Any:
         """As `read`, after the registry was asked if need be: for whoever may block. Raises OperationError when it is
         away."""
-        self.ask(value)
+        schema_id = framed_schema(value)
+        if schema_id is not None:
+            self._ask((schema_id,))
         return self.read(value)
 
-    def ask(self, value: bytes | None) -> None:
-        """Asks the registry if `value` cannot be read yet. Blocks. Raises OperationError when it is away."""
-        schema_id = framed_schema(value)
-        if schema_id is not None and self.lacks(schema_id):
+    def ask_for(self, record: Record) -> None:
+        """Asks the registry if `record` cannot be read yet. Blocks. Raises OperationError when it is away."""
+        self._ask(schema_ids(record))
+
+    def _ask(self, schema_ids: Sequence[int]) -> None:
+        while (schema_id := self.missing(schema_ids)) is not None:
             self.fetch(schema_id)
 
     def as_json(self, record: Record) -> Record:
         """`record` with its payload in JSON and its key as text, for whoever has no registry; as it is when it is not
         framed, or cannot be read. Raises OperationError when the registry is away."""
+        self.ask_for(record)
         try:
             if framed_schema(record.key) is not None:
-                self.ask(record.key)
                 key = scalar_text(Decoded(record._replace(headers=()), unframe=self).key)
                 record = record._replace(key=key.encode() or None)
             if framed_schema(record.value) is None:
-                return record
+                return self._envelopes_as_json(record)
             value = msgspec.json.encode(self.read_asking(record.value or b""))
         except DecodeError:
             return record
         own = (("content-type", b"application/json"), (SCHEMA_NAME, self.name(record.value or b"").encode()))
         headers = tuple((name, text) for name, text in record.headers if name not in dict(own))
         return record._replace(value=value, headers=headers + own)
+
+    def _envelopes_as_json(self, record: Record) -> Record:
+        """`record` with the framed payloads of structured CloudEvents in it in JSON."""
+        if not schema_ids(record):
+            return record
+        whole = read_json(record.value or b"")
+        names: list[str] = []
+
+        def plain(envelope: Any) -> Any:
+            payload = binary_data(envelope)
+            if payload is None or framed_schema(payload) is None:
+                return envelope
+            names.append(self.name(payload))
+            kept = {name: value for name, value in envelope.items() if name != "data_base64"}
+            return kept | {"data": self.read(payload), "datacontenttype": "application/json"}
+
+        found = [plain(one) for one in whole] if isinstance(whole, list) else plain(whole)
+        named = () if isinstance(whole, list) or not names else ((SCHEMA_NAME, names[0].encode()),)
+        return record._replace(value=msgspec.json.encode(found), headers=record.headers + named)
 
 
 def schema_readers(settings: Settings) -> SchemaReaders | None:

@@ -13,7 +13,7 @@ from aiokafka.structs import TopicPartition
 from streamflow.core.metrics import Metrics
 from streamflow.errors import OperationError
 from streamflow.registry.readers import SchemaReaders
-from streamflow.wire.frame import framed_schema
+from streamflow.wire.decoding import Record, schema_ids
 
 log = structlog.get_logger(__name__)
 
@@ -38,15 +38,14 @@ class SchemaWaits:
         """Those that are not to be read now."""
         return set(self._waiting)
 
-    def must_wait(self, tp: TopicPartition, key: bytes | None, value: bytes | None) -> bool:
-        """Whether a record with this key and value cannot be read yet. Then its partition waits from now on."""
-        for part in (value, key):
-            schema_id = framed_schema(part)
-            if schema_id is not None and self._schemas.lacks(schema_id):
-                self._waiting[tp] = schema_id
-                self._asked.set()
-                return True
-        return False
+    def must_wait(self, tp: TopicPartition, record: Record) -> bool:
+        """Whether `record` cannot be read yet. Then its partition waits from now on."""
+        schema_id = self._schemas.missing(schema_ids(record))
+        if schema_id is None:
+            return False
+        self._waiting[tp] = schema_id
+        self._asked.set()
+        return True
 
     def ready(self) -> list[TopicPartition]:
         """The partitions that wait no longer."""

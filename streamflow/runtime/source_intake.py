@@ -62,7 +62,7 @@ class SourceIntake:
             if type(raw.value) is RefusedBatch:
                 self._refuse(record, source, raw.value)
                 continue
-            if schemas is not None and schemas.must_wait(tp, raw.key, raw.value):
+            if schemas is not None and schemas.must_wait(tp, record):
                 self._consumer.seek(tp, raw.offset)
                 self._consumer.pause(tp)
                 return

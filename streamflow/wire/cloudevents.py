@@ -96,6 +96,15 @@ def structured(envelope: Any, outside: Attributes) -> tuple[Attributes, Any]:
     ), data
 
 
+def binary_data(envelope: Any) -> bytes | None:
+    """The payload of a structured event that is not JSON; None when it has none, or one that cannot be read."""
+    encoded = envelope.get("data_base64") if isinstance(envelope, dict) else None
+    try:
+        return base64.b64decode(encoded, validate=True) if isinstance(encoded, str) else None
+    except ValueError:
+        return None
+
+
 def batch(value: Any) -> list[Any]:
     """The envelopes of a batch, each to be read by `structured`. Raises DecodeError (`bad_cloudevent`)."""
     if not isinstance(value, list):

@@ -20,6 +20,7 @@ from streamflow.wire.json_text import read_json
 Headers = tuple[tuple[str, bytes], ...]
 NO_HEADERS: dict[str, bytes] = {}
 _NO_ENVELOPE = object()
+_WITHIN = b"data_base64"
 
 
 class Record(NamedTuple):
@@ -42,7 +43,7 @@ class Decoded:
     `batch` has the envelopes of a batch of CloudEvents; None for any other record. `fault` is why a framed value cannot
     be read: its schema is not known."""
 
-    __slots__ = ("_data", "_read", "_unframe", "attributes", "batch", "fault", "headers", "record")
+    __slots__ = ("_data", "_payload", "_read", "_unframe", "attributes", "batch", "fault", "headers", "record")
 
     def __init__(self, record: Record, envelope: Any = _NO_ENVELOPE, unframe: Unframe | None = None) -> None:
         """Reads the headers, and the value when it is a structured CloudEvent or a batch. With an `envelope` it is that
@@ -50,6 +51,7 @@ class Decoded:
         DecodeError."""
         self.record = record
         self._unframe = unframe
+        self._payload = record.value
         self.headers: Mapping[str, bytes] = NO_HEADERS
         self.attributes: Attributes = NO_ATTRIBUTES
         self.batch: list[Any] | None = None
@@ -65,9 +67,9 @@ class Decoded:
                 self._unfold(read_json(_value(record)))
             elif self.attributes.content_type == cloudevents.BATCHED:
                 self.batch = cloudevents.batch(read_json(_value(record)))
-        if unframe is not None and not self._read and framed_schema(record.value) is not None:
+        if unframe is not None and not self._read and framed_schema(self._payload) is not None:
             try:
-                if named := unframe.name(record.value or b""):
+                if named := unframe.name(self._payload or b""):
                     self.headers = {**self.headers, SCHEMA_NAME: named.encode()}
             except DecodeError as error:
                 self.fault = error
@@ -76,7 +78,7 @@ class Decoded:
     def data(self) -> Any:
         """The payload. Raises DecodeError: what `read_json` and `unframe` raise, and `unsupported_content_type`."""
         if not self._read:
-            value, unframe = self.record.value, self._unframe
+            value, unframe = self._payload, self._unframe
             if value is None:
                 self._data = None
             elif unframe is not None and framed_schema(value) is not None:
@@ -109,8 +111,31 @@ class Decoded:
     def _unfold(self, envelope: Any) -> None:
         self.attributes, data = cloudevents.structured(envelope, self.attributes)
         self.headers = {**self.headers, **cloudevents.as_headers(envelope)}
+        if self._unframe is not None and isinstance(data, bytes) and framed_schema(data) is not None:
+            self._payload = data
+            return
         self._data = _decoder(self.attributes.content_type)(data) if isinstance(data, bytes) else data
         self._read = True
+
+
+def schema_ids(record: Record) -> tuple[int, ...]:
+    """The ids of the schemas that `record` cannot be read without: of its value or, in structured mode and in a batch,
+    of the `data_base64` of its events; and of its key."""
+    found = [framed_schema(record.value), framed_schema(record.key)]
+    if record.value is not None and _WITHIN in record.value:
+        found += _within(record)
+    return tuple(one for one in found if one is not None)
+
+
+def _within(record: Record) -> list[int | None]:
+    try:
+        kind = cloudevents.binary({name: value for name, value in record.headers if value is not None}).content_type
+        if kind not in (cloudevents.STRUCTURED, cloudevents.BATCHED):
+            return []
+        value = read_json(record.value or b"")
+    except DecodeError:
+        return []  # whoever reads it says so
+    return [framed_schema(cloudevents.binary_data(one)) for one in (value if isinstance(value, list) else [value])]
 
 
 def _value(record: Record) -> bytes:

@@ -109,7 +109,7 @@ class TopicReader:
         refusals: list[Refusal] = []
         for number, envelope in enumerate(whole.batch or ()):
             try:
-                found, refused = self._events(Decoded(whole.record, envelope), topic_id)
+                found, refused = self._events(Decoded(whole.record, envelope, self._unframe), topic_id)
             except DecodeError as error:
                 found, refused = [], [Refusal(error.code, error.message)]
             occurrences += [one._replace(part=number, envelope=envelope) for one in found]

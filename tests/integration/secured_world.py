@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest import mock
 
 import pytest
@@ -30,6 +30,7 @@ from confluent_kafka.admin import (
 from streamflow.cli.main import main
 from streamflow.kafka.node import free_ports
 from streamflow.kafka.rights import Role
+from streamflow.settings.mirror import MirroredTopic
 from tests.integration.forked import Child, fork, streamflow
 from tests.servers.secured_kafka import SecuredKafka
 
@@ -74,10 +75,12 @@ USERS_TOPICS = ("orders", "payments", "shipments", "letters")
 
 
 class World:
-    """The secured Kafka, and each role as a user of it."""
+    """The secured Kafka, and each role as a user of it. All topics that may be are mirrored, by the registry at the URL
+    `registry`."""
 
-    def __init__(self, kafka: SecuredKafka, folder: Path) -> None:
+    def __init__(self, kafka: SecuredKafka, folder: Path, registry: str) -> None:
         self.kafka = kafka
+        self.registry = registry
         self.folder = folder
         self.prefix = "secured."
         self.processes: dict[Role, Child] = {}
@@ -99,6 +102,8 @@ class World:
             "STREAMFLOW_ENGINE__CHECKPOINT_IDLE_S": "0.2",
             "STREAMFLOW_LOG_FORMAT": "json",
             "STREAMFLOW_METRICS__MEASURE_S": "1",
+            "STREAMFLOW_REGISTRY__URL": self.registry,
+            "STREAMFLOW_MIRROR__TOPICS": json.dumps(get_args(MirroredTopic)),
             "COLUMNS": "300",
         }
 
@@ -228,7 +233,7 @@ def revoke(kafka: SecuredKafka, one: AclBinding) -> None:
         assert len(future.result(20)) == 1
 
 
-WORKERS = (Role.ENGINE, Role.INGRESS, Role.TASKS, Role.HISTORY)
+WORKERS = (Role.ENGINE, Role.INGRESS, Role.TASKS, Role.HISTORY, Role.MIRROR)
 RUNNING = (*WORKERS, Role.SIDECAR, Role.EXPORTER)
 
 

@@ -45,6 +45,7 @@ from tests.integration.secured_world import (
 from tests.integration.test_docs_commands import PROJECT, install_command, matches, run, steps_of
 from tests.servers import kafka_tools
 from tests.servers.certificates import Authority
+from tests.servers.memory_registry import memory_registry
 from tests.servers.secured_kafka import SecuredKafka
 
 pytestmark = [
@@ -70,15 +71,16 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
 @pytest.fixture(scope="module")
 def world(kafka: SecuredKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Each role with what is printed for it. The topics are there, and nothing is published."""
-    made = World(kafka, tmp_path_factory.mktemp("world"))
-    grant(kafka, bindings(made.acls()))
-    for future in kafka.admin.create_topics([NewTopic(name, 1, 1) for name in USERS_TOPICS]).values():
-        future.result(20)
-    try:
-        assert "created" in made.done(Role.PROVISIONER, "topics", "apply")
-        yield made
-    finally:
-        made.stop(*made.processes)
+    with memory_registry() as registry:
+        made = World(kafka, tmp_path_factory.mktemp("world"), registry.url)
+        grant(kafka, bindings(made.acls()))
+        for future in kafka.admin.create_topics([NewTopic(name, 1, 1) for name in USERS_TOPICS]).values():
+            future.result(20)
+        try:
+            assert "created" in made.done(Role.PROVISIONER, "topics", "apply")
+            yield made
+        finally:
+            made.stop(*made.processes)
 
 
 @pytest.mark.skipif(not TEST_ALL, reason="two minutes: in make test-full")
@@ -114,6 +116,7 @@ def handle_orders(world: World) -> None:
     send(world, "payment.received", "A")
     send(world, "payment.received", "nobody")
     eventually(lambda: world.records("shipments") >= 1, timeout=120, every=0.5)
+    eventually(lambda: world.records(f"{world.prefix}runs.avro") >= 1, timeout=120, every=0.5)
     world.append("orders", f"{world.prefix}tasks.default", f"{world.prefix}commands")
     eventually(lambda: len(letters(world)) == 3, timeout=120, every=1)
 

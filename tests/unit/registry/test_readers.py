@@ -149,11 +149,11 @@ def test_the_schema_used_longest_ago_goes_first(registry: MemoryRegistry) -> Non
     known = readers(registry, keep=2)
     for schema_id in ids[:2]:
         known.fetch(schema_id)
-    assert not known.lacks(ids[0])
+    assert known.missing([ids[0]]) is None
     known.fetch(ids[2])
     assert [known.read(head(schema_id) + b"a") for schema_id in ids] == ["YQ=="] * 3  # until it is asked for the next
 
-    assert not known.lacks(ids[2])
+    assert known.missing([ids[2]]) is None
     assert [known.lacks(schema_id) for schema_id in ids] == [False, True, False]
 
 
@@ -277,6 +277,6 @@ def test_what_a_schema_calls_a_value_is_known_once_it_is_asked_for(registry: Mem
     }
     assert {code(known.name, value) for value in values} == {"schema_unknown"}
     for value in values:
-        known.ask(value)
+        known.ask_for(Record("t", 0, 7, 5, None, value))
     assert {value: known.name(value) for value in values} == values
     assert code(known.name, head(99)) == "schema_unknown"
