@@ -27,6 +27,8 @@ from streamflow.engine.effects import PublishEvent
 from streamflow.engine.overlay import META, Store
 from streamflow.errors import OperationError, Rejected
 from streamflow.ids import slot
+from streamflow.wire.cloudevents import PREFIX as CE_PREFIX
+from streamflow.wire.cloudevents import Texts, enveloped
 from streamflow.wire.decoding import Headers
 from streamflow.wire.transitions import encode_event
 
@@ -64,7 +66,15 @@ class Written(NamedTuple):
     """How an event is written that its binding gives a schema."""
 
     write: Callable[[bytes], bytes]  # its payload in JSON, as the value of a record; raises DecodeError
-    headers: tuple[tuple[str, str], ...]  # in the place of those of the same names
+    headers: Texts  # in the place of those of the same names
+    is_structured: bool = False  # a CloudEvent in an envelope
+
+    def record(self, payload: bytes, headers: Texts) -> tuple[bytes, Texts]:
+        """(value, headers) of the event that has these as JSON. Raises DecodeError."""
+        other = dict(self.headers)
+        value, found = self.write(payload), (*(one for one in headers if one[0] not in other), *self.headers)
+        is_event = any(name == f"{CE_PREFIX}specversion" for name, _ in found)
+        return enveloped(value, found) if self.is_structured and is_event else (value, found)
 
 
 class Unsent(msgspec.Struct, frozen=True):
@@ -110,15 +120,13 @@ class Entry:
     problem: str = ""  # why there is no topic for it, or it cannot be written
     sending: bool = False  # it is with the producer
     value: bytes | None = None  # as it is written with a schema; None: as JSON
-    headers: tuple[tuple[str, str], ...] = ()  # that go with `value`
+    headers: Texts = ()  # that go with `value`
 
     def record(self) -> tuple[bytes, bytes, Headers]:
         """(key, value, headers) as they are sent."""
         if self.value is None:
             return self.plain()
-        other = dict(self.headers)
-        headers = (*((name, text) for name, text in self.unsent.headers if name not in other), *self.headers)
-        return self.unsent.key.encode(), self.value, tuple((name, text.encode()) for name, text in headers)
+        return self.unsent.key.encode(), self.value, tuple((name, text.encode()) for name, text in self.headers)
 
     def plain(self) -> tuple[bytes, bytes, Headers]:
         """(key, value, headers) without a schema: what a dead letter holds, and a replay writes again."""
@@ -165,7 +173,7 @@ class Outbox:
         try:
             topic_name = self._topic_of(unsent.event)
             if (written := self._writer_of(unsent.event)) is not None:
-                entry.value, entry.headers = written.write(bytes(unsent.value)), written.headers
+                entry.value, entry.headers = written.record(bytes(unsent.value), unsent.headers)
                 entry.size = size = len(unsent.key) + len(entry.value)
             entry.topic = topic_name
         except (Rejected, OperationError) as refused:

@@ -85,6 +85,7 @@ class Subject(Part):
     subject: SubjectName
     version: int | None = Field(default=None, ge=1)  # absent: the latest one when it is published
     message: MessageName | None = None  # of Protobuf: which message; absent: the first
+    mode: Literal["binary", "structured"] = "binary"  # of the CloudEvent: attributes in headers, or in an envelope
 
 
 class BoundSchema(Part):
@@ -98,6 +99,7 @@ class BoundSchema(Part):
     text: str  # of Protobuf: a FileDescriptorProto in base64
     references: dict[str, str] = Field(default_factory=dict)  # what it builds on, by name, each after its own
     message: MessageName | None = None  # of Protobuf; absent: the first
+    mode: Literal["binary", "structured"] = "binary"  # of the CloudEvent
     uri: str = ""  # where the registry has it; the attribute `dataschema` of the CloudEvent
 
 

@@ -47,6 +47,7 @@ class EventSchemas:
             text=found.text,
             references=dict(found.references),
             message=wanted.message,
+            mode=wanted.mode,
             uri=f"{(self._settings.registry.url or '').rstrip('/')}/schemas/ids/{found.id}",
         )
         size, limit = len(schema.model_dump_json()), self._settings.limits.definition_bytes
@@ -98,4 +99,9 @@ class EventSchemas:
 def written_as(binding: Binding) -> str:
     """How events of this binding are written, in words."""
     schema = binding.written
-    return "JSON" if schema is None else f"version {schema.version} of {schema.subject} (id {schema.id}, {schema.type})"
+    return (
+        "JSON"
+        if schema is None
+        else f"version {schema.version} of {schema.subject} (id {schema.id}, {schema.type})"
+        + (", in structured mode" if schema.mode == "structured" else "")
+    )

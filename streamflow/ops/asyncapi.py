@@ -22,6 +22,7 @@ from streamflow.kafka.groups import engine_group, ingress_group
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, MIRRORS, RUNS, UNCLAIMED, Topic, topics
 from streamflow.settings import Settings
 from streamflow.wire.avro_schemas import avro_schemas
+from streamflow.wire.cloudevents import STRUCTURED
 from streamflow.wire.schemas import schemas
 
 ASYNCAPI = "3.0.0"
@@ -154,7 +155,10 @@ def _message(document: _Document, spec: EventSpec, binding: Binding | None) -> d
         message["contentType"] = _CONTENT_TYPES[written.type]
         if written.type == "AVRO":
             message["payload"] = {"schemaFormat": _AVRO, "schema": json.loads(written.text)}
-        kafka |= _FRAMED
+        if written.mode == "structured":
+            message["contentType"] = STRUCTURED
+        else:
+            kafka |= _FRAMED
         message["x-subject"] = {"subject": written.subject, "version": written.version, "id": written.id}
     if spec.match is None or spec.match.type is not None:
         kind = spec.name if spec.match is None or spec.match.type is None else spec.match.type

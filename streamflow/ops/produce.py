@@ -61,10 +61,10 @@ def with_schema(record: R, written: Written | None) -> R:
     Raises DecodeError (`schema_encode_failed`)."""
     if written is None or record.value is None:
         return record
-    other = {name for name, _ in written.headers}
-    headers = tuple((name, text) for name, text in record.headers if name not in other)
-    own = tuple((name, text.encode()) for name, text in written.headers)
-    return type(record)(record.key, written.write(record.value), headers + own)
+    texts = tuple((name, value.decode("utf-8", "surrogateescape")) for name, value in record.headers)
+    value, headers = written.record(record.value, texts)
+    whole = tuple((name, text.encode("utf-8", "surrogateescape")) for name, text in headers)
+    return type(record)(record.key, value, whole)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from streamflow.core.outbox import Written
 from streamflow.definition.catalog import Binding, BoundSchema
 
@@ -25,8 +27,12 @@ class EventWriters:
         if made is None or (made[0] is not schema and made[0] != schema):
             from streamflow.registry.writers import payload_writer
 
-            made = self._made[event] = (schema, Written(payload_writer(schema), _headers(schema)))
+            made = self._made[event] = (schema, _written(schema, payload_writer(schema)))
         return made[1]
+
+
+def _written(schema: BoundSchema, write: Callable[[bytes], bytes]) -> Written:
+    return Written(write, _headers(schema), is_structured=schema.mode == "structured")
 
 
 def _headers(schema: BoundSchema) -> tuple[tuple[str, str], ...]:

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
-from streamflow.definition.catalog import EventSpec
+from streamflow.core.outbox import Outbox, unsent_of
+from streamflow.definition.catalog import Binding, BoundSchema, EventSpec
 from streamflow.definition.expression import compile_expression
+from streamflow.engine.effects import PublishEvent
 from streamflow.registry.client import registry_client
+from streamflow.registry.event_writers import EventWriters
 from streamflow.registry.readers import SchemaReaders
 from streamflow.settings import Registry
+from streamflow.simulation.store import MemoryStore
 from streamflow.wire.decoding import Record, schema_ids
 from streamflow.wire.extraction import TopicReader
 from streamflow.wire.frame import head
@@ -97,6 +101,42 @@ def test_each_event_of_a_batch_has_its_own_schema(world: World) -> None:
         (1, "paid", {"id": "o-2"}),
     ]
     assert [(one.part, one.reason) for one in refused] == [(2, "schema_unknown")]
+
+
+def test_what_is_emitted_in_structured_mode_is_read_again(world: World) -> None:
+    schema = BoundSchema(
+        subject="placed", version=1, id=world.placed, type="AVRO", text=PLACED, mode="structured", uri="http://r/ids/1"
+    )
+    written = EventWriters().of("placed", Binding(topics=["t"], written=schema))
+    assert written is not None
+    event = PublishEvent(
+        key="k",
+        id="00000001-main-1/3",
+        type="placed",
+        definition="d",
+        run="00000001-main-1",
+        at_ms=5,
+        data={"id": "o-1"},
+        trace=None,
+    )
+    outbox = Outbox(MemoryStore(), lambda name: "t", 0.0, lambda name: written)
+    outbox.add(0, 0, unsent_of(event), 0.0)
+    batch = outbox.next("t", 1, ())
+    assert batch is not None
+
+    key, value, headers = batch.entries[0].record()
+
+    assert headers == (("content-type", b"application/cloudevents+json"),)
+    told = json.loads(value)
+    assert (told["type"], told["dataschema"], told["datacontenttype"]) == (
+        "placed",
+        "http://r/ids/1",
+        "application/avro",
+    )
+    one = Record("t", 0, 7, 5, key, value, headers)
+    world.readers.ask_for(one)
+    found, refused = world.topic.read(one, "T")
+    assert (refused, [(one.event.id, one.event.data) for one in found]) == ([], [("00000001-main-1/3", {"id": "o-1"})])
 
 
 def test_an_envelope_is_put_into_json_for_who_has_no_registry(world: World) -> None:
