@@ -350,6 +350,7 @@ def test_every_kind_of_worker_runs_by_each_way(world: World, way: str) -> None:
         Role.INGRESS: "versions_taken",
         Role.TASKS: "lane_assigned",
         Role.HISTORY: "history_",
+        Role.MIRROR: "mirror_started",
     }
     for role in WORKERS:
         world.log(role).unlink(missing_ok=True)
