@@ -49,6 +49,7 @@ def examples(full: int) -> int:
 # and a run lasts as long as the last one to begin.
 LONG = (
     "tests/integration/test_alerts.py",  # in make test-full alone
+    "tests/contract/test_keycloak.py",  # in make test-full alone
     "tests/integration/test_wheel.py",
     "tests/integration/test_drill.py",
     "tests/integration/test_source_trouble.py",
@@ -74,6 +75,7 @@ LONG = (
     "tests/integration/test_demo.py",
     "tests/integration/test_environments.py",
     "tests/integration/test_outbox.py",
+    "tests/integration/test_shared_rates.py",
 )
 
 

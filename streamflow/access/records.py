@@ -73,12 +73,13 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user: str  # id
     key: str | None = None  # id of the API key it was begun with
     groups: tuple[str, ...] = ()  # as the OpenID Connect provider said at login
+    provider_session: str = ""  # the provider's, which it may end; where it names none, the subject
     generation: int = 1  # of the refresh token that is good
     rotated_ms: int  # when that one was issued
     created_ms: int
     expires_ms: int  # when the session ends in any case
     revoked_ms: int | None = None
-    reason: str = ""  # why it was revoked: `logout`, `reuse`, `admin`
+    reason: str = ""  # why it was revoked: `logout`, `reuse`, `admin`, `provider`
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):

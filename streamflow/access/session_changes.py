@@ -17,6 +17,7 @@ _MOST_SESSIONS = 100  # of one user
 _MOST_VIEWS = 200
 _MOST_VIEW_CHARS = 4000
 _DAY_MS = 86_400_000
+_BY_PROVIDER = "provider"  # why a session was ended
 
 
 def sign_in(
@@ -54,6 +55,7 @@ def begin_session(
     lasts_ms: int,
     key: str | None = None,
     groups: Sequence[str] = (),
+    provider_session: str = "",
 ) -> Change:
     """Begins a session of a user (by id). Sessions that ended a day ago are forgotten; so are those of the user that
     are too many: first those that were ended, then those that were used longest ago. The result is the Family.
@@ -65,6 +67,7 @@ def begin_session(
         user=owner.id,
         key=key,
         groups=tuple(sorted({group for group in groups if directory.named(group) is None})),
+        provider_session=provider_session,
         rotated_ms=now_ms,
         created_ms=now_ms,
         expires_ms=now_ms + lasts_ms,
@@ -123,6 +126,25 @@ def end_session(directory: Directory, now_ms: int, *, id: str, why: str) -> Chan
         after=shown(ended),
         result=ended,
     )
+
+
+def end_provider_sessions(directory: Directory, now_ms: int, *, issuer: str, subject: str, session: str) -> Change:
+    """Ends what a provider's log-out ends: the sessions that were begun in its `session`, or where it names none, all
+    that log-ins as `subject` began. The result is how many."""
+    ended: dict[str, Value | None] = {}
+    names = set()
+    for family in directory.families():
+        owner = directory.user(family.user)
+        if owner is None or owner.issuer != issuer or family.revoked_ms is not None or not family.provider_session:
+            continue
+        if (session and family.provider_session != session) or (subject and owner.subject != subject):
+            continue
+        ended[f"family/{family.id}"] = msgspec.structs.replace(family, revoked_ms=now_ms, reason=_BY_PROVIDER)
+        names.add(owner.name)
+    if not ended:
+        return Change(records={}, result=0)
+    told = {"sessions": sorted(key.removeprefix("family/") for key in ended), "reason": _BY_PROVIDER}
+    return Change(records=ended, action="session.ended", target=", ".join(sorted(names)), after=told, result=len(ended))
 
 
 def save_view(directory: Directory, now_ms: int, *, user: str, view: View) -> Change:

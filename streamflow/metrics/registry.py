@@ -233,6 +233,12 @@ METRICS: tuple[Metric, ...] = (
     # -- the sidecar
     _counter("requests", "Answered HTTP requests.", _S, labels="method route status"),
     _histogram("request_seconds", "Time to the head of an answer.", LATENCY_S, _S, labels="method route"),
+    _gauge(
+        "rates_shared",
+        "1 while requests are counted in the Redis of `access.redis`, 0 while it does not answer and each sidecar "
+        "counts by itself.",
+        _S,
+    ),
     # -- the exporter
     _gauge(
         "consumer_lag_records",

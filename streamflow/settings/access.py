@@ -24,7 +24,17 @@ class OpenIdConnect(Section):
     name_claim: str = Field(
         default="preferred_username", description="claim of the ID token that names a new user, when they first log in"
     )
-    groups_claim: str = Field(default="groups", description="claim of the ID token that lists the person's groups")
+    groups_claim: str = Field(
+        default="groups",
+        description="claim of the ID token that lists the person's groups; dots lead into nested claims, such as "
+        "realm_access.roles",
+    )
+    session_hours: int = Field(
+        default=24,
+        ge=1,
+        description="hours after which a session ends that was begun with the provider; the next log-in asks the "
+        "provider again whether the person may log in, and for the groups",
+    )
     create_users: bool = Field(
         default=True,
         description="whether unknown people become users when they log in; they have only the rights of their groups",
@@ -73,7 +83,7 @@ class Access(Section):
     )
     redis: SecretRef | None = Field(
         default=None,
-        description="reference to the URL of a Redis in which all sidecars count requests together; unset: each "
-        "process counts on its own",
+        description="reference to the URL of a Redis in which all sidecars count requests together, such as "
+        "rediss://:PASSWORD@redis:6379/0; unset: each process counts on its own",
     )
     oidc: OpenIdConnect | None = Field(default=None, description="OpenID Connect; unset: passwords and API keys only")

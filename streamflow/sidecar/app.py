@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from streamflow.access.accounting import Access
 from streamflow.access.directory import Directory
+from streamflow.access.rates import Rates
 from streamflow.access.topic import AccessTopic
 from streamflow.core.metrics import Metrics
 from streamflow.core.tracing import Tracer
@@ -48,6 +49,7 @@ from streamflow.sidecar import (
     jobs,
     lag,
     live,
+    openid,
     operations,
     origins,
     own,
@@ -88,6 +90,7 @@ OPEN_ROUTERS = (
     callbacks.router,
     health.router,
     session.router,
+    openid.router,
     conversations.shared,
 )  # that ask for no token of the sidecar
 ROUTERS = (
@@ -219,6 +222,7 @@ async def serve(
     app = create_app(settings, KafkaLog(settings), access, HistoryReader(settings), tracer)
     if metrics is not None:
         app.add_middleware(Measured, metrics=metrics)
+        _measure_rates(app.state.streamflow.identity.rates, metrics)
     limits = ConnectionLimits(connections=_connections(place), head_s=place.head_s, body_s=place.body_s)
     server = _Server(server_config(app, limits))
     serving = asyncio.ensure_future(server.serve([listening]))
@@ -232,6 +236,14 @@ async def serve(
         stopped.cancel()
         server.should_exit = True
         await serving
+
+
+def _measure_rates(rates: Rates, metrics: Metrics) -> None:
+    """Tells whether all sidecars count requests together, where they should."""
+    if not rates.shared:
+        return
+    rates.tell = lambda shared: metrics.gauge("rates_shared", float(shared))
+    rates.tell(True)
 
 
 def server_config(app: ASGIApp, limits: ConnectionLimits) -> uvicorn.Config:

@@ -52,6 +52,7 @@ class Identity:
             attempts_per_minute=own.attempts_per_minute,
             changes_per_minute=own.changes_per_minute,
             redis=resolve_secret(own.redis) if own.redis is not None else None,
+            of=f"{settings.topics.prefix}{settings.environment}",
         )
         self.public_url = own.public_url
         self.provider: Provider | None = None
@@ -143,6 +144,7 @@ class Identity:
         if uses:
             self.access.submit(_SELF, lambda directory, now: note_uses(directory, now, uses=uses))
         await asyncio.to_thread(self.access.close)
+        await self.rates.close()
 
 
 def now_ms() -> int:

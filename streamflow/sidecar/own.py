@@ -19,6 +19,7 @@ from streamflow.access.session_changes import end_session, remove_view, save_vie
 from streamflow.errors import Rejected
 from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.identity import rate_name
+from streamflow.sidecar.openid import LEAVE
 from streamflow.sidecar.principal import Principal, PrincipalOf, Right, actor, needs, user_of
 from streamflow.sidecar.problems import BODY_FAULTS, declared
 from streamflow.sidecar.session import forget_cookies, password_fits
@@ -67,6 +68,8 @@ class SavedView(_Body):
 @router.get("/me", responses=declared())
 async def me(principal: PrincipalOf, identity: IdentityOf) -> dict[str, Any]:
     """Who the caller is, and what they may do."""
+    family = identity.access.directory.family(principal.family) if principal.family else None
+    begun_there = family is not None and bool(family.provider_session) and identity.provider is not None
     left = await identity.rates.left(rate_name(principal)) if principal.id else None
     return {
         "name": principal.name,
@@ -74,6 +77,7 @@ async def me(principal: PrincipalOf, identity: IdentityOf) -> dict[str, Any]:
         "groups": list(principal.groups),
         "via": principal.via,
         "session": principal.family or None,
+        "leave": LEAVE if begun_there else None,
         "rights": sorted(right.value for right in Right if principal.may(right)),
         "permissions": [
             {"rights": sorted(one.rights), "definitions": list(one.definitions)} for one in principal.permissions

@@ -184,6 +184,30 @@ def test_a_log_in_begins_with_pkce_and_leads_to_this_host(place: TestClient) -> 
     assert came_back(place, at_the_provider(address, "bob")).headers["location"] == "/"
 
 
+def test_a_session_of_the_provider_says_where_to_leave_it(place: TestClient, provider: OpenIdProvider) -> None:
+    assert log_in(place, "bob").status_code == 303
+    assert place.get("/me").json()["leave"] == f"{API_PATH}/session/oidc/end"
+    answer = place.get("/session/oidc/end")
+    query = parse_qs(urlsplit(answer.headers["location"]).query)
+    assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, f"{provider.issuer}/session/end")
+    assert (query["client_id"], query["post_logout_redirect_uri"]) == ([CLIENT], [f"{HOST}/"])
+    assert query["id_token_hint"][0].count(".") == 2
+    assert place.get("/me").status_code == 200  # a page of somebody else's may lead here, and ends nothing
+    again = parse_qs(urlsplit(place.get("/session/oidc/end").headers["location"]).query)
+    assert "id_token_hint" not in again
+
+
+@pytest.mark.parametrize("body", ["", "logout_token=", "logout_token=a.b.c", "x" * 2000, "&" * 100, "\xff\0"])
+def test_nobody_else_logs_a_person_out(place: TestClient, access: MemoryAccess, body: str) -> None:
+    assert log_in(place, "bob").status_code == 303
+    own = place.cookies["streamflow_id_token"]
+    for sent in (body, urlencode({"logout_token": own})):
+        answer = place.post("/session/oidc/backchannel", content=sent.encode("latin-1"))
+        assert code(answer) == (403, "oidc_forged")
+    assert place.get("/me").status_code == 200
+    assert [family.revoked_ms for family in access.directory.families()] == [None]
+
+
 def test_a_provider_that_is_away_or_is_another_is_told(provider: OpenIdProvider, access: MemoryAccess) -> None:
     away = sidecar(provider, access, issuer="http://127.0.0.1:1")
     assert code(away.get("/session/oidc")) == (502, "oidc_unreachable")

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable
 
 from streamflow.kafka.jars import say
-from tests.servers import apicurio, browser, jetstream, openid, postgresql, prometheus, s3proxy
+from tests.servers import apicurio, browser, jetstream, keycloak, openid, postgresql, prometheus, redis, s3proxy
 from tests.servers.process import ServerMissing
 
 _SYSTEM: dict[str, Callable[[], object]] = {
@@ -17,6 +17,7 @@ _SYSTEM: dict[str, Callable[[], object]] = {
     "nats-server": jetstream.program,
     "prometheus": prometheus.program,
     "chromium": browser.program,
+    "redis-server": redis.program,
 }
 _APT_S = 600
 
@@ -33,7 +34,8 @@ def install(progress: Callable[[str], None] = say) -> list[str]:
             left.append(
                 f"{package} is missing. Install it, with Debian's or Ubuntu's packages: apt-get install {package}."
             )
-    for fetch in (s3proxy.fetch, openid.fetch, apicurio.fetch):
+    keycloak_fetch = (keycloak.fetch,) if keycloak.is_wanted() else ()
+    for fetch in (s3proxy.fetch, openid.fetch, apicurio.fetch, *keycloak_fetch):
         try:
             fetch(progress)
         except ServerMissing as error:

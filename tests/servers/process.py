@@ -63,11 +63,13 @@ class Process:
         ready: Callable[[], bool],
         *,
         stop_signal: signal.Signals = signal.SIGTERM,
+        ready_s: float = _READY_S,
     ) -> None:
         self._command = list(command)
         self._log = log
         self._ready = ready
         self._stop_signal = stop_signal
+        self._ready_s = ready_s
         self._watchdog: subprocess.Popen[bytes] | None = None
         self.pid = 0
 
@@ -91,10 +93,10 @@ class Process:
             self.stop()
             raise RuntimeError(f"{self._command[0]} did not start:\n{self.tail()}")
         self.pid = int(first)
-        deadline = time.monotonic() + _READY_S
+        deadline = time.monotonic() + self._ready_s
         while not self._ready():
             if self._watchdog.poll() is not None or time.monotonic() > deadline:
-                why = "ended" if self._watchdog.poll() is not None else f"was not ready after {_READY_S:.0f} s"
+                why = "ended" if self._watchdog.poll() is not None else f"was not ready after {self._ready_s:.0f} s"
                 self.stop()
                 raise RuntimeError(f"{self._command[0]} {why}:\n{self.tail()}")
             time.sleep(0.05)

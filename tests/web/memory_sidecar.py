@@ -14,6 +14,8 @@ import uvicorn
 
 from streamflow.access import passwords
 from streamflow.access.changes import add_user
+from streamflow.access.oidc import Provider
+from streamflow.access.rates import Rates
 from streamflow.access.rights import Role
 from streamflow.engine.transitions import Transition
 from streamflow.history.reader import HistoryReader
@@ -44,11 +46,25 @@ class MemorySidecar:
         self.store = a_store(folder)
         self._projector = Projector(self.store)
         self._projected: dict[str, int] = {}
-        app = create_app(self.settings, self.log, self.access, HistoryReader(self.settings))
-        config = server_config(app, _LIMITS)
+        self._app = create_app(self.settings, self.log, self.access, HistoryReader(self.settings))
+        config = server_config(self._app, _LIMITS)
         config.host, config.port = "127.0.0.1", port
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="memory-sidecar", daemon=True)
+
+    @property
+    def provider(self) -> Provider:
+        """Its way to the OpenID Connect provider."""
+        found = self._app.state.streamflow.identity.provider
+        assert isinstance(found, Provider)
+        return found
+
+    @property
+    def rates(self) -> Rates:
+        """How it counts requests."""
+        found = self._app.state.streamflow.identity.rates
+        assert isinstance(found, Rates)
+        return found
 
     def start(self) -> None:
         """Begins to listen."""

@@ -131,7 +131,9 @@ def test_rights_hide_what_one_may_not_do(visitor: Watched, sidecar: MemorySideca
     visitor.check()
 
 
-def test_the_organisation_logs_a_person_in(visitor: Watched, provider: OpenIdProvider) -> None:
+def test_the_organisation_logs_a_person_in_and_out(
+    visitor: Watched, provider: OpenIdProvider, sidecar: MemorySidecar
+) -> None:
     page = visitor.page
     visitor.go(f"/runs?key={RUN}", "text=Use an API key")
     page.get_by_role("link", name="Sign in with your organisation").click()
@@ -148,4 +150,19 @@ def test_the_organisation_logs_a_person_in(visitor: Watched, provider: OpenIdPro
     page.get_by_role("button", name="Act on all").wait_for()  # an operator, by the group `staff`
     assert page.get_by_role("link", name="Users and grants").count() == 0
     page.get_by_role("button", name="Sign out").click()
-    page.wait_for_url("**/login")
+    page.wait_for_url(f"{provider.issuer}/session/end?**")
+    page.get_by_role("button", name="Yes, sign me out").click()
+    page.wait_for_url(f"{sidecar.address}/login**")
+
+
+def test_the_page_of_keys_says_how_requests_are_counted(
+    visitor: Watched, sidecar: MemorySidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = visitor.page
+    visitor.go("/keys", "text=Use an API key")
+    log_in(page, "root")
+    page.get_by_text("A key may send 6,000 requests in a minute, counted by each sidecar for itself.").wait_for()
+    monkeypatch.setattr(sidecar.rates, "shared", True)  # tests/integration/test_shared_rates.py does it with a Redis
+    page.reload()
+    page.get_by_text("A key may send 6,000 requests in a minute, counted by all sidecars together.").wait_for()
+    visitor.check()

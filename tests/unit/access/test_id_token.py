@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
 
-from streamflow.access.id_token import Expected, identity, require_response, safe_path
+from streamflow.access.id_token import (
+    Expected,
+    SignatureRefused,
+    identity,
+    log_out,
+    require_response,
+    safe_path,
+)
 from streamflow.errors import Rejected
 
 NOW_S = 1_700_000_000
@@ -137,3 +145,84 @@ def test_an_answer_of_another_log_in_or_provider_is_refused(state: str | None, i
 def test_a_log_in_leads_to_this_host(path: str) -> None:
     assert safe_path("/runs?status=open") == "/runs?status=open"
     assert safe_path(path) == "/"
+
+
+@pytest.mark.parametrize(
+    ("claims", "path", "groups"),
+    [
+        ({"realm_access": {"roles": ["a", "b"]}}, "realm_access.roles", ("a", "b")),
+        ({"resource_access": {"stream.flow": {"roles": ["a"]}}}, "resource_access.stream.flow.roles", ("a",)),
+        ({"https://acme.example/groups": ["a"]}, "https://acme.example/groups", ("a",)),
+        ({"a.b": ["whole"], "a": {"b": ["nested"]}}, "a.b", ("whole",)),
+        ({"a": {"b.c": ["a"]}, "a.b": {"x": 1}}, "a.b.c", ("a",)),
+        ({"realm_access": {"roles": "one"}}, "realm_access.roles", ()),
+        ({"realm_access": ["roles"]}, "realm_access.roles", ()),
+        ({"realm_access": {"roles": {"a": 1}}}, "realm_access.roles", ()),
+        ({}, "realm_access.roles", ()),
+        ({"": {"": ["a"]}}, ".", ("a",)),
+    ],
+)
+def test_a_claim_may_be_within_another(claims: dict[str, Any], path: str, groups: tuple[str, ...]) -> None:
+    found = identity(signed(CLAIMS | claims), KEYS, replace(EXPECTED, groups_claim=path), now_s=NOW_S)
+    assert found.groups == groups
+
+
+@pytest.mark.parametrize(("off_s", "said"), [(4000, "4000 s ahead of"), (-300, "300 s behind")])
+def test_a_clock_that_is_wrong_is_told(off_s: int, said: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        identity(signed(CLAIMS), KEYS, EXPECTED, now_s=NOW_S + off_s)
+    assert caught.value.code == "oidc_forged"
+    assert f"this machine's clock is {said} the provider's" in caught.value.message
+
+
+def test_a_key_that_is_not_known_is_told_apart() -> None:
+    with pytest.raises(SignatureRefused):
+        identity(signed(CLAIMS, STRANGER), KEYS, EXPECTED, now_s=NOW_S)
+    with pytest.raises(SignatureRefused):
+        identity(signed(CLAIMS, kid="another"), KEYS, EXPECTED, now_s=NOW_S)
+
+
+LOG_OUT: dict[str, Any] = {
+    "iss": EXPECTED.issuer,
+    "aud": ["streamflow"],
+    "sub": "s-1",
+    "sid": "session-1",
+    "iat": NOW_S,
+    "exp": NOW_S + 120,
+    "jti": "j",
+    "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+}
+
+
+def test_a_log_out_token_says_whom_it_is_about() -> None:
+    found = log_out(signed(LOG_OUT), KEYS, EXPECTED, now_s=NOW_S)
+    assert (found.subject, found.session) == ("s-1", "session-1")
+    of_all = {key: value for key, value in LOG_OUT.items() if key != "sid"}
+    assert log_out(signed(of_all), KEYS, EXPECTED, now_s=NOW_S).session == ""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"nonce": "n"},
+        {"events": {}},
+        {"events": ["http://schemas.openid.net/event/backchannel-logout"]},
+        {"events": None},
+        {"iss": "https://evil.example.org"},
+        {"aud": ["another"]},
+        {"iat": NOW_S - 4000},
+        {"exp": NOW_S - 100},
+        {"exp": None},
+        {"sub": None, "sid": None},
+        {"sub": 7, "sid": ""},
+    ],
+)
+def test_another_token_logs_nobody_out(changes: dict[str, Any]) -> None:
+    with pytest.raises(Rejected) as caught:
+        log_out(signed(LOG_OUT | changes), KEYS, EXPECTED, now_s=NOW_S)
+    assert caught.value.code == "oidc_forged"
+
+
+def test_an_id_token_logs_nobody_out() -> None:
+    with pytest.raises(Rejected):
+        log_out(signed(CLAIMS), KEYS, EXPECTED, now_s=NOW_S)

@@ -30,6 +30,8 @@ OPEN = {
     "/session/refresh",
     "/session/oidc",
     "/session/oidc/callback",
+    "/session/oidc/end",
+    "/session/oidc/backchannel",
     "/shared/{token}",
 }
 

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from fastapi.routing import APIRoute
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from fastapi.testclient import TestClient
 
 from streamflow.access.rights import principal_with
@@ -37,6 +38,15 @@ def test_every_route_needs_a_right_but_the_open_ones() -> None:
     assert len(found) > 12
     assert {path for (_, path), right in found.items() if right is None} == OPEN | SIGNED_IN
     assert {right for right in found.values() if right is not None} <= EVERY_RIGHT
+
+
+def test_these_are_all_routes_there_are(client: TestClient) -> None:
+    """What walks `routes()` misses none: the application has these routers and nothing else, and of their routes only
+    one is for WebSockets, which asks for the rights of what is subscribed to."""
+    app: FastAPI = client.app  # type: ignore[assignment]
+    assert [getattr(route, "original_router", route) for route in app.routes] == list(ROUTERS)
+    others = [route for router in ROUTERS for route in router.routes if not isinstance(route, APIRoute)]
+    assert [(type(route), getattr(route, "path", "")) for route in others] == [(APIWebSocketRoute, "/live")]
 
 
 def test_a_principal_without_the_right_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -240,6 +240,12 @@ export default function KeysPage() {
           }
         </Loaded>
       </Card>
+      {me?.rate.per_minute != null && (
+        <p className="mt-3 text-[12px] text-muted">
+          A key may send {me.rate.per_minute.toLocaleString("en")} requests in a minute, counted by{" "}
+          {me.rate.shared ? "all sidecars together" : "each sidecar for itself"}.
+        </p>
+      )}
       {own !== null && <NotificationsCard />}
       {rotate.isError && <Trouble error={rotate.error} />}
       {rotated && <Secret secret={rotated} onClose={() => setRotated(null)} />}

@@ -1476,6 +1476,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/session/oidc/backchannel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["end_by_provider_api_v1_session_oidc_backchannel_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session/oidc/callback": {
         parameters: {
             query?: never;
@@ -1484,6 +1500,22 @@ export interface paths {
             cookie?: never;
         };
         get: operations["end_oidc_api_v1_session_oidc_callback_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["leave_api_v1_session_oidc_end_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2001,6 +2033,7 @@ export interface components {
             groups?: string[];
             id: string;
             key?: string | null;
+            provider_session?: string;
             reason?: string;
             revoked_ms?: number | null;
             rotated_ms: number;
@@ -5992,6 +6025,24 @@ export interface operations {
             };
         };
     };
+    end_by_provider_api_v1_session_oidc_backchannel_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     end_oidc_api_v1_session_oidc_callback_get: {
         parameters: {
             query?: {
@@ -6000,6 +6051,26 @@ export interface operations {
                 iss?: string | null;
                 error?: string | null;
             };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+        };
+    };
+    leave_api_v1_session_oidc_end_get: {
+        parameters: {
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;

@@ -446,6 +446,7 @@ export interface Me {
   session: string | null;
   rights: string[];
   permissions: { rights: string[]; definitions: string[] }[];
+  leave: string | null;
   rate: { per_minute: number | null; left: number | null; shared: boolean };
 }
 

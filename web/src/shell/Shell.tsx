@@ -86,12 +86,13 @@ function Foot() {
   const client = useQueryClient();
   const [theme, toggle] = useTheme();
   const signOut = async () => {
+    const leave = me?.leave; // the identity provider's log-out: it would let the next person in without a password
     try {
       await access.signOut();
     } finally {
       client.clear();
       forgetKept();
-      location.assign("/login");
+      location.assign(leave ?? "/login");
     }
   };
   return (

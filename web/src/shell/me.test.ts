@@ -13,6 +13,7 @@ const me: Me = {
     { rights: ["runs:operate"], definitions: ["order-*", "a.b"] },
     { rights: ["definitions:read"], definitions: [] },
   ],
+  leave: null,
   rate: { per_minute: null, left: null, shared: false },
 };
 

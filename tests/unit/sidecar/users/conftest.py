@@ -23,7 +23,7 @@ from tests.unit.sidecar.users.people import HASH, HOST, PASSWORD, Clock, bearer,
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    for module in ("identity", "session"):
+    for module in ("identity", "openid", "session"):
         monkeypatch.setattr(f"streamflow.sidecar.{module}.now_ms", lambda: int(made.s * 1000))
     return made
 
