@@ -22,6 +22,7 @@ from streamflow.kafka.jars import cache_folder
 from streamflow.settings import Kafka, Settings, Topics
 from tests import servers
 from tests.codes import recorder
+from tests.servers.apicurio import SchemaRegistry
 from tests.servers.jetstream import NatsServer
 from tests.servers.postgresql import PostgresServer
 from tests.servers.s3proxy import ObjectStore
@@ -179,6 +180,12 @@ def object_store() -> Iterator[ObjectStore]:
 def nats_server() -> Iterator[NatsServer]:
     """One NATS for all tests. Do not stop it."""
     yield from start_server(servers.nats())
+
+
+@pytest.fixture(scope="session")
+def apicurio() -> Iterator[SchemaRegistry]:
+    """One schema registry for all tests. Do not stop it."""
+    yield from start_server(servers.schema_registry())
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -100,6 +101,26 @@ def verify(ctx: typer.Context) -> None:
     lines = [*(map(str, found) if found else ["all topics are as wanted"]), *map(str, others)]
     facts = {"findings": [one.facts() for one in found], "other_environments": [one.facts() for one in others]}
     session.show(facts, "\n".join(lines))
+
+
+@app.command("asyncapi", epilog=examples("topics asyncapi --out asyncapi.json"))
+def asyncapi_(
+    ctx: typer.Context,
+    out: Annotated[Path | None, typer.Option("--out", help="file to write; else it is shown")] = None,
+) -> None:
+    """All topics as an AsyncAPI 3 document in JSON: those of the published catalog, and Streamflow's own, with the
+    schemas of their records."""
+    from streamflow.ops.asyncapi import asyncapi
+
+    session = session_of(ctx)
+    document = asyncapi(session.settings, read_log(session.settings))
+    text = json.dumps(document, indent=2)
+    if out is None:
+        typer.echo(text)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text + "\n", encoding="utf-8")
+    session.show({"written": str(out), "channels": len(document["channels"])}, f"written: {out}")
 
 
 def _require_read(settings: Settings, lowered: list[admin.Finding]) -> None:

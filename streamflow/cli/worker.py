@@ -79,6 +79,12 @@ def history(ctx: typer.Context, parent: Parent = None) -> None:
     _run(session_of(ctx).known, "history", parent)
 
 
+@app.command(epilog=examples("worker mirror"))
+def mirror(ctx: typer.Context, parent: Parent = None) -> None:
+    """Writes records of mirror.topics in Avro, with schemas in a registry. Mirror workers share the partitions."""
+    _run(session_of(ctx).known, "mirror", parent)
+
+
 def _run(settings: Settings, role: str, parent: int | None, **options: Any) -> None:
     lanes = options.get("lanes", ())
     run_process(settings, role, partial(_entry(role), **options), parent, lanes)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from streamflow.kafka.groups import engine_group, history_group, ingress_group, reader_group
+from streamflow.kafka.groups import engine_group, history_group, ingress_group, mirror_group, reader_group
 from streamflow.kafka.serving import group_of
 from streamflow.kafka.topics import (
     ACCESS,
@@ -26,6 +26,7 @@ from streamflow.kafka.topics import (
     STATE,
     UNCLAIMED,
     lane_topic_name,
+    mirror_topic_name,
     topic_name,
     topics,
 )
@@ -39,6 +40,7 @@ class Role(StrEnum):
     INGRESS = "ingress"
     TASKS = "tasks"
     HISTORY = "history"
+    MIRROR = "mirror"
     SIDECAR = "sidecar"
     EXPORTER = "exporter"
     OPERATOR = "operator"  # the command line, but for making topics
@@ -162,7 +164,7 @@ _WRITERS: Mapping[Role, tuple[str, ...]] = {
 _WATCHERS = (Role.SIDECAR, Role.EXPORTER, Role.OPERATOR)  # who measures lag
 # who reads topics by librdkafka without a group
 _READERS = (*_WATCHERS, Role.TASKS, Role.HISTORY, Role.PUBLISHER, Role.PROVISIONER)
-_VERIFIED = (Role.ENGINE, Role.INGRESS, Role.TASKS, Role.HISTORY, Role.SIDECAR)  # at their start
+_VERIFIED = (Role.ENGINE, Role.INGRESS, Role.TASKS, Role.HISTORY, Role.MIRROR, Role.SIDECAR)  # at their start
 
 
 def own_topics(settings: Settings, role: Role, lanes: Collection[str] = ()) -> list[str]:
@@ -206,6 +208,13 @@ def _serving(settings: Settings, lanes: Collection[str]) -> Settings:
 
 
 def _own(settings: Settings, role: Role) -> Iterable[tuple[str, tuple[str, ...], str]]:
+    if role is Role.MIRROR:
+        for source in settings.mirror.topics:
+            yield topic_name(settings, source), (_READ,), "its input"
+            yield mirror_topic_name(settings, source), (_WRITE,), "the same in Avro"
+    if role is Role.OPERATOR:
+        for source in settings.mirror.topics:
+            yield mirror_topic_name(settings, source), (_READ, _CONFIGS), "what an erasure leaves"
     for topic, (operations, why) in _OWN.get(role, {}).items():
         if topic == _LANES:
             for lane in sorted(settings.tasks.lanes):
@@ -220,17 +229,22 @@ def _groups(settings: Settings, role: Role) -> list[Right]:
         Role.INGRESS: [ingress_group(settings)],
         Role.TASKS: [group_of(settings, lane) for lane in sorted(settings.tasks.lanes)],
         Role.HISTORY: [history_group(settings)],
+        Role.MIRROR: [mirror_group(settings)] if settings.mirror.topics else [],
     }
     found = [_group(role, name, _READ, "its consumer group") for name in groups.get(role, ())]
-    if role is Role.ENGINE:
+    transactional = {
+        Role.ENGINE: "one owner of a partition after the other",
+        Role.MIRROR: "records and offsets at once",
+    }
+    if role in transactional and groups[role]:
         found.append(
             Right(
                 role=role,
                 resource=Resource.TRANSACTIONAL_ID,
-                name=f"{engine_group(settings)}-",
+                name=f"{groups[role][0]}-",
                 prefixed=True,
                 operations=(_WRITE,),
-                why="one owner of a partition after the other",
+                why=transactional[role],
             )
         )
     if role is Role.INGRESS:

@@ -31,6 +31,7 @@ class Process(StrEnum):
     INGRESS = "ingress"
     TASKS = "tasks"
     HISTORY = "history"
+    MIRROR = "mirror"
     SIDECAR = "sidecar"
     EXPORTER = "exporter"
 
@@ -130,7 +131,7 @@ def _unit(name: str) -> str:
 
 
 _E, _I, _T, _H = Process.ENGINE, Process.INGRESS, Process.TASKS, Process.HISTORY
-_S, _X = Process.SIDECAR, Process.EXPORTER
+_M, _S, _X = Process.MIRROR, Process.SIDECAR, Process.EXPORTER
 
 METRICS: tuple[Metric, ...] = (
     # -- runs and steps
@@ -205,6 +206,7 @@ METRICS: tuple[Metric, ...] = (
     # -- ingress
     _counter("source_records", "Records of the users' topics: matched, ignored or dead.", _I, labels="topic outcome"),
     _gauge("sources_stopped", "Source partitions that are not read while the engine is far behind.", _I),
+    _gauge("sources_without_schema", "Source partitions that wait while the schema registry does not answer.", _I),
     _gauge("versions_unapproved", "Published versions without the approval that is required: not loaded.", _I),
     # -- task workers
     _counter(
@@ -228,6 +230,8 @@ METRICS: tuple[Metric, ...] = (
         _H,
         labels="outcome",
     ),
+    # -- the mirror
+    _counter("mirror_records", "Records of mirrored topics: written, or unreadable.", _M, labels="topic outcome"),
     # -- the sidecar
     _counter("requests", "Answered HTTP requests.", _S, labels="method route status"),
     _histogram("request_seconds", "Time to the head of an answer.", LATENCY_S, _S, labels="method route"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from streamflow.kafka.groups import engine_group, history_group, ingress_group
+from streamflow.kafka.groups import engine_group, history_group, ingress_group, mirror_group
 from streamflow.kafka.members import Member
 from streamflow.kafka.serving import Presence, group_of
 from streamflow.kafka.topics import lane_topic_name
@@ -93,7 +93,7 @@ def lag_rows(settings: Settings, lags: Sequence[PartitionLag]) -> list[dict[str,
     """The lag of each group on each topic: records, and seconds since the first of them came, 0 when nothing waits."""
     lanes = {lane_topic_name(settings, lane): lane for lane in settings.tasks.lanes}
     states = {(one.role, one.topic): one.state for one in lags if one.state}
-    groups = {role: group(settings) for role, group in UNANNOUNCED.items()}
+    groups = {role: group(settings) for role, group in UNANNOUNCED.items()} | {"mirror": mirror_group(settings)}
     rows = []
     for (role, topic), (records, seconds) in totals(lags).items():
         lane = lanes.get(topic) if role == "tasks" else None

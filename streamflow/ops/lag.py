@@ -23,7 +23,7 @@ from streamflow.engine.commands import AdvanceWatermark
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config
 from streamflow.kafka.definitions import Snapshot
-from streamflow.kafka.groups import Place, engine_group, history_group, ingress_group, positions
+from streamflow.kafka.groups import Place, engine_group, history_group, ingress_group, mirror_group, positions
 from streamflow.kafka.serving import group_of
 from streamflow.kafka.topic_states import Described, ask, described
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, LOGS, RUNS, UNCLAIMED, lane_topic_name, topic_name
@@ -58,7 +58,7 @@ class PartitionLag:
 
 def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
     """The lag of the engine on `commands`, of ingress on the topics that the versions in `log` read, of task workers on
-    their lanes, and of history if it has ever run, by role, topic and partition.
+    their lanes, of mirror workers, and of history if it has ever run, by role, topic and partition.
 
     Raises OperationError when the broker does not answer."""
     lanes = {group_of(settings, lane): lane_topic_name(settings, lane) for lane in sorted(settings.tasks.lanes)}
@@ -70,6 +70,7 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
             "history",
             [topic_name(settings, role) for role in (RUNS, UNCLAIMED, DEAD_LETTERS, LOGS)],
         ),
+        mirror_group(settings): ("mirror", [topic_name(settings, role) for role in settings.mirror.topics]),
     }
     found: list[PartitionLag] = []
     client = AdminClient(confluent_config(settings, "lag"))

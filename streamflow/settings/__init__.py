@@ -19,11 +19,13 @@ from streamflow.settings.approvals import Approvals as Approvals
 from streamflow.settings.history import History as History
 from streamflow.settings.kafka import Kafka as Kafka
 from streamflow.settings.metrics import Metrics as Metrics
+from streamflow.settings.mirror import Mirror as Mirror
 from streamflow.settings.models import Models as Models
 from streamflow.settings.notifications import NOTIFICATION_KINDS as NOTIFICATION_KINDS
 from streamflow.settings.notifications import NotificationKind as NotificationKind
 from streamflow.settings.notifications import Notifications as Notifications
 from streamflow.settings.notifications import NotificationTarget as NotificationTarget
+from streamflow.settings.registry import Registry as Registry
 from streamflow.settings.section import HostName, HostPort
 from streamflow.settings.section import SecretRef as SecretRef
 from streamflow.settings.section import Section as Section
@@ -281,7 +283,9 @@ class Settings(BaseSettings):
     access: Access = Access()
     approvals: Approvals = Approvals()
     metrics: Metrics = Metrics()
+    mirror: Mirror = Mirror()
     notifications: Notifications = Notifications()
+    registry: Registry = Registry()
     tracing: Tracing = Tracing()
     state_dir: Path = Field(
         default=Path("var/state"),

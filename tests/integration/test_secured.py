@@ -117,6 +117,7 @@ def handle_orders(world: World) -> None:
     send(world, "payment.received", "A")
     send(world, "payment.received", "nobody")
     eventually(lambda: world.records("shipments") >= 1, timeout=120, every=0.5)
+    eventually(lambda: world.records(f"{world.prefix}runs.avro") >= 1, timeout=120, every=0.5)
     world.append("orders", f"{world.prefix}tasks.default", f"{world.prefix}commands")
     eventually(lambda: len(letters(world)) == 3, timeout=120, every=1)
 
@@ -383,6 +384,7 @@ def test_every_kind_of_worker_runs_by_each_way(world: World, way: str) -> None:
         Role.INGRESS: "versions_taken",
         Role.TASKS: "lane_assigned",
         Role.HISTORY: "history_",
+        Role.MIRROR: "mirror_started",
     }
     for role in WORKERS:
         world.log(role).unlink(missing_ok=True)
