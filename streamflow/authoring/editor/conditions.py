@@ -22,7 +22,7 @@ _ONLY = (
     "start it only when", "start it only if", "start it only for", "start runs only for", "start a run only when",
     "start a run only if", "only run when", "only run if", "run only when", "run only if", "only if it is",
     "only when", "only if", "only for", "only with", "only from", "do this only when", "do this only if",
-    "do this only for", "this is only for",
+    "do this only for", "only do this for", "only do this when", "only do this if", "this is only for",
 )  # fmt: skip
 _BOUND = re.compile(
     r"(?P<left>(?:event|trigger|steps|item)(?:\.[A-Za-z_]\w*)+) (?P<sign>>=|<=|>|<|==|!=) (?P<right>[^&|()]+)"

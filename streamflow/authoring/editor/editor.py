@@ -19,7 +19,7 @@ from streamflow.authoring.editor.edited import Edited
 from streamflow.authoring.editor.insertion import inserted
 from streamflow.authoring.editor.limits import limited
 from streamflow.authoring.editor.part import Changes, Part
-from streamflow.authoring.editor.plain import asked_people, attempted, one_run, removed, renamed, titled
+from streamflow.authoring.editor.plain import asked_people, attempted, moved, one_run, removed, renamed, titled
 from streamflow.authoring.editor.replacement import replaced, valued
 from streamflow.authoring.editor.scene import Scene
 from streamflow.authoring.gaps import gaps
@@ -28,6 +28,7 @@ from streamflow.definition.catalog import Catalog
 
 _FORMS: tuple[Callable[[Part], Changes | None], ...] = (
     renamed,
+    moved,
     one_run,
     titled,
     attempted,
@@ -45,27 +46,29 @@ _BEGINNINGS = wordset("rename remove delete drop change raise lower increase red
 EXAMPLES = "`change the time limit to 2 hours`, `after X also do Y`, `remove X`, `if nobody answers, do Y instead of X`"
 
 
-def edit(sentence: str, draft: Draft, catalog: Catalog) -> Edited:
-    """The edit of `draft` that `sentence` says, with what was assumed and what has to be asked. Never fails."""
+def edit(sentence: str, draft: Draft, catalog: Catalog, *, judged: Catalog | None = None) -> Edited:
+    """The edit of `draft` that `sentence` says, with what was assumed and what has to be asked. Never fails. New steps
+    are made of `catalog`; the draft is judged by `judged`, which may have more than that."""
+    whole = catalog if judged is None else judged
     notes = Notes(sentence[:LONGEST])
     if len(sentence) > LONGEST:
         text = (
             f"A text of at most {LONGEST} characters is understood, and this one has {len(sentence)}. Say less at once."
         )
         notes.ask("not_understood", text, (0, LONGEST))
-        return _edited(sentence, draft, catalog, notes, [])
+        return _edited(sentence, draft, whole, notes, [])
     strange = next((at for at, letter in enumerate(sentence) if not (letter.isprintable() or letter.isspace())), None)
     if strange is not None:
         notes.ask("not_understood", "A character here cannot be shown. What is meant?", (strange, strange + 1))
-        return _edited(sentence, draft, catalog, notes, [])
+        return _edited(sentence, draft, whole, notes, [])
     changes: Changes = []
     current = draft
     parts = _parts(tokens_of(sentence))
     for tokens in parts:
-        found = _of_part(Part.of(tokens, notes, Scene(current, catalog)))
+        found = _of_part(Part.of(tokens, notes, Scene(current, catalog, whole)))
         if notes.blocking:
             break
-        made = apply(current, found, catalog) if found else None
+        made = apply(current, found, whole) if found else None
         if isinstance(made, Refusal):
             notes.ask("not_understood", f"The draft cannot be changed so. {made.message}", tokens)
             break
@@ -73,7 +76,7 @@ def edit(sentence: str, draft: Draft, catalog: Catalog) -> Edited:
         current = made.draft if made is not None else current
     if not changes and not notes.blocking:
         notes.ask("not_understood", f"What should change? Say it like {EXAMPLES}.", (0, len(sentence)))
-    return _edited(sentence, draft, catalog, notes, changes)
+    return _edited(sentence, draft, whole, notes, changes)
 
 
 def _of_part(part: Part) -> Changes:
@@ -94,9 +97,8 @@ def _parts(tokens: Sequence[Token]) -> list[list[Token]]:
     followed = {id(one): other for one, other in pairwise(tokens)}
     for token in tokens:
         after = followed.get(id(token))
-        if token.kind == "mark" and token.lower in _ENDS:
-            parts.append([])
-        elif token.is_in({"and", ","}) and after is not None and _begins(after, followed) and parts[-1]:
+        joint = token.is_in({"and", ","}) and after is not None and _begins(after, followed)
+        if (token.kind == "mark" and token.lower in _ENDS) or (joint and parts[-1]):
             parts.append([])
         else:
             parts[-1].append(token)

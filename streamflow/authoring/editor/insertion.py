@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamflow.authoring.drafter.clauses import starts_action
-from streamflow.authoring.drafter.tokens import Token, Tokens
+from streamflow.authoring.drafter.tokens import Token, Tokens, wordset
 from streamflow.authoring.editor.part import Changes, Part
 from streamflow.authoring.editor.payload import Payload, payload
-from streamflow.authoring.editor.places import Place, place_at
+from streamflow.authoring.editor.places import Place, is_place, place_at
 
 _WHEN = ("as soon as", "every time", "each time", "whenever", "when", "once", "if", "in case")
 _FIRST = ("at the very beginning", "at the beginning", "at the start", "at first", "before everything else", "first")
+
+_INSIDE = wordset("the a an to is are was be been has and or not")
 
 
 def inserted(part: Part) -> Changes | None:
@@ -47,18 +49,12 @@ def added(new: Payload) -> Changes:
 def _divided(part: Part, taken: int) -> tuple[list[Token], list[Token]]:
     """The place that stands after a preposition, and what is done there."""
     tokens = part.tokens[taken:]
-    for at, token in enumerate(tokens):
-        if at and token.is_in({","}):
-            return tokens[:at], tokens[at + 1 :]
-    spoken = [
-        at
-        for at in range(1, len(tokens))
-        if starts_action(tokens[at], part.scene.vocabulary) or _gap_before(part, tokens, at)
-    ]
-    for at in spoken:
-        if not tokens[at - 1].is_in({"the", "a", "an", "to", "is", "are", "was", "be", "been", "has", "and", "or"}):
+    comma = next((at for at, token in enumerate(tokens) if at and token.is_in({","})), None)
+    for at in range(1, comma or len(tokens)):
+        spoken = starts_action(tokens[at], part.scene.vocabulary) and not tokens[at - 1].is_in(_INSIDE)
+        if (spoken or _gap_before(part, tokens, at)) and (comma is None or is_place(part, tokens[:at])):
             return tokens[:at], tokens[at:]
-    return tokens, []
+    return (tokens, []) if comma is None else (tokens[:comma], tokens[comma + 1 :])
 
 
 def _gap_before(part: Part, tokens: Tokens, at: int) -> bool:

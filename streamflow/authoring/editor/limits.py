@@ -10,7 +10,7 @@ from streamflow.authoring.drafter.actions import ENDLESS
 from streamflow.authoring.drafter.lengths import Length, length_at, limit_at
 from streamflow.authoring.drafter.notes import CHOICES
 from streamflow.authoring.drafter.tokens import Token, words_at, wordset
-from streamflow.authoring.editor.part import Changes, Part, bare
+from streamflow.authoring.editor.part import Changes, Part, bare, says_nothing
 from streamflow.definition.duration import format_ms, parse_ms
 from streamflow.definition.model import Step
 
@@ -46,13 +46,16 @@ def limited(part: Part) -> Changes | None:
     """The operations of an edit of a limit of time; None if it is none."""
     changing = part.first in _CHANGING and (_says_limit(part) or _has_length(part))
     doing = part.first in _DOING and (_has_length(part) or part.find(*ENDLESS) is not None)
+    if not changing and not doing and (turned := _turned(part)) is not None:
+        part, changing = turned, True
     removing = part.first in {"remove", "delete", "drop", "lift"} and part.find("time limit", "deadline", "timeout")
     if not (changing or doing or removing) or part.find(*_PLACES) is not None:
         return None
     reading = _Reading(part)
     if removing or (reading.new is None and reading.endless):
         return _without(part, reading)
-    if doing and not changing and not _fitting(part, reading.words):
+    nobodys = doing and not changing and (says_nothing(reading.words) or not _fitting(part, reading.words))
+    if nobodys and reading.old is None:
         return None  # a new step
     if reading.new is None:
         if not _says_time(part) or any(token.kind == "number" for token in reading.words):
@@ -60,6 +63,17 @@ def limited(part: Part) -> Changes | None:
         part.notes.ask("value", f"How long is the limit: `{part.said()}`? Say it as a length of time.", part.tokens)
         return []
     return _set(part, reading, reading.new)
+
+
+def _turned(part: Part) -> Part | None:
+    """`the head gets an hour`, `an hour is enough for the head` and `the limit should be an hour`, as `give the head an
+    hour`; None for anything else."""
+    found = part.find("is enough", "are enough", "will do", "should be", "shall be", "must be", "gets", "get", "has")
+    if found is None or not _has_length(part.with_tokens([*part.tokens[:1], *part.tokens])):
+        return None
+    rest = [*part.tokens[: found[0]], *part.tokens[found[1] :]]
+    token = part.tokens[found[0]]
+    return part.with_tokens([Token(text="give", lower="give", kind="word", start=token.start, end=token.start), *rest])
 
 
 class _Reading:
@@ -136,6 +150,10 @@ def _set(part: Part, reading: _Reading, new: str) -> Changes:
     one = found[0]
     if one.value is not None:
         before, after = parse_ms(one.value), parse_ms(new)
+        if before == after:
+            return part.ask(
+                f"The limit of `{one.step.id}` is {one.value}: the draft says so already. What should change?"
+            )
         wrong = (part.first in _LONGER and after <= before) or (part.first in _SHORTER and after >= before)
         if wrong:
             return part.ask(f"The limit of `{one.step.id}` is {one.value}. Is it {new} afterwards?")

@@ -12,9 +12,10 @@ from streamflow.authoring.drafter.process import Await, Do
 from streamflow.authoring.drafter.stems import alike, content, stem, stems_of
 from streamflow.authoring.drafter.tokens import Token, Tokens, wordset
 from streamflow.authoring.editor.scene import Scene
-from streamflow.definition.catalog import OperationSpec
+from streamflow.definition.catalog import EventSpec, OperationSpec
 from streamflow.definition.graph import kind_of
 from streamflow.definition.model import Mapping, Step
+from streamflow.definition.schema_shape import shape_of
 
 # Words for each kind of step.
 _KINDS = {
@@ -30,6 +31,7 @@ _KINDS = {
     "set": "set",
     "require": "require",
 }
+_BESIDE = wordset("the step a an it them")
 _PLAIN = wordset("step steps task part again message information")
 _LITERAL = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 
@@ -87,6 +89,9 @@ class Naming:
         if step.fail is not None or step.print is not None:
             texts += _literals((step.fail.reason if step.fail else "") + (step.print.text if step.print else ""))
         own |= {one for text in texts for one in stems_of(text)}
+        spec = self.scene.entry.spec
+        declared = shape_of(spec.schema_).get("properties", {}) if isinstance(spec, EventSpec) else {}
+        subject |= {one for name in declared for one in stems_of(name.replace("_", " "))}
         return frozenset(own), frozenset(subject) | self.scene.entry.named | self.scene.entry.titled
 
     def _has(self, step: Step, wanted: list[str]) -> bool:
@@ -97,12 +102,12 @@ class Naming:
             hits if all(one in stems_of(step.id.replace("_", " ")) for one in wanted) else []
         )
         if isinstance(self.scene.nodes.get(step.id), Await):
-            telling = hits
+            telling = [one for one in hits if not alike(one) & self.scene.entry.subject]
         return bool(telling) and all(alike(one) & (own | subject) for one in wanted)
 
     def _exact(self, tokens: Tokens) -> Step | None:
         """The step whose id is written."""
-        plain = [token for token in tokens if token.kind != "mark" and not token.is_in({"the", "step", "a", "an"})]
+        plain = [token for token in tokens if token.kind != "mark" and not token.is_in(_BESIDE)]
         if not plain:
             return None
         written = "_".join(token.lower.replace("-", "_").replace(" ", "_") for token in plain)

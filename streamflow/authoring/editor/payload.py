@@ -39,7 +39,7 @@ def payload(
         return None
     if block and all(isinstance(node, Stop) for node in block):
         return Payload(steps=[], on=(), takes_time=False)
-    builder = Builder(notes, scene.entry, [], reason or part.said(tokens))
+    builder = Builder(notes, scene.entry, [], reason or scene.entry.spec.title or scene.entry.name)
     entries = tuple(Exit(need=need, known=done, reason=reason) for need in needs) or (
         Exit(need=None, known=done, reason=reason),
     )

@@ -48,6 +48,11 @@ def place_at(part: Part, tokens: Tokens) -> Place | None:
     return None
 
 
+def is_place(part: Part, tokens: Tokens) -> bool:
+    """Whether `tokens` name one step, or an outcome of one."""
+    return len(part.naming.meant(_named(tokens))) == 1 or len(_by_outcome(part, tokens)) == 1
+
+
 def _exact(part: Part, tokens: Tokens) -> frozenset[str]:
     """The step that `tokens` name by its id."""
     written = "_".join(token.lower for token in tokens if not token.is_in({"the", "step"}))
@@ -73,6 +78,8 @@ def _by_outcome(part: Part, tokens: Tokens) -> list[Place]:
         own = part.scene.own_outcomes(id_, outcomes or ())
         if not own:
             continue
+        if len(own) > 1 and not any(token.is_in({"or", "not", "nor", "neither", "unless"}) for token in tokens):
+            continue  # it comes: of several events one, and which is not said
         needs = tuple(id_ if outcome == "done" else f"{id_}.{outcome}" for outcome in own)
         found.append(Place(step=id_, needs=needs, decided=needs != (id_,), reason=part.said(tokens)))
     named = [one for one in found if part.naming.meant(tokens, lambda step, id_=one.step: step.id == id_)]  # type: ignore[misc]
@@ -89,8 +96,8 @@ def _after(part: Part, id_: str, tokens: Tokens) -> Place | None:
         text = f"`{said}` may be after any decision of `{id_}`. After which one?"
         part.notes.ask("ambiguous", text, part.tokens, [one for one in choices if one is not None])
         return None
-    if len(ways) > 1:
-        names = ", ".join(f"`{id_}.{way}`" for way in ways)
+    if len(ways) > 1 or (ways and "timeout" in part.scene.ways(id_)):
+        names = ", ".join(f"`{id_}.{way}`" for way in part.scene.ways(id_))
         part.notes.ask("ambiguous", f"`{said}` has several ways on: {names}. Which of them is meant?", tokens)
         return None
     need = f"{id_}.{ways[0]}" if ways else id_

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from streamflow.authoring.drafter.actions import Actions
-from streamflow.authoring.drafter.lengths import number_at
+from streamflow.authoring.drafter.lengths import length_at, number_at
 from streamflow.authoring.drafter.notes import Notes
 from streamflow.authoring.drafter.process import Ask
 from streamflow.authoring.drafter.stems import content, stem, stems_of
 from streamflow.authoring.drafter.tokens import Token, words_at, wordset
 from streamflow.authoring.editor.part import Changes, Part, bare
+from streamflow.authoring.editor.places import place_at
 from streamflow.authoring.operations import Refusal, apply
 from streamflow.definition.model import Step
 
@@ -34,8 +35,8 @@ _CONDITIONAL = (
 )
 _ONE_RUN = (
     re.compile(
-        r"^((allow|have|keep|start) )?(only |at most |no more than )?(one|a single|1) (open |running )?(run|process|case)"
-        r"( (per|for each|for every|for an?|of an?) (?P<key>\w+)| at a time| at once)+$"
+        r"^((allow|have|keep|start) )?(only |at most |no more than )?(one|a single|1) (open |running )?"
+        r"(run|process|case)( (per|for each|for every|for an?|of an?) (?P<key>\w+)| at a time| at once)+$"
     ),
     re.compile(
         r"^(do not|never) (start|begin)( it| this)? (again|another run|a second run|twice)( for the same \w+)? "
@@ -95,11 +96,11 @@ def removed(part: Part) -> Changes | None:
 
 def _without_orphans(part: Part, changes: Changes) -> Changes:
     """The same, or a question if steps would be left to which nothing leads."""
-    made = apply(part.scene.draft, [*changes], part.scene.catalog)
+    made = apply(part.scene.draft, [*changes], part.scene.whole)
     if not isinstance(made, Refusal) or made.code != "edit_orphans":
         return changes
     whole = [{**one, "orphans": "remove"} for one in changes]
-    again = apply(part.scene.draft, whole, part.scene.catalog)
+    again = apply(part.scene.draft, whole, part.scene.whole)
     if isinstance(again, Refusal):
         return part.ask(made.message)
     gone = [step for step in part.scene.steps if step not in {one.id for one in again.draft.definition.steps}]
@@ -108,7 +109,8 @@ def _without_orphans(part: Part, changes: Changes) -> Changes:
     removed = [one["step"] for one in changes]
     if set(gone) == set(removed):
         return whole
-    text = f"Nothing would lead to {', '.join(f'`{one}`' for one in gone if one not in removed)} any more. Is that removed too?"
+    orphans = ", ".join(f"`{one}`" for one in gone if one not in removed)
+    text = f"Nothing would lead to {orphans} any more. Is that removed too?"
     part.notes.ask("ambiguous", text, part.tokens, [choice])
     return []
 
@@ -185,10 +187,39 @@ def attempted(part: Part) -> Changes | None:
         choices = [part.notes.instead(span, f"try {said} {number} times") for number in (count, count + 1)]
         part.notes.ask("ambiguous", "How often is it tried, the first time included?", part.tokens, choices)
         return []
+    words, pause = _apart(words)
     step = part.naming.one(words, "is tried so often", lambda step: step.call is not None)
-    return (
-        [] if step is None else [{"op": "set_field", "step": step.id, "field": "call.retry.attempts", "value": count}]
-    )
+    if step is None:
+        return []
+    changes: Changes = [{"op": "set_field", "step": step.id, "field": "call.retry.attempts", "value": count}]
+    if pause is not None:
+        changes.append({"op": "set_field", "step": step.id, "field": "call.retry.backoff", "value": pause})
+    return changes
+
+
+def _apart(words: list[Token]) -> tuple[list[Token], str | None]:
+    """`words` without `a second apart`, and that length."""
+    for at in range(len(words)):
+        length = length_at(words, at)
+        if length is not None and words_at(words, at + length.tokens, "apart") and at + length.tokens + 1 == len(words):
+            return [token for token in words[:at] if token.kind != "mark"], length.text
+    return words, None
+
+
+def moved(part: Part) -> Changes | None:
+    """The operations of `move X after Y`; None if it is something else."""
+    if part.first != "move":
+        return None
+    found = part.find("to after", "after", "behind")
+    if found is None or found[0] < 2 or found[1] == len(part.tokens):
+        return part.ask(f"After which step is it moved: `{part.said()}`?")
+    step = part.naming.one(part.tokens[1 : found[0]], "is moved")
+    place = place_at(part, part.tokens[found[1] :]) if step is not None else None
+    if step is None or place is None:
+        return []
+    if len(place.needs) != 1 or len(step.needs) > 1:
+        return part.ask(f"`{step.id}` comes after several steps, or would. Which of its ways is moved?")
+    return [{"op": "move_branch", "step": step.id, "to": place.needs[0]}]
 
 
 def one_run(part: Part) -> Changes | None:
@@ -210,13 +241,7 @@ def asked_people(part: Part) -> Changes | None:
     if sides is None or not part.begins("ask", "let", "have", "get"):
         return None
     new, old = sides
-    fits = [
-        step
-        for step in part.scene.steps.values()
-        if step.approval is not None
-        and _names(step, old)
-        and part.naming.meant(old, lambda one, step=step: one is step)  # type: ignore[misc]
-    ]
+    fits = [step for step in part.scene.steps.values() if step.approval is not None and _names(step, old)]
     if not fits:
         return None
     if len(fits) > 1:

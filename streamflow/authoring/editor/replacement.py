@@ -23,6 +23,8 @@ def replaced(part: Part) -> Changes | None:
     sides = part.instead_of()
     if sides is None and part.tokens and part.tokens[-1].is_in({"instead"}):
         sides = part.tokens[:-1], []
+    if sides is None and part.first == "replace" and (by := part.find("by", "with")) is not None and by[0] > 1:
+        sides = part.tokens[by[1] :], part.tokens[1 : by[0]]
     if sides is None:
         return None
     new, old = list(sides[0]), list(sides[1])

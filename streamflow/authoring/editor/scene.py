@@ -21,10 +21,10 @@ from streamflow.definition.plan import NO_OUTCOME
 
 
 class Scene:
-    """What can be said of a draft over a catalog."""
+    """What can be said of a draft over `catalog`; it is judged by `whole`."""
 
-    def __init__(self, draft: Draft, catalog: Catalog) -> None:
-        self.draft, self.catalog = draft, catalog
+    def __init__(self, draft: Draft, catalog: Catalog, whole: Catalog) -> None:
+        self.draft, self.catalog, self.whole = draft, catalog, whole
         self.definition: Definition = draft.definition
         self.vocabulary = Vocabulary.of(catalog)
         self.steps: dict[str, Step] = {step.id: step for step in reversed(self.definition.steps)}
