@@ -160,7 +160,7 @@ def renumbered(part: Part) -> Changes | None:
         return part.ask(f"`{said}` may be about {' or '.join(names)}. Which of them is meant?")
     one = found[0]
     if one.in_cents and not unit:
-        choices = [part.notes.instead((part.tokens[-1].end,) * 2, f" {name}", name) for name in ("euros", "cents")]  # type: ignore[arg-type]
+        choices = [part.notes.instead((part.tokens[-1].end,) * 2, f" {name}", name) for name in ("euros", "cents")]
         part.notes.ask("ambiguous", f"`{one.name}` is in cents. What is meant by `{new}`?", part.tokens, choices)
         return []
     value = _scaled(new, unit, one)
