@@ -19,6 +19,7 @@ from tests.bench import (
     calls,
     capacity,
     expressions,
+    first_token,
     history,
     latency,
     loan,
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[[Stage], list[Row]]] = {
     "million": million.measure,
     "capacity": capacity.measure,
     "history": history.measure,
+    "first_token": first_token.measure,
 }
 
 
