@@ -20,6 +20,7 @@ from typing import Any
 
 import aiohttp
 
+from streamflow.operations.callbacks import API_PATH
 from tests.bench.report import Row
 from tests.bench.stage import Stage, percentile
 from tests.proof.world import ROOT, Failed, World, _die_with_parent, wait
@@ -66,18 +67,23 @@ def measure(stage: Stage) -> list[Row]:
 
 
 async def _measured(world: World, turns: int) -> tuple[list[float], list[float]]:
-    """Milliseconds until a first token is shown, and until a comment is."""
     async with TimedModel() as model:
         with _sidecar(world, model) as url:
-            async with aiohttp.ClientSession(url) as http:
-                id = await _json(http.post("/conversations", json={"title": "A talk"}))
-                async with _stream(http, f"/conversations/{id['conversation']}/events") as events:
-                    talk = _Talk(http, f"/conversations/{id['conversation']}", events, model)
-                    for _ in range(_WARM_UP):
-                        await talk.turn()
-                        await talk.comment()
-                    shown = [await talk.turn() for _ in range(turns)]
-                    commented = [await talk.comment() for _ in range(turns)]
+            return await talked(url, model, turns)
+
+
+async def talked(url: str, model: TimedModel, turns: int) -> tuple[list[float], list[float]]:
+    """Milliseconds until a first token is shown, and until a comment is, in a conversation with a sidecar."""
+    async with aiohttp.ClientSession(url) as http:
+        begun = await _json(http.post(f"{API_PATH}/conversations", json={"title": "A talk"}))
+        place = f"{API_PATH}/conversations/{begun['conversation']}"
+        async with _stream(http, f"{place}/events") as events:
+            talk = _Talk(http, place, events, model)
+            for _ in range(_WARM_UP):
+                await talk.turn()
+                await talk.comment()
+            shown = [await talk.turn() for _ in range(turns)]
+            commented = [await talk.comment() for _ in range(turns)]
     return shown, commented
 
 
