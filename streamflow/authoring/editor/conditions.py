@@ -29,6 +29,7 @@ _BOUND = re.compile(
 )
 _NUMBER = re.compile(r"(?P<left>[A-Za-z_][\w.]*) (?:>=|<=|>|<|==|!=) (?P<number>-?\d+(?:\.\d+)?)\b")
 _UP, _DOWN = wordset("raise increase"), wordset("lower reduce decrease")
+_LIMIT = ("limit", "threshold", "bound", "minimum", "maximum", "condition")
 _LIMITING = wordset(
     "limit threshold bound minimum maximum condition points degrees value to from of the a an its is for in at"
 )
@@ -146,6 +147,8 @@ def renumbered(part: Part) -> Changes | None:
     old, old_unit, _ = _amount(part.tokens, at[1]) if at is not None else (None, "", 0)
     if new is None or end != len(part.tokens) or (at is not None and old is None):
         return None
+    if part.first not in _UP | _DOWN and old is None and part.find(*_LIMIT) is None:
+        return None  # the value of a field
     until = min(at[0] if at is not None else to[0], to[0])
     words = [token for token in part.tokens[1:until] if not token.is_in(_LIMITING)]
     unit = new_unit or old_unit

@@ -15,7 +15,7 @@ from streamflow.authoring.editor.scene import Scene
 from streamflow.definition.catalog import EventSpec, OperationSpec
 from streamflow.definition.graph import kind_of
 from streamflow.definition.model import Mapping, Step
-from streamflow.definition.schema_shape import shape_of
+from streamflow.definition.schema_shape import shape_of, types_of
 
 # Words for each kind of step.
 _KINDS = {
@@ -32,7 +32,9 @@ _KINDS = {
     "require": "require",
 }
 _BESIDE = wordset("the step a an it them")
+_LIMITING = wordset("or nor if when whenever unless except but without while until each every other another")
 _PLAIN = wordset("step steps task part again message information")
+_TRIGGER = re.compile(r"\btrigger\.([A-Za-z_]\w*)")
 _LITERAL = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 
 Fits = Callable[[Step], bool]
@@ -50,7 +52,7 @@ class Naming:
         exact = self._exact(tokens)
         if exact is not None:
             return [exact] if fits(exact) else []
-        if any(token.kind == "number" for token in tokens):
+        if any(token.kind == "number" or token.is_in(_LIMITING) for token in tokens):
             return []
         wanted = [stem(part) for token in content(tokens) if not token.is_in(_PLAIN) for part in _words(token)]
         wanted += [stem(token.lower) for token in tokens if token.kind == "quoted"]
@@ -89,10 +91,15 @@ class Naming:
         if step.fail is not None or step.print is not None:
             texts += _literals((step.fail.reason if step.fail else "") + (step.print.text if step.print else ""))
         own |= {one for text in texts for one in stems_of(text)}
+        subject |= {one for name in self._read(step) for one in stems_of(name.replace("_", " "))}
+        return frozenset(own), frozenset(subject) | self.scene.entry.named | self.scene.entry.titled
+
+    def _read(self, step: Step) -> Iterable[str]:
+        """The fields of the trigger that the data of a step has; one that is true or false would say when, not what."""
         spec = self.scene.entry.spec
         declared = shape_of(spec.schema_).get("properties", {}) if isinstance(spec, EventSpec) else {}
-        subject |= {one for name in declared for one in stems_of(name.replace("_", " "))}
-        return frozenset(own), frozenset(subject) | self.scene.entry.named | self.scene.entry.titled
+        names = {name for part in _data(step) for name in _TRIGGER.findall(part.expr)}
+        return [name for name in names if name in declared and types_of(declared[name]) != {"boolean"}]
 
     def _has(self, step: Step, wanted: list[str]) -> bool:
         """Whether all words are about the step, and one of them not only about the process."""

@@ -15,6 +15,7 @@ from streamflow.authoring.editor.places import place_at
 from streamflow.authoring.operations import Refusal, apply
 from streamflow.definition.model import Step
 
+_NO_NAME = wordset("and or , in of for with on at by when if because everywhere instead to from")
 _WHOLE = wordset("process workflow definition draft flow")
 _REMOVING = ("remove", "delete", "drop", "get rid of", "take out", "leave out", "leave away", "skip the step")
 _NOT = ("do not", "no longer", "stop", "never")
@@ -54,7 +55,7 @@ def renamed(part: Part) -> Changes | None:
         return part.ask(f"What is renamed, and to which name: `{part.said()}`?")
     what, name = part.tokens[1 : to[0]], part.tokens[to[1] :]
     words = [word for token in name if token.kind != "mark" for word in re.findall(r"[a-z0-9]+", token.lower)]
-    if not words or any(token.is_in({"and", "or", ","}) for token in name):
+    if not words or any(token.is_in(_NO_NAME) for token in name):
         return part.ask(f"What is the new name: `{part.said(name)}`?", name)
     if _is_whole(what):
         return [{"op": "set_field", "field": "name", "value": "-".join(words)}]
@@ -75,6 +76,9 @@ def removed(part: Part) -> Changes | None:
     tokens = _removal(part)
     if tokens is None:
         return None
+    if (limiting := part.find(*_CONDITIONAL)) is not None:
+        said = part.said(part.tokens[limiting[0] :])
+        return part.ask(f"A step is removed or not. What is done where `{said}` does not hold?")
     if not tokens:
         return part.ask("What is removed?")
     if words_at(bare(tokens), 0, "condition") and len(bare(tokens)) == 1:
