@@ -50,6 +50,8 @@ def _divided(part: Part, taken: int) -> tuple[list[Token], list[Token]]:
     """The place that stands after a preposition, and what is done there."""
     tokens = part.tokens[taken:]
     comma = next((at for at, token in enumerate(tokens) if at and token.is_in({","})), None)
+    if comma is not None and is_place(part, tokens[:comma]):
+        return tokens[:comma], tokens[comma + 1 :]
     for at in range(1, comma or len(tokens)):
         spoken = starts_action(tokens[at], part.scene.vocabulary) and not tokens[at - 1].is_in(_INSIDE)
         if (spoken or _gap_before(part, tokens, at)) and (comma is None or is_place(part, tokens[:at])):

@@ -31,4 +31,5 @@ def test_most_of_them_change_what_they_say() -> None:
     verdicts = Counter(verdict(number).verdict for number in to_do)
 
     assert len(CASES) == 38
-    assert verdicts["right"] >= 0.8 * len(to_do)
+    assert (len(to_do), verdicts["wrong"]) == (31, 0)
+    assert verdicts["right"] >= 25
