@@ -52,7 +52,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun(
         "draft",
         "streamflow.cli.draft",
-        "Definitions while they are written: write, samples, apply, diff, gaps, explain, tools.",
+        "Definitions while they are written: write, edit, samples, apply, diff, gaps, explain, tools.",
     ),
     Noun(
         "eval",
