@@ -7,7 +7,7 @@ from typing import Any
 
 from streamflow.authoring.drafter.notes import Notes
 from streamflow.authoring.drafter.stems import content
-from streamflow.authoring.drafter.tokens import Token, Tokens, span_of, words_at, wordset
+from streamflow.authoring.drafter.tokens import Token, Tokens, words_at, wordset
 from streamflow.authoring.editor.naming import Naming
 from streamflow.authoring.editor.scene import Scene
 
@@ -91,8 +91,3 @@ def bare(tokens: Tokens) -> list[Token]:
 def says_nothing(tokens: Tokens) -> bool:
     """Whether no word, number or text of `tokens` says anything."""
     return not content(tokens) and all(token.kind not in ("number", "quoted") for token in tokens)
-
-
-def place_of(tokens: Tokens) -> tuple[int, int]:
-    """Where `tokens` stand in the sentence."""
-    return span_of(tokens)
