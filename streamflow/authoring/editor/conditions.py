@@ -44,7 +44,17 @@ def conditional(part: Part) -> Changes | None:
             return _step(part, part.tokens[: found[0]], part.tokens[found[1] :], opposite=opposite)
     if part.first == "only" and (found := part.find("if", "when")) is not None and found[0] > 1:
         return _step(part, part.tokens[1 : found[0]], part.tokens[found[1] :], opposite=False)
+    if part.first == "only" and _is_condition(part, part.tokens[1:]):
+        return _start(part, part.tokens[1:])
     return None
+
+
+def _is_condition(part: Part, tokens: list[Token]) -> bool:
+    """Whether `tokens` say nothing but which of the events that start a run are meant: `fragile orders`."""
+    spec = part.scene.entry.spec
+    assert isinstance(spec, EventSpec)
+    found = read_condition(tokens, fields_of("event", spec.schema_, part.scene.entry.stems))
+    return bool(found.atoms or found.unclear) and not unread(found, part.scene.entry.stems)
 
 
 def _start(part: Part, tokens: list[Token]) -> Changes:

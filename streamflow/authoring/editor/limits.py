@@ -45,6 +45,9 @@ class _Limit:
 def limited(part: Part) -> Changes | None:
     """The operations of an edit of a limit of time; None if it is none."""
     changing = part.first in _CHANGING and (_says_limit(part) or _has_length(part))
+    changing = changing or (
+        part.first in _DOING and not _has_length(part) and part.find("longer", "shorter") is not None
+    )
     doing = part.first in _DOING and (_has_length(part) or part.find(*ENDLESS) is not None)
     doing = doing and part.find("again", "once more", "another", "twice") is None  # a new step
     if not changing and not doing and (turned := _turned(part)) is not None:
