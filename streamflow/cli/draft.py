@@ -91,8 +91,8 @@ def edit(
     session = session_of(ctx)
     path, draft = _read(file)
     place = _catalog_file(path, catalog)
-    own = sources.read_catalog(place) if place is not None else Catalog()
-    found = edited(sentence, draft, own, judged=_complete(session, place, draft.definition))
+    own = draft_write.with_installed(sources.read_catalog(place) if place is not None else Catalog(), sentence)
+    found = edited(sentence, draft, own, judged=_complete(session, place, draft.definition, own))
     if found.revision is not None and write:
         path.write_text(found.revision.draft.text, encoding="utf-8")
     session.show(edit_facts(found, path if write else None), edit_text(found, path, write=write))

@@ -108,6 +108,9 @@ def test_an_edit_is_written_when_it_is_clear(folder: Path, capsys: pytest.Captur
     assert Path("payment/definition.yaml").read_text() == before
     assert main(["draft", "edit", "payment", "give the analyst 2 hours", "--write"]) == 0
     assert Path("payment/definition.yaml").read_text() == before.replace("within: 30m", "within: 2h")
+    capsys.readouterr()
+    assert main(["draft", "edit", "payment", "after block also call debug.echo with value 'x'", "--json"]) == 0
+    assert "operation: debug.echo" in json.loads(capsys.readouterr().out)["text"]
     assert main(["draft", "edit", "payment", "give the analyst more time", "--write"]) == 2
     assert "How long is the limit" in capsys.readouterr().out
     assert Path("payment/definition.yaml").read_text() == before.replace("within: 30m", "within: 2h")
