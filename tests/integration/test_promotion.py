@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, R
 from streamflow.approvals.trust import Trust
 from streamflow.cli.main import main
 from streamflow.cli.session import EXIT_OUTSIDE
+from streamflow.errors import OperationError
 from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.kafka.publication import publish, read_log
 from streamflow.settings import Settings
 from tests.approvals import a_key, pem, public
-from tests.conftest import make_settings, needs_broker
+from tests.conftest import eventually, make_settings, needs_broker
 from tests.integration.secured_world import grant
 from tests.integration.test_approvals import approved, content_of
 from tests.servers.secured_kafka import SecuredKafka
@@ -95,10 +97,21 @@ def world(
     main_file.write_text(json.dumps(written))
     here = Settings.model_validate(written)
     prod_settings = Settings.model_validate(json.loads(prod_file.read_text()) | {"kafka": kafka})
-    admin.apply(here)
-    admin.apply(prod_settings)
+    for settings in (here, prod_settings):
+        eventually(partial(applied, settings), timeout=120, every=1)
     approved(here, "honest")
     return main_file, here, prod_settings
+
+
+def applied(settings: Settings) -> bool:
+    """Whether the topics are there; a broker that has just started on a busy machine may not answer yet."""
+    try:
+        admin.apply(settings)
+    except OperationError as error:
+        if error.code != "broker_unreachable":
+            raise
+        return False
+    return True
 
 
 def promoted(file: Path, capsys: pytest.CaptureFixture[str], *, exit_code: int = 0) -> Any:
