@@ -11,7 +11,7 @@ WITH_SERVERS := tests/integration tests/contract tests/faults
 PAGES := tests/web
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers ui api wheel demo example test test-without-servers test-with-servers test-pages test-full unit lint types model model-test bench compare proof faults checker regressions mailbox attack fuzz soak evidence docs manifests codes format lock clean
+.PHONY: help setup servers ui api wheel demo example test test-without-servers test-with-servers test-pages test-full unit lint types model model-test bench compare proof faults checker regressions mailbox attack fuzz soak alerts evidence docs manifests codes format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -126,6 +126,9 @@ model-test: $(READY) ## The access to language models against a small real one, 
 
 soak: $(READY) ## Load for hours with kills, restores and compaction; slopes of memory, files and threads: [HOURS=1]
 	$(BIN)/python -m tests.faults.soak --hours $(or $(HOURS),1) $(if $(EVIDENCE),--evidence)
+
+alerts: $(READY) servers ## A whole installation under a steady load, in which no alert may fire: [HOURS=1] [RATE=5/s]
+	$(BIN)/python -m tests.alerts --hours $(or $(HOURS),1) --rate $(or $(RATE),5/s)
 
 evidence: $(READY) ## Whether the long tests held on the committed code: collected by EVIDENCE=1 make proof, faults, soak
 	$(BIN)/python -m tests.evidence

@@ -1,8 +1,8 @@
 """The engine: commands in, transitions out.
 
-commands -> [decide, evolve] -> runs, commands, the users' topics, dead-letters
-                  |
-                state (changelog of RocksDB)
+commands    -> [decide, evolve] -> runs, tasks.<lane>, commands, users' topics
+definitions ->       |             unclaimed, dead-letters, logs, audit (erasures)
+                   state (changelog of RocksDB)
 """
 
 from __future__ import annotations

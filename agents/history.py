@@ -1,4 +1,4 @@
-"""History: what happened in, rows that people search out. Decides nothing, and nothing waits for it.
+"""History: transitions and outcomes in, searchable rows out. It decides nothing, and nothing waits for it.
 
 runs, unclaimed, dead-letters, logs -> [project] -> history store (rows and positions, one transaction)
 history store, access -> [notify] -> people
@@ -18,7 +18,7 @@ from streamflow.settings import Settings
 async def run(
     settings: Settings, stop: asyncio.Event, metrics: Metrics | None = None, tracer: Tracer | None = None
 ) -> None:
-    """One history worker, until `stop` is set. It is no hop of a trace."""
+    """One history worker, until `stop` is set. It makes no spans."""
     ended = asyncio.Event()
     notifying = asyncio.create_task(serve_notifications(settings, ended, metrics))
     try:

@@ -1,8 +1,7 @@
-"""Ingress: the users' topics in, commands out.
+"""Ingress: users' topics in, commands out.
 
 users' topics -> [decode, match triggers and waits] -> commands
-                                |
-                          dead-letters
+definitions   ->                                    -> dead-letters, logs
 """
 
 from __future__ import annotations

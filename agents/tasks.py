@@ -1,8 +1,8 @@
 """Tasks: attempts in, their results out. A consumer group for each lane.
 
-tasks.<lane> -> [an operation, many at a time] -> commands
-                      |             |
-              the outside world  dead-letters
+tasks.<lane> -> [operations, many at a time] -> commands
+definitions  ->              |               -> dead-letters, logs, definitions (operations served)
+                      external systems
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def partition_of(key: str, partitions: int) -> int:
 def run_id(environment: str, definition: str, key: str, start: str) -> str:
     """The id of the run that `start` starts in `environment`: slot in hex, environment, digest.
 
-    `start` is the place of the start command (`start_place`), or the attempt of the parent's step. So whoever appends a
+    `start` is the place of the start command (`start_place`), or the attempt of the parent's step. So the sender of a
     start knows the id from the acknowledged offset, and no later start gets the id of an earlier run. Runs of two
     environments never share an id, nor do the idempotency keys that contain it."""
     parts = "\0".join((environment, definition, key, start))

@@ -102,7 +102,7 @@ def _resolve_into(loop: asyncio.AbstractEventLoop, reading: asyncio.Future[str],
             reading.set_result(secret)
         else:
             reading.set_exception(error)
-            reading.exception()  # whoever waited may be gone
+            reading.exception()  # the waiting caller may be gone
 
     with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
         loop.call_soon_threadsafe(settle)

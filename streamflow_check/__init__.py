@@ -9,12 +9,12 @@ What went in
   and it had the one outcome that the experiment expects: a run of each definition that it starts, one run of each
   definition that takes it, one dead letter, or nothing at all. Records with the same event id count as one event. A
   command that was acknowledged is there and has an outcome.
-- **one-outcome**: no command vanishes. A start has a run, an answer to whoever asked, or an earlier copy; a request is
+- **one-outcome**: no command vanishes. A start has a run, an answer to the caller, or an earlier copy; a request is
   answered; the result of an attempt that is open is taken; deliveries are accounted for below.
 - **counts-add-up**: of each partition read = applied + rejected + duplicate + dead = what `commands` holds up to the
   applied offset; applied = what can be seen in `runs`; dead = what `dead-letters` holds; the reasons add up to the
   refused. Of each source partition read = matched + ignored + dead = what the topic holds up to the committed offset;
-  matched = the records whose commands are there. Of each partition of a lane what became of its tasks adds up to what
+  matched = the records whose commands are there. Of each partition of a lane the results of its tasks add up to what
   it holds up to the committed offset.
 - **at-rest**: everything in the sources is read, everything in `commands` is decided and every task is done; the
   group's committed offset is that of the state.

@@ -14,7 +14,7 @@ from streamflow_check.records import Record
 from streamflow_check.told import ASKING, Attempt, Run, address_of
 
 MOMENT_MS = 100
-CHILD = ""  # in the place of an operation
+CHILD = ""  # instead of an operation
 
 
 class Watched:

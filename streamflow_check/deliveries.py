@@ -1,6 +1,6 @@
 """The ledger of events: every delivery ends once, and every event is consumed once at most, by one run.
 
-A delivery is a command `Deliver`. What became of it is seen in `runs` (it started a run, or waits claimed it), in
+A delivery is a command `Deliver`. Its result is seen in `runs` (it started a run, or waits claimed it), in
 `unclaimed`, in the dead letters, or in the mailbox that still keeps it. One of which nothing is seen must be a
 duplicate of an earlier one."""
 
@@ -66,7 +66,7 @@ def unclaimed_of(records: Iterable[Record], report: Report) -> dict[int, Unclaim
 
 
 class Ledger:
-    """The deliveries of one partition and what became of each."""
+    """The deliveries of one partition and the result of each."""
 
     def __init__(
         self,

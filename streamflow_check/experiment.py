@@ -76,7 +76,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """JSON lines; a last one that was cut off is left out, because whoever wrote it may have been killed."""
+    """JSON lines; a last one that was cut off is left out, because its writer may have been killed."""
     for line in lines:
         if line.endswith(b"\n") and line.strip():
             yield json.loads(line)

@@ -55,7 +55,7 @@ def compare(tasks: Tasks, requested: dict[str, str], report: Report, *, whole: b
 
 
 def judge_positions(topics: Topics, tasks: Tasks, partition: int, report: Report, *, at_rest: bool) -> None:
-    """How far the workers of each lane have come in one partition, and what they counted: read = the sum of what became
+    """How far the workers of each lane have come in one partition, and what they counted: read = the sum of the result
     of the tasks."""
     for lane, offsets in tasks.offsets.items():
         topic = f"{topics.prefix}tasks.{lane}"

@@ -37,7 +37,7 @@ SHOWN = 5
 
 @dataclass
 class Finding:
-    """What became of one promise. `looked` counts what was compared, `broken` the violations, `evidence` the first of
+    """The result of one promise. `looked` counts what was compared, `broken` the violations, `evidence` the first of
     them in words."""
 
     promise: str

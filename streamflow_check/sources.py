@@ -1,4 +1,4 @@
-"""The users' topics: what ingress counted of them, and what became of each acknowledged input."""
+"""The users' topics: what ingress counted of them, and the result of each acknowledged input."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def inputs(
     letters: Letters,
     report: Report,
 ) -> None:
-    """What became of each acknowledged input."""
+    """The result of each acknowledged input."""
     bounds: dict[tuple[str, int], tuple[int, int]] = {}
     judged: set[tuple[str, str]] = set()
     for known in experiment.inputs or ():

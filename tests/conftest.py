@@ -47,6 +47,7 @@ def examples(full: int) -> int:
 # The files with servers that take longest, longest first (measured; more than ten seconds): a file is one process's,
 # and a run lasts as long as the last one to begin.
 LONG = (
+    "tests/integration/test_alerts.py",  # in make test-full alone
     "tests/integration/test_wheel.py",
     "tests/integration/test_drill.py",
     "tests/integration/test_source_trouble.py",

@@ -25,8 +25,8 @@ _HEAD = (
     "tried",
     "seeds",
     "kept",
-    "it lasted s, half / longest",
-    "standstill s, half / longest",
+    "duration s, median / longest",
+    "standstill s, median / longest",
     "bound by",
 )
 
@@ -58,14 +58,14 @@ def rows(tried: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
                 str(len(some)),
                 seeds([result["seed"] for result in some]),
                 str(len(kept)),
-                *(_half_and_longest(kept, what) for what in ("broken_s", "stall_s")),
+                *(_median_and_longest(kept, what) for what in ("broken_s", "stall_s")),
                 bound,
             )
         )
     return found
 
 
-def _half_and_longest(some: Sequence[dict[str, Any]], what: str) -> str:
+def _median_and_longest(some: Sequence[dict[str, Any]], what: str) -> str:
     values = sorted(result.get(what, 0.0) for result in some)
     return f"{values[len(values) // 2]:.1f} / {values[-1]:.1f}" if values else ""
 

@@ -1,2 +1,2 @@
-"""Who may what: users, keys, grants and sessions as records of the topic `access`, and the account of changes in
+"""Access control: users, keys, grants and sessions as records of the topic `access`, and the account of changes in
 `audit`."""

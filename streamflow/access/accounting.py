@@ -17,7 +17,7 @@ Make = Callable[[Directory, int], Change]
 
 
 class Access(Protocol):
-    """Who may what, as a process knows it."""
+    """Access control, as a process knows it."""
 
     @property
     def directory(self) -> Directory:

@@ -2,8 +2,8 @@
 before and is after, and the digest of the entry before it, so an entry that was changed, taken out or put in is found.
 Pure.
 
-A chain shows changes to whoever kept a later digest. The topic `access` keeps the last one, which finds an end that was
-cut off; `streamflow audit verify --expect` compares with one that was kept elsewhere."""
+A chain shows changes to anyone who kept a later digest. The topic `access` keeps the last one, which finds an end that
+was cut off; `streamflow audit verify --expect` compares with one that was kept elsewhere."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One change."""
 
     number: int  # from 1, without gaps
-    at_ms: int  # epoch milliseconds, by the clock of whoever wrote it
+    at_ms: int  # epoch milliseconds, by the clock of the writer
     who: str  # name of the user; `token`, `local`, or `command line: <user>@<host>`
     user: str = ""  # id of the user, if it is one
     via: str = ""  # how they proved it: `session`, the visible part of a key, ...

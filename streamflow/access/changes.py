@@ -39,7 +39,7 @@ class Change:
     """As it is then, without secrets."""
 
     result: Any = None
-    """For whoever asked for the change."""
+    """The result for the caller."""
 
     refusal: Rejected | None = None
     """What is to be raised once the change is written."""
@@ -66,7 +66,10 @@ def add_user(
     for group in groups:
         _require_group(directory, group)
     if issuer is not None and subject is not None and directory.subject(issuer, subject) is not None:
-        raise Rejected("subject_taken", f"The provider's user {subject} is a user here already. See the list of users.")
+        raise Rejected(
+            "subject_taken",
+            f"The provider's user {subject} is already a user of this installation. See the list of users.",
+        )
     made = User(
         id=id,
         name=name,
@@ -90,8 +93,8 @@ def _require_free(directory: Directory, name: str) -> None:
     if NAME.fullmatch(name) is None:
         raise Rejected(
             "name_invalid",
-            f"The name {name[:100]!a} is not 1 to 100 letters, digits or any of . _ @ + - that begin with a letter or "
-            "digit. Choose another.",
+            f"The name {name[:100]!a} is not valid: 1 to 100 letters, digits or any of . _ @ + -, beginning with a "
+            "letter or digit. Choose another.",
         )
     # An approval names users and groups in one list, so a user must not be called as a group is.
     if directory.named(name) is not None or name.casefold() in {group.casefold() for group in directory.groups()}:
@@ -111,8 +114,7 @@ def patterns(definitions: Iterable[str]) -> tuple[str, ...]:
     if wrong:
         raise Rejected(
             "pattern_invalid",
-            f"The pattern {wrong[0][:100]!a} is no name of a definition, in which * may stand for any text. Correct "
-            "it.",
+            f"The pattern {wrong[0][:100]!a} is not the name of a definition, with * for any text. Correct it.",
         )
     return tuple(sorted(set(definitions)))
 

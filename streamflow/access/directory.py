@@ -1,4 +1,4 @@
-"""The topic `access`, folded: who there is, and what they may do. Pure."""
+"""The topic `access`, folded: users, groups and their rights. Pure."""
 
 from __future__ import annotations
 

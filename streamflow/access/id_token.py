@@ -13,7 +13,7 @@ from joserfc.jwk import KeySet
 
 from streamflow.errors import Rejected
 
-# Signatures by a key that only the provider has: with HS256 whoever has the client's secret could make one, with `none`
+# Signatures by a key that only the provider has: with HS256 anyone with the client's secret could make one, with `none`
 # anybody.
 ALGORITHMS = ["RS256", "PS256", "ES256", "RS384", "PS384", "ES384", "RS512", "PS512", "ES512", "EdDSA", "Ed25519"]
 _LEEWAY_S = 60  # that the clocks of the provider and of this machine may differ

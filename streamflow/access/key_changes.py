@@ -82,7 +82,7 @@ def revoke_key(directory: Directory, now_ms: int, *, id: str) -> Change:
 def rotate_key(
     directory: Directory, now_ms: int, *, id: str, new_id: str, digest: str, overlap_ms: int, expires_ms: int | None
 ) -> Change:
-    """A new API key in the place of another, which ends in `overlap_ms`. The result is the new ApiKey.
+    """A new API key instead of another, which ends in `overlap_ms`. The result is the new ApiKey.
 
     Raises Rejected: `key_unknown`, `key_revoked`, and as `add_key`."""
     old = require_key(directory, id)

@@ -52,7 +52,7 @@ def require_valid(directory: Directory, record: ApiKey, now_ms: int) -> User:
 
 
 def require_enabled(user: User | None) -> User:
-    """Raises Rejected (`user_disabled`) for a user that is disabled or gone."""
+    """Raises Rejected (`user_disabled`) for a user that is disabled or removed."""
     if user is None or user.disabled:
-        raise Rejected("user_disabled", "This user is disabled or gone. Ask an admin of this installation.")
+        raise Rejected("user_disabled", "This user is disabled or was removed. Ask an admin of this installation.")
     return user

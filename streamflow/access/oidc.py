@@ -143,7 +143,7 @@ class Provider:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             said = str(error)[:200] or type(error).__name__
             raise OperationError(
-                "oidc_unreachable", f"The identity provider does not answer at {url}: {said}. Try again later."
+                "oidc_unreachable", f"The identity provider does not respond at {url}: {said}. Try again later."
             ) from error
         try:
             found = msgspec.json.decode(content)

@@ -20,7 +20,8 @@ def hashed(password: str) -> str:
     if not LEAST_CHARS <= len(password) <= MOST_CHARS or len(set(password)) < LEAST_CHARS // 3:
         raise Rejected(
             "password_weak",
-            f"A password has {LEAST_CHARS} to {MOST_CHARS} characters, and not the same few of them. Choose another.",
+            f"A password has {LEAST_CHARS} to {MOST_CHARS} characters, and at least a few different ones. Choose "
+            "another.",
         )
     return _HASHER.hash(password)
 

@@ -44,7 +44,7 @@ class Rates:
         if not await self._do("hit", self._requests, who):
             raise Rejected(
                 "rate_exceeded",
-                f"More than {self.requests_per_minute} requests came in a minute. Send them again later, more slowly.",
+                f"More than {self.requests_per_minute} requests were sent in a minute. Send further ones later.",
             )
 
     async def change(self, user: str) -> None:
@@ -53,8 +53,7 @@ class Rates:
         if not await self._do("hit", self._changes, f"changes:{user}"):
             raise Rejected(
                 "rate_exceeded",
-                f"More than {self._changes.amount} changes of access were made in a minute. Make the others later, "
-                "more slowly.",
+                f"More than {self._changes.amount} changes of access were made in a minute. Make further ones later.",
             )
 
     async def left(self, who: str) -> int:

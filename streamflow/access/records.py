@@ -29,7 +29,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: Literal["person", "service"] = "person"
     password: str | None = None  # argon2id, in PHC form
     issuer: str | None = None  # of the OpenID Connect provider that knows this person
-    subject: str | None = None  # who the person is there (`sub`)
+    subject: str | None = None  # the person's `sub` at the provider
     groups: tuple[str, ...] = ()  # that an admin put the user in
     disabled: bool = False
     created_ms: int  # epoch milliseconds
@@ -87,11 +87,11 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     page: str  # which list it is of, such as `runs`
-    query: str  # as in the address of the page
+    query: str  # as in the URL of the page
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a user is notified of, and where."""
+    """The notifications of a user, and their target."""
 
     user: str  # id
     target: str  # name in `notifications.targets`

@@ -1,4 +1,4 @@
-"""Rights, the roles that are made of them, and principals: who asks, and what they may do."""
+"""Rights, roles, and principals: the senders of requests, with their rights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Right(StrEnum):
     READ_OPERATIONS = "operations:read"
     REGISTER_OPERATIONS = "operations:register"
     REPLACE_OPERATIONS = "operations:replace"
-    """Register a plugin in the place of another one of its name, and remove one."""
+    """Replace a plugin with the same name, and remove plugins."""
 
     READ_DEFINITIONS = "definitions:read"
     PUBLISH_DEFINITIONS = "definitions:publish"
@@ -92,7 +92,7 @@ _OF_NONE = frozenset({Right.READ_CATALOG, Right.READ_OPERATIONS, Right.READ_API,
 
 
 class Role(StrEnum):
-    """What a grant gives."""
+    """A grant."""
 
     ADMIN = "admin"
     DEVELOPER = "developer"
@@ -158,7 +158,7 @@ RIGHTS: dict[Role, frozenset[Right]] = {
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Rights for some definitions: names, in which `*` stands for any text; none: for all."""
+    """Rights for some definitions: names, in which `*` matches any text; none: for all."""
 
     rights: frozenset[Right]
     definitions: tuple[str, ...] = ()

@@ -39,7 +39,8 @@ def sign_in(
     if not create:
         raise Rejected(
             "user_unknown",
-            "The provider's user is no user here. Ask an admin: `streamflow access users add --subject`.",
+            "The provider's user is not a user of this installation. Ask an admin: `streamflow access users add "
+            "--subject`.",
         )
     return add_user(directory, now_ms, id=id, name=name, issuer=issuer, subject=subject)
 
@@ -81,8 +82,9 @@ def begin_session(
 def refresh_session(
     directory: Directory, now_ms: int, *, family: Family, generation: int, grace_ms: int, idle_ms: int
 ) -> Change:
-    """The session with its next refresh token good. The token before is taken once more for `grace_ms` and answered
-    alike, because an answer may be lost; any other old one is a copy, and ends the session. The result is the Family.
+    """The session with its next refresh token good. The token before is accepted once more for `grace_ms` and answered
+    in the same way, because an answer may be lost; any other old one is a copy, and ends the session. The result is the
+    Family.
 
     Raises Rejected (`session_ended`); the refusal of the change is `refresh_reused`."""
     ended = Rejected("session_ended", "The session of this token has ended. Log in again.")
@@ -98,7 +100,7 @@ def refresh_session(
     change = end_session(directory, now_ms, id=family.id, why="reuse")
     refusal = Rejected(
         "refresh_reused",
-        "This refresh token was used before, so somebody has a copy: the session is ended. Log in again.",
+        "This refresh token was used before, so it may have been copied: the session is ended. Log in again.",
     )
     return replace(change, refusal=refusal)
 
@@ -137,5 +139,5 @@ def remove_view(directory: Directory, now_ms: int, *, user: str, id: str) -> Cha
     """Deletes a view of a user (by id). Raises Rejected (`view_unknown`)."""
     key = f"view/{user}/{id}"
     if key not in directory.values:
-        raise Rejected("view_unknown", f"There is no saved view {id[:100]!a} of yours. List yours.")
+        raise Rejected("view_unknown", f"You have no saved view {id[:100]!a}. List your views.")
     return Change(records={key: None})

@@ -1,5 +1,5 @@
 """Tokens of sessions, signed with a key that all sidecars have: access tokens (JWT, RFC 7519, typed as RFC 9068 says)
-that are good for some minutes, and refresh tokens, each good once (RFC 9700, section 4.14).
+that are valid for some minutes, and refresh tokens, each good once (RFC 9700, section 4.14).
 
 A refresh token is `sfr_<family>_<generation>_<signature>`. The family's record says which generation is good; an older
 one that is used again is a copy, and ends the session. So no secret of a session is kept anywhere. Nothing here reads a
@@ -86,7 +86,7 @@ class Signing:
             if expires * 1000 <= now_ms:
                 raise Rejected("token_expired", "The token has expired. Refresh the session, or log in again.")
             return found.claims
-        raise Rejected("token_wrong", "The token is none of this installation. Log in again.")
+        raise Rejected("token_wrong", "The token was not issued by this installation. Log in again.")
 
     def session(self, directory: Directory, token: str, now_ms: int) -> tuple[Family, User]:
         """The session that an access token is of, and its user. Raises Rejected: `token_wrong`, `token_expired`, and as
@@ -112,7 +112,7 @@ class Signing:
                 own = self.derived("refresh", found[1], found[2], secret=place)
                 if hmac.compare_digest(own, found[3]):
                     return RefreshToken(found[1], int(found[2]))
-        raise Rejected("token_wrong", "The refresh token is none of this installation. Log in again.")
+        raise Rejected("token_wrong", "The refresh token was not issued by this installation. Log in again.")
 
     def derived(self, *parts: object, secret: int = 0) -> str:
         """A text that only holders of the secret can know, the same for the same parts: 43 characters."""
@@ -133,6 +133,6 @@ def require_open(directory: Directory, family: Family, now_ms: int) -> User:
     if family.key is not None:
         key = directory.key(family.key)
         if key is None:
-            raise Rejected("session_ended", "The key that began this session is gone. Log in again.")
+            raise Rejected("session_ended", "The API key that started this session is no longer valid. Log in again.")
         require_valid(directory, key, now_ms)
     return user

@@ -42,9 +42,7 @@ def subscribe(
             "ask an operator to add it to notifications.targets.",
         )
     if not kinds:
-        raise Rejected(
-            "kinds_missing", "A subscription to nothing was asked for. Name a kind of notification, or unsubscribe."
-        )
+        raise Rejected("kinds_missing", "The subscription names no kind. Name a kind of notification, or unsubscribe.")
     named = patterns(definitions)
     if len(named) > _MOST_PATTERNS:
         raise Rejected(
@@ -70,11 +68,11 @@ def subscribe(
 
 
 def unsubscribe(directory: Directory, now_ms: int, *, user: str) -> Change:
-    """Has a user (by id or name) notified no more. Raises Rejected: `user_unknown`, `subscription_unknown`."""
+    """Removes the notifications of a user (by id or name). Raises Rejected: `user_unknown`, `subscription_unknown`."""
     owner = directory.require_user(user)
     before = directory.subscription(owner.id)
     if before is None:
-        raise Rejected("subscription_unknown", f"{owner.name} is not notified of anything. Nothing is to be ended.")
+        raise Rejected("subscription_unknown", f"{owner.name} has no notifications. There is nothing to remove.")
     return Change(
         records={f"subscription/{owner.id}": None},
         action="subscription.removed",

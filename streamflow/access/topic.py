@@ -87,7 +87,7 @@ class AccessTopic:
             raise self._fault
         why = "is being read" if self._fault is None else f"cannot be read: {self._fault.message}"
         raise OperationError(
-            "access_unreadable", f"Who may what is not known, because the topic {self._topic} {why}. Try again later."
+            "access_unreadable", f"Access rights are not known, because the topic {self._topic} {why}. Try again later."
         )
 
     def submit(self, actor: Actor, make: Make) -> Future[Change]:
@@ -139,11 +139,11 @@ class AccessTopic:
         try:
             if self._reader is not None and not self._asked.empty():
                 self._write(self._next())
-        except Exception as error:  # noqa: BLE001 - whoever asked has been told
+        except Exception as error:  # noqa: BLE001 - the caller has been told
             _log.warning("access_not_written", error=str(error))
         self._forget_reader()
         for one in self._next():
-            one.future.set_exception(OperationError("access_unreadable", "This process is ending. Ask another one."))
+            one.future.set_exception(OperationError("access_unreadable", "This process is stopping. Use another one."))
 
     def _forget_reader(self) -> None:
         if self._reader is not None:
@@ -224,7 +224,7 @@ class AccessTopic:
         for one in asked:
             try:
                 accounted = account(directory, one.actor, one.make, time.time_ns() // 1_000_000)
-            except Exception as error:  # noqa: BLE001 - handed to whoever asked
+            except Exception as error:  # noqa: BLE001 - handed to the caller
                 made.append((one, error))
                 continue
             if accounted.entry is not None:

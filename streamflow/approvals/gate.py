@@ -50,8 +50,8 @@ def accepted(
 
 
 def require_four_eyes(settings: Approvals, approval: Approval, by: str) -> None:
-    """Raises Rejected (`approval_own_work`) if two people are asked for and whoever approved is an author, or is `by`,
-    who publishes."""
+    """Raises Rejected (`approval_own_work`) if two people are required and the approver is an author, or is
+    `by`, who publishes."""
     if not settings.four_eyes:
         return
     if approval.by in approval.authors:

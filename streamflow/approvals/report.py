@@ -24,7 +24,7 @@ class ShadowSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     runs: int  # runs that were replayed
     against: str  # the version that each was compared with; empty: with what really happened
-    same: int  # ended alike
+    same: int  # ended in the same way
     different: int  # ended differently
     incomparable: int  # could not be replayed
 

@@ -45,7 +45,7 @@ def public_key(text: str) -> Ed25519PublicKey:
     except (binascii.Error, ValueError) as error:
         raise OperationError(
             "approval_key_invalid",
-            f"The trusted key {text[:60]!a} is no Ed25519 public key in base64 ({error}). Give what `streamflow "
+            f"The trusted key {text[:60]!a} is not an Ed25519 public key in base64 ({error}). Give what `streamflow "
             "definitions approval-key` prints.",
             retryable=False,
         ) from error
@@ -79,7 +79,7 @@ def read_private_key(reference: str | None) -> Ed25519PrivateKey:
 def _not_private(reference: str) -> OperationError:
     return OperationError(
         "approval_key_invalid",
-        f"The secret {reference} is no Ed25519 private key as an unencrypted PEM file. Make one with `streamflow "
+        f"The secret {reference} is not an Ed25519 private key in an unencrypted PEM file. Make one with `streamflow "
         "definitions approval-key --new FILE`.",
         retryable=False,
     )

@@ -57,7 +57,7 @@ class Change:
     """What an author would have written; None if it was not there."""
 
     after: str | None
-    """What an author would write now; None if it is gone."""
+    """What an author would write now; None if it was removed."""
 
     sentence: str
     """The same in English."""

@@ -195,7 +195,7 @@ def _late_event(definition: Definition, catalog: Catalog, graph: Graph) -> Itera
         if wait is not None and wait.within is not None and not events <= later:
             names = " or ".join(f"`{event}`" for event in sorted(events - later))
             text = (
-                f"When {names} comes after `{id_}` has waited {limit_words(wait.within)}, nobody takes it; it is "
+                f"When {names} arrives after `{id_}` has waited {limit_words(wait.within)}, no run consumes it; it is "
                 "recorded as unclaimed."
             )
             yield _of_step("late_event", graph.steps[id_], text)

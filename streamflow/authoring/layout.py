@@ -32,8 +32,8 @@ class Member:
     """Its YAML node."""
 
     begin: int
-    """Of its value, for whoever writes the value again: for a block below its key the first line of that block, with
-    the comments above it."""
+    """Of its value, for a writer of the value: for a block below its key the first line of that block,
+    with the comments above it."""
 
     gap: str
     """The blank lines between the member before and its lead, each with its line break. In brackets: what stands

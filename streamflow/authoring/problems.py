@@ -1,4 +1,4 @@
-"""What is wrong with a draft, and which of it is new after an edit."""
+"""The problems of a draft, and those that are new after an edit."""
 
 from __future__ import annotations
 

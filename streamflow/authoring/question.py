@@ -1,4 +1,4 @@
-"""What a person is asked about a draft: about what it leaves open, or about words from which it is made."""
+"""A question to a person about a draft: about a gap, or about words of its sentence."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Question:
         return _KINDS.index(self.kind)
 
     def facts(self) -> dict[str, Any]:
-        """The question as JSON would have it."""
+        """The question as JSON data."""
         return {
             "kind": self.kind,
             "text": self.text,

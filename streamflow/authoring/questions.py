@@ -119,7 +119,7 @@ def _run_fails(draft: _Draft, step: str, outcome: str, reason: str) -> dict[str,
 
 
 def _key(draft: _Draft, group: Sequence[Gap]) -> Iterator[Choice]:
-    yield _choice("The key of the Kafka record, as it is now.")
+    yield _choice("The key of the Kafka record, unchanged.")
     triggers = [trigger for trigger in draft.definition.on if f"/on/{trigger.id}" in {gap.address for gap in group}]
     fields = [set(_key_fields(draft.catalog, trigger.event)) for trigger in triggers]
     shared = set.intersection(*fields) if fields else set()
@@ -259,7 +259,7 @@ def _late(draft: _Draft, group: Sequence[Gap]) -> Iterator[Choice]:
         )
         for clause in step.wait.events:
             operations += draft.also(f"{step.id}.{clause.id}", f"{again}.{clause.id}") or ()
-    yield _choice("It is waited for once more, as long again.", operations)
+    yield _choice("The run waits for it again, for the same time.", operations)
 
 
 _ASK: dict[GapKind, Callable[[_Draft, Sequence[Gap]], Iterator[Choice]]] = {

@@ -43,7 +43,7 @@ Play = Callable[[Sequence[dict[str, Any]], dict[str, list[dict[str, Any]]]], See
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """Actions and answers of operations as a scenario has them, and what came of them when they were played."""
+    """Actions and answers of operations as a scenario has them, and their results when they were played."""
 
     do: tuple[dict[str, Any], ...]
     operations: dict[str, list[dict[str, Any]]]

@@ -1,4 +1,5 @@
-"""How fast a core of this machine is, by that of the machine of the constants: the same work, decided in the simulator.
+"""The speed of a core of this machine, relative to the machine of the constants: the same work, decided in the
+simulator.
 
 It is the engine's own code that is timed (decoding, decisions, state, encoding), by processor time, so that other
 processes hardly count. Disks, networks and brokers are not in it.

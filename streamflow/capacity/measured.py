@@ -1,5 +1,5 @@
-"""The constants of capacity, as `python -m tests.bench --only capacity` measured them. Nothing else is a guess: what is
-not here is counted in the simulator, or is a setting."""
+"""The constants of capacity, as measured by `python -m tests.bench --only capacity`. All other values are counted in
+the simulator, or are settings."""
 
 from __future__ import annotations
 

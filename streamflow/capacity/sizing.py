@@ -196,7 +196,7 @@ class _Sizing:
                 group="ingress",
                 value=max(1, _ceil(reading / demand.utilisation)),
                 unit="workers",
-                formula="rate x events x CPU of an event / speed / utilisation; no more than partitions of the sources",
+                formula="rate x events x CPU of an event / speed / utilisation; at most the partitions of the sources",
                 numbers=f"{demand.rate:g}/s x {work.events.records:.4g} x {event_us:.4g} us / {demand.utilisation:g}",
                 source="counted; measured",
             ),
@@ -248,7 +248,7 @@ class _Sizing:
                     f"{self.measured.engine_memory_mb:g} MB + {share} x ({each_mb[0]:.0f} MB + {each_mb[1]:.0f} MB) + "
                     f"{self._live_records / self._engines:.4g} x {self.measured.index_bytes:g} bytes"
                 ),
-                source="measured; settings (an upper bound: what is not used is not taken)",
+                source="measured; settings (an upper bound: unused memory is not allocated)",
             ),
             Figure(
                 name="files of an engine worker",

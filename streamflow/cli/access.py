@@ -25,11 +25,15 @@ from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 from streamflow.errors import Rejected
 
-app = typer.Typer(help="Who may what.", no_args_is_help=True, rich_markup_mode=None)
-users = typer.Typer(help="People and service accounts.", no_args_is_help=True, rich_markup_mode=None)
-grants = typer.Typer(help="Roles of users and groups.", no_args_is_help=True, rich_markup_mode=None)
-keys = typer.Typer(help="API keys.", no_args_is_help=True, rich_markup_mode=None)
-sessions = typer.Typer(help="Sessions of users.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, help="Access control.", no_args_is_help=True, rich_markup_mode=None)
+users = typer.Typer(
+    add_completion=False, help="People and service accounts.", no_args_is_help=True, rich_markup_mode=None
+)
+grants = typer.Typer(
+    add_completion=False, help="Roles of users and groups.", no_args_is_help=True, rich_markup_mode=None
+)
+keys = typer.Typer(add_completion=False, help="API keys.", no_args_is_help=True, rich_markup_mode=None)
+sessions = typer.Typer(add_completion=False, help="Sessions of users.", no_args_is_help=True, rich_markup_mode=None)
 for _name, _group in (("users", users), ("grants", grants), ("keys", keys), ("sessions", sessions)):
     app.add_typer(_group, name=_name)
 app.add_typer(access_subscriptions.app, name="subscriptions")
@@ -38,10 +42,10 @@ _DAY_MS = 86_400_000
 Name = Annotated[str, typer.Argument(metavar="NAME", help="name of the user")]
 Definitions = Annotated[
     list[str] | None,
-    typer.Option("--definition", help="limits the role to definitions: a name, in which * stands for any text"),
+    typer.Option("--definition", help="limits the role to definitions: a name, with * for any text"),
 ]
 PasswordFile = Annotated[
-    Path | None, typer.Option(help="file with the password, `-` for stdin; without it the terminal is asked")
+    Path | None, typer.Option(help="file with the password, `-` for stdin; default: ask at the terminal")
 ]
 Days = Annotated[int, typer.Option(min=0, max=3650, help="days until it expires; 0: never")]
 
@@ -74,15 +78,19 @@ def _password(file: Path | None) -> str:
 def add(
     ctx: typer.Context,
     name: Name,
-    role: Annotated[Role | None, typer.Option(help="a role that the user is given at once")] = None,
+    role: Annotated[Role | None, typer.Option(help="role of the user")] = None,
     definitions: Definitions = None,
-    groups: Annotated[list[str] | None, typer.Option("--group", help="a group; may be repeated")] = None,
+    groups: Annotated[
+        list[str] | None, typer.Option("--group", help="a group of the user; may be given several times")
+    ] = None,
     service: Annotated[bool, typer.Option("--service", help="a service account: API keys only")] = False,
     password_file: PasswordFile = None,
-    issuer: Annotated[str | None, typer.Option(help="identity provider that knows the person, with --subject")] = None,
-    subject: Annotated[str | None, typer.Option(help="who the person is there (`sub`); no password then")] = None,
+    issuer: Annotated[str | None, typer.Option(help="identity provider of the person, with --subject")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="the person's `sub` at the provider, instead of a password")
+    ] = None,
 ) -> None:
-    """Adds a user. The first one is the first admin; from then on the sidecar asks everybody who they are."""
+    """Adds a user. The first user is an admin; from then on the sidecar requires authentication."""
     directory = _directory(ctx)
     if directory.is_open and role is not Role.ADMIN:
         raise Rejected("last_admin", "The first user must be an admin, who can make the others. Add --role admin.")
@@ -142,14 +150,14 @@ def password(ctx: typer.Context, name: Name, password_file: PasswordFile = None)
 
 @users.command("disable")
 def disable(ctx: typer.Context, name: Name) -> None:
-    """Disables a user: their sessions and keys are good for nothing. The name stays taken."""
+    """Disables a user: their sessions and keys become invalid. The name cannot be reused."""
     _change(ctx, lambda d, now: change_user(d, now, name=name, disabled=True))
     session_of(ctx).show({"user": name, "disabled": True}, f"disabled {name}")
 
 
 @users.command("enable")
 def enable(ctx: typer.Context, name: Name) -> None:
-    """Enables a user again. Their keys are good again, their sessions are not."""
+    """Enables a user again. Their keys become valid again, their sessions do not."""
     _change(ctx, lambda d, now: change_user(d, now, name=name, disabled=False))
     session_of(ctx).show({"user": name, "disabled": False}, f"enabled {name}")
 
@@ -158,7 +166,7 @@ def enable(ctx: typer.Context, name: Name) -> None:
 def groups(
     ctx: typer.Context, name: Name, named: Annotated[list[str] | None, typer.Argument(metavar="[GROUP]...")] = None
 ) -> None:
-    """Sets the groups that a user is in; without any, in none."""
+    """Sets the groups of a user; without --group, none."""
     _change(ctx, lambda d, now: change_user(d, now, name=name, groups=named or []))
     session_of(ctx).show({"user": name, "groups": named or []}, f"{name} is in {', '.join(named or ['no group'])}")
 
@@ -201,7 +209,7 @@ def _holder(directory: Directory, user: str | None, group: str | None) -> str:
 
 @grants.command("remove")
 def ungrant(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """Takes a grant away."""
+    """Removes a grant."""
     _change(ctx, lambda d, now: remove_grant(d, now, id=id))
     session_of(ctx).show({"grant": id, "removed": True}, f"removed the grant {id}")
 
@@ -217,11 +225,11 @@ def roles(ctx: typer.Context) -> None:
 @keys.command("add", epilog=examples("access keys add shop --for checkout --days 90"))
 def make_key(
     ctx: typer.Context,
-    user: Annotated[str, typer.Argument(metavar="USER", help="whose key it is")],
-    purpose: Annotated[str, typer.Option("--for", help="what it is for")] = "",
+    user: Annotated[str, typer.Argument(metavar="USER", help="the user of the key")],
+    purpose: Annotated[str, typer.Option("--for", help="purpose of the key")] = "",
     days: Days = 365,
 ) -> None:
-    """Makes an API key, and shows it once: only its hash is kept."""
+    """Creates an API key, and shows it once: only its hash is stored."""
     id, secret = secrets.token_hex(6), key_texts.new_secret()
     made, directory = _change(
         ctx,
@@ -239,7 +247,7 @@ def make_key(
 
 
 def _show_key(ctx: typer.Context, directory: Directory, made: ApiKey, text: str) -> None:
-    output.note("the key is shown once, and cannot be had again")
+    output.note("the key is shown once and cannot be shown again")
     session_of(ctx).show((shown(made) or {}) | {"key": text, "user": _holder(directory, made.user, None)}, text)
 
 
@@ -247,7 +255,7 @@ def _show_key(ctx: typer.Context, directory: Directory, made: ApiKey, text: str)
 def list_keys(
     ctx: typer.Context, user: Annotated[str | None, typer.Option(help="only those of this user")] = None
 ) -> None:
-    """Lists the API keys, oldest first: their visible parts, until when they are good, and when they were last used."""
+    """Lists the API keys, oldest first: visible part, expiry, and last use."""
     directory = _directory(ctx)
     only = directory.require_user(user).id if user is not None else None
     found = sorted((one for one in directory.api_keys() if only in (None, one.user)), key=lambda one: one.created_ms)
@@ -275,7 +283,7 @@ Key = Annotated[str, typer.Argument(metavar="KEY", help="its visible part, sfk_.
 
 @keys.command("revoke")
 def revoke(ctx: typer.Context, key: Key) -> None:
-    """Revokes an API key at once, and the sessions that it began."""
+    """Revokes an API key at once, and the sessions that it started."""
     made, _ = _change(ctx, lambda d, now: revoke_key(d, now, id=key))
     session_of(ctx).show({"key": shown(made)}, f"revoked {key_texts.PREFIX}{made.id}")
 
@@ -284,10 +292,10 @@ def revoke(ctx: typer.Context, key: Key) -> None:
 def rotate(
     ctx: typer.Context,
     key: Key,
-    overlap: Annotated[int, typer.Option(min=0, max=720, help="hours that the old key is still good")] = 24,
+    overlap: Annotated[int, typer.Option(min=0, max=720, help="hours that the old key stays valid")] = 24,
     days: Days = 365,
 ) -> None:
-    """Makes an API key in the place of another, which stays good for a while; shows the new one once."""
+    """Replaces an API key by a new one, and shows it once; the old one stays valid for a while."""
     old = require_key(_directory(ctx), key)
     id, secret = secrets.token_hex(6), key_texts.new_secret()
     made, directory = _change(
@@ -309,7 +317,7 @@ def rotate(
 def list_sessions(
     ctx: typer.Context, user: Annotated[str | None, typer.Option(help="only those of this user")] = None
 ) -> None:
-    """Lists the sessions that have not been ended, newest first."""
+    """Lists the open sessions, newest first."""
     directory = _directory(ctx)
     only = directory.require_user(user).id if user is not None else None
     open_ones = (one for one in directory.families() if one.revoked_ms is None and only in (None, one.user))

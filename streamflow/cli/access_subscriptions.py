@@ -18,7 +18,7 @@ from streamflow.cli.session import session_of
 from streamflow.errors import Rejected
 from streamflow.settings import NOTIFICATION_KINDS, NotificationKind
 
-app = typer.Typer(help="Notifications of users.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, help="Notifications of users.", no_args_is_help=True, rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(metavar="USER", help="name of the user")]
 
@@ -44,14 +44,14 @@ def set_(
     target: Annotated[str, typer.Option(help="name of a target of the settings, notifications.targets")],
     kinds: Annotated[
         list[str] | None,
-        typer.Option("--kind", help=f"{', '.join(NOTIFICATION_KINDS)}; may be repeated; without it all of them"),
+        typer.Option("--kind", help=f"{', '.join(NOTIFICATION_KINDS)}; may be given several times; default: all"),
     ] = None,
     definitions: Annotated[
         list[str] | None,
-        typer.Option("--definition", help="only these definitions: a name, in which * stands for any text"),
+        typer.Option("--definition", help="only these definitions: a name, with * for any text"),
     ] = None,
 ) -> None:
-    """Sets what a user is notified of. They are sent only what they may look at."""
+    """Sets the notifications of a user. They receive only what they may see."""
     wanted: list[NotificationKind] = [one for one in NOTIFICATION_KINDS if kinds is None or one in kinds]
     if unknown := sorted(set(kinds or ()) - set(NOTIFICATION_KINDS)):
         raise Rejected(
@@ -74,7 +74,7 @@ def _of(subscription: Subscription) -> str:
 
 @app.command("list", epilog=examples("access subscriptions list"))
 def list_(ctx: typer.Context) -> None:
-    """Lists who is notified of what, and where."""
+    """Lists users with their notifications and targets."""
     with AccessTopic(session_of(ctx).settings) as access:
         directory = access.wait_loaded()
     targets = session_of(ctx).settings.notifications.targets
@@ -97,8 +97,6 @@ def list_(ctx: typer.Context) -> None:
 
 @app.command("remove", epilog=examples("access subscriptions remove alice"))
 def remove(ctx: typer.Context, user: Name) -> None:
-    """Has a user notified no more."""
+    """Removes the notifications of a user."""
     made = _change(ctx, lambda d, now: unsubscribe(d, now, user=user))
-    session_of(ctx).show(
-        {"subscription": msgspec.to_builtins(made), "removed": True}, f"{user} is not notified any more"
-    )
+    session_of(ctx).show({"subscription": msgspec.to_builtins(made), "removed": True}, f"{user} is no longer notified")

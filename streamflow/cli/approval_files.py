@@ -1,4 +1,4 @@
-"""Approvals and keys in files."""
+"""Files with approvals and keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def approval_in(file: Path) -> Approval:
         data = json.loads(places.text_of(file))
     except ValueError as error:
         raise Rejected(
-            "approval_invalid", f"The file {file} is no JSON ({error}). Give what `definitions approve --out` wrote."
+            "approval_invalid", f"The file {file} is not JSON ({error}). Give what `definitions approve --out` wrote."
         ) from error
     return read_approval(data.get("approval", data) if isinstance(data, dict) else data)
 

@@ -1,4 +1,4 @@
-"""`streamflow audit`: who changed what, and whether the account is whole."""
+"""`streamflow audit`: the audit log, and whether it is intact."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streamflow.errors import OperationError, Rejected
 from streamflow.kafka.topics import AUDIT
 from streamflow.wire.unreadable import Unreadable
 
-app = typer.Typer(help="Who changed what.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, help="The audit log.", no_args_is_help=True, rich_markup_mode=None)
 
 _EXPECTED = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
@@ -27,12 +27,12 @@ _EXPECTED = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 @app.command("list", epilog=examples("audit list", "audit list --who alice --json", "audit list --action key."))
 def list_(
     ctx: typer.Context,
-    who: Annotated[str | None, typer.Option(help="only what this user did")] = None,
-    action: Annotated[str | None, typer.Option(help="only actions that begin so, such as `user.`")] = None,
-    target: Annotated[str | None, typer.Option(help="only of what has this text in its name")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="the newest so many")] = 100,
+    who: Annotated[str | None, typer.Option(help="only actions of this user")] = None,
+    action: Annotated[str | None, typer.Option(help="only actions that start with this, such as `user.`")] = None,
+    target: Annotated[str | None, typer.Option(help="only targets whose name contains this")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="maximum number, newest first")] = 100,
 ) -> None:
-    """Lists the entries, oldest first: when, who, what; with --json what it was before and is after."""
+    """Lists the entries, oldest first: time, user, action; with --json also the values before and after."""
     session = session_of(ctx)
     unreadable = Unreadable(AUDIT)
 
@@ -55,11 +55,12 @@ def list_(
 def verify_(
     ctx: typer.Context,
     expect: Annotated[
-        list[str] | None, typer.Option(help="NUMBER:DIGEST that an earlier verification printed; may be repeated")
+        list[str] | None,
+        typer.Option(help="NUMBER:DIGEST that an earlier verification printed; may be given several times"),
     ] = None,
 ) -> None:
-    """Checks that the entries are one chain, that nothing was changed, taken out, put in or cut off, and prints its
-    end. Keep that elsewhere: with --expect a chain that was made again is found, too."""
+    """Checks that the entries are one hash chain in which nothing was changed, removed, inserted or cut off, and prints
+    its last digest. Store that elsewhere: with --expect, a chain that was rebuilt is detected too."""
     session = session_of(ctx)
     expected = []
     for text in expect or []:
@@ -78,7 +79,7 @@ def verify_(
         lines = "; ".join(f"entry {one.number}: {one.why}" for one in found.breaks[:20])
         raise OperationError(
             "audit_broken",
-            f"The audit is not whole: {lines or 'a record cannot be read'}. Find out who may write to the topics.",
+            f"The audit log is not intact: {lines or 'a record cannot be read'}. Check who may write to the topics.",
             retryable=False,
             breaks=len(found.breaks),
             unreadable=unreadable.count,

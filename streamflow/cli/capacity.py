@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streamflow.capacity.figure import Figure
     from streamflow.capacity.workload import Workload
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _MARKS = ("v", "90")  # of keys that are texts, and of those that are numbers
 _SEGMENT_HOURS = 168.0  # Kafka's default
@@ -42,39 +42,41 @@ def capacity(
     definition: Annotated[
         str, typer.Option("--definition", metavar="NAME|FOLDER", help="a published definition, or a folder with one")
     ],
-    rate: Annotated[str, typer.Option("--rate", help="runs that start a second (500/s) at the busiest time")],
+    rate: Annotated[str, typer.Option("--rate", help="runs started a second (500/s) at peak")],
     average: Annotated[
-        str | None, typer.Option("--average", help="the same over a month, for disks; --rate by default")
+        str | None, typer.Option("--average", help="average rate over a month, for disks; --rate by default")
     ] = None,
     wait_hours: Annotated[
-        float, typer.Option("--wait-hours", min=0, help="hours that a run waits on average, from start to end")
+        float, typer.Option("--wait-hours", min=0, help="average hours from start to end of a run")
     ] = 0.0,
     call_s: Annotated[
-        float, typer.Option("--call-seconds", min=0, help="seconds that a call to the outside takes on average")
+        float, typer.Option("--call-seconds", min=0, help="average seconds of a call to an external system")
     ] = 0.1,
     utilisation: Annotated[
-        float, typer.Option("--utilisation", min=0.05, max=0.95, help="of a core, by a worker at the busiest time")
+        float, typer.Option("--utilisation", min=0.05, max=0.95, help="share of a core that a worker may use at peak")
     ] = 0.5,
     restore_s: Annotated[
         float | None,
-        typer.Option("--restore-seconds", min=1, help="in which all state is to be restored on empty disks"),
+        typer.Option("--restore-seconds", min=1, help="seconds in which all state must be restored on empty disks"),
     ] = None,
     replicas: Annotated[
-        int | None, typer.Option("--replicas", min=1, help="of topics; topics.replication_factor by default")
+        int | None, typer.Option("--replicas", min=1, help="replicas of topics; topics.replication_factor by default")
     ] = None,
     only: Only = None,
     scenarios: Annotated[
-        Path | None, typer.Option("--scenarios", metavar="FILE", help="these instead of the definition's own")
+        Path | None,
+        typer.Option("--scenarios", metavar="FILE", help="scenario file to use instead of the definition's own"),
     ] = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="measure the speed of this machine first, in some seconds")
+        bool, typer.Option("--calibrate", help="measure the speed of this machine first (some seconds)")
     ] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="show each formula, its numbers, and where they come from")
+        bool, typer.Option("--explain", help="show each formula with its numbers and their sources")
     ] = False,
 ) -> None:
-    """Computes what a rate of runs needs. What a run costs is counted by playing the definition's scenarios in the
-    simulator; what that costs a machine was measured. With a folder no broker is needed."""
+    """Computes the workers, partitions, memory and disks for a rate of runs. The cost of a run is counted by playing
+    the definition's scenarios in the simulator; the cost of a record was measured. With a folder no broker is
+    needed."""
     # with all of the engine: only for those who need it
     from streamflow.capacity.calibration import calibrated_us, speed_of
     from streamflow.capacity.demand import Demand
@@ -85,7 +87,7 @@ def capacity(
     peak = parse_rate(rate)
     mean = peak if average is None else parse_rate(average)
     if mean > peak:
-        raise Rejected("rate_invalid", f"--average {average} is above --rate {rate}. Give the busiest time to --rate.")
+        raise Rejected("rate_invalid", f"--average {average} is above --rate {rate}. Give the peak rate to --rate.")
     settings, given = _given(session, definition, scenarios, only)
     work = _counted(given)
     speed = 1.0

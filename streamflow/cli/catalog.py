@@ -1,4 +1,4 @@
-"""`streamflow catalog`: catalogs of events, made from other people's schemas."""
+"""`streamflow catalog`: catalogs of events from schemas."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ _FILES = 5_000
 _ALL_BYTES = 50_000_000
 _TOLD = 20  # skipped files that are told one by one; `--json` tells all
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make catalogs of events from schemas.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Make catalogs of events from schemas."
+)
 
 
 @app.callback()
@@ -44,10 +46,12 @@ def catalog() -> None:
 def import_(
     ctx: typer.Context,
     path: Annotated[
-        Path, typer.Argument(metavar="FILE|FOLDER", help="a JSON Schema, or a folder with many of them, at any depth")
+        Path, typer.Argument(metavar="FILE|FOLDER", help="a JSON Schema, or a folder with JSON Schemas at any depth")
     ],
-    topic: Annotated[str, typer.Option("--topic", help="the topic that the events are in")],
-    out: Annotated[Path | None, typer.Option("--out", help="catalog file to write; else nothing is written")] = None,
+    topic: Annotated[str, typer.Option("--topic", help="topic of the events")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="catalog file to write; by default nothing is written")
+    ] = None,
     events: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,23 +59,23 @@ def import_(
         ),
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--source", help="the source of events that carry none (`source` of the catalog)")
+        str | None, typer.Option("--source", help="source of events without one (`source` of the catalog)")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
 ) -> None:
     """Makes a catalog of the JSON Schemas in a file or folder: GitHub's webhooks, Google's CloudEvents, or plain
-    schemas. Tells what is in it, what is skipped and why, and how many fields are typed. Fetches nothing, and needs no
-    broker."""
+    schemas. Shows what it contains, what is skipped and why, and how many fields are typed. Does not access the
+    network, and needs no broker."""
     from streamflow.importing.catalog import import_catalog
     from streamflow.kafka.topics import is_own
 
     session = session_of(ctx)
     if re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) is None:
-        _refuse("bad_topic", f"{topic!r} is no name of a topic. Use letters, digits and . _ -, at most 249.")
+        _refuse("bad_topic", f"{topic!r} is not the name of a topic. Use letters, digits and . _ -, at most 249.")
     if is_own(session.settings, topic):
-        _refuse("topic_reserved", f"{topic} is a topic of Streamflow's own. Name the topic that the events are in.")
+        _refuse("topic_reserved", f"{topic} is a topic of Streamflow's own. Name the topic of the events.")
     if out is not None and out.exists() and not force:
-        _refuse("file_exists", f"{out} is there already. Choose another file, or overwrite it with --force.")
+        _refuse("file_exists", f"{out} exists already. Choose another file, or overwrite it with --force.")
     files, unreadable = _read(path)
     found = import_catalog(files, topic=topic, wanted=events or (), source=source)
     facts = _facts(found, unreadable)
@@ -111,7 +115,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         try:
             about = each.lstat() if path.is_dir() else each.stat()
             if not stat.S_ISREG(about.st_mode):
-                unreadable.append((name, "it is no regular file"))
+                unreadable.append((name, "it is not a regular file"))
                 continue
             if about.st_size > _FILE_BYTES:
                 unreadable.append((name, f"it has {about.st_size} bytes, more than {_FILE_BYTES}"))
@@ -125,7 +129,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
                 _refuse("file_unreadable", f"{path} cannot be read: {error.strerror}. Check the path and its rights.")
             unreadable.append((name, f"it cannot be read: {error.strerror}"))
         except DecodeError as error:
-            unreadable.append((name, f"it is no JSON that can be read ({error.code})"))
+            unreadable.append((name, f"it is not readable JSON ({error.code})"))
     return files, unreadable
 
 

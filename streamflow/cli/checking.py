@@ -30,7 +30,7 @@ CatalogFile = Annotated[
     typer.Option(
         "--catalog",
         metavar="FILE|FOLDER",
-        help="one catalog for all of them, a file or the files of a folder; else catalog.yaml beside each",
+        help="catalog for all of them, a file or a folder of files; default: catalog.yaml beside each",
     ),
 ]
 

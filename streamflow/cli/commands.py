@@ -1,4 +1,4 @@
-"""`streamflow commands`: what an operator may do to the engine's input."""
+"""`streamflow commands`: skip commands that stop a partition of the engine."""
 
 from __future__ import annotations
 
@@ -10,34 +10,39 @@ from streamflow.cli import output
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 
-app = typer.Typer(help="What an operator may do to the engine's input.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    add_completion=False,
+    help="Skip commands that stop a partition of the engine.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.callback()
 def commands() -> None:
-    """What an operator may do to the engine's input."""
+    """Skip commands that stop a partition of the engine."""
 
 
 @app.command(epilog=examples("commands skip 3 1207 --reason 'starts a version that was never published'"))
 def skip(
     ctx: typer.Context,
     partition: Annotated[int, typer.Argument(help="the stopped partition of `commands`", min=0)],
-    offset: Annotated[int, typer.Argument(help="the command to pass over, as the partition's error names it", min=0)],
-    reason: Annotated[str, typer.Option(help="why the loss is accepted; kept with the record")],
+    offset: Annotated[int, typer.Argument(help="offset of the command, as in the partition's error", min=0)],
+    reason: Annotated[str, typer.Option(help="why the loss is accepted; kept with the skip")],
 ) -> None:
-    """Lets a stopped partition pass over the command that stops it, or commands that were deleted unread. What they
-    asked for is not done; a command that still exists becomes a dead letter. The engine goes on at once."""
+    """Lets a stopped partition skip the command that stops it, or commands that were deleted unread. Skipped commands
+    have no effect; one that still exists becomes a dead letter. The engine continues at once."""
     from streamflow.ops.skips import skip_command
 
     session = session_of(ctx)
     recorded = skip_command(session.settings, partition=partition, offset=offset, reason=reason)
     answer = {"partition": partition, "offset": offset, "reason": reason, "recorded_at": recorded}
-    session.show(answer, f"partition {partition} passes over command {offset} (recorded at {recorded})")
+    session.show(answer, f"partition {partition} skips command {offset} (recorded at {recorded})")
 
 
 @app.command(epilog=examples("commands skipped"))
 def skipped(ctx: typer.Context) -> None:
-    """Lists the commands that the engine was let pass over, with the reasons."""
+    """Lists skipped commands with the reasons."""
     from streamflow.kafka.publication import read_log
 
     session = session_of(ctx)
@@ -55,5 +60,5 @@ def skipped(ctx: typer.Context) -> None:
         {"partition": partition, "offset": offset, "asked_ms": skip.asked_ms, "reason": skip.reason}
         for partition, offset, skip in found
     ]
-    text = output.table(("partition>", "command>", "asked", "reason"), rows, "no command was passed over")
+    text = output.table(("partition>", "command>", "asked", "reason"), rows, "no command was skipped")
     session.show({"skipped": answer}, text)

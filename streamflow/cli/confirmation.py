@@ -1,4 +1,4 @@
-"""Asking a person before something is done to many things at once, or cannot be undone."""
+"""Confirmation of actions that affect many things or cannot be undone."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise Rejected("confirmation_missing", f"{question} Nobody can be asked here. Say so with --yes.")
+        raise Rejected("confirmation_missing", f"{question} There is no terminal to ask at. Confirm with --yes.")
     if not typer.confirm(question, err=True):
         raise Rejected("not_confirmed", "Nothing was done.")

@@ -1,4 +1,4 @@
-"""`streamflow dead-letters`: what could not be read, placed or done, why, and what was done with it."""
+"""`streamflow dead-letters`: records that could not be used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from streamflow.wire.settlement import Settlement
 from streamflow.wire.unreadable import Unreadable
 
 app = typer.Typer(
-    help="What could not be read, placed or done, why, and what was done with it.",
+    add_completion=False,
+    help="Records that could not be used: list, replay or drop them.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -35,12 +36,12 @@ _SHOWN_BYTES = 4000
 
 Letters = Annotated[list[int] | None, typer.Argument(metavar="[LETTER]...", help="numbers in `dead-letters list`")]
 Reason = Annotated[str | None, typer.Option(help="only those with this reason")]
-Topic = Annotated[str | None, typer.Option(help="only those whose data came from this topic, or was to go there")]
-ForDefinition = Annotated[str | None, typer.Option("--definition", help="only those that were for this definition")]
+Topic = Annotated[str | None, typer.Option(help="only dead letters of records from or to this topic")]
+ForDefinition = Annotated[str | None, typer.Option("--definition", help="only those for this definition")]
 Since = Annotated[
-    str | None, typer.Option(metavar="TIME", help="only those since then: 2h, 7d, or an RFC 3339 time with its offset")
+    str | None, typer.Option(metavar="TIME", help="only since then: 2h, 7d, or an RFC 3339 time with its offset")
 ]
-AtMost = Annotated[int | None, typer.Option("--limit", min=1, help="at most so many, the oldest")]
+AtMost = Annotated[int | None, typer.Option("--limit", min=1, help="maximum number, oldest first")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="only show what would be done")]
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
 
@@ -53,10 +54,10 @@ def list_(
     status: Annotated[
         Literal["open", "replayed", "dropped", "all"], typer.Option(help="only those with this status")
     ] = "open",
-    limit: Annotated[int, typer.Option(min=1, help="at most so many, the newest")] = 50,
-    ids_only: Annotated[bool, typer.Option("--ids", help="only their numbers, one a line")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="maximum number, newest first")] = 50,
+    ids_only: Annotated[bool, typer.Option("--ids", help="print only the numbers, one a line")] = False,
 ) -> None:
-    """Lists dead letters, the newest first, and counts all by reason and status."""
+    """Lists dead letters, newest first, and counts them by reason and status."""
     session, unreadable = session_of(ctx), Unreadable(DEAD_LETTERS)
     read = _read(session, unreadable)
     found = [letter for letter in read if reason in (None, letter.reason) and topic in (None, letter.topic)]
@@ -84,7 +85,7 @@ def list_(
     text = output.table(
         ("letter>", "when", "status", "reason", "place", "message"),
         rows,
-        f"no dead letter is {status}" if found else "no dead letter fits" if read else "there are no dead letters",
+        f"no dead letter is {status}" if found else "no dead letter matches" if read else "there are no dead letters",
     )
     if letters:
         text += f"\n\n{len(letters)} dead letters: " + ", ".join(f"{count} {name}" for name, count in counts.items())
@@ -109,7 +110,7 @@ def show(
     ctx: typer.Context,
     letter: Annotated[int, typer.Argument(metavar="LETTER", help="its number in `dead-letters list`")],
 ) -> None:
-    """Shows a dead letter: reason, place, message, what was done with it, and the record as it came."""
+    """Shows a dead letter: reason, place, message, status, and the original record."""
     session = session_of(ctx)
     known = next(iter(select(_read(session), [letter])))
     found = record_of(session.installation, letter)
@@ -147,16 +148,19 @@ def replay(
     definition: ForDefinition = None,
     since: Since = None,
     limit: AtMost = None,
-    why: Annotated[str, typer.Option("--why", "--reason-text", help="kept with the letters")] = "",
+    why: Annotated[str, typer.Option("--why", "--reason-text", help="reason, kept with the dead letters")] = "",
     as_new: Annotated[
-        bool, typer.Option("--as-new", help="also events without an id or older than the memory of events")
+        bool,
+        typer.Option("--as-new", help="also events that are not recognised as duplicates: without an id, or too old"),
     ] = False,
-    again: Annotated[bool, typer.Option("--again", help="also named letters that were replayed or dropped")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="also named dead letters that were replayed or dropped before")
+    ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Sends the records of dead letters again, with the identity that they had: an event to its source topic, a command
-    or a task to where it was refused, an emitted event to its topic."""
+    """Replays the records of dead letters with their original identity: an event to its source topic, a command or a
+    task to the topic where it was refused, an emitted event to its topic."""
     session = session_of(ctx)
     chosen = _selected(session, letters, reason, topic, definition, since, limit)
     made = Replay(
@@ -225,7 +229,7 @@ def _show_replay(
 def drop(
     ctx: typer.Context,
     letters: Letters = None,
-    why: Annotated[str, typer.Option("--why", "--reason-text", help="kept with the letters")] = "",
+    why: Annotated[str, typer.Option("--why", "--reason-text", help="reason, kept with the dead letters")] = "",
     reason: Reason = None,
     topic: Topic = None,
     definition: ForDefinition = None,
@@ -234,7 +238,7 @@ def drop(
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Marks dead letters as given up, with a reason. Their records are kept as long as before."""
+    """Marks dead letters as dropped, with a reason. Their records are kept as long as before."""
     session = session_of(ctx)
     if not why.strip():
         raise Rejected("reason_missing", "Dropping dead letters needs a reason. Give it with --why.")
@@ -318,5 +322,5 @@ def _since_ms(text: str | None) -> int | None:
         return epoch_ms(text)
     except StreamflowError as error:
         raise Rejected(
-            "bad_time", f"--since is {text!r}, which is no time. Write 2h, 7d, or 2026-05-01T09:00:00Z."
+            "bad_time", f"--since is {text!r}, which is not a time. Write 2h, 7d, or 2026-05-01T09:00:00Z."
         ) from error

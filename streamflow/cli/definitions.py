@@ -1,4 +1,4 @@
-"""`streamflow definitions`: check what authors wrote, and look at, compare and draw what is published."""
+"""`streamflow definitions`: check definitions; show, compare and draw published ones."""
 
 from __future__ import annotations
 
@@ -36,11 +36,13 @@ from streamflow.ops.steps import step_states
 
 _PATIENCE_S = 5.0  # for a broker that a check could do without
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, publish and look at definitions.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Check, publish and show definitions."
+)
 
 Reference = Annotated[
     str,
-    typer.Argument(metavar="NAME[@VERSION]", help="a published definition; without a version the one that starts use"),
+    typer.Argument(metavar="NAME[@VERSION]", help="a published definition; default: the version that new runs use"),
 ]
 
 
@@ -48,10 +50,8 @@ Reference = Annotated[
     epilog=examples("definitions check definitions", "definitions check my-definition.yaml --catalog events.yaml")
 )
 def check(ctx: typer.Context, paths: Paths, catalog: CatalogFile = None) -> None:
-    """Tells everything that is wrong, with place and fix.
-
-    Needs a broker only for what a definition names and what is neither in its catalog nor installed: plugins and
-    published definitions."""
+    """Lists every problem with its place and fix. Needs a broker only for plugins and published definitions that are
+    neither in the catalog nor installed."""
     session = session_of(ctx)
     found = checked_all(session.known, paths, catalog, Surroundings(lambda: log_if_there(session)))
     tell(session, found)
@@ -61,18 +61,18 @@ def check(ctx: typer.Context, paths: Paths, catalog: CatalogFile = None) -> None
 
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
-    """Lists what is published, newest first within a name."""
+    """Lists published versions, newest first within a name."""
     session = session_of(ctx)
     log = read_log(session.settings)
     facts = listed(log)
     rows = [(f["name"], f["version"], f["state"], output.local_time(f["published_ms"]), f["sha"][:12]) for f in facts]
-    empty = "nothing is published yet; `streamflow definitions publish FOLDER` does it"
+    empty = "no definition is published yet; `streamflow definitions publish FOLDER` publishes one"
     session.show(facts, output.table(("definition", "version", "state", "published", "sha256"), rows, empty))
 
 
 @app.command(epilog=examples("definitions show order-fulfilment", "definitions show order-fulfilment@1 --json"))
 def show(ctx: typer.Context, reference: Reference) -> None:
-    """Shows a published definition as YAML, and where its events are found here; with --json its catalog too."""
+    """Shows a published definition as YAML, with the topics of its events; with --json its catalog too."""
     session = session_of(ctx)
     log = read_log(session.settings)
     name, version = resolve(log, reference)
@@ -92,7 +92,7 @@ def diff(
     new: Annotated[str, typer.Argument(metavar="B", help="the same")],
     catalog: CatalogFile = None,
 ) -> None:
-    """Tells what differs between two definitions, files or published ones."""
+    """Shows the differences between two definitions, files or published ones."""
     before, after = (_either(ctx, reference, catalog)[0] for reference in (old, new))
     found = compared(before, after)
     session_of(ctx).show(found, "\n".join(found["changes"]) or "both mean the same")
@@ -108,13 +108,13 @@ def diff(
 def diagram(
     ctx: typer.Context,
     reference: Annotated[
-        str | None, typer.Argument(metavar="[FILE|FOLDER|NAME[@VERSION]]", help="what to draw; not with --run")
+        str | None, typer.Argument(metavar="[FILE|FOLDER|NAME[@VERSION]]", help="the definition; not with --run")
     ] = None,
-    run: Annotated[str | None, typer.Option(help="draw the definition of this run, and how far the run is")] = None,
+    run: Annotated[str | None, typer.Option(help="draw the definition of this run, with the run's progress")] = None,
     as_text: Annotated[bool, typer.Option("--text", help="an outline for the terminal instead of Mermaid")] = False,
     catalog: CatalogFile = None,
 ) -> None:
-    """Draws a definition as Mermaid text: paste it at mermaid.live, in GitHub or in any Markdown that draws Mermaid."""
+    """Draws a definition as Mermaid text: paste it into mermaid.live, GitHub or any Markdown that renders Mermaid."""
     session = session_of(ctx)
     if (reference is None) == (run is None):
         raise Rejected(

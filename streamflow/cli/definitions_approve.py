@@ -30,22 +30,22 @@ from streamflow.ops.shadow import MOST_RUNS, read_recorded, shadow
 def approve(
     ctx: typer.Context,
     reference: Annotated[
-        str, typer.Argument(metavar="FILE|FOLDER|NAME[@VERSION]", help="what to approve: a file, or what is published")
+        str, typer.Argument(metavar="FILE|FOLDER|NAME[@VERSION]", help="a file, or a published definition")
     ],
     authors: Annotated[
-        list[str] | None, typer.Option("--author", help="who wrote it; may be given several times")
+        list[str] | None, typer.Option("--author", help="author of the definition; may be given several times")
     ] = None,
-    by: Annotated[str | None, typer.Option(help="who approves; else the user of this machine")] = None,
+    by: Annotated[str | None, typer.Option(help="who approves; default: the user of this machine")] = None,
     note: Annotated[str, typer.Option(help="kept with the approval")] = "",
     hash: Annotated[str | None, typer.Option(help="the sha256 of the content that was reviewed")] = None,
     out: Annotated[Path | None, typer.Option(help="also write approval and report to this file")] = None,
     last: Annotated[
-        int, typer.Option("--shadow", min=0, max=MOST_RUNS, help="replay the newest so many runs for the report")
+        int, typer.Option("--shadow", min=0, max=MOST_RUNS, help="number of newest runs to replay for the report")
     ] = 0,
     catalog: CatalogFile = None,
 ) -> None:
     """Approves a definition for this environment: checks it, plays its scenarios, and signs an approval of exactly this
-    content and this report. `definitions publish` takes it from the log.
+    content and this report. `definitions publish` reads it from the log.
 
     The key is the setting approvals.signing_key."""
     session = session_of(ctx)
@@ -82,7 +82,7 @@ def approvals(
     ctx: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="only those of this definition")] = None,
 ) -> None:
-    """Lists approvals, the newest first: who approved which content, and whether it is published with that."""
+    """Lists approvals, newest first: who approved which content, and whether it is published with it."""
     session = session_of(ctx)
     found = approvals_of(read_log(session.settings), name)
     rows = [
@@ -97,16 +97,16 @@ def approvals(
         )
         for one in found
     ]
-    empty = "nothing is approved; `streamflow definitions approve FOLDER` does it"
+    empty = "there are no approvals; `streamflow definitions approve FOLDER` adds one"
     heads = ("definition", "version", "state", "approved by", "authors", "time", "sha256")
     session.show(found, output.table(heads, rows, empty))
 
 
 def approval_key(
     ctx: typer.Context,
-    new: Annotated[Path | None, typer.Option(metavar="FILE", help="make a new key, and write it to this file")] = None,
+    new: Annotated[Path | None, typer.Option(metavar="FILE", help="generate a key and write it to this file")] = None,
 ) -> None:
-    """Shows the public part of the key that signs approvals, as lines of a settings file, and its id."""
+    """Shows the public key of the key that signs approvals, as lines of a settings file, and its id."""
     from streamflow.approvals.signing import key_id, new_private_key, public_text, read_private_key
 
     session = session_of(ctx)
@@ -156,7 +156,7 @@ def reviewed(
         raise typer.Exit(EXIT_AUTHOR)
     if len(found) != 1:
         raise Rejected(
-            "approval_mismatch", f"There are {len(found)} definitions at {path}. Look at each, and approve it alone."
+            "approval_mismatch", f"There are {len(found)} definitions at {path}. Review and approve each on its own."
         )
     (each,) = found
     assert each.definition is not None

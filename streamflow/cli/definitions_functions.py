@@ -24,10 +24,10 @@ Generated from `streamflow/definition/functions.py` by `streamflow definitions f
 
 def functions(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="only functions with this in their name")] = None,
-    as_page: Annotated[bool, typer.Option("--markdown", help="as the page of the documentation")] = False,
+    name: Annotated[str | None, typer.Argument(help="only functions whose name contains this")] = None,
+    as_page: Annotated[bool, typer.Option("--markdown", help="as Markdown, as in docs/functions.md")] = False,
 ) -> None:
-    """Lists the functions that expressions may call, and what each gives."""
+    """Lists the functions that expressions may call, with the result of each."""
     if as_page:
         output.say(markdown().rstrip("\n"))
         return

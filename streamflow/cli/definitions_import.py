@@ -1,5 +1,5 @@
-"""`streamflow definitions import`: a process that another system describes, as a definition, with a report of what
-became of it."""
+"""`streamflow definitions import`: a process that another system describes, as a definition, with a report on each
+part."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _HEADINGS = {
     "mapped": "mapped: it means the same",
-    "approximated": "approximated: look at these",
+    "approximated": "approximated: check these",
     "refused": "refused: not in the definition",
 }
 
@@ -39,7 +39,7 @@ def import_(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="folder to write definition.yaml and catalog.yaml to; else the definition is only shown"
+            "--out", help="folder to write definition.yaml and catalog.yaml to; by default the definition is only shown"
         ),
     ] = None,
     plugins: Annotated[
@@ -49,16 +49,16 @@ def import_(
         ),
     ] = None,
     catalog: Annotated[
-        Path | None, typer.Option("--catalog", help="catalog file with contracts of operations beside those known here")
+        Path | None, typer.Option("--catalog", help="catalog file with contracts of further operations")
     ] = None,
     partial: Annotated[
         bool,
-        typer.Option("--partial", help="write the rest although parts are refused; what is refused is missing in it"),
+        typer.Option("--partial", help="write the definition without the refused parts"),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="overwrite files in the folder")] = False,
 ) -> None:
-    """Makes a definition of a JavaScript-style workflow.json, and tells what was mapped, approximated or refused. Needs
-    no broker."""
+    """Converts a JavaScript-style workflow.json to a definition, and lists what was mapped, approximated or refused.
+    Needs no broker."""
     from streamflow.importing.workflow import import_workflow
     from streamflow.operations.registry import known_operations  # with every client there is: only for those who import
 
@@ -80,7 +80,7 @@ def import_(
     if not found.whole:
         if out is not None and not written and not session.json:
             output.warn(
-                "nothing is written: mend what is refused, or write the rest with --partial"
+                "nothing is written: correct what is refused, or write the rest with --partial"
                 if found.definition
                 else "nothing can be written"
             )
@@ -142,7 +142,7 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise Rejected(
             "file_unreadable", f"expected to read {file} but {reason}. Check the path and its encoding."
         ) from error
@@ -163,7 +163,7 @@ def _write(found: Imported, given: Catalog, out: Path, *, force: bool) -> list[P
     if there and not force:
         raise Rejected(
             "file_exists",
-            f"expected a new folder but {there[0]} is there. Choose another, or overwrite it with --force.",
+            f"expected a new folder but {there[0]} exists. Choose another, or overwrite it with --force.",
         )
     out.mkdir(parents=True, exist_ok=True)
     for path, text in files.items():

@@ -24,10 +24,10 @@ def promote(
     version: Annotated[str, typer.Argument(metavar="VERSION")],
     to: Annotated[str, typer.Option(metavar="ENVIRONMENT", help="one of approvals.environments")],
     bind: Annotated[Path | None, typer.Option(help="file with the topics of that environment")] = None,
-    by: Annotated[str | None, typer.Option(help="who promotes; else the user of this machine")] = None,
+    by: Annotated[str | None, typer.Option(help="who promotes; default: the user of this machine")] = None,
 ) -> None:
-    """Publishes a version that is approved here in another environment: exactly the same content, with an approval that
-    is signed for that environment and names the one it follows."""
+    """Publishes a version that is approved here in another environment: exactly the same content, with an approval for
+    that environment that refers to the approval here."""
     from streamflow.ops.promotion import promote as promote_version
     from streamflow.ops.promotion import settings_of
 
@@ -57,10 +57,11 @@ def rollback(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME")],
     to: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="else the version that was published before the current one")
+        str | None,
+        typer.Option(metavar="VERSION", help="version to use; default: the one published before the current one"),
     ] = None,
 ) -> None:
-    """Has new runs start on an earlier version again; open runs go on with what they began with."""
+    """Starts new runs on an earlier version again; open runs keep their version."""
     session = session_of(ctx)
     target, before = target_of(read_log(session.settings), name, to)
     told = {"current": target}

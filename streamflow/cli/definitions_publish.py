@@ -33,28 +33,28 @@ def publish(
     catalog: CatalogFile = None,
     bind: Annotated[
         Path | None,
-        typer.Option(help="file with the topics of this environment; else environments/NAME.yaml, if there is one"),
+        typer.Option(help="file with the topics of this environment; default: environments/NAME.yaml, if it exists"),
     ] = None,
     change_events: Annotated[
         bool,
-        typer.Option("--change-events", help="also if an event means something else in a published definition"),
+        typer.Option("--change-events", help="publish although the event changes for a published definition"),
     ] = False,
     create: Annotated[
-        bool, typer.Option("--create-topics", help="create topics of the catalog that do not exist, to try things out")
+        bool, typer.Option("--create-topics", help="create missing topics of the catalog, for tests")
     ] = False,
     approval: Annotated[
         Path | None,
-        typer.Option(help="file with the approval of the only definition; else the one that is kept for its content"),
+        typer.Option(
+            help="file with the approval of the only definition; default: the recorded approval of its content"
+        ),
     ] = None,
-    by: Annotated[str | None, typer.Option(help="who publishes; else the user of this machine")] = None,
+    by: Annotated[str | None, typer.Option(help="who publishes; default: the user of this machine")] = None,
 ) -> None:
-    """Checks definitions and publishes them: from then on, matching events start runs. A version is published once and
-    for all.
-
-    Without a catalog file the events are those already published. A scenarios.yaml beside a definition goes with it,
-    for people who look at the version. Definitions that others start are published before
-    these. The content and its sha256 are the same in every environment; the topics of events are the environment's
-    own. Where approvals are required, each needs a valid one of exactly its content, by another person."""
+    """Checks definitions and publishes them: from then on, matching events start runs. A published version never
+    changes. Without a catalog file, the published events are used. A scenarios.yaml beside a definition is published
+    with it. Definitions that start others are published after them. The content and its sha256 are the same in every
+    environment; each environment has its own topics of events. Where approvals are required, each definition needs a
+    valid approval of exactly its content, by another person."""
     session = session_of(ctx)
     settings = session.settings
     around = Surroundings(lambda: read_log(settings), whole=True)
@@ -67,8 +67,8 @@ def publish(
     if approval is not None and len(found) != 1:
         raise Rejected(
             "approval_mismatch",
-            f"The file {approval} holds one approval, and {len(found)} definitions are to be published. Publish them "
-            "one by one.",
+            f"The file {approval} contains one approval, but there are {len(found)} definitions to publish. Publish "
+            "them one by one.",
         )
     given = approval_in(approval) if approval is not None else None
     answers, lines = [], []
@@ -95,13 +95,13 @@ def publish(
 
 
 def retire(ctx: typer.Context, reference: Annotated[str, typer.Argument(metavar="NAME@VERSION")]) -> None:
-    """Takes a version out of use: no new run starts on it, its open runs go on."""
+    """Retires a version: no new run starts on it, its open runs continue."""
     name, at, version = reference.partition("@")
     if not at:
         raise Rejected("version_unnamed", f"expected name@version but found {reference}. Say which version to retire.")
     session = session_of(ctx)
     done = retire_version(session.settings, name=name, version=version)
-    then = f"runs start on {name}@{done.current} now" if done.current else f"no event starts a run of {name} any more"
+    then = f"runs start on {name}@{done.current} now" if done.current else f"no event starts a run of {name} now"
     session.show(asdict(done), f"{name}@{version} {'was retired before' if done.already else 'is retired'}; {then}")
 
 

@@ -1,4 +1,4 @@
-"""`streamflow definitions shadow`: the last runs, as another content would have them."""
+"""`streamflow definitions shadow`: replays of the last runs with another content."""
 
 from __future__ import annotations
 
@@ -23,26 +23,24 @@ MOMENTS = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%
 def shadow(
     ctx: typer.Context,
     reference: Annotated[
-        str, typer.Argument(metavar="FILE|FOLDER|NAME@VERSION", help="the content to try: a file, or another version")
+        str, typer.Argument(metavar="FILE|FOLDER|NAME@VERSION", help="the other content: a file, or a version")
     ],
-    last: Annotated[int, typer.Option(min=1, max=MOST_RUNS, help="the newest so many runs that have ended")] = 20,
+    last: Annotated[int, typer.Option(min=1, max=MOST_RUNS, help="number of newest ended runs to replay")] = 20,
     since: Annotated[
         datetime | None,
         typer.Option(
             formats=MOMENTS,
-            help="in the place of runs, what came in the topics of the events from this time on (UTC)",
+            help="replay the events from this time on (UTC) instead of runs",
         ),
     ] = None,
     until: Annotated[
-        datetime | None, typer.Option(formats=MOMENTS, help="with --since: up to this time (UTC), else until now")
+        datetime | None, typer.Option(formats=MOMENTS, help="with --since: end of the period (UTC); default: now")
     ] = None,
     catalog: CatalogFile = None,
 ) -> None:
-    """Replays the last runs of a definition by another content, and by the version that starts use: which of them end
-    differently, and the first step that differs. With --since the events of a time are replayed, so that runs are shown
-    that only one of both starts.
-
-    Nothing is called or emitted: operations answer what they answered then."""
+    """Replays the last runs of a definition with another content and with the current version, and shows which end
+    differently and the first step that differs. With --since, the events of a period are replayed, so that runs that
+    only one of the two starts are shown too. Nothing is called or emitted: operations return their recorded answers."""
     session = session_of(ctx)
     log = read_log(session.settings)
     definition, events, _, _ = reviewed(session, log, reference, catalog)

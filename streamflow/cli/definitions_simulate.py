@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from streamflow.simulation.scenarios import Scenarios
 
 Only = Annotated[
-    str | None, typer.Option("--only", metavar="TEXT", help="only scenarios with this in their name")
+    str | None, typer.Option("--only", metavar="TEXT", help="only scenarios whose name contains this")
 ]  # of every command that plays scenarios
 
 
@@ -55,13 +55,13 @@ def simulate(
         Path | None,
         typer.Option(
             metavar="FILE|FOLDER",
-            help="one catalog for all of them, a file or the files of a folder; else catalog.yaml beside each",
+            help="catalog for all of them, a file or a folder of files; default: catalog.yaml beside each",
         ),
     ] = None,
     only: Only = None,
-    histories: Annotated[bool, typer.Option("--history", help="show the history of every run, too")] = False,
+    histories: Annotated[bool, typer.Option("--history", help="also show the history of every run")] = False,
 ) -> None:
-    """Plays scenarios: what happens, what operations answer, and what is to come of it. Needs no broker; days pass in
+    """Plays scenarios: events, answers of operations, and the expected results. Needs no broker; simulated days take
     milliseconds."""
     found = [simulated(source, only) for path in paths for source in _with_scenarios(path, catalog)]
     session_of(ctx).show(

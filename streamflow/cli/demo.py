@@ -37,7 +37,7 @@ from streamflow.kafka.connection import confluent_producer_config
 from streamflow.kafka.publication import publish
 from streamflow.ops.history import open_runs, read_history, transitions
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 app.command("authoring", epilog=examples("demo authoring", "demo authoring --keep"))(authoring)
 
 _FINISH_S = 60.0
@@ -48,16 +48,16 @@ def demo(
     ctx: typer.Context,
     kill: Annotated[
         bool | None,
-        typer.Option("--kill/--no-kill", help="kill the engine in mid-flow; asked at a terminal, done elsewhere"),
+        typer.Option(
+            "--kill/--no-kill", help="kill the engine while runs are open; default: ask at a terminal, otherwise yes"
+        ),
     ] = None,
     orders: Annotated[int, typer.Option(min=8, max=5000, help="orders of each of the two waves")] = 150,
-    keep: Annotated[bool, typer.Option("--keep", help="stay until Ctrl-C, with the pages of the runs")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="keep running until Ctrl-C, with the pages of the runs")] = False,
 ) -> None:
-    """Shows Streamflow at work in less than a minute: a definition, events, runs, and an engine that is killed in the
-    middle. The runs can be watched in a browser meanwhile.
-
-    Needs Java; starts its own Kafka in a temporary folder and takes it away again. The exit code tells whether nothing
-    was lost."""
+    """Shows Streamflow in less than a minute: a definition, events, runs, and an engine that is killed while runs are
+    open. A browser shows the runs. Needs Java; starts a Kafka of its own in a temporary folder and removes it
+    afterwards. The exit code is 0 if nothing was lost."""
     if ctx.invoked_subcommand is None:
         perform(lambda stage: _Show(stage).play(kill, orders), keep=keep)
 
@@ -77,7 +77,7 @@ class _Show:
         definition, catalog, place = _order_fulfilment()
         self.stage.title("1  Kafka, topics, an engine, an ingress and a task worker")
         self._start(catalog)
-        self.stage.title("2  A definition: what shall happen with an order")
+        self.stage.title("2 A definition: what should happen with an order")
         self.stage.lines(outline(definition, catalog))
         self._diagram(definition, catalog)
         self._publish(definition, catalog, place)
@@ -88,7 +88,7 @@ class _Show:
         self.stage.title(f"4  {orders} more orders, and a crash")
         killed = self._asked() if kill is None else kill
         self._run(second, kill_at_s=second.lasts_s / 3 if killed else None)
-        self.stage.title("5  Was anything lost? Read from the topics, as anybody could")
+        self.stage.title("5  Was anything lost? Read from the topics")
         found = claims(self.stage.settings, first.ends | second.ends, "shipping")
         for claim in found:
             self._console.print(f"  {'[green]yes[/]' if claim.holds else '[bold red]NO [/]'}  {escape(claim.text)}")
@@ -142,8 +142,8 @@ class _Show:
                     kill_at_s, killed_at = None, time.monotonic()
                     self._say(
                         live,
-                        f"  [bold red]kill -9 {engine.process.pid}[/]  the engine is dead; {len(open_orders)} orders "
-                        "are on their way",
+                        f"  [bold red]kill -9 {engine.process.pid}[/]  the engine is killed; {len(open_orders)} orders "
+                        "are open",
                     )
                     engine.process.kill()
                     engine.process.wait()
@@ -154,8 +154,8 @@ class _Show:
                         back_after_s = time.monotonic() - killed_at
                         self._say(
                             live,
-                            f"  [bold green]back after {back_after_s:.1f} s[/]  process {engine.process.pid} goes on "
-                            "where the dead one was",
+                            f"  [bold green]back after {back_after_s:.1f} s[/]  process {engine.process.pid} continues "
+                            "where the killed one stopped",
                         )
                     if isinstance(transition.data, WaitTimedOut) and transition.key in reminded:
                         paid = reminded.pop(transition.key)

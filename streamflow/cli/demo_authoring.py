@@ -32,14 +32,16 @@ _PAYMENTS = (("P-1", 2_000), ("P-2", 70_000))  # in cents
 
 
 def authoring(
-    keep: Annotated[bool, typer.Option("--keep", help="stay until Ctrl-C, with the page of the conversation")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="keep running until Ctrl-C, with the page of the conversation")
+    ] = False,
 ) -> None:
     """Shows how a definition is written in a conversation: a sentence, a question, changes that are checked and
     accepted, samples, an approval by a second person, publication, and an event that is handled.
 
-    The conversation was recorded: an endpoint on this machine gives the language model's answers again. Everything else
-    is real: Kafka, the sidecar, the checks, the simulator, the engine. Needs Java, and the extra `models`; starts its
-    own Kafka in a temporary folder and takes it away again. The exit code tells whether the event was handled."""
+    The answers of the language model are a recording, replayed by an endpoint on this machine. Everything else is real:
+    Kafka, the sidecar, the checks, the simulator, the engine. Needs Java, and the extra `models`; starts a Kafka of its
+    own in a temporary folder and removes it afterwards. The exit code is 0 if the event was handled."""
     client_module("openai", "models")
     perform(lambda stage: _AuthoringShow(stage, recording()).play(), keep=keep)
 
@@ -82,7 +84,7 @@ class _AuthoringShow:
         began = time.monotonic()
         self._stage.title("1  Kafka, workers, a sidecar, and an endpoint that answers as a language model did")
         self._start()
-        self._stage.title("2  A conversation: what shall happen with a payment")
+        self._stage.title("2 A conversation: what should happen with a payment")
         self._begin()
         for turn in self._recording.turns:
             self._converse(turn)

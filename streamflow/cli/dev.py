@@ -19,7 +19,7 @@ from streamflow.kafka.admin import apply
 from streamflow.kafka.broker import open_broker
 from streamflow.settings import Settings
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _COLORS = ("cyan", "magenta", "green", "blue", "bright_magenta", "yellow")
 _TEND_S = 0.2
@@ -27,11 +27,9 @@ _TEND_S = 0.2
 
 @app.command(epilog=examples("dev", "dev --engines 2", "dev --bootstrap kafka-1:9092"))
 def dev(ctx: typer.Context, engines: Annotated[int, typer.Option(min=1, max=16, help="engine workers")] = 1) -> None:
-    """Runs a Kafka (unless --bootstrap names one), its topics and all workers, and shows their logs. Ctrl-C ends
-    everything.
-
-    Records and state stay in the folder `var`; the next `dev` goes on with them. Address, prefix and environment are
-    remembered there as well: later commands in this folder speak to the same ones."""
+    """Runs a Kafka (unless --bootstrap names one), its topics and all workers, and shows their logs. Ctrl-C stops
+    everything. Records and state are kept in the folder `var`, and the next `dev` continues with them. Address, prefix
+    and environment are kept there as well: later commands in this folder use the same ones."""
     settings = remembered_for_dev(session_of(ctx).given)
     if settings.kafka.bootstrap_servers is None and running(settings):
         raise OperationError(

@@ -1,5 +1,5 @@
-"""What the `streamflow dev` of a folder speaks to: its Kafka, prefix and environment, remembered so that later commands
-in that folder speak to the same; and its sidecar, for its workers."""
+"""The environment of the `streamflow dev` of a folder: its Kafka, prefix and name, stored so that later commands in
+that folder use the same; and its sidecar, for its workers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int | None = None  # of the `dev`, while it runs
 
     def over(self, given: Settings) -> Settings:
-        """`given` with what is remembered in the place of what nobody set. The address, the prefix and the environment
+        """`given` with what is remembered instead of what nobody set. The address, the prefix and the environment
         belong together: where another address is set nothing is taken, where another prefix is set the environment is
         not."""
         if given.kafka.bootstrap_servers not in (None, self.bootstrap_servers):
@@ -112,7 +112,7 @@ def _lives(pid: int) -> bool:
 
 
 class SidecarPlace:
-    """Where the sidecar of a `dev` listens: the port of the settings, or a free one if somebody else has it. Its
+    """Where the sidecar of a `dev` listens: the port of the settings, or a free one if another process has it. Its
     workers make callbacks for it, signed with a key of this folder, so that those given out before a restart are good
     after it."""
 

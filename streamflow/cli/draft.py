@@ -27,14 +27,16 @@ from streamflow.definition.model import Definition
 from streamflow.definition.syntax import load_text
 from streamflow.errors import Rejected
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Write, edit and understand definitions.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Write, edit and understand definitions."
+)
 
 draft_write.add_to(app)
 draft_samples.add_to(app)
 
 Settled = Annotated[
     list[str] | None,
-    typer.Option("--settled", metavar="KIND:ADDRESS", help="a gap that is to stay; may be given several times"),
+    typer.Option("--settled", metavar="KIND:ADDRESS", help="a gap to ignore; may be given several times"),
 ]
 
 
@@ -57,9 +59,9 @@ def apply_(
         str | None, typer.Option("--base", metavar="SHA", help="refuse unless the draft has this hash")
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="write the result into FILE")] = False,
-    as_text: Annotated[bool, typer.Option("--text", help="show the new text instead of what changed")] = False,
+    as_text: Annotated[bool, typer.Option("--text", help="show the new text instead of the changes")] = False,
 ) -> None:
-    """Applies operations to a definition, all or none, and tells what changed and which problems are new."""
+    """Applies operations to a definition, all or none, and shows what changed and the new problems."""
     session = session_of(ctx)
     path, draft = _read(file)
     given = read_file(operations, lambda text: read_operations(load_text(text)), "edit_malformed")
@@ -107,10 +109,10 @@ def diff(
     after: Annotated[Path, typer.Argument(metavar="B", help="the same")],
     catalog: CatalogFile = None,
     as_mermaid: Annotated[
-        bool, typer.Option("--mermaid", help="draw B, with what was added, moved and changed in colours")
+        bool, typer.Option("--mermaid", help="draw B, with added, moved and changed steps in colours")
     ] = False,
 ) -> None:
-    """Tells what changed from one definition to another, step by step. Renamed steps are recognized."""
+    """Shows the changes from one definition to another, step by step. Renamed steps are recognized."""
     (first, old), (second, new) = _read(before), _read(after)
     session = session_of(ctx)
     known = _complete(session, _catalog_file(second, catalog) or _catalog_file(first, None), new.definition)
@@ -123,7 +125,7 @@ def diff(
 
 @app.command(epilog=examples("draft gaps my-process", "draft gaps my-process --settled no_time_limit:/steps/charge"))
 def gaps(ctx: typer.Context, file: DraftFile, catalog: CatalogFile = None, settled: Settled = None) -> None:
-    """Tells what a definition leaves open, and asks at most three questions, each with what an answer would change."""
+    """Lists the gaps of a definition as at most three questions, each with what an answer would change."""
     session = session_of(ctx)
     path, draft = _read(file)
     known = _complete(session, _catalog_file(path, catalog), draft.definition)
@@ -136,12 +138,12 @@ def gaps(ctx: typer.Context, file: DraftFile, catalog: CatalogFile = None, settl
         "gaps": [{"key": gap.key, "kind": gap.kind, "address": gap.address, "text": gap.text} for gap in found],
         "questions": [question.facts() for question in asked],
     }
-    session.show(answer, "\n".join(lines) or "nothing is left open")
+    session.show(answer, "\n".join(lines) or "there are no gaps")
 
 
 @app.command(epilog=examples("draft explain my-process", "draft explain my-process --json"))
 def explain(ctx: typer.Context, file: DraftFile, catalog: CatalogFile = None, settled: Settled = None) -> None:
-    """Says in English what a definition means: what it says, what holds because it says nothing, what is missing."""
+    """Explains in English what a definition means: what it says, what is assumed, what is missing."""
     session = session_of(ctx)
     path, draft = _read(file)
     found = statements(draft, _complete(session, _catalog_file(path, catalog), draft.definition), settled=settled or ())
@@ -151,9 +153,9 @@ def explain(ctx: typer.Context, file: DraftFile, catalog: CatalogFile = None, se
 @app.command("tools", epilog=examples("draft tools", "draft tools --each"))
 def tools_(
     ctx: typer.Context,
-    each: Annotated[bool, typer.Option("--each", help="a tool for each operation, not one for a list of them")] = False,
+    each: Annotated[bool, typer.Option("--each", help="one tool for each operation instead of one for a list")] = False,
 ) -> None:
-    """Shows the operations as tools of a language model, with JSON Schemas that follow from the language."""
+    """Shows the operations on drafts as tools of a language model, with JSON Schemas."""
     output.say_json(tools() if each else [apply_tool()])
 
 
@@ -197,7 +199,7 @@ def _told(revision: Revision, path: Path, *, write: bool) -> str:
         [
             *(revision.difference.sentences or ["nothing changed"]),
             *placed,
-            f"{path}: {len(placed)} new problem(s), {left} that it had before",
+            f"{path}: {len(placed)} new problem(s), {left} known ones",
             f"{path}: {'written' if write else 'not written, see --write'}",
         ]
     )

@@ -27,9 +27,8 @@ def samples(
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="the same seed gives the same events")] = 1,
     out: Annotated[Path | None, typer.Option("--out", help="file to write the scenarios to")] = None,
 ) -> None:
-    """Makes events from the schemas, with values for both sides of each branch, and plays them in the simulator.
-
-    What comes of each is written as a scenario, for `definitions simulate`. Needs no broker."""
+    """Generates events from the schemas, with values for both sides of each branch, and plays them in the simulator.
+    Each result is written as a scenario for `definitions simulate`. Needs no broker."""
     from streamflow.authoring.samples import (
         NoSample,
         make_samples,

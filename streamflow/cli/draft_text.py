@@ -22,7 +22,7 @@ DraftFile = Annotated[
 ]
 CatalogFile = Annotated[
     Path | None,
-    typer.Option("--catalog", metavar="FILE|FOLDER", help="its catalog; else catalog.yaml beside it"),
+    typer.Option("--catalog", metavar="FILE|FOLDER", help="its catalog; default: catalog.yaml beside it"),
 ]
 
 
@@ -57,7 +57,7 @@ def yaml_of(value: Any) -> str:
 def refuse_existing(file: Path) -> None:
     """Raises Rejected `file_exists` if there is something at `file`."""
     if file.exists():
-        raise Rejected("file_exists", f"{file} is there already. Choose another name, or remove it.")
+        raise Rejected("file_exists", f"{file} exists already. Choose another name, or remove it.")
 
 
 def write_new(file: Path, text: str) -> None:

@@ -40,7 +40,7 @@ def write(
         typer.Option(
             "--catalog",
             metavar="FILE|FOLDER",
-            help="events and operations; else catalog.yaml of this folder, else those of the examples",
+            help="events and operations; default: catalog.yaml of this folder, or those of the examples",
         ),
     ] = None,
     out: Annotated[
@@ -54,8 +54,8 @@ def write(
 ) -> None:
     """Drafts a definition from a sentence: `when EVENT, if CONDITION, then ACTION, wait for EVENT within TIME`.
 
-    Rules do it, not a language model. Only what the catalog has is used; what is not in it is asked. Needs no
-    broker."""
+    It uses rules, not a language model. Only events and operations of the catalog are used; unknown ones become
+    questions. Needs no broker."""
     from streamflow.authoring.drafter.drafter import draft
 
     session = session_of(ctx)
@@ -70,7 +70,7 @@ def write(
 
 
 def facts(drafted: Drafted) -> dict[str, Any]:
-    """A draft as JSON would have it."""
+    """A draft as JSON data."""
     from streamflow.authoring.statements import facts as statement_facts
 
     return {
@@ -83,7 +83,7 @@ def facts(drafted: Drafted) -> dict[str, Any]:
 
 
 def drafted_text(drafted: Drafted) -> str:
-    """A draft as text: the definition, what was understood, and what has to be asked."""
+    """A draft as text: the definition, its statements, and the questions."""
     lines = [drafted.text.rstrip(), ""] if drafted.text is not None else []
     lines.append("drafted by rules, not by a language model")
     if drafted.statements:
@@ -91,9 +91,9 @@ def drafted_text(drafted: Drafted) -> str:
     blocking = sum(question.blocks for question in drafted.questions)
     for number, question in enumerate(drafted.questions, 1):
         if number == 1 and blocking:
-            lines += ["", "to be answered first, each answer as the sentence to draft"]
+            lines += ["", "answer these first; each choice is a new sentence"]
         elif number == blocking + 1:
-            lines += ["", "left open, and the draft can do without an answer"]
+            lines += ["", "optional questions"]
         lines += question_lines(number, question)
     return "\n".join(lines)
 
@@ -152,7 +152,7 @@ def _catalog_text(definition: Definition, known: _Known) -> str:
 
 def _say_next(out: Path | None, drafted: Drafted, written: list[Path]) -> None:
     if out is not None and not drafted.complete:
-        output.warn("nothing is written before the questions about what was said are answered")
+        output.warn("nothing is written until the blocking questions are answered")
     elif written:
         output.note(f"written: {', '.join(map(str, written))}")
     elif drafted.complete:

@@ -1,5 +1,4 @@
-"""`streamflow drill`: faults on purpose, on the user's own Kafka or on one of the drill's own, and a verdict on every
-promise."""
+"""`streamflow drill`: injects faults, on the user's Kafka or on one of its own, and checks every promise."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.ops.log import configure_log
 from streamflow.settings import Settings
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command(
@@ -45,24 +44,22 @@ def drill(
         typer.Option(
             "--break",
             metavar="NAMES",
-            help=f"what may be broken, with commas between: {', '.join(FAULTS)}; all by default",
+            help=f"faults to inject, separated by commas: {', '.join(FAULTS)}; all by default",
         ),
     ] = "",
     rate: Annotated[float, typer.Option(min=1, max=5000, help="events a second")] = 40.0,
     seconds: Annotated[
-        float, typer.Option(min=1, help="how long events come and things are broken; all else takes 20 s more")
+        float, typer.Option(min=1, help="how long events are sent and faults injected; the rest takes another 20 s")
     ] = 40.0,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="of events and schedule; drawn and printed by default")
+        int | None, typer.Option(min=0, help="seed of events and schedule; random by default, and printed")
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="remove nothing: topics, groups, logs and state stay")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="keep topics, groups, logs and state")] = False,
 ) -> None:
-    """Breaks things on purpose and judges whether a promise was broken: about a minute, on --bootstrap or on a Kafka of
-    its own.
-
-    Makes topics and groups under a prefix of its own, runs workers and work of its own, breaks only these (its own
-    broker too, if it has one), and removes what it made, also after Ctrl-C. The exit code is 0 if every promise was
-    kept, and 1 if not."""
+    """Injects faults and checks that every promise holds: about a minute, on --bootstrap or on a Kafka of its own.
+    Creates topics and groups under a prefix of its own, starts workers and load, injects faults only into these (and
+    into its own broker, if it has one), and removes everything afterwards, also after Ctrl-C. The exit code is 0 if
+    every promise was kept, and 1 if not."""
     session = session_of(ctx)
     given = session.given
     embedded = given.kafka.bootstrap_servers is None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from streamflow.models.meter import Charge
     from streamflow.models.protocol import Model
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _COLUMNS = {
     "schema_valid": "shape",
@@ -55,20 +55,21 @@ def evaluate(
         str | None, typer.Option("--model", metavar="NAME", help="a language model of models.available")
     ] = None,
     replay: Annotated[
-        Path | None, typer.Option("--replay", metavar="FILE", help="the answers of a result, scored again")
+        Path | None, typer.Option("--replay", metavar="FILE", help="score the answers of an earlier result again")
     ] = None,
     case: Annotated[
         str | None,
-        typer.Option("--case", metavar="PATTERN", help="only these cases: a part of the name, or * and ?"),
+        typer.Option("--case", metavar="PATTERN", help="only cases whose name contains or matches this (* and ?)"),
     ] = None,
-    each: Annotated[bool, typer.Option("--each", help="a line for each answer, and what is wrong with it")] = False,
+    each: Annotated[bool, typer.Option("--each", help="show each answer with its faults")] = False,
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", metavar="FILE", help="an earlier result; exit code 2 if it was better")
+        Path | None,
+        typer.Option("--baseline", metavar="FILE", help="an earlier result; exit code 2 if this one is worse"),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="where the result is written")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="file to write the result to")] = None,
 ) -> None:
     """Scores an author over cases: requests for new definitions, edits over three rounds, and requests that need a
-    question. Needs no broker; docs/evaluation.md says what the scores mean."""
+    question. Needs no broker; docs/evaluation.md explains the scores."""
     from streamflow.evaluation.report import compare, read_report, write_report
 
     session = session_of(ctx)

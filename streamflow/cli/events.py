@@ -1,4 +1,4 @@
-"""`streamflow events`: send events as the catalog says, watch topics, and see what became of events."""
+"""`streamflow events`: send events of the catalog, watch topics, and show the fate of events."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ from streamflow.wire.decoding import Record
 from streamflow.wire.unreadable import Unreadable
 
 app = typer.Typer(
-    help="Send events as the catalog says, and watch topics.", no_args_is_help=True, rich_markup_mode=None
+    add_completion=False,
+    help="Send events of the catalog, and watch topics.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
@@ -37,10 +40,10 @@ def unclaimed(
     ctx: typer.Context,
     key: Annotated[str | None, typer.Option(help="only those of this business key")] = None,
     event: Annotated[str | None, typer.Option(help="only those of this name")] = None,
-    definition: Annotated[str | None, typer.Option(help="only those that were for this definition")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="at most so many, the newest")] = 50,
+    definition: Annotated[str | None, typer.Option(help="only those for this definition")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="maximum number, newest first")] = 50,
 ) -> None:
-    """Lists events that no run took, the newest first: why, and which run came nearest to it."""
+    """Lists events that no run consumed, newest first, with the reason and the run that came closest."""
     session = session_of(ctx)
     unreadable = Unreadable(UNCLAIMED)
     with output.reading("reading unclaimed events") as progress:
@@ -78,11 +81,12 @@ def unclaimed(
 @app.command(epilog=examples("events counts", "events counts --definition payment --json"))
 def counts(
     ctx: typer.Context,
-    definition: Annotated[str | None, typer.Option(help="only those that were for this definition")] = None,
+    definition: Annotated[str | None, typer.Option(help="only those for this definition")] = None,
 ) -> None:
-    """Counts how deliveries of events have ended since the topics were made, as of the last checkpoints: what started
-    a run or was claimed, repeated ones (`duplicate`), what a definition suppresses (`refused`: `run_open`), and what
-    nobody took. An event that reads `delivered` more often than it ended is kept for a run that may come."""
+    """Counts the outcomes of deliveries of events since the topics were created, as of the last checkpoints: events
+    that started a run or were claimed, duplicates (`duplicate`), events that a definition suppresses (`refused`:
+    `run_open`), and unclaimed ones. If `delivered` is larger than the sum of outcomes, the others are kept for later
+    runs."""
     session = session_of(ctx)
     with output.reading("reading the state") as progress:
         found = read_deliveries(session.installation, progress)
@@ -106,15 +110,13 @@ def counts(
 def tail(
     ctx: typer.Context,
     what: Annotated[str, typer.Argument(metavar="TOPIC|EVENT", help="a topic, or an event of the published catalog")],
-    from_beginning: Annotated[
-        bool, typer.Option("--from-beginning", help="begin with the oldest record that is kept")
-    ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="end after so many")] = None,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="begin with the oldest record")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="end after this number of records")] = None,
     wait_s: Annotated[
-        float | None, typer.Option("--wait", min=0, help="end when nothing came for so many seconds")
+        float | None, typer.Option("--wait", min=0, help="end when nothing has arrived for this many seconds")
     ] = None,
 ) -> None:
-    """Shows records as they come, until Ctrl-C. For an event, only the records that are it, as ingress reads them."""
+    """Shows records as they arrive, until Ctrl-C. For an event, only its records, as ingress decodes them."""
     session = session_of(ctx)
     catalog = read_log(session.settings).catalog()
     spec = catalog.event(what)

@@ -1,4 +1,4 @@
-"""`streamflow events send`: events as the catalog says, or records as they are."""
+"""`streamflow events send`: sends events of the catalog, or records unchanged."""
 
 from __future__ import annotations
 
@@ -36,28 +36,27 @@ def send_(
         str | None, typer.Argument(metavar="[EVENT]", help="an event of the published catalog (or of --catalog)")
     ] = None,
     topic: Annotated[
-        str | None, typer.Option(help="send the data as it is to this topic, whatever the catalog says")
+        str | None, typer.Option(help="send the data unchanged to this topic, without the catalog")
     ] = None,
     data: Annotated[str | None, typer.Option(help="the payload: JSON, @file, or - for stdin")] = None,
     file: Annotated[Path | None, typer.Option(help="a file with one payload a line (.jsonl or .jsonl.gz)")] = None,
     key: Annotated[
-        str | None, typer.Option(help="the business key, put where the catalog says if it is not there")
+        str | None, typer.Option(help="the business key, added where the catalog reads it if it is missing")
     ] = None,
     key_path: Annotated[
-        str | None, typer.Option(help="with --topic: where in the payload the key is, such as order.id")
+        str | None, typer.Option(help="with --topic: path of the key in the payload, such as order.id")
     ] = None,
     header: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="a header of the record, such as ce_source=/shop; may be given again"),
+        typer.Option(metavar="NAME=VALUE", help="record header, such as ce_source=/shop; may be given several times"),
     ] = None,
-    rate: Annotated[float | None, typer.Option(min=0.001, help="events a second at most")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="maximum events a second")] = None,
     repeat_each: Annotated[
-        int, typer.Option(min=1, help="send each one so many times in a row, as some producers do")
+        int, typer.Option(min=1, help="send each event this many times in a row, to test duplicates")
     ] = 1,
     catalog: Annotated[Path | None, typer.Option(help="catalog file instead of the published one")] = None,
 ) -> None:
-    """Sends events. With EVENT, what the catalog reads (what tells it from others, id, time, key) is added where it is
-    missing."""
+    """Sends events. With EVENT, missing fields that the catalog reads (discriminator, id, time, key) are added."""
     if (event is None) == (topic is None):
         raise Rejected("event_or_topic", "expected an EVENT or --topic but found both or neither. Give one of them.")
     if data is not None and file is not None:
@@ -88,7 +87,7 @@ def send_(
             warnings = partial(warnings_for, topic=target, specs=specs, received=received(log), event_bytes=event_bytes)
             records = _looked_at(records, warnings)
         else:
-            output.warn(f"no event of the catalog is in the topic {topic}: nothing will happen with what is sent there")
+            output.warn(f"no event of the catalog is in the topic {topic}: records sent there have no effect")
     if event is not None:
         reserved_topics.require_users_topic(session.settings, target)
     if repeat_each > 1:
@@ -120,7 +119,7 @@ def _lines(data: str | None, file: Path | None) -> Iterator[bytes]:
             yield os.fsencode(data or "{}")
     except (OSError, EOFError, zlib.error) as error:  # the last two, and an OSError without words, are of gzip
         name = file or (data or "").removeprefix("@")
-        why = (error.strerror if isinstance(error, OSError) else None) or f"it is no whole gzip ({error})"
+        why = (error.strerror if isinstance(error, OSError) else None) or f"it is not a complete gzip file ({error})"
         raise Rejected("file_unreadable", f"{name} cannot be read: {why}. Check the path and the file.") from error
 
 
@@ -132,7 +131,7 @@ def _payloads(data: str | None, file: Path | None) -> Iterator[Any]:
             where = f"Line {number} of {file}" if file else "--data"
             raise Rejected(
                 "data_not_json",
-                f"{where} cannot be read ({error.code}). {error.message} With --topic it is sent as it is.",
+                f"{where} cannot be read ({error.code}). {error.message} With --topic it is sent unchanged.",
             ) from error
 
 
@@ -153,7 +152,9 @@ def _headers(given: list[str]) -> dict[str, str]:
     for one in given:
         name, sign, text = one.partition("=")
         if not name or not sign:
-            raise Rejected("header_invalid", f"{one[:300]!r} is no header. Write NAME=VALUE, such as ce_source=/shop.")
+            raise Rejected(
+                "header_invalid", f"{one[:300]!r} is not a header. Write NAME=VALUE, such as ce_source=/shop."
+            )
         found[name] = text
     return found
 

@@ -1,4 +1,4 @@
-"""`streamflow events trace`: what became of one event."""
+"""`streamflow events trace`: the fate of one event."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def trace(
         str,
         typer.Argument(
             metavar="ID",
-            help="the event's id; of one without, the place of its record: topic id/partition/offset",
+            help="the event's id; for an event without one: topic id/partition/offset of its record",
         ),
     ],
     source: Annotated[str | None, typer.Option(help="only the event of this source")] = None,
 ) -> None:
-    """Tells what became of an event: the runs that it started, the waits that took it, or why nothing did."""
+    """Shows the fate of an event: the runs that it started, the waits that consumed it, or why nothing did."""
     session = session_of(ctx)
     settings = session.known
     with closing(open_store(settings)) as database:
@@ -65,7 +65,7 @@ def trace(
         for fate in fates
     ]
     text = output.table(
-        ("what became of it", "event", "definition", "key", "where", "when"),
+        ("fate", "event", "definition", "key", "where", "when"),
         rows,
         _nothing(settings.history.events_days),
     )
@@ -76,7 +76,7 @@ def trace(
 
 def _nothing(days: int) -> str:
     return (
-        "Nothing is known of this event. It is kept for a run that waits later, or no definition reads it, or it is a "
+        "This event is not known. It is kept for a run that waits later, or no definition reads it, or it is a "
         f"repetition of an event with another id, or it came more than {days} days ago. `streamflow events tail` shows "
         "what is in its topic."
     )

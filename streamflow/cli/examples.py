@@ -1,4 +1,4 @@
-"""`streamflow examples`: the definitions that come with Streamflow, listed and copied into a folder of one's own."""
+"""`streamflow examples`: the definitions that come with Streamflow, listed, and copied into a folder."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from streamflow.definition.catalog import Catalog
 from streamflow.errors import OperationError, Rejected
 
 app = typer.Typer(
+    add_completion=False,
     help="The definitions that come with Streamflow: list them, copy one to change it.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -45,7 +46,7 @@ def example_catalog_files() -> tuple[Path, ...]:
 
 @app.command("list", epilog=examples("examples list"))
 def list_examples(ctx: typer.Context) -> None:
-    """Lists the examples, each with what it shows."""
+    """Lists the examples with a description of each."""
     found = [
         {"name": name, "title": definition.title or "", "description": definition.description or ""}
         for name in _names()
@@ -62,9 +63,11 @@ def list_examples(ctx: typer.Context) -> None:
 def copy(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="one of `streamflow examples list`")],
-    folder: Annotated[Path, typer.Argument(help="where the example's folder is put")] = Path("definitions"),
+    folder: Annotated[Path, typer.Argument(help="folder in which the example's folder is created")] = Path(
+        "definitions"
+    ),
 ) -> None:
-    """Copies an example into FOLDER/NAME. A folder that exists is left as it is."""
+    """Copies an example into FOLDER/NAME. An existing folder is not changed."""
     place, target = example_folder(name), folder / name
     if target.exists():
         raise Rejected("example_exists", f"{target} exists already. Remove it, or name another folder.")

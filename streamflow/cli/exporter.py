@@ -1,4 +1,4 @@
-"""`streamflow exporter`: lag for Prometheus, measured from outside of the workers."""
+"""`streamflow exporter`: lag for Prometheus, measured outside the workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamflow.cli.session import session_of
 from streamflow.metrics.registry import Process
 from streamflow.ops.log import configure_log
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 log = structlog.get_logger(__name__)
 
 _LISTEN = "127.0.0.1:9465"
@@ -24,11 +24,14 @@ _LISTEN = "127.0.0.1:9465"
 def exporter(
     ctx: typer.Context,
     listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help=f"over STREAMFLOW_METRICS__LISTEN; else {_LISTEN}")
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help=f"address to listen on; overrides STREAMFLOW_METRICS__LISTEN; default: {_LISTEN}"
+        ),
     ] = None,
 ) -> None:
-    """Measures how far every group and lane is behind, in records and seconds, and serves the figures at /metrics until
-    SIGTERM or Ctrl-C. It joins no group; one is enough."""
+    """Measures the lag of every group and lane in records and seconds, and serves it at /metrics until SIGTERM or
+    Ctrl-C. It joins no consumer group; one exporter is enough."""
     from streamflow.kafka.granted import require_rights
     from streamflow.kafka.greeting import require_welcome
     from streamflow.kafka.rights import Role, rights

@@ -1,4 +1,4 @@
-"""`streamflow history`: the store that the history worker fills, asked from the command line."""
+"""`streamflow history`: queries of the history store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from streamflow.history.store import open_store
 from streamflow.wire.event_time import epoch_ms
 
 app = typer.Typer(
-    help="Search everything that happened, in the store of the history worker.",
+    add_completion=False,
+    help="Search the history store of runs and events.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -49,7 +50,7 @@ def find(
     version: Annotated[str | None, typer.Option("--of-version", help="only runs of this version of it")] = None,
     status: Annotated[str | None, typer.Option(help=f"only runs that are {', '.join(STATUSES)}")] = None,
     key: Annotated[str | None, typer.Option(help="only runs of this business key")] = None,
-    key_prefix: Annotated[str | None, typer.Option(help="only runs whose business key begins so")] = None,
+    key_prefix: Annotated[str | None, typer.Option(help="only runs whose business key starts with this")] = None,
     error: Annotated[str | None, typer.Option(help="only runs whose latest error has this code")] = None,
     parked_step: Annotated[str | None, typer.Option(help="only runs that are parked at this step")] = None,
     waits_for: Annotated[
@@ -60,13 +61,13 @@ def find(
     attribute: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="only runs with this search attribute")
     ] = None,
-    since: Annotated[str | None, typer.Option("--from", help="only runs that began then or later (RFC 3339)")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="only runs that began before")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="only runs that started then or later (RFC 3339)")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="only runs that started before")] = None,
     sort: Annotated[str, typer.Option(help=f"one of {', '.join(SORTS)}")] = "-started",
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="at most so many")] = 50,
-    cursor: Annotated[str | None, typer.Option(help="where the page before ended")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="maximum number")] = 50,
+    cursor: Annotated[str | None, typer.Option(help="cursor that the previous page printed")] = None,
 ) -> None:
-    """Finds runs by what they are, newest first, and counts all that fit (up to 10,000)."""
+    """Finds runs by their fields, newest first, and counts all that match (up to 10,000)."""
     wanted = RunFilter(
         definition=definition,
         version=version,
@@ -97,9 +98,9 @@ def find(
         )
         for run in page.rows
     ]
-    text = output.table(("run", "definition", "key", "status", "what", "took>", "began"), rows, "no run fits")
+    text = output.table(("run", "definition", "key", "status", "what", "took>", "began"), rows, "no run matches")
     total = f"{count.n:,}{'+' if count.capped else ''}"
-    text += f"\n\n{total} {'run fits' if count.n == 1 and not count.capped else 'runs fit'}"
+    text += f"\n\n{total} {'run matches' if count.n == 1 and not count.capped else 'runs match'}"
     if page.next is not None:
         text += f"; the next page: --cursor {page.next}"
     answer = {
@@ -143,7 +144,7 @@ def _opened(session: Session) -> Database:
 
 @app.command(epilog=examples("history status", "history status --json"))
 def status(ctx: typer.Context) -> None:
-    """Tells how far the history is behind the topics, and whether its worker runs."""
+    """Shows how far the history store is behind the topics, and whether its worker runs."""
     session = session_of(ctx)
     with closing(_opened(session)) as database:
         found = behind(database, int(time.time() * 1000))
@@ -168,11 +169,11 @@ def trouble(
     kind: Annotated[str | None, typer.Option(help=f"one of {', '.join(TROUBLE_KINDS)}")] = None,
     definition: Annotated[str | None, typer.Option(help="only of this definition")] = None,
     code: Annotated[str | None, typer.Option(help="only with this reason")] = None,
-    settled: Annotated[bool, typer.Option("--all", help="also what somebody has dealt with")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="at most so many")] = 50,
-    cursor: Annotated[str | None, typer.Option(help="where the page before ended")] = None,
+    settled: Annotated[bool, typer.Option("--all", help="also resolved entries")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="maximum number")] = 50,
+    cursor: Annotated[str | None, typer.Option(help="cursor that the previous page printed")] = None,
 ) -> None:
-    """Lists what needs a person: parked runs, dead letters, rejections, events that no run took, newest first."""
+    """Lists what needs attention: parked runs, dead letters, rejections, unclaimed events, newest first."""
     wanted = TroubleFilter(kind=kind, definition=definition, code=code, state=None if settled else "open")
     session = session_of(ctx)
     with closing(_opened(session)) as database:
@@ -182,7 +183,7 @@ def trouble(
         (row.kind, row.code, row.definition, row.key or row.event, _where(row), output.local_time(row.at_ms))
         for row in page.rows
     ]
-    text = output.table(("kind", "reason", "definition", "key", "where", "when"), rows, "nothing needs a person")
+    text = output.table(("kind", "reason", "definition", "key", "where", "when"), rows, "nothing needs attention")
     told = ", ".join(f"{n:,}{'+' if n >= _CAP else ''} {name}" for name, n in counts.items() if n)
     text += f"\n\n{told}" if told else ""
     if page.next is not None:

@@ -34,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def show(ctx: typer.Context, run: Annotated[str, typer.Argument(metavar="RUN", help="a run id")]) -> None:
-    """Shows everything that happened in a run, also when the topic `runs` no longer has it."""
+    """Shows the history of a run, also when the topic `runs` no longer contains it."""
     session = session_of(ctx)
     with closing(open_store(session.known)) as database:
         history = [decoded(row) for row in transitions(database, run, limit=_MOST)]
@@ -54,9 +54,9 @@ def show(ctx: typer.Context, run: Annotated[str, typer.Argument(metavar="RUN", h
 def lines(
     ctx: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="a run id")],
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="at most so many")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="maximum number")] = 1000,
 ) -> None:
-    """Shows what the workers logged about a run, oldest first."""
+    """Shows the workers' log lines about a run, oldest first."""
     session = session_of(ctx)
     with closing(open_store(session.known)) as database:
         found = logs(database, run, limit=limit)
@@ -75,14 +75,12 @@ def _plain(row: LogRow) -> dict[str, Any]:
 
 def hourly(
     ctx: typer.Context,
-    hours: Annotated[
-        int, typer.Option(min=1, max=24 * 400, help="of the last hours, the one that goes on included")
-    ] = 24,
+    hours: Annotated[int, typer.Option(min=1, max=24 * 400, help="number of hours, the current one included")] = 24,
     definition: Annotated[str | None, typer.Option(help="only of this definition")] = None,
     version: Annotated[str | None, typer.Option("--of-version", help="only of this version of it")] = None,
-    step: Annotated[str | None, typer.Option(help="how this step ended, instead of runs")] = None,
+    step: Annotated[str | None, typer.Option(help="outcomes of this step, instead of runs")] = None,
 ) -> None:
-    """Tells how many runs began and ended in each hour, and how long they took; or the same of a step."""
+    """Shows how many runs started and ended in each hour, and how long they took; or the same of a step."""
     session = session_of(ctx)
     now_ms = int(time.time() * 1000)
     from_ms = (now_ms // HOUR_MS - hours + 1) * HOUR_MS

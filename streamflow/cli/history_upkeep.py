@@ -1,4 +1,4 @@
-"""`streamflow history rebuild`, `archive`, `archived` and `restore`: what an operator does to the history store."""
+"""`streamflow history rebuild`, `archive`, `archived` and `restore`: maintenance of the history store."""
 
 from __future__ import annotations
 
@@ -38,30 +38,31 @@ def add_to(app: typer.Typer) -> None:
 def rebuild(
     ctx: typer.Context,
     lose_older: Annotated[
-        bool, typer.Option("--lose-older", help="also when runs are lost that the topic runs no longer has")
+        bool, typer.Option("--lose-older", help="also if runs are lost that the topic runs no longer contains")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
-    """Empties the store; its worker fills it again from the topics. The worker may go on running."""
+    """Empties the store; its worker rebuilds it from the topics. The worker may keep running."""
     session = session_of(ctx)
     topics, oldest_ms = beginnings(session.settings)
     with closing(open_store(session.settings, write=True)) as database:
-        confirm("The history is emptied and made again from the topics. Go on?", yes=yes)
+        confirm("This empties the history store and rebuilds it from the topics. Continue?", yes=yes)
         done = make_again(database, topics, oldest_ms, lose_older=lose_older)
-    lost = f", {done.lost} of which the topics no longer have" if done.lost else ""
+    lost = f", {done.lost} of which the topics no longer contain" if done.lost else ""
     session.show(
         msgspec.to_builtins(done),
-        f"the store had {done.runs} runs{lost}; it is empty, and its worker fills it again",
+        f"the store had {done.runs} runs{lost}; it is empty, and its worker rebuilds it",
     )
 
 
 def archive(
     ctx: typer.Context,
     older_than: Annotated[
-        int | None, typer.Option(metavar="DAYS", min=0, help="runs that ended longer ago; history.runs_days by default")
+        int | None,
+        typer.Option(metavar="DAYS", min=0, help="minimum age since the end of a run; history.runs_days by default"),
     ] = None,
 ) -> None:
-    """Moves ended runs to the object store of history.archive. The worker does that by itself, after
+    """Moves ended runs to the object store of history.archive. The worker does this by itself after
     history.runs_days."""
     session = session_of(ctx)
     settings = session.known
@@ -99,13 +100,13 @@ def archived(ctx: typer.Context) -> None:
 
 def restore(
     ctx: typer.Context,
-    object_: Annotated[str, typer.Argument(metavar="OBJECT", help="as `history archived` lists it")],
+    object_: Annotated[str, typer.Argument(metavar="OBJECT", help="object, as `history archived` lists it")],
     connection: Annotated[
-        str | None, typer.Option(help="the connection that has it; history.archive by default")
+        str | None, typer.Option(help="connection of the archive; history.archive by default")
     ] = None,
-    days: Annotated[int, typer.Option(min=1, help="keep its runs so long")] = _KEPT_DAYS,
+    days: Annotated[int, typer.Option(min=1, help="days that its runs are kept")] = _KEPT_DAYS,
 ) -> None:
-    """Brings the runs of an archived object back, so that they can be searched for some days."""
+    """Restores the runs of an archived object, so that they can be searched for some days."""
     session = session_of(ctx)
     settings = session.known
     name = connection or settings.history.archive
@@ -116,6 +117,6 @@ def restore(
         came, there = bring_back(settings, database, name, object_, until_ms)
     session.show(
         {"object": object_, "runs": came, "already": there, "until_ms": until_ms},
-        f"{came:,} runs are back until {output.local_time(until_ms)[:16]}"
+        f"{came:,} runs are restored until {output.local_time(until_ms)[:16]}"
         + (f", {there:,} were there" if there else ""),
     )

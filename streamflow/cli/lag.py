@@ -22,7 +22,7 @@ from streamflow.ops.exporter import Rates
 from streamflow.ops.lag import PartitionLag, measure_lag, states, totals
 from streamflow.terminal import visible
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 Drains = dict[tuple[str, str], float | None]
 
@@ -30,16 +30,16 @@ Drains = dict[tuple[str, str], float | None]
 @app.command(epilog=examples("lag", "lag --partitions", "lag --live", "lag --json"))
 def lag(
     ctx: typer.Context,
-    partitions: Annotated[bool, typer.Option("--partitions", help="a line for each partition")] = False,
-    live: Annotated[bool, typer.Option("--live", help="measure again and again, until Ctrl-C")] = False,
+    partitions: Annotated[bool, typer.Option("--partitions", help="show each partition")] = False,
+    live: Annotated[bool, typer.Option("--live", help="measure repeatedly until Ctrl-C")] = False,
     every_s: Annotated[
         float | None,
         typer.Option("--every", min=0.2, help="seconds between measurements; metrics.measure_s by default"),
     ] = None,
-    times: Annotated[int | None, typer.Option(min=1, help="with --live: end after so many measurements")] = None,
+    times: Annotated[int | None, typer.Option(min=1, help="with --live: end after this number of measurements")] = None,
 ) -> None:
     """Shows how far the engine is behind in commands, ingress in the users' topics, and task workers in their lanes:
-    records that are not worked on, seconds since the first of them came, and what keeps a topic from being read."""
+    unprocessed records, the age of the oldest, and why a topic cannot be read."""
     session = session_of(ctx)
     if live:
         _watch(session, session.settings.metrics.measure_s if every_s is None else every_s, times)

@@ -1,4 +1,4 @@
-"""Where something long is: one live line at a terminal, a line now and then elsewhere. On stderr."""
+"""Progress on stderr: one live line at a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streamflow.load.plan import Plan
     from streamflow.load.report import Report
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command(
@@ -40,36 +40,40 @@ app = typer.Typer(rich_markup_mode=None)
 def load(
     ctx: typer.Context,
     definition: Annotated[str, typer.Option("--definition", metavar="NAME", help="a published definition")],
-    rate: Annotated[str, typer.Option("--rate", help="scenarios begun a second (200/s), a minute or an hour")] = "10/s",
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="for how long they are begun")] = 60.0,
+    rate: Annotated[
+        str, typer.Option("--rate", help="scenarios started a second (200/s), a minute or an hour")
+    ] = "10/s",
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.1, help="how long scenarios are started, in seconds")
+    ] = 60.0,
     keys: Annotated[
-        int | None, typer.Option("--keys", min=1, help="business keys that they share; without it, each has its own")
+        int | None,
+        typer.Option(
+            "--keys", min=1, help="number of business keys that the scenarios share; by default each has its own"
+        ),
     ] = None,
     only: Only = None,
     scenarios: Annotated[
         Path | None,
-        typer.Option("--scenarios", metavar="FILE", help="these instead of those published with the definition"),
+        typer.Option("--scenarios", metavar="FILE", help="scenario file to use instead of the published scenarios"),
     ] = None,
-    gap_s: Annotated[
-        float, typer.Option("--gap", min=0, help="seconds from one event of a scenario to its next one")
-    ] = 1.0,
+    gap_s: Annotated[float, typer.Option("--gap", min=0, help="seconds between two events of a scenario")] = 1.0,
     longest_wait_s: Annotated[
         float, typer.Option("--longest-wait", min=0, help="leave out scenarios that take longer, in seconds")
     ] = 30.0,
     mark: Annotated[
-        str | None, typer.Option("--mark", help="what every key and id begins with; load-<six letters>- by default")
+        str | None, typer.Option("--mark", help="prefix of every key and id; load-<six letters>- by default")
     ] = None,
     drain_s: Annotated[float, typer.Option("--drain", min=0, help="seconds to wait for the last runs to end")] = 30.0,
     real_calls: Annotated[
-        bool, typer.Option("--real-calls", help="runs may call what their definition calls, for real")
+        bool, typer.Option("--real-calls", help="runs may make the real calls of their definition")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be sent, and send nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be sent, without sending it")] = False,
 ) -> None:
     """Sends scenarios of a definition to the real topics at a steady rate, follows its runs, and shows how long they
-    took: an open loop, in which a slow answer delays no event. Ctrl-C ends it with what was measured so far.
-
-    Every key and event id begins with a mark of its own, so that the runs can be found again. Scenarios in which a
-    person decides are left out; without scenarios, events are made from the schemas."""
+    took: an open loop, so slow runs do not delay events. Ctrl-C ends it and shows the results so far. Every key and
+    event id begins with a mark, so that the runs can be found later. Scenarios in which a person decides are left out;
+    without scenarios, events are made from the schemas."""
     # with all of the engine: only for those who need it
     from streamflow.load.plan import Asked, plan_load, require_leave_to_call
     from streamflow.simulation.instances import Naming
@@ -98,7 +102,7 @@ def load(
 
 def _require_mark(mark: str) -> None:
     if not mark or not mark.isprintable() or len(mark.encode()) > 64:
-        raise Rejected("mark_invalid", f"{mark[:100]!r} is no mark. Give 1 to 64 printable characters.")
+        raise Rejected("mark_invalid", f"{mark[:100]!r} is not a mark. Give 1 to 64 printable characters.")
 
 
 def _performed(
@@ -226,4 +230,4 @@ def _behind(report: Report) -> str:
     said = f"this generator reached {report.achieved_rate:.1f}/s of {report.asked_rate:g}/s"
     missed = f", {report.missed} scenarios did not begin" if report.missed else ""
     lateness = f", and sent one event in a hundred more than {late.p99:.0f} ms late" if late is not None else ""
-    return f"{said}{missed}{lateness}; latencies include that. Ask for less, or run several generators"
+    return f"{said}{missed}{lateness}; latencies include that. Lower the rate, or run several generators"

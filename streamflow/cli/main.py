@@ -33,69 +33,67 @@ class Noun:
 
 
 NOUNS: tuple[Noun, ...] = (
-    Noun("demo", "streamflow.cli.demo", "See it run in under a minute, nothing stays behind. Also: authoring."),
+    Noun("demo", "streamflow.cli.demo", "See it run in under a minute; it leaves nothing behind. Also: authoring."),
     Noun(
         "drill",
         "streamflow.cli.drill",
-        "Break things on purpose, on your Kafka or one of its own: a verdict on every promise.",
+        "Break its own workers on your Kafka or on one that it starts, and check every guarantee.",
     ),
-    Noun("load", "streamflow.cli.load", "Send a definition's scenarios at a rate, and measure what comes of them."),
+    Noun("load", "streamflow.cli.load", "Load test: send a definition's scenarios at a rate, and measure the runs."),
     Noun("capacity", "streamflow.cli.capacity", "What a rate of runs needs: workers, partitions, memory, disks."),
     Noun("dev", "streamflow.cli.dev", "Kafka, topics and all workers on this machine, until Ctrl-C."),
     Noun("examples", "streamflow.cli.examples", "The definitions that come with Streamflow: list, copy."),
     Noun(
         "definitions",
         "streamflow.cli.definitions",
-        "What authors wrote: check, simulate, shadow, approve, approvals, approval-key, publish, promote, rollback, "
+        "Definitions: check, simulate, shadow, approve, approvals, approval-key, publish, promote, rollback, "
         "list, show, diff, retire, diagram, import, functions.",
     ),
     Noun(
         "draft",
         "streamflow.cli.draft",
-        "Definitions while they are written: write, edit, samples, apply, diff, gaps, explain, tools.",
+        "Drafts of definitions: write, edit, samples, apply, diff, gaps, explain, tools.",
     ),
     Noun(
         "eval",
         "streamflow.cli.eval",
-        "Scores of rules or a language model that write and edit definitions.",
+        "Evaluate rules or a language model as author of definitions.",
     ),
-    Noun("catalog", "streamflow.cli.catalog", "Catalogs of events from other people's schemas: import."),
+    Noun("catalog", "streamflow.cli.catalog", "Catalogs of events from schemas: import."),
     Noun(
         "operations",
         "streamflow.cli.operations",
-        "What may be called, who does it, and plugins: list, show, register, unregister, test, docs.",
+        "Operations and plugins: list, show, register, unregister, test, docs.",
     ),
-    Noun("events", "streamflow.cli.events", "Events as the catalog says: send, tail, unclaimed, counts, trace."),
+    Noun("events", "streamflow.cli.events", "Events of the catalog: send, tail, unclaimed, counts, trace."),
     Noun(
         "runs",
         "streamflow.cli.runs",
-        "Runs, and what people decide about them: list, show, watch, start, approvals, approve, reject, cancel, retry, "
+        "Runs and approvals: list, show, watch, start, approvals, approve, reject, cancel, retry, "
         "skip, restart, fail, erase.",
     ),
     Noun(
         "dead-letters",
         "streamflow.cli.dead_letters",
-        "What could not be read, placed or done, and why: list, show, replay, drop.",
+        "Records that could not be used, and why: list, show, replay, drop.",
     ),
     Noun(
         "history",
         "streamflow.cli.history",
-        "Search everything that happened: find, show, logs, statistics, trouble, status, rebuild, archive, archived, "
+        "The history of runs and events: find, show, logs, statistics, trouble, status, rebuild, archive, archived, "
         "restore.",
     ),
-    Noun("lag", "streamflow.cli.lag", "How far the workers are behind."),
-    Noun("exporter", "streamflow.cli.exporter", "Measure lag for Prometheus, from outside of the workers."),
+    Noun("lag", "streamflow.cli.lag", "Show how far the workers are behind."),
+    Noun("exporter", "streamflow.cli.exporter", "Measure lag for Prometheus, outside the workers."),
     Noun("worker", "streamflow.cli.worker", "Run one worker: engine, ingress, tasks, history."),
     Noun("sidecar", "streamflow.cli.sidecar", "Run the HTTP process for people, callbacks and plugins."),
-    Noun("commands", "streamflow.cli.commands", "What an operator may do to the engine's input: skip, skipped."),
-    Noun(
-        "revisions", "streamflow.cli.revisions", "Revisions of the engine, for upgrades without a stop: list, enable."
-    ),
+    Noun("commands", "streamflow.cli.commands", "Commands that block a partition: skip, skipped."),
+    Noun("revisions", "streamflow.cli.revisions", "Revisions of the engine, for rolling upgrades: list, enable."),
     Noun("models", "streamflow.cli.models", "Language models: check, ask."),
     Noun("topics", "streamflow.cli.topics", "The fixed topics: plan, apply, verify."),
-    Noun("access", "streamflow.cli.access", "Who may what: users, grants, keys, sessions, subscriptions."),
-    Noun("audit", "streamflow.cli.audit", "Who changed what, and whether the account of it is whole: list, verify."),
-    Noun("settings", "streamflow.cli.settings", "What can be set, and what is set: show, docs."),
+    Noun("access", "streamflow.cli.access", "Access control: users, grants, keys, sessions, subscriptions."),
+    Noun("audit", "streamflow.cli.audit", "The audit log: list, verify."),
+    Noun("settings", "streamflow.cli.settings", "Settings: reference and current values: show, docs."),
 )
 
 
@@ -115,11 +113,11 @@ class _LazyGroup(typer.core.TyperGroup):
 
 
 app = typer.Typer(
+    add_completion=False,
     cls=_LazyGroup,
     name="streamflow",
-    help="Business processes on your own Kafka. Global options may stand anywhere on the line.",
+    help="Business processes on your own Kafka. Global options may stand anywhere on the command line.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -138,18 +136,19 @@ def _show_version(wanted: bool) -> None:
 def _options(
     ctx: typer.Context,
     bootstrap: Annotated[
-        str | None, typer.Option(help="Kafka to use, host:port[,host:port]; over STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS")
+        str | None,
+        typer.Option(help="Kafka to use, host:port[,host:port]; overrides STREAMFLOW_KAFKA__BOOTSTRAP_SERVERS"),
     ] = None,
     prefix: Annotated[
-        str | None, typer.Option(help="put before every topic name; over STREAMFLOW_TOPICS__PREFIX")
+        str | None, typer.Option(help="prefix of every topic name; overrides STREAMFLOW_TOPICS__PREFIX")
     ] = None,
     environment: Annotated[
-        str | None, typer.Option(metavar="NAME", help="name of the environment; over STREAMFLOW_ENVIRONMENT")
+        str | None, typer.Option(metavar="NAME", help="name of the environment; overrides STREAMFLOW_ENVIRONMENT")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings; over STREAMFLOW_CONFIG")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="answers and errors as JSON")] = False,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings; overrides STREAMFLOW_CONFIG")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print results and errors as JSON")] = False,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="the version, and nothing else")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
     session: Session = ctx.obj
@@ -199,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _show_usage(error.format_message(), as_json=session.json)
     except BrokenPipeError:
-        # Whoever read our output has seen enough.
+        # The reader has closed our output.
         return 0
     except Exception as error:  # noqa: BLE001 - the last frame: whatever comes here is a fault of ours
         traceback.print_exception(error)
@@ -212,7 +211,7 @@ def _show_usage(said: str, *, as_json: bool) -> int:
     if not as_json and said.startswith("Usage:"):
         typer.echo(said, err=True)
     else:
-        message = f"The command line cannot be read: {said.rstrip('.')}. See --help."
+        message = f"Invalid command line: {said.rstrip('.')}. See --help."
         Session(json=as_json).show_error(Rejected("usage", message))
     return EXIT_CALLER
 

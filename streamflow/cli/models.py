@@ -1,4 +1,4 @@
-"""`streamflow models`: language models of the settings, what they are capable of, and a question to one."""
+"""`streamflow models`: the language models of the settings, their capabilities, and a question to one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ _INCOMPLETE = {
 }
 
 app = typer.Typer(
-    help="Language models: what they are capable of, and a question to one.",
+    add_completion=False,
+    help="Language models: probe their capabilities, and ask one.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -49,11 +50,11 @@ app = typer.Typer(
 @app.command(epilog=examples("models check", "models check local --again", "models check --json"))
 def check(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="a model of models.available; else all of them")] = None,
-    again: Annotated[bool, typer.Option("--again", help="probe although it is known what was found before")] = False,
+    name: Annotated[str | None, typer.Argument(help="a model of models.available; default: all")] = None,
+    again: Annotated[bool, typer.Option("--again", help="probe again, although results are known")] = False,
 ) -> None:
-    """Shows what the language models are capable of. Each is asked a few small questions once; what was found is kept
-    in state_dir."""
+    """Shows the capabilities of the language models. Each is probed once with a few small requests; the results are
+    kept in state_dir."""
     session = session_of(ctx)
     found = asyncio.run(_checked(session.given, name, again))
     session.show(found, "\n".join(line for one in found for line in _lines(one)))
@@ -64,13 +65,14 @@ def check(
 @app.command(epilog=examples('models ask "What is a saga?"', 'models ask "What is wrong here?" --with definition.yaml'))
 def ask(
     ctx: typer.Context,
-    question: Annotated[str, typer.Argument(help="what to ask")],
-    model: Annotated[str | None, typer.Option(help="a model of models.available; else the default")] = None,
+    question: Annotated[str, typer.Argument(help="the question")],
+    model: Annotated[str | None, typer.Option(help="a model of models.available; default: models.default")] = None,
     materials: Annotated[
-        list[Path] | None, typer.Option("--with", metavar="FILE", help="a file to give along, as data; repeatable")
+        list[Path] | None,
+        typer.Option("--with", metavar="FILE", help="file to attach as data; may be given several times"),
     ] = None,
 ) -> None:
-    """Asks a language model and shows its answer as it comes, then what it took. Ctrl-C cancels it at once."""
+    """Asks a language model and shows its answer as it is received, then tokens and cost. Ctrl-C cancels it at once."""
     session = session_of(ctx)
     conversation = Conversation(
         instructions=(prompt("ask").text, prompt("data").text, session.given.models.system or ""),
@@ -116,8 +118,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"  {title}: {has}")
     lines.append(f"  first token: {capabilities.first_token_ms} ms")
     chosen = "set in models" if found["form_set"] else "the best found"
-    lines.append(f"  is given tools as: {Form(found['form']).value} ({chosen})")
-    lines.append("  probed before (--again probes once more)" if found["probed_before"] else "  probed now")
+    lines.append(f"  receives tools as: {Form(found['form']).value} ({chosen})")
+    lines.append("  probed earlier (--again probes again)" if found["probed_before"] else "  probed now")
     return lines
 
 

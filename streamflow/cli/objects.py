@@ -32,7 +32,7 @@ class StoredObject:
     url: str
 
     def facts(self) -> dict[str, Any]:
-        """The object as JSON would have it."""
+        """The object as JSON data."""
         return asdict(self)
 
 
@@ -99,7 +99,7 @@ async def _fetch(settings: Settings, files: Mapping[StoredObject, Path]) -> dict
             written[place.url] = _write(file, base64.b64decode(given["base64"]))
         return written
     except TimeoutError as error:
-        text = f"expected the store to give the object within {_TIMEOUT_S:.0f} s but it did not. Check it."
+        text = f"expected the store to return the object within {_TIMEOUT_S:.0f} s but it did not. Check it."
         raise OperationError("store_unavailable", text) from error
     finally:
         for one in offered:
@@ -130,8 +130,8 @@ def _connection_of(settings: Settings, place: StoredObject) -> str:
         return known[0]
     found = ", ".join(known) or "none"
     text = (
-        f"expected one connection to an object store in the settings but there is {found}. Say in the step's "
-        f"output where {place.key} was stored."
+        f"expected one connection to an object store in the settings but there is {found}. Name the connection of "
+        f"{place.key} in the step's output."
     )
     raise OperationError("connection_unknown", text, retryable=False)
 

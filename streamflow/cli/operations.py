@@ -1,4 +1,4 @@
-"""`streamflow operations`: what may be called, who does it, and plugins as they come and go."""
+"""`streamflow operations`: operations, the workers that serve them, and plugins."""
 
 from __future__ import annotations
 
@@ -24,21 +24,20 @@ from streamflow.operations.plugin_testing import RegistrationFile, check_plugin
 from streamflow.operations.registry import Registry, known_operations
 from streamflow.ops.operations import described, healths
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What may be called, who does it, and plugins.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Operations and plugins.")
 
 File = Annotated[
     Path,
     typer.Argument(metavar="FILE", help="registration: spec, plugin and samples, as YAML or JSON (docs/plugins.md)"),
 ]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="an operation, such as http.request")]
-Endpoint = Annotated[str | None, typer.Option(metavar="URL", help="another endpoint than the file's")]
+Endpoint = Annotated[str | None, typer.Option(metavar="URL", help="endpoint to use instead of the file's")]
 
 
 @app.command("list", epilog=examples("operations list", "operations list --json"))
 def list_(ctx: typer.Context) -> None:
-    """Lists all operations: where they are from, whether they are well, and which task workers do them since when.
-
-    The health of plugins is asked now and from here; that of others is what the workers said when they started."""
+    """Lists all operations with their origin, health, and the task workers that serve them. The health of plugins is
+    checked now and from here; that of others is what the workers reported when they started."""
     session = session_of(ctx)
     listed = _listed(session)
     rows = [
@@ -58,12 +57,12 @@ def list_(ctx: typer.Context) -> None:
 
 @app.command(epilog=examples("operations show http.request", "operations show fraud.score --json"))
 def show(ctx: typer.Context, name: Name) -> None:
-    """Shows an operation: its contract, where it is, and who does it."""
+    """Shows an operation: its contract, its endpoint, and the workers that serve it."""
     session = session_of(ctx)
     found = next((one for one in _listed(session, name) if one["name"] == name), None)
     if found is None:
         raise Rejected(
-            "operation_unknown", f"expected an operation but {name} is none. See `streamflow operations list`."
+            "operation_unknown", f"expected an operation but found {name}. See `streamflow operations list`."
         )
     lines = [f"{name} ({found['source']}, lane {found['lane']}, health: {_health_text(found['health'])})"]
     contract = found.get("contract", {})
@@ -100,9 +99,10 @@ def register(
     ctx: typer.Context,
     file: File,
     endpoint: Endpoint = None,
-    replace: Annotated[bool, typer.Option("--replace", help="take the place of another plugin of its name")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="replace a plugin of the same name")] = False,
 ) -> None:
-    """Registers a plugin: task workers have it at once. Another one of its name is replaced only with `--replace`."""
+    """Registers a plugin; task workers serve it at once. A plugin of the same name is replaced only with
+    `--replace`."""
     session = session_of(ctx)
     registration = _read(file, endpoint).registration()
     name = registration.spec.name
@@ -114,7 +114,7 @@ def register(
         )
     health = healths(registry, {name: registration.model_dump(mode="json", by_alias=True, exclude_none=True)})[name]
     if not health.ok:
-        output.warn(f"the plugin is not well as seen from here: {health.detail}")
+        output.warn(f"the plugin is not healthy, as checked from here: {health.detail}")
     value = registration.model_dump(mode="json", by_alias=True, exclude_none=True)
     recorded = register_operation(session.settings, name=name, registration=value, replace=replace)
     what = "was already registered" if recorded.offset is None else f"registered at offset {recorded.offset}"
@@ -126,13 +126,13 @@ def register(
 
 @app.command(epilog=examples("operations unregister fraud.score"))
 def unregister(ctx: typer.Context, name: Name) -> None:
-    """Takes a plugin away. Calls of it are tried again until their attempts are used up."""
+    """Removes a plugin. Calls of it are retried until their attempts are used up."""
     session = session_of(ctx)
     used = _users(read_log(session.settings), name)
     if used:
-        output.warn(f"{name} is called by {', '.join(used)}, which go on as far as they come without it")
+        output.warn(f"{name} is called by {', '.join(used)}, whose runs continue until they need it")
     recorded = unregister_operation(session.settings, name=name)
-    session.show({"name": name, "offset": recorded.offset, "called_by": used}, f"{name} is not registered any more")
+    session.show({"name": name, "offset": recorded.offset, "called_by": used}, f"{name} is no longer registered")
 
 
 @app.command(
@@ -142,8 +142,8 @@ def unregister(ctx: typer.Context, name: Name) -> None:
     ),
 )
 def examine(ctx: typer.Context, file: File, endpoint: Endpoint = None) -> None:
-    """Tests a plugin where it is: does it keep what task workers rely on? Its samples are really done. Needs no
-    broker."""
+    """Tests whether a plugin at its endpoint keeps its contract with task workers. Its samples are really executed.
+    Needs no broker."""
     session = session_of(ctx)
     given = _read(file, endpoint)
     report = asyncio.run(check_plugin(given.registration(), [one.sample() for one in given.samples], session.given))
@@ -178,7 +178,7 @@ def _listed(session: Session, only: str | None = None) -> list[dict[str, Any]]:
     """All operations as JSON would have them; the health of plugins (of `only`, if given) is asked."""
     settings = session.settings
     if settings.kafka.bootstrap_servers is None:
-        output.note("no Kafka is named, so plugins and task workers are not looked at")
+        output.note("no Kafka is named, so plugins and task workers are not shown")
         log, workers = Snapshot(), []
     else:
         log = read_log(settings)

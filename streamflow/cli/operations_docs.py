@@ -13,14 +13,15 @@ _HEAD = """# Operations that come with Streamflow
 
 Generated from their contracts by `streamflow operations docs`. Do not edit.
 
-A `call` step has one of these done by a task worker ([the language](definitions.md)); `streamflow operations list` also shows those of installed packages
-and [plugins](plugins.md). An attempt may be made more than once, after a crash or by the step's `retry`, always under the same *idempotency key* (the run,
-the step and the item). Each operation says below what that means for it. In `with`, values are CEL expressions; what an operation takes and gives is checked
+A task worker executes the operation of a `call` step ([the language](definitions.md)); `streamflow operations list` also shows those of installed packages
+and [plugins](plugins.md). A call may have several attempts, after a crash or by the step's `retry`, all with the same *idempotency key* (the run, the step
+and the item). Each operation says below what that means for it. In `with`, values are CEL expressions; the input and output of an operation are checked
 against its schema. Errors of the task workers themselves, such as `attempt_timeout`, may end any attempt.
 
 ## Connections
 
-Operations on stores name a *connection*, so that no definition holds an address or a secret. Connections are [settings](settings.md); secrets are references:
+Operations on stores name a *connection*, so that no definition holds an address or a secret. Connections are [settings](settings.md); secrets are references. Clients that
+are not included need an extra; [README.md](../README.md#status-and-requirements) shows how to install one:
 
 ```yaml
 tasks:
@@ -32,40 +33,40 @@ tasks:
 ```
 """  # noqa: E501
 
-_EXTRA = "`pip install 'streamflow-kafka[{}]'`"
-# kind, url, user and password, options, where its client is from
+_EXTRA = "the extra `{}`"
+# kind, url, user and password, options, client
 _CONNECTIONS = (
     (
         "postgres",
         "`postgresql://host:port/database`, with libpq's parameters such as `?sslmode=verify-full`",
-        "as the database has them",
-        "`pool`: connections of one worker at most (4)",
+        "user and password of the database",
+        "`pool`: maximum connections of one worker (4)",
         _EXTRA.format("postgres"),
     ),
     (
         "s3",
         "the server, `http://` or `https://`",
-        "access key and secret key; without them nothing is signed",
-        "`bucket`: where the input names none; `region` (`us-east-1`); `virtual_hosted`: `true` for `bucket.host` "
-        "addresses; `max_bytes` of one put (10000000)",
+        "access key and secret key; without them requests are not signed",
+        "`bucket`: the default bucket; `region` (`us-east-1`); `virtual_hosted`: `true` for `bucket.host` "
+        "addresses; `max_bytes` of one object (10000000)",
         _EXTRA.format("objects"),
     ),
     (
         "folder",
-        "a path of the worker's machine, or `file:///path`",
+        "a path on the worker's machine, or `file:///path`",
         "none",
-        "`bucket`, `max_bytes` as for `s3`; `create`: `true` makes the folder when it is missing. Links below it are "
-        "refused; names keep their case, so it has to be on a file system that does",
-        "always there",
+        "`bucket`, `max_bytes` as for `s3`; `create`: `true` creates a missing folder. Links below it are "
+        "refused; its file system must be case-sensitive",
+        "included",
     ),
     (
         "nats",
         "`nats://host:port` or `tls://host:port`",
         "a user, or without `user` a token",
-        "of streams that are made: `window_s` (3600), `max_age_s` (604800)",
+        "of streams that are created: `window_s` (3600), `max_age_s` (604800)",
         _EXTRA.format("nats"),
     ),
-    ("http", "what every request's url begins with", "none (see `headers`)", "none", "always there"),
+    ("http", "the prefix of every request's URL", "none (see `headers`)", "none", "included"),
 )
 
 # One for each, as a step of a run that an event began; a test checks them.
@@ -167,9 +168,9 @@ EXAMPLES: Mapping[str, str] = {
 
 
 def markdown() -> str:
-    """The whole reference, of what is built in."""
+    """The whole reference of the built-in operations."""
     rows = "".join(f"| `{kind}` | {' | '.join(rest)} |\n" for kind, *rest in _CONNECTIONS)
-    connections = "\n| kind | `url` | `user`, `password` | `options` | its client |\n|---|---|---|---|---|\n" + rows
+    connections = "\n| kind | `url` | `user`, `password` | `options` | client |\n|---|---|---|---|---|\n" + rows
     return _HEAD + connections + "".join(_chapter(spec) for spec in known_operations() if spec.name in EXAMPLES)
 
 
@@ -182,9 +183,9 @@ def _chapter(spec: OperationSpec) -> str:
     text += f"\n```yaml\n{EXAMPLES[spec.name].strip()}\n```\n"
     text += "\n| input | type | |\n|---|---|---|\n" + _fields(spec.input)
     output = _fields(spec.output)
-    text += f"\n| output | type | |\n|---|---|---|\n{output}" if output else "\nIts output may be anything.\n"
+    text += f"\n| output | type | |\n|---|---|---|\n{output}" if output else "\nThe output has no schema.\n"
     if spec.errors:
-        text += "\n| error | tried again | when |\n|---|---|---|\n"
+        text += "\n| error | retried | when |\n|---|---|---|\n"
         text += "".join(
             f"| `{error.id}` | {'yes' if error.retryable else 'no'} | {_cell(error.title or '')} |\n"
             for error in spec.errors

@@ -1,4 +1,4 @@
-"""What people and programs read: tables and progress for people, JSON for programs. Answers go to stdout, everything
+"""Output of commands: tables and progress for people, JSON for programs. Answers go to stdout, everything
 else to stderr."""
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def say_json(value: Any, *, line: bool = False) -> None:
 
 
 def plain(record: Any) -> dict[str, Any]:
-    """A frozen record of ours as JSON would have it, fields that have their default left out."""
+    """A frozen record of ours as JSON data, fields that have their default left out."""
     built: dict[str, Any] = msgspec.to_builtins(record)
     return built
 

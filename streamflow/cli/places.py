@@ -1,4 +1,4 @@
-"""Files that authors write, and where in them something is wrong: file, line and column."""
+"""Files of authors, and the places of problems in them: file, line and column."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Placed:
         return f"{place}: {self.problem.severity} {self.problem.code}{at}: {self.problem.message}{fix}"
 
     def facts(self) -> dict[str, Any]:
-        """The problem as JSON would have it."""
+        """The problem as JSON data."""
         problem = self.problem
         return {
             "file": str(self.file),
@@ -83,7 +83,7 @@ def text_of(file: Path) -> str:
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise Rejected(
             "file_unreadable", f"expected to read {file} but {reason}. Check the path and its encoding."
         ) from error

@@ -1,4 +1,4 @@
-"""Workers as child processes: started, listened to, started again when they die, and gone when we are gone."""
+"""Workers as child processes: started, watched, restarted when they die, and stopped when this process ends."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Workers:
                 worker.starts += 1
 
     def stop(self) -> None:
-        """Ends all of them in order, by force after the grace time, and waits until they are gone."""
+        """Ends all of them in order, by force after the grace time, and waits until they have ended."""
         running = [worker.process for worker in self.workers.values() if worker.process.poll() is None]
         for process in running:
             process.terminate()

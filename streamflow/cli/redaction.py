@@ -1,4 +1,4 @@
-"""Settings as they may be shown: without the passwords that somebody wrote into an address or an option.
+"""Settings as they may be shown: without passwords in addresses and options.
 
 Secrets belong into references (`env:NAME`, `file:/path`), which are shown as they are. What is written out all the same
 is hidden: the password of an address (RFC 3986, section 3.2.1, deprecates it there), and the value of a name that says

@@ -1,4 +1,4 @@
-"""`streamflow revisions`: which revision of the engine runs start with, for upgrades without a stop."""
+"""`streamflow revisions`: the revision of the engine that new runs use, for rolling upgrades."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import typer
 from streamflow.cli.output import examples
 from streamflow.cli.session import session_of
 
-app = typer.Typer(help="Revisions of the engine: list, enable.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    add_completion=False, help="Revisions of the engine: list, enable.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("list", epilog=examples("revisions list"))
 def list_(ctx: typer.Context) -> None:
-    """Shows which revision runs start with, and which ones this program and the workers know."""
+    """Shows the revision that new runs use, and the revisions that this program and the workers know."""
     from streamflow.kafka.revisions import revisions
 
     session = session_of(ctx)
@@ -25,7 +27,7 @@ def list_(ctx: typer.Context) -> None:
         f"this program knows {', '.join(found.known)}; the newest is {found.newest}",
     ]
     lines += [f"an engine worker knows {', '.join(worker) or 'none'}" for worker in found.workers] or [
-        "no engine worker is there"
+        "no engine worker is running"
     ]
     session.show(asdict(found), "\n".join(lines))
 
@@ -35,7 +37,7 @@ def enable(
     ctx: typer.Context,
     revision: Annotated[str, typer.Argument(help="the revision, as `revisions list` names it")],
 ) -> None:
-    """Lets runs start with a revision, once every engine worker knows it. Open runs keep theirs; an older one may be
+    """Sets the revision of new runs, if every engine worker knows it. Open runs keep theirs; an older revision may be
     enabled again."""
     from streamflow.kafka.revisions import enable as enable_
 

@@ -1,4 +1,4 @@
-"""What waits for people, and what they decide: `streamflow runs approvals`, `approve` and `reject`."""
+"""Approvals of runs: `streamflow runs approvals`, `approve` and `reject`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from streamflow.ops.requests import ANSWER_S, ask
 Step = Annotated[str, typer.Argument(metavar="STEP", help="the approval's step, as `runs approvals` shows it")]
 By = Annotated[str, typer.Option("--by", help="who decides")]
 Groups = Annotated[
-    list[str] | None, typer.Option("--group", help="a group that whoever decides is in; may be repeated")
+    list[str] | None, typer.Option("--group", help="a group of the person who decides; may be given several times")
 ]
-Data = Annotated[str | None, typer.Option("--data", help="what the approval's form asks for: JSON, or @file")]
+Data = Annotated[str | None, typer.Option("--data", help="data for the approval's form: JSON, or @file")]
 
 
 def approvals(
     ctx: typer.Context,
-    who: Annotated[str | None, typer.Option(help="only those that this person or group may decide")] = None,
+    who: Annotated[str | None, typer.Option(help="only approvals that this person or group may decide")] = None,
     definition: Annotated[str | None, typer.Option("--definition", help="only those of this definition")] = None,
 ) -> None:
-    """Lists the approvals that are open, oldest first: who may decide, until when, and what about."""
+    """Lists the open approvals, oldest first: subject, deadline, and who may decide."""
     session = session_of(ctx)
     with output.reading("reading runs") as progress:
         found = Approvals().read(session.installation, progress)
@@ -72,7 +72,7 @@ def approve(
     data: Data = None,
     timeout_s: Timeout = ANSWER_S,
 ) -> None:
-    """Gives an approval."""
+    """Approves an open approval."""
     _decide(ctx, run, step, "approved", by, groups or [], data, timeout_s)
 
 
@@ -85,7 +85,7 @@ def reject(
     data: Data = None,
     timeout_s: Timeout = ANSWER_S,
 ) -> None:
-    """Refuses an approval."""
+    """Rejects an open approval."""
     _decide(ctx, run, step, "rejected", by, groups or [], data, timeout_s)
 
 

@@ -1,4 +1,5 @@
-"""What people ask of runs: cancel one, and help a parked one on. Each asks the engine and shows its answer."""
+"""Commands of operators on runs: cancel one, or act on a parked one. Each sends a command to the engine and shows its
+answer."""
 
 from __future__ import annotations
 
@@ -20,23 +21,23 @@ from streamflow.ops.requests import ANSWER_S, ask, new_id
 from streamflow.ops.restarts import restart as restart_run
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="a run id, as `runs list` shows it")]
-Why = Annotated[str, typer.Option("--why", help="kept with the run")]
+Why = Annotated[str, typer.Option("--why", help="reason, kept with the run")]
 StepId = Annotated[str, typer.Option("--step", help="the parked step")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="seconds to wait for the answer")]
 
 
 def cancel(ctx: typer.Context, run: RunId, why: Why = "", timeout_s: Timeout = ANSWER_S) -> None:
-    """Ends an open run."""
+    """Cancels an open run."""
     _ask(ctx, run, CancelRun(new_id(), run, why), timeout_s)
 
 
 def retry(ctx: typer.Context, run: RunId, step: StepId, timeout_s: Timeout = ANSWER_S) -> None:
-    """Tries a parked step again."""
+    """Retries a parked step."""
     _ask(ctx, run, RetryStep(new_id(), run, step), timeout_s)
 
 
 def skip(ctx: typer.Context, run: RunId, step: StepId, timeout_s: Timeout = ANSWER_S) -> None:
-    """Treats a parked step as skipped, so that the run goes on without it."""
+    """Skips a parked step; the run continues without it."""
     _ask(ctx, run, SkipStep(new_id(), run, step), timeout_s)
 
 
@@ -48,20 +49,21 @@ def fail(ctx: typer.Context, run: RunId, why: Why = "", timeout_s: Timeout = ANS
 def restart(
     ctx: typer.Context,
     run: RunId,
-    why: Annotated[str, typer.Option("--why", help="kept as the reason of the old run's end")],
-    version: Annotated[str | None, typer.Option(help="of the definition; else the one that starts use")] = None,
+    why: Annotated[str, typer.Option("--why", help="reason of the old run's end")],
+    version: Annotated[
+        str | None, typer.Option(help="version of the definition; default: the one that new runs use")
+    ] = None,
     timeout_s: Timeout = ANSWER_S,
 ) -> None:
-    """Ends a run that a mistake in its definition keeps from going on, and starts it again by a corrected version.
-
-    The new run has the key and the data of the old one. What the old one did is undone where its steps have an `undo`,
-    and done again otherwise. Asked for twice, only one run starts."""
+    """Restarts a run whose definition is wrong with a corrected version: ends the old run and starts a new one with its
+    key and data. Steps of the old run with an `undo` are undone; the effects of others are repeated. Two requests start
+    only one run."""
     session = session_of(ctx)
     done = restart_run(session.installation, run, why=why, version=version, timeout_s=timeout_s)
     began = "was started before" if done.already else "is started"
     session.show(
         {"run": run, "restarted": done.run, "version": done.version, "already": done.already},
-        f"{done.run} {began} in the place of {run}, by version {done.version}",
+        f"{done.run} {began} instead of {run}, with version {done.version}",
     )
 
 

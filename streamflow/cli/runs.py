@@ -1,4 +1,4 @@
-"""`streamflow runs`: what the topic `runs` tells, and the requests that people have."""
+"""`streamflow runs`: runs as read from the topic `runs`, and commands on them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ from streamflow.settings import Settings
 from streamflow.terminal import visible
 
 app = typer.Typer(
-    help="Look at runs, start them, and help parked ones on.", no_args_is_help=True, rich_markup_mode=None
+    add_completion=False,
+    help="Show and start runs, decide approvals, and operate on parked runs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 Named = Annotated[str | None, typer.Option("--definition", help="only runs of this definition")]
@@ -42,10 +45,10 @@ def list_(
     definition: Named = None,
     status: Annotated[str | None, typer.Option(help=f"only runs that are {', '.join(STATUSES)}")] = None,
     key: Annotated[str | None, typer.Option(help="only runs of this business key; reads one partition only")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="at most so many, the ones that moved last")] = 50,
-    ids_only: Annotated[bool, typer.Option("--ids", help="only the run ids, one a line")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="maximum number, last changed first")] = 50,
+    ids_only: Annotated[bool, typer.Option("--ids", help="print only the run ids, one a line")] = False,
 ) -> None:
-    """Lists runs, the ones that moved last first, and counts all that fit."""
+    """Lists runs, last changed first, and counts all that match."""
     if status is not None and status not in STATUSES:
         text = f"No run can have the status {status}. {remedy(status, STATUSES, 'statuses')}"
         raise Rejected("status_unknown", text)
@@ -82,7 +85,7 @@ def list_(
         )
         for run in shown
     ]
-    text = output.table(("run", "definition", "key", "status", "where", "seq>", "last moved"), rows, "no run fits")
+    text = output.table(("run", "definition", "key", "status", "where", "seq>", "last moved"), rows, "no run matches")
     session.show(
         {"runs": [run.facts() for run in shown], "counts": counts, "total": len(fit)},
         text + "\n\n" + f"{len(fit)} runs: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count)
@@ -111,18 +114,16 @@ def show(
     ctx: typer.Context,
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="a run id, as `runs list` shows it")] = None,
     key: Annotated[
-        str | None, typer.Option(help="instead of a run id: the run of this business key that moved last")
+        str | None, typer.Option(help="instead of a run id: the run of this business key that changed last")
     ] = None,
     definition: Named = None,
-    steps: Annotated[
-        bool, typer.Option("--steps", help="how far each step is, instead of everything that happened")
-    ] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="show the state of each step instead of the history")] = False,
     diagram: Annotated[
-        bool, typer.Option("--diagram", help="the definition as Mermaid text, its steps coloured by how far they are")
+        bool, typer.Option("--diagram", help="show the definition as Mermaid text, with steps coloured by their state")
     ] = False,
 ) -> None:
-    """Shows everything that happened in a run, in order: calls with their attempts and errors, items of lists, child
-    runs, approvals."""
+    """Shows the history of a run in order: calls with their attempts and errors, items of lists, child runs,
+    approvals."""
     if (run is None) == (key is None):
         raise Rejected("run_or_key", "expected a run id or --key but found both or neither. Give one of them.")
     session = session_of(ctx)
@@ -151,9 +152,7 @@ def _newest(settings: Settings, key: str, definition: str | None, progress: Prog
     if not runs:
         if definition is not None:
             require_definition(read_log(settings), definition)
-        raise Rejected(
-            "run_unknown", f"expected a run of {key} but there is none; `runs list` shows the runs that are there"
-        )
+        raise Rejected("run_unknown", f"expected a run of {key} but there is none; `runs list` shows all runs")
     return max(runs, key=lambda run: (run.last_ms, run.run)).run
 
 
@@ -244,7 +243,7 @@ def _drawn(settings: Settings, history: list[Transition]) -> str:
     if version is None or version.sha not in log.contents:
         raise Rejected(
             "version_unknown",
-            f"expected {first.definition}@{first.version} among the published definitions but it is not there any more",
+            f"expected {first.definition}@{first.version} among the published definitions but it no longer exists",
         )
     served = log.read_version(first.definition, first.version)
     return mermaid(*served, overlay=step_states(history)).rstrip()

@@ -1,4 +1,4 @@
-"""`streamflow runs erase`: what the state holds of a business key goes, and what Kafka keeps for a while is listed."""
+"""`streamflow runs erase`: erases a business key from the state, and lists the topics that still contain it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from streamflow.ops.erasure_batch import erase_keys, find_keys
 
 _SHOWN = 20  # keys in a plan
 _ELSEWHERE = (
-    "Not looked at: what runs of other keys copied, what was sent to users' topics and to the outside, the source "
-    "topics, and the files of local stores until they are compacted."
+    "Not covered: copies in runs of other keys, data in users' topics and external systems, the source topics, and "
+    "files of local stores until they are compacted."
 )
 
 
@@ -30,17 +30,20 @@ def erase(
     ctx: typer.Context,
     key: Annotated[str | None, typer.Option("--key", help="the business key")] = None,
     key_prefix: Annotated[
-        str | None, typer.Option("--key-prefix", help="instead: all keys that begin so, as those of a load run do")
+        str | None,
+        typer.Option("--key-prefix", help="instead of --key: all keys with this prefix, such as those of a load run"),
     ] = None,
-    definition: Annotated[str | None, typer.Option(help="only of this definition; without it, of all")] = None,
-    why: Annotated[str, typer.Option("--why", help="kept in `audit` for years: no personal data")] = "",
-    plan: Annotated[bool, typer.Option("--plan", help="only list what is kept of the key, and until when")] = False,
-    force: Annotated[bool, typer.Option("--force", help="cancel open runs of the key before")] = False,
+    definition: Annotated[str | None, typer.Option(help="only of this definition; default: all")] = None,
+    why: Annotated[str, typer.Option("--why", help="reason, kept in `audit` for years: no personal data")] = "",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="only list which topics contain the key, and until when")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="cancel open runs of the key first")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
     timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="seconds to wait for the engine")] = 60.0,
 ) -> None:
-    """Erases a business key from the state, drops its open dead letters, and lists what the topics keep of it and until
-    when. May be repeated."""
+    """Erases a business key from the state, drops its open dead letters, and lists which topics still contain it and
+    until when. May be repeated."""
     session = session_of(ctx)
     settings = session.settings
     definitions = known_definitions(read_log(settings), definition)
@@ -56,7 +59,7 @@ def erase(
         confirm("Erase this key? It cannot be undone.", yes=yes)
         account = erase_key(settings, key, definitions, reason=why, force=force, timeout_s=timeout_s)
         dropped = drop_letters(settings, key, definition)
-    with output.reading("looking for what is kept") as progress:
+    with output.reading("searching the topics") as progress:
         left = remains(settings, key, definitions, progress)
     lines = []
     if account is not None:

@@ -1,4 +1,4 @@
-"""`streamflow runs start`: a run by hand, from a file or from options, and if wanted its end and what it gave."""
+"""`streamflow runs start`: starts a run from a file or options, and shows its end and output on request."""
 
 from __future__ import annotations
 
@@ -55,32 +55,32 @@ def start(
             help="a YAML or JSON file with definition, key, input, id and correlation_id; or a definition",
         ),
     ],
-    key: Annotated[str | None, typer.Option(help="the business key of the run; over the file's")] = None,
+    key: Annotated[str | None, typer.Option(help="the business key of the run; overrides the file")] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="the input, or what triggers have as the event's payload: JSON, or @file; over the file's"),
+        typer.Option(help="the input, or the payload of the trigger's event: JSON, or @file; overrides the file"),
     ] = None,
     event: Annotated[
         str | None,
         typer.Option(
-            help="the trigger's event that the data stands for; else the definition's input, or that of its first "
+            help="event of the trigger that --data is the payload of; default: the definition's input, or its first "
             "trigger"
         ),
     ] = None,
     id_: Annotated[
-        str | None, typer.Option("--id", help="asked twice with one id, only one run starts; over the file's")
+        str | None, typer.Option("--id", help="idempotency: two requests with one id start one run; overrides the file")
     ] = None,
     correlation_id: Annotated[
         str | None,
         typer.Option(
-            metavar="ID", help="what you know the run by: kept with it, in its log lines and spans; over the file's"
+            metavar="ID", help="your own id of the run, in its log lines, spans and events; overrides the file"
         ),
     ] = None,
     wait: Annotated[
         bool | None,
         typer.Option(
             "--wait/--no-wait",
-            help="wait for the end of the run, and show what it gave; a file does unless told otherwise",
+            help="wait for the end of the run and show its output; the default with a file",
         ),
     ] = None,
     timeout_s: Annotated[
@@ -94,9 +94,8 @@ def start(
         ),
     ] = None,
 ) -> None:
-    """Starts a run without an event. With --wait it shows how the run goes on, and at its end what it gave.
-
-    The exit code is 0 when the run began (with --wait: when it completed)."""
+    """Starts a run without an event. With --wait it shows the run's progress and at the end its output. The exit code
+    is 0 if the run started (with --wait: if it completed)."""
     session = session_of(ctx)
     asked = _asked(what, key, data, id_, correlation_id)
     waits = fetch is not None or (_is_file(what) if wait is None else wait)
@@ -128,7 +127,8 @@ def _asked(what: str, key: str | None, data: str | None, id_: str | None, correl
     if not isinstance(values, dict):
         raise Rejected(
             "start_invalid",
-            f"expected definition, key and input in {what} but it is no mapping. See `streamflow runs start --help`.",
+            f"expected definition, key and input in {what} but it is not a mapping. See `streamflow runs start "
+            "--help`.",
         )
     values |= {name: value for name, value in given.items() if value is not None}
     if values.get("key") is None:
@@ -148,7 +148,7 @@ def _read(file: Path) -> Any:
     try:
         return load_text(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is no text"
+        said = error.strerror if isinstance(error, OSError) else "it is not text"
         raise Rejected("file_unreadable", f"expected to read {file} but {said}. Check the path.") from error
     except DefinitionError as error:
         wrong = error.problems[0]
@@ -189,7 +189,7 @@ def _begin(session: Session, found: Request, timeout_s: float) -> None:
 
 
 def _ask(settings: Settings, found: Request, timeout_s: float) -> Answer:
-    """Appends the start, and what became of it. Raises Rejected (`run_exists`: it was served before)."""
+    """Appends the start, and its result. Raises Rejected (`run_exists`: it was served before)."""
     key = found.command.key
     partition = partition_of(key, settings.topics.partitions)
     return ask(settings, found.command, key=key, partition=partition, timeout_s=timeout_s)
@@ -252,7 +252,7 @@ def _show_end(session: Session, run: str, version: str, history: list[Transition
     ]
     if status == "parked" and summary is not None:
         lines += [f"  {step} is {words}" for step, words in summary.at.items()]
-        lines += [f"  look at it: streamflow runs show {run}"]
+        lines += [f"  show it: streamflow runs show {run}"]
     lines += [f"  {name:<16} {short(value)}" for name, value in given.items()]
     for place in stored:
         lines.append(f"  object {place.key} of {place.step}: {fetched.get(place.url, place.url)}")

@@ -1,4 +1,4 @@
-"""`streamflow runs watch`: runs as they move."""
+"""`streamflow runs watch`: transitions of runs as they happen."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ def watch(
     ctx: typer.Context,
     definition: Annotated[str | None, typer.Option("--definition", help="only runs of this definition")] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="begin with the oldest transition that is kept, not with the next one")
+        bool, typer.Option("--all", help="begin with the oldest transition instead of the next one")
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="end after so many transitions")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="end after this number of transitions")] = None,
     wait_s: Annotated[
-        float | None, typer.Option("--wait", min=0, help="end when nothing came for so many seconds")
+        float | None, typer.Option("--wait", min=0, help="end when nothing has arrived for this many seconds")
     ] = None,
 ) -> None:
-    """Shows transitions as they happen, until Ctrl-C: a table at a terminal, a line each elsewhere or with --json."""
+    """Shows transitions as they happen, until Ctrl-C: as a table in a terminal; otherwise, or with --json, one line
+    each."""
     session = session_of(ctx)
     if definition is not None:
         _warn_if_unknown(session.installation, definition)

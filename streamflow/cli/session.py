@@ -1,4 +1,4 @@
-"""What every command is given: the settings, and one way of answering, as text for people or as JSON for programs."""
+"""The session of a command: the settings, and output as text for people or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Session:
                 f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False)
             )
             raise Rejected(
-                "settings_invalid", f"expected settings that fit but found {wrong}. See `streamflow settings docs`."
+                "settings_invalid", f"expected valid settings but found {wrong}. See `streamflow settings docs`."
             ) from error
 
     def show(self, data: Any, text: str) -> None:

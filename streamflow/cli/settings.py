@@ -1,4 +1,4 @@
-"""`streamflow settings`: the tree of settings, as it is and as it is documented."""
+"""`streamflow settings`: the tree of settings, current values and reference."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from streamflow.cli.redaction import without_passwords
 from streamflow.cli.session import session_of
 from streamflow.cli.settings_docs import entries, markdown
 
-app = typer.Typer(help="What can be set, and what is set.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    add_completion=False, help="Settings: reference and current values.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command()
 def show(ctx: typer.Context) -> None:
-    """Shows every setting with its value. Secrets are shown as the references they are, passwords in addresses not."""
+    """Shows every setting with its value. Secrets are shown as references; passwords in addresses are hidden."""
     session = session_of(ctx)
     values = session.known.model_dump(mode="json")
     lines = []

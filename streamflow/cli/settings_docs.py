@@ -21,17 +21,18 @@ Generated from `streamflow/settings` by `streamflow settings docs`. Do not edit.
 
 Environment variables come first, then the YAML file that `STREAMFLOW_CONFIG` (or `--config`) names, then the defaults.
 Unknown names in the file are refused. Secrets are references, `env:NAME` or `file:/path`, and are read when they are used.
+`<NAME>` in a variable is a name of your choice; it is read in lower case.
 """  # noqa: E501
 
 _ROW = "| `{variable}` | {default} | {limits} | {what} |\n"
-_TABLE = "| variable | default | limits | what |\n|---|---|---|---|\n"
+_TABLE = "| variable | default | limits | meaning |\n|---|---|---|---|\n"
 _SIGNS = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One setting: its path in the tree (and in the YAML file), its environment variable, default, limits, and what it
-    is."""
+    """One setting: its path in the tree (and in the YAML file), environment variable, default, limits and
+    description."""
 
     path: tuple[str, ...]
     variable: str
@@ -55,14 +56,14 @@ def markdown() -> str:
             text += f"\n## {name}\n\n{_doc(section)}\n\n" + _table(
                 [entry for entry in entries() if entry.path[0] == name]
             )
-            text += "".join(_table_of_each(name, inner) for inner in section.model_fields.items())
+            text += "".join(_table_of_inner(name, inner) for inner in section.model_fields.items())
     return text + "\n## Others\n\n" + _table(alone)
 
 
-def _table_of_each(section: str, named: tuple[str, FieldInfo]) -> str:
-    """What stands under each name of a setting that is a mapping, if that is more than one value."""
+def _table_of_inner(section: str, named: tuple[str, FieldInfo]) -> str:
+    """The settings inside a setting that is a mapping of names to sections, or a section that may be unset."""
     name, field = named
-    each = next(
+    inner = next(
         (
             kind
             for kind in getattr(field.annotation, "__args__", ())
@@ -70,9 +71,11 @@ def _table_of_each(section: str, named: tuple[str, FieldInfo]) -> str:
         ),
         None,
     )
-    if each is None:
+    if inner is None:
         return ""
-    return f"\nEach of `{section}.{name}`: {_doc(each)}\n\n" + _table(list(_walk(each, (section, name, "<name>"))))
+    mapping = getattr(field.annotation, "__origin__", None) is dict
+    path, subject = ((section, name, "<name>"), "Each of ") if mapping else ((section, name), "")
+    return f"\n{subject}`{section}.{name}`: {_doc(inner)}\n\n" + _table(list(_walk(inner, path)))
 
 
 def _table(rows: list[Entry]) -> str:

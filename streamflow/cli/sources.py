@@ -1,4 +1,4 @@
-"""Definitions and catalogs as files: where they are, what is wrong in them, and on which line."""
+"""Definitions and catalogs as files: their places, and their problems with line numbers."""
 
 from __future__ import annotations
 

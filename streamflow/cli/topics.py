@@ -1,4 +1,4 @@
-"""`streamflow topics`: what the broker has against what the settings want."""
+"""`streamflow topics`: the broker's topics compared with the settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streamflow.kafka.rights import Role
 from streamflow.ops.lag import measure_lag, totals
 from streamflow.settings import Settings
 
-app = typer.Typer(help="The fixed topics.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, help="The fixed topics.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command(
@@ -32,25 +32,28 @@ app = typer.Typer(help="The fixed topics.", no_args_is_help=True, rich_markup_mo
 def plan(
     ctx: typer.Context,
     acls: Annotated[
-        bool, typer.Option("--acls", help="instead: the rights that each role needs on a broker with an authorizer")
+        bool, typer.Option("--acls", help="show the rights that each role needs on a broker with an authorizer")
     ] = False,
-    role: Annotated[list[Role] | None, typer.Option(help="of this role; may be given again; all by default")] = None,
+    role: Annotated[
+        list[Role] | None, typer.Option(help="only of this role; may be given several times; default: all")
+    ] = None,
     principal: Annotated[
-        str, typer.Option(metavar="USER", help="who each role is to Kafka; {role} stands for its name")
+        str, typer.Option(metavar="USER", help="Kafka principal of each role; {role} is replaced by its name")
     ] = PRINCIPAL,
     definition: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FOLDER", help="with the topics of this definition; may be given again; else of those published"
+            metavar="FOLDER",
+            help="with the topics of this definition; may be given several times; default: published definitions",
         ),
     ] = None,
     send_to: Annotated[
         list[str] | None,
-        typer.Option(metavar="TOPIC", help="a topic that kafka.emit sends records to; may be given again"),
+        typer.Option(metavar="TOPIC", help="topic that kafka.emit writes to; may be given several times"),
     ] = None,
-    commands: Annotated[bool, typer.Option("--commands", help="as commands of Kafka's own kafka-acls")] = False,
+    commands: Annotated[bool, typer.Option("--commands", help="as commands for Kafka's kafka-acls")] = False,
 ) -> None:
-    """Shows what differs from the wanted topics, and changes nothing."""
+    """Shows the differences from the planned topics, and changes nothing."""
     session = session_of(ctx)
     if acls:
         show_acls(
@@ -69,11 +72,11 @@ def plan(
 def apply(
     ctx: typer.Context,
     lower: Annotated[
-        bool, typer.Option("--lower", help="also what takes something away, such as a shorter retention")
+        bool, typer.Option("--lower", help="also apply changes that delete data, such as a shorter retention")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
-    """Creates what is missing and mends what can be mended without loss. May be repeated."""
+    """Creates missing topics and corrects settings without loss. May be repeated."""
     session = session_of(ctx)
     if lower:
         lowered = [finding for finding in admin.plan(session.settings) if finding.kind == "lower"]
@@ -87,8 +90,7 @@ def apply(
 
 @app.command()
 def verify(ctx: typer.Context) -> None:
-    """Fails if a topic is missing or breaks a promise; shows advice that is left, and other environments on this
-    Kafka."""
+    """Fails if a topic is missing or breaks a promise; shows remaining advice, and other environments on this Kafka."""
     session = session_of(ctx)
     found = admin.verify(session.settings)
     others = other_environments(session.settings)

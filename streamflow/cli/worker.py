@@ -1,4 +1,4 @@
-"""`streamflow worker`: one process, one role, until it is told to stop."""
+"""`streamflow worker`: one process, one role, until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ from streamflow.settings import Settings
 from streamflow.tracing.exporter import exported_spans
 
 app = typer.Typer(
-    help="Run one worker. SIGTERM or Ctrl-C ends it in order, a second one at once.",
+    add_completion=False,
+    help="Run one worker. SIGTERM or Ctrl-C shuts it down cleanly, a second one at once.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -41,19 +42,19 @@ log = structlog.get_logger(__name__)
 
 GC_THRESHOLD = (200_000, 20, 100)  # records make no cycles; the default cost 4 to 5 us of every command (measured)
 
-Parent = Annotated[int | None, typer.Option(hidden=True, help="end when this process, which started us, does")]
+Parent = Annotated[int | None, typer.Option(hidden=True, help="stop when this parent process ends")]
 Run = Callable[[Settings, asyncio.Event, Metrics | None, Tracer | None], Awaitable[None]]
 
 
 @app.command(epilog=examples("worker engine", "worker engine --bootstrap kafka-1:9092,kafka-2:9092"))
 def engine(ctx: typer.Context, parent: Parent = None) -> None:
-    """Decides commands and moves runs on. Start as many as you like, up to the partitions; they share them."""
+    """Decides commands and advances runs. Engine workers share the partitions; start at most one for each."""
     _run(session_of(ctx).known, "engine", parent)
 
 
 @app.command(epilog=examples("worker ingress"))
 def ingress(ctx: typer.Context, parent: Parent = None) -> None:
-    """Reads the topics that definitions name and turns events into commands."""
+    """Reads the topics of events and turns events into commands."""
     _run(session_of(ctx).known, "ingress", parent)
 
 
@@ -64,18 +65,17 @@ def tasks(
     ctx: typer.Context,
     lane: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="serve this lane; may be given again; all configured ones by default"),
+        typer.Option(metavar="NAME", help="lane to serve; may be given several times; default: all configured lanes"),
     ] = None,
     parent: Parent = None,
 ) -> None:
-    """Does what runs ask of the outside world, lane by lane. Start as many as you like, up to the partitions of a
-    lane."""
+    """Executes the calls of runs, by lane. Task workers share the partitions of a lane; start at most one for each."""
     _run(session_of(ctx).known, "tasks", parent, lanes=lane or ())
 
 
 @app.command(epilog=examples("worker history"))
 def history(ctx: typer.Context, parent: Parent = None) -> None:
-    """Keeps what happened so that people can search it. One writes a file; with PostgreSQL several share the work."""
+    """Writes the history store. With a file, run one worker; with PostgreSQL, several share the partitions."""
     _run(session_of(ctx).known, "history", parent)
 
 
@@ -159,7 +159,7 @@ async def _until_stopped(
             log.warning(
                 "worker_stops_at_once",
                 signal=signal.Signals(signum).name,
-                consequence="what is not saved is done again at the next start",
+                consequence="unsaved work is repeated at the next start",
             )
             os._exit(128 + signum)
         log.info("worker_stopping", role=role, signal=signal.Signals(signum).name)

@@ -1,4 +1,4 @@
-"""The assistant: which model answers, with which catalog, and what it may take."""
+"""The assistant: the model that answers, its catalog and its budget."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # these need an extra of the package
 
 
 class TurnOver(Exception):
-    """The turn has ended elsewhere: by a person, or because its conversation is gone."""
+    """The turn has ended elsewhere: by a person, or because its conversation was removed."""
 
 
 @dataclass(frozen=True, slots=True)

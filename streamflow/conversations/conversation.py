@@ -58,7 +58,7 @@ class Revision:
     """What changed, in English."""
 
     def facts(self, *, whole: bool = False) -> dict[str, Any]:
-        """The revision as JSON would have it; with its text if it is to be `whole`."""
+        """The revision as JSON data; with its text if it is to be `whole`."""
         told = {
             "revision": self.number,
             "parent": self.parent,
@@ -224,7 +224,7 @@ class Conversation:
             self._close(event.proposal, event.accepted)
 
     def _close(self, proposal: str, operations: Iterable[int]) -> None:
-        """These operations wait no more."""
+        """These operations are closed."""
         if self.proposal is not None and self.proposal.made.proposal == proposal:
             closed = set(operations)
             self.proposal.open = [one for one in self.proposal.open if one not in closed]
@@ -257,7 +257,7 @@ class Conversation:
         }
 
     def facts(self, now_ms: int) -> dict[str, Any]:
-        """All of it as JSON would have it, with the text of the current revision."""
+        """All of it as JSON data, with the text of the current revision."""
         turn = self.turn
         return self.row() | {
             "seq": self.seq,

@@ -112,7 +112,7 @@ def confirm(state: Conversation, *, turn: str, model: str, holder: str, now_ms: 
 
 
 def of_turn(state: Conversation, turn: str, events: Sequence[Event]) -> list[Event]:
-    """What the assistant adds within its turn. Raises Rejected (`turn_over`) when that has ended, whoever ended it."""
+    """What the assistant adds within its turn. Raises Rejected (`turn_over`) when that has ended, by any process."""
     require_there(state)
     if state.open_turn != turn:
         raise Rejected("turn_over", "The turn has ended, so nothing more of it is taken. Send another message.")
@@ -125,7 +125,7 @@ def hold(state: Conversation, turn: str, now_ms: int) -> list[Event]:
 
 
 def cancel(state: Conversation, turn: str | None) -> list[Event]:
-    """The end of the open turn by a person; nothing if it, or any, is not open any more."""
+    """The end of the open turn by a person; nothing if it, or any, is no longer open."""
     require_there(state)
     if state.open_turn is None or turn not in (None, state.open_turn):
         return []
@@ -137,7 +137,7 @@ def interrupted(state: Conversation, now_ms: int) -> list[Event]:
     turn = state.turn
     if turn is None or turn.until_ms > now_ms:
         return []
-    text = "The process that worked on the answer is gone, and nothing was changed. Send the message again."
+    text = "The process that worked on the answer has ended, and nothing was changed. Send the message again."
     return [TurnEnded(turn=turn.started.turn, cause="interrupted", code="turn_interrupted", message=text)]
 
 
@@ -148,7 +148,7 @@ def rename(state: Conversation, title: str) -> list[Event]:
 
 
 def share(state: Conversation, token: str, *, for_ms: int, now_ms: int) -> list[Event]:
-    """A link to read the conversation; an earlier one is valid no more."""
+    """A link to read the conversation; an earlier one becomes invalid."""
     require_changeable(state)
     return [Shared(token_sha=token_sha(token), until_ms=now_ms + min(for_ms, _SHARED_MS))]
 
@@ -192,7 +192,7 @@ def require_there(state: Conversation) -> None:
 
 def unknown(id: str) -> Rejected:
     """What is raised about a conversation that is not there."""
-    return Rejected("conversation_unknown", f"There is no conversation {id[:100]!a}. List those that are there.")
+    return Rejected("conversation_unknown", f"There is no conversation {id[:100]!a}. See the list.")
 
 
 def require_short(what: str, text: str, longest: int) -> None:

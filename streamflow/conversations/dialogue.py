@@ -92,7 +92,7 @@ class Dialogue:
             if stop is StopReason.REFUSED:
                 return "failed", "The model or its provider refused to answer. Say it in another way."
             if stop in (StopReason.LENGTH, StopReason.CALLS):
-                return "limit", "The answer was cut at its limit, so nothing of it was applied. Ask for less at once."
+                return "limit", "The answer was cut at its limit, so none of it was applied. Ask for less at a time."
             if not calls:
                 return self._rest(), ""
             messages.append(message_of(pieces))

@@ -218,7 +218,7 @@ def _wanted(state: Conversation, proposal: str | None, operations: Sequence[int]
     closed = [number for number in numbers if number not in found.open]
     if closed or not numbers:
         told = f"operation {closed[0]} does not" if closed else "none was named that does"
-        raise Rejected("operation_closed", f"Of this proposal {told} wait for a yes or a no. Read which do.")
+        raise Rejected("operation_closed", f"Of this proposal {told} are undecided. Read which.")
     return found, numbers
 
 
@@ -227,7 +227,7 @@ def _current(state: Conversation, seen: int) -> None:
     if seen != state.current:
         raise Rejected(
             "revision_conflict",
-            f"The draft is at revision {state.current}, and the request was made for {seen}. Look at what changed, and "
+            f"The draft is at revision {state.current}, and the request was made for {seen}. Check what changed, and "
             "send it again with that revision.",
             revision=state.current,
             seen=seen,

@@ -33,7 +33,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     """What happened."""
 
     def facts(self) -> dict[str, Any]:
-        """The entry as JSON would have it. Who has the hash of a link's token still lacks the token; it stays here all
+        """The entry as JSON data. Who has the hash of a link's token still lacks the token; it stays here all
         the same."""
         event = msgspec.to_builtins(self.event)
         event.pop("token_sha", None)

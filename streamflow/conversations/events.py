@@ -14,7 +14,7 @@ Cause = Literal["done", "waiting", "cancelled", "interrupted", "failed", "unrepa
 broker failed; its proposals still had problems after the last repair; it took all that it may."""
 
 RULES = "rules"
-"""The name of the rule-based drafter in the place of a model's."""
+"""The name of the rule-based drafter instead of a model's."""
 
 
 class _Event(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -218,7 +218,7 @@ class Moved(_Event, frozen=True, kw_only=True, tag="moved"):
 
 
 class ScenariosKept(_Event, frozen=True, kw_only=True, tag="scenarios_kept"):
-    """The scenarios of the draft, in the place of those that it had."""
+    """The scenarios of the draft, instead of those that it had."""
 
     scenarios: dict[str, Any]
     """As `scenarios.yaml` has them; empty: there are none any more."""
@@ -265,7 +265,7 @@ class Shared(_Event, frozen=True, kw_only=True, tag="shared"):
 
 
 class Unshared(_Event, frozen=True, kw_only=True, tag="unshared"):
-    """No link is valid any more."""
+    """No link is valid from now on."""
 
 
 class Renamed(_Event, frozen=True, kw_only=True, tag="renamed"):

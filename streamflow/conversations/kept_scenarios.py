@@ -24,7 +24,7 @@ _TOLD = 5  # sentences about one that went differently
 
 
 def keep(state: Conversation, given: str | dict[str, Any]) -> list[Event]:
-    """The scenarios `given` (`scenarios.yaml` as text or data) in the place of those that are kept; none with an empty
+    """The scenarios `given` (`scenarios.yaml` as text or data) instead of those that are kept; none with an empty
     list of them. Raises DefinitionError (`scenarios_invalid`), and Rejected (`text_invalid`)."""
     require_changeable(state)
     if isinstance(given, dict) and not given.get("scenarios"):
@@ -40,8 +40,8 @@ def keep(state: Conversation, given: str | dict[str, Any]) -> list[Event]:
 
 
 def expect(state: Conversation, played: Performance, names: Collection[str] | None) -> list[Event]:
-    """The same scenarios, of which those with these names, or all, expect what came of them when they were `played`.
-    Raises Rejected (`no_scenario`)."""
+    """The same scenarios, of which those with these names, or all, expect the results that they had when they were
+    `played`. Raises Rejected (`no_scenario`)."""
     require_changeable(state)
     kept = state.scenarios.get("scenarios", [])
     chosen = {one["name"] for one in kept} if names is None else set(names)

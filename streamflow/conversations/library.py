@@ -83,7 +83,7 @@ class Library:
         for one in self.conversations():
             if one.share is not None and one.share.token_sha == token_sha and one.share.until_ms > now_ms:
                 return one
-        raise Rejected("share_unknown", "The link leads nowhere, or not any more. Ask its sender for a new one.")
+        raise Rejected("share_unknown", "The link is invalid or has expired. Ask its sender for a new one.")
 
     def spent(self) -> Iterator[tuple[str, Spent]]:
         """What answers of models took, each with its conversation."""

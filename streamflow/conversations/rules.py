@@ -43,7 +43,7 @@ def answer(state: Conversation, turn: TurnStarted, own: Catalog, whole: Catalog)
     if sent.question is not None:
         choice = _choice(state, sent)
         if choice is None:
-            return _told(turn, "The question is not open any more. Nothing was changed.", cause="done")
+            return _told(turn, "The question is no longer open. Nothing was changed.", cause="done")
         if choice["operations"] or choice["sentence"] is None:
             return _decided(state, turn, choice, _gaps(state, sent.question), draft, whole)
     if draft.definition.steps:
@@ -93,7 +93,7 @@ def _decided(
         try:
             made = drafting.applied(state.revision, choice["operations"], catalog)
         except (DefinitionError, Rejected) as error:
-            text = f"The answer does not fit the draft any more. {error.message}"
+            text = f"The answer no longer fits the draft. {error.message}"
             return _told(turn, text, cause="failed", code=error.code)
         offer = drafting.proposed(made, proposal=turn.turn, turn=turn.turn, base=state.current, settles=gaps)
         return [offer, TurnEnded(turn=turn.turn, cause="waiting")]

@@ -229,7 +229,7 @@ class Conversations:
             end = TurnEnded(turn=turn, cause="failed", code=error.code, message=error.message)
         except Exception as error:  # noqa: BLE001 - the turn's last frame: without it nobody would hear of it
             _log.error("turn_failed", turn=turn, exc_info=error)
-            text = "The assistant failed, which is our fault. Look at the sidecar's log."
+            text = "The assistant failed (a defect of Streamflow). See the sidecar's log."
             end = TurnEnded(turn=turn, cause="failed", code="internal_error", message=text)
         finally:
             holding.cancel()

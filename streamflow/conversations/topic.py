@@ -22,13 +22,13 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 _WRITE_S = 20.0
-_LOOK_S = 0.2  # how often it is looked for what other processes wrote, while somebody listens
+_LOOK_S = 0.2  # how often it is looked for what other processes wrote, while there are listeners
 
 Make = Callable[[Library, int], Records]
 """The records to write, in view of the topic as it is then, and of the time (epoch milliseconds)."""
 
 Listener = Callable[[frozenset[str]], None]
-"""Called, by any thread, with the conversations that have new entries or are gone."""
+"""Called, by any thread, with the conversations that have new entries or no longer exist."""
 
 
 class ConversationLog(Protocol):
@@ -53,7 +53,7 @@ class ConversationLog(Protocol):
 
 
 class ConversationTopic:
-    """Reads the topic when it is asked, and while somebody listens; each record once."""
+    """Reads the topic when it is asked, and while there are listeners; each record once."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

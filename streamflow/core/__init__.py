@@ -1,1 +1,1 @@
-"""The core between the wire and its hosts: decides what becomes of records, without I/O, clocks or logging."""
+"""The core between the wire and its hosts: decides on records, without I/O, clocks or logging."""

@@ -59,5 +59,5 @@ class Checkpoint:
 def _out_of_order(missing: str) -> EngineFault:
     return EngineFault(
         "checkpoint_out_of_order",
-        f"A checkpoint was carried on before {missing}. The partition stays closed. Report this.",
+        f"A checkpoint was continued before {missing}. The partition stays closed. Report this.",
     )

@@ -81,4 +81,4 @@ class EmittedEvents:
 
 
 def _unavailable(topic: str) -> str:
-    return f"The topic {topic} did not take this record for too long. Repair the topic, and replay this record."
+    return f"The topic {topic} has not accepted this record for too long. Repair the topic, and replay this record."

@@ -125,7 +125,7 @@ class EventRouter:
         # a fault of ours that one record brings out must not stop all that come after it
         except Exception as error:  # noqa: BLE001
             fault = error
-            text = f"Matching raised {type(error).__name__}. This is a fault of Streamflow's. Report it."
+            text = f"Matching raised {type(error).__name__}. This is a defect of Streamflow. Report it."
             refusals = [Refusal("matching_failed", text)]
         if not commands and not refusals:
             return NOTHING if not outdated else Routed([], [], [], outdated)
@@ -133,7 +133,7 @@ class EventRouter:
         return Routed(commands, refusals, letters, outdated, fault, tuple(entered))
 
     def refuse(self, record: Record, topic_id: str, reason: str, message: str, **facts: int) -> Routed:
-        """What a record gives that cannot be looked into: a dead letter, whoever wants it."""
+        """What a record gives that cannot be looked into: a dead letter, whichever definition wants it."""
         letter = dead_letter(record, reason, message, STAGE, topic_id=topic_id, limit_bytes=self._record_bytes, **facts)
         return Routed([], [Refusal(reason, message)], [letter])
 

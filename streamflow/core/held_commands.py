@@ -55,7 +55,7 @@ class HeldCommands:
         return any(partition not in self.blocked for partition in self._held)
 
     def take(self) -> list[tuple[int, Held]]:
-        """Those of partitions that are blocked no more, in order; they are forgotten here."""
+        """Those of partitions that are no longer blocked, in order; they are forgotten here."""
         taken: list[tuple[int, Held]] = []
         for partition in [partition for partition in self._held if partition not in self.blocked]:
             for held in self._held.pop(partition):

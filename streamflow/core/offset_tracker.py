@@ -1,4 +1,4 @@
-"""What is finished of one partition of a lane, and what of it survives the worker. Pure.
+"""The completed tasks of one partition of a lane, and how they survive a restart of the worker. Pure.
 
 Attempts end in any order. Everything between the lowest unfinished offset and the next one to be read is either open
 here or finished, so only the open ones are kept. With each goes the highest source that was read before it: what a

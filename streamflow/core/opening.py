@@ -32,7 +32,7 @@ def check_opening(own: PartitionState, place: Place, first: int, skips: Mapping[
     if own.topic_id and own.topic_id != place.topic_id:
         raise EngineFault(
             "commands_recreated",
-            "The state was made from another topic of commands. Restore that topic, or delete the topic `state` and "
+            "The state was built from another topic `commands`. Restore that topic, or delete the topic `state` and "
             "the local stores too.",
             partition=place.number,
         )

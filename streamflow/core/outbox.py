@@ -205,7 +205,7 @@ class Outbox:
             self._topics[entry.topic].progress_s = now_s
 
     def put_back(self, entries: Iterable[Entry]) -> None:
-        """These are not on their way any more, and wait again."""
+        """These are no longer in flight, and wait again."""
         for entry in entries:
             entry.sending = False
 

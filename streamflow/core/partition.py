@@ -170,7 +170,7 @@ class PartitionCore:
         if self.must_save:
             raise EngineFault(
                 "verdict_unsaved",
-                "A record was taken before the checkpoint that has to follow a command put aside. Report this.",
+                "A record was read before the checkpoint that has to follow a skipped command. Report this.",
                 partition=self.place.number,
                 offset=record.offset,
             )
@@ -222,7 +222,7 @@ class PartitionCore:
         """Take a command that a person passes over. Nothing of it is decided, whatever it is; if it can be read, a
         parent that waits for what it would have started is answered."""
         own, command = self._own(), None
-        message = f"A person has passed over this command: {reason}. Replay this record if it is still wanted."
+        message = f"An operator has skipped this command: {reason}. Replay this record if it is still needed."
         try:
             found = read(record.value, self.place)
             command = found.command if isinstance(found, Unreadable) else found
@@ -240,8 +240,8 @@ class PartitionCore:
     def _refuse_unpublished(
         self, own: PartitionState, command: Command, record: Record, start: DefinitionRef
     ) -> Decision:
-        """The decision on a start that names an offset which `definitions` does not have. Whoever stamped it cannot
-        have read there what it starts."""
+        """The decision on a start that names an offset which `definitions` does not have. Its writer cannot have read
+        there what it starts."""
         self._aside_in = self.interval  # the topic may have that offset some day
         message = (
             f"The start names offset {start.log_offset} of `definitions`, which the topic does not have. Send the "

@@ -24,8 +24,8 @@ def read(value: bytes | None, place: Place) -> Command | Unreadable:
     if len(value) > place.limits.record_bytes:
         return Unreadable(
             "too_large",
-            f"The command has {len(value)} bytes and the limit is {place.limits.record_bytes}. Send a reference to "
-            "what is large instead.",
+            f"The command has {len(value)} bytes and the limit is {place.limits.record_bytes}. Store the data "
+            "elsewhere and send a reference.",
         )
     try:
         command = decode_command(value)

@@ -1,6 +1,6 @@
 """The records of a changelog as a restore takes them (law one-cut).
 
-Whoever has the right to write may have written there. A record that cannot be read is not passed over as in other
+Anyone who has the right to write may have written there. A record that cannot be read is not passed over as in other
 topics: a state without it would mix two checkpoints, and the decisions on it would differ from those that were sent.
 What counts is the last record of each key, so a deletion takes back what a stranger wrote under a key of its own.
 """
@@ -27,7 +27,7 @@ class Restored:
             name = key.decode()
             if value is not None and not name.startswith(META):
                 if name.partition("/")[0] not in KINDS:
-                    raise ValueError("the key is none of the engine's state")
+                    raise ValueError("the key does not belong to the engine's state")
                 record = decode_record(name, value)
                 if name == OWN and not record.topic_id:
                     raise ValueError("the partition's own record names no topic")

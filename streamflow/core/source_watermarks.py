@@ -1,4 +1,4 @@
-"""How far ingress has read each source, in the time of the brokers that date `commands`: what limits of waits run by.
+"""How far ingress has read each source, in the time of the brokers of `commands`; timeouts of waits depend on it.
 
 A watermark is found in three steps, and no clock of this machine is in them:
 

@@ -26,7 +26,7 @@ class EventBinding(Part):
 
 
 class EnvironmentBindings(Part):
-    """What an environment has in the place of the topics in catalogs; an entry of `events` comes before `topics`. What
+    """What an environment has instead of the topics in catalogs; an entry of `events` comes before `topics`. What
     is not named stays as the catalog says."""
 
     topics: dict[Topic, Topic] = Field(default_factory=dict)  # by topic of the catalog: the topic there

@@ -1,6 +1,6 @@
 """The catalog: what each event is called, how it is told from others, what it holds, and in which topics it is found.
 
-So plain JSON from somebody else's system needs no change there. Data only; matching is done by `wire.decoding`.
+So plain JSON from another party's system needs no change there. Data only; matching is done by `wire.decoding`.
 
 An event's topics are its *binding*, which belongs to one environment: it is published beside the content of a
 definition and is no part of it, so that the same content runs in test and in production.
@@ -125,8 +125,7 @@ class CatalogEvent(EventSpec):
 
 
 class OperationError(Part):
-    """An error that an operation may end with. One that is not `retryable` is not tried again unless the step says
-    so."""
+    """An error that an operation may end with. One that is not `retryable` is not retried unless the step says so."""
 
     id: ErrorCode
     title: str | None = None
@@ -134,8 +133,7 @@ class OperationError(Part):
 
 
 class OperationSpec(Part):
-    """One kind of work that task workers do: its contract. Who does it, and where, is not in it (an installed package,
-    or a plugin)."""
+    """The contract of an operation, without its implementation (an installed package, or a plugin)."""
 
     name: OperationName
     title: str | None = None

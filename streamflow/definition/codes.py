@@ -94,10 +94,10 @@ CHECKED = {
 
 ATTEMPTS = {
     "attempt_timeout": "the attempt took longer than `timeout`",
-    "attempt_lost": "nothing was heard of the attempt any more: its worker is gone",
+    "attempt_lost": "the attempt did not report a result: its worker has ended",
     "queue_expired": "the attempt waited in its lane for longer than `queue`",
     "deadline_passed": "`within` was over",
-    "callback_missed": "nobody called back in time",
+    "callback_missed": "no callback arrived in time",
     "cancelled": "the attempt was cancelled, because its run is stopping",
     "operation_unknown": "no worker of the lane has the operation",
     "lane_unknown": "the lane is not configured where the run is",

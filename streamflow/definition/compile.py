@@ -111,7 +111,7 @@ def _undo(step: Step, catalog: Catalog, schemas: ReadSchemas) -> StepPlan | None
 
 
 def _unresolved(step: Step, missing: Unresolved) -> ValueError:
-    return ValueError(f"The catalog of the step {step.id} has not {missing}. Check the definition first.")
+    return ValueError(f"The catalog of the step {step.id} does not have {missing}. Check the definition first.")
 
 
 def _reads(steps: Iterable[StepPlan], output: str | None) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""What can be wrong with the expressions of a definition: each is compiled against the types of what it may read, in
+"""The check of the expressions of a definition: each is compiled against the types of what it may read, in
 plan order."""
 
 from __future__ import annotations

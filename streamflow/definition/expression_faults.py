@@ -165,7 +165,7 @@ def _no_overload(function: str, types: str, place: str) -> Problem:
     elif "a decimal" in kinds:
         fix = "Write decimal(...) around the other side; a decimal takes no number with a point."
     elif "null" in kinds:
-        fix = "Only a field that may be null compares with null. Ask with has(...) whether one is there."
+        fix = "Only a field that may be null can be compared with null. Check with has(...) whether it exists."
     elif sign == "in" and kinds[-1] == "a group of fields":
         fix = "Ask with has(x.field) whether a field is there."
     elif sign in ("&&", "||", "!", "? :"):

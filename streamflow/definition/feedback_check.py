@@ -52,7 +52,7 @@ def _way_back(event: str, triggers: set[str], others: list[ChildSpec]) -> list[t
     itself, None without any."""
     ways: dict[str, list[tuple[ChildSpec, str]]] = {event: []}
     waiting = [event]
-    for current in waiting:  # grows while it is gone through: breadth first
+    for current in waiting:  # grows while it is walked through: breadth first
         if current in triggers:
             return ways[current]
         for spec in others:

@@ -1,4 +1,4 @@
-"""What can be wrong with the graph of a definition: ids, needs, circles, and joins that can never be met."""
+"""The check of the graph of a definition: ids, needs, circles, and joins that can never be met."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _needs(step: Step, at: str, graph: Graph, triggers: set[str]) -> Iterator[Pr
                     "SF211",
                     place,
                     f"`{id_}` is a trigger, not a step.",
-                    "A step without needs begins with the run. Remove this need.",
+                    "A step without needs starts with the run. Remove this need.",
                 )
             else:
                 yield Problem(
@@ -158,7 +158,7 @@ def _joins(definition: Definition, graph: Graph) -> Iterator[Problem]:
                 "SF218",
                 at,
                 f"the step `{id_}` can never begin, because it needs `{dead}`.",
-                "Mend that step first, or need another one.",
+                "Correct that step first, or need another one.",
             )
 
 

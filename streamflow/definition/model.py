@@ -105,8 +105,8 @@ class Print(Part):
 
 
 class RetryCode(Part):
-    """Attempts for one error code, in the place of the step's: `id` is the code, `attempts: 1` means that it is never
-    tried again."""
+    """Attempts for one error code, instead of the step's: `id` is the code, `attempts: 1` means that it is never
+    retried."""
 
     id: ErrorCode
     attempts: int = Field(ge=1, le=1000)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from streamflow.definition.validation import Validator
 
-START = ""  # in the place of a step's id: the event that started the run
+START = ""  # instead of a step's id: the event that started the run
 NO_OUTCOME = ("timeout", "failure")  # outcomes that a plain need does not accept
 # no event of a wait and no branch has one of these as its id: `none` is the outcome of a choose without a way out, and
 # the others say how a step of another kind ended
@@ -22,8 +22,7 @@ OUTCOME_WORDS = frozenset({*NO_OUTCOME, "done", NO_BRANCH, "skipped"})
 
 # What the codes of expressions mean, for people.
 ERRORS = {
-    "missing_field": "a field, key or index that is read is not there. Ask first with has(...), or use "
-    ".?field.orValue(...)",
+    "missing_field": "a field, key or index does not exist. Check it with has(...) first, or use .?field.orValue(...)",
     "no_overload": "an operator or function does not take values of these types, such as text compared with a number",
     "division_by_zero": "a number is divided by zero",
     "out_of_range": "a number, a position or a time is too large or too small",
@@ -32,7 +31,7 @@ ERRORS = {
     "offset",
     "not_boolean": "a condition gives something else than true or false",
     "not_json": "the value has no place in JSON, such as infinity, a type or an optional without orValue",
-    "empty_list": "min, max or avg of a list without items. Ask first with size() > 0",
+    "empty_list": "min, max or avg of an empty list. Check size() > 0 first",
     "too_costly": "the expression takes too many steps, or what it builds is too large",
     "failed": "any other failure",
 }

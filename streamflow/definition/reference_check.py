@@ -173,7 +173,7 @@ def _operations(calls: list[tuple[Call, str]], catalog: Catalog) -> Iterator[Pro
         for what, schema in (("input", spec.input), ("output", spec.output)) if spec is not None else ():
             reason = schema_fault(schema)
             if reason is not None:
-                fix = "Whoever offers the operation has to correct it."
+                fix = "The provider of the operation has to correct it."
                 yield Problem(
                     "SF205", at, f"the {what} schema of the operation `{name}` cannot be used: {reason}.", fix
                 )

@@ -128,7 +128,7 @@ def load_nodes(text: str) -> tuple[Any, Any]:
         _refuse(
             "SF100",
             f"the text cannot be read {_place(error)}: {error.problem or error.context}.",
-            "Look at the indentation, quotes and colons there; within braces, an expression with a comma or a bracket "
+            "Check the indentation, quotes and colons there; within braces, an expression with a comma or a bracket "
             "has to be in quotes.",
         )
     except RecursionError:

@@ -1,4 +1,4 @@
-"""What can be wrong with the work of a single step: its kind, its limits, and names that are written twice."""
+"""The check of the work of a single step: its kind, its limits, and names that are written twice."""
 
 from __future__ import annotations
 

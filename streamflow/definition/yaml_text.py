@@ -1,9 +1,8 @@
 """Readers of YAML (1.2) whose work is bounded before they build anything.
 
-The text of an author, or of whoever sent it to one, is limited in its tokens and its depth while it is scanned. Merge
-keys (`<<`) are refused: they are no part of YAML 1.2, and a few hundred bytes of them are copied into millions of
-fields. Aliases are copied by nobody here; `syntax` counts what they stand for.
-"""
+The text of an author, or of a sender, is limited in its tokens and its depth while it is scanned.
+Merge keys (`<<`) are refused: they are no part of YAML 1.2, and a few hundred bytes of them are copied into millions of
+fields. Aliases are copied by nobody here; `syntax` counts what they stand for."""
 
 from __future__ import annotations
 

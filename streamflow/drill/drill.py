@@ -1,4 +1,4 @@
-"""One drill from beginning to end: build, work, break and mend, come to rest, judge."""
+"""One drill from beginning to end: build, load, inject faults, drain, judge."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Plan:
 
 @dataclass
 class Board:
-    """Where a drill is, for whoever looks on. `standstill_s`: how long nothing has moved in some partition, now and at
-    most."""
+    """The progress of a drill, for its observer. `standstill_s`: how long nothing has moved in some partition, now and
+    at most."""
 
     phase: str = ""
     broken: str = ""
@@ -124,7 +124,7 @@ class Drill:
         return verdict
 
     def end(self) -> None:
-        """Nothing of it runs any more. Harmless when nothing does."""
+        """Stops everything. Harmless when nothing runs."""
         if self.broker is not None and self.broker.running:
             self.broker.resume()
         self._sender.give_up()
@@ -237,7 +237,7 @@ class Drill:
         except (KafkaException, TimeoutError) as error:
             raise OperationError(
                 "not_judged",
-                f"expected to read what became of everything but {error}. Look at the broker, and drill again.",
+                f"expected to read the results but {error}. Check the broker, and run the drill again.",
             ) from error
 
     # -- waiting
@@ -248,7 +248,7 @@ class Drill:
         return self._watcher
 
     def _pass(self, seconds: float, *, tend: bool = True) -> None:
-        """Lets time pass, while whoever ended by itself is started again and the board is shown."""
+        """Waits, while workers that ended by themselves are restarted and the board is shown."""
         deadline = time.monotonic() + seconds
         while True:
             self._tick(tend=tend)

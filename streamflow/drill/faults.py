@@ -1,4 +1,4 @@
-"""What a drill may break, and the schedule: drawn from a seed, one fault after the other, each at least once."""
+"""The faults of a drill and their schedule: drawn from a seed, one after the other, each at least once."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Blow:
 
 @dataclass(frozen=True)
 class Fault:
-    """A kind of fault. `span_s`: for how long, besides the session timeout if `past_session`; `extra_s`: what breaking
-    and mending takes by itself; `bound`: what, besides the restore, is the least that a standstill can be."""
+    """A kind of fault. `span_s`: for how long, besides the session timeout if `past_session`; `extra_s`: the time for
+    injecting and removing it; `bound`: what, besides the restore, is the least that a standstill can be."""
 
     what: str
     targets: tuple[str, ...]
@@ -117,7 +117,7 @@ def _broker_kill(site: Site, blow: Blow, chosen: random.Random) -> Waits:
     if broker.bootstrap_servers != at:
         raise OperationError(
             "broker_moved",
-            f"expected the broker back at {at} but somebody took its port in between. Run the drill again.",
+            f"expected the broker back at {at} but another process has taken its port. Run the drill again.",
         )
 
 
@@ -141,7 +141,7 @@ FAULTS: dict[str, Fault] = {
         bound=_SESSION,
     ),
     "state": Fault(
-        "kill -9 of an engine, and its state folder is gone", ("engine",), (0.2, 1.0), _state, extra_s=_START_S
+        "kill -9 of an engine, and its state folder is deleted", ("engine",), (0.2, 1.0), _state, extra_s=_START_S
     ),
     "takeover": Fault(
         "an engine is lost for good, another comes with an empty folder",
@@ -188,7 +188,7 @@ def chosen_faults(words: str, *, embedded: bool) -> tuple[str, ...]:
     possible = [name for name, fault in FAULTS.items() if embedded or not fault.of_broker]
     if unknown := [name for name in asked if name not in FAULTS]:
         raise Rejected(
-            "fault_unknown", f"expected faults but {', '.join(unknown)} is none. Choose of {', '.join(possible)}."
+            "fault_unknown", f"expected faults but found {', '.join(unknown)}. Choose from {', '.join(possible)}."
         )
     if foreign := [name for name in asked if name not in possible]:
         text = (

@@ -1,4 +1,4 @@
-"""Where a drill happens: topics and groups under a prefix that nobody else uses, made before and removed after."""
+"""The topics and groups of a drill, under an unused prefix: created before it and removed after it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Ground:
                 "expected a prefix of the drill's own but it is empty. Leave --prefix away, or give one.",
             )
         if used := self._topics() or self._groups():
-            text = f"expected a prefix that nobody uses but there is {used[0]}"
+            text = f"expected an unused prefix but there is {used[0]}"
             raise Rejected("prefix_in_use", f"{text}. Leave --prefix away, or give another.", found=used[:10])
         sources = [
             Topic("", f"{self.prefix}{name}", SOURCE_PARTITIONS, self.settings.topics.replication_factor, ())
@@ -80,7 +80,7 @@ class Ground:
         apply(self.settings)
 
     def remove(self, session_s: float) -> Removed:
-        """Removes all topics under the prefix, and the groups once their members are gone. May be repeated."""
+        """Removes all topics under the prefix, and the groups once their members have left. May be repeated."""
         try:
             gone, left = self._remove_topics()
             groups, failed = self._remove_groups(session_s + _LEFT_S)

@@ -1,4 +1,4 @@
-"""The ledger: an HTTP server on loopback that stands for the world outside. It writes down every call under its
+"""The ledger: an HTTP server on loopback in the role of external systems. It writes down every call under its
 idempotency key before it answers."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a drill found: a verdict on every promise, what each fault did to progress, and what was left behind."""
+"""The result of a drill: a verdict on every promise, the effect of each fault on progress, and what remains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Somebody who follows `runs` from outside: which runs were begun and ended, when something moved in each partition,
+"""An observer of `runs`: which runs were begun and ended, when something moved in each partition,
 and a person who answers approvals."""
 
 from __future__ import annotations

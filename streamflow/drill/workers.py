@@ -1,5 +1,4 @@
-"""The drill's own worker processes: started, broken in every way that a drill knows, started again, and gone when the
-drill is gone."""
+"""The drill's own worker processes: started, hit by faults, restarted, and stopped when the drill ends."""
 
 from __future__ import annotations
 
@@ -86,7 +85,7 @@ class Worker:
         self._send(signal.SIGTERM)
 
     def lose_state(self) -> None:
-        """Its local store is gone."""
+        """Deletes its local store."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def tend(self) -> bool:

@@ -1,4 +1,4 @@
-"""People's answers to approvals."""
+"""Decisions of people on approvals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def decide_approval(builder: DecisionBuilder, contents: Contents, own: Partition
     state, step = run.head.steps.get(command.address), run.plan.steps.get(command.address)
     if step is None or state is None or state.status != "awaiting_approval":
         now = (state.outcome or state.status) if state else "not begun"
-        message = f"expected step {command.address} to wait for an approval but it is {now}. Look at the run again."
+        message = f"expected step {command.address} to wait for an approval but it is {now}. Show the run again."
         raise Refused("rejected", "not_approving", message, describe(run))
     try:
         EvaluationContext(run).check_size(command.data, "data")

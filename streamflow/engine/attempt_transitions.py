@@ -1,4 +1,4 @@
-"""Transitions of calls, child runs and lists: their attempts, and what came of them.
+"""Transitions of calls, child runs and lists: their attempts, and their results.
 
 They are facts like all others: see `transitions`.
 """

@@ -185,7 +185,7 @@ class RunBuilder:
         return started
 
     def is_over(self) -> bool:
-        """Whether no step begins any more: the run has ended, or is stopping."""
+        """Whether no further step begins: the run has ended, or is stopping."""
         return self.closed or self.head.stopping is not None
 
     @property

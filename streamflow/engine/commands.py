@@ -151,7 +151,7 @@ class FailAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
 
 
 class SuspendAttempt(Struct, frozen=True, gc=False, tag_field="kind"):
-    """The attempt has been handed over to somebody who will call back; no worker holds it any more. After `for_ms` it
+    """The attempt has been handed over to a system that will call back; no worker holds it. After `for_ms` it
     is given up."""
 
     id: str  # of the command; a copy of it has the same one

@@ -52,7 +52,7 @@ class PrintLine(Struct, frozen=True, gc=False):
 
 
 class RecordRejection(Struct, frozen=True, gc=False):
-    """Tell whoever sent the command that it was refused: a record in `dead-letters` with the command's id and the
+    """Tell the sender of the command that it was refused: a record in `dead-letters` with the command's id and the
     current state."""
 
     command_id: str  # of the command that was refused

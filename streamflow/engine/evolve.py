@@ -112,7 +112,7 @@ def parked_after(before: StepState | None) -> StepState:
 
 
 def retried_after(before: StepState, deadline_ms: int | None) -> StepState | None:
-    """A parked step that is tried again, a list until `deadline_ms`; None: from its beginning."""
+    """A parked step that is retried, a list until `deadline_ms`; None: from its beginning."""
     if before.outcome is not None:
         return replace(before, status="done")
     if not before.attempt:

@@ -1,4 +1,4 @@
-"""What people ask for, and the continuing of runs that reached the limit of one command."""
+"""Commands of operators, and continuing runs that reached the limit of one command."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def cancel_run(builder: DecisionBuilder, contents: Contents, own: PartitionState
         raise Refused(
             "rejected",
             "run_stopping",
-            with_remedy("expected a run that goes on but it is being stopped already", "wait for its end"),
+            with_remedy("expected an open run but it is already being stopped", "wait for its end"),
             describe(run),
         )
     stop(run, "cancelled", command.reason)
@@ -116,7 +116,7 @@ def _parked_step(
         raise Refused(
             "rejected",
             "not_parked",
-            f"expected step {command.address} to be parked but it is {now}. Look at the run again.",
+            f"expected step {command.address} to be parked but it is {now}. Show the run again.",
             describe(run),
         )
     return run, step
@@ -125,7 +125,7 @@ def _parked_step(
 def asked_for(
     builder: DecisionBuilder, contents: Contents, command: c.CancelRun | c.FailRun | c.RetryStep | c.SkipStep | c.Decide
 ) -> RunBuilder:
-    """The open run that somebody's request is for. Raises Refused."""
+    """The open run that a request is for. Raises Refused."""
     run = maybe_open(builder, contents, command.run)
     if run is not None:
         return run

@@ -1,4 +1,4 @@
-"""What comes back from outside: results of attempts, their failures, and attempts that wait for a callback."""
+"""Results from external systems: results of attempts, their failures, and attempts that wait for a callback."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def complete_attempt(
         code = "output_too_large" if parked.code == "too_large" else "output_invalid"
         what = "The outputs of the list are together" if parked.at == "outputs" else "The output is"
         reason = parked.code.replace("_", " ")
-        message = f"{what} {reason} for a record. Have them stored, and give their places as the output."
+        message = f"{what} {reason} for a record. Store the data elsewhere and return references."
         fail(pending, code, message, retryable=False)
     else:
         succeeded = AttemptSucceeded(

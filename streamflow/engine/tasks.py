@@ -56,7 +56,7 @@ class Task(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="kind", 
 
 
 class CancelTask(Struct, frozen=True, gc=False, tag_field="kind", tag="cancel"):
-    """Nobody wants the result of task `id` any more: it is not started, or cancelled where it runs. A courtesy; its
+    """The result of task `id` is no longer needed: it is not started, or cancelled where it runs. A courtesy; its
     result is refused anyway."""
 
     id: str

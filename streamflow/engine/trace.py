@@ -41,7 +41,7 @@ class Trace(Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def is_sampled(self) -> bool:
-        """Whether whoever began the trace wants it recorded."""
+        """Whether the origin of the trace wants it recorded."""
         return bool(int(self.parent[53:55], 16) & _SAMPLED)
 
     def at(self, place: str) -> Trace:

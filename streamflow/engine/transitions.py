@@ -183,7 +183,7 @@ class UnderWay(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class RunStopping(Struct, frozen=True, gc=False, omit_defaults=True):
-    """The run is going to end. No step begins any more; what does not wait for an answer counts as skipped."""
+    """The run is going to end. No further step begins; what does not wait for an answer counts as skipped."""
 
     ending: str
     """How it will end: `failed` or `cancelled`."""

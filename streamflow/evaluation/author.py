@@ -58,10 +58,10 @@ class Answer:
 
 
 class Author(Protocol):
-    """Somebody who turns requests into definitions: rules, a language model, or a record of their answers."""
+    """An author of definitions from requests: rules, a language model, or a record of their answers."""
 
     name: str
 
     async def answer(self, task: Task) -> Answer:
-        """What becomes of the request."""
+        """The result of the request."""
         ...

@@ -44,7 +44,7 @@ def _translated(scenario: Scenario, steps: Mapping[str, str]) -> Scenario:
 
 
 def _action(action: Action, steps: Mapping[str, str]) -> Action:
-    for field in ("decide", "mend"):
+    for field in ("decide", "operate"):
         one = getattr(action, field)
         if one is not None and one.step is not None:
             return action.model_copy(update={field: one.model_copy(update={"step": steps.get(one.step, one.step)})})

@@ -1,4 +1,4 @@
-"""How alike two definitions are: steps and ways between them as multisets, whatever their ids are. Pure.
+"""The similarity of two definitions: steps and ways between them as multisets, whatever their ids are. Pure.
 
 A node is what a step does (its kind, and the events or the operation that it names); an edge is a need, from node to
 node by an outcome. Both are scored by F1, the harmonic mean of precision and recall.

@@ -164,5 +164,5 @@ def _untouched(wanted: Round, given_before: Draft | None, draft: Draft, faults: 
         if step["id"] in after and same(step, after[step["id"]]) and step["id"] in given_before.spans
     ]
     changed = [id_ for id_ in meant if id_ not in draft.spans or draft.step_text(id_) != given_before.step_text(id_)]
-    faults += [f"the step {id_} was to stay as it was" for id_ in changed]
+    faults += [f"the step {id_} should not have changed" for id_ in changed]
     return 1 - len(changed) / len(meant) if meant else None

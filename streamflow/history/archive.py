@@ -196,8 +196,8 @@ def unpack(key: str, content: bytes) -> Iterator[ArchivedRun]:
     except (OSError, EOFError, ValueError) as error:
         raise OperationError(
             "archive_unreadable",
-            f"The object {key} is no archive of the history, or is cut off ({type(error).__name__}). Name another, or "
-            "look at what is there.",
+            f"The object {key} is not an archive of the history, or is truncated ({type(error).__name__}). Name "
+            "another, or check the archive.",
             retryable=False,
         ) from error
 

@@ -33,7 +33,7 @@ def open_consumer(settings: Settings) -> Consumer:
 
 
 def denied_reading(settings: Settings, error: KafkaError, topic: str | None) -> OperationError | None:
-    """That a right is missing, if that is what `error` says, which came in the place of a record."""
+    """That a right is missing, if that is what `error` says, which came instead of a record."""
     return missing_right(error, topic=("READ", topic or "its topics"), group=("READ", history_group(settings)))
 
 
@@ -42,6 +42,6 @@ def unreadable(topic: str, error: KafkaException) -> OperationError:
     said = error.args[0]
     return missing_right(error, topic=("READ", topic)) or OperationError(
         "broker_unreachable",
-        f"expected the broker to tell of {topic} but {said.name()}: {said.str()}. Check the broker and the kafka "
+        f"expected the broker to describe {topic} but {said.name()}: {said.str()}. Check the broker and the kafka "
         "settings.",
     )

@@ -1,4 +1,4 @@
-"""What the store tells, one question a function: a run, its transitions, what became of an event, trouble, how far
+"""What the store tells, one question a function: a run, its transitions, the fate of an event, trouble, how far
 behind it is. Lists of runs are in `queries`, counters in `statistics`. Each raises OperationError
 (`history_unavailable`)."""
 
@@ -42,7 +42,7 @@ class TroubleFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One of TROUBLE_KINDS."""
 
     state: Literal["open", "settled"] | None = None
-    """Whether somebody has dealt with it."""
+    """Whether it is resolved."""
 
     definition: str | None = None
     """Whose it is."""
@@ -74,7 +74,7 @@ class TroublePage(Struct, frozen=True, kw_only=True):
 
 
 class Hit(Struct, frozen=True):
-    """What a text that a person pasted may be."""
+    """The detected formats of a pasted text."""
 
     kind: Literal["run", "key", "event", "step", "trouble"]
     """What was found."""

@@ -136,7 +136,7 @@ class TransitionRow(Struct, frozen=True, kw_only=True):
 
 
 class TroubleRow(Struct, frozen=True, kw_only=True):
-    """Something that an operator should know of."""
+    """A warning for operators."""
 
     id: str
     """What it is known by: the id of a dead letter, the place of a delivery, `parked/<run>/<step>`."""

@@ -28,7 +28,7 @@ _ENDINGS: dict[type, RunStatus] = {
     t.RunFailed: "failed",
     t.RunCancelled: "cancelled",
 }
-_RESTART = "restart/"  # the id of a request that puts a run in the place of another one begins so
+_RESTART = "restart/"  # the id of a request that puts a run instead of another one begins so
 _CLOSED = frozenset({"done", "skipped"})
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(StepState)

@@ -12,7 +12,7 @@ from streamflow.history.filters import one_of
 
 
 class Point(Struct, frozen=True, kw_only=True):
-    """What ended in one hour with one outcome. Durations are milliseconds."""
+    """The runs or steps that ended in one hour with one outcome. Durations are milliseconds."""
 
     hour_ms: int
     """When the hour began."""

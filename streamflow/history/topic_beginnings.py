@@ -41,7 +41,7 @@ def beginnings(settings: Settings) -> tuple[Beginnings, int | None]:
         said = error.args[0]
         raise OperationError(
             "broker_unreachable",
-            f"expected the broker to tell of the topics but {said.name()}: {said.str()}. Check the broker.",
+            f"expected the broker to describe the topics but {said.name()}: {said.str()}. Check the broker.",
         ) from error
     finally:
         consumer.close()

@@ -79,7 +79,7 @@ _WAIT_ENDED = (
 
 
 def write(database: Database, changes: Changes, expected: Sequence[Progress], reached: Sequence[Progress]) -> None:
-    """Write `changes` and the positions `reached`, in the place of those `expected`.
+    """Write `changes` and the positions `reached`, instead of those `expected`.
 
     Raises OperationError: `history_moved` if the store is elsewhere, `history_unavailable`."""
     with database.transaction():

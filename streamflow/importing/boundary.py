@@ -85,7 +85,7 @@ def _property(item: Any, at: str, report: Report) -> dict[str, Any]:
     types = {"string", "number", "integer", "boolean", "object", "array"}
     kind = item if isinstance(item, str) else item.get("type") if isinstance(item, Mapping) else None
     if isinstance(item, Mapping) and "default" in item:
-        report.approximated(at, "its default is not filled in: whoever starts a run gives it.", "input")
+        report.approximated(at, "its default is not filled in: a start has to provide it.", "input")
     elif kind in types:
         report.mapped(at, "an input.", "input")
     else:

@@ -19,8 +19,8 @@ _STARTED = frozenset({"on", "trigger", "triggers", "schedule", "cron"})
 
 
 def head_of(source: Mapping[str, Any], report: Report, fallback: str) -> dict[str, Any]:
-    """The fields of the definition that say what it is called; `fallback` is the name of a process without one. What
-    became of each field of `source`, but for its steps, inputs and outputs, goes into `report`."""
+    """The fields of the definition that say what it is called; `fallback` is the name of a process without one. The
+    result of each field of `source`, but for its steps, inputs and outputs, goes into `report`."""
     field_of_name = next(
         (name for name in ("name", "id", "title") if isinstance(source.get(name), str) and source[name].strip()), ""
     )
@@ -61,7 +61,7 @@ def head_of(source: Mapping[str, Any], report: Report, fallback: str) -> dict[st
             report.approximated(at, "left out: it changes nothing in a run.")
         else:
             near = nearest(field_name, (*_HEAD, *INPUTS, *OUTPUTS))
-            fix = f"Did you mean `{near}`?" if near else "Remove it, or write by hand what it stands for."
+            fix = f"Did you mean `{near}`?" if near else "Remove it, or write its meaning by hand."
             report.refused(at, f"`{field_name[:60]}` is no field of a process that is known here.", fix)
     return head
 

@@ -23,7 +23,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of the part at `pointer` (JSON pointer into the source). `became` is it in the definition, empty when
+    """The result of the part at `pointer` (JSON pointer into the source). `became` is it in the definition, empty when
     it is not there."""
 
     outcome: Outcome
@@ -74,7 +74,7 @@ class Imported:
         return tuple(finding for finding in self.findings if finding.outcome == outcome)
 
     def facts(self) -> dict[str, Any]:
-        """The report as JSON would have it."""
+        """The report as JSON data."""
         counts = {outcome: len(self.of(outcome)) for outcome in ("mapped", "approximated", "refused")}
         return {
             "counts": counts,

@@ -48,7 +48,7 @@ class Names:
         parts = _parts(text)
         if not parts:
             fix = (
-                "Compute it in a `set` step, in CEL, after the import." if text.strip() else "Name what it stands for."
+                "Compute it in a `set` step, in CEL, after the import." if text.strip() else "Write its value instead."
             )
             raise Refused(f"the template {_shown(text)} is more than a path to a value.", fix)
         root, rest = str(parts[0]), parts[1:]
@@ -114,7 +114,7 @@ class Names:
         if "{{" in rest:
             raise Refused(f"the template in {_shown(text)} has no end.", "Add the missing }}.")
         if "${" in rest:
-            self.notes.append("`${` is kept as it is: only {{...}} is read as a template.")
+            self.notes.append("`${` is kept unchanged: only {{...}} is read as a template.")
         if rest or not pieces:
             pieces.append(_literal(rest))
         if end:

@@ -29,7 +29,7 @@ from streamflow.importing.workflow_text import read_workflow
 def import_workflow(
     text: str, *, known: Catalog | None = None, plugins: Mapping[str, Plugin] | None = None, fallback: str = "process"
 ) -> Imported:
-    """The definition that `text` (JSON) means, and what became of each part of it.
+    """The definition that `text` (JSON) means, and the result of each part of it.
 
     `known` declares operations; `plugins` gives the operation for a plugin; `fallback` is the name of a process without
     one. Raises DefinitionError if the text is no JSON object with steps."""
@@ -168,7 +168,7 @@ def _drop(steps: list[StepImport], report: Report) -> None:
         for step in more:
             step.refused = True
             gone.add(step.id)
-            report.refused(pointer(step.at), "it depends on a step that was refused.", "Mend that step first.")
+            report.refused(pointer(step.at), "it depends on a step that was refused.", "Correct that step first.")
 
 
 def _contracts(steps: list[StepImport], known: Catalog, report: Report) -> list[OperationSpec]:
@@ -208,7 +208,7 @@ def _checked(value: dict[str, Any], catalog: Catalog, steps: list[StepImport], r
         number = int(parts[2]) if len(parts) > 2 and parts[1] == "steps" else len(steps)
         at = pointer(steps[number].at) if number < len(steps) else ""
         if problem.severity == "error":
-            report.refused(at, f"{problem.code}: {problem.message}", problem.fix or "Mend it in the source.")
+            report.refused(at, f"{problem.code}: {problem.message}", problem.fix or "Correct it in the source.")
             definition = None
         else:
             report.approximated(at, f"{problem.code}: {problem.message}", fix=problem.fix)

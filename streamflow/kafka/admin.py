@@ -57,7 +57,7 @@ class Finding:
 
     `kind` is `missing` (the topic is not there), `breaks` (a promise of ours does not hold), `lower` (the topic has
     more than is wanted, so every promise holds; setting it takes something away) or `advice`; `fixable` says that
-    `apply` mends it, of `lower` only when that is asked for."""
+    `apply` corrects it, of `lower` only when that is asked for."""
 
     topic: str
     kind: str
@@ -86,7 +86,7 @@ class Finding:
         return f"{self.topic}: {self.setting} was {actual} and is {wanted} now"
 
     def facts(self) -> dict[str, Any]:
-        """The finding as JSON would have it."""
+        """The finding as JSON data."""
         return asdict(self)
 
 
@@ -149,7 +149,7 @@ class Admin:
         return found
 
     def create(self, wanted: Sequence[Topic]) -> None:
-        """Creates the topics; one that somebody else creates at the same moment is fine.
+        """Creates the topics; one that another process creates at the same moment is fine.
 
         Raises OperationError."""
         if not wanted:
@@ -296,10 +296,10 @@ def _wanted(settings: Settings, names: Collection[str] | None) -> list[Topic]:
 
 
 def apply(settings: Settings, admin: Admin | None = None, *, lower: bool = False) -> list[Finding]:
-    """Creates missing topics and mends what can be mended without loss, and with `lower` also what has more than is
+    """Creates missing topics and corrects settings without loss, and with `lower` also those that have more than is
     wanted; returns what was found before. May be repeated.
 
-    Raises OperationError if a promise would still not hold, after everything that could be mended has been."""
+    Raises OperationError if a promise would still not hold, after all corrections."""
     admin = admin or Admin(settings)
     wanted = topics(settings)
     found = findings(wanted, admin.describe(topic.name for topic in wanted))
@@ -338,7 +338,7 @@ def _refuse(found: Sequence[Finding]) -> None:
     else:
         remedy = (
             "do give the settings the topics' own values, or a new prefix (a new generation of topics); "
-            "`streamflow topics apply` mends the rest"
+            "`streamflow topics apply` corrects the rest"
         )
     code = "topics_missing" if all(finding.kind == "missing" for finding in found) else "topics_differ"
     raise OperationError(

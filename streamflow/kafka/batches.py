@@ -1,7 +1,7 @@
 """Batches of records as they are fetched: decompressed within a bound, and passed over as a whole where that fails.
 
 aiokafka inflates a batch without a bound, and raises at a batch that it cannot read whenever it is fetched, which is
-for ever. `install` puts two classes in the place of its own: a batch above the bound, with other data than its codec
+for ever. `install` puts two classes instead of its own: a batch above the bound, with other data than its codec
 says, or with records that are none, becomes one record at the batch's last offset, whose value is a `RefusedBatch`.
 To a reader that knows nothing of it the value is empty, which is no command, no task and no definition: it is skipped
 and counted like any other record that cannot be read. The format is that of Kafka's documentation, section "Record

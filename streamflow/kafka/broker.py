@@ -112,7 +112,7 @@ class EmbeddedBroker:
         return self
 
     def stop(self) -> None:
-        """Stops the broker in order (0.5 to 4 s), by force after the grace time; returns when its process is gone.
+        """Stops the broker in order (0.5 to 4 s), by force after the grace time; returns when its process has ended.
         Harmless when stopped."""
         self._reap()
         if self._lock is not None:
@@ -183,7 +183,7 @@ class EmbeddedBroker:
             try:
                 self._wait_ready(ports, deadline)
             except OperationError:
-                # Between our look and the broker's bind somebody else may have taken a port.
+                # Between our look and the broker's bind another process may have taken a port.
                 if last or "Address already in use" not in self._log_from(log_begins):
                     raise
                 self._reap()
@@ -288,8 +288,7 @@ def open_broker(settings: Settings, progress: Progress = say) -> Iterator[str]:
         raise OperationError(
             "broker_unset",
             f"The settings say kafka.security_protocol {settings.kafka.security_protocol} but name no broker, and the "
-            "Kafka that streamflow starts itself speaks PLAINTEXT. Set kafka.bootstrap_servers, or remove the "
-            "protocol.",
+            "Kafka that streamflow starts itself uses PLAINTEXT. Set kafka.bootstrap_servers, or remove the protocol.",
             retryable=False,
         )
     with EmbeddedBroker(settings.broker_dir, progress=progress) as broker:

@@ -1,6 +1,6 @@
 """Telling a cancellation that somebody asked for from one that leaked: while a broker is away, aiokafka's own tasks are
-cancelled and raise CancelledError at whoever waits for them. Taken for ours, it would end a task of the runtime without
-a word."""
+cancelled and raise CancelledError at their callers. Taken for ours, it would end a task of the runtime
+without a word."""
 
 from __future__ import annotations
 

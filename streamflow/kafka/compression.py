@@ -36,7 +36,7 @@ def inflate(codec: int, data: bytes, limit_bytes: int) -> bytes:
     """What `data` says, at most `limit_bytes`. Raises Oversize or Undecodable."""
     decode = _DECODERS.get(codec)
     if decode is None:
-        raise Undecodable(f"codec {codec} is none of {', '.join(NAMES.values())}")
+        raise Undecodable(f"codec {codec} is not one of {', '.join(NAMES.values())}")
     try:
         return decode(data, limit_bytes)
     except (ValueError, zlib.error, struct.error, EOFError, OSError, cramjam.DecompressionError) as error:

@@ -193,7 +193,7 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     """Stops `consumer`, by force if it does not end within some seconds. Raises nothing of its own.
 
     aiokafka's `stop` cancels its tasks and waits for them, so while a broker is away it raises CancelledError at
-    whoever called it, and leaves its connections open."""
+    its caller, and leaves its connections open."""
     stopping = asyncio.ensure_future(consumer.stop())
     await asyncio.wait({stopping}, timeout=_STOP_S)
     if not stopping.done():

@@ -32,7 +32,7 @@ class Environment:
         return f"another environment on this Kafka: {self.name}, topics {self.prefix}*{shared}.{same}"
 
     def facts(self) -> dict[str, Any]:
-        """The environment as JSON would have it."""
+        """The environment as JSON data."""
         return asdict(self)
 
 

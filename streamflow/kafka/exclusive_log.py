@@ -1,8 +1,8 @@
 """Topics of one partition that are decided on by what they hold, with one writer at a time.
 
-Every writer has the same transactional id: to begin fences whoever wrote before and ends its transaction. A writer that
-is not fenced therefore knows that nobody else has written since it began and read the topic to its end, so it may write
-again at once; one that is fenced begins again, and finds what the other one committed."""
+Every writer has the same transactional id: to begin fences the earlier writer and ends its transaction. A writer
+that is not fenced therefore knows that nobody else has written since it began and read the topic to its end, so it may
+write again at once; one that is fenced begins again, and finds what the other one committed."""
 
 from __future__ import annotations
 

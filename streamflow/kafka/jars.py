@@ -145,7 +145,7 @@ def _run(command: list[str], code: str, expected: str, timeout_s: float, progres
             tail = output.read()[-2000:].decode(errors="replace")
             raise OperationError(
                 code,
-                f"{expected} but it ended with {process.returncode}. Read its last words and try again:\n{tail}",
+                f"{expected} but it ended with {process.returncode}. Its last output, then try again:\n{tail}",
             )
 
 

@@ -42,7 +42,7 @@ def read_log(settings: Settings, timeout_s: float = _TIMEOUT_S) -> Snapshot:
 def read_logs(
     settings: Settings, topics: Iterable[str], timeout_s: float = _TIMEOUT_S
 ) -> dict[str, Snapshot | OperationError]:
-    """The same for the definitions logs of several installations, by topic; in the place of one that cannot be read,
+    """The same for the definitions logs of several installations, by topic; instead of one that cannot be read,
     why."""
     found: dict[str, Snapshot | OperationError] = {topic: Snapshot() for topic in topics}
     left = set(found)

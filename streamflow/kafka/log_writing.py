@@ -1,10 +1,9 @@
 """Writing to the definitions log, so that the first writer of a record wins.
 
 Compaction keeps the *last* of two records with one key, so a second record of a version must never be committed. Every
-publisher uses the same transactional id: it begins by fencing whoever else is publishing and ending that transaction,
-then reads the log to its end, then writes everything in one transaction. Who was fenced starts over, and finds what the
-other one committed.
-"""
+publisher uses the same transactional id: it begins by fencing any other publisher and ending that
+transaction, then reads the log to its end, then writes everything in one transaction. Who was fenced starts over, and
+finds what the other one committed."""
 
 from __future__ import annotations
 
@@ -40,7 +39,7 @@ Records = dict[str, bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of a registration: the offset of its record, None if nothing had to be written."""
+    """The result of a registration: the offset of its record, None if nothing had to be written."""
 
     name: str
     offset: int | None
@@ -131,7 +130,7 @@ def judged(cause: KafkaError, errors: list[KafkaError], *, topic: str = "", writ
     if cause.code() in _CUT_OFF:
         said = errors[0].str() if errors else cause.str()
         return OperationError(
-            "broker_unreachable", f"expected the broker to take a publication but {said}. Check it and publish again."
+            "broker_unreachable", f"expected the broker to accept a publication but {said}. Check it and publish again."
         )
     if cause.code() in _TO_REPEAT or cause.retriable() or cause.txn_requires_abort():
         return _Again(cause.str())

@@ -88,7 +88,7 @@ def format_folder(kafka: Distribution, work: Path) -> None:
     if done.returncode:
         tail = (done.stdout + done.stderr)[-2000:]
         raise OperationError(
-            "broker_start_failed", f"expected Kafka to format its folder but it failed. Read this:\n{tail}"
+            "broker_start_failed", f"expected Kafka to format its folder but it failed. Its output:\n{tail}"
         )
     data.rename(kafka.formatted)
 

@@ -47,7 +47,7 @@ class TokenSource:
         self._renew_s = 0.0
 
     def current(self) -> Token:
-        """A token that is good for a while. Blocks for some seconds at most.
+        """A token that is valid for a while. Blocks for some seconds at most.
 
         Raises OperationError (`oauth_refused`, `oauth_unreachable`, `secret_missing`)."""
         with self._lock:
@@ -94,12 +94,12 @@ class TokenSource:
             reason = getattr(error, "reason", error)
             raise OperationError(
                 "oauth_unreachable",
-                f"The token server {url} does not answer ({reason}). Check kafka.oauth_token_url, the network and "
+                f"The token server {url} does not respond ({reason}). Check kafka.oauth_token_url, the network and "
                 "kafka.oauth_ca.",
             ) from error
         except (ValueError, LookupError, TypeError) as error:
             raise OperationError(
-                "oauth_unreachable", f"The token server {url} answered no token. Check kafka.oauth_token_url."
+                "oauth_unreachable", f"The token server {url} returned no token. Check kafka.oauth_token_url."
             ) from error
         KNOWN.add(token)
         return Token(token, self._clock() + life_s if life_s > 0 else _expiry(token) or self._clock() + _UNKNOWN_LIFE_S)

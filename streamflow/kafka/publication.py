@@ -29,7 +29,7 @@ _TIMEOUT_S = 30.0  # for the names of the cluster's topics
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What became of a publication: `offset` is the content's own, which start commands name with `sha`; `acknowledged`
+    """The result of a publication: `offset` is the content's own, which start commands name with `sha`; `acknowledged`
     is the offset of the last record written (of the version's record if nothing was). `already`: the same content was
     published before. `rebound` are the events that were bound to other topics until now, for every definition.
     `ends_unknown` are the topics that were newly bound and whose ends could not be read, with the reason."""
@@ -46,7 +46,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """What became of a retirement: the version that starts use now, if any, and the offset of the last record
+    """The result of a retirement: the version that starts use now, if any, and the offset of the last record
     written."""
 
     name: str
@@ -136,7 +136,7 @@ def publish(
             return bound | beside
         for child in children:
             _require_child(log, child)
-        # bindings first: starts name the offset of the content, and whoever has read up to there can emit the events
+        # bindings first: starts name the offset of the content, and anyone who has read up to there can emit the events
         wanted: Records = dict(bound)
         if sha not in log.contents:
             wanted[f"definition/{sha}"] = content
@@ -196,8 +196,8 @@ def retire(settings: Settings, *, name: str, version: str) -> Retired:
 def register_operation(
     settings: Settings, *, name: str, registration: Mapping[str, Any], replace: bool = False
 ) -> Recorded:
-    """Registers the plugin operation `name` (its contract as `spec`, where it is as `plugin`); with `replace` also in
-    the place of another one of that name. Task workers have it at once. The same again is a success.
+    """Registers the plugin operation `name` (its contract as `spec`, where it is as `plugin`); with `replace` also
+    instead of another one of that name. Task workers have it at once. The same again is a success.
 
     Raises Rejected (`registration_too_large`, `operation_registered`) or OperationError."""
     value, limit = encoded(registration), settings.limits.definition_bytes
@@ -216,7 +216,7 @@ def register_operation(
 
 
 def unregister_operation(settings: Settings, *, name: str) -> Recorded:
-    """Takes the plugin operation `name` away. Calls of it are tried again until their attempts are used up.
+    """Takes the plugin operation `name` away. Calls of it are retried until their attempts are used up.
 
     Raises Rejected (`operation_unknown`) when it is not registered, or OperationError."""
 
@@ -254,8 +254,8 @@ def _require_child(log: Snapshot, child: ChildSpec) -> None:
         reference = f"{child.name}@{child.version}"
         raise Rejected(
             "child_unknown",
-            f"expected {reference} to be published as it was when this was checked but it is not. Publish it, then "
-            "this again.",
+            f"expected {reference} to be published with the content that this was checked against but it is not. "
+            "Publish it, then this again.",
         )
 
 

@@ -52,7 +52,7 @@ def refusal(error: BaseException, kafka: Kafka, place: str) -> OperationError | 
         if isinstance(cause, aiokafka_errors.UnsupportedSaslMechanismError | aiokafka_errors.IllegalSaslStateError):
             return _refusal(
                 "sasl_mechanism_refused",
-                f"The broker {place} does not take the log-in by {kafka.sasl_mechanism} ({_said(cause)}). Correct "
+                f"The broker {place} does not accept the log-in by {kafka.sasl_mechanism} ({_said(cause)}). Correct "
                 "kafka.sasl_mechanism, or name another listener.",
             )
     return None
@@ -73,20 +73,19 @@ def _tls(error: ssl.SSLError, kafka: Kafka, place: str) -> OperationError:
         if error.verify_code in (_EXPIRED, _NOT_YET_VALID):
             return _refusal(
                 "tls_certificate_expired",
-                f"The certificate of the broker {place} is not valid now ({said}). Have it renewed, and check the "
-                "clocks.",
+                f"The certificate of the broker {place} is not valid now ({said}). Renew it, and check the clocks.",
             )
         if error.verify_code in (_OTHER_HOST, _OTHER_ADDRESS):
             return _refusal(
                 "tls_host_differs",
-                f"The certificate of the broker {place} is of another host ({said}). Name the broker as its "
+                f"The certificate of the broker {place} is for another host ({said}). Name the broker as its "
                 "certificate does, or have it issued for this name.",
             )
         where = f"the file {kafka.ssl_ca} of kafka.ssl_ca" if kafka.ssl_ca else "the system"
         return _refusal(
             "tls_authority_unknown",
-            f"No authority in {where} has signed the certificate of the broker {place} ({said}). Put the certificate "
-            "of its authority into a file, and name that by kafka.ssl_ca.",
+            f"No certificate authority in {where} has signed the certificate of the broker {place} ({said}). Set "
+            "kafka.ssl_ca to a file with the certificate of its authority.",
         )
     reason = error.reason or str(error)
     if "ALERT" in reason:
@@ -110,7 +109,7 @@ def tls_not_spoken(kafka: Kafka, place: str) -> OperationError:
     """We speak TLS, and the broker does not."""
     return _refusal(
         "tls_not_spoken",
-        f"The broker {place} does not speak TLS. Correct kafka.security_protocol ({kafka.security_protocol} now), or "
+        f"The broker {place} does not use TLS. Correct kafka.security_protocol ({kafka.security_protocol} now), or "
         "name another listener.",
     )
 
@@ -122,8 +121,8 @@ def sasl_expected(kafka: Kafka, place: str) -> OperationError:
         return _refusal("sasl_refused", text)
     return _refusal(
         "sasl_expected",
-        f"The broker {place} ended the connection of a client that does not log in. Set kafka.security_protocol to "
-        "what its listener speaks, and kafka.sasl_mechanism with user and password.",
+        f"The broker {place} ended the connection of a client that does not authenticate. Set kafka.security_protocol "
+        "to the protocol of its listener, and kafka.sasl_mechanism with user and password.",
     )
 
 
@@ -132,7 +131,7 @@ def tls_expected(kafka: Kafka, place: str) -> OperationError:
     wanted = "SASL_SSL" if kafka.security_protocol == "SASL_PLAINTEXT" else "SSL or SASL_SSL"
     return _refusal(
         "tls_expected",
-        f"The broker {place} speaks TLS. Set kafka.security_protocol to {wanted} ({kafka.security_protocol} now).",
+        f"The broker {place} uses TLS. Set kafka.security_protocol to {wanted} ({kafka.security_protocol} now).",
     )
 
 

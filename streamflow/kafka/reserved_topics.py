@@ -26,7 +26,7 @@ def require_users_topic(settings: Settings, topic: str) -> None:
     if is_own(settings, topic, cluster):
         raise Rejected(
             "topic_reserved",
-            f"The topic {topic} is one of Streamflow's own, and a record in it would be taken for Streamflow's. Name "
+            f"The topic {topic} is one of Streamflow's own, and a record in it would be read as Streamflow's. Name "
             "another topic.",
             topic=topic,
         )

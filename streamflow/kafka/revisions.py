@@ -58,8 +58,8 @@ def enable(settings: Settings, revision: str) -> Recorded:
             else "no engine worker is there"
         )
         text = (
-            f"expected every engine worker to know revision {revision} but {who}. Start workers of the version "
-            "that brings it, and ask again."
+            f"expected every engine worker to know revision {revision} but {who}. Start workers of the version that "
+            "has it, and repeat the command."
         )
         raise Rejected("revision_unknown", text)
     return enable_revision(settings, revision)

@@ -13,7 +13,7 @@ from streamflow.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """What became of a rollback: `version` starts use now, and `before` until now. `already`: it was so before."""
+    """The result of a rollback: `version` starts use now, and `before` until now. `already`: it was so before."""
 
     name: str
     version: str
@@ -50,7 +50,7 @@ def target_of(log: Snapshot, name: str, version: str | None) -> tuple[str, str |
             raise Rejected(
                 "nothing_before",
                 f"No version of {name} was published before {before or 'this'}, or all of them are retired. Name the "
-                "version that starts are to use.",
+                "version that new runs should use.",
             )
         raise unknown_version(log, name, version or "")
     if log.versions[name, target].retired:

@@ -1,5 +1,5 @@
-"""What aiokafka leaves out about its connections: noticing that the other end is gone without a word, and that one was
-closed a moment ago.
+"""What aiokafka leaves out about its connections: noticing that the other end has disappeared silently, and that one
+was closed a moment ago.
 
 **Silence.** A firewall or a NAT that forgets a connection, a host that is cut off: nobody tells the client, and a
 request that is under way is waited for until aiokafka's `request_timeout_ms`, 40 s (measured: an engine and ingress

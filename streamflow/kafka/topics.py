@@ -119,7 +119,7 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
             many,
             (
                 *_compacted(wanted.tombstone_retention_hours * _HOUR_MS, segment_ms=_DAY_MS, segment_bytes=64 << 20),
-                # What was overwritten or erased is gone in a known time, also where little is written.
+                # What was overwritten or erased is deleted within a known time, also where little is written.
                 TopicSetting("max.compaction.lag.ms", str(7 * _DAY_MS), Need.ADVICE),
             ),
         ),

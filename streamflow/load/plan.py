@@ -171,7 +171,7 @@ def _moments(scenario: Scenario, gap_s: float) -> tuple[Moment, ...] | str:
     clock_ms, at_s = start_ms(scenario.clock), 0.0
     found: list[Moment] = []
     for place, action in enumerate(scenario.do):
-        if action.decide is not None or action.mend is not None:
+        if action.decide is not None or action.operate is not None:
             return "a person decides in it"
         if action.wait is not None:
             passed_ms = parse_ms(action.wait)

@@ -15,5 +15,7 @@ def parse_rate(text: str) -> float:
     found = _RATE.fullmatch(text.strip())
     per_s = float(found[1]) / _SECONDS[found[2] or "s"] if found else 0.0
     if per_s <= 0:
-        raise Rejected("rate_invalid", f"{text[:50]!r} is no rate. Write a number above zero such as 200/s or 5000/h.")
+        raise Rejected(
+            "rate_invalid", f"{text[:50]!r} is not a rate. Write a number above zero such as 200/s or 5000/h."
+        )
     return per_s

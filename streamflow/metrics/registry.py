@@ -222,7 +222,7 @@ METRICS: tuple[Metric, ...] = (
     _histogram("history_batch_seconds", "Time of one batch: project and write.", LATENCY_S, _H),
     _counter(
         "notifications",
-        "Notifications of users by what became of them: sent, over, unwanted, failed or unknown.",
+        "Notifications of users by result: sent, over, unwanted, failed or unknown.",
         _H,
         labels="outcome",
     ),
@@ -265,7 +265,7 @@ METRICS: tuple[Metric, ...] = (
     # -- every process
     _counter(
         "trace_spans",
-        "Spans by what became of them: exported, queue_full and export_failed, which are dropped.",
+        "Spans by result: exported, queue_full and export_failed, which are dropped.",
         _E,
         _I,
         _T,

@@ -169,7 +169,7 @@ async def _asked(
         text = f"The question of a probe had no answer within {timeout_s:g} s. Try later."
         raise OperationError("model_timeout", text, limit="whole") from None
     if not answer.finished:
-        raise OperationError("model_broken_off", "The answer to a probe broke off. Try again.")
+        raise OperationError("model_broken_off", "The answer to a probe was cut off. Try again.")
     return answer
 
 

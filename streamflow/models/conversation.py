@@ -30,7 +30,9 @@ class Material:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise EngineFault("material_name", f"A material is named {self.name[:100]!r}. Name it in small letters.")
+            raise EngineFault(
+                "material_name", f"A material is named {self.name[:100]!r}. Name it in lower-case letters."
+            )
 
     def delimited(self) -> str:
         """The text between its delimiters. The mark is a digest of the whole, so no text can hold its own; characters
@@ -81,7 +83,7 @@ class AssistantMessage:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What became of one call: its id, a text, and whether it failed. The text is data and is delimited."""
+    """The result of one call: its id, a text, and whether it failed. The text is data and is delimited."""
 
     id: str
     text: str

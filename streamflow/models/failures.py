@@ -33,7 +33,7 @@ def failure(error: BaseException, place: str, *, begun: bool) -> OperationError:
     for one in _chain(error):
         if isinstance(one, httpx2.ConnectTimeout):
             return OperationError(
-                "model_timeout", f"{_capital(place)} took no connection in time. Check its url in models."
+                "model_timeout", f"{_capital(place)} accepted no connection in time. Check its url in models."
             )
         if isinstance(one, httpx2.ConnectError):
             message = f"{_capital(place)} cannot be reached ({_text(one)}). "
@@ -50,14 +50,14 @@ def failure(error: BaseException, place: str, *, begun: bool) -> OperationError:
 
 def broken_off(place: str, why: str) -> OperationError:
     """The answer ended before its end."""
-    return OperationError("model_broken_off", f"The answer of {place} broke off ({why}). Ask again.")
+    return OperationError("model_broken_off", f"The answer of {place} was cut off ({why}). Try again.")
 
 
 def invalid(place: str, why: str) -> OperationError:
     """What came is no answer of the API that was asked."""
     return OperationError(
         "model_response_invalid",
-        f"{_capital(place)} does not speak the API of its provider: {why}. Check models: the provider and the url.",
+        f"{_capital(place)} does not support the API of its provider: {why}. Check models: the provider and the url.",
         retryable=False,
     )
 
@@ -97,7 +97,7 @@ def _in_stream(body: Any, error: BaseException, place: str) -> OperationError:
         return OperationError("model_rate_limited", f"{_capital(place)} limits requests: {text}. Try later.")
     if kind in _OVERLOADED | _BEDROCK_RETRIES:
         return OperationError("model_unavailable", f"{_capital(place)} cannot answer now: {text}. Try later.")
-    message = f"{_capital(place)} gave up its answer: {text}. Check models: the model's name and the limits."
+    message = f"{_capital(place)} aborted its answer: {text}. Check models: the model's name and the limits."
     return OperationError("model_rejected", message, retryable=False)
 
 

@@ -111,7 +111,7 @@ class Reservation:
 
 
 class Meter:
-    """Counts charges and holds budgets. It keeps nothing on disk: whoever keeps conversations gives `restore` the
+    """Counts charges and holds budgets. It keeps nothing on disk: the keeper of conversations gives `restore` the
     charges of before."""
 
     def __init__(self, budgets: Mapping[Scope, Budget], *, currency: str) -> None:

@@ -110,7 +110,7 @@ def _limited(response: httpx2.Response) -> httpx2.Response:
     if coding not in ("", "identity"):
         raise OperationError(
             "model_response_invalid",
-            f"The endpoint compresses its answer as {coding[:40]}, which it was asked not to do. Configure it.",
+            f"The endpoint compresses its answer as {coding[:40]}, although it was asked not to. Configure it.",
             retryable=False,
         )
     stream = response.stream
@@ -133,7 +133,7 @@ class _Limited(httpx2.AsyncByteStream):
             if came > MOST_BYTES:
                 raise OperationError(
                     "model_response_invalid",
-                    f"The answer has more than {MOST_BYTES} bytes. Check what answers at the endpoint.",
+                    f"The answer has more than {MOST_BYTES} bytes. Check the server at the endpoint.",
                     retryable=False,
                 )
             yield chunk

@@ -1,10 +1,10 @@
-"""Notifications in the history store: who gets which notice, and what became of it.
+"""Notifications in the history store: who gets which notice, and its result.
 
     due -> sending -> sent | over | unwanted | failed | unknown
             `-> due (to be sent again)
 
 A notification is taken, and written as `sending`, before it is sent. So no two workers send the same, and what was sent
-is not sent again after a crash; one that a crash interrupts is `unknown`. `over` is what needs nobody any more,
+is not sent again after a crash; one that a crash interrupts is `unknown`. `over` is what needs no action any more,
 `unwanted` what its user may not have any more, `failed` what the target never took."""
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a taken notice: its state, the code of what went wrong, and when it is due again."""
+    """The result of a taken notice: its state, the code of what went wrong, and when it is due again."""
 
     state: str
     code: str = ""
@@ -112,7 +112,7 @@ def claim(database: Database, person: str, now_ms: int) -> Claim:
 
 
 def settle(database: Database, claimed: Claim, outcomes: Mapping[str, Outcome], now_ms: int) -> None:
-    """Writes what became of what was claimed, by ids of notices."""
+    """Writes the result of what was claimed, by ids of notices."""
     with database.transaction():
         database.many(
             "UPDATE notification SET state = ?, code = ?, next_ms = ?, changed_ms = ? "

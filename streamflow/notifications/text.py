@@ -22,7 +22,7 @@ _COUNTED: dict[NotificationKind, tuple[str, str]] = {
     "approval": ("{} approval waits", "{} approvals wait"),
     "parked": ("{} step is parked", "{} steps are parked"),
     "dead_letter": ("{} dead letter", "{} dead letters"),
-    "partition": ("{} partition stands still", "{} partitions stand still"),
+    "partition": ("{} partition is stalled", "{} partitions are stalled"),
 }
 
 

@@ -139,7 +139,7 @@ class Notifier:
     def _dropped(
         self, database: Database, directory: Directory, subscription: Subscription | None, claimed: Claim
     ) -> dict[str, Outcome]:
-        """What became of those that are not sent."""
+        """The result of those that are not sent."""
         now_ms, found = self._now_ms(), dict[str, Outcome]()
         oldest_ms = now_ms - self._own.within_hours * 3_600_000
         for one in claimed.taken:

@@ -2,7 +2,7 @@
 judged here.
 
 Without leave an operation reaches public addresses only, by http or https, on the usual ports. What runs beside a
-worker (databases, a cloud's metadata, the broker) must not be reachable by whoever can write a definition, nor by a
+worker (databases, a cloud's metadata, the broker) must not be reachable by anyone who can write a definition, nor by a
 public name that resolves to a private address.
 """
 
@@ -140,7 +140,7 @@ def check_path(path: str) -> None:
 
     Raises OperationError (`url_refused`)."""
     if _NO_ESCAPE.search(path):
-        raise _path_refused("it has a % that is no escape")
+        raise _path_refused("it has a % that is not an escape")
     seen = path
     for _ in range(_MOST_DECODINGS):
         wide = unicodedata.normalize("NFKC", seen)
@@ -161,7 +161,7 @@ def check_path(path: str) -> None:
 
 
 def _path_refused(why: str) -> OperationError:
-    text = f"The path cannot be asked under the url of a connection: {why}. Write it plainly, and values into query."
+    text = f"The path cannot be used under the URL of a connection: {why}. Write it without escapes."
     return OperationError("url_refused", text, retryable=False)
 
 

@@ -43,7 +43,7 @@ def _rows(kind: str, reach: Reach, *networks: str) -> tuple[Special, ...]:
     return tuple(made)
 
 
-# Instance metadata and agents of the host: whoever reads them may act as the machine. Most are link-local too.
+# Instance metadata and agents of the host: anyone who reads them may act as the machine. Most are link-local too.
 METADATA = _rows(
     "a cloud's own service",
     Reach.LITERAL,

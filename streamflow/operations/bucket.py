@@ -81,6 +81,6 @@ def key_refused(key: str, why: str) -> OperationError:
     """The store takes no object under `key`."""
     return OperationError(
         "key_refused",
-        f"expected a key that the store takes but {why}. Choose another than {key[:100]!r}.",
+        f"expected a key that the store accepts but {why}. Choose another than {key[:100]!r}.",
         retryable=False,
     )

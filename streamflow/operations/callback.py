@@ -23,7 +23,7 @@ class HttpCallback:
     spec = OperationSpec(
         name="http.callback",
         title="HTTP request that is answered by a callback",
-        description="Posts a JSON object with a callback_url in it; whoever gets it posts the output there.",
+        description="Posts a JSON object that contains a callback_url; the receiver posts the output to that URL.",
         input={
             "type": "object",
             "properties": {
@@ -59,7 +59,7 @@ class HttpCallback:
         for_s = duration.parse_ms(input.get("within", "1d")) / 1000
         body = input.get("json", {})
         if "callback_url" in body:
-            text = "expected a body without callback_url, which is added, but it has one. Call it otherwise."
+            text = "expected a body without callback_url, which is added, but it has one. Rename the field."
             raise OperationError("url_refused", text, retryable=False)
         asked = {name: input[name] for name in ("url", "connection", "headers", "query") if name in input}
         asked |= {"method": "POST", "json": body | {"callback_url": attempt.callback_url(for_s)}, "redirects": 0}

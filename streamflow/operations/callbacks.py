@@ -1,9 +1,8 @@
 """Signed addresses at which a pending attempt is answered: made by task workers, read by the sidecar.
 
 A token names its attempt and when it ends, and is signed with HMAC-SHA256, so nothing has to be kept about it:
-`<claims>.<signature>`, both in base64url. Whoever holds one may answer that attempt, once; a second answer is refused
-by the engine as any late result is.
-"""
+`<claims>.<signature>`, both in base64url. Anyone who holds one may answer that attempt, once; a second answer is
+refused by the engine as any late result is."""
 
 from __future__ import annotations
 
@@ -60,7 +59,7 @@ def read_token(secret: str, token: str, now_ms: int) -> Callback:
     Raises Rejected: `callback_forged` when it was not made with `secret` or has been changed, `callback_expired` when
     its time is over."""
     forged = Rejected(
-        "callback_forged", "expected a callback address that we made but this is none. Use it as it was given."
+        "callback_forged", "expected a callback address of this sidecar but this is not one. Use the address unchanged."
     )
     if len(token) > _LONGEST_TOKEN:
         raise forged
@@ -83,7 +82,7 @@ def read_token(secret: str, token: str, now_ms: int) -> Callback:
         late = (now_ms - callback.expires_ms) / 1000
         raise Rejected(
             "callback_expired",
-            f"expected an answer in time but it comes {late:.0f} s late. Nothing needs to be done: the step went on.",
+            f"expected an answer in time but it is {late:.0f} s late. Nothing needs to be done: the step went on.",
             run=callback.run,
         )
     return callback
@@ -125,7 +124,7 @@ def callback_urls(settings: Settings) -> Callable[[Task, float], str]:
     def make(task: Task, for_s: float) -> str:
         if base is None or key is None:
             unset = "tasks.callback_url" if base is None else "tasks.callback_secret"
-            text = f"expected the address of a sidecar to be called back at but {unset} is not set. Set it."
+            text = f"expected the sidecar's address for callbacks but {unset} is not set. Set it."
             raise OperationError("callbacks_off", text, retryable=False)
         expires_ms = int((time.time() + for_s) * 1000)
         claims = (task.address, task.item, task.attempt, expires_ms, task.definition, task.version, task.operation)

@@ -1,4 +1,4 @@
-"""What the operations of a worker are good for now: their health, asked of all at once."""
+"""The health of the operations of a worker, asked of all at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def health_of(operation: Operation) -> Health:
             return await operation.health()
     except TimeoutError:
         return Health(ok=False, detail=f"no answer within {_ANSWER_S:g} s")
-    except Exception as error:  # noqa: BLE001 - whatever somebody else's operation does is its health
+    except Exception as error:  # noqa: BLE001 - whatever another party's operation does is its health
         return Health(ok=False, detail=f"{type(error).__name__}: {error}")
 
 

@@ -1,7 +1,7 @@
 """The contract of operations: what one is, what it is given, and the ways in which an attempt may end.
 
 An operation is done at least once: after a crash the same attempt may be made again, and a retry is made under the same
-idempotency key. It ends by returning its output, by `Pending` (somebody will call back), or by raising OperationError
+idempotency key. It ends by returning its output, by `Pending` (a system will call back), or by raising OperationError
 with one of its declared codes. Cancelling the coroutine cancels the attempt. Secrets come from `Attempt.connection` and
 `Attempt.secret`, never from the input.
 """
@@ -20,12 +20,12 @@ class Attempt:
     """One attempt, as an operation sees it. `timeout_s` is what is left of its time at its start; the worker enforces
     it.
 
-    `callback_url(for_s)` makes an address at which this attempt may be answered within `for_s` seconds by whoever holds
-    it. It raises OperationError (`callbacks_off`) when no sidecar address is configured. `await secret(reference)`
-    resolves a reference of the settings (`env:NAME`, `file:/path`), and what it gives is replaced by `[secret]` in the
-    attempt's output and error. `connection` gives the settings of a configured connection. Both raise OperationError
-    (`secret_missing`, `connection_unknown`). `trace` is the W3C traceparent for what is asked outside, `correlation_id`
-    what the run's caller knows it by."""
+    `callback_url(for_s)` makes an address at which this attempt may be answered within `for_s` seconds by anyone who
+    holds it. It raises OperationError (`callbacks_off`) when no sidecar address is configured. `await
+    secret(reference)` resolves a reference of the settings (`env:NAME`, `file:/path`), and what it gives is replaced by
+    `[secret]` in the attempt's output and error. `connection` gives the settings of a configured connection. Both raise
+    OperationError (`secret_missing`, `connection_unknown`). `trace` is the W3C traceparent for what is asked outside,
+    `correlation_id` what the run's caller knows it by."""
 
     id: str
     idempotency_key: str
@@ -54,8 +54,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Not done yet: whoever was given the attempt's `callback_url` answers within `for_s` seconds. No worker holds it
-    meanwhile."""
+    """Not done yet: the receiver of the attempt's `callback_url` answers within `for_s` seconds. No worker holds
+    it meanwhile."""
 
     for_s: float
 
@@ -83,4 +83,4 @@ class Operation(Protocol):
         """Whether an attempt would find what it needs. Cheap; asked every minute or so."""
 
     async def close(self) -> None:
-        """Called once, when nothing of it runs any more."""
+        """Called once, when it no longer runs."""

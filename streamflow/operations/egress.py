@@ -137,7 +137,7 @@ class Egress:
                 headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
             url = target
         text = (
-            f"expected at most {request.redirects} redirects but {shown(request.url)} has more. Ask the final address."
+            f"expected at most {request.redirects} redirects but {shown(request.url)} has more. Use the final address."
         )
         raise OperationError("http_redirects", text, retryable=False)
 
@@ -157,7 +157,7 @@ class Egress:
             raise OperationError("http_certificate", text, retryable=False) from error
         except (aiohttp.ClientConnectorError, ssl.SSLError, aiohttp.ConnectionTimeoutError) as error:
             raise OperationError(
-                "http_unreachable", f"expected {shown(url)} to take a connection but {_said(error)}"
+                "http_unreachable", f"expected {shown(url)} to accept a connection but {_said(error)}"
             ) from error
         except (aiohttp.InvalidURL, ValueError) as error:
             # Its text may hold the query, or the value of a header.
@@ -204,8 +204,8 @@ async def _whole(response: aiohttp.ClientResponse, headers: dict[str, str], limi
     inflater = Inflater() if coding in INFLATED else None
     if inflater is None and coding not in IDENTITY and response.method != "HEAD":
         raise _unreadable(
-            f"The answer of {shown(url)} is compressed as {coding[:100]}, and only gzip and deflate are inflated. Have "
-            "it heed Accept-Encoding."
+            f"The answer of {shown(url)} is compressed as {coding[:100]}, and only gzip and deflate are supported. "
+            "Configure the server to respect Accept-Encoding."
         )
     length = response.content_length
     if length is not None and length > limit and response.method != "HEAD":
@@ -218,7 +218,7 @@ async def _whole(response: aiohttp.ClientResponse, headers: dict[str, str], limi
             part = chunk if inflater is None else inflater.take(chunk, limit - size + 1)
         except ValueError as error:
             raise _unreadable(
-                f"The answer of {shown(url)} says {coding} but is not ({error}). Mend it there."
+                f"The answer of {shown(url)} says {coding} but is not ({error}). Correct it there."
             ) from error
         size += len(part)
         if max(size, came) > limit:
@@ -228,7 +228,7 @@ async def _whole(response: aiohttp.ClientResponse, headers: dict[str, str], limi
     if inflater is None or not came:
         return Answer(response.status, headers, b"".join(parts))
     if not inflater.is_complete:
-        raise _unreadable(f"The answer of {shown(url)} says {coding} but ends too early. Mend it there.")
+        raise _unreadable(f"The answer of {shown(url)} says {coding} but ends too early. Correct it there.")
     left = {name: value for name, value in headers.items() if name not in ("content-encoding", "content-length")}
     return Answer(response.status, left, b"".join(parts))
 

@@ -73,12 +73,14 @@ class Examiner:
         for name, schema in (("input", spec.input), ("output", spec.output)):
             if (why := unusable(schema)) is not None:
                 return self.note(
-                    "the schemas can be used", f"expected the {name} to be JSON Schema but {why}. Mend it."
+                    "the schemas can be used", f"expected the {name} to be JSON Schema but {why}. Correct it."
                 )
         self.note("the schemas can be used")
         refused = [wrong for wrong in WRONG_INPUTS if misfit(wrong, spec.input) is not None]
         problem = (
-            None if refused else "expected it to refuse something but it takes anything. Say what the operation needs."
+            None
+            if refused
+            else "expected it to refuse something but it accepts anything. Declare what the operation needs."
         )
         self.note("wrong input is refused by the schema", problem)
         return True
@@ -122,8 +124,8 @@ class Examiner:
             raise
         except TimeoutError:
             raise _Wrong(
-                f"expected it to end within {self.operation.spec.timeout} but it did not. Make it faster, or its "
-                "timeout longer."
+                f"expected it to end within {self.operation.spec.timeout} but it did not. Make it faster, or raise its "
+                "timeout."
             ) from None
         except Exception as error:
             raise _Wrong(
@@ -153,14 +155,14 @@ class Examiner:
                 f"expected that within {limit_s:g} s but it did not. Make connections when they are first needed.",
             )
         except Exception as error:  # noqa: BLE001 - finding out what an operation does is what this is for
-            return self.note(what, f"expected nothing to be raised but {type(error).__name__}: {error}. Mend it.")
+            return self.note(what, f"expected nothing to be raised but {type(error).__name__}: {error}. Correct it.")
         return self.note(what)
 
     async def _good(self, sample: Sample) -> None:
         what = f"sample {sample} succeeds"
         spec = self.operation.spec
         if (wrong := misfit(sample.input, spec.input)) is not None:
-            self.note(what, f"expected its input to fit the schema but {wrong}. Mend one of them.")
+            self.note(what, f"expected its input to fit the schema but {wrong}. Correct one of them.")
             return
         key, began = self.new_key(), time.monotonic()
         try:
@@ -181,8 +183,8 @@ class Examiner:
             self._remember(error)
             self.note(
                 what,
-                f"expected a second attempt under one key to succeed but {error}. Take what was done before for "
-                "success.",
+                f"expected a second attempt under one key to succeed but {error}. Treat an effect that already exists "
+                "as success.",
             )
             return
         problem = (
@@ -205,11 +207,11 @@ class Examiner:
         limit = (self.settings.tasks if self.settings is not None else Settings.model_construct().tasks).output_bytes
         if len(encoded) > limit:
             raise _Wrong(
-                f"expected at most {limit} bytes of output but {len(encoded)}. Return a reference to what is large."
+                f"expected at most {limit} bytes of output but {len(encoded)}. Return a reference to large data."
             )
         value = msgspec.json.decode(encoded)
         if (wrong := misfit(value, self.operation.spec.output)) is not None:
-            raise _Wrong(f"expected its output to fit the schema but {wrong}. Mend one of them.")
+            raise _Wrong(f"expected its output to fit the schema but {wrong}. Correct one of them.")
         if sample.output is not msgspec.UNSET and value != sample.output:
             raise _Wrong(f"expected the output {_short(sample.output)} but {_short(value)}")
         return value
@@ -222,7 +224,7 @@ class Examiner:
                 what,
                 None
                 if code == "input_invalid"
-                else "expected its input to fit the schema but it does not. Mend one of them.",
+                else "expected its input to fit the schema but it does not. Correct one of them.",
             )
             return
         try:
@@ -234,7 +236,8 @@ class Examiner:
             problem = None if error.code == code else f"expected {code} but {error.code}: {error.message}"
             if problem is None and declared is not None and not declared.retryable and error.retryable:
                 problem = (
-                    "expected retryable=False as its declaration says but it is raised as retryable. Mend one of them."
+                    "expected retryable=False as its declaration says but it is raised as retryable. Correct one of "
+                    "them."
                 )
             self.note(what, problem)
         else:
@@ -275,7 +278,7 @@ class Examiner:
             if not task.cancelled() and isinstance(error := task.exception(), OperationError | _Wrong):
                 self._remember(error)
                 self.note(
-                    what, f"expected CancelledError to pass but {error}. Do not turn it into an error of your own."
+                    what, f"expected CancelledError to be raised but {error}. Do not turn it into an error of your own."
                 )
                 return
         try:
@@ -284,7 +287,7 @@ class Examiner:
             self._remember(error)
             self.note(
                 what,
-                f"expected the next attempt to succeed but {error}. Leave nothing half done that stands in its way.",
+                f"expected the next attempt to succeed but {error}. Leave no partial effect that prevents it.",
             )
             return
         self.note(what)

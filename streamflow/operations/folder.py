@@ -128,7 +128,7 @@ class FolderBucket:
 
     @contextlib.contextmanager
     def _opened(self, key: str) -> Iterator[int | None]:
-        """The open file under `key`, None if there is none. Raises OperationError if it is no file."""
+        """The open file under `key`, None if there is none. Raises OperationError if it is not a file."""
         with self._parent(key, make=False) as (parent, name):
             if parent is None:
                 yield None
@@ -143,7 +143,7 @@ class FolderBucket:
                 raise _linked(key) if error.errno == errno.ELOOP else error from None
             try:
                 if not stat.S_ISREG(os.fstat(file).st_mode):
-                    raise key_refused(key, "it is no file")
+                    raise key_refused(key, "it is not a file")
                 yield file
             finally:
                 os.close(file)
@@ -200,10 +200,10 @@ class FolderBucket:
                 raise key_refused(key, f"it cannot be a file here ({why})") from error
             if isinstance(error, PermissionError):
                 message = (
-                    f"expected to use the folder of {self._connection} but {why}. Give the worker's user the right."
+                    f"expected to use the folder of {self._connection} but {why}. Grant the right to the worker's user."
                 )
                 raise OperationError("access_denied", message, retryable=False, connection=self._connection) from error
-            message = f"expected to use the folder of {self._connection} but {why}. Try again when it is well."
+            message = f"expected to use the folder of {self._connection} but {why}. Try again when it is available."
             raise OperationError("store_unavailable", message, connection=self._connection) from error
 
 
@@ -235,7 +235,7 @@ def _check_kind(key: str, name: str, parent: int) -> None:
     if stat.S_ISDIR(mode):
         raise key_refused(key, "it is a folder of other objects")
     if not stat.S_ISREG(mode):
-        raise key_refused(key, "it is no file")
+        raise key_refused(key, "it is not a file")
 
 
 def _linked(key: str) -> OperationError:

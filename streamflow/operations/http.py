@@ -26,7 +26,7 @@ from streamflow.wire.json_text import read_json
 _LONGEST_RETRY_AFTER_S = 86_400.0
 # The worker's limit of the attempt ends it first; this one only makes sure.
 _GRACE_S = 5.0
-_LATER = "It is asked again later."
+_LATER = "It is retried later."
 
 # What belongs to the connection, not to the author; and what would be read by proxies between.
 _OURS = frozenset(
@@ -43,11 +43,11 @@ _OURS = frozenset(
         "expect",
     }
 )
-# Whoever reads the run would read these too.
+# Anyone who reads the run would read these too.
 _HIDDEN = frozenset({"set-cookie", "set-cookie2"})
 
 ERRORS = [
-    DeclaredError(id="url_refused", title="the URL may not be asked", retryable=False),
+    DeclaredError(id="url_refused", title="the URL is not allowed", retryable=False),
     DeclaredError(id="http_rejected", title="answered 4xx", retryable=False),
     DeclaredError(id="http_rate_limited", title="answered 429"),
     DeclaredError(id="http_unavailable", title="answered 5xx, 408 or 425"),
@@ -74,7 +74,7 @@ INPUT: dict[str, Any] = {
     "type": "object",
     "properties": {
         "method": {"enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]},
-        "url": {"type": "string", "description": "absolute; with a connection, what follows its url"},
+        "url": {"type": "string", "description": "absolute; with a connection, the path under the connection's URL"},
         "connection": {"type": "string", "description": "a connection of kind http, for its url and secret headers"},
         "headers": _HEADERS,
         "query": {"type": "object", "additionalProperties": {"anyOf": [_VALUE, {"type": "array", "items": _VALUE}]}},
@@ -83,7 +83,7 @@ INPUT: dict[str, Any] = {
         "expect": {
             "type": "array",
             "items": {"type": "integer", "minimum": 100, "maximum": 599},
-            "description": "good statuses; else 200 to 299",
+            "description": "statuses of success; default: 200 to 299",
         },
         "redirects": {"type": "integer", "minimum": 0, "maximum": REDIRECTS},
     },
@@ -100,8 +100,8 @@ class HttpRequest:
     spec = OperationSpec(
         name="http.request",
         title="HTTP request",
-        description="Asks an HTTP server and gives its answer. What a refused answer says, up to 2000 characters, is "
-        "in the message of the error.",
+        description="Sends a request to an HTTP server and returns its answer. The body of a refused answer, up to "
+        "2000 characters, is in the message of the error.",
         input=INPUT,
         output={
             "type": "object",
@@ -236,8 +236,8 @@ def read_body(answer: Answer) -> Any:
         return answer.body.decode(charset(parameters))
     except (DecodeError, UnicodeDecodeError, LookupError) as error:
         text = (
-            f"expected {'JSON' if 'json' in kind else 'text'} as the answer says but {str(error)[:200]}. Check "
-            "what answers there."
+            f"expected {'JSON' if 'json' in kind else 'text'} as the answer says but {str(error)[:200]}. Check the "
+            "server at this URL."
         )
         raise OperationError("response_invalid", text, retryable=False) from error
 
@@ -260,7 +260,7 @@ async def _connected(connection: Any, name: str, path: str, attempt: Attempt) ->
     if not isinstance(connection, Connection) or connection.kind != "http":
         raise OperationError(
             "connection_unknown",
-            f"expected a connection of kind http but {name} is another. Name one.",
+            f"expected a connection of kind http but {name} has another kind. Name one of kind http.",
             retryable=False,
         )
     base = parse_url(connection.url)
@@ -297,7 +297,7 @@ def _own_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _laid_over(under: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:
-    """Both, those of `over` in the place of the same ones of `under`, whatever their case."""
+    """Both, those of `over` instead of the same ones of `under`, whatever their case."""
     taken = {name.lower() for name in over}
     return {name: value for name, value in under.items() if name.lower() not in taken} | dict(over)
 

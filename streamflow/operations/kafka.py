@@ -44,11 +44,11 @@ class KafkaEmit:
                     "pattern": TOPIC,
                     "description": "any topic but Streamflow's own",
                 },
-                "key": {"type": "string", "description": "the record's key; the run's business key unless told"},
+                "key": {"type": "string", "description": "the record's key; default: the run's business key"},
                 "json": {"description": "the record's value, as JSON"},
-                "text": {"type": "string", "description": "the record's value, as text, in the place of json"},
+                "text": {"type": "string", "description": "the record's value as text, instead of json"},
                 "type": _TEXTS
-                | {"minLength": 1, "description": "CloudEvents type; streamflow.<definition>.<step> unless told"},
+                | {"minLength": 1, "description": "CloudEvents type; default: streamflow.<definition>.<step>"},
                 "headers": {
                     "type": "object",
                     "propertyNames": {

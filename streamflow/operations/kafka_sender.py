@@ -52,7 +52,7 @@ class Sender:
         """The record as it was acknowledged. Raises OperationError. Cancelled or too late, the record may be written
         all the same."""
         if await self._is_own(topic, timeout_s):
-            message = f"expected a topic of yours but {topic} is Streamflow's own. Choose another."
+            message = f"expected a users' topic but {topic} is one of Streamflow's own. Choose another."
             raise OperationError("topic_refused", message, retryable=False, topic=topic)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Message] = loop.create_future()
@@ -74,13 +74,13 @@ class Sender:
             async with asyncio.timeout(timeout_s):
                 sent = await done
         except TimeoutError as error:
-            message = f"expected Kafka to take the record but it did not within {timeout_s:.0f} s. Try again."
+            message = f"expected Kafka to accept the record but it did not within {timeout_s:.0f} s. Try again."
             self.trouble = message
             raise OperationError("kafka_unavailable", message, topic=topic) from error
         except BufferError as error:
             raise OperationError(
                 "kafka_unavailable",
-                "expected Kafka to take the record but too many wait already. Try again.",
+                "expected Kafka to accept the record but too many wait already. Try again.",
                 topic=topic,
             ) from error
         except KafkaException as error:
@@ -130,10 +130,10 @@ def _failure(error: KafkaError, topic: str, size: int) -> OperationError:
         return OperationError("access_denied", message, retryable=False, topic=topic)
     if code in _TOO_LARGE:
         message = (
-            f"expected a record that {topic} takes but {size} bytes are too many. Store the content and send "
-            "where it is."
+            f"expected a record that {topic} accepts but {size} bytes are too many. Store the content and send a "
+            "reference."
         )
         return OperationError("message_too_large", message, retryable=False, topic=topic)
     return OperationError(
-        "kafka_unavailable", f"expected Kafka to take the record but {error.str()}. Try again.", topic=topic
+        "kafka_unavailable", f"expected Kafka to accept the record but {error.str()}. Try again.", topic=topic
     )

@@ -124,7 +124,7 @@ class Sender:
         if not self._slots.acquire(blocking=False):
             raise OperationError(
                 "target_busy",
-                f"{_SENDING} messages of this process wait for answers, so that to {target} is not sent. Try again.",
+                f"{_SENDING} messages of this process wait for answers, so the one to {target} is not sent. Try again.",
                 target=target,
             )
         loop = asyncio.get_running_loop()
@@ -137,14 +137,14 @@ class Sender:
         except TimeoutError:
             raise OperationError(
                 "target_silent",
-                f"The target {target} did not take the message within {timeout_s:g} s. Check it; it may have the "
+                f"The target {target} did not accept the message within {timeout_s:g} s. Check it; it may have the "
                 "message.",
                 target=target,
             ) from None
         if why is not None:
             raise OperationError(
                 "target_failed",
-                f"The target {target} did not take the message: {why}. Check the target and its URL.",
+                f"The target {target} did not accept the message: {why}. Check the target and its URL.",
                 target=target,
             )
 

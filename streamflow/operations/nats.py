@@ -92,7 +92,7 @@ class NatsPublish:
                     "description": "subject, without wildcards",
                 },
                 "json": {"description": "the message, as JSON"},
-                "text": {"type": "string", "description": "the message, as text, in the place of json"},
+                "text": {"type": "string", "description": "the message as text, instead of json"},
                 "headers": _HEADERS,
                 "stream": {
                     "type": "string",
@@ -195,7 +195,7 @@ class NatsPublish:
         except MaxPayloadError as error:
             message_ = (
                 f"expected a message of at most {server.client.max_payload} bytes but it has {len(payload)}. "
-                "Store it and send where it is."
+                "Store it and send a reference."
             )
             raise OperationError("message_too_large", message_, retryable=False, connection=name) from error
         except APIError as error:
@@ -315,12 +315,12 @@ def _refused(error: Any, name: str, input: Any) -> OperationError:
     if error.err_code in (_STREAM_EXISTS, _OTHER_STREAM):
         stream = input.get("stream") or stream_for(input["subject"])[0]
         text = (
-            f"expected the stream {stream} to take {input['subject']} but it does not ({said}). Add the subject "
+            f"expected the stream {stream} to accept {input['subject']} but it does not ({said}). Add the subject "
             "to it or name another stream."
         )
         return OperationError("stream_mismatch", text, retryable=False, connection=name)
     if error.code is not None and error.code < 500:
-        text = f"expected JetStream to take this but it said: {said}. Correct the stream or the message."
+        text = f"expected JetStream to accept this but it answered: {said}. Correct the stream or the message."
         return OperationError("stream_refused", text, retryable=False, connection=name)
     return _unavailable(name, said)
 

@@ -17,7 +17,7 @@ from streamflow.secrets import KNOWN
 from streamflow.settings import Notifications, Settings
 
 _SHARE = 0.95  # of what is left of the attempt; so that it ends with a code that says more than a timeout
-# What a person has to mend, and the next message finds as it is.
+# Errors that a person has to correct, and that the next message would get again.
 _LASTING = ("target_unknown", "target_refused", "secret_missing", "extra_missing")
 
 
@@ -27,11 +27,11 @@ class NotifySend:
     spec = OperationSpec(
         name="notify.send",
         title="Notify people",
-        description="Sends a plain text to a target of the settings: a name in `notifications.targets`, behind which "
-        "there is a mailbox, a channel or a telephone. A definition names a target and never an address. Targets know "
-        "no idempotency key: an attempt whose answer is lost is made again, and the message may come twice. A target "
-        "is connected to past the rules for outgoing connections (`tasks.allow_hosts`); the schemes in "
-        "`notifications.schemes` bound what it may be.",
+        description="Sends a plain text to a target of the settings: a name in `notifications.targets`, such as a "
+        "mailbox, a channel or a phone. A definition names a target and never an address. Targets know no idempotency "
+        "key: an attempt whose answer is lost is made again, and the message may come twice. A target is connected to "
+        "past the rules for outgoing connections (`tasks.allow_hosts`); the schemes in `notifications.schemes` bound "
+        "what it may be.",
         input={
             "type": "object",
             "properties": {
@@ -45,7 +45,7 @@ class NotifySend:
                     "type": "string",
                     "minLength": 1,
                     "maxLength": TEXT_CHARS,
-                    "description": "the message; markup in it is shown as it is written",
+                    "description": "the message as plain text; markup is not interpreted",
                 },
                 "title": {"type": "string", "maxLength": TITLE_CHARS, "description": "one line above it"},
                 "severity": {"enum": ["info", "success", "warning", "failure"], "description": "info unless given"},
@@ -91,7 +91,7 @@ class NotifySend:
         target = str(input["target"])
         made = message(input.get("title", ""), input["text"], input.get("severity", "info"))
         if not made.text:
-            text = "The text has only spaces and control characters. Give one that says something."
+            text = "The text has only spaces and control characters. Give a text."
             raise OperationError("message_empty", text, retryable=False)
         try:
             within_s = min(self._settings.timeout_s, attempt.timeout_s * _SHARE)
@@ -104,11 +104,15 @@ class NotifySend:
         return {"target": target}
 
     async def health(self) -> Health:
-        """Whether there are targets, and what a person has to mend at them."""
+        """Whether there are targets, and what a person has to correct about them."""
         if not self._settings.targets:
             return Health(ok=False, detail="no target is configured in notifications.targets")
         if importlib.util.find_spec("apprise") is None:
-            return Health(ok=False, detail="its library is not installed. Run: pip install 'streamflow-kafka[notify]'")
+            return Health(
+                ok=False,
+                detail="its library is not installed. Install the wheel with the extra notify, as "
+                "README.md shows under extras.",
+            )
         return Health(ok=not self._trouble, detail="; ".join(self._trouble[name] for name in sorted(self._trouble)))
 
     async def close(self) -> None:

@@ -48,13 +48,13 @@ _ERRORS = (
     DeclaredError(id="object_too_large", title="the object is larger than the limit", retryable=False),
     DeclaredError(id="content_invalid", title="the content is not what was asked for", retryable=False),
     DeclaredError(id="store_unavailable", title="the store cannot be reached, or is too busy"),
-    DeclaredError(id="store_conflict", title="somebody else changed the object at the same time"),
+    DeclaredError(id="store_conflict", title="the object was changed concurrently"),
     DeclaredError(id="store_refused", title="the store refused the request", retryable=False),
 )
 _STORED = {
     "bucket": {"type": "string"},
     "key": {"type": "string"},
-    "url": {"type": "string", "description": "where the object is, for whoever may read it"},
+    "url": {"type": "string", "description": "URL of the object, for clients with access"},
     "etag": {"type": "string", "description": "the store's own mark of this content"},
     "bytes": {"type": "integer"},
     "sha256": {"type": "string", "description": "of the content, in hex"},
@@ -79,12 +79,12 @@ class ObjectPut:
                 "bucket": _BUCKET,
                 "key": _KEY,
                 "text": {"type": "string", "description": "the content, as text"},
-                "json": {"description": "the content, as JSON, in the place of text"},
-                "base64": {"type": "string", "description": "the content, as bytes in base64, in the place of text"},
+                "json": {"description": "the content as JSON, instead of text"},
+                "base64": {"type": "string", "description": "the content as bytes in base64, instead of text"},
                 "content_type": {
                     "type": "string",
                     "maxLength": 200,
-                    "description": "media type; told by the key's ending otherwise",
+                    "description": "media type; default: by the extension of the key",
                 },
                 "if_exists": {
                     "enum": ["replace", "fail"],
@@ -161,7 +161,7 @@ class ObjectGet:
                 "connection": CONNECTION_INPUT,
                 "bucket": _BUCKET,
                 "key": _KEY,
-                "as": {"enum": ["text", "json", "base64"], "description": "how the content is given; text unless told"},
+                "as": {"enum": ["text", "json", "base64"], "description": "form of the content; default: text"},
                 "max_bytes": {
                     "type": "integer",
                     "minimum": 1,
@@ -237,14 +237,14 @@ async def _put(bucket: Bucket, key: str, body: Body, *, fail: bool) -> str:
     found = await bucket.find(key)
     if found is None:
         raise OperationError(
-            "store_conflict", f"expected the object {key} but it was removed while it was looked at. Try again."
+            "store_conflict", f"expected the object {key} but it was removed while it was read. Try again."
         )
     if found.size == len(body.content):
         there = found.sha256 or hashlib.sha256((await bucket.read(key, found.size))[0]).hexdigest()
         if there == body.sha256:
             return found.etag
     if fail:
-        message = f"expected no other content under {key} but there is. Choose another key, or if_exists: replace."
+        message = f"expected no other content under {key} but there is some. Choose another key, or if_exists: replace."
         raise OperationError("object_exists", message, retryable=False)
     return await bucket.replace(key, body)
 
@@ -318,7 +318,7 @@ def _given(content: bytes, form: str) -> Any:
     try:
         return content.decode() if form == "text" else read_json(content)
     except UnicodeDecodeError as error:
-        message = "The object is not text in UTF-8. Read it as base64, or correct what writes it."
+        message = "The object is not text in UTF-8. Read it as base64, or correct its writer."
         raise OperationError("content_invalid", message, retryable=False) from error
     except DecodeError as error:
         message = f"The object cannot be read as JSON ({error.code}). {error.message} Or read it as base64."

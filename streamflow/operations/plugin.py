@@ -3,7 +3,7 @@ with a signature.
 
 The call is a POST of `{operation, id, idempotency_key, input, run, step, item, attempt, deadline_ms, callback_url}`. It
 is answered with 200 `{"output": ...}`, with any status and `{"error": {...}}`, or with 202 `{"for_s": ...}` when the
-answer will be posted to `callback_url`. Whoever may register a plugin decides what workers call, so loopback and
+answer will be posted to `callback_url`. Anyone who may register a plugin decides what workers call, so loopback and
 private networks are open to its endpoint; metadata and the like are not.
 """
 
@@ -125,7 +125,7 @@ def read_record(value: Mapping[str, Any]) -> tuple[OperationSpec, PluginSpec]:
             wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in errors)
         raise OperationError(
             "plugin_invalid",
-            f"expected a registration of a plugin but {wrong}. Mend and register it again.",
+            f"expected a registration of a plugin but {wrong}. Correct it and register it again.",
             retryable=False,
         ) from error
     return registration.spec, registration.plugin
@@ -182,7 +182,7 @@ class PluginOperation:
                 limit = self._settings.tasks.output_bytes
                 text = (
                     f"expected an output of at most {limit} bytes but the plugin {self.spec.name} answers more. "
-                    "Have it store large results elsewhere."
+                    "Store large results elsewhere."
                 )
                 raise OperationError("output_too_large", text, retryable=False) from error
             raise
@@ -270,16 +270,16 @@ class PluginOperation:
             raise
         except Rejected as error:
             if status == 429 or status >= 500:
-                text = f"expected an output of the plugin {name} but it answered {status}. It is asked again later."
+                text = f"expected an output of the plugin {name} but it answered {status}. It is retried later."
                 raise OperationError("plugin_unavailable", text + said(answer), retry_after_s=later) from error
             if status >= 400:
-                text = f"expected an output of the plugin {name} but it answered {status}. Look at its log."
+                text = f"expected an output of the plugin {name} but it answered {status}. See its log."
                 raise OperationError("plugin_rejected", text + said(answer), retryable=False) from error
             raise OperationError(
                 "plugin_answer_invalid", f"the plugin {name}: {error.message}", retryable=False
             ) from error
         if status != 200:
-            text = f"expected status 200 with an output of the plugin {name} but it answered {status}. Mend it."
+            text = f"expected status 200 with an output of the plugin {name} but it answered {status}. Correct it."
             raise OperationError("plugin_answer_invalid", text, retryable=False)
         return output
 
@@ -287,13 +287,13 @@ class PluginOperation:
         name = self.spec.name
         if pending_s is None:
             text = (
-                f"expected an output of the plugin {name} but it wants to call back (202). Register it with `pending`."
+                f"expected an output of the plugin {name} but it answers by callback (202). Register it with `pending`."
             )
             raise OperationError("plugin_answer_invalid", text, retryable=False)
         try:
             for_s = msgspec.convert(read_json(answer.body or b"{}"), _Pending).for_s
         except (DecodeError, msgspec.ValidationError) as error:
-            text = f'expected {{"for_s": seconds}} of the plugin {name} but {error}. Mend it.'
+            text = f'expected {{"for_s": seconds}} of the plugin {name} but {error}. Correct it.'
             raise OperationError("plugin_answer_invalid", text, retryable=False) from error
         return Pending(pending_s if for_s is None else min(for_s, pending_s))
 

@@ -60,7 +60,7 @@ class PostgresQuery:
                     "type": "integer",
                     "minimum": 1,
                     "maximum": _MOST_ROWS,
-                    "description": f"rows at most; {_ROWS} unless told",
+                    "description": f"maximum number of rows; default: {_ROWS}",
                 },
             },
             "required": ["connection", "sql"],
@@ -136,14 +136,14 @@ class PostgresUpsert:
                 "table": {
                     "type": "string",
                     "pattern": _TABLE,
-                    "description": "table, or schema.table; as it is spelt in the database",
+                    "description": "table, or schema.table, as spelled in the database",
                 },
                 "row": _ROW | {"description": "one row, values by column"},
                 "rows": {
                     "type": "array",
                     "items": _ROW,
                     "maxItems": _MOST_ROWS,
-                    "description": "several rows with the same columns, in the place of row",
+                    "description": "several rows with the same columns, instead of row",
                 },
                 "conflict": {
                     "type": "array",
@@ -173,7 +173,7 @@ class PostgresUpsert:
             *ERRORS,
             DeclaredError(
                 id="rows_invalid",
-                title="the rows have different columns, repeat a key, or there is nothing to tell them by",
+                title="the rows have different columns, repeat a key, or no columns identify them",
                 retryable=False,
             ),
         ],
@@ -283,7 +283,7 @@ def _rows(input: Any, attempt: Attempt) -> tuple[list[dict[str, Any]], list[str]
     conflict = input.get("conflict") or ([column] if column else [])
     if not conflict:
         raise _refused(
-            "columns that tell one row from another",
+            "columns that identify a row",
             "there is neither conflict nor idempotency_column",
             "name a unique constraint's columns",
         )

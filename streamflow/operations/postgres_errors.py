@@ -95,7 +95,7 @@ def operation_error(error: psycopg.Error, connection: str, *, connecting: bool, 
         else ""
     )
     unreached = code in ("database_unavailable", "credentials_refused", "database_missing")
-    expected = "expected to reach the database" if unreached else "expected the database to do this"
+    expected = "expected to reach the database" if unreached else "expected the database to execute this"
     return OperationError(
         code,
         with_remedy(f"{expected} but {said}{constraint}", remedy),

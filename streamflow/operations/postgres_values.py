@@ -77,7 +77,7 @@ def check_texts(value: Any, what: str) -> None:
     match value:
         case str():
             if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
-                text = f"{what} holds U+0000 or half of a surrogate pair, which PostgreSQL has in no text. Remove it."
+                text = f"{what} holds U+0000 or half of a surrogate pair, which PostgreSQL text cannot hold. Remove it."
                 raise OperationError("value_refused", text, retryable=False)
         case list():
             for item in value:
@@ -189,5 +189,5 @@ _READ: dict[str, Callable[[str, Column], Any]] = {
 
 
 def _unfit(column: Column, found: str, remedy: str) -> OperationError:
-    text = f"Column {column.name} has {found}, which the answer cannot hold. {remedy}."
+    text = f"Column {column.name} has {found}, which the answer cannot contain. {remedy}."
     return OperationError("value_refused", text, retryable=False)

@@ -142,7 +142,7 @@ class Registry:
         async def start(name: str, found: Registered) -> None:
             try:
                 await found.operation.start()
-            except Exception as error:  # noqa: BLE001 - whatever an operation of somebody else's does, the others go on
+            except Exception as error:  # noqa: BLE001 - whatever an operation of another party does, the others go on
                 del self._installed[name]
                 self._broken_installed[name] = _report(name, found.source, error)
 
@@ -153,7 +153,7 @@ class Registry:
         for name, found in (*self._installed.items(), *self._plugins.items()):
             try:
                 await found.operation.close()
-            except Exception:  # noqa: BLE001 - whatever an operation of somebody else's does, the others are closed too
+            except Exception:  # noqa: BLE001 - whatever an operation of another party does, the others are closed too
                 _log.exception("operation_not_closed", name=name, source=found.source)
         await self._egress.close()
 
@@ -164,7 +164,7 @@ def _installed(settings: Settings) -> tuple[dict[str, Registered], list[Broken]]
     for label, source, offered in _offers():
         try:
             given = list(_operations(offered(), settings))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - importing or building what somebody else wrote may do anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - importing or building what another party wrote may do anything
             broken.append(_report(label, source, error))
             continue
         for operation in given:

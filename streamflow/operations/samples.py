@@ -17,7 +17,7 @@ from streamflow.settings import Connection, Settings
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An input and what becomes of it: any output that fits the schema, exactly `output`, or the error code `error`."""
+    """An input and its result: any output that fits the schema, exactly `output`, or the error code `error`."""
 
     input: Any
     output: Any = msgspec.UNSET
@@ -78,7 +78,7 @@ def make_attempt(
         if name not in known:
             raise OperationError(
                 "connection_unknown",
-                f"expected a connection of the settings but {name} is none. Give settings.",
+                f"expected a connection of the settings but found {name}. Add it to the settings.",
                 retryable=False,
             )
         return known[name]

@@ -33,7 +33,7 @@ def verify(
     moment, given = fields.get("t", "").strip(), fields.get("v1", "").strip()
     wrong = Rejected(
         "signature_wrong",
-        "expected a signature made with our secret but this is none. Check the secret on both sides.",
+        "expected a signature with the shared secret but it does not match. Check the secret on both sides.",
     )
     if not (moment.isascii() and moment.isdigit() and len(moment) <= 12):
         raise wrong

@@ -89,8 +89,8 @@ def client_module(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         message = (
-            f"expected the extra {extra} in this worker but {module} cannot be imported. Run: pip install "
-            f"'streamflow-kafka[{extra}]'"
+            f"expected the extra {extra} in this worker but {module} cannot be imported. Install the wheel with the "
+            f"extra {extra}, as README.md shows under extras."
         )
         raise OperationError("extra_missing", message, retryable=False) from error
 
@@ -164,7 +164,9 @@ class Condition:
             if kind in self._used
         ):
             return Health(
-                ok=False, detail=f"its client is not installed. Run: pip install 'streamflow-kafka[{self._extra}]'"
+                ok=False,
+                detail=f"its client is not installed. Install the wheel with the extra {self._extra}, as "
+                "README.md shows under extras.",
             )
         if self._trouble:
             return Health(

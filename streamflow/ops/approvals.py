@@ -1,6 +1,6 @@
 """Approvals that wait for people, as `runs` tells of them, and what a person decides.
 
-Who somebody is, is not known here: `by` and `groups` are what the caller says. Whoever may append to `commands` may
+Who somebody is, is not known here: `by` and `groups` are what the caller says. Anyone who may append to `commands` may
 decide anything.
 """
 
@@ -50,7 +50,7 @@ class OpenApproval:
     asked_ms: int
 
     def facts(self) -> dict[str, Any]:
-        """The approval as JSON would have it."""
+        """The approval as JSON data."""
         return {name: getattr(self, name) for name in self.__slots__} | {"who": list(self.who)}
 
 
@@ -163,13 +163,13 @@ def decide(
             "decision_unknown", f"expected one of {', '.join(DECISIONS)} but found {decision}. Choose one of them."
         )
     if not by:
-        raise Rejected("by_missing", "expected the name of who decides but it is empty. Say who you are.")
+        raise Rejected("by_missing", "expected the name of the person who decides but it is empty. Name yourself.")
     if not {by, *groups} & set(approval.who):
         may = ", ".join(approval.who)
         raise Rejected(
             "not_allowed",
-            f"expected a decision by one of {may} but {by} is none of them, and no group was named that is. Ask one of "
-            "them, or name the group of whoever decides (`--group` of the command line).",
+            f"expected a decision by one of {may} but {by} is not one of them, and no group was named that is. Ask one "
+            "of them, or name the group of the person who decides (`--group` of the command line).",
             who=list(approval.who),
         )
     if approval.form is not None:

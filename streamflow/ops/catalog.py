@@ -31,7 +31,7 @@ class Surroundings:
         return self._read()
 
     def add(self, child: ChildSpec) -> None:
-        """Has later definitions find `child`, in the place of what the log says of it."""
+        """Has later definitions find `child`, instead of what the log says of it."""
         self._beside[child.name, child.version] = child
 
     def events(self) -> Catalog:

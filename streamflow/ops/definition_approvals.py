@@ -117,7 +117,7 @@ def _signed(settings: Settings, approval: Approval) -> Approval:
 
 
 def keep(settings: Settings, approved: Approved) -> int:
-    """Writes an approval with its report to the log of definitions, in the place of an earlier one of the same content;
+    """Writes an approval with its report to the log of definitions, instead of an earlier one of the same content;
     its offset. Raises OperationError."""
     key = f"approval/{approved.approval.sha256}"
 
@@ -164,7 +164,8 @@ def read_approval(data: Any) -> Approval:
         return msgspec.convert(data, type=Approval)
     except msgspec.ValidationError as error:
         raise Rejected(
-            "approval_invalid", f"What was sent is no approval: {error}. Send what approving answered with."
+            "approval_invalid",
+            f"The request is not an approval: {error}. Send the approval as the approve request returned it.",
         ) from error
 
 

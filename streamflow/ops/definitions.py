@@ -18,7 +18,7 @@ from streamflow.kafka.unknown_names import unknown_version
 
 
 def listed(log: Snapshot) -> list[dict[str, Any]]:
-    """Every published version as JSON would have it, by name and the newest first within one. `state` is `starts runs`,
+    """Every published version as JSON data, by name and the newest first within one. `state` is `starts runs`,
     `serves its runs`, `retired`, or `unapproved` where an approval is required and there is no valid one."""
     return [
         {
@@ -58,7 +58,7 @@ def resolve(log: Snapshot, reference: str) -> tuple[str, str]:
 
 
 def shown(log: Snapshot, name: str, version: str) -> dict[str, Any]:
-    """A published version as JSON would have it: its content, and the topics that its events have here. Raises
+    """A published version as JSON data: its content, and the topics that its events have here. Raises
     OperationError (`version_unreadable`)."""
     record = log.versions[name, version]
     definition, _ = log.read_version(name, version)
@@ -106,7 +106,7 @@ def overview(log: Snapshot) -> list[dict[str, Any]]:
 
 
 def compared(before: Definition, after: Definition) -> dict[str, Any]:
-    """What differs between two definitions, as JSON would have it: sentences, and as `rows` each with the change that
+    """What differs between two definitions, as JSON data: sentences, and as `rows` each with the change that
     it tells of: its `kind` (`added`, `removed`, `changed` or `moved`), its place, and what was and is written there."""
     changes = diff(before, after)
     told = sentences(changes)

@@ -1,11 +1,10 @@
 """Erasing a business key: asking the engine, and saying what Kafka still keeps of the key, where and for how long.
 
 A topic with a retention cannot be overwritten. A segment is deleted when its newest record is older than the retention,
-and it takes records for `segment.ms` at most, so a record is gone `retention.ms` + `segment.ms` after its time at the
-latest, and the check that deletes runs every few minutes. A compacted topic loses an overwritten record once its
+and it takes records for `segment.ms` at most, so a record is deleted `retention.ms` + `segment.ms` after its time at
+the latest, and the check that deletes runs every few minutes. A compacted topic loses an overwritten record once its
 segment is closed and cleaned (`max.compaction.lag.ms` at the latest), and its tombstone with the cleaning that follows
-`delete.retention.ms`.
-"""
+`delete.retention.ms`."""
 
 from __future__ import annotations
 
@@ -122,7 +121,8 @@ def _ask(settings: Settings, command: EraseKey, timeout_s: float) -> RecordErasu
                     raise rejected
     raise OperationError(
         "unanswered",
-        f"The engine did not answer within {timeout_s:g} s. The command stays in commands: see if an engine runs.",
+        f"The engine did not answer within {timeout_s:g} s. The command stays in commands: check whether an engine is "
+        "running.",
     )
 
 
@@ -207,7 +207,7 @@ def _in_state(
 
 
 def described(account: RecordErasure) -> dict[str, Any]:
-    """The account as JSON would have it."""
+    """The account as JSON data."""
     return {
         "command": account.command_id,
         "definitions": list(account.definitions),

@@ -34,7 +34,7 @@ class Found:
 
 @dataclass(slots=True, kw_only=True)
 class Erasures:
-    """What became of a batch. `left` are keys that were not erased, each with the code of the reason."""
+    """The result of a batch. `left` are keys that were not erased, each with the code of the reason."""
 
     keys: int = 0  # that were erased
     records: int = 0  # of the state
@@ -46,7 +46,7 @@ def find_keys(settings: Settings, prefix: str, progress: Progress | None = None)
     """The keys that begin with `prefix`, of the runs that the topic still has. Raises Rejected (`prefix_short`): a few
     letters may be the beginning of many keys."""
     if len(prefix) < 4:
-        raise Rejected("prefix_short", f"{prefix!r} may be the beginning of many keys. Give at least 4 characters.")
+        raise Rejected("prefix_short", f"{prefix!r} may match many keys. Give at least 4 characters.")
     runs = [run for run in read_runs(settings, progress=progress).by_id.values() if run.key.startswith(prefix)]
     return Found(
         keys=tuple(sorted({run.key for run in runs})),

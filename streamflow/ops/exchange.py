@@ -1,5 +1,5 @@
 """Asking the engine many times over, for a process that lives: one producer, and one reader of the answers that lives
-while somebody waits.
+while there are callers that wait.
 
 `requests.ask` is for a single question; it opens three connections for it.
 """
@@ -42,7 +42,8 @@ Answering = Future[Answer]
 
 @dataclass(slots=True)
 class _Wait:
-    """Somebody waits, until then (monotonic). `place` is the command's (partition, offset), as dead letters name it."""
+    """A caller that waits, until then (monotonic). `place` is the command's (partition, offset), as dead letters name
+    it."""
 
     answer: Answering
     until: float
@@ -50,13 +51,13 @@ class _Wait:
 
 
 class _Caused(msgspec.Struct):
-    """What has to be read of every transition, to know whether somebody waits for it."""
+    """What has to be read of every transition, to know whether a caller waits for it."""
 
     cause: str
 
 
 class Exchange:
-    """Appends commands and tells what became of them. May be shared by threads; costs nothing while nobody asks."""
+    """Appends commands and tells their results. May be shared by threads; is idle without requests."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -96,12 +97,14 @@ class Exchange:
         return answer, offset
 
     def expect(self, command: str, for_s: float) -> Answering:
-        """What will become of the command with this id, or what became of it if it was asked for here lately: an
+        """The result of the command with this id, also if it was asked for here lately: an
         Answer, the Rejected that the engine answered with, or OperationError (`unanswered`) when nothing was heard for
         `for_s` seconds. Raises OperationError when it cannot read."""
         with self._lock:
             if self._closing.is_set():
-                raise OperationError("sidecar_stops", "expected to ask the engine but this process ends. Ask again.")
+                raise OperationError(
+                    "sidecar_stops", "expected to send a command to the engine but this process is stopping. Retry."
+                )
             self._asked = time.monotonic()
             if command in self._answered:
                 return self._answered[command]
@@ -112,7 +115,7 @@ class Exchange:
             return found.answer
 
     def close(self) -> None:
-        """Ends the reader and the producer. Whoever still waits gets OperationError (`sidecar_stops`)."""
+        """Ends the reader and the producer. Callers that still wait get OperationError (`sidecar_stops`)."""
         self._closing.set()
         with self._lock:
             reader, made = self._reader, self._producer
@@ -121,7 +124,7 @@ class Exchange:
         if made is not None:
             made.flush(5)
         self._fail(
-            OperationError("sidecar_stops", "expected an answer of the engine but this process ends. Ask again.")
+            OperationError("sidecar_stops", "expected an answer of the engine but this process is stopping. Retry.")
         )
 
     def _open(self) -> None:
@@ -174,7 +177,7 @@ class Exchange:
             return False
 
     def _heard(self, runs: Reading, timeout_s: float) -> dict[str, list[Transition]]:
-        """The transitions that somebody waits for, by command."""
+        """The transitions that a caller waits for, by command."""
         heard: dict[str, list[Transition]] = {}
         for record in runs.follow(timeout_s):
             try:

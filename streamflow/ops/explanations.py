@@ -30,7 +30,7 @@ def explain(
     unclaimed: Iterable[UnclaimedEvent] = (),
     topics: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """What `step` of the run of `history` does and why, as JSON would have it. `definition` is what the run follows,
+    """What `step` of the run of `history` does and why, as JSON data. `definition` is what the run follows,
     `unclaimed` are events under its business key that no run took, `topics` the topics of events by name.
 
     `verdict`: `ran` (it has ended), `did_not_run` (it was skipped, or the run ended before), `waits` (it has begun and
@@ -130,7 +130,7 @@ def _not_begun(part: Step, name: str, needs: list[dict[str, Any]], history: list
     if isinstance(history[-1].data, t.ENDINGS):
         return "did_not_run", f"{name} did not run: the run ended before it began."
     if any(isinstance(one.data, t.RunStopping) for one in history):
-        return "did_not_run", f"{name} does not run: the run is being stopped, and no step begins any more."
+        return "did_not_run", f"{name} does not run: the run is being stopped, and no further step starts."
     if name.endswith(".undo"):
         return "not_yet", f"{name} has not begun: the run has not been stopped, so nothing is undone."
     left = [_wanted(need) for need in needs if need["met"] is None]

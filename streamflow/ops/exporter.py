@@ -46,7 +46,7 @@ class Rates:
 
 
 class LagGauges:
-    """Measurements as gauges of `metrics`. What is not in a measurement any more is dropped."""
+    """Measurements as gauges of `metrics`. Gauges that are not in a measurement are dropped."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._metrics = metrics

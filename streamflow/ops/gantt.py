@@ -18,7 +18,7 @@ _WHOLE = (t.RunStopping, t.RunFailed, t.RunCancelled)  # facts that may end ever
 
 @dataclass(slots=True, kw_only=True)
 class Bar:
-    """A time during which a step had one state."""
+    """A period in which a step had one state."""
 
     state: str
     """The state, as `GET /runs/{run}` names it."""

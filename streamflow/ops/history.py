@@ -93,11 +93,11 @@ class RunSummary:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing can happen in it any more."""
+        """Whether it has ended."""
         return self.status not in ("open", "parked")
 
     def facts(self) -> dict[str, Any]:
-        """The summary as JSON would have it."""
+        """The summary as JSON data."""
         return {
             "run": self.run,
             "definition": self.definition,
@@ -221,7 +221,7 @@ def foreign(settings: Settings, run: str) -> Rejected | None:
 
 
 def described(history: list[Transition]) -> dict[str, Any]:
-    """A run as JSON would have it: how far it is, its steps, and once it is complete its output."""
+    """A run as JSON data: how far it is, its steps, and once it is complete its output."""
     summary = summary_of(history)
     steps = [{"id": name} | step.facts() for name, step in progress_of(history).items()]
     last = history[-1].data
@@ -246,7 +246,7 @@ def explained(refusal: Rejected, history: list[Transition]) -> Rejected:
     if not summary.has_ended:
         return refusal
     end = summary.status + (f" ({summary.ended})" if summary.ended else "")
-    text = f"The run {summary.run} has ended: {end}. Nothing in it can be changed any more."
+    text = f"The run {summary.run} has ended: {end}. It can no longer be changed."
     return Rejected("run_ended", text, run=summary.run, status=summary.status)
 
 

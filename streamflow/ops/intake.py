@@ -104,8 +104,8 @@ def _require_readable(catalog: Catalog, spec: EventSpec, topic: str, record: Out
     if size > event_bytes:
         raise Rejected(
             "event_refused",
-            f"The event {spec.name} has {size} bytes, and {event_bytes} is the limit. Store the data, and send where "
-            "it is.",
+            f"The event {spec.name} has {size} bytes, and {event_bytes} is the limit. Store the data elsewhere and "
+            "send a reference.",
             reason="event_too_large",
         )
     specs = [one for one in catalog.events if topic in one.topics]
@@ -117,8 +117,8 @@ def _require_readable(catalog: Catalog, spec: EventSpec, topic: str, record: Out
     if spec not in [specs[number] for number in reader.specs(given)]:
         raise Rejected(
             "event_refused",
-            f"This would not be taken for {spec.name}: what tells it from other events does not hold. Correct the "
-            "payload or the headers.",
+            f"This would not be recognised as {spec.name}: the condition that distinguishes it from other events does "
+            "not hold. Correct the payload or the headers.",
             reason="not_this_event",
         )
     found, refusals = reader.read(given, "")

@@ -2,7 +2,7 @@
 
 A job, the runs that are left, and a result for each run that is done are records, so a sidecar keeps nothing, and
 another one goes on where it stopped. Who works on a job holds it until `held_until_ms`, and says so again with each
-part of the results; when nothing is heard until then, whoever comes next takes it. The history store has no copy: a
+part of the results; when nothing is heard until then, the next process takes it. The history store has no copy: a
 result would come there later than here, and the job is decided on by what is here.
 
 | key | value |
@@ -38,7 +38,7 @@ class Target(Struct, frozen=True, array_like=True):
 
 
 class Result(Struct, frozen=True, omit_defaults=True):
-    """What became of the action on one run."""
+    """The result of the action on one run."""
 
     run: str
     outcome: Literal["applied", "refused", "unanswered"]
@@ -103,7 +103,7 @@ class Job(Struct, frozen=True, kw_only=True):
         return self.applied + self.refused + self.unanswered
 
     def described(self) -> dict[str, Any]:
-        """The job as JSON would have it; `failed` are the runs that were refused or not answered."""
+        """The job as JSON data; `failed` are the runs that were refused or not answered."""
         told: dict[str, Any] = msgspec.to_builtins(self)
         del told["holder"], told["held_until_ms"], told["user"], told["groups"]
         state = "running" if self.ended_ms is None else "done"
@@ -199,7 +199,7 @@ def free(board: Board, now_ms: int) -> Job | None:
 
 
 def held(board: Board, id: str, holder: str, now_ms: int) -> Records:
-    """The records by which `holder` takes a job, or keeps it; none if somebody else has it, or it is done."""
+    """The records by which `holder` takes a job, or keeps it; none if another process has it, or it is done."""
     job = board.job(id)
     if job is None or job.ended_ms is not None or (job.holder != holder and job.held_until_ms > now_ms):
         return {}
@@ -207,7 +207,7 @@ def held(board: Board, id: str, holder: str, now_ms: int) -> Records:
 
 
 def let_go(board: Board, id: str, holder: str) -> Records:
-    """The records by which `holder` leaves a job to whoever comes next."""
+    """The records by which `holder` leaves a job to the next process."""
     job = board.job(id)
     if job is None or job.ended_ms is not None or job.holder != holder:
         return {}
@@ -215,7 +215,7 @@ def let_go(board: Board, id: str, holder: str) -> Records:
 
 
 def done(board: Board, id: str, holder: str, part: int, results: Sequence[Result], now_ms: int) -> Records:
-    """The records of the results of a part; none if `holder` has the job no more, or the part has its results."""
+    """The records of the results of a part; none if `holder` no longer has the job, or the part has its results."""
     job, left = board.job(id), board.next_part(id)
     if job is None or job.holder != holder or left is None or left[0] != part:
         return {}

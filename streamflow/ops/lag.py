@@ -217,7 +217,7 @@ def _wait(future: Future[Any]) -> Any:
     try:
         return future.result(_ANSWER_S)
     except KafkaException as error:
-        text = f"expected the broker to tell offsets but {error.args[0].str()}. Check the broker and its permissions."
+        text = f"expected the broker to return offsets but {error.args[0].str()}. Check the broker and its permissions."
         raise OperationError("broker_unreachable", text) from error
 
 

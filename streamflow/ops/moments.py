@@ -11,7 +11,7 @@ from streamflow.ops.outputs import outputs_of
 
 
 def state_at(history: list[Transition], seq: int | None = None) -> dict[str, Any]:
-    """The run of `history` after the transition `seq` (None: the latest), as JSON would have it: what `described`
+    """The run of `history` after the transition `seq` (None: the latest), as JSON data: what `described`
     gives; its values (`trigger`: what it was started with, None once that has left the topic; `steps`: the outputs so
     far); the transition itself; and the numbers of the first and last one that there are.
 
@@ -22,7 +22,7 @@ def state_at(history: list[Transition], seq: int | None = None) -> dict[str, Any
     if not part or part[-1].seq != wanted:
         raise Rejected(
             "seq_unknown",
-            f"The run {history[0].run} has no transition {wanted}: it has {first} to {last}. Choose one of these.",
+            f"The run {history[0].run} has no transition {wanted}: it has {first} to {last}. Choose one of them.",
             first_seq=first,
             last_seq=last,
         )

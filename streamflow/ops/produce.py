@@ -136,5 +136,5 @@ def _check(sent: Sent, topic: str) -> None:
 def _refused(topic: str, error: KafkaError) -> OperationError:
     return missing_right(error, topic=("WRITE", topic)) or OperationError(
         "broker_refused",
-        f"expected {topic} to take the record but {error.name()}: {error.str()}. Check its size and the topic.",
+        f"expected {topic} to accept the record but {error.name()}: {error.str()}. Check its size and the topic.",
     )

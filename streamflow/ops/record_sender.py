@@ -52,11 +52,11 @@ class RecordSender:
                     on_delivery=self._noting(places, number, topic),
                 )
             except (KafkaException, BufferError) as error:
-                self.error = OperationError("broker_refused", f"The topic {topic} did not take a record: {error}.")
+                self.error = OperationError("broker_refused", f"The topic {topic} did not accept a record: {error}.")
                 break
         self._producer.flush(60)
         if self.error is None and None in places:
-            self.error = OperationError("broker_refused", "The broker took no record in time. Check the broker.")
+            self.error = OperationError("broker_refused", "The broker accepted no record in time. Check the broker.")
         return places
 
     def _noting(
@@ -72,7 +72,7 @@ class RecordSender:
                     or denied
                     or OperationError(
                         "broker_refused",
-                        f"The topic {topic} did not take a record: {error.str()}. Check its limits and your rights.",
+                        f"The topic {topic} did not accept a record: {error.str()}. Check its limits and your rights.",
                     )
                 )
 

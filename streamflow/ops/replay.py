@@ -97,7 +97,8 @@ class Replay:
         facts, stage = letter.facts, letter.facts.get("stage")
         if letter.reason == "rejected":
             raise _Obstacle(
-                "letter_answers", "It answers a request that the engine refused. Ask again, if it is still wanted."
+                "letter_answers",
+                "It answers a request that the engine refused. Repeat the request, if it is still needed.",
             )
         if stage == "emit":
             return self._emitted(letter, kept)
@@ -137,8 +138,8 @@ class Replay:
         if self._now_ms - letter.at_ms > hours * _HOUR_MS:
             raise _Obstacle(
                 "memory_over",
-                f"It is older than the {hours} h for which events are remembered, so who took the event before would "
-                "take it again. Send it with --as-new, if that is right.",
+                f"It is older than the {hours} h for which events are remembered, so a copy would be consumed again. "
+                "Send it with --as-new, if that is right.",
             )
         place = "-"  # stands for the id of the topic in the id that an event gets from its place
         read = Record(topic, 0, 0, self._now_ms, record.key, record.value, record.headers)
@@ -146,8 +147,8 @@ class Replay:
             if found.event.id == f"{place}/0/0":
                 raise _Obstacle(
                     "event_without_id",
-                    f"The event {found.event.name} has no id, so a copy is a new event to who took it before. Send it "
-                    "with --as-new, if that is right.",
+                    f"The event {found.event.name} has no id, so a copy would be consumed again. Send it with "
+                    "--as-new, if that is right.",
                 )
 
     def _reader(self, topic: str) -> TopicReader:
@@ -186,13 +187,13 @@ class Replay:
             raise _Obstacle("topic_reserved", f"The topic {topic} is one of Streamflow's own. Publish a catalog.")
         self._topic(topic)
         if record is None:
-            raise _Obstacle("record_cut", "The record was too large to be kept whole. Nothing else has it.")
+            raise _Obstacle("record_cut", "The record was too large to be stored completely. There is no other copy.")
         return Prepared(letter, topic, -1, record)
 
     # -- where records are
 
     def _read_again(self, letter: Letter, topic: ActualTopic, topic_id: str, partition: int, offset: int) -> Outgoing:
-        """The record at its place. Raises _Obstacle when it is not there any more."""
+        """The record at its place. Raises _Obstacle when it no longer exists."""
         place = f"{topic.name}/{partition}/{offset}"
         gone = _Obstacle("source_gone", f"The record at {place} is no longer kept. Send the event itself again.")
         if topic_id not in ("", topic.id):
@@ -298,7 +299,7 @@ def select(
 def told(
     ready: Sequence[Prepared], problems: Sequence[Prepared], settled: Sequence[Settlement], *, dry_run: bool
 ) -> dict[str, Any]:
-    """What became of the letters of one replay, as JSON would have it. `status` of each is `replayed`, `would_be_sent`
+    """The result of the letters of one replay, as JSON data. `status` of each is `replayed`, `would_be_sent`
     (`dry_run`), `not_sent` (it ended before) or `refused`."""
     sent = {one.letter: one for one in settled}
     letters: list[dict[str, Any]] = []

@@ -35,7 +35,7 @@ _SETTLE_S = 0.05  # transitions of one command arrive together; those of the nex
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a command: its transitions, in order."""
+    """The result of a command: its transitions, in order."""
 
     command: str
     transitions: tuple[Transition, ...]
@@ -47,8 +47,8 @@ def new_id() -> str:
 
 
 def ask(settings: Settings, command: Command, *, key: str, partition: int, timeout_s: float = ANSWER_S) -> Answer:
-    """Appends `command` to `partition` under the business key `key` (empty if it is not known) and waits for what
-    becomes of it.
+    """Appends `command` to `partition` under the business key `key` (empty if it is not known) and waits for its
+    result.
 
     Raises Rejected with the engine's own code when the command was refused, or `run_ended` when its run has ended;
     OperationError `unanswered` when nothing was heard in time (the command stays, and may still be done), or when the
@@ -102,7 +102,7 @@ def append(settings: Settings, made: Producer, command: Command, key: str, parti
     except (KafkaException, BufferError) as error:
         raise OperationError(
             "broker_refused",
-            f"expected {topic} to take the command but {error}. Check the broker and its permissions.",
+            f"expected {topic} to accept the command but {error}. Check the broker and its permissions.",
         ) from error
     if answers and (denied := missing_right(answers[0][0], topic=("WRITE", topic))) is not None:
         raise denied
@@ -110,7 +110,7 @@ def append(settings: Settings, made: Producer, command: Command, key: str, parti
         said = answers[0][0].str() if answers and answers[0][0] is not None else "it did not answer"
         raise OperationError(
             "broker_refused",
-            f"expected {topic} to take the command but {said}. Check the broker and its permissions.",
+            f"expected {topic} to accept the command but {said}. Check the broker and its permissions.",
         )
     return int(answers[0][1].offset() or 0)
 

@@ -21,7 +21,7 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """The run that goes in the place of another one: its id, its version, and whether it was there already."""
+    """The run that goes instead of another one: its id, its version, and whether it was there already."""
 
     run: str
     version: str
@@ -50,7 +50,7 @@ def restart(
 
 
 def request_of(log: Snapshot, history: list[Transition], version: str | None = None) -> Request:
-    """The start that puts a run in the place of the one of `history`. Raises Rejected (see `restart`)."""
+    """The start that puts a run instead of the one of `history`. Raises Rejected (see `restart`)."""
     first, last = history[0], history[-1]
     started = first.data
     if not isinstance(started, RunStarted):
@@ -61,13 +61,11 @@ def request_of(log: Snapshot, history: list[Transition], version: str | None = N
         raise Rejected(
             "run_is_child",
             f"{first.run} was started by the step {started.parent.address} of {started.parent.run}, which waits for "
-            "this very run. Start that one again.",
+            "this run. Restart that one.",
             parent=started.parent.run,
         )
     if isinstance(last.data, RunCompleted):
-        raise Rejected(
-            "run_completed", f"{first.run} has completed. Start a new run if you want one: `streamflow runs start`."
-        )
+        raise Rejected("run_completed", f"{first.run} has completed. To start a new run: `streamflow runs start`.")
     reference = first.definition if version is None else f"{first.definition}@{version}"
     event = started.event
     again = request(

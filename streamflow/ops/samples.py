@@ -1,4 +1,4 @@
-"""Sample events for a definition, as scenarios: what comes of each story in the simulator is what it expects."""
+"""Sample events for a definition, as scenarios: each expects the result that it has in the simulator."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def scenario_of(story: Story, number: int) -> dict[str, Any]:
 
 
 def expected_of(histories: Sequence[tuple[Transition, ...]]) -> Any:
-    """What came of a scenario with these runs, as its `expect` has it: the status and the path of each."""
+    """The result of a scenario with these runs, as its `expect` has it: the status and the path of each."""
     from streamflow.ops.steps import step_states
     from streamflow.simulation.comparison import path
 

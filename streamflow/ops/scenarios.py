@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a scenario cannot be played, and on which line and in which column of its file (0: it is no text)."""
+    """Why a scenario cannot be played, and on which line and in which column of its file (0: it is not text)."""
 
     line: int
     column: int

@@ -96,7 +96,10 @@ def warnings_for(
     found, refusals = reader.read(given, "") if size <= event_bytes else ([], [too_large(size, event_bytes)])
     if not meant:
         if event is not None:
-            yield f"this will not be taken for {event}: what tells it from other events does not hold"
+            yield (
+                f"this will not be recognised as {event}: the condition that distinguishes it from other events does "
+                "not hold"
+            )
         else:
             names = ", ".join(spec.name for spec in specs[:_NAMED]) + (", ..." if len(specs) > _NAMED else "")
             yield f"this is no event that the catalog has in the topic {topic} ({names}): it is sent, and ignored"

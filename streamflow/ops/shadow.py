@@ -28,7 +28,7 @@ MOST_RUNS = 200
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of one run. `result` is `same`, `different`, or `incomparable`, and `why` says why it is that."""
+    """The result of one run. `result` is `same`, `different`, or `incomparable`, and `why` says why it is that."""
 
     run: str  # empty: a replay of a range started it, and there was none
     key: str

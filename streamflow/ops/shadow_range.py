@@ -71,8 +71,7 @@ def require_few(records: Collection[Record]) -> None:
     if len(records) > MOST_RECORDS:
         raise Rejected(
             "range_invalid",
-            f"More than {MOST_RECORDS} records came in this time, and at most so many are replayed. Take a shorter "
-            "time.",
+            f"More than {MOST_RECORDS} records arrived in this period, which is the limit. Choose a shorter period.",
         )
 
 

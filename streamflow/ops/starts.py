@@ -17,7 +17,7 @@ from streamflow.kafka.unknown_names import unknown_version
 from streamflow.operations.schema import misfit
 from streamflow.ops.requests import new_id
 
-NO_EVENT = ""  # in the place of an event's name, for a start that stands for none
+NO_EVENT = ""  # instead of an event's name, for a start that stands for none
 _LONGEST_NAME = 400  # bytes; the engine refuses longer ones
 
 

@@ -30,7 +30,7 @@ class StepError:
     """The item of a list that it was for."""
 
     retry_ms: int | None
-    """When it is tried again, in epoch milliseconds (None: it is not)."""
+    """When it is retried, in epoch milliseconds (None: it is not)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +113,7 @@ class StepProgress:
         return words
 
     def facts(self) -> dict[str, Any]:
-        """The progress as JSON would have it; what does not apply is left out."""
+        """The progress as JSON data; what does not apply is left out."""
         found: dict[str, Any] = {
             "state": self.state,
             "outcome": self.outcome,

@@ -31,7 +31,7 @@ class PartProblem:
     problem: Problem
 
     def facts(self) -> dict[str, Any]:
-        """The problem as JSON would have it; `line` and `column` (from 1) where the part was a text."""
+        """The problem as JSON data; `line` and `column` (from 1) where the part was a text."""
         found = self.problem
         return {
             "part": self.part,

@@ -25,7 +25,7 @@ not block."""
 
 
 class Tail:
-    """Reads while somebody listens. May be shared by threads."""
+    """Reads while there are listeners. May be shared by threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -41,7 +41,7 @@ class Tail:
         OperationError when the topic cannot be read, or this process ends (`sidecar_stops`)."""
         with self._lock:
             if self._closing.is_set():
-                raise OperationError("sidecar_stops", "This process ends. Ask another one, or ask again.")
+                raise OperationError("sidecar_stops", "This process is stopping. Use another one, or retry later.")
             if self._reader is None:
                 reading = Reading(self._settings, topic_name(self._settings, RUNS), start=OFFSET_END)
                 self._reader = threading.Thread(target=self._read, args=(reading,), name="tail", daemon=True)
@@ -64,7 +64,7 @@ class Tail:
             self._listeners.pop(number, None)
 
     def _read(self, reading: Reading) -> None:
-        ended = OperationError("sidecar_stops", "This process ends. Ask another one, or ask again.")
+        ended = OperationError("sidecar_stops", "This process is stopping. Use another one, or retry later.")
         try:
             with reading:
                 while not self._over():

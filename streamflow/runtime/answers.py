@@ -83,7 +83,7 @@ class Answers:
             await self._sender.serve(producer)
         except BatchFailed as error:
             raise OperationError(
-                "answers_unsent", f"The broker did not take answers: {error}. They are sent again."
+                "answers_unsent", f"The broker did not accept answers: {error}. They are sent again."
             ) from error
         finally:
             self._sender.take_back()

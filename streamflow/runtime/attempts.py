@@ -152,7 +152,7 @@ class Attempts:
         self._start()
 
     def cancel(self, request: CancelTask, log: OffsetTracker, offset: int) -> None:
-        """The result of a task is not wanted any more. Its answer comes when it has really ended: `cancelled`, or its
+        """The result of a task is no longer needed. Its answer comes when it has really ended: `cancelled`, or its
         result if it ended before that. One that is answered is left alone."""
         held = self._held.get(request.id)
         if held is None or held.log is not log:

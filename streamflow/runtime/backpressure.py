@@ -44,7 +44,7 @@ class EngineLag:
                 partition=partition,
                 lag=lags[partition],
                 limit=self._limit,
-                consequence="commands for it wait here, and sources stop that have no more room for them",
+                consequence="commands for it wait here, and sources without free space stop",
             )
         for partition in sorted(self._behind - now):
             log.warning("engine_caught_up", partition=partition, limit=self._limit)

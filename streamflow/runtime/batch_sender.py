@@ -278,6 +278,6 @@ class BatchSender(Generic[R]):
             self._watch = None
 
     def forget(self) -> None:
-        """Drop what is queued and what is on its way: somebody else makes it again."""
+        """Drop what is queued and what is on its way: another process makes it again."""
         self.take_back()
         self._queued.clear()

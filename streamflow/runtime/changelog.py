@@ -278,8 +278,8 @@ class Changelog:
         except TimeoutError as error:
             raise OperationError(
                 "checkpoint_stuck",
-                f"expected the broker to take a checkpoint within {TRANSACTION_S:.0f} s but it did not; it is made "
-                "again",
+                f"expected the broker to accept a checkpoint within {TRANSACTION_S:.0f} s but it did not; it is "
+                "repeated",
                 topic=self._tp.topic,
                 partition=self._tp.partition,
             ) from error

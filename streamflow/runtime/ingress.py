@@ -59,7 +59,7 @@ class Ingress(Service):
             log.warning(
                 "ingress_cut_short",
                 waited_s=CLOSE_S,
-                consequence="what is not committed is read again by the next ingress",
+                consequence="uncommitted records are read again by the next ingress",
             )
 
     @Service.task

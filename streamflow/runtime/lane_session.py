@@ -277,4 +277,4 @@ class LaneSession(ConsumerSession):
             async with asyncio.timeout(CLOSE_S / 3):
                 await self._commit()
         except (KafkaError, TimeoutError) as error:
-            self.log.warning("commit_failed", error=repr(error), consequence="what is not committed is done again")
+            self.log.warning("commit_failed", error=repr(error), consequence="uncommitted tasks are repeated")

@@ -1,9 +1,8 @@
 """Sends what the core of one partition has queued for Streamflow's own topics, through one idempotent producer of the
 process.
 
-Records of one topic partition leave in the order they were given (law identical-replay needs no more). `flush` returns
-when everything that was sent is acknowledged.
-"""
+Records of one topic partition are sent in the order in which they were given (as law identical-replay requires).
+`flush` returns when everything that was sent is acknowledged."""
 
 from __future__ import annotations
 
@@ -101,4 +100,4 @@ def _fields(queued: Queued) -> Fields:
 
 
 def _unsent(error: BatchFailed) -> OperationError:
-    return OperationError(UNSENT, f"The broker did not take all outputs: {error}. They are made and sent again.")
+    return OperationError(UNSENT, f"The broker did not accept all outputs: {error}. They are produced and sent again.")

@@ -267,7 +267,7 @@ class Partition:
         return False
 
     async def _decide(self, core: PartitionCore, records: Sequence[Any]) -> None:
-        """Decide `records` and send what comes of it. A checkpoint follows a command that was put aside."""
+        """Decide `records` and send the results. A checkpoint follows a command that was put aside."""
         left = deque(records)
         while left:
             async with self._deciding:

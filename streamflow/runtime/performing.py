@@ -109,10 +109,10 @@ class Performer:
             raise OperationError(
                 "operation_failed", f"{task.operation} cancelled itself. See the worker's log."
             ) from error
-        # whatever somebody else's code does is an answer; its exit would end worker after worker
+        # whatever another party's code does is an answer; its exit would end worker after worker
         except (Exception, SystemExit) as error:
             failed = "operation_failed"
-            text = f"{task.operation} raised {type(error).__name__}, which is none of its declared errors: {error}"
+            text = f"{task.operation} raised {type(error).__name__}, which is not one of its declared errors: {error}"
             raise OperationError("operation_failed", text) from error
         finally:
             if self._tracer is not None and task.trace is not None and task.trace.recorded:
@@ -148,12 +148,12 @@ class Performer:
             )
             raise OperationError("output_invalid", text, retryable=False) from error
         if b"null" in encoded and has_non_finite(output):
-            text = f"The output of {task.operation} has NaN or an infinity, which are no JSON. Return null or text."
+            text = f"The output of {task.operation} has NaN or an infinity, which are not JSON. Return null or text."
             raise OperationError("output_invalid", text, retryable=False)
         if (size := len(encoded)) > (most := min(self._output_bytes, self._record_bytes - 10_000)):
             text = (
-                f"The output of {task.operation} has {size} bytes and the limit is {most}. Return a reference to what "
-                "is large."
+                f"The output of {task.operation} has {size} bytes and the limit is {most}. Return a reference to large "
+                "data."
             )
             raise OperationError("output_too_large", text, retryable=False)
         if may_be_deeper(encoded, MAX_DEPTH) and deeper(_decoder.decode(encoded), MAX_DEPTH):

@@ -44,7 +44,7 @@ class Plans:
                     f"The content {start.sha256[:12]} has no valid approval as far as the definitions log is read, and "
                     "the broker does not say where the log ends. Check the broker.",
                 )
-            await self._log.wait_position(end, timeout_s)  # whoever stamped the start may have read more of it
+            await self._log.wait_position(end, timeout_s)  # the writer of the start may have read more of it
             self._unapproved.add(start.sha256)
         return True
 

@@ -86,7 +86,9 @@ class Presence:
                     await _aside(partial(serving.withdraw, self._settings, lane=lane, instance=self._instance))
         except (OperationError, TimeoutError) as error:
             log.warning(
-                "not_withdrawn", error=repr(error), consequence="others see from the group that this worker is gone"
+                "not_withdrawn",
+                error=repr(error),
+                consequence="other workers see from the group that this worker has ended",
             )
 
     @property

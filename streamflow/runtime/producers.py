@@ -34,8 +34,8 @@ class Producers:
 
     @property
     def broken(self) -> bool:
-        """Whether the producer for our own topics is gone or has given up: after a fatal error aiokafka's sender ends,
-        and every later send fails."""
+        """Whether the producer for our own topics was closed or has given up: after a fatal error aiokafka's
+        sender ends, and every later send fails."""
         if self.own is None:
             return True
         task = self.own._sender.sender_task  # noqa: SLF001 - there is no public way to ask

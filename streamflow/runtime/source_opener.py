@@ -188,7 +188,7 @@ def _began(topic: str, topic_id: str, stored: Mapping[TopicPartition, Stored | N
 
 
 async def commit_moved(membership: Membership, sources: Mapping[TopicPartition, SourcePosition]) -> None:
-    """Commit those of `sources` that have moved. One that cannot be committed now is tried again later."""
+    """Commit those of `sources` that have moved. One that cannot be committed now is retried later."""
     moved = {tp: source.position() for tp, source in sources.items() if source.committable != source.committed}
     if not moved:
         return

@@ -33,7 +33,7 @@ def _told(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # rocksdict has no class for what RocksDB refuses
-        message = f"expected the local store to {what} but {error}; it is thrown away and restored from the changelog"
+        message = f"expected the local store to {what} but {error}; it is deleted and restored from the changelog"
         raise OperationError(STORE_FAILED, message, path=str(path)) from error
 
 
@@ -76,7 +76,7 @@ class RocksStore:
         try:
             value: bytes | None = self._db.get(key.encode())
         except Exception as error:
-            message = f"expected to read the local store but {error}; it is thrown away and restored from the changelog"
+            message = f"expected to read the local store but {error}; it is deleted and restored from the changelog"
             raise OperationError(STORE_FAILED, message, path=str(self.path)) from error
         return value
 

@@ -147,7 +147,7 @@ class PublishedVersions:
                 )
         if unapproved != self._unapproved:
             self._metrics.gauge("versions_unapproved", len(unapproved))
-            log.warning("versions_unapproved", count=len(unapproved), loaded=len(found))
+            log.warning("unapproved_versions_changed", count=len(unapproved), loaded=len(found))
         self._unapproved = unapproved
         return found
 

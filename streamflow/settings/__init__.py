@@ -1,4 +1,4 @@
-"""The one tree of settings: read by entry points only, validated at start, frozen afterwards, documented from here.
+"""The tree of settings: read by entry points only, validated at start, frozen afterwards, documented from here.
 
 Environment variables are `STREAMFLOW_<SECTION>__<FIELD>`; a YAML file named by `STREAMFLOW_CONFIG` comes below them.
 Unknown keys are refused. Secrets are references (`env:NAME` or `file:/path`), resolved when they are used.
@@ -44,7 +44,10 @@ class Topics(Section):
         description="put before every topic name, group and transactional id",
     )
     partitions: int = Field(
-        default=12, ge=1, le=1000, description="partitions of commands, runs, tasks and state; never changed afterwards"
+        default=12,
+        ge=1,
+        le=1000,
+        description="partitions of commands, runs, tasks and state; fixed once the topics exist",
     )
     replication_factor: int = Field(default=1, ge=1, le=7, description="replicas of every topic; 3 in production")
     min_insync_replicas: int = Field(
@@ -59,14 +62,14 @@ class Topics(Section):
     runs_retention_hours: int = Field(default=2160, ge=1, description="hours that transitions of runs are kept")
     dead_letters_retention_hours: int = Field(default=672, ge=1, description="hours that dead letters are kept")
     unclaimed_retention_hours: int = Field(
-        default=168, ge=1, description="hours that records of events that no run took are kept"
+        default=168, ge=1, description="hours that records of events that no run consumed are kept"
     )
     logs_retention_hours: int = Field(default=720, ge=1, description="hours that log lines about runs are kept")
     tombstone_retention_hours: int = Field(
         default=24,
         ge=1,
         description="hours that deletions stay in the changelog; a local store that is older than half of it, by the "
-        "clocks of two workers, is thrown away and restored",
+        "clocks of two workers, is deleted and restored",
     )
 
 
@@ -74,19 +77,24 @@ class Engine(Section):
     """The engine worker."""
 
     instance_id: str | None = Field(
-        default=None, description="static group membership: a name that stays the same over restarts (a pod's ordinal)"
+        default=None,
+        description="static group membership: a name that stays the same across restarts, such as a pod's ordinal",
     )
     session_timeout_s: float = Field(
         default=10.0,
         ge=1,
-        description="seconds without a heartbeat after which the group gives a worker's partitions away",
+        description="seconds without a heartbeat after which a worker's partitions are assigned to others",
     )
-    checkpoint_s: float = Field(default=0.5, gt=0, description="seconds between checkpoints while there is work")
-    checkpoint_idle_s: float = Field(default=5.0, gt=0, description="seconds between checkpoints when little happens")
+    checkpoint_s: float = Field(default=0.5, gt=0, description="seconds between checkpoints under load")
+    checkpoint_idle_s: float = Field(
+        default=5.0, gt=0, description="seconds between checkpoints when there is little input"
+    )
     checkpoint_bytes: int = Field(
-        default=8_000_000, ge=10_000, description="bytes of unsaved input after which a checkpoint is due at once"
+        default=8_000_000,
+        ge=10_000,
+        description="bytes of input since the last checkpoint after which the next one is due at once",
     )
-    batch_records: int = Field(default=2000, ge=1, description="records of one fetch at most")
+    batch_records: int = Field(default=2000, ge=1, description="maximum number of records of one fetch")
     store_write_buffer_bytes: int = Field(default=16 << 20, ge=1 << 16, description="RocksDB memtable of one partition")
     store_block_cache_bytes: int = Field(
         default=32 << 20, ge=1 << 16, description="RocksDB block cache of one partition"
@@ -101,38 +109,38 @@ class Ingress(Section):
     max_engine_lag: int = Field(
         default=50_000,
         ge=1,
-        description="commands that the engine may be behind in one partition before ingress appends no more there",
+        description="lag of the engine in one partition, in commands, above which ingress appends no more to it",
     )
     session_timeout_s: float = Field(
         default=10.0,
         ge=1,
-        description="seconds without a heartbeat after which the group gives a worker's partitions away",
+        description="seconds without a heartbeat after which a worker's partitions are assigned to others",
     )
     instance_id: str | None = Field(default=None, description="static group membership, as for the engine")
 
 
 class Lane(Section):
-    """A lane: a kind of work with a topic, a consumer group and a scale of its own."""
+    """A lane: a queue for calls, with its own topic, consumer group and number of workers."""
 
-    in_flight: int = Field(default=100, ge=1, le=10_000, description="attempts that one worker makes at the same time")
+    in_flight: int = Field(default=100, ge=1, le=10_000, description="attempts that one worker runs at the same time")
     session_timeout_s: float = Field(
         default=10.0,
         ge=1,
-        description="seconds without a heartbeat after which the group gives a worker's partitions away",
+        description="seconds without a heartbeat after which a worker's partitions are assigned to others",
     )
     commit_s: float = Field(
         default=0.1,
         gt=0,
-        description="seconds between commits; what ended since the last one is done again after a crash",
+        description="seconds between commits; attempts that ended since the last one are repeated after a crash",
     )
 
 
 class Connection(Section):
-    """Something outside that operations name. What `url` and `options` mean is the operation's to say; secrets are
+    """An external system that definitions use by name. The kind decides what `url` and `options` mean; secrets are
     references."""
 
-    kind: Literal["postgres", "s3", "folder", "nats", "http"] = Field(description="what is there")
-    url: str = Field(description="where it is, without secrets")
+    kind: Literal["postgres", "s3", "folder", "nats", "http"] = Field(description="kind of system")
+    url: str = Field(description="address of the system, without secrets")
     user: str | None = Field(default=None, description="user name or access key")
     password: SecretRef | None = Field(
         default=None, description="reference to the password or secret key: env:NAME or file:/path"
@@ -140,39 +148,37 @@ class Connection(Section):
     headers: dict[str, SecretRef] = Field(
         default_factory=dict, description="headers of every HTTP request, each a reference to its value"
     )
-    options: dict[str, str] = Field(
-        default_factory=dict, description="what else its kind understands, such as a region"
-    )
+    options: dict[str, str] = Field(default_factory=dict, description="further options of its kind, such as a region")
 
 
 class Tasks(Section):
-    """Task workers and what they may reach."""
+    """Task workers and the systems that they may reach."""
 
-    lanes: dict[str, Lane] = Field(default={"default": Lane()}, description="the lanes, by name")
+    lanes: dict[str, Lane] = Field(default={"default": Lane()}, description="lanes by name")
     instance_id: str | None = Field(default=None, description="static group membership, as for the engine")
     drain_s: float = Field(
         default=20.0,
         ge=0,
-        description="seconds that attempts may still take when a worker is stopped or loses a partition",
+        description="seconds that running attempts have to end when a worker is stopped or loses a partition",
     )
-    connections: dict[str, Connection] = Field(default_factory=dict, description="what operations may name, by name")
+    connections: dict[str, Connection] = Field(default_factory=dict, description="connections by name")
     plugin_secrets: dict[Annotated[str, Field(pattern=f"^{PLUGIN_SECRET_NAME}$")], SecretRef] = Field(
         default_factory=dict,
-        description="secrets that plugins may be registered with, by name, each a reference: env:NAME or file:/path",
+        description="secrets of plugins by name, each a reference: env:NAME or file:/path",
     )
     allow_hosts: list[HostPort] = Field(
         default_factory=list,
-        description="host[:port] that http operations may reach although they are private or unusual",
+        description="host[:port] of private addresses or unusual ports that HTTP operations may reach",
     )
     callback_url: str | None = Field(
-        default=None, description="address under which others reach the sidecar, for callbacks"
+        default=None, description="address at which other systems reach the sidecar, for callbacks"
     )
     callback_secret: SecretRef | None = Field(
         default=None,
         description="reference to the key that signs callback addresses, a random text of at least 16 characters, the "
         "same for task workers and sidecars",
     )
-    output_bytes: int = Field(default=256_000, ge=1000, description="bytes of one operation's output")
+    output_bytes: int = Field(default=256_000, ge=1000, description="maximum bytes of one operation's output")
 
 
 class Sidecar(Section):
@@ -183,34 +189,39 @@ class Sidecar(Section):
     token: SecretRef | None = Field(
         default=None,
         description="reference to the bearer token that every request but callbacks and "
-        "/api/v1/health must carry; unset: none is asked for",
+        "/api/v1/health must carry; unset: none is required",
     )
     hosts: list[HostName] = Field(
         default_factory=list,
-        description="names under which it may be asked (the header Host), beside localhost, host and that of "
-        "tasks.callback_url, such as flow.example.org; pages of these hosts may ask too (the header Origin)",
+        description="host names it accepts in the headers Host and Origin, such as flow.example.org; localhost, host "
+        "and the host of tasks.callback_url are always accepted",
     )
     trusted_proxies: list[IPvAnyNetwork] = Field(
         default_factory=list,
         description="addresses and networks, such as 10.0.0.0/8, of the proxies in front of it: the address of a "
-        "client, by which log-ins that fail are counted, is then the rightmost one in X-Forwarded-For that is none of "
-        "these; if there are any, everybody must say who they are, on 127.0.0.1 too",
+        "client, by which failed log-ins are counted, is then the rightmost one in X-Forwarded-For that is not one of "
+        "these; if there are any, requests from 127.0.0.1 must authenticate too",
     )
     connections: int = Field(
         default=500,
         ge=1,
-        description="open connections; above it, and above half of the process's file descriptors, the one that has "
-        "waited longest for a request is closed",
+        description="maximum number of open connections; above it, and above half of the process's file descriptors, "
+        "the one that has been idle longest is closed",
     )
-    requests: int = Field(default=200, ge=1, description="requests that are served at the same time; others get 503")
+    requests: int = Field(
+        default=200, ge=1, description="requests that are served at the same time; further ones get 503"
+    )
     head_s: float = Field(
-        default=10.0, gt=0, description="seconds until the head of a request is complete, and that an answer is held"
+        default=10.0,
+        gt=0,
+        description="seconds in which the head of a request must be complete, and in which a client must read an "
+        "answer",
     )
-    body_s: float = Field(default=30.0, gt=0, description="seconds until the body of a request is complete")
+    body_s: float = Field(default=30.0, gt=0, description="seconds in which the body of a request must be complete")
 
 
 class Limits(Section):
-    """Sizes and counts, checked before anything is written."""
+    """Maximum sizes and counts, checked before anything is written."""
 
     event_bytes: int = Field(default=512_000, ge=1000, description="bytes of one event's payload")
     batch_bytes: int = Field(
@@ -236,9 +247,9 @@ class Limits(Section):
     lost_attempt_s: int = Field(
         default=60,
         ge=1,
-        description="seconds after its queue and attempt limits that an unanswered attempt is held to be lost",
+        description="seconds after its queue and attempt limits when an unanswered attempt counts as lost",
     )
-    items: int = Field(default=10_000, ge=1, description="items of one list that a step is done for")
+    items: int = Field(default=10_000, ge=1, description="items of one list that a step is repeated for")
     window_hours: int = Field(
         default=168,
         ge=1,
@@ -249,7 +260,7 @@ class Limits(Section):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set."""
+    """All settings."""
 
     model_config = SettingsConfigDict(env_prefix="STREAMFLOW_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
@@ -257,7 +268,7 @@ class Settings(BaseSettings):
         default=DEFAULT_ENVIRONMENT,
         pattern=r"^[a-z0-9]{1,16}$",
         description="name of this environment, such as test or prod: a part of run ids, idempotency keys, client ids "
-        "and the source of events; fixed with the topics, never changed afterwards",
+        "and the source of events; cannot be changed once the topics exist",
     )
     kafka: Kafka = Kafka()
     topics: Topics = Topics()
@@ -275,13 +286,13 @@ class Settings(BaseSettings):
     tracing: Tracing = Tracing()
     state_dir: Path = Field(
         default=Path("var/state"),
-        description="folder of the workers' local stores and of what probes of language models found; may be deleted, "
-        "at the price of a restore",
+        description="folder of the workers' local stores and of the results of model probes; may be deleted, and is "
+        "then restored from the changelog",
     )
     broker_dir: Path = Field(
         default=Path("var/broker"), description="data folder of the Kafka that streamflow starts itself"
     )
-    log_format: Literal["console", "json"] = Field(default="console", description="how log lines are written")
+    log_format: Literal["console", "json"] = Field(default="console", description="format of log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least severe level that is logged"
     )

@@ -46,8 +46,8 @@ class Approvals(Section):
     )
     four_eyes: bool = Field(
         default=True,
-        description="whether the person who approves must be another one than the authors and than whoever publishes "
-        "or promotes",
+        description="whether the person who approves must be neither an author nor the person who publishes or "
+        "promotes",
     )
     trusted_keys: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")]] = Field(
         default_factory=list,

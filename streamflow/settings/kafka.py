@@ -12,7 +12,7 @@ from streamflow.settings.section import SecretRef, Section
 
 
 class Kafka(Section):
-    """Where the broker is and how to speak to it. [Connect to a secured cluster](secured-cluster.md) shows how."""
+    """The address and protocol of the brokers. [Connect to a secured cluster](secured-cluster.md) shows how."""
 
     bootstrap_servers: str | None = Field(
         default=None, description="host:port[,host:port]; unset: streamflow starts Kafka itself (`dev`, `demo`, tests)"
@@ -30,18 +30,20 @@ class Kafka(Section):
     oauth_token_url: str | None = Field(
         default=None,
         pattern=r"^(https://[^\s?#]+|http://(localhost|127\.0\.0\.1)(:\d+)?(/[^\s?#]*)?)$",
-        description="where OAUTHBEARER gets its tokens, by the grant of client credentials (RFC 6749, 4.4); https, "
+        description="token endpoint of OAUTHBEARER, by the client credentials grant (RFC 6749, 4.4); https, "
         "unless it is on this machine",
     )
-    oauth_client_id: str | None = Field(default=None, description="name of this client there")
-    oauth_client_secret: SecretRef | None = Field(default=None, description="reference to the client's secret there")
-    oauth_scope: str | None = Field(default=None, description="scope to ask for, if the server wants one")
+    oauth_client_id: str | None = Field(default=None, description="client id at the token endpoint")
+    oauth_client_secret: SecretRef | None = Field(
+        default=None, description="reference to the client secret at the token endpoint"
+    )
+    oauth_scope: str | None = Field(default=None, description="scope to request, if the server needs one")
     oauth_ca: Path | None = Field(
         default=None, description="PEM file of the certificate authorities that signed the token server's certificate"
     )
     oauth_token: SecretRef | None = Field(
         default=None,
-        description="instead of oauth_token_url: reference to a token that something else renews, such as "
+        description="instead of oauth_token_url: reference to a token that another process renews, such as "
         "file:/var/run/secrets/tokens/kafka",
     )
     ssl_ca: Path | None = Field(
@@ -50,7 +52,7 @@ class Kafka(Section):
         "the system",
     )
     ssl_certificate: Path | None = Field(
-        default=None, description="PEM file of this client's certificate and what signed it, for mutual TLS"
+        default=None, description="PEM file of this client's certificate and its chain, for mutual TLS"
     )
     ssl_key: SecretRef | None = Field(default=None, description="reference to the certificate's private key, PEM")
     ssl_key_password: SecretRef | None = Field(
@@ -59,7 +61,7 @@ class Kafka(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        """What belongs together is there together: a password that is never sent would hide a mistake."""
+        """Settings that belong together are set together: a password that is never sent would hide a mistake."""
         sasl = self.security_protocol.startswith("SASL_")
         password = {"sasl_username": self.sasl_username, "sasl_password": self.sasl_password}
         server = {

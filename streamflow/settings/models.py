@@ -1,4 +1,4 @@
-"""The section `models` of the settings: which language models there are, what they may take, and what they may cost."""
+"""The section `models` of the settings: the language models, their limits and their budgets."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ class Prices(Section):
 
 
 class LanguageModelSettings(Section):
-    """A language model. Its endpoint is named here and nowhere else: neither a conversation nor a definition can choose
-    one."""
+    """A language model. Only the settings name its endpoint: neither a conversation nor a definition can choose one."""
 
     provider: Literal["openai", "anthropic", "bedrock"] = Field(
-        description="the API it is asked by: any endpoint with OpenAI's Chat Completions, Anthropic's Messages, or "
+        description="its API: any endpoint with OpenAI's Chat Completions, Anthropic's Messages, or "
         "Amazon Bedrock for models of Anthropic"
     )
     model: str = Field(min_length=1, max_length=200, description="the model's name at the provider")
@@ -44,9 +43,9 @@ class LanguageModelSettings(Section):
         default=None, description="reference to the API key (bedrock: an API key of Bedrock): env:NAME or file:/path"
     )
     form: Literal["strict_tools", "json_schema", "tools", "plain"] | None = Field(
-        default=None, description="how it is given tools; unset: the best that a probe finds"
+        default=None, description="how the model receives its tools; unset: the best form that a probe finds"
     )
-    max_output_tokens: int = Field(default=4096, ge=16, le=200_000, description="tokens of one answer")
+    max_output_tokens: int = Field(default=4096, ge=16, le=200_000, description="maximum tokens of one answer")
     temperature: float | None = Field(
         default=None, ge=0, le=2, description="temperature; unset: the provider's default"
     )
@@ -60,7 +59,7 @@ class LanguageModelSettings(Section):
 
 
 class BudgetSettings(Section):
-    """What may be spent; nothing set: any amount."""
+    """A budget; unset: no limit."""
 
     tokens: int | None = Field(default=None, ge=1, description="tokens, input and output")
     money: float | None = Field(default=None, gt=0, description="money, in models.currency")
@@ -79,28 +78,33 @@ class Models(Section):
     """Language models for authoring. None is needed: without one, everything but the assistant works."""
 
     available: dict[ModelName, LanguageModelSettings] = Field(
-        default_factory=dict, description="language models, by a name of yours"
+        default_factory=dict, description="language models by name"
     )
     default: ModelName | None = Field(
-        default=None, description="the one that is used when none is named; unset: the only one there is"
+        default=None, description="name of the model that is used by default; unset: the only one in available"
     )
     system: str | None = Field(
-        default=None, max_length=20_000, description="what is added to the instructions of every conversation"
+        default=None, max_length=20_000, description="text that is added to the instructions of every conversation"
     )
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", description="currency of prices and budgets")
-    connect_s: float = Field(default=10.0, gt=0, description="seconds until a connection stands")
+    connect_s: float = Field(default=10.0, gt=0, description="seconds to establish a connection")
     first_token_s: float = Field(
-        default=60.0, gt=0, description="seconds from a request to the first sign of an answer, thinking included"
+        default=60.0, gt=0, description="seconds from a request to the first part of the answer, thinking included"
     )
     between_tokens_s: float = Field(
         default=30.0, gt=0, description="seconds between two parts of an answer; keep-alives do not count"
     )
-    whole_s: float = Field(default=120.0, gt=0, description="seconds of an answer with all attempts")
+    whole_s: float = Field(default=120.0, gt=0, description="seconds for an answer, all attempts included")
     attempts: int = Field(
-        default=3, ge=1, le=10, description="requests that are made for one answer, while nothing of it has come"
+        default=3,
+        ge=1,
+        le=10,
+        description="maximum number of requests for one answer; once a part of it has arrived, it is not retried",
     )
-    answer_chars: int = Field(default=400_000, ge=1000, description="characters of one answer, text and arguments")
-    calls: int = Field(default=32, ge=1, le=1000, description="calls of tools in one answer")
+    answer_chars: int = Field(
+        default=400_000, ge=1000, description="maximum characters of one answer, text and arguments"
+    )
+    calls: int = Field(default=32, ge=1, le=1000, description="maximum number of tool calls in one answer")
     budgets: Budgets = Budgets()
 
     @model_validator(mode="after")

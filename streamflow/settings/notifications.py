@@ -19,41 +19,41 @@ class NotificationTarget(Section):
     """A place to which messages are sent, such as a channel or a mailbox."""
 
     url: SecretRef = Field(
-        description="reference to the URL in the form of apprise, such as mailto://... or slack://..., which has "
-        "secrets in it: env:NAME or file:/path"
+        description="reference to the URL in the form of apprise, such as mailto://... or slack://..., because it "
+        "contains secrets: env:NAME or file:/path"
     )
     who: list[str] = Field(
         default_factory=list,
-        description="names of the users and groups who may have their notifications sent there; none: everybody",
+        description="names of the users and groups who may use this target for their notifications; none: everybody",
     )
 
 
 class Notifications(Section):
-    """Messages to people: where they may go, and when they are sent. Needs the extra `notify`."""
+    """Notifications of people: targets, and when they are sent. Needs the extra `notify`."""
 
     schemes: list[Scheme] = Field(
         default_factory=list,
-        description="schemes that URLs of targets may have, such as mailtos and slack; what is not here is not sent. A "
-        "target is connected to past the rules for outgoing connections of operations",
+        description="schemes that URLs of targets may have, such as mailtos and slack; others are refused. The rules "
+        "for outgoing connections of operations do not apply to targets",
     )
     targets: dict[TargetName, NotificationTarget] = Field(
         default_factory=dict,
         description="targets by name, for the operation notify.send and for subscriptions of users; none: nobody is "
         "notified",
     )
-    timeout_s: float = Field(default=20.0, gt=0, le=120, description="seconds until a target has taken a message")
-    attempts: int = Field(default=5, ge=1, le=20, description="attempts to send a notification, with longer pauses")
+    timeout_s: float = Field(default=20.0, gt=0, le=120, description="seconds in which a target must accept a message")
+    attempts: int = Field(default=5, ge=1, le=20, description="attempts to send a notification, with increasing pauses")
     interval_s: float = Field(
         default=60.0,
         ge=0,
         le=86_400,
-        description="seconds between two messages to one user; what happens meanwhile is sent together",
+        description="seconds between two messages to one user; notifications in between are sent together",
     )
     within_hours: int = Field(
-        default=24, ge=1, le=168, description="hours after which nobody is notified of something any more"
+        default=24, ge=1, le=168, description="hours after which a notification that was not sent is dropped"
     )
     stalled_s: float = Field(
         default=300.0,
         ge=1,
-        description="seconds after which a partition of commands is reported that is not worked on while records wait",
+        description="seconds without progress, while records wait, after which a partition of commands is reported",
     )

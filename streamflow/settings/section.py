@@ -1,4 +1,4 @@
-"""What the sections of the settings are made of."""
+"""The base class of the sections of the settings, and types of their fields."""
 
 from __future__ import annotations
 

@@ -122,8 +122,7 @@ ROUTERS = (
     *OPEN_ROUTERS,
 )
 _DESCRIPTION = (
-    "Start runs, look at them, decide approvals, answer callbacks. Errors are problem+json (RFC 9457) with "
-    "a stable `code`."
+    "Start and show runs, decide approvals, receive callbacks. Errors are problem+json (RFC 9457) with a stable `code`."
 )
 
 
@@ -194,7 +193,7 @@ def _hosts(settings: Settings) -> frozenset[str]:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to whoever runs it."""
+    """Leaves signals to its caller."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """`/approvals`: what waits for people, and what they decide.
 
-A user decides in their own name and for the groups that the directory and their identity provider put them in. Whoever
-has the sidecar's token, or is on the machine of one that has no users, is an admin who may say for whom they ask.
+A user decides in their own name and for the groups that the directory and their identity provider put them in. Anyone
+who has the sidecar's token, or is on the machine of one that has no users, is an admin who may say for whom they ask.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _DECIDE = (
 
 
 class Decision(BaseModel):
-    """What a person decided, and what they filled in."""
+    """A person's decision, with the data of the form."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,14 +46,14 @@ class Decision(BaseModel):
         default=None,
         min_length=1,
         max_length=200,
-        description="who decides; a user need not say it, and may say nobody else",
+        description="who decides; default, and the only name allowed, for a user: their own",
     )
     groups: list[str] = Field(
         default_factory=list,
         max_length=200,
-        description="groups of who decides; only with the sidecar's token, or where there are no users",
+        description="groups of the person who decides; only with the sidecar's token, or without users",
     )
-    data: Any = Field(default=None, description="what fits the approval's form")
+    data: Any = Field(default=None, description="data for the approval's form")
 
 
 @router.get("/approvals", responses=declared("request_invalid"), dependencies=[needs(Right.READ_APPROVALS)])
@@ -100,12 +100,14 @@ def _decider(principal: Principal, body: Decision) -> tuple[str, list[str]]:
     """Who decides, and their groups. Raises Rejected (`not_allowed`, `by_missing`)."""
     if not principal.id:
         if body.by is None:
-            raise Rejected("by_missing", "expected the name of who decides but it is not there. Name them in `by`.")
+            raise Rejected(
+                "by_missing", "expected the name of the person who decides but it is missing. Name them in `by`."
+            )
         return body.by, body.groups
     if body.by not in (None, principal.name) or body.groups:
         raise Rejected(
             "not_allowed",
-            f"expected `by` to be {principal.name}, who asks, and no `groups`, but found {body.by} and {body.groups}. "
-            "Decide for yourself.",
+            f"expected `by` to be {principal.name}, the caller, and no `groups`, but found {body.by} and "
+            f"{body.groups}. Decide for yourself.",
         )
     return principal.name, list(principal.groups)

@@ -22,12 +22,12 @@ _PAGE = 200
 @router.get("/audit", responses=declared("request_invalid"), dependencies=[needs(Right.READ_AUDIT)])
 async def list_(
     identity: IdentityOf,
-    who: Annotated[str | None, Query(max_length=1000, description="only what this user did")] = None,
-    action: Annotated[str | None, Query(max_length=100, description="what the action begins with: `user.`")] = None,
-    target: Annotated[str | None, Query(max_length=1000, description="a part of the name of what was changed")] = None,
+    who: Annotated[str | None, Query(max_length=1000, description="only actions of this user")] = None,
+    action: Annotated[str | None, Query(max_length=100, description="prefix of the action, such as `user.`")] = None,
+    target: Annotated[str | None, Query(max_length=1000, description="part of the name of the changed object")] = None,
     from_ms: Ms | None = None,
     to_ms: Ms | None = None,
-    cursor: Annotated[int | None, Query(ge=1, description="`next` of the page before")] = None,
+    cursor: Annotated[int | None, Query(ge=1, description="`next` of the previous page")] = None,
     limit: Annotated[int, Query(ge=1, le=_PAGE)] = 50,
 ) -> dict[str, Any]:
     """Entries of the audit, newest first: who, by what, when, what, and how it was before and is after. Each has the

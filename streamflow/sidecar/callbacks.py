@@ -1,4 +1,4 @@
-"""`POST /callbacks/{token}`: whoever was given the address answers the attempt that it stands for, once.
+"""`POST /callbacks/{token}`: the receiver of the address answers its attempt, once.
 
 The token is all that is asked for: it is signed, and names its attempt and when it ends. Nothing of the body is read
 before it has been checked.
@@ -96,7 +96,7 @@ async def answer(token: str, request: Request, response: Response, state: StateO
     if state.callback_secret is None:
         raise Rejected(
             "callbacks_off",
-            "expected no callback but one came. Set tasks.callback_secret, for workers and sidecars alike.",
+            "expected no callback but received one. Set tasks.callback_secret, the same for workers and sidecars.",
         )
     callback = read_token(state.callback_secret, token, time.time_ns() // 1_000_000)
     answered: Answered = request.app.state.answered
@@ -141,7 +141,7 @@ class Contracts:
         self._known: dict[tuple[str, str], dict[str, OperationSpec]] = {}
 
     async def find(self, log: Log, callback: Callback) -> OperationSpec | None:
-        """The contract of the attempt's operation; None if its definition is not published any more."""
+        """The contract of the attempt's operation; None if its definition is no longer published."""
         version = callback.definition, callback.version
         if version not in self._known:
             published = await log.definitions()
@@ -190,7 +190,7 @@ async def _command(
     if (size := len(encoded)) > limit:
         raise Rejected(
             "output_too_large",
-            f"expected at most {limit} bytes of output but it has {size}. Have it stored and send its place.",
+            f"expected at most {limit} bytes of output but it has {size}. Store it and send a reference.",
         )
     spec = await contracts.find(state.log, callback)
     if spec is not None and spec.output:

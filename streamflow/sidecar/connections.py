@@ -1,7 +1,7 @@
 """HTTP connections with deadlines, a bound on their number and on the bytes of a request's head.
 
 uvicorn has a time limit for connections that are idle between two requests, and none for those that never send a whole
-one; its limit of connections refuses the newest, so that whoever holds enough of them shuts everybody out. Here a
+one; its limit of connections refuses the newest, so that anyone who holds enough of them shuts everybody out. Here a
 connection has a deadline for its request's head (RFC 9112, section 9.5: a server should have one) and for reading its
 answer, and above the limit the one that has waited longest for a request is closed.
 
@@ -103,7 +103,7 @@ class _Connection(H11Protocol):
             self._answer(431, "head_too_large", said)
         else:
             self._answer(
-                400, "bad_request", f"The bytes are no HTTP request: {str(error or msg)[:200]}. Send HTTP/1.1."
+                400, "bad_request", f"The bytes are not an HTTP request: {str(error or msg)[:200]}. Send HTTP/1.1."
             )
 
     def _follow(self) -> None:

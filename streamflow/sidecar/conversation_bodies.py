@@ -16,17 +16,17 @@ class _Body(BaseModel):
 
 
 class NewConversation(_Body):
-    """What a conversation begins with."""
+    """A new conversation."""
 
-    title: str = Field(default="", description="for lists; without one that of the draft", examples=["Fraud check"])
+    title: str = Field(default="", description="for lists; default: the title of the draft", examples=["Fraud check"])
     definition: str | dict[str, Any] | None = Field(
         default=None,
-        description="a definition to go on with, as YAML or JSON text, or as data; without one the draft has no steps",
+        description="a definition to start from, as YAML or JSON text, or as data; default: a draft without steps",
         examples=["streamflow: '1'\nname: refund\nversion: '1'\non: []\nsteps: []\n"],
     )
     catalog: str | dict[str, Any] | None = Field(
         default=None,
-        description="its catalog; without one the events and operations are those that are published",
+        description="its catalog; default: the published events and operations",
         examples=["events:\n  - {name: order.placed, topics: [orders]}\n"],
     )
 
@@ -34,19 +34,19 @@ class NewConversation(_Body):
 class Answered(_Body):
     """The answer to an open question."""
 
-    question: int | None = Field(ge=0, description="which question, counted from 0")
-    choice: int | None = Field(ge=0, description="which of its choices, counted from 0")
+    question: int | None = Field(ge=0, description="index of the question, from 0")
+    choice: int | None = Field(ge=0, description="index of the choice, from 0")
 
 
 class Message(_Body):
-    """What a person says, or which answer they choose."""
+    """A person's message, or the answer that they choose."""
 
     text: str = Field(
         default="",
         description="in plain English",
         examples=["when a payment above 500 euros comes, ask an analyst within 30 minutes, block it if nobody answers"],
     )
-    answer: Answered | None = Field(default=None, description="in the place of a text")
+    answer: Answered | None = Field(default=None, description="instead of a text")
     mode: Mode = Field(
         default="edit",
         description="`ask` explains and changes nothing, `plan` only says what it understood, `edit` proposes "
@@ -55,8 +55,8 @@ class Message(_Body):
     model: str | None = Field(
         default=None,
         max_length=40,
-        description="a language model of `models.available`, or `rules`; without one the default, or rules where no "
-        "model is configured",
+        description="a language model of `models.available`, or `rules`; default: models.default, or rules if no model "
+        "is configured",
     )
 
     @model_validator(mode="after")
@@ -67,7 +67,7 @@ class Message(_Body):
 
 
 class Cancel(_Body):
-    """Which turn is meant."""
+    """Selects a turn."""
 
     turn: str | None = Field(default=None, max_length=40, description="only if this one is open; else any")
 
@@ -80,7 +80,7 @@ class Edit(_Body):
         description="typed operations, applied in order, all of them or none",
         examples=[[{"op": "set_field", "field": "title", "value": "Fraud check"}]],
     )
-    text: str | None = Field(default=None, description="the whole draft as YAML, in the place of operations")
+    text: str | None = Field(default=None, description="the whole draft as YAML, instead of operations")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Edit:
@@ -90,20 +90,20 @@ class Edit(_Body):
 
 
 class Branch(_Body):
-    """Where to go on."""
+    """Where to continue."""
 
     revision: int = Field(ge=1, description="a revision of the conversation", examples=[1])
 
 
 class Chosen(_Body):
-    """What a yes or a no is about; nothing named: all that waits."""
+    """The subject of a yes or a no; default: everything undecided."""
 
     proposal: str | None = Field(default=None, max_length=40, description="only if this one waits")
     operations: list[int] | None = Field(
-        default=None, description="which of its operations, counted from 0", examples=[[0, 2]]
+        default=None, description="indexes of its operations, from 0", examples=[[0, 2]]
     )
     model: str | None = Field(
-        default=None, max_length=40, description="who goes on after a yes to what was understood; as for a message"
+        default=None, max_length=40, description="who continues after a yes to what was understood; as for a message"
     )
 
 
@@ -111,9 +111,9 @@ class Comment(_Body):
     """A comment."""
 
     text: str = Field(description="the comment", examples=["Is 30 minutes enough at night?"])
-    revision: int | None = Field(default=None, ge=1, description="the revision; without one the current one")
+    revision: int | None = Field(default=None, ge=1, description="the revision; default: the current one")
     address: str | None = Field(
-        default=None, max_length=400, description="the place that it is about", examples=["/steps/ask_analyst"]
+        default=None, max_length=400, description="address of the subject", examples=["/steps/ask_analyst"]
     )
 
 
@@ -124,6 +124,6 @@ class Renaming(_Body):
 
 
 class Share(_Body):
-    """For how long a link is valid."""
+    """Validity of a link."""
 
     days: int = Field(default=7, ge=1, le=30, description="days until it ends")

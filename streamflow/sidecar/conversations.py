@@ -52,7 +52,7 @@ async def start(
 @router.get("", responses=declared("request_invalid", "authoring_busy"), dependencies=READS)
 async def list_(
     service: ServiceOf,
-    cursor: Annotated[int, Query(ge=0, description="`next` of the page before")] = 0,
+    cursor: Annotated[int, Query(ge=0, description="`next` of the previous page")] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> dict[str, Any]:
     """The conversations, the one that changed last first."""
@@ -121,25 +121,27 @@ async def cancel(
 async def events(
     conversation: str,
     service: ServiceOf,
-    after: Annotated[int, Query(ge=0, description="only entries with a greater number: `next` of the page before")] = 0,
+    after: Annotated[
+        int, Query(ge=0, description="only entries with a greater number: `next` of the previous page")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=_PAGE)] = 200,
-    accept: Annotated[str, Header(description="`text/event-stream` for a stream that goes on")] = "application/json",
+    accept: Annotated[str, Header(description="`text/event-stream` for a continuous stream")] = "application/json",
     last: Annotated[
-        str | None, Header(alias="Last-Event-ID", description="as `after`, sent by a client that connects again")
+        str | None, Header(alias="Last-Event-ID", description="as `after`, sent by a client that reconnects")
     ] = None,
 ) -> StreamingResponse | dict[str, Any]:
     """What happened in a conversation, entry by entry: as a page, or as server-sent events that go on until the
     conversation is deleted. The `id` of an event is its number, so a client that lost the connection goes on where it
     was."""
     if last is not None and not (last.isascii() and last.isdigit() and len(last) < 10):
-        raise Rejected("cursor_invalid", f"Last-Event-ID is {last[:50]!a}, which is no number of an entry.")
+        raise Rejected("cursor_invalid", f"Last-Event-ID is {last[:50]!a}, which is not the number of an entry.")
     from_seq = int(last) if last is not None else after
     if "text/event-stream" not in accept:
         rows = await service.read(lambda library: library.entries(conversation, from_seq, limit))
         return {"rows": [one.facts() for one in rows], "next": rows[-1].seq if rows else from_seq}
     await service.read(lambda library: library.known(conversation))
     if _open >= STREAMS:
-        raise OperationError("too_busy", f"{_open} streams are open, which is the limit. Ask again later.")
+        raise OperationError("too_busy", f"{_open} streams are open, which is the limit. Try again later.")
     return StreamingResponse(
         _stream(service, conversation, from_seq),
         media_type="text/event-stream",
@@ -152,7 +154,7 @@ async def share(
     conversation: str, body: Share, service: ServiceOf, identity: IdentityOf, principal: PrincipalOf
 ) -> dict[str, Any]:
     """Makes a link by which anybody can read the conversation, and nothing else, for some days. An earlier link of it
-    is valid no more."""
+    becomes invalid."""
     token = secrets.token_urlsafe(32)
     for_ms = body.days * 24 * 3_600_000
     await service.read(lambda library: library.known(conversation))

@@ -29,19 +29,20 @@ class _Body(BaseModel):
 
 
 class Replay(_Body):
-    """How a letter is sent again."""
+    """Options of a replay."""
 
-    reason: str = Field(default="", max_length=2000, description="kept with the letter")
+    reason: str = Field(default="", max_length=2000, description="kept with the dead letter")
     as_new: bool = Field(
-        default=False, description="also an event without an id, or older than the memory of events: it counts again"
+        default=False,
+        description="also an event that is not recognised as a duplicate (without an id, or too old): it counts again",
     )
-    again: bool = Field(default=False, description="also a letter that was replayed or dropped")
+    again: bool = Field(default=False, description="also a dead letter that was replayed or dropped before")
 
 
 class Drop(_Body):
-    """Why a letter is given up."""
+    """Why a dead letter is dropped."""
 
-    reason: str = Field(max_length=2000, description="kept with the letter")
+    reason: str = Field(max_length=2000, description="kept with the dead letter")
 
 
 class Selection(_Body):
@@ -49,11 +50,11 @@ class Selection(_Body):
 
     letters: list[int] = Field(default_factory=list, max_length=_AT_ONCE, description="their numbers")
     code: str | None = Field(default=None, description="why it is a dead letter, such as schema_mismatch")
-    topic: str | None = Field(default=None, description="the topic that it came from or was to go to")
-    definition: str | None = Field(default=None, description="the definition that it was for")
+    topic: str | None = Field(default=None, description="source or destination topic of the record")
+    definition: str | None = Field(default=None, description="the definition of the record")
     since_ms: int | None = Field(default=None, description="the earliest time, in epoch milliseconds")
-    limit: int = Field(default=_AT_ONCE, ge=1, le=_AT_ONCE, description="at most so many, the oldest")
-    dry_run: bool = Field(default=False, description="only tell what would be done")
+    limit: int = Field(default=_AT_ONCE, ge=1, le=_AT_ONCE, description="maximum number, oldest first")
+    dry_run: bool = Field(default=False, description="only show what would be done")
 
     def chosen(self, letters: list[Letter]) -> list[Letter]:
         """The letters that are meant. Raises Rejected (`letter_unknown`, `selection_missing`)."""
@@ -69,11 +70,11 @@ class Selection(_Body):
 
 
 class ReplayMany(Replay, Selection):
-    """Which letters are sent again."""
+    """Selects dead letters to replay."""
 
 
 class DropMany(Drop, Selection):
-    """Which letters are given up."""
+    """Selects dead letters to drop."""
 
 
 class _Letters:
@@ -95,7 +96,7 @@ class _Letters:
         for one in await self.of(right):
             if letter in (str(one.number), one.id):
                 return one
-        raise Rejected("letter_unknown", f"There is no dead letter {letter}. List those that are there.")
+        raise Rejected("letter_unknown", f"There is no dead letter {letter}. See the list.")
 
     async def account(self, verb: str, letters: list[Letter], body: Replay | Drop) -> None:
         """Accounts for what is about to be done."""
@@ -115,7 +116,7 @@ async def list_(
     topic: str | None = None,
     definition: str | None = None,
     status: Status = "open",
-    cursor: Annotated[int | None, Query(description="`next` of the page before")] = None,
+    cursor: Annotated[int | None, Query(description="`next` of the previous page")] = None,
     limit: Annotated[int, Query(ge=1, le=_LONGEST)] = 50,
 ) -> dict[str, Any]:
     """Dead letters, the newest first, without their records. `counts` are those of all that fit, by code; `statuses`
@@ -172,7 +173,7 @@ async def show(letter: str, log: LogOf, letters: Letters) -> dict[str, Any]:
     known = await letters.known(Right.READ_DEAD_LETTERS, letter)
     record = await log.dead_letter(known.number)
     if record is None:
-        raise Rejected("letter_unknown", f"The dead letter {letter} is no longer kept. List those that are.")
+        raise Rejected("letter_unknown", f"The dead letter {letter} is no longer kept. See the list.")
     return _row(known) | {
         "record": {"key": _text(record.key), "value": _text(record.value), "headers": original_headers(record)}
     }

@@ -1,8 +1,8 @@
 """`/definitions/.../approvals`: who approved which content, with the report that they saw.
 
 Approving signs exactly one content for this environment; `POST /definitions/publish` takes the approval. A user
-approves in their own name. Whoever has the sidecar's token, or is on the machine of one that has no users, may say for
-whom."""
+approves in their own name. Anyone who has the sidecar's token, or is on the machine of one that has no users, may say
+for whom."""
 
 from __future__ import annotations
 
@@ -52,21 +52,21 @@ class Approving(Body):
     """What a person approves."""
 
     hash: str = Field(pattern=r"^[0-9a-f]{64}$", description="the sha256 of the content that was reviewed")
-    by: Name | None = Field(default=None, description="who approves; a user need not say it, and may say nobody else")
-    note: str = Field(default="", max_length=2000, description="kept with the approval")
-    shadow: int = Field(
-        default=0, ge=0, le=MOST_RUNS, description="the newest so many runs are replayed for the report"
+    by: Name | None = Field(
+        default=None, description="who approves; default, and the only name allowed, for a user: their own"
     )
+    note: str = Field(default="", max_length=2000, description="kept with the approval")
+    shadow: int = Field(default=0, ge=0, le=MOST_RUNS, description="number of newest runs to replay for the report")
 
 
 class Authored(Approving):
-    """The same, of what was written elsewhere than in a conversation."""
+    """The same, for a definition that was not written in a conversation."""
 
     authors: list[Name] = Field(default_factory=list, max_length=100, description="who wrote it")
 
 
 class ToApprove(Handed, Authored):
-    """The same, of a definition that is handed in."""
+    """The same, for a definition in the request."""
 
     scenarios: str | dict[str, Any] | None = Field(
         default=None, description="scenarios that are played for the report, and published with the version"

@@ -41,14 +41,14 @@ _PROMOTE = (
 
 
 class Promoting(Body):
-    """Where to, and who."""
+    """The target environment, and the person who promotes."""
 
     to: str = Field(pattern=r"^[a-z0-9]{1,16}$", description="an environment of approvals.environments")
     by: str | None = Field(
         default=None,
         min_length=1,
         max_length=200,
-        description="who promotes; a user need not say it, and may say nobody else",
+        description="who promotes; default, and the only name allowed, for a user: their own",
     )
 
 
@@ -56,7 +56,7 @@ class RollingBack(Body):
     """Which version."""
 
     version: str | None = Field(
-        default=None, max_length=200, description="else the version that was published before the current one"
+        default=None, max_length=200, description="version to use; default: the one published before the current one"
     )
 
 

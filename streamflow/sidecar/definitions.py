@@ -65,9 +65,7 @@ class Handed(Body):
     """A definition and its catalog, each as YAML or JSON text, or as data."""
 
     definition: str | dict[str, Any] = Field(description="the definition", examples=["streamflow: '1'\nname: refund\n"])
-    catalog: str | dict[str, Any] | None = Field(
-        default=None, description="its catalog; without one its events are those that are published"
-    )
+    catalog: str | dict[str, Any] | None = Field(default=None, description="its catalog; default: the published events")
 
 
 class ToPublish(Handed):
@@ -75,8 +73,8 @@ class ToPublish(Handed):
 
     change_events: bool = Field(
         default=False,
-        description="also if an event means something else in another published definition, which needs the right to "
-        "publish that one too",
+        description="publish although an event changes for another published definition; needs the right to publish "
+        "that one too",
     )
     create_topics: bool = Field(default=False, description="create topics of the catalog that do not exist")
     hash: str | None = Field(
@@ -85,17 +83,17 @@ class ToPublish(Handed):
         description="the sha256 of the content that was reviewed; other content is refused",
     )
     scenarios: str | dict[str, Any] | None = Field(
-        default=None, description="scenarios that go with the version, and may be replaced by publishing it again"
+        default=None, description="scenarios that are published with the version; publishing again replaces them"
     )
     approval: dict[str, Any] | None = Field(
         default=None,
-        description="the approval of this content, as approving answered with; without one that which is kept for it",
+        description="the approval of this content, as the approve request returned it; default: the recorded one",
     )
     by: str | None = Field(
         default=None,
         min_length=1,
         max_length=200,
-        description="who publishes; a user need not say it, and may say nobody else",
+        description="who publishes; default, and the only name allowed, for a user: their own",
     )
 
 
@@ -177,7 +175,7 @@ async def diff(
     name: str,
     log: LogOf,
     before: Annotated[str, Query(alias="from", description="a version")],
-    after: Annotated[str | None, Query(alias="to", description="another one; else the one that starts use")] = None,
+    after: Annotated[str | None, Query(alias="to", description="a version; default: the one that new runs use")] = None,
 ) -> dict[str, Any]:
     """What differs between two versions: an English sentence for each change, and the change with its place."""
     snapshot = await log.definitions()
@@ -295,7 +293,7 @@ def acting(principal: Principal, by: str | None) -> str:
     if by not in (None, principal.name):
         raise Rejected(
             "not_allowed",
-            f"expected `by` to be {principal.name}, who asks, but found {by}. Act for yourself.",
+            f"expected `by` to be {principal.name}, the caller, but found {by}. Act for yourself.",
         )
     return principal.name
 

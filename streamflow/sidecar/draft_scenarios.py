@@ -36,7 +36,7 @@ class ToKeep(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     scenarios: str | dict[str, Any] = Field(
-        description="the scenarios, as in scenarios.yaml; with an empty list none are kept any more",
+        description="the scenarios, as in scenarios.yaml; an empty list removes all",
         examples=[{"scenarios": []}],
     )
 
@@ -46,7 +46,7 @@ class ToExpect(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    names: list[str] | None = Field(default=None, max_length=kept_scenarios.MOST, description="else all of them")
+    names: list[str] | None = Field(default=None, max_length=kept_scenarios.MOST, description="default: all of them")
 
 
 @router.get("", responses=declared(*KNOWN, "draft_unknown", "version_unreadable"), dependencies=READS)
@@ -74,7 +74,7 @@ async def show(
 async def keep(
     conversation: str, body: ToKeep, service: ServiceOf, log: LogOf, principal: PrincipalOf, response: Response
 ) -> dict[str, Any]:
-    """Keeps scenarios in the place of those that are kept, and plays them. From then on they are played at each
+    """Keeps scenarios instead of those that are kept, and plays them. From then on they are played at each
     change of the draft; the conversation says in `played` which of them do not go as they expect."""
     await service.change(
         conversation, principal.name, lambda state, _now_ms: kept_scenarios.keep(state, body.scenarios)
@@ -89,9 +89,9 @@ async def propose(
     service: ServiceOf,
     seed: Annotated[int, Query(ge=0, le=1_000_000, description="the same seed gives the same events")] = 1,
 ) -> dict[str, Any]:
-    """Scenarios that fit the draft: events made from the schemas, with values for both sides of each branch, and what
-    comes of them. None of them is kept. `untaken` are steps and outcomes that none reaches; `reason` says why no event
-    can be made."""
+    """Scenarios that fit the draft: events made from the schemas, with values for both sides of each branch, and their
+    results. None of them is kept. `untaken` are steps and outcomes that none reaches; `reason` says why no event can be
+    made."""
     catalog = await catalog_of(service, conversation)
     text = await service.read(lambda library: library.known(conversation).revision.text)
     async with _playing:
@@ -104,7 +104,7 @@ async def propose(
 async def expect(
     conversation: str, body: ToExpect, service: ServiceOf, log: LogOf, principal: PrincipalOf, response: Response
 ) -> dict[str, Any]:
-    """Has scenarios expect what comes of them now: the change was meant. Nothing where they cannot be played."""
+    """Has scenarios expect their results now: the change was meant. Nothing where they cannot be played."""
     _, found = await performed(service, log, conversation, None)
     if isinstance(found, Performance):
         await service.change(

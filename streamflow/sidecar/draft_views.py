@@ -59,7 +59,7 @@ async def preview(
     service: ServiceOf,
     log: LogOf,
     operations: Annotated[
-        list[int] | None, Query(description="which of the proposed operations, counted from 0; else all that wait")
+        list[int] | None, Query(description="index of the proposed operation, from 0; default: all undecided")
     ] = None,
 ) -> dict[str, Any]:
     """The draft as it would be with the proposed operations, which change nothing here: as a revision, with what would

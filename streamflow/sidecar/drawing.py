@@ -34,7 +34,7 @@ def svg(mermaid: str) -> str:
     except merman.MermanError as error:
         raise OperationError(
             "diagram_failed",
-            f"The diagram could not be drawn ({str(error)[:200]}). Take the Mermaid text (diagram.mmd) instead.",
+            f"The diagram could not be drawn ({str(error)[:200]}). Use the Mermaid text (diagram.mmd) instead.",
             retryable=False,
         ) from error
     return _sized(drawn)

@@ -91,7 +91,7 @@ _BODY = {
 @router.post(
     "",
     status_code=202,
-    responses={202: {"description": "Each event with where it is, or why it was refused"}, **declared(*_SEND)},
+    responses={202: {"description": "Each event with its place, or why it was refused"}, **declared(*_SEND)},
     openapi_extra=_BODY,
     dependencies=[needs(Right.SEND_EVENTS)],
 )
@@ -161,7 +161,7 @@ async def _given(request: Request, snapshot: Snapshot) -> tuple[list[Incoming | 
 def _require_few(events: list[Any]) -> None:
     if len(events) > AT_ONCE:
         raise Rejected(
-            "too_many_events", f"{len(events)} events came in one request, and {AT_ONCE} is the limit. Send fewer."
+            "too_many_events", f"{len(events)} events were sent in one request, and {AT_ONCE} is the limit. Send fewer."
         )
 
 

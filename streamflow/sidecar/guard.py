@@ -32,7 +32,7 @@ class TooLarge(Rejected):
     def __init__(self, limit: int) -> None:
         super().__init__(
             "body_too_large",
-            f"The body has more than {limit} bytes, which is the limit. Send less, or a reference to where it is.",
+            f"The body has more than {limit} bytes, which is the limit. Send less, or a reference to the data.",
         )
 
 
@@ -54,8 +54,8 @@ class GuardLimits:
     """Seconds until it is complete."""
 
     requests: int
-    """How many requests are served at the same time. One counts when its body is complete: those that send half of one
-    shut nobody out."""
+    """How many requests are served at the same time. One counts when its body is complete: incomplete requests block no
+    others."""
 
 
 def is_loopback(host: str) -> bool:
@@ -140,7 +140,7 @@ class Guard:
             scope["principal"] = await self._identity.principal(headers, scope["method"])
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
-            raise Rejected("bad_request", "The header Content-Length is no whole number. Send the size of the body.")
+            raise Rejected("bad_request", "The header Content-Length is not a whole number. Send the size of the body.")
         if len(length) > 18 or int(length) > self._limits.body_bytes:
             raise TooLarge(self._limits.body_bytes)
 
@@ -151,20 +151,20 @@ class Guard:
         if name is None or len(headers.getlist("host")) > 1:
             raise Rejected(
                 "host_invalid",
-                f"The header Host is {host[:100]!a}, which is no name or address. Send the one that was asked.",
+                f"The header Host is {host[:100]!a}, which is not a name or address. Send the host of the URL.",
             )
         if not self._is_known(name):
             raise Rejected(
                 "host_unknown",
-                f"The header Host is {host[:100]!a}, under which this sidecar is not known. Ask it under its "
-                "address, or name the host in sidecar.hosts.",
+                f"The header Host is {host[:100]!a}, under which this sidecar is not known. Use its address, or add "
+                "the host to sidecar.hosts.",
             )
         origin = headers.get("origin")
         if origin is not None and not self._may_ask(origin, host):
             raise Rejected(
                 "host_unknown",
-                f"A page of {origin[:100]!a} asks, and only pages of this host may. Name its host in "
-                "sidecar.hosts if it should.",
+                f"A page of {origin[:100]!a} sent the request, and only pages of this host may. Add its host to "
+                "sidecar.hosts if it should be allowed.",
             )
 
     def _is_known(self, name: str) -> bool:

@@ -120,7 +120,7 @@ class Identity:
             return self._of_session(secret)
         if self.is_open():
             return principals.LOCAL  # as before there were users: a token that nobody asked for is not looked at
-        raise Rejected("token_wrong", "expected the sidecar's token but found another. Send the right one.")
+        raise Rejected("token_wrong", "expected the sidecar's token but found another. Send the sidecar's token.")
 
     def _of_session(self, token: str) -> Principal:
         assert self.signing is not None

@@ -28,7 +28,7 @@ def owner_rights(access: Access) -> Require:
         except Rejected as error:
             raise Rejected(
                 "right_missing",
-                f"{job.who}, who asked for this job, is disabled or gone. Start a job for the runs that are left.",
+                f"{job.who}, who started this job, is disabled or was removed. Start a job for the remaining runs.",
                 right=Right.OPERATE_RUNS.value,
             ) from error
         principal = directory.principal(owner, groups=job.groups, via="job")

@@ -25,9 +25,9 @@ _TOGETHER = 20  # commands that are asked at the same time
 class JobRunner:
     """Asks for what jobs say, part by part, and writes the results of a part before the next one begins.
 
-    Of a part without results it is not known which commands were appended: whoever takes a job over asks for those that
-    no transition names, so a command that the engine has not decided yet may come twice. A run for which the owner
-    of the job no longer has the rights (`require`) is refused."""
+    Of a part without results it is not known which commands were appended: the process that takes a job over asks for
+    those that no transition names, so a command that the engine has not decided yet may come twice. A run for which the
+    owner of the job no longer has the rights (`require`) is refused."""
 
     def __init__(self, log: Log, require: Require) -> None:
         self._kafka = log
@@ -108,7 +108,7 @@ class JobRunner:
         return [result for result in found if isinstance(result, Result)]
 
     async def _result(self, job: Job, target: Target, *, again: bool) -> Result:
-        """What becomes of the action on one run. Raises OperationError when the broker does not do its part."""
+        """The result of the action on one run. Raises OperationError when the broker does not do its part."""
         command = command_of(job, target)
         try:
             if again and any(one.cause == command.id for one in await self._kafka.history(target.run)):

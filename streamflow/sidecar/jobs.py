@@ -42,17 +42,17 @@ _OPEN = ("open", "parked")
 
 
 class JobRequest(BaseModel):
-    """What is to be done to which runs."""
+    """An action, and the runs that it is for."""
 
     model_config = ConfigDict(extra="forbid")
 
-    action: Action = Field(description="`retry` and `skip` are about the parked step of each run")
+    action: Action = Field(description="`retry` and `skip` apply to the parked step of each run")
     filter: RunQuery = Field(
-        description="which runs, named as in the query of `GET /runs`; only open ones are meant, and but for `cancel` "
-        "only parked ones"
+        description="filters as in the query of `GET /runs`; only open runs are selected, and except for `cancel` only "
+        "parked ones"
     )
     reason: str = Field(default="", max_length=2000, description="why; not needed for a preview")
-    preview: bool = Field(default=False, description="only tell how many runs it would be, and some of them")
+    preview: bool = Field(default=False, description="only show the number of runs, and some of them")
 
     def wanted(self, within: tuple[str, ...] | None) -> RunFilter | None:
         """The runs for the history store; None: there can be none. Raises Rejected (`filter_invalid`)."""
@@ -60,7 +60,7 @@ class JobRequest(BaseModel):
         attributes = attributes_in(given.items())
         if len(attributes) < len(given):
             unknown = next(name for name in given if not name.startswith("attr."))
-            raise Rejected("filter_invalid", f"There is no filter {unknown[:100]!a}. Take those of `GET /runs`.")
+            raise Rejected("filter_invalid", f"There is no filter {unknown[:100]!a}. Use those of `GET /runs`.")
         found = self.filter.wanted(within, attributes)
         if found.status not in (None, *_OPEN):
             return None
@@ -133,7 +133,7 @@ async def _chosen(history: HistoryReader, wanted: RunFilter | None) -> tuple[tup
         cursor = page.next
         if len(targets) > LONGEST:
             raise Rejected(
-                "job_too_large", f"More than {LONGEST} runs fit, which is the limit of a job. Narrow the filter."
+                "job_too_large", f"More than {LONGEST} runs match, which is the limit of a job. Narrow the filter."
             )
         if cursor is None:
             break
@@ -159,10 +159,10 @@ async def results(
     log: LogOf,
     principal: PrincipalOf,
     outcome: Literal["applied", "refused", "unanswered"] | None = None,
-    cursor: Annotated[int, Query(ge=0, le=LONGEST, description="`next` of the page before")] = 0,
+    cursor: Annotated[int, Query(ge=0, le=LONGEST, description="`next` of the previous page")] = 0,
     limit: Annotated[int, Query(ge=1, le=_PAGE)] = 200,
 ) -> dict[str, Any]:
-    """What became of each run, as far as the job is: `applied`, `refused` with why, or `unanswered`."""
+    """The result of each run, as far as the job is: `applied`, `refused` with why, or `unanswered`."""
 
     def page(board: Board) -> list[Any]:
         known = _known(board, principal, job)
@@ -184,5 +184,5 @@ def _known(board: Board, principal: Principal, id: str) -> Job:
     """A job that the principal may look at. Raises Rejected (`job_unknown`)."""
     found = board.job(id)
     if found is None or not _may_see(principal, found):
-        raise Rejected("job_unknown", f"There is no job {id[:100]!a}. List those that are there: `GET /jobs`.")
+        raise Rejected("job_unknown", f"There is no job {id[:100]!a}. See the list: `GET /jobs`.")
     return found

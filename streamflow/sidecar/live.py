@@ -126,7 +126,7 @@ class _Client:
                 await self._take(text)
         except WebSocketDisconnect:
             return
-        except KeyError:  # bytes in the place of text
+        except KeyError:  # bytes instead of text
             self._end("request_invalid")
 
     async def _write(self) -> None:
@@ -193,7 +193,7 @@ class _Client:
     async def _subscribe(self, channel: str, cursor: Any) -> None:
         """Raises Rejected, OperationError."""
         if len(self.channels) + len(self.runs) >= _CHANNELS:
-            raise Rejected("too_many_channels", f"{_CHANNELS} channels are watched, which is the limit. Leave some.")
+            raise Rejected("too_many_channels", f"{_CHANNELS} channels are watched, which is the limit. Unwatch some.")
         if channel.startswith(_RUN):
             await self._subscribe_run(channel.removeprefix(_RUN), cursor)
         elif channel in CHANNELS:

@@ -71,7 +71,7 @@ class Hub:
             self._working = [asyncio.create_task(one) for one in (self._tell_transitions(), self._tell_lists())]
 
     def leave(self, watcher: Watcher) -> None:
-        """Tells it no more."""
+        """Stops notifying it."""
         if watcher in self._watchers:
             self._watchers.remove(watcher)
         if not self._watchers:

@@ -52,7 +52,7 @@ EVERY_S = {
     "workers": 5.0,
     "history": 5.0,
 }
-"""How often each digest is made while somebody watches, in seconds."""
+"""How often each digest is made while there are viewers, in seconds."""
 
 
 class Lists:

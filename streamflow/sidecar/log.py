@@ -76,7 +76,7 @@ class Log(Protocol):
         id."""
 
     async def restart(self, run: str, *, why: str, version: str | None) -> Restarted:
-        """Starts a run in the place of another one, which ends if it is open. Raises Rejected (see
+        """Starts a run instead of another one, which ends if it is open. Raises Rejected (see
         `ops.restarts.restart`)."""
 
     async def unclaimed(self, key: str) -> list[UnclaimedEvent]:
@@ -142,7 +142,7 @@ class Log(Protocol):
     async def replay(
         self, letters: Sequence[Letter], *, why: str, as_new: bool, again: bool, dry_run: bool
     ) -> dict[str, Any]:
-        """Sends the records of dead letters again; what became of each (see `ops.replay.told`)."""
+        """Sends the records of dead letters again; the result of each (see `ops.replay.told`)."""
 
     async def drop(self, letters: Sequence[Letter], *, why: str) -> set[str]:
         """Marks dead letters as given up; the ids of those that are."""
@@ -180,8 +180,8 @@ class Log(Protocol):
 
 
 async def heard(future: Future[Answer], timeout_s: float) -> Answer | None:
-    """The answer, or None when there is none within `timeout_s`. Raises what it was refused with. Whoever else waits
-    for it goes on waiting."""
+    """The answer, or None when there is none within `timeout_s`. Raises what it was refused with. Any other caller that
+    waits for it goes on waiting."""
     if future.done():
         return future.result()
     loop = asyncio.get_running_loop()

@@ -23,7 +23,7 @@ _REGISTER = (
     "operation_registered",
 )
 
-Replace = Annotated[bool, Query(description="take the place of another plugin of this name")]
+Replace = Annotated[bool, Query(description="replace another plugin of this name")]
 
 
 @router.get("", responses=declared(), dependencies=[needs(Right.READ_OPERATIONS)])

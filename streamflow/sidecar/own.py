@@ -35,22 +35,22 @@ class _Body(BaseModel):
 
 
 class NewKey(_Body):
-    """A key that is wanted."""
+    """A new API key."""
 
     name: str = Field(min_length=1, max_length=200, description="what it is for")
-    user: str | None = Field(default=None, max_length=100, description="whose; without it, the caller's own")
+    user: str | None = Field(default=None, max_length=100, description="user of the key; default: the caller")
     days: int | None = Field(default=365, ge=1, le=3650, description="until it expires; null: never")
 
 
 class Rotation(_Body):
-    """How a key is replaced."""
+    """Options of a key's rotation."""
 
-    overlap_s: int = Field(default=86_400, ge=0, le=30 * 86_400, description="seconds that the old key is still good")
+    overlap_s: int = Field(default=86_400, ge=0, le=30 * 86_400, description="seconds that the old key stays valid")
     days: int | None = Field(default=365, ge=1, le=3650, description="until the new one expires; null: never")
 
 
 class NewPassword(_Body):
-    """A password that takes the place of the old one."""
+    """A new password."""
 
     old: str = Field(min_length=1, max_length=1000)
     new: str = Field(min_length=1, max_length=1000)
@@ -61,7 +61,7 @@ class SavedView(_Body):
 
     name: str = Field(min_length=1, max_length=200)
     page: str = Field(pattern=r"^[a-z0-9-]{1,40}$", description="which list, such as `runs`")
-    query: str = Field(max_length=4000, description="as in the address of the page")
+    query: str = Field(max_length=4000, description="as in the URL of the page")
 
 
 @router.get("/me", responses=declared())
@@ -120,7 +120,7 @@ async def list_keys(
 
 
 def told_key(directory: Directory, key: ApiKey) -> dict[str, Any]:
-    """A key as JSON would have it."""
+    """A key as JSON data."""
     user = directory.user(key.user)
     facts = shown(key) or {}
     return facts | {
@@ -162,14 +162,14 @@ def _asks_for_own(principal: Principal, identity: IdentityOf, user: str) -> bool
 
 
 def _require_no_key(principal: Principal) -> None:
-    """A key makes no keys, unless it is an admin's: whoever stole one would have others when it is revoked."""
+    """A key makes no keys, unless it is an admin's: anyone who stole one would have others when it is revoked."""
     if principal.via.startswith(keys.PREFIX):
         principal.require(Right.CHANGE_ACCESS)
 
 
 def _require_owner(principal: Principal, directory: Directory, id: str) -> ApiKey:
     """The key, if it is the caller's own or they may change access. Raises Rejected (`key_unknown`), the same for a
-    key of somebody else and for one that is not there."""
+    key of another user and for one that does not exist."""
     found = directory.key(id.removeprefix(keys.PREFIX))
     if found is not None and found.user == principal.id:
         return found
@@ -194,7 +194,7 @@ async def end_key(id: str, principal: PrincipalOf, identity: IdentityOf) -> None
 async def replace_key(
     id: str, body: Rotation, principal: PrincipalOf, identity: IdentityOf, response: Response
 ) -> dict[str, Any]:
-    """Makes an API key in the place of another, which stays good for a while."""
+    """Makes an API key instead of another, which stays valid for a while."""
     key = _require_owner(principal, identity.access.directory, id)
     _require_no_key(principal)
     new_id, secret = secrets.token_hex(6), keys.new_secret()

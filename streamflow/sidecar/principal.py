@@ -17,10 +17,10 @@ from streamflow.engine.transitions import Transition
 from streamflow.errors import Rejected
 
 TOKEN = principal_with("token", via="token")
-"""Whoever has the sidecar's token."""
+"""The holder of the sidecar's token."""
 
 LOCAL = principal_with("local", via="local")
-"""Whoever is on this machine, of a sidecar without a token and an installation without users."""
+"""The local admin: a user of this machine, with a sidecar without a token and an installation without users."""
 
 
 def principal_of(request: Request) -> Principal:
@@ -82,7 +82,7 @@ def user_of(principal: Principal) -> str:
     if not principal.id:
         raise Rejected(
             "no_user",
-            f"{principal.name} is no user, who alone has keys, sessions and views. Log in, or name a user.",
+            f"{principal.name} is not a user; only users have keys, sessions and views. Log in, or name a user.",
         )
     return principal.id
 

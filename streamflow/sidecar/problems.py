@@ -19,7 +19,7 @@ _log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
-# What is the caller's to mend is 422; what the state does not allow is 409, as is everything that the engine refuses.
+# Errors that the caller can correct are 422; conflicts with the state, and all refusals of the engine, are 409.
 _STATUS = {
     "bad_request": 400,
     "host_invalid": 400,
@@ -229,7 +229,7 @@ class ProblemDetails(BaseModel):
     title: str = Field(description="the status in words")
     status: int = Field(ge=400, le=599)
     code: str = Field(description="stable; programs decide by it")
-    detail: str = Field(description="for people: what is wrong, and what to do")
+    detail: str = Field(description="for people: the cause, and what to do")
     facts: dict[str, Any] | None = Field(default=None, description="what it is about, such as a run or a command")
     problems: list[dict[str, Any]] | None = Field(default=None, description="each fault of what was sent")
 
@@ -281,7 +281,11 @@ def problem_of(error: StreamflowError) -> JSONResponse:
     """An error of ours as an answer. Our own faults are not told to strangers."""
     if isinstance(error, EngineFault):
         _log.error("request_failed", code=error.code, error=error.message)
-        return problem(500, error.code, "expected to answer but this is our fault. Look at the sidecar's log.")
+        return problem(
+            500,
+            error.code,
+            "expected to answer but the sidecar failed (a defect of Streamflow). See the sidecar's log.",
+        )
     more: dict[str, Any] = (
         {"facts": {name: fact for name, fact in error.facts.items() if fact is not None}} if error.facts else {}
     )
@@ -300,7 +304,7 @@ def _said(_request: Request, error: Exception) -> JSONResponse:
 def _unreadable(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     wrong = [{"pointer": "/" + "/".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
-    detail = f"expected a request that fits but {wrong[0]['pointer']}: {wrong[0]['message']}. See /api/v1/openapi.json."
+    detail = f"expected a valid request but {wrong[0]['pointer']}: {wrong[0]['message']}. See /api/v1/openapi.json."
     return problem(422, "request_invalid", detail, problems=wrong)
 
 
@@ -326,7 +330,11 @@ def _too_deep(_request: Request, _error: Exception) -> JSONResponse:
 
 def _fault(_request: Request, error: Exception) -> JSONResponse:
     _log.error("request_failed", error=type(error).__name__, exc_info=error)
-    return problem(500, "internal_error", "expected to answer but this is our fault. Look at the sidecar's log.")
+    return problem(
+        500,
+        "internal_error",
+        "expected to answer but the sidecar failed (a defect of Streamflow). See the sidecar's log.",
+    )
 
 
 def add_to(app: FastAPI) -> None:

@@ -23,7 +23,7 @@ Ms = Annotated[Number, Field(description="epoch milliseconds")]
 
 
 class RunQuery(BaseModel):
-    """Which runs: those that all of these fit. Times are epoch milliseconds, `..._to` is exclusive."""
+    """Filters of runs, all of which must match. Times are epoch milliseconds, `..._to` is exclusive."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -79,9 +79,8 @@ def attributes_in(given: Iterable[tuple[str, Any]]) -> dict[str, str]:
         if named is None or named[1] in found or len(found) == _ATTRIBUTES or not isinstance(value, str):
             raise Rejected(
                 "filter_invalid",
-                f"The filter {name[:100]!a} is no search attribute, or comes twice, or is one too many, or has no text "
-                f"as its value. Write attr.<name>=<value> with small letters, digits and _, for at most {_ATTRIBUTES} "
-                "names.",
+                f"The filter {name[:100]!a} is not a search attribute, is repeated, is one too many, or has no text "
+                f"value. Write attr.<name>=<value> with small letters, digits and _, for at most {_ATTRIBUTES} names.",
             )
         found[named[1]] = value
     return found

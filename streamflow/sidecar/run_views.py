@@ -33,7 +33,7 @@ async def state(
     run: str,
     log: LogOf,
     principal: PrincipalOf,
-    seq: Annotated[int | None, Query(description="a transition; else the latest")] = None,
+    seq: Annotated[int | None, Query(description="a transition; default: the latest")] = None,
 ) -> dict[str, Any]:
     """A run as it was after one of its transitions: its steps, deadlines and values."""
     return await asyncio.to_thread(state_at, await history_of(log, principal, run), seq)

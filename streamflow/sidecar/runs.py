@@ -64,10 +64,8 @@ _RESTART = (
 _PAGE = 1000
 
 RunId = str
-Wait = Annotated[
-    str | None, Query(description="the id of a command: answer when it has been applied, or with why it was refused")
-]
-Seconds = Annotated[float, Query(ge=0, le=_LONGEST_WAIT_S, description="seconds to wait at most")]
+Wait = Annotated[str | None, Query(description="the id of a command: answer when it has been applied or refused")]
+Seconds = Annotated[float, Query(ge=0, le=_LONGEST_WAIT_S, description="maximum seconds to wait")]
 
 
 class _Body(BaseModel):
@@ -75,31 +73,30 @@ class _Body(BaseModel):
 
 
 class StartRequest(_Body):
-    """What to start. Asked for twice with one `id` (within its definition and key), only one run starts."""
+    """A start of a run. Two requests with one `id` (for one definition and key) start only one run."""
 
     definition: str = Field(
-        min_length=1, max_length=200, description="name, or name@version; without a version the one that starts use"
+        min_length=1, max_length=200, description="name, or name@version; default: the version that new runs use"
     )
     key: str = Field(min_length=1, description="the business key")
     input: Any = Field(
         default_factory=dict,
-        description="what fits the definition's input, or the payload of its first trigger's event",
+        description="the definition's input, or the payload of its first trigger's event",
     )
     id: str | None = Field(
-        default=None, min_length=1, description="the idempotency key; without one, every request is another run"
+        default=None, min_length=1, description="the idempotency key; without one, every request starts another run"
     )
     correlation_id: str | None = Field(
         default=None,
         min_length=1,
         max_length=CORRELATION_CHARS,
         pattern=r"^[ -~]+$",
-        description="what you know the run by: kept with it, in its log lines and spans, and passed on to its child "
-        "runs and events",
+        description="your own id of the run: in its log lines and spans, and passed on to its child runs and events",
     )
 
 
 class Asked(BaseModel):
-    """A command that is appended. `GET /runs/{run}?wait={command}` tells what became of it."""
+    """A command that is appended. `GET /runs/{run}?wait={command}` tells its result."""
 
     command: str
     run: str
@@ -111,7 +108,7 @@ class Reason(_Body):
 
 class Restart(Reason):
     version: str | None = Field(
-        default=None, min_length=1, max_length=200, description="the version; without one that which starts use"
+        default=None, min_length=1, max_length=200, description="the version; default: the one that new runs use"
     )
 
 
@@ -148,7 +145,7 @@ async def start(
     log: LogOf,
     principal: PrincipalOf,
     idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=400, description="in the place of `id` in the body")
+        str | None, Header(min_length=1, max_length=400, description="instead of `id` in the body")
     ] = None,
     x_correlation_id: Annotated[
         str | None,
@@ -156,7 +153,7 @@ async def start(
             min_length=1,
             max_length=CORRELATION_CHARS,
             pattern=r"^[ -~]+$",
-            description="in the place of `correlation_id` in the body",
+            description="instead of `correlation_id` in the body",
         ),
     ] = None,
 ) -> Asked:
@@ -207,7 +204,7 @@ async def transitions(
     principal: PrincipalOf,
     after: Annotated[int, Query(ge=0, description="only those with a greater number")] = 0,
     before: Annotated[int | None, Query(ge=1, description="only those with a smaller number")] = None,
-    limit: Annotated[int | None, Query(ge=1, le=_PAGE, description="at most so many; else all")] = None,
+    limit: Annotated[int | None, Query(ge=1, le=_PAGE, description="maximum number; default: all")] = None,
     newest_first: Annotated[bool, Query(description="the latest ones first")] = False,
     wait: Wait = None,
     timeout_s: Seconds = _WAIT_S,
@@ -230,7 +227,7 @@ async def transitions(
     dependencies=[needs(Right.OPERATE_RUNS)],
 )
 async def restart(run: RunId, asking: AskingOf, body: Restart, log: LogOf, response: Response) -> dict[str, Any]:
-    """Starts a run in the place of this one, with the same key and data, by the version that starts use or another one.
+    """Starts a run instead of this one, with the same key and data, by the version that starts use or another one.
     This one ends first if it is open, with what it has to undo. 200: that was asked for before; it is that run."""
     await asking.account(run, "restart", body.model_dump(exclude_none=True))
     done = await log.restart(run, why=body.reason, version=body.version)

@@ -34,7 +34,7 @@ class ToPlay(Handed):
     """The same, and scenarios for it."""
 
     scenarios: str | dict[str, Any] = Field(description="the scenarios, as in scenarios.yaml")
-    only: str | None = Field(default=None, max_length=200, description="only scenarios with this in their names")
+    only: str | None = Field(default=None, max_length=200, description="only scenarios whose names contain this")
 
 
 class ToSample(Handed):
@@ -46,7 +46,7 @@ class ToSample(Handed):
 @router.post("/samples", responses=declared(*SUBMIT), dependencies=[needs(Right.PUBLISH_DEFINITIONS)])
 async def samples(body: ToSample, log: LogOf, state: StateOf, principal: PrincipalOf) -> dict[str, Any]:
     """Makes events from the schemas, with values for both sides of each branch, plays them, and answers with scenarios
-    that expect what came of them. `untaken` are steps and outcomes that none of them reaches; `reason` says why no
+    that expect these results. `untaken` are steps and outcomes that none of them reaches; `reason` says why no
     event can be made."""
     found = await handed_in(body, log, state, contradictions=False)
     definition, catalog = found.usable()
@@ -82,7 +82,7 @@ async def simulate(body: ToPlay, log: LogOf, state: StateOf, principal: Principa
 async def list_(
     name: str,
     log: LogOf,
-    version: Annotated[str | None, Query(description="without one, that which starts use")] = None,
+    version: Annotated[str | None, Query(description="default: the one that new runs use")] = None,
 ) -> dict[str, Any]:
     """The scenarios that were published with a version, each played: whether runs went as it expects, and their paths.
     `untaken` are steps and outcomes that none of them reached. No rows: none were published."""

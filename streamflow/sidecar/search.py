@@ -1,4 +1,4 @@
-"""Reading the history store: lists of runs, any id looked up, what became of events, trouble, figures."""
+"""Reading the history store: lists of runs, any id looked up, the fate of events, trouble, figures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _READ = ("request_invalid", "history_unavailable", "history_missing", "history_o
 _LIST = (*_READ, "filter_invalid", "cursor_invalid")
 
 Limit = Annotated[int, Query(ge=1, le=_PAGE)]
-Cursor = Annotated[str | None, Query(max_length=1000, description="`next` of the page before")]
+Cursor = Annotated[str | None, Query(max_length=1000, description="`next` of the previous page")]
 Text = Annotated[str | None, Query(max_length=1000)]
 
 
@@ -35,14 +35,14 @@ class RunList(RunQuery):
     """Which page of which runs."""
 
     sort: Sort = "-started"
-    cursor: str | None = Field(default=None, max_length=1000, description="`next` of the page before")
+    cursor: str | None = Field(default=None, max_length=1000, description="`next` of the previous page")
     limit: int = Field(default=50, ge=1, le=_PAGE)
     count: bool = Field(default=False, description="also count them, up to 10,000")
 
 
 NEXT_ACTION = {
     "rejected": "Correct what sent the request: the engine refused it, and nothing was changed.",
-    "unclaimed": "Look at the event and at the run that came nearest to taking it.",
+    "unclaimed": "Check the event and the run that came closest to consuming it.",
     "late": "Look whether the source is behind; handle the run whose wait had timed out.",
     "expired": "Look why no run took the event while it was kept.",
     "overflow": "Look which definition keeps more events than its limit.",
@@ -71,7 +71,7 @@ async def logs(
     run: str,
     history: HistoryOf,
     principal: PrincipalOf,
-    after: Annotated[Number, Query(ge=-1, description="`next` of the page before")] = -1,
+    after: Annotated[Number, Query(ge=-1, description="`next` of the previous page")] = -1,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> dict[str, Any]:
     """Log lines of all processes about a run, in order."""
@@ -94,7 +94,7 @@ async def lookup(
 
 @router.get("/events/{event:path}", responses=declared(*_READ), dependencies=[needs(Right.READ_HISTORY)])
 async def event(event: str, history: HistoryOf, principal: PrincipalOf, source: Text = None) -> dict[str, Any]:
-    """What became of the event with an id: the runs that it started, the waits that took it, or why nothing did. No
+    """The fate of the event with an id: the runs that it started, the waits that took it, or why nothing did. No
     rows: nothing is known of it."""
     fates = await history.event_fates(event, source)
     found = [fate for fate in fates if principal.may(Right.READ_HISTORY, fate.definition)]

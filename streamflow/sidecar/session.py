@@ -56,7 +56,7 @@ class LogIn(BaseModel):
     user: str | None = Field(default=None, min_length=1, max_length=100, description="name of the user")
     password: str | None = Field(default=None, min_length=1, max_length=1000)
     key: str | None = Field(default=None, min_length=1, max_length=200, description="an API key, instead of both")
-    cookie: bool = Field(default=False, description="for browsers: keep the tokens in cookies, and do not answer them")
+    cookie: bool = Field(default=False, description="for browsers: set the tokens as cookies, and do not return them")
 
 
 class Refresh(BaseModel):
@@ -72,7 +72,7 @@ class Tokens(BaseModel):
 
     user: str
     session: str
-    expires_in: int = Field(description="seconds that the access token is good for")
+    expires_in: int = Field(description="seconds that the access token is valid")
     token_type: str = "Bearer"  # noqa: S105 - the name of a scheme
     access_token: str | None = None
     refresh_token: str | None = None
@@ -173,7 +173,7 @@ async def refresh(state: StateOf, request: Request, response: Response, body: Re
 
 @router.get("/oidc", responses=declared("sessions_off", "oidc_unreachable", "oidc_unusable", open_to_all=True))
 async def begin_oidc(
-    state: StateOf, to: Annotated[str, Query(description="path to go to when it is done")] = "/"
+    state: StateOf, to: Annotated[str, Query(description="path to redirect to afterwards")] = "/"
 ) -> RedirectResponse:
     """Sends a browser to the identity provider."""
     provider, signing = _provider(state), _signing(state)
@@ -265,7 +265,7 @@ async def _end_former(state: State, request: Request, who: Actor) -> None:
             state.identity, who, lambda directory, at_ms: end_session(directory, at_ms, id=former, why="login")
         )
     except Rejected:
-        return  # it is none of ours, or is gone
+        return  # it is not ours, or no longer exists
 
 
 def _answer(state: State, signing: Signing, family: Family, response: Response, *, cookie: bool) -> Tokens:

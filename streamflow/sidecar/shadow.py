@@ -25,16 +25,15 @@ _replaying = asyncio.Semaphore(1)  # each takes a processor
 
 
 class ToShadow(Handed):
-    """The same, and how many runs, or which time."""
+    """The same, and the number of runs or the period."""
 
-    last: int = Field(default=20, ge=1, le=MOST_RUNS, description="the newest so many runs that have ended")
+    last: int = Field(default=20, ge=1, le=MOST_RUNS, description="number of newest ended runs")
     from_ms: int | None = Field(
         default=None,
         ge=0,
-        description="in the place of runs, what came in the topics of the events from this time on (epoch "
-        "milliseconds); up to 2000 records",
+        description="instead of runs, the events from this time on (epoch milliseconds); up to 2000 records",
     )
-    to_ms: int | None = Field(default=None, ge=0, description="up to this time, exclusive; else until now")
+    to_ms: int | None = Field(default=None, ge=0, description="end of the period, exclusive; default: now")
 
 
 @router.post(

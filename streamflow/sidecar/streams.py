@@ -44,14 +44,14 @@ async def events(
     principal: PrincipalOf,
     after: Annotated[int, Query(ge=0, description="only transitions with a greater number")] = 0,
     last: Annotated[
-        str | None, Header(alias="Last-Event-ID", description="the same, sent by a client that connects again")
+        str | None, Header(alias="Last-Event-ID", description="the same, sent by a client that reconnects")
     ] = None,
 ) -> StreamingResponse:
     """The transitions of a run, those that there are and then each as it happens, until the run has ended. The `id` of
     an event is the number of the transition, its type that of the transition, its data the transition as JSON. A client
     that lost the connection goes on where it was. The stream ends, too, when the caller may no longer read the run."""
     if last is not None and not (last.isascii() and last.isdigit() and len(last) < 16):
-        raise Rejected("cursor_invalid", f"Last-Event-ID is {last[:50]!a}, which is no number of a transition.")
+        raise Rejected("cursor_invalid", f"Last-Event-ID is {last[:50]!a}, which is not the number of a transition.")
     who = principal.id or principal.name
     if _open.total() >= STREAMS or _open[who] >= STREAMS_EACH:
         raise OperationError(

@@ -23,16 +23,16 @@ _OWN = [needs(Right.USE_OWN)]
 
 
 class SubscriptionChoice(BaseModel):
-    """What the caller wants to be notified of."""
+    """A subscription of the caller."""
 
     model_config = ConfigDict(extra="forbid")
 
     target: str = Field(max_length=40, description="one of the targets that the caller may use")
-    kinds: list[NotificationKind] = Field(max_length=20, description="which kinds; at least one")
+    kinds: list[NotificationKind] = Field(max_length=20, description="kinds of notifications; at least one")
     definitions: list[str] = Field(
         default_factory=list,
         max_length=200,
-        description="names of definitions, in which * stands for any text; none: all",
+        description="names of definitions, with * for any text; none: all",
     )
 
 
@@ -55,7 +55,7 @@ def _targets(state: State, directory: Directory, principal: Principal) -> list[s
 
 
 def told(subscription: Subscription | None) -> dict[str, Any] | None:
-    """A subscription as JSON would have it."""
+    """A subscription as JSON data."""
     if subscription is None:
         return None
     facts: dict[str, Any] = msgspec.to_builtins(subscription)
@@ -72,7 +72,7 @@ def told(subscription: Subscription | None) -> dict[str, Any] | None:
 async def put_own(
     body: SubscriptionChoice, principal: PrincipalOf, state: StateOf, identity: IdentityOf
 ) -> dict[str, Any]:
-    """Has the caller notified from now on, in the place of what they chose before. A notification is sent only of what
+    """Has the caller notified from now on, instead of what they chose before. A notification is sent only of what
     the caller may look at when it is sent."""
     user, targets, groups = user_of(principal), state.settings.notifications.targets, principal.groups
     given = body.model_dump()

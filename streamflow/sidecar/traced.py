@@ -24,7 +24,7 @@ _ASKS = frozenset({"POST", "PUT", "PATCH", "DELETE"})  # what only reads begins 
 
 
 class Caller(NamedTuple):
-    """What whoever sent a request knows it by."""
+    """The caller's own id of a request."""
 
     trace: Trace | None = None  # the span of the request, or what came with it
     correlation_id: str = ""  # empty: nothing

@@ -30,20 +30,22 @@ class _Body(BaseModel):
 
 
 class NewUser(_Body):
-    """A user who is wanted."""
+    """A new user."""
 
     name: str = Field(min_length=1, max_length=100)
     kind: Literal["person", "service"] = "person"
     password: str | None = Field(default=None, max_length=1000, description="null: no log-in with a password")
-    issuer: str | None = Field(default=None, max_length=2000, description="of the provider that knows the person")
-    subject: str | None = Field(default=None, max_length=255, description="who the person is there")
+    issuer: str | None = Field(default=None, max_length=2000, description="identity provider of the person")
+    subject: str | None = Field(default=None, max_length=255, description="the person's `sub` at the provider")
     groups: list[str] = Field(default_factory=list, max_length=200)
-    role: Role | None = Field(default=None, description="null: no right but what the groups give")
-    definitions: list[str] = Field(default_factory=list, max_length=200, description="to which the role is limited")
+    role: Role | None = Field(default=None, description="null: only the rights of the groups")
+    definitions: list[str] = Field(
+        default_factory=list, max_length=200, description="definitions to which the role is limited"
+    )
 
 
 class UserChange(_Body):
-    """What is changed of a user; what is left out stays."""
+    """Changes of a user; absent fields stay unchanged."""
 
     disabled: bool | None = None
     groups: list[str] | None = Field(default=None, max_length=200)
@@ -51,13 +53,13 @@ class UserChange(_Body):
 
 
 class NewGrant(_Body):
-    """A grant that is wanted: for a user or a group."""
+    """A new grant, for a user or a group."""
 
     role: Role
     user: str | None = Field(default=None, max_length=100)
     group: str | None = Field(default=None, max_length=100)
     definitions: list[str] = Field(
-        default_factory=list, max_length=200, description="names of definitions, in which * stands for any text"
+        default_factory=list, max_length=200, description="names of definitions, with * for any text"
     )
 
 
@@ -69,13 +71,13 @@ async def list_users(identity: IdentityOf) -> list[dict[str, Any]]:
 
 
 def told_user(directory: Directory, user: User) -> dict[str, Any]:
-    """A user as JSON would have it."""
+    """A user as JSON data."""
     grants = [told_grant(directory, one) for one in directory.grants() if one.user == user.id]
     return (shown(user) or {}) | {"disabled": user.disabled, "kind": user.kind, "grants": grants}
 
 
 def told_grant(directory: Directory, grant: Grant) -> dict[str, Any]:
-    """A grant as JSON would have it."""
+    """A grant as JSON data."""
     user = directory.user(grant.user) if grant.user is not None else None
     return (shown(grant) or {}) | {
         "user": user.name if user is not None else None,

@@ -101,8 +101,8 @@ class Instances:
             return Action(start=Started(key=names[started.key], input=_renamed(started.input, names)))
         if action.decide is not None:
             return Action(decide=action.decide.model_copy(update={"key": self._run_key(action.decide.key, names)}))
-        if action.mend is not None:
-            return Action(mend=action.mend.model_copy(update={"key": self._run_key(action.mend.key, names)}))
+        if action.operate is not None:
+            return Action(operate=action.operate.model_copy(update={"key": self._run_key(action.operate.key, names)}))
         return action
 
     def _run_key(self, key: str | None, names: dict[str, str]) -> str | None:
@@ -136,7 +136,7 @@ class Instances:
         old = at_path(data, spec.key.path or "")
         if not self._naming.mark.isdecimal():
             text = f"The key of the event {spec.name} is a number, and the mark {self._naming.mark!r} makes it a text."
-            raise Rejected("mark_not_numeric", f"{text} Give a mark of digits that no key of yours begins with.")
+            raise Rejected("mark_not_numeric", f"{text} Give a mark of digits that none of your keys begins with.")
         return data if old is None else _put(data, spec.key, int(names.get(str(old), str(old))))
 
 

@@ -109,7 +109,7 @@ class Topic:
         self.name = name
         self.id = topic_id
         self.partitions: list[list[Stored]] = [[] for _ in range(partitions)]
-        # where a transaction of somebody else began that is still open: readers of committed records stop there
+        # where a transaction of another process began that is still open: readers of committed records stop there
         self.open_from: dict[int, int] = {}
 
     def stable(self, number: int) -> list[Stored]:
@@ -139,7 +139,7 @@ class Log:
         self.changelogs = [Changelog() for _ in range(partitions)]
 
     def make(self, name: str, partitions: int | None = None) -> Topic:
-        """A new, empty topic, in the place of one that has the name."""
+        """A new, empty topic, instead of one that has the name."""
         self._made += 1
         self.topics[name] = Topic(name, f"topic-{self._made}", partitions or self._source_partitions)
         return self.topics[name]

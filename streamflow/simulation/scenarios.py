@@ -77,7 +77,7 @@ class Sent(Part):
 
 
 class Started(Part):
-    """A run asked for without an event."""
+    """A run that is started by request, without an event."""
 
     key: str
     input: Any = Field(default_factory=dict)
@@ -95,8 +95,8 @@ class Decided(Part):
     nth: int | None = Field(default=None, ge=1)  # of the runs with that key, in the order of their starts
 
 
-class Mended(Part):
-    """What is done about a run: `cancel` it, or `retry` or `skip` a parked step of it."""
+class Operated(Part):
+    """An operator's action: `cancel` a run, or `retry` or `skip` a parked step of it."""
 
     run: Literal["cancel", "retry", "skip"]
     step: str | None = None
@@ -106,13 +106,13 @@ class Mended(Part):
 
 
 class Action(Part):
-    """One thing that happens; exactly one field is given."""
+    """One action; exactly one field is given."""
 
     send: Sent | None = None
     start: Started | None = None
     wait: Annotated[str, Field(pattern=PATTERN)] | None = None
     decide: Decided | None = None
-    mend: Mended | None = None
+    operate: Operated | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Action:
@@ -140,8 +140,8 @@ class Called(Part):
 
 
 class Expected(Part):
-    """What is to come of a run; what is not given is not compared. `key` and `definition` name the run, if there are
-    several; of several runs with one key the first is the one that started first.
+    """The expected result of a run; fields that are not given are not compared. `key` and `definition` name the run, if
+    there are several; of several runs with one key the first is the one that started first.
 
     `path` are the steps that ended, each as `step` or `step.outcome`, in the order in which they did. `output` is that
     of the run; of an object only the fields that are given are compared. `events` are all that it publishes, `calls`
@@ -159,14 +159,14 @@ class Expected(Part):
 
 
 class NotTaken(Part):
-    """An event that no run takes. What is not given is not compared."""
+    """An event that no run consumes. Fields that are not given are not compared."""
 
     event: str
     key: str | None = None
     reason: str | None = None  # as `streamflow events unclaimed` names it
 
     def fits(self, event: str, key: str, reason: str) -> bool:
-        """Whether this is meant by it."""
+        """Whether this entry matches."""
         return self.event == event and self.key in (None, key) and self.reason in (None, reason)
 
 

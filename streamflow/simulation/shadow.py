@@ -40,7 +40,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came of a replay."""
+    """The result of a replay."""
 
     status: str  # `completed`, `failed`, `cancelled`, `open`, or `not started`
     ended: str  # the last steps, or the reason
@@ -216,7 +216,7 @@ class _Replay:
 
 
 def outcome_of(history: Sequence[Transition], unanswered: Iterable[str]) -> Replayed:
-    """What came of a replayed run; it did not start if there is no `history`."""
+    """The result of a replayed run; it did not start if there is no `history`."""
     last = history[-1].data if history else None
     status, ended, output = "not started" if not history else "open", "", None
     if isinstance(last, t.RunCompleted):

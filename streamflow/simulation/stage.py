@@ -21,7 +21,7 @@ from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
 from streamflow.simulation.comparison import difference, differences, path, within
 from streamflow.simulation.driver import Simulation
-from streamflow.simulation.scenarios import Action, Answer, Decided, Expected, Mended, Scenario, Sent, start_ms
+from streamflow.simulation.scenarios import Action, Answer, Decided, Expected, Operated, Scenario, Sent, start_ms
 from streamflow.simulation.tasks import Silent
 
 
@@ -105,7 +105,7 @@ class Unplayable(Exception):
 
 @dataclass(slots=True)
 class Stage:
-    """A scenario on its way: `act` does its actions one by one, `ended` compares what came of them. `faults` and
+    """A scenario on its way: `act` does its actions one by one, `ended` compares their results. `faults` and
     `differences` are those of `Played`."""
 
     scenario: Scenario
@@ -159,8 +159,8 @@ class Stage:
             self.simulation.advance(action.wait)
         elif action.decide is not None:
             self._decide(action.decide)
-        elif action.mend is not None:
-            self._mend(action.mend)
+        elif action.operate is not None:
+            self._operate(action.operate)
         self.simulation.run_until_quiet()
 
     def _send(self, sent: Sent) -> None:
@@ -185,21 +185,21 @@ class Stage:
         asked = self._asked(run, decided.step)
         if asked is None:
             raise Unplayable(
-                f"nobody was asked to approve {decided.step} when {decided.by} did; approvals that were asked for: "
+                f"no approval of {decided.step} was open when {decided.by} decided; approvals that were requested: "
                 f"{', '.join(self._all_asked()) or 'none'}"
             )
         if asked.form is not None:
             self._fits(asked.form, decided.data, f"what {decided.by} filled in at {decided.step}")
         self.simulation.decide(run, decided.step, decided.decision, decided.by, decided.data)
 
-    def _mend(self, mended: Mended) -> None:
-        run = self._run(mended)
-        if mended.run == "cancel":
+    def _operate(self, operated: Operated) -> None:
+        run = self._run(operated)
+        if operated.run == "cancel":
             self.simulation.cancel(run)
-        elif mended.step is None:
-            raise Unplayable(f"to {mended.run} a step, name it with `step`")
+        elif operated.step is None:
+            raise Unplayable(f"to {operated.run} a step, name it with `step`")
         else:
-            (self.simulation.retry if mended.run == "retry" else self.simulation.skip)(run, mended.step)
+            (self.simulation.retry if operated.run == "retry" else self.simulation.skip)(run, operated.step)
 
     def _asked(self, run: str, step: str) -> t.ApprovalRequested | None:
         history = reversed(self.simulation.history(run))
@@ -214,7 +214,7 @@ class Stage:
             if isinstance(one.data, t.ApprovalRequested)
         ]
 
-    def _run(self, meant: Decided | Mended) -> str:
+    def _run(self, meant: Decided | Operated) -> str:
         """The run that is meant, of this definition or of a child run's: the only one, or the one that `key` and `nth`
         name."""
         name = meant.definition or self.definition.name
@@ -277,7 +277,7 @@ class Stage:
             self.differences.append(str(wrong))
         return answer.output
 
-    # -- what came of it
+    # -- results
 
     def ended(self) -> Played:
         """The outcome, compared."""
@@ -311,7 +311,7 @@ class Stage:
             found = next((event for event in left if one.fits(event.event, event.key, event.reason)), None)
             if found is None:
                 what = one.model_dump(exclude_none=True)
-                self.differences.append(f"expected an event that no run takes, {what}, but there is none")
+                self.differences.append(f"expected an event that no run consumes, {what}, but there is none")
             else:
                 left.remove(found)
         for other in left:

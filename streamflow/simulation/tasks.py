@@ -24,7 +24,7 @@ from streamflow.wire.tasks import decode_task, source_of
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """What a function returns for an attempt that somebody else will answer, within `for_ms`."""
+    """What a function returns for an attempt that another system will answer, within `for_ms`."""
 
     for_ms: int
 
@@ -41,7 +41,7 @@ Function = Callable[[Any, Task], Any]  # input, task -> output, Handed or Silent
 
 class Tasks:
     """All task workers. `calls` are the tasks that were done, copies left out; `open` those that wait for an answer, by
-    id; `cancelled` are the ids of those that nobody waits for any more."""
+    id; `cancelled` are the ids of those that are no longer needed."""
 
     def __init__(self, log: Log, operations: Mapping[str, Function]) -> None:
         self._log = log

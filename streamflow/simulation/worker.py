@@ -273,8 +273,7 @@ class Worker:
         return self.log.clock.now_ms + self.fast_ms
 
     def begin(self, number: int) -> Partition:
-        """A partition in this worker's hands that is still to be fenced and restored; what it had of it before is
-        gone."""
+        """A partition in this worker's hands that is still to be fenced and restored; its earlier state is dropped."""
         self.crash(number)
         self.partitions[number] = self._make(number, self)
         return self.partitions[number]

@@ -113,7 +113,8 @@ def exported_spans(settings: Settings, role: str, metrics: Metrics | None) -> It
     except ModuleNotFoundError as error:
         raise OperationError(
             "tracing_missing",
-            "tracing.endpoint is set, but OpenTelemetry is not installed. Install streamflow-kafka[tracing].",
+            "tracing.endpoint is set, but OpenTelemetry is not installed. Install the wheel with the extra tracing, as "
+            "README.md shows under extras.",
             retryable=False,
         ) from error
     export = OtlpExport(settings, role)

@@ -74,7 +74,7 @@ def structured(envelope: Any, outside: Attributes) -> tuple[Attributes, Any]:
             raise _bad(f"The attribute {name} of a CloudEvent is missing or no text. Set it to a text.")
     for name in ("time", "datacontenttype"):
         if not isinstance(envelope.get(name), str | None):
-            raise _bad(f"The attribute {name} of a CloudEvent is no text. Send a text, or leave it out.")
+            raise _bad(f"The attribute {name} of a CloudEvent is not a text. Send a text, or leave it out.")
     time, content = envelope.get("time"), envelope.get("datacontenttype") or "application/json"
     data, encoded = envelope.get("data"), envelope.get("data_base64")
     if encoded is not None:
@@ -83,7 +83,7 @@ def structured(envelope: Any, outside: Attributes) -> tuple[Attributes, Any]:
         try:
             data = base64.b64decode(encoded, validate=True)
         except (binascii.Error, TypeError, ValueError) as error:
-            raise _bad("The data_base64 of a CloudEvent is no base64. Encode the payload again.") from error
+            raise _bad("The data_base64 of a CloudEvent is not base64. Encode the payload again.") from error
     inside = {name: found for name, found in envelope.items() if name in _CONTEXT and isinstance(found, str)}
     return Attributes(
         envelope["type"],

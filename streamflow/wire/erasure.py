@@ -37,4 +37,4 @@ def decode_erasure(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Record
             return _decoder.decode(value)
     except msgspec.DecodeError:
         pass
-    raise DecodeError("bad_record", "The record is no account of an erasure. Only the engine writes them.")
+    raise DecodeError("bad_record", "The record is not an entry about an erasure. Only the engine writes them.")

@@ -31,7 +31,7 @@ class Stamp(Struct, frozen=True, kw_only=True):
     source: str | None = None  # of a CloudEvent; None for none
     is_cloudevent: bool = False  # also where the catalog tells the event by something else than its type
     headers: Mapping[str, str] = {}  # of the record; they go before everything else
-    number: int | None = None  # in the place of `id` where the schema wants a whole number and `id` is none
+    number: int | None = None  # instead of `id` where the schema wants a whole number and `id` is none
 
 
 class EventRecord(NamedTuple):

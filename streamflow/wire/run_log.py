@@ -64,5 +64,5 @@ def decode_line(value: bytes) -> LogLine:
         return _decoder.decode(value)
     except (ValueError, RecursionError) as error:
         raise DecodeError(
-            "bad_log_line", "expected a log line of a run but the value is none. Only workers write this topic."
+            "bad_log_line", "expected a log line of a run but found another value. Only workers write this topic."
         ) from error

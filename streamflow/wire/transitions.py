@@ -85,7 +85,7 @@ def decode_transition(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Tra
         data: Any = msgspec.convert(raw.data, fact)
     except (ValueError, RecursionError) as error:  # of msgspec, and of a text that is no UTF-8
         raise DecodeError(
-            "bad_transition", "expected a transition but the value is none. Only the engine writes this topic."
+            "bad_transition", "expected a transition but found another value. Only the engine writes this topic."
         ) from error
     return Transition(
         run=raw.run,

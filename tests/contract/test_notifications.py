@@ -365,7 +365,7 @@ def test_a_broker_that_does_not_answer_holds_up_nothing_else(bench: Bench, hook:
     with capture_logs() as lines:
         step(other)
     assert [line["event"] for line in lines] == ["partitions_not_looked_at"]
-    assert hook.bodies[1]["title"] == "Streamflow main: 1 step is parked, 1 partition stands still"
+    assert hook.bodies[1]["title"] == "Streamflow main: 1 step is parked, 1 partition is stalled"
 
 
 def test_a_lost_store_or_directory_loses_no_notification(bench: Bench, hook: Receiver) -> None:

@@ -213,7 +213,7 @@ def test_the_library_is_missing(monkeypatch: pytest.MonkeyPatch, hook: Receiver)
     monkeypatch.setitem(sys.modules, "apprise", None)
     error = refused(operation(monkeypatch, hook.url()))
     assert (error.code, error.retryable) == ("extra_missing", False)
-    assert "streamflow-kafka[notify]" in error.message
+    assert "the extra notify," in error.message
 
 
 def test_nothing_is_written_to_the_disk(monkeypatch: pytest.MonkeyPatch, hook: Receiver, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def main() -> int:
     names = [name for name in asked.kinds.replace(",", " ").split() if name != "all"] or sorted(KINDS)
     if unknown := set(names) - KINDS.keys():
         print(
-            f"expected kinds of faults but {', '.join(sorted(unknown))} is none. Choose of {', '.join(sorted(KINDS))}.",
+            f"expected kinds of faults but found {', '.join(sorted(unknown))}. Choose from {', '.join(sorted(KINDS))}.",
             file=sys.stderr,
         )
         return 2

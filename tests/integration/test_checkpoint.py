@@ -242,7 +242,7 @@ def test_a_transaction_that_an_owner_left_open_holds_up_no_restore_and_is_not_in
     del foreign
 
 
-async def unmarked(changelog: Changelog, topic: str) -> None:
+def unmarked(changelog: Changelog, topic: str) -> None:
     """Lets the next transaction end without a marker in the changelog: the coordinator never hears of the partition."""
     producer = changelog._fenced()
     begin = producer.begin_transaction
@@ -259,7 +259,7 @@ def test_an_abort_that_the_broker_did_not_mark_is_in_no_state(cutter: Cutter) ->
     """What a broker left that was paused for 30 s: an abort that is complete, and no marker in the partition."""
 
     async def leave_records(changelog: Changelog) -> None:
-        await unmarked(changelog, topic_name(cutter.settings, STATE))
+        unmarked(changelog, topic_name(cutter.settings, STATE))
         producer = changelog._fenced()
         await producer.begin_transaction()
         await changelog._sent(producer, [[("run/stray", b"{}")]])
@@ -287,7 +287,7 @@ def test_a_commit_that_the_broker_did_not_mark_is_in_the_store_and_the_changelog
     async def lose_a_marker(changelog: Changelog) -> None:
         await checkpoint(changelog, store, {"kept": b"1", "ended": b"1"}, 0)
         eventually(lambda: cutter.stranger.state()[1])  # its marker is there
-        await unmarked(changelog, topic_name(cutter.settings, STATE))
+        unmarked(changelog, topic_name(cutter.settings, STATE))
         await checkpoint(changelog, store, {"ended": None, "new": b"2"}, 1)
         if next_cut == "committed":
             await checkpoint(changelog, store, {"newer": b"3"}, 2)

@@ -268,7 +268,10 @@ def test_what_cannot_be_read_is_shown_with_its_bytes_and_its_reason(
             ("parcel.packed", "--key", "W-1", "--data", '{"items": "two", "grams": 1}'),
             "this will become a dead letter (schema_mismatch)",
         ),
-        (("parcel.packed", "--key", "W-1", "--data", '{"type": "other"}'), "this will not be taken for parcel.packed"),
+        (
+            ("parcel.packed", "--key", "W-1", "--data", '{"type": "other"}'),
+            "this will not be recognised as parcel.packed",
+        ),
         (("parcel.sent",), "this has no key"),
     ],
 )

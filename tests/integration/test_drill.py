@@ -129,7 +129,7 @@ def test_a_prefix_that_is_in_use_is_refused_and_left_alone(bootstrap: str, prefi
 
     _, err = ended(drill(tmp_path, "--bootstrap", bootstrap, "--prefix", prefix, "--break", "kill"), 3)
 
-    assert f"prefix_in_use: expected a prefix that nobody uses but there is {prefix}runs" in err
+    assert f"prefix_in_use: expected an unused prefix but there is {prefix}runs" in err
     assert found(bootstrap, prefix) == [f"{prefix}runs"]
 
 

@@ -112,7 +112,7 @@ def test_the_demo_loses_nothing_and_shows_its_runs(installed: Path, env: dict[st
             assert process.wait(60) == 0, log.read_text()[-4000:]
     text = log.read_text()
 
-    assert re.search(r"kill -9 \d+ +the engine is dead; [1-9]\d* orders are on their way", text), text
+    assert re.search(r"kill -9 \d+ +the engine is killed; [1-9]\d* orders are open", text), text
     assert re.search(r"back after \d+\.\d s", text), text
     assert "flowchart TD" in text
     assert re.search(r"remind +emitted payment.reminded: ", text), text
@@ -149,7 +149,7 @@ def test_a_short_drill_keeps_every_promise(env: dict[str, str], tmp_path: Path) 
     assert told["facts"]["runs failed"] > 0  # a person has said no
     written = (tmp_path / "empty" / "drill.err").read_text()
     assert "seed 11" in written
-    assert "kill -9 of an engine, and its state folder is gone" in written
+    assert "kill -9 of an engine, and its state folder is deleted" in written
     assert left_running(tmp_path) == []
     assert list((tmp_path / "temporary").iterdir()) == []
 

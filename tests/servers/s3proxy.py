@@ -20,16 +20,14 @@ PASSWORD = "object-store-secret"
 BUCKET = "streamflow"
 
 # Without the clients of other stores: 25 MB and a hundred downloads that a folder does not need.
-_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
-<modelVersion>4.0.0</modelVersion>
+_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"> <modelVersion>4.0.0</modelVersion>
 <groupId>streamflow</groupId><artifactId>object-store</artifactId><version>1</version><packaging>pom</packaging>
 <dependencies><dependency><groupId>org.gaul</groupId><artifactId>s3proxy</artifactId><version>{VERSION}</version><exclusions>
 <exclusion><groupId>com.amazonaws</groupId><artifactId>*</artifactId></exclusion>
 <exclusion><groupId>com.azure</groupId><artifactId>*</artifactId></exclusion>
 <exclusion><groupId>io.opentelemetry</groupId><artifactId>*</artifactId></exclusion>
 <exclusion><groupId>software.amazon.awssdk</groupId><artifactId>*</artifactId></exclusion>
-</exclusions></dependency></dependencies></project>
-"""
+</exclusions></dependency></dependencies></project> """
 _LOGGING = (
     '<configuration><appender name="C" class="ch.qos.logback.core.ConsoleAppender"><encoder><pattern>%d %p %c: '
     "%m%n</pattern></encoder></appender>"
@@ -155,8 +153,8 @@ def fetch(progress: Callable[[str], None] = say) -> None:
             )
             if done.returncode:
                 raise ServerMissing(
-                    "Maven could not fetch the object store for tests. Read its last words and try "
-                    f"again:\n{done.stdout[-2000:]}"
+                    "Maven could not fetch the object store for tests. Its last output, then try "
+                    "again:\n{done.stdout[-2000:]}"
                 )
             jars.rename(folder)
 

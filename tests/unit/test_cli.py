@@ -111,7 +111,9 @@ def test_a_command_that_needs_a_broker_says_how_to_name_one(capsys: pytest.Captu
 @pytest.mark.parametrize("noun", cli.NOUNS, ids=lambda noun: noun.name)
 def test_every_noun_has_help(noun: cli.Noun, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([noun.name, "--help"]) == 0
-    assert "Usage: streamflow" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Usage: streamflow" in shown
+    assert "-completion" not in shown
 
 
 @pytest.mark.parametrize("noun", cli.NOUNS, ids=lambda noun: noun.name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from pydantic_settings import EnvSettingsSource
 
 from streamflow.cli.settings_docs import entries, markdown
 from streamflow.settings import Settings
@@ -21,6 +24,26 @@ def test_the_reference_is_what_the_tree_says() -> None:
 
 def test_every_setting_says_what_it_is() -> None:
     assert [entry.variable for entry in entries() if not entry.what] == []
+
+
+DOCUMENTED = re.findall(r"^\| `(STREAMFLOW_[^`]+)` \| (.*?) \|", markdown(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("variable", "default"), DOCUMENTED, ids=[variable for variable, _ in DOCUMENTED])
+def test_every_documented_variable_is_accepted(monkeypatch: pytest.MonkeyPatch, variable: str, default: str) -> None:
+    variable = variable.replace("<NAME>", "ONE")
+    value = default.strip("`") if default.startswith("`") else "null"
+    monkeypatch.setenv(variable, value)
+
+    read: Any = EnvSettingsSource(Settings)()
+    for name in variable.removeprefix("STREAMFLOW_").lower().split("__"):
+        assert name in read, f"{variable} is not read"
+        read = read[name]
+    try:
+        Settings()
+    except ValidationError as error:
+        refused = [one for one in error.errors() if one["type"] == "extra_forbidden"]
+        assert refused == []
 
 
 def test_the_environment_comes_before_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ PAYMENT = {
 
 def test_from_a_sentence_to_a_run(visitor: Watched, stage: Stage) -> None:
     page = visitor.page
-    visitor.go("/authoring", "text=New conversation")
+    visitor.go("/authoring", "tbody tr")
+    page.get_by_role("button", name="New conversation").click()
     page.get_by_label("Title").fill("Large payments")
     page.get_by_role("combobox", name="Catalog").select_option("own")
     page.get_by_label("Catalog (YAML)").fill(PAYMENTS.read_text())

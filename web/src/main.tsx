@@ -4,7 +4,8 @@ import { lazy, StrictMode, Suspense, useEffect } from "react";
 import { createRoot } from "react-dom/client";
 import { createBrowserRouter, Navigate, RouterProvider, useLocation, useNavigate } from "react-router";
 import { onSignedOut, Problem } from "./api/client";
-import { Waiting } from "./parts/loading";
+import { A, Card, Empty, PageHead } from "./parts/basics";
+import { Trouble as Failed, Waiting } from "./parts/loading";
 import { may, useMe } from "./shell/me";
 import { PAGES } from "./shell/pages";
 import Shell from "./shell/Shell";
@@ -53,7 +54,30 @@ function Known() {
   const login = `/login?next=${encodeURIComponent(pathname + search)}`;
   useEffect(() => onSignedOut(() => void navigate(login)), [navigate, login]);
   if (isUnknown) return <Navigate to={login} replace />;
+  if (me.isError && !me.data)
+    return (
+      <main id="main" className="mx-auto max-w-xl p-4 pt-[15vh]">
+        <h1 className="px-4">Streamflow</h1>
+        <Failed error={me.error} again={() => void me.refetch()} />
+      </main>
+    );
   return <Shell />;
+}
+
+function NoPage() {
+  return (
+    <>
+      <PageHead title="No page" />
+      <Card>
+        <Empty title="There is no page at this address.">
+          Perhaps the link is not whole.{" "}
+          <A to="/" className="underline">
+            To the first page
+          </A>
+        </Empty>
+      </Card>
+    </>
+  );
 }
 
 /** The first page that the user may look at. */
@@ -107,7 +131,7 @@ const router = createBrowserRouter([
       { path: "/users", element: <UsersOf /> },
       { path: "/jobs", element: <Jobs /> },
       { path: "/audit", element: <Audit /> },
-      { path: "*", element: <p className="p-6">There is no page at this address.</p> },
+      { path: "*", element: <NoPage /> },
     ],
   },
 ]);

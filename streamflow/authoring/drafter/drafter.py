@@ -168,7 +168,7 @@ def _checked(value: dict[str, Any], catalog: Catalog, notes: Notes) -> str | Non
     text = to_yaml(Definition.model_validate(value))
     errors = [one for one in check(parse_definition(text), catalog) if one.severity == "error"]
     for one in errors[:1]:
-        notes.ask("not_understood", f"This cannot be drafted as it is said: {one.message}", (0, len(notes.sentence)))
+        notes.ask("not_understood", f"This sentence cannot be drafted: {one.message}", (0, len(notes.sentence)))
     return None if errors else text
 
 

@@ -58,7 +58,7 @@ class Notes:
             self._questions.append(question)
 
     def instead(self, about: Tokens | Span, words: str, text: str | None = None) -> Choice:
-        """The choice of saying `words` in the place of these, which is shown as `text`."""
+        """The choice of saying `words` instead of these, which is shown as `text`."""
         start, end = _place(about)
         return Choice(
             text=words if text is None else text, sentence=self.sentence[:start] + words + self.sentence[end:]

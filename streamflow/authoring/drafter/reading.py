@@ -311,7 +311,7 @@ class Reader:
         last = self._opened
         if last is None:
             following = clauses[place + 1].tokens if place + 1 < len(clauses) else []
-            self.notes.ask("not_understood", "Otherwise than what? No condition was said before.", following)
+            self.notes.ask("not_understood", "Otherwise than what? No condition comes before it.", following)
             return None
         if isinstance(last.node, Decide):
             way = Way(expr="")
@@ -321,7 +321,7 @@ class Reader:
         handled = frozenset[str]().union(*(handler.outcomes for handler in last.node.handlers))
         left = outcomes_of(last.node) - handled
         if not left:
-            self.notes.ask("not_understood", "Otherwise than what? Every outcome was said before.", last.node.said)
+            self.notes.ask("not_understood", "Otherwise than what? Every outcome is already used.", last.node.said)
             return None
         return [self._handled(last.node, left, "otherwise")]
 

@@ -33,7 +33,7 @@ class Known:
     fields: Sequence[Field]  # the newest first
     key_names: frozenset[str]  # names of fields that hold the business key
     decided: str | None  # the newest approval that people have decided
-    reason: str  # why this way is gone, in words
+    reason: str  # why this way has ended, in words
 
 
 @dataclass(slots=True)

@@ -64,7 +64,7 @@ def ids(items: Iterable[dict[str, Any]] | None) -> list[str]:
 
 
 def meant(name: str, names: list[str], told: str) -> str:
-    """What to write in the place of `name`, which is none of `names`."""
+    """What to write instead of `name`, which is not one of `names`."""
     near = nearest(name, names)
     return f"Did you mean `{near}`?" if near else f"{told} {', '.join(names[:20])}." if names else "There is none yet."
 
@@ -99,7 +99,7 @@ def known_need(content: dict[str, Any], need: str) -> None:
 
 
 def replace_needs(step: dict[str, Any], old: str, new: list[str]) -> None:
-    """Puts `new` in the place of the need `old` of `step`, each need once."""
+    """Puts `new` instead of the need `old` of `step`, each need once."""
     needs = [one for need in step.get("needs") or () for one in (new if need == old else [need])]
     write_needs(step, needs)
 

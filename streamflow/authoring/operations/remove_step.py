@@ -1,4 +1,4 @@
-"""`remove_step`: a step less, with the ways that led through it joined."""
+"""`remove_step`: removes a step and joins the ways that led through it."""
 
 from __future__ import annotations
 

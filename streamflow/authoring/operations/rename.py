@@ -1,4 +1,4 @@
-"""`rename`: another id, wherever it is named."""
+"""`rename`: changes an id wherever it is named."""
 
 from __future__ import annotations
 

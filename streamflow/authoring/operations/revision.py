@@ -44,7 +44,7 @@ class Revision:
         return all(problem.severity != "error" for problem in self.problems)
 
     def facts(self) -> dict[str, Any]:
-        """The revision as JSON would have it, without the text of the draft."""
+        """The revision as JSON data, without the text of the draft."""
         return {
             "base": self.base,
             "sha": self.draft.sha,
@@ -72,7 +72,7 @@ class Refusal:
     """The problems of shape, if there are any."""
 
     def facts(self) -> dict[str, Any]:
-        """The refusal as JSON would have it."""
+        """The refusal as JSON data."""
         return {
             "code": self.code,
             "message": self.message,
@@ -98,8 +98,8 @@ def apply(
     were written for: if that is another one, they are refused."""
     if base is not None and base != draft.sha:
         message = (
-            f"The operations are meant for the draft {base[:12]} but this one is {draft.sha[:12]}. Look at what "
-            "changed, and apply them again."
+            f"The operations are meant for the draft {base[:12]} but this one is {draft.sha[:12]}. Check what changed, "
+            "and apply them again."
         )
         return Refusal(code="edit_stale", message=message, operation=None)
     try:

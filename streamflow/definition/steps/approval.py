@@ -39,7 +39,7 @@ def _check(part: Approval, at: str) -> Iterator[Problem]:
             yield Problem("SF238", f"{at}/who/{index}", text, f"Write `{_plain(who)}`.")
         if looks_like_expression(who):
             text = f"`{who}` looks like an expression, but is asked as the name of a person or group as it stands."
-            fix = "Write a name. To ask one or the other by the data, `choose` between two approvals."
+            fix = "Write a name. To ask different people depending on the data, `choose` between two approvals."
             yield Problem("SF292", f"{at}/who/{index}", text, fix, "warning")
     reason = schema_fault(part.form) if part.form is not None else None
     if reason is not None:

@@ -145,7 +145,7 @@ def end_keeping(builder: DecisionBuilder, contents: Contents) -> None:
 
 
 def settle(builder: DecisionBuilder, contents: Contents) -> None:
-    """Let everything leave that nobody can take any more after this command, and write the mailboxes it touched."""
+    """Let everything leave that no run can consume any more after this command, and write the mailboxes it touched."""
     for box in tuple(builder.mailboxes.values()):
         if box.entries:
             box.settle(lambda run: head_and_plan(builder, contents, run))

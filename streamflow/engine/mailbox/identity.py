@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 IDENTITY_BYTES = 16
-REQUEST = "request"  # in the place of a source, for starts that a caller or a parent asks for
+REQUEST = "request"  # instead of a source, for starts that a caller or a parent asks for
 
 
 def identity(name: str, source: str, id: str) -> str:

@@ -186,7 +186,7 @@ class Mailbox:
     # -- what leaves
 
     def settle(self, opened: Opened, only: int | None = None) -> None:
-        """Remove the entries that nobody can take any more: all of them, or `only` one if it is such. Nothing leaves
+        """Remove the entries that no run can consume any more: all of them, or `only` one if it is such. Nothing leaves
         while a Continue is due."""
         if self.continue_due:
             return
@@ -259,7 +259,7 @@ def _without_gone(run: OpenRun, there: Mapping[int, Entry]) -> OpenRun:
 
 
 def _to_begin(head: RunState, plan: Plan, event: str) -> Iterator[WaitPlan]:
-    """The waits for `event` that may still begin in a run: a parked one is tried again or skipped by a person."""
+    """The waits for `event` that may still begin in a run: a parked one is retried or skipped by a person."""
     for step in plan.waits.get(event, ()):
         work, state = plan.steps[step].work, head.steps.get(step)
         if isinstance(work, WaitPlan) and (state is None or state.status == "parked"):

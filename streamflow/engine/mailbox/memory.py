@@ -102,7 +102,7 @@ def remember(
     known: Found | None,
     window_ms: int,
 ) -> None:
-    """Remember an event from now on, in the place of what is `known` of it: for `window_ms` if it is in `seen`."""
+    """Remember an event from now on, instead of what is `known` of it: for `window_ms` if it is in `seen`."""
     lifetime_ms = window_ms if memory == "seen" else builder.limits.trail_ms
     width_ms = lifetime_ms // 2 or 1
     end_ms = builder.now_ms - builder.now_ms % width_ms + width_ms + lifetime_ms

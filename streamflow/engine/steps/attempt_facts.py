@@ -1,4 +1,4 @@
-"""Facts that calls and child runs share: what became of an attempt. Of an item of a list, the step counts it, and the
+"""Facts that calls and child runs share: the result of an attempt. Of an item of a list, the step counts it, and the
 item has a record of its own."""
 
 from __future__ import annotations

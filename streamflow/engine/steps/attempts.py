@@ -163,7 +163,7 @@ def _is_given_up(run: RunBuilder, step: StepPlan) -> bool:
 
 
 def cancel_attempt(run: RunBuilder, step: StepPlan, state: StepState | ItemState, item: int | None = None) -> None:
-    """Cancel an attempt that is under way: nothing waits for its result any more."""
+    """Cancel an attempt that is under way: nothing waits for its result."""
     if state.status not in ("calling", "suspended"):
         return
     builder, head = run.builder, run.head
@@ -224,7 +224,7 @@ def no_values(item: int, parked: ParkStep) -> str:
 
 
 def fail(pending: Pending, code: str, message: str, *, retryable: bool, after_ms: int = 0) -> None:
-    """An attempt failed: it is tried again after a pause of at least `after_ms`, if attempts are left."""
+    """An attempt failed: it is retried after a pause of at least `after_ms`, if attempts are left."""
     run, step, state = pending.run, pending.step, pending.state
     pause = None
     if isinstance(step.work, CallPlan) and not _is_given_up(run, step):

@@ -13,7 +13,7 @@ from tests.faults.site import Site
 
 @kind
 class BrokerKilled(Fault):
-    """kill -9 of the broker; back on the same disk."""
+    """kill -9 of the broker; restarted on the same disk."""
 
     name, limits = "broker-killed", "broker's own recovery"
 
@@ -26,7 +26,7 @@ class BrokerKilled(Fault):
 
 @kind
 class BrokerRestarted(Fault):
-    """The broker stopped in order, and started again."""
+    """The broker is shut down cleanly and started again."""
 
     name, limits = "broker-restarted", "broker's own restart"
 
@@ -39,7 +39,7 @@ class BrokerRestarted(Fault):
 
 @kind
 class BrokerPaused(Fault):
-    """SIGSTOP of the broker, for longer than any session."""
+    """SIGSTOP of the broker for longer than any session timeout."""
 
     name, limits, span_s = "broker-paused", "broker's pause", (3.5, 6.0)
 
@@ -56,7 +56,7 @@ class BrokerPaused(Fault):
 
 @kind
 class BrokerStuttering(Fault):
-    """The broker runs for a tenth of a second, and stands still for three, again and again."""
+    """The broker runs for 0.1 s and is paused for 3 s, repeatedly."""
 
     name, limits, span_s = "broker-stuttering", "broker's pauses", (2.0, 4.0)
 
@@ -90,7 +90,7 @@ class _BrokerDisk(Fault):
     needs = frozenset({"gcc"})
 
     def heal(self, site: Site, target: str) -> None:
-        """Kafka gives a disk up that has failed, and halts, or is about to: it is started again."""
+        """Kafka abandons a failed disk and halts, or is about to: it is started again."""
         self.break_disk(site, Disk.WELL)
         site.broker.kill()
         site.broker.start()
@@ -107,7 +107,7 @@ class _BrokerDisk(Fault):
 
 @kind
 class BrokerDiskFull(_BrokerDisk):
-    """No space left below the broker's log: it halts, and comes back when there is."""
+    """No space left on the broker's disk: it halts, and is restarted when there is space."""
 
     name, limits = "broker-disk-full", "broker's own recovery"
 
@@ -117,7 +117,7 @@ class BrokerDiskFull(_BrokerDisk):
 
 @kind
 class BrokerDiskReadOnly(_BrokerDisk):
-    """The broker's disk takes nothing any more."""
+    """The broker's disk refuses writes."""
 
     name, limits = "broker-disk-read-only", "broker's own recovery"
 

@@ -26,13 +26,13 @@ class _Clock(Fault):
 
 @kind
 class ClockAhead(_Clock):
-    """Half a second to a year ahead."""
+    """A worker's clock is half a second to a year ahead."""
 
     name, sign = "clock-ahead", 1
 
 
 @kind
 class ClockBehind(_Clock):
-    """Half a second to a year behind."""
+    """A worker's clock is half a second to a year behind."""
 
     name, sign = "clock-behind", -1

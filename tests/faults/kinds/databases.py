@@ -57,7 +57,7 @@ class _Database(Fault):
 
 @kind
 class DatabaseDown(_Database):
-    """PostgreSQL ends at once, whatever is under way, and recovers when it is started."""
+    """PostgreSQL is stopped at once, open transactions are aborted, and it recovers when it is started."""
 
     name = "database-down"
 

@@ -37,7 +37,7 @@ class _Election(Fault):
 
 @kind
 class LeaderKilled(_Election):
-    """The leader of a partition that is being written is killed."""
+    """The leader of a partition is killed while it is written."""
 
     name, targets = "leader-killed", ("commands", "runs", "state")
 
@@ -51,7 +51,7 @@ class LeaderKilled(_Election):
 
 @kind
 class CoordinatorKilled(_Election):
-    """The broker that keeps a group's offsets, or a transaction's state, is killed."""
+    """The coordinator of a group or of a transaction is killed."""
 
     name, targets = "coordinator-killed", ("__consumer_offsets", "__transaction_state")
 

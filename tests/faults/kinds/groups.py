@@ -20,17 +20,17 @@ from tests.proof.world import Failed, Worker
 
 @kind
 class WorkerLost(EngineKilled):
-    """kill -9 of an engine that never comes back; the other one takes its partitions, and restores them."""
+    """kill -9 of an engine that is not restarted; the other engine takes over its partitions and restores them."""
 
     name, setting, limits, mixes = "engine-lost", Setting(engines=2, static=False), "session and restore", False
 
     def heal(self, site: Site, target: str) -> None:
-        """Nobody does."""
+        """Nothing."""
 
 
 @kind
 class EverythingKilled(Fault):
-    """All workers and the broker are killed at once, as by a power cut, and start again in any order."""
+    """All workers and the broker are killed at once, as by a power failure, and restarted in random order."""
 
     name, limits = "everything-killed", "broker's own recovery"
 
@@ -54,7 +54,7 @@ class EverythingKilled(Fault):
 
 @kind
 class RebalanceStorm(Fault):
-    """Members join, are killed, and leave, all the time, in every group of a role."""
+    """Members join, leave and are killed continuously, in every group of a role."""
 
     name, targets, setting, span_s, limits = "rebalance-storm", ROLES, Setting(static=False), (3.0, 5.0), "session"
 
@@ -94,7 +94,7 @@ class RebalanceStorm(Fault):
 
 
 class _Reset(Fault):
-    """The workers of a role are stopped, somebody moves the group's offsets, and the workers start again."""
+    """The workers of a role are stopped, the group's offsets are changed, and the workers are restarted."""
 
     group_of: ClassVar[str] = ""
     span_s, limits = (0.2, 0.8), "session"
@@ -130,7 +130,7 @@ class _Reset(Fault):
 
 @kind
 class IngressOffsetsReset(_Reset):
-    """The offsets of ingress are set to the beginning, or deleted."""
+    """The offsets of ingress are reset to the beginning, or deleted."""
 
     name = "offsets-reset-ingress"
 
@@ -140,7 +140,7 @@ class IngressOffsetsReset(_Reset):
 
 @kind
 class EngineOffsetsReset(_Reset):
-    """The offsets of the engine are set to the beginning or the end, or deleted: they are for display only."""
+    """The offsets of the engine, which are for display only, are reset to the beginning or the end, or deleted."""
 
     name, ways = "offsets-reset-engine", ("beginning", "deleted", "end")
 
@@ -150,7 +150,8 @@ class EngineOffsetsReset(_Reset):
 
 @kind
 class TasksOffsetsReset(_Reset):
-    """The offsets of the lanes are set to the beginning, or deleted: attempts are made again, under their keys."""
+    """The offsets of the lanes are reset to the beginning, or deleted: attempts are repeated with the same idempotency
+    keys."""
 
     name = "offsets-reset-tasks"
 

@@ -16,7 +16,7 @@ from tests.proof.world import Failed
 
 @kind
 class SourceRecreated(Fault):
-    """A topic of the users, when all of it was read, is deleted and made again; then more comes."""
+    """A users' topic is deleted after it was read completely, and recreated; then it receives more events."""
 
     name, targets, mixes, limits = "source-recreated", SOURCES, False, "looking at topics"
 
@@ -49,7 +49,7 @@ class SourceRecreated(Fault):
 
 @kind
 class SourceRetention(Fault):
-    """Ingress is down for so long that the broker deletes unread events; the loss is reported, and everything else goes
+    """Ingress is down until the broker has deleted unread events; the loss is reported, and everything else goes
     on.
 
     It was stopped in order. After a kill, what it had made commands of and not yet committed would be missing in its
@@ -75,7 +75,7 @@ class SourceRetention(Fault):
 
 @kind
 class CommandsRetention(Fault):
-    """The engine is away for so long that commands are deleted before they are read: it stops there, until a person
+    """The engine is down until unread commands are deleted: the partition stops there, until a person
     accepts the loss.
 
     It was stopped in order. After a kill, what it had told and not yet saved would be told of runs that nobody knows

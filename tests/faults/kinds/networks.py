@@ -44,7 +44,7 @@ class _Network(Fault):
 
 @kind
 class NetworkCut(_Network):
-    """Packets are dropped without an error at either end."""
+    """All packets are dropped without an error at either end."""
 
     name = "network-cut"
 
@@ -54,7 +54,7 @@ class NetworkCut(_Network):
 
 @kind
 class NetworkDown(_Network):
-    """The interface is down, and senders get an error."""
+    """The network interface is down, and senders get an error."""
 
     name = "network-down"
 
@@ -64,7 +64,7 @@ class NetworkDown(_Network):
 
 @kind
 class NetworkDeaf(_Network):
-    """Half open: what the worker sends arrives, what is sent to it does not."""
+    """Half-open connection: packets to the worker are dropped, packets from it arrive."""
 
     name = "network-deaf"
 
@@ -74,7 +74,7 @@ class NetworkDeaf(_Network):
 
 @kind
 class NetworkMute(_Network):
-    """Half open: what is sent to the worker arrives, what it sends does not."""
+    """Half-open connection: packets from the worker are dropped, packets to it arrive."""
 
     name = "network-mute"
 
@@ -84,7 +84,7 @@ class NetworkMute(_Network):
 
 @kind
 class NetworkLossy(_Network):
-    """One packet in twenty to three is lost, both ways."""
+    """One packet in three to twenty is lost, in both directions."""
 
     name, span_s = "network-lossy", (2.0, 5.0)
 
@@ -94,7 +94,7 @@ class NetworkLossy(_Network):
 
 @kind
 class NetworkNarrow(_Network):
-    """A link of 100 to 400 kbit/s, on which packets wait for up to a second."""
+    """A link of 100 to 400 kbit/s with a queueing delay of up to a second."""
 
     name, span_s = "network-narrow", (2.0, 4.0)
 
@@ -104,7 +104,7 @@ class NetworkNarrow(_Network):
 
 @kind
 class NetworkReset(_Network):
-    """Every connection is reset, and no new one comes about."""
+    """Every connection is reset, and new ones fail."""
 
     name = "network-reset"
 

@@ -19,7 +19,7 @@ class _Outside(Fault):
 
 @kind
 class HttpDown(_Outside):
-    """Nobody listens, and what is under way is broken off."""
+    """The target refuses connections, and open requests are aborted."""
 
     name = "http-down"
 
@@ -48,27 +48,27 @@ class _Mood(_Outside):
 
 @kind
 class HttpSlow(_Mood):
-    """It does what it is asked, and answers when the attempt's time is over."""
+    """The target executes the request and answers after the attempt's timeout."""
 
     name, mood = "http-slow", "slow"
 
 
 @kind
 class HttpRefusing(_Mood):
-    """It answers 503 and does nothing."""
+    """The target answers 503 and does not execute the request."""
 
     name, mood = "http-refusing", "refusing"
 
 
 @kind
 class HttpLimiting(_Mood):
-    """It answers 429 and does nothing."""
+    """The target answers 429 and does not execute the request."""
 
     name, mood = "http-limiting", "limiting"
 
 
 @kind
 class HttpSilent(_Mood):
-    """It does what it is asked and hangs up without a word."""
+    """The target executes the request and closes the connection without an answer."""
 
     name, mood = "http-silent", "silent"

@@ -20,7 +20,7 @@ class _Process(Fault):
 
 
 class _Killed(_Process):
-    """kill -9; back on the same disk, as a static member."""
+    """kill -9 of the worker; restarted on the same disk, as a static member."""
 
     limits = "static membership"
 
@@ -34,7 +34,7 @@ class _Killed(_Process):
 
 
 class _Paused(_Process):
-    """SIGSTOP for longer than the session timeout, then SIGCONT."""
+    """SIGSTOP of the worker for longer than the session timeout, then SIGCONT."""
 
     span_s = (SESSION_S + 0.7, SESSION_S + 2.0)
     limits = "session"
@@ -49,7 +49,7 @@ class _Paused(_Process):
 
 
 class _Stopped(_Process):
-    """SIGTERM, and started again."""
+    """SIGTERM of the worker; restarted when it has ended."""
 
     limits = "static membership"
 

@@ -34,34 +34,34 @@ class _Disk(Fault):
 
 @kind
 class StoreDiskFull(_Disk):
-    """No space left below RocksDB."""
+    """No space left on RocksDB's disk."""
 
     name, disk = "store-disk-full", Disk.FULL
 
 
 @kind
 class StoreDiskReadOnly(_Disk):
-    """The disk below RocksDB takes nothing any more."""
+    """RocksDB's disk refuses writes."""
 
     name, disk = "store-disk-read-only", Disk.READ_ONLY
 
 
 @kind
 class StoreDiskBroken(_Disk):
-    """Every read and write below RocksDB fails."""
+    """Every read and write of RocksDB fails."""
 
     name, disk = "store-disk-broken", Disk.BROKEN
 
 
 @kind
 class StoreDiskSlow(_Disk):
-    """Every read and write below RocksDB takes 5 to 30 ms."""
+    """Every read and write of RocksDB takes 5 to 30 ms."""
 
     name, disk = "store-disk-slow", Disk.SLOW
 
 
 class _Folder(Fault):
-    """The engine is killed, something is done to its folder, and it starts again."""
+    """The engine is killed, its store is damaged, and it is restarted."""
 
     targets, span_s, limits = ("engine",), (0.2, 1.0), "restore"
 
@@ -87,7 +87,7 @@ class _Folder(Fault):
 
 @kind
 class StateDeleted(_Folder):
-    """The folder is gone."""
+    """The folder of the store is deleted."""
 
     name = "state-deleted"
 
@@ -137,35 +137,35 @@ class SstFlipped(_Flipped):
 
 @kind
 class SstTruncated(_Truncated):
-    """Data files lose their ends."""
+    """Data files are truncated."""
 
     name = "sst-truncated"
 
 
 @kind
 class WalFlipped(_Flipped):
-    """Bits of the store's own log are flipped."""
+    """Bits of the store's write-ahead log are flipped."""
 
     name, pattern = "wal-flipped", "*.log"
 
 
 @kind
 class WalTruncated(_Truncated):
-    """The store's own log loses its end."""
+    """The store's write-ahead log is truncated."""
 
     name, pattern = "wal-truncated", "*.log"
 
 
 @kind
 class ManifestTruncated(_Truncated):
-    """The store's list of its files loses its end."""
+    """The store's manifest is truncated."""
 
     name, pattern = "manifest-truncated", "MANIFEST-*"
 
 
 @kind
 class StateOld(_Folder):
-    """The folder as it was some time ago is put in the place of the newer one."""
+    """The folder of the store is replaced by an earlier copy."""
 
     name, span_s, limits = "state-old", (0.8, 2.0), "restore"
 

@@ -63,7 +63,7 @@ class _Rolling(Fault):
 
 @kind
 class RollingUpgrade(_Rolling):
-    """One engine after the other becomes the next release; then its revision is enabled, and runs start with it."""
+    """The engines are upgraded to the next release one by one; then its revision is enabled, and runs start with it."""
 
     name = "rolling-upgrade"
 
@@ -77,8 +77,8 @@ class RollingUpgrade(_Rolling):
 
 @kind
 class RollingDowngrade(_Rolling):
-    """The older revision is enabled again; an engine that is taken back before the newer runs have ended stops their
-    partitions, loudly, until a worker comes that knows them."""
+    """The earlier revision is enabled again; an engine that is downgraded before the newer runs have ended stops
+    their partitions with an error, until a worker joins that knows the newer revision."""
 
     name, begins_newer = "rolling-downgrade", True
 

@@ -251,7 +251,7 @@ WRONG: dict[str, tuple[tuple[Answer, ...], str, str]] = {
     "a stream cut in JSON": (
         (Answer("First.", calls=(understand(), apply(BEGIN, HOLD)), trouble="cut", pieces_until=60),),
         "failed",
-        "broke off",
+        "was cut off",
     ),
     "429": ((Answer(status=429, headers={"retry-after": "100"}),), "failed", "limits requests"),
     "500": ((Answer(status=500),), "failed", "cannot answer now"),

@@ -92,7 +92,7 @@ def test_capabilities_are_probed_once_and_again_when_asked(served: Served, capsy
         counts.append(len(served.server.asked))
 
     assert counts == [4, 4, 8]
-    assert "probed before" in capsys.readouterr().out
+    assert "probed earlier" in capsys.readouterr().out
 
 
 def test_what_was_found_with_one_key_says_nothing_of_another(
@@ -144,7 +144,7 @@ def test_a_model_that_does_not_answer_is_shown_beside_the_others(
     assert main(["models", "check", "--config", "settings.yaml"]) == 4
     out = capsys.readouterr().out
     assert "model_unreachable" in out
-    assert "is given tools as: strict_tools" in out
+    assert "receives tools as: strict_tools" in out
 
 
 def test_an_answer_that_would_steer_the_terminal_is_shown_as_text(

@@ -73,7 +73,7 @@ def test_a_forged_version_is_not_loaded_and_is_told(forgery: str) -> None:
     told = [line for line in lines if line["event"] == "version_unapproved"]
     assert [(line["definition"], line["version"]) for line in told] == [("loan", "2")]  # once
     assert told[0]["code"] == log.refusal("loan", "2")
-    assert [line["count"] for line in lines if line["event"] == "versions_unapproved"] == [1]
+    assert [line["count"] for line in lines if line["event"] == "unapproved_versions_changed"] == [1]
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)

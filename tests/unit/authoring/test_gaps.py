@@ -111,7 +111,7 @@ def test_the_key_is_asked_for_where_nobody_says_it() -> None:
     question = asked_about(draft, "missing_key", KEYLESS)
 
     assert [choice.text for choice in question.choices] == [
-        "The key of the Kafka record, as it is now.",
+        "The key of the Kafka record, unchanged.",
         "The field `order_id`.",
         "The field `customer-id`.",
     ]

@@ -73,7 +73,7 @@ def test_a_report_names_every_part_with_place_and_reason(source: Path, capsys: p
     assert main(["definitions", "import", str(source)]) == 0
     text = capsys.readouterr().out
     assert "name: order" in text
-    assert "approximated: look at these" in text
+    assert "approximated: check these" in text
 
 
 def test_what_is_not_whole_is_only_written_when_that_is_asked_for(
@@ -199,7 +199,7 @@ def test_what_makes_a_scenario_impossible_is_told_with_its_place(
     do = "\n  - start: {key: k}\n  - decide: {step: one, decision: approved, by: anna}"
     file.write_text(f"scenarios:\n- name: no\n  expect: {{}}\n  do:{do}\n")
     assert main(["definitions", "simulate", str(folder)]) == 2
-    assert f"{file}:6:5: nobody was asked to approve one when anna did" in capsys.readouterr().out
+    assert f"{file}:6:5: no approval of one was open when anna decided" in capsys.readouterr().out
 
 
 def test_decisions_of_child_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,7 +89,7 @@ def test_the_catalog_that_is_there_stays(folder: Path, capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out)["written"] == ["mine/definition.yaml"]
     assert kept.read_text() == before
     assert main(["draft", "write", PAYMENT, "--out", "mine"]) == 3
-    assert "mine/definition.yaml is there already" in capsys.readouterr().err
+    assert "mine/definition.yaml exists already" in capsys.readouterr().err
     (folder / "mine/definition.yaml").unlink()
     assert main(["draft", "write", PAYMENT, "--out", "mine"]) == 3
     assert kept.read_text() == before

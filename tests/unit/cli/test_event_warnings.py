@@ -74,7 +74,7 @@ def test_what_becomes_of_an_event_is_told(value: bytes, key: bytes | None, heade
 def test_the_named_event_is_the_one_that_is_looked_for() -> None:
     spec = CATALOG.events[0]
     (warning,) = warnings_for(Outgoing(b"k", b"{}"), topic="parcels", specs=[spec], event=spec.name, event_bytes=1000)
-    assert warning.startswith("this will not be taken for parcel.packed")
+    assert warning.startswith("this will not be recognised as parcel.packed")
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,7 @@ def test_the_command_writes_a_catalog_once(tmp_path: Path, capsys: pytest.Captur
     assert main(line) == 0
     shown = capsys.readouterr()
     assert "1 events, 0 shared schemas, 50.0 % of 2 fields typed; 2 files skipped" in shown.out
-    assert "skipped broken.json: it is no JSON that can be read (not_json)" in shown.out
+    assert "skipped broken.json: it is not readable JSON (not_json)" in shown.out
     assert parse_catalog(out.read_text()).events[0].name == "placed"
     before = out.read_text()
     assert main([*line, "--source", "shop"]) == 3
@@ -290,8 +290,8 @@ def test_what_is_too_large_or_no_file_is_not_read(tmp_path: Path, capsys: pytest
     assert main(["catalog", "import", str(folder), "--topic", "orders"]) == 0
     shown = capsys.readouterr().out
     assert "skipped large.json: it has 1000001 bytes, more than 1000000" in shown
-    assert shown.count("it is no regular file") == 2
-    assert "skipped deep.json: it is no JSON that can be read (too_deep)" in shown
+    assert shown.count("it is not a regular file") == 2
+    assert "skipped deep.json: it is not readable JSON (too_deep)" in shown
 
 
 @pytest.mark.parametrize(

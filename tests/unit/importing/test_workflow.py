@@ -143,7 +143,7 @@ def test_a_value_becomes_an_expression_of_its_type(value: Any, expression: str) 
         ("{{a.id | upper}}", "more than a path", "`set` step"),
         ("{{a.id + 1}}", "more than a path", "`set` step"),
         ("{{now()}}", "more than a path", "`set` step"),
-        ("{{}}", "more than a path", "Name what"),
+        ("{{}}", "more than a path", "Write its value"),
         ("{{#if a}}", "a block", "`if`"),
         ("{{/each}}", "end of a block", "`each`"),
         ("{{a.id", "has no end", "}}"),

@@ -87,7 +87,7 @@ def test_what_cannot_be_sent_is_left_out_with_its_reason() -> None:
         [PLACED],
         [PLACED, {"wait": "31s"}, TOLD],
         [PLACED, {"decide": {"step": "told", "decision": "approved", "by": "anna"}}],
-        [PLACED, {"mend": {"run": "cancel"}}],
+        [PLACED, {"operate": {"run": "cancel"}}],
         [{"wait": "1s"}],
         [{"send": {"event": "nothing"}}],
     )

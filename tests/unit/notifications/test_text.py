@@ -15,9 +15,7 @@ URL = "https://flow.example.org"
 def test_several_things_are_one_message_with_links() -> None:
     made = composed([notice(kind, 1) for kind in EVERY], "prod", URL)
 
-    assert made.title == (
-        "Streamflow prod: 1 approval waits, 1 step is parked, 1 dead letter, 1 partition stands still"
-    )
+    assert made.title == ("Streamflow prod: 1 approval waits, 1 step is parked, 1 dead letter, 1 partition is stalled")
     assert made.text.splitlines() == [
         "orders: approval step1 waits for you",
         f"{URL}/inbox",

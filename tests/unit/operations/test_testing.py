@@ -103,7 +103,7 @@ def test_a_second_attempt_that_is_refused_is_found() -> None:
             return done
 
     checked = report(Once(), [{"n": 4}])
-    assert "Take what was done before for success" in str(checked)
+    assert "Treat an effect that already exists as success" in str(checked)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_schema_that_takes_anything_is_found() -> None:
     class Anything(Halve):
         spec = Halve.spec.model_copy(update={"input": {}})
 
-    assert "Say what the operation needs" in failed(Anything())
+    assert "Declare what the operation needs" in failed(Anything())
 
 
 def test_a_schema_that_is_none_is_found_and_nothing_is_done() -> None:
@@ -201,7 +201,7 @@ def test_a_cancellation_that_is_turned_into_an_error_is_found() -> None:
                 raise OperationError("busy", "not now") from None
             return {"n": 1}
 
-    assert "expected CancelledError to pass" in failed(Stubborn(), [{"n": 4}])
+    assert "expected CancelledError to be raised" in failed(Stubborn(), [{"n": 4}])
 
 
 def test_a_cancellation_that_is_ignored_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

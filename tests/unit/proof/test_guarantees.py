@@ -73,10 +73,10 @@ def test_the_table_counts_the_last_result_of_each_seed(tmp_path: Path) -> None:
     page = guarantees.written(TEXT, guarantees.results([file]))
 
     assert (
-        "| `engine-killed` | kill -9; back on the same disk, as a static member | 3 | 1-2, 4 | 3 | 0.5 / 0.5 | 1.0 / "
-        "2.0 | session |" in page
+        "| `engine-killed` | kill -9 of the worker; restarted on the same disk, as a static member | 3 | 1-2, 4 | 3 | "
+        "0.5 / 0.5 | 1.0 / 2.0 | session |" in page
     )
-    assert "| `broker-killed` | kill -9 of the broker; back on the same disk | 1 | 1 | 0 |  |  | session |" in page
+    assert "| `broker-killed` | kill -9 of the broker; restarted on the same disk | 1 | 1 | 0 |  |  | session |" in page
     assert page.index("| `engine-killed`") < page.index(
         "| `mixed` | three to six of them on one schedule | 1 | 7 | 1 |"
     )

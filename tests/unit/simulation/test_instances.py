@@ -105,11 +105,11 @@ def test_a_decision_is_about_the_run_of_its_instance() -> None:
     found = instances(
         {"send": {"event": "told", "key": "A", "data": {}}},
         {"decide": {"step": "ask", "decision": "approved", "by": "anna"}},
-        {"mend": {"run": "cancel", "key": "A"}},
+        {"operate": {"run": "cancel", "key": "A"}},
         keys=("A",),
     )
 
-    decided, mended = found.action(5, 1).decide, found.action(5, 2).mend
+    decided, operated = found.action(5, 1).decide, found.action(5, 2).operate
     assert decided is not None
-    assert mended is not None
-    assert (decided.key, mended.key) == ("m-5", "m-5")
+    assert operated is not None
+    assert (decided.key, operated.key) == ("m-5", "m-5")

@@ -149,15 +149,15 @@ def test_what_people_decide_and_what_they_leave() -> None:
     approve = {"decide": {"step": "ask", "decision": "approved", "by": "anna", "data": {}}}
     assert played([SEND, approve], {"path": ["rate", "look.high", "ask.approved", "tell"]}, HIGH).ok
     assert played([SEND, {"wait": "1h"}], {"path": ["rate", "look.high", "ask.timeout", "late"]}, HIGH).ok
-    assert played([SEND, {"mend": {"run": "cancel"}}], {"status": "cancelled"}, HIGH).ok
+    assert played([SEND, {"operate": {"run": "cancel"}}], {"status": "cancelled"}, HIGH).ok
 
 
-def test_a_parked_step_is_mended() -> None:
+def test_a_parked_step_is_retried_or_skipped() -> None:
     answers = {"rate": [{"error": {"code": "refused"}}, {"output": {"risk": 1}}]}
     assert played(
-        [SEND, {"mend": {"run": "retry", "step": "rate"}}], {"path": ["rate", "look.low", "tell"]}, answers
+        [SEND, {"operate": {"run": "retry", "step": "rate"}}], {"path": ["rate", "look.low", "tell"]}, answers
     ).ok
-    assert played([SEND, {"mend": {"run": "skip", "step": "rate"}}], {"path": []}, answers).ok
+    assert played([SEND, {"operate": {"run": "skip", "step": "rate"}}], {"path": []}, answers).ok
 
 
 @pytest.mark.parametrize(
@@ -169,15 +169,15 @@ def test_a_parked_step_is_mended() -> None:
         ([SEND], {**LOW, "other": [{"output": 1}]}, "answers for other, which order does not call"),
         ([{"send": {"event": "unknown"}}], LOW, "no event unknown"),
         ([{"send": {"event": "placed", "data": {"amount": 5}}}], LOW, "has no key"),
-        ([SEND, {"decide": {"step": "ask", "decision": "approved", "by": "anna"}}], LOW, "nobody was asked"),
+        ([SEND, {"decide": {"step": "ask", "decision": "approved", "by": "anna"}}], LOW, "no approval of ask was open"),
         (
             [SEND, {"decide": {"step": "ask", "decision": "approved", "by": "anna", "data": 5}}],
             HIGH,
             "what anna filled in at ask does not fit",
         ),
-        ([SEND, {"mend": {"run": "retry"}}], LOW, "name it with `step`"),
-        ([{"wait": "1d"}, {"mend": {"run": "cancel"}}], LOW, "expected one run of order but there are 0"),
-        ([SEND, {"mend": {"run": "skip", "step": "rate"}}], LOW, "a dead letter: run_unknown"),
+        ([SEND, {"operate": {"run": "retry"}}], LOW, "name it with `step`"),
+        ([{"wait": "1d"}, {"operate": {"run": "cancel"}}], LOW, "expected one run of order but there are 0"),
+        ([SEND, {"operate": {"run": "skip", "step": "rate"}}], LOW, "a dead letter: run_unknown"),
     ],
 )
 def test_a_scenario_that_cannot_be_meant_so_is_told(
@@ -199,7 +199,7 @@ def test_runs_of_which_nothing_is_said_and_runs_that_are_not_there() -> None:
     [
         ([{"send": {"event": "unknown"}}], "/do/0"),
         ([SEND, {"decide": {"step": "ask", "decision": "approved", "by": "anna"}}], "/do/1"),
-        ([SEND, SEND, {"mend": {"run": "retry"}}, {"send": {"event": "unknown"}}], "/do/2"),
+        ([SEND, SEND, {"operate": {"run": "retry"}}, {"send": {"event": "unknown"}}], "/do/2"),
     ],
 )
 def test_a_fault_of_a_scenario_has_its_place(do: list[dict[str, Any]], pointer: str) -> None:
@@ -445,8 +445,8 @@ def test_a_suppressed_event_is_told_by_what_it_is_and_no_difference(do: list[dic
         ({"unclaimed": [{"event": "placed", "key": "o1", "reason": "run_open"}]}, ""),
         ({"unclaimed": [{"event": "placed"}]}, ""),
         ({"unclaimed": []}, "no run took the event placed"),
-        ({"unclaimed": [{"event": "placed", "reason": "late"}]}, "expected an event that no run takes"),
-        ({"unclaimed": [{"event": "placed"}, {"event": "placed"}]}, "expected an event that no run takes"),
+        ({"unclaimed": [{"event": "placed", "reason": "late"}]}, "expected an event that no run consumes"),
+        ({"unclaimed": [{"event": "placed"}, {"event": "placed"}]}, "expected an event that no run consumes"),
         ({"duplicates": 1}, "duplicates: expected 1"),
         ({"duplicates": 0}, ""),
     ],

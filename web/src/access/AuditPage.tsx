@@ -49,7 +49,15 @@ export default function AuditPage() {
         <Loaded query={query}>
           {(page) =>
             page.rows.length === 0 ? (
-              <Empty title="There is no entry of this kind." />
+              <Empty title={search.size > 0 ? "There is no entry of this kind." : "Nothing was changed yet."}>
+                {search.size > 0 ? (
+                  <Button className="mt-2" onClick={() => setSearch({})}>
+                    Show every entry
+                  </Button>
+                ) : (
+                  "Whoever publishes, starts, decides or changes rights appears here with what was before and after."
+                )}
+              </Empty>
             ) : (
               <>
                 <Table
@@ -99,13 +107,23 @@ export default function AuditPage() {
                     },
                   ]}
                 />
-                {page.next && (
-                  <div className="border-t border-line p-2 text-right">
+                <div className="flex justify-end gap-2 border-t border-line p-2 empty:hidden">
+                  {cursor && (
+                    <Button
+                      onClick={() => {
+                        const { cursor: _, ...rest } = Object.fromEntries(search);
+                        setSearch(rest);
+                      }}
+                    >
+                      The newest
+                    </Button>
+                  )}
+                  {page.next && (
                     <Button onClick={() => setSearch({ ...Object.fromEntries(search), cursor: String(page.next) })}>
                       Older
                     </Button>
-                  </div>
-                )}
+                  )}
+                </div>
               </>
             )
           }

@@ -3,7 +3,7 @@ import { Copy, Plus } from "lucide-react";
 import { useState } from "react";
 import { access } from "../api/calls";
 import type { ApiKey } from "../api/types";
-import { Badge, Button, Card, Empty, Input, inputLook, PageHead, Time } from "../parts/basics";
+import { A, Badge, Button, Card, Empty, Input, inputLook, PageHead, Time } from "../parts/basics";
 import { Loaded, Trouble } from "../parts/loading";
 import { useNow } from "../parts/now";
 import { Dialog } from "../parts/overlays";
@@ -14,13 +14,28 @@ import NotificationsCard from "./NotificationsCard";
 function Secret({ secret, onClose }: { secret: string; onClose: () => void }) {
   const [isCopied, setCopied] = useState(false);
   return (
-    <Dialog open onClose={onClose} title="Your new key">
+    <Dialog open once onClose={onClose} title="Your new key">
       <p>It is shown only now. Keep it where secrets are kept.</p>
-      <code className="mt-3 block rounded-[8px] bg-raised p-3 font-mono text-[13px] break-all">{secret}</code>
+      <code className="mt-3 block rounded-[8px] bg-raised p-3 font-mono text-[13px] break-all select-all">
+        {secret}
+      </code>
+      <p className="mt-2 text-[12px] break-words text-muted">
+        A program sends it as <code className="font-mono">Authorization: Bearer …</code>
+      </p>
       <div className="mt-4 flex justify-end gap-2">
-        <Button onClick={() => void navigator.clipboard.writeText(secret).then(() => setCopied(true))}>
-          <Copy size={15} aria-hidden /> {isCopied ? "Copied" : "Copy"}
-        </Button>
+        {/* A page that came by plain HTTP has no clipboard. */}
+        {"clipboard" in navigator && (
+          <Button
+            onClick={() =>
+              void navigator.clipboard.writeText(secret).then(
+                () => setCopied(true),
+                () => setCopied(false),
+              )
+            }
+          >
+            <Copy size={15} aria-hidden /> {isCopied ? "Copied" : "Copy"}
+          </Button>
+        )}
         <Button look="primary" onClick={onClose}>
           Done
         </Button>
@@ -63,7 +78,7 @@ function NewKey({ own, onClose }: { own: string | null; onClose: () => void }) {
               value={user}
               onChange={(event) => setUser(event.target.value)}
             >
-              {own === null && <option value="">–</option>}
+              {own === null && <option value="">{users.data?.length === 0 ? "there is no user yet" : "–"}</option>}
               {(users.data ?? []).map((each) => (
                 <option key={each.id}>{each.name}</option>
               ))}
@@ -82,6 +97,15 @@ function NewKey({ own, onClose }: { own: string | null; onClose: () => void }) {
             onChange={(event) => setDays(Number(event.target.value))}
           />
         </label>
+        {own === null && users.data?.length === 0 && (
+          <p className="text-muted">
+            A key has the rights of a user. Add one first, on{" "}
+            <A to="/users" className="underline">
+              Users and grants
+            </A>
+            .
+          </p>
+        )}
         {create.isError && <Trouble error={create.error} />}
         <div className="flex justify-end gap-2">
           <Button onClick={onClose}>Cancel</Button>
@@ -156,7 +180,10 @@ export default function KeysPage() {
         <Loaded query={query}>
           {(page) =>
             page.length === 0 ? (
-              <Empty title="There is no key yet." />
+              <Empty title="There is no key yet.">
+                A program that starts runs or sends events signs in with one. Make a key for each program, so that it
+                can be taken from that one alone.
+              </Empty>
             ) : (
               <Table
                 label="API keys"
@@ -168,7 +195,7 @@ export default function KeysPage() {
                     title: "Name",
                     cell: (row) => (
                       <>
-                        <span className="block font-medium">{row.name}</span>
+                        <span className="block font-medium [overflow-wrap:anywhere]">{row.name}</span>
                         <span className="font-mono text-[12px] text-muted">{row.prefix}…</span>
                       </>
                     ),

@@ -291,7 +291,7 @@ export default function UsersPage() {
                     title: "Name",
                     cell: (row) => (
                       <>
-                        <span className="block font-medium">{row.name}</span>
+                        <span className="block font-medium [overflow-wrap:anywhere]">{row.name}</span>
                         <span className="text-muted">{row.kind}</span>
                       </>
                     ),
@@ -352,7 +352,10 @@ export default function UsersPage() {
         <Loaded query={grants}>
           {(rows) =>
             rows.length === 0 ? (
-              <Empty title="Nothing is granted yet." />
+              <Empty title="Nothing is granted yet.">
+                A grant says what a user or a group may do: look, operate, develop, or all of it, for all definitions or
+                for some.
+              </Empty>
             ) : (
               <Table
                 label="Grants"

@@ -1,6 +1,6 @@
 // Every route that the pages use, with its types.
 
-import { ask, follow, keepToken, type Problem } from "./client";
+import { ask, keepToken } from "./client";
 import type * as t from "./types";
 
 const part = encodeURIComponent;
@@ -130,13 +130,8 @@ export const conversations = {
     ask<t.Conversation>(`${talk(id)}/comments`, { method: "POST", body }),
   revision: (id: string, revision: number) => ask<t.DraftRevision>(`${talk(id)}/revisions/${revision}`),
   diff: (id: string, from: number, to: number) => ask<t.DraftDifference>(`${talk(id)}/diff`, { query: { from, to } }),
-  follow: (
-    id: string,
-    after: number,
-    onEntries: (entries: t.TalkEntry[]) => void,
-    onTrouble: (error: Problem | null) => void,
-    signal: AbortSignal,
-  ) => follow(`${talk(id)}/events`, after, onEntries, onTrouble, signal),
+  /** The path of what happened in one. */
+  log: (id: string) => `${talk(id)}/events`,
 };
 
 export const approvals = { list: () => ask<t.Approval[]>("/approvals") };
@@ -207,6 +202,7 @@ export const access = {
   unsubscribe: () => ask<unknown>("/me/notifications", { method: "DELETE" }),
   views: () => ask<t.View[]>("/views"),
   saveView: ({ id, ...body }: t.View) => ask<t.View>(`/views/${part(id)}`, { method: "PUT", body }),
+  dropView: (id: string) => ask<unknown>(`/views/${part(id)}`, { method: "DELETE" }),
 };
 
 export const lookup = (q: string, signal?: AbortSignal) => ask<t.Page<t.Hit>>("/lookup", { query: { q }, signal });

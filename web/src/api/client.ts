@@ -1,7 +1,5 @@
 // The only place that speaks HTTP: the session's cookies, problems (RFC 9457), and a session that renews itself.
 
-import { takeEvents } from "./events";
-
 export const API = "/api/v1";
 
 export class Problem extends Error {
@@ -108,69 +106,13 @@ async function problemOf(answer: Response): Promise<Problem> {
   }
 }
 
-const RETRY_MS = 1_000;
-
-/** Follows a stream of server-sent events whose `id` is a number, until `signal` ends it. It connects again where it
- * was, and while the tab is hidden it does not hold a connection. `onEvents` gets the data of what came, in order. */
-export async function follow<Event>(
+/** Opens a stream of server-sent events whose `id` is a number, behind the one with the number `after`. Throws
+ * Problem. */
+export async function stream(
   path: string,
   after: number,
-  onEvents: (events: Event[]) => void,
-  onTrouble: (error: Problem | null) => void,
   signal: AbortSignal,
-): Promise<void> {
-  let last = after;
-  while (!signal.aborted) {
-    await shown(signal);
-    const connection = new AbortController();
-    const stop = () => connection.abort();
-    const pause = () => document.hidden && stop();
-    signal.addEventListener("abort", stop);
-    document.addEventListener("visibilitychange", pause);
-    try {
-      const answer = await stream(path, last, connection.signal);
-      onTrouble(null);
-      const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
-      for (let rest = ""; ;) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        const taken = takeEvents(rest + value);
-        rest = taken.rest;
-        const fresh = taken.events.filter((one) => one.id > last);
-        if (fresh.length === 0) continue;
-        last = fresh.at(-1)!.id;
-        onEvents(fresh.map((one) => JSON.parse(one.data) as Event));
-      }
-    } catch (error) {
-      if (error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429) {
-        onTrouble(error);
-        return;
-      }
-      if (!connection.signal.aborted) onTrouble(error instanceof Problem ? error : UNREACHABLE);
-    } finally {
-      signal.removeEventListener("abort", stop);
-      document.removeEventListener("visibilitychange", pause);
-    }
-    if (!signal.aborted && !document.hidden) await new Promise((wake) => setTimeout(wake, RETRY_MS));
-  }
-}
-
-/** Waits until the tab is shown. */
-function shown(signal: AbortSignal): Promise<void> {
-  if (!document.hidden) return Promise.resolve();
-  return new Promise((done) => {
-    const look = () => {
-      if (document.hidden && !signal.aborted) return;
-      document.removeEventListener("visibilitychange", look);
-      signal.removeEventListener("abort", look);
-      done();
-    };
-    document.addEventListener("visibilitychange", look);
-    signal.addEventListener("abort", look);
-  });
-}
-
-async function stream(path: string, after: number, signal: AbortSignal): Promise<Response> {
+): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
   const request = { headers: { accept: "text/event-stream", "last-event-id": String(after) }, signal };
   let answer = await send(path, request);
   if (answer.status === 401) {
@@ -178,5 +120,5 @@ async function stream(path: string, after: number, signal: AbortSignal): Promise
     if (answer.status === 401) for (const watcher of watchers) watcher();
   }
   if (!answer.ok) throw await problemOf(answer);
-  return answer;
+  return answer.body!;
 }

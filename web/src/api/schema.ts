@@ -1695,18 +1695,18 @@ export interface components {
         Answered: {
             /**
              * Choice
-             * @description which of its choices, counted from 0
+             * @description index of the choice, from 0
              */
             choice: number | null;
             /**
              * Question
-             * @description which question, counted from 0
+             * @description index of the question, from 0
              */
             question: number | null;
         };
         /**
          * Asked
-         * @description A command that is appended. `GET /runs/{run}?wait={command}` tells what became of it.
+         * @description A command that is appended. `GET /runs/{run}?wait={command}` tells its result.
          */
         Asked: {
             /** Command */
@@ -1716,7 +1716,7 @@ export interface components {
         };
         /**
          * Authored
-         * @description The same, of what was written elsewhere than in a conversation.
+         * @description The same, for a definition that was not written in a conversation.
          */
         Authored: {
             /**
@@ -1726,7 +1726,7 @@ export interface components {
             authors?: string[];
             /**
              * By
-             * @description who approves; a user need not say it, and may say nobody else
+             * @description who approves; default, and the only name allowed, for a user: their own
              */
             by?: string | null;
             /**
@@ -1742,14 +1742,14 @@ export interface components {
             note: string;
             /**
              * Shadow
-             * @description the newest so many runs are replayed for the report
+             * @description number of newest runs to replay for the report
              * @default 0
              */
             shadow: number;
         };
         /**
          * Bar
-         * @description A time during which a step had one state.
+         * @description A period in which a step had one state.
          */
         Bar: {
             from_ms: number;
@@ -1769,7 +1769,7 @@ export interface components {
         };
         /**
          * Branch
-         * @description Where to go on.
+         * @description Where to continue.
          */
         Branch: {
             /**
@@ -1781,7 +1781,7 @@ export interface components {
         };
         /**
          * Cancel
-         * @description Which turn is meant.
+         * @description Selects a turn.
          */
         Cancel: {
             /**
@@ -1792,17 +1792,17 @@ export interface components {
         };
         /**
          * Chosen
-         * @description What a yes or a no is about; nothing named: all that waits.
+         * @description The subject of a yes or a no; default: everything undecided.
          */
         Chosen: {
             /**
              * Model
-             * @description who goes on after a yes to what was understood; as for a message
+             * @description who continues after a yes to what was understood; as for a message
              */
             model?: string | null;
             /**
              * Operations
-             * @description which of its operations, counted from 0
+             * @description indexes of its operations, from 0
              * @example [
              *       0,
              *       2
@@ -1822,13 +1822,13 @@ export interface components {
         Comment: {
             /**
              * Address
-             * @description the place that it is about
+             * @description address of the subject
              * @example /steps/ask_analyst
              */
             address?: string | null;
             /**
              * Revision
-             * @description the revision; without one the current one
+             * @description the revision; default: the current one
              */
             revision?: number | null;
             /**
@@ -1848,17 +1848,17 @@ export interface components {
         };
         /**
          * Decision
-         * @description What a person decided, and what they filled in.
+         * @description A person's decision, with the data of the form.
          */
         Decision: {
             /**
              * By
-             * @description who decides; a user need not say it, and may say nobody else
+             * @description who decides; default, and the only name allowed, for a user: their own
              */
             by?: string | null;
             /**
              * Data
-             * @description what fits the approval's form
+             * @description data for the approval's form
              */
             data?: unknown;
             /**
@@ -1868,24 +1868,24 @@ export interface components {
             decision: "approved" | "rejected";
             /**
              * Groups
-             * @description groups of who decides; only with the sidecar's token, or where there are no users
+             * @description groups of the person who decides; only with the sidecar's token, or without users
              */
             groups?: string[];
         };
         /**
          * Drop
-         * @description Why a letter is given up.
+         * @description Why a dead letter is dropped.
          */
         Drop: {
             /**
              * Reason
-             * @description kept with the letter
+             * @description kept with the dead letter
              */
             reason: string;
         };
         /**
          * DropMany
-         * @description Which letters are given up.
+         * @description Selects dead letters to drop.
          */
         DropMany: {
             /**
@@ -1895,12 +1895,12 @@ export interface components {
             code?: string | null;
             /**
              * Definition
-             * @description the definition that it was for
+             * @description the definition of the record
              */
             definition?: string | null;
             /**
              * Dry Run
-             * @description only tell what would be done
+             * @description only show what would be done
              * @default false
              */
             dry_run: boolean;
@@ -1911,13 +1911,13 @@ export interface components {
             letters?: number[];
             /**
              * Limit
-             * @description at most so many, the oldest
+             * @description maximum number, oldest first
              * @default 1000
              */
             limit: number;
             /**
              * Reason
-             * @description kept with the letter
+             * @description kept with the dead letter
              */
             reason: string;
             /**
@@ -1927,7 +1927,7 @@ export interface components {
             since_ms?: number | null;
             /**
              * Topic
-             * @description the topic that it came from or was to go to
+             * @description source or destination topic of the record
              */
             topic?: string | null;
         };
@@ -1952,7 +1952,7 @@ export interface components {
             }[] | null;
             /**
              * Text
-             * @description the whole draft as YAML, in the place of operations
+             * @description the whole draft as YAML, instead of operations
              */
             text?: string | null;
         };
@@ -2013,7 +2013,7 @@ export interface components {
         Handed: {
             /**
              * Catalog
-             * @description its catalog; without one its events are those that are published
+             * @description its catalog; default: the published events
              */
             catalog?: string | {
                 [key: string]: unknown;
@@ -2030,7 +2030,7 @@ export interface components {
         };
         /**
          * Hit
-         * @description What a text that a person pasted may be.
+         * @description The detected formats of a pasted text.
          */
         Hit: {
             definition: string;
@@ -2064,20 +2064,20 @@ export interface components {
         };
         /**
          * JobRequest
-         * @description What is to be done to which runs.
+         * @description An action, and the runs that it is for.
          */
         JobRequest: {
             /**
              * Action
-             * @description `retry` and `skip` are about the parked step of each run
+             * @description `retry` and `skip` apply to the parked step of each run
              * @enum {string}
              */
             action: "cancel" | "retry" | "skip" | "fail";
-            /** @description which runs, named as in the query of `GET /runs`; only open ones are meant, and but for `cancel` only parked ones */
+            /** @description filters as in the query of `GET /runs`; only open runs are selected, and except for `cancel` only parked ones */
             filter: components["schemas"]["RunQuery"];
             /**
              * Preview
-             * @description only tell how many runs it would be, and some of them
+             * @description only show the number of runs, and some of them
              * @default false
              */
             preview: boolean;
@@ -2095,7 +2095,7 @@ export interface components {
         LogIn: {
             /**
              * Cookie
-             * @description for browsers: keep the tokens in cookies, and do not answer them
+             * @description for browsers: set the tokens as cookies, and do not return them
              * @default false
              */
             cookie: boolean;
@@ -2127,10 +2127,10 @@ export interface components {
         };
         /**
          * Message
-         * @description What a person says, or which answer they choose.
+         * @description A person's message, or the answer that they choose.
          */
         Message: {
-            /** @description in the place of a text */
+            /** @description instead of a text */
             answer?: components["schemas"]["Answered"] | null;
             /**
              * Mode
@@ -2141,7 +2141,7 @@ export interface components {
             mode: "ask" | "plan" | "edit";
             /**
              * Model
-             * @description a language model of `models.available`, or `rules`; without one the default, or rules where no model is configured
+             * @description a language model of `models.available`, or `rules`; default: models.default, or rules if no model is configured
              */
             model?: string | null;
             /**
@@ -2170,12 +2170,12 @@ export interface components {
         };
         /**
          * NewConversation
-         * @description What a conversation begins with.
+         * @description A new conversation.
          */
         NewConversation: {
             /**
              * Catalog
-             * @description its catalog; without one the events and operations are those that are published
+             * @description its catalog; default: the published events and operations
              * @example events:
              *       - {name: order.placed, topics: [orders]}
              */
@@ -2184,7 +2184,7 @@ export interface components {
             } | null;
             /**
              * Definition
-             * @description a definition to go on with, as YAML or JSON text, or as data; without one the draft has no steps
+             * @description a definition to start from, as YAML or JSON text, or as data; default: a draft without steps
              * @example streamflow: '1'
              *     name: refund
              *     version: '1'
@@ -2196,7 +2196,7 @@ export interface components {
             } | null;
             /**
              * Title
-             * @description for lists; without one that of the draft
+             * @description for lists; default: the title of the draft
              * @default
              * @example Fraud check
              */
@@ -2204,12 +2204,12 @@ export interface components {
         };
         /**
          * NewGrant
-         * @description A grant that is wanted: for a user or a group.
+         * @description A new grant, for a user or a group.
          */
         NewGrant: {
             /**
              * Definitions
-             * @description names of definitions, in which * stands for any text
+             * @description names of definitions, with * for any text
              */
             definitions?: string[];
             /** Group */
@@ -2220,7 +2220,7 @@ export interface components {
         };
         /**
          * NewKey
-         * @description A key that is wanted.
+         * @description A new API key.
          */
         NewKey: {
             /**
@@ -2236,13 +2236,13 @@ export interface components {
             name: string;
             /**
              * User
-             * @description whose; without it, the caller's own
+             * @description user of the key; default: the caller
              */
             user?: string | null;
         };
         /**
          * NewPassword
-         * @description A password that takes the place of the old one.
+         * @description A new password.
          */
         NewPassword: {
             /** New */
@@ -2252,19 +2252,19 @@ export interface components {
         };
         /**
          * NewUser
-         * @description A user who is wanted.
+         * @description A new user.
          */
         NewUser: {
             /**
              * Definitions
-             * @description to which the role is limited
+             * @description definitions to which the role is limited
              */
             definitions?: string[];
             /** Groups */
             groups?: string[];
             /**
              * Issuer
-             * @description of the provider that knows the person
+             * @description identity provider of the person
              */
             issuer?: string | null;
             /**
@@ -2280,18 +2280,17 @@ export interface components {
              * @description null: no log-in with a password
              */
             password?: string | null;
-            /** @description null: no right but what the groups give */
+            /** @description null: only the rights of the groups */
             role?: components["schemas"]["Role"] | null;
             /**
              * Subject
-             * @description who the person is there
+             * @description the person's `sub` at the provider
              */
             subject?: string | null;
         };
         /**
          * OperationError
-         * @description An error that an operation may end with. One that is not `retryable` is not tried again unless the step says
-         *     so.
+         * @description An error that an operation may end with. One that is not `retryable` is not retried unless the step says so.
          */
         OperationError: {
             /** Id */
@@ -2306,8 +2305,7 @@ export interface components {
         };
         /**
          * OperationSpec
-         * @description One kind of work that task workers do: its contract. Who does it, and where, is not in it (an installed package,
-         *     or a plugin).
+         * @description The contract of an operation, without its implementation (an installed package, or a plugin).
          */
         OperationSpec: {
             /** Description */
@@ -2382,7 +2380,7 @@ export interface components {
         };
         /**
          * Point
-         * @description What ended in one hour with one outcome. Durations are milliseconds.
+         * @description The runs or steps that ended in one hour with one outcome. Durations are milliseconds.
          */
         Point: {
             hour_ms: number;
@@ -2395,12 +2393,12 @@ export interface components {
         };
         /**
          * Promoting
-         * @description Where to, and who.
+         * @description The target environment, and the person who promotes.
          */
         Promoting: {
             /**
              * By
-             * @description who promotes; a user need not say it, and may say nobody else
+             * @description who promotes; default, and the only name allowed, for a user: their own
              */
             by?: string | null;
             /**
@@ -2448,42 +2446,42 @@ export interface components {
         };
         /**
          * Replay
-         * @description How a letter is sent again.
+         * @description Options of a replay.
          */
         Replay: {
             /**
              * Again
-             * @description also a letter that was replayed or dropped
+             * @description also a dead letter that was replayed or dropped before
              * @default false
              */
             again: boolean;
             /**
              * As New
-             * @description also an event without an id, or older than the memory of events: it counts again
+             * @description also an event that is not recognised as a duplicate (without an id, or too old): it counts again
              * @default false
              */
             as_new: boolean;
             /**
              * Reason
-             * @description kept with the letter
+             * @description kept with the dead letter
              * @default
              */
             reason: string;
         };
         /**
          * ReplayMany
-         * @description Which letters are sent again.
+         * @description Selects dead letters to replay.
          */
         ReplayMany: {
             /**
              * Again
-             * @description also a letter that was replayed or dropped
+             * @description also a dead letter that was replayed or dropped before
              * @default false
              */
             again: boolean;
             /**
              * As New
-             * @description also an event without an id, or older than the memory of events: it counts again
+             * @description also an event that is not recognised as a duplicate (without an id, or too old): it counts again
              * @default false
              */
             as_new: boolean;
@@ -2494,12 +2492,12 @@ export interface components {
             code?: string | null;
             /**
              * Definition
-             * @description the definition that it was for
+             * @description the definition of the record
              */
             definition?: string | null;
             /**
              * Dry Run
-             * @description only tell what would be done
+             * @description only show what would be done
              * @default false
              */
             dry_run: boolean;
@@ -2510,13 +2508,13 @@ export interface components {
             letters?: number[];
             /**
              * Limit
-             * @description at most so many, the oldest
+             * @description maximum number, oldest first
              * @default 1000
              */
             limit: number;
             /**
              * Reason
-             * @description kept with the letter
+             * @description kept with the dead letter
              * @default
              */
             reason: string;
@@ -2527,7 +2525,7 @@ export interface components {
             since_ms?: number | null;
             /**
              * Topic
-             * @description the topic that it came from or was to go to
+             * @description source or destination topic of the record
              */
             topic?: string | null;
         };
@@ -2541,13 +2539,13 @@ export interface components {
             reason: string;
             /**
              * Version
-             * @description the version; without one that which starts use
+             * @description the version; default: the one that new runs use
              */
             version?: string | null;
         };
         /**
          * Result
-         * @description What became of the action on one run.
+         * @description The result of the action on one run.
          */
         Result: {
             code?: string;
@@ -2588,8 +2586,8 @@ export interface components {
         };
         /**
          * RetryCode
-         * @description Attempts for one error code, in the place of the step's: `id` is the code, `attempts: 1` means that it is never
-         *     tried again.
+         * @description Attempts for one error code, instead of the step's: `id` is the code, `attempts: 1` means that it is never
+         *     retried.
          */
         RetryCode: {
             /** Attempts */
@@ -2601,7 +2599,7 @@ export interface components {
         };
         /**
          * Role
-         * @description What a grant gives.
+         * @description A grant.
          * @enum {string}
          */
         Role: "admin" | "developer" | "operator" | "service_user" | "integration" | "viewer";
@@ -2612,13 +2610,13 @@ export interface components {
         RollingBack: {
             /**
              * Version
-             * @description else the version that was published before the current one
+             * @description version to use; default: the one published before the current one
              */
             version?: string | null;
         };
         /**
          * Rotation
-         * @description How a key is replaced.
+         * @description Options of a key's rotation.
          */
         Rotation: {
             /**
@@ -2629,14 +2627,14 @@ export interface components {
             days: number | null;
             /**
              * Overlap S
-             * @description seconds that the old key is still good
+             * @description seconds that the old key stays valid
              * @default 86400
              */
             overlap_s: number;
         };
         /**
          * RunQuery
-         * @description Which runs: those that all of these fit. Times are epoch milliseconds, `..._to` is exclusive.
+         * @description Filters of runs, all of which must match. Times are epoch milliseconds, `..._to` is exclusive.
          */
         RunQuery: {
             /** Definition */
@@ -2723,13 +2721,13 @@ export interface components {
             page: string;
             /**
              * Query
-             * @description as in the address of the page
+             * @description as in the URL of the page
              */
             query: string;
         };
         /**
          * Share
-         * @description For how long a link is valid.
+         * @description Validity of a link.
          */
         Share: {
             /**
@@ -2741,27 +2739,27 @@ export interface components {
         };
         /**
          * StartRequest
-         * @description What to start. Asked for twice with one `id` (within its definition and key), only one run starts.
+         * @description A start of a run. Two requests with one `id` (for one definition and key) start only one run.
          */
         StartRequest: {
             /**
              * Correlation Id
-             * @description what you know the run by: kept with it, in its log lines and spans, and passed on to its child runs and events
+             * @description your own id of the run: in its log lines and spans, and passed on to its child runs and events
              */
             correlation_id?: string | null;
             /**
              * Definition
-             * @description name, or name@version; without a version the one that starts use
+             * @description name, or name@version; default: the version that new runs use
              */
             definition: string;
             /**
              * Id
-             * @description the idempotency key; without one, every request is another run
+             * @description the idempotency key; without one, every request starts another run
              */
             id?: string | null;
             /**
              * Input
-             * @description what fits the definition's input, or the payload of its first trigger's event
+             * @description the definition's input, or the payload of its first trigger's event
              */
             input?: unknown;
             /**
@@ -2780,7 +2778,7 @@ export interface components {
         };
         /**
          * Subscription
-         * @description What a user is notified of, and where.
+         * @description The notifications of a user, and their target.
          */
         Subscription: {
             created_ms: number;
@@ -2791,17 +2789,17 @@ export interface components {
         };
         /**
          * SubscriptionChoice
-         * @description What the caller wants to be notified of.
+         * @description A subscription of the caller.
          */
         SubscriptionChoice: {
             /**
              * Definitions
-             * @description names of definitions, in which * stands for any text; none: all
+             * @description names of definitions, with * for any text; none: all
              */
             definitions?: string[];
             /**
              * Kinds
-             * @description which kinds; at least one
+             * @description kinds of notifications; at least one
              */
             kinds: ("approval" | "parked" | "dead_letter" | "partition")[];
             /**
@@ -2812,7 +2810,7 @@ export interface components {
         };
         /**
          * ToApprove
-         * @description The same, of a definition that is handed in.
+         * @description The same, for a definition in the request.
          */
         ToApprove: {
             /**
@@ -2822,12 +2820,12 @@ export interface components {
             authors?: string[];
             /**
              * By
-             * @description who approves; a user need not say it, and may say nobody else
+             * @description who approves; default, and the only name allowed, for a user: their own
              */
             by?: string | null;
             /**
              * Catalog
-             * @description its catalog; without one its events are those that are published
+             * @description its catalog; default: the published events
              */
             catalog?: string | {
                 [key: string]: unknown;
@@ -2861,7 +2859,7 @@ export interface components {
             } | null;
             /**
              * Shadow
-             * @description the newest so many runs are replayed for the report
+             * @description number of newest runs to replay for the report
              * @default 0
              */
             shadow: number;
@@ -2873,7 +2871,7 @@ export interface components {
         ToApproveDraft: {
             /**
              * By
-             * @description who approves; a user need not say it, and may say nobody else
+             * @description who approves; default, and the only name allowed, for a user: their own
              */
             by?: string | null;
             /**
@@ -2895,7 +2893,7 @@ export interface components {
             revision: number;
             /**
              * Shadow
-             * @description the newest so many runs are replayed for the report
+             * @description number of newest runs to replay for the report
              * @default 0
              */
             shadow: number;
@@ -2907,7 +2905,7 @@ export interface components {
         ToExpect: {
             /**
              * Names
-             * @description else all of them
+             * @description default: all of them
              */
             names?: string[] | null;
         };
@@ -2918,7 +2916,7 @@ export interface components {
         ToKeep: {
             /**
              * Scenarios
-             * @description the scenarios, as in scenarios.yaml; with an empty list none are kept any more
+             * @description the scenarios, as in scenarios.yaml; an empty list removes all
              * @example {
              *       "scenarios": []
              *     }
@@ -2934,7 +2932,7 @@ export interface components {
         ToPlay: {
             /**
              * Catalog
-             * @description its catalog; without one its events are those that are published
+             * @description its catalog; default: the published events
              */
             catalog?: string | {
                 [key: string]: unknown;
@@ -2950,7 +2948,7 @@ export interface components {
             };
             /**
              * Only
-             * @description only scenarios with this in their names
+             * @description only scenarios whose names contain this
              */
             only?: string | null;
             /**
@@ -2968,26 +2966,26 @@ export interface components {
         ToPublish: {
             /**
              * Approval
-             * @description the approval of this content, as approving answered with; without one that which is kept for it
+             * @description the approval of this content, as the approve request returned it; default: the recorded one
              */
             approval?: {
                 [key: string]: unknown;
             } | null;
             /**
              * By
-             * @description who publishes; a user need not say it, and may say nobody else
+             * @description who publishes; default, and the only name allowed, for a user: their own
              */
             by?: string | null;
             /**
              * Catalog
-             * @description its catalog; without one its events are those that are published
+             * @description its catalog; default: the published events
              */
             catalog?: string | {
                 [key: string]: unknown;
             } | null;
             /**
              * Change Events
-             * @description also if an event means something else in another published definition, which needs the right to publish that one too
+             * @description publish although an event changes for another published definition; needs the right to publish that one too
              * @default false
              */
             change_events: boolean;
@@ -3013,7 +3011,7 @@ export interface components {
             hash?: string | null;
             /**
              * Scenarios
-             * @description scenarios that go with the version, and may be replaced by publishing it again
+             * @description scenarios that are published with the version; publishing again replaces them
              */
             scenarios?: string | {
                 [key: string]: unknown;
@@ -3026,7 +3024,7 @@ export interface components {
         ToSample: {
             /**
              * Catalog
-             * @description its catalog; without one its events are those that are published
+             * @description its catalog; default: the published events
              */
             catalog?: string | {
                 [key: string]: unknown;
@@ -3049,12 +3047,12 @@ export interface components {
         };
         /**
          * ToShadow
-         * @description The same, and how many runs, or which time.
+         * @description The same, and the number of runs or the period.
          */
         ToShadow: {
             /**
              * Catalog
-             * @description its catalog; without one its events are those that are published
+             * @description its catalog; default: the published events
              */
             catalog?: string | {
                 [key: string]: unknown;
@@ -3070,18 +3068,18 @@ export interface components {
             };
             /**
              * From Ms
-             * @description in the place of runs, what came in the topics of the events from this time on (epoch milliseconds); up to 2000 records
+             * @description instead of runs, the events from this time on (epoch milliseconds); up to 2000 records
              */
             from_ms?: number | null;
             /**
              * Last
-             * @description the newest so many runs that have ended
+             * @description number of newest ended runs
              * @default 20
              */
             last: number;
             /**
              * To Ms
-             * @description up to this time, exclusive; else until now
+             * @description end of the period, exclusive; default: now
              */
             to_ms?: number | null;
         };
@@ -3094,7 +3092,7 @@ export interface components {
             access_token?: string | null;
             /**
              * Expires In
-             * @description seconds that the access token is good for
+             * @description seconds that the access token is valid
              */
             expires_in: number;
             /** Refresh Token */
@@ -3111,7 +3109,7 @@ export interface components {
         };
         /**
          * TroubleRow
-         * @description Something that an operator should know of.
+         * @description A warning for operators.
          */
         TroubleRow: {
             at_ms: number;
@@ -3134,7 +3132,7 @@ export interface components {
         };
         /**
          * UserChange
-         * @description What is changed of a user; what is left out stays.
+         * @description Changes of a user; absent fields stay unchanged.
          */
         UserChange: {
             /** Disabled */
@@ -3194,15 +3192,15 @@ export interface operations {
     list__api_v1_audit_get: {
         parameters: {
             query?: {
-                /** @description only what this user did */
+                /** @description only actions of this user */
                 who?: string | null;
-                /** @description what the action begins with: `user.` */
+                /** @description prefix of the action, such as `user.` */
                 action?: string | null;
-                /** @description a part of the name of what was changed */
+                /** @description part of the name of the changed object */
                 target?: string | null;
                 from_ms?: number | null;
                 to_ms?: number | null;
-                /** @description `next` of the page before */
+                /** @description `next` of the previous page */
                 cursor?: number | null;
                 limit?: number;
             };
@@ -3317,7 +3315,7 @@ export interface operations {
     list__api_v1_conversations_get: {
         parameters: {
             query?: {
-                /** @description `next` of the page before */
+                /** @description `next` of the previous page */
                 cursor?: number;
                 limit?: number;
             };
@@ -3618,14 +3616,14 @@ export interface operations {
     events_api_v1_conversations__conversation__events_get: {
         parameters: {
             query?: {
-                /** @description only entries with a greater number: `next` of the page before */
+                /** @description only entries with a greater number: `next` of the previous page */
                 after?: number;
                 limit?: number;
             };
             header?: {
-                /** @description `text/event-stream` for a stream that goes on */
+                /** @description `text/event-stream` for a continuous stream */
                 accept?: string;
-                /** @description as `after`, sent by a client that connects again */
+                /** @description as `after`, sent by a client that reconnects */
                 "Last-Event-ID"?: string | null;
             };
             path: {
@@ -3709,7 +3707,7 @@ export interface operations {
     preview_api_v1_conversations__conversation__preview_get: {
         parameters: {
             query?: {
-                /** @description which of the proposed operations, counted from 0; else all that wait */
+                /** @description index of the proposed operation, from 0; default: all undecided */
                 operations?: number[] | null;
             };
             header?: never;
@@ -3986,7 +3984,7 @@ export interface operations {
                 topic?: string | null;
                 definition?: string | null;
                 status?: "open" | "replayed" | "dropped" | "all";
-                /** @description `next` of the page before */
+                /** @description `next` of the previous page */
                 cursor?: number | null;
                 limit?: number;
             };
@@ -4379,7 +4377,7 @@ export interface operations {
             query: {
                 /** @description a version */
                 from: string;
-                /** @description another one; else the one that starts use */
+                /** @description a version; default: the one that new runs use */
                 to?: string | null;
             };
             header?: never;
@@ -4434,7 +4432,7 @@ export interface operations {
     list__api_v1_definitions__name__scenarios_get: {
         parameters: {
             query?: {
-                /** @description without one, that which starts use */
+                /** @description default: the one that new runs use */
                 version?: string | null;
             };
             header?: never;
@@ -4747,7 +4745,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Each event with where it is, or why it was refused */
+            /** @description Each event with its place, or why it was refused */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -4981,7 +4979,7 @@ export interface operations {
         parameters: {
             query?: {
                 outcome?: ("applied" | "refused" | "unanswered") | null;
-                /** @description `next` of the page before */
+                /** @description `next` of the previous page */
                 cursor?: number;
                 limit?: number;
             };
@@ -5311,7 +5309,7 @@ export interface operations {
     register_api_v1_operations_post: {
         parameters: {
             query?: {
-                /** @description take the place of another plugin of this name */
+                /** @description replace another plugin of this name */
                 replace?: boolean;
             };
             header?: never;
@@ -5386,7 +5384,7 @@ export interface operations {
                 ended_from?: number | null;
                 ended_to?: number | null;
                 sort?: "-started" | "started" | "-ended" | "ended" | "-duration" | "duration";
-                /** @description `next` of the page before */
+                /** @description `next` of the previous page */
                 cursor?: string | null;
                 limit?: number;
                 /** @description also count them, up to 10,000 */
@@ -5415,9 +5413,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description in the place of `id` in the body */
+                /** @description instead of `id` in the body */
                 "idempotency-key"?: string | null;
-                /** @description in the place of `correlation_id` in the body */
+                /** @description instead of `correlation_id` in the body */
                 "x-correlation-id"?: string | null;
             };
             path?: never;
@@ -5443,9 +5441,9 @@ export interface operations {
     show_api_v1_runs__run__get: {
         parameters: {
             query?: {
-                /** @description the id of a command: answer when it has been applied, or with why it was refused */
+                /** @description the id of a command: answer when it has been applied or refused */
                 wait?: string | null;
-                /** @description seconds to wait at most */
+                /** @description maximum seconds to wait */
                 timeout_s?: number;
             };
             header?: never;
@@ -5609,7 +5607,7 @@ export interface operations {
                 after?: number;
             };
             header?: {
-                /** @description the same, sent by a client that connects again */
+                /** @description the same, sent by a client that reconnects */
                 "Last-Event-ID"?: string | null;
             };
             path: {
@@ -5683,7 +5681,7 @@ export interface operations {
     logs_api_v1_runs__run__logs_get: {
         parameters: {
             query?: {
-                /** @description `next` of the page before */
+                /** @description `next` of the previous page */
                 after?: number;
                 limit?: number;
             };
@@ -5822,7 +5820,7 @@ export interface operations {
     state_api_v1_runs__run__state_get: {
         parameters: {
             query?: {
-                /** @description a transition; else the latest */
+                /** @description a transition; default: the latest */
                 seq?: number | null;
             };
             header?: never;
@@ -5853,13 +5851,13 @@ export interface operations {
                 after?: number;
                 /** @description only those with a smaller number */
                 before?: number | null;
-                /** @description at most so many; else all */
+                /** @description maximum number; default: all */
                 limit?: number | null;
                 /** @description the latest ones first */
                 newest_first?: boolean;
-                /** @description the id of a command: answer when it has been applied, or with why it was refused */
+                /** @description the id of a command: answer when it has been applied or refused */
                 wait?: string | null;
-                /** @description seconds to wait at most */
+                /** @description maximum seconds to wait */
                 timeout_s?: number;
             };
             header?: never;
@@ -5974,7 +5972,7 @@ export interface operations {
     begin_oidc_api_v1_session_oidc_get: {
         parameters: {
             query?: {
-                /** @description path to go to when it is done */
+                /** @description path to redirect to afterwards */
                 to?: string;
             };
             header?: never;
@@ -6171,7 +6169,7 @@ export interface operations {
                 run?: string | null;
                 from_ms?: number | null;
                 to_ms?: number | null;
-                /** @description `next` of the page before */
+                /** @description `next` of the previous page */
                 cursor?: string | null;
                 limit?: number;
             };

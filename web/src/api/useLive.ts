@@ -62,6 +62,11 @@ export function useLive(
   return isOpen ? false : LIST_MS;
 }
 
+/** Calls `onChange` when a list changed, until what is returned is called. */
+export function watchList(channel: ListChannel, onChange: () => void): () => void {
+  return live.watch(channel, null, { onMessage: onChange, onOpen: () => undefined });
+}
+
 /** Watches a run from the transition after `from` on; null: not at all. Whether its transitions are told. */
 export function useLiveRun(run: string, from: number | null, onMessages: (messages: Message[]) => void): boolean {
   const [isOpen, setOpen] = useState(false);

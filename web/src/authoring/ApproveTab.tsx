@@ -3,6 +3,7 @@ import { BadgeCheck, Undo2, Upload } from "lucide-react";
 import { useState } from "react";
 import { conversations, definitions } from "../api/calls";
 import type { ApprovalRow, Checked, Conversation } from "../api/types";
+import { LIST_MS } from "../api/useLive";
 import { A, Badge, Button, Card, Empty, Facts, Input, Time } from "../parts/basics";
 import { Loaded, Trouble } from "../parts/loading";
 import { useMay, useMe } from "../shell/me";
@@ -220,6 +221,11 @@ function RollBack({ name, version, onDone }: { name: string; version: string; on
   );
 }
 
+function problemsOf(found: Checked): string {
+  const count = found.problems.filter((one) => one.severity === "error").length;
+  return count === 1 ? "It has one problem." : `It has ${count} problems.`;
+}
+
 /** What was found about the draft, its approval, publishing, promotion and going back. */
 export default function ApproveTab({ talk }: { talk: Conversation }) {
   const client = useQueryClient();
@@ -238,6 +244,7 @@ export default function ApproveTab({ talk }: { talk: Conversation }) {
     queryFn: () => definitions.approvals(name!),
     enabled: name !== undefined && mayRead,
     retry: false,
+    refetchInterval: LIST_MS, // no channel tells of approvals
   });
   const kept = useQuery({
     queryKey: ["conversation", talk.conversation, "scenarios", talk.draft.sha, talk.scenarios],
@@ -255,7 +262,7 @@ export default function ApproveTab({ talk }: { talk: Conversation }) {
           return (
             <Card title="Report" pad={false}>
               <Empty title="The draft cannot be approved yet.">
-                {found.problems.filter((one) => one.severity === "error").length} problems are in the tab YAML.
+                {problemsOf(found)} Say in the chat what is missing, or correct it in the tab YAML, which lists them.
               </Empty>
             </Card>
           );
@@ -278,6 +285,11 @@ export default function ApproveTab({ talk }: { talk: Conversation }) {
               <p className="border-b border-line px-4 py-2 font-mono text-[12px] break-all text-muted">{hash}</p>
               {row && <ReportOf row={row} />}
               {!row && mayApprove && <Approve talk={talk} hash={hash} onDone={onDone} />}
+              {!row && !mayApprove && (
+                <p className="p-4 text-muted">
+                  Somebody who did not write it, with the right definitions:approve, approves it here.
+                </p>
+              )}
             </Card>
             {kept.isError && <Trouble error={kept.error} />}
             {mayPublish && <Publish checked={found} handed={handed} onDone={onDone} />}

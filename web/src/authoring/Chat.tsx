@@ -1,8 +1,9 @@
-import { CircleStop, MessageSquare, SendHorizontal } from "lucide-react";
-import { useEffect, useRef, useState } from "react";
+import { ArrowDown, CircleStop, MessageSquare, SendHorizontal } from "lucide-react";
+import { memo, useCallback, useEffect, useRef, useState } from "react";
 import { conversations } from "../api/calls";
 import type { Conversation, Mode } from "../api/types";
 import { Badge, Button, Card, cx, inputLook, Time } from "../parts/basics";
+import { useKept } from "../parts/kept";
 import { number } from "../parts/words";
 import { useMay } from "../shell/me";
 import ProposalCard from "./ProposalCard";
@@ -11,6 +12,8 @@ import UnderstoodCard from "./UnderstoodCard";
 import type { Change } from "./useConversation";
 
 const GAP = 12; // pixels above the statements
+const MOST = 200; // items of the talk that are shown at first
+const FAR = 80; // pixels above what is newest, from which on somebody reads there
 
 const MODES: [Mode, string, string][] = [
   ["ask", "Ask", "explains, changes nothing"],
@@ -68,7 +71,7 @@ function TurnItem({ item, isNow }: { item: Answered; isNow: boolean }) {
   );
 }
 
-function ItemOf({ item, now }: { item: Item; now: string | undefined }) {
+const ItemOf = memo(function ItemOf({ item, isNow }: { item: Item; isNow: boolean }) {
   switch (item.kind) {
     case "message":
       return (
@@ -80,7 +83,7 @@ function ItemOf({ item, now }: { item: Item; now: string | undefined }) {
         </li>
       );
     case "turn":
-      return <TurnItem item={item} isNow={item.turn === now} />;
+      return <TurnItem item={item} isNow={isNow} />;
     case "change":
       return (
         <li className="border-l-2 border-[var(--fill-good)] py-1 pl-3 text-muted">
@@ -117,23 +120,36 @@ function ItemOf({ item, now }: { item: Item; now: string | undefined }) {
         </li>
       );
   }
-}
+});
 
-function Composer({ talk, change, isBusy }: { talk: Conversation; change: Change; isBusy: boolean }) {
+function Composer({
+  talk,
+  change,
+  isBusy,
+  onSent,
+}: {
+  talk: Conversation;
+  change: Change;
+  isBusy: boolean;
+  onSent: () => void;
+}) {
   const id = talk.conversation;
-  const [text, setText] = useState("");
+  const [kept, setKept] = useKept<string>(`message/${id}`);
+  const text = kept ?? "";
+  const setText = (next: string) => setKept(next || null);
   const [mode, setMode] = useState<Mode>("edit");
   const [byRules, setByRules] = useState(false);
+  const done = {
+    onSuccess: () => {
+      setText("");
+      onSent();
+    },
+  };
   const send = () => {
     if (!text.trim() || isBusy) return;
-    change.mutate(() => conversations.say(id, { text, mode, model: byRules ? RULES : null }), {
-      onSuccess: () => setText(""),
-    });
+    change.mutate(() => conversations.say(id, { text, mode, model: byRules ? RULES : null }), done);
   };
-  const comment = () =>
-    change.mutate(() => conversations.comment(id, { text }), {
-      onSuccess: () => setText(""),
-    });
+  const comment = () => change.mutate(() => conversations.comment(id, { text }), done);
   return (
     <form
       className="border-t border-line p-3"
@@ -219,6 +235,8 @@ export default function Chat({
 }) {
   const mayEdit = useMay("authoring:edit");
   const list = useRef<HTMLDivElement>(null);
+  const [most, setMost] = useState(MOST);
+  const first = Math.max(0, items.length - most);
   const spent = spentOf(items);
   const isBusy = talk.turn !== null || change.isPending || isBehind;
   const last = items.findLast((one): one is Answered => one.kind === "turn");
@@ -227,11 +245,21 @@ export default function Chat({
   const isPlan = !proposal && understood !== null && understood.turn === last?.turn && last.mode === "plan";
   const newest = `${items.length} ${last?.text.length ?? 0} ${proposal?.proposal ?? ""} ${understood?.turn ?? ""}`;
   const card = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  const place = useRef(0); // where this has scrolled to
+  const [isReading, setReading] = useState(false); // further up: what others do must not take the place away
+  const goToEnd = useCallback(() => {
     // The end of the talk, but never past the first of the statements that wait for an answer.
-    const top = card.current ? card.current.offsetTop - GAP : Infinity;
-    list.current?.scrollTo({ top: Math.min(list.current.scrollHeight, top) });
-  }, [newest]);
+    const box = list.current;
+    if (!box) return;
+    box.scrollTo({ top: Math.min(box.scrollHeight, card.current ? card.current.offsetTop - GAP : Infinity) });
+    place.current = box.scrollTop;
+    setReading(false);
+  }, []);
+  useEffect(() => {
+    if (!isReading) goToEnd();
+    // Only when there is something new.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [newest, goToEnd]);
   return (
     <Card
       title="Chat"
@@ -253,15 +281,25 @@ export default function Chat({
         tabIndex={0}
         role="region"
         aria-label="Messages"
+        onScroll={({ currentTarget: box }) => setReading(box.scrollTop < place.current - FAR)}
         className="relative max-h-[calc(100dvh-345px)] min-h-60 space-y-3 overflow-y-auto p-3"
       >
+        {first > 0 && (
+          <Button className="w-full" onClick={() => setMost(most + MOST)}>
+            Show what was said before ({number(first)})
+          </Button>
+        )}
         <ol aria-live="polite" aria-label="What was said" className="space-y-3">
-          {items.map((item) => (
-            <ItemOf key={item.seq} item={item} now={understood?.turn} />
+          {items.slice(first).map((item) => (
+            <ItemOf key={item.seq} item={item} isNow={item.kind === "turn" && item.turn === understood?.turn} />
           ))}
         </ol>
         {items.length === 0 && (
-          <p className="text-muted">Say in plain English what should happen. Nothing changes before you accept it.</p>
+          <p className="text-muted">
+            {mayEdit
+              ? "Say in plain English what should happen. Nothing changes before you accept it."
+              : "Nothing was said yet. What others say appears here at once."}
+          </p>
         )}
         {understood && (
           <div ref={card}>
@@ -279,7 +317,14 @@ export default function Chat({
         )}
         {proposal && <ProposalCard proposal={proposal} talk={talk} change={change} isBusy={isBusy} />}
       </div>
-      {mayEdit && !talk.damaged && <Composer talk={talk} change={change} isBusy={isBusy} />}
+      {isReading && (
+        <div className="border-t border-line p-2 text-center">
+          <Button onClick={goToEnd}>
+            <ArrowDown size={15} aria-hidden /> To what is newest
+          </Button>
+        </div>
+      )}
+      {mayEdit && !talk.damaged && <Composer talk={talk} change={change} isBusy={isBusy} onSent={goToEnd} />}
       {talk.damaged && <p className="p-3 text-bad">An entry of this conversation is missing: it can only be read.</p>}
     </Card>
   );

@@ -141,7 +141,9 @@ export default function CompareTab({ talk, change }: { talk: Conversation; chang
         <Loaded query={query}>
           {(found) =>
             found.sentences.length === 0 ? (
-              <Empty title="Nothing is different." />
+              <Empty title="Nothing is different.">
+                {talk.revisions.length < 2 && "There is one revision so far. Each change of the draft adds one."}
+              </Empty>
             ) : (
               <ul aria-label="What changed" className="list-disc space-y-1.5 py-3 pr-4 pl-8">
                 {found.sentences.map((one, index) => (

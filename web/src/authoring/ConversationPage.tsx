@@ -3,11 +3,14 @@ import { Redo2, Undo2 } from "lucide-react";
 import { lazy, Suspense, useCallback, useMemo, useState, useSyncExternalStore } from "react";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
 import { conversations } from "../api/calls";
+import { Problem } from "../api/client";
+import type { Way } from "../api/follow";
 import type { Conversation } from "../api/types";
 import { useLive } from "../api/useLive";
-import { Button, buttonLook, cx, inputLook } from "../parts/basics";
+import { A, Badge, Button, buttonLook, Card, cx, Empty, inputLook, PageHead, type Tone } from "../parts/basics";
 import { Loaded, Trouble, Waiting } from "../parts/loading";
 import { Tabs, type Tab } from "../parts/overlays";
+import { useTitle } from "../parts/title";
 import { useMay } from "../shell/me";
 import Chat from "./Chat";
 import TalkActions from "./TalkActions";
@@ -25,15 +28,56 @@ const watchWidth = (watcher: () => void) => {
   return () => WIDE.removeEventListener("change", watcher);
 };
 
+const WAYS: Record<NonNullable<Way>, [tone: Tone, text: string, title: string]> = {
+  told: ["good", "live", "What others do is shown at once"],
+  asked: [
+    "warn",
+    "asking every 2 s",
+    "No stream reaches this page, perhaps because of a proxy: it asks for what is new",
+  ],
+  away: ["bad", "no answer", "The server does not answer: what others do is not shown until it does"],
+};
+
+/** How what others do becomes known here. */
+function Told({ way }: { way: Way }) {
+  const [tone, text, title] = way ? WAYS[way] : (["idle", "connecting", "What is new is asked for"] as const);
+  return (
+    <span role="status" aria-label="Changes by others" title={title}>
+      <Badge tone={tone}>{text}</Badge>
+    </span>
+  );
+}
+
+/** In the place of a conversation that there is no more. */
+function Gone({ title }: { title: string }) {
+  return (
+    <>
+      <PageHead title="Authoring" />
+      <Card>
+        <Empty title={title ? `The conversation “${title}” was deleted.` : "There is no such conversation."}>
+          What was published from one stays.{" "}
+          <A to="/authoring" className="underline">
+            All conversations
+          </A>
+        </Empty>
+      </Card>
+    </>
+  );
+}
+
+const isGone = (error: unknown) => error instanceof Problem && error.status === 404;
+
 /** The conversation that is shown, the others, undo and redo. */
 function Bar({
   talk,
   change,
+  way,
   onMove,
   isBusy,
 }: {
   talk: Conversation;
   change: Change;
+  way: Way;
   onMove: (how: "undo" | "redo") => void;
   isBusy: boolean;
 }) {
@@ -61,15 +105,12 @@ function Bar({
           </option>
         ))}
       </select>
-      {mayEdit && (
-        <>
-          <Link to="/authoring" className={buttonLook()}>
-            New
-          </Link>
-          <TalkActions talk={talk} change={change} />
-        </>
-      )}
+      <Link to="/authoring" className={buttonLook()}>
+        All
+      </Link>
+      {mayEdit && <TalkActions talk={talk} change={change} />}
       <span className="grow" />
+      <Told way={way} />
       <span className="text-muted">Revision {talk.revision}</span>
       {mayEdit && (
         <>
@@ -86,13 +127,14 @@ function Bar({
 }
 
 function Workplace({ id }: { id: string }) {
-  const { query, items, isBehind, trouble, take } = useConversation(id);
+  const { query, items, isBehind, way, ended, take } = useConversation(id);
   const change = useChange(id, take);
   const [search, setSearch] = useSearchParams();
   const [lit, setLit] = useState<ReadonlySet<string>>(new Set());
   const light = useCallback((boxes: string[]) => setLit(new Set(boxes)), []);
   const isWide = useSyncExternalStore(watchWidth, () => WIDE.matches);
   const talk = query.data;
+  useTitle(talk?.title);
   const revision = useQuery({
     queryKey: ["conversation", id, "revision", talk?.revision],
     queryFn: () => conversations.revision(id, talk!.revision),
@@ -136,6 +178,7 @@ function Workplace({ id }: { id: string }) {
       { id: "approve", title: "Approve", content: later(<ApproveTab talk={talk} />) },
     ];
   }, [talk, revision, proposed, colours, lit, light, change]);
+  if (isGone(ended) || isGone(query.error)) return <Gone title={talk?.title ?? ""} />;
   return (
     <Loaded query={query}>
       {(found) => {
@@ -156,11 +199,12 @@ function Workplace({ id }: { id: string }) {
             <Bar
               talk={found}
               change={change}
+              way={way}
               isBusy={change.isPending || isBehind}
               onMove={(how) => change.mutate(() => conversations.move(id, found.revision, how))}
             />
-            {trouble && <Trouble error={trouble} />}
-            {change.isError && <Trouble error={change.error} />}
+            {ended !== null && <Trouble error={ended} />}
+            {change.isError && <Trouble error={change.error} onClose={() => change.reset()} />}
             {isWide ? (
               <div className="grid items-start gap-4 lg:grid-cols-[minmax(340px,2fr)_3fr]">
                 <div className="min-w-0">{chat}</div>

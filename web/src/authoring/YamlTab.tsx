@@ -6,26 +6,74 @@ import { Problems, useLater } from "../definitions/Problems";
 import type { Place } from "../definitions/Yaml";
 import { Button, Card } from "../parts/basics";
 import { Loaded, Waiting } from "../parts/loading";
+import { useKept } from "../parts/kept";
 import { useMay } from "../shell/me";
 import type { Change } from "./useConversation";
 
 const Yaml = lazy(() => import("../definitions/Yaml"));
 
+/** A text that was begun on a revision and is not saved. */
+interface Held {
+  revision: number;
+  before: string; // the text of that revision
+  text: string;
+}
+
+/** Somebody else has changed the draft since this text was begun. */
+function Conflict({
+  talk,
+  held,
+  onDiscard,
+  children,
+}: {
+  talk: Conversation;
+  held: Held;
+  onDiscard: () => void;
+  children: React.ReactNode;
+}) {
+  const by = talk.draft.authors.join(", ");
+  const query = useQuery({
+    queryKey: ["conversation", talk.conversation, "diff", held.revision, talk.revision],
+    queryFn: () => conversations.diff(talk.conversation, held.revision, talk.revision),
+    staleTime: Infinity,
+  });
+  return (
+    <div role="alert" className="border-b border-line bg-warn-soft p-4">
+      <p className="font-medium text-warn">
+        You began on revision {held.revision}. The draft is revision {talk.revision} by now, by {by}.
+      </p>
+      <ul aria-label="What changed meanwhile" className="mt-1 list-disc pl-5">
+        {query.data?.sentences.map((one, index) => (
+          <li key={index} className="break-words">
+            {one.replaceAll("`", "")}
+          </li>
+        ))}
+      </ul>
+      <p className="mt-1">Your text can take the place of that; the revision stays, to go back to.</p>
+      <div className="mt-3 flex flex-wrap gap-2">
+        {children}
+        <Button onClick={onDiscard}>Discard my text</Button>
+      </div>
+    </div>
+  );
+}
+
 function Editor({
   talk,
   change,
+  held,
   onHold,
   onLeave,
 }: {
   talk: Conversation;
   change: Change;
-  onHold: (isHeld: boolean) => void;
+  held: Held | null;
+  onHold: (held: Held | null) => void;
   onLeave: () => void;
 }) {
   const mayEdit = useMay("authoring:edit");
-  // What was begun stays, also if the draft moves on: saving then tells of the conflict.
-  const [base] = useState({ revision: talk.revision, text: talk.draft.text });
-  const [text, setText] = useState(base.text);
+  const [start] = useState(held?.text ?? talk.draft.text);
+  const text = held?.text ?? talk.draft.text;
   const [place, setPlace] = useState<Place | null>(null);
   const later = useLater(text);
   const check = useQuery({
@@ -34,45 +82,47 @@ function Editor({
     placeholderData: keepPreviousData,
     retry: false,
   });
-  const isChanged = text !== base.text;
-  const isBehind = talk.revision !== base.revision;
+  const isBehind = held !== null && talk.revision !== held.revision;
+  const save = (revision: number) =>
+    change.mutate(() => conversations.write(talk.conversation, revision, text), { onSuccess: onLeave });
   return (
     <div className="space-y-4">
       <Card
         title="Draft, YAML"
         pad={false}
         aside={
-          mayEdit && (
+          mayEdit &&
+          !isBehind && (
             <>
-              {isBehind && <span className="text-warn">The draft is revision {talk.revision} by now.</span>}
-              <Button disabled={!isChanged && !isBehind} onClick={onLeave}>
+              {held && <span className="text-muted">not saved</span>}
+              <Button disabled={!held} onClick={onLeave}>
                 Discard
               </Button>
-              <Button
-                look="primary"
-                disabled={!isChanged || change.isPending}
-                onClick={() =>
-                  change.mutate(() => conversations.write(talk.conversation, base.revision, text), {
-                    onSuccess: onLeave,
-                  })
-                }
-              >
+              <Button look="primary" disabled={!held || change.isPending} onClick={() => save(talk.revision)}>
                 Save as a revision
               </Button>
             </>
           )
         }
       >
+        {isBehind && (
+          <Conflict talk={talk} held={held} onDiscard={onLeave}>
+            <Button look="primary" disabled={change.isPending} onClick={() => save(talk.revision)}>
+              Save over revision {talk.revision}
+            </Button>
+          </Conflict>
+        )}
         <Suspense fallback={<Waiting lines={8} />}>
           <Yaml
-            text={text}
+            text={start}
             label="Draft, YAML"
             place={place}
             onChange={
               mayEdit
                 ? (now) => {
-                    setText(now);
-                    onHold(now !== base.text || isBehind);
+                    const begun = held ?? { revision: talk.revision, before: talk.draft.text };
+                    const isSame = now === begun.before && begun.revision === talk.revision;
+                    onHold(isSame ? null : { ...begun, text: now });
                   }
                 : undefined
             }
@@ -94,18 +144,20 @@ function Editor({
   );
 }
 
-/** The draft as YAML, to change as a whole. As long as nothing was changed here it follows the draft. */
+/** The draft as YAML, to change as a whole. As long as nothing was changed here it follows the draft; what was begun
+ * stays, also over another tab and a refresh. */
 export default function YamlTab({ talk, change }: { talk: Conversation; change: Change }) {
   const [round, setRound] = useState(0);
-  const [held, setHeld] = useState<number | null>(null);
+  const [held, hold] = useKept<Held>(`yaml/${talk.conversation}`);
   return (
     <Editor
-      key={`${round} ${held ?? talk.revision}`}
+      key={`${round} ${held?.revision ?? talk.revision}`}
       talk={talk}
       change={change}
-      onHold={(isHeld) => setHeld((now) => (isHeld ? (now ?? talk.revision) : null))}
+      held={held}
+      onHold={hold}
       onLeave={() => {
-        setHeld(null);
+        hold(null);
         setRound((now) => now + 1);
       }}
     />

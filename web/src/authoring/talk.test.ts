@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { TalkEntry } from "../api/types";
-import { boxesOf, itemsOf, rehearsal, spentOf, type Answered } from "./talk";
+import { boxesOf, grown, itemsOf, rehearsal, spentOf, type Answered } from "./talk";
 
 let seq = 0;
 const entry = (one: object): TalkEntry => ({ seq: ++seq, at_ms: 1, by: "ann", ...one }) as TalkEntry;
@@ -34,6 +34,28 @@ describe("itemsOf", () => {
     const [, first, second] = items as [unknown, Answered, Answered];
     expect([first.text, first.calls, first.refused, first.ended?.cause]).toEqual(["One more.", 1, 1, "waiting"]);
     expect([second.text, second.ended]).toEqual(["Two", null]);
+  });
+
+  it("goes on with what is new, and leaves the rest as it was", () => {
+    const all = [
+      entry({ type: "message_sent", text: "when", question: null, choice: null }),
+      started("t1"),
+      entry({ type: "text", turn: "t1", text: "One " }),
+      entry({ type: "comment", revision: 1, text: "why", address: null }),
+      entry({ type: "text", turn: "t1", text: "more." }),
+      started("t2"),
+      entry({ type: "turn_ended", turn: "t2", cause: "done", code: "", message: "" }),
+    ];
+    for (let cut = 0; cut <= all.length; cut += 1) {
+      const before = itemsOf(all.slice(0, cut));
+      const copy = structuredClone(before);
+      expect(grown(before, all.slice(cut))).toEqual(itemsOf(all));
+      expect(before).toEqual(copy);
+    }
+    const before = itemsOf(all.slice(0, 4));
+    const after = grown(before, all.slice(4));
+    expect([after[0] === before[0], after[1] === before[1], after[2] === before[2]]).toEqual([true, false, true]);
+    expect(grown(before, [])).toBe(before);
   });
 
   it("says what changed and which way the draft moved", () => {

@@ -60,9 +60,15 @@ export type Item = Said | Answered | Changed | Remarked | Rehearsed;
 const MOVES = { undone: "Undone", redone: "Redone", branched: "Went on" };
 
 /** What happened, oldest first. */
-export function itemsOf(entries: TalkEntry[]): Item[] {
-  const items: Item[] = [];
-  const turns = new Map<string, Answered>();
+export const itemsOf = (entries: TalkEntry[]): Item[] => grown([], entries);
+
+/** The same with later entries. An item that they do not concern stays the same object. */
+export function grown(before: Item[], entries: TalkEntry[]): Item[] {
+  if (entries.length === 0) return before;
+  const items = [...before];
+  const own = new Set<Item>(); // made here, so that they may be changed
+  const turns = new Map<string, number>();
+  items.forEach((one, at) => one.kind === "turn" && turns.set(one.turn, at));
   for (const entry of entries) {
     const { seq, by, at_ms } = entry;
     switch (entry.type) {
@@ -70,24 +76,9 @@ export function itemsOf(entries: TalkEntry[]): Item[] {
         items.push({ kind: "message", seq, by, at_ms, text: entry.text });
         break;
       case "turn_started": {
-        const { turn, mode, model } = entry;
-        const made: Answered = {
-          kind: "turn",
-          seq,
-          turn,
-          mode,
-          model,
-          text: "",
-          statements: [],
-          calls: 0,
-          refused: 0,
-          tokens: 0,
-          money: null,
-          isEstimated: false,
-          ended: null,
-        };
-        turns.set(turn, made);
-        items.push(made);
+        const made = begun(seq, entry);
+        own.add(made);
+        turns.set(entry.turn, items.push(made) - 1);
         break;
       }
       case "revision":
@@ -115,12 +106,37 @@ export function itemsOf(entries: TalkEntry[]): Item[] {
       case "tool_called":
       case "spent":
       case "turn_ended": {
-        const turn = turns.get(entry.turn);
-        if (turn) grow(turn, entry);
+        const at = turns.get(entry.turn);
+        if (at === undefined) break;
+        let turn = items[at] as Answered;
+        if (!own.has(turn)) {
+          turn = { ...turn };
+          own.add(turn);
+          items[at] = turn;
+        }
+        grow(turn, entry);
       }
     }
   }
   return items;
+}
+
+function begun(seq: number, { turn, mode, model }: Extract<TalkEntry, { type: "turn_started" }>): Answered {
+  return {
+    kind: "turn",
+    seq,
+    turn,
+    mode,
+    model,
+    text: "",
+    statements: [],
+    calls: 0,
+    refused: 0,
+    tokens: 0,
+    money: null,
+    isEstimated: false,
+    ended: null,
+  };
 }
 
 type OfTurn = Extract<TalkEntry, { type: "text" | "understood" | "tool_called" | "spent" | "turn_ended" }>;

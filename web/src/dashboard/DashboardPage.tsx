@@ -6,6 +6,7 @@ import { definitions, figures } from "../api/calls";
 import type { DefinitionRow, Statistics } from "../api/types";
 import { useLive } from "../api/useLive";
 import { A, Badge, Button, Card, cx, Empty, inputLook, PageHead } from "../parts/basics";
+import { DefinitionOptions } from "../parts/DefinitionOptions";
 import { Loaded, Waiting } from "../parts/loading";
 import { Table } from "../parts/Table";
 import { number, percent, span } from "../parts/words";
@@ -125,7 +126,17 @@ function Tiles({ found, budget }: { found: Statistics; budget: Statistics | unde
 }
 
 /** Each definition over the range, from its own counters. */
-function Definitions({ names, from_ms, to_ms }: { names: string[]; from_ms: number; to_ms: number }) {
+function Definitions({
+  names,
+  all,
+  from_ms,
+  to_ms,
+}: {
+  names: string[];
+  all: number; // definitions that there are
+  from_ms: number;
+  to_ms: number;
+}) {
   const queries = useQueries({
     queries: names.map((name) => ({
       queryKey: ["totals", name, from_ms, to_ms],
@@ -134,8 +145,30 @@ function Definitions({ names, from_ms, to_ms }: { names: string[]; from_ms: numb
     })),
   });
   const rows = names.map((name, index) => ({ name, totals: queries[index]?.data && totalsOf(queries[index].data) }));
+  if (names.length === 0)
+    return (
+      <Card title="Definitions" pad={false} className="mb-4 min-w-0">
+        <Empty title="Nothing is published yet.">
+          Figures appear here as soon as runs end.{" "}
+          <A to="/definitions" className="underline">
+            Publish a definition
+          </A>
+        </Empty>
+      </Card>
+    );
   return (
-    <Card title="Definitions" pad={false} className="mb-4 min-w-0">
+    <Card
+      title="Definitions"
+      pad={false}
+      className="mb-4 min-w-0"
+      aside={
+        all > names.length && (
+          <span className="text-[12px] text-muted">
+            the first {names.length} of {number(all)}; choose another one above
+          </span>
+        )
+      }
+    >
       <Table
         label="Definitions"
         rows={rows}
@@ -234,14 +267,12 @@ export default function DashboardPage() {
       <PageHead title="Dashboard">
         <select
           aria-label="Definition"
-          className={inputLook}
+          className={cx(inputLook, "max-w-full sm:max-w-xs")}
           value={definition}
           onChange={(event) => set("definition", event.target.value)}
         >
           <option value="">Every definition</option>
-          {known.data?.rows.map((row) => (
-            <option key={row.definition}>{row.definition}</option>
-          ))}
+          <DefinitionOptions rows={known.data?.rows} />
         </select>
         <select
           aria-label="Time"
@@ -279,6 +310,7 @@ export default function DashboardPage() {
               <Steps row={one} />
             ) : (
               <Definitions
+                all={known.data?.rows.length ?? 0}
                 names={(known.data?.rows ?? []).slice(0, MOST).map((row) => row.definition)}
                 from_ms={found.from_ms}
                 to_ms={Math.ceil(found.to_ms / HOUR) * HOUR}

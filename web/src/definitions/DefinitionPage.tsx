@@ -6,6 +6,7 @@ import { definitions } from "../api/calls";
 import { Button, buttonLook, Card, inputLook, PageHead } from "../parts/basics";
 import { Loaded, Trouble, Waiting } from "../parts/loading";
 import { Dialog, Tabs } from "../parts/overlays";
+import { useTitle } from "../parts/title";
 import { useMay } from "../shell/me";
 
 const Overview = lazy(() => import("./OverviewTab"));
@@ -55,6 +56,7 @@ export default function DefinitionPage() {
     enabled: version !== "",
     staleTime: Infinity,
   });
+  useTitle(head.data && (head.data.title || name));
   const tab = search.get("tab") ?? "diagram";
   const mayPublish = useMay("definitions:publish", name);
   const mayRetire = useMay("definitions:retire", name);

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { LayoutTemplate, Plus } from "lucide-react";
+import { LayoutTemplate, MessagesSquare, Plus } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
 import { Link } from "react-router";
 import { definitions } from "../api/calls";
@@ -10,9 +10,12 @@ import { useMay } from "../shell/me";
 
 const SampleDialog = lazy(() => import("./SampleDialog"));
 
+const ASK_MS = 10_000; // no channel tells of publications
+
 export default function DefinitionsPage() {
-  const query = useQuery({ queryKey: ["definitions"], queryFn: definitions.list });
+  const query = useQuery({ queryKey: ["definitions"], queryFn: definitions.list, refetchInterval: ASK_MS });
   const mayPublish = useMay("definitions:publish");
+  const mayAuthor = useMay("authoring:edit");
   const [text, setText] = useState("");
   const [isChoosing, setChoosing] = useState(false);
   return (
@@ -45,7 +48,27 @@ export default function DefinitionsPage() {
             if (rows.length === 0)
               return (
                 <Empty title={text ? "No definition has this name." : "Nothing is published yet."}>
-                  {!text && "Start from a sample, write one here, or publish one with streamflow definitions publish."}
+                  {text ? (
+                    <Button className="mt-2" onClick={() => setText("")}>
+                      Show all definitions
+                    </Button>
+                  ) : (
+                    <>
+                      <p>A definition says what a run does. Say it in plain English, or begin with a sample.</p>
+                      <div className="mt-3 flex flex-wrap justify-center gap-2">
+                        {mayAuthor && (
+                          <Link to="/authoring" className={buttonLook("primary")}>
+                            <MessagesSquare size={15} aria-hidden /> In plain English
+                          </Link>
+                        )}
+                        {mayPublish && (
+                          <Button onClick={() => setChoosing(true)}>
+                            <LayoutTemplate size={15} aria-hidden /> With a sample
+                          </Button>
+                        )}
+                      </div>
+                    </>
+                  )}
                 </Empty>
               );
             return (
@@ -59,7 +82,7 @@ export default function DefinitionsPage() {
                     title: "Name",
                     cell: (row) => (
                       <>
-                        <A to={`/definitions/${row.definition}`} className="font-medium">
+                        <A to={`/definitions/${row.definition}`} className="font-medium [overflow-wrap:anywhere]">
                           {row.definition}
                         </A>
                         <span className="block text-muted">{row.title}</span>

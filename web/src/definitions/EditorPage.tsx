@@ -4,7 +4,8 @@ import { lazy, Suspense, useState } from "react";
 import { Link, useSearchParams } from "react-router";
 import { definitions } from "../api/calls";
 import type { Checked } from "../api/types";
-import { Badge, Button, Card, PageHead } from "../parts/basics";
+import { A, Badge, Button, Card, Empty, PageHead } from "../parts/basics";
+import { forgetOne, useKept } from "../parts/kept";
 import { Loaded, Trouble, Waiting } from "../parts/loading";
 import { Dialog, Tabs } from "../parts/overlays";
 import { useMay } from "../shell/me";
@@ -24,18 +25,25 @@ steps:
     approval:
       text: "'Refund ' + string(trigger.amount) + '?'"
       who: [finance]
+      forever: true
+  - id: pay
+    needs: [decide.approved]
+    print: {text: "'Pay ' + string(trigger.amount) + ' back'"}
 `;
 
 type Part = "definition" | "catalog" | "scenarios";
 type Texts = Record<Part, string>;
+const PARTS: Part[] = ["definition", "catalog", "scenarios"];
 
 function PublishDialog({
   checked,
   texts: { definition, catalog, scenarios },
+  onDone,
   onClose,
 }: {
   checked: Checked;
   texts: Texts;
+  onDone: () => void; // it is published
   onClose: () => void;
 }) {
   const client = useQueryClient();
@@ -51,7 +59,10 @@ function PublishDialog({
         create_topics: creates,
         change_events: changes,
       }),
-    onSuccess: () => client.invalidateQueries({ queryKey: ["definitions"] }),
+    onSuccess: () => {
+      onDone();
+      return client.invalidateQueries({ queryKey: ["definitions"] });
+    },
   });
   return (
     <Dialog open onClose={onClose} title={`Publish ${checked.name}@${checked.version}`}>
@@ -105,8 +116,10 @@ function PublishDialog({
   );
 }
 
-function Editor({ start }: { start: Texts }) {
-  const [texts, setTexts] = useState(start);
+function Editor({ start, name }: { start: Texts; name: string }) {
+  const [kept, keep] = useKept<Texts>(`editor/${name}`);
+  const [round, setRound] = useState(0); // of editors, which begin again with another text
+  const texts = kept ?? start;
   const [part, setPart] = useState<Part>("definition");
   const [place, setPlace] = useState<Place | null>(null);
   const [isPublishing, setPublishing] = useState(false);
@@ -128,17 +141,34 @@ function Editor({ start }: { start: Texts }) {
     <Card pad={false}>
       <Suspense fallback={<Waiting lines={8} />}>
         <Yaml
+          key={round}
           text={texts[name]}
           label={label}
           place={place}
-          onChange={(text) => setTexts((before) => ({ ...before, [name]: text }))}
+          onChange={(text) => {
+            const next = { ...texts, [name]: text };
+            keep(PARTS.every((one) => next[one] === start[one]) ? null : next);
+          }}
         />
       </Suspense>
     </Card>
   );
   return (
     <>
-      <PageHead title="Write a definition" sub="It is checked as you write. Nothing is kept until it is published.">
+      <PageHead
+        title="Write a definition"
+        sub="It is checked as you write. Until it is published this tab alone keeps it."
+      >
+        {kept && (
+          <Button
+            onClick={() => {
+              keep(null);
+              setRound(round + 1);
+            }}
+          >
+            Discard changes
+          </Button>
+        )}
         <Button disabled={!texts.scenarios.trim() || play.isPending} onClick={() => play.mutate()}>
           <FlaskConical size={15} aria-hidden /> Play the scenarios
         </Button>
@@ -206,7 +236,12 @@ function Editor({ start }: { start: Texts }) {
         </div>
       </div>
       {isPublishing && check.data && (
-        <PublishDialog checked={check.data} texts={texts} onClose={() => setPublishing(false)} />
+        <PublishDialog
+          checked={check.data}
+          texts={texts}
+          onDone={() => forgetOne(`editor/${name}`)}
+          onClose={() => setPublishing(false)}
+        />
       )}
     </>
   );
@@ -235,12 +270,21 @@ export default function EditorPage() {
       <Loaded query={samples}>
         {(found) => {
           const one = found.find((each) => each.name === sample);
-          if (!one) return <p className="p-6">There is no sample of this name.</p>;
-          return <Editor key={one.name} start={one} />;
+          if (!one)
+            return (
+              <Card>
+                <Empty title="There is no sample of this name.">
+                  <A to="/definitions" className="underline">
+                    Choose one of the samples
+                  </A>
+                </Empty>
+              </Card>
+            );
+          return <Editor key={one.name} name={`sample ${one.name}`} start={one} />;
         }}
       </Loaded>
     );
   const only = (definition: string) => ({ definition, catalog: "", scenarios: "" });
-  if (from === "") return <Editor start={only(START)} />;
-  return <Loaded query={query}>{(found) => <Editor key={found.sha} start={only(found.yaml)} />}</Loaded>;
+  if (from === "") return <Editor name="new" start={only(START)} />;
+  return <Loaded query={query}>{(found) => <Editor key={found.sha} name={from} start={only(found.yaml)} />}</Loaded>;
 }

@@ -11,7 +11,7 @@ export default function OperationCard({
   const here = served?.served_by.filter((one) => one.present).length ?? 0;
   return (
     <Card
-      title={<span className="font-mono text-[13px]">{operation.name}</span>}
+      title={<span className="font-mono text-[13px] break-all">{operation.name}</span>}
       aside={
         served && (
           <Badge tone={here === 0 ? "bad" : served.health?.ok === false ? "warn" : "good"}>

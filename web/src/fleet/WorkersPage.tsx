@@ -12,12 +12,15 @@ export default function WorkersPage() {
   const workers = useQuery({ queryKey: ["fleet", "workers"], queryFn: figures.workers, refetchInterval: pause });
   return (
     <>
-      <PageHead title="Lanes and workers" />
+      <PageHead
+        title="Lanes and workers"
+        sub="A lane is a queue of work for operations; workers take from the lanes that they serve."
+      />
       <Card title="Lanes" pad={false} className="mb-4">
         <Loaded query={lanes}>
           {(page) =>
             page.rows.length === 0 ? (
-              <Empty title="No lane is known." />
+              <Empty title="No lane is known.">A lane is there as soon as an operation names it.</Empty>
             ) : (
               <Table
                 label="Lanes"

@@ -36,7 +36,7 @@ export function Card({
     <section className={cx("rounded-[8px] border border-line bg-card shadow-xs", className)}>
       {title && (
         <div className="flex flex-wrap items-center gap-2 border-b border-line px-4 py-2.5">
-          <h2 className="grow">{title}</h2>
+          <h2 className="min-w-0 grow break-words">{title}</h2>
           {aside}
         </div>
       )}

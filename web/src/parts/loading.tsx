@@ -2,20 +2,37 @@ import type { UseQueryResult } from "@tanstack/react-query";
 import { Component, type ReactNode } from "react";
 import { Problem } from "../api/client";
 import { Button } from "./basics";
+import { moment } from "./words";
 
-export function Trouble({ error, again }: { error: unknown; again?: () => void }) {
+/** An error with its code. `again` tries once more, `onClose` takes the message away. */
+export function Trouble({ error, again, onClose }: { error: unknown; again?: () => void; onClose?: () => void }) {
   const problem = error instanceof Problem ? error : null;
+  const isOld = isOfOldPages(error);
   return (
     <div role="alert" className="m-4 rounded-[8px] border border-line bg-bad-soft p-4 text-bad">
-      <p className="font-medium">{error instanceof Error ? error.message : String(error)}</p>
-      {problem && <p className="mt-1 font-mono text-[12px]">{problem.code}</p>}
-      {again && (
-        <Button className="mt-3" onClick={again}>
-          Try again
-        </Button>
+      <p className="font-medium break-words">
+        {isOld
+          ? "A part of this page could not be loaded: the server was updated, or does not answer. Load the page again."
+          : error instanceof Error
+            ? error.message
+            : String(error)}
+      </p>
+      {problem && <p className="mt-1 font-mono text-[12px] break-words">{problem.code}</p>}
+      {(again ?? onClose) && (
+        <div className="mt-3 flex flex-wrap gap-2">
+          {again && (
+            <Button onClick={isOld ? () => location.reload() : again}>{isOld ? "Load again" : "Try again"}</Button>
+          )}
+          {onClose && <Button onClick={onClose}>Close</Button>}
+        </div>
       )}
     </div>
   );
+}
+
+/** Whether a part of the application was not found, as after another version came to the server. */
+function isOfOldPages(error: unknown): boolean {
+  return error instanceof Error && /dynamically imported module|module script|preload CSS/i.test(error.message);
 }
 
 export function Waiting({ lines = 4 }: { lines?: number }) {
@@ -28,7 +45,19 @@ export function Waiting({ lines = 4 }: { lines?: number }) {
   );
 }
 
-/** What a question answered, its waiting, or its error. */
+/** Above what is shown, that it is old. That nothing answers at all is said at the top of every page. */
+function Old({ error, since_ms }: { error: Error; since_ms: number }) {
+  if (!(error instanceof Problem) || error.code === "unreachable") return null;
+  return (
+    <p role="alert" className="border-b border-line bg-warn-soft px-4 py-2 break-words text-warn">
+      This is what was known at {moment(since_ms).slice(11)}. {error.message}{" "}
+      <span className="font-mono text-[12px]">{error.code}</span>
+    </p>
+  );
+}
+
+/** What a question answered, its waiting, or its error. What was answered before an error stays, and is said to be
+ * old. */
 export function Loaded<Data>({
   query,
   children,
@@ -36,7 +65,13 @@ export function Loaded<Data>({
   query: UseQueryResult<Data>;
   children: (data: Data) => ReactNode;
 }) {
-  if (query.data !== undefined) return <>{children(query.data)}</>;
+  if (query.data !== undefined)
+    return (
+      <>
+        {query.isError && <Old error={query.error} since_ms={query.dataUpdatedAt} />}
+        {children(query.data)}
+      </>
+    );
   if (query.isError) return <Trouble error={query.error} again={() => void query.refetch()} />;
   return <Waiting />;
 }

@@ -7,6 +7,7 @@ let timer: ReturnType<typeof setInterval> | undefined;
 
 function watch(watcher: () => void): () => void {
   watchers.add(watcher);
+  if (timer === undefined) now = Date.now(); // nobody has looked at it for a while
   timer ??= setInterval(() => {
     now = Date.now();
     for (const each of watchers) each();

@@ -1,7 +1,8 @@
 // Copied in and kept small: Base UI brings focus, keys and roles, this its look.
 import { Dialog as Base } from "@base-ui/react/dialog";
 import { Tabs as BaseTabs } from "@base-ui/react/tabs";
-import type { ReactNode } from "react";
+import { X } from "lucide-react";
+import { useEffect, useRef, type ReactNode } from "react";
 import { cx } from "./basics";
 
 const BACKDROP = "fixed inset-0 z-40 bg-black/50";
@@ -12,15 +13,18 @@ export function Dialog({
   title,
   children,
   wide,
+  once,
 }: {
   open: boolean;
   onClose: () => void;
   title: string;
   children: ReactNode;
   wide?: boolean;
+  /** It cannot be shown again: only its own button closes it. */
+  once?: boolean;
 }) {
   return (
-    <Base.Root open={open} onOpenChange={(next) => !next && onClose()}>
+    <Base.Root open={open} disablePointerDismissal={once} onOpenChange={(next) => !next && !once && onClose()}>
       <Base.Portal>
         <Base.Backdrop className={BACKDROP} />
         <Base.Popup
@@ -29,8 +33,16 @@ export function Dialog({
             wide ? "max-w-2xl" : "max-w-md",
           )}
         >
-          <Base.Title className="mb-3 text-[16px] font-semibold">{title}</Base.Title>
+          <Base.Title className="mb-3 pr-8 text-[16px] font-semibold break-words">{title}</Base.Title>
           {children}
+          {!once && (
+            <Base.Close
+              aria-label="Close the dialog"
+              className="absolute top-3 right-3 grid size-9 place-items-center rounded-[8px] text-muted hover:bg-raised hover:text-ink"
+            >
+              <X size={17} aria-hidden />
+            </Base.Close>
+          )}
         </Base.Popup>
       </Base.Portal>
     </Base.Root>
@@ -78,9 +90,14 @@ export function Tabs({
   onChange: (id: string) => void;
   label: string;
 }) {
+  const list = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // On a phone the tab that is shown may be beyond the edge.
+    list.current?.querySelector("[data-active]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [value]);
   return (
     <BaseTabs.Root value={value} onValueChange={(next) => onChange(String(next))}>
-      <BaseTabs.List aria-label={label} className="mb-4 flex gap-1 overflow-x-auto border-b border-line">
+      <BaseTabs.List ref={list} aria-label={label} className="mb-4 flex gap-1 overflow-x-auto border-b border-line">
         {tabs.map((tab) => (
           <BaseTabs.Tab
             key={tab.id}

@@ -1,8 +1,9 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { Link } from "react-router";
 import { jobs, type JobAction, type RunFilter } from "../api/calls";
 import { useLive } from "../api/useLive";
-import { Button, Input, inputLook, RunLink } from "../parts/basics";
+import { Button, buttonLook, Input, inputLook, RunLink } from "../parts/basics";
 import { Loaded, Trouble } from "../parts/loading";
 import { Dialog } from "../parts/overlays";
 import { number } from "../parts/words";
@@ -40,7 +41,10 @@ export default function BulkDialog({ filter, onClose }: { filter: RunFilter; onC
           <p>
             {number(job.data.done)} of {number(job.data.total)} done, {number(job.data.failed)} refused.
           </p>
-          <div className="mt-4 flex justify-end">
+          <div className="mt-4 flex justify-end gap-2">
+            <Link to={`/jobs?job=${encodeURIComponent(job.data.id)}`} className={buttonLook()}>
+              Result of each run
+            </Link>
             <Button onClick={onClose}>Close</Button>
           </div>
         </div>

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { useSearchParams } from "react-router";
 import { jobs } from "../api/calls";
 import { useLive } from "../api/useLive";
-import { Badge, Button, Card, Empty, PageHead, RunLink, Time } from "../parts/basics";
+import { A, Badge, Button, Card, Empty, PageHead, RunLink, Time } from "../parts/basics";
 import { Loaded } from "../parts/loading";
 import { Table } from "../parts/Table";
 import { number, plain } from "../parts/words";
@@ -77,7 +77,13 @@ export default function JobsPage() {
         <Loaded query={query}>
           {(page) =>
             page.rows.length === 0 ? (
-              <Empty title="There was no job yet.">Begin one with Act on all, on the list of runs.</Empty>
+              <Empty title="There was no job yet.">
+                Begin one with Act on all, on the{" "}
+                <A to="/runs" className="underline">
+                  list of runs
+                </A>
+                : it takes the runs of the filter there.
+              </Empty>
             ) : (
               <Table
                 label="Jobs"
@@ -91,7 +97,7 @@ export default function JobsPage() {
                     cell: (row) => (
                       <button
                         type="button"
-                        className="text-left text-accent hover:underline"
+                        className="text-left [overflow-wrap:anywhere] text-accent hover:underline"
                         onClick={() => setSearch({ job: row.id })}
                       >
                         {plain(row.action)} {words(row.filter)}

@@ -25,7 +25,9 @@ export default function LogsCard({ run }: { run: string }) {
       <Loaded query={query}>
         {(page) =>
           page.rows.length === 0 ? (
-            <Empty title="No worker wrote anything about this run." />
+            <Empty title="No worker wrote anything about this run.">
+              Lines appear here as they are written, and are kept for 30 days.
+            </Empty>
           ) : (
             <ol
               tabIndex={0}

@@ -10,6 +10,7 @@ import { graphOf, pathOf } from "../graph/outline";
 import { A, Badge, Card, Facts, Json, Lasted, PageHead, RunLink, Time, toneOf } from "../parts/basics";
 import { Loaded, Waiting } from "../parts/loading";
 import { Tabs } from "../parts/overlays";
+import { useTitle } from "../parts/title";
 import { moment } from "../parts/words";
 import { useMay } from "../shell/me";
 import { causeOf, parkedOf } from "./cause";
@@ -178,6 +179,7 @@ function OneRun({ id }: { id: string }) {
   const rows = useTransitions(id);
   const newest = rows[0]?.seq ?? 0;
   const query = useFacts(id, newest);
+  useTitle(query.data && `${query.data.key} ${query.data.status}`);
   const tab = search.get("tab") ?? "overview";
   const set = (name: string, value: string) =>
     setSearch(
@@ -222,7 +224,8 @@ function OneRun({ id }: { id: string }) {
             <PageHead
               title={
                 <span className="flex flex-wrap items-center gap-3">
-                  {run.key} <Badge tone={toneOf(run.status)}>{run.status}</Badge>
+                  <span className="min-w-0 [overflow-wrap:anywhere]">{run.key}</span>{" "}
+                  <Badge tone={toneOf(run.status)}>{run.status}</Badge>
                 </span>
               }
               sub={<span className="font-mono text-[12px] break-all">{run.run}</span>}

@@ -1,11 +1,25 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { ArrowDown, ArrowUp, ListChecks, Plus, Save, X } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
-import { useNavigate, useSearchParams } from "react-router";
+import { Link, useSearchParams } from "react-router";
 import { access, definitions, runs } from "../api/calls";
 import type { RunRow } from "../api/types";
 import { useLive } from "../api/useLive";
-import { A, Button, Card, Empty, Input, inputLook, Lasted, PageHead, RunLink, Status, Time } from "../parts/basics";
+import {
+  A,
+  Button,
+  buttonLook,
+  Card,
+  Empty,
+  Input,
+  inputLook,
+  Lasted,
+  PageHead,
+  RunLink,
+  Status,
+  Time,
+} from "../parts/basics";
+import { DefinitionOptions } from "../parts/DefinitionOptions";
 import { Loaded } from "../parts/loading";
 import { Table, type Column } from "../parts/Table";
 import { number } from "../parts/words";
@@ -15,6 +29,7 @@ import { waitsInWords } from "./waits";
 
 const BulkDialog = lazy(() => import("./BulkDialog"));
 const StartDialog = lazy(() => import("./StartDialog"));
+const ViewsDialog = lazy(() => import("./ViewsDialog"));
 
 const QUICK: [string, Record<string, string>][] = [
   ["All", {}],
@@ -68,7 +83,7 @@ function columnsOf(sort: string, onSort: (sort: string) => void): Column<RunRow>
       title: "Definition",
       className: "hidden sm:table-cell",
       cell: (row) => (
-        <A to={`/definitions/${row.definition}?version=${row.version}`}>
+        <A to={`/definitions/${row.definition}?version=${row.version}`} className="[overflow-wrap:anywhere]">
           {row.definition}@{row.version}
         </A>
       ),
@@ -80,7 +95,7 @@ function columnsOf(sort: string, onSort: (sort: string) => void): Column<RunRow>
       cell: (row) =>
         row.error_code ? (
           <span className={row.status === "completed" ? "text-muted" : "text-bad"}>
-            {row.parked_step && <span className="font-medium">{row.parked_step}: </span>}
+            {row.parked_step && <span className="font-medium break-words">{row.parked_step}: </span>}
             {row.error_code}
           </span>
         ) : (
@@ -103,12 +118,56 @@ function columnsOf(sort: string, onSort: (sort: string) => void): Column<RunRow>
   ];
 }
 
+/** In the place of an empty list: what to do next. */
+function Nothing({
+  isFiltered,
+  isFirst,
+  isPublished,
+  onAll,
+  onStart,
+}: {
+  isFiltered: boolean;
+  isFirst: boolean;
+  isPublished: boolean;
+  onAll: () => void;
+  onStart: (() => void) | undefined;
+}) {
+  if (isFiltered || !isFirst)
+    return (
+      <Empty title={isFirst ? "No run is like that." : "There are no more runs."}>
+        {isFirst && <p>Remove a filter to see more.</p>}
+        <Button className="mt-3" onClick={onAll}>
+          Show all runs
+        </Button>
+      </Empty>
+    );
+  if (!isPublished)
+    return (
+      <Empty title="There is no run yet, and nothing that could run.">
+        <p>Runs are of a definition. Publish one first.</p>
+        <Link to="/definitions" className={`${buttonLook("primary")} mt-3`}>
+          Look at definitions
+        </Link>
+      </Empty>
+    );
+  return (
+    <Empty title="There is no run yet.">
+      <p>Send an event that starts one{onStart && ", or start one here"}. It appears in this list at once.</p>
+      {onStart && (
+        <Button look="primary" className="mt-3" onClick={onStart}>
+          Start the first run
+        </Button>
+      )}
+    </Empty>
+  );
+}
+
 export default function RunsPage() {
   const [search, setSearch] = useSearchParams();
   const [text, setText] = useState("");
   const [bulk, setBulk] = useState(false);
   const [starting, setStarting] = useState(false);
-  const navigate = useNavigate();
+  const [isKeeping, setKeeping] = useState(false);
   const mayStart = useMay("runs:start");
   const mayOperate = useMay("jobs:start");
   const isUser = useMe().data?.id != null;
@@ -131,17 +190,6 @@ export default function RunsPage() {
     setText("");
     setSearch(withField(search, condition.name, condition.value));
   };
-  const save = async () => {
-    const name = window.prompt("Name of this view");
-    if (!name) return;
-    const id =
-      name
-        .toLowerCase()
-        .replace(/[^a-z0-9]+/g, "-")
-        .slice(0, 40) || "view";
-    await access.saveView({ id, name, page: "runs", query: search.toString() });
-    await views.refetch();
-  };
   return (
     <>
       <PageHead title="Runs">
@@ -161,7 +209,7 @@ export default function RunsPage() {
           </select>
         )}
         {mayKeep && (
-          <Button onClick={() => void save()}>
+          <Button onClick={() => setKeeping(true)}>
             <Save size={15} aria-hidden /> Save view
           </Button>
         )}
@@ -199,14 +247,12 @@ export default function RunsPage() {
         </div>
         <select
           aria-label="Definition"
-          className={inputLook}
+          className={`${inputLook} max-w-full sm:max-w-xs`}
           value={filter.definition ?? ""}
           onChange={(event) => setSearch(withField(search, "definition", event.target.value))}
         >
           <option value="">Every definition</option>
-          {known.data?.rows.map((row) => (
-            <option key={row.definition}>{row.definition}</option>
-          ))}
+          <DefinitionOptions rows={known.data?.rows} />
         </select>
         <form
           className="flex min-w-0 grow gap-2 sm:max-w-md"
@@ -234,9 +280,12 @@ export default function RunsPage() {
               type="button"
               aria-label={`Remove the filter ${titleOf(name)} ${value}`}
               onClick={() => setSearch(withField(search, name, ""))}
-              className="inline-flex items-center gap-1.5 rounded-full bg-accent-soft px-3 py-1 text-accent"
+              className="inline-flex max-w-full items-center gap-1.5 rounded-full bg-accent-soft px-3 py-1 text-accent"
             >
-              {titleOf(name)}: {value} <X size={13} aria-hidden />
+              <span className="min-w-0 truncate">
+                {titleOf(name)}: {value}
+              </span>{" "}
+              <X size={13} aria-hidden className="shrink-0" />
             </button>
           ))}
       </div>
@@ -244,11 +293,13 @@ export default function RunsPage() {
         <Loaded query={list}>
           {(page) =>
             page.rows.length === 0 ? (
-              <Empty title="No run is like that.">
-                {Object.keys(filter).length > 0
-                  ? "Remove a filter to see more."
-                  : "Start one, or send an event that starts one."}
-              </Empty>
+              <Nothing
+                isFiltered={Object.keys(filter).length > 0}
+                isFirst={!cursor}
+                isPublished={known.data === undefined || known.data.rows.length > 0}
+                onAll={() => setSearch({})}
+                onStart={mayStart ? () => setStarting(true) : undefined}
+              />
             ) : (
               <>
                 <Table
@@ -263,7 +314,7 @@ export default function RunsPage() {
                       ? `${number(page.count.n)}${page.count.capped ? "+" : ""} runs`
                       : `${page.rows.length} shown`}
                   </span>
-                  {cursor && <Button onClick={() => void navigate(-1)}>Back</Button>}
+                  {cursor && <Button onClick={() => setSearch(withField(search, "cursor", ""))}>To the first</Button>}
                   {page.next && (
                     <Button
                       onClick={() =>
@@ -285,6 +336,7 @@ export default function RunsPage() {
       </Card>
       <Suspense>
         {bulk && <BulkDialog filter={filter} onClose={() => setBulk(false)} />}
+        {isKeeping && <ViewsDialog views={own} query={search.toString()} onClose={() => setKeeping(false)} />}
         {starting && <StartDialog definitions={known.data?.rows ?? []} onClose={() => setStarting(false)} />}
       </Suspense>
     </>

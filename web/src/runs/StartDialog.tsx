@@ -1,9 +1,10 @@
-import { useMutation } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { useRef, useState } from "react";
-import { useNavigate } from "react-router";
-import { runs } from "../api/calls";
+import { Link, useNavigate } from "react-router";
+import { definitions as calls, runs } from "../api/calls";
 import type { DefinitionRow } from "../api/types";
-import { Button, Input, inputLook } from "../parts/basics";
+import { typeOf } from "../inbox/schema";
+import { Button, buttonLook, Input, inputLook } from "../parts/basics";
 import { Trouble } from "../parts/loading";
 import { Dialog } from "../parts/overlays";
 
@@ -26,6 +27,28 @@ export default function StartDialog({ definitions, onClose }: { definitions: Def
     },
     onSuccess: (asked) => void navigate(`/runs/${encodeURIComponent(asked.run)}`),
   });
+  const row = definitions.find((one) => one.definition === definition);
+  const version = useQuery({
+    queryKey: ["definition", definition, row?.version],
+    queryFn: () => calls.version(definition, row!.version),
+    enabled: row !== undefined,
+    staleTime: Infinity,
+    retry: false,
+  });
+  const schema = version.data?.content.input;
+  const fields = Object.entries(schema?.properties ?? {});
+  if (definitions.length === 0)
+    return (
+      <Dialog open onClose={onClose} title="Start a run">
+        <p className="mb-4">Nothing is published yet. A run is of a definition: publish one first.</p>
+        <div className="flex justify-end gap-2">
+          <Button onClick={onClose}>Cancel</Button>
+          <Link to="/definitions" className={buttonLook("primary")}>
+            Look at definitions
+          </Link>
+        </div>
+      </Dialog>
+    );
   return (
     <Dialog open onClose={onClose} title="Start a run">
       <form
@@ -63,6 +86,20 @@ export default function StartDialog({ definitions, onClose }: { definitions: Def
             onChange={(event) => setInput(event.target.value)}
           />
         </label>
+        {fields.length > 0 && (
+          <p className="text-[12px] break-words text-muted">
+            It takes{" "}
+            {fields
+              .map(([name, one]) => `${name} (${typeOf(one)}${schema?.required?.includes(name) ? "" : ", optional"})`)
+              .join(", ")}
+            .
+          </p>
+        )}
+        {version.data && !schema && (
+          <p className="text-[12px] text-muted">
+            It declares no input: give the data of the event that its first trigger takes.
+          </p>
+        )}
         {start.isError && <Trouble error={start.error} />}
         <div className="flex justify-end gap-2">
           <Button onClick={onClose}>Cancel</Button>

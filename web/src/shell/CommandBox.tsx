@@ -112,7 +112,15 @@ export default function CommandBox({ open, onClose }: { open: boolean; onClose: 
         ))}
       </ul>
       {choices.length === 0 && (
-        <p className="p-3 text-muted">{hits.isFetching ? "Searching…" : "Nothing has this id."}</p>
+        <p className="p-3 text-muted">
+          {asked.length < 2
+            ? "No page has this name. An id has two characters at least."
+            : hits.isError
+              ? `The search failed: ${hits.error.message}`
+              : hits.isFetching || text.trim() !== asked
+                ? "Searching…"
+                : "Nothing has this id. Type all of it; Filter on the list of runs takes the beginning of a key."}
+        </p>
       )}
     </Dialog>
   );

@@ -1,12 +1,14 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { LogOut, Menu, Moon, Search, Sun } from "lucide-react";
-import { lazy, Suspense, useCallback, useEffect, useRef, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useRef, useState, type RefObject } from "react";
 import { NavLink, Outlet, useLocation } from "react-router";
 import mark from "../mark.svg";
 import { access, approvals, figures, trouble } from "../api/calls";
+import { Problem } from "../api/client";
 import { useLive } from "../api/useLive";
 import { Button, cx } from "../parts/basics";
 import { Boundary, Waiting } from "../parts/loading";
+import { forgetKept } from "../parts/kept";
 import { Dialog, Drawer } from "../parts/overlays";
 import { number, span } from "../parts/words";
 import { useKeys } from "./keys";
@@ -88,6 +90,7 @@ function Foot() {
       await access.signOut();
     } finally {
       client.clear();
+      forgetKept();
       location.assign("/login");
     }
   };
@@ -143,13 +146,29 @@ function Freshness() {
   });
   const silent = behind.data?.silent_s ?? 0;
   const seconds = Math.max(behind.data?.seconds ?? 0, silent > SILENT_S ? silent : 0);
+  const isAway = behind.error instanceof Problem && behind.error.code === "unreachable";
+  const trouble = isAway
+    ? "the server does not answer"
+    : behind.isError
+      ? "history does not answer"
+      : seconds >= 1
+        ? `history is ${span(seconds * 1000)} behind`
+        : null;
+  if (!trouble && !behind.data) return null; // nothing is known of it
   return (
-    <span role="status" className="hidden items-center gap-2 text-[12px] text-muted sm:flex">
+    <span
+      role="status"
+      title={behind.error?.message}
+      className={cx("items-center gap-2 text-[12px] text-muted", trouble ? "flex" : "hidden sm:flex")}
+    >
       <span
         aria-hidden
-        className={cx("size-2 rounded-full", seconds >= 1 ? "bg-[var(--fill-warn)]" : "bg-[var(--fill-good)]")}
+        className={cx(
+          "size-2 shrink-0 rounded-full",
+          isAway ? "bg-[var(--fill-bad)]" : trouble ? "bg-[var(--fill-warn)]" : "bg-[var(--fill-good)]",
+        )}
       />
-      {seconds >= 1 ? <span className="text-warn">history is {span(seconds * 1000)} behind</span> : "up to date"}
+      {trouble ? <span className={isAway ? "text-bad" : "text-warn"}>{trouble}</span> : "up to date"}
     </span>
   );
 }
@@ -177,21 +196,31 @@ function KeysHelp({ open, onClose }: { open: boolean; onClose: () => void }) {
   );
 }
 
+/** Where one is: said by the tab, and the focus goes along. It stands before the page, whose own title wins. */
+function Place({ main }: { main: RefObject<HTMLElement | null> }) {
+  const { pathname } = useLocation();
+  const before = useRef(pathname);
+  const entry = PAGES.find((page) => pathname.startsWith(page.path));
+  useEffect(() => {
+    document.title = `${entry?.title ?? "Streamflow"} · Streamflow`;
+    if (before.current === pathname) return;
+    before.current = pathname;
+    main.current?.scrollTo(0, 0);
+    main.current?.focus({ preventScroll: true }); // whoever works by keyboard goes on in the page
+  }, [pathname, entry, main]);
+  return null;
+}
+
 export default function Shell() {
   const [drawer, setDrawer] = useState(false);
   const [box, setBox] = useState(false);
   const [help, setHelp] = useState(false);
   const main = useRef<HTMLElement>(null);
   const { pathname } = useLocation();
-  const entry = PAGES.find((page) => pathname.startsWith(page.path));
   useKeys(
     useCallback(() => setBox(true), []),
     useCallback(() => setHelp(true), []),
   );
-  useEffect(() => {
-    document.title = `${entry?.title ?? "Streamflow"} · Streamflow`;
-    main.current?.scrollTo(0, 0);
-  }, [pathname, entry]);
   return (
     <div className="flex h-dvh">
       <a
@@ -227,6 +256,7 @@ export default function Shell() {
           <span className="hidden grow sm:block" />
           <Freshness />
         </div>
+        <Place main={main} />
         <main id="main" ref={main} tabIndex={-1} className="grow overflow-y-auto p-3 outline-none sm:p-5">
           <div className="mx-auto max-w-[1500px]">
             <Boundary key={pathname}>

@@ -22,6 +22,7 @@ function Actions({ row, onDrop }: { row: TroubleRow; onDrop: () => void }) {
         : runs.heard(await runs.act(row.run, action, { step: row.step })),
     onSuccess: () => client.invalidateQueries({ queryKey: ["trouble"] }),
   });
+  const [isSkipping, setSkipping] = useState(false);
   if (act.isError) return <Trouble error={act.error} again={() => act.reset()} />;
   if (act.isSuccess) return <Badge tone="good">done</Badge>;
   return (
@@ -29,7 +30,7 @@ function Actions({ row, onDrop }: { row: TroubleRow; onDrop: () => void }) {
       {row.kind === "parked" && mayOperate && (
         <>
           <Button onClick={() => act.mutate("retry")}>Retry</Button>
-          <Button onClick={() => act.mutate("skip")}>Skip</Button>
+          <Button onClick={() => setSkipping(true)}>Skip</Button>
         </>
       )}
       {row.kind === "dead_letter" && mayReplay && (
@@ -44,6 +45,19 @@ function Actions({ row, onDrop }: { row: TroubleRow; onDrop: () => void }) {
         <A to={`/trouble?event=${encodeURIComponent(row.event_id)}`} className="self-center">
           What became of it
         </A>
+      )}
+      {isSkipping && (
+        <Dialog open onClose={() => setSkipping(false)} title="Skip the step">
+          <p className="[overflow-wrap:anywhere]">
+            The run {row.key} goes on as if the step {row.step} had been skipped.
+          </p>
+          <div className="mt-4 flex justify-end gap-2">
+            <Button onClick={() => setSkipping(false)}>Back</Button>
+            <Button look="primary" disabled={act.isPending} onClick={() => act.mutate("skip")}>
+              Skip the step
+            </Button>
+          </div>
+        </Dialog>
       )}
     </span>
   );
@@ -195,7 +209,19 @@ export default function TroublePage() {
         <Loaded query={rows}>
           {(page) =>
             page.rows.length === 0 ? (
-              <Empty title="There is no trouble." />
+              <Empty
+                title={
+                  cursor ? "There is nothing older." : kind ? `There is no ${plain(kind)}.` : "There is no trouble."
+                }
+              >
+                {kind || cursor ? (
+                  <Button className="mt-2" onClick={() => setSearch({})}>
+                    Show everything
+                  </Button>
+                ) : (
+                  "Steps that failed for good, records that nothing could read and events that no run took appear here at once."
+                )}
+              </Empty>
             ) : (
               <>
                 <Table
@@ -229,7 +255,7 @@ export default function TroublePage() {
                       title: "Whose",
                       cell: (row) => (
                         <>
-                          <span className="block">
+                          <span className="block [overflow-wrap:anywhere]">
                             {row.definition || row.event}
                             {row.step && `, step ${row.step}`}
                           </span>
@@ -249,11 +275,12 @@ export default function TroublePage() {
                     },
                   ]}
                 />
-                {page.next && (
-                  <div className="border-t border-line p-2 text-right">
+                <div className="flex justify-end gap-2 border-t border-line p-2 empty:hidden">
+                  {cursor && <Button onClick={() => setSearch({ ...(kind && { kind }) })}>The newest</Button>}
+                  {page.next && (
                     <Button onClick={() => setSearch({ ...(kind && { kind }), cursor: page.next! })}>Next</Button>
-                  </div>
-                )}
+                  )}
+                </div>
               </>
             )
           }

@@ -10,6 +10,7 @@ metadata:
   labels:
     {{- include "streamflow.labels" .root | nindent 4 }}
     app.kubernetes.io/component: {{ .component }}
+  annotations: {{- include "streamflow.order" . | nindent 4 }}
 spec:
   {{- if not (dig "autoscaling" "enabled" false .values) }}
   replicas: {{ .replicas | default .values.replicas }}

@@ -15,6 +15,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
+{{- /* In which order Argo CD updates roles, each when the one before is healthy; nothing else reads it: (dict "role" "engine"). */}}
+{{- define "streamflow.order" -}}
+{{- $waves := dict "engine" "1" "ingress" "2" "tasks" "2" "history" "2" "sidecar" "3" "exporter" "3" "scaled" "4" -}}
+argocd.argoproj.io/sync-wave: {{ get $waves .role | quote }}
+{{- end }}
+
 {{- define "streamflow.image" -}}
 {{- with .Values.image -}}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}

@@ -1,0 +1,2 @@
+"""The alert rules on a live Prometheus: a whole installation under a steady load, in which all of them stay silent
+(`make alerts`)."""
