@@ -19,6 +19,7 @@ from streamflow.definition.content import child_names, event_names
 from streamflow.definition.syntax import load_text
 from streamflow.errors import DefinitionError, OperationError, Rejected
 from streamflow.kafka.definitions import Snapshot, require_environment
+from streamflow.kafka.greeting import require_welcome
 from streamflow.kafka.publication import publish, read_log
 from streamflow.ops.definition_approvals import keep, promoted
 from streamflow.ops.definitions import resolve
@@ -85,13 +86,16 @@ def promote(
     that of `target`, with an approval that is signed for it there and says where it comes from. `by` promotes. Events
     that have no topic there get the one in `bindings`, or else the one that they have here.
 
-    Raises Rejected (as `kafka.publication.publish`, `version_unknown`) or OperationError."""
+    Raises Rejected (as `kafka.publication.publish`, `version_unknown`) or OperationError (as it, and as
+    `kafka.greeting.require_welcome` of a cluster of its own)."""
     log = read_log(settings)
     name, version = resolve(log, reference)
     record = log.versions[name, version]
     kept = log.approvals.get(record.sha)
     approval = _approved(settings, log, name, version)
     require_four_eyes(target.approvals, approval, by)
+    if target.kafka != settings.kafka:
+        require_welcome(target)
     there = read_log(target)
     require_environment(target, there.environment)
     moved = promoted(target, there.environment, approval, by=by)

@@ -18,6 +18,7 @@ from tests.bench import (
     backlog,
     calls,
     capacity,
+    diagrams,
     expressions,
     first_token,
     history,
@@ -44,6 +45,7 @@ PARTS: dict[str, Callable[[Stage], list[Row]]] = {
     "capacity": capacity.measure,
     "history": history.measure,
     "first_token": first_token.measure,
+    "diagrams": diagrams.measure,
 }
 
 
