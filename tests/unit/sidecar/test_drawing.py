@@ -1,4 +1,4 @@
-"""Pictures of diagrams: the lines of labels stay lines, what an author wrote stays text, and a picture is drawn once."""
+"""Pictures of diagrams: lines of labels stay lines, what an author wrote stays text, and a picture is drawn once."""
 
 from __future__ import annotations
 
