@@ -75,7 +75,7 @@ def approved(client: TestClient, id: str) -> bool:
     body = {"revision": talk["revision"], "hash": checked.get("hash") or "0" * 64, "by": "bob"}
     answer = client.post(f"/conversations/{id}/approvals", json=body)
     if invented:
-        assert (answer.status_code, answer.json()["code"]) == (422, "definition_invalid"), (invented, answer.text)
+        assert (answer.status_code, answer.json().get("code")) == (422, "definition_invalid"), (invented, answer.text)
     return answer.status_code == 201
 
 
