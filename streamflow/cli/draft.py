@@ -85,9 +85,9 @@ def edit(
     catalog: CatalogFile = None,
     write: Annotated[bool, typer.Option("--write", help="write the result into FILE")] = False,
 ) -> None:
-    """Edits a definition by a sentence: limits, conditions, names, steps that come, go or are others.
+    """Edits a definition by a sentence: time limits, conditions, names, new, removed and replaced steps.
 
-    Rules do it, not a language model. What is not clear is asked, and then nothing is changed."""
+    It works by rules, without a language model. If something is unclear, it asks and changes nothing."""
     from streamflow.authoring.editor.editor import edit as edited
 
     session = session_of(ctx)

@@ -21,8 +21,8 @@ class Environment(Section):
     settings: Path = Field(description="settings file of the environment: its name, topics, approvals")
     kafka: Kafka | None = Field(
         default=None,
-        description="the section `kafka` with which whoever promotes connects to the cluster of that environment, in "
-        "the place of the one in its settings file; unset: that one, and if it names no broker, this Kafka",
+        description="how to connect to that environment's cluster when promoting, instead of `kafka` of its settings "
+        "file; default: `kafka` of that file, or this Kafka if the file names no broker",
     )
 
     @model_validator(mode="before")
@@ -60,8 +60,8 @@ class Approvals(Section):
     )
     environments: dict[EnvironmentName, Environment] = Field(
         default_factory=dict,
-        description="the environments that versions may be promoted to, by name: the settings file of each, and the "
-        "Kafka of one that has a cluster of its own",
+        description="environments that versions may be promoted to, by name: the settings file of each, and `kafka` "
+        "for one with a cluster of its own",
     )
 
     @model_validator(mode="after")
