@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-import pytest
-
+from tests.real_model import VARIABLE
 from tests.real_model.install import installed
-from tests.real_model.test_real_model import VARIABLE
 from tests.servers.process import Process, free_port
 
 
@@ -35,8 +34,9 @@ def main() -> int:
         server = Process(command, Path(folder) / "model.log", lambda: _serves(url))
         server.start()
         try:
-            os.environ[VARIABLE] = url
-            return int(pytest.main(["-q", "-s", str(Path(__file__).parent)]))
+            # A process of its own: pytest rewrites what it has not yet imported.
+            tests = [sys.executable, "-m", "pytest", "-q", "-s", str(Path(__file__).parent)]
+            return subprocess.run(tests, env=os.environ | {VARIABLE: url}, check=False).returncode
         finally:
             server.stop()
 

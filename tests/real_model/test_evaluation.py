@@ -10,8 +10,9 @@ import pytest
 
 from streamflow.cli.main import main
 from streamflow.evaluation.case import cases
-from tests.real_model.test_real_model import URL
+from tests.real_model import VARIABLE
 
+URL = os.environ.get(VARIABLE, "")
 CASES = os.environ.get("STREAMFLOW_TEST_MODEL_CASES", "claims/glass-at-once")
 """A name of cases, as `streamflow eval --case` takes it."""
 

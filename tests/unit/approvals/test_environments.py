@@ -150,6 +150,8 @@ class Clusters:
         for offset, (key, value) in enumerate(records.items()):
             self.logs["here:9092"].read(key.encode(), value, offset)
         self.written: list[tuple[Settings, dict[str, Any]]] = []
+        self.greeted: list[Settings] = []
+        monkeypatch.setattr(promotion, "require_welcome", self.greeted.append)
         monkeypatch.setattr(promotion, "read_log", lambda settings: self.logs[settings.kafka.bootstrap_servers])
         monkeypatch.setattr(promotion, "publish", self.publish)
 
@@ -171,7 +173,7 @@ def test_exactly_the_approved_content_goes_to_the_other_cluster_with_a_signature
 
     ((settings, what),) = clusters.written
     assert settings is clusters.there
-    assert accounted == [clusters.there]
+    assert accounted == clusters.greeted == [clusters.there]
     assert (what["content"], done["sha"]) == (CONTENT, SHA)
     named = {"name": "loan", "version": "1", "sha256": SHA}
     assert Trust("prod", [public(a_key(2))]).refusal(what["approval"], **named) is None
