@@ -30,7 +30,9 @@ def main() -> int:
     url = f"http://127.0.0.1:{port}/v1"
     with tempfile.TemporaryDirectory() as folder:
         command = [str(python), "-m", "llama_cpp.server", "--model", str(weights), "--host", "127.0.0.1"]
-        command += ["--port", str(port), "--n_ctx", "16384", "--n_threads", "2", "--verbose", "false"]
+        # Two threads wait for each other in a loop: ten times slower where something else runs.
+        command += ["--port", str(port), "--n_ctx", "16384", "--n_threads", "1", "--n_threads_batch", "1"]
+        command += ["--verbose", "false"]
         server = Process(command, Path(folder) / "model.log", lambda: _serves(url))
         server.start()
         try:

@@ -23,7 +23,7 @@ pytestmark = [
 
 
 def test_its_answers_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = {"provider": "openai", "url": URL, "model": "gemma", "max_output_tokens": 300}
+    model = {"provider": "openai", "url": URL, "model": "gemma", "form": "json_schema", "max_output_tokens": 300}
     limits = {"first_token_s": 1800, "between_tokens_s": 600, "whole_s": 3600}
     settings = tmp_path / "settings.yaml"
     settings.write_text(json.dumps({"models": {"available": {"real": model}, **limits}, "state_dir": str(tmp_path)}))
