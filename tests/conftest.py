@@ -76,6 +76,7 @@ LONG = (
     "tests/faults/test_short_mix.py",
     "tests/integration/test_demo.py",
     "tests/integration/test_environments.py",
+    "tests/integration/test_promotion.py",
     "tests/integration/test_outbox.py",
     "tests/integration/test_shared_rates.py",
 )

@@ -52,7 +52,7 @@ NOUNS: tuple[Noun, ...] = (
     Noun(
         "draft",
         "streamflow.cli.draft",
-        "Drafts of definitions: write, samples, apply, diff, gaps, explain, tools.",
+        "Drafts of definitions: write, edit, samples, apply, diff, gaps, explain, tools.",
     ),
     Noun(
         "eval",

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from streamflow.settings.access import Access as Access
 from streamflow.settings.access import OpenIdConnect as OpenIdConnect
 from streamflow.settings.approvals import Approvals as Approvals
+from streamflow.settings.approvals import Environment as Environment
 from streamflow.settings.history import History as History
 from streamflow.settings.kafka import Kafka as Kafka
 from streamflow.settings.metrics import Metrics as Metrics

@@ -18,7 +18,9 @@ from tests.bench import (
     backlog,
     calls,
     capacity,
+    diagrams,
     expressions,
+    first_token,
     history,
     latency,
     loan,
@@ -42,6 +44,8 @@ PARTS: dict[str, Callable[[Stage], list[Row]]] = {
     "million": million.measure,
     "capacity": capacity.measure,
     "history": history.measure,
+    "first_token": first_token.measure,
+    "diagrams": diagrams.measure,
 }
 
 
