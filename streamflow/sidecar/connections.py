@@ -64,9 +64,8 @@ class _Connection(H11Protocol):
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
             longest = next(iter(self.waiting), None) or self.unread.longest() or self
-            reason = "newest" if longest is self else "longest"
             _log.warning("connection_refused", connections=len(self.connections), newest=longest is self)
-            self.metrics.count("connections_ended", reason=reason)
+            _count(self.metrics, "newest" if longest is self else "longest")
             longest.transport.abort()
             if longest is self:
                 return
@@ -132,7 +131,7 @@ class _Connection(H11Protocol):
             return
         begun = self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]
         body = self.conn.their_state is h11.SEND_BODY
-        self.metrics.count("connections_ended", reason="head" if begun else "body" if body else "idle")
+        _count(self.metrics, "head" if begun else "body" if body else "idle")
         if begun:
             said = f"The request's head was not complete within {self.limits.head_s:g} s. Send it again."
             self._answer(408, "request_timeout", said)
@@ -169,6 +168,10 @@ class _Connection(H11Protocol):
     def _stop_waiting(self) -> None:
         _cancel(self._reading)
         self.waiting.pop(self, None)
+
+
+def _count(metrics: Metrics, why: str) -> None:
+    metrics.count("connections_ended", reason=why)
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:
@@ -211,9 +214,9 @@ class Unread:
         """It has read, or is gone."""
         _cancel(self._timers.pop(connection, None))
 
-    def _cut(self, connection: _Writing, reason: str) -> None:
+    def _cut(self, connection: _Writing, why: str) -> None:
         self.forget(connection)
-        self._metrics.count("connections_ended", reason=reason)
+        _count(self._metrics, why)
         connection.transport.abort()
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamflow.core.metrics import Metrics, NoMetrics
@@ -102,6 +102,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        send = _unsniffed(send)
         counted = scope["path"] != _HEALTH
         body = _Body(receive, send, self._limits, _Slot(self._serve, self._served) if counted else _Slot())
         try:
@@ -224,6 +225,17 @@ async def refuse(error: StreamflowError, scope: Scope, receive: Receive, send: S
         await send({"type": "websocket.close", "code": code, "reason": error.code})
         return
     await problem_of(error)(scope, receive, send)
+
+
+def _unsniffed(send: Send) -> Send:
+    """Has browsers take no answer for another kind than it says: most of them show what strangers wrote."""
+
+    async def answered(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).setdefault("x-content-type-options", "nosniff")
+        await send(message)
+
+    return answered
 
 
 class _Slot:

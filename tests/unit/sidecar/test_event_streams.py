@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from streamflow.settings import Settings, Sidecar
 from streamflow.sidecar import event_streams, principal, streams
 from streamflow.sidecar.app import create_app
 from streamflow.sidecar.event_streams import Streams
+from streamflow.sidecar.guard import GuardLimits
 from streamflow.sidecar.principal import EVERY_RIGHT, LOCAL, Right
 from tests.access import MemoryAccess
 from tests.sidecar_log import MemoryLog
@@ -166,7 +167,7 @@ def test_all_kinds_share_one_bound(settings: Settings, log: MemoryLog) -> None:
 
 def test_health_is_answered_when_nothing_else_is(settings: Settings, log: MemoryLog) -> None:
     with limited(settings, log, requests=1) as (app, metrics):
-        app.user_middleware[0].kwargs["limits"] = replace(app.user_middleware[0].kwargs["limits"], requests=0)
+        app.user_middleware[0].kwargs["limits"] = GuardLimits(body_bytes=1000, body_s=1, requests=0)
         client = TestClient(app, base_url="http://localhost/api/v1")
         refused = client.get("/approvals")
         assert (code(refused), refused.headers["retry-after"]) == ((503, "too_busy"), "1")

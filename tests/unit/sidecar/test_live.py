@@ -273,11 +273,11 @@ def test_bytes_end_the_socket(socket: WebSocketTestSession) -> None:
     assert caught.value.reason == "request_invalid"
 
 
-@pytest.mark.parametrize("bounds", [{"total": 1, "each": 9}, {"total": 9, "each": 1}], ids=str)
+@pytest.mark.parametrize("bounds", [(1, 9), (9, 1)], ids=["total", "each"])
 def test_more_sockets_than_the_limit_are_refused(
-    app: FastAPI, client: TestClient, store: Sqlite, bounds: dict[str, int]
+    app: FastAPI, client: TestClient, store: Sqlite, bounds: tuple[int, int]
 ) -> None:
-    app.state.streamflow = replace(app.state.streamflow, streams=Streams(**bounds))
+    app.state.streamflow = replace(app.state.streamflow, streams=Streams(total=bounds[0], each=bounds[1]))
     with client.websocket_connect(URL, headers=PAGE) as socket:
         assert subscribe(socket, "approvals")["kind"] == "subscribed"
         with pytest.raises(WebSocketDenialResponse) as caught, client.websocket_connect(URL, headers=PAGE):
@@ -363,11 +363,11 @@ def test_a_subscription_is_a_request(
         assert ended_with(socket) == code
 
 
-@pytest.mark.parametrize("bounds", [{"total": 3, "each": 9}, {"total": 9, "each": 3}], ids=str)
+@pytest.mark.parametrize("bounds", [(3, 9), (9, 3)], ids=["total", "each"])
 def test_sockets_that_come_at_the_same_time_are_counted_before_they_are_accepted(
-    client: TestClient, app: FastAPI, store: Sqlite, monkeypatch: pytest.MonkeyPatch, bounds: dict[str, int]
+    client: TestClient, app: FastAPI, store: Sqlite, monkeypatch: pytest.MonkeyPatch, bounds: tuple[int, int]
 ) -> None:
-    app.state.streamflow = replace(app.state.streamflow, streams=Streams(**bounds))
+    app.state.streamflow = replace(app.state.streamflow, streams=Streams(total=bounds[0], each=bounds[1]))
     monkeypatch.setattr(live._Client, "serve", lambda _self: asyncio.sleep(0, ""))
     replies: list[str] = []
 

@@ -62,9 +62,9 @@ def test_a_run_that_is_not_there_has_no_stream_and_nobody_listens_on(client: Tes
     assert log.listeners == []
 
 
-@pytest.mark.parametrize("bounds", [{"total": 0, "each": 9}, {"total": 9, "each": 0}], ids=str)
-def test_too_many_streams_are_refused(app: FastAPI, client: TestClient, ended: str, bounds: dict[str, int]) -> None:
-    app.state.streamflow = replace(app.state.streamflow, streams=Streams(**bounds))
+@pytest.mark.parametrize("bounds", [(0, 9), (9, 0)], ids=["total", "each"])
+def test_too_many_streams_are_refused(app: FastAPI, client: TestClient, ended: str, bounds: tuple[int, int]) -> None:
+    app.state.streamflow = replace(app.state.streamflow, streams=Streams(total=bounds[0], each=bounds[1]))
     answer = client.get(f"/runs/{ended}/events")
     assert (code(answer), answer.headers["retry-after"]) == ((503, "too_busy"), "1")
 
