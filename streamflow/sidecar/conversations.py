@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import secrets
 import time
 from collections.abc import AsyncGenerator
@@ -15,6 +16,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from streamflow.authoring.draft import Draft
 from streamflow.conversations import decisions
 from streamflow.conversations.entries import Entry
+from streamflow.conversations.library import Library
 from streamflow.conversations.service import Conversations
 from streamflow.errors import Rejected
 from streamflow.sidecar.bodies import JsonRoute
@@ -51,13 +53,20 @@ async def start(
 @router.get("", responses=declared("request_invalid", "authoring_busy"), dependencies=READS)
 async def list_(
     service: ServiceOf,
+    title: Annotated[
+        str, Query(max_length=200, description="only those whose title contains this text, in small or large letters")
+    ] = "",
     cursor: Annotated[int, Query(ge=0, description="`next` of the previous page")] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> dict[str, Any]:
     """The conversations, the one that changed last first."""
-    rows = await service.read(
-        lambda library: [one.row() for one in library.conversations()[cursor : cursor + limit + 1]]
-    )
+    wanted = title.casefold()
+
+    def page(library: Library) -> list[dict[str, Any]]:
+        found = (one for one in library.conversations() if wanted in one.title.casefold())
+        return [one.row() for one in itertools.islice(found, cursor, cursor + limit + 1)]
+
+    rows = await service.read(page)
     return {"rows": rows[:limit], "next": cursor + limit if len(rows) > limit else None}
 
 
