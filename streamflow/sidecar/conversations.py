@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import secrets
 import time
 from collections.abc import AsyncGenerator
@@ -63,8 +62,8 @@ async def list_(
     wanted = title.casefold()
 
     def page(library: Library) -> list[dict[str, Any]]:
-        found = (one for one in library.conversations() if wanted in one.title.casefold())
-        return [one.row() for one in itertools.islice(found, cursor, cursor + limit + 1)]
+        found = [one for one in library.conversations() if wanted in one.title.casefold()]
+        return [one.row() for one in found[cursor : cursor + limit + 1]]
 
     rows = await service.read(page)
     return {"rows": rows[:limit], "next": cursor + limit if len(rows) > limit else None}
