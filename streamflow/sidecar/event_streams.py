@@ -110,7 +110,9 @@ class EventStream(StreamingResponse):
         identity: Identity,
         may_read: Callable[[Principal], None],
     ) -> None:
-        self._events = self._ended(content)
+        self._content = content
+        self._coming: asyncio.Task[bytes | None] | None = None  # the next part, while it is waited for
+        self._events = self._ended()
         super().__init__(self._events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
         self._place, self._request, self._identity, self._may_read = place, request, identity, may_read
 
@@ -119,11 +121,16 @@ class EventStream(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._place.leave()  # also when the client has left before the first event
+            # Here, because whatever is awaited within a cancelled scope of Starlette's is cancelled again.
             await self._events.aclose()
+            if self._coming is not None:
+                self._coming.cancel()
+                await asyncio.wait({self._coming})
+            await self._content.aclose()
 
-    async def _ended(self, content: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async def _ended(self) -> AsyncGenerator[bytes, None]:
         try:
-            async with contextlib.aclosing(content), contextlib.aclosing(self._checked(content)) as checked:
+            async with contextlib.aclosing(self._checked()) as checked:
                 async for part in checked:
                     yield part
         except (Rejected, OperationError) as error:
@@ -131,28 +138,23 @@ class EventStream(StreamingResponse):
             _log.debug("stream_ended", code=error.code, error=error.message)
             yield _end(error)
 
-    async def _checked(self, content: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async def _checked(self) -> AsyncGenerator[bytes, None]:
         clock = asyncio.get_running_loop().time
         check_at = clock() + CHECK_S
-        coming: asyncio.Task[bytes | None] | None = None
-        try:
-            while True:
-                coming = coming or asyncio.create_task(_next(content))
-                await asyncio.wait({coming}, timeout=max(0.0, min(PING_S, check_at - clock())))
-                if clock() >= check_at:  # also while there is always something to tell
-                    self._check()
-                    check_at = clock() + CHECK_S
-                if not coming.done():
-                    yield b": ping\n\n"
-                    continue
-                part, coming = coming.result(), None
-                if part is None:
-                    return
-                yield part
-        finally:
-            if coming is not None:
-                coming.cancel()
-                await asyncio.wait({coming})
+        while True:
+            coming = self._coming = self._coming or asyncio.create_task(_next(self._content))
+            await asyncio.wait({coming}, timeout=max(0.0, min(PING_S, check_at - clock())))
+            if clock() >= check_at:  # also while there is always something to tell
+                self._check()
+                check_at = clock() + CHECK_S
+            if not coming.done():
+                yield b": ping\n\n"
+                continue
+            self._coming = None
+            part = coming.result()
+            if part is None:
+                return
+            yield part
 
     def _check(self) -> None:
         found = principal_again(self._identity, self._request.headers, self._request.method)
