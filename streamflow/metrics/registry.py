@@ -247,6 +247,22 @@ METRICS: tuple[Metric, ...] = (
         "counts by itself.",
         _S,
     ),
+    _counter("requests_refused", "Requests refused before any route, by the problem's code.", _S, labels="code"),
+    _gauge("streams_open", "Streams that are open: of a run, of a conversation, or live.", _S, labels="kind"),
+    _counter(
+        "streams_refused",
+        "Streams refused because so many are open: in total, or each, of one principal.",
+        _S,
+        labels="reason",
+    ),
+    _counter("streams_ended", "Streams that the sidecar ended, by the reason's code.", _S, labels="kind code"),
+    _counter(
+        "connections_ended",
+        "Connections that the sidecar ended: late with a head or body, idle, unread or with too many unread_bytes; "
+        "above the limit the longest that waits, or else the newest.",
+        _S,
+        labels="reason",
+    ),
     # -- the exporter
     _gauge(
         "consumer_lag_records",

@@ -211,13 +211,23 @@ class Sidecar(Section):
         "the one that has been idle longest is closed",
     )
     requests: int = Field(
-        default=200, ge=1, description="requests that are served at the same time; further ones get 503"
+        default=200,
+        ge=1,
+        description="requests that are served at the same time, at most two fifths of the connections; further ones "
+        "get 503",
     )
+    streams: int = Field(
+        default=250,
+        ge=1,
+        description="streams of events and WebSockets that are open at the same time, at most half of the connections; "
+        "further ones get 503",
+    )
+    streams_each: int = Field(default=40, ge=1, description="those of one user, or of the sidecar's token")
     head_s: float = Field(
         default=10.0,
         gt=0,
-        description="seconds in which the head of a request must be complete, and in which a client must read an "
-        "answer",
+        description="seconds in which the head of a request must be complete, and in which a client must read what "
+        "it has been sent",
     )
     body_s: float = Field(default=30.0, gt=0, description="seconds in which the body of a request must be complete")
 

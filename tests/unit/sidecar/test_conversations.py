@@ -351,3 +351,20 @@ def test_a_model_that_is_not_there_is_refused(talk: TestClient) -> None:
     answer = talk.post(f"/conversations/{id}/messages", json={"text": "x", "model": "gpt"})
     assert code(answer) == (422, "model_missing")
     assert talk.get(f"/conversations/{id}").json()["messages"] == []
+
+
+def test_conversations_are_found_by_a_part_of_their_title(talk: TestClient) -> None:
+    for title in ("Large payments", "Refunds", "Payments abroad", "100% % _ \\ straße"):
+        begun(talk, title=title)
+
+    def found(title: str, **more: Any) -> list[str]:
+        return [row["title"] for row in talk.get("/conversations", params={"title": title, **more}).json()["rows"]]
+
+    assert found("PAYMENTS") == ["Payments abroad", "Large payments"]
+    assert found("payments", limit=1) == ["Payments abroad"]
+    assert found("payments", limit=1, cursor=1) == ["Large payments"]
+    for text in ("% _ \\", "STRASSE"):
+        assert found(text) == ["100% % _ \\ straße"], text
+    assert found("nothing of that") == []
+    assert len(found("")) == 4
+    assert code(talk.get("/conversations", params={"title": "x" * 201})) == (422, "request_invalid")
