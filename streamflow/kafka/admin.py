@@ -29,9 +29,9 @@ from confluent_kafka.admin import (
 from streamflow.definition.duration import format_ms
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config, log_client_error
-from streamflow.kafka.engine_records import fix_limits
+from streamflow.kafka.engine_records import fix_limits, read_generations
 from streamflow.kafka.refusals import client_refusal, missing_right
-from streamflow.kafka.topics import COMMANDS, Need, Topic, exceeds, holds, topic_name, topics
+from streamflow.kafka.topics import COMMANDS, DEFINITIONS, Need, Topic, exceeds, holds, topic_name, topics
 from streamflow.settings import Settings
 
 _TIMEOUT_S = 30.0
@@ -258,10 +258,13 @@ class Admin:
         )
 
 
-def findings(wanted: Iterable[Topic], actual: dict[str, ActualTopic]) -> list[Finding]:
-    """Every deviation of the actual topics from the wanted ones, in the order of the wanted ones. Pure."""
+def findings(
+    wanted: Iterable[Topic], actual: dict[str, ActualTopic], generations: tuple[int, ...] = ()
+) -> list[Finding]:
+    """Every deviation of the actual topics from the wanted ones, in the order of the wanted ones. `generations` are the
+    partitions of each generation, empty while there is only the first. Pure."""
     found: list[Finding] = []
-    grown = _grown(wanted, actual)
+    grown = _grown(wanted, actual, generations)
     for topic in wanted:
         seen = actual.get(topic.name)
         if seen is None:
@@ -269,8 +272,11 @@ def findings(wanted: Iterable[Topic], actual: dict[str, ActualTopic]) -> list[Fi
             found.append(Finding(topic.name, "missing", "topic", kept, "", fixable=True))
             continue
         least = max(grown, topic.partitions) if topic.keyed else topic.partitions
-        more = topic.keyed and seen.partitions > least and seen.partitions % topic.partitions == 0
-        if seen.partitions != least and not more:
+        more = topic.keyed and least < seen.partitions <= sum(generations)
+        if topic.keyed and generations and generations[0] != topic.partitions:  # keys would be in other partitions
+            text = f"{generations[0]} in the first generation"
+            found.append(Finding(topic.name, "breaks", "partitions", str(topic.partitions), text, fixable=False))
+        elif seen.partitions != least and not more:
             found.append(Finding(topic.name, "breaks", "partitions", str(least), str(seen.partitions), fixable=False))
         if seen.replication_factor < topic.replication_factor:
             found.append(
@@ -297,12 +303,12 @@ def findings(wanted: Iterable[Topic], actual: dict[str, ActualTopic]) -> list[Fi
     return found
 
 
-def _grown(wanted: Iterable[Topic], actual: Mapping[str, ActualTopic]) -> int:
+def _grown(wanted: Iterable[Topic], actual: Mapping[str, ActualTopic], generations: tuple[int, ...]) -> int:
     """How many partitions everything has that is partitioned as `commands`, if generations were added, else 0. Other
     topics may have more, while another one is added."""
     for topic in wanted:
         seen = actual.get(topic.name) if topic.role == COMMANDS else None
-        if seen is not None and seen.partitions > topic.partitions and seen.partitions % topic.partitions == 0:
+        if seen is not None and topic.partitions < seen.partitions <= sum(generations):
             return seen.partitions
     return 0
 
@@ -319,7 +325,23 @@ def plan(settings: Settings, admin: Admin | None = None, names: Collection[str] 
 
     Raises OperationError if the broker does not answer."""
     wanted = _wanted(settings, names)
-    return findings(wanted, (admin or Admin(settings)).describe(topic.name for topic in wanted))
+    actual = (admin or Admin(settings)).describe(topic.name for topic in wanted)
+    return findings(wanted, actual, _generations(settings, actual))
+
+
+def _generations(settings: Settings, actual: Mapping[str, ActualTopic]) -> tuple[int, ...]:
+    """The partitions of each generation, as the definitions log has them; empty without it."""
+    return read_generations(settings) if topic_name(settings, DEFINITIONS) in actual else ()
+
+
+def require_first_generation(settings: Settings) -> None:
+    """Returns when every topic that is partitioned as `commands` has the partitions that the settings say, or those of
+    the generations that were added to them. Topics that are missing do not count. Raises OperationError
+    (`topics_differ`)."""
+    wanted = [topic for topic in topics(settings) if topic.keyed or topic.role == DEFINITIONS]
+    actual = Admin(settings).describe([topic.name for topic in wanted], with_config=False)
+    found = findings(wanted, actual, _generations(settings, actual))
+    _refuse([finding for finding in found if finding.setting == "partitions"])
 
 
 def _wanted(settings: Settings, names: Collection[str] | None) -> list[Topic]:
@@ -333,9 +355,11 @@ def apply(settings: Settings, admin: Admin | None = None, *, lower: bool = False
     Raises OperationError if a promise would still not hold, after all corrections."""
     admin = admin or Admin(settings)
     wanted = topics(settings)
-    found = findings(wanted, admin.describe(topic.name for topic in wanted))
+    actual = admin.describe(topic.name for topic in wanted)
+    generations = _generations(settings, actual)
+    found = findings(wanted, actual, generations)
     missing = {finding.topic for finding in found if finding.kind == "missing"}
-    grown = _grown(wanted, admin.describe([topic_name(settings, COMMANDS)], with_config=False))
+    grown = _grown(wanted, actual, generations)
     admin.create(
         [
             replace(topic, partitions=max(grown, topic.partitions)) if topic.keyed else topic

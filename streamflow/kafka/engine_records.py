@@ -7,8 +7,11 @@ import time
 from typing import Any
 
 from streamflow.engine.commands import REVISION
+from streamflow.errors import OperationError
 from streamflow.kafka.definitions import Skip, Snapshot, require_environment
+from streamflow.kafka.log_reading import read_logs
 from streamflow.kafka.log_writing import Recorded, Records, encoded, write
+from streamflow.kafka.topics import DEFINITIONS, topic_name
 from streamflow.settings import Settings
 
 
@@ -61,6 +64,16 @@ def record_generations(settings: Settings, partitions: tuple[int, ...]) -> Recor
 
     _, offsets = write(settings, records)
     return Recorded("generations", max(offsets.values(), default=None))
+
+
+def read_generations(settings: Settings) -> tuple[int, ...]:
+    """How many partitions each generation has, oldest first; empty while there is only the first. Asks nothing else of
+    the log, as an approval or the environment. Raises OperationError."""
+    topic = topic_name(settings, DEFINITIONS)
+    found = read_logs(settings, [topic])[topic]
+    if isinstance(found, OperationError):
+        raise found
+    return found.generations
 
 
 def _revision(revision: str) -> bytes:

@@ -2,19 +2,20 @@
 
 The definitions log says which there are. Adding one is done in an order that can be broken off and repeated anywhere:
 the record, the partitions of all topics that have as many as `commands`, those of `commands` itself, and at last a
-command to each partition of the newest generation so far.
+command to each partition of the generations before the newest one.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from confluent_kafka import KafkaError, Message, Producer
 
 from streamflow.engine.commands import OpenGeneration
 from streamflow.errors import OperationError, Rejected
-from streamflow.kafka.admin import Admin
+from streamflow.kafka.admin import Admin, require_first_generation
 from streamflow.kafka.connection import confluent_producer_config
 from streamflow.kafka.engine_records import record_generations
 from streamflow.kafka.log_reading import read_log
@@ -55,7 +56,9 @@ def grow(settings: Settings, partitions: int) -> tuple[Generation, ...]:
     """Opens a generation of `partitions` partitions, and returns all. When the newest has as many, what is missing of
     it is done. Blocks.
 
-    Raises Rejected (`generation_invalid`) or OperationError."""
+    Raises Rejected (`generation_invalid`) or OperationError, also when the settings have other partitions than the first
+    generation (`topics_differ`)."""
+    require_first_generation(settings)
     known = generations(settings, read_log(settings))
     newest = known[-1]
     if partitions != newest.partitions and (partitions < newest.partitions or partitions % newest.partitions):
@@ -72,13 +75,13 @@ def grow(settings: Settings, partitions: int) -> tuple[Generation, ...]:
                 f"There are {partitions} partitions already. Take {2 * partitions}, for example.",
                 partitions=partitions,
             )
-        before = known[-2]
     else:
-        before, newest = newest, Generation(newest.number + 1, newest.first + newest.partitions, partitions)
+        newest = Generation(newest.number + 1, newest.first + newest.partitions, partitions)
         known = (*known, newest)
         record_generations(settings, tuple(one.partitions for one in known))
     _add_partitions(settings, newest.first + newest.partitions)
-    _open(settings, before, newest)
+    for before, after in pairwise(known):  # also of a growth that was broken off and followed by a further one
+        _open(settings, before, after)
     return known
 
 
@@ -107,12 +110,13 @@ def _wait_for_leaders(admin: Admin, topic: Topic, total: int) -> None:
         time.sleep(0.2)
 
 
-def _open(settings: Settings, before: Generation, newest: Generation) -> None:
-    """Has every partition of the generation `before` forward to the newest one."""
+def _open(settings: Settings, before: Generation, after: Generation) -> None:
+    """Has every partition of the generation `before` forward to the one after it; one that does already is left as it
+    is."""
     command = OpenGeneration(
-        id=f"generation/{newest.number}",
-        first=newest.first,
-        partitions=newest.partitions,
+        id=f"generation/{after.number}",
+        first=after.first,
+        partitions=after.partitions,
         before_first=before.first,
         before=before.partitions,
     )

@@ -10,10 +10,11 @@ import msgspec
 from confluent_kafka import OFFSET_END
 
 from streamflow.engine.state import OWN, PartitionState
+from streamflow.kafka.admin import require_first_generation
 from streamflow.kafka.generations import Generation, generations
 from streamflow.kafka.log_reading import read_log
 from streamflow.kafka.topics import STATE, topic_name
-from streamflow.ops.lag import engine_positions
+from streamflow.ops.lag import measure_lag
 from streamflow.ops.reading import Reading
 from streamflow.settings import Settings
 
@@ -33,7 +34,7 @@ class UsedGeneration:
     """Those of them that wait for a person."""
 
     waiting: int
-    """Commands that the engine has still to decide there."""
+    """Commands that the engine has still to decide there, as `lag` counts them: watermarks come all the time."""
 
     forwarded: int
     """Commands that it has forwarded to the next generation."""
@@ -61,9 +62,12 @@ class UsedGeneration:
 
 
 def use_of_generations(settings: Settings) -> list[UsedGeneration]:
-    """The generations with their use, oldest first. Raises OperationError."""
-    found = generations(settings, read_log(settings))
-    own, positions = _own_records(settings), engine_positions(settings)
+    """The generations with their use, oldest first. Raises OperationError, also when the settings have other partitions
+    than the first generation (`topics_differ`)."""
+    require_first_generation(settings)
+    log = read_log(settings)
+    found, own = generations(settings, log), _own_records(settings)
+    lags = measure_lag(settings, log, "engine")
     used = []
     for one in found:
         numbers = range(one.first, one.first + one.partitions)
@@ -73,7 +77,7 @@ def use_of_generations(settings: Settings) -> list[UsedGeneration]:
                 generation=one,
                 open_runs=sum(sum(state.revisions.values()) for state in states),
                 parked_runs=sum(state.parked for state in states),
-                waiting=sum(end - max(0, next_) for number, (next_, end) in positions.items() if number in numbers),
+                waiting=sum(lag.records for lag in lags if lag.partition in numbers),
                 forwarded=sum(state.successor.forwarded for state in states if state.successor is not None),
                 newest=one is found[-1],
             )

@@ -27,6 +27,7 @@ from streamflow.settings import Settings
 from streamflow.wire.dead_letter import ENGINE, Outgoing, original_of
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
+from streamflow.wire.forwarding import FORWARDED
 from streamflow.wire.settlement import Settlement, encode_settlement
 
 _HOUR_MS = 3_600_000
@@ -178,11 +179,15 @@ class Replay:
     # -- what is Streamflow's own
 
     def _own(self, letter: Letter, record: Outgoing | None, topic: str) -> Prepared:
-        """A command or a task, to the partition that it was in: its number is in run ids."""
+        """A command or a task, to the partition that it was in: its number is in run ids. A command that was forwarded
+        is sent to the partition that it came in by, where it is no copy of what was forwarded."""
         partition, offset = int(letter.facts["partition"]), int(letter.facts["offset"])
         seen = self._topic(topic)
         if record is None:
             record = self._read_again(letter, seen, letter.facts.get("topic_id", ""), partition, offset)
+        sent = tuple(header for header in record.headers if header[0] != FORWARDED)
+        if len(sent) < len(record.headers):
+            partition, record = partition % self._settings.topics.partitions, record._replace(headers=sent)
         return Prepared(letter, topic, partition, record)
 
     def _emitted(self, letter: Letter, record: Outgoing | None) -> Prepared:

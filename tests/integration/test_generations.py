@@ -13,11 +13,17 @@ from typing import Any
 
 import pytest
 
-from streamflow.errors import Rejected
+from streamflow.engine.commands import OpenGeneration
+from streamflow.errors import OperationError, Rejected
 from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
-from streamflow.kafka.generations import grow
+from streamflow.kafka.generations import generations, grow
+from streamflow.kafka.log_reading import read_log
+from streamflow.kafka.topics import topic_name
+from streamflow.ops.generations import use_of_generations
+from streamflow.ops.reading import Reading
 from streamflow.settings import Kafka, Settings, Topics
+from streamflow.wire.codec import decode_command
 from streamflow_check.broker import Broker
 from streamflow_check.experiment import Experiment
 from streamflow_check.judge import judge
@@ -126,11 +132,7 @@ def open_runs(world: World) -> list[int]:
 def test_growth_is_by_multiples_is_repeated_without_harm_and_new_lanes_have_all_partitions(
     broker: EmbeddedBroker, tmp_path: Path
 ) -> None:
-    settings = Settings(
-        kafka=Kafka(bootstrap_servers=broker.bootstrap_servers),
-        topics=Topics(prefix=f"g{tmp_path.name[:20]}.", partitions=2),
-        state_dir=tmp_path,
-    )
+    settings = settings_of(broker, tmp_path, 2)
     admin.apply(settings)
     for wrong in (1, 2, 3):
         with pytest.raises(Rejected) as refused:
@@ -152,3 +154,65 @@ def test_growth_is_by_multiples_is_repeated_without_harm_and_new_lanes_have_all_
     found = admin.Admin(more).describe([f"{settings.topics.prefix}tasks.slow"])
     assert [topic.partitions for topic in found.values()] == [14]
     admin.require_topics(more)
+
+
+def test_settings_with_other_partitions_than_the_first_generation_are_refused(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    """All that is sent would go to other partitions, past what the first generation remembers. Before a growth, and
+    after it, when the number of all partitions looks right."""
+    settings = settings_of(broker, tmp_path, 4)
+    admin.apply(settings)
+    for wrong in (1, 2, 8, 12):
+        refused_everywhere(with_partitions(settings, wrong))
+    grow(settings, 8)
+    for wrong in (2, 8, 12):
+        refused_everywhere(with_partitions(settings, wrong))
+    admin.require_topics(settings)
+    assert generations(settings, read_log(settings))[-1].partitions == 8
+
+
+def refused_everywhere(wrong: Settings) -> None:
+    for does in (admin.require_topics, admin.apply, use_of_generations, lambda there: grow(there, 16)):
+        with pytest.raises(OperationError) as refused:
+            does(wrong)
+        assert refused.value.code == "topics_differ"
+
+
+def with_partitions(settings: Settings, partitions: int) -> Settings:
+    return settings.model_copy(update={"topics": settings.topics.model_copy(update={"partitions": partitions})})
+
+
+def settings_of(broker: EmbeddedBroker, folder: Path, partitions: int) -> Settings:
+    return Settings(
+        kafka=Kafka(bootstrap_servers=broker.bootstrap_servers),
+        topics=Topics(prefix=f"g{folder.name[:20]}.", partitions=partitions),
+        state_dir=folder,
+    )
+
+
+@pytest.mark.parametrize("step", ["_add_partitions", "_open"])
+def test_a_growth_that_was_broken_off_is_done_by_a_further_one(
+    broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Every partition forwards to the generation after its own; else all that comes would stay in the first one."""
+    settings = settings_of(broker, tmp_path, 1)
+    admin.apply(settings)
+
+    def breaks_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(f"streamflow.kafka.generations.{step}", breaks_off)
+        grow(settings, 2)
+    admin.require_topics(settings)  # workers that start meanwhile do
+    grow(settings, 4)
+
+    with Reading(settings, topic_name(settings, "commands")) as reading:
+        opened = [(record.partition, decode_command(record.value or b"")) for record in reading.to_end()]
+    found = {
+        (number, one.first, one.partitions, one.before_first, one.before)
+        for number, one in opened
+        if isinstance(one, OpenGeneration)
+    }
+    assert found == {(0, 1, 2, 0, 1), (1, 3, 4, 1, 2), (2, 3, 4, 1, 2)}

@@ -21,6 +21,7 @@ from streamflow.engine.transitions import RunStarted
 from streamflow.errors import OperationError
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.ingress import Ingress
+from streamflow.simulation.log import COMMANDS, Outgoing
 from streamflow.wire.codec import decode_command
 from tests.conftest import examples
 from tests.property.laws import LawBroken
@@ -238,3 +239,18 @@ def test_the_answer_to_a_request_names_the_run_that_the_sender_knows() -> None:
     (letter,) = world.dead_letters()
     assert (letter["code"], letter["run"]) == ("run_exists", run)
     assert sum(own.successor.forwarded for own in map(world.own, range(6)) if own.successor) == 4
+
+
+def test_what_enters_by_a_later_generation_is_refused() -> None:
+    """A sender whose setting has all partitions would pass by what the first generation remembers."""
+    world = Simulation(partitions=1)
+    world.publish(CHECKS, CATALOG)
+    world.grow(2)
+    run = world.start("checks", {"who": "b"}, key="k1", id="r1")
+    (start,) = [one for one in world.log.topics[COMMANDS].records() if b"r1" in (one.value or b"")]
+    world.run_until_quiet()
+    for number in (1, 2):
+        world.log.append(Outgoing(COMMANDS, number, start.key, start.value))
+    world.run_until_quiet()
+    assert world.runs() == [run]
+    assert [letter["reason"] for letter in world.dead_letters()] == ["misrouted", "misrouted"]
