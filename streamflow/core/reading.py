@@ -25,7 +25,6 @@ from streamflow.wire.codec import DecodeError, decode_command
 from streamflow.wire.decoding import Headers
 from streamflow.wire.forwarding import forward_source
 
-
 # what no partition appends to itself: it enters by the first generation, and is forwarded from there
 _ENTERING = (
     Deliver,
@@ -84,8 +83,8 @@ def read(value: bytes | None, place: Place, headers: Headers = ()) -> Command | 
 
 
 def belongs(command: Command, place: Place, *, forwarded: bool = False) -> bool:
-    """Whether `command` is in a partition that its key, or its run, may be in: one of each generation. Whoever sends it
-    knows only the first; in a later one it is there because it was `forwarded`, or because it goes on with something."""
+    """Whether `command` is in a partition that its key, or its run, may be in: one of each generation. Its sender knows
+    only the first; in a later one it is there because it was `forwarded`, or because it goes on with something."""
     if place.number >= place.partitions and isinstance(command, _ENTERING) and not forwarded:
         return False
     if isinstance(command, AdvanceWatermark | OpenGeneration):

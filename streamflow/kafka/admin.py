@@ -183,6 +183,14 @@ class Admin:
                 if self.describe([name], with_config=False)[name].partitions < total:
                     raise self._failed(f"{name} to get {total} partitions", error) from error
 
+    def names(self) -> set[str]:
+        """The names of all topics that may be seen. Raises OperationError."""
+        self._reach()
+        try:
+            return set(self._client.list_topics(timeout=_TIMEOUT_S).topics)
+        except KafkaException as error:
+            raise self._failed("the names of the topics", error) from error
+
     def partitions_with_leaders(self, name: str) -> int:
         """How many partitions of a topic have a leader. Raises OperationError."""
         for future in self._client.describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S).values():
@@ -259,10 +267,11 @@ class Admin:
 
 
 def findings(
-    wanted: Iterable[Topic], actual: dict[str, ActualTopic], generations: tuple[int, ...] = ()
+    wanted: Iterable[Topic], actual: dict[str, ActualTopic], generations: tuple[int, ...] | None = ()
 ) -> list[Finding]:
     """Every deviation of the actual topics from the wanted ones, in the order of the wanted ones. `generations` are the
-    partitions of each generation, empty while there is only the first. Pure."""
+    partitions of each generation, empty while there is only the first, None if they are not known: then any multiple
+    may be right. Pure."""
     found: list[Finding] = []
     grown = _grown(wanted, actual, generations)
     for topic in wanted:
@@ -272,7 +281,7 @@ def findings(
             found.append(Finding(topic.name, "missing", "topic", kept, "", fixable=True))
             continue
         least = max(grown, topic.partitions) if topic.keyed else topic.partitions
-        more = topic.keyed and least < seen.partitions <= sum(generations)
+        more = topic.keyed and seen.partitions > least and _may_have(topic, seen, generations)
         if topic.keyed and generations and generations[0] != topic.partitions:  # keys would be in other partitions
             text = f"{generations[0]} in the first generation"
             found.append(Finding(topic.name, "breaks", "partitions", str(topic.partitions), text, fixable=False))
@@ -303,14 +312,21 @@ def findings(
     return found
 
 
-def _grown(wanted: Iterable[Topic], actual: Mapping[str, ActualTopic], generations: tuple[int, ...]) -> int:
+def _grown(wanted: Iterable[Topic], actual: Mapping[str, ActualTopic], generations: tuple[int, ...] | None) -> int:
     """How many partitions everything has that is partitioned as `commands`, if generations were added, else 0. Other
     topics may have more, while another one is added."""
     for topic in wanted:
         seen = actual.get(topic.name) if topic.role == COMMANDS else None
-        if seen is not None and topic.partitions < seen.partitions <= sum(generations):
+        if seen is not None and seen.partitions > topic.partitions and _may_have(topic, seen, generations):
             return seen.partitions
     return 0
+
+
+def _may_have(topic: Topic, seen: ActualTopic, generations: tuple[int, ...] | None) -> bool:
+    """Whether a keyed topic may have as many partitions, more than those of the first generation."""
+    if generations is None:
+        return seen.partitions % topic.partitions == 0
+    return seen.partitions <= sum(generations)
 
 
 def _with_length(setting: str, value: str) -> str:
@@ -326,11 +342,16 @@ def plan(settings: Settings, admin: Admin | None = None, names: Collection[str] 
     Raises OperationError if the broker does not answer."""
     wanted = _wanted(settings, names)
     actual = (admin or Admin(settings)).describe(topic.name for topic in wanted)
-    return findings(wanted, actual, _generations(settings, actual))
+    return findings(wanted, actual, _generations(settings, wanted, actual))
 
 
-def _generations(settings: Settings, actual: Mapping[str, ActualTopic]) -> tuple[int, ...]:
-    """The partitions of each generation, as the definitions log has them; empty without it."""
+def _generations(
+    settings: Settings, wanted: Iterable[Topic], actual: Mapping[str, ActualTopic]
+) -> tuple[int, ...] | None:
+    """The partitions of each generation, as the definitions log has them. A role that does not use the log copies what
+    others send, and need not know them: None."""
+    if all(topic.role != DEFINITIONS for topic in wanted):
+        return None
     return read_generations(settings) if topic_name(settings, DEFINITIONS) in actual else ()
 
 
@@ -340,7 +361,7 @@ def require_first_generation(settings: Settings) -> None:
     (`topics_differ`)."""
     wanted = [topic for topic in topics(settings) if topic.keyed or topic.role == DEFINITIONS]
     actual = Admin(settings).describe([topic.name for topic in wanted], with_config=False)
-    found = findings(wanted, actual, _generations(settings, actual))
+    found = findings(wanted, actual, _generations(settings, wanted, actual))
     _refuse([finding for finding in found if finding.setting == "partitions"])
 
 
@@ -356,7 +377,7 @@ def apply(settings: Settings, admin: Admin | None = None, *, lower: bool = False
     admin = admin or Admin(settings)
     wanted = topics(settings)
     actual = admin.describe(topic.name for topic in wanted)
-    generations = _generations(settings, actual)
+    generations = _generations(settings, wanted, actual)
     found = findings(wanted, actual, generations)
     missing = {finding.topic for finding in found if finding.kind == "missing"}
     grown = _grown(wanted, actual, generations)

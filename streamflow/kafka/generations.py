@@ -8,8 +8,10 @@ command to each partition of the generations before the newest one.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import get_args
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -21,8 +23,9 @@ from streamflow.kafka.engine_records import record_generations
 from streamflow.kafka.log_reading import read_log
 from streamflow.kafka.refusals import missing_right
 from streamflow.kafka.snapshot import Snapshot
-from streamflow.kafka.topics import COMMANDS, Topic, topic_name, topics
-from streamflow.settings import Settings
+from streamflow.kafka.topics import COMMANDS, Topic, lane_topic_name, mirror_topic_name, topic_name, topics
+from streamflow.settings import Lane, Settings
+from streamflow.settings.mirror import MirroredTopic
 from streamflow.wire.codec import encode_command
 
 _LEADERS_S = 30.0
@@ -56,8 +59,8 @@ def grow(settings: Settings, partitions: int) -> tuple[Generation, ...]:
     """Opens a generation of `partitions` partitions, and returns all. When the newest has as many, what is missing of
     it is done. Blocks.
 
-    Raises Rejected (`generation_invalid`) or OperationError, also when the settings have other partitions than the first
-    generation (`topics_differ`)."""
+    Raises Rejected (`generation_invalid`), or OperationError, also when the settings have other partitions than the
+    first generation (`topics_differ`)."""
     require_first_generation(settings)
     known = generations(settings, read_log(settings))
     newest = known[-1]
@@ -88,7 +91,8 @@ def grow(settings: Settings, partitions: int) -> tuple[Generation, ...]:
 def _add_partitions(settings: Settings, total: int) -> None:
     """Gives every topic that has as many partitions as `commands` this many; `commands` last, because what is decided
     there goes to the others."""
-    admin, keyed = Admin(settings), [topic for topic in topics(settings) if topic.keyed]
+    admin = Admin(settings)
+    keyed = [topic for topic in topics(_with_all_there_is(settings, admin.names())) if topic.keyed]
     actual = admin.describe([topic.name for topic in keyed], with_config=False)
     missing = [topic for topic in keyed if topic.name not in actual]
     admin.create([replace(topic, partitions=total) for topic in missing])
@@ -96,6 +100,20 @@ def _add_partitions(settings: Settings, total: int) -> None:
     for topic in sorted(few, key=lambda topic: topic.role == COMMANDS):
         admin.add_partitions(topic.name, total)
         _wait_for_leaders(admin, topic, total)
+
+
+def _with_all_there_is(settings: Settings, names: Collection[str]) -> Settings:
+    """The settings with the lanes and the mirrored topics that others have: who grows an installation need not serve
+    all of it, but a lane with too few partitions would stop the engine."""
+    begin = lane_topic_name(settings, "")
+    lanes = {name.removeprefix(begin): Lane() for name in names if name.startswith(begin) and name != begin}
+    mirrored = [role for role in get_args(MirroredTopic) if mirror_topic_name(settings, role) in names]
+    return settings.model_copy(
+        update={
+            "tasks": settings.tasks.model_copy(update={"lanes": lanes | settings.tasks.lanes}),
+            "mirror": settings.mirror.model_copy(update={"topics": [*{*settings.mirror.topics, *mirrored}]}),
+        }
+    )
 
 
 def _wait_for_leaders(admin: Admin, topic: Topic, total: int) -> None:

@@ -27,7 +27,7 @@ from streamflow.settings import Settings
 from streamflow.wire.dead_letter import ENGINE, Outgoing, original_of
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
-from streamflow.wire.forwarding import FORWARDED
+from streamflow.wire.forwarding import FORWARDED, forward_source
 from streamflow.wire.settlement import Settlement, encode_settlement
 
 _HOUR_MS = 3_600_000
@@ -185,9 +185,10 @@ class Replay:
         seen = self._topic(topic)
         if record is None:
             record = self._read_again(letter, seen, letter.facts.get("topic_id", ""), partition, offset)
-        sent = tuple(header for header in record.headers if header[0] != FORWARDED)
-        if len(sent) < len(record.headers):
-            partition, record = partition % self._settings.topics.partitions, record._replace(headers=sent)
+        source = forward_source(record.headers) if topic == topic_name(self._settings, COMMANDS) else None
+        if source is not None:
+            partition = source.sent_partition
+            record = record._replace(headers=tuple(one for one in record.headers if one[0] != FORWARDED))
         return Prepared(letter, topic, partition, record)
 
     def _emitted(self, letter: Letter, record: Outgoing | None) -> Prepared:

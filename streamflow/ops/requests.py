@@ -130,8 +130,8 @@ def _state_of(text: str) -> dict[str, Any]:
 
 
 def refusal(settings: Settings, letter: Record) -> tuple[str | None, tuple[str, str] | None, Rejected]:
-    """What a dead letter answers: the id of the command, or the (partition, offset) in `commands` of the record that its
-    sender wrote, and the refusal. Only letters of the engine answer anything."""
+    """What a dead letter answers: the id of the command, or the (partition, offset) in `commands` of the record that
+    its sender wrote, and the refusal. Only letters of the engine answer anything."""
     facts = facts_of(letter)
     if facts.get("stage") != ENGINE:
         return None, None, Rejected("rejected", "no letter of the engine")

@@ -19,10 +19,11 @@ from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
 from streamflow.kafka.generations import generations, grow
 from streamflow.kafka.log_reading import read_log
+from streamflow.kafka.rights import Role, own_topics
 from streamflow.kafka.topics import topic_name
 from streamflow.ops.generations import use_of_generations
 from streamflow.ops.reading import Reading
-from streamflow.settings import Kafka, Settings, Topics
+from streamflow.settings import Kafka, Lane, Mirror, Settings, Topics
 from streamflow.wire.codec import decode_command
 from streamflow_check.broker import Broker
 from streamflow_check.experiment import Experiment
@@ -186,7 +187,7 @@ def with_partitions(settings: Settings, partitions: int) -> Settings:
 def settings_of(broker: EmbeddedBroker, folder: Path, partitions: int) -> Settings:
     return Settings(
         kafka=Kafka(bootstrap_servers=broker.bootstrap_servers),
-        topics=Topics(prefix=f"g{folder.name[:20]}.", partitions=partitions),
+        topics=Topics(prefix=f"g{folder.name[-20:]}.", partitions=partitions),
         state_dir=folder,
     )
 
@@ -202,9 +203,10 @@ def test_a_growth_that_was_broken_off_is_done_by_a_further_one(
     def breaks_off(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as broken:
         broken.setattr(f"streamflow.kafka.generations.{step}", breaks_off)
-        grow(settings, 2)
+        with pytest.raises(KeyboardInterrupt):
+            grow(settings, 2)
     admin.require_topics(settings)  # workers that start meanwhile do
     grow(settings, 4)
 
@@ -216,3 +218,26 @@ def test_a_growth_that_was_broken_off_is_done_by_a_further_one(
         if isinstance(one, OpenGeneration)
     }
     assert found == {(0, 1, 2, 0, 1), (1, 3, 4, 1, 2), (2, 3, 4, 1, 2)}
+
+
+def test_lanes_and_mirrors_that_only_others_serve_grow_too(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    """Whoever grows need not name them: the engine sends to every partition of each lane."""
+    settings = settings_of(broker, tmp_path, 1)
+    theirs = settings.model_copy(
+        update={
+            "tasks": settings.tasks.model_copy(update={"lanes": {"default": Lane(), "slow": Lane()}}),
+            "mirror": Mirror(topics=["runs", "dead-letters"]),
+        }
+    )
+    admin.apply(theirs)
+    grow(settings, 2)
+    assert admin.plan(theirs) == []
+    names = {role: f"{settings.topics.prefix}{role}" for role in ("tasks.slow", "runs.avro", "dead-letters.avro")}
+    found = admin.Admin(settings).describe(names.values())
+    assert {role: found[name].partitions for role, name in names.items()} == {
+        "tasks.slow": 3,
+        "runs.avro": 3,
+        "dead-letters.avro": 1,
+    }
+    only_mirrors = own_topics(theirs, Role.MIRROR)
+    assert admin.require_topics(theirs, only_mirrors).keys() == set(only_mirrors)

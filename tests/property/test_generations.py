@@ -12,7 +12,7 @@ import pytest
 
 from streamflow.definition.catalog import ChildSpec
 from streamflow.engine import decide, starts
-from streamflow.engine.commands import Deliver
+from streamflow.engine.commands import AdvanceWatermark, Deliver
 from streamflow.engine.generations import Forwarded, require_mailbox_here
 from streamflow.engine.mailbox import delivery
 from streamflow.engine.mailbox.mailbox import Mailbox
@@ -254,3 +254,20 @@ def test_what_enters_by_a_later_generation_is_refused() -> None:
     world.run_until_quiet()
     assert world.runs() == [run]
     assert [letter["reason"] for letter in world.dead_letters()] == ["misrouted", "misrouted"]
+
+
+def test_a_watermark_for_the_next_generation_goes_to_its_partition_alone() -> None:
+    world = Simulation(partitions=2)
+    world.publish(ORDER, CATALOG)
+    world.grow(4)
+    world.grow(8)
+    world.send("placed", {"who": "a"}, key="k1")
+    world.advance("20s")
+    told: dict[int, set[int]] = defaultdict(set)
+    for record in world.log.topics[COMMANDS].records():
+        command = decode_command(record.value or b"")
+        if isinstance(command, AdvanceWatermark) and command.to is not None and command.to >= 0:
+            told[record.partition].add(command.to)
+    later = set(range(6, 14))
+    assert [told[number] - later for number in range(2, 6)] == [{2}, {3}, {4}, {5}]
+    assert [told[number] for number in range(6, 14)] == [{number} for number in range(6, 14)]
