@@ -172,9 +172,13 @@ class Admin:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise self._failed(f"the topic {name} to be created", error, ("CREATE", name)) from error
 
-    def add_partitions(self, name: str, total: int) -> None:
-        """Gives a topic `total` partitions; one that has as many already is left alone. Raises OperationError."""
-        for future in self._client.create_partitions([NewPartitions(name, total)], request_timeout=_TIMEOUT_S).values():
+    def add_partitions(self, name: str, total: int, *, only_look: bool = False) -> None:
+        """Gives a topic `total` partitions; one that has as many already is left alone. With `only_look` nothing is
+        added. Raises OperationError when the broker does not, or would not."""
+        wanted = [NewPartitions(name, total)]
+        for future in self._client.create_partitions(
+            wanted, validate_only=only_look, request_timeout=_TIMEOUT_S
+        ).values():
             try:
                 future.result(_TIMEOUT_S)
             except KafkaException as error:

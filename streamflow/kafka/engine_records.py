@@ -56,11 +56,22 @@ def enable_revision(settings: Settings, revision: str) -> Recorded:
 def record_generations(settings: Settings, partitions: tuple[int, ...]) -> Recorded:
     """Notes how many partitions each generation has, oldest first.
 
-    Raises OperationError."""
-    known = list(partitions)
+    Raises OperationError, also when others than those before the newest are noted (`generation_differs`): somebody else
+    has grown the installation meanwhile."""
+    before = partitions[:-1] if len(partitions) > 2 else ()
 
     def records(log: Snapshot) -> Records:
-        return {} if log.generations == partitions else {"engine/generations": encoded({"partitions": known})}
+        if log.generations not in (before, partitions):
+            found = ", ".join(map(str, log.generations)) or "none"
+            raise OperationError(
+                "generation_differs",
+                f"expected no other generation to be added meanwhile but the generations have {found} partitions. Look "
+                "at `streamflow topics generations`, and grow again if it is still needed.",
+                retryable=False,
+            )
+        if log.generations == partitions:
+            return {}
+        return {"engine/generations": encoded({"partitions": list(partitions)})}
 
     _, offsets = write(settings, records)
     return Recorded("generations", max(offsets.values(), default=None))

@@ -28,6 +28,7 @@ from streamflow.settings import Lane, Settings
 from streamflow.settings.mirror import MirroredTopic
 from streamflow.wire.codec import encode_command
 
+_MOST_PARTITIONS = 100_000  # of one topic: its client takes no more
 _LEADERS_S = 30.0
 _SENT_S = 15.0
 
@@ -81,6 +82,14 @@ def grow(settings: Settings, partitions: int) -> tuple[Generation, ...]:
     else:
         newest = Generation(newest.number + 1, newest.first + newest.partitions, partitions)
         known = (*known, newest)
+        if newest.first + partitions > _MOST_PARTITIONS:
+            raise Rejected(
+                "generation_invalid",
+                f"expected at most {_MOST_PARTITIONS} partitions in all but found {newest.first + partitions}. Take "
+                "fewer.",
+                partitions=newest.partitions,
+            )
+        _add_partitions(settings, newest.first + newest.partitions, only_look=True)  # what is noted stays
         record_generations(settings, tuple(one.partitions for one in known))
     _add_partitions(settings, newest.first + newest.partitions)
     for before, after in pairwise(known):  # also of a growth that was broken off and followed by a further one
@@ -88,18 +97,20 @@ def grow(settings: Settings, partitions: int) -> tuple[Generation, ...]:
     return known
 
 
-def _add_partitions(settings: Settings, total: int) -> None:
+def _add_partitions(settings: Settings, total: int, *, only_look: bool = False) -> None:
     """Gives every topic that has as many partitions as `commands` this many; `commands` last, because what is decided
-    there goes to the others."""
+    there goes to the others. With `only_look` nothing is done but to ask whether the broker would."""
     admin = Admin(settings)
     keyed = [topic for topic in topics(_with_all_there_is(settings, admin.names())) if topic.keyed]
     actual = admin.describe([topic.name for topic in keyed], with_config=False)
     missing = [topic for topic in keyed if topic.name not in actual]
-    admin.create([replace(topic, partitions=total) for topic in missing])
+    if not only_look:
+        admin.create([replace(topic, partitions=total) for topic in missing])
     few = [topic for topic in keyed if topic.name in actual and actual[topic.name].partitions < total]
     for topic in sorted(few, key=lambda topic: topic.role == COMMANDS):
-        admin.add_partitions(topic.name, total)
-        _wait_for_leaders(admin, topic, total)
+        admin.add_partitions(topic.name, total, only_look=only_look)
+        if not only_look:
+            _wait_for_leaders(admin, topic, total)
 
 
 def _with_all_there_is(settings: Settings, names: Collection[str]) -> Settings:

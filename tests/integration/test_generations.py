@@ -17,6 +17,7 @@ from streamflow.engine.commands import OpenGeneration
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
+from streamflow.kafka.engine_records import record_generations
 from streamflow.kafka.generations import generations, grow
 from streamflow.kafka.log_reading import read_log
 from streamflow.kafka.rights import Role, own_topics
@@ -135,7 +136,7 @@ def test_growth_is_by_multiples_is_repeated_without_harm_and_new_lanes_have_all_
 ) -> None:
     settings = settings_of(broker, tmp_path, 2)
     admin.apply(settings)
-    for wrong in (1, 2, 3):
+    for wrong in (1, 2, 3, 1_000_000):
         with pytest.raises(Rejected) as refused:
             grow(settings, wrong)
         assert refused.value.code == "generation_invalid"
@@ -200,8 +201,9 @@ def test_a_growth_that_was_broken_off_is_done_by_a_further_one(
     settings = settings_of(broker, tmp_path, 1)
     admin.apply(settings)
 
-    def breaks_off(*_: object) -> None:
-        raise KeyboardInterrupt
+    def breaks_off(*_: object, only_look: bool = False) -> None:
+        if not only_look:
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
         broken.setattr(f"streamflow.kafka.generations.{step}", breaks_off)
@@ -218,6 +220,38 @@ def test_a_growth_that_was_broken_off_is_done_by_a_further_one(
         if isinstance(one, OpenGeneration)
     }
     assert found == {(0, 1, 2, 0, 1), (1, 3, 4, 1, 2), (2, 3, 4, 1, 2)}
+
+
+def test_nothing_is_noted_when_the_broker_would_not_add_partitions(
+    broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is noted stays, and a later growth has to be a multiple of it."""
+    settings = settings_of(broker, tmp_path, 1)
+    admin.apply(settings)
+    admin.Admin(settings).add_partitions(topic_name(settings, "runs"), 5, only_look=True)
+    assert admin.plan(settings) == []
+
+    def denied(_admin: admin.Admin, name: str, total: int, *, only_look: bool) -> None:
+        raise OperationError("right_missing", f"{name} {total} {only_look}")
+
+    with monkeypatch.context() as without:
+        without.setattr(admin.Admin, "add_partitions", denied)
+        with pytest.raises(OperationError) as missing:
+            grow(settings, 4)
+    assert missing.value.code == "right_missing"
+    assert read_log(settings).generations == ()
+    assert grow(settings, 2)[-1].partitions == 2
+
+
+def test_of_two_growths_at_the_same_time_one_is_refused(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    settings = settings_of(broker, tmp_path, 1)
+    admin.apply(settings)
+    record_generations(settings, (1, 2))
+    record_generations(settings, (1, 2))
+    with pytest.raises(OperationError) as refused:
+        record_generations(settings, (1, 4))
+    assert refused.value.code == "generation_differs"
+    assert read_log(settings).generations == (1, 2)
 
 
 def test_lanes_and_mirrors_that_only_others_serve_grow_too(broker: EmbeddedBroker, tmp_path: Path) -> None:
