@@ -58,10 +58,9 @@ def record_generations(settings: Settings, partitions: tuple[int, ...]) -> Recor
 
     Raises OperationError, also when others than those before the newest are noted (`generation_differs`): somebody else
     has grown the installation meanwhile."""
-    before = partitions[:-1] if len(partitions) > 2 else ()
 
     def records(log: Snapshot) -> Records:
-        if log.generations not in (before, partitions):
+        if log.generations not in ((), partitions[:-1], partitions):
             found = ", ".join(map(str, log.generations)) or "none"
             raise OperationError(
                 "generation_differs",

@@ -10,7 +10,9 @@ import msgspec
 from confluent_kafka import OFFSET_END
 
 from streamflow.engine.state import OWN, PartitionState
+from streamflow.errors import OperationError
 from streamflow.kafka.admin import require_first_generation
+from streamflow.kafka.engine_records import record_generations
 from streamflow.kafka.generations import Generation, generations
 from streamflow.kafka.log_reading import read_log
 from streamflow.kafka.topics import STATE, topic_name
@@ -83,6 +85,29 @@ def use_of_generations(settings: Settings) -> list[UsedGeneration]:
             )
         )
     return used
+
+
+def recall_generations(settings: Settings) -> bool:
+    """Note the generations again if the definitions log was lost, as the state of their partitions has them. Whether
+    anything was noted. Raises OperationError, also when the state is of other partitions than the settings say
+    (`topics_differ`)."""
+    if read_log(settings).generations:
+        return False
+    own, at, found = _own_records(settings), 0, []
+    while at in own and (after := own[at].successor) is not None:
+        found += [after.partitions] if found else [after.before, after.partitions]
+        at = after.first
+    if not found:
+        return False
+    if found[0] != settings.topics.partitions:
+        raise OperationError(
+            "topics_differ",
+            f"expected a first generation of {settings.topics.partitions} partitions but the state has one of "
+            f"{found[0]}. Correct the setting topics.partitions.",
+            retryable=False,
+        )
+    record_generations(settings, tuple(found))
+    return True
 
 
 def _own_records(settings: Settings) -> dict[int, PartitionState]:

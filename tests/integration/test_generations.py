@@ -11,9 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from streamflow.engine.commands import OpenGeneration
+from streamflow.engine.state import OWN, NextGeneration, PartitionState
 from streamflow.errors import OperationError, Rejected
 from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
@@ -22,7 +26,7 @@ from streamflow.kafka.generations import generations, grow
 from streamflow.kafka.log_reading import read_log
 from streamflow.kafka.rights import Role, own_topics
 from streamflow.kafka.topics import topic_name
-from streamflow.ops.generations import use_of_generations
+from streamflow.ops.generations import recall_generations, use_of_generations
 from streamflow.ops.reading import Reading
 from streamflow.settings import Kafka, Lane, Mirror, Settings, Topics
 from streamflow.wire.codec import decode_command
@@ -241,6 +245,39 @@ def test_nothing_is_noted_when_the_broker_would_not_add_partitions(
     assert missing.value.code == "right_missing"
     assert read_log(settings).generations == ()
     assert grow(settings, 2)[-1].partitions == 2
+
+
+def test_generations_are_read_from_the_state_when_the_definitions_are_lost(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    settings = settings_of(broker, tmp_path, 1)
+    admin.apply(settings)
+    assert not recall_generations(settings)
+    grow(settings, 2)
+    grow(settings, 4)
+    client = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for number, after in enumerate((NextGeneration(first=1, partitions=2, index=0, before=1), *SECOND, *[None] * 4)):
+        own = msgspec.json.encode(PartitionState(partition=number, successor=after))
+        client.produce(topic_name(settings, "state"), own, OWN, number)
+    client.flush(10)
+    deletes = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    definitions = topic_name(settings, "definitions")
+    deletes.delete_topics([definitions])[definitions].result(10)
+    eventually(lambda: definitions not in admin.Admin(settings).names())
+
+    with pytest.raises(OperationError) as refused:
+        admin.apply(settings)
+    assert refused.value.code == "topics_differ"
+    with pytest.raises(OperationError) as other:
+        recall_generations(with_partitions(settings, 7))
+    assert other.value.code == "topics_differ"
+    assert recall_generations(settings)
+    assert [one.partitions for one in grow(settings, 4)] == [1, 2, 4]
+    admin.apply(settings)
+    assert admin.plan(settings) == []
+
+
+SECOND = tuple(NextGeneration(first=3, partitions=4, index=number, before=2) for number in range(2))
 
 
 def test_of_two_growths_at_the_same_time_one_is_refused(broker: EmbeddedBroker, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from tests.property.walk import walk
 
 STORY = (
     "grows",
+    "growth_is_repeated",
     "send",
     "producer_sends_again",
     "ingress_reads_all",
