@@ -93,7 +93,8 @@ def recall_generations(settings: Settings) -> bool:
     (`topics_differ`)."""
     if read_log(settings).generations:
         return False
-    own, at, found = _own_records(settings), 0, []
+    own, at = _own_records(settings), 0
+    found: list[int] = []
     while at in own and (after := own[at].successor) is not None:
         found += [after.partitions] if found else [after.before, after.partitions]
         at = after.first
