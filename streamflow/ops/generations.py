@@ -66,8 +66,8 @@ class UsedGeneration:
 def use_of_generations(settings: Settings) -> list[UsedGeneration]:
     """The generations with their use, oldest first. Raises OperationError, also when the settings have other partitions
     than the first generation (`topics_differ`)."""
-    require_first_generation(settings)
     log = read_log(settings)
+    require_first_generation(settings)
     found, own = generations(settings, log), _own_records(settings)
     lags = measure_lag(settings, log, "engine")
     used = []
