@@ -19,6 +19,7 @@ from streamflow.kafka import generations as growth
 from streamflow.kafka.environments import other_environments
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.rights import Role
+from streamflow.kafka.topic_findings import Finding
 from streamflow.ops.generations import recall_generations, use_of_generations
 from streamflow.ops.lag import measure_lag, totals
 from streamflow.settings import Settings
@@ -123,7 +124,7 @@ def asyncapi_(
     session.show({"written": str(out), "channels": len(document["channels"])}, f"written: {out}")
 
 
-def _require_read(settings: Settings, lowered: list[admin.Finding]) -> None:
+def _require_read(settings: Settings, lowered: list[Finding]) -> None:
     """Raises Rejected (`retention_unread`) if a shorter retention would delete what a worker has still to read."""
     wanted = {finding.topic: int(finding.wanted) for finding in lowered if finding.setting == "retention.ms"}
     if not wanted:
@@ -137,7 +138,7 @@ def _require_read(settings: Settings, lowered: list[admin.Finding]) -> None:
             )
 
 
-def _show(ctx: typer.Context, found: list[admin.Finding], nothing: str, lines: list[str] | None = None) -> None:
+def _show(ctx: typer.Context, found: list[Finding], nothing: str, lines: list[str] | None = None) -> None:
     text = "\n".join(map(str, found) if lines is None else lines) or nothing
     session_of(ctx).show({"findings": [finding.facts() for finding in found]}, text)
 

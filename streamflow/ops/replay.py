@@ -16,8 +16,9 @@ from streamflow.core.reading import source_of
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.expression import compile_expression
 from streamflow.errors import OperationError, Rejected
-from streamflow.kafka.admin import ActualTopic, Admin
+from streamflow.kafka.admin import Admin
 from streamflow.kafka.definitions import Snapshot
+from streamflow.kafka.topic_findings import ActualTopic
 from streamflow.kafka.topics import COMMANDS, DEAD_LETTERS, is_own, topic_name
 from streamflow.ops.dead_letters import OPEN, Letter, records_at
 from streamflow.ops.produce import with_schema
