@@ -20,7 +20,7 @@ from streamflow.kafka.environments import other_environments
 from streamflow.kafka.publication import read_log
 from streamflow.kafka.rights import Role
 from streamflow.kafka.topic_findings import Finding
-from streamflow.ops.generations import use_of_generations
+from streamflow.ops.generations import recall_generations, use_of_generations
 from streamflow.ops.lag import measure_lag, totals
 from streamflow.settings import Settings
 
@@ -157,6 +157,7 @@ def grow(
     confirm(
         f"A generation of {partitions} partitions is opened. Partitions can never be taken away again. Go on?", yes=yes
     )
+    recall_generations(session.settings)
     found = growth.grow(session.settings, partitions)
     newest = found[-1]
     last = newest.first + newest.partitions - 1

@@ -5,11 +5,38 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from streamflow.core.place import Place
-from streamflow.engine.commands import AdvanceWatermark, Command, ForwardSource, OpenGeneration
+from streamflow.engine.commands import (
+    AdvanceWatermark,
+    CancelRun,
+    Command,
+    CompleteAttempt,
+    Decide,
+    Deliver,
+    FailRun,
+    ForwardSource,
+    OpenGeneration,
+    RetryStep,
+    SkipStep,
+    StartRun,
+    SuspendAttempt,
+)
 from streamflow.ids import partition_of, partition_of_run
 from streamflow.wire.codec import DecodeError, decode_command
 from streamflow.wire.decoding import Headers
 from streamflow.wire.forwarding import forward_source
+
+# what no partition appends to itself: it enters by the first generation, and is forwarded from there
+_ENTERING = (
+    Deliver,
+    StartRun,
+    Decide,
+    CancelRun,
+    RetryStep,
+    SkipStep,
+    FailRun,
+    CompleteAttempt,
+    SuspendAttempt,
+)
 
 
 class Unreadable(NamedTuple):
@@ -41,23 +68,25 @@ def read(value: bytes | None, place: Place, headers: Headers = ()) -> Command | 
             "elsewhere and send a reference.",
         )
     try:
-        if headers:
-            forward_source(headers)
+        forwarded = bool(headers) and forward_source(headers) is not None
         command = decode_command(value)
     except DecodeError as error:
         return Unreadable(error.code, error.message)
-    if not belongs(command, place):
+    if not belongs(command, place, forwarded=forwarded):
         return Unreadable(
             "misrouted",
             "The command is in a partition that its key does not belong to. Send it with Kafka's default partitioner "
-            "(murmur2).",
+            "(murmur2), and with the engine's setting topics.partitions, which stays that of the first generation.",
             command,
         )
     return command
 
 
-def belongs(command: Command, place: Place) -> bool:
-    """Whether `command` is in a partition that its key, or its run, may be in: one of each generation."""
+def belongs(command: Command, place: Place, *, forwarded: bool = False) -> bool:
+    """Whether `command` is in a partition that its key, or its run, may be in: one of each generation. Its sender knows
+    only the first; in a later one it is there because it was `forwarded`, or because it goes on with something."""
+    if place.number >= place.partitions and isinstance(command, _ENTERING) and not forwarded:
+        return False
     if isinstance(command, AdvanceWatermark | OpenGeneration):
         return True
     # every later generation begins at, and has, a multiple of the partitions of the first

@@ -105,10 +105,16 @@ def forward_erasure(builder: DecisionBuilder, command: c.EraseKey) -> bool:
 
 
 def pass_on(builder: DecisionBuilder, own: PartitionState, command: c.AdvanceWatermark) -> None:
-    """Pass a watermark on to the partitions that this one forwards to, behind the events that it forwarded before: it
-    says that no more come. One of them is the partition that it is for, or is on the way there."""
+    """Pass a watermark on, behind the events that were forwarded before: it says that no more come. To the partition of
+    the next generation that it is for; for one of a later generation to all that are fed from here, because one of them
+    is on the way there, and which one only the generations in between know."""
     after = own.successor
     if after is None or command.to is None or command.to <= own.partition:
+        return
+    number = command.to - after.first
+    if number < after.partitions:  # it is for the next generation, or for one that is none of ours
+        if number >= 0 and number % after.before == after.index:
+            builder.effects.append(Forward(command.to))
         return
     for number in range(after.index, after.partitions, after.before):
         builder.effects.append(Forward(after.first + number))

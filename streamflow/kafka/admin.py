@@ -28,10 +28,10 @@ from confluent_kafka.admin import (
 
 from streamflow.errors import OperationError
 from streamflow.kafka.connection import confluent_config, log_client_error
-from streamflow.kafka.engine_records import fix_limits
+from streamflow.kafka.engine_records import fix_limits, read_generations
 from streamflow.kafka.refusals import client_refusal, missing_right
 from streamflow.kafka.topic_findings import ActualTopic, Finding, findings, partitions_grown_to
-from streamflow.kafka.topics import COMMANDS, Topic, topic_name, topics
+from streamflow.kafka.topics import DEFINITIONS, Topic, topic_name, topics
 from streamflow.settings import Settings
 
 _TIMEOUT_S = 30.0
@@ -110,9 +110,13 @@ class Admin:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise self._failed(f"the topic {name} to be created", error, ("CREATE", name)) from error
 
-    def add_partitions(self, name: str, total: int) -> None:
-        """Gives a topic `total` partitions; one that has as many already is left alone. Raises OperationError."""
-        for future in self._client.create_partitions([NewPartitions(name, total)], request_timeout=_TIMEOUT_S).values():
+    def add_partitions(self, name: str, total: int, *, only_look: bool = False) -> None:
+        """Gives a topic `total` partitions; one that has as many already is left alone. With `only_look` nothing is
+        added. Raises OperationError when the broker does not, or would not."""
+        wanted = [NewPartitions(name, total)]
+        for future in self._client.create_partitions(
+            wanted, validate_only=only_look, request_timeout=_TIMEOUT_S
+        ).values():
             try:
                 future.result(_TIMEOUT_S)
             except KafkaException as error:
@@ -120,6 +124,14 @@ class Admin:
                     raise self._failed(f"{name} to get {total} partitions", error, ("ALTER", name)) from error
                 if self.describe([name], with_config=False)[name].partitions < total:
                     raise self._failed(f"{name} to get {total} partitions", error) from error
+
+    def names(self) -> set[str]:
+        """The names of all topics that may be seen. Raises OperationError."""
+        self._reach()
+        try:
+            return set(self._client.list_topics(timeout=_TIMEOUT_S).topics)
+        except KafkaException as error:
+            raise self._failed("the names of the topics", error) from error
 
     def partitions_with_leaders(self, name: str) -> int:
         """How many partitions of a topic have a leader. Raises OperationError."""
@@ -201,7 +213,28 @@ def plan(settings: Settings, admin: Admin | None = None, names: Collection[str] 
 
     Raises OperationError if the broker does not answer."""
     wanted = _wanted(settings, names)
-    return findings(wanted, (admin or Admin(settings)).describe(topic.name for topic in wanted))
+    actual = (admin or Admin(settings)).describe(topic.name for topic in wanted)
+    return findings(wanted, actual, _generations(settings, wanted, actual))
+
+
+def _generations(
+    settings: Settings, wanted: Iterable[Topic], actual: Mapping[str, ActualTopic]
+) -> tuple[int, ...] | None:
+    """The partitions of each generation, as the definitions log has them. A role that does not use the log copies what
+    others send, and need not know them: None."""
+    if all(topic.role != DEFINITIONS for topic in wanted):
+        return None
+    return read_generations(settings) if topic_name(settings, DEFINITIONS) in actual else ()
+
+
+def require_first_generation(settings: Settings) -> None:
+    """Returns when every topic that is partitioned as `commands` has the partitions that the settings say, or those of
+    the generations that were added to them. Topics that are missing do not count. Raises OperationError
+    (`topics_differ`)."""
+    wanted = [topic for topic in topics(settings) if topic.keyed or topic.role == DEFINITIONS]
+    actual = Admin(settings).describe([topic.name for topic in wanted], with_config=False)
+    found = findings(wanted, actual, _generations(settings, wanted, actual))
+    _refuse([finding for finding in found if finding.setting == "partitions"])
 
 
 def _wanted(settings: Settings, names: Collection[str] | None) -> list[Topic]:
@@ -215,9 +248,11 @@ def apply(settings: Settings, admin: Admin | None = None, *, lower: bool = False
     Raises OperationError if a promise would still not hold, after all corrections."""
     admin = admin or Admin(settings)
     wanted = topics(settings)
-    found = findings(wanted, admin.describe(topic.name for topic in wanted))
+    actual = admin.describe(topic.name for topic in wanted)
+    generations = _generations(settings, wanted, actual)
+    found = findings(wanted, actual, generations)
     missing = {finding.topic for finding in found if finding.kind == "missing"}
-    grown = partitions_grown_to(wanted, admin.describe([topic_name(settings, COMMANDS)], with_config=False))
+    grown = partitions_grown_to(wanted, actual, generations)
     admin.create(
         [
             replace(topic, partitions=max(grown, topic.partitions)) if topic.keyed else topic

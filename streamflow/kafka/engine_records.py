@@ -7,8 +7,11 @@ import time
 from typing import Any
 
 from streamflow.engine.commands import REVISION
+from streamflow.errors import OperationError
 from streamflow.kafka.definitions import Skip, Snapshot, require_environment
+from streamflow.kafka.log_reading import read_logs
 from streamflow.kafka.log_writing import Recorded, Records, encoded, write
+from streamflow.kafka.topics import DEFINITIONS, topic_name
 from streamflow.settings import Settings
 
 
@@ -53,14 +56,34 @@ def enable_revision(settings: Settings, revision: str) -> Recorded:
 def record_generations(settings: Settings, partitions: tuple[int, ...]) -> Recorded:
     """Notes how many partitions each generation has, oldest first.
 
-    Raises OperationError."""
-    known = list(partitions)
+    Raises OperationError, also when others than those before the newest are noted (`generation_differs`): somebody else
+    has grown the installation meanwhile."""
 
     def records(log: Snapshot) -> Records:
-        return {} if log.generations == partitions else {"engine/generations": encoded({"partitions": known})}
+        if log.generations not in ((), partitions[:-1], partitions):
+            found = ", ".join(map(str, log.generations)) or "none"
+            raise OperationError(
+                "generation_differs",
+                f"expected no other generation to be added meanwhile but the generations have {found} partitions. Look "
+                "at `streamflow topics generations`, and grow again if it is still needed.",
+                retryable=False,
+            )
+        if log.generations == partitions:
+            return {}
+        return {"engine/generations": encoded({"partitions": list(partitions)})}
 
     _, offsets = write(settings, records)
     return Recorded("generations", max(offsets.values(), default=None))
+
+
+def read_generations(settings: Settings) -> tuple[int, ...]:
+    """How many partitions each generation has, oldest first; empty while there is only the first. Asks nothing else of
+    the log, as an approval or the environment. Raises OperationError."""
+    topic = topic_name(settings, DEFINITIONS)
+    found = read_logs(settings, [topic])[topic]
+    if isinstance(found, OperationError):
+        raise found
+    return found.generations
 
 
 def _revision(revision: str) -> bytes:

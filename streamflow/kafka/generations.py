@@ -2,28 +2,33 @@
 
 The definitions log says which there are. Adding one is done in an order that can be broken off and repeated anywhere:
 the record, the partitions of all topics that have as many as `commands`, those of `commands` itself, and at last a
-command to each partition of the newest generation so far.
+command to each partition of the generations before the newest one.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import get_args
 
 from confluent_kafka import KafkaError, Message, Producer
 
 from streamflow.engine.commands import OpenGeneration
 from streamflow.errors import OperationError, Rejected
-from streamflow.kafka.admin import Admin
+from streamflow.kafka.admin import Admin, require_first_generation
 from streamflow.kafka.connection import confluent_producer_config
 from streamflow.kafka.engine_records import record_generations
 from streamflow.kafka.log_reading import read_log
 from streamflow.kafka.refusals import missing_right
 from streamflow.kafka.snapshot import Snapshot
-from streamflow.kafka.topics import COMMANDS, Topic, topic_name, topics
-from streamflow.settings import Settings
+from streamflow.kafka.topics import COMMANDS, Topic, lane_topic_name, mirror_topic_name, topic_name, topics
+from streamflow.settings import Lane, Settings
+from streamflow.settings.mirror import MirroredTopic
 from streamflow.wire.codec import encode_command
 
+_MOST_PARTITIONS = 100_000  # of one topic: its client takes no more
 _LEADERS_S = 30.0
 _SENT_S = 15.0
 
@@ -55,7 +60,9 @@ def grow(settings: Settings, partitions: int) -> tuple[Generation, ...]:
     """Opens a generation of `partitions` partitions, and returns all. When the newest has as many, what is missing of
     it is done. Blocks.
 
-    Raises Rejected (`generation_invalid`) or OperationError."""
+    Raises Rejected (`generation_invalid`), or OperationError, also when the settings have other partitions than the
+    first generation (`topics_differ`)."""
+    require_first_generation(settings)
     known = generations(settings, read_log(settings))
     newest = known[-1]
     if partitions != newest.partitions and (partitions < newest.partitions or partitions % newest.partitions):
@@ -72,27 +79,52 @@ def grow(settings: Settings, partitions: int) -> tuple[Generation, ...]:
                 f"There are {partitions} partitions already. Take {2 * partitions}, for example.",
                 partitions=partitions,
             )
-        before = known[-2]
     else:
-        before, newest = newest, Generation(newest.number + 1, newest.first + newest.partitions, partitions)
+        newest = Generation(newest.number + 1, newest.first + newest.partitions, partitions)
         known = (*known, newest)
+        if newest.first + partitions > _MOST_PARTITIONS:
+            raise Rejected(
+                "generation_invalid",
+                f"expected at most {_MOST_PARTITIONS} partitions in all but found {newest.first + partitions}. Take "
+                "fewer.",
+                partitions=newest.partitions,
+            )
+        _add_partitions(settings, newest.first + newest.partitions, only_look=True)  # what is noted stays
         record_generations(settings, tuple(one.partitions for one in known))
     _add_partitions(settings, newest.first + newest.partitions)
-    _open(settings, before, newest)
+    for before, after in pairwise(known):  # also of a growth that was broken off and followed by a further one
+        _open(settings, before, after)
     return known
 
 
-def _add_partitions(settings: Settings, total: int) -> None:
+def _add_partitions(settings: Settings, total: int, *, only_look: bool = False) -> None:
     """Gives every topic that has as many partitions as `commands` this many; `commands` last, because what is decided
-    there goes to the others."""
-    admin, keyed = Admin(settings), [topic for topic in topics(settings) if topic.keyed]
+    there goes to the others. With `only_look` nothing is done but to ask whether the broker would."""
+    admin = Admin(settings)
+    keyed = [topic for topic in topics(_with_all_there_is(settings, admin.names())) if topic.keyed]
     actual = admin.describe([topic.name for topic in keyed], with_config=False)
     missing = [topic for topic in keyed if topic.name not in actual]
-    admin.create([replace(topic, partitions=total) for topic in missing])
+    if not only_look:
+        admin.create([replace(topic, partitions=total) for topic in missing])
     few = [topic for topic in keyed if topic.name in actual and actual[topic.name].partitions < total]
     for topic in sorted(few, key=lambda topic: topic.role == COMMANDS):
-        admin.add_partitions(topic.name, total)
-        _wait_for_leaders(admin, topic, total)
+        admin.add_partitions(topic.name, total, only_look=only_look)
+        if not only_look:
+            _wait_for_leaders(admin, topic, total)
+
+
+def _with_all_there_is(settings: Settings, names: Collection[str]) -> Settings:
+    """The settings with the lanes and the mirrored topics that others have: who grows an installation need not serve
+    all of it, but a lane with too few partitions would stop the engine."""
+    begin = lane_topic_name(settings, "")
+    lanes = {name.removeprefix(begin): Lane() for name in names if name.startswith(begin) and name != begin}
+    mirrored = [role for role in get_args(MirroredTopic) if mirror_topic_name(settings, role) in names]
+    return settings.model_copy(
+        update={
+            "tasks": settings.tasks.model_copy(update={"lanes": lanes | settings.tasks.lanes}),
+            "mirror": settings.mirror.model_copy(update={"topics": [*{*settings.mirror.topics, *mirrored}]}),
+        }
+    )
 
 
 def _wait_for_leaders(admin: Admin, topic: Topic, total: int) -> None:
@@ -107,12 +139,13 @@ def _wait_for_leaders(admin: Admin, topic: Topic, total: int) -> None:
         time.sleep(0.2)
 
 
-def _open(settings: Settings, before: Generation, newest: Generation) -> None:
-    """Has every partition of the generation `before` forward to the newest one."""
+def _open(settings: Settings, before: Generation, after: Generation) -> None:
+    """Has every partition of the generation `before` forward to the one after it; one that does already is left as it
+    is."""
     command = OpenGeneration(
-        id=f"generation/{newest.number}",
-        first=newest.first,
-        partitions=newest.partitions,
+        id=f"generation/{after.number}",
+        first=after.first,
+        partitions=after.partitions,
         before_first=before.first,
         before=before.partitions,
     )

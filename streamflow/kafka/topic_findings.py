@@ -1,4 +1,4 @@
-"""In what the broker's topics differ from the wanted ones, as data. Pure."""
+"""What differs between the topics that are wanted and those that are there. Pure."""
 
 from __future__ import annotations
 
@@ -72,19 +72,26 @@ class ActualTopic:
     config: dict[str, str]
 
 
-def findings(wanted: Iterable[Topic], actual: dict[str, ActualTopic]) -> list[Finding]:
-    """Every deviation of the actual topics from the wanted ones, in the order of the wanted ones. Pure."""
+def findings(
+    wanted: Iterable[Topic], actual: dict[str, ActualTopic], generations: tuple[int, ...] | None = ()
+) -> list[Finding]:
+    """Every deviation of the actual topics from the wanted ones, in the order of the wanted ones. `generations` are the
+    partitions of each generation, empty while there is only the first, None if they are not known: then any multiple
+    may be right. Pure."""
     found: list[Finding] = []
-    grown = partitions_grown_to(wanted, actual)
+    all_have = partitions_grown_to(wanted, actual, generations)
     for topic in wanted:
         seen = actual.get(topic.name)
         if seen is None:
             kept = f"{topic.partitions} partition(s), {topic.config['cleanup.policy']}"
             found.append(Finding(topic.name, "missing", "topic", kept, "", fixable=True))
             continue
-        least = max(grown, topic.partitions) if topic.keyed else topic.partitions
-        more = topic.keyed and seen.partitions > least and seen.partitions % topic.partitions == 0
-        if seen.partitions != least and not more:
+        least = max(all_have, topic.partitions) if topic.keyed else topic.partitions
+        more = topic.keyed and seen.partitions > least and _may_have(topic, seen, generations)
+        if topic.keyed and generations and generations[0] != topic.partitions:  # keys would be in other partitions
+            text = f"{generations[0]} in the first generation"
+            found.append(Finding(topic.name, "breaks", "partitions", str(topic.partitions), text, fixable=False))
+        elif seen.partitions != least and not more:
             found.append(Finding(topic.name, "breaks", "partitions", str(least), str(seen.partitions), fixable=False))
         if seen.replication_factor < topic.replication_factor:
             found.append(
@@ -111,14 +118,23 @@ def findings(wanted: Iterable[Topic], actual: dict[str, ActualTopic]) -> list[Fi
     return found
 
 
-def partitions_grown_to(wanted: Iterable[Topic], actual: Mapping[str, ActualTopic]) -> int:
+def partitions_grown_to(
+    wanted: Iterable[Topic], actual: Mapping[str, ActualTopic], generations: tuple[int, ...] | None
+) -> int:
     """How many partitions everything has that is partitioned as `commands`, if generations were added, else 0. Other
     topics may have more, while another one is added."""
     for topic in wanted:
         seen = actual.get(topic.name) if topic.role == COMMANDS else None
-        if seen is not None and seen.partitions > topic.partitions and seen.partitions % topic.partitions == 0:
+        if seen is not None and seen.partitions > topic.partitions and _may_have(topic, seen, generations):
             return seen.partitions
     return 0
+
+
+def _may_have(topic: Topic, seen: ActualTopic, generations: tuple[int, ...] | None) -> bool:
+    """Whether a keyed topic may have as many partitions, more than those of the first generation."""
+    if generations is None:
+        return seen.partitions % topic.partitions == 0
+    return seen.partitions <= sum(generations)
 
 
 def _with_length(setting: str, value: str) -> str:

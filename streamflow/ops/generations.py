@@ -10,10 +10,13 @@ import msgspec
 from confluent_kafka import OFFSET_END
 
 from streamflow.engine.state import OWN, PartitionState
+from streamflow.errors import OperationError
+from streamflow.kafka.admin import require_first_generation
+from streamflow.kafka.engine_records import record_generations
 from streamflow.kafka.generations import Generation, generations
 from streamflow.kafka.log_reading import read_log
 from streamflow.kafka.topics import STATE, topic_name
-from streamflow.ops.lag import engine_positions
+from streamflow.ops.lag import measure_lag
 from streamflow.ops.reading import Reading
 from streamflow.settings import Settings
 
@@ -33,7 +36,7 @@ class UsedGeneration:
     """Those of them that wait for a person."""
 
     waiting: int
-    """Commands that the engine has still to decide there."""
+    """Commands that the engine has still to decide there, as `lag` counts them: watermarks come all the time."""
 
     forwarded: int
     """Commands that it has forwarded to the next generation."""
@@ -61,9 +64,12 @@ class UsedGeneration:
 
 
 def use_of_generations(settings: Settings) -> list[UsedGeneration]:
-    """The generations with their use, oldest first. Raises OperationError."""
-    found = generations(settings, read_log(settings))
-    own, positions = _own_records(settings), engine_positions(settings)
+    """The generations with their use, oldest first. Raises OperationError, also when the settings have other partitions
+    than the first generation (`topics_differ`)."""
+    log = read_log(settings)
+    require_first_generation(settings)
+    found, own = generations(settings, log), _own_records(settings)
+    lags = measure_lag(settings, log, "engine")
     used = []
     for one in found:
         numbers = range(one.first, one.first + one.partitions)
@@ -73,12 +79,36 @@ def use_of_generations(settings: Settings) -> list[UsedGeneration]:
                 generation=one,
                 open_runs=sum(sum(state.revisions.values()) for state in states),
                 parked_runs=sum(state.parked for state in states),
-                waiting=sum(end - max(0, next_) for number, (next_, end) in positions.items() if number in numbers),
+                waiting=sum(lag.records for lag in lags if lag.partition in numbers),
                 forwarded=sum(state.successor.forwarded for state in states if state.successor is not None),
                 newest=one is found[-1],
             )
         )
     return used
+
+
+def recall_generations(settings: Settings) -> bool:
+    """Note the generations again if the definitions log was lost, as the state of their partitions has them. Whether
+    anything was noted. Raises OperationError, also when the state is of other partitions than the settings say
+    (`topics_differ`)."""
+    if read_log(settings).generations:
+        return False
+    own, at = _own_records(settings), 0
+    found: list[int] = []
+    while at in own and (after := own[at].successor) is not None:
+        found += [after.partitions] if found else [after.before, after.partitions]
+        at = after.first
+    if not found:
+        return False
+    if found[0] != settings.topics.partitions:
+        raise OperationError(
+            "topics_differ",
+            f"expected a first generation of {settings.topics.partitions} partitions but the state has one of "
+            f"{found[0]}. Correct the setting topics.partitions.",
+            retryable=False,
+        )
+    record_generations(settings, tuple(found))
+    return True
 
 
 def _own_records(settings: Settings) -> dict[int, PartitionState]:

@@ -56,9 +56,10 @@ class PartitionLag:
     unread: int = 0  # records that are not committed, also those that are worked on
 
 
-def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
+def measure_lag(settings: Settings, log: Snapshot, only: str | None = None) -> list[PartitionLag]:
     """The lag of the engine on `commands`, of ingress on the topics that the versions in `log` read, of task workers on
-    their lanes, of mirror workers, and of history if it has ever run, by role, topic and partition.
+    their lanes, of mirror workers, and of history if it has ever run, by role, topic and partition; or that of `only`
+    one role.
 
     Raises OperationError when the broker does not answer."""
     lanes = {group_of(settings, lane): lane_topic_name(settings, lane) for lane in sorted(settings.tasks.lanes)}
@@ -72,6 +73,7 @@ def measure_lag(settings: Settings, log: Snapshot) -> list[PartitionLag]:
         ),
         mirror_group(settings): ("mirror", [topic_name(settings, role) for role in settings.mirror.topics]),
     }
+    wanted = {group: one for group, one in wanted.items() if only in (None, one[0])}
     found: list[PartitionLag] = []
     client = AdminClient(confluent_config(settings, "lag"))
     known_positions = positions(settings, [group for group, (_, names) in wanted.items() if names])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from streamflow.core.reading import source_of
 from streamflow.definition.catalog import EventSpec
 from streamflow.definition.expression import compile_expression
 from streamflow.errors import OperationError, Rejected
@@ -28,6 +29,7 @@ from streamflow.settings import Settings
 from streamflow.wire.dead_letter import ENGINE, Outgoing, original_of
 from streamflow.wire.decoding import Record
 from streamflow.wire.extraction import TopicReader
+from streamflow.wire.forwarding import FORWARDED
 from streamflow.wire.settlement import Settlement, encode_settlement
 
 _HOUR_MS = 3_600_000
@@ -179,11 +181,16 @@ class Replay:
     # -- what is Streamflow's own
 
     def _own(self, letter: Letter, record: Outgoing | None, topic: str) -> Prepared:
-        """A command or a task, to the partition that it was in: its number is in run ids."""
+        """A command or a task, to the partition that it was in: its number is in run ids. A command that was forwarded
+        is sent to the partition that it came in by, where it is no copy of what was forwarded."""
         partition, offset = int(letter.facts["partition"]), int(letter.facts["offset"])
         seen = self._topic(topic)
         if record is None:
             record = self._read_again(letter, seen, letter.facts.get("topic_id", ""), partition, offset)
+        source = source_of(record.headers) if topic == topic_name(self._settings, COMMANDS) else None
+        if source is not None:
+            partition = source.sent_partition
+            record = record._replace(headers=tuple(one for one in record.headers if one[0] != FORWARDED))
         return Prepared(letter, topic, partition, record)
 
     def _emitted(self, letter: Letter, record: Outgoing | None) -> Prepared:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message, Producer
 
+from streamflow.core.reading import source_of
 from streamflow.engine.commands import Command
 from streamflow.engine.transitions import Transition
 from streamflow.errors import OperationError, Rejected
@@ -129,8 +130,8 @@ def _state_of(text: str) -> dict[str, Any]:
 
 
 def refusal(settings: Settings, letter: Record) -> tuple[str | None, tuple[str, str] | None, Rejected]:
-    """What a dead letter answers: the id of the command, or the (partition, offset) of its record in `commands`, and
-    the refusal. Only letters of the engine answer anything."""
+    """What a dead letter answers: the id of the command, or the (partition, offset) in `commands` of the record that
+    its sender wrote, and the refusal. Only letters of the engine answer anything."""
     facts = facts_of(letter)
     if facts.get("stage") != ENGINE:
         return None, None, Rejected("rejected", "no letter of the engine")
@@ -141,4 +142,6 @@ def refusal(settings: Settings, letter: Record) -> tuple[str | None, tuple[str, 
         if facts.get("topic") == topic_name(settings, COMMANDS)
         else None
     )
+    if place is not None and (source := source_of(letter.headers)) is not None:  # refused where it was forwarded to
+        place = (str(source.sent_partition), str(source.sent_offset))
     return facts.get("command"), place, Rejected(code, facts.get("message", "the engine refused the command"), **state)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 from streamflow.definition.catalog import Catalog, EventSpec
@@ -188,19 +189,24 @@ class Simulation:
             number = partition_of_run(command.run, self.log.partitions)  # type: ignore[union-attr]
         return self.log.append(Outgoing(COMMANDS, number, (key or "").encode(), value))
 
-    def grow(self, partitions: int) -> None:
+    def grow(self, partitions: int, *, opens: bool = True) -> None:
         """Add a generation of `partitions` partitions, a multiple of the newest one's: what is not under way moves
-        there."""
-        first, before = self.log.generations[-1]
+        there. Without `opens` the growth is broken off when the partitions are there."""
         names = list(self.workers)
         self.log.grow(partitions)
         opened = self.log.generations[-1][0]
         self.owners |= {number: names[number % len(names)] for number in range(opened, self.log.total)}
-        command = OpenGeneration(
-            id=f"generation/{opened}", first=opened, partitions=partitions, before_first=first, before=before
-        )
-        for number in range(first, opened):
-            self.log.append(Outgoing(COMMANDS, number, b"", encode_command(command)))
+        if opens:
+            self.open_generations()
+
+    def open_generations(self) -> None:
+        """Have each generation forward to the next one, as a growth that is repeated does."""
+        for (first, before), (opened, partitions) in pairwise(self.log.generations):
+            command = OpenGeneration(
+                id=f"generation/{opened}", first=opened, partitions=partitions, before_first=first, before=before
+            )
+            for number in range(first, first + before):
+                self.log.append(Outgoing(COMMANDS, number, b"", encode_command(command)))
 
     # -- time
 

@@ -19,12 +19,14 @@ from streamflow.engine import commands as c
 from streamflow.engine.effects import DeadLetter as DeadLetterEffect
 from streamflow.engine.effects import RecordRejection
 from streamflow.engine.outcome import Decision
+from streamflow.kafka.generations import grow
 from streamflow.kafka.topics import topic_name
 from streamflow.ops.reading import Reading
 from streamflow.settings import Settings
 from streamflow.wire.codec import encode_command
 from streamflow.wire.dead_letter import DeadLetter, dead_letter
-from streamflow.wire.decoding import Record
+from streamflow.wire.decoding import Headers, Record
+from streamflow.wire.forwarding import forwarded_header
 from streamflow.wire.rejection import rejection
 
 pytestmark = pytest.mark.broker
@@ -65,10 +67,12 @@ class Site:
         record = Record(self.source, 2, offset, 0, b"K", b'{"a": "\xc3\xa4"}', HEADERS)
         return self.put(dead_letter(record, reason, "m", "ingress")), record
 
-    def engine_letter(self, command: c.Command, reason: str = "decision_failed") -> tuple[int, bytes]:
+    def engine_letter(
+        self, command: c.Command, reason: str = "decision_failed", headers: Headers = (), partition: int = 1
+    ) -> tuple[int, bytes]:
         value = encode_command(command)
-        offset = self.send(topic_name(self.settings, "commands"), b"K", value, (), 1)
-        record = Record(topic_name(self.settings, "commands"), 1, offset, 0, b"K", value)
+        offset = self.send(topic_name(self.settings, "commands"), b"K", value, headers, partition)
+        record = Record(topic_name(self.settings, "commands"), partition, offset, 0, b"K", value, headers)
         decision = Decision(
             outcome="dead", reason=reason, transitions=[], effects=[DeadLetterEffect(reason, "m")], changes={}
         )
@@ -165,6 +169,22 @@ def test_another_command_goes_to_its_partition_under_its_id(site: Site, streamfl
 
     found = site.records(topic_name(site.settings, "commands"))
     assert [(record.partition, record.key, record.value) for record in found] == [(1, b"K", value)] * 2
+
+
+def test_a_forwarded_command_enters_again_by_the_first_generation(site: Site, streamflow: Run) -> None:
+    """Where it was refused, its header would make it a copy of what was forwarded before."""
+    grow(site.settings, 4)
+    command = c.CompleteAttempt("c1", "00000001-main-x", "s", 1, {"paid": True})
+    header = forwarded_header(c.ForwardSource(1, 7, 1, 7))
+    letter, value = site.engine_letter(command, headers=(header, ("odd", b"kept")), partition=3)
+
+    assert streamflow("dead-letters", "replay", str(letter))[1]["sent"] == 1
+
+    found = [record for record in site.records(topic_name(site.settings, "commands")) if record.value == value]
+    assert {record.partition: record.headers for record in found} == {
+        3: (header, ("odd", b"kept")),
+        1: (("odd", b"kept"),),
+    }
 
 
 def test_an_emitted_event_goes_to_its_topic_under_its_id(site: Site, streamflow: Run) -> None:

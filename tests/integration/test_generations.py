@@ -11,13 +11,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
-from streamflow.errors import Rejected
+from streamflow.engine.commands import OpenGeneration
+from streamflow.engine.state import OWN, NextGeneration, PartitionState
+from streamflow.errors import OperationError, Rejected
 from streamflow.kafka import admin
 from streamflow.kafka.broker import EmbeddedBroker
-from streamflow.kafka.generations import grow
-from streamflow.settings import Kafka, Settings, Topics
+from streamflow.kafka.engine_records import record_generations
+from streamflow.kafka.generations import generations, grow
+from streamflow.kafka.log_reading import read_log
+from streamflow.kafka.rights import Role, own_topics
+from streamflow.kafka.topics import topic_name
+from streamflow.ops.generations import recall_generations, use_of_generations
+from streamflow.ops.reading import Reading
+from streamflow.settings import Kafka, Lane, Mirror, Settings, Topics
+from streamflow.wire.codec import decode_command
 from streamflow_check.broker import Broker
 from streamflow_check.experiment import Experiment
 from streamflow_check.judge import judge
@@ -126,13 +138,9 @@ def open_runs(world: World) -> list[int]:
 def test_growth_is_by_multiples_is_repeated_without_harm_and_new_lanes_have_all_partitions(
     broker: EmbeddedBroker, tmp_path: Path
 ) -> None:
-    settings = Settings(
-        kafka=Kafka(bootstrap_servers=broker.bootstrap_servers),
-        topics=Topics(prefix=f"g{tmp_path.name[:20]}.", partitions=2),
-        state_dir=tmp_path,
-    )
+    settings = settings_of(broker, tmp_path, 2)
     admin.apply(settings)
-    for wrong in (1, 2, 3):
+    for wrong in (1, 2, 3, 1_000_000):
         with pytest.raises(Rejected) as refused:
             grow(settings, wrong)
         assert refused.value.code == "generation_invalid"
@@ -152,3 +160,155 @@ def test_growth_is_by_multiples_is_repeated_without_harm_and_new_lanes_have_all_
     found = admin.Admin(more).describe([f"{settings.topics.prefix}tasks.slow"])
     assert [topic.partitions for topic in found.values()] == [14]
     admin.require_topics(more)
+
+
+def test_settings_with_other_partitions_than_the_first_generation_are_refused(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    """All that is sent would go to other partitions, past what the first generation remembers. Before a growth, and
+    after it, when the number of all partitions looks right."""
+    settings = settings_of(broker, tmp_path, 4)
+    admin.apply(settings)
+    for wrong in (1, 2, 8, 12):
+        refused_everywhere(with_partitions(settings, wrong))
+    grow(settings, 8)
+    for wrong in (2, 8, 12):
+        refused_everywhere(with_partitions(settings, wrong))
+    admin.require_topics(settings)
+    assert generations(settings, read_log(settings))[-1].partitions == 8
+
+
+def refused_everywhere(wrong: Settings) -> None:
+    for does in (admin.require_topics, admin.apply, use_of_generations, lambda there: grow(there, 16)):
+        with pytest.raises(OperationError) as refused:
+            does(wrong)
+        assert refused.value.code == "topics_differ"
+
+
+def with_partitions(settings: Settings, partitions: int) -> Settings:
+    return settings.model_copy(update={"topics": settings.topics.model_copy(update={"partitions": partitions})})
+
+
+def settings_of(broker: EmbeddedBroker, folder: Path, partitions: int) -> Settings:
+    return Settings(
+        kafka=Kafka(bootstrap_servers=broker.bootstrap_servers),
+        topics=Topics(prefix=f"g{folder.name[-20:]}.", partitions=partitions),
+        state_dir=folder,
+    )
+
+
+@pytest.mark.parametrize("step", ["_add_partitions", "_open"])
+def test_a_growth_that_was_broken_off_is_done_by_a_further_one(
+    broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Every partition forwards to the generation after its own; else all that comes would stay in the first one."""
+    settings = settings_of(broker, tmp_path, 1)
+    admin.apply(settings)
+
+    def breaks_off(*_: object, only_look: bool = False) -> None:
+        if not only_look:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(f"streamflow.kafka.generations.{step}", breaks_off)
+        with pytest.raises(KeyboardInterrupt):
+            grow(settings, 2)
+    admin.require_topics(settings)  # workers that start meanwhile do
+    grow(settings, 4)
+
+    with Reading(settings, topic_name(settings, "commands")) as reading:
+        opened = [(record.partition, decode_command(record.value or b"")) for record in reading.to_end()]
+    found = {
+        (number, one.first, one.partitions, one.before_first, one.before)
+        for number, one in opened
+        if isinstance(one, OpenGeneration)
+    }
+    assert found == {(0, 1, 2, 0, 1), (1, 3, 4, 1, 2), (2, 3, 4, 1, 2)}
+
+
+def test_nothing_is_noted_when_the_broker_would_not_add_partitions(
+    broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is noted stays, and a later growth has to be a multiple of it."""
+    settings = settings_of(broker, tmp_path, 1)
+    admin.apply(settings)
+    admin.Admin(settings).add_partitions(topic_name(settings, "runs"), 5, only_look=True)
+    assert admin.plan(settings) == []
+
+    def denied(_admin: admin.Admin, name: str, total: int, *, only_look: bool) -> None:
+        raise OperationError("right_missing", f"{name} {total} {only_look}")
+
+    with monkeypatch.context() as without:
+        without.setattr(admin.Admin, "add_partitions", denied)
+        with pytest.raises(OperationError) as missing:
+            grow(settings, 4)
+    assert missing.value.code == "right_missing"
+    assert read_log(settings).generations == ()
+    assert grow(settings, 2)[-1].partitions == 2
+
+
+def test_generations_are_read_from_the_state_when_the_definitions_are_lost(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    settings = settings_of(broker, tmp_path, 1)
+    admin.apply(settings)
+    assert not recall_generations(settings)
+    grow(settings, 2)
+    grow(settings, 4)
+    client = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for number, after in enumerate((NextGeneration(first=1, partitions=2, index=0, before=1), *SECOND, *[None] * 4)):
+        own = msgspec.json.encode(PartitionState(partition=number, successor=after))
+        client.produce(topic_name(settings, "state"), own, OWN, number)
+    client.flush(10)
+    deletes = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    definitions = topic_name(settings, "definitions")
+    deletes.delete_topics([definitions])[definitions].result(10)
+    eventually(lambda: definitions not in admin.Admin(settings).names())
+
+    with pytest.raises(OperationError) as refused:
+        admin.apply(settings)
+    assert refused.value.code == "topics_differ"
+    with pytest.raises(OperationError) as other:
+        recall_generations(with_partitions(settings, 7))
+    assert other.value.code == "topics_differ"
+    assert recall_generations(settings)
+    assert [one.partitions for one in grow(settings, 4)] == [1, 2, 4]
+    admin.apply(settings)
+    assert admin.plan(settings) == []
+
+
+SECOND = tuple(NextGeneration(first=3, partitions=4, index=number, before=2) for number in range(2))
+
+
+def test_of_two_growths_at_the_same_time_one_is_refused(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    settings = settings_of(broker, tmp_path, 1)
+    admin.apply(settings)
+    record_generations(settings, (1, 2))
+    record_generations(settings, (1, 2))
+    with pytest.raises(OperationError) as refused:
+        record_generations(settings, (1, 4))
+    assert refused.value.code == "generation_differs"
+    assert read_log(settings).generations == (1, 2)
+
+
+def test_lanes_and_mirrors_that_only_others_serve_grow_too(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    """Whoever grows need not name them: the engine sends to every partition of each lane."""
+    settings = settings_of(broker, tmp_path, 1)
+    theirs = settings.model_copy(
+        update={
+            "tasks": settings.tasks.model_copy(update={"lanes": {"default": Lane(), "slow": Lane()}}),
+            "mirror": Mirror(topics=["runs", "dead-letters"]),
+        }
+    )
+    admin.apply(theirs)
+    grow(settings, 2)
+    assert admin.plan(theirs) == []
+    names = {role: f"{settings.topics.prefix}{role}" for role in ("tasks.slow", "runs.avro", "dead-letters.avro")}
+    found = admin.Admin(settings).describe(names.values())
+    assert {role: found[name].partitions for role, name in names.items()} == {
+        "tasks.slow": 3,
+        "runs.avro": 3,
+        "dead-letters.avro": 1,
+    }
+    only_mirrors = own_topics(theirs, Role.MIRROR)
+    assert admin.require_topics(theirs, only_mirrors).keys() == set(only_mirrors)

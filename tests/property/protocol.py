@@ -451,9 +451,13 @@ def a_mutant(partition: type[Partition], **members: Any) -> type[Protocol]:
 class Growing(Protocol):
     """The same with new generations of partitions on the way."""
 
-    @rule(times=st.sampled_from((1, 2)))
-    def grows(self, times: int) -> None:
+    @rule(times=st.sampled_from((1, 2)), opens=st.booleans())
+    def grows(self, times: int, opens: bool) -> None:
         log = self.simulation.log
         if len(log.generations) < 3:
-            self.simulation.grow(log.generations[-1][1] * times)
+            self.simulation.grow(log.generations[-1][1] * times, opens=opens)
             self.referee.follow()
+
+    @rule()
+    def growth_is_repeated(self) -> None:
+        self.simulation.open_generations()

@@ -12,7 +12,7 @@ import pytest
 
 from streamflow.definition.catalog import ChildSpec
 from streamflow.engine import decide, starts
-from streamflow.engine.commands import Deliver
+from streamflow.engine.commands import AdvanceWatermark, Deliver
 from streamflow.engine.generations import Forwarded, require_mailbox_here
 from streamflow.engine.mailbox import delivery
 from streamflow.engine.mailbox.mailbox import Mailbox
@@ -21,6 +21,7 @@ from streamflow.engine.transitions import RunStarted
 from streamflow.errors import OperationError
 from streamflow.simulation.driver import Simulation
 from streamflow.simulation.ingress import Ingress
+from streamflow.simulation.log import COMMANDS, Outgoing
 from streamflow.wire.codec import decode_command
 from tests.conftest import examples
 from tests.property.laws import LawBroken
@@ -31,6 +32,7 @@ from tests.property.walk import walk
 
 STORY = (
     "grows",
+    "growth_is_repeated",
     "send",
     "producer_sends_again",
     "ingress_reads_all",
@@ -238,3 +240,35 @@ def test_the_answer_to_a_request_names_the_run_that_the_sender_knows() -> None:
     (letter,) = world.dead_letters()
     assert (letter["code"], letter["run"]) == ("run_exists", run)
     assert sum(own.successor.forwarded for own in map(world.own, range(6)) if own.successor) == 4
+
+
+def test_what_enters_by_a_later_generation_is_refused() -> None:
+    """A sender whose setting has all partitions would pass by what the first generation remembers."""
+    world = Simulation(partitions=1)
+    world.publish(CHECKS, CATALOG)
+    world.grow(2)
+    run = world.start("checks", {"who": "b"}, key="k1", id="r1")
+    (start,) = [one for one in world.log.topics[COMMANDS].records() if b"r1" in (one.value or b"")]
+    world.run_until_quiet()
+    for number in (1, 2):
+        world.log.append(Outgoing(COMMANDS, number, start.key, start.value))
+    world.run_until_quiet()
+    assert world.runs() == [run]
+    assert [letter["reason"] for letter in world.dead_letters()] == ["misrouted", "misrouted"]
+
+
+def test_a_watermark_for_the_next_generation_goes_to_its_partition_alone() -> None:
+    world = Simulation(partitions=2)
+    world.publish(ORDER, CATALOG)
+    world.grow(4)
+    world.grow(8)
+    world.send("placed", {"who": "a"}, key="k1")
+    world.advance("20s")
+    told: dict[int, set[int]] = defaultdict(set)
+    for record in world.log.topics[COMMANDS].records():
+        command = decode_command(record.value or b"")
+        if isinstance(command, AdvanceWatermark) and command.to is not None and command.to >= 0:
+            told[record.partition].add(command.to)
+    later = set(range(6, 14))
+    assert [told[number] - later for number in range(2, 6)] == [{2}, {3}, {4}, {5}]
+    assert [told[number] for number in range(6, 14)] == [{number} for number in range(6, 14)]

@@ -36,6 +36,7 @@ CHOICES: dict[str, Sequence[Any]] = {
     "down": (False, True),
     "batch": (0, 1, 2),
     "times": (1, 2),
+    "opens": (False, True, True),
 }
 RULES = sorted(
     name

@@ -157,7 +157,9 @@ def test_a_child_whose_start_cannot_be_decided_is_a_failure_too(monkeypatch: pyt
         {"id": "sorry", "needs": ["child.failure"], "set": [{"name": "why", "expr": "errors.child.code"}]},
         output="sorry",
     )
-    monkeypatch.setattr("streamflow.core.reading.belongs", lambda command, place: not getattr(command, "parent", None))
+    monkeypatch.setattr(
+        "streamflow.core.reading.belongs", lambda command, place, **_: not getattr(command, "parent", None)
+    )
     parent = started(simulation, {"n": 4})
     assert ended(simulation, parent).output == {"why": "misrouted"}
 

@@ -6,12 +6,14 @@ import json
 
 import pytest
 
+from streamflow.engine.commands import ForwardSource
 from streamflow.engine.effects import RecordRejection
 from streamflow.ops.dead_letters import original_headers
 from streamflow.ops.requests import refusal
 from streamflow.settings import Settings
 from streamflow.wire.dead_letter import PREFIX, DeadLetter, dead_letter, facts_of
 from streamflow.wire.decoding import Record
+from streamflow.wire.forwarding import forwarded_header
 from streamflow.wire.rejection import rejection
 
 SETTINGS = Settings()
@@ -38,6 +40,16 @@ def test_a_letter_of_the_engine_answers_its_command() -> None:
     named, place, rejected = refusal(SETTINGS, a_rejection({"seq": 4}))
     assert (named, place) == ("c-1", ("3", "17"))
     assert (rejected.code, rejected.facts) == ("run_ended", {"seq": 4})
+
+
+def test_a_letter_of_a_forwarded_command_answers_the_record_that_its_sender_wrote() -> None:
+    forwarded = forwarded_header(ForwardSource(9, 40, 1, 17))
+    record = Record("streamflow.commands", 25, 3, 0, b"k", b"{}", (forwarded,))
+    letter = as_record(dead_letter(record, "decision_failed", "It failed.", "engine"))
+
+    named, place, rejected = refusal(SETTINGS, letter)
+
+    assert (named, place, rejected.code) == (None, ("1", "17"), "decision_failed")
 
 
 def test_headers_of_a_source_record_are_not_taken_for_streamflow_s() -> None:
