@@ -15,7 +15,7 @@ from streamflow.history import queries, reading, statistics
 from streamflow.history.database import Database
 from streamflow.history.filters import RunFilter
 from streamflow.history.queries import Count, Page, Sort
-from streamflow.history.reading import Behind, Hit, TroubleFilter, TroublePage
+from streamflow.history.reading import Behind, Hit, Recorded, TroubleFilter, TroublePage
 from streamflow.history.rows import EventFate, LogRow, RunRow, StepRow, TransitionRow
 from streamflow.history.statistics import Outcomes, Point
 from streamflow.history.store import open_store
@@ -68,6 +68,10 @@ class HistoryReader:
         return await self._ask(
             reading.transitions, run, after=after, before=before, limit=limit, newest_first=newest_first
         )
+
+    async def recorded(self, run: str) -> Recorded:
+        """All transitions of a run, and how far the topic was read."""
+        return await self._ask(reading.recorded, run)
 
     async def logs(self, run: str, after: int = -1, limit: int = 1000) -> list[LogRow]:
         """Log lines about a run."""

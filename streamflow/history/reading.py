@@ -108,6 +108,34 @@ class Behind(Struct, frozen=True, kw_only=True):
     """For how long the worker has written nothing; above SILENT_S it is not running."""
 
 
+class Recorded(Struct, frozen=True, kw_only=True):
+    """What the store has of a run, and how far it has read `runs`."""
+
+    topic_id: str
+    """The id of the topic that it has read; empty: none."""
+
+    positions: dict[int, int]
+    """By partition, the offset before which it has everything, or had when the run was removed."""
+
+    transitions: list[Transition]
+    """All transitions of the run before these positions, in order; there may be later ones too."""
+
+
+def recorded(database: Database, run: str) -> Recorded:
+    """What the store has of a run. Raises DecodeError for a transition that a later version wrote."""
+    found = database.rows("SELECT partition, topic_id, next_offset FROM progress WHERE topic = 'runs'")
+    rows = database.rows("SELECT kind, body FROM transition WHERE run = ? ORDER BY seq", (run,))
+    if not rows:  # afterwards: a run that ends meanwhile is then found here
+        rows = [(row.kind, row.body) for row in _sealed(database, run) or ()]
+    return Recorded(
+        topic_id=found[0][1] if found else "",
+        positions={partition: offset for partition, _, offset in found},
+        transitions=[
+            decode_transition(bytes(body), (("ce_type", b"streamflow." + kind.encode()),)) for kind, body in rows
+        ],
+    )
+
+
 def find_run(database: Database, run: str) -> RunRow | None:
     """A run by its id."""
     found = database.rows(f"SELECT {', '.join(RUN_COLUMNS)} FROM run WHERE run = ?", (run,))  # noqa: S608
@@ -156,12 +184,9 @@ def transitions(
 ) -> list[TransitionRow]:
     """Transitions of a run with a `seq` above `after` and below `before`, at most `limit`, in order or the other way
     round."""
-    sealed = database.rows("SELECT codec, body FROM sealed WHERE run = ?", (run,))
-    if sealed:
-        codec, body = sealed[0]
-        rows = [
-            row for row in unseal(run, codec, bytes(body)) if row.seq > after and (before is None or row.seq < before)
-        ]
+    sealed = _sealed(database, run)
+    if sealed is not None:
+        rows = [row for row in sealed if row.seq > after and (before is None or row.seq < before)]
         return (rows[::-1] if newest_first else rows)[:limit]
     order = "DESC" if newest_first else "ASC"
     upper, values = ("", ()) if before is None else (" AND seq < ?", (before,))
@@ -173,6 +198,12 @@ def transitions(
             (run, after, *values, limit),
         )
     ]
+
+
+def _sealed(database: Database, run: str) -> list[TransitionRow] | None:
+    """The transitions of a run that has ended; None: it has not, or is not there."""
+    found = database.rows("SELECT codec, body FROM sealed WHERE run = ?", (run,))
+    return unseal(run, found[0][0], bytes(found[0][1])) if found else None
 
 
 def decoded(row: TransitionRow) -> Transition:

@@ -219,7 +219,8 @@ async def serve(
     # Readings of topics take a thread each; Python's default is a few more than there are processors.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="sidecar"))
     host, port = listening.getsockname()[:2]
-    app = create_app(settings, KafkaLog(settings), access, HistoryReader(settings), tracer)
+    history = HistoryReader(settings)
+    app = create_app(settings, KafkaLog(settings, history), access, history, tracer)
     if metrics is not None:
         app.add_middleware(Measured, metrics=metrics)
         _measure_rates(app.state.streamflow.identity.rates, metrics)

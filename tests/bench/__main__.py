@@ -26,6 +26,7 @@ from tests.bench import (
     million,
     overhead,
     recovery,
+    sidecar,
 )
 from tests.bench.report import Row, machine, show
 from tests.bench.stage import Stage
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[[Stage], list[Row]]] = {
     "million": million.measure,
     "capacity": capacity.measure,
     "history": history.measure,
+    "sidecar": sidecar.measure,
 }
 
 
