@@ -75,6 +75,7 @@ from streamflow.sidecar.live_hub import Hub
 from streamflow.sidecar.log import Log
 from streamflow.sidecar.measured import Measured
 from streamflow.sidecar.pages import Pages
+from streamflow.sidecar.sections import Sections
 from streamflow.sidecar.state import State
 from streamflow.sidecar.traced import Traced
 from streamflow.tracing.sampling import sampling_of
@@ -166,7 +167,9 @@ def create_app(
     app.state.conversations = service_of(settings, log)
     app.state.sockets = Counter[str]()
     app.state.answered, app.state.contracts = callbacks.Answered(), callbacks.Contracts()
-    app.router.routes.extend(_routes())
+    routes = _routes()
+    app.router.routes.extend(routes)
+    app.router.middleware_stack = Sections(app.router.middleware_stack, routes=routes, prefix=API_PATH)
     problems.add_to(app)
     body_bytes = max(settings.tasks.output_bytes, settings.limits.event_bytes) + _ENVELOPE_BYTES
     place = settings.sidecar

@@ -1,4 +1,4 @@
-"""Histories of runs from the history store, completed by what it has not read of `runs` yet: a read of one run costs the
+"""Histories of runs from the history store, completed by what it has not read of `runs` yet: reading one run costs the
 same however long the topic is."""
 
 from __future__ import annotations

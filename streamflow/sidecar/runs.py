@@ -22,7 +22,7 @@ from streamflow.sidecar.bodies import JsonRoute
 from streamflow.sidecar.log import Log, heard, heard_of_run
 from streamflow.sidecar.principal import Principal, PrincipalOf, Right, actor, needs, require_run
 from streamflow.sidecar.problems import BODY_FAULTS, declared
-from streamflow.sidecar.state import LogOf, StateOf, audited
+from streamflow.sidecar.state import LogOf, State, StateOf, audited
 
 router = APIRouter(prefix="/runs", tags=["runs"], route_class=JsonRoute)
 
@@ -119,7 +119,7 @@ class StepOf(_Body):
 class _Asking:
     """Asks something of a run, in the name of the principal, with its account in the audit."""
 
-    def __init__(self, state: StateOf, principal: PrincipalOf) -> None:
+    def __init__(self, state: State, principal: Principal) -> None:
         self._state, self._principal = state, principal
 
     async def ask(self, run: str, command: CancelRun | RetryStep | SkipStep | FailRun) -> Asked:
@@ -136,7 +136,11 @@ class _Asking:
         await audited(self._state.identity, actor(self._principal), f"run.{verb}", run, after=told)
 
 
-AskingOf = Annotated[_Asking, Depends(_Asking)]
+async def _asking(state: StateOf, principal: PrincipalOf) -> _Asking:
+    return _Asking(state, principal)
+
+
+AskingOf = Annotated[_Asking, Depends(_asking)]
 
 
 @router.post("", status_code=202, responses=declared(*_START), dependencies=[needs(Right.START_RUNS)])
