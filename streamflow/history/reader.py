@@ -69,9 +69,9 @@ class HistoryReader:
             reading.transitions, run, after=after, before=before, limit=limit, newest_first=newest_first
         )
 
-    async def recorded(self, run: str) -> Recorded:
-        """All transitions of a run, and how far the topic was read."""
-        return await self._ask(reading.recorded, run)
+    async def recorded(self, runs: Sequence[str]) -> list[Recorded]:
+        """All transitions of each of some runs, and how far the topic was read."""
+        return await self._ask(reading.recorded, runs)
 
     async def logs(self, run: str, after: int = -1, limit: int = 1000) -> list[LogRow]:
         """Log lines about a run."""

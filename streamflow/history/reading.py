@@ -4,6 +4,7 @@ behind it is. Lists of runs are in `queries`, counters in `statistics`. Each rai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -121,19 +122,19 @@ class Recorded(Struct, frozen=True, kw_only=True):
     """All transitions of the run before these positions, in order; there may be later ones too."""
 
 
-def recorded(database: Database, run: str) -> Recorded:
-    """What the store has of a run. Raises DecodeError for a transition that a later version wrote."""
+def recorded(database: Database, runs: Sequence[str]) -> list[Recorded]:
+    """What the store has of each of some runs. Raises DecodeError for a transition that a later version wrote."""
     found = database.rows("SELECT partition, topic_id, next_offset FROM progress WHERE topic = 'runs'")
+    topic_id = found[0][1] if found else ""
+    positions = {partition: offset for partition, _, offset in found}
+    return [Recorded(topic_id=topic_id, positions=positions, transitions=_all_of(database, run)) for run in runs]
+
+
+def _all_of(database: Database, run: str) -> list[Transition]:
     rows = database.rows("SELECT kind, body FROM transition WHERE run = ? ORDER BY seq", (run,))
-    if not rows:  # afterwards: a run that ends meanwhile is then found here
+    if not rows:  # only then: a run that ends meanwhile is found here
         rows = [(row.kind, row.body) for row in _sealed(database, run) or ()]
-    return Recorded(
-        topic_id=found[0][1] if found else "",
-        positions={partition: offset for partition, _, offset in found},
-        transitions=[
-            decode_transition(bytes(body), (("ce_type", b"streamflow." + kind.encode()),)) for kind, body in rows
-        ],
-    )
+    return [decode_transition(bytes(body), (("ce_type", f"streamflow.{kind}".encode()),)) for kind, body in rows]
 
 
 def find_run(database: Database, run: str) -> RunRow | None:

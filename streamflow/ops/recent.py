@@ -28,6 +28,7 @@ MOST = 50_000  # records that are kept; a store that is further behind is not co
 _MOST_BYTES = 64 << 20  # of their values
 _LINGER_S = 60.0  # how long the reader goes on after the last question: opening it takes some tenths of a second
 _KEPT_S = 2.0  # for how long a record stays after the store has it: who asked the store before may still want it
+_GATHER_S = 0.02  # for records to come together while nobody waits: each look costs as much as many records
 _REACH_S = 10.0  # for the reader to come to the end of a partition
 
 Offsets = Mapping[int, int]
@@ -75,6 +76,7 @@ class Recent:
         self._opening = asyncio.Lock()
         self._reader: threading.Thread | None = None
         self._closing = threading.Event()
+        self._wanted = threading.Event()
         self._shelves: dict[int, _Shelf] = {}
         self._count = self._bytes = 0
         self._asked = self._dropped = 0.0
@@ -133,6 +135,7 @@ class Recent:
         arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._lock:
             self._waiting[arrived] = wanted
+        self._wanted.set()
         self._wake()
         try:
             await asyncio.wait_for(arrived, _REACH_S)
@@ -173,6 +176,9 @@ class Recent:
         try:
             with reading:
                 while not self._over():
+                    if not self._waiting:
+                        self._wanted.wait(_GATHER_S)
+                    self._wanted.clear()
                     self._take(reading.follow(0.2), reading.at)
         except OperationError as error:
             _log.warning(

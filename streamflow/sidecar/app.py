@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.security import HTTPBearer
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
@@ -180,12 +180,19 @@ def create_app(
     return app
 
 
+class _Told(HTTPBearer):
+    """How requests authenticate, for the description alone."""
+
+    async def __call__(self, request: Request) -> None:
+        return None
+
+
 @cache
 def _routes() -> tuple[BaseRoute, ...]:
     """All routes, made once: FastAPI takes most of a second for them. What they stand on is in the application."""
     # The guard has asked for the token before; this tells readers of /openapi.json so.
     bearer = "the sidecar's token, an API key, or the access token of a session"
-    told = [Depends(HTTPBearer(auto_error=False, description=bearer))]
+    told = [Depends(_Told(auto_error=False, description=bearer))]
     made = APIRouter()
     for router in ROUTERS:
         made.include_router(router, prefix=API_PATH, dependencies=told if router not in OPEN_ROUTERS else [])

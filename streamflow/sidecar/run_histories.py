@@ -14,6 +14,7 @@ from streamflow.history.reading import Recorded
 from streamflow.ops.recent import Recent
 from streamflow.ops.run_ends import Ends, RunEnds
 from streamflow.settings import Settings
+from streamflow.sidecar.together import Together
 
 _log = structlog.get_logger(__name__)
 
@@ -27,6 +28,7 @@ class RunHistories:
     def __init__(self, settings: Settings, history: HistoryReader) -> None:
         self._partitions = settings.topics.partitions
         self._history = history
+        self._together: Together[str, Recorded] = Together(history.recorded)
         self._ends = RunEnds(settings)
         self._recent = Recent(settings)
         self._again_at = 0.0
@@ -54,7 +56,7 @@ class RunHistories:
 
     async def _stored(self, run: str) -> Recorded | None:
         try:
-            return await self._history.recorded(run)
+            return await self._together.ask(run)
         except OperationError as error:
             self._again_at = time.monotonic() + _AGAIN_S
             _log.info("history_not_read", code=error.code, consequence="runs are read from the topic alone")

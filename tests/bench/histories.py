@@ -1,5 +1,5 @@
-"""Histories of runs as an engine would write them, and `python -m tests.bench.histories BOOTSTRAP TOPIC FIRST RUNS RATE`,
-which appends those of some runs: so many transitions a second, or as fast as it goes with 0.
+"""Histories of runs as an engine would write them. `python -m tests.bench.histories BOOTSTRAP TOPIC FIRST RUNS RATE`
+appends those of some runs: so many transitions a second, or as fast as it goes with 0.
 
 Prints when it begins, and at the end how many were acknowledged."""
 

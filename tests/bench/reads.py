@@ -1,8 +1,8 @@
-"""`python -m tests.bench.reads ADDRESS KEY CONNECTIONS SECONDS FILE`: requests for the paths in a file of JSON, which has
-them by kind, over connections that stay open, each asking again as soon as it is answered.
+"""`python -m tests.bench.reads ADDRESS KEY CONNECTIONS SECONDS FILE`: requests for the paths in a file of JSON, by kind,
+over connections that stay open, each asking again as soon as it is answered.
 
-It reads no more of an answer than its status and its length, so that it takes a fraction of what the server does. Prints
-how many were answered, and the milliseconds of each by kind."""
+It reads no more of an answer than its status and its length, so that it takes a fraction of what the server does.
+Prints how many were answered, and the milliseconds of each by kind."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def main(address: str, key: str, connections: str, seconds: str, file: str) -> i
     paths: dict[str, list[str]] = json.loads(Path(file).read_text())
     kinds, choose = list(paths), random.Random(1)
     where = urlsplit(address)
-    assert where.hostname is not None and where.port is not None
+    assert where.hostname is not None
+    assert where.port is not None
     headers = f" HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
     taken: dict[str, list[float]] = defaultdict(list)
     statuses: Counter[int] = Counter()

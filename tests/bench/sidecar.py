@@ -1,5 +1,5 @@
-"""Small reads of one sidecar on one core, while transitions are written and projected: the answer to a page that looks at
-one run, at its newest transitions, and at lists.
+"""Small reads of one sidecar on one core, while transitions are written and projected: one run, its newest transitions,
+lists, and whether it answers.
 
 The clients, the broker and the history worker have the other core. Processor time is measured beside the rate: other
 work on the machine changes it less.
